@@ -1,0 +1,49 @@
+# The commands a contributor needs. `make verify` only reads; `make fix` mends what a tool can mend.
+CARGO ?= cargo
+
+.PHONY: build release verify arrows fix test demo compat bench deny ci clean-compat
+
+build:
+	$(CARGO) build --workspace --all-targets
+
+release:
+	$(CARGO) build --release
+
+verify: ## every commit passes this
+	$(CARGO) fmt --all -- --check
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	$(MAKE) arrows
+	$(CARGO) test --workspace
+
+arrows: ## crate dependencies, purity of the pure crates, the diagram in docs/architecture.md
+	$(CARGO) run -q -p xtask -- arrows
+	$(CARGO) run -q -p xtask -- diagram --check
+
+fix:
+	$(CARGO) fmt --all
+	$(CARGO) clippy --workspace --all-targets --fix --allow-dirty --allow-staged
+	$(CARGO) run -q -p xtask -- diagram --write
+
+test:
+	$(CARGO) test --workspace
+
+demo: ## a cluster of real processes rolls itself to a new release under load
+	$(CARGO) run --release -- demo
+
+compat: ## real clients against a playground: redis-cli, redis-benchmark, redis-py, ioredis
+	$(CARGO) build --release
+	tests/compat/install
+	tests/compat/run target/release/ironcache
+
+bench:
+	$(CARGO) bench -p ironcache-benches
+
+deny: ## licences, bans and sources; needs cargo-deny
+	@$(CARGO) deny --version >/dev/null 2>&1 || { echo "cargo-deny is missing: cargo install --locked cargo-deny" >&2; exit 1; }
+	$(CARGO) deny check
+
+ci: ## what CI runs, on a clean clone
+	.ci/run
+
+clean-compat:
+	rm -rf .compat
