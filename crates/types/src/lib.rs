@@ -1,0 +1,38 @@
+//! The nouns that every ironcache crate shares.
+//!
+//! Ids are newtypes so that a shard is never taken for a node, and an epoch never for an offset.
+//!
+//! *Invariant:* pure; no I/O, no clock, no randomness. Whoever needs a fresh [`Incarnation`] draws
+//! it outside and passes it in.
+
+mod digest;
+mod ids;
+mod slots;
+mod stamp;
+mod wire_range;
+
+pub use digest::{Digest, ParseDigestError};
+pub use ids::{Epoch, Incarnation, Member, NodeId, Offset, ParseIdError, PlanId, RequestId, ShardId};
+pub use slots::{SLOT_COUNT, Slot, SlotRange, SlotSet, key_slot};
+pub use stamp::{STAMP_LEN, STAMP_MAGIC, Stamp, StampError};
+pub use wire_range::WireRange;
+
+pub use semver::Version;
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// What a node runs: a version for people, and the digest that names the binary for machines.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Release {
+    pub version: Version,
+    /// sha256 of the executable file.
+    pub digest: Digest,
+}
+
+impl fmt::Display for Release {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { version, digest } = self;
+        write!(f, "{version} ({})", digest.short())
+    }
+}

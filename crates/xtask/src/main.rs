@@ -1,0 +1,108 @@
+//! Repository chores that are code and not shell: the arrows check and the crate diagram.
+//!
+//! ```text
+//! cargo metadata ──> workspace ──> arrows  (who may depend on whom)
+//!                              └─> diagram (the picture in docs/architecture.md)
+//! crates/*/src   ──> source ─────> purity  (what the pure crates must not name)
+//! ```
+//!
+//! *Invariant:* the checks only read; the one writer is `diagram --write`.
+
+mod arrows;
+mod diagram;
+mod purity;
+mod rules;
+mod source;
+mod workspace;
+
+use anyhow::{Context, Result, bail};
+use std::path::Path;
+use std::process::ExitCode;
+use workspace::Workspace;
+
+const USAGE: &str = "usage: cargo run -p xtask -- arrows | diagram [--check | --write]";
+
+/// The document that holds the diagram, relative to the workspace root.
+const DIAGRAM_DOC: &str = "docs/architecture.md";
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let done = match args[..] {
+        ["arrows"] => check_arrows(),
+        ["diagram"] => print_diagram(),
+        ["diagram", "--check"] => check_diagram(),
+        ["diagram", "--write"] => write_diagram(),
+        _ => {
+            eprintln!("{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn check_arrows() -> Result<()> {
+    let workspace = Workspace::load()?;
+    let mut violations = arrows::check(&workspace);
+    violations.extend(purity::check(&workspace)?);
+    for violation in &violations {
+        eprintln!("{violation}");
+    }
+    if !violations.is_empty() {
+        bail!("{} violation(s) of the crate rules; crates/xtask/src/rules.rs holds them", violations.len());
+    }
+    println!("arrows: {} crates keep the rules", workspace.packages.len());
+    Ok(())
+}
+
+fn print_diagram() -> Result<()> {
+    print!("{}", diagram::render(&Workspace::load()?));
+    Ok(())
+}
+
+fn check_diagram() -> Result<()> {
+    let workspace = Workspace::load()?;
+    let doc = read_doc(&workspace.root)?;
+    if diagram::splice(&doc, &diagram::render(&workspace))? != doc {
+        bail!("the diagram in {DIAGRAM_DOC} is out of date: run `cargo run -p xtask -- diagram --write`");
+    }
+    println!("diagram: {DIAGRAM_DOC} is up to date");
+    Ok(())
+}
+
+fn write_diagram() -> Result<()> {
+    let workspace = Workspace::load()?;
+    let doc = read_doc(&workspace.root)?;
+    let new = diagram::splice(&doc, &diagram::render(&workspace))?;
+    std::fs::write(workspace.root.join(DIAGRAM_DOC), new).with_context(|| format!("cannot write {DIAGRAM_DOC}"))
+}
+
+fn read_doc(root: &Path) -> Result<String> {
+    std::fs::read_to_string(root.join(DIAGRAM_DOC)).with_context(|| format!("cannot read {DIAGRAM_DOC}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `cargo test --workspace` alone thus holds the rules; CI runs the command as well, for its messages.
+    #[test]
+    fn this_workspace_keeps_its_rules() {
+        let workspace = Workspace::load().unwrap();
+        let mut violations = arrows::check(&workspace);
+        violations.extend(purity::check(&workspace).unwrap());
+        let said: Vec<String> = violations.iter().map(ToString::to_string).collect();
+        assert!(said.is_empty(), "{}", said.join("\n"));
+    }
+
+    #[test]
+    fn the_diagram_in_the_document_is_up_to_date() {
+        check_diagram().unwrap();
+    }
+}
