@@ -49,8 +49,7 @@ fn main() -> ExitCode {
 
 fn check_arrows() -> Result<()> {
     let workspace = Workspace::load()?;
-    let mut violations = arrows::check(&workspace);
-    violations.extend(purity::check(&workspace)?);
+    let violations = violations(&workspace)?;
     for violation in &violations {
         eprintln!("{violation}");
     }
@@ -59,6 +58,13 @@ fn check_arrows() -> Result<()> {
     }
     println!("arrows: {} crates keep the rules", workspace.packages.len());
     Ok(())
+}
+
+/// Everything that is wrong, one message each.
+fn violations(workspace: &Workspace) -> Result<Vec<String>> {
+    let arrows = arrows::check(workspace).into_iter().map(|violation| violation.to_string());
+    let named = purity::check(workspace)?.into_iter().map(|violation| violation.to_string());
+    Ok(arrows.chain(named).collect())
 }
 
 fn print_diagram() -> Result<()> {
@@ -80,7 +86,8 @@ fn write_diagram() -> Result<()> {
     let workspace = Workspace::load()?;
     let doc = read_doc(&workspace.root)?;
     let new = diagram::splice(&doc, &diagram::render(&workspace))?;
-    std::fs::write(workspace.root.join(DIAGRAM_DOC), new).with_context(|| format!("cannot write {DIAGRAM_DOC}"))
+    std::fs::write(workspace.root.join(DIAGRAM_DOC), new)
+        .with_context(|| format!("cannot write {DIAGRAM_DOC}"))
 }
 
 fn read_doc(root: &Path) -> Result<String> {
@@ -94,10 +101,7 @@ mod tests {
     /// `cargo test --workspace` alone thus holds the rules; CI runs the command as well, for its messages.
     #[test]
     fn this_workspace_keeps_its_rules() {
-        let workspace = Workspace::load().unwrap();
-        let mut violations = arrows::check(&workspace);
-        violations.extend(purity::check(&workspace).unwrap());
-        let said: Vec<String> = violations.iter().map(ToString::to_string).collect();
+        let said = violations(&Workspace::load().unwrap()).unwrap();
         assert!(said.is_empty(), "{}", said.join("\n"));
     }
 

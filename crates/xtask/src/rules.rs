@@ -1,0 +1,213 @@
+//! The rules as tables: which crate may depend on which, and what a pure crate must not name.
+//!
+//! *Invariant:* a crate that the tables do not know is refused; a new crate starts by saying here
+//! where it stands.
+
+/// One of our crates and what it may lean on.
+pub struct CrateRule {
+    /// The package name.
+    pub name: &'static str,
+    /// Our own crates that it may depend on, in any dependency kind (a test's arrow points up too).
+    pub may_use: &'static [&'static str],
+    pub purity: Purity,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purity {
+    /// No runtime, clock, randomness, environment, file or output: all of it is passed in.
+    Pure,
+    /// Files and processes, but no async runtime and no network: the launcher has to outlive both.
+    Blocking,
+    /// Anything goes.
+    Shell,
+}
+
+const PURE_CRATES: &[&str] = &[
+    "ironcache-types",
+    "ironcache-resp",
+    "ironcache-keyspace",
+    "ironcache-command",
+    "ironcache-replication",
+    "ironcache-control",
+    "ironcache-coordinator",
+    "ironcache-agent",
+];
+
+/// What the `node` crate wires together: every pure crate, and the two shells below it.
+const NODE_MAY_USE: &[&str] = &[
+    "ironcache-types",
+    "ironcache-resp",
+    "ironcache-keyspace",
+    "ironcache-command",
+    "ironcache-replication",
+    "ironcache-control",
+    "ironcache-coordinator",
+    "ironcache-agent",
+    "ironcache-spine",
+    "ironcache-raft",
+];
+
+/// The binary reaches raft only through the node, so that one crate knows how it is run.
+const BINARY_MAY_USE: &[&str] = &[
+    "ironcache-types",
+    "ironcache-resp",
+    "ironcache-keyspace",
+    "ironcache-command",
+    "ironcache-replication",
+    "ironcache-control",
+    "ironcache-coordinator",
+    "ironcache-agent",
+    "ironcache-spine",
+    "ironcache-node",
+];
+
+const EVERYTHING: &[&str] = &[
+    "ironcache-types",
+    "ironcache-resp",
+    "ironcache-keyspace",
+    "ironcache-command",
+    "ironcache-replication",
+    "ironcache-control",
+    "ironcache-coordinator",
+    "ironcache-agent",
+    "ironcache-spine",
+    "ironcache-raft",
+    "ironcache-node",
+    "ironcache",
+];
+
+pub const CRATES: &[CrateRule] = &[
+    CrateRule { name: "ironcache-types", may_use: &[], purity: Purity::Pure },
+    CrateRule { name: "ironcache-resp", may_use: &[], purity: Purity::Pure },
+    CrateRule { name: "ironcache-keyspace", may_use: &["ironcache-types"], purity: Purity::Pure },
+    CrateRule {
+        name: "ironcache-command",
+        may_use: &["ironcache-resp", "ironcache-keyspace", "ironcache-types"],
+        purity: Purity::Pure,
+    },
+    CrateRule { name: "ironcache-replication", may_use: &["ironcache-types"], purity: Purity::Pure },
+    CrateRule { name: "ironcache-control", may_use: &["ironcache-types"], purity: Purity::Pure },
+    CrateRule {
+        name: "ironcache-coordinator",
+        may_use: &["ironcache-types", "ironcache-control"],
+        purity: Purity::Pure,
+    },
+    CrateRule {
+        name: "ironcache-agent",
+        may_use: &["ironcache-types", "ironcache-control"],
+        purity: Purity::Pure,
+    },
+    CrateRule { name: "ironcache-spine", may_use: &["ironcache-types"], purity: Purity::Blocking },
+    CrateRule {
+        name: "ironcache-raft",
+        may_use: &["ironcache-types", "ironcache-control"],
+        purity: Purity::Shell,
+    },
+    CrateRule { name: "ironcache-node", may_use: NODE_MAY_USE, purity: Purity::Shell },
+    CrateRule { name: "ironcache", may_use: BINARY_MAY_USE, purity: Purity::Shell },
+    // The simulator's own scheduler stands in for raft and the network.
+    CrateRule { name: "ironcache-sim", may_use: PURE_CRATES, purity: Purity::Shell },
+    CrateRule { name: "ironcache-tests", may_use: EVERYTHING, purity: Purity::Shell },
+    CrateRule { name: "ironcache-benches", may_use: EVERYTHING, purity: Purity::Shell },
+    CrateRule { name: "xtask", may_use: &[], purity: Purity::Shell },
+];
+
+pub fn rule_of(name: &str) -> Option<&'static CrateRule> {
+    CRATES.iter().find(|rule| rule.name == name)
+}
+
+/// Foreign crates that no pure crate links, in normal or build dependencies.
+pub const NOT_IN_PURE: &[&str] = &[
+    "axum",
+    "fastrand",
+    "getrandom",
+    "hyper",
+    "hyper-util",
+    "libc",
+    "mio",
+    "rand",
+    "reqwest",
+    "rustix",
+    "socket2",
+    "tokio",
+    "tokio-util",
+];
+
+/// Foreign crates that the launcher's crate does not link.
+pub const NOT_IN_BLOCKING: &[&str] =
+    &["axum", "hyper", "hyper-util", "mio", "reqwest", "tokio", "tokio-util", "tower"];
+
+/// A foreign crate that only one place may name.
+pub struct Confined {
+    pub krate: &'static str,
+    /// The only package that may depend on it.
+    pub package: &'static str,
+    /// Prefix, below that package's folder, of the files that may name it.
+    pub files: &'static str,
+    pub why: &'static str,
+}
+
+pub const CONFINED: &[Confined] = &[
+    Confined {
+        krate: "openraft",
+        package: "ironcache-raft",
+        files: "",
+        why: "an openraft bump is a protocol bump (docs/adr/0001)",
+    },
+    Confined {
+        krate: "bincode",
+        package: "ironcache-raft",
+        files: "src/wire",
+        why: "replacing it touches one module (docs/adr/0003)",
+    },
+];
+
+/// A word or path that the sources of a pure crate do not contain outside comments, text and tests.
+pub struct Banned {
+    /// Adjacent tokens, as written without spaces.
+    pub tokens: &'static [&'static str],
+    pub instead: &'static str,
+}
+
+/// Paths are listed as tokens, `["std", "::", "fs"]`; the groups of `use std::{…}` are unfolded first.
+pub const BANNED_IN_PURE: &[Banned] = &[
+    Banned { tokens: &["SystemTime"], instead: "take the time as an argument" },
+    Banned { tokens: &["Instant"], instead: "take the time as an argument" },
+    Banned { tokens: &["std", "::", "fs"], instead: "take the bytes as an argument" },
+    Banned { tokens: &["std", "::", "net"], instead: "carry addresses as text; sockets live in the node" },
+    Banned { tokens: &["std", "::", "env"], instead: "take the setting as an argument" },
+    Banned { tokens: &["std", "::", "process"], instead: "return the decision; a shell carries it out" },
+    Banned { tokens: &["std", "::", "thread"], instead: "return the work; a shell schedules it" },
+    Banned { tokens: &["print", "!"], instead: "return the text" },
+    Banned { tokens: &["println", "!"], instead: "return the text" },
+    Banned { tokens: &["eprint", "!"], instead: "return the text" },
+    Banned { tokens: &["eprintln", "!"], instead: "return the text" },
+    Banned { tokens: &["dbg", "!"], instead: "remove it" },
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_arrow_points_down() {
+        // A crate may only use crates listed before it: so the table itself has no cycle.
+        for (at, rule) in CRATES.iter().enumerate() {
+            for used in rule.may_use {
+                let below = CRATES[..at].iter().any(|other| other.name == *used);
+                assert!(below, "{} uses {used}, which does not stand below it", rule.name);
+            }
+        }
+    }
+
+    #[test]
+    fn pure_crates_use_only_pure_crates() {
+        for rule in CRATES.iter().filter(|rule| rule.purity == Purity::Pure) {
+            for used in rule.may_use {
+                assert!(PURE_CRATES.contains(used), "{} uses {used}", rule.name);
+            }
+        }
+        let pure: Vec<&str> = CRATES.iter().filter(|r| r.purity == Purity::Pure).map(|r| r.name).collect();
+        assert_eq!(pure, PURE_CRATES);
+    }
+}
