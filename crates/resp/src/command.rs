@@ -1,0 +1,304 @@
+//! Parses what clients send: RESP arrays of bulk strings ("multibulk") and inline commands.
+//!
+//! ```text
+//! *3\r\n$3\r\nSET\r\n$1\r\nk\r\n$1\r\nv\r\n      a multibulk command
+//! SET k "v"\r\n                                  the same, inline
+//! ```
+//!
+//! The parser remembers how far it came, so a command in pieces is never scanned twice: after
+//! [`Parsed::Incomplete`] call [`CommandParser::parse`] again with the same start and more bytes.
+//!
+//! *Invariant:* `position` is 0 or the start of an argument's header; what lies before it is in `ranges` for good.
+//! *Invariant:* a length is compared with its limit when its header is read, before a byte of it is waited for.
+//! *Invariant:* memory grows with the bytes that arrived, never with a count or length that a header claims.
+
+use std::ops::Range;
+
+use crate::args::{Args, OwnedArgs};
+use crate::error::ProtocolError;
+use crate::inline::split_line;
+use crate::integer::parse_integer;
+
+/// The smallest argument on the wire: `$0\r\n\r\n`.
+const ARG_BYTES_MIN: usize = 6;
+
+/// Scratch that is kept from one command to the next, in arguments (16 bytes each). If larger, an idle connection
+/// holds what its largest command once needed; if smaller, ordinary `MSET`s allocate.
+const SCRATCH_ARGS_KEPT: usize = 1024;
+
+/// Digits that the quick path reads: nine cannot overflow, and hold every length that the default limits accept.
+const QUICK_DIGITS: usize = 9;
+
+/// What a client may claim. The bytes of one whole command are bounded by the reader of the connection, not here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// The longest argument, in bytes (`proto-max-bulk-len`).
+    pub bulk_bytes_max: usize,
+    /// The most arguments of one command.
+    pub args_max: usize,
+    /// The longest inline command, and the longest line of a header, in bytes.
+    pub inline_bytes_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { bulk_bytes_max: 512 * 1024 * 1024, args_max: 1024 * 1024, inline_bytes_max: 64 * 1024 }
+    }
+}
+
+/// How far [`CommandParser::parse`] came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Parsed {
+    /// The command goes on after the buffer's end, for at least so many more bytes. That number is the client's
+    /// claim: bound what you reserve for it.
+    Incomplete { needed_bytes_at_least: usize },
+    /// The command is the buffer's first `consumed` bytes; [`CommandParser::args`] shows its arguments.
+    Complete { consumed: usize },
+}
+
+/// Where the arguments of the last command lie.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Source {
+    /// In the caller's buffer, at `ranges`.
+    Buffer,
+    /// In `line`, because quotes had to be resolved.
+    Inline,
+}
+
+/// Parses the commands of one connection, one at a time.
+#[derive(Debug)]
+pub struct CommandParser {
+    limits: Limits,
+    source: Source,
+    ranges: Vec<Range<usize>>,
+    line: OwnedArgs,
+    /// The next argument's header, counted from the command's start. 0: no command is under way.
+    position: usize,
+    /// Arguments still to come.
+    remaining: usize,
+    /// No line end lies between the current line's start and here.
+    searched: usize,
+}
+
+impl CommandParser {
+    pub fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            source: Source::Buffer,
+            ranges: Vec::new(),
+            line: OwnedArgs::default(),
+            position: 0,
+            remaining: 0,
+            searched: 0,
+        }
+    }
+
+    /// Replaces the limits, from the next header on (`CONFIG SET proto-max-bulk-len`).
+    pub fn set_limits(&mut self, limits: Limits) {
+        self.limits = limits;
+    }
+
+    /// Parses the command at the start of `buf`.
+    ///
+    /// After [`Parsed::Incomplete`] the next call must see the same bytes again, and more after them; they may have
+    /// moved. After [`Parsed::Complete`] the next call starts the next command, so pass what follows `consumed`.
+    /// After an error no command boundary is known: answer it and close.
+    #[inline]
+    pub fn parse(&mut self, buf: &[u8]) -> Result<Parsed, ProtocolError> {
+        let parsed = self.advance(buf);
+        if parsed.is_err() {
+            self.reset();
+        }
+        parsed
+    }
+
+    /// The arguments of the command that [`Self::parse`] completed last; `buf` is what it was completed from.
+    #[inline]
+    pub fn args<'a>(&'a self, buf: &'a [u8]) -> Args<'a> {
+        match self.source {
+            Source::Buffer => Args::new(buf, &self.ranges),
+            Source::Inline => self.line.args(),
+        }
+    }
+
+    /// Argument `index` of that command, 0 being its name.
+    #[inline]
+    pub fn arg<'a>(&'a self, buf: &'a [u8], index: usize) -> Option<&'a [u8]> {
+        self.args(buf).get(index)
+    }
+
+    /// Forgets a command that is under way: the next call starts at a new one.
+    pub fn reset(&mut self) {
+        self.ranges.clear();
+        self.line.clear();
+        self.source = Source::Buffer;
+        self.position = 0;
+        self.remaining = 0;
+        self.searched = 0;
+    }
+
+    #[inline]
+    fn advance(&mut self, buf: &[u8]) -> Result<Parsed, ProtocolError> {
+        if self.position == 0 {
+            match buf.first() {
+                None => return Ok(Parsed::Incomplete { needed_bytes_at_least: 1 }),
+                Some(b'*') => {}
+                Some(_) => return self.inline(buf),
+            }
+            self.source = Source::Buffer;
+            self.ranges.clear();
+            let Some((count, next)) = self.length_at(buf, 1).map_err(LineError::of_multibulk)? else {
+                return Ok(Parsed::Incomplete { needed_bytes_at_least: 1 });
+            };
+            // A negative count is an empty command, as in Redis.
+            self.remaining = usize::try_from(count).unwrap_or(0);
+            if self.remaining > self.limits.args_max {
+                return Err(ProtocolError::InvalidMultibulkLength);
+            }
+            if self.ranges.capacity() > SCRATCH_ARGS_KEPT {
+                self.ranges.shrink_to(SCRATCH_ARGS_KEPT);
+            }
+            self.position = next;
+        }
+        self.bulks(buf)
+    }
+
+    /// Reads the arguments that are still to come.
+    #[inline]
+    fn bulks(&mut self, buf: &[u8]) -> Result<Parsed, ProtocolError> {
+        while self.remaining > 0 {
+            match buf.get(self.position) {
+                None => return Ok(self.incomplete(buf, self.position)),
+                Some(b'$') => {}
+                Some(&got) => return Err(ProtocolError::ExpectedBulk { got }),
+            }
+            let Some((length, start)) = self.length_at(buf, self.position + 1).map_err(LineError::of_bulk)?
+            else {
+                return Ok(Parsed::Incomplete { needed_bytes_at_least: 1 });
+            };
+            let length = usize::try_from(length).map_err(|_| ProtocolError::InvalidBulkLength)?;
+            if length > self.limits.bulk_bytes_max {
+                return Err(ProtocolError::InvalidBulkLength);
+            }
+            let end = start.saturating_add(length);
+            match buf.get(end..) {
+                Some([b'\r', b'\n', ..]) => {}
+                None | Some([] | [b'\r']) => return Ok(self.incomplete_bulk(buf, end)),
+                Some(_) => return Err(ProtocolError::ExpectedBulkEnd),
+            }
+            self.ranges.push(start..end);
+            self.position = end + 2;
+            self.remaining -= 1;
+        }
+        let consumed = self.position;
+        self.position = 0;
+        self.searched = 0;
+        Ok(Parsed::Complete { consumed })
+    }
+
+    /// The bulk under way ends with two bytes at `end`, and the others need some bytes each.
+    #[cold]
+    fn incomplete_bulk(&self, buf: &[u8], end: usize) -> Parsed {
+        let others = self.remaining.saturating_sub(1).saturating_mul(ARG_BYTES_MIN);
+        let total = end.saturating_add(2).saturating_add(others);
+        Parsed::Incomplete { needed_bytes_at_least: total.saturating_sub(buf.len()).max(1) }
+    }
+
+    /// The header of the next argument would be at `from`, and nothing of it is there.
+    #[cold]
+    fn incomplete(&self, buf: &[u8], from: usize) -> Parsed {
+        let total = from.saturating_add(self.remaining.saturating_mul(ARG_BYTES_MIN));
+        Parsed::Incomplete { needed_bytes_at_least: total.saturating_sub(buf.len()).max(1) }
+    }
+
+    /// Reads the number at `at` (after `*` or `$`) and its line end. Returns it and where the next byte is; `None`
+    /// if the line is not complete.
+    #[inline]
+    fn length_at(&mut self, buf: &[u8], at: usize) -> Result<Option<(i64, usize)>, LineError> {
+        let mut value: i64 = 0;
+        let mut digits = 0;
+        let text = buf.get(at..).unwrap_or_default();
+        for &byte in text.iter().take(QUICK_DIGITS) {
+            let digit = byte.wrapping_sub(b'0');
+            if digit > 9 {
+                break;
+            }
+            value = value * 10 + i64::from(digit);
+            digits += 1;
+        }
+        match text.get(digits..) {
+            Some([b'\r', b'\n', ..]) if digits == 1 || (digits > 1 && text[0] != b'0') => {
+                Ok(Some((value, at + digits + 2)))
+            }
+            _ => self.unusual_length_at(buf, at),
+        }
+    }
+
+    /// As [`Self::length_at`], for lines that are incomplete, wrong, negative or long.
+    #[cold]
+    fn unusual_length_at(&mut self, buf: &[u8], at: usize) -> Result<Option<(i64, usize)>, LineError> {
+        let from = at.max(self.searched);
+        let Some(offset) = memchr::memchr(b'\r', buf.get(from..).unwrap_or_default()) else {
+            self.searched = buf.len();
+            let line_bytes = buf.len().saturating_sub(at).saturating_add(1);
+            return if line_bytes > self.limits.inline_bytes_max { Err(LineError::TooBig) } else { Ok(None) };
+        };
+        let end = from + offset;
+        match buf.get(end + 1) {
+            None => Ok(None),
+            Some(b'\n') => match parse_integer(&buf[at..end]) {
+                Some(value) => Ok(Some((value, end + 2))),
+                None => Err(LineError::Invalid),
+            },
+            Some(_) => Err(LineError::Invalid),
+        }
+    }
+
+    /// Parses the inline command at the start of `buf`. Its arguments are copied, so that quotes can be resolved.
+    #[cold]
+    fn inline(&mut self, buf: &[u8]) -> Result<Parsed, ProtocolError> {
+        let from = self.searched.min(buf.len());
+        let found = memchr::memchr(b'\n', &buf[from..]).map(|offset| from + offset);
+        if found.unwrap_or(buf.len()) > self.limits.inline_bytes_max {
+            return Err(ProtocolError::TooBigInline);
+        }
+        let Some(newline) = found else {
+            self.searched = buf.len();
+            return Ok(Parsed::Incomplete { needed_bytes_at_least: 1 });
+        };
+        let line = &buf[..newline];
+        split_line(line.strip_suffix(b"\r").unwrap_or(line), &mut self.line)?;
+        self.source = Source::Inline;
+        self.searched = 0;
+        Ok(Parsed::Complete { consumed: newline + 1 })
+    }
+}
+
+impl Default for CommandParser {
+    /// A parser with Redis' default limits.
+    fn default() -> Self {
+        Self::new(Limits::default())
+    }
+}
+
+/// What is wrong with the line of a header, before it is known whose header it is.
+enum LineError {
+    Invalid,
+    TooBig,
+}
+
+impl LineError {
+    fn of_multibulk(self) -> ProtocolError {
+        match self {
+            Self::Invalid => ProtocolError::InvalidMultibulkLength,
+            Self::TooBig => ProtocolError::TooBigMultibulkCount,
+        }
+    }
+
+    fn of_bulk(self) -> ProtocolError {
+        match self {
+            Self::Invalid => ProtocolError::InvalidBulkLength,
+            Self::TooBig => ProtocolError::TooBigBulkCount,
+        }
+    }
+}
