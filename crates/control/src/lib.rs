@@ -24,7 +24,8 @@ mod state;
 pub use command::{Command, InitCluster, NodeSpec, ShardSpec};
 pub use invariants::Violation;
 pub use plan::{
-    HandoverRecord, HistoryEntry, HoldReason, Outcome, Phase, Plan, PlanOptions, StepRecord, StepRole, StepState,
+    HandoverRecord, HistoryEntry, HoldReason, Outcome, Phase, Plan, PlanOptions, StepRecord, StepRole,
+    StepState,
 };
 pub use rejection::{Applied, Rejection};
 pub use shard::{AckMode, Handover, LineageEntry, Ownership, Shard};

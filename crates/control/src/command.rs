@@ -1,0 +1,189 @@
+//! What can be proposed to the log. Every command names what its proposer saw.
+
+use crate::plan::{HoldReason, PlanOptions};
+use crate::shard::AckMode;
+use crate::state::{NodeRole, ReleaseInfo};
+use ironcache_types::{
+    Digest, Epoch, Member, NodeId, Offset, PlanId, Release, ShardId, SlotSet, Version, WireRange,
+};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeSpec {
+    pub member: Member,
+    pub client_addr: String,
+    pub peer_addr: String,
+    pub http_addr: String,
+    pub role: NodeRole,
+    pub voter: bool,
+    pub shard: Option<ShardId>,
+    pub release: Release,
+    pub wire: WireRange,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShardSpec {
+    pub id: ShardId,
+    pub slots: SlotSet,
+    /// The first is the primary.
+    pub nodes: Vec<NodeId>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InitCluster {
+    pub cluster_id: u128,
+    pub nodes: Vec<NodeSpec>,
+    pub shards: Vec<ShardSpec>,
+    pub mode: AckMode,
+}
+
+/// An entry of the log. New variants go at the end: the position is the code on disk and wire.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Command {
+    InitCluster(InitCluster),
+    /// A process started. Revokes every role of the node's earlier lives.
+    RegisterNode {
+        member: Member,
+        client_addr: String,
+        peer_addr: String,
+        http_addr: String,
+        release: Release,
+        wire: WireRange,
+    },
+    /// The primary takes a member in; it holds every acknowledged offset.
+    AddInSync {
+        shard: ShardId,
+        isr_epoch: Epoch,
+        primary: Member,
+        member: Member,
+    },
+    /// The primary drops a member that is silent or too far behind.
+    RemoveInSync {
+        shard: ShardId,
+        isr_epoch: Epoch,
+        primary: Member,
+        member: Member,
+        reason: String,
+    },
+    /// The primary changes how writes are acknowledged.
+    SetMode {
+        shard: ShardId,
+        isr_epoch: Epoch,
+        primary: Member,
+        mode: AckMode,
+    },
+    BeginHandover {
+        shard: ShardId,
+        shard_epoch: Epoch,
+        from: Member,
+        to: Member,
+        plan: Option<PlanId>,
+    },
+    /// The candidate met the fence at `offset`; `in_sync` are itself and the members attached there.
+    Promote {
+        shard: ShardId,
+        handover: Epoch,
+        to: Member,
+        offset: Offset,
+        in_sync: BTreeSet<Member>,
+    },
+    AbortHandover {
+        shard: ShardId,
+        handover: Epoch,
+    },
+    /// The old primary's measurement of a handover: how long it held commands back.
+    ReportHandover {
+        shard: ShardId,
+        epoch: Epoch,
+        stall_us: u64,
+    },
+    /// The primary's process ended and an in-sync member takes over.
+    Failover {
+        shard: ShardId,
+        shard_epoch: Epoch,
+        to: Member,
+    },
+    /// A node that was the last owner stopped cleanly, and has all its data again.
+    Reclaim {
+        shard: ShardId,
+        shard_epoch: Epoch,
+        member: Member,
+        end: Offset,
+    },
+    /// Where a primary promoted by `Failover` began.
+    PrimaryReady {
+        shard: ShardId,
+        epoch: Epoch,
+        start: Offset,
+    },
+    RegisterRelease {
+        info: ReleaseInfo,
+    },
+    /// A node holds the artifact, verified.
+    ReportStaged {
+        node: NodeId,
+        digest: Digest,
+    },
+    StartPlan {
+        target: Version,
+        options: PlanOptions,
+        leader: NodeId,
+        at_ms: u64,
+    },
+    BeginRolling {
+        plan: PlanId,
+        plan_epoch: Epoch,
+    },
+    /// A node leaves the in-sync set and upgrades itself.
+    UpgradeSelf {
+        plan: PlanId,
+        plan_epoch: Epoch,
+        member: Member,
+        at_ms: u64,
+    },
+    /// The leader accepts a trial.
+    Confirm {
+        plan: PlanId,
+        step: Epoch,
+        member: Member,
+        digest: Digest,
+    },
+    /// The node made the trial final.
+    Confirmed {
+        plan: PlanId,
+        step: Epoch,
+        member: Member,
+        digest: Digest,
+        at_ms: u64,
+    },
+    /// The node is back on its old binary.
+    StepFailed {
+        plan: PlanId,
+        step: Epoch,
+        member: Member,
+        reason: String,
+        quarantine: bool,
+        at_ms: u64,
+    },
+    Hold {
+        plan: PlanId,
+        plan_epoch: Epoch,
+        reason: HoldReason,
+    },
+    Pause {
+        plan: PlanId,
+    },
+    Resume {
+        plan: PlanId,
+    },
+    Abort {
+        plan: PlanId,
+        at_ms: u64,
+    },
+    Finalize {
+        plan: PlanId,
+        plan_epoch: Epoch,
+        at_ms: u64,
+    },
+}

@@ -1,0 +1,147 @@
+//! What every accepted command must keep: compares the state before with the state after.
+//!
+//! *Invariant:* this file shares no code with `apply`: it is the second opinion.
+
+use crate::shard::{Ownership, Shard};
+use crate::state::ControlState;
+use serde::{Deserialize, Serialize};
+
+/// An invariant of the log that a command would have broken.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{invariant}: {detail}")]
+pub struct Violation {
+    /// `"I1"` … as the architecture numbers them.
+    pub invariant: String,
+    pub detail: String,
+}
+
+fn broken(invariant: &str, detail: String) -> Result<(), Violation> {
+    Err(Violation { invariant: invariant.to_owned(), detail })
+}
+
+pub(crate) fn check(before: &ControlState, after: &ControlState) -> Result<(), Violation> {
+    if after.epoch < before.epoch {
+        return broken("I1", format!("the counter falls from {} to {}", before.epoch, after.epoch));
+    }
+    for (id, shard) in &after.shards {
+        if let Some(old) = before.shards.get(id) {
+            check_shard(before, old, shard)?;
+        }
+        check_in_sync(after, shard)?;
+    }
+    check_out(before, after)?;
+    check_plan(before, after)
+}
+
+fn check_shard(before: &ControlState, old: &Shard, new: &Shard) -> Result<(), Violation> {
+    let id = new.id;
+    if new.epoch < old.epoch || new.isr_epoch < old.isr_epoch {
+        return broken("I1", format!("an epoch of shard {id} falls"));
+    }
+    if new.epoch != old.epoch && new.epoch <= before.epoch {
+        return broken("I1", format!("shard {id} takes ownership epoch {} again", new.epoch));
+    }
+    let set_changed = old.in_sync != new.in_sync || old.mode != new.mode;
+    if set_changed && new.isr_epoch <= before.epoch {
+        return broken("I1", format!("the in-sync set of shard {id} changes without a fresh epoch"));
+    }
+    if let Ownership::Serving(owner) = new.ownership
+        && old.primary() != Some(owner)
+    {
+        if new.epoch == old.epoch {
+            return broken("I2", format!("shard {id} gets a second primary at epoch {}", new.epoch));
+        }
+        let reclaims = matches!(old.ownership, Ownership::Recovering { last } if last.node == owner.node)
+            && old.in_sync.is_empty();
+        if !old.in_sync.contains(&owner) && !reclaims {
+            return broken("I3", format!("{owner} becomes primary of shard {id} without being in sync"));
+        }
+    }
+    Ok(())
+}
+
+fn check_in_sync(after: &ControlState, shard: &Shard) -> Result<(), Violation> {
+    let id = shard.id;
+    if let Some(owner) = shard.primary()
+        && !shard.in_sync.contains(&owner)
+    {
+        return broken("I2", format!("the primary {owner} of shard {id} is not in its in-sync set"));
+    }
+    for member in &shard.in_sync {
+        match after.nodes.get(&member.node) {
+            None => return broken("I3", format!("{member} in sync in shard {id} is no node")),
+            Some(node) if node.incarnation != member.incarnation => {
+                return broken(
+                    "I3",
+                    format!("{member} in sync in shard {id} is an earlier life of its node"),
+                );
+            }
+            Some(node) if node.out.is_some() => {
+                return broken("I18", format!("{member} is out and in sync in shard {id}"));
+            }
+            Some(_) => {}
+        }
+    }
+    Ok(())
+}
+
+fn check_out(before: &ControlState, after: &ControlState) -> Result<(), Violation> {
+    for (id, shard) in &after.shards {
+        let out = shard.nodes.iter().filter(|n| after.nodes.get(n).is_some_and(|n| n.out.is_some())).count();
+        if out > 1 {
+            return broken("I4", format!("{out} nodes of shard {id} are out"));
+        }
+        if let Some(owner) = shard.primary()
+            && after.nodes.get(&owner.node).is_some_and(|n| n.out.is_some())
+        {
+            return broken("I5", format!("the primary of shard {id} is out"));
+        }
+    }
+    let voters = after.nodes.values().filter(|n| n.voter).count();
+    let left = after.nodes.values().filter(|n| n.voter && n.out.is_none()).count();
+    let taken = after.nodes.iter().any(|(id, n)| {
+        n.out.is_some() && n.voter && before.nodes.get(id).is_some_and(|old| old.out.is_none())
+    });
+    if taken && left < voters / 2 + 1 {
+        return broken("I4", format!("{left} of {voters} voters are left"));
+    }
+    Ok(())
+}
+
+fn check_plan(before: &ControlState, after: &ControlState) -> Result<(), Violation> {
+    for (id, node) in &after.nodes {
+        let Some(out) = &node.out else { continue };
+        let is_new = before.nodes.get(id).is_none_or(|old| old.out.as_ref() != Some(out));
+        if !is_new {
+            continue;
+        }
+        let same_step =
+            before.nodes.get(id).and_then(|n| n.out.as_ref()).is_some_and(|o| o.epoch == out.epoch);
+        if !same_step && out.epoch <= before.epoch {
+            return broken("I8", format!("node {id} is given step {} again", out.epoch));
+        }
+        if after.quarantined.contains_key(&out.target.digest) && !same_step {
+            return broken("I6", format!("node {id} is told to run a quarantined release"));
+        }
+        let Some(plan) = &after.plan else {
+            return broken("I5", format!("node {id} is out without a plan"));
+        };
+        if same_step {
+            continue;
+        }
+        for (shard, primary) in &plan.start_primaries {
+            let waits = |n: &&ironcache_types::NodeId| {
+                **n != *id && after.nodes.get(n).is_some_and(|n| n.release.digest != plan.target.digest)
+            };
+            if primary == id
+                && let Some(other) = after.shards.get(shard).and_then(|s| s.nodes.iter().find(waits))
+            {
+                return broken(
+                    "I5",
+                    format!("the plan-start primary {id} of shard {shard} goes before {other}"),
+                );
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,155 @@
+//! Why a command was not applied, for programs (`code`) and for people (`Display`).
+
+use crate::invariants::Violation;
+use ironcache_types::{Epoch, Incarnation, Member, NodeId, PlanId, ShardId, Version};
+use serde::{Deserialize, Serialize};
+
+/// What an accepted command did.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Applied {
+    /// Nothing new: the same thing had been applied before (I8).
+    Unchanged,
+    Changed {
+        /// The newest epoch drawn, or the counter as it stood.
+        epoch: Epoch,
+    },
+    PlanStarted {
+        plan: PlanId,
+    },
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+pub enum Rejection {
+    #[error("this node belongs to no cluster yet; run `ironcache cluster create` first")]
+    NoCluster,
+    #[error("the cluster exists already")]
+    ClusterExists,
+    #[error("the layout is not a cluster: {detail}")]
+    BadLayout { detail: String },
+    #[error("node {node} is not part of the cluster")]
+    UnknownNode { node: NodeId },
+    #[error("shard {shard} does not exist")]
+    UnknownShard { shard: ShardId },
+    #[error("node {node} has registered incarnation {current}, and {seen} is an older one")]
+    StaleIncarnation { node: NodeId, seen: Incarnation, current: Incarnation },
+    #[error("{what} is at epoch {current}, and the proposer saw {seen}")]
+    StaleEpoch { what: String, seen: Epoch, current: Epoch },
+    #[error("{member} is not the primary of shard {shard}")]
+    NotPrimary { shard: ShardId, member: Member },
+    #[error("{member} is not in the in-sync set of shard {shard}: it may lack acknowledged writes")]
+    NotInSync { shard: ShardId, member: Member },
+    #[error("{member} is the primary of shard {shard}; its role leaves by a handover first")]
+    IsPrimary { shard: ShardId, member: Member },
+    #[error("shard {shard} has no primary at the moment")]
+    Recovering { shard: ShardId },
+    #[error("shard {shard} still has a primary")]
+    StillServing { shard: ShardId },
+    #[error("node {node} is out for an upgrade, and joins no in-sync set before it is confirmed")]
+    NodeOut { node: NodeId },
+    #[error("node {other} of shard {shard} is out already; one node of a shard goes at a time")]
+    ShardHasNodeOut { shard: ShardId, other: NodeId },
+    #[error("a handover of shard {shard} is in flight (epoch {handover})")]
+    HandoverInFlight { shard: ShardId, handover: Epoch },
+    #[error("no handover {handover} of shard {shard} is in flight")]
+    NoSuchHandover { shard: ShardId, handover: Epoch },
+    #[error("member {member} is not a replica of shard {shard}")]
+    NotAReplica { shard: ShardId, member: Member },
+    #[error("shard {shard} acknowledges in mode `primary`; a step needs `in-sync`")]
+    ModeTooWeak { shard: ShardId },
+    #[error(
+        "{left} of {voters} voters would be left and {majority} are a majority; add a voter: a replica or a witness"
+    )]
+    NoQuorumToSpare { voters: usize, left: usize, majority: usize },
+    #[error("a single node cannot be upgraded without downtime; add a replica and a witness")]
+    SingleNode,
+    #[error(
+        "shard {shard} has no replica in sync that could take over; add a replica, or wait until it is in sync"
+    )]
+    NoReplica { shard: ShardId },
+    #[error("no release {version} is staged; run `ironcache release stage FILE` first")]
+    UnknownRelease { version: Version },
+    #[error("every node runs {version} already")]
+    SameVersion { version: Version },
+    #[error("release {version} is quarantined: it failed on node {node}: {reason}")]
+    Quarantined { version: Version, node: NodeId, reason: String },
+    #[error("release {version} can be reached from {min_from} or newer, and node {node} runs {runs}")]
+    TooOld { version: Version, min_from: Version, node: NodeId, runs: Version },
+    #[error(
+        "version {version} is staged already with another digest ({digest}); give the new binary a new version"
+    )]
+    VersionTaken { version: Version, digest: String },
+    #[error(
+        "plan {plan} to {target} is active ({phase}); wait for it, or end it with `ironcache cluster upgrade abort`"
+    )]
+    PlanActive { plan: PlanId, target: Version, phase: String },
+    #[error("no plan is active")]
+    NoPlan,
+    #[error("plan {plan} is not the active one")]
+    OtherPlan { plan: PlanId },
+    #[error("the plan is {phase}; {wanted} is needed")]
+    WrongPhase { phase: String, wanted: String },
+    #[error("node {node} does not hold the artifact yet")]
+    NotStaged { node: NodeId },
+    #[error("node {node} runs the target already")]
+    AlreadyOnTarget { node: NodeId },
+    #[error(
+        "node {node} was the primary of shard {shard} when the plan began and goes last; {waiting} has not been upgraded"
+    )]
+    PrimaryGoesLast { shard: ShardId, node: NodeId, waiting: NodeId },
+    #[error("node {node} does not run the target yet")]
+    NotOnTarget { node: NodeId },
+    #[error("node {node} has no step of epoch {step}")]
+    NoSuchStep { node: NodeId, step: Epoch },
+    #[error("a plan is active; {what} is refused meanwhile")]
+    DuringPlan { what: String },
+    #[error("at most {max} nodes may be out at a time")]
+    TooManyOut { max: u16 },
+    #[error("our bug: the command would break an invariant: {0}")]
+    Invariant(Violation),
+}
+
+impl Rejection {
+    /// A stable word for scripts: the `code` of the JSON refusal.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Rejection::NoCluster => "no_cluster",
+            Rejection::ClusterExists => "cluster_exists",
+            Rejection::BadLayout { .. } => "bad_layout",
+            Rejection::UnknownNode { .. } => "unknown_node",
+            Rejection::UnknownShard { .. } => "unknown_shard",
+            Rejection::StaleIncarnation { .. } => "stale_incarnation",
+            Rejection::StaleEpoch { .. } => "stale_epoch",
+            Rejection::NotPrimary { .. } => "not_primary",
+            Rejection::NotInSync { .. } => "not_in_sync",
+            Rejection::IsPrimary { .. } => "is_primary",
+            Rejection::Recovering { .. } => "recovering",
+            Rejection::StillServing { .. } => "still_serving",
+            Rejection::NodeOut { .. } => "node_out",
+            Rejection::ShardHasNodeOut { .. } => "shard_has_node_out",
+            Rejection::HandoverInFlight { .. } => "handover_in_flight",
+            Rejection::NoSuchHandover { .. } => "no_such_handover",
+            Rejection::NotAReplica { .. } => "not_a_replica",
+            Rejection::ModeTooWeak { .. } => "mode_too_weak",
+            Rejection::NoQuorumToSpare { .. } => "no_quorum_to_spare",
+            Rejection::SingleNode => "single_node",
+            Rejection::NoReplica { .. } => "no_replica",
+            Rejection::UnknownRelease { .. } => "unknown_release",
+            Rejection::SameVersion { .. } => "same_version",
+            Rejection::Quarantined { .. } => "quarantined",
+            Rejection::TooOld { .. } => "too_old",
+            Rejection::VersionTaken { .. } => "version_taken",
+            Rejection::PlanActive { .. } => "plan_active",
+            Rejection::NoPlan => "no_plan",
+            Rejection::OtherPlan { .. } => "other_plan",
+            Rejection::WrongPhase { .. } => "wrong_phase",
+            Rejection::NotStaged { .. } => "not_staged",
+            Rejection::AlreadyOnTarget { .. } => "already_on_target",
+            Rejection::PrimaryGoesLast { .. } => "primary_goes_last",
+            Rejection::NotOnTarget { .. } => "not_on_target",
+            Rejection::NoSuchStep { .. } => "no_such_step",
+            Rejection::DuringPlan { .. } => "during_plan",
+            Rejection::TooManyOut { .. } => "too_many_out",
+            Rejection::Invariant(_) => "invariant",
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! A shard: who owns its slots, who may be promoted, how writes are acknowledged.
+
+use ironcache_types::{Epoch, Incarnation, Member, NodeId, Offset, ShardId, SlotSet};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+use std::fmt;
+
+/// When the primary may answer a write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AckMode {
+    /// At once; an in-sync member may trail by at most the configured lag.
+    Primary,
+    /// After every in-sync member has applied it.
+    InSync,
+}
+
+impl fmt::Display for AckMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            AckMode::Primary => "primary",
+            AckMode::InSync => "in-sync",
+        })
+    }
+}
+
+/// Who executes a shard's commands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Ownership {
+    Serving(Member),
+    /// The primary's process ended, and nobody has taken over yet.
+    Recovering {
+        last: Member,
+    },
+}
+
+/// A start of a primary: the ownership epoch, and the offset at which it began.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LineageEntry {
+    pub epoch: Epoch,
+    /// `None` until the promoted node has published it (`PrimaryReady`).
+    pub start: Option<Offset>,
+}
+
+/// A planned promotion in flight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Handover {
+    /// Names the attempt. Frames are never checked against it; only a committed promotion raises the
+    /// ownership epoch.
+    pub epoch: Epoch,
+    pub from: Member,
+    pub to: Member,
+    /// Log index of `BeginHandover`.
+    pub log_index: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shard {
+    pub id: ShardId,
+    pub slots: SlotSet,
+    /// The nodes that hold this shard, in the order of the cluster's creation.
+    pub nodes: Vec<NodeId>,
+    pub ownership: Ownership,
+    /// Ownership epoch: fresh at every start of a primary.
+    pub epoch: Epoch,
+    /// Epoch of the last change of the in-sync set or of the mode.
+    pub isr_epoch: Epoch,
+    /// The incarnations that a promotion may choose from, the primary's included while it serves.
+    pub in_sync: BTreeSet<Member>,
+    pub mode: AckMode,
+    /// Oldest first; bounded.
+    pub lineage: Vec<LineageEntry>,
+    pub handover: Option<Handover>,
+}
+
+impl Shard {
+    /// How many starts the lineage keeps. More would only help a replica that slept through this many
+    /// promotions and still has its position in the backlog; fewer makes such a replica sync in full.
+    pub const LINEAGE_MAX: usize = 64;
+
+    pub fn primary(&self) -> Option<Member> {
+        match self.ownership {
+            Ownership::Serving(member) => Some(member),
+            Ownership::Recovering { .. } => None,
+        }
+    }
+
+    pub fn is_primary(&self, member: Member) -> bool {
+        self.primary() == Some(member)
+    }
+
+    /// The in-sync members other than the primary.
+    pub fn in_sync_replicas(&self) -> impl Iterator<Item = Member> + '_ {
+        self.in_sync.iter().copied().filter(|m| !self.is_primary(*m))
+    }
+
+    pub fn in_sync_member(&self, node: NodeId) -> Option<Member> {
+        self.in_sync.iter().copied().find(|m| m.node == node)
+    }
+
+    pub(crate) fn begin_ownership(&mut self, owner: Member, epoch: Epoch, start: Option<Offset>) {
+        self.ownership = Ownership::Serving(owner);
+        self.epoch = epoch;
+        self.isr_epoch = epoch;
+        self.handover = None;
+        self.lineage.push(LineageEntry { epoch, start });
+        if self.lineage.len() > Self::LINEAGE_MAX {
+            self.lineage.remove(0);
+        }
+    }
+
+    /// Takes every role away from the lives of `node` other than `current`. Answers whether anything changed.
+    pub(crate) fn revoke(&mut self, node: NodeId, current: Incarnation, epoch: Epoch) -> bool {
+        let stale = |m: Member| m.node == node && m.incarnation != current;
+        let before = (self.ownership, self.in_sync.len(), self.handover);
+        if let Ownership::Serving(owner) = self.ownership
+            && stale(owner)
+        {
+            self.ownership = Ownership::Recovering { last: owner };
+        }
+        self.in_sync.retain(|m| !stale(*m));
+        if self.handover.is_some_and(|h| stale(h.from) || stale(h.to)) {
+            self.handover = None;
+        }
+        let changed = before != (self.ownership, self.in_sync.len(), self.handover);
+        if changed {
+            self.isr_epoch = epoch;
+        }
+        changed
+    }
+}

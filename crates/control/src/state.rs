@@ -1,0 +1,165 @@
+//! The state as a whole, and the views that readers want of it.
+
+use crate::plan::{HistoryEntry, Plan};
+use crate::shard::Shard;
+use ironcache_types::{
+    Digest, Epoch, Incarnation, Member, NodeId, PlanId, Release, ShardId, Slot, Version, WireRange,
+};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ControlState {
+    /// `None` until `InitCluster`.
+    pub cluster_id: Option<u128>,
+    /// The one counter. Every accepted change of ownership, in-sync set or step takes a fresh value.
+    pub epoch: Epoch,
+    /// The feature level that every node may write; it rises only at finalize.
+    pub cluster_level: u16,
+    pub nodes: BTreeMap<NodeId, Node>,
+    pub shards: BTreeMap<ShardId, Shard>,
+    pub releases: BTreeMap<Digest, ReleaseInfo>,
+    pub quarantined: BTreeMap<Digest, Quarantine>,
+    pub plan: Option<Plan>,
+    /// The number of the newest plan; 0 before the first.
+    pub last_plan: PlanId,
+    /// Ended plans, oldest first; at most [`ControlState::HISTORY_MAX`].
+    pub history: VecDeque<HistoryEntry>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum NodeRole {
+    Data,
+    /// Votes in raft and holds no data.
+    Witness,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Node {
+    pub id: NodeId,
+    /// `host:port` that clients are redirected to.
+    pub client_addr: String,
+    pub peer_addr: String,
+    pub http_addr: String,
+    pub role: NodeRole,
+    /// Does the node count towards raft's majority?
+    pub voter: bool,
+    pub shard: Option<ShardId>,
+    pub incarnation: Incarnation,
+    /// What the registered process runs.
+    pub release: Release,
+    pub wire: WireRange,
+    /// Digests whose artifact the node holds, verified.
+    pub staged: BTreeSet<Digest>,
+    /// Set while the node is committed out for a step.
+    pub out: Option<OutStep>,
+}
+
+impl Node {
+    pub fn member(&self) -> Member {
+        Member { node: self.id, incarnation: self.incarnation }
+    }
+}
+
+/// The step that took a node out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutStep {
+    pub plan: PlanId,
+    /// The step's fence: a node acts on it only if it is above its own `last_done`.
+    pub epoch: Epoch,
+    pub target: Release,
+    /// Log index of `UpgradeSelf`; the node stops only after its primary has applied it.
+    pub log_index: u64,
+    pub phase: TrialPhase,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TrialPhase {
+    /// Told to upgrade; the new binary has not registered yet.
+    Told,
+    /// `Confirm` is committed for this life of the node: it may make its trial final.
+    Confirming { incarnation: Incarnation },
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReleaseInfo {
+    pub release: Release,
+    pub size_bytes: u64,
+    /// The lowest version that this release can be rolled out from.
+    pub min_from: Option<Version>,
+    pub wire: WireRange,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Quarantine {
+    pub version: Version,
+    pub node: NodeId,
+    pub reason: String,
+}
+
+impl ControlState {
+    /// Twenty ended plans: a year of monthly releases with some retries. All of it is in every snapshot.
+    pub const HISTORY_MAX: usize = 20;
+
+    pub(crate) fn fresh_epoch(&mut self) -> Epoch {
+        self.epoch = self.epoch.next();
+        self.epoch
+    }
+
+    pub fn shard_of(&self, slot: Slot) -> Option<&Shard> {
+        self.shards.values().find(|shard| shard.slots.contains(slot))
+    }
+
+    pub fn shard_of_node(&self, node: NodeId) -> Option<&Shard> {
+        self.shards.get(&self.nodes.get(&node)?.shard?)
+    }
+
+    pub fn voters(&self) -> impl Iterator<Item = &Node> {
+        self.nodes.values().filter(|n| n.voter)
+    }
+
+    /// Voters needed for a majority.
+    pub fn majority(&self) -> usize {
+        self.voters().count() / 2 + 1
+    }
+
+    pub fn voters_out(&self) -> usize {
+        self.voters().filter(|n| n.out.is_some()).count()
+    }
+
+    pub fn release_by_version(&self, version: &Version) -> Option<&ReleaseInfo> {
+        self.releases.values().find(|r| r.release.version == *version)
+    }
+
+    /// Is `node` the primary of a shard now?
+    pub fn is_primary_node(&self, node: NodeId) -> bool {
+        self.shard_of_node(node).and_then(Shard::primary).is_some_and(|p| p.node == node)
+    }
+
+    /// Does everybody run and have confirmed `digest`?
+    pub fn all_on(&self, digest: Digest) -> bool {
+        self.nodes.values().all(|n| n.release.digest == digest && n.out.is_none())
+    }
+
+    /// A hash of the whole state, the same for every node and release at the same log index (I17).
+    /// FNV-1a over the JSON text: slow and plain, and independent of compiler and platform.
+    pub fn hash(&self) -> u64 {
+        struct Fnv(u64);
+        impl std::io::Write for Fnv {
+            fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+                for &b in bytes {
+                    self.0 = (self.0 ^ u64::from(b)).wrapping_mul(0x0000_0100_0000_01b3);
+                }
+                Ok(bytes.len())
+            }
+            fn flush(&mut self) -> std::io::Result<()> {
+                Ok(())
+            }
+        }
+        let mut fnv = Fnv(0xcbf2_9ce4_8422_2325);
+        serde_json::to_writer(&mut fnv, self).expect("every map of the state has keys that JSON can name");
+        fnv.0
+    }
+}
