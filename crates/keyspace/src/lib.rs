@@ -1,1 +1,43 @@
-//! Empty so far.
+//! The data of one node: values, expiry, slot partitions, and the effects that change them.
+//!
+//! ```text
+//!   command ──reads──▶ Keyspace ◀──apply── Effect ◀──decode── stream · full sync · checkpoint
+//!      └──Effects::record(effect)──────────▲
+//! ```
+//!
+//! A command never changes a value by itself: it records an [`Effect`], which is encoded and applied
+//! by the one function that a replica, too, applies it by. So what a primary holds and what its
+//! replicas hold cannot differ by a second implementation.
+//!
+//! *Invariant:* no clock, randomness or I/O: time and dice are passed in. (Hash tables are seeded
+//! once a process, against crafted keys; nothing that can be observed depends on the seed.)
+//! *Invariant:* no key holds an empty collection.
+//! *Invariant:* an expired key leaves the keyspace by a `Delete` effect only, never by being read.
+//! *Invariant:* the order of iteration follows from the effects applied, so that a `SCAN` cursor
+//! means the same on a primary and on its replicas.
+
+mod apply;
+mod dict;
+mod dump;
+mod effect;
+mod effects;
+mod expiry;
+mod fingerprint;
+mod hash;
+mod items;
+mod keyspace;
+mod scan;
+mod value;
+mod wire;
+mod zset;
+
+pub use apply::apply_effects;
+pub use dict::{Dict, Keyed};
+pub use effect::{Content, Effect, EffectError, SetExpiry, Side};
+pub use effects::Effects;
+pub use expiry::Expiry;
+pub use items::{Item, Items};
+pub use keyspace::{Entry, Keyspace, Place};
+pub use scan::ScanCursor;
+pub use value::{Field, Hash, Kind, List, MAX_STRING_BYTES, Member, Set, Value};
+pub use zset::{Scored, Zset};

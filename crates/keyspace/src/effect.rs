@@ -1,0 +1,393 @@
+//! Effects: the changes of a keyspace, and their encoding.
+//!
+//! One encoding serves the replication stream, full syncs and checkpoints. It is persisted and sent
+//! between releases: an opcode, once released, keeps its number and its fields for good
+//! (`tests/golden/effects.hex` pins them). An effect is an opcode byte and its fields; numbers are
+//! LEB128, strings are length-prefixed, scores are 8 little-endian bytes.
+//!
+//! Effects say results, not intentions: expiry is absolute, `INCR` is a `SetString`, `APPEND` is a
+//! `SetRange` at the old length, `SPOP` names its members. The list effects and `Rename` are not
+//! idempotent; replication applies each effect exactly once, at its offset.
+//!
+//! *Invariant:* decoding is total and allocates nothing: any bytes give an effect or an [`EffectError`],
+//! never a panic. (Applying a `SetRange` may take up to [`MAX_STRING_BYTES`], as `SETRANGE` may.)
+
+use crate::items::Items;
+use crate::value::{Kind, MAX_STRING_BYTES};
+use crate::wire::{Reader, put_number, put_string, unzigzag, zigzag};
+
+/// What `SetString` does to the key's expiry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SetExpiry {
+    Never,
+    /// Unix time in ms.
+    At(u64),
+    Keep,
+}
+
+/// An end of a list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    Head,
+    Tail,
+}
+
+/// The whole of a collection.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Content<'a> {
+    /// (field, value) pairs.
+    Hash(Items<'a, [&'a [u8]; 2]>),
+    /// From head to tail.
+    List(Items<'a, &'a [u8]>),
+    Set(Items<'a, &'a [u8]>),
+    Zset(Items<'a, (f64, &'a [u8])>),
+}
+
+/// One change of one key, or of all (`Clear`).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Effect<'a> {
+    SetString {
+        key: &'a [u8],
+        value: &'a [u8],
+        expiry: SetExpiry,
+    },
+    /// Overwrites from `offset` on; the string is first filled up to it with zero bytes.
+    SetRange {
+        key: &'a [u8],
+        offset: u64,
+        value: &'a [u8],
+    },
+    Delete {
+        key: &'a [u8],
+    },
+    /// Moves value and expiry to `to`, replacing what is there.
+    Rename {
+        key: &'a [u8],
+        to: &'a [u8],
+    },
+    ExpireAt {
+        key: &'a [u8],
+        at_ms: u64,
+    },
+    Persist {
+        key: &'a [u8],
+    },
+    HashSet {
+        key: &'a [u8],
+        fields: Items<'a, [&'a [u8]; 2]>,
+    },
+    HashRemove {
+        key: &'a [u8],
+        fields: Items<'a, &'a [u8]>,
+    },
+    /// Pushes one after the other, so the last of `values` ends up outermost.
+    ListPush {
+        key: &'a [u8],
+        side: Side,
+        values: Items<'a, &'a [u8]>,
+    },
+    ListPop {
+        key: &'a [u8],
+        side: Side,
+        count: u64,
+    },
+    /// `index` counts from the head, from 0, and exists.
+    ListSet {
+        key: &'a [u8],
+        index: u64,
+        value: &'a [u8],
+    },
+    /// Inserts before `index`, which is at most the length.
+    ListInsert {
+        key: &'a [u8],
+        index: u64,
+        value: &'a [u8],
+    },
+    /// Keeps `len` items from `from` on.
+    ListTrim {
+        key: &'a [u8],
+        from: u64,
+        len: u64,
+    },
+    /// As `LREM`: all equal items (0), the first `count`, or the last `-count`.
+    ListRemove {
+        key: &'a [u8],
+        count: i64,
+        value: &'a [u8],
+    },
+    SetAdd {
+        key: &'a [u8],
+        members: Items<'a, &'a [u8]>,
+    },
+    SetRemove {
+        key: &'a [u8],
+        members: Items<'a, &'a [u8]>,
+    },
+    ZsetAdd {
+        key: &'a [u8],
+        members: Items<'a, (f64, &'a [u8])>,
+    },
+    ZsetRemove {
+        key: &'a [u8],
+        members: Items<'a, &'a [u8]>,
+    },
+    /// Replaces whatever the key holds; empty content deletes it.
+    Put {
+        key: &'a [u8],
+        expire_at_ms: Option<u64>,
+        content: Content<'a>,
+    },
+    /// Deletes every key.
+    Clear,
+}
+
+/// Why bytes are no effects, or why effects do not fit this keyspace. Either way the keyspace is not
+/// what the sender believes: discard it and take a full copy.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum EffectError {
+    #[error("the bytes end inside an effect")]
+    Truncated,
+    #[error("effect opcode {opcode} is unknown to this release; a newer release wrote it, or it is corrupt")]
+    UnknownOpcode { opcode: u8 },
+    #[error("a number in an effect exceeds its range")]
+    NumberTooLarge,
+    #[error("a sorted set score is not a number")]
+    ScoreIsNan,
+    #[error("a string of {bytes} bytes exceeds the limit of {MAX_STRING_BYTES}")]
+    StringTooLong { bytes: u64 },
+    #[error("the key {key:?} holds a {found}, and the effect is for a {expected}: take a full copy")]
+    WrongKind { key: String, expected: Kind, found: Kind },
+    #[error("index {index} lies outside a list of {len}: take a full copy")]
+    IndexOutside { index: u64, len: u64 },
+}
+
+mod op {
+    pub const SET_STRING: u8 = 1;
+    pub const SET_STRING_UNTIL: u8 = 2;
+    pub const SET_STRING_KEEP_EXPIRY: u8 = 3;
+    pub const SET_RANGE: u8 = 4;
+    pub const DELETE: u8 = 5;
+    pub const RENAME: u8 = 6;
+    pub const EXPIRE_AT: u8 = 7;
+    pub const PERSIST: u8 = 8;
+    pub const CLEAR: u8 = 9;
+    pub const HASH_SET: u8 = 16;
+    pub const HASH_REMOVE: u8 = 17;
+    pub const LIST_PUSH_HEAD: u8 = 24;
+    pub const LIST_PUSH_TAIL: u8 = 25;
+    pub const LIST_POP_HEAD: u8 = 26;
+    pub const LIST_POP_TAIL: u8 = 27;
+    pub const LIST_SET: u8 = 28;
+    pub const LIST_INSERT: u8 = 29;
+    pub const LIST_TRIM: u8 = 30;
+    pub const LIST_REMOVE: u8 = 31;
+    pub const SET_ADD: u8 = 40;
+    pub const SET_REMOVE: u8 = 41;
+    pub const ZSET_ADD: u8 = 48;
+    pub const ZSET_REMOVE: u8 = 49;
+    pub const PUT_HASH: u8 = 64;
+    pub const PUT_LIST: u8 = 65;
+    pub const PUT_SET: u8 = 66;
+    pub const PUT_ZSET: u8 = 67;
+}
+
+impl<'a> Effect<'a> {
+    /// The key that changes; of `Rename` the source, of `Clear` none.
+    pub fn key(&self) -> Option<&'a [u8]> {
+        use Effect::*;
+        match *self {
+            SetString { key, .. } | SetRange { key, .. } | Delete { key } | Rename { key, .. } => Some(key),
+            ExpireAt { key, .. } | Persist { key } | Put { key, .. } => Some(key),
+            HashSet { key, .. } | HashRemove { key, .. } => Some(key),
+            ListPush { key, .. } | ListPop { key, .. } | ListSet { key, .. } => Some(key),
+            ListInsert { key, .. } | ListTrim { key, .. } | ListRemove { key, .. } => Some(key),
+            SetAdd { key, .. } | SetRemove { key, .. } | ZsetAdd { key, .. } | ZsetRemove { key, .. } => {
+                Some(key)
+            }
+            Clear => None,
+        }
+    }
+
+    /// Appends the encoding.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        use Effect::*;
+        let mut start = |opcode: u8, key: &[u8]| {
+            out.push(opcode);
+            put_string(out, key);
+        };
+        match *self {
+            SetString { key, value, expiry } => {
+                match expiry {
+                    SetExpiry::Never => start(op::SET_STRING, key),
+                    SetExpiry::Keep => start(op::SET_STRING_KEEP_EXPIRY, key),
+                    SetExpiry::At(at_ms) => {
+                        start(op::SET_STRING_UNTIL, key);
+                        put_number(out, at_ms);
+                    }
+                }
+                put_string(out, value);
+            }
+            SetRange { key, offset, value } => {
+                start(op::SET_RANGE, key);
+                put_number(out, offset);
+                put_string(out, value);
+            }
+            Delete { key } => start(op::DELETE, key),
+            Rename { key, to } => {
+                start(op::RENAME, key);
+                put_string(out, to);
+            }
+            ExpireAt { key, at_ms } => {
+                start(op::EXPIRE_AT, key);
+                put_number(out, at_ms);
+            }
+            Persist { key } => start(op::PERSIST, key),
+            HashSet { key, fields } => {
+                start(op::HASH_SET, key);
+                fields.encode(out);
+            }
+            HashRemove { key, fields } => {
+                start(op::HASH_REMOVE, key);
+                fields.encode(out);
+            }
+            ListPush { key, side, values } => {
+                start(if side == Side::Head { op::LIST_PUSH_HEAD } else { op::LIST_PUSH_TAIL }, key);
+                values.encode(out);
+            }
+            ListPop { key, side, count } => {
+                start(if side == Side::Head { op::LIST_POP_HEAD } else { op::LIST_POP_TAIL }, key);
+                put_number(out, count);
+            }
+            ListSet { key, index, value } => {
+                start(op::LIST_SET, key);
+                put_number(out, index);
+                put_string(out, value);
+            }
+            ListInsert { key, index, value } => {
+                start(op::LIST_INSERT, key);
+                put_number(out, index);
+                put_string(out, value);
+            }
+            ListTrim { key, from, len } => {
+                start(op::LIST_TRIM, key);
+                put_number(out, from);
+                put_number(out, len);
+            }
+            ListRemove { key, count, value } => {
+                start(op::LIST_REMOVE, key);
+                put_number(out, zigzag(count));
+                put_string(out, value);
+            }
+            SetAdd { key, members } => {
+                start(op::SET_ADD, key);
+                members.encode(out);
+            }
+            SetRemove { key, members } => {
+                start(op::SET_REMOVE, key);
+                members.encode(out);
+            }
+            ZsetAdd { key, members } => {
+                start(op::ZSET_ADD, key);
+                members.encode(out);
+            }
+            ZsetRemove { key, members } => {
+                start(op::ZSET_REMOVE, key);
+                members.encode(out);
+            }
+            Put { key, expire_at_ms, content } => {
+                let opcode = match content {
+                    Content::Hash(_) => op::PUT_HASH,
+                    Content::List(_) => op::PUT_LIST,
+                    Content::Set(_) => op::PUT_SET,
+                    Content::Zset(_) => op::PUT_ZSET,
+                };
+                start(opcode, key);
+                // 0 is "never"; a moment is one more than itself.
+                put_number(out, expire_at_ms.map_or(0, |at_ms| at_ms.saturating_add(1)));
+                match content {
+                    Content::Hash(items) => items.encode(out),
+                    Content::List(items) | Content::Set(items) => items.encode(out),
+                    Content::Zset(items) => items.encode(out),
+                }
+            }
+            Clear => out.push(op::CLEAR),
+        }
+    }
+
+    /// Decodes the first effect of `bytes`; answers it and the bytes after it.
+    ///
+    /// # Errors
+    /// The codec's part of [`EffectError`].
+    pub fn decode(bytes: &'a [u8]) -> Result<(Self, &'a [u8]), EffectError> {
+        let mut reader = Reader { bytes };
+        let r = &mut reader;
+        let opcode = r.byte()?;
+        if opcode == op::CLEAR {
+            return Ok((Effect::Clear, reader.bytes));
+        }
+        // Told before its key is read: what follows an unknown opcode is not known to be one.
+        if !is_known(opcode) {
+            return Err(EffectError::UnknownOpcode { opcode });
+        }
+        let key = r.string()?;
+        let effect = match opcode {
+            op::SET_STRING => Effect::SetString { key, value: r.string()?, expiry: SetExpiry::Never },
+            op::SET_STRING_UNTIL => {
+                let expiry = SetExpiry::At(moment(r.number()?)?);
+                Effect::SetString { key, expiry, value: r.string()? }
+            }
+            op::SET_STRING_KEEP_EXPIRY => {
+                Effect::SetString { key, value: r.string()?, expiry: SetExpiry::Keep }
+            }
+            op::SET_RANGE => {
+                let (offset, value) = (r.number()?, r.string()?);
+                let bytes = offset.saturating_add(value.len() as u64);
+                if bytes > MAX_STRING_BYTES {
+                    return Err(EffectError::StringTooLong { bytes });
+                }
+                Effect::SetRange { key, offset, value }
+            }
+            op::DELETE => Effect::Delete { key },
+            op::RENAME => Effect::Rename { key, to: r.string()? },
+            op::EXPIRE_AT => Effect::ExpireAt { key, at_ms: moment(r.number()?)? },
+            op::PERSIST => Effect::Persist { key },
+            op::HASH_SET => Effect::HashSet { key, fields: Items::decode(r)? },
+            op::HASH_REMOVE => Effect::HashRemove { key, fields: Items::decode(r)? },
+            op::LIST_PUSH_HEAD => Effect::ListPush { key, side: Side::Head, values: Items::decode(r)? },
+            op::LIST_PUSH_TAIL => Effect::ListPush { key, side: Side::Tail, values: Items::decode(r)? },
+            op::LIST_POP_HEAD => Effect::ListPop { key, side: Side::Head, count: r.number()? },
+            op::LIST_POP_TAIL => Effect::ListPop { key, side: Side::Tail, count: r.number()? },
+            op::LIST_SET => Effect::ListSet { key, index: r.number()?, value: r.string()? },
+            op::LIST_INSERT => Effect::ListInsert { key, index: r.number()?, value: r.string()? },
+            op::LIST_TRIM => Effect::ListTrim { key, from: r.number()?, len: r.number()? },
+            op::LIST_REMOVE => Effect::ListRemove { key, count: unzigzag(r.number()?), value: r.string()? },
+            op::SET_ADD => Effect::SetAdd { key, members: Items::decode(r)? },
+            op::SET_REMOVE => Effect::SetRemove { key, members: Items::decode(r)? },
+            op::ZSET_ADD => Effect::ZsetAdd { key, members: Items::decode(r)? },
+            op::ZSET_REMOVE => Effect::ZsetRemove { key, members: Items::decode(r)? },
+            _ => {
+                let expire_at_ms = r.number()?.checked_sub(1).map(moment).transpose()?;
+                let content = match opcode {
+                    op::PUT_HASH => Content::Hash(Items::decode(r)?),
+                    op::PUT_LIST => Content::List(Items::decode(r)?),
+                    op::PUT_SET => Content::Set(Items::decode(r)?),
+                    op::PUT_ZSET => Content::Zset(Items::decode(r)?),
+                    _ => return Err(EffectError::UnknownOpcode { opcode }),
+                };
+                Effect::Put { key, expire_at_ms, content }
+            }
+        };
+        Ok((effect, reader.bytes))
+    }
+}
+
+fn is_known(opcode: u8) -> bool {
+    matches!(opcode, op::SET_STRING..=op::CLEAR | op::HASH_SET..=op::HASH_REMOVE
+        | op::LIST_PUSH_HEAD..=op::LIST_REMOVE | op::SET_ADD..=op::SET_REMOVE
+        | op::ZSET_ADD..=op::ZSET_REMOVE | op::PUT_HASH..=op::PUT_ZSET)
+}
+
+/// Commands cannot ask for a moment beyond i64, so effects have none.
+fn moment(at_ms: u64) -> Result<u64, EffectError> {
+    if at_ms <= i64::MAX as u64 { Ok(at_ms) } else { Err(EffectError::NumberTooLarge) }
+}

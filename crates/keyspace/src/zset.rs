@@ -1,0 +1,232 @@
+//! A sorted set: members by name, and an order by (score, member) with ranks.
+//!
+//! ```text
+//!   members: Dict<Scored>     name → score
+//!   order:   [[…], […], […]]  sorted runs of at most CHUNK_MAX; rank = lengths before + position
+//! ```
+//!
+//! Any range, by rank, score or member, is a range of ranks: see [`Zset::count_before`].
+//!
+//! *Invariant:* no score is NaN.
+//! *Invariant:* `members` and `order` hold the same pairs and share the members' bytes; no chunk is empty.
+
+use crate::dict::{Dict, Keyed};
+use crate::value::ALLOC_BYTES;
+use std::cmp::Ordering;
+use std::mem::size_of;
+use std::sync::Arc;
+
+/// Larger moves more bytes an insertion, smaller adds more lengths a rank; both are flat around here.
+const CHUNK_MAX: usize = 256;
+
+#[derive(Clone)]
+pub struct Scored {
+    pub member: Arc<[u8]>,
+    pub score: f64,
+}
+
+impl Scored {
+    fn cmp(&self, score: f64, member: &[u8]) -> Ordering {
+        let scores = self.score.partial_cmp(&score).expect("no score is NaN");
+        scores.then_with(|| (*self.member).cmp(member))
+    }
+}
+
+impl Keyed for Scored {
+    const INDEX_ABOVE: usize = 16;
+    fn key(&self) -> &[u8] {
+        &self.member
+    }
+}
+
+#[derive(Default)]
+pub struct Zset {
+    members: Dict<Scored>,
+    order: Vec<Vec<Scored>>,
+    member_bytes: usize,
+}
+
+impl Zset {
+    pub fn len(&self) -> usize {
+        self.members.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.members.is_empty()
+    }
+
+    /// The members in no particular order, for scans.
+    pub fn members(&self) -> &Dict<Scored> {
+        &self.members
+    }
+
+    pub fn score(&self, member: &[u8]) -> Option<f64> {
+        self.members.get(member).map(|scored| scored.score)
+    }
+
+    /// The number of members with a lower (score, member).
+    pub fn rank(&self, member: &[u8]) -> Option<usize> {
+        let score = self.score(member)?;
+        Some(self.count_before(|scored| scored.cmp(score, member).is_lt()))
+    }
+
+    /// How many of the first members in order satisfy `before`, which must hold for a prefix of them:
+    /// the rank at which a range begins or ends.
+    pub fn count_before(&self, before: impl Fn(&Scored) -> bool) -> usize {
+        let chunk = self.order.partition_point(|chunk| chunk.last().is_some_and(&before));
+        let full: usize = self.order[..chunk].iter().map(Vec::len).sum();
+        full + self.order.get(chunk).map_or(0, |chunk| chunk.partition_point(&before))
+    }
+
+    /// Members in ascending order from the one with rank `from` on.
+    pub fn ascending(&self, from: usize) -> impl Iterator<Item = &Scored> {
+        let (chunk, at) = self.locate(from);
+        let first = self.order.get(chunk).map_or(&[][..], |chunk| &chunk[at..]);
+        first.iter().chain(self.order.iter().skip(chunk + 1).flatten())
+    }
+
+    /// Members in descending order, beginning with the one whose rank is `below - 1`.
+    pub fn descending(&self, below: usize) -> impl Iterator<Item = &Scored> {
+        let (chunk, at) = self.locate(below);
+        let first = self.order.get(chunk).map_or(&[][..], |chunk| &chunk[..at]);
+        first.iter().rev().chain(self.order[..chunk].iter().rev().flat_map(|chunk| chunk.iter().rev()))
+    }
+
+    pub(crate) fn heap_bytes(&self) -> usize {
+        self.member_bytes + self.len() * (2 * size_of::<Scored>() + ALLOC_BYTES)
+    }
+
+    /// Adds a member or moves it to another score.
+    pub(crate) fn set(&mut self, score: f64, member: &[u8]) {
+        debug_assert!(!score.is_nan());
+        match self.members.find(member) {
+            Some(at) => {
+                let scored = self.members.at_mut(at);
+                let old = std::mem::replace(&mut scored.score, score);
+                let scored = scored.clone();
+                self.order_remove(old, member);
+                self.order_insert(scored);
+            }
+            None => {
+                let scored = Scored { member: member.into(), score };
+                // An Arc has two counters before its bytes.
+                self.member_bytes += member.len() + 2 * size_of::<usize>();
+                self.order_insert(scored.clone());
+                self.members.push(scored);
+            }
+        }
+    }
+
+    pub(crate) fn remove(&mut self, member: &[u8]) {
+        if let Some(scored) = self.members.remove(member) {
+            self.member_bytes -= member.len() + 2 * size_of::<usize>();
+            self.order_remove(scored.score, member);
+        }
+    }
+
+    /// The chunk that a rank lies in, and its position there; past the end: one past the last chunk.
+    fn locate(&self, rank: usize) -> (usize, usize) {
+        let mut left = rank;
+        for (i, chunk) in self.order.iter().enumerate() {
+            if left < chunk.len() {
+                return (i, left);
+            }
+            left -= chunk.len();
+        }
+        (self.order.len(), 0)
+    }
+
+    /// Where (score, member) is, or belongs.
+    fn seek(&self, score: f64, member: &[u8]) -> (usize, usize) {
+        let before = |scored: &Scored| scored.cmp(score, member).is_lt();
+        let chunk = self.order.partition_point(|chunk| chunk.last().is_some_and(before));
+        (chunk, self.order.get(chunk).map_or(0, |chunk| chunk.partition_point(before)))
+    }
+
+    fn order_insert(&mut self, scored: Scored) {
+        let (mut chunk, mut at) = self.seek(scored.score, &scored.member);
+        if chunk == self.order.len() {
+            match self.order.last() {
+                None => {
+                    self.order.push(vec![scored]);
+                    return;
+                }
+                Some(last) => (chunk, at) = (chunk - 1, last.len()),
+            }
+        }
+        self.order[chunk].insert(at, scored);
+        if self.order[chunk].len() > CHUNK_MAX {
+            // Ascending insertion leaves full chunks behind it, not half empty ones.
+            let split = if at >= CHUNK_MAX { CHUNK_MAX } else { CHUNK_MAX / 2 };
+            let upper = self.order[chunk].split_off(split);
+            self.order.insert(chunk + 1, upper);
+        }
+    }
+
+    fn order_remove(&mut self, score: f64, member: &[u8]) {
+        let (chunk, at) = self.seek(score, member);
+        let removed = self.order[chunk].remove(at);
+        debug_assert_eq!(&*removed.member, member);
+        if self.order[chunk].is_empty() {
+            self.order.remove(chunk);
+            return;
+        }
+        let next_len = self.order.get(chunk + 1).map_or(CHUNK_MAX, Vec::len);
+        if self.order[chunk].len() + next_len <= CHUNK_MAX / 2 {
+            let next = self.order.remove(chunk + 1);
+            self.order[chunk].extend(next);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
+
+    proptest! {
+        #[test]
+        fn ranks_and_ranges_are_those_of_a_sorted_list(
+            steps in prop::collection::vec((0u16..600, -4i8..4, prop::bool::weighted(0.3)), 0..1500),
+            from in 0usize..700,
+        ) {
+            let (mut zset, mut model) = (Zset::default(), BTreeMap::new());
+            for (name, score, remove) in steps {
+                let member = name.to_be_bytes();
+                if remove {
+                    zset.remove(&member);
+                    model.remove(&member[..]);
+                } else {
+                    zset.set(f64::from(score), &member);
+                    model.insert(member.to_vec(), score);
+                }
+            }
+            let mut sorted: Vec<_> = model.iter().map(|(m, s)| (*s, m.clone())).collect();
+            sorted.sort();
+            let plain = |s: &Scored| (s.score as i8, s.member.to_vec());
+            prop_assert_eq!(zset.len(), sorted.len());
+            prop_assert!(zset.ascending(from).map(plain).eq(sorted.iter().skip(from).cloned()));
+            let below = from.min(sorted.len());
+            prop_assert!(zset.descending(from).map(plain).eq(sorted[..below].iter().rev().cloned()));
+            for (rank, (_, member)) in sorted.iter().enumerate() {
+                prop_assert_eq!(zset.rank(member), Some(rank));
+            }
+            prop_assert_eq!(zset.count_before(|s| s.score < 1.0), sorted.iter().filter(|s| s.0 < 1).count());
+        }
+    }
+
+    #[test]
+    fn many_members_come_and_go_without_quadratic_work() {
+        let mut zset = Zset::default();
+        for i in 0..100_000u32 {
+            zset.set(f64::from(i.wrapping_mul(2_654_435_761) >> 8), &i.to_be_bytes());
+        }
+        assert!(zset.order.len() < 100_000 / (CHUNK_MAX / 4));
+        for i in 0..99_990u32 {
+            zset.remove(&i.to_be_bytes());
+        }
+        assert_eq!(zset.len(), 10);
+        assert!(zset.order.len() < 10);
+    }
+}

@@ -1,0 +1,209 @@
+//! The effect codec: golden bytes, round trips, and hostile input.
+
+use expect_test::expect_file;
+use ironcache_keyspace::{
+    Content, Effect, EffectError, Entry, Items, Keyspace, SetExpiry, Side, apply_effects,
+};
+use ironcache_types::{SLOT_COUNT, Slot};
+use proptest::prelude::*;
+
+const KINDS: usize = 30;
+
+/// The `kind`-th form of effect, made of the given parts.
+fn build<'a>(kind: usize, key: &'a [u8], n: u64, parts: &Parts<'a>, check: &mut dyn FnMut(&str, Effect<'_>)) {
+    let Parts { strings, pairs, scores } = parts;
+    let value = strings.first().copied().unwrap_or_default();
+    let (many, fields, members) = (Items::new(strings), Items::new(pairs), Items::new(scores));
+    let some = (n % 2 == 1).then_some(n);
+    let (name, effect) = match kind {
+        0 => ("set", Effect::SetString { key, value, expiry: SetExpiry::Never }),
+        1 => ("set until", Effect::SetString { key, value, expiry: SetExpiry::At(n) }),
+        2 => ("set keep expiry", Effect::SetString { key, value, expiry: SetExpiry::Keep }),
+        3 => ("set range", Effect::SetRange { key, offset: n % 1000, value }),
+        4 => ("delete", Effect::Delete { key }),
+        5 => ("rename", Effect::Rename { key, to: value }),
+        6 => ("expire at", Effect::ExpireAt { key, at_ms: n }),
+        7 => ("persist", Effect::Persist { key }),
+        8 => ("clear", Effect::Clear),
+        9 => ("hash set", Effect::HashSet { key, fields }),
+        10 => ("hash remove", Effect::HashRemove { key, fields: many }),
+        11 => ("list push head", Effect::ListPush { key, side: Side::Head, values: many }),
+        12 => ("list push tail", Effect::ListPush { key, side: Side::Tail, values: many }),
+        13 => ("list pop head", Effect::ListPop { key, side: Side::Head, count: n }),
+        14 => ("list pop tail", Effect::ListPop { key, side: Side::Tail, count: n % 3 }),
+        15 => ("list set", Effect::ListSet { key, index: n, value }),
+        16 => ("list insert", Effect::ListInsert { key, index: n % 3, value }),
+        17 => ("list trim", Effect::ListTrim { key, from: n % 5, len: n }),
+        18 => ("list remove first", Effect::ListRemove { key, count: (n % 3) as i64, value }),
+        19 => ("list remove last", Effect::ListRemove { key, count: -1 - (n % 3) as i64, value }),
+        20 => ("set add", Effect::SetAdd { key, members: many }),
+        21 => ("set remove", Effect::SetRemove { key, members: many }),
+        22 => ("zset add", Effect::ZsetAdd { key, members }),
+        23 => ("zset remove", Effect::ZsetRemove { key, members: many }),
+        24 => ("put hash", Effect::Put { key, expire_at_ms: some, content: Content::Hash(fields) }),
+        25 => ("put list", Effect::Put { key, expire_at_ms: some, content: Content::List(many) }),
+        26 => ("put set", Effect::Put { key, expire_at_ms: some, content: Content::Set(many) }),
+        27 => ("put zset", Effect::Put { key, expire_at_ms: some, content: Content::Zset(members) }),
+        28 => ("put list for ever", Effect::Put { key, expire_at_ms: None, content: Content::List(many) }),
+        _ => {
+            ("put empty set", Effect::Put { key, expire_at_ms: some, content: Content::Set(Items::new(&[])) })
+        }
+    };
+    check(name, effect);
+}
+
+struct Parts<'a> {
+    strings: Vec<&'a [u8]>,
+    pairs: Vec<[&'a [u8]; 2]>,
+    scores: Vec<(f64, &'a [u8])>,
+}
+
+impl<'a> Parts<'a> {
+    fn new(strings: &'a [Vec<u8>]) -> Self {
+        let strings: Vec<&[u8]> = strings.iter().map(|s| &s[..]).collect();
+        let pairs = strings.chunks_exact(2).map(|pair| [pair[0], pair[1]]).collect();
+        let scores = strings.iter().enumerate().map(|(i, s)| (i as f64 - 1.5, *s)).collect();
+        Parts { strings, pairs, scores }
+    }
+}
+
+#[test]
+fn the_encoding_is_what_released_versions_read() {
+    let strings = [b"a".to_vec(), b"\x00\xff".to_vec(), b"".to_vec(), b"four".to_vec()];
+    let mut golden = String::new();
+    for kind in 0..KINDS {
+        build(kind, b"key", 1_700_000_000_123, &Parts::new(&strings), &mut |name, effect| {
+            let mut bytes = Vec::new();
+            effect.encode(&mut bytes);
+            let hex: String = bytes.iter().map(|b| format!("{b:02x}")).collect();
+            golden += &format!("{name}: {hex}\n");
+        });
+    }
+    expect_file!["golden/effects.hex"].assert_eq(&golden);
+}
+
+#[test]
+fn golden_bytes_still_decode_and_apply() {
+    let mut applied = 0;
+    for line in include_str!("golden/effects.hex").lines() {
+        let (name, hex) = line.split_once(": ").expect("a name and its bytes");
+        let bytes: Vec<u8> = (0..hex.len() / 2)
+            .map(|i| u8::from_str_radix(&hex[2 * i..2 * i + 2], 16).expect("hex"))
+            .collect();
+        let (effect, rest) = Effect::decode(&bytes).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert!(rest.is_empty(), "{name}: {effect:?}");
+        applied += apply_effects(&mut Keyspace::new(), &bytes).expect("fits an empty keyspace");
+    }
+    assert_eq!(applied, KINDS);
+}
+
+#[test]
+fn an_unknown_opcode_is_named() {
+    let error = apply_effects(&mut Keyspace::new(), &[200, 1, 2]).unwrap_err();
+    assert_eq!(error, EffectError::UnknownOpcode { opcode: 200 });
+}
+
+#[test]
+fn a_huge_offset_is_refused_before_memory_is_taken() {
+    let mut bytes = Vec::new();
+    Effect::SetRange { key: b"k", offset: 1 << 40, value: b"v" }.encode(&mut bytes);
+    let error = apply_effects(&mut Keyspace::new(), &bytes).unwrap_err();
+    assert!(matches!(error, EffectError::StringTooLong { .. }));
+}
+
+#[test]
+fn an_effect_on_another_kind_of_value_is_refused_and_changes_nothing() {
+    let mut keyspace = Keyspace::new();
+    keyspace.apply(&Effect::SetString { key: b"k", value: b"v", expiry: SetExpiry::Never }).expect("fits");
+    let before = keyspace.fingerprint();
+    let error = keyspace.apply(&Effect::SetAdd { key: b"k", members: Items::new(&[b"m"]) }).unwrap_err();
+    assert!(matches!(error, EffectError::WrongKind { .. }), "{error}");
+    assert_eq!(keyspace.fingerprint(), before);
+}
+
+/// Rebuilds a keyspace from its dump.
+fn copy(keyspace: &Keyspace) -> Keyspace {
+    let (mut copy, mut bytes, mut keys) = (Keyspace::new(), Vec::new(), 0);
+    for slot in (0..SLOT_COUNT).map(Slot) {
+        keys += keyspace.dump_slot(slot, &mut bytes);
+    }
+    apply_effects(&mut copy, &bytes).expect("a dump applies to an empty keyspace");
+    assert_eq!(keys, keyspace.len());
+    copy
+}
+
+#[test]
+fn a_large_collection_survives_a_dump_in_order() {
+    let mut keyspace = Keyspace::new();
+    let names: Vec<Vec<u8>> = (0..5000).map(|i| format!("name{i}").into_bytes()).collect();
+    let parts = Parts::new(&names);
+    for (key, kind) in [(b"h", 24), (b"l", 25), (b"s", 26), (b"z", 27)] {
+        build(kind, key, 99, &parts, &mut |_, effect| keyspace.apply(&effect).expect("fits"));
+    }
+    let copy = copy(&keyspace);
+    assert_eq!(copy.fingerprint(), keyspace.fingerprint());
+    let order = |keyspace: &Keyspace| -> Vec<Vec<u8>> {
+        let mut bytes = Vec::new();
+        (0..SLOT_COUNT).for_each(|slot| {
+            keyspace.dump_slot(Slot(slot), &mut bytes);
+        });
+        bytes.chunks(64).map(<[u8]>::to_vec).collect()
+    };
+    assert!(order(&copy) == order(&keyspace));
+}
+
+fn step() -> impl Strategy<Value = (usize, u8, u64, Vec<Vec<u8>>)> {
+    let text = prop::collection::vec(0u8..4, 0..3);
+    (0..KINDS, 0u8..6, prop_oneof![0u64..6, 0..(1u64 << 62)], prop::collection::vec(text, 0..6))
+}
+
+proptest! {
+    #[test]
+    fn effects_come_back_and_copies_agree(steps in prop::collection::vec(step(), 0..80)) {
+        let (mut first, mut second) = (Keyspace::new(), Keyspace::new());
+        let mut stream = Vec::new();
+        for (kind, key, n, strings) in &steps {
+            build(*kind, &[*key], *n, &Parts::new(strings), &mut |_, effect| {
+                let start = stream.len();
+                effect.encode(&mut stream);
+                let (decoded, rest) = Effect::decode(&stream[start..]).expect("was just encoded");
+                assert_eq!(decoded, effect);
+                assert!(rest.is_empty());
+                for end in start..stream.len() {
+                    assert!(Effect::decode(&stream[start..end]).is_err());
+                }
+                // What does not fit (another kind, an index outside) is no part of the stream.
+                if first.apply(&effect).is_err() {
+                    stream.truncate(start);
+                }
+            });
+        }
+        apply_effects(&mut second, &stream).expect("applied before");
+        prop_assert_eq!(first.fingerprint(), second.fingerprint());
+        let third = copy(&first);
+        prop_assert_eq!(first.fingerprint(), third.fingerprint());
+        prop_assert_eq!(first.expiring(), third.expiring());
+        check_books(first);
+    }
+
+    #[test]
+    fn arbitrary_bytes_never_panic(mut bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        let _ = apply_effects(&mut Keyspace::new(), &bytes);
+        // And with a known opcode in front, where more of the decoder is reached.
+        if let Some(first) = bytes.first_mut() {
+            *first %= 68;
+            let _ = apply_effects(&mut Keyspace::new(), &bytes);
+        }
+    }
+}
+
+/// Whatever was done, the books of an emptied keyspace are empty.
+fn check_books(mut keyspace: Keyspace) {
+    let counted = keyspace.entries().filter(|entry| entry.expire_at_ms().is_some()).count();
+    assert_eq!(keyspace.expiring(), counted);
+    let (used, sum) = (keyspace.used_bytes(), keyspace.entries().map(Entry::used_bytes).sum());
+    assert_eq!(used, sum);
+    (0..SLOT_COUNT).for_each(|slot| keyspace.clear_slot(Slot(slot)));
+    assert_eq!((keyspace.len(), keyspace.used_bytes(), keyspace.expiring()), (0, 0, 0));
+    assert_eq!(keyspace.next_deadline_ms(), None);
+}
