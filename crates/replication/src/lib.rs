@@ -1,1 +1,64 @@
-//! Empty so far.
+//! Replication of one shard: frames, positions, backlog, and who has applied what. Pure.
+//!
+//! ```text
+//!  primary                                                    replica
+//!  ───────                                                    ───────
+//!  command executed                                           ReplicaCursor::position ─► Hello ─┐
+//!    │ effects (opaque here)                                                                    │
+//!    ▼                                       ◄──────────────────────────────────────────────────┘
+//!  encode_effects ─► Backlog::push          Lineage::can_resume ─► Accept{Partial} ─► Backlog::read_from
+//!    │               AckGate::on_frame                          └► Accept{Full}    ─► FullSync: SyncChunk…, SyncEnd
+//!    │
+//!    └───────── Effects{epoch, start, scope} ───────────────► ReplicaCursor::accept ─► apply ─► applied
+//!                                                                                               │
+//!  AckGate::on_ack ◄──────────── Ack{source, applied} ──────────────────────────────────────────┘
+//!    │ acknowledged / may_acknowledge
+//!    ▼
+//!  the client's reply leaves
+//!
+//!  handover:  Fence{e, O} in-band ─► ReplicaCursor::on_fence ─► FenceMet ─► Promote (log) ─► ReplicaCursor::promote
+//!             NextSources: who else stands at O
+//! ```
+//!
+//! What may be relied on:
+//! - One frame is one command or one EXEC: applied whole, acknowledged whole. Its encoded length advances the offset.
+//! - Frames travel and are kept verbatim, so equal (epoch, offset) means equal content on every node ([`Lineage`]).
+//! - "Acknowledged by a replica" means contiguous, of the primary's epoch and incarnation ([`Source`]), and applied.
+//! - [`AckGate`] is the only place that decides whether a reply may leave, and whom a primary may propose.
+//!
+//! *Invariant:* pure: no I/O, no clock, no randomness; time is passed in as milliseconds of a monotonic clock.
+//! *Invariant:* nothing here knows what an effect means, or what the log says: both are handed in.
+
+mod ack_gate;
+mod backlog;
+mod frame;
+mod full_sync;
+mod lag_log;
+mod lineage;
+mod message;
+mod next_sources;
+mod position;
+mod replica_cursor;
+mod resync;
+mod verdict;
+mod wire;
+
+pub use ack_gate::{AckGate, AckMode, GateLimits, Link};
+pub use backlog::Backlog;
+pub use frame::{
+    CONTROL_BODY_BYTES_MAX, DATA_BODY_BYTES_MAX, EFFECTS_OVERHEAD_BYTES, FrameError, FrameTooLarge,
+    HEADER_BYTES, LINK_VERSIONS, REASON_BYTES_MAX, decode, encode, encode_effects, encode_sync_chunk,
+};
+pub use full_sync::FullSync;
+pub use lineage::{LINEAGE_MAX, Lineage, LineageError};
+pub use message::{
+    Accept, Ack, Effects, Fence, Hello, Message, Promoted, Purpose, Scope, Source, SyncChunk, SyncEnd,
+};
+pub use next_sources::NextSources;
+pub use position::{Position, PositionError, SavedPosition};
+pub use replica_cursor::{Admitted, Begin, ChunkAct, FenceMet, ReplicaCursor, Standing, StreamError};
+pub use resync::{FullReason, Resync, SyncMode};
+pub use verdict::{
+    AckError, AckStep, Eligibility, FollowerView, Gate, LacksAcknowledged, ProposeError, Requirement,
+    Silence, Silent,
+};

@@ -1,0 +1,169 @@
+//! What is said on a replication link.
+//!
+//! *Invariant:* a handover's id ([`Fence`]) is never an ownership epoch: frames are checked by
+//! [`Source`] alone.
+
+use crate::lineage::Lineage;
+use crate::position::Position;
+use crate::resync::SyncMode;
+use ironcache_types::{Epoch, Incarnation, Member, Offset, SLOT_COUNT, ShardId, Slot};
+use std::fmt;
+
+/// One message. Bodies that carry data borrow from the buffer they were decoded from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Message<'a> {
+    /// Replica: who I am, and where.
+    Hello(Hello),
+    /// Replica: what I have applied.
+    Ack(Ack),
+    /// Primary: welcome, and how you get in step.
+    Accept(Accept),
+    /// Primary: no, for this reason. The link closes.
+    Refuse { reason: &'a str },
+    /// Primary, full sync: a part of one slot's content.
+    SyncChunk(SyncChunk<'a>),
+    /// Primary, full sync: what you hold now is my state at this offset.
+    SyncEnd(SyncEnd),
+    /// Primary: one command's, or one EXEC's, effects.
+    Effects(Effects<'a>),
+    /// Primary: nothing follows `offset` while this handover is undecided.
+    Fence(Fence),
+    /// Candidate to old primary: my promotion is committed, look at the log.
+    Promoted(Promoted),
+    /// Primary: are you there? Answered by an `Ack`.
+    Ping { now_ms: u64 },
+}
+
+/// The primary that a stream comes from: one life of one process, in one ownership epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Source {
+    /// Ownership epoch.
+    pub epoch: Epoch,
+    /// Of the primary's process.
+    pub incarnation: Incarnation,
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { epoch, incarnation } = self;
+        write!(f, "incarnation {incarnation} at epoch {epoch}")
+    }
+}
+
+/// The first message of a link, from the replica.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hello {
+    /// The version the replica speaks and reads; always the first field.
+    pub version: u16,
+    pub cluster_id: u128,
+    pub shard: ShardId,
+    /// The replica.
+    pub member: Member,
+    pub purpose: Purpose,
+    /// `None`: the replica holds no dataset of this shard.
+    pub position: Option<Position>,
+}
+
+/// What a replica opens a link for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// Stream to me.
+    Follow,
+    /// I follow another primary, and will follow you once you are promoted: until then I send `Ack`s
+    /// (of my present source), and you send nothing.
+    NextSource,
+}
+
+/// The replica has applied every effect below `applied`, contiguously, as `source` sent them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ack {
+    pub source: Source,
+    pub applied: Offset,
+}
+
+/// The primary's answer to [`Hello`]; for [`Purpose::NextSource`] it comes after the promotion.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Accept {
+    pub source: Source,
+    pub mode: SyncMode,
+    /// The primary's, whose last epoch is `source.epoch`.
+    pub lineage: Lineage,
+}
+
+/// A part of a slot, as of its place in the stream. The first chunk of a slot replaces what the
+/// replica has there; an empty slot is sent as one empty chunk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SyncChunk<'a> {
+    pub slot: Slot,
+    pub bytes: &'a [u8],
+}
+
+/// The end of a full sync; frames follow, contiguous from `offset`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SyncEnd {
+    pub lineage: Lineage,
+    pub offset: Offset,
+}
+
+/// The effects of one command or one EXEC: applied whole, or not at all. Kept verbatim by backlogs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Effects<'a> {
+    /// The ownership epoch in which they were executed.
+    pub epoch: Epoch,
+    /// The stream's offset of the frame's first byte.
+    pub start: Offset,
+    pub scope: Scope,
+    /// Opaque here.
+    pub bytes: &'a [u8],
+}
+
+impl Effects<'_> {
+    /// The offset after this frame: its whole encoded length counts.
+    pub fn end(&self) -> Offset {
+        Offset(self.start.0 + (crate::frame::EFFECTS_OVERHEAD_BYTES + self.bytes.len()) as u64)
+    }
+}
+
+/// Which slots a frame touches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    Slot(Slot),
+    /// Several or all: a FLUSHALL, or an EXEC that contains one.
+    All,
+}
+
+impl Scope {
+    const ALL: u16 = 0xFFFF;
+
+    pub(crate) fn to_wire(self) -> u16 {
+        match self {
+            Scope::Slot(slot) => slot.0,
+            Scope::All => Self::ALL,
+        }
+    }
+
+    pub(crate) fn from_wire(raw: u16) -> Option<Self> {
+        match raw {
+            Self::ALL => Some(Scope::All),
+            slot if slot < SLOT_COUNT => Some(Scope::Slot(Slot(slot))),
+            _ => None,
+        }
+    }
+}
+
+/// In-band: the old primary executed nothing past `offset` and will emit nothing after it until the
+/// outcome of the handover.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fence {
+    pub handover_epoch: Epoch,
+    pub offset: Offset,
+}
+
+/// A hint, never a proof: the entry at `log_index` gave the shard to the sender.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Promoted {
+    pub shard: ShardId,
+    /// The new ownership epoch.
+    pub epoch: Epoch,
+    pub log_index: u64,
+}
