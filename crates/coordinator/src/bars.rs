@@ -1,0 +1,34 @@
+//! How much of a thing is enough. Each bar says what suffers on either side of it.
+
+/// The coordinator's bars. What an operator chooses for one plan is in `PlanOptions` instead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bars {
+    /// An answer older than this is no answer. Larger, and a step may begin on a node that has just died;
+    /// smaller than a few polling periods, and a busy machine stalls the roll.
+    pub seen_ms_max: u64,
+    /// A node this many entries behind has caught up with the log. Larger, and a leader may be chosen, or
+    /// a step confirmed, that still has to replay; zero is never seen while other nodes report.
+    pub raft_lag_entries_max: u64,
+    /// A candidate this close can meet the fence at once: the fence makes the promotion exact, so this only
+    /// bounds how long clients are held back. 64 KiB cross a loopback or a LAN in about a millisecond.
+    pub handover_lag_bytes_max: u64,
+    /// A handover without an outcome for this long is aborted: clients are parked meanwhile.
+    pub handover_timeout_ms: u64,
+    /// The pause after the first handover that failed; it doubles with each further one.
+    pub handover_backoff_ms: u64,
+    /// The longest such pause: longer would only hide that the shard is in trouble.
+    pub handover_backoff_ms_max: u64,
+}
+
+impl Default for Bars {
+    fn default() -> Self {
+        Self {
+            seen_ms_max: 3_000,
+            raft_lag_entries_max: 64,
+            handover_lag_bytes_max: 64 * 1024,
+            handover_timeout_ms: 100,
+            handover_backoff_ms: 200,
+            handover_backoff_ms_max: 10_000,
+        }
+    }
+}

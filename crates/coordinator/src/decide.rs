@@ -1,0 +1,53 @@
+//! The order in which a leader looks at things: lost primaries, handovers that hang, what is in flight, and
+//! only then the next step.
+
+use crate::bars::Bars;
+use crate::decision::Decision;
+use crate::observation::Observation;
+use crate::view::{View, note};
+use crate::waiting_on::WaitingOn;
+use crate::{failover, handover, in_flight, rolling, staging};
+use ironcache_control::{Command, ControlState, Phase};
+
+/// What the leader does now. `now_wall_ms` (Unix ms) only goes into the times that commands keep for people.
+pub fn decide(state: &ControlState, obs: &Observation, bars: &Bars, now_wall_ms: u64) -> Decision {
+    let view = View { state, obs, bars };
+    if state.cluster_id.is_none() {
+        return Decision::Done;
+    }
+    if !obs.leader_settled {
+        return Decision::Wait(vec![WaitingOn::LeaderSettling { leader: obs.leader }]);
+    }
+    let mut waiting = Vec::new();
+    let urgent = failover::next(view, &mut waiting).or_else(|| handover::abort_overdue(view));
+    if let Some(command) = urgent {
+        return Decision::Propose(command);
+    }
+    let Some(plan) = &state.plan else {
+        return if waiting.is_empty() { Decision::Done } else { Decision::Wait(waiting) };
+    };
+    if let Some(command) = in_flight::next(view, plan, &mut waiting) {
+        return Decision::Propose(command);
+    }
+    match &plan.phase {
+        Phase::Paused => note(&mut waiting, WaitingOn::Paused { plan: plan.id }),
+        Phase::Held { reason } => {
+            note(&mut waiting, WaitingOn::Held { plan: plan.id, reason: reason.clone() });
+        }
+        Phase::Staging => {
+            staging::gates(view, plan, &mut waiting);
+            // Nodes may be out when a plan is resumed: they are no reason to stay in staging.
+            let blocked = waiting.iter().any(|w| !matches!(w, WaitingOn::NodeOut { .. }));
+            if !blocked {
+                let (plan, plan_epoch) = (plan.id, plan.epoch);
+                return Decision::Propose(Command::BeginRolling { plan, plan_epoch });
+            }
+        }
+        Phase::Rolling => {
+            if let Some(decision) = rolling::next(view, plan, now_wall_ms, &mut waiting) {
+                return decision;
+            }
+        }
+    }
+    Decision::Wait(waiting)
+}

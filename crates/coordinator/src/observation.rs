@@ -1,0 +1,75 @@
+//! What the leader sees: the answers of the nodes, and how long things have been going on.
+
+use ironcache_types::{Member, NodeId, Offset, Release, ShardId};
+use std::collections::BTreeMap;
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Observation {
+    /// The observer's monotonic clock; compared with [`Timers::handover_not_before_ms`] only.
+    pub now_ms: u64,
+    /// The observer, which leads raft.
+    pub leader: NodeId,
+    /// Has the leader applied an entry of its own term? Before that its state may be an old one.
+    pub leader_settled: bool,
+    /// The newest answer of each node, the leader's own included. Nodes that never answered are missing.
+    pub nodes: BTreeMap<NodeId, NodeObservation>,
+    /// From [`crate::LeaderMemory::note`].
+    pub timers: Timers,
+}
+
+/// One node's newest answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeObservation {
+    /// The age of the answer.
+    pub seen_ms_ago: u64,
+    /// The life of the node that answered.
+    pub member: Member,
+    pub release: Release,
+    /// Does it serve its role? A replica: dataset whole, link up, caught up. A witness: follows the log.
+    pub ready: bool,
+    /// How far its applied log is behind the leader's commit index.
+    pub raft_lag_entries: u64,
+    pub state_hash: Option<StateHash>,
+    /// `None` for a witness.
+    pub data: Option<DataObservation>,
+}
+
+/// `ControlState::hash` after the entry at `log_index`. Only hashes of one index can be compared, so nodes
+/// keep the one of the newest index divisible by some agreed number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct StateHash {
+    pub log_index: u64,
+    pub hash: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DataObservation {
+    pub shard: ShardId,
+    /// A primary: the end of its stream. A replica: what it has applied.
+    pub offset: Offset,
+    /// Attached replicas; only a primary reports them.
+    pub replicas: Vec<ReplicaObservation>,
+}
+
+/// A replica as its primary sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReplicaObservation {
+    pub member: Member,
+    pub applied: Offset,
+    pub lag_bytes: u64,
+    /// Is it still receiving the dataset?
+    pub syncing: bool,
+    /// How long it has been in sync without a break, in ms.
+    pub in_sync_for_ms: u64,
+}
+
+/// How long things have been going on, as the present leader saw them. Missing means: just begun.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Timers {
+    /// Nodes that are out.
+    pub out_for_ms: BTreeMap<NodeId, u64>,
+    /// Handovers in flight.
+    pub handover_age_ms: BTreeMap<ShardId, u64>,
+    /// After failed attempts: no new handover before this time of [`Observation::now_ms`].
+    pub handover_not_before_ms: BTreeMap<ShardId, u64>,
+}

@@ -1,0 +1,169 @@
+//! A roll played through on a copy of the state, in a world where everything works at once: what
+//! `--dry-run` shows, and what the golden transcripts are made of.
+//!
+//! The coordinator decides until it waits; then the world makes one move (a node registers its new binary,
+//! a replica gets in sync, a candidate meets the fence), and the coordinator is asked again.
+
+use crate::bars::Bars;
+use crate::decide::decide;
+use crate::decision::Decision;
+use crate::observation::{DataObservation, NodeObservation, Observation, ReplicaObservation, Timers};
+use ironcache_control::{AckMode, Command, ControlState, Node, PlanOptions, Rejection, Shard, TrialPhase};
+use ironcache_types::{Incarnation, Member, NodeId, Offset, Version};
+use std::collections::BTreeMap;
+
+/// A roll, played through.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rehearsal {
+    /// The coordinator's acts, in order; a last `Wait` if even this world does not let it go on.
+    pub acts: Vec<Decision>,
+    /// The state at the end.
+    pub state: ControlState,
+    /// Who leads raft at the end.
+    pub leader: NodeId,
+}
+
+/// Plays a plan to `target` through, from `state`, led by `leader`. A plan that is active already is played
+/// on from where it is, whatever `target` and `options` say.
+///
+/// # Errors
+/// The guardrail that refuses the plan.
+pub fn rehearse(
+    state: &ControlState,
+    leader: NodeId,
+    target: &Version,
+    options: PlanOptions,
+) -> Result<Rehearsal, Rejection> {
+    let mut rehearsal = Rehearsal { acts: Vec::new(), state: state.clone(), leader };
+    if state.plan.is_none() {
+        rehearsal.commit(&Command::StartPlan { target: target.clone(), options, leader, at_ms: 0 })?;
+    }
+    // Every node takes about ten entries; a roll that needs far more goes round in circles.
+    for _ in 0..100 * (state.nodes.len() + 1) {
+        if rehearsal.state.plan.is_none() || rehearsal.step()? == Progress::Stuck {
+            break;
+        }
+    }
+    Ok(rehearsal)
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Progress {
+    Made,
+    Stuck,
+}
+
+impl Rehearsal {
+    fn step(&mut self) -> Result<Progress, Rejection> {
+        let observation = observe(&self.state, self.leader);
+        let decision = decide(&self.state, &observation, &Bars::default(), 0);
+        match &decision {
+            Decision::Propose(command) => self.commit(command)?,
+            Decision::TransferLeader { to } => self.leader = *to,
+            Decision::Wait(_) | Decision::Done => match world_moves(&self.state) {
+                Some(command) => {
+                    self.commit(&command)?;
+                    return Ok(Progress::Made);
+                }
+                None => {
+                    self.acts.push(decision);
+                    return Ok(Progress::Stuck);
+                }
+            },
+        }
+        self.acts.push(decision);
+        Ok(Progress::Made)
+    }
+
+    fn commit(&mut self, command: &Command) -> Result<(), Rejection> {
+        self.state.apply(0, command).map(|_| ())
+    }
+}
+
+const OFFSET: Offset = Offset(0);
+
+/// Everybody answers, and nobody is behind.
+fn observe(state: &ControlState, leader: NodeId) -> Observation {
+    let data = |node: &Node| {
+        let shard = state.shard_of_node(node.id)?;
+        let replica = |member: &Member| ReplicaObservation {
+            member: *member,
+            applied: OFFSET,
+            lag_bytes: 0,
+            syncing: false,
+            in_sync_for_ms: u64::MAX,
+        };
+        let replicas = match shard.is_primary(node.member()) {
+            true => shard.in_sync.iter().filter(|m| m.node != node.id).map(replica).collect(),
+            false => Vec::new(),
+        };
+        Some(DataObservation { shard: shard.id, offset: OFFSET, replicas })
+    };
+    let answer = |node: &Node| NodeObservation {
+        seen_ms_ago: 0,
+        member: node.member(),
+        release: node.release.clone(),
+        ready: true,
+        raft_lag_entries: 0,
+        state_hash: None,
+        data: data(node),
+    };
+    let nodes: BTreeMap<_, _> = state.nodes.values().map(|n| (n.id, answer(n))).collect();
+    Observation { now_ms: 0, leader, leader_settled: true, nodes, timers: Timers::default() }
+}
+
+/// The first thing that nodes and primaries would do by themselves now.
+fn world_moves(state: &ControlState) -> Option<Command> {
+    let node = state.nodes.values().find_map(|node| node_moves(state, node));
+    node.or_else(|| state.shards.values().find_map(|shard| shard_moves(state, shard)))
+}
+
+fn node_moves(state: &ControlState, node: &Node) -> Option<Command> {
+    let plan = state.plan.as_ref()?;
+    let target = plan.target.clone();
+    let Some(out) = &node.out else {
+        let lacks = !node.staged.contains(&target.digest) && node.release != target;
+        return lacks.then_some(Command::ReportStaged { node: node.id, digest: target.digest });
+    };
+    if node.release != target {
+        let wire = state.releases.get(&target.digest).map_or(node.wire, |info| info.wire);
+        let incarnation = Incarnation(node.incarnation.0 + 1);
+        return Some(Command::RegisterNode {
+            member: Member { node: node.id, incarnation },
+            client_addr: node.client_addr.clone(),
+            peer_addr: node.peer_addr.clone(),
+            http_addr: node.http_addr.clone(),
+            release: target,
+            wire,
+        });
+    }
+    match out.phase {
+        TrialPhase::Told => None,
+        TrialPhase::Confirming { .. } => Some(Command::Confirmed {
+            plan: out.plan,
+            step: out.epoch,
+            member: node.member(),
+            digest: target.digest,
+            at_ms: 0,
+        }),
+    }
+}
+
+fn shard_moves(state: &ControlState, shard: &Shard) -> Option<Command> {
+    if let Some(handover) = shard.handover {
+        return Some(Command::Promote {
+            shard: shard.id,
+            handover: handover.epoch,
+            to: handover.to,
+            offset: OFFSET,
+            in_sync: shard.in_sync.clone(),
+        });
+    }
+    let (id, isr_epoch, primary) = (shard.id, shard.isr_epoch, shard.primary()?);
+    if shard.mode != AckMode::InSync {
+        return Some(Command::SetMode { shard: id, isr_epoch, primary, mode: AckMode::InSync });
+    }
+    let members = shard.nodes.iter().filter_map(|n| state.nodes.get(n)).filter(|n| n.out.is_none());
+    let member = members.map(Node::member).find(|m| !shard.in_sync.contains(m))?;
+    Some(Command::AddInSync { shard: id, isr_epoch, primary, member })
+}

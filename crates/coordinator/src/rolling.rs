@@ -1,0 +1,117 @@
+//! The order of a roll: replicas and witnesses, then a handover to one of them, then the old primary; the
+//! leader of raft when nobody else is left.
+//!
+//! The order of acts is by kind, then by shard, then by the shard's own order of nodes, so that two leaders
+//! that see the same choose the same. An act whose gates do not pass is passed over, with its reasons noted.
+
+use crate::decision::Decision;
+use crate::view::{View, note};
+use crate::waiting_on::WaitingOn;
+use crate::{handover, take_out, transfer};
+use ironcache_control::{Command, NodeRole, Plan, Shard};
+use ironcache_types::{NodeId, ShardId};
+
+pub(crate) fn next(
+    view: View<'_>,
+    plan: &Plan,
+    now_wall_ms: u64,
+    waiting: &mut Vec<WaitingOn>,
+) -> Option<Decision> {
+    let in_flight = view.state.nodes.values().any(|n| n.out.is_some())
+        || view.state.shards.values().any(|s| s.handover.is_some());
+    if !in_flight && view.state.all_on(plan.target.digest) {
+        let (plan, plan_epoch, at_ms) = (plan.id, plan.epoch, now_wall_ms);
+        return Some(Decision::Propose(Command::Finalize { plan, plan_epoch, at_ms }));
+    }
+    let left = Left::of(view, plan);
+    let leader = view.obs.leader;
+    let may_go = |nodes: &[NodeId], waiting: &mut Vec<WaitingOn>| {
+        nodes
+            .iter()
+            .filter(|id| **id != leader)
+            .find_map(|id| take_out::propose(view, plan, *id, now_wall_ms, waiting))
+    };
+    let command = may_go(&left.replicas, waiting)
+        .or_else(|| left.handovers.iter().find_map(|h| handover::propose(view, plan, h, waiting)))
+        .or_else(|| may_go(&left.old_primaries, waiting));
+    if let Some(command) = command {
+        return Some(Decision::Propose(command));
+    }
+    let leader_is_all_that_is_left =
+        left.handovers.is_empty() && left.replicas.iter().chain(&left.old_primaries).all(|id| *id == leader);
+    if leader_is_all_that_is_left && !in_flight {
+        match transfer::choose(view, plan) {
+            Some(to) => return Some(Decision::TransferLeader { to }),
+            None => note(waiting, WaitingOn::NoOtherLeader { leader }),
+        }
+    }
+    None
+}
+
+/// What the order of the plan allows next, gates aside.
+#[derive(Debug, Default)]
+struct Left {
+    replicas: Vec<NodeId>,
+    handovers: Vec<PlannedHandover>,
+    old_primaries: Vec<NodeId>,
+}
+
+/// A shard whose primary has to leave its role.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PlannedHandover {
+    pub shard: ShardId,
+    pub to: HandoverTo,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum HandoverTo {
+    /// The best replica on the target.
+    Upgraded,
+    /// The plan-start primary lost its role to a failover, and it alone is not the primary: it takes the
+    /// role back, so that the present primary can go before it.
+    PlanStartPrimary(NodeId),
+}
+
+impl Left {
+    fn of(view: View<'_>, plan: &Plan) -> Left {
+        let mut left = Left::default();
+        for shard in view.state.shards.values() {
+            left.add_shard(view, plan, shard);
+        }
+        let witnesses = view.state.nodes.values().filter(|n| n.role == NodeRole::Witness);
+        let waits = |n: &&ironcache_control::Node| n.out.is_none() && n.release.digest != plan.target.digest;
+        left.replicas.extend(witnesses.filter(waits).map(|n| n.id));
+        left
+    }
+
+    fn add_shard(&mut self, view: View<'_>, plan: &Plan, shard: &Shard) {
+        let Some(primary) = shard.primary() else { return };
+        let out = view.nodes_of(shard).any(|n| n.out.is_some());
+        if out || shard.handover.is_some() {
+            return;
+        }
+        let start_primary = plan.start_primaries.get(&shard.id).copied();
+        let waits = |n: &&NodeId| !view.is_on(**n, plan.target.digest);
+        let first: Vec<NodeId> = shard
+            .nodes
+            .iter()
+            .filter(waits)
+            .copied()
+            .filter(|n| *n != primary.node && Some(*n) != start_primary)
+            .collect();
+        if !first.is_empty() {
+            self.replicas.extend(first);
+        } else if !view.is_on(primary.node, plan.target.digest) {
+            let anybody_on_target = shard.nodes.iter().any(|n| view.is_on(*n, plan.target.digest));
+            let to = match start_primary {
+                Some(start) if !anybody_on_target && start != primary.node => {
+                    HandoverTo::PlanStartPrimary(start)
+                }
+                Some(_) | None => HandoverTo::Upgraded,
+            };
+            self.handovers.push(PlannedHandover { shard: shard.id, to });
+        } else {
+            self.old_primaries.extend(shard.nodes.iter().filter(waits));
+        }
+    }
+}

@@ -1,0 +1,25 @@
+//! What has to be true before the first step: the artifact is everywhere, and no write is acknowledged by
+//! its primary alone.
+
+use crate::view::{View, note};
+use crate::waiting_on::WaitingOn;
+use ironcache_control::{AckMode, Plan};
+
+pub(crate) fn gates(view: View<'_>, plan: &Plan, waiting: &mut Vec<WaitingOn>) {
+    let digest = plan.target.digest;
+    let nodes = view.state.nodes.len();
+    let holds =
+        |node: &&ironcache_control::Node| node.staged.contains(&digest) || node.release.digest == digest;
+    let held_by = view.state.nodes.values().filter(holds).count();
+    for node in view.state.nodes.values().filter(|n| !holds(n)) {
+        note(waiting, WaitingOn::Artifact { node: node.id, held_by, nodes });
+    }
+    for shard in view.state.shards.values() {
+        if shard.mode != AckMode::InSync {
+            note(waiting, WaitingOn::WeakMode { shard: shard.id });
+        }
+        if let Err(reason) = view.primary(shard) {
+            note(waiting, reason);
+        }
+    }
+}

@@ -1,0 +1,250 @@
+//! Why nothing more is done now: each reason with its number and its bar.
+
+use ironcache_control::HoldReason;
+use ironcache_types::{Incarnation, NodeId, PlanId, ShardId};
+use std::fmt;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WaitingOn {
+    LeaderSettling {
+        leader: NodeId,
+    },
+    /// `seen_ms_ago` is `None` if the node never answered this leader.
+    Unreachable {
+        node: NodeId,
+        seen_ms_ago: Option<u64>,
+        max_ms: u64,
+    },
+    /// Another process of the node answers than the one that is registered.
+    OtherLife {
+        node: NodeId,
+        registered: Incarnation,
+        answers: Incarnation,
+    },
+    NotReady {
+        node: NodeId,
+    },
+    RaftLag {
+        node: NodeId,
+        entries: u64,
+        max_entries: u64,
+    },
+    Artifact {
+        node: NodeId,
+        held_by: usize,
+        nodes: usize,
+    },
+    WeakMode {
+        shard: ShardId,
+    },
+    /// No primary, and nobody in sync: the last owner has to reclaim the shard.
+    Reclaim {
+        shard: ShardId,
+        last: NodeId,
+    },
+    /// No primary, and none of the members in sync answers.
+    InSyncUnreachable {
+        shard: ShardId,
+        in_sync: usize,
+    },
+    PrimaryNotServing {
+        shard: ShardId,
+        primary: NodeId,
+    },
+    NodeOut {
+        node: NodeId,
+        out_for_ms: u64,
+        max_ms: u64,
+        stage: OutStage,
+    },
+    NotInSync {
+        shard: ShardId,
+        node: NodeId,
+    },
+    NotAttached {
+        shard: ShardId,
+        node: NodeId,
+    },
+    Syncing {
+        shard: ShardId,
+        node: NodeId,
+    },
+    Lag {
+        shard: ShardId,
+        node: NodeId,
+        lag_bytes: u64,
+        max_bytes: u64,
+    },
+    Settling {
+        shard: ShardId,
+        node: NodeId,
+        in_sync_for_ms: u64,
+        settle_ms: u64,
+    },
+    HandoverInFlight {
+        shard: ShardId,
+        to: NodeId,
+        age_ms: u64,
+        timeout_ms: u64,
+    },
+    HandoverBackoff {
+        shard: ShardId,
+        remaining_ms: u64,
+    },
+    Voters {
+        reachable: usize,
+        voters: usize,
+        needed: usize,
+    },
+    Parallel {
+        out: usize,
+        max: u16,
+    },
+    /// The leader's own node is next, and no other voter can lead.
+    NoOtherLeader {
+        leader: NodeId,
+    },
+    Quarantined {
+        node: NodeId,
+        reason: String,
+    },
+    Paused {
+        plan: PlanId,
+    },
+    Held {
+        plan: PlanId,
+        reason: HoldReason,
+    },
+}
+
+/// How far a node that is out has got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OutStage {
+    /// The old binary is still registered: it drains, stops, or the new one starts.
+    Replacing,
+    /// The new binary is registered, and does not answer (or no longer as that process).
+    Silent,
+    /// The new binary answers, and does not serve its role yet.
+    NotReady,
+    /// The new binary is behind the log.
+    RaftLag { entries: u64, max_entries: u64 },
+    /// The release was quarantined meanwhile: the node goes back.
+    GoingBack,
+    /// The trial is accepted; the node makes it final.
+    Confirming,
+}
+
+impl fmt::Display for WaitingOn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::LeaderSettling { leader } => {
+                write!(f, "node {leader} leads raft, and has not yet applied an entry of its own term")
+            }
+            Self::Unreachable { node, seen_ms_ago: Some(ms), max_ms } => {
+                let (ago, max) = (Seconds(*ms), Seconds(*max_ms));
+                write!(f, "node {node} has not answered for {ago}; at most {max} is allowed")
+            }
+            Self::Unreachable { node, seen_ms_ago: None, max_ms: _ } => {
+                write!(f, "node {node} has not answered this leader yet")
+            }
+            Self::OtherLife { node, registered, answers } => {
+                write!(f, "node {node} answers as process {answers}, and {registered} is registered")
+            }
+            Self::NotReady { node } => write!(f, "node {node} answers, and does not serve its role yet"),
+            Self::RaftLag { node, entries, max_entries } => {
+                write!(f, "node {node} is {entries} log entries behind; at most {max_entries} is allowed")
+            }
+            Self::Artifact { node, held_by, nodes } => {
+                write!(f, "node {node} does not hold the artifact ({held_by} of {nodes} do)")
+            }
+            Self::WeakMode { shard } => {
+                write!(
+                    f,
+                    "shard {shard} acknowledges in mode primary; its primary has to raise it to in-sync"
+                )
+            }
+            Self::Reclaim { shard, last } => write!(
+                f,
+                "shard {shard} has no primary and 0 members in sync; node {last}, its last owner, has to come back"
+            ),
+            Self::InSyncUnreachable { shard, in_sync } => {
+                write!(
+                    f,
+                    "shard {shard} has no primary, and 0 of its {in_sync} members in sync answer; 1 needed"
+                )
+            }
+            Self::PrimaryNotServing { shard, primary } => {
+                write!(f, "node {primary}, the primary of shard {shard}, does not answer or does not serve")
+            }
+            Self::NodeOut { node, out_for_ms, max_ms, stage } => {
+                let (out, max) = (Seconds(*out_for_ms), Seconds(*max_ms));
+                write!(f, "node {node} has been out for {out} of at most {max}: {stage}")
+            }
+            Self::NotInSync { shard, node } => {
+                write!(f, "node {node} is not in the in-sync set of shard {shard} yet")
+            }
+            Self::NotAttached { shard, node } => {
+                write!(f, "replica {node} is not attached to the primary of shard {shard}")
+            }
+            Self::Syncing { shard, node } => {
+                write!(f, "replica {node} of shard {shard} is still receiving the dataset")
+            }
+            Self::Lag { shard, node, lag_bytes, max_bytes } => write!(
+                f,
+                "replica {node} of shard {shard} is {lag_bytes} bytes behind; at most {max_bytes} is allowed"
+            ),
+            Self::Settling { shard, node, in_sync_for_ms, settle_ms } => write!(
+                f,
+                "replica {node} of shard {shard} has been in sync for {in_sync_for_ms} ms of {settle_ms} ms"
+            ),
+            Self::HandoverInFlight { shard, to, age_ms, timeout_ms } => write!(
+                f,
+                "shard {shard} is being handed over to node {to} since {age_ms} ms; aborted at {timeout_ms} ms"
+            ),
+            Self::HandoverBackoff { shard, remaining_ms } => {
+                write!(f, "the last handover of shard {shard} failed; the next begins in {remaining_ms} ms")
+            }
+            Self::Voters { reachable, voters, needed } => write!(
+                f,
+                "only {reachable} of {voters} voters are reachable and in service; {needed} needed before the next step"
+            ),
+            Self::Parallel { out, max } => write!(f, "{out} nodes are out; at most {max} may be at a time"),
+            Self::NoOtherLeader { leader } => write!(
+                f,
+                "node {leader} leads raft and is next; 0 other voters are reachable and caught up, 1 needed to lead"
+            ),
+            Self::Quarantined { node, reason } => {
+                write!(f, "the release is quarantined: it failed on node {node}: {reason}")
+            }
+            Self::Paused { plan } => {
+                write!(f, "plan {plan} is paused; `ironcache cluster upgrade resume` goes on")
+            }
+            Self::Held { plan, reason } => write!(f, "plan {plan} is held: {reason}"),
+        }
+    }
+}
+
+impl fmt::Display for OutStage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Replacing => f.write_str("the new binary has not registered yet"),
+            Self::Silent => f.write_str("the new binary is registered and does not answer"),
+            Self::NotReady => f.write_str("the new binary answers and does not serve its role yet"),
+            Self::RaftLag { entries, max_entries } => {
+                write!(f, "the new binary is {entries} log entries behind; at most {max_entries} is allowed")
+            }
+            Self::GoingBack => f.write_str("the release was quarantined meanwhile, and the node goes back"),
+            Self::Confirming => f.write_str("the trial is accepted, and the node makes it final"),
+        }
+    }
+}
+
+/// Milliseconds, shown in seconds with one digit.
+struct Seconds(u64);
+
+impl fmt::Display for Seconds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(ms) = self;
+        write!(f, "{}.{} s", ms / 1000, ms % 1000 / 100)
+    }
+}
