@@ -1,1 +1,37 @@
-//! Empty so far.
+//! The control plane's log: openraft over our own log file, our own wire format and HTTP.
+//!
+//! ```text
+//!            RaftNode ── propose, confirm_index, transfer_leader, membership, applied() ──► the daemon
+//!               │
+//!   network ◄─ openraft ─► LogStore ─► wal (file, fsync)
+//!   (peers)     │
+//!               └────────► StateMachine ─► ControlState ─► watch<AppliedView>
+//!                              └─► snapshot (file)
+//! ```
+//!
+//! *Invariant:* this is the only crate that names openraft, and `wire` the only module that names bincode.
+//! *Invariant:* a vote or an entry is fsynced before it is acknowledged; a snapshot before the log is purged.
+//! *Invariant:* nothing here decides anything about the cluster: that is `ironcache-control`.
+
+mod answers;
+mod identity;
+mod leader;
+mod machine;
+mod network;
+mod node;
+mod options;
+mod snapshot;
+mod types;
+mod view;
+mod wal;
+pub mod wire;
+
+pub use identity::IdentityError;
+pub use machine::{AppliedView, MachineError};
+pub use network::client::CallError;
+pub use node::{AskError, InitializeNodeError, OpenError, RaftNode};
+pub use options::RaftOptions;
+pub use snapshot::SnapshotError;
+pub use types::{ClusterId, PeerAddr, Proposed, Request, Response, Role};
+pub use view::{LeaderView, RaftView};
+pub use wal::WalError;

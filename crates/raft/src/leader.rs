@@ -1,0 +1,160 @@
+//! What a node does when another one, or itself, takes it for the leader.
+//!
+//! *Invariant:* an answer never guesses: what may or may not have happened is [`Answer::Retry`], and every
+//! [`Ask`] may be sent again.
+
+use crate::node::Inner;
+use crate::types::{PeerAddr, Proposed, Request, Response, TypeConfig, node_id};
+use crate::wire::types::{Answer, Ask};
+use ironcache_types::NodeId;
+use openraft::errors::{
+    ChangeMembershipError, ClientWriteError, ForwardToLeader, LinearizableReadError, RaftError,
+};
+use openraft::{ChangeMembers, ReadPolicy};
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+impl Inner {
+    /// Answers as the leader, or says who leads. Takes at most `timeout`.
+    pub(crate) async fn answer(&self, ask: Ask, timeout: Duration) -> Answer {
+        let work = async {
+            match ask {
+                Ask::Propose { id, command } => self.propose_here(Request { id, command }).await,
+                Ask::ConfirmIndex => self.confirm_here().await,
+                Ask::AddLearner { node, addr } => self.add_learner_here(node, addr).await,
+                Ask::ChangeMembership { voters, learners } => self.change_here(&voters, &learners).await,
+                Ask::TransferLeader { to } => self.transfer_here(to).await,
+            }
+        };
+        match tokio::time::timeout(timeout, work).await {
+            Ok(answer) => answer,
+            Err(_) => Answer::Retry(format!("no outcome within {} ms", timeout.as_millis())),
+        }
+    }
+
+    async fn propose_here(&self, request: Request) -> Answer {
+        match self.raft.client_write(request).await {
+            Ok(written) => match written.data {
+                Response::Command(proposed) => Answer::Proposed(proposed),
+                Response::Internal => {
+                    Answer::Retry("the log answered a command as if it were none".to_owned())
+                }
+            },
+            Err(error) => write_failed(error),
+        }
+    }
+
+    async fn confirm_here(&self) -> Answer {
+        match self.raft.get_read_log_id(ReadPolicy::ReadIndex).await {
+            Ok((read, _applied)) => Answer::Index(read.index()),
+            Err(RaftError::APIError(LinearizableReadError::ForwardToLeader(to))) => not_leader(to),
+            Err(error) => Answer::Retry(error.to_string()),
+        }
+    }
+
+    async fn add_learner_here(&self, node: NodeId, addr: PeerAddr) -> Answer {
+        match self.raft.add_learner(node.0, addr, false).await {
+            Ok(_) => Answer::Done,
+            Err(error) => write_failed(error),
+        }
+    }
+
+    async fn change_here(&self, voters: &BTreeSet<NodeId>, learners: &BTreeSet<NodeId>) -> Answer {
+        let known = self.view();
+        let is_known = |id: &&NodeId| known.voters.contains(id) || known.learners.contains(id);
+        if let Some(id) = learners.iter().find(|id| !is_known(id)) {
+            return Answer::Refused(format!("node {id} is not known: add it as a learner first"));
+        }
+        // Voters that stop voting stay learners (`true`), so that removing a node is always a second, explicit step.
+        let change = ChangeMembers::ReplaceAllVoters(voters.iter().map(|id| id.0).collect());
+        if let Err(error) = self.raft.change_membership(change, true).await {
+            return write_failed(error);
+        }
+        let now = self.view();
+        let gone: BTreeSet<u64> = now
+            .learners
+            .iter()
+            .filter(|id| !learners.contains(id) && !voters.contains(id))
+            .map(|id| id.0)
+            .collect();
+        if gone.is_empty() {
+            return Answer::Done;
+        }
+        match self.raft.change_membership(ChangeMembers::RemoveNodes(gone), true).await {
+            Ok(_) => Answer::Done,
+            Err(error) => write_failed(error),
+        }
+    }
+
+    /// Asks `to` to take over, and waits until it leads **and** an entry of its term is committed.
+    async fn transfer_here(&self, to: NodeId) -> Answer {
+        let now = self.view();
+        if !now.is_leader {
+            return Answer::NotLeader(self.leader_addr());
+        }
+        if to == self.options.node {
+            return Answer::Done;
+        }
+        if !now.voters.contains(&to) {
+            return Answer::Refused(format!("node {to} does not vote, so it cannot lead"));
+        }
+        if let Err(error) = self.raft.trigger().transfer_leader(to.0).await {
+            return Answer::Retry(error.to_string());
+        }
+        let wait = self.raft.wait(Some(self.options.election_max() * 2));
+        let moved = wait.metrics(
+            |metrics| {
+                let term = metrics.vote.leader_id.term;
+                let committed = metrics.cluster_committed.is_some_and(|id| id.leader_id.term == term);
+                term > now.term && metrics.current_leader.is_some() && committed
+            },
+            "a new leader has committed an entry of its term",
+        );
+        match moved.await {
+            Ok(metrics) if metrics.current_leader == Some(to.0) => Answer::Done,
+            Ok(metrics) => {
+                let leader = metrics.current_leader.map(node_id);
+                Answer::Retry(
+                    leader.map_or_else(String::new, |id| format!("node {id} won the election instead")),
+                )
+            }
+            Err(error) => Answer::Retry(error.to_string()),
+        }
+    }
+}
+
+fn write_failed(error: RaftError<TypeConfig, ClientWriteError<TypeConfig>>) -> Answer {
+    match error {
+        RaftError::APIError(ClientWriteError::ForwardToLeader(to)) => not_leader(to),
+        RaftError::APIError(error @ ClientWriteError::LogEntryDiscarded(_)) => {
+            Answer::Retry(error.to_string())
+        }
+        RaftError::APIError(ClientWriteError::ChangeMembershipError(error)) => match error {
+            ChangeMembershipError::InProgress(_) | ChangeMembershipError::UncommittedLeaderLog(_) => {
+                Answer::Retry(error.to_string())
+            }
+            ChangeMembershipError::EmptyMembership(_)
+            | ChangeMembershipError::LearnerNotFound(_)
+            | ChangeMembershipError::UnsupportedMembershipTransition(_)
+            | ChangeMembershipError::NodeMetadataChanged(_) => Answer::Refused(error.to_string()),
+        },
+        RaftError::APIError(error @ ClientWriteError::PreconditionFailed(_)) => {
+            Answer::Retry(error.to_string())
+        }
+        RaftError::Fatal(error) => Answer::Retry(error.to_string()),
+    }
+}
+
+fn not_leader(to: ForwardToLeader<TypeConfig>) -> Answer {
+    Answer::NotLeader(to.leader_id.map(node_id).zip(to.leader_node))
+}
+
+/// The answer to a proposal, for the caller.
+pub(crate) fn proposed(answer: Answer) -> Option<Proposed> {
+    match answer {
+        Answer::Proposed(proposed) => Some(proposed),
+        Answer::Index(_) | Answer::Done | Answer::NotLeader(_) | Answer::Retry(_) | Answer::Refused(_) => {
+            None
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! The state machine: applies committed entries to [`ControlState`] and shows the result to watchers.
+//!
+//! *Invariant:* what is published was committed; an answer is given only after its view is published.
+//! *Invariant:* nothing here decides: it hands commands to `ControlState::apply`, in log order, once each.
+
+use crate::answers::Answers;
+use crate::snapshot::{SnapshotError, SnapshotStore, Stored};
+use crate::types::{LogId, Proposed, Request, Response, SnapshotMeta, StoredMembership, TypeConfig};
+use crate::wire::{self, Kind, WireError, types::MachineState};
+use futures_util::{Stream, StreamExt};
+use ironcache_control::ControlState;
+use openraft::storage::{EntryResponder, RaftSnapshotBuilder, RaftStateMachine, Snapshot};
+use openraft::{EntryPayload, OptionalSend};
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard};
+use tokio::sync::watch;
+
+/// The control state after the entry `index` of `term`. Before anything was applied, index and term are 0
+/// and the state is empty.
+#[derive(Clone, Debug, Default)]
+pub struct AppliedView {
+    pub index: u64,
+    pub term: u64,
+    pub state: Arc<ControlState>,
+}
+
+pub(crate) type SnapshotData = Arc<Vec<u8>>;
+
+#[derive(Debug, thiserror::Error)]
+pub enum MachineError {
+    #[error(transparent)]
+    Snapshot(#[from] SnapshotError),
+    #[error("the content of the raft snapshot cannot be read; a newer release may have written it")]
+    State(#[from] WireError),
+}
+
+/// Clones share the state.
+#[derive(Clone, Debug)]
+pub(crate) struct StateMachine {
+    shared: Arc<Mutex<Machine>>,
+    store: SnapshotStore,
+    views: watch::Sender<Arc<AppliedView>>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Machine {
+    last_applied: Option<LogId>,
+    membership: StoredMembership,
+    control: Arc<ControlState>,
+    answers: Answers,
+    snapshot: Option<Stored>,
+}
+
+impl StateMachine {
+    /// Starts from the stored snapshot, if there is one.
+    pub fn open(store: SnapshotStore) -> Result<Self, MachineError> {
+        let machine = match store.load()? {
+            None => Machine::default(),
+            Some(stored) => Machine::from_snapshot(stored)?,
+        };
+        let (views, _) = watch::channel(Arc::new(machine.view()));
+        Ok(StateMachine { shared: Arc::new(Mutex::new(machine)), store, views })
+    }
+
+    pub fn views(&self) -> watch::Receiver<Arc<AppliedView>> {
+        self.views.subscribe()
+    }
+
+    pub fn snapshot_index(&self) -> Option<u64> {
+        self.lock().snapshot.as_ref()?.meta.last_log_id.map(|id| id.index)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Machine> {
+        lock(&self.shared)
+    }
+}
+
+async fn save(store: SnapshotStore, stored: Stored) -> Result<(), io::Error> {
+    let saved = tokio::task::spawn_blocking(move || store.save(&stored)).await;
+    saved.map_err(io::Error::other)?.map_err(io::Error::other)
+}
+
+/// Works on what was applied when it was made, while later entries are applied.
+pub(crate) struct SnapshotBuilder {
+    frozen: Machine,
+    shared: Arc<Mutex<Machine>>,
+    store: SnapshotStore,
+}
+
+impl RaftSnapshotBuilder<TypeConfig> for SnapshotBuilder {
+    type SnapshotData = SnapshotData;
+
+    async fn build_snapshot(
+        &mut self,
+    ) -> Result<openraft::alias::SnapshotOf<TypeConfig, SnapshotData>, io::Error> {
+        let Machine { last_applied, membership, control, answers, snapshot: _ } = &self.frozen;
+        let state = MachineState { control: control.as_ref().clone(), answers: answers.to_vec() };
+        let data = wire::seal(Kind::MachineState, &state).map_err(io::Error::other)?;
+        let meta = SnapshotMeta { last_log_id: *last_applied, last_membership: membership.clone() };
+        let stored = Stored { meta, data: Arc::new(data) };
+        save(self.store.clone(), stored.clone()).await?;
+        let mut machine = lock(&self.shared);
+        if machine.snapshot.as_ref().is_none_or(|newer| newer.meta.last_log_id <= stored.meta.last_log_id) {
+            machine.snapshot = Some(stored.clone());
+        }
+        Ok(Snapshot { meta: stored.meta, snapshot: stored.data })
+    }
+}
+
+fn lock(machine: &Mutex<Machine>) -> MutexGuard<'_, Machine> {
+    machine.lock().expect("nothing panics while it holds the state machine's lock")
+}
+
+impl Machine {
+    fn from_snapshot(stored: Stored) -> Result<Machine, WireError> {
+        let MachineState { control, answers } = wire::open(Kind::MachineState, &stored.data)?;
+        Ok(Machine {
+            last_applied: stored.meta.last_log_id,
+            membership: stored.meta.last_membership.clone(),
+            control: Arc::new(control),
+            answers: answers.into_iter().collect(),
+            snapshot: Some(stored),
+        })
+    }
+
+    fn view(&self) -> AppliedView {
+        AppliedView {
+            index: self.last_applied.map_or(0, |id| id.index),
+            term: self.last_applied.map_or(0, |id| id.leader_id.term),
+            state: self.control.clone(),
+        }
+    }
+
+    fn apply(
+        &mut self,
+        log_id: LogId,
+        payload: EntryPayload<Request, u64, crate::types::PeerAddr>,
+    ) -> Response {
+        self.last_applied = Some(log_id);
+        match payload {
+            EntryPayload::Blank => Response::Internal,
+            EntryPayload::Membership(membership) => {
+                self.membership = StoredMembership::new(Some(log_id), membership);
+                Response::Internal
+            }
+            EntryPayload::Normal(Request { id, command }) => {
+                if let Some(first) = self.answers.get(id) {
+                    return Response::Command(first.clone());
+                }
+                let outcome = Arc::make_mut(&mut self.control).apply(log_id.index, &command);
+                let answer = Proposed { index: log_id.index, outcome };
+                self.answers.remember(id, answer.clone());
+                Response::Command(answer)
+            }
+        }
+    }
+}
+
+impl RaftStateMachine<TypeConfig> for StateMachine {
+    type SnapshotData = SnapshotData;
+    type SnapshotBuilder = SnapshotBuilder;
+
+    async fn applied_state(&mut self) -> Result<(Option<LogId>, StoredMembership), io::Error> {
+        let machine = self.lock();
+        Ok((machine.last_applied, machine.membership.clone()))
+    }
+
+    async fn apply<Strm>(&mut self, mut entries: Strm) -> Result<(), io::Error>
+    where
+        Strm: Stream<Item = Result<EntryResponder<TypeConfig>, io::Error>> + Unpin + OptionalSend,
+    {
+        let mut answers = Vec::new();
+        while let Some(item) = entries.next().await {
+            let (entry, responder) = item?;
+            let response = self.lock().apply(entry.log_id, entry.payload);
+            answers.extend(responder.map(|responder| (responder, response)));
+        }
+        let view = self.lock().view();
+        self.views.send_replace(Arc::new(view));
+        for (responder, response) in answers {
+            responder.send(response);
+        }
+        Ok(())
+    }
+
+    async fn get_snapshot_builder(&mut self) -> SnapshotBuilder {
+        let frozen = self.lock().clone();
+        SnapshotBuilder { frozen, shared: self.shared.clone(), store: self.store.clone() }
+    }
+
+    async fn install_snapshot(
+        &mut self,
+        meta: &SnapshotMeta,
+        snapshot: SnapshotData,
+    ) -> Result<(), io::Error> {
+        let stored = Stored { meta: meta.clone(), data: snapshot };
+        let machine = Machine::from_snapshot(stored.clone()).map_err(io::Error::other)?;
+        save(self.store.clone(), stored).await?;
+        let view = machine.view();
+        *self.lock() = machine;
+        self.views.send_replace(Arc::new(view));
+        Ok(())
+    }
+
+    async fn get_current_snapshot(
+        &mut self,
+    ) -> Result<Option<openraft::alias::SnapshotOf<TypeConfig, SnapshotData>>, io::Error> {
+        let stored = self.lock().snapshot.clone();
+        Ok(stored.map(|Stored { meta, data }| Snapshot { meta, snapshot: data }))
+    }
+}

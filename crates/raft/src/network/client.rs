@@ -1,0 +1,212 @@
+//! The calling side.
+
+use super::{APPEND, PRE_VOTE, Rpc, SNAPSHOT, TRANSFER, VOTE};
+use crate::identity::Identity;
+use crate::machine::SnapshotData;
+use crate::options::RaftOptions;
+use crate::types::{PeerAddr, TypeConfig, Vote, node_id};
+use crate::wire::{self, WireError, types};
+use ironcache_types::NodeId;
+use openraft::alias::SnapshotOf;
+use openraft::errors::{NetworkError, RPCError, ReplicationClosed, StreamingError, Timeout, Unreachable};
+use openraft::network::RPCOption;
+use openraft::raft::{
+    AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, TransferLeaderRequest,
+    TransferLeaderResponse, VoteRequest, VoteResponse,
+};
+use openraft::{OptionalSend, RPCTypes, RaftNetworkFactory, RaftNetworkV2};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::error::Error;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Connections of this node to all others; clones share them.
+#[derive(Clone, Debug)]
+pub(crate) struct Peers {
+    http: reqwest::Client,
+    identity: Arc<Identity>,
+    rpc_timeout: Duration,
+    snapshot_timeout: Duration,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum CallError {
+    #[error("this node belongs to no cluster")]
+    NoCluster,
+    #[error("node {to} at {addr} cannot be reached: {reason}")]
+    Unreachable { to: NodeId, addr: PeerAddr, reason: String },
+    #[error("node {to} at {addr} did not answer within {timeout_ms} ms")]
+    Timeout { to: NodeId, addr: PeerAddr, timeout_ms: u128 },
+    #[error("node {to} at {addr} refused with status {status}: {text}")]
+    Refused { to: NodeId, addr: PeerAddr, status: u16, text: String },
+    #[error("the RPC body is not usable")]
+    Wire(#[from] WireError),
+}
+
+impl Peers {
+    pub fn new(identity: Arc<Identity>, options: &RaftOptions) -> Result<Self, reqwest::Error> {
+        let http = reqwest::Client::builder()
+            .no_proxy()
+            .tcp_nodelay(true)
+            .http1_only()
+            .redirect(reqwest::redirect::Policy::none())
+            .connect_timeout(Duration::from_millis(options.rpc_timeout_ms))
+            .build()?;
+        Ok(Peers {
+            http,
+            identity,
+            rpc_timeout: Duration::from_millis(options.rpc_timeout_ms),
+            snapshot_timeout: Duration::from_millis(options.snapshot_timeout_ms),
+        })
+    }
+
+    pub async fn call<Q: Serialize, A: DeserializeOwned>(
+        &self,
+        to: NodeId,
+        addr: &PeerAddr,
+        rpc: Rpc,
+        request: &Q,
+        timeout: Duration,
+    ) -> Result<A, CallError> {
+        let header = self.identity.header(to).ok_or(CallError::NoCluster)?;
+        let body = wire::seal(rpc.request, &(header, request))?;
+        let url = format!("http://{addr}{}", rpc.path);
+        let failed = |error: reqwest::Error| match error.is_timeout() {
+            true => CallError::Timeout { to, addr: addr.clone(), timeout_ms: timeout.as_millis() },
+            false => CallError::Unreachable { to, addr: addr.clone(), reason: chain(&error) },
+        };
+        let response = self.http.post(url).timeout(timeout).body(body).send().await.map_err(failed)?;
+        let status = response.status();
+        let bytes = response.bytes().await.map_err(failed)?;
+        if !status.is_success() {
+            let text = String::from_utf8_lossy(&bytes).into_owned();
+            return Err(CallError::Refused { to, addr: addr.clone(), status: status.as_u16(), text });
+        }
+        Ok(wire::open(rpc.response, &bytes)?)
+    }
+}
+
+/// An error and its causes, in one line.
+pub(crate) fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}
+
+impl RaftNetworkFactory<TypeConfig> for Peers {
+    type Network = Peer;
+
+    async fn new_client(&mut self, target: u64, node: &PeerAddr) -> Peer {
+        Peer { peers: self.clone(), to: node_id(target), addr: node.clone() }
+    }
+}
+
+/// One other node, as openraft calls it.
+pub(crate) struct Peer {
+    peers: Peers,
+    to: NodeId,
+    addr: PeerAddr,
+}
+
+impl Peer {
+    async fn call<Q: Serialize, A: DeserializeOwned>(
+        &self,
+        rpc: Rpc,
+        action: RPCTypes,
+        request: &Q,
+        timeout: Duration,
+    ) -> Result<A, RPCError<TypeConfig>> {
+        self.peers.call(self.to, &self.addr, rpc, request, timeout).await.map_err(|error| match error {
+            CallError::Timeout { .. } => RPCError::Timeout(Timeout {
+                action,
+                id: self.peers.identity.node.0,
+                target: self.to.0,
+                timeout,
+            }),
+            CallError::Unreachable { .. } | CallError::NoCluster | CallError::Refused { .. } => {
+                RPCError::Unreachable(Unreachable::from_string(chain(&error)))
+            }
+            CallError::Wire(_) => RPCError::Network(NetworkError::from_string(chain(&error))),
+        })
+    }
+}
+
+impl RaftNetworkV2<TypeConfig> for Peer {
+    type SnapshotData = SnapshotData;
+
+    async fn append_entries(
+        &mut self,
+        request: AppendEntriesRequest<TypeConfig>,
+        _option: RPCOption,
+    ) -> Result<AppendEntriesResponse<TypeConfig>, RPCError<TypeConfig>> {
+        // openraft's own limit is the heartbeat interval, less than a slow disk needs for one fsync. It
+        // enforces that for heartbeats; a replication stream waits as long as we say.
+        let request = types::AppendRequest::from(&request);
+        let timeout = self.peers.rpc_timeout;
+        let response: types::AppendResponse =
+            self.call(APPEND, RPCTypes::AppendEntries, &request, timeout).await?;
+        Ok(response.into())
+    }
+
+    async fn vote(
+        &mut self,
+        request: VoteRequest<TypeConfig>,
+        option: RPCOption,
+    ) -> Result<VoteResponse<TypeConfig>, RPCError<TypeConfig>> {
+        let request = types::VoteRequest::from(request);
+        let response: types::VoteResponse =
+            self.call(VOTE, RPCTypes::Vote, &request, option.soft_ttl()).await?;
+        Ok(response.into())
+    }
+
+    // The default would grant without asking.
+    async fn pre_vote(
+        &mut self,
+        request: VoteRequest<TypeConfig>,
+        option: RPCOption,
+    ) -> Result<VoteResponse<TypeConfig>, RPCError<TypeConfig>> {
+        let request = types::VoteRequest::from(request);
+        let response: types::VoteResponse =
+            self.call(PRE_VOTE, RPCTypes::Vote, &request, option.soft_ttl()).await?;
+        Ok(response.into())
+    }
+
+    async fn full_snapshot(
+        &mut self,
+        vote: Vote,
+        snapshot: SnapshotOf<TypeConfig, SnapshotData>,
+        cancel: impl Future<Output = ReplicationClosed> + OptionalSend + 'static,
+        _option: RPCOption,
+    ) -> Result<SnapshotResponse<TypeConfig>, StreamingError<TypeConfig>> {
+        let request = types::SnapshotRequest {
+            vote: vote.into(),
+            meta: (&snapshot.meta).into(),
+            data: snapshot.snapshot.as_ref().clone(),
+        };
+        let timeout = self.peers.snapshot_timeout;
+        let call =
+            self.call::<_, types::SnapshotResponse>(SNAPSHOT, RPCTypes::InstallSnapshot, &request, timeout);
+        tokio::select! {
+            closed = cancel => Err(StreamingError::Closed(closed)),
+            response = call => Ok(response?.into()),
+        }
+    }
+
+    // The default answers Unreachable.
+    async fn transfer_leader(
+        &mut self,
+        request: TransferLeaderRequest<TypeConfig>,
+        option: RPCOption,
+    ) -> Result<TransferLeaderResponse<TypeConfig>, RPCError<TypeConfig>> {
+        let request = types::TransferRequest::from(request);
+        let response: types::TransferResponse =
+            self.call(TRANSFER, RPCTypes::TransferLeader, &request, option.soft_ttl()).await?;
+        Ok(response.into())
+    }
+}

@@ -1,0 +1,130 @@
+//! The answering side: an axum router for the peer port.
+//!
+//! *Invariant:* bytes that are not a valid request of this cluster for this node never reach raft.
+
+use super::client::chain;
+use super::{APPEND, FORWARD, PRE_VOTE, Rpc, SNAPSHOT, TRANSFER, VOTE};
+use crate::identity::{Identity, IdentityError};
+use crate::node::Inner;
+use crate::wire::types::{self, MembershipError, RpcHeader};
+use crate::wire::{self, BODY_BYTES_MAX, HEADER_BYTES, WireError};
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use openraft::storage::Snapshot;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::sync::Arc;
+use std::time::Duration;
+
+type Node = State<Arc<Inner>>;
+
+/// Why a request was not served. The body of the answer says it in plain text.
+#[derive(Debug, thiserror::Error)]
+enum Refusal {
+    #[error("the request is not readable")]
+    Wire(#[from] WireError),
+    #[error("the request is not usable")]
+    Membership(#[from] MembershipError),
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    #[error("raft has stopped on this node: {0}")]
+    Stopped(String),
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let status = match &self {
+            Refusal::Wire(_) | Refusal::Membership(_) => StatusCode::BAD_REQUEST,
+            Refusal::Identity(IdentityError::OtherCluster { .. }) => StatusCode::CONFLICT,
+            Refusal::Identity(IdentityError::OtherNode { .. }) => StatusCode::MISDIRECTED_REQUEST,
+            Refusal::Identity(IdentityError::Io(_)) | Refusal::Stopped(_) => StatusCode::SERVICE_UNAVAILABLE,
+        };
+        (status, chain(&self)).into_response()
+    }
+}
+
+pub(crate) fn router(node: Arc<Inner>) -> Router {
+    Router::new()
+        .route(APPEND.path, post(append))
+        .route(VOTE.path, post(vote))
+        .route(PRE_VOTE.path, post(pre_vote))
+        .route(SNAPSHOT.path, post(snapshot))
+        .route(TRANSFER.path, post(transfer))
+        .route(FORWARD.path, post(forward))
+        .layer(DefaultBodyLimit::max(HEADER_BYTES + BODY_BYTES_MAX))
+        .with_state(node)
+}
+
+async fn append(State(node): Node, body: Bytes) -> Result<Vec<u8>, Refusal> {
+    serve(&node.identity, APPEND, &body, async |request: types::AppendRequest| {
+        let answer = node.raft.append_entries(request.try_into()?).await.map_err(stopped)?;
+        Ok(types::AppendResponse::from(answer))
+    })
+    .await
+}
+
+async fn vote(State(node): Node, body: Bytes) -> Result<Vec<u8>, Refusal> {
+    serve(&node.identity, VOTE, &body, async |request: types::VoteRequest| {
+        let answer = node.raft.vote(request.into()).await.map_err(stopped)?;
+        Ok(types::VoteResponse::from(answer))
+    })
+    .await
+}
+
+async fn pre_vote(State(node): Node, body: Bytes) -> Result<Vec<u8>, Refusal> {
+    serve(&node.identity, PRE_VOTE, &body, async |request: types::VoteRequest| {
+        let answer = node.raft.pre_vote(request.into()).await.map_err(stopped)?;
+        Ok(types::VoteResponse::from(answer))
+    })
+    .await
+}
+
+async fn snapshot(State(node): Node, body: Bytes) -> Result<Vec<u8>, Refusal> {
+    serve(&node.identity, SNAPSHOT, &body, async |request: types::SnapshotRequest| {
+        let types::SnapshotRequest { vote, meta, data } = request;
+        // Parsed here as well, so that a snapshot of a newer release is refused instead of ending raft.
+        wire::open::<types::MachineState>(wire::Kind::MachineState, &data)?;
+        let snapshot = Snapshot { meta: meta.try_into()?, snapshot: Arc::new(data) };
+        let answer = node.raft.install_full_snapshot(vote.into(), snapshot).await.map_err(stopped)?;
+        Ok(types::SnapshotResponse::from(answer))
+    })
+    .await
+}
+
+async fn transfer(State(node): Node, body: Bytes) -> Result<Vec<u8>, Refusal> {
+    serve(&node.identity, TRANSFER, &body, async |request: types::TransferRequest| {
+        let answer = node.raft.handle_transfer_leader(request.into()).await.map_err(stopped)?;
+        Ok(types::TransferResponse::from(answer))
+    })
+    .await
+}
+
+async fn forward(State(node): Node, body: Bytes) -> Result<Vec<u8>, Refusal> {
+    serve(&node.identity, FORWARD, &body, async |request: types::ForwardRequest| {
+        let types::ForwardRequest { ask, timeout_ms } = request;
+        // Never longer than this node itself would wait.
+        let timeout = Duration::from_millis(timeout_ms).min(node.options.ask_timeout());
+        Ok(node.answer(ask, timeout).await)
+    })
+    .await
+}
+
+/// Checks and parses a request, has it answered, and seals the answer.
+async fn serve<Q: DeserializeOwned, A: Serialize>(
+    identity: &Identity,
+    rpc: Rpc,
+    body: &[u8],
+    answer: impl AsyncFnOnce(Q) -> Result<A, Refusal>,
+) -> Result<Vec<u8>, Refusal> {
+    let (header, request): (RpcHeader, Q) = wire::open(rpc.request, body)?;
+    identity.admit(header).await?;
+    Ok(wire::seal(rpc.response, &answer(request).await?)?)
+}
+
+fn stopped(error: impl std::fmt::Display) -> Refusal {
+    Refusal::Stopped(error.to_string())
+}

@@ -1,0 +1,428 @@
+//! The handle that the daemon holds: one raft node with its log, its state and its connections.
+//!
+//! ```text
+//! propose ─► leader? ─ yes ─► raft ─► log ─► committed ─► ControlState ─► watch ─► everyone
+//!               └──── no ──► POST /raft/forward to the leader, again until the deadline
+//! ```
+//!
+//! *Invariant:* every verb works on every node, and may be called again when its outcome is unknown.
+
+use crate::identity::{Identity, IdentityError};
+use crate::leader::proposed;
+use crate::machine::{AppliedView, MachineError, StateMachine};
+use crate::network::client::{Peers, chain};
+use crate::network::{FORWARD, server};
+use crate::options::RaftOptions;
+use crate::snapshot::SnapshotStore;
+use crate::types::{ClusterId, PeerAddr, Proposed, Role, TypeConfig, node_id};
+use crate::view::{LeaderView, RaftView};
+use crate::wal::file::DiskFile;
+use crate::wal::{LogStore, Wal, WalError};
+use crate::wire::types::{Answer, Ask, ForwardRequest};
+use axum::Router;
+use ironcache_control::Command;
+use ironcache_types::{NodeId, RequestId};
+use openraft::async_runtime::watch::WatchReceiver;
+use openraft::errors::{InitializeError, RaftError};
+use openraft::{Raft, ServerState};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+/// Clones share the node.
+#[derive(Clone)]
+pub struct RaftNode {
+    inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    pub options: RaftOptions,
+    pub identity: Arc<Identity>,
+    pub raft: Raft<TypeConfig, StateMachine>,
+    wal: Wal,
+    views: watch::Receiver<Arc<AppliedView>>,
+    peers: Peers,
+    leader: watch::Receiver<LeaderView>,
+    /// Copies leadership from openraft's metrics to `leader`.
+    follower_of_metrics: JoinHandle<()>,
+    /// The number of the next request that this process names.
+    next_request: AtomicU64,
+    /// Drawn at start: the upper half of this process's request ids.
+    request_prefix: u64,
+    /// Held while the node runs: one process a directory.
+    lock: Mutex<Option<File>>,
+}
+
+/// Why a node was not opened. Nothing on disk was changed, but for a torn tail that was cut off.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error("the raft directory {} cannot be used", dir.display())]
+    Dir { dir: PathBuf, source: io::Error },
+    #[error("the raft directory {} is in use by another process; stop that one first", dir.display())]
+    InUse { dir: PathBuf },
+    #[error("cannot open the raft log in {}", dir.display())]
+    Wal { dir: PathBuf, source: WalError },
+    #[error(transparent)]
+    Machine(#[from] MachineError),
+    #[error(
+        "the raft log in {} was purged up to entry {purged}, but the snapshot covers {snapshot:?}; restore the file \
+         `snapshot`, or remove this node from the cluster and add a new one",
+        dir.display()
+    )]
+    SnapshotMissing { dir: PathBuf, purged: u64, snapshot: Option<u64> },
+    #[error("the raft timers are not usable: {0}")]
+    Timers(#[from] openraft::ConfigError),
+    #[error("no HTTP client can be made: {0}")]
+    Http(String),
+    #[error("raft does not start: {0}")]
+    Raft(String),
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum InitializeNodeError {
+    #[error("node {node} is not among the voters; a cluster is initialized on one of them")]
+    NotAVoter { node: NodeId },
+    #[error("this node has a raft log already; only a new node can be initialized")]
+    NotPristine,
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    #[error("raft refused: {0}")]
+    Raft(String),
+    #[error("the new group has not made every node a member yet")]
+    Learners(#[from] AskError),
+}
+
+/// Why a verb has no outcome. After [`AskError::Unknown`] it may have happened: ask again.
+#[derive(Debug, thiserror::Error)]
+pub enum AskError {
+    #[error(
+        "no outcome within {after_ms} ms, it is unknown whether it happened; the last attempt said: {last}"
+    )]
+    Unknown { after_ms: u64, last: String },
+    #[error("refused: {reason}")]
+    Refused { reason: String },
+}
+
+impl RaftNode {
+    /// Opens the node of `options.dir`, or makes a new one there. A new one waits for
+    /// [`initialize`](RaftNode::initialize), or to be made a member by another node. A node that was a
+    /// member goes on as one. Needs no quorum and no network.
+    pub async fn open(options: RaftOptions) -> Result<RaftNode, OpenError> {
+        let config = Arc::new(options.config()?);
+        let dir = || options.dir.clone();
+        let lock = lock_dir(&options)?;
+        let file = DiskFile::new(options.dir.join("raft.wal"));
+        let wal = Wal::open(file, options.node).map_err(|source| OpenError::Wal { dir: dir(), source })?;
+        let machine = StateMachine::open(SnapshotStore::new(options.dir.join("snapshot"), options.node))?;
+        let snapshot = machine.snapshot_index();
+        if let Some(purged) = wal.purged().map(|id| id.index)
+            && snapshot.is_none_or(|covered| covered < purged)
+        {
+            return Err(OpenError::SnapshotMissing { dir: dir(), purged, snapshot });
+        }
+        let identity = Arc::new(Identity::new(options.node, wal.clone()));
+        let peers = Peers::new(identity.clone(), &options).map_err(|error| OpenError::Http(chain(&error)))?;
+        let views = machine.views();
+        let log = LogStore::new(wal.clone());
+        let raft = Raft::new(options.node.0, config, peers.clone(), log, machine)
+            .await
+            .map_err(|error| OpenError::Raft(chain(&error)))?;
+        let (follower_of_metrics, leader) = follow_leader(&raft);
+        let inner = Inner {
+            identity,
+            raft,
+            wal,
+            views,
+            peers,
+            leader,
+            follower_of_metrics,
+            next_request: AtomicU64::new(0),
+            request_prefix: random(),
+            lock: Mutex::new(Some(lock)),
+            options,
+        };
+        let node = RaftNode { inner: Arc::new(inner) };
+        node.elect_if_alone().await;
+        Ok(node)
+    }
+
+    /// A restarted group of one need not wait for an election timeout.
+    async fn elect_if_alone(&self) {
+        let view = self.view();
+        if view.voters == [view.node]
+            && let Err(error) = self.inner.raft.trigger().elect(false).await
+        {
+            tracing::warn!("the only voter cannot elect itself: {error}");
+        }
+    }
+
+    /// The peer port's routes, all under `/raft/`.
+    pub fn router(&self) -> Router {
+        server::router(self.inner.clone())
+    }
+
+    /// Founds a cluster: this node, a new one, and the others as they come up. Returns when a leader is
+    /// elected and the learners are members of the log. The founder must be a voter.
+    pub async fn initialize(
+        &self,
+        cluster: ClusterId,
+        members: BTreeMap<NodeId, (PeerAddr, Role)>,
+    ) -> Result<(), InitializeNodeError> {
+        let node = self.inner.options.node;
+        let (voters, learners): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            members.into_iter().partition(|(_, (_, role))| *role == Role::Voter);
+        if !voters.contains_key(&node) {
+            return Err(InitializeNodeError::NotAVoter { node });
+        }
+        if self.inner.wal.last().is_some() {
+            return Err(InitializeNodeError::NotPristine);
+        }
+        self.inner.identity.join(cluster).await?;
+        let voters: BTreeMap<u64, PeerAddr> =
+            voters.into_iter().map(|(id, (addr, _))| (id.0, addr)).collect();
+        self.inner.raft.initialize(voters).await.map_err(|error| match error {
+            RaftError::APIError(InitializeError::NotAllowed(_)) => InitializeNodeError::NotPristine,
+            error => InitializeNodeError::Raft(error.to_string()),
+        })?;
+        self.confirm_index().await?;
+        for (node, (addr, _)) in learners {
+            self.add_learner(node, addr).await?;
+        }
+        Ok(())
+    }
+
+    /// Has `command` committed and applied, by whoever leads. `Ok` carries what the control state said,
+    /// which may be a rejection. The same attempt is never applied twice.
+    pub async fn propose(&self, command: Command) -> Result<Proposed, AskError> {
+        let id = self.inner.next_request_id();
+        let answer = self.inner.ask(Ask::Propose { id, command }).await?;
+        proposed(answer)
+            .ok_or_else(|| AskError::Refused { reason: "the leader answered another question".to_owned() })
+    }
+
+    /// Every applied change. Changes may be coalesced: act on the state, not on entries.
+    pub fn applied(&self) -> watch::Receiver<Arc<AppliedView>> {
+        self.inner.views.clone()
+    }
+
+    pub fn view(&self) -> RaftView {
+        self.inner.view()
+    }
+
+    /// Who leads; changes with elections only.
+    pub fn view_changes(&self) -> watch::Receiver<LeaderView> {
+        self.inner.leader.clone()
+    }
+
+    pub fn cluster(&self) -> Option<ClusterId> {
+        self.inner.identity.cluster()
+    }
+
+    /// The peer address of every member.
+    pub fn addresses(&self) -> BTreeMap<NodeId, PeerAddr> {
+        let metrics = self.inner.raft.metrics();
+        let membership = metrics.borrow_watched().membership_config.clone();
+        membership.membership().nodes().map(|(id, addr)| (node_id(*id), addr.clone())).collect()
+    }
+
+    /// A commit index that the present leader confirmed by a quorum round begun after this call: whoever has
+    /// applied it has seen everything that was acknowledged before.
+    pub async fn confirm_index(&self) -> Result<u64, AskError> {
+        match self.inner.ask(Ask::ConfirmIndex).await? {
+            Answer::Index(index) => Ok(index),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Waits until this node has applied a commit index that the leader confirmed after this call.
+    pub async fn catch_up(&self) -> Result<Arc<AppliedView>, AskError> {
+        let started = Instant::now();
+        let index = self.confirm_index().await?;
+        let left = self.inner.options.ask_timeout().saturating_sub(started.elapsed());
+        let mut views = self.applied();
+        let caught_up = tokio::time::timeout(left, views.wait_for(|view| view.index >= index)).await;
+        match caught_up {
+            Ok(Ok(view)) => Ok(view.clone()),
+            Ok(Err(_)) | Err(_) => Err(AskError::Unknown {
+                after_ms: self.inner.options.ask_timeout_ms,
+                last: format!("index {index} is confirmed, but not applied on this node"),
+            }),
+        }
+    }
+
+    /// Moves leadership to `to`. `Ok` means that `to` led and had an entry of its term committed. One attempt:
+    /// under load another node may win, then the caller asks again.
+    pub async fn transfer_leader(&self, to: NodeId) -> Result<(), AskError> {
+        self.inner.ask(Ask::TransferLeader { to }).await.and_then(done)
+    }
+
+    /// Makes `node` a member without a vote; it gets the log from now on. Does not wait for it to catch up.
+    pub async fn add_learner(&self, node: NodeId, addr: PeerAddr) -> Result<(), AskError> {
+        self.inner.ask(Ask::AddLearner { node, addr }).await.and_then(done)
+    }
+
+    /// Makes exactly these nodes voters and learners. Each must be a member already.
+    pub async fn change_membership(
+        &self,
+        voters: BTreeSet<NodeId>,
+        learners: BTreeSet<NodeId>,
+    ) -> Result<(), AskError> {
+        self.inner.ask(Ask::ChangeMembership { voters, learners }).await.and_then(done)
+    }
+
+    /// Ends raft on this node: what is queued is written and synced, the directory is free again. Handles
+    /// that are left answer errors.
+    pub async fn shutdown(&self) {
+        let inner = &self.inner;
+        if let Err(error) = inner.raft.shutdown().await {
+            tracing::error!("raft did not end well: {error}");
+        }
+        inner.follower_of_metrics.abort();
+        let wal = inner.wal.clone();
+        if let Err(error) = tokio::task::spawn_blocking(move || wal.stop()).await {
+            tracing::error!("the raft log did not end well: {error}");
+        }
+        drop(inner.lock.lock().unwrap_or_else(PoisonError::into_inner).take());
+    }
+}
+
+impl Inner {
+    pub(crate) fn view(&self) -> RaftView {
+        RaftView::new(&self.raft.metrics().borrow_watched())
+    }
+
+    /// The leader and its address, as far as this node knows.
+    pub(crate) fn leader_addr(&self) -> Option<(NodeId, PeerAddr)> {
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        let leader = metrics.current_leader?;
+        let addr = metrics.membership_config.membership().get_node(&leader)?;
+        Some((node_id(leader), addr.clone()))
+    }
+
+    fn next_request_id(&self) -> RequestId {
+        let number = self.next_request.fetch_add(1, Ordering::Relaxed);
+        RequestId(u128::from(self.request_prefix) << 64 | u128::from(number))
+    }
+
+    /// Has the leader, whoever it is, answer `ask`; again until it did, or time is up. A transfer is tried once.
+    async fn ask(&self, ask: Ask) -> Result<Answer, AskError> {
+        let started = Instant::now();
+        let total = self.options.ask_timeout();
+        let try_once = matches!(ask, Ask::TransferLeader { .. });
+        let mut leader = self.leader.clone();
+        let mut hint = None;
+        let mut last = "no leader is known".to_owned();
+        loop {
+            let left = total.saturating_sub(started.elapsed());
+            if left.is_zero() {
+                return Err(AskError::Unknown { after_ms: self.options.ask_timeout_ms, last });
+            }
+            leader.borrow_and_update();
+            let hinted = hint.is_some();
+            let target = hint.take().or_else(|| self.leader_addr());
+            let answer = match target {
+                Some((to, addr)) => self.ask_node(to, &addr, &ask, left).await,
+                None => Answer::NotLeader(None),
+            };
+            match answer {
+                Answer::Proposed(_) | Answer::Index(_) | Answer::Done => return Ok(answer),
+                Answer::Refused(reason) => return Err(AskError::Refused { reason }),
+                Answer::Retry(reason) if try_once => return Err(AskError::Refused { reason }),
+                // Followed at once, but not twice in a row: two nodes may each take the other for the leader.
+                Answer::NotLeader(Some(to)) if !hinted => hint = Some(to),
+                Answer::NotLeader(to) => {
+                    last =
+                        to.map_or("no leader is known".to_owned(), |(id, _)| format!("sent on to node {id}"));
+                    pause(&mut leader).await;
+                }
+                Answer::Retry(reason) => {
+                    last = reason;
+                    pause(&mut leader).await;
+                }
+            }
+        }
+    }
+
+    async fn ask_node(&self, to: NodeId, addr: &PeerAddr, ask: &Ask, left: Duration) -> Answer {
+        // One attempt that hangs, say on a leader that was cut off, must not eat the whole deadline.
+        let timeout = left.min(self.options.election_max() * 2);
+        if to == self.options.node {
+            return self.answer(ask.clone(), timeout).await;
+        }
+        let request = ForwardRequest { ask: ask.clone(), timeout_ms: timeout.as_millis() as u64 };
+        match self.peers.call(to, addr, FORWARD, &request, timeout).await {
+            Ok(answer) => answer,
+            Err(error) => Answer::Retry(chain(&error)),
+        }
+    }
+}
+
+/// Until leadership changes, or a moment has passed.
+async fn pause(leader: &mut watch::Receiver<LeaderView>) {
+    /// Short against an election, long against a round trip.
+    const PAUSE: Duration = Duration::from_millis(20);
+    match tokio::time::timeout(PAUSE, leader.changed()).await {
+        Ok(Ok(())) | Err(_) => {}
+        // Raft has stopped; the metrics will never change again.
+        Ok(Err(_)) => tokio::time::sleep(PAUSE).await,
+    }
+}
+
+fn done(answer: Answer) -> Result<(), AskError> {
+    match answer {
+        Answer::Done => Ok(()),
+        other => Err(unexpected(&other)),
+    }
+}
+
+fn unexpected(answer: &Answer) -> AskError {
+    AskError::Refused { reason: format!("the leader answered another question: {answer:?}") }
+}
+
+fn lock_dir(options: &RaftOptions) -> Result<File, OpenError> {
+    let dir = || options.dir.clone();
+    let failed = |source| OpenError::Dir { dir: dir(), source };
+    fs::create_dir_all(&options.dir).map_err(failed)?;
+    let file = File::create(options.dir.join("lock")).map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(OpenError::InUse { dir: dir() }),
+        Err(TryLockError::Error(source)) => Err(failed(source)),
+    }
+}
+
+fn follow_leader(raft: &Raft<TypeConfig, StateMachine>) -> (JoinHandle<()>, watch::Receiver<LeaderView>) {
+    let mut metrics = raft.server_metrics();
+    let (changes, leader) = watch::channel(LeaderView::default());
+    let task = tokio::spawn(async move {
+        loop {
+            let now = {
+                let metrics = metrics.borrow_and_update();
+                LeaderView {
+                    leader: metrics.current_leader.map(node_id),
+                    is_leader: metrics.state == ServerState::Leader,
+                    term: metrics.vote.leader_id.term,
+                }
+            };
+            changes.send_if_modified(|seen| std::mem::replace(seen, now) != now);
+            if metrics.changed().await.is_err() {
+                return;
+            }
+        }
+    });
+    (task, leader)
+}
+
+/// Unpredictable enough to tell two processes' request ids apart: the standard library's hash keys.
+fn random() -> u64 {
+    use std::hash::{BuildHasher, RandomState};
+    RandomState::new().hash_one(std::process::id())
+}

@@ -1,0 +1,87 @@
+//! The file `snapshot`: the replicated state at one log index, in an envelope.
+//!
+//! *Invariant:* written as a whole and durable before anyone learns of it, so before the log is purged.
+
+use crate::types::{LogId, SnapshotMeta};
+use crate::wal::file::replace_durably;
+use crate::wire::{self, Kind, WireError, types};
+use ironcache_types::NodeId;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::{fs, io};
+
+/// A snapshot in memory: what it covers, and a sealed [`types::MachineState`].
+#[derive(Clone, Debug)]
+pub(crate) struct Stored {
+    pub meta: SnapshotMeta,
+    pub data: Arc<Vec<u8>>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum SnapshotError {
+    #[error("the raft snapshot {} cannot be read or written", path.display())]
+    Io { path: PathBuf, source: io::Error },
+    #[error(
+        "the raft snapshot {} is damaged or was written by a newer release; restore it from an intact copy, or \
+         remove this node from the cluster and add a new one",
+        path.display()
+    )]
+    Unreadable { path: PathBuf, source: WireError },
+    #[error("the raft snapshot {} holds an unusable membership", path.display())]
+    Membership { path: PathBuf, source: types::MembershipError },
+    #[error("the raft snapshot {} belongs to node {found}, and this is node {expected}", path.display())]
+    OtherNode { path: PathBuf, found: NodeId, expected: NodeId },
+}
+
+/// Where the snapshot of one node lives; clones share it.
+///
+/// *Invariant:* an older snapshot never replaces a newer one: openraft may build one while it installs
+/// another, and the log behind the newer one may be purged already.
+#[derive(Clone, Debug)]
+pub(crate) struct SnapshotStore {
+    path: PathBuf,
+    node: NodeId,
+    /// What the file covers; held while it is written.
+    covers: Arc<Mutex<Option<LogId>>>,
+}
+
+impl SnapshotStore {
+    pub fn new(path: PathBuf, node: NodeId) -> Self {
+        SnapshotStore { path, node, covers: Arc::default() }
+    }
+
+    pub fn load(&self) -> Result<Option<Stored>, SnapshotError> {
+        let path = || self.path.clone();
+        let bytes = match fs::read(&self.path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(source) => return Err(SnapshotError::Io { path: path(), source }),
+        };
+        let file: types::SnapshotFile = wire::open(Kind::SnapshotFile, &bytes)
+            .map_err(|source| SnapshotError::Unreadable { path: path(), source })?;
+        let types::SnapshotFile { node, meta, data } = file;
+        if node != self.node {
+            return Err(SnapshotError::OtherNode { path: path(), found: node, expected: self.node });
+        }
+        let meta = SnapshotMeta::try_from(meta)
+            .map_err(|source| SnapshotError::Membership { path: path(), source })?;
+        *self.covers.lock().unwrap_or_else(PoisonError::into_inner) = meta.last_log_id;
+        Ok(Some(Stored { meta, data: Arc::new(data) }))
+    }
+
+    /// Returns when this snapshot, or a newer one, is durable. Blocks.
+    pub fn save(&self, stored: &Stored) -> Result<(), SnapshotError> {
+        let Stored { meta, data } = stored;
+        let mut covers = self.covers.lock().unwrap_or_else(PoisonError::into_inner);
+        if meta.last_log_id < *covers {
+            return Ok(());
+        }
+        let file = types::SnapshotFile { node: self.node, meta: meta.into(), data: data.as_ref().clone() };
+        let bytes = wire::seal(Kind::SnapshotFile, &file)
+            .map_err(|source| SnapshotError::Unreadable { path: self.path.clone(), source })?;
+        replace_durably(&self.path, &bytes)
+            .map_err(|source| SnapshotError::Io { path: self.path.clone(), source })?;
+        *covers = meta.last_log_id;
+        Ok(())
+    }
+}

@@ -1,0 +1,82 @@
+//! Where the log's bytes live: a seam, so that tests can lose unsynced writes or fail a sync.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+/// One append-only file that can be replaced as a whole.
+///
+/// The contract that recovery rests on: after [`sync`](LogFile::sync) returned, everything appended
+/// before it survives a power cut; [`replace`](LogFile::replace) is all or nothing, and durable when it returns.
+pub trait LogFile: Send + 'static {
+    /// The whole content; `None` if the file does not exist.
+    fn read(&mut self) -> io::Result<Option<Vec<u8>>>;
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()>;
+    fn sync(&mut self) -> io::Result<()>;
+    /// Cuts the file to `len` bytes, durably.
+    fn truncate(&mut self, len: u64) -> io::Result<()>;
+    fn replace(&mut self, bytes: &[u8]) -> io::Result<()>;
+}
+
+/// The real one.
+#[derive(Debug)]
+pub struct DiskFile {
+    path: PathBuf,
+    /// Opened for appending by the first write.
+    file: Option<File>,
+}
+
+impl DiskFile {
+    pub fn new(path: PathBuf) -> Self {
+        DiskFile { path, file: None }
+    }
+
+    fn file(&mut self) -> io::Result<&mut File> {
+        match &mut self.file {
+            Some(file) => Ok(file),
+            slot => Ok(slot.insert(OpenOptions::new().append(true).open(&self.path)?)),
+        }
+    }
+}
+
+impl LogFile for DiskFile {
+    fn read(&mut self) -> io::Result<Option<Vec<u8>>> {
+        match fs::read(&self.path) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.file()?.write_all(bytes)
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.file()?.sync_data()
+    }
+
+    fn truncate(&mut self, len: u64) -> io::Result<()> {
+        let file = self.file()?;
+        file.set_len(len)?;
+        file.sync_all()
+    }
+
+    fn replace(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.file = None;
+        replace_durably(&self.path, bytes)
+    }
+}
+
+/// Writes `path` as a whole: a temporary file beside it, fsync, rename, fsync of the directory. After a
+/// crash at any point the path has the old content or the new one.
+pub fn replace_durably(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let dir = path.parent().ok_or_else(|| io::Error::other("a file without a directory"))?;
+    let temporary = path.with_extension("tmp");
+    let mut file = File::create(&temporary)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    drop(file);
+    fs::rename(&temporary, path)?;
+    File::open(dir)?.sync_all()
+}

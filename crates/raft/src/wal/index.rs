@@ -1,0 +1,106 @@
+//! What the log file says, in memory: the log is small, so all of it is kept.
+//!
+//! *Invariant:* entries are consecutive, and start right behind what was purged (if anything was).
+
+use super::record::Record;
+use crate::types::{ClusterId, Entry, LogId, Vote};
+use crate::wire::types::MembershipError;
+use openraft::LogIdOptionExt;
+use std::collections::BTreeMap;
+use std::ops::{Bound, RangeBounds};
+
+#[derive(Debug, Default)]
+pub struct Index {
+    pub vote: Option<Vote>,
+    pub cluster: Option<ClusterId>,
+    pub purged: Option<LogId>,
+    pub committed: Option<LogId>,
+    entries: BTreeMap<u64, Entry>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum IndexError {
+    #[error("entry {found} is not the next one: {expected} is")]
+    Hole { found: u64, expected: u64 },
+    #[error("entry {index} cannot be read")]
+    Membership { index: u64, source: MembershipError },
+}
+
+impl Index {
+    pub fn last(&self) -> Option<LogId> {
+        self.entries.last_key_value().map(|(_, entry)| entry.log_id).or(self.purged)
+    }
+
+    pub fn append(&mut self, entry: Entry) -> Result<(), IndexError> {
+        let found = entry.log_id.index;
+        // An empty log may start anywhere: openraft's own suite starts some at 1.
+        let expected = if self.last().is_none() { found } else { self.last().next_index() };
+        if found != expected {
+            return Err(IndexError::Hole { found, expected });
+        }
+        self.entries.insert(found, entry);
+        Ok(())
+    }
+
+    pub fn truncate_after(&mut self, after: Option<LogId>) {
+        self.entries.split_off(&after.next_index());
+    }
+
+    pub fn purge(&mut self, upto: LogId) {
+        self.entries = self.entries.split_off(&(upto.index + 1));
+        self.purged = self.purged.max(Some(upto));
+    }
+
+    pub fn range(&self, range: impl RangeBounds<u64>) -> Vec<Entry> {
+        if is_empty(&range) {
+            return Vec::new();
+        }
+        self.entries.range(range).map(|(_, entry)| entry.clone()).collect()
+    }
+
+    /// Does to this index what writing `record` did to the file.
+    pub fn replay(&mut self, record: Record) -> Result<(), IndexError> {
+        match record {
+            Record::Vote(vote) => self.vote = Some(vote.into()),
+            Record::Entry(entry) => {
+                let index = entry.log_id.index;
+                let entry = entry.into_raft().map_err(|source| IndexError::Membership { index, source })?;
+                self.append(entry)?;
+            }
+            Record::Truncate(after) => self.truncate_after(after.map(Into::into)),
+            Record::Purge(upto) => self.purge(upto.into()),
+            Record::Committed(upto) => self.committed = upto.map(Into::into),
+            Record::Cluster(id) => self.cluster = Some(id),
+        }
+        Ok(())
+    }
+
+    /// The shortest list of records that builds this index: what compaction writes.
+    pub fn records(&self) -> impl Iterator<Item = Record> + '_ {
+        let Self { vote, cluster, purged, committed, entries } = self;
+        let vote = vote.map(|vote| Record::Vote(vote.into()));
+        let cluster = cluster.map(Record::Cluster);
+        let purged = purged.map(|upto| Record::Purge(upto.into()));
+        let committed = committed.map(|upto| Record::Committed(Some(upto.into())));
+        let head = [cluster, vote, purged, committed].into_iter().flatten();
+        head.chain(entries.values().map(|entry| Record::Entry(entry.into())))
+    }
+}
+
+/// `BTreeMap::range` panics on a reversed range; openraft may ask for an empty one.
+fn is_empty(range: &impl RangeBounds<u64>) -> bool {
+    let start = match range.start_bound() {
+        Bound::Included(start) => Some(*start),
+        Bound::Excluded(start) => start.checked_add(1),
+        Bound::Unbounded => Some(0),
+    };
+    let end = match range.end_bound() {
+        Bound::Included(end) => Some(*end),
+        Bound::Excluded(end) => end.checked_sub(1),
+        Bound::Unbounded => Some(u64::MAX),
+    };
+    match (start, end) {
+        (Some(start), Some(end)) => start > end,
+        _ => true,
+    }
+}

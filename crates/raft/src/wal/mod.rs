@@ -1,0 +1,249 @@
+//! The raft log: one file, one writer thread, all entries in memory.
+//!
+//! ```text
+//! LogStore (openraft's trait) ──► Wal ──► Index (memory, read by replication)
+//!                                  └────► Writer thread ──► LogFile (disk)
+//! ```
+//!
+//! *Invariant:* index and queue change together, under one lock, so the file's order is the index's.
+//! *Invariant:* a vote or an entry is acknowledged only after the fsync that covers it.
+//! *Invariant:* damaged acknowledged data is refused, never cut off; only a torn tail is.
+
+pub mod file;
+pub mod frame;
+mod index;
+mod log_store;
+pub mod record;
+mod writer;
+
+pub(crate) use log_store::LogStore;
+
+use crate::types::{ClusterId, Entry, LogId, Vote};
+use file::LogFile;
+use frame::{HeaderError, Tail};
+use index::{Index, IndexError};
+use ironcache_types::NodeId;
+use record::{Record, RecordError};
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard};
+use writer::{Done, Op, Writer};
+
+/// Compaction starts when at least this much of the file is dead. Smaller: more rewriting of what is
+/// live. Larger: a longer file to read at start.
+const DEAD_BYTES_MAX: u64 = 1 << 20;
+
+/// Why a log file was not opened. Nothing was changed.
+#[derive(Debug, thiserror::Error)]
+pub enum WalError {
+    #[error("the raft log cannot be read or written")]
+    Io(#[from] io::Error),
+    #[error("the raft log is not usable: {0}; start the node with the data directory that is its own")]
+    Header(HeaderError),
+    #[error(
+        "the raft log is corrupt: the bytes at {at} are damaged, and acknowledged records follow at {next_valid}. \
+         Nothing was changed. Do not erase the log under this node id: remove this node from the cluster and add a \
+         new one, or restore the file from an intact copy"
+    )]
+    Corrupt { at: usize, next_valid: usize },
+    #[error("the raft log has, in the frame at byte {at}, a record that this release cannot use")]
+    Record { at: usize, source: RecordError },
+    #[error("the raft log is inconsistent in the frame at byte {at}")]
+    Index { at: usize, source: IndexError },
+}
+
+/// The log of one node; clones share it.
+#[derive(Clone, Debug)]
+pub struct Wal {
+    shared: Arc<Mutex<Shared>>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    index: Index,
+    writer: Writer,
+    /// Bytes of records in the file, dead ones included.
+    file_bytes: u64,
+    /// What `file_bytes` was right after the last compaction.
+    live_bytes: u64,
+}
+
+impl Wal {
+    /// Opens the log of `node`, or makes a new one. A torn tail is cut off, with a line in the log.
+    pub fn open(mut file: impl LogFile, node: NodeId) -> Result<Wal, WalError> {
+        let header = frame::header(node);
+        let (index, sequence, bytes) = match file.read()? {
+            None => {
+                file.replace(&header)?;
+                (Index::default(), 0, 0)
+            }
+            Some(bytes) => {
+                let recovered = recover(&bytes, node)?;
+                if let Some((at, len)) = recovered.torn {
+                    tracing::warn!(
+                        "the raft log ended in a torn append: {len} bytes from {at} on were cut off"
+                    );
+                    file.truncate(at as u64)?;
+                }
+                (recovered.index, recovered.sequence, bytes.len() as u64)
+            }
+        };
+        let writer = Writer::start(file, header, sequence)?;
+        let shared = Shared { index, writer, file_bytes: bytes, live_bytes: 0 };
+        Ok(Wal { shared: Arc::new(Mutex::new(shared)) })
+    }
+
+    pub fn cluster(&self) -> Option<ClusterId> {
+        self.lock().index.cluster
+    }
+
+    pub fn purged(&self) -> Option<LogId> {
+        self.lock().index.purged
+    }
+
+    pub fn last(&self) -> Option<LogId> {
+        self.lock().index.last()
+    }
+
+    pub fn vote(&self) -> Option<Vote> {
+        self.lock().index.vote
+    }
+
+    pub fn committed(&self) -> Option<LogId> {
+        self.lock().index.committed
+    }
+
+    pub fn entries(&self, range: impl std::ops::RangeBounds<u64>) -> Vec<Entry> {
+        self.lock().index.range(range)
+    }
+
+    /// Readable at once; `done` is called when it is durable.
+    pub fn save_vote(&self, vote: Vote, done: Done) -> io::Result<()> {
+        self.lock().write(&[Record::Vote(vote.into())], Some(done), |index| {
+            index.vote = Some(vote);
+            Ok(())
+        })
+    }
+
+    pub fn save_cluster(&self, id: ClusterId, done: Done) -> io::Result<()> {
+        self.lock().write(&[Record::Cluster(id)], Some(done), |index| {
+            index.cluster = Some(id);
+            Ok(())
+        })
+    }
+
+    /// Readable at once; `done` is called when all of them are durable.
+    pub fn append(&self, entries: Vec<Entry>, done: Done) -> io::Result<()> {
+        let records: Vec<Record> = entries.iter().map(|entry| Record::Entry(entry.into())).collect();
+        self.lock().write(&records, Some(done), |index| {
+            entries.into_iter().try_for_each(|entry| index.append(entry))
+        })
+    }
+
+    /// Written in order with what follows. Losing it in a power cut is harmless: nothing after it was
+    /// acknowledged then, and raft truncates again.
+    pub fn truncate_after(&self, after: Option<LogId>) -> io::Result<()> {
+        self.lock().write(&[Record::Truncate(after.map(Into::into))], None, |index| {
+            index.truncate_after(after);
+            Ok(())
+        })
+    }
+
+    /// The caller has made a snapshot durable that covers `upto`.
+    pub fn purge(&self, upto: LogId) -> io::Result<()> {
+        let mut shared = self.lock();
+        shared.write(&[Record::Purge(upto.into())], None, |index| {
+            index.purge(upto);
+            Ok(())
+        })?;
+        shared.compact_if_worthwhile()
+    }
+
+    /// Advisory: written with the next frame.
+    pub fn save_committed(&self, upto: Option<LogId>) -> io::Result<()> {
+        let mut shared = self.lock();
+        shared.index.committed = upto;
+        let records = encode(&[Record::Committed(upto.map(Into::into))])?;
+        shared.file_bytes += records.len() as u64;
+        shared.writer.send(Op::Advisory { records });
+        Ok(())
+    }
+
+    /// Writes and syncs what is queued, then ends the writer thread. Later writes fail. Blocks.
+    pub fn stop(&self) {
+        self.lock().writer.stop();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Shared> {
+        self.shared.lock().expect("nothing panics while it holds the raft log's lock")
+    }
+}
+
+impl Shared {
+    fn write(
+        &mut self,
+        records: &[Record],
+        done: Option<Done>,
+        change: impl FnOnce(&mut Index) -> Result<(), IndexError>,
+    ) -> io::Result<()> {
+        let records = encode(records)?;
+        change(&mut self.index).map_err(io::Error::other)?;
+        self.file_bytes += records.len() as u64;
+        self.writer.send(Op::Append { records, done });
+        Ok(())
+    }
+
+    fn compact_if_worthwhile(&mut self) -> io::Result<()> {
+        // What is dead cannot be more than what was written since the last compaction.
+        if self.file_bytes - self.live_bytes < DEAD_BYTES_MAX.max(self.live_bytes) {
+            return Ok(());
+        }
+        let live: Vec<Record> = self.index.records().collect();
+        let records = encode(&live)?;
+        self.live_bytes = records.len() as u64;
+        self.file_bytes = self.live_bytes;
+        self.writer.send(Op::Replace { records });
+        Ok(())
+    }
+}
+
+fn encode(records: &[Record]) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    for record in records {
+        record.encode_into(&mut bytes).map_err(io::Error::other)?;
+    }
+    Ok(bytes)
+}
+
+struct Recovered {
+    index: Index,
+    /// The next frame's.
+    sequence: u64,
+    /// Where a torn tail starts, and its length.
+    torn: Option<(usize, usize)>,
+}
+
+fn recover(file: &[u8], node: NodeId) -> Result<Recovered, WalError> {
+    frame::check_header(file, node).map_err(WalError::Header)?;
+    let (frames, tail) = frame::scan(file);
+    let torn = match tail {
+        Tail::Clean => None,
+        Tail::Torn { at, len } => Some((at, len)),
+        Tail::Corrupt { at, next_valid } => return Err(WalError::Corrupt { at, next_valid }),
+    };
+    let mut index = Index::default();
+    let mut sequence = 0;
+    for frame in frames {
+        let at = frame.at;
+        let mut records = frame.records;
+        while !records.is_empty() {
+            let record =
+                Record::decode_from(&mut records).map_err(|source| WalError::Record { at, source })?;
+            index.replay(record).map_err(|source| WalError::Index { at, source })?;
+        }
+        sequence = frame.sequence + 1;
+    }
+    Ok(Recovered { index, sequence, torn })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,78 @@
+//! The records of the log file: `[kind u8][len u32][body]`, the body encoded by [`crate::wire`].
+//!
+//! *Invariant:* a record of an unknown kind is refused, never skipped: a newer release wrote it, and
+//! what it meant may be a vote.
+
+use crate::types::ClusterId;
+use crate::wire::{self, WireError, types};
+
+/// One change of what the log file says.
+#[derive(Clone, Debug)]
+pub enum Record {
+    Vote(types::Vote),
+    Entry(types::Entry),
+    /// Entries after this one are gone; all of them, for `None`.
+    Truncate(Option<types::LogId>),
+    /// Entries up to and with this one are gone: a durable snapshot covers them.
+    Purge(types::LogId),
+    /// Advisory: known to be committed. Losing one is harmless.
+    Committed(Option<types::LogId>),
+    /// The node joined this cluster.
+    Cluster(ClusterId),
+}
+
+const VOTE: u8 = 1;
+const ENTRY: u8 = 2;
+const TRUNCATE: u8 = 3;
+const PURGE: u8 = 4;
+const COMMITTED: u8 = 5;
+const CLUSTER: u8 = 6;
+
+/// Bytes before a record's body.
+const PREFIX_BYTES: usize = 5;
+
+#[derive(Debug, thiserror::Error)]
+pub enum RecordError {
+    #[error("a record of unknown kind {kind}: a newer release wrote it, start that release")]
+    UnknownKind { kind: u8 },
+    #[error("a record that ends after its frame")]
+    Cut,
+    #[error("a record that cannot be read")]
+    Body(#[from] WireError),
+}
+
+impl Record {
+    pub fn encode_into(&self, out: &mut Vec<u8>) -> Result<(), WireError> {
+        let (kind, body) = match self {
+            Record::Vote(vote) => (VOTE, wire::encode(vote)?),
+            Record::Entry(entry) => (ENTRY, wire::encode(entry)?),
+            Record::Truncate(after) => (TRUNCATE, wire::encode(after)?),
+            Record::Purge(upto) => (PURGE, wire::encode(upto)?),
+            Record::Committed(upto) => (COMMITTED, wire::encode(upto)?),
+            Record::Cluster(id) => (CLUSTER, wire::encode(id)?),
+        };
+        let len = u32::try_from(body.len()).expect("encode checked the size limit, which fits 32 bits");
+        out.push(kind);
+        out.extend_from_slice(&len.to_le_bytes());
+        out.extend_from_slice(&body);
+        Ok(())
+    }
+
+    /// Takes one record from the front of `bytes`.
+    pub fn decode_from(bytes: &mut &[u8]) -> Result<Record, RecordError> {
+        let (prefix, rest) = bytes.split_at_checked(PREFIX_BYTES).ok_or(RecordError::Cut)?;
+        let len = wire::u32_at(prefix, 1) as usize;
+        let (body, rest) = rest.split_at_checked(len).ok_or(RecordError::Cut)?;
+        let record = match prefix[0] {
+            VOTE => Record::Vote(wire::decode(body)?),
+            ENTRY => Record::Entry(wire::decode(body)?),
+            TRUNCATE => Record::Truncate(wire::decode(body)?),
+            PURGE => Record::Purge(wire::decode(body)?),
+            COMMITTED => Record::Committed(wire::decode(body)?),
+            CLUSTER => Record::Cluster(wire::decode(body)?),
+            kind => return Err(RecordError::UnknownKind { kind }),
+        };
+        *bytes = rest;
+        Ok(record)
+    }
+}

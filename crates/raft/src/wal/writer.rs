@@ -1,0 +1,193 @@
+//! The thread that owns the log file.
+//!
+//! ```text
+//! appends, votes ──► queue ──► [ all that is queued = one frame ] ──► write ──► fsync ──► callbacks
+//! ```
+//!
+//! *Invariant:* a callback says `Ok` only after an fsync that covers its record returned `Ok`.
+//! *Invariant:* after one failed write or fsync nothing is acknowledged any more: the kernel may have
+//! dropped the dirty pages, so a later successful fsync proves nothing about earlier records.
+//! *Invariant:* at most one unsynced frame is in the file (see [`super::frame`]).
+
+use super::file::LogFile;
+use super::frame;
+use std::io;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// Called once, from the writer's thread, with whether the record is durable.
+pub type Done = Box<dyn FnOnce(io::Result<()>) + Send>;
+
+/// How long an advisory record may wait for a frame to ride on. Longer: a killed process restarts from
+/// an older committed index. Shorter: a quiet node syncs twice for one command.
+const ADVISORY_DELAY: Duration = Duration::from_millis(50);
+
+/// The records of one frame, in bytes; what is queued beyond goes into the next frame.
+const FRAME_BYTES_MAX: usize = 4 << 20;
+
+pub enum Op {
+    /// Append these records, then call `done`.
+    Append { records: Vec<u8>, done: Option<Done> },
+    /// Written with the next frame, or alone after a quiet moment.
+    Advisory { records: Vec<u8> },
+    /// Replace the file by one with these records: compaction.
+    Replace { records: Vec<u8> },
+    /// Write what is left, sync, and end.
+    Stop,
+}
+
+/// The queue's end that the log store holds.
+#[derive(Debug)]
+pub struct Writer {
+    queue: Sender<Op>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Writer {
+    /// `sequence` is the next frame's.
+    pub fn start(file: impl LogFile, header: Vec<u8>, sequence: u64) -> io::Result<Writer> {
+        let (queue, ops) = channel();
+        let state = State { file, header, sequence, advisory: Vec::new(), failed: None };
+        let thread =
+            std::thread::Builder::new().name("raft-wal".to_owned()).spawn(move || state.run(&ops))?;
+        Ok(Writer { queue, thread: Some(thread) })
+    }
+
+    /// Queues `op`. If the writer has ended, its callback is told so.
+    pub fn send(&self, op: Op) {
+        if let Err(refused) = self.queue.send(op)
+            && let Op::Append { done: Some(done), .. } = refused.0
+        {
+            done(Err(stopped()));
+        }
+    }
+
+    /// Ends the thread after it wrote and synced what is queued.
+    pub fn stop(&mut self) {
+        self.send(Op::Stop);
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the raft log's writer thread panicked");
+        }
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+fn stopped() -> io::Error {
+    io::Error::other("the raft log's writer has stopped")
+}
+
+struct State<F> {
+    file: F,
+    header: Vec<u8>,
+    sequence: u64,
+    /// Advisory records that wait for a frame.
+    advisory: Vec<u8>,
+    /// The first failure. From then on everything is refused.
+    failed: Option<String>,
+}
+
+/// What one group commit gathered.
+#[derive(Default)]
+struct Batch {
+    records: Vec<u8>,
+    done: Vec<Done>,
+}
+
+impl<F: LogFile> State<F> {
+    fn run(mut self, ops: &Receiver<Op>) {
+        loop {
+            let first = if self.advisory.is_empty() {
+                match ops.recv() {
+                    Ok(op) => op,
+                    Err(_) => return,
+                }
+            } else {
+                match ops.recv_timeout(ADVISORY_DELAY) {
+                    Ok(op) => op,
+                    Err(RecvTimeoutError::Timeout) => {
+                        self.commit(Batch::default());
+                        continue;
+                    }
+                    Err(RecvTimeoutError::Disconnected) => Op::Stop,
+                }
+            };
+            let mut batch = Batch::default();
+            let mut next = Some(first);
+            while let Some(op) = next {
+                match op {
+                    Op::Append { records, done } => {
+                        batch.records.extend_from_slice(&records);
+                        batch.done.extend(done);
+                    }
+                    Op::Advisory { records } => self.advisory = records,
+                    Op::Replace { records } => {
+                        self.commit(std::mem::take(&mut batch));
+                        self.replace(&records);
+                    }
+                    Op::Stop => {
+                        self.commit(batch);
+                        return;
+                    }
+                }
+                next = if batch.records.len() < FRAME_BYTES_MAX { ops.try_recv().ok() } else { None };
+            }
+            if !batch.records.is_empty() || !batch.done.is_empty() {
+                self.commit(batch);
+            }
+        }
+    }
+
+    /// Writes and syncs one frame, then tells everyone who waits for it.
+    fn commit(&mut self, batch: Batch) {
+        let Batch { mut records, done } = batch;
+        records.append(&mut self.advisory);
+        let result = match &self.failed {
+            Some(first) => Err(first.clone()),
+            None if records.is_empty() => Ok(()),
+            None => self.write_frame(&records).map_err(|error| error.to_string()),
+        };
+        if let Err(error) = &result {
+            self.fail(error);
+        }
+        for done in done {
+            done(
+                result
+                    .clone()
+                    .map_err(|error| io::Error::other(format!("the raft log is not writable: {error}"))),
+            );
+        }
+    }
+
+    fn write_frame(&mut self, records: &[u8]) -> io::Result<()> {
+        self.file.append(&frame::encode(self.sequence, records))?;
+        self.file.sync()?;
+        self.sequence += 1;
+        Ok(())
+    }
+
+    fn replace(&mut self, records: &[u8]) {
+        if self.failed.is_some() {
+            return;
+        }
+        let content = [self.header.as_slice(), &frame::encode(0, records)].concat();
+        match self.file.replace(&content) {
+            Ok(()) => self.sequence = 1,
+            Err(error) => self.fail(&error.to_string()),
+        }
+    }
+
+    fn fail(&mut self, error: &str) {
+        if self.failed.is_none() {
+            tracing::error!("the raft log failed, nothing more is acknowledged: {error}");
+            self.failed = Some(error.to_owned());
+        }
+    }
+}

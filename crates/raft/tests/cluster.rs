@@ -1,0 +1,285 @@
+//! Three real nodes over loopback HTTP.
+
+mod common;
+
+use common::{BOUND, CLUSTER, Server, init_cluster, leader, options, position, register, three};
+use ironcache_control::Rejection;
+use ironcache_raft::{InitializeNodeError, RaftNode, Role};
+use ironcache_types::NodeId;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+const TWO_THREADS: usize = 2;
+
+fn run(test: impl Future<Output = ()>) {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(TWO_THREADS)
+        .enable_all()
+        .build()
+        .unwrap()
+        .block_on(test);
+}
+
+async fn stop(servers: Vec<Server>) {
+    for server in servers {
+        server.kill().await;
+    }
+}
+
+#[test]
+fn a_follower_forwards_and_everyone_applies() {
+    run(async {
+        let dir = tempfile::tempdir().unwrap();
+        let servers = three(dir.path(), |_| {}).await;
+        let leader = leader(&servers).await;
+        let follower = servers.iter().find(|s| s.id != leader).unwrap();
+
+        let init = follower.node.propose(init_cluster()).await.unwrap();
+        assert!(init.outcome.is_ok(), "{init:?}");
+        let again = follower.node.propose(register(2, 1)).await.unwrap();
+        let stale = matches!(again.outcome, Err(Rejection::StaleIncarnation { .. }));
+        assert!(stale, "a rejection is an outcome, not an error: {again:?}");
+
+        let mut hashes = BTreeSet::new();
+        for server in &servers {
+            server.applied(again.index).await;
+            let view = server.node.applied().borrow().clone();
+            assert_eq!(view.state.cluster_id, Some(CLUSTER.0));
+            assert_eq!(view.index, again.index);
+            hashes.insert(view.state.hash());
+            assert_eq!(server.node.cluster(), Some(CLUSTER));
+        }
+        assert_eq!(hashes.len(), 1, "the same index gives the same state everywhere");
+        for server in &servers {
+            assert!(server.node.confirm_index().await.unwrap() >= again.index);
+        }
+        stop(servers).await;
+    });
+}
+
+#[test]
+fn a_killed_leader_is_replaced_and_comes_back_with_its_log() {
+    run(async {
+        let dir = tempfile::tempdir().unwrap();
+        let mut servers = three(dir.path(), |_| {}).await;
+        servers[0].node.propose(init_cluster()).await.unwrap();
+        let first = leader(&servers).await;
+        let term = servers[position(&servers, first)].node.view().term;
+        let addr = servers.remove(position(&servers, first)).kill().await;
+
+        let started = Instant::now();
+        let proposed = servers[0].node.propose(register(2, 500)).await.unwrap();
+        println!("kill to first commit: {:?}", started.elapsed());
+        assert!(proposed.outcome.is_ok());
+        let second = leader(&servers).await;
+        assert_ne!(second, first);
+        assert!(servers[position(&servers, second)].node.view().term > term);
+
+        // Its log and vote are on disk: it comes back as a member, and catches up.
+        let back = Server::start(options(first.0, dir.path()), Some(addr)).await;
+        assert!(back.node.view().last_log.is_some());
+        back.applied(proposed.index).await;
+        let caught_up = back.node.catch_up().await.unwrap();
+        assert_eq!(caught_up.state.hash(), servers[0].node.catch_up().await.unwrap().state.hash());
+        servers.push(back);
+        stop(servers).await;
+    });
+}
+
+#[test]
+fn a_whole_cluster_restarts_from_disk() {
+    run(async {
+        let dir = tempfile::tempdir().unwrap();
+        let servers = three(dir.path(), |_| {}).await;
+        let last = servers[1].node.propose(init_cluster()).await.unwrap();
+        for server in &servers {
+            server.applied(last.index).await;
+        }
+        let hash = servers[0].node.applied().borrow().state.hash();
+        let mut addrs = BTreeMap::new();
+        for server in servers {
+            let id = server.id.0;
+            addrs.insert(id, server.kill().await);
+        }
+        let mut servers = Vec::new();
+        for (id, addr) in addrs {
+            let server = Server::start(options(id, dir.path()), Some(addr)).await;
+            // A clean stop wrote the committed index: the state is there before any leader is.
+            assert_eq!(server.node.applied().borrow().state.hash(), hash);
+            servers.push(server);
+        }
+        let proposed = servers[2].node.propose(register(3, 900)).await.unwrap();
+        assert!(proposed.outcome.is_ok() && proposed.index > last.index);
+        stop(servers).await;
+    });
+}
+
+#[test]
+fn leadership_moves_where_it_is_told() {
+    run(async {
+        let dir = tempfile::tempdir().unwrap();
+        let servers = three(dir.path(), |_| {}).await;
+        servers[0].node.propose(init_cluster()).await.unwrap();
+        let mut times = Vec::new();
+        for round in 0..6 {
+            let from = leader(&servers).await;
+            let to = servers[(position(&servers, from) + 1) % 3].id;
+            let asker = &servers[round % 3];
+            let started = Instant::now();
+            while let Err(error) = asker.node.transfer_leader(to).await {
+                println!("transfer to {to}: {error}");
+                assert!(started.elapsed() < BOUND);
+            }
+            assert!(asker.node.propose(register(1, 1000 + round as u64)).await.unwrap().outcome.is_ok());
+            times.push(started.elapsed());
+            assert_eq!(leader(&servers).await, to);
+        }
+        println!("transfer to first commit: {times:?}");
+        stop(servers).await;
+    });
+}
+
+#[test]
+fn a_node_that_was_away_gets_a_snapshot() {
+    run(async {
+        let dir = tempfile::tempdir().unwrap();
+        let often = |options: &mut ironcache_raft::RaftOptions| options.snapshot_every = 10;
+        let mut servers = three(dir.path(), often).await;
+        let init = servers[0].node.propose(init_cluster()).await.unwrap();
+        for server in &servers {
+            server.applied(init.index).await;
+        }
+        let leader = leader(&servers).await;
+        let away = (position(&servers, leader) + 1) % 3;
+        let id = servers[away].id;
+        let addr = servers.remove(away).kill().await;
+        let mut last = 0;
+        for n in 0..60 {
+            last = servers[0].node.propose(register(1, 2000 + n)).await.unwrap().index;
+        }
+        let mut options = options(id.0, dir.path());
+        often(&mut options);
+        let back = Server::start(options.clone(), Some(addr)).await;
+        back.applied(last).await;
+        assert!(back.node.view().snapshot.is_some_and(|index| index > init.index), "{:?}", back.node.view());
+        let hash = back.node.applied().borrow().state.hash();
+        assert_eq!(hash, servers[0].node.applied().borrow().state.hash());
+
+        // What was installed is durable, and the log goes on behind it.
+        let addr = back.kill().await;
+        let back = Server::start(options.clone(), Some(addr)).await;
+        back.applied(last).await;
+        assert_eq!(back.node.applied().borrow().state.hash(), hash);
+
+        // Without the snapshot the purged log is no use: refused, not guessed.
+        back.kill().await;
+        std::fs::remove_file(options.dir.join("snapshot")).unwrap();
+        let error = RaftNode::open(options).await.err().unwrap();
+        assert!(matches!(error, ironcache_raft::OpenError::SnapshotMissing { .. }), "{error}");
+        stop(servers).await;
+    });
+}
+
+#[test]
+fn a_learner_becomes_a_voter_and_a_voter_leaves() {
+    run(async {
+        let dir = tempfile::tempdir().unwrap();
+        let mut servers = three(dir.path(), |_| {}).await;
+        servers[0].node.propose(init_cluster()).await.unwrap();
+        let fourth = Server::start(options(4, dir.path()), None).await;
+        let asker = &servers[2].node;
+        asker.add_learner(fourth.id, fourth.peer()).await.unwrap();
+        asker.add_learner(fourth.id, fourth.peer()).await.unwrap();
+        let index = asker.confirm_index().await.unwrap();
+        fourth.applied(index).await;
+        assert_eq!(fourth.node.cluster(), Some(CLUSTER));
+        assert_eq!(fourth.node.view().learners, [NodeId(4)]);
+
+        let voters: BTreeSet<NodeId> = [2, 3, 4].map(NodeId).into();
+        let stranger: BTreeSet<NodeId> = [2, 3, 9].map(NodeId).into();
+        assert!(asker.change_membership(stranger, BTreeSet::new()).await.is_err());
+        asker.change_membership(voters.clone(), BTreeSet::new()).await.unwrap();
+        servers.push(fourth);
+        let gone = servers.remove(0);
+        let leader = leader(&servers).await;
+        let view = servers[position(&servers, leader)].node.view();
+        assert_eq!(view.voters.into_iter().collect::<BTreeSet<_>>(), voters);
+        assert!(view.learners.is_empty());
+        gone.kill().await;
+        assert!(servers[2].node.propose(register(2, 700)).await.unwrap().outcome.is_ok());
+        stop(servers).await;
+    });
+}
+
+#[test]
+fn learners_are_members_from_the_start() {
+    run(async {
+        let dir = tempfile::tempdir().unwrap();
+        let voter = Server::start(options(1, dir.path()), None).await;
+        let learner = Server::start(options(2, dir.path()), None).await;
+        let members: BTreeMap<_, _> =
+            [(voter.id, (voter.peer(), Role::Voter)), (learner.id, (learner.peer(), Role::Learner))].into();
+        voter.node.initialize(CLUSTER, members.clone()).await.unwrap();
+        let index = voter.node.confirm_index().await.unwrap();
+        learner.applied(index).await;
+        assert_eq!(learner.node.view().voters, [NodeId(1)]);
+        assert!(learner.node.propose(init_cluster()).await.unwrap().outcome.is_ok());
+
+        let again = voter.node.initialize(CLUSTER, members.clone()).await;
+        assert!(matches!(again, Err(InitializeNodeError::NotPristine)));
+        let wrong = learner.node.initialize(CLUSTER, members).await;
+        assert!(matches!(wrong, Err(InitializeNodeError::NotAVoter { .. })));
+        stop(vec![voter, learner]).await;
+    });
+}
+
+#[test]
+fn a_group_of_one_leads_at_once_after_a_restart() {
+    run(async {
+        let dir = tempfile::tempdir().unwrap();
+        let server = Server::start(options(1, dir.path()), None).await;
+        let members = [(server.id, (server.peer(), Role::Voter))].into();
+        server.node.initialize(CLUSTER, members).await.unwrap();
+        server.node.propose(init_cluster()).await.unwrap();
+        let addr = server.kill().await;
+        let started = Instant::now();
+        let server = Server::start(options(1, dir.path()), Some(addr)).await;
+        assert!(server.node.propose(register(1, 800)).await.unwrap().outcome.is_ok());
+        println!("restart to commit: {:?}", started.elapsed());
+        stop(vec![server]).await;
+    });
+}
+
+#[test]
+fn commit_latency_is_printed() {
+    run(async {
+        let dir = tempfile::tempdir().unwrap();
+        let servers = three(dir.path(), |_| {}).await;
+        servers[0].node.propose(init_cluster()).await.unwrap();
+        let leader = leader(&servers).await;
+        for asker in [position(&servers, leader), (position(&servers, leader) + 1) % 3] {
+            let (mut commit, mut everywhere) = (Vec::new(), Vec::new());
+            for n in 0..200 {
+                let started = Instant::now();
+                let index = servers[asker].node.propose(register(1, 10_000 + n)).await.unwrap().index;
+                commit.push(started.elapsed());
+                for server in &servers {
+                    server.applied(index).await;
+                }
+                everywhere.push(started.elapsed());
+            }
+            for (what, times) in [("answered", &mut commit), ("applied everywhere", &mut everywhere)] {
+                times.sort();
+                let at = |p: usize| times[times.len() * p / 100];
+                let max: Duration = times[times.len() - 1];
+                println!(
+                    "asker leads={} {what}: p50 {:?} p99 {:?} max {max:?}",
+                    asker == position(&servers, leader),
+                    at(50),
+                    at(99)
+                );
+            }
+        }
+        stop(servers).await;
+    });
+}

@@ -1,0 +1,156 @@
+//! Real nodes in one process: real files, real HTTP on free loopback ports.
+
+use ironcache_control::{AckMode, Command, InitCluster, NodeRole, NodeSpec, ShardSpec};
+use ironcache_raft::{ClusterId, PeerAddr, RaftNode, RaftOptions, Role};
+use ironcache_types::{Digest, Incarnation, Member, NodeId, Release, ShardId, SlotSet, Version, WireRange};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+pub const CLUSTER: ClusterId = ClusterId(0xc1);
+/// Far more than anything here takes; a test that waits this long has failed.
+pub const BOUND: Duration = Duration::from_secs(30);
+
+pub struct Server {
+    pub id: NodeId,
+    pub node: RaftNode,
+    pub addr: SocketAddr,
+    task: JoinHandle<()>,
+}
+
+/// The timers of tests: quick, and still several times what a loaded machine needs for a round trip.
+pub fn options(id: u64, dir: &Path) -> RaftOptions {
+    RaftOptions {
+        heartbeat_ms: 60,
+        election_min_ms: 300,
+        election_max_ms: 600,
+        ask_timeout_ms: 20_000,
+        ..RaftOptions::new(NodeId(id), dir.join(format!("node-{id}")))
+    }
+}
+
+impl Server {
+    /// Opens a node and serves its peer port; `addr` is kept over restarts.
+    pub async fn start(options: RaftOptions, addr: Option<SocketAddr>) -> Server {
+        let id = options.node;
+        let node = RaftNode::open(options).await.unwrap();
+        let listener = bind(addr).await;
+        let addr = listener.local_addr().unwrap();
+        let router = node.router();
+        let task = tokio::spawn(async move {
+            use axum::serve::ListenerExt;
+            let listener = listener.tap_io(|stream| {
+                let _ = stream.set_nodelay(true);
+            });
+            axum::serve(listener, router).await.unwrap();
+        });
+        Server { id, node, addr, task }
+    }
+
+    pub fn peer(&self) -> PeerAddr {
+        PeerAddr(self.addr.to_string())
+    }
+
+    /// Ends the node as a killed process would seem to its peers: the port is closed at once.
+    pub async fn kill(self) -> SocketAddr {
+        self.task.abort();
+        let _ = self.task.await;
+        self.node.shutdown().await;
+        self.addr
+    }
+
+    pub async fn applied(&self, index: u64) {
+        let mut views = self.node.applied();
+        tokio::time::timeout(BOUND, views.wait_for(|view| view.index >= index))
+            .await
+            .expect("applies")
+            .unwrap();
+    }
+}
+
+/// A port that was just closed may take a moment to be free again.
+async fn bind(addr: Option<SocketAddr>) -> TcpListener {
+    let addr = addr.unwrap_or_else(|| "127.0.0.1:0".parse().unwrap());
+    let started = std::time::Instant::now();
+    loop {
+        match TcpListener::bind(addr).await {
+            Ok(listener) => return listener,
+            Err(error) if started.elapsed() > BOUND => panic!("cannot bind {addr}: {error}"),
+            Err(_) => tokio::task::yield_now().await,
+        }
+    }
+}
+
+/// Three voters, initialized through the first.
+pub async fn three(dir: &Path, change: impl Fn(&mut RaftOptions)) -> Vec<Server> {
+    let mut servers = Vec::new();
+    for id in 1..=3 {
+        let mut options = options(id, dir);
+        change(&mut options);
+        servers.push(Server::start(options, None).await);
+    }
+    let members = servers.iter().map(|s| (s.id, (s.peer(), Role::Voter))).collect::<BTreeMap<_, _>>();
+    servers[0].node.initialize(CLUSTER, members).await.unwrap();
+    servers
+}
+
+/// Polls until `ready` holds for some server's view of the leader.
+pub async fn leader(servers: &[Server]) -> NodeId {
+    let started = std::time::Instant::now();
+    loop {
+        for server in servers {
+            let view = server.node.view();
+            if view.is_leader && view.quorum_ack_ms.is_some_and(|ms| ms < 300) {
+                return server.id;
+            }
+        }
+        assert!(started.elapsed() < BOUND, "no leader");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+pub fn position(servers: &[Server], id: NodeId) -> usize {
+    servers.iter().position(|s| s.id == id).unwrap()
+}
+
+pub fn release() -> Release {
+    Release { version: Version::new(0, 1, 0), digest: Digest([7; 32]) }
+}
+
+fn spec(id: u64) -> NodeSpec {
+    NodeSpec {
+        member: Member { node: NodeId(id), incarnation: Incarnation(100 + id) },
+        client_addr: format!("127.0.0.1:{}", 7000 + id),
+        peer_addr: format!("127.0.0.1:{}", 17000 + id),
+        http_addr: format!("127.0.0.1:{}", 27000 + id),
+        role: NodeRole::Data,
+        voter: true,
+        shard: Some(ShardId(0)),
+        release: release(),
+        wire: WireRange { min: 1, max: 1 },
+    }
+}
+
+/// A cluster of one shard on three nodes.
+pub fn init_cluster() -> Command {
+    Command::InitCluster(InitCluster {
+        cluster_id: CLUSTER.0,
+        nodes: (1..=3).map(spec).collect(),
+        shards: vec![ShardSpec {
+            id: ShardId(0),
+            slots: SlotSet::part(0, 1),
+            nodes: (1..=3).map(NodeId).collect(),
+        }],
+        mode: AckMode::Primary,
+    })
+}
+
+/// An accepted command that changes something each time.
+pub fn register(id: u64, incarnation: u64) -> Command {
+    let NodeSpec { client_addr, peer_addr, http_addr, release, wire, .. } = spec(id);
+    let member = Member { node: NodeId(id), incarnation: Incarnation(incarnation) };
+    Command::RegisterNode { member, client_addr, peer_addr, http_addr, release, wire }
+}
