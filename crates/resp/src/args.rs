@@ -146,9 +146,12 @@ impl OwnedArgs {
         self.ranges.push(start..self.bytes.len());
     }
 
-    pub(crate) fn clear(&mut self) {
+    /// Forgets the arguments, and keeps room for `args_kept` of them and as many 16 bytes of text.
+    pub(crate) fn clear(&mut self, args_kept: usize) {
         self.bytes.clear();
+        self.bytes.shrink_to(args_kept * size_of::<Range<usize>>());
         self.ranges.clear();
+        self.ranges.shrink_to(args_kept);
     }
 }
 

@@ -22,9 +22,9 @@ use crate::integer::parse_integer;
 /// The smallest argument on the wire: `$0\r\n\r\n`.
 const ARG_BYTES_MIN: usize = 6;
 
-/// Scratch that is kept from one command to the next, in arguments (16 bytes each). If larger, an idle connection
-/// holds what its largest command once needed; if smaller, ordinary `MSET`s allocate.
-const SCRATCH_ARGS_KEPT: usize = 1024;
+/// Scratch that is kept from one command to the next, in arguments (16 bytes each). If larger, a connection goes on
+/// holding what its largest command once needed; if smaller, ordinary `MSET`s allocate.
+pub(crate) const SCRATCH_ARGS_KEPT: usize = 1024;
 
 /// Digits that the quick path reads: nine cannot overflow, and hold every length that the default limits accept.
 const QUICK_DIGITS: usize = 9;
@@ -45,6 +45,20 @@ impl Default for Limits {
         Self { bulk_bytes_max: 512 * 1024 * 1024, args_max: 1024 * 1024, inline_bytes_max: 64 * 1024 }
     }
 }
+
+/// How much a client is believed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Trust {
+    /// The client has to authenticate first: its commands are held to what `AUTH` and `HELLO` take, so that a stranger
+    /// cannot make the server buffer much (CVE-2021-32675).
+    Unauthenticated,
+    #[default]
+    Authenticated,
+}
+
+/// What an unauthenticated client may send, as in Redis.
+const UNAUTHENTICATED_ARGS_MAX: usize = 10;
+const UNAUTHENTICATED_BULK_BYTES_MAX: usize = 16384;
 
 /// How far [`CommandParser::parse`] came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,6 +83,7 @@ enum Source {
 #[derive(Debug)]
 pub struct CommandParser {
     limits: Limits,
+    trust: Trust,
     source: Source,
     ranges: Vec<Range<usize>>,
     line: OwnedArgs,
@@ -84,6 +99,7 @@ impl CommandParser {
     pub fn new(limits: Limits) -> Self {
         Self {
             limits,
+            trust: Trust::default(),
             source: Source::Buffer,
             ranges: Vec::new(),
             line: OwnedArgs::default(),
@@ -96,6 +112,11 @@ impl CommandParser {
     /// Replaces the limits, from the next header on (`CONFIG SET proto-max-bulk-len`).
     pub fn set_limits(&mut self, limits: Limits) {
         self.limits = limits;
+    }
+
+    /// Says how much the client is believed, from the next header on. A new parser takes it for authenticated.
+    pub fn set_trust(&mut self, trust: Trust) {
+        self.trust = trust;
     }
 
     /// Parses the command at the start of `buf`.
@@ -130,7 +151,7 @@ impl CommandParser {
     /// Forgets a command that is under way: the next call starts at a new one.
     pub fn reset(&mut self) {
         self.ranges.clear();
-        self.line.clear();
+        self.line.clear(SCRATCH_ARGS_KEPT);
         self.source = Source::Buffer;
         self.position = 0;
         self.remaining = 0;
@@ -151,10 +172,9 @@ impl CommandParser {
                 return Ok(Parsed::Incomplete { needed_bytes_at_least: 1 });
             };
             // A negative count is an empty command, as in Redis.
-            self.remaining = usize::try_from(count).unwrap_or(0);
-            if self.remaining > self.limits.args_max {
-                return Err(ProtocolError::InvalidMultibulkLength);
-            }
+            let count = usize::try_from(count).unwrap_or(0);
+            self.check_count(count)?;
+            self.remaining = count;
             if self.ranges.capacity() > SCRATCH_ARGS_KEPT {
                 self.ranges.shrink_to(SCRATCH_ARGS_KEPT);
             }
@@ -168,7 +188,7 @@ impl CommandParser {
     fn bulks(&mut self, buf: &[u8]) -> Result<Parsed, ProtocolError> {
         while self.remaining > 0 {
             match buf.get(self.position) {
-                None => return Ok(self.incomplete(buf, self.position)),
+                None => return Ok(Self::incomplete(buf, self.position, self.remaining)),
                 Some(b'$') => {}
                 Some(&got) => return Err(ProtocolError::ExpectedBulk { got }),
             }
@@ -177,13 +197,13 @@ impl CommandParser {
                 return Ok(Parsed::Incomplete { needed_bytes_at_least: 1 });
             };
             let length = usize::try_from(length).map_err(|_| ProtocolError::InvalidBulkLength)?;
-            if length > self.limits.bulk_bytes_max {
-                return Err(ProtocolError::InvalidBulkLength);
-            }
+            self.check_length(length)?;
             let end = start.saturating_add(length);
             match buf.get(end..) {
                 Some([b'\r', b'\n', ..]) => {}
-                None | Some([] | [b'\r']) => return Ok(self.incomplete_bulk(buf, end)),
+                None | Some([] | [b'\r']) => {
+                    return Ok(Self::incomplete(buf, end.saturating_add(2), self.remaining - 1));
+                }
                 Some(_) => return Err(ProtocolError::ExpectedBulkEnd),
             }
             self.ranges.push(start..end);
@@ -196,19 +216,37 @@ impl CommandParser {
         Ok(Parsed::Complete { consumed })
     }
 
-    /// The bulk under way ends with two bytes at `end`, and the others need some bytes each.
-    #[cold]
-    fn incomplete_bulk(&self, buf: &[u8], end: usize) -> Parsed {
-        let others = self.remaining.saturating_sub(1).saturating_mul(ARG_BYTES_MIN);
-        let total = end.saturating_add(2).saturating_add(others);
-        Parsed::Incomplete { needed_bytes_at_least: total.saturating_sub(buf.len()).max(1) }
+    #[inline]
+    fn check_count(&self, count: usize) -> Result<(), ProtocolError> {
+        if count > self.limits.args_max {
+            return Err(ProtocolError::InvalidMultibulkLength);
+        }
+        match self.trust {
+            Trust::Unauthenticated if count > UNAUTHENTICATED_ARGS_MAX => {
+                Err(ProtocolError::UnauthenticatedMultibulkLength)
+            }
+            Trust::Unauthenticated | Trust::Authenticated => Ok(()),
+        }
     }
 
-    /// The header of the next argument would be at `from`, and nothing of it is there.
+    #[inline]
+    fn check_length(&self, length: usize) -> Result<(), ProtocolError> {
+        if length > self.limits.bulk_bytes_max {
+            return Err(ProtocolError::InvalidBulkLength);
+        }
+        match self.trust {
+            Trust::Unauthenticated if length > UNAUTHENTICATED_BULK_BYTES_MAX => {
+                Err(ProtocolError::UnauthenticatedBulkLength)
+            }
+            Trust::Unauthenticated | Trust::Authenticated => Ok(()),
+        }
+    }
+
+    /// What is under way ends at `end`, beyond the buffer, and `others` arguments follow it.
     #[cold]
-    fn incomplete(&self, buf: &[u8], from: usize) -> Parsed {
-        let total = from.saturating_add(self.remaining.saturating_mul(ARG_BYTES_MIN));
-        Parsed::Incomplete { needed_bytes_at_least: total.saturating_sub(buf.len()).max(1) }
+    fn incomplete(buf: &[u8], end: usize, others: usize) -> Parsed {
+        let total_bytes = end.saturating_add(others.saturating_mul(ARG_BYTES_MIN));
+        Parsed::Incomplete { needed_bytes_at_least: total_bytes.saturating_sub(buf.len()).max(1) }
     }
 
     /// Reads the number at `at` (after `*` or `$`) and its line end. Returns it and where the next byte is; `None`
@@ -237,13 +275,16 @@ impl CommandParser {
     /// As [`Self::length_at`], for lines that are incomplete, wrong, negative or long.
     #[cold]
     fn unusual_length_at(&mut self, buf: &[u8], at: usize) -> Result<Option<(i64, usize)>, LineError> {
-        let from = at.max(self.searched);
-        let Some(offset) = memchr::memchr(b'\r', buf.get(from..).unwrap_or_default()) else {
+        let from = at.max(self.searched).min(buf.len());
+        let found = memchr::memchr(b'\r', &buf[from..]).map(|offset| from + offset);
+        let line_bytes = found.unwrap_or(buf.len()).saturating_sub(at - 1);
+        if line_bytes > self.limits.inline_bytes_max {
+            return Err(LineError::TooBig);
+        }
+        let Some(end) = found else {
             self.searched = buf.len();
-            let line_bytes = buf.len().saturating_sub(at).saturating_add(1);
-            return if line_bytes > self.limits.inline_bytes_max { Err(LineError::TooBig) } else { Ok(None) };
+            return Ok(None);
         };
-        let end = from + offset;
         match buf.get(end + 1) {
             None => Ok(None),
             Some(b'\n') => match parse_integer(&buf[at..end]) {

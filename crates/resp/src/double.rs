@@ -11,8 +11,9 @@ pub struct DoubleText {
 }
 
 impl DoubleText {
-    /// The longest text is a sign, 21 digits or 17 with a point, and an exponent of up to `e-324`.
-    const BYTES_MAX: usize = 40;
+    /// The longest texts are 17 digits with a sign, a point and an exponent as `e-324`: 24 bytes. If smaller, such a
+    /// number would not fit.
+    const BYTES_MAX: usize = 32;
 
     fn new() -> Self {
         Self { bytes: [0; Self::BYTES_MAX], len: 0 }
@@ -24,7 +25,7 @@ impl DoubleText {
         self.len += bytes.len();
     }
 
-    fn push_zeros(&mut self, count: usize) {
+    fn push_zeros(&mut self, count: u32) {
         for _ in 0..count {
             self.push(b"0");
         }
@@ -67,16 +68,16 @@ pub fn format_double(value: f64) -> DoubleText {
     out
 }
 
-/// The integer that `value` is, where Redis prints it as one.
+/// The integer that `value` is, where Redis (`double2ll`) prints it as one: within half of an `i64`. Above 2^53 these
+/// digits are more than the shortest. The negative zero is none.
 fn exact_integer(value: f64) -> Option<i64> {
-    // Redis' double2ll takes what a double holds exactly, ±2^52, and leaves the negative zero to the other path.
-    const BOUND: f64 = (1_u64 << 52) as f64;
+    const BOUND: f64 = (1_u64 << 62) as f64;
     let integer = value as i64;
-    (value.abs() < BOUND && integer as f64 == value && !(value == 0.0 && value.is_sign_negative()))
-        .then_some(integer)
+    let exact = value.abs() <= BOUND && integer as f64 == value;
+    (exact && (value != 0.0 || value.is_sign_positive())).then_some(integer)
 }
 
-/// `value` = 0.`digits` · 10^(exponent+1), written with or without an exponent by the rules of `fpconv_dtoa`.
+/// Writes `value` by the rules of `fpconv_dtoa`: plain digits while few zeros are needed, else an exponent.
 fn push_finite(value: f64, out: &mut DoubleText) {
     if value.is_sign_negative() {
         out.push(b"-");
@@ -86,27 +87,27 @@ fn push_finite(value: f64, out: &mut DoubleText) {
     let (mantissa, exponent) = scientific.split_once('e').expect("{:e} writes an exponent");
     let exponent: i32 = exponent.parse().expect("{:e} writes a decimal exponent");
     let mut digits = DoubleText::new();
-    for part in mantissa.split('.') {
-        digits.push(part.as_bytes());
-    }
+    mantissa.split('.').for_each(|part| digits.push(part.as_bytes()));
     let digits = digits.as_bytes();
+    // value = digits · 10^scale = d.igits · 10^exponent
     let count = digits.len() as i32;
-    // The value is digits · 10^scale.
     let scale = exponent - (count - 1);
     if scale >= 0 && exponent < count + 7 {
         out.push(digits);
-        out.push_zeros(scale.unsigned_abs() as usize);
+        out.push_zeros(scale.unsigned_abs());
     } else if scale < 0 && (scale > -7 || exponent.abs() < 4) {
-        let whole = count + scale;
-        if whole <= 0 {
-            out.push(b"0.");
-            out.push_zeros(whole.unsigned_abs() as usize);
-            out.push(digits);
-        } else {
-            let (before, after) = digits.split_at(whole.unsigned_abs() as usize);
-            out.push(before);
-            out.push(b".");
-            out.push(after);
+        match usize::try_from(count + scale) {
+            Ok(whole) if whole > 0 => {
+                let (before, after) = digits.split_at(whole);
+                out.push(before);
+                out.push(b".");
+                out.push(after);
+            }
+            _ => {
+                out.push(b"0.");
+                out.push_zeros((count + scale).unsigned_abs());
+                out.push(digits);
+            }
         }
     } else {
         let (first, rest) = digits.split_at(1);
@@ -117,5 +118,58 @@ fn push_finite(value: f64, out: &mut DoubleText) {
         }
         out.push(if exponent < 0 { b"e-" } else { b"e+" });
         out.push(itoa::Buffer::new().format(exponent.unsigned_abs()).as_bytes());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::format_double;
+    use proptest::prelude::*;
+
+    #[test]
+    fn doubles_read_as_redis_7_2_prints_them() {
+        // The texts of d2string and fpconv_dtoa in redis 7.2.
+        let texts = [
+            (0.0, "0"),
+            (-0.0, "-0"),
+            (3.0, "3"),
+            (-3.0, "-3"),
+            (3.5, "3.5"),
+            (0.1, "0.1"),
+            (0.1 + 0.2, "0.30000000000000004"),
+            (-17.25, "-17.25"),
+            (1e15, "1000000000000000"),
+            (1e18, "1000000000000000000"),
+            (4611686018427387904.0, "4611686018427387904"),
+            (9223372036854775808.0, "9223372036854776000"),
+            (1e19, "1e+19"),
+            (1.5e22, "1.5e+22"),
+            (123456789012345680000.0, "123456789012345680000"),
+            (1e300, "1e+300"),
+            (f64::MAX, "1.7976931348623157e+308"),
+            (f64::MIN_POSITIVE, "2.2250738585072014e-308"),
+            (5e-324, "5e-324"),
+            (0.001, "0.001"),
+            (0.000001, "0.000001"),
+            (0.0000001, "1e-7"),
+            (0.0012345678, "0.0012345678"),
+            (0.00012345678, "1.2345678e-4"),
+            (f64::INFINITY, "inf"),
+            (f64::NEG_INFINITY, "-inf"),
+            (f64::NAN, "nan"),
+            (-f64::NAN, "nan"),
+        ];
+        for (value, text) in texts {
+            assert_eq!(&*format_double(value), text);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_double_reads_back_as_itself(bits in any::<u64>()) {
+            let value = f64::from_bits(bits);
+            let read: f64 = format_double(value).parse().expect("the text is a number");
+            prop_assert!(read.to_bits() == bits || (read.is_nan() && value.is_nan()));
+        }
     }
 }

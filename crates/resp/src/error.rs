@@ -9,6 +9,12 @@ pub enum ProtocolError {
     /// The length after `$` is no integer, is negative, or exceeds [`Limits::bulk_bytes_max`](crate::Limits::bulk_bytes_max).
     #[error("Protocol error: invalid bulk length")]
     InvalidBulkLength,
+    /// A client that must authenticate first claims more arguments than that takes.
+    #[error("Protocol error: unauthenticated multibulk length")]
+    UnauthenticatedMultibulkLength,
+    /// A client that must authenticate first claims a longer argument than that takes.
+    #[error("Protocol error: unauthenticated bulk length")]
+    UnauthenticatedBulkLength,
     /// An argument starts with another byte than `$`.
     #[error("Protocol error: expected '$', got '{}'", char::from(*got))]
     ExpectedBulk { got: u8 },
@@ -39,7 +45,7 @@ pub enum ReplyError {
     MalformedLine { kind: u8 },
     #[error("the line of a reply exceeds {limit_bytes} bytes; close the connection")]
     TooBigLine { limit_bytes: usize },
-    #[error("a reply of type '{}' claims length {length}, at most {limit} is accepted", char::from(*kind))]
+    #[error("a reply of type '{}' claims length {length}, at most {limit} is accepted; close the connection", char::from(*kind))]
     InvalidLength { kind: u8, length: i64, limit: i64 },
     #[error("a string reply of {length_bytes} bytes is not followed by CRLF; close the connection")]
     ExpectedEnd { length_bytes: usize },

@@ -5,11 +5,12 @@
 //! only `\'`. Outside of quotes a `\` is a plain byte.
 
 use crate::args::OwnedArgs;
+use crate::command::SCRATCH_ARGS_KEPT;
 use crate::error::ProtocolError;
 
 /// Splits `line` (without its line end) into `out`, which is cleared first.
 pub(crate) fn split_line(line: &[u8], out: &mut OwnedArgs) -> Result<(), ProtocolError> {
-    out.clear();
+    out.clear(SCRATCH_ARGS_KEPT);
     let mut rest = line;
     loop {
         rest = trim_start(rest);

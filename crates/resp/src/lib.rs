@@ -22,7 +22,7 @@ mod value;
 mod write;
 
 pub use args::{Args, ArgsIter, OwnedArgs};
-pub use command::{CommandParser, Limits, Parsed};
+pub use command::{CommandParser, Limits, Parsed, Trust};
 pub use double::{DoubleText, format_double};
 pub use error::{ProtocolError, ReplyError};
 pub use integer::parse_integer;

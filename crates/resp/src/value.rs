@@ -170,7 +170,6 @@ impl<'a> Reader<'a> {
         Ok(Some(elements))
     }
 
-    #[expect(clippy::type_complexity, reason = "the pairs of a map, once")]
     fn pairs(
         &mut self,
         kind: u8,

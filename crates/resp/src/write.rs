@@ -138,14 +138,14 @@ impl<'a> Writer<'a> {
         });
     }
 
-    /// Text for people, in a `format` of three characters (`txt`, `mkd`); in RESP2 a bulk string.
+    /// Text for people, in a `format` of three characters (`txt`, `mkd`); in RESP2 a bulk string. As in Redis, a
+    /// shorter format is filled with spaces, and of a longer one the first three bytes count.
     pub fn verbatim(&mut self, format: &str, text: &[u8]) {
-        assert_eq!(format.len(), 3, "a verbatim format is three characters, as in \"txt\"");
         match self.protocol {
             Protocol::Resp2 => self.bulk(text),
             Protocol::Resp3 => {
                 self.aggregate(b'=', text.len().saturating_add(4));
-                self.out.extend_from_slice(format.as_bytes());
+                self.out.extend(format.bytes().chain(*b"   ").take(3));
                 self.out.push(b':');
                 self.out.extend_from_slice(text);
                 self.out.extend_from_slice(CRLF);
