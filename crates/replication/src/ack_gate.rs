@@ -24,8 +24,8 @@ use crate::lag_log::LagLog;
 use crate::message::{Ack, Source};
 use crate::resync::SyncMode;
 use crate::verdict::{
-    AckError, AckStep, Eligibility, FollowerView, Gate, LacksAcknowledged, ProposeError, Requirement,
-    Silence, Silent,
+    AckError, AckStep, AttachError, Eligibility, FollowerView, Gate, LacksAcknowledged, ProposeError,
+    Requirement, Silence, Silent,
 };
 use ironcache_types::{Member, Offset};
 use std::collections::{BTreeMap, BTreeSet};
@@ -154,27 +154,29 @@ impl AckGate {
 
     // --- links ---------------------------------------------------------------------------------------------
 
-    /// A replica's hello was accepted. Its older link, if any, counts no more; nor, on a full sync, does
-    /// anything that it acknowledged.
-    pub fn attach(&mut self, member: Member, mode: SyncMode, now_ms: u64) -> Link {
-        self.links += 1;
-        let number = self.links;
+    /// A replica said hello; `mode` is what the primary would accept it with. Its older link, if any, counts no
+    /// more; nor, on a full sync, does anything that it acknowledged. Refused: a full sync of a member that is
+    /// committed or proposed. Only the primary knows of a proposal under way, so that only it can keep the
+    /// replica from throwing away what the log may be about to rely on.
+    pub fn attach(&mut self, member: Member, mode: SyncMode, now_ms: u64) -> Result<Link, AttachError> {
+        let required = self.committed.contains(&member) || self.proposed.contains(&member);
         let follower = self.followers.entry(member).or_insert_with(|| Follower::unheard(now_ms));
-        follower.link = Some(number);
-        follower.heard_ms = now_ms;
-        follower.near_since_ms = None;
-        match (mode, follower.applied) {
-            (SyncMode::Partial { from }, Some(applied)) if from < applied => {
-                follower.applied = Some(from);
-                follower.applied_ops = self.lag.ops_at(from).unwrap_or(0);
-            }
-            (SyncMode::Partial { .. }, _) | (SyncMode::Full, None) => {}
-            (SyncMode::Full, Some(_)) => {
-                *follower = Follower { link: Some(number), ..Follower::unheard(now_ms) }
+        match mode {
+            SyncMode::Full if required => return Err(AttachError { member }),
+            SyncMode::Full => *follower = Follower::unheard(now_ms),
+            SyncMode::Partial { from } => {
+                if follower.applied.is_some_and(|applied| from < applied) {
+                    follower.applied = Some(from);
+                    follower.applied_ops = self.lag.ops_at(from).unwrap_or(0);
+                }
             }
         }
+        self.links += 1;
+        follower.link = Some(self.links);
+        follower.heard_ms = now_ms;
+        follower.near_since_ms = None;
         self.awaited.remove(&member);
-        Link { member, source: self.source, number }
+        Ok(Link { member, source: self.source, number: self.links })
     }
 
     /// The link is gone. A committed or proposed member stays required.
@@ -342,9 +344,9 @@ impl AckGate {
     /// The primary is about to propose this replica for the in-sync set: it is required from here on.
     pub fn propose(&mut self, member: Member) -> Result<(), ProposeError> {
         self.check_candidate(member)?;
-        let high_water = self.high_water;
-        let behind_bytes = self.behind_bytes(member, high_water);
-        if behind_bytes > 0 {
+        let applied = self.followers.get(&member).and_then(|follower| follower.applied);
+        if applied < Some(self.high_water) {
+            let behind_bytes = self.behind_bytes(member, self.high_water);
             return Err(ProposeError::NotCaughtUp { member, behind_bytes });
         }
         self.awaited.remove(&member);

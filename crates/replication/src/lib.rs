@@ -59,6 +59,6 @@ pub use position::{Position, PositionError, SavedPosition};
 pub use replica_cursor::{Admitted, Begin, ChunkAct, FenceMet, ReplicaCursor, Standing, StreamError};
 pub use resync::{FullReason, Resync, SyncMode};
 pub use verdict::{
-    AckError, AckStep, Eligibility, FollowerView, Gate, LacksAcknowledged, ProposeError, Requirement,
-    Silence, Silent,
+    AckError, AckStep, AttachError, Eligibility, FollowerView, Gate, LacksAcknowledged, ProposeError,
+    Requirement, Silence, Silent,
 };

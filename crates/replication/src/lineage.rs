@@ -44,7 +44,7 @@ impl Lineage {
     }
 
     /// Builds a lineage from (epoch, start) pairs, oldest first.
-    pub fn from_entries(entries: Vec<(Epoch, Offset)>) -> Result<Self, LineageError> {
+    pub fn from_entries(entries: &[(Epoch, Offset)]) -> Result<Self, LineageError> {
         if entries.len() > LINEAGE_MAX {
             return Err(LineageError::TooLong { count: entries.len() });
         }
@@ -161,7 +161,7 @@ impl Lineage {
         for _ in 0..count {
             entries.push((Epoch(reader.u64()?), Offset(reader.u64()?)));
         }
-        Some(Lineage::from_entries(entries))
+        Some(Lineage::from_entries(&entries))
     }
 }
 
@@ -170,7 +170,8 @@ mod tests {
     use super::*;
 
     fn lineage(entries: &[(u64, u64)]) -> Lineage {
-        Lineage::from_entries(entries.iter().map(|&(e, s)| (Epoch(e), Offset(s))).collect()).unwrap()
+        let entries: Vec<_> = entries.iter().map(|&(e, s)| (Epoch(e), Offset(s))).collect();
+        Lineage::from_entries(&entries).unwrap()
     }
 
     fn at(epoch: u64, offset: u64) -> Option<Position> {
@@ -259,6 +260,6 @@ mod tests {
             Err(LineageError::EpochNotFresh { last: Epoch(3), next: Epoch(3) })
         );
         assert!(matches!(l.push(Epoch(4), Offset(39)), Err(LineageError::StartsBeforePredecessor { .. })));
-        assert_eq!(Lineage::from_entries(vec![]), Err(LineageError::Empty));
+        assert_eq!(Lineage::from_entries(&[]), Err(LineageError::Empty));
     }
 }

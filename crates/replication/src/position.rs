@@ -115,12 +115,9 @@ mod tests {
     use expect_test::expect;
 
     fn saved() -> SavedPosition {
-        let lineage = Lineage::from_entries(vec![
-            (Epoch(3), Offset(0)),
-            (Epoch(7), Offset(120)),
-            (Epoch(9), Offset(120)),
-        ])
-        .unwrap();
+        let lineage =
+            Lineage::from_entries(&[(Epoch(3), Offset(0)), (Epoch(7), Offset(120)), (Epoch(9), Offset(120))])
+                .unwrap();
         SavedPosition::at(&lineage, Offset(121)).unwrap()
     }
 

@@ -259,6 +259,10 @@ impl ReplicaCursor {
     }
 
     /// The frame was applied, whole. Frames are reported in the order in which they were admitted.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "a frame is reported once: the caller gives its token up"
+    )]
     pub fn applied(&mut self, frame: Admitted) -> Result<(), StreamError> {
         let Admitted { end } = frame;
         match &mut self.state {
@@ -363,7 +367,7 @@ impl ReplicaCursor {
         };
         // A predecessor whose start this replica never reached wrote nothing that it holds.
         let reached = held.lineage.entries().iter().copied().filter(|(_, start)| *start <= held.applied);
-        let mut lineage = Lineage::from_entries(reached.collect())?;
+        let mut lineage = Lineage::from_entries(&reached.collect::<Vec<_>>())?;
         lineage.push(epoch, held.applied)?;
         Ok((lineage, held.applied))
     }

@@ -46,6 +46,13 @@ pub enum AckError {
     Backwards { member: Member, applied: Offset, before: Offset },
 }
 
+/// Why a replica may not be accepted with a full sync.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{member} is in the in-sync set, or proposed for it: it may take a full sync only once it is not")]
+pub struct AttachError {
+    pub member: Member,
+}
+
 /// Why a member may not be proposed now.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ProposeError {

@@ -15,7 +15,7 @@ fn encoded(message: &Message<'_>) -> Vec<u8> {
 const SOURCE: Source = Source { epoch: Epoch(7), incarnation: Incarnation(0xabcd) };
 
 fn one_of_each() -> Vec<Message<'static>> {
-    let lineage = Lineage::from_entries(vec![(Epoch(3), Offset(0)), (Epoch(7), Offset(120))]).unwrap();
+    let lineage = Lineage::from_entries(&[(Epoch(3), Offset(0)), (Epoch(7), Offset(120))]).unwrap();
     let member = Member { node: NodeId(0x11), incarnation: Incarnation(0x22) };
     let hello = Hello {
         version: 1,
@@ -154,7 +154,7 @@ fn lineages() -> impl Strategy<Value = Lineage> {
             (epoch, start) = (epoch + e, start + s);
             (Epoch(epoch), Offset(start))
         });
-        Lineage::from_entries(entries.collect()).unwrap()
+        Lineage::from_entries(&entries.collect::<Vec<_>>()).unwrap()
     })
 }
 
