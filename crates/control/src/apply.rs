@@ -158,6 +158,7 @@ impl ControlState {
                     isr_epoch: epoch,
                     in_sync: BTreeSet::from([primary]),
                     mode: *mode,
+                    steady_mode: *mode,
                     lineage: vec![LineageEntry { epoch, start: Some(Offset(0)) }],
                     handover: None,
                 },
@@ -472,9 +473,9 @@ impl ControlState {
         {
             return Err(Rejection::TooOld {
                 version: target.clone(),
-                min_from: min_from.clone(),
+                min_from: Box::new(min_from.clone()),
                 node: node.id,
-                runs: node.release.version.clone(),
+                runs: Box::new(node.release.version.clone()),
             });
         }
         if self.nodes.len() == 1 {
@@ -844,6 +845,7 @@ impl ControlState {
     }
 }
 
+#[derive(Clone, Copy)]
 enum Verdict {
     Failed,
     Inconclusive,

@@ -73,7 +73,8 @@ pub enum Rejection {
     #[error("release {version} is quarantined: it failed on node {node}: {reason}")]
     Quarantined { version: Version, node: NodeId, reason: String },
     #[error("release {version} can be reached from {min_from} or newer, and node {node} runs {runs}")]
-    TooOld { version: Version, min_from: Version, node: NodeId, runs: Version },
+    // Boxed: three versions in a row would make every `Result` of `apply` larger than it need be.
+    TooOld { version: Version, min_from: Box<Version>, node: NodeId, runs: Box<Version> },
     #[error(
         "version {version} is staged already with another digest ({digest}); give the new binary a new version"
     )]

@@ -68,6 +68,8 @@ pub struct Shard {
     /// The incarnations that a promotion may choose from, the primary's included while it serves.
     pub in_sync: BTreeSet<Member>,
     pub mode: AckMode,
+    /// The mode between plans; a plan raises `mode` to in-sync.
+    pub steady_mode: AckMode,
     /// Oldest first; bounded.
     pub lineage: Vec<LineageEntry>,
     pub handover: Option<Handover>,

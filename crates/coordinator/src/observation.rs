@@ -30,6 +30,8 @@ pub struct NodeObservation {
     /// How far its applied log is behind the leader's commit index.
     pub raft_lag_entries: u64,
     pub state_hash: Option<StateHash>,
+    /// Why the node cannot change its binary (a degraded launcher, or none), if so.
+    pub cannot_upgrade: Option<String>,
     /// `None` for a witness.
     pub data: Option<DataObservation>,
 }

@@ -106,6 +106,7 @@ fn observe(state: &ControlState, leader: NodeId) -> Observation {
         ready: true,
         raft_lag_entries: 0,
         state_hash: None,
+        cannot_upgrade: None,
         data: data(node),
     };
     let nodes: BTreeMap<_, _> = state.nodes.values().map(|n| (n.id, answer(n))).collect();

@@ -14,6 +14,11 @@ pub(crate) fn gates(view: View<'_>, plan: &Plan, waiting: &mut Vec<WaitingOn>) {
     for node in view.state.nodes.values().filter(|n| !holds(n)) {
         note(waiting, WaitingOn::Artifact { node: node.id, held_by, nodes });
     }
+    for node in view.state.nodes.values().filter(|n| n.release.digest != digest) {
+        if let Err(reason) = view.can_upgrade(node.id) {
+            note(waiting, reason);
+        }
+    }
     for shard in view.state.shards.values() {
         if shard.mode != AckMode::InSync {
             note(waiting, WaitingOn::WeakMode { shard: shard.id });

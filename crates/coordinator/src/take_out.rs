@@ -46,6 +46,9 @@ fn gates(view: View<'_>, plan: &Plan, node: &Node, reasons: &mut Vec<WaitingOn>)
     if let Err(reason) = view.answer(node) {
         note(reasons, reason);
     }
+    if let Err(reason) = view.can_upgrade(node.id) {
+        note(reasons, reason);
+    }
     voters(view, node, reasons);
     for shard in state.shards.values() {
         if let Err(reason) = view.primary(shard) {

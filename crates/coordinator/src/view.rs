@@ -42,6 +42,14 @@ impl<'a> View<'a> {
         if entries > max_entries { Err(WaitingOn::RaftLag { node, entries, max_entries }) } else { Ok(()) }
     }
 
+    /// Can the node change its binary, as far as it says?
+    pub fn can_upgrade(&self, node: NodeId) -> Result<(), WaitingOn> {
+        match self.obs.nodes.get(&node).and_then(|answer| answer.cannot_upgrade.clone()) {
+            Some(reason) => Err(WaitingOn::CannotUpgrade { node, reason }),
+            None => Ok(()),
+        }
+    }
+
     /// Voters that answer, follow the log and are not out.
     pub fn voters_in_service(&self) -> impl Iterator<Item = &'a Node> + '_ {
         self.state.voters().filter(|n| {

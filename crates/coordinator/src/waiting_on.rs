@@ -104,6 +104,11 @@ pub enum WaitingOn {
     NoOtherLeader {
         leader: NodeId,
     },
+    /// The node's launcher refuses upgrades, or there is none.
+    CannotUpgrade {
+        node: NodeId,
+        reason: String,
+    },
     Quarantined {
         node: NodeId,
         reason: String,
@@ -213,6 +218,9 @@ impl fmt::Display for WaitingOn {
                 f,
                 "node {leader} leads raft and is next; 0 other voters are reachable and caught up, 1 needed to lead"
             ),
+            Self::CannotUpgrade { node, reason } => {
+                write!(f, "node {node} cannot change its binary: {reason}")
+            }
             Self::Quarantined { node, reason } => {
                 write!(f, "the release is quarantined: it failed on node {node}: {reason}")
             }

@@ -1,0 +1,65 @@
+//! What a node knows of itself.
+
+use ironcache_types::{Digest, Epoch, Member, Release};
+use std::collections::BTreeSet;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LocalFacts {
+    /// This process.
+    pub me: Member,
+    pub running: Release,
+    /// Has this process applied up to a commit index that the present leader confirmed? Before that the
+    /// state may be an old one.
+    pub log_is_current: bool,
+    pub launcher: LauncherFacts,
+    /// Artifacts here, verified.
+    pub held: BTreeSet<Digest>,
+    /// The download that is under way.
+    pub fetching: Option<Digest>,
+    /// The log index that my shard's primary has applied, as it said on the link; `None` while it cannot be
+    /// asked.
+    pub primary_applied: Option<u64>,
+    /// How long this process has known the step that it is out for, in ms; 0 without one.
+    pub told_ms_ago: u64,
+    /// Unix ms, for the times that commands keep for people.
+    pub now_wall_ms: u64,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LauncherFacts {
+    pub phase: LauncherPhase,
+    /// The newest step that the launcher has carried out, to whatever end.
+    pub last_done: Epoch,
+    pub last_outcome: Option<StepOutcome>,
+    /// Why it refuses upgrades, if it does.
+    pub degraded: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LauncherPhase {
+    /// The daemon runs without a launcher: its binary cannot be changed from inside.
+    #[default]
+    Absent,
+    Idle,
+    /// The running binary is on trial for this step.
+    Trial {
+        step: Epoch,
+    },
+}
+
+/// How the launcher's newest step ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StepOutcome {
+    pub step: Epoch,
+    pub result: StepResult,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StepResult {
+    /// The new binary is final.
+    Done,
+    /// The binary is at fault (exit, hang, not ready): back on the old one, and the digest is bad.
+    Failed { reason: String },
+    /// Back on the old binary for a reason that says nothing about the new one.
+    Inconclusive { reason: String },
+}

@@ -1,0 +1,49 @@
+//! The order of things: be registered, deal with a step or a left-over trial, stage.
+
+use crate::action::{Action, Waiting};
+use crate::facts::{LauncherPhase, LocalFacts};
+use crate::{staging, step};
+use ironcache_control::{ControlState, Node, StepState};
+use ironcache_types::Epoch;
+
+/// What this node does now.
+pub fn next(state: &ControlState, facts: &LocalFacts) -> Action {
+    if !facts.log_is_current {
+        return Action::Wait(Waiting::LogNotCurrent);
+    }
+    let Some(node) = state.nodes.get(&facts.me.node) else {
+        return Action::Wait(Waiting::NotAMember);
+    };
+    if let Some(action) = registration(node, facts) {
+        return action;
+    }
+    match (&node.out, facts.launcher.phase) {
+        (Some(out), LauncherPhase::Trial { step }) if step == out.epoch => step::on_trial(state, facts, out),
+        (Some(_) | None, LauncherPhase::Trial { step }) => left_over_trial(state, step),
+        (Some(out), LauncherPhase::Idle | LauncherPhase::Absent) => step::not_on_trial(state, facts, out),
+        (None, LauncherPhase::Idle | LauncherPhase::Absent) => staging::next(state, facts, node),
+    }
+}
+
+fn registration(node: &Node, facts: &LocalFacts) -> Option<Action> {
+    let (mine, registered) = (facts.me.incarnation, node.incarnation);
+    if registered > mine {
+        return Some(Action::Wait(Waiting::Superseded { mine, registered }));
+    }
+    (registered != mine || node.release != facts.running).then_some(Action::Register)
+}
+
+/// A trial whose step the node is not out for.
+fn left_over_trial(state: &ControlState, step: Epoch) -> Action {
+    let ended = state.history.iter().map(|entry| &entry.plan).chain(&state.plan);
+    let record = ended.flat_map(|plan| &plan.steps).find(|record| record.epoch == step);
+    let reason = match record.map(|record| &record.state) {
+        // The log took it as final before this launcher's answer was seen: it is.
+        Some(StepState::Confirmed) => return Action::ConfirmTrial { step },
+        Some(StepState::Failed { .. } | StepState::Inconclusive { .. }) => {
+            format!("step {step} ended without success in the log")
+        }
+        Some(StepState::Out) | None => format!("step {step} is not in force any more"),
+    };
+    Action::AbandonTrial { step, reason }
+}

@@ -1,0 +1,60 @@
+//! Artifacts are here before they are needed: the plan's target, and the newest release that is newer than
+//! what runs.
+
+use crate::action::{Action, Waiting};
+use crate::facts::LocalFacts;
+use ironcache_control::{ControlState, Node, ReleaseInfo};
+use ironcache_types::Digest;
+
+pub(crate) fn next(state: &ControlState, facts: &LocalFacts, node: &Node) -> Action {
+    for digest in wanted(state, facts) {
+        if !facts.held.contains(&digest) {
+            return fetch(state, facts, digest);
+        }
+        if !node.staged.contains(&digest) {
+            return Action::ReportStaged { digest };
+        }
+    }
+    Action::Nothing
+}
+
+/// In the order in which to fetch.
+fn wanted(state: &ControlState, facts: &LocalFacts) -> Vec<Digest> {
+    let target = state.plan.as_ref().map(|plan| plan.target.digest);
+    let newest = state
+        .releases
+        .values()
+        .map(|info| &info.release)
+        .filter(|r| r.version > facts.running.version && !state.quarantined.contains_key(&r.digest))
+        .max_by_key(|r| &r.version)
+        .map(|r| r.digest);
+    let mut wanted: Vec<Digest> = target.into_iter().chain(newest).collect();
+    wanted.dedup();
+    wanted.retain(|d| *d != facts.running.digest && !state.quarantined.contains_key(d));
+    wanted
+}
+
+pub(crate) fn fetch(state: &ControlState, facts: &LocalFacts, digest: Digest) -> Action {
+    if let Some(digest) = facts.fetching {
+        return Action::Wait(Waiting::Fetching { digest });
+    }
+    let Some(ReleaseInfo { release, size_bytes, .. }) = state.releases.get(&digest) else {
+        // A plan's target is always registered; a release that is not has no known size to check.
+        return Action::Nothing;
+    };
+    let sources = sources(state, facts, digest);
+    if sources.is_empty() {
+        return Action::Wait(Waiting::NoSource { version: release.version.clone() });
+    }
+    Action::Fetch { digest, size_bytes: *size_bytes, version: release.version.clone(), sources }
+}
+
+/// Everybody who holds it, beginning after this node's own id: so nodes do not all ask the first.
+fn sources(state: &ControlState, facts: &LocalFacts, digest: Digest) -> Vec<String> {
+    let me = facts.me.node;
+    let holds =
+        |node: &&Node| node.id != me && (node.staged.contains(&digest) || node.release.digest == digest);
+    let after = state.nodes.range(me..).map(|(_, node)| node);
+    let before = state.nodes.range(..me).map(|(_, node)| node);
+    after.chain(before).filter(holds).map(|node| node.peer_addr.clone()).collect()
+}

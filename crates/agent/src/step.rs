@@ -1,0 +1,131 @@
+//! A node that is out: activate, wait for the verdict, report.
+
+use crate::action::{Action, Waiting};
+use crate::facts::{LauncherPhase, LocalFacts, StepResult};
+use crate::staging;
+use ironcache_control::{Command, ControlState, OutStep, TrialPhase};
+
+/// A primary that cannot be asked for this long has no say: it either is gone, or has missed this node's
+/// acknowledgements for longer than it tolerates and has applied the removal before it can acknowledge more.
+/// Longer only slows a roll down while a primary is away; shorter takes a slow link for a dead one.
+const PRIMARY_SILENT_MS_MAX: u64 = 2_000;
+
+/// The running binary is on trial for the step that this node is out for.
+pub(crate) fn on_trial(state: &ControlState, facts: &LocalFacts, out: &OutStep) -> Action {
+    let step = out.epoch;
+    if facts.running.digest != out.target.digest {
+        return Action::Wait(Waiting::TrialRunsOther { step, running: facts.running.clone() });
+    }
+    match out.phase {
+        TrialPhase::Confirming { incarnation } if incarnation == facts.me.incarnation => {
+            Action::ConfirmTrial { step }
+        }
+        // Told, or accepted for an earlier process of the same trial: this one needs its own acceptance.
+        TrialPhase::Told | TrialPhase::Confirming { .. } => match state.quarantined.get(&out.target.digest) {
+            Some(q) => Action::AbandonTrial {
+                step,
+                reason: format!("the release was quarantined meanwhile: on node {}: {}", q.node, q.reason),
+            },
+            None => Action::Wait(Waiting::TrialNotAccepted { step }),
+        },
+    }
+}
+
+/// No trial runs: it has not begun, or it is over.
+pub(crate) fn not_on_trial(state: &ControlState, facts: &LocalFacts, out: &OutStep) -> Action {
+    if facts.running.digest == out.target.digest {
+        return match out.phase {
+            TrialPhase::Confirming { .. } => confirmed(facts, out),
+            TrialPhase::Told => Action::Wait(Waiting::TrialNotAccepted { step: out.epoch }),
+        };
+    }
+    let outcome = facts.launcher.last_outcome.as_ref().filter(|outcome| outcome.step == out.epoch);
+    match outcome.map(|outcome| &outcome.result) {
+        Some(StepResult::Failed { reason }) => failed(facts, out, reason.clone(), Fault::TheRelease),
+        Some(StepResult::Inconclusive { reason }) => failed(facts, out, reason.clone(), Fault::NotTheRelease),
+        Some(StepResult::Done) => {
+            let reason = format!("the launcher made the step final, and {} runs", facts.running);
+            failed(facts, out, reason, Fault::NotTheRelease)
+        }
+        None if facts.launcher.last_done >= out.epoch => {
+            let reason =
+                format!("the launcher is at step {} and knows nothing of this one", facts.launcher.last_done);
+            failed(facts, out, reason, Fault::NotTheRelease)
+        }
+        None => activate(state, facts, out),
+    }
+}
+
+fn activate(state: &ControlState, facts: &LocalFacts, out: &OutStep) -> Action {
+    if let Some(reason) = cannot_activate(state, facts, out) {
+        return failed(facts, out, reason, Fault::NotTheRelease);
+    }
+    let holds_a_role = state.shards.values().any(|shard| {
+        shard.in_sync.contains(&facts.me) || shard.primary().is_some_and(|p| p.node == facts.me.node)
+    });
+    if holds_a_role {
+        return Action::Wait(Waiting::HoldsARole);
+    }
+    if !facts.held.contains(&out.target.digest) {
+        return staging::fetch(state, facts, out.target.digest);
+    }
+    if state.shard_of_node(facts.me.node).is_some() {
+        match facts.primary_applied {
+            Some(applied) if applied < out.log_index => {
+                return Action::Wait(Waiting::PrimaryHasNotApplied { applied, needed: out.log_index });
+            }
+            None if facts.told_ms_ago < PRIMARY_SILENT_MS_MAX => {
+                let (told_ms_ago, max_ms) = (facts.told_ms_ago, PRIMARY_SILENT_MS_MAX);
+                return Action::Wait(Waiting::PrimarySilent { told_ms_ago, max_ms });
+            }
+            Some(_) | None => {}
+        }
+    }
+    Action::Activate { step: out.epoch, plan: out.plan, target: out.target.clone() }
+}
+
+/// What stands against the step for good: reporting it brings the node back, waiting would not.
+fn cannot_activate(state: &ControlState, facts: &LocalFacts, out: &OutStep) -> Option<String> {
+    if let Some(q) = state.quarantined.get(&out.target.digest) {
+        return Some(format!(
+            "the release was quarantined before this node ran it: on node {}: {}",
+            q.node, q.reason
+        ));
+    }
+    if let Some(reason) = &facts.launcher.degraded {
+        return Some(format!("the launcher refuses upgrades: {reason}"));
+    }
+    match facts.launcher.phase {
+        LauncherPhase::Absent => {
+            Some("the node runs without a launcher and cannot change its binary".to_owned())
+        }
+        LauncherPhase::Idle | LauncherPhase::Trial { .. } => None,
+    }
+}
+
+fn confirmed(facts: &LocalFacts, out: &OutStep) -> Action {
+    Action::ReportConfirmed(Command::Confirmed {
+        plan: out.plan,
+        step: out.epoch,
+        member: facts.me,
+        digest: out.target.digest,
+        at_ms: facts.now_wall_ms,
+    })
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fault {
+    TheRelease,
+    NotTheRelease,
+}
+
+fn failed(facts: &LocalFacts, out: &OutStep, reason: String, fault: Fault) -> Action {
+    Action::ReportFailed(Command::StepFailed {
+        plan: out.plan,
+        step: out.epoch,
+        member: facts.me,
+        reason,
+        quarantine: fault == Fault::TheRelease,
+        at_ms: facts.now_wall_ms,
+    })
+}
