@@ -142,7 +142,10 @@ pub fn encode(message: &Message<'_>, out: &mut Vec<u8>) -> Result<usize, FrameTo
             put_u64(out, epoch.0);
             put_u64(out, *log_index);
         }),
-        Message::Ping { now_ms } => frame(out, kind::PING, |out| put_u64(out, *now_ms)),
+        Message::Ping { now_ms, applied_index } => frame(out, kind::PING, |out| {
+            put_u64(out, *now_ms);
+            put_u64(out, *applied_index);
+        }),
     }
 }
 
@@ -258,7 +261,7 @@ fn read_body(kind: u8, bytes: &[u8]) -> Result<Message<'_>, FrameError> {
             epoch: Epoch(body.u64()?),
             log_index: body.u64()?,
         }),
-        kind::PING => Message::Ping { now_ms: body.u64()? },
+        kind::PING => Message::Ping { now_ms: body.u64()?, applied_index: body.u64()? },
         _ => return Err(FrameError::UnknownKind { kind }),
     };
     if !body.reader.is_empty() {

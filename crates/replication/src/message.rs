@@ -30,8 +30,9 @@ pub enum Message<'a> {
     Fence(Fence),
     /// Candidate to old primary: my promotion is committed, look at the log.
     Promoted(Promoted),
-    /// Primary: are you there? Answered by an `Ack`.
-    Ping { now_ms: u64 },
+    /// Primary: are you there? Answered by an `Ack`. `applied_index` is the log index that the primary has
+    /// applied: a replica that was taken out stops only when its removal is among that.
+    Ping { now_ms: u64, applied_index: u64 },
 }
 
 /// The primary that a stream comes from: one life of one process, in one ownership epoch.

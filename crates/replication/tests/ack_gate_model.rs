@@ -77,6 +77,8 @@ enum Op {
     Decide,
     /// The primary applies the next entry that it has not applied.
     PrimaryApplies,
+    /// Level-triggered: it acts again on what it has applied already.
+    PrimaryLooksAgain,
     Promote {
         node: usize,
     },
@@ -85,32 +87,42 @@ enum Op {
     },
 }
 
+/// Whether the primary hears of the end of a link before the replica's next hello.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum OldLink {
+    Closed,
+    Unnoticed,
+}
+
 fn op() -> impl Strategy<Value = Op> {
     let node = 0..NODES;
+    let old = prop_oneof![Just(OldLink::Closed), Just(OldLink::Unnoticed)];
+    // Weights: a case has to get through whole stories (attach, catch up, enter, write, reply) between upheavals.
     prop_oneof![
-        8 => (0usize..4).prop_map(|bytes| Op::Write { bytes }),
-        8 => Just(Op::Reply),
-        4 => (node.clone(), 0usize..6).prop_map(|(node, backlog_frames)| Op::Attach { node, backlog_frames }),
-        1 => node.clone().prop_map(|node| Op::Detach { node }),
-        3 => node.clone().prop_map(|node| Op::SyncEnd { node }),
-        1 => node.clone().prop_map(|node| Op::Lose { node }),
-        4 => node.clone().prop_map(|node| Op::Admit { node }),
-        4 => node.clone().prop_map(|node| Op::Apply { node }),
-        4 => node.clone().prop_map(|node| Op::Ack { node }),
-        4 => node.clone().prop_map(|node| Op::DeliverAck { node }),
-        2 => (0usize..100).prop_map(|pick| Op::DeliverLate { pick }),
-        6 => node.clone().prop_map(|node| Op::Pump { node }),
-        1 => node.clone().prop_map(|node| Op::Await { node }),
-        1 => node.clone().prop_map(|node| Op::StopAwaiting { node }),
-        5 => node.clone().prop_map(|node| Op::Propose { node }),
-        1 => node.clone().prop_map(|node| Op::LogRemove { node }),
-        1 => Just(Op::Tighten),
-        1 => Just(Op::ProposeInSync),
+        30 => (0usize..4).prop_map(|bytes| Op::Write { bytes }),
+        30 => Just(Op::Reply),
+        12 => (node.clone(), 0usize..6, old).prop_map(|(node, backlog_frames, old)| Op::Attach { node, backlog_frames, old }),
+        3 => node.clone().prop_map(|node| Op::Detach { node }),
+        8 => node.clone().prop_map(|node| Op::SyncEnd { node }),
+        3 => node.clone().prop_map(|node| Op::Lose { node }),
+        16 => node.clone().prop_map(|node| Op::Admit { node }),
+        12 => node.clone().prop_map(|node| Op::Apply { node }),
+        16 => node.clone().prop_map(|node| Op::Ack { node }),
+        16 => node.clone().prop_map(|node| Op::DeliverAck { node }),
+        6 => (0usize..100).prop_map(|pick| Op::DeliverLate { pick }),
+        16 => node.clone().prop_map(|node| Op::Pump { node }),
+        3 => node.clone().prop_map(|node| Op::Await { node }),
+        3 => node.clone().prop_map(|node| Op::StopAwaiting { node }),
+        16 => node.clone().prop_map(|node| Op::Propose { node }),
+        2 => node.clone().prop_map(|node| Op::LogRemove { node }),
+        6 => Just(Op::Tighten),
+        8 => Just(Op::ProposeInSync),
         1 => Just(Op::LogWeaken),
-        4 => Just(Op::Decide),
-        4 => Just(Op::PrimaryApplies),
-        1 => node.prop_map(|node| Op::Promote { node }),
-        1 => (0u64..100).prop_map(|ms| Op::Wait { ms }),
+        12 => Just(Op::Decide),
+        12 => Just(Op::PrimaryApplies),
+        6 => Just(Op::PrimaryLooksAgain),
+        2 => node.prop_map(|node| Op::Promote { node }),
+        4 => (0u64..100).prop_map(|ms| Op::Wait { ms }),
     ]
 }
 
@@ -180,6 +192,8 @@ struct World {
     proposals: VecDeque<(Proposal, u64)>,
     version: u64,
     version_at_primary: u64,
+    /// What the primary has applied of the log.
+    applied: (BTreeSet<usize>, AckMode),
     now_ms: u64,
 }
 
@@ -211,6 +225,7 @@ impl World {
             proposals: VecDeque::new(),
             version: 0,
             version_at_primary: 0,
+            applied: (BTreeSet::new(), mode),
             now_ms: 0,
         }
     }
@@ -219,8 +234,8 @@ impl World {
         match *op {
             Op::Write { bytes } => self.write(bytes),
             Op::Reply => self.reply(),
-            Op::Attach { node, backlog_frames } => self.attach(node, backlog_frames),
-            Op::Detach { node } => self.detach(node),
+            Op::Attach { node, backlog_frames, old } => self.attach(node, backlog_frames, old),
+            Op::Detach { node } => self.detach(node, OldLink::Closed),
             Op::SyncEnd { node } => self.sync_end(node),
             Op::Lose { node } => drop(self.nodes[node].link.as_mut().and_then(|link| link.sent.pop_front())),
             Op::Admit { node } => self.admit(node),
@@ -267,6 +282,7 @@ impl World {
             Op::LogWeaken => self.commit(Entry { set: self.set.clone(), mode: WEAK, decided: None }),
             Op::Decide => self.decide(),
             Op::PrimaryApplies => self.primary_applies(),
+            Op::PrimaryLooksAgain => self.look(),
             Op::Promote { node } => self.promote(node),
             Op::Wait { ms } => self.now_ms += ms,
         }
@@ -282,7 +298,7 @@ impl World {
         let primary = self.primary;
         self.nodes[primary].holds.insert(frame.name());
         self.gate.on_frame(frame.effects().end(), self.now_ms);
-        for link in self.nodes.iter_mut().filter_map(|node| node.link.as_mut()).filter(|link| !link.syncing) {
+        for link in self.nodes.iter_mut().filter_map(|node| node.link.as_mut()) {
             link.sent.push_back(frame);
         }
     }
@@ -302,11 +318,11 @@ impl World {
         }
     }
 
-    fn attach(&mut self, at: usize, backlog_frames: usize) {
+    fn attach(&mut self, at: usize, backlog_frames: usize, old: OldLink) {
         if at == self.primary {
             return;
         }
-        self.detach(at);
+        self.detach(at, old);
         let first_kept = self.history.len().saturating_sub(backlog_frames);
         let backlog_start = self.history.get(first_kept).map_or(self.end(), |frame| frame.start);
         let position = self.nodes[at].cursor.position().unwrap();
@@ -334,21 +350,31 @@ impl World {
         node.link = Some(NodeLink { link, syncing, sent, admitted: VecDeque::new(), acks: VecDeque::new() });
     }
 
-    fn detach(&mut self, at: usize) {
+    fn detach(&mut self, at: usize, old: OldLink) {
         while self.nodes[at].link.as_ref().is_some_and(|link| !link.admitted.is_empty()) {
             self.apply(at);
         }
         self.nodes[at].cursor.detach();
         if let Some(NodeLink { link, acks, .. }) = self.nodes[at].link.take() {
             self.late.extend(acks.into_iter().map(|ack| (link, ack)));
-            self.gate.detach(link);
+            if old == OldLink::Closed {
+                self.gate.detach(link);
+            }
         }
     }
 
     fn sync_end(&mut self, at: usize) {
+        if !self.nodes[at].link.as_ref().is_some_and(|link| link.syncing) {
+            return;
+        }
+        // It comes in-band: all that was sent before is read and applied first.
+        for _ in 0..self.history.len() {
+            self.admit(at);
+            self.apply(at);
+        }
         let end = SyncEnd { lineage: self.lineage.clone(), offset: self.end() };
         let node = &mut self.nodes[at];
-        if let Some(link) = node.link.as_mut().filter(|link| link.syncing) {
+        if let Some(link) = &mut node.link {
             node.cursor.on_sync_end(self.source, &end).unwrap();
             node.holds = self.history.iter().map(Frame::name).collect();
             link.syncing = false;
@@ -361,7 +387,7 @@ impl World {
         let Some(frame) = link.sent.pop_front() else { return };
         match node.cursor.accept(self.source, &frame.effects()) {
             Ok(admitted) => link.admitted.push_back((frame, admitted)),
-            Err(StreamError::Gap { .. }) => self.detach(at),
+            Err(StreamError::Gap { .. }) => self.detach(at, OldLink::Closed),
             Err(error) => panic!("{error}"),
         }
     }
@@ -421,13 +447,19 @@ impl World {
         if self.unapplied.is_empty() {
             self.version_at_primary = self.version;
         }
-        self.gate.set_committed(&members(&set), self.now_ms);
-        self.gate.set_mode(mode);
+        self.applied = (set, mode);
+        self.look();
         match decided {
             Some(Proposal::Add(node)) => self.gate.abandon_proposal(member(node)),
             Some(Proposal::InSync) => self.gate.stop_tightening(),
             None => {}
         }
+    }
+
+    fn look(&mut self) {
+        let (set, mode) = &self.applied;
+        self.gate.set_committed(&members(set), self.now_ms);
+        self.gate.set_mode(*mode);
     }
 
     /// A failover to a member: its history becomes the shard's; only who holds a prefix of it stays.
@@ -436,7 +468,7 @@ impl World {
             return;
         }
         let old_end = self.end();
-        (0..NODES).for_each(|node| self.detach(node));
+        (0..NODES).for_each(|node| self.detach(node, OldLink::Closed));
         let epoch = Epoch(self.source.epoch.0 + 1);
         let (lineage, start) = self.nodes[to].cursor.promote(epoch).unwrap();
         self.nodes[self.primary].cursor = ReplicaCursor::holding(self.lineage.clone(), old_end);
@@ -454,7 +486,8 @@ impl World {
         };
         self.set = self.set.iter().copied().filter(|node| *node != to).filter(resumes).collect();
         self.gate.reset(self.source, start, &members(&self.set), self.now_ms);
-        self.gate.set_mode(self.mode);
+        self.applied = (self.set.clone(), self.mode);
+        self.look();
         (self.unapplied, self.proposals) = Default::default();
         self.version += 1;
         self.version_at_primary = self.version;

@@ -47,7 +47,7 @@ fn one_of_each() -> Vec<Message<'static>> {
         Message::Effects(Effects { epoch: Epoch(7), start: Offset(154), scope: Scope::All, bytes: b"" }),
         Message::Fence(Fence { handover_epoch: Epoch(8), offset: Offset(181) }),
         Message::Promoted(Promoted { shard: ShardId(2), epoch: Epoch(9), log_index: 77 }),
-        Message::Ping { now_ms: 1234 },
+        Message::Ping { now_ms: 1234, applied_index: 77 },
     ]
 }
 
