@@ -3,7 +3,7 @@
 //!
 //! *Invariant:* looks at `src` only, and there not at tests: a pure crate's tests may use a clock.
 
-use crate::rules::{BANNED_IN_PURE, CONFINED, Purity, rule_of};
+use crate::rules::{BANNED_IN_DETERMINISTIC, BANNED_IN_PURE, CONFINED, DETERMINISTIC, Purity, rule_of};
 use crate::source::{Token, product_tokens, test_modules};
 use crate::workspace::{Package, Workspace};
 use anyhow::{Context, Result};
@@ -65,6 +65,13 @@ fn check_file(package: &Package, inside: &Path, source: &str) -> Vec<Violation> 
                         banned.tokens.concat(),
                         format!("{} is pure; {}", package.name, banned.instead),
                     );
+                }
+            }
+        }
+        if DETERMINISTIC.contains(&package.name.as_str()) {
+            for banned in BANNED_IN_DETERMINISTIC {
+                for at in occurrences(path, banned.tokens) {
+                    report(at, banned.tokens.concat(), banned.instead.to_owned());
                 }
             }
         }
@@ -251,6 +258,12 @@ mod tests {
             in_control("fn f(instant: InstantMs, env: Env, fs: Fs) { my::fs::read(); std::mem::take(x) }"),
             0
         );
+    }
+
+    #[test]
+    fn what_every_node_has_to_reproduce_walks_no_hash_table() {
+        assert_eq!(in_control("use std::collections::{BTreeMap, HashMap};"), 1);
+        assert_eq!(said("ironcache-keyspace", "src/lib.rs", "use hashbrown::HashMap;"), Vec::<String>::new());
     }
 
     #[test]

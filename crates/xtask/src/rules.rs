@@ -185,6 +185,16 @@ pub const BANNED_IN_PURE: &[Banned] = &[
     Banned { tokens: &["dbg", "!"], instead: "remove it" },
 ];
 
+/// The crates whose results every node and every leader has to reproduce (I17).
+pub const DETERMINISTIC: &[&str] =
+    &["ironcache-types", "ironcache-control", "ironcache-coordinator", "ironcache-agent"];
+
+/// Hash tables are seeded afresh in every process, and so is the order in which they are walked.
+pub const BANNED_IN_DETERMINISTIC: &[Banned] = &[
+    Banned { tokens: &["HashMap"], instead: "its order differs from process to process; take a BTreeMap" },
+    Banned { tokens: &["HashSet"], instead: "its order differs from process to process; take a BTreeSet" },
+];
+
 #[cfg(test)]
 mod tests {
     use super::*;
