@@ -46,7 +46,7 @@ pub struct Plan {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", tag = "phase")]
+#[serde(rename_all = "kebab-case")]
 pub enum Phase {
     /// Every node fetches and verifies the artifact, every shard is raised to in-sync.
     Staging,
@@ -71,7 +71,7 @@ impl fmt::Display for Phase {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", tag = "kind")]
+#[serde(rename_all = "kebab-case")]
 pub enum HoldReason {
     /// The new binary failed on this node, which went back to the old one. The digest is quarantined.
     StepFailed { node: NodeId, reason: String },
@@ -120,7 +120,7 @@ pub enum StepRole {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", tag = "state")]
+#[serde(rename_all = "kebab-case")]
 pub enum StepState {
     /// Committed out; not confirmed yet.
     Out,
