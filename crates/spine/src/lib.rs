@@ -1,1 +1,52 @@
-//! Empty so far.
+//! The spine: how one node changes its own binary, and always comes back on a verified one.
+//!
+//! ```text
+//!   peer ──bytes──> staged/<sha256>.part ──sha256, stamp, fsync──> slots/<sha256>/ironcache
+//!                                                                        │ hash the fd, exec that fd
+//!   launcher: lock · listeners · `state` ──────────spawn──────────────> daemon
+//!                  ^                                                      │
+//!                  └───────── Ready, Heartbeat, Activate, Confirm ────────┘
+//! ```
+//!
+//! The **launcher** is the process that an operator starts. It owns the listening sockets, the
+//! `state` file and one child, the **daemon**; it keeps the sockets open while daemons come and go,
+//! so a client that connects in between waits instead of being refused.
+//!
+//! *Invariant:* no async runtime and no network in here: nothing that decides which binary runs
+//! waits for a peer.
+//! *Invariant:* `state` is the only truth about which binary runs, and is durable before the act
+//! that it describes.
+//! *Invariant:* only bytes that were hashed through the very descriptor that is executed are run.
+//! *Invariant:* the launcher changes the binary only when its daemon asks (`Activate`), and by itself
+//! only back, from a trial that failed.
+//!
+//! Linux only: `signalfd`, `pidfd`, `/proc/self/fd` and the parent-death signal carry the design.
+
+mod artifact;
+mod binary;
+mod boot;
+mod data_dir;
+mod disk_error;
+mod launcher;
+mod link;
+mod outcome;
+mod protocol;
+mod slot_store;
+mod state;
+mod state_file;
+
+pub use artifact::{ArtifactError, MAX_ARTIFACT_BYTES, PartialArtifact};
+pub use binary::{Inspected, inspect};
+pub use boot::{Boot, BootError, boot};
+pub use data_dir::{DataDir, DataDirLock, LockError};
+pub use disk_error::DiskError;
+pub use launcher::{
+    DAEMON_VERB, LauncherConfig, LauncherError, LauncherLimits, ListenerSpec, ListenersError, SpawnError,
+    Stopped, run,
+};
+pub use link::{FDS_VARIABLE, Inherited, LauncherLink, LinkError, LinkReceiver, LinkSender};
+pub use outcome::{Failure, Outcome, StepRef, Verdict};
+pub use protocol::{LAUNCHER_PROTOCOL, MessageError, Refusal, Snapshot, StopReason, ToDaemon, ToLauncher};
+pub use slot_store::{SlotError, SlotStore, VerifiedBinary};
+pub use state::{Event, IllegalTransition, Phase, Quarantined, State};
+pub use state_file::{ReadState, StateFile, StateReadError};

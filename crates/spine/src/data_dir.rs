@@ -1,0 +1,144 @@
+//! Where the spine keeps what, and the lock that makes a data directory one node's.
+//!
+//! ```text
+//! <data_dir>/lock                     held by the launcher and its daemon, while either lives
+//! <data_dir>/state                    which binary runs
+//! <data_dir>/state.corrupt-<n>        a state that could not be read, set aside
+//! <data_dir>/slots/<sha256>/ironcache one verified binary
+//! <data_dir>/staged/<sha256>.part     one binary on its way in
+//! ```
+
+use crate::disk_error::{DiskError, at};
+use ironcache_types::Digest;
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{Read, Seek, Write};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// The paths of one node's data directory.
+#[derive(Clone, Debug)]
+pub struct DataDir {
+    root: PathBuf,
+}
+
+impl DataDir {
+    pub fn new(root: impl Into<PathBuf>) -> Self {
+        DataDir { root: root.into() }
+    }
+
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    pub(crate) fn slots(&self) -> PathBuf {
+        self.root.join("slots")
+    }
+
+    pub(crate) fn staged(&self) -> PathBuf {
+        self.root.join("staged")
+    }
+
+    pub(crate) fn slot(&self, digest: &Digest) -> PathBuf {
+        self.slots().join(digest.to_string())
+    }
+
+    pub(crate) fn binary(&self, digest: &Digest) -> PathBuf {
+        self.slot(digest).join("ironcache")
+    }
+
+    pub(crate) fn part(&self, digest: &Digest) -> PathBuf {
+        self.staged().join(format!("{digest}.part"))
+    }
+
+    /// Makes the directories that are missing.
+    pub(crate) fn create(&self) -> Result<(), DiskError> {
+        for path in [self.root.clone(), self.slots(), self.staged()] {
+            fs::create_dir_all(&path).map_err(at("make the directory", &path))?;
+        }
+        sync_dir(&self.root)
+    }
+
+    /// Takes the directory for this process, waiting at most `wait`: the daemon of a launcher that
+    /// was just killed holds the lock until it is dead too.
+    pub fn lock(&self, wait: Duration) -> Result<DataDirLock, LockError> {
+        self.create().map_err(LockError::Disk)?;
+        let path = self.root.join("lock");
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&path)
+            .map_err(at("open", &path))?;
+        let give_up = Instant::now() + wait;
+        loop {
+            match file.try_lock() {
+                Ok(()) => break,
+                Err(TryLockError::WouldBlock) if Instant::now() < give_up => std::thread::sleep(LOCK_RETRY),
+                Err(TryLockError::WouldBlock) => {
+                    let mut holder = String::new();
+                    // Only for the message; a holder that is just writing its id reads as "another process".
+                    let holder = match file.read_to_string(&mut holder) {
+                        Ok(_) if !holder.trim().is_empty() => format!("process {}", holder.trim()),
+                        Ok(_) | Err(_) => "another process".to_owned(),
+                    };
+                    return Err(LockError::Held { root: self.root.clone(), holder });
+                }
+                Err(TryLockError::Error(source)) => return Err(at("lock", &path)(source).into()),
+            }
+        }
+        file.set_len(0).map_err(at("write", &path))?;
+        file.rewind().map_err(at("write", &path))?;
+        writeln!(file, "{}", std::process::id()).map_err(at("write", &path))?;
+        Ok(DataDirLock { file })
+    }
+}
+
+/// Long enough not to spin, short enough that a restart after `kill -9` is not held up.
+const LOCK_RETRY: Duration = Duration::from_millis(5);
+
+/// Holds the directory until it is dropped, and in every process that inherits its descriptor.
+#[derive(Debug)]
+pub struct DataDirLock {
+    file: File,
+}
+
+impl AsFd for DataDirLock {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum LockError {
+    #[error(
+        "the data directory {} is in use by {holder}: stop that node, or give this one a directory of its own",
+        root.display()
+    )]
+    Held { root: PathBuf, holder: String },
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+}
+
+/// Makes creations, renames and removals in `path` durable.
+pub(crate) fn sync_dir(path: &Path) -> Result<(), DiskError> {
+    File::open(path).and_then(|dir| dir.sync_all()).map_err(at("fsync the directory", path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_holder_is_refused_and_told_who_holds() {
+        let temp = tempfile::tempdir().unwrap();
+        let dir = DataDir::new(temp.path());
+        let held = dir.lock(Duration::ZERO).unwrap();
+        let error = dir.lock(Duration::from_millis(20)).unwrap_err();
+        assert!(matches!(error, LockError::Held { .. }));
+        assert!(error.to_string().contains(&format!("process {}", std::process::id())), "{error}");
+        drop(held);
+        dir.lock(Duration::ZERO).unwrap();
+    }
+}

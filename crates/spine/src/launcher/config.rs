@@ -1,0 +1,125 @@
+//! What a launcher is told at its start.
+
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+#[derive(Clone, Debug)]
+pub struct LauncherConfig {
+    pub data_dir: PathBuf,
+    pub listeners: Vec<ListenerSpec>,
+    /// What the daemon gets after `ironcache server-daemon`.
+    pub child_args: Vec<OsString>,
+    /// Added to the launcher's own environment for the daemon.
+    pub child_env: Vec<(OsString, OsString)>,
+    /// What a first start installs: `/proc/self/exe`.
+    pub own_exe: PathBuf,
+    pub limits: LauncherLimits,
+}
+
+impl LauncherConfig {
+    pub fn new(data_dir: impl Into<PathBuf>) -> Self {
+        LauncherConfig {
+            data_dir: data_dir.into(),
+            listeners: Vec::new(),
+            child_args: Vec::new(),
+            child_env: Vec::new(),
+            own_exe: PathBuf::from("/proc/self/exe"),
+            limits: LauncherLimits::default(),
+        }
+    }
+}
+
+/// One listening socket that outlives the daemons.
+#[derive(Clone, Debug)]
+pub struct ListenerSpec {
+    /// What the daemon finds it by: "client", "peer", "http".
+    pub name: String,
+    /// The configuration key that chose the address, for error messages.
+    pub key: String,
+    pub address: SocketAddr,
+}
+
+/// Times and counts. The defaults suit small shared machines.
+#[derive(Clone, Debug)]
+pub struct LauncherLimits {
+    /// Starts of a release on trial. One would make any accident a verdict on the release.
+    pub attempts_max: u32,
+    /// From the start until `Ready` while on trial, and until the first message always. Shorter
+    /// condemns a release for a slow disk; longer delays the rollback of one that never serves.
+    pub ready_timeout_ms: u64,
+    /// How often the daemon is asked to send `Heartbeat`.
+    pub heartbeat_ms: u64,
+    /// Silence after which a daemon counts as hung. Shorter kills daemons on a machine that is
+    /// merely overloaded; longer leaves a hung one in place.
+    pub hang_timeout_ms: u64,
+    /// From `Stop` until SIGKILL; SIGTERM comes at half of it.
+    pub drain_timeout_ms: u64,
+    /// The pause before the first restart; it doubles for a daemon that dies young.
+    pub restart_ms_min: u64,
+    pub restart_ms_max: u64,
+    /// A daemon that lived this long did not die young.
+    pub stable_ms: u64,
+    /// How long to wait for the daemon of a killed launcher to be dead too.
+    pub lock_wait_ms: u64,
+}
+
+impl Default for LauncherLimits {
+    fn default() -> Self {
+        LauncherLimits {
+            attempts_max: 3,
+            ready_timeout_ms: 30_000,
+            heartbeat_ms: 200,
+            hang_timeout_ms: 5_000,
+            drain_timeout_ms: 10_000,
+            restart_ms_min: 10,
+            restart_ms_max: 5_000,
+            stable_ms: 5_000,
+            lock_wait_ms: 1_000,
+        }
+    }
+}
+
+impl LauncherLimits {
+    pub(crate) fn ready_timeout(&self) -> Duration {
+        Duration::from_millis(self.ready_timeout_ms)
+    }
+
+    pub(crate) fn hang_timeout(&self) -> Duration {
+        Duration::from_millis(self.hang_timeout_ms)
+    }
+
+    pub(crate) fn drain_timeout(&self) -> Duration {
+        Duration::from_millis(self.drain_timeout_ms)
+    }
+
+    /// The pause before the next restart, after one of `last` and a daemon that lived `lived`.
+    pub(crate) fn restart_pause(&self, last: Option<Duration>, lived: Duration) -> Duration {
+        let min = Duration::from_millis(self.restart_ms_min);
+        match last {
+            Some(last) if lived < Duration::from_millis(self.stable_ms) => {
+                (last * 2).clamp(min, Duration::from_millis(self.restart_ms_max).max(min))
+            }
+            Some(_) | None => min,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn restarts_are_quick_at_first_and_slow_for_what_dies_young() {
+        let limits = LauncherLimits::default();
+        let young = Duration::from_millis(3);
+        let mut pauses = vec![limits.restart_pause(None, young)];
+        for _ in 0..10 {
+            pauses.push(limits.restart_pause(pauses.last().copied(), young));
+        }
+        let pauses_ms: Vec<_> = pauses.iter().map(Duration::as_millis).collect();
+        assert_eq!(pauses_ms, [10, 20, 40, 80, 160, 320, 640, 1280, 2560, 5000, 5000]);
+        assert_eq!(limits.restart_pause(pauses.last().copied(), Duration::from_secs(60)).as_millis(), 10);
+    }
+}

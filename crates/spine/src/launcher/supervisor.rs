@@ -1,0 +1,330 @@
+//! One daemon after the other: which binary is next, and what the end of the last one means.
+
+use super::child::{Daemon, Inheritance};
+use super::config::LauncherConfig;
+use super::signals::StopSignals;
+use super::watch::Why;
+use super::{LauncherError, Stopped};
+use crate::binary;
+use crate::boot::Boot;
+use crate::data_dir::{DataDir, DataDirLock};
+use crate::disk_error::chain;
+use crate::outcome::{Failure, Outcome, Verdict};
+use crate::protocol::{Refusal, Snapshot, StopReason};
+use crate::slot_store::{SlotError, SlotStore, VerifiedBinary};
+use crate::state::{Event, Phase, State};
+use crate::state_file::StateFile;
+use ironcache_types::{Digest, Release};
+use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::io::Errno;
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+pub(super) struct Supervisor {
+    pub(super) config: LauncherConfig,
+    lock: DataDirLock,
+    pub(super) signals: StopSignals,
+    listeners: Vec<(String, OwnedFd)>,
+    pub(super) store: SlotStore,
+    file: StateFile,
+    pub(super) state: State,
+    /// What the daemon was started from; an activation that waits for it to end is already in `state`.
+    pub(super) running: Release,
+    pub(super) degraded: Option<String>,
+    /// Hashed when its activation was asked for, so that the time without a daemon is not spent on it.
+    pub(super) verified: Option<VerifiedBinary>,
+    /// When the trial under way is over, on the clock that nobody sets.
+    pub(super) trial_ends: Option<Instant>,
+    last_pause: Option<Duration>,
+}
+
+/// Why the supervisor's work is over.
+pub(super) enum End {
+    Stopped(Stopped),
+    Failed(Box<LauncherError>),
+}
+
+impl<E: Into<LauncherError>> From<E> for End {
+    fn from(error: E) -> Self {
+        End::Failed(Box::new(error.into()))
+    }
+}
+
+/// Between attempts to write a state that must be durable before anything else happens.
+const WRITE_RETRY: Duration = Duration::from_secs(1);
+
+impl Supervisor {
+    pub(super) fn new(
+        config: LauncherConfig,
+        dir: &DataDir,
+        lock: DataDirLock,
+        signals: StopSignals,
+        listeners: Vec<(String, OwnedFd)>,
+        store: SlotStore,
+        boot: Boot,
+    ) -> Self {
+        let Boot { state, degraded } = boot;
+        Supervisor {
+            config,
+            lock,
+            signals,
+            listeners,
+            store,
+            file: StateFile::new(dir),
+            running: state.to_run().clone(),
+            state,
+            degraded,
+            verified: None,
+            trial_ends: None,
+            last_pause: None,
+        }
+    }
+
+    pub(super) fn run(mut self) -> Result<Stopped, LauncherError> {
+        if let Some(degraded) = &self.degraded {
+            tracing::error!(%degraded, "the node runs degraded");
+        }
+        tracing::info!(state = %self.state.phase, "launcher started");
+        match self.resume_trial().and_then(|()| self.supervise()) {
+            Ok(stopped) | Err(End::Stopped(stopped)) => {
+                tracing::info!(?stopped, "launcher stopped");
+                Ok(stopped)
+            }
+            Err(End::Failed(error)) => Err(*error),
+        }
+    }
+
+    /// A trial that a former launcher left goes on for the time it has left.
+    fn resume_trial(&mut self) -> Result<(), End> {
+        let Phase::Trial { step, confirm_timeout_ms, deadline_unix_ms, .. } = self.state.phase else {
+            return Ok(());
+        };
+        match deadline_unix_ms.saturating_sub(now_unix_ms()) {
+            // Whatever kept this node down says nothing about the release.
+            0 => self
+                .record(&Event::Abandon { step, reason: "its time passed while the node was down".into() }),
+            // At most the whole timeout, should the clock have been set back.
+            left_ms => {
+                self.trial_ends =
+                    Some(Instant::now() + Duration::from_millis(left_ms.min(confirm_timeout_ms)));
+                Ok(())
+            }
+        }
+    }
+
+    fn supervise(&mut self) -> Result<Stopped, End> {
+        loop {
+            let binary = self.next_binary()?;
+            self.running = self.state.to_run().clone();
+            let inheritance = Inheritance {
+                listeners: &self.listeners,
+                lock: self.lock.as_fd(),
+                args: &self.config.child_args,
+                env: &self.config.child_env,
+            };
+            let spawned = Daemon::spawn(&binary, &inheritance);
+            drop(binary);
+            let (why, lived) = match spawned {
+                Ok(daemon) => {
+                    tracing::info!(pid = daemon.id(), release = %self.running, "daemon started");
+                    self.note_old_started();
+                    let started = daemon.started;
+                    (self.watch(daemon)?, started.elapsed())
+                }
+                Err(error) => (Why::Failed(Failure::CannotStart { problem: chain(&error) }), Duration::ZERO),
+            };
+            if let Some(stopped) = self.settle(why, lived)? {
+                return Ok(stopped);
+            }
+        }
+    }
+
+    /// Opens the binary that the state says, having made durable that it is about to run.
+    fn next_binary(&mut self) -> Result<VerifiedBinary, End> {
+        loop {
+            match self.state.phase.clone() {
+                Phase::Idle { active, .. } | Phase::RollingBack { to: active, .. } => {
+                    return match self.open(&active.digest) {
+                        Ok(binary) => Ok(binary),
+                        Err(source) => {
+                            Err(LauncherError::NoBinary { release: active, source: Box::new(source) }.into())
+                        }
+                    };
+                }
+                // Only after a restart of the launcher: in its life, settle has seen to it.
+                Phase::Trial { attempts, attempts_max, .. } if attempts >= attempts_max => {
+                    self.record(&Event::AttemptFailed { failure: Failure::Interrupted {} })?;
+                }
+                Phase::Trial { .. } if self.trial_ends.is_some_and(|at| at <= Instant::now()) => {
+                    self.record(&Event::DeadlineMissed)?;
+                }
+                Phase::Trial { active, step, .. } => match self.open(&active.digest) {
+                    Ok(binary) => {
+                        self.record(&Event::AttemptStarts)?;
+                        return Ok(binary);
+                    }
+                    Err(error) => self.record(&Event::Abandon { step, reason: chain(&error) })?,
+                },
+            }
+        }
+    }
+
+    fn open(&mut self, digest: &Digest) -> Result<VerifiedBinary, SlotError> {
+        if let Some(binary) = self.verified.take().filter(|binary| binary.digest == *digest) {
+            return Ok(binary);
+        }
+        self.store.open_verified(digest).or_else(|error| {
+            // The launcher's own file is as good a source as any, if its bytes are those.
+            let own_exe = &self.config.own_exe;
+            let own = std::fs::File::open(own_exe).and_then(|mut file| binary::inspect(&mut file));
+            if !own.is_ok_and(|own| own.digest == *digest) || self.store.install_file(own_exe).is_err() {
+                return Err(error);
+            }
+            tracing::warn!(error = %chain(&error), "the slot was filled again from the launcher's own binary");
+            self.store.open_verified(digest)
+        })
+    }
+
+    /// What the end of a daemon means; `Some` ends the launcher.
+    fn settle(&mut self, why: Why, lived: Duration) -> Result<Option<Stopped>, End> {
+        let on_trial = matches!(self.state.phase, Phase::Trial { .. });
+        let failure = match why {
+            Why::Asked { reason: StopReason::Operator, exited_cleanly } => {
+                if on_trial && exited_cleanly {
+                    // Refused if the attempt had not begun; a failed write costs the release one attempt.
+                    if let Err(refusal) = self.try_record(&Event::AttemptWithdrawn) {
+                        tracing::debug!(%refusal, "the attempt stays counted");
+                    }
+                }
+                return Ok(Some(Stopped::BySignal));
+            }
+            Why::Asked { reason: StopReason::Activate | StopReason::RollBack, .. } => {
+                self.last_pause = None;
+                return Ok(None);
+            }
+            Why::ExitedCleanly if !on_trial => return Ok(Some(Stopped::ByDaemon)),
+            Why::ExitedCleanly => Failure::Exited { code: 0 },
+            Why::Failed(failure) => failure,
+        };
+        tracing::warn!(release = %self.running, "the daemon {failure}");
+        if on_trial {
+            self.record(&Event::AttemptFailed { failure })?;
+            if let Phase::RollingBack { outcome, .. } = &self.state.phase {
+                tracing::error!(%outcome, "rolling back");
+                self.last_pause = None;
+                return Ok(None);
+            }
+        }
+        let pause = self.config.limits.restart_pause(self.last_pause, lived);
+        self.last_pause = Some(pause);
+        if self.stopped_within(pause) { Err(End::Stopped(Stopped::BySignal)) } else { Ok(None) }
+    }
+
+    /// The old release runs again: the rollback is over. A failed write is made up for by the next start.
+    fn note_old_started(&mut self) {
+        let Phase::RollingBack { outcome: Outcome { release, verdict, .. }, .. } = self.state.phase.clone()
+        else {
+            return;
+        };
+        match self.try_record(&Event::OldStarted) {
+            Ok(()) => match verdict {
+                Verdict::Failed { .. } => self.retire(&[release.digest]),
+                // What was not judged may be tried again, and need not be fetched for that.
+                Verdict::Inconclusive { .. } | Verdict::Confirmed {} => {}
+            },
+            Err(refusal) => tracing::warn!(%refusal, "the end of the rollback is not recorded yet"),
+        }
+    }
+
+    /// Removes the slots among `candidates` that the state does not need.
+    pub(super) fn retire(&self, candidates: &[Digest]) {
+        let needed = self.state.needs();
+        for digest in candidates.iter().filter(|digest| !needed.contains(digest)) {
+            match self.store.remove(digest) {
+                Ok(()) => tracing::info!(digest = %digest.short(), "slot removed"),
+                Err(error) => tracing::warn!(error = %chain(&error), "a slot that is not needed stays"),
+            }
+        }
+    }
+
+    /// Makes the state after `event` durable, or leaves everything as it is.
+    pub(super) fn try_record(&mut self, event: &Event) -> Result<(), Refusal> {
+        let next = self.state.on(event).map_err(|why| Refusal::Illegal { why })?;
+        if next == self.state {
+            return Ok(());
+        }
+        if let Err(error) = self.file.write(&next) {
+            // The new state may be on the disk; the old one, that stays in force, goes over it.
+            if let Err(again) = self.file.write(&self.state) {
+                tracing::error!(error = %chain(&again), "the state on the disk may be ahead of the one in force");
+            }
+            return Err(Refusal::StateNotWritten { problem: chain(&error) });
+        }
+        self.state = next;
+        tracing::info!(state = %self.state.phase, "state");
+        Ok(())
+    }
+
+    /// Makes the state after `event` durable, however long the disk takes to allow it. `event`
+    /// must be one that the phase admits.
+    fn record(&mut self, event: &Event) -> Result<(), End> {
+        loop {
+            match self.try_record(event) {
+                Ok(()) => return Ok(()),
+                Err(refusal @ Refusal::Illegal { .. }) => {
+                    unreachable!("the supervisor records what its phase admits: {event:?}: {refusal}")
+                }
+                Err(refusal) => tracing::error!(%refusal, "the node waits for its disk"),
+            }
+            if self.stopped_within(WRITE_RETRY) {
+                return Err(End::Stopped(Stopped::BySignal));
+            }
+        }
+    }
+
+    /// Waits; true if the operator's signal came meanwhile.
+    fn stopped_within(&self, time: Duration) -> bool {
+        let until = Instant::now() + time;
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            poll(&mut [PollFd::new(&self.signals, PollFlags::IN)], Some(left));
+            if self.signals.take() {
+                return true;
+            }
+            if Instant::now() >= until {
+                return false;
+            }
+        }
+    }
+
+    pub(super) fn snapshot(&self) -> Snapshot {
+        Snapshot {
+            running: self.running.clone(),
+            state: self.state.clone(),
+            degraded: self.degraded.clone(),
+            heartbeat_ms: self.config.limits.heartbeat_ms,
+        }
+    }
+}
+
+/// Waits for one of `fds`, at most `timeout`. An interruption is as good as a timeout: whoever
+/// waits looks again.
+pub(super) fn poll(fds: &mut [PollFd<'_>], timeout: Option<Duration>) {
+    let timeout = timeout.map(|timeout| Timespec {
+        tv_sec: timeout.as_secs().try_into().unwrap_or(i64::MAX),
+        tv_nsec: timeout.subsec_nanos().into(),
+    });
+    match rustix::event::poll(fds, timeout.as_ref()) {
+        Ok(_) | Err(Errno::INTR) => {}
+        Err(error) => {
+            tracing::error!(%error, "poll failed");
+            // Out of kernel memory at worst: not to be met with a busy loop.
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+pub(super) fn now_unix_ms() -> u64 {
+    // A clock before 1970 is wrong anyway; the trial then ends by the monotonic clock.
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_millis() as u64)
+}

@@ -1,0 +1,329 @@
+//! One daemon's life under the launcher's eye: its messages, its silence, its end.
+//!
+//! *Invariant:* within a turn messages are read before timers are looked at, and time in which the
+//! launcher itself did not run is not held against the daemon: only real silence is a hang.
+//! *Invariant:* what a daemon said before it died is acted on.
+
+use super::LauncherError;
+use super::child::{Daemon, Heard};
+use super::supervisor::{End, Supervisor, now_unix_ms, poll};
+use crate::disk_error::chain;
+use crate::outcome::{Failure, StepRef};
+use crate::protocol::{self, LAUNCHER_PROTOCOL, Refusal, StopReason, ToDaemon, ToLauncher};
+use crate::state::{Event, Phase};
+use ironcache_types::Digest;
+use rustix::event::{PollFd, PollFlags};
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
+use std::time::{Duration, Instant};
+
+/// How a daemon's life ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Why {
+    Asked {
+        reason: StopReason,
+        exited_cleanly: bool,
+    },
+    /// Code 0, and nobody had asked.
+    ExitedCleanly,
+    Failed(Failure),
+}
+
+struct Watch {
+    daemon: Daemon,
+    greeted: bool,
+    ready: bool,
+    /// Start of the daemon, moved on by what the launcher overslept.
+    started: Instant,
+    last_heard: Instant,
+    stopping: Option<Stopping>,
+    /// Set when SIGKILL was sent for a failure.
+    condemned: Option<Failure>,
+}
+
+struct Stopping {
+    reason: StopReason,
+    terminate_at: Option<Instant>,
+    kill_at: Option<Instant>,
+}
+
+/// What a timer asks for.
+#[derive(Clone, Copy)]
+enum Due {
+    Terminate,
+    Kill,
+    NotReady,
+    Hung,
+    TrialOver,
+}
+
+impl Supervisor {
+    /// Serves the daemon until it is gone.
+    pub(super) fn watch(&mut self, daemon: Daemon) -> Result<Why, End> {
+        let started = daemon.started;
+        let mut watch = Watch {
+            daemon,
+            greeted: false,
+            ready: false,
+            started,
+            last_heard: started,
+            stopping: None,
+            condemned: None,
+        };
+        loop {
+            self.wait(&mut watch);
+            if self.signals.take() {
+                self.stop(&mut watch, StopReason::Operator);
+            }
+            // Looked at before the messages are: whatever an ended daemon said is there by then.
+            let ended = watch.daemon.has_ended();
+            self.hear(&mut watch);
+            if ended {
+                let status = watch.daemon.reap().map_err(LauncherError::Wait)?;
+                return Ok(watch.why(status));
+            }
+            let now = Instant::now();
+            for (at, due) in self.timers(&watch) {
+                if at <= now {
+                    self.act(&mut watch, due, now);
+                }
+            }
+        }
+    }
+
+    fn wait(&self, watch: &mut Watch) {
+        let began = Instant::now();
+        let timeout = self.timers(watch).iter().map(|(at, _)| at.saturating_duration_since(began)).min();
+        let mut fds = vec![
+            PollFd::from_borrowed_fd(std::os::fd::AsFd::as_fd(&self.signals), PollFlags::IN),
+            PollFd::from_borrowed_fd(watch.daemon.pidfd(), PollFlags::IN),
+        ];
+        if let Some(stream) = watch.daemon.stream() {
+            fds.push(PollFd::from_borrowed_fd(stream, PollFlags::IN));
+        }
+        poll(&mut fds, timeout);
+        if let Some(timeout) = timeout {
+            let overslept = began.elapsed().saturating_sub(timeout);
+            watch.started += overslept;
+            watch.last_heard += overslept;
+        }
+    }
+
+    fn timers(&self, watch: &Watch) -> Vec<(Instant, Due)> {
+        let limits = &self.config.limits;
+        if watch.condemned.is_some() {
+            return Vec::new();
+        }
+        if let Some(Stopping { reason: _, terminate_at, kill_at }) = &watch.stopping {
+            let terminate = terminate_at.map(|at| (at, Due::Terminate));
+            let kill = kill_at.map(|at| (at, Due::Kill));
+            return terminate.into_iter().chain(kill).collect();
+        }
+        let on_trial = matches!(self.state.phase, Phase::Trial { .. });
+        let mut timers = Vec::new();
+        if watch.greeted {
+            timers.push((watch.last_heard + limits.hang_timeout(), Due::Hung));
+        }
+        if !watch.greeted || on_trial && !watch.ready {
+            timers.push((watch.started + limits.ready_timeout(), Due::NotReady));
+        }
+        if let Some(at) = self.trial_ends.filter(|_| on_trial) {
+            timers.push((at, Due::TrialOver));
+        }
+        timers
+    }
+
+    fn act(&mut self, watch: &mut Watch, due: Due, now: Instant) {
+        match due {
+            Due::Terminate => {
+                watch.daemon.terminate();
+                if let Some(stopping) = &mut watch.stopping {
+                    stopping.terminate_at = None;
+                }
+            }
+            Due::Kill => {
+                tracing::warn!(pid = watch.daemon.id(), "the daemon did not stop in time and is killed");
+                watch.daemon.kill();
+                if let Some(stopping) = &mut watch.stopping {
+                    stopping.kill_at = None;
+                }
+            }
+            Due::NotReady => watch.condemn(Failure::NotReady { waited_ms: ms(now - watch.daemon.started) }),
+            Due::Hung => watch.condemn(Failure::Hung { silent_ms: ms(now - watch.last_heard) }),
+            Due::TrialOver => match self.try_record(&Event::DeadlineMissed) {
+                Ok(()) => self.stop(watch, StopReason::RollBack),
+                Err(refusal) => {
+                    tracing::error!(%refusal, "the missed deadline is not recorded yet");
+                    self.trial_ends = Some(now + Duration::from_secs(1));
+                }
+            },
+        }
+    }
+
+    /// Asks the daemon to stop. An operator's wish outranks another reason to stop, and keeps its timers.
+    fn stop(&mut self, watch: &mut Watch, reason: StopReason) {
+        match &mut watch.stopping {
+            Some(stopping) => {
+                if reason == StopReason::Operator {
+                    stopping.reason = reason;
+                }
+            }
+            None => {
+                let drain = self.config.limits.drain_timeout();
+                let now = Instant::now();
+                watch.daemon.tell(&ToDaemon::Stop { reason, deadline_ms: ms(drain) });
+                // Whoever has not greeted may not be reading yet; a signal reaches it all the same.
+                let terminate_at = if watch.greeted { now + drain / 2 } else { now };
+                watch.stopping =
+                    Some(Stopping { reason, terminate_at: Some(terminate_at), kill_at: Some(now + drain) });
+            }
+        }
+    }
+
+    fn hear(&mut self, watch: &mut Watch) {
+        match watch.daemon.hear() {
+            Heard::Lines(lines) => {
+                for line in lines {
+                    watch.last_heard = Instant::now();
+                    self.answer(watch, &line);
+                }
+            }
+            Heard::Overlong { len_bytes } => {
+                watch.condemn(Failure::Protocol { problem: format!("a message of {len_bytes} bytes") });
+            }
+        }
+    }
+
+    fn answer(&mut self, watch: &mut Watch, line: &[u8]) {
+        let message = match protocol::decode::<ToLauncher>(line) {
+            Ok(message) => message,
+            Err(error) if watch.greeted => {
+                let problem = chain(&error);
+                tracing::warn!(pid = watch.daemon.id(), %problem, "a message of the daemon is refused");
+                watch.refuse(Refusal::NotUnderstood { problem });
+                return;
+            }
+            Err(error) => return watch.condemn(Failure::Protocol { problem: chain(&error) }),
+        };
+        match (watch.greeted, message) {
+            (false, ToLauncher::Hello { protocol: theirs }) => {
+                match protocol::agree(theirs, LAUNCHER_PROTOCOL) {
+                    Some(version) => {
+                        watch.greeted = true;
+                        watch.daemon.tell(&ToDaemon::Hello { protocol: version, snapshot: self.snapshot() });
+                    }
+                    None => {
+                        let refusal = Refusal::Protocol { theirs, ours: LAUNCHER_PROTOCOL };
+                        let problem = refusal.to_string();
+                        watch.refuse(refusal);
+                        watch.condemn(Failure::Protocol { problem });
+                    }
+                }
+            }
+            (false, message) => {
+                watch.condemn(Failure::Protocol { problem: format!("{message:?} came before Hello") });
+            }
+            (true, ToLauncher::Hello { .. }) => {
+                watch.refuse(Refusal::NotUnderstood { problem: "a second Hello".to_owned() });
+            }
+            (true, ToLauncher::Ready {}) => {
+                if !watch.ready {
+                    tracing::info!(pid = watch.daemon.id(), release = %self.running, "daemon ready");
+                }
+                watch.ready = true;
+            }
+            (true, ToLauncher::Heartbeat {}) => {}
+            (true, ToLauncher::QueryState {}) => {
+                watch.daemon.tell(&ToDaemon::State { snapshot: self.snapshot() });
+            }
+            (true, ToLauncher::Activate { digest, step, confirm_timeout_ms }) => {
+                match self.activate(watch, &digest, step, confirm_timeout_ms) {
+                    Ok(()) => {
+                        watch.daemon.tell(&ToDaemon::Activating { step });
+                        self.stop(watch, StopReason::Activate);
+                    }
+                    Err(refusal) => watch.refuse(refusal),
+                }
+            }
+            (true, ToLauncher::Confirm { step }) => {
+                let needed_before = self.state.needs();
+                match self.try_record(&Event::Confirm { step }) {
+                    Ok(()) => {
+                        watch.daemon.tell(&ToDaemon::Confirmed { step });
+                        self.retire(&needed_before);
+                    }
+                    Err(refusal) => watch.refuse(refusal),
+                }
+            }
+            (true, ToLauncher::Abandon { step, reason }) => {
+                match self.try_record(&Event::Abandon { step, reason }) {
+                    Ok(()) => self.stop(watch, StopReason::RollBack),
+                    Err(refusal) => watch.refuse(refusal),
+                }
+            }
+        }
+    }
+
+    /// Verifies the slot and makes the trial durable.
+    fn activate(
+        &mut self,
+        watch: &Watch,
+        digest: &Digest,
+        step: StepRef,
+        confirm_timeout_ms: u64,
+    ) -> Result<(), Refusal> {
+        if watch.stopping.is_some() || watch.condemned.is_some() {
+            return Err(Refusal::Stopping {});
+        }
+        if let Some(why) = &self.degraded {
+            return Err(Refusal::Degraded { why: why.clone() });
+        }
+        let (release, binary) = self
+            .store
+            .release(digest)
+            .map_err(|error| Refusal::SlotUnusable { digest: *digest, problem: chain(&error) })?;
+        self.try_record(&Event::Activate {
+            release,
+            step,
+            attempts_max: self.config.limits.attempts_max,
+            confirm_timeout_ms,
+            now_unix_ms: now_unix_ms(),
+        })?;
+        self.verified = Some(binary);
+        self.trial_ends = Instant::now().checked_add(Duration::from_millis(confirm_timeout_ms));
+        Ok(())
+    }
+}
+
+impl Watch {
+    fn refuse(&mut self, reason: Refusal) {
+        self.daemon.tell(&ToDaemon::Refused { reason });
+    }
+
+    /// Kills a daemon that failed; the failure stands whatever status it leaves.
+    fn condemn(&mut self, failure: Failure) {
+        if self.condemned.is_none() {
+            tracing::warn!(pid = self.daemon.id(), "the daemon {failure}: it is killed");
+            self.daemon.kill();
+            self.condemned = Some(failure);
+        }
+    }
+
+    fn why(self, status: ExitStatus) -> Why {
+        if let Some(Stopping { reason, .. }) = self.stopping {
+            return Why::Asked { reason, exited_cleanly: status.success() };
+        }
+        if let Some(failure) = self.condemned {
+            return Why::Failed(failure);
+        }
+        match (status.code(), status.signal()) {
+            (Some(0), _) => Why::ExitedCleanly,
+            (Some(code), _) => Why::Failed(Failure::Exited { code }),
+            (None, signal) => Why::Failed(Failure::Killed { signal: signal.unwrap_or(0) }),
+        }
+    }
+}
+
+fn ms(time: Duration) -> u64 {
+    time.as_millis().try_into().unwrap_or(u64::MAX)
+}

@@ -1,0 +1,291 @@
+//! The verified binaries of one node, each in a slot named by its sha256.
+//!
+//! *Invariant:* a binary enters a slot by rename, after its bytes were hashed and are durable.
+//! *Invariant:* a slot's name is never believed: [`SlotStore::open_verified`] hashes what it opened,
+//! and the caller executes that descriptor, so nothing can be exchanged in between.
+
+use crate::artifact::{ArtifactError, PartialArtifact};
+use crate::binary::{self, copy_inspected};
+use crate::data_dir::{DataDir, sync_dir};
+use crate::disk_error::{DiskError, at};
+use ironcache_types::{Digest, Release, StampError};
+use std::fs::{self, File, OpenOptions, Permissions};
+use std::io::{self, Seek};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// The slots of one data directory. Launcher and daemon each open it: the daemon brings binaries
+/// in, the launcher runs them.
+#[derive(Clone, Debug)]
+pub struct SlotStore {
+    dir: DataDir,
+}
+
+/// An open binary whose bytes were hashed through this descriptor.
+#[derive(Debug)]
+pub struct VerifiedBinary {
+    pub file: File,
+    pub digest: Digest,
+    pub size_bytes: u64,
+}
+
+impl AsFd for VerifiedBinary {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum SlotError {
+    #[error("no slot holds {}: stage that release on this node first", digest.short())]
+    Missing { digest: Digest },
+    #[error("the binary in {} was altered: its sha256 is {found}. Remove the slot and stage the release again", path.display())]
+    Altered { path: PathBuf, found: Digest },
+    #[error("the binary in {} cannot say its version", path.display())]
+    Stamp { path: PathBuf, source: StampError },
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+}
+
+impl SlotStore {
+    /// Opens the store, making its directories if they are missing.
+    pub fn open(dir: &DataDir) -> Result<Self, DiskError> {
+        dir.create()?;
+        Ok(SlotStore { dir: dir.clone() })
+    }
+
+    /// Copies the executable at `path` into a slot. `path` may be `/proc/self/exe`.
+    pub fn install_file(&self, path: &Path) -> Result<Release, ArtifactError> {
+        static COPIES: AtomicU64 = AtomicU64::new(0);
+        let name =
+            format!("{COPY_PREFIX}{}-{}.part", std::process::id(), COPIES.fetch_add(1, Ordering::Relaxed));
+        let part = self.dir.staged().join(name);
+        let installed = self.copy_in(path, &part);
+        if installed.is_err() {
+            // A copy that cannot be removed now is removed at the launcher's next start.
+            let _ = fs::remove_file(&part);
+        }
+        installed
+    }
+
+    fn copy_in(&self, path: &Path, part: &Path) -> Result<Release, ArtifactError> {
+        let mut from = File::open(path).map_err(at("open", path))?;
+        let mut to = File::create(part).map_err(at("create", part))?;
+        let inspected = copy_inspected(&mut from, &mut to).map_err(at("copy", path))?;
+        let version =
+            inspected.version.map_err(|source| ArtifactError::Stamp { path: path.to_owned(), source })?;
+        self.commit(&to, part, &inspected.digest)?;
+        Ok(Release { version, digest: inspected.digest })
+    }
+
+    /// Starts or resumes receiving the binary of `release`, `size_bytes` long.
+    pub fn begin(&self, release: &Release, size_bytes: u64) -> Result<PartialArtifact, ArtifactError> {
+        PartialArtifact::begin(self.clone(), release, size_bytes)
+    }
+
+    /// Opens the binary of a slot and hashes what was opened.
+    pub fn open_verified(&self, digest: &Digest) -> Result<VerifiedBinary, SlotError> {
+        let path = self.dir.binary(digest);
+        let mut file = match File::open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Err(SlotError::Missing { digest: *digest });
+            }
+            Err(error) => return Err(at("open", &path)(error).into()),
+        };
+        let (found, size_bytes) = binary::digest_of(&mut file).map_err(at("read", &path))?;
+        if found != *digest {
+            return Err(SlotError::Altered { path, found });
+        }
+        file.rewind().map_err(at("read", &path))?;
+        Ok(VerifiedBinary { file, digest: *digest, size_bytes })
+    }
+
+    /// The release in a slot, if its bytes are what its name says, and the open binary.
+    pub fn release(&self, digest: &Digest) -> Result<(Release, VerifiedBinary), SlotError> {
+        let path = self.dir.binary(digest);
+        let mut binary = self.open_verified(digest)?;
+        let inspected = binary::inspect(&mut binary.file).map_err(at("read", &path))?;
+        binary.file.rewind().map_err(at("read", &path))?;
+        match inspected.version {
+            Ok(version) => Ok((Release { version, digest: *digest }, binary)),
+            Err(source) => Err(SlotError::Stamp { path, source }),
+        }
+    }
+
+    /// The digests that slots are named by; nothing is verified.
+    pub fn list(&self) -> Result<Vec<Digest>, DiskError> {
+        let slots = self.dir.slots();
+        let mut digests = Vec::new();
+        for entry in fs::read_dir(&slots).map_err(at("list", &slots))? {
+            let entry = entry.map_err(at("list", &slots))?;
+            if let Some(digest) = entry.file_name().to_str().and_then(|name| name.parse().ok()) {
+                digests.push(digest);
+            }
+        }
+        digests.sort();
+        Ok(digests)
+    }
+
+    /// The releases whose slots hold what their names say.
+    pub fn verified(&self) -> Result<Vec<Release>, DiskError> {
+        let mut releases = Vec::new();
+        for digest in self.list()? {
+            match self.release(&digest) {
+                Ok((release, _)) => releases.push(release),
+                Err(SlotError::Disk(error)) => return Err(error),
+                Err(
+                    error @ (SlotError::Missing { .. } | SlotError::Altered { .. } | SlotError::Stamp { .. }),
+                ) => {
+                    tracing::warn!(%error, "slot passed over");
+                }
+            }
+        }
+        Ok(releases)
+    }
+
+    /// Removes every slot that `keep` does not name, and returns what was removed. Keep the active
+    /// release, the rollback release, a release on trial, and those that the log says are staged.
+    pub fn collect_garbage(&self, keep: &[Digest]) -> Result<Vec<Digest>, DiskError> {
+        let mut removed = self.list()?;
+        removed.retain(|digest| !keep.contains(digest));
+        for digest in &removed {
+            self.remove(digest)?;
+        }
+        Ok(removed)
+    }
+
+    /// Removes one slot; a process that runs its binary keeps running.
+    pub fn remove(&self, digest: &Digest) -> Result<(), DiskError> {
+        let slot = self.dir.slot(digest);
+        match fs::remove_dir_all(&slot) {
+            Ok(()) => sync_dir(&self.dir.slots()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(at("remove", &slot)(error)),
+        }
+    }
+
+    /// Removes copies that a killed process left half made. Only while nobody else uses the store.
+    pub(crate) fn remove_abandoned_copies(&self) -> Result<(), DiskError> {
+        let staged = self.dir.staged();
+        for entry in fs::read_dir(&staged).map_err(at("list", &staged))? {
+            let entry = entry.map_err(at("list", &staged))?;
+            if entry.file_name().to_str().is_some_and(|name| name.starts_with(COPY_PREFIX)) {
+                fs::remove_file(entry.path()).map_err(at("remove", &entry.path()))?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn open_part(&self, digest: &Digest) -> Result<(PathBuf, File), DiskError> {
+        let path = self.dir.part(digest);
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&path)
+            .map_err(at("open", &path))?;
+        Ok((path, file))
+    }
+
+    /// Moves a checked file into its slot: executable, durable, and then visible.
+    pub(crate) fn commit(&self, file: &File, part: &Path, digest: &Digest) -> Result<(), DiskError> {
+        let (slot, binary) = (self.dir.slot(digest), self.dir.binary(digest));
+        file.set_permissions(Permissions::from_mode(0o755)).map_err(at("make executable", part))?;
+        file.sync_all().map_err(at("fsync", part))?;
+        fs::create_dir_all(&slot).map_err(at("make the directory", &slot))?;
+        fs::rename(part, &binary).map_err(at("move into its slot", part))?;
+        sync_dir(&slot)?;
+        sync_dir(&self.dir.slots())
+    }
+}
+
+const COPY_PREFIX: &str = "copy-";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ironcache_types::{Stamp, Version};
+
+    fn store() -> (tempfile::TempDir, SlotStore) {
+        let temp = tempfile::tempdir().unwrap();
+        let store = SlotStore::open(&DataDir::new(temp.path().join("data"))).unwrap();
+        (temp, store)
+    }
+
+    fn executable(temp: &tempfile::TempDir, version: &str) -> PathBuf {
+        let path = temp.path().join(version);
+        let mut bytes = vec![3; 1000];
+        bytes.extend(Stamp::of_build(version).0);
+        fs::write(&path, bytes).unwrap();
+        path
+    }
+
+    #[test]
+    fn an_installed_file_is_found_by_its_digest_and_is_executable() {
+        let (temp, store) = store();
+        let release = store.install_file(&executable(&temp, "1.0.0")).unwrap();
+        assert_eq!(release.version, Version::new(1, 0, 0));
+        let (read, binary) = store.release(&release.digest).unwrap();
+        assert_eq!(read, release);
+        assert_eq!(binary.file.metadata().unwrap().permissions().mode() & 0o777, 0o755);
+        assert_eq!(store.verified().unwrap(), [release]);
+    }
+
+    #[test]
+    fn a_file_without_a_stamp_is_refused_and_leaves_nothing() {
+        let (temp, store) = store();
+        let path = temp.path().join("script");
+        fs::write(&path, "#!/bin/sh\n").unwrap();
+        let error = store.install_file(&path).unwrap_err();
+        assert!(matches!(error, ArtifactError::Stamp { .. }), "{error}");
+        assert_eq!(fs::read_dir(store.dir.staged()).unwrap().count(), 0);
+        assert!(store.list().unwrap().is_empty());
+    }
+
+    #[test]
+    fn an_altered_binary_is_refused() {
+        let (temp, store) = store();
+        let release = store.install_file(&executable(&temp, "1.0.0")).unwrap();
+        let path = store.dir.binary(&release.digest);
+        let mut bytes = fs::read(&path).unwrap();
+        bytes[10] ^= 1;
+        fs::write(&path, bytes).unwrap();
+        assert!(matches!(store.open_verified(&release.digest), Err(SlotError::Altered { .. })));
+        assert!(store.verified().unwrap().is_empty());
+    }
+
+    #[test]
+    fn an_empty_slot_of_a_killed_install_is_no_binary() {
+        let (_temp, store) = store();
+        let digest = Digest([7; 32]);
+        fs::create_dir_all(store.dir.slot(&digest)).unwrap();
+        assert!(matches!(store.open_verified(&digest), Err(SlotError::Missing { .. })));
+        assert!(store.verified().unwrap().is_empty());
+    }
+
+    #[test]
+    fn garbage_is_what_nobody_keeps() {
+        let (temp, store) = store();
+        let releases: Vec<_> =
+            ["1.0.0", "1.1.0", "1.2.0"].map(|v| store.install_file(&executable(&temp, v)).unwrap()).into();
+        let keep = [releases[0].digest, releases[2].digest];
+        assert_eq!(store.collect_garbage(&keep).unwrap(), [releases[1].digest]);
+        let mut left = store.list().unwrap();
+        left.sort();
+        let mut kept = keep;
+        kept.sort();
+        assert_eq!(left, kept);
+    }
+
+    #[test]
+    fn copies_left_by_a_killed_process_are_removed() {
+        let (_temp, store) = store();
+        fs::write(store.dir.staged().join("copy-1-0.part"), "half").unwrap();
+        store.remove_abandoned_copies().unwrap();
+        assert_eq!(fs::read_dir(store.dir.staged()).unwrap().count(), 0);
+    }
+}

@@ -1,0 +1,122 @@
+//! The daemon of the tests. Its version's pre-release text says what is wrong with it:
+//! `0.2.0` is good, `0.2.0-exits` exits at once, `-hangs` never heartbeats, `-unready` is never
+//! ready, `-mute` never greets, `-stubborn` neither stops when asked nor on SIGTERM, `-foreign`
+//! speaks another protocol version.
+//!
+//! Each connection to `client` carries one line: `who`, `fds`, `exit`, or a message for the launcher, whose
+//! answer goes back.
+
+use crate::STAMP;
+use ironcache_spine::{Inherited, LauncherLink, ToDaemon, ToLauncher};
+use ironcache_types::{Version, WireRange};
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpStream;
+use std::process::exit;
+use std::sync::{Arc, Mutex, mpsc};
+use std::time::Duration;
+
+pub fn main() -> ! {
+    // SAFETY: reads a static of ours; volatile, for a packager may have rewritten it in the file.
+    let version = unsafe { std::ptr::read_volatile(&raw const STAMP) }.version().unwrap();
+    match version.pre.as_str() {
+        "exits" => exit(3),
+        "mute" => wait_for_ever(),
+        "foreign" => foreign(),
+        _ => {}
+    }
+    let inherited = Inherited::from_env().unwrap().expect("the tests start daemons through a launcher");
+    serve(&version, inherited)
+}
+
+fn serve(version: &Version, mut inherited: Inherited) -> ! {
+    let client = inherited.listeners.remove("client").unwrap();
+    let (sender, mut receiver) = inherited.link.split();
+    if version.pre.as_str() != "unready" {
+        sender.send(&ToLauncher::Ready {}).unwrap();
+    }
+    if version.pre.as_str() != "hangs" {
+        let sender = sender.clone();
+        std::thread::spawn(move || {
+            while sender.send(&ToLauncher::Heartbeat {}).is_ok() {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        });
+    }
+
+    let stubborn = version.pre.as_str() == "stubborn";
+    if stubborn {
+        // SAFETY: ignoring a signal installs no handler.
+        unsafe { libc::signal(libc::SIGTERM, libc::SIG_IGN) };
+    }
+    // Held while a client is served, so that a stop does not cut an answer off.
+    let serving = Arc::new(Mutex::new(()));
+    let idle = Arc::clone(&serving);
+    let (answers, answer) = mpsc::channel();
+    std::thread::spawn(move || {
+        // The link ends with the launcher, and this process a moment later.
+        while let Ok(message) = receiver.recv() {
+            match message {
+                ToDaemon::Stop { .. } if stubborn => {}
+                ToDaemon::Stop { .. } => {
+                    let _served = idle.lock();
+                    exit(0);
+                }
+                message => answers.send(message).unwrap(),
+            }
+        }
+    });
+    loop {
+        let (stream, _) = client.accept().unwrap();
+        let _serving = serving.lock().unwrap();
+        let mut line = String::new();
+        BufReader::new(&stream).read_line(&mut line).unwrap();
+        let reply = match line.trim() {
+            "who" => format!("{version} {}", std::process::id()),
+            "fds" => open_fds(),
+            "exit" => exit(0),
+            message => {
+                sender.send(&serde_json::from_str(message).unwrap()).unwrap();
+                serde_json::to_string(&answer.recv().unwrap()).unwrap()
+            }
+        };
+        reply_to(&stream, &reply);
+    }
+}
+
+/// A client may have given up meanwhile; that is its affair.
+fn reply_to(mut stream: &TcpStream, reply: &str) {
+    let _ = stream.write_all(format!("{reply}\n").as_bytes());
+}
+
+/// What is open above stderr, by kind.
+fn open_fds() -> String {
+    let mut kinds: Vec<String> = std::fs::read_dir("/proc/self/fd")
+        .unwrap()
+        .filter_map(|entry| {
+            let entry = entry.unwrap();
+            let number: u32 = entry.file_name().to_str().unwrap().parse().unwrap();
+            let target = std::fs::read_link(entry.path()).ok()?.to_string_lossy().into_owned();
+            let is_own_listing = target.starts_with("/proc/");
+            (number > 2 && !is_own_listing).then(|| target.split([':', '[']).next().unwrap().to_owned())
+        })
+        .collect();
+    kinds.sort();
+    kinds.join(" ")
+}
+
+/// Greets with a protocol version that this launcher does not know.
+fn foreign() -> ! {
+    let variable = std::env::var(ironcache_spine::FDS_VARIABLE).unwrap();
+    let fd = variable.rsplit_once(':').unwrap().1.parse().unwrap();
+    // SAFETY: `control` is the last pair, and nothing else in this process owns it.
+    let stream = unsafe { <std::os::unix::net::UnixStream as std::os::fd::FromRawFd>::from_raw_fd(fd) };
+    let link = LauncherLink::new(stream).unwrap();
+    link.send(&ToLauncher::Hello { protocol: WireRange { min: 7, max: 9 } }).unwrap();
+    wait_for_ever()
+}
+
+fn wait_for_ever() -> ! {
+    loop {
+        std::thread::park();
+    }
+}

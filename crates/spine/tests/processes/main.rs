@@ -1,0 +1,51 @@
+//! Launcher and daemons as real processes.
+//!
+//! This executable plays every part: the tests, the launcher (`run-launcher`) and the daemon
+//! (`server-daemon`). It carries a version stamp of its own; a "release" is a copy with another
+//! version written into it, and the version says how that release behaves (see [`daemon`]).
+
+mod cases;
+mod daemon;
+mod node;
+
+use ironcache_types::Stamp;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+#[used]
+#[unsafe(link_section = ".ironcache_stamp")]
+static STAMP: Stamp = Stamp::of_build("0.1.0");
+
+fn main() {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    match args.first().map(String::as_str) {
+        Some(ironcache_spine::DAEMON_VERB) => daemon::main(),
+        Some(node::LAUNCHER_VERB) => node::launcher_main(&args[1..]),
+        _ => run_tests(&args),
+    }
+}
+
+/// As `cargo test` does it: names that contain one of the arguments, all without any.
+fn run_tests(args: &[String]) {
+    let wanted: Vec<&String> = args.iter().filter(|arg| !arg.starts_with("--")).collect();
+    if args.iter().any(|arg| arg == "--list") {
+        cases::ALL.iter().for_each(|(name, _)| println!("{name}: test"));
+        return;
+    }
+    let mut failed = Vec::new();
+    for (name, case) in cases::ALL {
+        if !wanted.is_empty() && !wanted.iter().any(|part| name.contains(part.as_str())) {
+            continue;
+        }
+        let began = std::time::Instant::now();
+        let passed = catch_unwind(AssertUnwindSafe(case)).is_ok();
+        let verdict = if passed { "ok" } else { "FAILED" };
+        println!("test {name} ... {verdict} ({} ms)", began.elapsed().as_millis());
+        if !passed {
+            failed.push(*name);
+        }
+    }
+    if !failed.is_empty() {
+        println!("failed: {}", failed.join(", "));
+        std::process::exit(1);
+    }
+}

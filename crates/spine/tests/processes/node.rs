@@ -1,0 +1,257 @@
+//! One node under test: a data directory, a port, and a launcher that is started and killed.
+
+use ironcache_spine::{
+    DataDir, LauncherConfig, ListenerSpec, ReadState, SlotStore, State, StateFile, StepRef, ToDaemon,
+    ToLauncher, run,
+};
+use ironcache_types::{Epoch, PlanId, Release, STAMP_MAGIC, Stamp};
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+pub const LAUNCHER_VERB: &str = "run-launcher";
+
+/// `run-launcher DATA_DIR ADDRESS READY_MS HANG_MS`
+pub fn launcher_main(args: &[String]) -> ! {
+    let [data_dir, address, ready_ms, hang_ms] = args else { panic!("{LAUNCHER_VERB}: {args:?}") };
+    let mut config = LauncherConfig::new(data_dir);
+    config.listeners.push(ListenerSpec {
+        name: "client".into(),
+        key: "client_addr".into(),
+        address: address.parse().unwrap(),
+    });
+    config.limits.ready_timeout_ms = ready_ms.parse().unwrap();
+    config.limits.hang_timeout_ms = hang_ms.parse().unwrap();
+    config.limits.drain_timeout_ms = 1_000;
+    config.limits.restart_ms_max = 40;
+    match run(config) {
+        Ok(_) => std::process::exit(0),
+        Err(error) => {
+            let mut text = error.to_string();
+            let mut source = std::error::Error::source(&error);
+            while let Some(error) = source {
+                text = format!("{text}: {error}");
+                source = error.source();
+            }
+            eprintln!("{text}");
+            std::process::exit(1)
+        }
+    }
+}
+
+/// Long enough for a machine that does ten other things.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Waits until `look` answers something.
+#[track_caller]
+pub fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let give_up = Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(Instant::now() < give_up, "not within {PATIENCE:?}: {what}");
+        std::thread::sleep(Duration::from_millis(3));
+    }
+}
+
+pub struct Node {
+    temp: tempfile::TempDir,
+    pub address: SocketAddr,
+    pub ready_ms: u64,
+    pub hang_ms: u64,
+    launcher: Option<Child>,
+}
+
+impl Node {
+    pub fn new() -> Self {
+        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        Node {
+            temp: tempfile::tempdir().unwrap(),
+            address,
+            ready_ms: 20_000,
+            hang_ms: 20_000,
+            launcher: None,
+        }
+    }
+
+    /// A node that runs, and first did so from release 0.1.0.
+    pub fn started() -> Self {
+        let mut node = Node::new();
+        node.start();
+        node.serving("0.1.0");
+        node
+    }
+
+    pub fn dir(&self) -> DataDir {
+        DataDir::new(self.temp.path().join("data"))
+    }
+
+    pub fn store(&self) -> SlotStore {
+        SlotStore::open(&self.dir()).unwrap()
+    }
+
+    pub fn state_path(&self) -> PathBuf {
+        self.dir().root().join("state")
+    }
+
+    /// Makes an executable of `version` out of this one.
+    pub fn executable(&self, version: &str) -> PathBuf {
+        let path = self.temp.path().join(format!("release-{version}"));
+        if path.exists() {
+            return path;
+        }
+        let mut bytes = fs::read("/proc/self/exe").unwrap();
+        let text = Stamp::find(&bytes).unwrap() + STAMP_MAGIC.len()..Stamp::find(&bytes).unwrap() + 64;
+        bytes[text.clone()].fill(0);
+        bytes[text.start..text.start + version.len()].copy_from_slice(version.as_bytes());
+        fs::write(&path, bytes).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        path
+    }
+
+    pub fn stage(&self, version: &str) -> Release {
+        self.store().install_file(&self.executable(version)).unwrap()
+    }
+
+    pub fn binary(&self, release: &Release) -> PathBuf {
+        self.dir().root().join("slots").join(release.digest.to_string()).join("ironcache")
+    }
+
+    fn command(&self, exe: &Path) -> Command {
+        let mut command = Command::new(exe);
+        command
+            .arg(LAUNCHER_VERB)
+            .arg(self.dir().root())
+            .arg(self.address.to_string())
+            .args([self.ready_ms.to_string(), self.hang_ms.to_string()])
+            .stdin(Stdio::null());
+        command
+    }
+
+    pub fn start(&mut self) {
+        let child = self.command(&self.executable("0.1.0")).spawn().unwrap();
+        assert!(self.launcher.replace(child).is_none(), "one launcher at a time");
+    }
+
+    /// Runs a launcher that is expected to give up by itself.
+    pub fn start_in_vain(&self) -> Output {
+        let output = self.command(&self.executable("0.1.0")).stderr(Stdio::piped()).output().unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        output
+    }
+
+    pub fn launcher_id(&self) -> u32 {
+        self.launcher.as_ref().unwrap().id()
+    }
+
+    /// Kills the launcher; its daemon must follow it.
+    pub fn kill_launcher(&mut self) {
+        let mut launcher = self.launcher.take().unwrap();
+        launcher.kill().unwrap();
+        launcher.wait().unwrap();
+    }
+
+    /// Waits for the launcher to end by itself.
+    pub fn launcher_exit_code(&mut self) -> Option<i32> {
+        let status = eventually("the launcher ends", || self.launcher.as_mut().unwrap().try_wait().unwrap());
+        self.launcher = None;
+        status.code()
+    }
+
+    pub fn connect(&self) -> TcpStream {
+        let stream = TcpStream::connect(self.address).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream
+    }
+
+    /// Sends a line to the daemon. `None` if nobody was there to answer.
+    pub fn ask(&self, line: &str) -> Option<String> {
+        let stream = TcpStream::connect(self.address).ok()?;
+        ask_over(&stream, line)
+    }
+
+    pub fn tell_launcher(&self, message: &ToLauncher) -> ToDaemon {
+        let line = serde_json::to_string(message).unwrap();
+        let answer = eventually("the launcher answers", || self.ask(&line));
+        serde_json::from_str(&answer).unwrap()
+    }
+
+    /// The version and process id of the daemon that answers.
+    pub fn who(&self) -> Option<(String, u32)> {
+        let answer = self.ask("who")?;
+        let (version, pid) = answer.split_once(' ')?;
+        Some((version.to_owned(), pid.parse().ok()?))
+    }
+
+    /// Waits until a daemon of `version` answers; its process id.
+    #[track_caller]
+    pub fn serving(&self, version: &str) -> u32 {
+        eventually(&format!("{version} serves"), || {
+            self.who().filter(|(v, _)| v == version).map(|(_, pid)| pid)
+        })
+    }
+
+    /// Waits until a state that `look` likes is durable.
+    #[track_caller]
+    pub fn state<T>(&self, what: &str, mut look: impl FnMut(&State) -> Option<T>) -> T {
+        let file = StateFile::new(&self.dir());
+        eventually(what, || match file.read().unwrap() {
+            ReadState::Present(state) => look(&state),
+            ReadState::Missing => None,
+            ReadState::Corrupt { problem } => panic!("the state is corrupt: {problem}"),
+        })
+    }
+
+    pub fn write_state(&self, state: &State) {
+        StateFile::new(&self.dir()).write(state).unwrap();
+    }
+
+    pub fn activate(&self, release: &Release, epoch: u64, confirm_timeout_ms: u64) -> ToDaemon {
+        let digest = release.digest;
+        self.tell_launcher(&ToLauncher::Activate { digest, step: step(epoch), confirm_timeout_ms })
+    }
+
+    /// Activates, and expects that the launcher agrees.
+    pub fn begin_trial(&self, release: &Release, epoch: u64) {
+        assert_eq!(self.activate(release, epoch, 600_000), ToDaemon::Activating { step: step(epoch) });
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        if self.launcher.is_some() {
+            self.kill_launcher();
+        }
+    }
+}
+
+pub fn step(epoch: u64) -> StepRef {
+    StepRef { plan: PlanId(1), epoch: Epoch(epoch) }
+}
+
+pub fn ask_over(mut stream: &TcpStream, line: &str) -> Option<String> {
+    stream.set_read_timeout(Some(PATIENCE)).ok()?;
+    stream.write_all(format!("{line}\n").as_bytes()).ok()?;
+    let mut answer = String::new();
+    BufReader::new(stream).read_line(&mut answer).ok()?;
+    answer.strip_suffix('\n').map(str::to_owned)
+}
+
+/// Sends a signal to one process, by its id.
+pub fn signal(pid: u32, signal: libc::c_int) {
+    // SAFETY: takes numbers only.
+    assert_eq!(unsafe { libc::kill(pid as libc::pid_t, signal) }, 0, "kill {pid}");
+}
+
+pub fn is_alive(pid: u32) -> bool {
+    // A zombie is dead: it holds nothing any more.
+    fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| {
+        let state = stat.rsplit(") ").next().and_then(|rest| rest.chars().next());
+        state != Some('Z') && state != Some('X')
+    })
+}
