@@ -1,1 +1,42 @@
-//! Empty so far.
+//! Redis' commands: what exists, with which arguments, and what the data commands do.
+//!
+//! ```text
+//!   arguments ──lookup──▶ Spec ──check_arity, keys──▶ (the node: slots, roles)
+//!                           │
+//!                        execute(spec, args, keyspace, context) ──▶ reply bytes + Effects
+//! ```
+//!
+//! A handler reads the keyspace, decides, and records effects; it changes nothing in any other way.
+//! Commands about the connection, the server or the cluster are in the table only: [`Run::Server`].
+//!
+//! *Invariant:* no clock, randomness or I/O; [`Context`] brings the time and the dice.
+//! *Invariant:* a command that answers an error has recorded no effect, but for the deletion of keys
+//! that had expired.
+//! *Invariant:* slots, roles and arity are the caller's to check; handlers trust the arity.
+
+mod arg;
+mod call;
+mod decimal;
+mod error;
+mod expire;
+mod glob;
+mod hash;
+mod keys;
+mod list;
+mod lookup;
+mod random;
+mod scan;
+mod set;
+mod spec;
+mod string;
+mod table;
+mod zrange;
+mod zset;
+
+pub use call::{Context, execute};
+pub use error::{CommandError, WrongArity, unknown_command, unknown_subcommand, wrong_arity};
+pub use glob::glob_matches;
+pub use ironcache_keyspace::{Effects, Expiry};
+pub use lookup::lookup;
+pub use spec::{Flags, Handler, Run, Spec};
+pub use table::table;

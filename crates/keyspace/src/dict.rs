@@ -129,12 +129,12 @@ impl<T: Keyed> Dict<T> {
         removed
     }
 
-    /// One step of a scan: hands up to `count` elements to `visit`, from the position below `cursor`
-    /// downwards. Starts at cursor 0; answers the next cursor, 0 at the end.
+    /// One step of a scan: hands the `count` elements below position `cursor` to `visit`, in order.
+    /// Starts at cursor 0 with the last ones; answers the next cursor, 0 at the end.
     pub fn scan<'a>(&'a self, cursor: usize, count: usize, mut visit: impl FnMut(&'a T)) -> usize {
         let end = if cursor == 0 { self.len() } else { cursor.min(self.len()) };
         let start = end.saturating_sub(count.max(1));
-        self.elements[start..end].iter().rev().for_each(&mut visit);
+        self.elements[start..end].iter().for_each(&mut visit);
         start
     }
 

@@ -1,0 +1,129 @@
+//! One execution of a command: what a handler has in its hands.
+
+use crate::error::CommandError;
+use crate::spec::{Run, Spec};
+use ironcache_keyspace::{Effect, Effects, Entry, Expiry, Hash, Keyspace, List, Place, Set, Value, Zset};
+use ironcache_resp::{Protocol, Writer};
+
+/// What a command may know of the world.
+#[derive(Clone, Copy, Debug)]
+pub struct Context {
+    /// Unix time in ms.
+    pub now_ms: u64,
+    /// Uniform, fresh for each command.
+    pub random: u64,
+    /// What reading does with an expired key. A write command always deletes it.
+    pub expiry: Expiry,
+    /// Of the connection that is answered.
+    pub protocol: Protocol,
+}
+
+/// Executes a data command: appends one reply to `out` and what changed to `effects`, which the
+/// caller clears. The caller has checked arity, slots and roles.
+pub fn execute(
+    spec: &'static Spec,
+    args: &[&[u8]],
+    keyspace: &mut Keyspace,
+    context: &Context,
+    out: &mut Vec<u8>,
+    effects: &mut Effects,
+) {
+    let start = out.len();
+    let expiry = if spec.is_write() { Expiry::Delete } else { context.expiry };
+    let result = match spec.run {
+        Run::Server => Err(CommandError::NotADataCommand { command: spec.name }),
+        Run::Data(handler) => {
+            let db = Db { keyspace, effects, now_ms: context.now_ms, expiry };
+            let reply = Writer::new(out, context.protocol);
+            handler(&mut Call { args, db, reply, command: spec.name, random: context.random })
+        }
+    };
+    if let Err(error) = result {
+        out.truncate(start);
+        Writer::new(out, context.protocol).error(&error.to_string());
+    }
+}
+
+/// The arguments (name first), the data, and the reply to write.
+pub struct Call<'a> {
+    pub(crate) args: &'a [&'a [u8]],
+    pub(crate) db: Db<'a>,
+    pub(crate) reply: Writer<'a>,
+    pub(crate) command: &'static str,
+    pub(crate) random: u64,
+}
+
+/// The keyspace at one moment: expired keys are absent.
+pub(crate) struct Db<'a> {
+    keyspace: &'a mut Keyspace,
+    effects: &'a mut Effects,
+    pub now_ms: u64,
+    expiry: Expiry,
+}
+
+impl Db<'_> {
+    /// Where a key is, unless it has expired.
+    fn place(&mut self, key: &[u8]) -> Option<Place> {
+        let place = self.keyspace.find(key)?;
+        if !self.keyspace.at(place).is_expired(self.now_ms) {
+            return Some(place);
+        }
+        if self.expiry == Expiry::Delete {
+            self.record(Effect::Delete { key });
+        }
+        None
+    }
+
+    pub fn entry(&mut self, key: &[u8]) -> Option<&Entry> {
+        self.place(key).map(|place| self.keyspace.at(place))
+    }
+
+    pub fn exists(&mut self, key: &[u8]) -> bool {
+        self.place(key).is_some()
+    }
+
+    /// The value of a key that must hold a `V` or nothing.
+    pub fn read<V: View + ?Sized>(&mut self, key: &[u8]) -> Result<Option<&V>, CommandError> {
+        match self.place(key) {
+            None => Ok(None),
+            Some(place) => V::view(self.keyspace.at(place).value()).map(Some).ok_or(CommandError::WrongType),
+        }
+    }
+
+    /// Reads without deleting: several values at once. Expired keys are absent all the same.
+    pub fn peek<V: View + ?Sized>(&self, key: &[u8]) -> Result<Option<&V>, CommandError> {
+        let entry = self.keyspace.live(key, self.now_ms);
+        entry.map(|entry| V::view(entry.value()).ok_or(CommandError::WrongType)).transpose()
+    }
+
+    /// For what concerns all keys.
+    pub fn keyspace(&self) -> &Keyspace {
+        self.keyspace
+    }
+
+    pub fn record(&mut self, effect: Effect<'_>) {
+        self.effects.record(self.keyspace, &effect);
+    }
+}
+
+/// A type that a value may be seen as.
+pub(crate) trait View {
+    fn view(value: &Value) -> Option<&Self>;
+}
+
+impl View for [u8] {
+    fn view(value: &Value) -> Option<&Self> {
+        if let Value::String(text) = value { Some(text) } else { None }
+    }
+}
+
+macro_rules! view {
+    ($($kind:ident),*) => {$(
+        impl View for $kind {
+            fn view(value: &Value) -> Option<&Self> {
+                if let Value::$kind(it) = value { Some(it) } else { None }
+            }
+        }
+    )*};
+}
+view!(Hash, List, Set, Zset);

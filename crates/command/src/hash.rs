@@ -1,0 +1,155 @@
+//! Hashes.
+
+use crate::arg;
+use crate::call::Call;
+use crate::decimal::{self, SumError};
+use crate::error::CommandError;
+use ironcache_keyspace::{Effect, Hash, Items};
+use ironcache_resp::parse_integer;
+
+type Outcome = Result<(), CommandError>;
+
+fn len(call: &mut Call<'_>) -> Result<usize, CommandError> {
+    Ok(call.db.read::<Hash>(call.args[1])?.map_or(0, |hash| hash.fields().len()))
+}
+
+/// Sets the fields given after the key; answers how many are new.
+fn set_fields(call: &mut Call<'_>) -> Result<usize, CommandError> {
+    let (fields, []) = call.args[2..].as_chunks() else {
+        return Err(CommandError::WrongArity { command: call.command });
+    };
+    let before = len(call)?;
+    call.db.record(Effect::HashSet { key: call.args[1], fields: Items::new(fields) });
+    Ok(len(call)? - before)
+}
+
+pub(crate) fn hset(call: &mut Call<'_>) -> Outcome {
+    let added = set_fields(call)?;
+    call.reply.count(added);
+    Ok(())
+}
+
+pub(crate) fn hmset(call: &mut Call<'_>) -> Outcome {
+    set_fields(call)?;
+    call.reply.ok();
+    Ok(())
+}
+
+pub(crate) fn hsetnx(call: &mut Call<'_>) -> Outcome {
+    let [key, field, value] = [call.args[1], call.args[2], call.args[3]];
+    let absent = !call.db.read::<Hash>(key)?.is_some_and(|hash| hash.fields().contains(field));
+    if absent {
+        call.db.record(Effect::HashSet { key, fields: Items::new(&[[field, value]]) });
+    }
+    call.reply.int(absent.into());
+    Ok(())
+}
+
+pub(crate) fn hget(call: &mut Call<'_>) -> Outcome {
+    match call.db.read::<Hash>(call.args[1])?.and_then(|hash| hash.get(call.args[2])) {
+        Some(value) => call.reply.bulk(value),
+        None => call.reply.null(),
+    }
+    Ok(())
+}
+
+pub(crate) fn hmget(call: &mut Call<'_>) -> Outcome {
+    let hash = call.db.read::<Hash>(call.args[1])?;
+    call.reply.array(call.args.len() - 2);
+    for field in &call.args[2..] {
+        match hash.and_then(|hash| hash.get(field)) {
+            Some(value) => call.reply.bulk(value),
+            None => call.reply.null(),
+        }
+    }
+    Ok(())
+}
+
+pub(crate) fn hgetall(call: &mut Call<'_>) -> Outcome {
+    let fields = call.db.read::<Hash>(call.args[1])?.map_or(&[][..], |hash| hash.fields().as_slice());
+    call.reply.map(fields.len());
+    for field in fields {
+        call.reply.bulk(&field.name);
+        call.reply.bulk(&field.value);
+    }
+    Ok(())
+}
+
+pub(crate) fn hkeys(call: &mut Call<'_>) -> Outcome {
+    let fields = call.db.read::<Hash>(call.args[1])?.map_or(&[][..], |hash| hash.fields().as_slice());
+    call.reply.array(fields.len());
+    fields.iter().for_each(|field| call.reply.bulk(&field.name));
+    Ok(())
+}
+
+pub(crate) fn hvals(call: &mut Call<'_>) -> Outcome {
+    let fields = call.db.read::<Hash>(call.args[1])?.map_or(&[][..], |hash| hash.fields().as_slice());
+    call.reply.array(fields.len());
+    fields.iter().for_each(|field| call.reply.bulk(&field.value));
+    Ok(())
+}
+
+pub(crate) fn hdel(call: &mut Call<'_>) -> Outcome {
+    let key = call.args[1];
+    let Some(hash) = call.db.read::<Hash>(key)? else {
+        call.reply.int(0);
+        return Ok(());
+    };
+    let fields: Vec<&[u8]> =
+        call.args[2..].iter().copied().filter(|field| hash.fields().contains(field)).collect();
+    let before = hash.fields().len();
+    if !fields.is_empty() {
+        call.db.record(Effect::HashRemove { key, fields: Items::new(&fields) });
+    }
+    let removed = before - len(call)?;
+    call.reply.count(removed);
+    Ok(())
+}
+
+pub(crate) fn hlen(call: &mut Call<'_>) -> Outcome {
+    let len = len(call)?;
+    call.reply.count(len);
+    Ok(())
+}
+
+pub(crate) fn hexists(call: &mut Call<'_>) -> Outcome {
+    let found = call.db.read::<Hash>(call.args[1])?.is_some_and(|hash| hash.fields().contains(call.args[2]));
+    call.reply.int(found.into());
+    Ok(())
+}
+
+pub(crate) fn hstrlen(call: &mut Call<'_>) -> Outcome {
+    let value = call.db.read::<Hash>(call.args[1])?.and_then(|hash| hash.get(call.args[2]));
+    call.reply.count(value.map_or(0, <[u8]>::len));
+    Ok(())
+}
+
+pub(crate) fn hincrby(call: &mut Call<'_>) -> Outcome {
+    let (key, field) = (call.args[1], call.args[2]);
+    let amount = arg::integer(call.args[3])?;
+    let old = match call.db.read::<Hash>(key)?.and_then(|hash| hash.get(field)) {
+        Some(text) => parse_integer(text).ok_or(CommandError::HashValueNotAnInteger)?,
+        None => 0,
+    };
+    let new = old.checked_add(amount).ok_or(CommandError::IncrementOverflow)?;
+    let mut buffer = itoa::Buffer::new();
+    let value = buffer.format(new).as_bytes();
+    call.db.record(Effect::HashSet { key, fields: Items::new(&[[field, value]]) });
+    call.reply.int(new);
+    Ok(())
+}
+
+pub(crate) fn hincrbyfloat(call: &mut Call<'_>) -> Outcome {
+    let [key, field, amount] = [call.args[1], call.args[2], call.args[3]];
+    if arg::float(amount).is_none() {
+        return Err(CommandError::NotAFloat);
+    }
+    let old = call.db.read::<Hash>(key)?.and_then(|hash| hash.get(field)).unwrap_or(b"0");
+    let new = decimal::sum(old, amount).map_err(|error| match error {
+        SumError::NotANumber => CommandError::HashValueNotAFloat,
+        SumError::NotFinite => CommandError::IncrementNotFinite,
+    })?;
+    call.db.record(Effect::HashSet { key, fields: Items::new(&[[field, new.as_bytes()]]) });
+    call.reply.bulk(new.as_bytes());
+    Ok(())
+}

@@ -1,0 +1,176 @@
+//! Sets.
+
+use crate::arg;
+use crate::call::Call;
+use crate::error::CommandError;
+use crate::random::Dice;
+use ironcache_keyspace::{Effect, Items, Set};
+use std::collections::BTreeSet;
+
+type Outcome = Result<(), CommandError>;
+
+fn len(call: &mut Call<'_>) -> Result<usize, CommandError> {
+    Ok(call.db.read::<Set>(call.args[1])?.map_or(0, |set| set.members().len()))
+}
+
+pub(crate) fn sadd(call: &mut Call<'_>) -> Outcome {
+    let key = call.args[1];
+    let set = call.db.read::<Set>(key)?;
+    let before = set.map_or(0, |set| set.members().len());
+    let is_new = |member: &&[u8]| !set.is_some_and(|set| set.members().contains(member));
+    let new: Vec<&[u8]> = call.args[2..].iter().copied().filter(is_new).collect();
+    if !new.is_empty() {
+        call.db.record(Effect::SetAdd { key, members: Items::new(&new) });
+    }
+    let added = len(call)? - before;
+    call.reply.count(added);
+    Ok(())
+}
+
+pub(crate) fn srem(call: &mut Call<'_>) -> Outcome {
+    let key = call.args[1];
+    let Some(set) = call.db.read::<Set>(key)? else {
+        call.reply.int(0);
+        return Ok(());
+    };
+    let before = set.members().len();
+    let held: Vec<&[u8]> = call.args[2..].iter().copied().filter(|m| set.members().contains(m)).collect();
+    if !held.is_empty() {
+        call.db.record(Effect::SetRemove { key, members: Items::new(&held) });
+    }
+    let removed = before - len(call)?;
+    call.reply.count(removed);
+    Ok(())
+}
+
+pub(crate) fn scard(call: &mut Call<'_>) -> Outcome {
+    let len = len(call)?;
+    call.reply.count(len);
+    Ok(())
+}
+
+pub(crate) fn smembers(call: &mut Call<'_>) -> Outcome {
+    let set = call.db.read::<Set>(call.args[1])?;
+    let members = set.map_or(&[][..], |set| set.members().as_slice());
+    call.reply.set(members.len());
+    members.iter().for_each(|member| call.reply.bulk(&member.0));
+    Ok(())
+}
+
+pub(crate) fn sismember(call: &mut Call<'_>) -> Outcome {
+    let found = call.db.read::<Set>(call.args[1])?.is_some_and(|set| set.members().contains(call.args[2]));
+    call.reply.int(found.into());
+    Ok(())
+}
+
+pub(crate) fn smismember(call: &mut Call<'_>) -> Outcome {
+    let set = call.db.read::<Set>(call.args[1])?;
+    call.reply.array(call.args.len() - 2);
+    for member in &call.args[2..] {
+        call.reply.int(set.is_some_and(|set| set.members().contains(member)).into());
+    }
+    Ok(())
+}
+
+pub(crate) fn spop(call: &mut Call<'_>) -> Outcome {
+    let key = call.args[1];
+    let wanted = match call.args[2..] {
+        [] => None,
+        [count] => Some(arg::count(count)?),
+        _ => return Err(CommandError::Syntax),
+    };
+    let mut dice = Dice::new(call.random);
+    let set = call.db.read::<Set>(key)?;
+    let members = set.map_or(&[][..], |set| set.members().as_slice());
+    let chosen = dice.distinct(wanted.unwrap_or(1), members.len());
+    let popped: Vec<Box<[u8]>> = chosen.into_iter().map(|at| members[at].0.clone()).collect();
+    let all = popped.len() == members.len();
+    if all && !popped.is_empty() {
+        call.db.record(Effect::Delete { key });
+    } else if !popped.is_empty() {
+        let members: Vec<&[u8]> = popped.iter().map(|member| &**member).collect();
+        call.db.record(Effect::SetRemove { key, members: Items::new(&members) });
+    }
+    match (wanted, popped.first()) {
+        (Some(_), _) => {
+            call.reply.set(popped.len());
+            popped.iter().for_each(|member| call.reply.bulk(member));
+        }
+        (None, Some(member)) => call.reply.bulk(member),
+        (None, None) => call.reply.null(),
+    }
+    Ok(())
+}
+
+pub(crate) fn srandmember(call: &mut Call<'_>) -> Outcome {
+    /// A repetition costs a reply and no data, so somebody must bound it; Redis allows 2^62.
+    const REPEATED_MAX: u64 = 1 << 24;
+    let wanted = match call.args[2..] {
+        [] => None,
+        [count] => Some(arg::integer(count)?),
+        _ => return Err(CommandError::Syntax),
+    };
+    let mut dice = Dice::new(call.random);
+    let set = call.db.read::<Set>(call.args[1])?;
+    let members = set.map_or(&[][..], |set| set.members().as_slice());
+    let Some(count) = wanted else {
+        match members {
+            [] => call.reply.null(),
+            _ => call.reply.bulk(&members[dice.below(members.len())].0),
+        }
+        return Ok(());
+    };
+    if count < 0 && count.unsigned_abs() > REPEATED_MAX {
+        return Err(CommandError::OutOfRange);
+    }
+    let chosen = match usize::try_from(count) {
+        Ok(count) => dice.distinct(count, members.len()),
+        Err(_) if members.is_empty() => Vec::new(),
+        Err(_) => (0..count.unsigned_abs()).map(|_| dice.below(members.len())).collect(),
+    };
+    call.reply.array(chosen.len());
+    chosen.into_iter().for_each(|at| call.reply.bulk(&members[at].0));
+    Ok(())
+}
+
+pub(crate) fn sinter(call: &mut Call<'_>) -> Outcome {
+    combine(call, |sets| {
+        let Some(smallest) = sets.iter().copied().min_by_key(|set| set.map_or(0, |set| set.members().len()))
+        else {
+            return Vec::new();
+        };
+        let in_all =
+            |member: &&[u8]| sets.iter().all(|set| set.is_some_and(|set| set.members().contains(member)));
+        all(smallest).filter(in_all).collect()
+    })
+}
+
+pub(crate) fn sunion(call: &mut Call<'_>) -> Outcome {
+    combine(call, |sets| {
+        let mut seen = BTreeSet::new();
+        sets.iter().flat_map(|set| all(*set)).filter(|member| seen.insert(*member)).collect()
+    })
+}
+
+pub(crate) fn sdiff(call: &mut Call<'_>) -> Outcome {
+    combine(call, |sets| {
+        let others = &sets[1..];
+        let in_none =
+            |member: &&[u8]| !others.iter().any(|set| set.is_some_and(|set| set.members().contains(member)));
+        all(sets[0]).filter(in_none).collect()
+    })
+}
+
+fn all(set: Option<&Set>) -> impl Iterator<Item = &[u8]> {
+    set.map_or(&[][..], |set| set.members().as_slice()).iter().map(|member| &*member.0)
+}
+
+/// Answers what `choose` makes of the sets under the keys, of which some may be absent.
+fn combine(call: &mut Call<'_>, choose: impl for<'s> FnOnce(&[Option<&'s Set>]) -> Vec<&'s [u8]>) -> Outcome {
+    let db = &call.db;
+    let sets: Vec<_> = call.args[1..].iter().map(|key| db.peek::<Set>(key)).collect::<Result<_, _>>()?;
+    let members = choose(&sets);
+    call.reply.set(members.len());
+    members.into_iter().for_each(|member| call.reply.bulk(member));
+    Ok(())
+}

@@ -1,0 +1,100 @@
+//! What the table says about one command.
+
+use crate::call::Call;
+use crate::error::{CommandError, WrongArity};
+
+/// Executes a data command. On an error it has recorded no effect, and what it wrote is discarded.
+pub type Handler = fn(&mut Call<'_>) -> Result<(), CommandError>;
+
+/// Who executes a command.
+#[derive(Clone, Copy)]
+pub enum Run {
+    /// This crate, on the keyspace.
+    Data(Handler),
+    /// The node: it is about the connection, the server, transactions or the cluster.
+    Server,
+}
+
+/// A set of command flags, named as `COMMAND INFO` names them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Flags(u16);
+
+impl Flags {
+    pub const NONE: Flags = Flags(0);
+    /// May change data; only a primary executes it.
+    pub const WRITE: Flags = Flags(1);
+    pub const READONLY: Flags = Flags(1 << 1);
+    /// May make the data larger.
+    pub const DENYOOM: Flags = Flags(1 << 2);
+    pub const ADMIN: Flags = Flags(1 << 3);
+    pub const NOSCRIPT: Flags = Flags(1 << 4);
+    pub const LOADING: Flags = Flags(1 << 5);
+    pub const STALE: Flags = Flags(1 << 6);
+    pub const FAST: Flags = Flags(1 << 7);
+    /// Allowed before authentication.
+    pub const NO_AUTH: Flags = Flags(1 << 8);
+
+    const NAMES: [&'static str; 9] =
+        ["write", "readonly", "denyoom", "admin", "noscript", "loading", "stale", "fast", "no_auth"];
+
+    pub const fn with(self, other: Flags) -> Flags {
+        Flags(self.0 | other.0)
+    }
+
+    /// Whether all of `other` are set.
+    pub const fn contains(self, other: Flags) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// The names of the flags that are set.
+    pub fn names(self) -> impl Iterator<Item = &'static str> {
+        Self::NAMES.iter().enumerate().filter(move |(bit, _)| self.0 >> bit & 1 == 1).map(|(_, name)| *name)
+    }
+}
+
+/// One command. `arity`, `first_key`, `last_key` and `step` mean what they mean in `COMMAND INFO`.
+#[derive(Clone, Copy)]
+pub struct Spec {
+    /// In lower case.
+    pub name: &'static str,
+    /// The number of arguments, name included; negative: at least that many.
+    pub arity: i32,
+    pub flags: Flags,
+    /// 0: the command takes no keys.
+    pub first_key: usize,
+    /// Negative: counted from the end, -1 being the last argument.
+    pub last_key: i32,
+    pub step: usize,
+    pub group: &'static str,
+    /// The version of Redis that first had it.
+    pub since: &'static str,
+    pub summary: &'static str,
+    pub run: Run,
+}
+
+impl Spec {
+    /// Whether it may change data.
+    pub fn is_write(&self) -> bool {
+        self.flags.contains(Flags::WRITE)
+    }
+
+    /// Checks the number of arguments, name included.
+    ///
+    /// # Errors
+    /// [`WrongArity`], whose text is the reply.
+    pub fn check_arity(&self, argc: usize) -> Result<(), WrongArity> {
+        let wanted = self.arity.unsigned_abs() as usize;
+        let fits = if self.arity < 0 { argc >= wanted } else { argc == wanted };
+        if fits { Ok(()) } else { Err(WrongArity { command: self.name }) }
+    }
+
+    /// The keys among `args` (name first). None if there are too few arguments for any.
+    pub fn keys<'a>(&self, args: &'a [&'a [u8]]) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+        let end = match usize::try_from(self.last_key) {
+            Ok(last) => (last + 1).min(args.len()),
+            Err(_) => (args.len() + 1).saturating_sub(self.last_key.unsigned_abs() as usize),
+        };
+        let keys = if self.first_key == 0 { &[][..] } else { args.get(self.first_key..end).unwrap_or(&[]) };
+        keys.iter().copied().step_by(self.step.max(1))
+    }
+}

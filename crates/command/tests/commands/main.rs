@@ -1,0 +1,5 @@
+//! Commands on a keyspace: what they answer, and what their effects carry to a replica.
+
+mod db;
+mod effects;
+mod transcripts;
