@@ -19,6 +19,8 @@ pub enum CommandError {
     NotPositive,
     #[error("ERR value is not a valid float")]
     NotAFloat,
+    #[error("ERR value is NaN or Infinity")]
+    NotFinite,
     #[error("ERR hash value is not an integer")]
     HashValueNotAnInteger,
     #[error("ERR hash value is not a float")]

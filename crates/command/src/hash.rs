@@ -141,8 +141,8 @@ pub(crate) fn hincrby(call: &mut Call<'_>) -> Outcome {
 
 pub(crate) fn hincrbyfloat(call: &mut Call<'_>) -> Outcome {
     let [key, field, amount] = [call.args[1], call.args[2], call.args[3]];
-    if arg::float(amount).is_none() {
-        return Err(CommandError::NotAFloat);
+    if !arg::float(amount).ok_or(CommandError::NotAFloat)?.is_finite() {
+        return Err(CommandError::NotFinite);
     }
     let old = call.db.read::<Hash>(key)?.and_then(|hash| hash.get(field)).unwrap_or(b"0");
     let new = decimal::sum(old, amount).map_err(|error| match error {

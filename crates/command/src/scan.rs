@@ -118,10 +118,10 @@ fn step<V: crate::call::View, E: Keyed>(
     show: Show<E>,
 ) -> Outcome {
     let cursor = cursor(call.args[2])?;
-    let options = Options::parse(&call.args[3..], Kinds::Refused)?;
     let mut found = Vec::new();
     let mut next = 0;
     if let Some(value) = call.db.read::<V>(call.args[1])? {
+        let options = Options::parse(&call.args[3..], Kinds::Refused)?;
         let elements = elements(value);
         let count = if elements.len() <= WHOLE_ELEMENTS_MAX { WHOLE_ELEMENTS_MAX } else { options.count };
         next = elements.scan(cursor as usize, count, |element| {
