@@ -209,3 +209,117 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
         Ok(stored.map(|Stored { meta, data }| Snapshot { meta, snapshot: data }))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::Entry;
+    use futures_util::stream;
+    use ironcache_control::{Applied, Command, Rejection};
+    use ironcache_types::{Digest, NodeId, PlanId, Release, RequestId, Version, WireRange};
+    use openraft::entry::RaftEntry;
+
+    const NODE: NodeId = NodeId(1);
+
+    fn machine(dir: &tempfile::TempDir) -> StateMachine {
+        StateMachine::open(SnapshotStore::new(dir.path().join("snapshot"), NODE)).unwrap()
+    }
+
+    async fn apply(machine: &mut StateMachine, index: u64, request: u128, command: Command) -> Proposed {
+        let id = RequestId(request);
+        let log_id = LogId::new_term_index(1, index);
+        let entry = Entry::new(log_id, EntryPayload::Normal(Request { id, command }));
+        machine.apply(stream::iter([Ok((entry, None))])).await.unwrap();
+        machine.lock().answers.get(id).unwrap().clone()
+    }
+
+    fn found() -> Command {
+        let release = Release { version: Version::new(1, 0, 0), digest: Digest([1; 32]) };
+        Command::InitCluster(ironcache_control::InitCluster {
+            cluster_id: 9,
+            nodes: vec![ironcache_control::NodeSpec {
+                member: ironcache_types::Member { node: NODE, incarnation: ironcache_types::Incarnation(1) },
+                client_addr: "127.0.0.1:7001".to_owned(),
+                peer_addr: "127.0.0.1:17001".to_owned(),
+                http_addr: "127.0.0.1:27001".to_owned(),
+                role: ironcache_control::NodeRole::Data,
+                voter: true,
+                shard: Some(ironcache_types::ShardId(0)),
+                release,
+                wire: WireRange::CURRENT,
+            }],
+            shards: vec![ironcache_control::ShardSpec {
+                id: ironcache_types::ShardId(0),
+                slots: ironcache_types::SlotSet::part(0, 1),
+                nodes: vec![NODE],
+            }],
+            mode: ironcache_control::AckMode::Primary,
+        })
+    }
+
+    fn resume() -> Command {
+        Command::Resume { plan: PlanId(1) }
+    }
+
+    #[tokio::test]
+    async fn a_request_sent_again_gets_its_first_answer_even_after_a_restart() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut first = machine(&dir);
+        let refused = apply(&mut first, 1, 70, resume()).await;
+        assert_eq!(refused, Proposed { index: 1, outcome: Err(Rejection::NoCluster) });
+        let founded = apply(&mut first, 2, 71, found()).await;
+        assert!(
+            matches!(founded, Proposed { index: 2, outcome: Ok(Applied::Changed { .. }) }),
+            "{founded:?}"
+        );
+        let hash = first.views().borrow().state.hash();
+
+        assert_eq!(apply(&mut first, 3, 70, resume()).await, refused);
+        first.get_snapshot_builder().await.build_snapshot().await.unwrap();
+        let mut second = machine(&dir);
+        assert_eq!(second.views().borrow().index, 3);
+        assert_eq!(apply(&mut second, 4, 71, found()).await, founded);
+        assert_eq!(apply(&mut second, 5, 70, resume()).await, refused);
+        assert_eq!(second.views().borrow().state.hash(), hash);
+        assert_ne!(
+            apply(&mut second, 6, 72, resume()).await.outcome,
+            refused.outcome,
+            "a new request is asked anew"
+        );
+    }
+
+    #[tokio::test]
+    async fn an_older_snapshot_never_replaces_a_newer_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut machine = machine(&dir);
+        apply(&mut machine, 1, 70, found()).await;
+        let mut slow = machine.get_snapshot_builder().await;
+        apply(&mut machine, 2, 71, resume()).await;
+        machine.get_snapshot_builder().await.build_snapshot().await.unwrap();
+        slow.build_snapshot().await.unwrap();
+        assert_eq!(machine.snapshot_index(), Some(2));
+        assert_eq!(self::machine(&dir).snapshot_index(), Some(2));
+    }
+
+    #[tokio::test]
+    async fn a_damaged_or_foreign_snapshot_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut machine = machine(&dir);
+        apply(&mut machine, 1, 70, found()).await;
+        machine.get_snapshot_builder().await.build_snapshot().await.unwrap();
+        let path = dir.path().join("snapshot");
+        let foreign = SnapshotStore::new(path.clone(), NodeId(2));
+        assert!(matches!(foreign.load(), Err(SnapshotError::OtherNode { .. })));
+        let good = std::fs::read(&path).unwrap();
+        for at in (0..good.len()).step_by(7) {
+            let mut bad = good.clone();
+            bad[at] ^= 1;
+            std::fs::write(&path, bad).unwrap();
+            let opened = StateMachine::open(SnapshotStore::new(path.clone(), NODE));
+            assert!(
+                matches!(opened, Err(MachineError::Snapshot(SnapshotError::Unreadable { .. }))),
+                "byte {at}"
+            );
+        }
+    }
+}

@@ -36,6 +36,9 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
+/// Raft reports within a millisecond of its start; a machine that needs this long is not usable.
+const FIRST_REPORT_MAX: Duration = Duration::from_secs(10);
+
 /// Clones share the node.
 #[derive(Clone)]
 pub struct RaftNode {
@@ -77,6 +80,12 @@ pub enum OpenError {
         dir.display()
     )]
     SnapshotMissing { dir: PathBuf, purged: u64, snapshot: Option<u64> },
+    #[error(
+        "{} has a raft snapshot but no `raft.wal`: its votes are lost, so it must not go on under its id; restore \
+         the file, or remove this node from the cluster and add a new one",
+        dir.display()
+    )]
+    LogMissing { dir: PathBuf },
     #[error("the raft timers are not usable: {0}")]
     Timers(#[from] openraft::ConfigError),
     #[error("no HTTP client can be made: {0}")]
@@ -118,9 +127,13 @@ impl RaftNode {
         let config = Arc::new(options.config()?);
         let dir = || options.dir.clone();
         let lock = lock_dir(&options)?;
-        let file = DiskFile::new(options.dir.join("raft.wal"));
+        let (log_path, snapshot_path) = (options.dir.join("raft.wal"), options.dir.join("snapshot"));
+        if !log_path.exists() && snapshot_path.exists() {
+            return Err(OpenError::LogMissing { dir: dir() });
+        }
+        let file = DiskFile::new(log_path);
         let wal = Wal::open(file, options.node).map_err(|source| OpenError::Wal { dir: dir(), source })?;
-        let machine = StateMachine::open(SnapshotStore::new(options.dir.join("snapshot"), options.node))?;
+        let machine = StateMachine::open(SnapshotStore::new(snapshot_path, options.node))?;
         let snapshot = machine.snapshot_index();
         if let Some(purged) = wal.purged().map(|id| id.index)
             && snapshot.is_none_or(|covered| covered < purged)
@@ -132,6 +145,12 @@ impl RaftNode {
         let views = machine.views();
         let log = LogStore::new(wal.clone());
         let raft = Raft::new(options.node.0, config, peers.clone(), log, machine)
+            .await
+            .map_err(|error| OpenError::Raft(chain(&error)))?;
+        // Until its first report, the metrics would show an empty node.
+        let stored = wal.last().map(|id| id.index);
+        raft.wait(Some(FIRST_REPORT_MAX))
+            .metrics(|metrics| metrics.last_log_index >= stored, "raft has reported what is stored")
             .await
             .map_err(|error| OpenError::Raft(chain(&error)))?;
         let (follower_of_metrics, leader) = follow_leader(&raft);

@@ -36,7 +36,7 @@ pub enum Role {
 }
 
 /// A command with the id that makes sending it twice harmless.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Request {
     pub id: RequestId,
     pub command: Command,

@@ -29,6 +29,8 @@ pub struct RaftView {
     pub last_applied: Option<u64>,
     pub committed: Option<u64>,
     pub snapshot: Option<u64>,
+    /// Entries up to here are only in the snapshot.
+    pub purged: Option<u64>,
     /// The last entry that each follower is known to hold; empty unless this node leads.
     pub matched: BTreeMap<NodeId, u64>,
     /// Since when a quorum last answered, counted from the sending of the question. `None` unless this
@@ -54,6 +56,7 @@ impl RaftView {
             last_applied: index(metrics.last_applied),
             committed: index(metrics.cluster_committed.max(metrics.local_committed)),
             snapshot: index(metrics.snapshot),
+            purged: index(metrics.purged),
             matched: matched.filter_map(|(id, upto)| Some((node_id(*id), index(*upto)?))).collect(),
             quorum_ack_ms: metrics.last_quorum_acked.map(|at| at.elapsed().as_millis() as u64),
             stopped: metrics.running_state.as_ref().err().map(ToString::to_string),

@@ -163,6 +163,18 @@ pub(crate) fn u64_at(bytes: &[u8], at: usize) -> u64 {
     u64::from(u32_at(bytes, at)) | u64::from(u32_at(bytes, at + 4)) << 32
 }
 
+/// Bytes as lines of 32 hex pairs: how golden files show them.
+pub fn hex(bytes: &[u8]) -> String {
+    let line =
+        |line: &[u8]| line.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(" ") + "\n";
+    bytes.chunks(32).map(line).collect()
+}
+
+/// The reverse of [`hex`]; what is no hex pair is left out.
+pub fn unhex(text: &str) -> Vec<u8> {
+    text.split_whitespace().filter_map(|pair| u8::from_str_radix(pair, 16).ok()).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,8 +1,7 @@
 //! Real nodes in one process: real files, real HTTP on free loopback ports.
 
-use ironcache_control::{AckMode, Command, InitCluster, NodeRole, NodeSpec, ShardSpec};
 use ironcache_raft::{ClusterId, PeerAddr, RaftNode, RaftOptions, Role};
-use ironcache_types::{Digest, Incarnation, Member, NodeId, Release, ShardId, SlotSet, Version, WireRange};
+use ironcache_types::NodeId;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -10,7 +9,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-pub const CLUSTER: ClusterId = ClusterId(0xc1);
+pub const CLUSTER: ClusterId = ClusterId(crate::commands::CLUSTER);
 /// Far more than anything here takes; a test that waits this long has failed.
 pub const BOUND: Duration = Duration::from_secs(30);
 
@@ -114,43 +113,4 @@ pub async fn leader(servers: &[Server]) -> NodeId {
 
 pub fn position(servers: &[Server], id: NodeId) -> usize {
     servers.iter().position(|s| s.id == id).unwrap()
-}
-
-pub fn release() -> Release {
-    Release { version: Version::new(0, 1, 0), digest: Digest([7; 32]) }
-}
-
-fn spec(id: u64) -> NodeSpec {
-    NodeSpec {
-        member: Member { node: NodeId(id), incarnation: Incarnation(100 + id) },
-        client_addr: format!("127.0.0.1:{}", 7000 + id),
-        peer_addr: format!("127.0.0.1:{}", 17000 + id),
-        http_addr: format!("127.0.0.1:{}", 27000 + id),
-        role: NodeRole::Data,
-        voter: true,
-        shard: Some(ShardId(0)),
-        release: release(),
-        wire: WireRange { min: 1, max: 1 },
-    }
-}
-
-/// A cluster of one shard on three nodes.
-pub fn init_cluster() -> Command {
-    Command::InitCluster(InitCluster {
-        cluster_id: CLUSTER.0,
-        nodes: (1..=3).map(spec).collect(),
-        shards: vec![ShardSpec {
-            id: ShardId(0),
-            slots: SlotSet::part(0, 1),
-            nodes: (1..=3).map(NodeId).collect(),
-        }],
-        mode: AckMode::Primary,
-    })
-}
-
-/// An accepted command that changes something each time.
-pub fn register(id: u64, incarnation: u64) -> Command {
-    let NodeSpec { client_addr, peer_addr, http_addr, release, wire, .. } = spec(id);
-    let member = Member { node: NodeId(id), incarnation: Incarnation(incarnation) };
-    Command::RegisterNode { member, client_addr, peer_addr, http_addr, release, wire }
 }

@@ -1,10 +1,9 @@
 //! Three real nodes over loopback HTTP.
 
-mod common;
-
-use common::{BOUND, CLUSTER, Server, init_cluster, leader, options, position, register, three};
+use crate::commands::{init_cluster, register};
+use crate::servers::{BOUND, CLUSTER, Server, leader, options, position, three};
 use ironcache_control::Rejection;
-use ironcache_raft::{InitializeNodeError, RaftNode, Role};
+use ironcache_raft::{InitializeNodeError, OpenError, RaftNode, Role};
 use ironcache_types::NodeId;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -153,9 +152,12 @@ fn a_node_that_was_away_gets_a_snapshot() {
         let away = (position(&servers, leader) + 1) % 3;
         let id = servers[away].id;
         let addr = servers.remove(away).kill().await;
-        let mut last = 0;
-        for n in 0..60 {
-            last = servers[0].node.propose(register(1, 2000 + n)).await.unwrap().index;
+        let leader = &servers[position(&servers, leader)].node;
+        let (mut last, mut incarnation) = (0, 2000);
+        while leader.view().purged.is_none_or(|purged| purged <= init.index) {
+            last = leader.propose(register(1, incarnation)).await.unwrap().index;
+            incarnation += 1;
+            assert!(incarnation < 1_000_000, "the log is purged at last");
         }
         let mut options = options(id.0, dir.path());
         often(&mut options);
@@ -173,9 +175,18 @@ fn a_node_that_was_away_gets_a_snapshot() {
 
         // Without the snapshot the purged log is no use: refused, not guessed.
         back.kill().await;
-        std::fs::remove_file(options.dir.join("snapshot")).unwrap();
+        let (log, snapshot) = (options.dir.join("raft.wal"), options.dir.join("snapshot"));
+        let kept = std::fs::read(&snapshot).unwrap();
+        std::fs::remove_file(&snapshot).unwrap();
+        let error = RaftNode::open(options.clone()).await.err().unwrap();
+        assert!(matches!(error, OpenError::SnapshotMissing { .. }), "{error}");
+
+        // Nor is a snapshot without the log: the votes are lost.
+        std::fs::write(&snapshot, kept).unwrap();
+        std::fs::remove_file(&log).unwrap();
         let error = RaftNode::open(options).await.err().unwrap();
-        assert!(matches!(error, ironcache_raft::OpenError::SnapshotMissing { .. }), "{error}");
+        assert!(matches!(error, OpenError::LogMissing { .. }), "{error}");
+        assert!(!log.exists(), "a refused start leaves no log behind");
         stop(servers).await;
     });
 }
@@ -247,6 +258,22 @@ fn a_group_of_one_leads_at_once_after_a_restart() {
         assert!(server.node.propose(register(1, 800)).await.unwrap().outcome.is_ok());
         println!("restart to commit: {:?}", started.elapsed());
         stop(vec![server]).await;
+    });
+}
+
+#[test]
+fn one_process_a_directory_and_one_node_a_log() {
+    run(async {
+        let dir = tempfile::tempdir().unwrap();
+        let server = Server::start(options(1, dir.path()), None).await;
+        let error = RaftNode::open(options(1, dir.path())).await.err().unwrap();
+        assert!(matches!(error, OpenError::InUse { .. }), "{error}");
+        server.kill().await;
+        let mut other = options(2, dir.path());
+        other.dir = options(1, dir.path()).dir;
+        let error = RaftNode::open(other).await.err().unwrap();
+        assert!(matches!(error, OpenError::Wal { .. }), "{error}");
+        stop(vec![Server::start(options(1, dir.path()), None).await]).await;
     });
 }
 

@@ -1,0 +1,46 @@
+//! Commands that a control state accepts.
+
+use ironcache_control::{AckMode, Command, InitCluster, NodeRole, NodeSpec, ShardSpec};
+use ironcache_types::{Digest, Incarnation, Member, NodeId, Release, ShardId, SlotSet, Version, WireRange};
+
+/// The cluster that these commands speak of.
+pub const CLUSTER: u128 = 0xc1;
+
+fn release() -> Release {
+    Release { version: Version::new(0, 1, 0), digest: Digest([7; 32]) }
+}
+
+fn spec(id: u64) -> NodeSpec {
+    NodeSpec {
+        member: Member { node: NodeId(id), incarnation: Incarnation(100 + id) },
+        client_addr: format!("127.0.0.1:{}", 7000 + id),
+        peer_addr: format!("127.0.0.1:{}", 17000 + id),
+        http_addr: format!("127.0.0.1:{}", 27000 + id),
+        role: NodeRole::Data,
+        voter: true,
+        shard: Some(ShardId(0)),
+        release: release(),
+        wire: WireRange { min: 1, max: 1 },
+    }
+}
+
+/// A cluster of one shard on three nodes.
+pub fn init_cluster() -> Command {
+    Command::InitCluster(InitCluster {
+        cluster_id: CLUSTER,
+        nodes: (1..=3).map(spec).collect(),
+        shards: vec![ShardSpec {
+            id: ShardId(0),
+            slots: SlotSet::part(0, 1),
+            nodes: (1..=3).map(NodeId).collect(),
+        }],
+        mode: AckMode::Primary,
+    })
+}
+
+/// An accepted command that changes something each time.
+pub fn register(id: u64, incarnation: u64) -> Command {
+    let NodeSpec { client_addr, peer_addr, http_addr, release, wire, .. } = spec(id);
+    let member = Member { node: NodeId(id), incarnation: Incarnation(incarnation) };
+    Command::RegisterNode { member, client_addr, peer_addr, http_addr, release, wire }
+}

@@ -1,0 +1,7 @@
+//! The crate from outside: real nodes over loopback HTTP, and what is on the wire.
+
+mod cluster;
+mod commands;
+mod golden;
+mod peer_port;
+mod servers;

@@ -1,0 +1,137 @@
+//! What strangers and mistakes on the peer port get: a clear refusal, and no harm.
+
+use crate::commands::init_cluster;
+use crate::servers::{CLUSTER, Server, options};
+use ironcache_raft::wire::types::{Answer, Ask, ForwardRequest, RpcHeader, Vote, VoteRequest};
+use ironcache_raft::wire::{self, Kind};
+use ironcache_raft::{ClusterId, Role};
+use ironcache_types::{NodeId, RequestId};
+use serde::Serialize;
+
+const HEADER: RpcHeader = RpcHeader { cluster: CLUSTER, from: NodeId(9), to: NodeId(1) };
+
+async fn founded(dir: &tempfile::TempDir) -> Server {
+    let server = Server::start(options(1, dir.path()), None).await;
+    server.node.initialize(CLUSTER, [(server.id, (server.peer(), Role::Voter))].into()).await.unwrap();
+    server
+}
+
+async fn post(server: &Server, path: &str, body: Vec<u8>) -> (u16, Vec<u8>) {
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let response = client.post(format!("http://{}{path}", server.addr)).body(body).send().await.unwrap();
+    (response.status().as_u16(), response.bytes().await.unwrap().to_vec())
+}
+
+async fn refused(server: &Server, path: &str, body: Vec<u8>) -> (u16, String) {
+    let (status, text) = post(server, path, body).await;
+    (status, String::from_utf8(text).unwrap())
+}
+
+fn sealed(kind: Kind, header: RpcHeader, body: impl Serialize) -> Vec<u8> {
+    wire::seal(kind, &(header, body)).unwrap()
+}
+
+fn vote() -> VoteRequest {
+    let vote = Vote { term: 900, node: 9, committed: false };
+    VoteRequest { vote, last_log: None, leadership_transfer: false }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn garbage_gets_400_and_the_node_goes_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = founded(&dir).await;
+    let before = server.node.view();
+    let good = sealed(Kind::VoteRequest, HEADER, vote());
+    let mut flipped = good.clone();
+    *flipped.last_mut().unwrap() ^= 1;
+    let mut newer = good.clone();
+    newer[4] = 9;
+    let cases: [(&str, Vec<u8>, &str); 6] = [
+        ("/raft/vote", b"GET / HTTP/1.1\r\n\r\n".to_vec(), "not an ironcache envelope"),
+        ("/raft/vote", vec![], "too few for an envelope"),
+        ("/raft/vote", flipped, "the bytes were altered"),
+        ("/raft/vote", newer, "envelope version 9 is not readable"),
+        ("/raft/append", good.clone(), "carries kind 3, expected AppendRequest"),
+        ("/raft/vote", wire::seal(Kind::VoteRequest, &7_u8).unwrap(), "not readable as"),
+    ];
+    for (path, body, expected) in cases {
+        let (status, text) = refused(&server, path, body).await;
+        assert_eq!(status, 400, "{text}");
+        assert!(text.contains(expected), "{text}");
+    }
+    assert_eq!(post(&server, "/raft/nothing", good).await.0, 404);
+    let after = server.node.view();
+    assert_eq!((after.term, after.last_log), (before.term, before.last_log));
+    assert!(server.node.propose(init_cluster()).await.unwrap().outcome.is_ok());
+    server.kill().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_snapshot_that_cannot_be_read_is_refused_before_raft_sees_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = founded(&dir).await;
+    let meta = wire::types::SnapshotMeta {
+        last_log: Some(wire::types::LogId { term: 900, index: 900 }),
+        membership_log: None,
+        membership: wire::types::Membership {
+            configs: vec![[1].into()],
+            nodes: [(1, "h:1".to_owned())].into(),
+        },
+    };
+    let vote = Vote { term: 900, node: 9, committed: true };
+    let request = wire::types::SnapshotRequest { vote, meta, data: vec![1, 2, 3] };
+    let (status, text) =
+        refused(&server, "/raft/snapshot", sealed(Kind::SnapshotRequest, HEADER, request)).await;
+    assert_eq!(status, 400, "{text}");
+    assert!(server.node.propose(init_cluster()).await.unwrap().outcome.is_ok());
+    server.kill().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_cluster_and_another_node_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = founded(&dir).await;
+    let term = server.node.view().term;
+    let other = RpcHeader { cluster: ClusterId(0xbad), ..HEADER };
+    let (status, text) = refused(&server, "/raft/vote", sealed(Kind::VoteRequest, other, vote())).await;
+    assert_eq!(status, 409);
+    assert!(text.contains(&CLUSTER.to_string()) && text.contains(&other.cluster.to_string()), "{text}");
+    let moved = RpcHeader { to: NodeId(2), ..HEADER };
+    let (status, text) = refused(&server, "/raft/vote", sealed(Kind::VoteRequest, moved, vote())).await;
+    assert_eq!(status, 421, "{text}");
+    assert_eq!(server.node.view().term, term);
+    server.kill().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_new_node_joins_one_cluster_for_good() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(options(1, dir.path()), None).await;
+    assert_eq!(server.node.cluster(), None);
+    assert_eq!(post(&server, "/raft/prevote", sealed(Kind::PreVoteRequest, HEADER, vote())).await.0, 200);
+    assert_eq!(server.node.cluster(), Some(CLUSTER));
+    let addr = server.kill().await;
+    let server = Server::start(options(1, dir.path()), Some(addr)).await;
+    assert_eq!(server.node.cluster(), Some(CLUSTER));
+    let other = RpcHeader { cluster: ClusterId(0xbad), ..HEADER };
+    assert_eq!(post(&server, "/raft/prevote", sealed(Kind::PreVoteRequest, other, vote())).await.0, 409);
+    server.kill().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_proposal_that_is_sent_twice_is_applied_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = founded(&dir).await;
+    let ask = Ask::Propose { id: RequestId(77), command: init_cluster() };
+    let body = sealed(Kind::ForwardRequest, HEADER, ForwardRequest { ask, timeout_ms: 5000 });
+    let mut answers = Vec::new();
+    for _ in 0..3 {
+        let (status, bytes) = post(&server, "/raft/forward", body.clone()).await;
+        assert_eq!(status, 200);
+        answers.push(wire::open::<Answer>(Kind::ForwardResponse, &bytes).unwrap());
+    }
+    assert!(matches!(&answers[0], Answer::Proposed(proposed) if proposed.outcome.is_ok()));
+    assert!(answers.iter().all(|answer| *answer == answers[0]), "{answers:?}");
+    assert!(server.node.view().last_log.unwrap() >= 3, "the log holds all three");
+    server.kill().await;
+}
