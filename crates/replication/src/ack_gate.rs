@@ -25,7 +25,7 @@ use crate::message::{Ack, Source};
 use crate::resync::SyncMode;
 use crate::verdict::{
     AckError, AckStep, AttachError, Eligibility, FollowerView, Gate, LacksAcknowledged, ProposeError,
-    Requirement, Silence, Silent,
+    RaiseError, Requirement, Silence, Silent,
 };
 use ironcache_types::{Member, Offset};
 use std::collections::{BTreeMap, BTreeSet};
@@ -83,8 +83,10 @@ pub struct Link {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Tightening {
     No,
-    /// Acting as `InSync` ahead of the log, towards a `SetMode`.
+    /// Acting as `InSync` ahead of the log.
     UnderWay,
+    /// So, and a `SetMode` is on its way.
+    Proposed,
 }
 
 #[derive(Clone, Debug)]
@@ -289,15 +291,28 @@ impl AckGate {
         }
     }
 
-    /// Act as `in-sync` from now on, ahead of the log: the first half of a rise of the mode. Propose
-    /// `SetMode` when [`AckGate::all_hold_acknowledged`].
+    /// Act as `in-sync` from now on, ahead of the log: the first half of a rise of the mode. The second is
+    /// [`AckGate::propose_in_sync`].
     pub fn tighten(&mut self) {
-        if self.mode != AckMode::InSync {
+        if self.mode != AckMode::InSync && self.tightening == Tightening::No {
             self.tightening = Tightening::UnderWay;
         }
     }
 
-    /// The `SetMode` was rejected, or was never proposed. Never call this while its outcome is unknown.
+    /// The primary is about to propose `SetMode(in-sync)`: allowed when every required member holds all that was
+    /// acknowledged, once until the outcome is known.
+    pub fn propose_in_sync(&mut self) -> Result<(), RaiseError> {
+        match self.tightening {
+            Tightening::No => return Err(RaiseError::NotTightened),
+            Tightening::Proposed => return Err(RaiseError::AlreadyProposed),
+            Tightening::UnderWay => {}
+        }
+        self.all_hold_acknowledged()?;
+        self.tightening = Tightening::Proposed;
+        Ok(())
+    }
+
+    /// The proposed `SetMode` was rejected, or none was proposed. Never call this while its outcome is unknown.
     pub fn stop_tightening(&mut self) {
         self.tightening = Tightening::No;
     }
@@ -305,7 +320,7 @@ impl AckGate {
     /// The mode by which replies are judged now.
     pub fn effective_mode(&self) -> AckMode {
         match self.tightening {
-            Tightening::UnderWay => AckMode::InSync,
+            Tightening::UnderWay | Tightening::Proposed => AckMode::InSync,
             Tightening::No => self.mode,
         }
     }

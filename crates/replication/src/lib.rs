@@ -60,5 +60,5 @@ pub use replica_cursor::{Admitted, Begin, ChunkAct, FenceMet, ReplicaCursor, Sta
 pub use resync::{FullReason, Resync, SyncMode};
 pub use verdict::{
     AckError, AckStep, AttachError, Eligibility, FollowerView, Gate, LacksAcknowledged, ProposeError,
-    Requirement, Silence, Silent,
+    RaiseError, Requirement, Silence, Silent,
 };

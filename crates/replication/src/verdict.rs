@@ -146,3 +146,14 @@ impl fmt::Display for Silent {
         }
     }
 }
+
+/// Why the mode may not be proposed to rise now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RaiseError {
+    #[error("weaker acknowledgements have not been stopped, or the mode is in-sync already")]
+    NotTightened,
+    #[error("the rise of the mode is proposed, and the outcome is not known yet")]
+    AlreadyProposed,
+    #[error("the mode rises once every member holds what was acknowledged")]
+    LacksAcknowledged(#[from] LacksAcknowledged),
+}

@@ -1,0 +1,266 @@
+//! The gate, case by case. (`ack_gate_model.rs` tries it as a whole.)
+
+use ironcache_replication::*;
+use ironcache_types::{Epoch, Incarnation, Member, NodeId, Offset};
+use std::collections::BTreeSet;
+
+const SOURCE: Source = Source { epoch: Epoch(4), incarnation: Incarnation(1) };
+const LIMITS: GateLimits = GateLimits { isr_timeout_ms: 1000, settle_ms: 500, near_ms: 100 };
+const WEAK: AckMode = AckMode::Primary { max_lag_bytes: 100, max_lag_ops: 3 };
+
+fn member(node: u64) -> Member {
+    Member { node: NodeId(node), incarnation: Incarnation(node) }
+}
+
+fn set(nodes: &[u64]) -> BTreeSet<Member> {
+    nodes.iter().map(|&node| member(node)).collect()
+}
+
+/// A gate at offset 1000 with attached members that have applied it all.
+fn gate(mode: AckMode, nodes: &[u64]) -> (AckGate, Vec<Link>) {
+    let mut gate = AckGate::new(SOURCE, Offset(1000), mode, &set(nodes), LIMITS, 0);
+    let links = nodes.iter().map(|&node| attach(&mut gate, node)).collect::<Vec<_>>();
+    for &link in &links {
+        ack(&mut gate, link, 1000, 0).unwrap();
+    }
+    (gate, links)
+}
+
+fn attach(gate: &mut AckGate, node: u64) -> Link {
+    gate.attach(member(node), SyncMode::Partial { from: Offset(1000) }, 0).unwrap()
+}
+
+fn ack(gate: &mut AckGate, link: Link, applied: u64, now_ms: u64) -> Result<AckStep, AckError> {
+    gate.on_ack(link, Ack { source: SOURCE, applied: Offset(applied) }, now_ms)
+}
+
+#[test]
+fn in_sync_waits_for_the_slowest_member() {
+    let (mut gate, links) = gate(AckMode::InSync, &[1, 2]);
+    gate.on_frame(Offset(1100), 0);
+    assert_eq!(ack(&mut gate, links[0], 1100, 1), Ok(AckStep::Advanced));
+    assert_eq!(gate.may_acknowledge(Offset(1100)), Gate::WaitFor { member: member(2), behind_bytes: 100 });
+    assert_eq!(ack(&mut gate, links[1], 1050, 1), Ok(AckStep::Released { acknowledged: Offset(1050) }));
+    assert_eq!(gate.may_acknowledge(Offset(1050)), Gate::Open);
+    assert_eq!(ack(&mut gate, links[1], 1050, 2), Ok(AckStep::Unchanged));
+    assert_eq!((gate.holders(Offset(1100)), gate.holders(Offset(1050))), (1, 2));
+}
+
+#[test]
+fn a_set_of_one_acknowledges_at_once() {
+    let (mut gate, _) = gate(AckMode::InSync, &[]);
+    gate.on_frame(Offset(1100), 0);
+    assert_eq!((gate.acknowledged(), gate.may_acknowledge(Offset(1100))), (Offset(1100), Gate::Open));
+}
+
+#[test]
+fn in_mode_primary_a_member_beyond_the_lag_is_removed_first() {
+    let (mut by_bytes, _) = gate(WEAK, &[1]);
+    by_bytes.on_frame(Offset(1100), 0);
+    assert_eq!(by_bytes.may_acknowledge(Offset(1100)), Gate::Open);
+    by_bytes.on_frame(Offset(1101), 0);
+    let remove = Gate::RemoveFirst { member: member(1), behind_bytes: 101, behind_ops: 2 };
+    assert_eq!(by_bytes.may_acknowledge(Offset(1101)), remove);
+    // Nothing but the applied removal opens it.
+    by_bytes.set_committed(&set(&[1]), 1);
+    assert_eq!(by_bytes.may_acknowledge(Offset(1101)), remove);
+    by_bytes.set_committed(&set(&[]), 1);
+    assert_eq!(by_bytes.may_acknowledge(Offset(1101)), Gate::Open);
+
+    let (mut by_ops, links) = gate(WEAK, &[1]);
+    (1..=4).for_each(|i| by_ops.on_frame(Offset(1000 + i), 0));
+    let remove = Gate::RemoveFirst { member: member(1), behind_bytes: 4, behind_ops: 4 };
+    assert_eq!(by_ops.may_acknowledge(Offset(1004)), remove);
+    ack(&mut by_ops, links[0], 1001, 1).unwrap();
+    assert_eq!(by_ops.may_acknowledge(Offset(1004)), Gate::Open);
+}
+
+#[test]
+fn a_new_primary_knows_nothing_of_its_members() {
+    let (mut gate, links) = gate(WEAK, &[1]);
+    let next = Source { epoch: Epoch(5), incarnation: Incarnation(1) };
+    gate.reset(next, Offset(1000), &set(&[1]), 10);
+    gate.on_frame(Offset(1010), 10);
+    assert_eq!(gate.may_acknowledge(Offset(1010)), Gate::WaitFor { member: member(1), behind_bytes: 1010 });
+    assert_eq!(
+        ack(&mut gate, links[0], 1000, 11),
+        Err(AckError::OtherSource { expected: next, got: SOURCE })
+    );
+    let old_link = gate.on_ack(links[0], Ack { source: next, applied: Offset(1000) }, 11);
+    assert_eq!(old_link, Err(AckError::StaleLink { member: member(1) }));
+    let link = attach(&mut gate, 1);
+    gate.on_ack(link, Ack { source: next, applied: Offset(1000) }, 11).unwrap();
+    assert_eq!(gate.may_acknowledge(Offset(1010)), Gate::Open);
+}
+
+#[test]
+fn an_impossible_acknowledgement_is_refused() {
+    let (mut gate, links) = gate(AckMode::InSync, &[1]);
+    let other = Source { epoch: Epoch(3), ..SOURCE };
+    let of_other = gate.on_ack(links[0], Ack { source: other, applied: Offset(1000) }, 0);
+    assert_eq!(of_other, Err(AckError::OtherSource { expected: SOURCE, got: other }));
+    assert!(matches!(ack(&mut gate, links[0], 1001, 0), Err(AckError::PastEnd { .. })));
+    assert!(matches!(ack(&mut gate, links[0], 999, 0), Err(AckError::Backwards { .. })));
+}
+
+#[test]
+fn a_member_is_proposed_only_while_it_holds_what_was_acknowledged_and_is_required_from_then_on() {
+    let (mut gate, _) = gate(AckMode::InSync, &[]);
+    assert_eq!(gate.propose(member(2)), Err(ProposeError::NotAttached { member: member(2) }));
+    let link = attach(&mut gate, 2);
+    gate.on_frame(Offset(1100), 0);
+    assert_eq!(gate.acknowledged(), Offset(1100));
+    ack(&mut gate, link, 1090, 0).unwrap();
+    assert_eq!(
+        gate.propose(member(2)),
+        Err(ProposeError::NotCaughtUp { member: member(2), behind_bytes: 10 })
+    );
+    ack(&mut gate, link, 1100, 0).unwrap();
+    gate.propose(member(2)).unwrap();
+    gate.on_frame(Offset(1200), 1);
+    assert_eq!(gate.acknowledged(), Offset(1100));
+    assert_eq!(gate.propose(member(2)), Err(ProposeError::AlreadyRequired { member: member(2) }));
+    // Another change of the set is applied: the proposal's own outcome is still unknown.
+    gate.set_committed(&set(&[]), 1);
+    gate.detach(link);
+    assert_eq!(gate.acknowledged(), Offset(1100));
+    gate.abandon_proposal(member(2));
+    assert_eq!(gate.acknowledged(), Offset(1200));
+}
+
+#[test]
+fn awaiting_lets_a_replica_catch_up_under_constant_writing() {
+    let (mut gate, _) = gate(WEAK, &[]);
+    let link = attach(&mut gate, 2);
+    // Each write is acknowledged before the replica could have applied it.
+    for i in 1..=5 {
+        gate.on_frame(Offset(1000 + 10 * i), i);
+        assert_eq!(gate.may_acknowledge(Offset(1000 + 10 * i)), Gate::Open);
+        ack(&mut gate, link, 1000 + 10 * (i - 1), i).unwrap();
+        assert!(gate.propose(member(2)).is_err());
+    }
+    gate.await_member(member(2)).unwrap();
+    gate.on_frame(Offset(1060), 6);
+    assert_eq!(gate.may_acknowledge(Offset(1060)), Gate::WaitFor { member: member(2), behind_bytes: 20 });
+    ack(&mut gate, link, 1050, 7).unwrap();
+    gate.propose(member(2)).unwrap();
+    assert_eq!(gate.may_acknowledge(Offset(1060)), Gate::Open);
+}
+
+#[test]
+fn an_awaited_replica_that_stalls_is_dropped_at_once_and_one_that_leaves_by_itself() {
+    let (mut gate, _) = gate(WEAK, &[]);
+    let link = attach(&mut gate, 2);
+    ack(&mut gate, link, 1000, 0).unwrap();
+    gate.await_member(member(2)).unwrap();
+    gate.on_frame(Offset(1010), 10);
+    assert_eq!(gate.silent_members(110), []);
+    let evidence = Silence::Outstanding { age_ms: 101, behind_bytes: 10, behind_ops: 1 };
+    let requirement = Requirement::Awaited;
+    assert_eq!(gate.silent_members(111), [Silent { member: member(2), requirement, evidence }]);
+    gate.detach(link);
+    assert_eq!(gate.may_acknowledge(Offset(1010)), Gate::Open);
+}
+
+#[test]
+fn a_required_member_is_not_synced_in_full() {
+    let (mut gate, _) = gate(AckMode::InSync, &[1]);
+    assert_eq!(gate.attach(member(1), SyncMode::Full, 0), Err(AttachError { member: member(1) }));
+    let link = attach(&mut gate, 2);
+    ack(&mut gate, link, 1000, 0).unwrap();
+    gate.propose(member(2)).unwrap();
+    assert_eq!(gate.attach(member(2), SyncMode::Full, 0), Err(AttachError { member: member(2) }));
+}
+
+#[test]
+fn a_full_sync_forgets_what_the_replica_had_applied() {
+    let (mut gate, _) = gate(AckMode::InSync, &[]);
+    let old = attach(&mut gate, 2);
+    ack(&mut gate, old, 1000, 0).unwrap();
+    let link = gate.attach(member(2), SyncMode::Full, 0).unwrap();
+    assert_eq!(ack(&mut gate, old, 1000, 0), Err(AckError::StaleLink { member: member(2) }));
+    assert!(matches!(gate.propose(member(2)), Err(ProposeError::NotCaughtUp { .. })));
+    ack(&mut gate, link, 1000, 0).unwrap();
+    gate.propose(member(2)).unwrap();
+}
+
+#[test]
+fn silent_members_are_named_with_evidence() {
+    let (mut gate, links) = gate(AckMode::InSync, &[1, 2]);
+    gate.on_frame(Offset(1100), 200);
+    ack(&mut gate, links[0], 1100, 900).unwrap();
+    ack(&mut gate, links[1], 1000, 900).unwrap();
+    assert_eq!(gate.silent_members(1199), []);
+    let requirement = Requirement::Committed;
+    let evidence = Silence::Outstanding { age_ms: 1000, behind_bytes: 100, behind_ops: 1 };
+    assert_eq!(gate.silent_members(1200), [Silent { member: member(2), requirement, evidence }]);
+    let unheard =
+        |node| Silent { member: member(node), requirement, evidence: Silence::Unheard { for_ms: 1000 } };
+    assert_eq!(gate.silent_members(1900), [unheard(1), unheard(2)]);
+}
+
+#[test]
+fn a_member_that_never_appears_is_silent_though_nothing_is_written() {
+    let gate = AckGate::new(SOURCE, Offset(0), WEAK, &set(&[1]), LIMITS, 50);
+    assert_eq!(gate.silent_members(1049), []);
+    assert_eq!(gate.silent_members(1050).len(), 1);
+}
+
+#[test]
+fn entry_takes_settling_and_a_hiccup_begins_it_anew() {
+    let (mut gate, _) = gate(AckMode::InSync, &[1]);
+    assert_eq!(gate.eligible(member(1), 0), Eligibility::AlreadyRequired);
+    assert_eq!(gate.eligible(member(2), 0), Eligibility::NotAttached);
+    let link = attach(&mut gate, 2);
+    assert!(matches!(gate.eligible(member(2), 0), Eligibility::Behind { .. }));
+    ack(&mut gate, link, 1000, 0).unwrap();
+    assert_eq!(gate.eligible(member(2), 499), Eligibility::Settling { remaining_ms: 1 });
+    assert_eq!(gate.eligible(member(2), 500), Eligibility::Eligible);
+    // 101 ms behind, for a moment that only the acknowledgement tells of.
+    gate.on_frame(Offset(1100), 600);
+    ack(&mut gate, link, 1100, 701).unwrap();
+    assert_eq!(gate.eligible(member(2), 800), Eligibility::Settling { remaining_ms: 401 });
+    assert_eq!(gate.eligible(member(2), 1201), Eligibility::Eligible);
+}
+
+#[test]
+fn a_replica_that_resumes_far_behind_is_not_taken_for_one_that_keeps_up() {
+    let (mut gate, links) = gate(AckMode::InSync, &[1]);
+    for i in 1..=1000 {
+        gate.on_frame(Offset(1000 + i), i * 5);
+        ack(&mut gate, links[0], 1000 + i, i * 5).unwrap();
+    }
+    let late = gate.attach(member(2), SyncMode::Partial { from: Offset(1001) }, 5000).unwrap();
+    ack(&mut gate, late, 1001, 5000).unwrap();
+    assert!(matches!(gate.eligible(member(2), 9000), Eligibility::Behind { behind_bytes: 999, .. }));
+    let view = gate.followers().find(|view| view.member == member(2)).unwrap();
+    assert_eq!((view.behind_bytes, view.requirement, view.attached), (999, None, true));
+    assert!(view.behind_ops >= 999);
+}
+
+#[test]
+fn a_rise_of_the_mode_stops_weaker_acknowledgements_first() {
+    let (mut gate, links) = gate(WEAK, &[1]);
+    gate.on_frame(Offset(1050), 0);
+    assert_eq!(gate.may_acknowledge(Offset(1050)), Gate::Open);
+    gate.tighten();
+    gate.on_frame(Offset(1060), 0);
+    assert!(matches!(gate.may_acknowledge(Offset(1060)), Gate::WaitFor { .. }));
+    let lacks = LacksAcknowledged { member: member(1), behind_bytes: 50 };
+    assert_eq!(gate.propose_in_sync(), Err(RaiseError::LacksAcknowledged(lacks)));
+    // Looking at the same applied state again loosens nothing.
+    gate.set_mode(WEAK);
+    assert_eq!(gate.effective_mode(), AckMode::InSync);
+    ack(&mut gate, links[0], 1050, 1).unwrap();
+    assert_eq!(gate.propose_in_sync(), Ok(()));
+    assert_eq!(gate.propose_in_sync(), Err(RaiseError::AlreadyProposed));
+    gate.tighten();
+    assert_eq!(gate.propose_in_sync(), Err(RaiseError::AlreadyProposed));
+    gate.set_mode(AckMode::InSync);
+    assert_eq!(gate.propose_in_sync(), Err(RaiseError::NotTightened));
+    gate.set_mode(WEAK);
+    assert_eq!(gate.effective_mode(), WEAK);
+    gate.tighten();
+    gate.stop_tightening();
+    assert_eq!(gate.effective_mode(), WEAK);
+}
