@@ -7,7 +7,9 @@
 //! answer goes back.
 
 use crate::STAMP;
-use ironcache_spine::{Inherited, LauncherLink, ToDaemon, ToLauncher};
+use ironcache_spine::{
+    DataDir, Inherited, LauncherLink, Phase, ReadState, StateFile, ToDaemon, ToLauncher, Verdict,
+};
 use ironcache_types::{Version, WireRange};
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
@@ -18,6 +20,9 @@ use std::time::Duration;
 pub fn main() -> ! {
     // SAFETY: reads a static of ours; volatile, for a packager may have rewritten it in the file.
     let version = unsafe { std::ptr::read_volatile(&raw const STAMP) }.version().unwrap();
+    if !state_was_durable_before(&version) {
+        exit(NOT_DURABLE);
+    }
     match version.pre.as_str() {
         "exits" => exit(3),
         "mute" => wait_for_ever(),
@@ -26,6 +31,25 @@ pub fn main() -> ! {
     }
     let inherited = Inherited::from_env().unwrap().expect("the tests start daemons through a launcher");
     serve(&version, inherited)
+}
+
+/// Exit code of a daemon that was started before the state on the disk said so.
+const NOT_DURABLE: i32 = 77;
+
+/// Looks at the disk as it is when the daemon starts: the state names this version, with the
+/// attempt counted if it is a trial, and what is rolled back from in quarantine.
+fn state_was_durable_before(version: &Version) -> bool {
+    let data_dir = std::env::args_os().nth(2).expect("the launcher passes its arguments on");
+    let Ok(ReadState::Present(state)) = StateFile::new(&DataDir::new(data_dir)).read() else { return false };
+    let recorded = match &state.phase {
+        Phase::Idle { .. } => true,
+        Phase::Trial { attempts, .. } => *attempts > 0,
+        Phase::RollingBack { outcome, .. } => match outcome.verdict {
+            Verdict::Failed { .. } => state.quarantined.iter().any(|q| q.digest == outcome.release.digest),
+            Verdict::Inconclusive { .. } | Verdict::Confirmed {} => true,
+        },
+    };
+    recorded && state.to_run().version == *version
 }
 
 fn serve(version: &Version, mut inherited: Inherited) -> ! {

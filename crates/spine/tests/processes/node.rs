@@ -24,6 +24,7 @@ pub fn launcher_main(args: &[String]) -> ! {
         key: "client_addr".into(),
         address: address.parse().unwrap(),
     });
+    config.child_args.push(data_dir.into());
     config.limits.ready_timeout_ms = ready_ms.parse().unwrap();
     config.limits.hang_timeout_ms = hang_ms.parse().unwrap();
     config.limits.drain_timeout_ms = 1_000;
