@@ -139,7 +139,6 @@ pub struct StepRecord {
     pub node: NodeId,
     pub shard: Option<ShardId>,
     pub role: StepRole,
-    /// Was this node leading raft when the plan began?
     /// Did this node lead raft when the plan began?
     pub led_raft: bool,
     pub epoch: Epoch,

@@ -1,7 +1,7 @@
 //! Why a command was not applied, for programs (`code`) and for people (`Display`).
 
 use crate::invariants::Violation;
-use ironcache_types::{Epoch, Incarnation, Member, NodeId, PlanId, ShardId, Version};
+use ironcache_types::{Epoch, Incarnation, Member, NodeId, PlanId, ShardId, Version, WireRange};
 use serde::{Deserialize, Serialize};
 
 /// What an accepted command did.
@@ -18,6 +18,7 @@ pub enum Applied {
     },
 }
 
+/// New variants go at the end: the position is the code on disk and wire.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum Rejection {
     #[error("this node belongs to no cluster yet; run `ironcache cluster create` first")]
@@ -107,6 +108,12 @@ pub enum Rejection {
     TooManyOut { max: u16 },
     #[error("our bug: the command would break an invariant: {0}")]
     Invariant(Violation),
+    #[error("release {version} reads formats {reads}, and the cluster writes {level}")]
+    CannotRead { version: Version, reads: WireRange, level: u16 },
+    #[error("the leader has not accepted step {step} of node {node} yet")]
+    TrialNotAccepted { node: NodeId, step: Epoch },
+    #[error("node {node} runs the target, and a failed step is reported from the old binary")]
+    StillOnTarget { node: NodeId },
 }
 
 impl Rejection {
@@ -150,6 +157,9 @@ impl Rejection {
             Rejection::NoSuchStep { .. } => "no_such_step",
             Rejection::DuringPlan { .. } => "during_plan",
             Rejection::TooManyOut { .. } => "too_many_out",
+            Rejection::CannotRead { .. } => "cannot_read",
+            Rejection::TrialNotAccepted { .. } => "trial_not_accepted",
+            Rejection::StillOnTarget { .. } => "still_on_target",
             Rejection::Invariant(_) => "invariant",
         }
     }

@@ -39,5 +39,5 @@ pub use decision::Decision;
 pub use memory::LeaderMemory;
 pub use observation::{DataObservation, NodeObservation, Observation, ReplicaObservation, StateHash, Timers};
 pub use preview::preview;
-pub use rehearsal::{Rehearsal, rehearse};
+pub use rehearsal::{Progress, Rehearsal, observe_perfect, rehearse};
 pub use waiting_on::{OutStage, WaitingOn};

@@ -12,50 +12,81 @@ use ironcache_control::{AckMode, Command, ControlState, Node, PlanOptions, Rejec
 use ironcache_types::{Incarnation, Member, NodeId, Offset, Version};
 use std::collections::BTreeMap;
 
-/// A roll, played through.
+/// A roll that is being played through.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rehearsal {
     /// The coordinator's acts, in order; a last `Wait` if even this world does not let it go on.
     pub acts: Vec<Decision>,
-    /// The state at the end.
+    /// The state so far.
     pub state: ControlState,
-    /// Who leads raft at the end.
+    /// Who leads raft.
     pub leader: NodeId,
 }
 
-/// Plays a plan to `target` through, from `state`, led by `leader`. A plan that is active already is played
-/// on from where it is, whatever `target` and `options` say.
+/// Plays a plan to `target` through, from `state`, led by `leader`.
 ///
 /// # Errors
-/// The guardrail that refuses the plan.
+/// As of [`Rehearsal::begin`].
 pub fn rehearse(
     state: &ControlState,
     leader: NodeId,
     target: &Version,
     options: PlanOptions,
 ) -> Result<Rehearsal, Rejection> {
-    let mut rehearsal = Rehearsal { acts: Vec::new(), state: state.clone(), leader };
-    if state.plan.is_none() {
-        rehearsal.commit(&Command::StartPlan { target: target.clone(), options, leader, at_ms: 0 })?;
-    }
-    // Every node takes about ten entries; a roll that needs far more goes round in circles.
-    for _ in 0..100 * (state.nodes.len() + 1) {
-        if rehearsal.state.plan.is_none() || rehearsal.step()? == Progress::Stuck {
-            break;
-        }
-    }
+    let mut rehearsal = Rehearsal::begin(state, leader, target, options)?;
+    rehearsal.run()?;
     Ok(rehearsal)
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Progress {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
     Made,
+    /// The plan has ended, or waits for what this world cannot give.
     Stuck,
 }
 
 impl Rehearsal {
-    fn step(&mut self) -> Result<Progress, Rejection> {
-        let observation = observe(&self.state, self.leader);
+    /// A plan to `target` that has just been accepted. One that is active already is taken as it is,
+    /// whatever `target` and `options` say.
+    ///
+    /// # Errors
+    /// The guardrail that refuses the plan.
+    pub fn begin(
+        state: &ControlState,
+        leader: NodeId,
+        target: &Version,
+        options: PlanOptions,
+    ) -> Result<Rehearsal, Rejection> {
+        let mut rehearsal = Rehearsal { acts: Vec::new(), state: state.clone(), leader };
+        if state.plan.is_none() {
+            rehearsal.commit(&Command::StartPlan { target: target.clone(), options, leader, at_ms: 0 })?;
+        }
+        Ok(rehearsal)
+    }
+
+    /// Plays on until the plan has ended or is stuck.
+    ///
+    /// # Errors
+    /// A rejection of what the coordinator proposed: our bug.
+    pub fn run(&mut self) -> Result<(), Rejection> {
+        // Every node takes about ten entries; a roll that needs far more goes round in circles.
+        for _ in 0..100 * (self.state.nodes.len() + 1) {
+            if self.step()? == Progress::Stuck {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// One act of the coordinator or, if it waits, one move of the world.
+    ///
+    /// # Errors
+    /// As of [`Rehearsal::run`].
+    pub fn step(&mut self) -> Result<Progress, Rejection> {
+        if self.state.plan.is_none() {
+            return Ok(Progress::Stuck);
+        }
+        let observation = observe_perfect(&self.state, self.leader);
         let decision = decide(&self.state, &observation, &Bars::default(), 0);
         match &decision {
             Decision::Propose(command) => self.commit(command)?,
@@ -82,8 +113,8 @@ impl Rehearsal {
 
 const OFFSET: Offset = Offset(0);
 
-/// Everybody answers, and nobody is behind.
-fn observe(state: &ControlState, leader: NodeId) -> Observation {
+/// What a leader sees when everybody answers, serves, and is not behind.
+pub fn observe_perfect(state: &ControlState, leader: NodeId) -> Observation {
     let data = |node: &Node| {
         let shard = state.shard_of_node(node.id)?;
         let replica = |member: &Member| ReplicaObservation {

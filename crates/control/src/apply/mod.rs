@@ -1,0 +1,112 @@
+//! `apply`: one committed command, one transition.
+//!
+//! Each room takes one kind of command. All of them check first and change afterwards, and what they change
+//! is a copy: a rejection cannot leave anything half done.
+
+mod handover;
+mod in_sync;
+mod layout;
+mod membership;
+mod ownership;
+mod plan;
+mod releases;
+mod step;
+
+use crate::command::Command;
+use crate::invariants;
+use crate::rejection::{Applied, Rejection};
+use crate::shard::Shard;
+use crate::state::ControlState;
+use ironcache_types::{Epoch, ShardId};
+use step::Verdict;
+
+type Result<T = Applied> = std::result::Result<T, Rejection>;
+
+impl ControlState {
+    /// Applies the command committed at `log_index`: accepts it, or rejects it and changes nothing.
+    ///
+    /// # Errors
+    /// A [`Rejection`] that names what the proposer saw and what is.
+    pub fn apply(&mut self, log_index: u64, command: &Command) -> Result {
+        let mut next = self.clone();
+        let applied = next.transition(log_index, command)?;
+        if let Err(violation) = invariants::check(self, &next) {
+            debug_assert!(false, "{command:?} would break {violation}");
+            return Err(Rejection::Invariant(violation));
+        }
+        *self = next;
+        Ok(applied)
+    }
+
+    fn transition(&mut self, log_index: u64, command: &Command) -> Result {
+        if self.cluster_id.is_none() && !matches!(command, Command::InitCluster(_)) {
+            return Err(Rejection::NoCluster);
+        }
+        match command {
+            Command::InitCluster(init) => self.init_cluster(init),
+            Command::RegisterNode { .. } => self.register_node(command),
+            Command::AddInSync { shard, isr_epoch, primary, member } => {
+                self.add_in_sync(*shard, *isr_epoch, *primary, *member)
+            }
+            Command::RemoveInSync { shard, isr_epoch, primary, member, reason: _ } => {
+                self.remove_in_sync(*shard, *isr_epoch, *primary, *member)
+            }
+            Command::SetMode { shard, isr_epoch, primary, mode } => {
+                self.set_mode(*shard, *isr_epoch, *primary, *mode)
+            }
+            Command::BeginHandover { shard, shard_epoch, from, to, plan } => {
+                self.begin_handover(log_index, *shard, *shard_epoch, *from, *to, *plan)
+            }
+            Command::Promote { shard, handover, to, offset, in_sync } => {
+                self.promote(*shard, *handover, *to, *offset, in_sync)
+            }
+            Command::AbortHandover { shard, handover } => self.abort_handover(*shard, *handover),
+            Command::ReportHandover { shard, epoch, stall_us } => {
+                self.report_handover(*shard, *epoch, *stall_us)
+            }
+            Command::Failover { shard, shard_epoch, to } => self.failover(*shard, *shard_epoch, *to),
+            Command::Reclaim { shard, shard_epoch, member, end } => {
+                self.reclaim(*shard, *shard_epoch, *member, *end)
+            }
+            Command::PrimaryReady { shard, epoch, start } => self.primary_ready(*shard, *epoch, *start),
+            Command::RegisterRelease { info } => self.register_release(info),
+            Command::ReportStaged { node, digest } => self.report_staged(*node, *digest),
+            Command::StartPlan { target, options, leader, at_ms } => {
+                self.start_plan(target, *options, *leader, *at_ms)
+            }
+            Command::BeginRolling { plan, plan_epoch } => self.begin_rolling(*plan, *plan_epoch),
+            Command::UpgradeSelf { plan, plan_epoch, member, at_ms } => {
+                self.upgrade_self(log_index, *plan, *plan_epoch, *member, *at_ms)
+            }
+            Command::Confirm { plan, step, member, digest } => self.confirm(*plan, *step, *member, *digest),
+            Command::Confirmed { plan, step, member, digest, at_ms } => {
+                self.confirmed(*plan, *step, *member, *digest, *at_ms)
+            }
+            Command::StepFailed { plan, step, member, reason, quarantine, at_ms } => {
+                let verdict = if *quarantine { Verdict::Failed } else { Verdict::Inconclusive };
+                self.step_failed(*plan, *step, *member, reason, verdict, *at_ms)
+            }
+            Command::Hold { plan, plan_epoch, reason } => self.hold(*plan, *plan_epoch, reason),
+            Command::Pause { plan } => self.pause(*plan),
+            Command::Resume { plan } => self.resume(*plan),
+            Command::Abort { plan, at_ms } => self.abort(*plan, *at_ms),
+            Command::Finalize { plan, plan_epoch, at_ms } => self.finalize(*plan, *plan_epoch, *at_ms),
+        }
+    }
+
+    fn shard(&self, id: ShardId) -> Result<&Shard> {
+        self.shards.get(&id).ok_or(Rejection::UnknownShard { shard: id })
+    }
+
+    fn shard_mut(&mut self, id: ShardId) -> Result<&mut Shard> {
+        self.shards.get_mut(&id).ok_or(Rejection::UnknownShard { shard: id })
+    }
+
+    fn changed(&self) -> Result {
+        Ok(Applied::Changed { epoch: self.epoch })
+    }
+}
+
+fn stale(what: String, seen: Epoch, current: Epoch) -> Rejection {
+    Rejection::StaleEpoch { what, seen, current }
+}

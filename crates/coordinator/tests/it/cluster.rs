@@ -1,0 +1,145 @@
+//! Small clusters on 1.3.0, with 1.4.0 to roll out.
+
+use ironcache_control::{
+    AckMode, Command, ControlState, InitCluster, NodeRole, NodeSpec, PlanOptions, ReleaseInfo, ShardSpec,
+};
+use ironcache_coordinator::{Bars, Decision, Observation, decide, observe_perfect};
+use ironcache_types::{Digest, Incarnation, Member, NodeId, Release, ShardId, SlotSet, Version, WireRange};
+
+pub fn old() -> Release {
+    Release { version: Version::new(1, 3, 0), digest: Digest([3; 32]) }
+}
+
+pub fn new() -> Release {
+    Release { version: Version::new(1, 4, 0), digest: Digest([4; 32]) }
+}
+
+pub struct Layout {
+    pub shards: u16,
+    pub nodes_per_shard: u16,
+    pub witnesses: u16,
+    pub voters: usize,
+}
+
+impl Layout {
+    /// Nodes are numbered from 1: the primaries first, then the replicas, then the witnesses. The first
+    /// `voters` of them vote, counted from the witnesses backwards if there are any.
+    pub fn build(&self) -> ControlState {
+        let data = self.shards * self.nodes_per_shard;
+        let count = data + self.witnesses;
+        let spec = |index: u16| {
+            let id = NodeId(u64::from(index) + 1);
+            let shard = (index < data).then(|| ShardId(index % self.shards));
+            let from_end = usize::from(count - 1 - index);
+            let voter =
+                if self.witnesses > 0 { from_end < self.voters } else { usize::from(index) < self.voters };
+            NodeSpec {
+                member: Member { node: id, incarnation: Incarnation(1) },
+                client_addr: format!("10.0.0.{}:6379", id.0),
+                peer_addr: format!("10.0.0.{}:16379", id.0),
+                http_addr: format!("10.0.0.{}:8379", id.0),
+                role: if shard.is_some() { NodeRole::Data } else { NodeRole::Witness },
+                voter,
+                shard,
+                release: old(),
+                wire: WireRange::CURRENT,
+            }
+        };
+        let nodes: Vec<NodeSpec> = (0..count).map(spec).collect();
+        let shards = (0..self.shards)
+            .map(|s| ShardSpec {
+                id: ShardId(s),
+                slots: SlotSet::part(s, self.shards),
+                nodes: nodes.iter().filter(|n| n.shard == Some(ShardId(s))).map(|n| n.member.node).collect(),
+            })
+            .collect();
+        let mut state = ControlState::default();
+        let init = InitCluster { cluster_id: 7, nodes, shards, mode: AckMode::Primary };
+        apply(&mut state, &Command::InitCluster(init));
+        for release in [old(), new()] {
+            let info = ReleaseInfo { release, size_bytes: 9, min_from: None, wire: WireRange::CURRENT };
+            apply(&mut state, &Command::RegisterRelease { info });
+        }
+        state
+    }
+}
+
+/// 3 × (1+1): nodes 1 to 3 are primaries, 4 to 6 their replicas; node 6 does not vote.
+pub fn three_by_two() -> ControlState {
+    Layout { shards: 3, nodes_per_shard: 2, witnesses: 0, voters: 5 }.build()
+}
+
+/// One shard: primary 1, replicas 2 and 3; all vote.
+pub fn one_by_three() -> ControlState {
+    Layout { shards: 1, nodes_per_shard: 3, witnesses: 0, voters: 3 }.build()
+}
+
+pub fn apply(state: &mut ControlState, command: &Command) {
+    state.apply(1, command).unwrap_or_else(|rejection| panic!("{command:?}: {rejection}"));
+}
+
+pub fn start(state: &mut ControlState, options: PlanOptions) {
+    let target = new().version;
+    apply(state, &Command::StartPlan { target, options, leader: NodeId(1), at_ms: 0 });
+}
+
+/// A plan in its rolling phase, with everything in sync.
+pub fn rolling(mut state: ControlState) -> ControlState {
+    start(&mut state, PlanOptions::default());
+    for id in state.nodes.keys().copied().collect::<Vec<_>>() {
+        apply(&mut state, &Command::ReportStaged { node: id, digest: new().digest });
+    }
+    for id in state.shards.keys().copied().collect::<Vec<_>>() {
+        add_all(&mut state, id);
+        let shard = &state.shards[&id];
+        let (isr_epoch, primary) = (shard.isr_epoch, shard.primary().unwrap());
+        apply(&mut state, &Command::SetMode { shard: id, isr_epoch, primary, mode: AckMode::InSync });
+    }
+    let plan = state.plan.as_ref().unwrap();
+    let begin = Command::BeginRolling { plan: plan.id, plan_epoch: plan.epoch };
+    apply(&mut state, &begin);
+    state
+}
+
+/// Takes every node of the shard that may be in sync into the set.
+pub fn add_all(state: &mut ControlState, id: ShardId) {
+    for node in state.shards[&id].nodes.clone() {
+        let shard = &state.shards[&id];
+        let member = state.nodes[&node].member();
+        if state.nodes[&node].out.is_none() && !shard.in_sync.contains(&member) {
+            let (isr_epoch, primary) = (shard.isr_epoch, shard.primary().unwrap());
+            apply(state, &Command::AddInSync { shard: id, isr_epoch, primary, member });
+        }
+    }
+}
+
+/// A new process of the node registers.
+pub fn restart(state: &mut ControlState, id: NodeId, release: Release) {
+    let node = state.nodes[&id].clone();
+    let command = Command::RegisterNode {
+        member: Member { node: id, incarnation: Incarnation(node.incarnation.0 + 1) },
+        client_addr: node.client_addr,
+        peer_addr: node.peer_addr,
+        http_addr: node.http_addr,
+        release,
+        wire: node.wire,
+    };
+    apply(state, &command);
+}
+
+pub fn see(state: &ControlState, leader: u64) -> Observation {
+    observe_perfect(state, NodeId(leader))
+}
+
+pub fn ask(state: &ControlState, observation: &Observation) -> Decision {
+    decide(state, observation, &Bars::default(), 0)
+}
+
+/// What people read, with short names for nodes.
+pub fn text(decision: &Decision) -> String {
+    short(&decision.to_string())
+}
+
+pub fn short(text: &str) -> String {
+    text.replace("node 000000000000000", "n").replace("replica 000000000000000", "replica n")
+}

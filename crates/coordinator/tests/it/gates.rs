@@ -1,0 +1,264 @@
+//! Each gate alone: what the coordinator says when one thing is not as it should be.
+
+use crate::cluster::{
+    apply, ask, new, one_by_three, restart, rolling, see, short, start, text, three_by_two,
+};
+use expect_test::{Expect, expect};
+use ironcache_control::{Command, ControlState, PlanOptions};
+use ironcache_coordinator::{Decision, NodeObservation, Observation, StateHash};
+use ironcache_types::{Incarnation, NodeId, ShardId};
+
+fn check(state: &ControlState, observation: &Observation, expected: &Expect) {
+    let decision = ask(state, observation);
+    let lines = match &decision {
+        Decision::Wait(reasons) => reasons.iter().map(|reason| short(&reason.to_string())).collect(),
+        Decision::Propose(_) | Decision::TransferLeader { .. } | Decision::Done => vec![text(&decision)],
+    };
+    expected.assert_eq(&lines.join("\n"));
+}
+
+fn node(observation: &mut Observation, id: u64) -> &mut NodeObservation {
+    observation.nodes.get_mut(&NodeId(id)).unwrap()
+}
+
+/// One shard: replicas 2 and 3 are upgraded, and the handover is next.
+fn before_handover() -> ControlState {
+    let mut state = rolling(one_by_three());
+    upgrade(&mut state, 2);
+    crate::cluster::add_all(&mut state, ShardId(0));
+    upgrade(&mut state, 3);
+    crate::cluster::add_all(&mut state, ShardId(0));
+    state
+}
+
+fn take_out(state: &mut ControlState, id: u64) {
+    let plan = state.plan.clone().unwrap();
+    let member = state.nodes[&NodeId(id)].member();
+    apply(state, &Command::UpgradeSelf { plan: plan.id, plan_epoch: plan.epoch, member, at_ms: 0 });
+}
+
+fn upgrade(state: &mut ControlState, id: u64) {
+    take_out(state, id);
+    restart(state, NodeId(id), new());
+    let node = &state.nodes[&NodeId(id)];
+    let (out, member, digest) = (node.out.clone().unwrap(), node.member(), new().digest);
+    apply(state, &Command::Confirm { plan: out.plan, step: out.epoch, member, digest });
+    apply(state, &Command::Confirmed { plan: out.plan, step: out.epoch, member, digest, at_ms: 0 });
+}
+
+#[test]
+fn a_leader_that_has_not_applied_its_own_term_decides_nothing() {
+    let state = rolling(three_by_two());
+    let mut seen = see(&state, 1);
+    seen.leader_settled = false;
+    check(&state, &seen, &expect!["n1 leads raft, and has not yet applied an entry of its own term"]);
+}
+
+#[test]
+fn staging_waits_for_artifacts_modes_and_launchers() {
+    let mut state = three_by_two();
+    start(&mut state, PlanOptions::default());
+    for id in [1, 2, 3, 5] {
+        apply(&mut state, &Command::ReportStaged { node: NodeId(id), digest: new().digest });
+    }
+    let mut seen = see(&state, 1);
+    node(&mut seen, 5).cannot_upgrade = Some("the daemon runs without a launcher".to_owned());
+    check(
+        &state,
+        &seen,
+        &expect![[r#"
+            n4 does not hold the artifact (4 of 6 do)
+            n6 does not hold the artifact (4 of 6 do)
+            n5 cannot change its binary: the daemon runs without a launcher
+            shard 0 acknowledges in mode primary; its primary has to raise it to in-sync
+            shard 1 acknowledges in mode primary; its primary has to raise it to in-sync
+            shard 2 acknowledges in mode primary; its primary has to raise it to in-sync"#]],
+    );
+}
+
+#[test]
+fn no_step_begins_below_the_voters_majority() {
+    let state = rolling(three_by_two());
+    let mut seen = see(&state, 1);
+    node(&mut seen, 3).raft_lag_entries = 5_000;
+    node(&mut seen, 2).member.incarnation = Incarnation(9);
+    check(
+        &state,
+        &seen,
+        &expect![[r#"
+            only 3 of 5 voters are reachable and in service; 4 needed before the next step
+            n2, the primary of shard 1, does not answer or does not serve
+            n2 answers as process 0000000000000009, and 0000000000000001 is registered"#]],
+    );
+}
+
+#[test]
+fn a_silent_primary_stops_every_step() {
+    let state = rolling(three_by_two());
+    let mut seen = see(&state, 1);
+    node(&mut seen, 3).seen_ms_ago = 3_001;
+    check(
+        &state,
+        &seen,
+        &expect![[r#"
+            n3, the primary of shard 2, does not answer or does not serve
+            n3 has not answered for 3.0 s; at most 3.0 s is allowed"#]],
+    );
+}
+
+#[test]
+fn a_lagging_replica_may_be_taken_out() {
+    let state = rolling(three_by_two());
+    let mut seen = see(&state, 1);
+    node(&mut seen, 4).ready = false;
+    node(&mut seen, 1).data.as_mut().unwrap().replicas[0].lag_bytes = 1_000_000;
+    assert_eq!(text(&ask(&state, &seen)), "upgrade n4");
+}
+
+#[test]
+fn a_replica_stays_while_its_sibling_is_not_in_sync() {
+    let mut state = rolling(one_by_three());
+    upgrade(&mut state, 2);
+    check(&state, &see(&state, 1), &expect!["n2 is not in the in-sync set of shard 0 yet"]);
+}
+
+#[test]
+fn the_parallel_limit_holds() {
+    let mut state = rolling(three_by_two());
+    state.plan.as_mut().unwrap().options.max_parallel = 1;
+    take_out(&mut state, 4);
+    let mut seen = see(&state, 1);
+    seen.timers.out_for_ms.insert(NodeId(4), 3_250);
+    check(
+        &state,
+        &seen,
+        &expect![[r#"
+            n4 has been out for 3.2 s of at most 120.0 s: the new binary has not registered yet
+            1 nodes are out; at most 1 may be at a time"#]],
+    );
+}
+
+#[test]
+fn a_lagging_candidate_is_not_promoted() {
+    let state = before_handover();
+    let mut seen = see(&state, 1);
+    let replicas = &mut node(&mut seen, 1).data.as_mut().unwrap().replicas;
+    replicas[0].lag_bytes = 183_400;
+    replicas[1].in_sync_for_ms = 40;
+    check(
+        &state,
+        &seen,
+        &expect![[r#"
+            replica n2 of shard 0 is 183400 bytes behind; at most 65536 is allowed
+            replica n3 of shard 0 has been in sync for 40 ms of 100 ms"#]],
+    );
+}
+
+#[test]
+fn the_candidate_that_is_closest_is_promoted() {
+    let state = before_handover();
+    let mut seen = see(&state, 1);
+    node(&mut seen, 1).data.as_mut().unwrap().replicas[0].lag_bytes = 10;
+    assert_eq!(text(&ask(&state, &seen)), "hand shard 0 over from n1 to n3");
+}
+
+#[test]
+fn after_a_failed_handover_the_next_one_waits() {
+    let state = before_handover();
+    let mut seen = see(&state, 1);
+    seen.now_ms = 5_000;
+    seen.timers.handover_not_before_ms.insert(ShardId(0), 5_150);
+    check(&state, &seen, &expect!["the last handover of shard 0 failed; the next begins in 150 ms"]);
+}
+
+#[test]
+fn a_trial_is_confirmed_only_by_its_own_ready_process() {
+    let mut state = rolling(one_by_three());
+    take_out(&mut state, 2);
+    check(
+        &state,
+        &see(&state, 1),
+        &expect!["n2 has been out for 0.0 s of at most 120.0 s: the new binary has not registered yet"],
+    );
+    restart(&mut state, NodeId(2), new());
+    let mut seen = see(&state, 1);
+    node(&mut seen, 2).member.incarnation = Incarnation(1);
+    check(
+        &state,
+        &seen,
+        &expect![
+            "n2 has been out for 0.0 s of at most 120.0 s: the new binary is registered and does not answer"
+        ],
+    );
+    let mut seen = see(&state, 1);
+    node(&mut seen, 2).ready = false;
+    check(
+        &state,
+        &seen,
+        &expect![
+            "n2 has been out for 0.0 s of at most 120.0 s: the new binary answers and does not serve its role yet"
+        ],
+    );
+    assert_eq!(text(&ask(&state, &see(&state, 1))), "confirm n2");
+}
+
+#[test]
+fn a_pause_lets_what_is_in_flight_end_and_begins_nothing() {
+    let mut state = rolling(one_by_three());
+    take_out(&mut state, 2);
+    restart(&mut state, NodeId(2), new());
+    let plan = state.plan.as_ref().unwrap().id;
+    apply(&mut state, &Command::Pause { plan });
+    assert_eq!(text(&ask(&state, &see(&state, 1))), "confirm n2");
+    let mut seen = see(&state, 1);
+    node(&mut seen, 2).ready = false;
+    check(
+        &state,
+        &seen,
+        &expect![[r#"
+            n2 has been out for 0.0 s of at most 120.0 s: the new binary answers and does not serve its role yet
+            plan 1 is paused; `ironcache cluster upgrade resume` goes on"#]],
+    );
+}
+
+#[test]
+fn a_node_that_stays_out_too_long_holds_the_plan_once() {
+    let mut state = rolling(one_by_three());
+    take_out(&mut state, 2);
+    let mut seen = see(&state, 1);
+    seen.timers.out_for_ms.insert(NodeId(2), 120_001);
+    let decision = ask(&state, &seen);
+    check(
+        &state,
+        &seen,
+        &expect![
+            "hold plan 1: n2 has been out for 120001 ms; look at its log, then `ironcache cluster upgrade resume`"
+        ],
+    );
+    let Decision::Propose(hold) = decision else { panic!("no proposal") };
+    apply(&mut state, &hold);
+    check(
+        &state,
+        &seen,
+        &expect![[r#"
+            n2 has been out for 120.0 s of at most 120.0 s: the new binary has not registered yet
+            plan 1 is held: n2 has been out for 120001 ms; look at its log, then `ironcache cluster upgrade resume`"#]],
+    );
+}
+
+#[test]
+fn disagreement_about_the_state_holds_the_plan() {
+    let state = rolling(three_by_two());
+    let mut seen = see(&state, 1);
+    for id in 1..=6 {
+        node(&mut seen, id).state_hash = Some(StateHash { log_index: 64, hash: 7 });
+    }
+    node(&mut seen, 5).state_hash = Some(StateHash { log_index: 64, hash: 8 });
+    check(
+        &state,
+        &seen,
+        &expect!["hold plan 1: n5 holds another control state at log index 64; take it out of service"],
+    );
+    node(&mut seen, 5).state_hash = Some(StateHash { log_index: 128, hash: 8 });
+    assert_eq!(text(&ask(&state, &seen)), "upgrade n4");
+}

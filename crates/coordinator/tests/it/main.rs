@@ -1,0 +1,6 @@
+mod cluster;
+mod gates;
+mod leader_change;
+mod memory;
+mod transcripts;
+mod unplanned;

@@ -1,0 +1,97 @@
+//! Processes that end when nobody asked them to.
+
+use crate::cluster::{
+    add_all, apply, ask, new, old, one_by_three, restart, rolling, see, text, three_by_two,
+};
+use expect_test::expect;
+use ironcache_control::{Command, ControlState, Outcome, PlanOptions};
+use ironcache_coordinator::{Decision, Rehearsal};
+use ironcache_types::{NodeId, Offset, ShardId};
+
+fn finish(state: &ControlState, leader: u64) -> Vec<String> {
+    let mut rehearsal =
+        Rehearsal::begin(state, NodeId(leader), &new().version, PlanOptions::default()).unwrap();
+    rehearsal.run().unwrap();
+    assert_eq!(rehearsal.state.history.back().map(|h| h.outcome), Some(Outcome::Finalized));
+    rehearsal.acts.iter().map(text).collect()
+}
+
+fn fail_over(state: &mut ControlState, to: u64) {
+    let shard = state.shards.values().find(|s| s.primary().is_none()).unwrap();
+    let to = state.nodes[&NodeId(to)].member();
+    let command = Command::Failover { shard: shard.id, shard_epoch: shard.epoch, to };
+    apply(state, &command);
+}
+
+#[test]
+fn the_most_advanced_member_in_sync_is_promoted() {
+    let mut state = one_by_three();
+    add_all(&mut state, ShardId(0));
+    restart(&mut state, NodeId(1), old());
+    let mut seen = see(&state, 2);
+    for (id, offset) in [(2, 700), (3, 800)] {
+        seen.nodes.get_mut(&NodeId(id)).unwrap().data.as_mut().unwrap().offset = Offset(offset);
+    }
+    assert_eq!(text(&ask(&state, &seen)), "promote n3 in shard 0");
+    seen.nodes.get_mut(&NodeId(3)).unwrap().seen_ms_ago = 9_000;
+    assert_eq!(text(&ask(&state, &seen)), "promote n2 in shard 0");
+    seen.nodes.remove(&NodeId(2));
+    expect!["wait: shard 0 has no primary, and 0 of its 2 members in sync answer; 1 needed"]
+        .assert_eq(&text(&ask(&state, &seen)));
+}
+
+#[test]
+fn with_nobody_in_sync_the_last_owner_is_waited_for() {
+    let mut state = three_by_two();
+    restart(&mut state, NodeId(2), old());
+    expect!["wait: shard 1 has no primary and 0 members in sync; n2, its last owner, has to come back"]
+        .assert_eq(&text(&ask(&state, &see(&state, 1))));
+}
+
+/// With two nodes a failover leaves the plan-start primary as the only replica. It goes last all the same:
+/// it takes its role back first.
+#[test]
+fn a_failover_in_a_pair_is_undone_so_that_the_order_holds() {
+    let mut state = rolling(three_by_two());
+    restart(&mut state, NodeId(1), old());
+    fail_over(&mut state, 4);
+    add_all(&mut state, ShardId(0));
+    let acts = finish(&state, 2);
+    let of_shard_0: Vec<&String> = acts
+        .iter()
+        .filter(|a| ["n1", "n4"].iter().any(|n| a.contains(n)) && !a.contains("confirm"))
+        .collect();
+    expect![[r#"
+        [
+            "hand shard 0 over from n4 to n1",
+            "upgrade n4",
+            "hand shard 0 over from n1 to n4",
+            "upgrade n1",
+            "transfer raft's leadership to n1",
+        ]"#]]
+    .assert_eq(&format!("{of_shard_0:#?}"));
+}
+
+#[test]
+fn a_failover_at_any_moment_does_not_stop_the_plan() {
+    for start in [three_by_two(), one_by_three()] {
+        let mut rehearsal =
+            Rehearsal::begin(&start, NodeId(1), &new().version, PlanOptions::default()).unwrap();
+        while rehearsal.step().unwrap() == ironcache_coordinator::Progress::Made {
+            for shard in rehearsal.state.shards.values() {
+                let Some(primary) = shard.primary() else { continue };
+                let mut state = rehearsal.state.clone();
+                if shard.in_sync.len() < 2 || state.plan.is_none() {
+                    continue;
+                }
+                let release = state.nodes[&primary.node].release.clone();
+                restart(&mut state, primary.node, release);
+                let mut resumed = Rehearsal { acts: Vec::new(), state, leader: rehearsal.leader };
+                resumed.run().unwrap();
+                let finalized = resumed.state.history.back().map(|h| h.outcome) == Some(Outcome::Finalized);
+                let end = resumed.acts.iter().rev().find(|a| matches!(a, Decision::Wait(_))).map(text);
+                assert!(finalized, "stuck after the loss of {primary}: {end:?}");
+            }
+        }
+    }
+}
