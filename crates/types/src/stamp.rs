@@ -62,15 +62,20 @@ impl Stamp {
     pub fn version(&self) -> Result<Version, StampError> {
         let text = &self.0[STAMP_MAGIC.len()..];
         let len = text.iter().position(|&b| b == 0).unwrap_or(text.len());
-        std::str::from_utf8(&text[..len]).ok().and_then(|t| Version::parse(t).ok()).ok_or(StampError::Unreadable)
+        std::str::from_utf8(&text[..len])
+            .ok()
+            .and_then(|t| Version::parse(t).ok())
+            .ok_or(StampError::Unreadable)
     }
 
-    /// The byte position of the one stamp in an executable's bytes.
+    /// The byte position of the one stamp in an executable's bytes. A stamp holds a version: an
+    /// optimising compiler may leave the magic in the program's constants too, with something else
+    /// behind it.
     pub fn find(binary: &[u8]) -> Result<usize, StampError> {
         let first = STAMP_MAGIC[0] | 0x80;
         let mut found = Vec::new();
         for (at, window) in binary.windows(STAMP_MAGIC.len()).enumerate() {
-            if window[0] == first && window[1..] == STAMP_MAGIC[1..] && at + STAMP_LEN <= binary.len() {
+            if window[0] == first && window[1..] == STAMP_MAGIC[1..] && Stamp::at(binary, at).is_some() {
                 found.push(at);
             }
         }
@@ -81,12 +86,17 @@ impl Stamp {
         }
     }
 
+    /// The stamp at a byte position, if that many bytes are there, they hold a version, and zeros follow it.
+    fn at(binary: &[u8], at: usize) -> Option<Stamp> {
+        let stamp = Stamp(binary.get(at..at + STAMP_LEN)?.try_into().ok()?);
+        let version = stamp.version().ok()?;
+        (Stamp::new(&version).ok()? == stamp).then_some(stamp)
+    }
+
     /// Reads the stamp out of an executable's bytes.
     pub fn read(binary: &[u8]) -> Result<Version, StampError> {
         let at = Stamp::find(binary)?;
-        let mut block = [0; STAMP_LEN];
-        block.copy_from_slice(&binary[at..at + STAMP_LEN]);
-        Stamp(block).version()
+        Stamp::at(binary, at).ok_or(StampError::Unreadable)?.version()
     }
 
     /// Writes this stamp over the one in an executable's bytes.
@@ -110,6 +120,18 @@ mod tests {
         assert_eq!(Stamp::read(&binary), Ok(Version::new(0, 1, 0)));
         Stamp::new(&Version::new(12, 34, 56)).unwrap().write(&mut binary).unwrap();
         assert_eq!(Stamp::read(&binary), Ok(Version::new(12, 34, 56)));
+    }
+
+    #[test]
+    fn the_magic_among_the_constants_of_a_program_is_no_stamp() {
+        let stamp = Stamp::of_build("0.1.0").0;
+        let mut constant = stamp;
+        constant[STAMP_MAGIC.len()..].fill(b'x');
+        let mut trailing = stamp;
+        trailing[STAMP_LEN - 1] = 1;
+        let binary = [&constant[..], &trailing, &stamp, &stamp[..STAMP_MAGIC.len()]].concat();
+        assert_eq!(Stamp::find(&binary), Ok(2 * STAMP_LEN));
+        assert_eq!(Stamp::find(&[stamp, stamp].concat()), Err(StampError::Several { count: 2 }));
     }
 
     #[test]
