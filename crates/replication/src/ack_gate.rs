@@ -43,12 +43,14 @@ pub struct AckGate {
     /// The highest offset that may have been acknowledged to anyone.
     high_water: Offset,
     committed: BTreeSet<Member>,
-    proposed: BTreeSet<Member>,
+    /// With the number of the proposal.
+    proposed: BTreeMap<Member, u64>,
     awaited: BTreeSet<Member>,
     /// Every attached replica, and every required one.
     followers: BTreeMap<Member, Follower>,
     lag: LagLog,
     links: u64,
+    proposals: u64,
 }
 
 /// When a write is acknowledged. Log state per shard.
@@ -80,13 +82,29 @@ pub struct Link {
     number: u64,
 }
 
+/// One proposal of one primary, so that a late rejection is never taken for another one's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Proposal {
+    subject: Subject,
+    source: Source,
+    number: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Subject {
+    Member(Member),
+    InSyncMode,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Tightening {
     No,
     /// Acting as `InSync` ahead of the log.
     UnderWay,
     /// So, and a `SetMode` is on its way.
-    Proposed,
+    Proposed {
+        number: u64,
+    },
 }
 
 #[derive(Clone, Debug)]
@@ -121,11 +139,12 @@ impl AckGate {
             // The predecessor may have acknowledged all of it.
             high_water: start,
             committed: BTreeSet::new(),
-            proposed: BTreeSet::new(),
+            proposed: BTreeMap::new(),
             awaited: BTreeSet::new(),
             followers: BTreeMap::new(),
             lag: LagLog::new(start, now_ms),
             links: 0,
+            proposals: 0,
         };
         gate.set_committed(committed, now_ms);
         gate
@@ -161,7 +180,7 @@ impl AckGate {
     /// committed or proposed. Only the primary knows of a proposal under way, so that only it can keep the
     /// replica from throwing away what the log may be about to rely on.
     pub fn attach(&mut self, member: Member, mode: SyncMode, now_ms: u64) -> Result<Link, AttachError> {
-        let required = self.committed.contains(&member) || self.proposed.contains(&member);
+        let required = self.committed.contains(&member) || self.proposed.contains_key(&member);
         let follower = self.followers.entry(member).or_insert_with(|| Follower::unheard(now_ms));
         match mode {
             SyncMode::Full if required => return Err(AttachError { member }),
@@ -301,26 +320,33 @@ impl AckGate {
 
     /// The primary is about to propose `SetMode(in-sync)`: allowed when every required member holds all that was
     /// acknowledged, once until the outcome is known.
-    pub fn propose_in_sync(&mut self) -> Result<(), RaiseError> {
+    pub fn propose_in_sync(&mut self) -> Result<Proposal, RaiseError> {
         match self.tightening {
             Tightening::No => return Err(RaiseError::NotTightened),
-            Tightening::Proposed => return Err(RaiseError::AlreadyProposed),
+            Tightening::Proposed { .. } => return Err(RaiseError::AlreadyProposed),
             Tightening::UnderWay => {}
         }
         self.all_hold_acknowledged()?;
-        self.tightening = Tightening::Proposed;
-        Ok(())
+        self.proposals += 1;
+        self.tightening = Tightening::Proposed { number: self.proposals };
+        Ok(Proposal { subject: Subject::InSyncMode, source: self.source, number: self.proposals })
     }
 
-    /// The proposed `SetMode` was rejected, or none was proposed. Never call this while its outcome is unknown.
-    pub fn stop_tightening(&mut self) {
-        self.tightening = Tightening::No;
+    /// The rise is not wanted any more. Fails once it was proposed: then only its outcome ends it.
+    pub fn stop_tightening(&mut self) -> Result<(), RaiseError> {
+        match self.tightening {
+            Tightening::Proposed { .. } => Err(RaiseError::AlreadyProposed),
+            Tightening::No | Tightening::UnderWay => {
+                self.tightening = Tightening::No;
+                Ok(())
+            }
+        }
     }
 
     /// The mode by which replies are judged now.
     pub fn effective_mode(&self) -> AckMode {
         match self.tightening {
-            Tightening::UnderWay | Tightening::Proposed => AckMode::InSync,
+            Tightening::UnderWay | Tightening::Proposed { .. } => AckMode::InSync,
             Tightening::No => self.mode,
         }
     }
@@ -330,7 +356,7 @@ impl AckGate {
     /// The in-sync set of the applied state, without the primary. A proposed member that it contains is
     /// proposed no more; one that it lacks stays required.
     pub fn set_committed(&mut self, members: &BTreeSet<Member>, now_ms: u64) {
-        if self.committed == *members && self.proposed.is_disjoint(members) {
+        if self.committed == *members && !self.proposed.keys().any(|member| members.contains(member)) {
             return;
         }
         self.committed.clone_from(members);
@@ -357,7 +383,7 @@ impl AckGate {
     }
 
     /// The primary is about to propose this replica for the in-sync set: it is required from here on.
-    pub fn propose(&mut self, member: Member) -> Result<(), ProposeError> {
+    pub fn propose(&mut self, member: Member) -> Result<Proposal, ProposeError> {
         self.check_candidate(member)?;
         let applied = self.followers.get(&member).and_then(|follower| follower.applied);
         if applied < Some(self.high_water) {
@@ -365,12 +391,35 @@ impl AckGate {
             return Err(ProposeError::NotCaughtUp { member, behind_bytes });
         }
         self.awaited.remove(&member);
-        self.proposed.insert(member);
-        Ok(())
+        self.proposals += 1;
+        self.proposed.insert(member, self.proposals);
+        Ok(Proposal { subject: Subject::Member(member), source: self.source, number: self.proposals })
     }
 
-    /// The proposal's entry was rejected, or is applied and undone by a later one. Never call this while its
-    /// outcome is unknown: the log may have admitted the member already.
+    /// The log rejected this proposal: what it required is required no more. A rejection of another epoch, or of
+    /// a proposal that is settled, changes nothing.
+    pub fn on_rejected(&mut self, proposal: Proposal) {
+        let Proposal { subject, source, number } = proposal;
+        if source != self.source {
+            return;
+        }
+        match subject {
+            Subject::Member(member) => {
+                if self.proposed.get(&member) == Some(&number) {
+                    self.abandon_proposal(member);
+                }
+            }
+            Subject::InSyncMode => {
+                if self.tightening == (Tightening::Proposed { number }) {
+                    self.tightening = Tightening::No;
+                }
+            }
+        }
+    }
+
+    /// By applied state the member's proposal was accepted and undone by a later entry. Never call this while its
+    /// outcome is unknown (the log may have admitted the member already), nor for a rejection, which may be an
+    /// older proposal's: that is [`AckGate::on_rejected`].
     pub fn abandon_proposal(&mut self, member: Member) {
         self.proposed.remove(&member);
         self.drop_strangers();
@@ -454,12 +503,12 @@ impl AckGate {
     }
 
     fn required(&self) -> impl Iterator<Item = Member> + '_ {
-        self.committed.iter().chain(&self.proposed).copied()
+        self.committed.iter().chain(self.proposed.keys()).copied()
     }
 
     fn all_required(&self) -> impl Iterator<Item = (Member, Requirement)> + '_ {
         let committed = self.committed.iter().map(|&member| (member, Requirement::Committed));
-        let proposed = self.proposed.iter().map(|&member| (member, Requirement::Proposed));
+        let proposed = self.proposed.keys().map(|&member| (member, Requirement::Proposed));
         let awaited = self.awaited.iter().map(|&member| (member, Requirement::Awaited));
         committed.chain(proposed).chain(awaited)
     }

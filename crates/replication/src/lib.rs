@@ -43,7 +43,7 @@ mod resync;
 mod verdict;
 mod wire;
 
-pub use ack_gate::{AckGate, AckMode, GateLimits, Link};
+pub use ack_gate::{AckGate, AckMode, GateLimits, Link, Proposal};
 pub use backlog::Backlog;
 pub use frame::{
     CONTROL_BODY_BYTES_MAX, DATA_BODY_BYTES_MAX, EFFECTS_OVERHEAD_BYTES, FrameError, FrameTooLarge,

@@ -116,16 +116,46 @@ fn a_member_is_proposed_only_while_it_holds_what_was_acknowledged_and_is_require
         Err(ProposeError::NotCaughtUp { member: member(2), behind_bytes: 10 })
     );
     ack(&mut gate, link, 1100, 0).unwrap();
-    gate.propose(member(2)).unwrap();
+    let proposal = gate.propose(member(2)).unwrap();
     gate.on_frame(Offset(1200), 1);
     assert_eq!(gate.acknowledged(), Offset(1100));
     assert_eq!(gate.propose(member(2)), Err(ProposeError::AlreadyRequired { member: member(2) }));
-    // Another change of the set is applied: the proposal's own outcome is still unknown.
+    // Other changes of the set are applied: the proposal's own outcome is still unknown.
+    gate.set_committed(&set(&[3]), 1);
     gate.set_committed(&set(&[]), 1);
     gate.detach(link);
     assert_eq!(gate.acknowledged(), Offset(1100));
-    gate.abandon_proposal(member(2));
+    gate.on_rejected(proposal);
     assert_eq!(gate.acknowledged(), Offset(1200));
+}
+
+#[test]
+fn a_late_rejection_does_not_undo_a_newer_proposal() {
+    let (mut gate, _) = gate(WEAK, &[]);
+    let attach_caught_up = |gate: &mut AckGate| {
+        let link = attach(gate, 2);
+        gate.on_ack(link, Ack { source: gate.source(), applied: Offset(1000) }, 0).unwrap();
+    };
+    attach_caught_up(&mut gate);
+    gate.tighten();
+    let (first, first_rise) = (gate.propose(member(2)).unwrap(), gate.propose_in_sync().unwrap());
+    gate.on_rejected(first);
+    let second = gate.propose(member(2)).unwrap();
+    gate.on_rejected(first);
+    assert_eq!(gate.eligible(member(2), 0), Eligibility::AlreadyRequired);
+    let next = Source { epoch: Epoch(8), ..SOURCE };
+    gate.reset(next, Offset(1000), &set(&[]), 0);
+    attach_caught_up(&mut gate);
+    gate.tighten();
+    let (_, rise) = (gate.propose(member(2)).unwrap(), gate.propose_in_sync().unwrap());
+    for late in [first, second, first_rise] {
+        gate.on_rejected(late);
+    }
+    assert_eq!(gate.eligible(member(2), 0), Eligibility::AlreadyRequired);
+    assert_eq!(gate.effective_mode(), AckMode::InSync);
+    assert_eq!(gate.stop_tightening(), Err(RaiseError::AlreadyProposed));
+    gate.on_rejected(rise);
+    assert_eq!(gate.effective_mode(), WEAK);
 }
 
 #[test]
@@ -252,7 +282,7 @@ fn a_rise_of_the_mode_stops_weaker_acknowledgements_first() {
     gate.set_mode(WEAK);
     assert_eq!(gate.effective_mode(), AckMode::InSync);
     ack(&mut gate, links[0], 1050, 1).unwrap();
-    assert_eq!(gate.propose_in_sync(), Ok(()));
+    gate.propose_in_sync().unwrap();
     assert_eq!(gate.propose_in_sync(), Err(RaiseError::AlreadyProposed));
     gate.tighten();
     assert_eq!(gate.propose_in_sync(), Err(RaiseError::AlreadyProposed));
@@ -261,6 +291,6 @@ fn a_rise_of_the_mode_stops_weaker_acknowledgements_first() {
     gate.set_mode(WEAK);
     assert_eq!(gate.effective_mode(), WEAK);
     gate.tighten();
-    gate.stop_tightening();
+    gate.stop_tightening().unwrap();
     assert_eq!(gate.effective_mode(), WEAK);
 }

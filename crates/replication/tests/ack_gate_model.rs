@@ -50,7 +50,7 @@ enum Op {
     DeliverAck {
         node: usize,
     },
-    /// An acknowledgement of a link that is gone arrives late.
+    /// An acknowledgement of a link that is gone, or a rejection of an older primary's proposal, arrives late.
     DeliverLate {
         pick: usize,
     },
@@ -161,18 +161,25 @@ struct NodeLink {
     acks: VecDeque<Ack>,
 }
 
-#[derive(Clone, Copy, PartialEq)]
-enum Proposal {
+#[derive(Clone, Copy)]
+enum Change {
     Add(usize),
     InSync,
+}
+
+#[derive(Clone, Copy)]
+enum Outcome {
+    /// Of no proposal of the primary.
+    Unasked,
+    Accepted,
+    Rejected(Proposal),
 }
 
 #[derive(Clone)]
 struct Entry {
     set: BTreeSet<usize>,
     mode: AckMode,
-    /// The primary's proposal that it answers.
-    decided: Option<Proposal>,
+    outcome: Outcome,
 }
 
 struct World {
@@ -190,7 +197,9 @@ struct World {
     mode: AckMode,
     unapplied: VecDeque<Entry>,
     /// With the number of set and mode changes that the proposer had seen.
-    proposals: VecDeque<(Proposal, u64)>,
+    proposals: VecDeque<(Change, Proposal, u64)>,
+    /// Rejections that reach whoever is primary later.
+    late_rejections: Vec<Proposal>,
     version: u64,
     version_at_primary: u64,
     /// What the primary has applied of the log.
@@ -224,6 +233,7 @@ impl World {
             mode,
             unapplied: VecDeque::new(),
             proposals: VecDeque::new(),
+            late_rejections: Vec::new(),
             version: 0,
             version_at_primary: 0,
             applied: (BTreeSet::new(), mode),
@@ -249,6 +259,10 @@ impl World {
             }
             Op::DeliverAck { node } => self.deliver_ack(node),
             Op::DeliverLate { pick } => {
+                if !self.late_rejections.is_empty() {
+                    let proposal = self.late_rejections.swap_remove(pick % self.late_rejections.len());
+                    self.gate.on_rejected(proposal);
+                }
                 if !self.late.is_empty() {
                     let (link, ack) = self.late.swap_remove(pick % self.late.len());
                     // It may count only if the primary has not heard of a newer link: then it is still true.
@@ -259,23 +273,25 @@ impl World {
             Op::Await { node } => drop(self.gate.await_member(member(node))),
             Op::StopAwaiting { node } => self.gate.stop_awaiting(member(node)),
             Op::Propose { node } => {
-                if node != self.primary && self.gate.propose(member(node)).is_ok() {
-                    self.proposals.push_back((Proposal::Add(node), self.version_at_primary));
+                if let Ok(proposal) = self.gate.propose(member(node)) {
+                    self.proposals.push_back((Change::Add(node), proposal, self.version_at_primary));
                 }
             }
             Op::LogRemove { node } => {
                 let mut set = self.set.clone();
                 if set.remove(&node) {
-                    self.commit(Entry { set, mode: self.mode, decided: None });
+                    self.commit(Entry { set, mode: self.mode, outcome: Outcome::Unasked });
                 }
             }
             Op::Tighten => self.gate.tighten(),
             Op::ProposeInSync => {
-                if self.gate.propose_in_sync().is_ok() {
-                    self.proposals.push_back((Proposal::InSync, self.version_at_primary));
+                if let Ok(proposal) = self.gate.propose_in_sync() {
+                    self.proposals.push_back((Change::InSync, proposal, self.version_at_primary));
                 }
             }
-            Op::LogWeaken => self.commit(Entry { set: self.set.clone(), mode: WEAK, decided: None }),
+            Op::LogWeaken => {
+                self.commit(Entry { set: self.set.clone(), mode: WEAK, outcome: Outcome::Unasked })
+            }
             Op::Decide => self.decide(),
             Op::PrimaryApplies => self.primary_applies(),
             Op::PrimaryLooksAgain => self.look(),
@@ -424,31 +440,30 @@ impl World {
     }
 
     fn decide(&mut self) {
-        let Some((proposal, seen)) = self.proposals.pop_front() else { return };
+        let Some((change, proposal, seen)) = self.proposals.pop_front() else { return };
         let (mut set, mut mode) = (self.set.clone(), self.mode);
         if seen == self.version {
-            match proposal {
-                Proposal::Add(node) => drop(set.insert(node)),
-                Proposal::InSync => mode = AckMode::InSync,
+            match change {
+                Change::Add(node) => drop(set.insert(node)),
+                Change::InSync => mode = AckMode::InSync,
             }
-            self.commit(Entry { set, mode, decided: Some(proposal) });
+            self.commit(Entry { set, mode, outcome: Outcome::Accepted });
         } else {
             // Rejected: nothing changes, and the primary learns of it in order.
-            self.unapplied.push_back(Entry { set, mode, decided: Some(proposal) });
+            self.unapplied.push_back(Entry { set, mode, outcome: Outcome::Rejected(proposal) });
         }
     }
 
     fn primary_applies(&mut self) {
-        let Some(Entry { set, mode, decided }) = self.unapplied.pop_front() else { return };
+        let Some(Entry { set, mode, outcome }) = self.unapplied.pop_front() else { return };
         if self.unapplied.is_empty() {
             self.version_at_primary = self.version;
         }
         self.applied = (set, mode);
         self.look();
-        match decided {
-            Some(Proposal::Add(node)) => self.gate.abandon_proposal(member(node)),
-            Some(Proposal::InSync) => self.gate.stop_tightening(),
-            None => {}
+        match outcome {
+            Outcome::Rejected(proposal) => self.gate.on_rejected(proposal),
+            Outcome::Accepted | Outcome::Unasked => {}
         }
     }
 
@@ -484,7 +499,13 @@ impl World {
         self.gate.reset(self.source, start, &members(&self.set), self.now_ms);
         self.applied = (self.set.clone(), self.mode);
         self.look();
-        (self.unapplied, self.proposals) = Default::default();
+        // Whatever the old primary proposed compares a version that is past.
+        let undecided = self.proposals.drain(..).map(|(_, proposal, _)| proposal);
+        let unheard = self.unapplied.drain(..).filter_map(|entry| match entry.outcome {
+            Outcome::Rejected(proposal) => Some(proposal),
+            Outcome::Accepted | Outcome::Unasked => None,
+        });
+        self.late_rejections.extend(undecided.chain(unheard));
         self.version += 1;
         self.version_at_primary = self.version;
     }
