@@ -23,6 +23,7 @@ pub const ALL: &[Case] = cases! {
     a_release_that_never_greets_is_rolled_back
     a_release_of_a_foreign_protocol_is_rolled_back
     a_release_that_nobody_confirms_is_rolled_back
+    a_rollback_is_durable_while_the_bad_release_still_drains
     an_abandoned_trial_is_inconclusive
     a_daemon_killed_on_trial_gets_its_next_attempt
     a_daemon_killed_while_idle_is_restarted
@@ -160,6 +161,24 @@ fn a_release_that_nobody_confirms_is_rolled_back() {
     let outcome = node.state("back on the old release", |state| idle_on(state, &old));
     let missed = Failure::DeadlineMissed { confirm_timeout_ms: 1_500 };
     assert!(matches!(outcome.verdict, Verdict::Failed { failure, .. } if failure == missed));
+    node.serving("0.1.0");
+}
+
+fn a_rollback_is_durable_while_the_bad_release_still_drains() {
+    let mut node = Node::new();
+    node.drain_ms = 4_000;
+    node.start();
+    node.serving("0.1.0");
+    let (old, new) = (first_release(&node), node.stage("0.2.0-stubborn"));
+    node.activate(&new, 7, 1_500);
+    node.state("rolling back, with the quarantine", |state| {
+        let Phase::RollingBack { to, .. } = &state.phase else { return None };
+        assert_eq!((to, state.quarantined[0].digest), (&old, new.digest));
+        Some(())
+    });
+    assert!(node.who().is_none_or(|(version, _)| version != "0.1.0"), "the old release waits for its turn");
+    node.kill_launcher();
+    node.start();
     node.serving("0.1.0");
 }
 

@@ -15,9 +15,9 @@ use std::time::{Duration, Instant};
 
 pub const LAUNCHER_VERB: &str = "run-launcher";
 
-/// `run-launcher DATA_DIR ADDRESS READY_MS HANG_MS`
+/// `run-launcher DATA_DIR ADDRESS READY_MS HANG_MS DRAIN_MS`
 pub fn launcher_main(args: &[String]) -> ! {
-    let [data_dir, address, ready_ms, hang_ms] = args else { panic!("{LAUNCHER_VERB}: {args:?}") };
+    let [data_dir, address, ready_ms, hang_ms, drain_ms] = args else { panic!("{LAUNCHER_VERB}: {args:?}") };
     let mut config = LauncherConfig::new(data_dir);
     config.listeners.push(ListenerSpec {
         name: "client".into(),
@@ -27,7 +27,7 @@ pub fn launcher_main(args: &[String]) -> ! {
     config.child_args.push(data_dir.into());
     config.limits.ready_timeout_ms = ready_ms.parse().unwrap();
     config.limits.hang_timeout_ms = hang_ms.parse().unwrap();
-    config.limits.drain_timeout_ms = 1_000;
+    config.limits.drain_timeout_ms = drain_ms.parse().unwrap();
     config.limits.restart_ms_max = 40;
     match run(config) {
         Ok(_) => std::process::exit(0),
@@ -65,6 +65,7 @@ pub struct Node {
     pub address: SocketAddr,
     pub ready_ms: u64,
     pub hang_ms: u64,
+    pub drain_ms: u64,
     launcher: Option<Child>,
 }
 
@@ -76,6 +77,7 @@ impl Node {
             address,
             ready_ms: 20_000,
             hang_ms: 20_000,
+            drain_ms: 1_000,
             launcher: None,
         }
     }
@@ -129,7 +131,7 @@ impl Node {
             .arg(LAUNCHER_VERB)
             .arg(self.dir().root())
             .arg(self.address.to_string())
-            .args([self.ready_ms.to_string(), self.hang_ms.to_string()])
+            .args([self.ready_ms, self.hang_ms, self.drain_ms].map(|ms| ms.to_string()))
             .stdin(Stdio::null());
         command
     }
