@@ -1,0 +1,100 @@
+//! `ironcache server`: a node, as its launcher; and the daemon that the launcher starts.
+//!
+//! Both read the same sources with the same flags: a daemon of another release reads the
+//! configuration by its own rules.
+
+use crate::exit::Failure;
+use crate::output;
+use crate::settings::{self, ConfigFlags};
+use crate::version;
+use anyhow::Context;
+use ironcache_node::Config;
+use ironcache_spine::{LauncherConfig, ListenerSpec};
+use std::ffi::OsString;
+use std::io::IsTerminal;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use tracing_subscriber::EnvFilter;
+
+#[derive(Clone, Debug, clap::Args)]
+pub struct ServerArgs {
+    /// Configuration file (TOML); the flags below are its keys, and so are IRONCACHE_* variables
+    /// (`IRONCACHE_BACKLOG_BYTES`). A flag wins over a variable, a variable over the file.
+    #[arg(long, value_name = "FILE", env = "IRONCACHE_CONFIG")]
+    config: Option<PathBuf>,
+    /// Validate the configuration and show what it comes to, without starting
+    #[arg(long)]
+    check: bool,
+    #[command(flatten, next_help_heading = "Configuration keys")]
+    flags: ConfigFlags,
+}
+
+/// Runs the launcher until it is told to stop. `given` is what followed `server` on the command line.
+pub fn run(args: &ServerArgs, given: Vec<OsString>) -> Result<(), Failure> {
+    let config = configuration(args)?;
+    let filter = log_filter(&config)?;
+    if args.check {
+        return show(config);
+    }
+    log_to_stderr(filter);
+    let bind: IpAddr = config.bind.parse().expect("a resolved configuration binds to an IP address");
+    let listener = |name: &str, key: &str, port| ListenerSpec {
+        name: name.to_owned(),
+        key: key.to_owned(),
+        address: SocketAddr::new(bind, port),
+    };
+    let mut launcher = LauncherConfig::new(&config.data_dir);
+    launcher.listeners = vec![
+        listener("client", "port", config.port),
+        listener("peer", "peer-port", config.peer_port),
+        listener("http", "http-port", config.http_port),
+    ];
+    launcher.child_args = given;
+    launcher.limits.ready_timeout_ms = config.ready_timeout_ms;
+    launcher.limits.hang_timeout_ms = config.hang_timeout_ms;
+    ironcache_spine::run(launcher).context("the node ended").map_err(Failure::from).map(|_stopped| ())
+}
+
+/// Runs the daemon, under its launcher.
+pub fn run_daemon(args: &ServerArgs) -> Result<(), Failure> {
+    let config = configuration(args)?;
+    log_to_stderr(log_filter(&config)?);
+    ironcache_node::run_daemon(config, version::own()).context("the daemon ended").map_err(Failure::from)
+}
+
+fn log_filter(config: &Config) -> Result<EnvFilter, Failure> {
+    EnvFilter::try_new(&config.log)
+        .map_err(|error| Failure::Usage(format!("log = {:?} is no filter: {error}", config.log)))
+}
+
+fn log_to_stderr(filter: EnvFilter) {
+    // Colours are for terminals; in a file their codes are in the way.
+    let colours = std::io::stderr().is_terminal();
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours).init();
+}
+
+fn configuration(args: &ServerArgs) -> Result<Config, Failure> {
+    let file = match &args.config {
+        Some(path) => {
+            let text = std::fs::read_to_string(path)
+                .map_err(|error| Failure::Usage(format!("could not read {}: {error}", path.display())))?;
+            Some((path.clone(), text))
+        }
+        None => None,
+    };
+    // A variable whose name or value is no text is none of ours.
+    let text = |part: OsString| part.into_string().ok();
+    let variables: Vec<_> = std::env::vars_os().filter_map(|(k, v)| Some((text(k)?, text(v)?))).collect();
+    for name in settings::unknown_variables(&variables) {
+        eprintln!("ironcache: warning: {name} names no configuration key and is ignored");
+    }
+    settings::layered(file, &variables, &args.flags).map_err(|error| Failure::Usage(error.to_string()))
+}
+
+fn show(mut config: Config) -> Result<(), Failure> {
+    if !config.requirepass.is_empty() {
+        "(set)".clone_into(&mut config.requirepass);
+    }
+    output::line("OK")?;
+    output::line(toml::to_string(&config).context("could not show the configuration")?.trim_end())
+}

@@ -1,0 +1,92 @@
+//! Follows one plan to its end.
+
+use super::view::View;
+use crate::client::{Client, ClientError};
+use crate::exit::Failure;
+use ironcache_control::{HistoryEntry, HoldReason, Outcome, Phase, Plan};
+use ironcache_node::api::UpgradeStatus;
+use ironcache_types::PlanId;
+use std::time::{Duration, Instant};
+
+/// A step takes some hundred milliseconds; watching is cheap and has to show each.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// How a plan that was followed came out.
+#[derive(Clone, Debug)]
+pub enum Ending {
+    Ended(Box<HistoryEntry>),
+    /// It goes no further by itself.
+    Held {
+        plan: Box<Plan>,
+        reason: HoldReason,
+    },
+}
+
+impl Ending {
+    /// A roll that ended on its target is done; everything else failed.
+    pub fn into_result(self) -> Result<(), Failure> {
+        match self {
+            Ending::Ended(entry) => match entry.outcome {
+                Outcome::Finalized => Ok(()),
+                Outcome::Aborted => Err(Failure::failed(format!("plan {} was aborted", entry.plan.id))),
+            },
+            Ending::Held { plan, reason } => {
+                Err(Failure::failed(format!("plan {} is held: {reason}", plan.id)))
+            }
+        }
+    }
+}
+
+/// Shows `plan` until it has ended or is held.
+///
+/// # Errors
+/// The cluster cannot be reached, or the plan has not ended within `limit` (it goes on).
+pub async fn follow(
+    client: &Client,
+    plan: PlanId,
+    view: &mut View,
+    limit: Option<Duration>,
+) -> Result<Ending, Failure> {
+    let give_up = limit.map(|limit| Instant::now() + limit);
+    loop {
+        match client.upgrade().await {
+            Ok(status) => {
+                view.show(&status)?;
+                if let Some(ending) = ending_of(&status, plan) {
+                    view.finish();
+                    return Ok(ending);
+                }
+            }
+            // Nobody leads just now: with a limit, that says how long to bear it; without, the client's
+            // own patience has been enough.
+            Err(
+                ClientError::Unreachable { .. }
+                | ClientError::TimedOut { .. }
+                | ClientError::Unavailable { .. },
+            ) if give_up.is_some() => {}
+            Err(error) => return Err(error.into()),
+        }
+        if give_up.is_some_and(|at| Instant::now() >= at) {
+            view.finish();
+            let waited = limit.map_or(0, |l| l.as_secs());
+            return Err(Failure::Unreachable(format!(
+                "plan {plan} has not ended within {waited} s; it goes on"
+            )));
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+/// `None` while the plan is on its way.
+fn ending_of(status: &UpgradeStatus, plan: PlanId) -> Option<Ending> {
+    if let Some(entry) = status.history.iter().find(|entry| entry.plan.id == plan) {
+        return Some(Ending::Ended(Box::new(entry.clone())));
+    }
+    let active = status.plan.as_ref().filter(|active| active.id == plan)?;
+    match &active.phase {
+        Phase::Held { reason } => {
+            Some(Ending::Held { plan: Box::new(active.clone()), reason: reason.clone() })
+        }
+        Phase::Staging | Phase::Rolling | Phase::Paused => None,
+    }
+}

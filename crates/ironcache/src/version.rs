@@ -1,0 +1,36 @@
+//! Which version this binary is: read from its stamp, never from a constant that the compiler inlined.
+//!
+//! *Invariant:* a copy of this binary with another stamp reports that other version everywhere.
+
+use ironcache_types::{Stamp, Version};
+use std::sync::LazyLock;
+
+/// The block that the build writes and that `ironcache release stamp` writes again.
+#[unsafe(link_section = ".ironcache.rel")]
+#[used]
+pub static STAMP: Stamp = Stamp::of_build(env!("CARGO_PKG_VERSION"));
+
+static TEXT: LazyLock<String> = LazyLock::new(|| own().to_string());
+
+/// The version of the running binary.
+pub fn own() -> Version {
+    // SAFETY: the pointer comes from a reference to a static. The read is volatile because the block
+    // may have been rewritten in the file after the compiler last saw it.
+    let stamp = unsafe { std::ptr::read_volatile(&raw const STAMP) };
+    stamp.version().expect("every stamp is written through `Stamp::of_build`, from a version")
+}
+
+/// The same as text, for `--version`.
+pub fn text() -> &'static str {
+    &TEXT
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_stamp_holds_the_version_of_the_build() {
+        assert_eq!(own().to_string(), env!("CARGO_PKG_VERSION"));
+    }
+}
