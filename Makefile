@@ -1,7 +1,7 @@
 # The commands a contributor needs. `make verify` only reads; `make fix` mends what a tool can mend.
 CARGO ?= cargo
 
-.PHONY: build release verify arrows fix test demo compat bench deny ci clean-compat
+.PHONY: build release verify arrows fix test demo compat bench table deny ci clean-compat
 
 build:
 	$(CARGO) build --workspace --all-targets
@@ -35,8 +35,12 @@ compat: ## real clients against a playground: redis-cli, redis-benchmark, redis-
 	tests/compat/install
 	tests/compat/run target/release/ironcache
 
-bench:
+bench: ## single functions, while optimising
 	$(CARGO) bench -p ironcache-benches
+
+table: ## docs/benchmarks.md, beside redis-server; `make table ONLY=throughput` for one section
+	$(CARGO) build --release
+	$(CARGO) run --release -p ironcache-benches --bin table -- $(if $(ONLY),--only $(ONLY))
 
 deny: ## licences, bans and sources; needs cargo-deny
 	@$(CARGO) deny --version >/dev/null 2>&1 || { echo "cargo-deny is missing: cargo install --locked cargo-deny" >&2; exit 1; }

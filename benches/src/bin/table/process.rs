@@ -1,0 +1,106 @@
+//! A process that is stopped when it goes out of scope, and what the kernel knows of it.
+
+use anyhow::{Context, Result, bail};
+use rustix::process::{Pid, Signal};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, Command};
+use std::time::{Duration, Instant};
+
+/// A cluster drains its nodes before it ends.
+const STOP_TIMEOUT: Duration = Duration::from_secs(20);
+
+pub struct Running {
+    child: Child,
+    name: &'static str,
+}
+
+impl Running {
+    /// Starts `command`. The kernel ends it, too, when this thread ends.
+    pub fn start(name: &'static str, command: &mut Command) -> Result<Self> {
+        let parent = rustix::process::getpid();
+        // SAFETY: two system calls, no allocation, no lock.
+        unsafe { command.pre_exec(move || die_with(parent)) };
+        let child = command.spawn().with_context(|| format!("could not start {name}; is it installed?"))?;
+        Ok(Self { child, name })
+    }
+
+    pub fn child(&mut self) -> &mut Child {
+        &mut self.child
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// An error if it has ended.
+    pub fn check(&mut self) -> Result<()> {
+        match self.child.try_wait()? {
+            None => Ok(()),
+            Some(status) => bail!("{} ended with {status}", self.name),
+        }
+    }
+
+    /// Ends it at once, as a crash would.
+    pub fn kill(&mut self) -> Result<()> {
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(())
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if !matches!(self.child.try_wait(), Ok(None)) {
+            return;
+        }
+        // The child has not been waited for, so its id is still its own.
+        let _ = rustix::process::kill_process(Pid::from_child(&self.child), Signal::TERM);
+        let give_up = Instant::now() + STOP_TIMEOUT;
+        while matches!(self.child.try_wait(), Ok(None)) {
+            if Instant::now() > give_up {
+                eprintln!("{} does not stop and is killed", self.name);
+                let _ = self.kill();
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+/// SIGTERM for the calling process when the thread that started it ends.
+fn die_with(parent: Pid) -> std::io::Result<()> {
+    rustix::process::set_parent_process_death_signal(Some(Signal::TERM))?;
+    // The parent may have ended before the call above, and then no signal will come.
+    if rustix::process::getppid() == Some(parent) {
+        Ok(())
+    } else {
+        Err(std::io::ErrorKind::Interrupted.into())
+    }
+}
+
+/// Resident memory of a process, in MiB.
+pub fn resident_mib(pid: u32) -> Result<f64> {
+    let path = format!("/proc/{pid}/status");
+    let status =
+        std::fs::read_to_string(Path::new(&path)).with_context(|| format!("could not read {path}"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kib: f64 = line
+        .and_then(|rest| rest.trim().strip_suffix("kB")?.trim().parse().ok())
+        .with_context(|| format!("{path} does not tell VmRSS"))?;
+    Ok(kib / 1024.0)
+}
+
+/// Asks again until there is an answer: `what` names what is waited for.
+pub fn wait_for<T>(what: &str, timeout: Duration, mut ask: impl FnMut() -> Result<Option<T>>) -> Result<T> {
+    let started = Instant::now();
+    loop {
+        if let Some(answer) = ask()? {
+            return Ok(answer);
+        }
+        if started.elapsed() > timeout {
+            bail!("waited {} s for {what}", timeout.as_secs());
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}

@@ -1,0 +1,167 @@
+//! redis-server as the peer, and redis-benchmark as the load on both sides.
+
+use crate::Bench;
+use crate::client::Client;
+use crate::process::{Running, wait_for};
+use anyhow::{Context, Result, ensure};
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+const START_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// A redis-server that keeps nothing on disk.
+pub struct RedisServer {
+    running: Running,
+    pub addr: String,
+    dir: PathBuf,
+    of: Option<String>,
+}
+
+impl RedisServer {
+    pub fn start(bench: &Bench) -> Result<Self> {
+        Self::start_with(bench, None)
+    }
+
+    /// A replica of `primary`, at first without its data.
+    pub fn replica_of(bench: &Bench, primary: &RedisServer) -> Result<Self> {
+        Self::start_with(bench, Some(primary.addr.clone()))
+    }
+
+    fn start_with(bench: &Bench, of: Option<String>) -> Result<Self> {
+        let addr = format!("127.0.0.1:{}", free_port()?);
+        let dir = bench.fresh_dir()?;
+        let running = Self::spawn(&addr, &dir, of.as_deref())?;
+        let mut server = Self { running, addr, dir, of };
+        server.wait_until_up()?;
+        Ok(server)
+    }
+
+    fn spawn(addr: &str, dir: &PathBuf, of: Option<&str>) -> Result<Running> {
+        let (host, port) = addr.split_once(':').context("an address has a port")?;
+        let mut command = Command::new("redis-server");
+        command
+            .args(["--bind", host, "--port", port, "--save", "", "--appendonly", "no", "--daemonize", "no"])
+            // Otherwise a full sync begins five seconds late.
+            .args(["--repl-diskless-sync-delay", "0"])
+            .arg("--dir")
+            .arg(dir)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null());
+        if let Some((host, port)) = of.and_then(|of| of.split_once(':')) {
+            command.args(["--replicaof", host, port]);
+        }
+        Running::start("redis-server", &mut command)
+    }
+
+    fn wait_until_up(&mut self) -> Result<()> {
+        wait_for("redis-server", START_TIMEOUT, || {
+            self.running.check()?;
+            Ok(Client::connect(&self.addr).and_then(|mut client| client.call(&[b"PING"])).ok())
+        })
+        .map(|_pong| ())
+    }
+
+    pub fn client(&self) -> Result<Client> {
+        Client::connect(&self.addr)
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.running.pid()
+    }
+
+    /// `kill -9`, and the same again without its memory.
+    pub fn restart(&mut self) -> Result<()> {
+        self.running.kill()?;
+        self.running = Self::spawn(&self.addr, &self.dir, self.of.as_deref())?;
+        Ok(())
+    }
+
+    /// Waits until this replica's link is up, its full sync done.
+    pub fn wait_in_sync(&self) -> Result<()> {
+        wait_for("the replica's link", START_TIMEOUT, || {
+            let info = self.client()?.info("replication")?;
+            Ok((info.get("master_link_status").map(String::as_str) == Some("up")).then_some(()))
+        })
+    }
+}
+
+/// A port that was free a moment ago.
+fn free_port() -> Result<u16> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+}
+
+/// One run of redis-benchmark.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Load {
+    pub requests: usize,
+    pub pipeline: usize,
+    pub keys: usize,
+}
+
+/// What one test of one run answered.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Outcome {
+    pub per_second: f64,
+    pub p99_ms: f64,
+}
+
+impl Load {
+    /// The command for people, without the port.
+    pub fn command(self) -> String {
+        format!("redis-benchmark {}", self.args().join(" "))
+    }
+
+    fn args(self) -> Vec<String> {
+        let Self { requests, pipeline, keys } = self;
+        let text = format!("-t set,get -c 50 -d 100 -P {pipeline} -n {requests} -r {keys}");
+        text.split(' ').map(str::to_owned).collect()
+    }
+
+    /// SETs, then GETs of the same random keys; their outcomes in that order.
+    pub fn run(self, addr: &str) -> Result<[Outcome; 2]> {
+        let (host, port) = addr.split_once(':').context("an address has a port")?;
+        let output = Command::new("redis-benchmark")
+            .args(["-h", host, "-p", port, "--csv"])
+            .args(self.args())
+            .output()
+            .context("could not start redis-benchmark; is it installed?")?;
+        ensure!(output.status.success(), "redis-benchmark: {}", String::from_utf8_lossy(&output.stderr));
+        let csv = String::from_utf8_lossy(&output.stdout);
+        Ok([outcome(&csv, "SET")?, outcome(&csv, "GET")?])
+    }
+}
+
+/// The line of `test`, by the names in the first line.
+fn outcome(csv: &str, test: &str) -> Result<Outcome> {
+    let cells =
+        |line: &str| line.split(',').map(|cell| cell.trim_matches('"').to_owned()).collect::<Vec<_>>();
+    let mut lines = csv.lines().map(cells);
+    let names = lines.next().unwrap_or_default();
+    let line = lines.find(|line| line.first().is_some_and(|name| name == test));
+    let value = |name: &str| {
+        let at = names.iter().position(|each| each == name)?;
+        line.as_ref()?.get(at)?.parse().ok()
+    };
+    let (per_second, p99_ms) = (value("rps"), value("p99_latency_ms"));
+    per_second
+        .zip(p99_ms)
+        .map(|(per_second, p99_ms)| Outcome { per_second, p99_ms })
+        .with_context(|| format!("redis-benchmark told nothing of {test}:\n{csv}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn outcomes_are_read_by_their_columns_names() {
+        let csv = "\"test\",\"rps\",\"avg_latency_ms\",\"p99_latency_ms\",\"max_latency_ms\"\n\
+                   \"SET\",\"93283.58\",\"0.3\",\"0.527\",\"2.1\"\n\
+                   \"GET\",\"78003.12\",\"0.3\",\"0.711\",\"2.1\"\n";
+        assert_eq!(outcome(csv, "GET").unwrap(), Outcome { per_second: 78_003.12, p99_ms: 0.711 });
+        assert!(outcome(csv, "INCR").unwrap_err().to_string().contains("nothing of INCR"));
+        assert!(outcome("", "SET").is_err());
+    }
+}

@@ -1,0 +1,59 @@
+//! What is measured, in the document's order.
+
+mod commit;
+mod full_sync;
+mod memory;
+mod micro;
+mod roll;
+mod throughput;
+
+use crate::Bench;
+use crate::row::Section;
+use anyhow::Result;
+use std::fmt;
+
+/// A section's name, on the command line and in the document's marks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Name {
+    Throughput,
+    Roll,
+    FullSync,
+    Memory,
+    Micro,
+    Commit,
+}
+
+impl Name {
+    /// In the order of the document: what an operator feels first.
+    pub const ALL: [Name; 6] =
+        [Name::Throughput, Name::Roll, Name::FullSync, Name::Micro, Name::Commit, Name::Memory];
+
+    pub fn measure(self, bench: &Bench) -> Result<Section> {
+        match self {
+            Name::Throughput => throughput::measure(bench),
+            Name::Roll => roll::measure(bench),
+            Name::FullSync => full_sync::measure(bench),
+            Name::Memory => memory::measure(bench),
+            Name::Micro => micro::measure(bench),
+            Name::Commit => commit::measure(bench),
+        }
+    }
+
+    /// The command that measures this section alone.
+    pub fn command(self) -> String {
+        format!("table --only {self}")
+    }
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Name::Throughput => "throughput",
+            Name::Roll => "roll",
+            Name::FullSync => "full-sync",
+            Name::Memory => "memory",
+            Name::Micro => "micro",
+            Name::Commit => "commit",
+        })
+    }
+}
