@@ -1,7 +1,7 @@
 //! A dictionary in insertion order: a vector of elements, and an index over it once it is worth one.
 //!
 //! ```text
-//!   index: HashTable<(hash, at)>  ──at──▶  elements: [e0, e1, e2, …]
+//!   index: (hash, position)  ──position──▶  elements: [e0, e1, e2, …]
 //! ```
 //!
 //! The vector gives a fair random element in O(1), an order that does not depend on the hash seed,
@@ -11,8 +11,8 @@
 //! filling a gap). A scan from high to low positions therefore meets every element that is present
 //! from its start to its end; see [`Dict::scan`].
 
-use crate::hash::{spread, table_hash};
-use hashbrown::HashTable;
+use crate::hash::table_hash;
+use crate::index::Index;
 
 /// What a [`Dict`] holds: something with a key in it.
 pub trait Keyed {
@@ -21,22 +21,16 @@ pub trait Keyed {
     fn key(&self) -> &[u8];
 }
 
-#[derive(Clone, Copy)]
-struct Cell {
-    hash: u32,
-    at: u32,
-}
-
 /// Elements by key. A position (`usize`) is valid until the next insertion or removal.
 pub struct Dict<T> {
     elements: Vec<T>,
     /// Empty while the elements are few; otherwise one cell an element.
-    index: HashTable<Cell>,
+    index: Index,
 }
 
 impl<T> Default for Dict<T> {
     fn default() -> Self {
-        Dict { elements: Vec::new(), index: HashTable::new() }
+        Dict { elements: Vec::new(), index: Index::default() }
     }
 }
 
@@ -58,9 +52,7 @@ impl<T: Keyed> Dict<T> {
         if self.index.is_empty() {
             return self.elements.iter().position(|element| element.key() == key);
         }
-        let hash = table_hash(key);
-        let same = |cell: &Cell| cell.hash == hash && self.elements[cell.at as usize].key() == key;
-        self.index.find(spread(hash), same).map(|cell| cell.at as usize)
+        self.index.find(table_hash(key), |at| self.elements[at].key() == key)
     }
 
     pub fn get(&self, key: &[u8]) -> Option<&T> {
@@ -76,8 +68,7 @@ impl<T: Keyed> Dict<T> {
         if self.index.is_empty() {
             return self.elements.iter().position(|e| wanted(e) && table_hash(e.key()) == hash);
         }
-        let same = |cell: &Cell| cell.hash == hash && wanted(&self.elements[cell.at as usize]);
-        self.index.find(spread(hash), same).map(|cell| cell.at as usize)
+        self.index.find(hash, |at| wanted(&self.elements[at]))
     }
 
     pub(crate) fn at_mut(&mut self, at: usize) -> &mut T {
@@ -92,12 +83,12 @@ impl<T: Keyed> Dict<T> {
             self.elements.reserve_exact((at / 2).max(2));
         }
         if !self.index.is_empty() {
-            self.index_one(at, table_hash(element.key()));
+            self.index.insert(table_hash(element.key()), at);
         }
         self.elements.push(element);
         if self.index.is_empty() && self.elements.len() > T::INDEX_ABOVE {
             for at in 0..self.elements.len() {
-                self.index_one(at, table_hash(self.elements[at].key()));
+                self.index.insert(table_hash(self.elements[at].key()), at);
             }
         }
         at
@@ -112,19 +103,19 @@ impl<T: Keyed> Dict<T> {
             self.elements.remove(at)
         } else {
             let last = self.elements.len() - 1;
-            self.cell_mut(at).remove();
+            let hash_of = |at: usize| table_hash(self.elements[at].key());
+            self.index.remove(hash_of(at), at);
             if at != last {
-                self.cell_mut(last).get_mut().at = at as u32;
+                self.index.relocate(hash_of(last), last, at);
             }
             self.elements.swap_remove(at)
         };
         let len = self.elements.len();
         if self.elements.capacity() > 16 && len * 4 < self.elements.capacity() {
             self.elements.shrink_to(len * 2);
-            self.index.shrink_to(len * 2, |cell| spread(cell.hash));
         }
         if len == 0 {
-            self.index = HashTable::new();
+            self.index = Index::default();
         }
         removed
     }
@@ -136,18 +127,6 @@ impl<T: Keyed> Dict<T> {
         let start = end.saturating_sub(count.max(1));
         self.elements[start..end].iter().for_each(&mut visit);
         start
-    }
-
-    fn index_one(&mut self, at: usize, hash: u32) {
-        let at = u32::try_from(at).expect("2^32 elements of one table do not fit into memory");
-        self.index.insert_unique(spread(hash), Cell { hash, at }, |cell| spread(cell.hash));
-    }
-
-    fn cell_mut(&mut self, at: usize) -> hashbrown::hash_table::OccupiedEntry<'_, Cell> {
-        let hash = table_hash(self.elements[at].key());
-        self.index
-            .find_entry(spread(hash), |cell| cell.at as usize == at)
-            .unwrap_or_else(|_| unreachable!("an index that is not empty has a cell for every element"))
     }
 }
 

@@ -12,11 +12,6 @@ pub(crate) fn table_hash(bytes: &[u8]) -> u32 {
     (hash ^ (hash >> 32)) as u32
 }
 
-/// Widens a table hash to what `hashbrown` wants: it places by the low bits and tags by the top ones.
-pub(crate) fn spread(hash: u32) -> u64 {
-    u64::from(hash).wrapping_mul(0x9e37_79b9_7f4a_7c15)
-}
-
 /// The same on every machine and release: what fingerprints are made of. Not for tables.
 pub(crate) fn stable_hash(seed: u64, bytes: &[u8]) -> u64 {
     let mut state = mix(seed ^ 0x9e37_79b9_7f4a_7c15, bytes.len() as u64 | 1 << 63);

@@ -24,6 +24,7 @@ mod effects;
 mod expiry;
 mod fingerprint;
 mod hash;
+mod index;
 mod items;
 mod keyspace;
 mod scan;
