@@ -1,0 +1,3 @@
+mod never;
+mod node_life;
+mod setup;
