@@ -1,1 +1,31 @@
-//! Empty so far.
+//! The daemon: everything with I/O that a node does between its launcher and its peers.
+//!
+//! ```text
+//!   clients ──► data ◄──────────── peers (replication)
+//!                │ ▲
+//!     proposals  ▼ │ applied state
+//!   operators ─► http, agent, lead ◄──► raft ◄──► peers
+//!                        │
+//!                        ▼ launcher
+//! ```
+//!
+//! *Invariant:* nothing is decided here that a pure crate could decide: the log's rules are in
+//! `ironcache-control`, the leader's in `ironcache-coordinator`, the node's own in `ironcache-agent`.
+
+mod agent;
+pub mod api;
+mod app;
+mod config;
+mod daemon;
+mod data;
+mod fetch;
+mod http;
+mod identity;
+mod launcher;
+mod lead;
+mod metrics;
+mod peer;
+mod process;
+
+pub use config::{Config, ConfigError};
+pub use daemon::{DaemonError, run_daemon};

@@ -1,0 +1,157 @@
+//! What the tasks of the control plane share.
+
+use crate::api::DataStatus;
+use crate::config::Config;
+use crate::data::DataHandle;
+use crate::launcher::LauncherView;
+use ironcache_raft::RaftNode;
+use ironcache_spine::SlotStore;
+use ironcache_types::{Member, NodeId, Release};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+use tokio::sync::watch;
+
+/// One node's control plane. Everything in it can be asked from any task.
+pub struct App {
+    pub config: Arc<Config>,
+    pub me: Member,
+    /// What this process runs.
+    pub release: Release,
+    pub raft: RaftNode,
+    pub data: DataHandle,
+    pub slots: Arc<SlotStore>,
+    pub launcher: watch::Receiver<LauncherView>,
+    /// For peers and the leader; keeps connections open.
+    pub client: reqwest::Client,
+    pub started: Instant,
+    /// Has this process applied up to a commit index that a leader confirmed after it started?
+    pub log_is_current: watch::Receiver<bool>,
+    /// The newest (log index, hash) at a multiple of [`HASH_EVERY`].
+    pub state_hash: watch::Receiver<Option<(u64, u64)>>,
+    lead: Mutex<Lead>,
+}
+
+/// What the leader's loop last saw and decided; empty on followers.
+#[derive(Clone, Debug, Default)]
+pub struct Lead {
+    pub reports: BTreeMap<NodeId, Seen>,
+    /// What the coordinator waits for, for people.
+    pub waiting_on: Vec<String>,
+}
+
+/// A node's newest report, and when it came.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    pub report: NodeReport,
+    pub at: Instant,
+}
+
+/// What a node tells the leader: `GET /node/report` on the peer port, as JSON.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct NodeReport {
+    pub member: Member,
+    pub release: Release,
+    /// Does it serve its role?
+    pub ready: bool,
+    pub applied_index: u64,
+    /// The newest log index that is a multiple of [`HASH_EVERY`], and the state's hash there.
+    pub state_hash: Option<(u64, u64)>,
+    /// Why its binary cannot be changed, if so.
+    pub cannot_upgrade: Option<String>,
+    pub data: DataStatus,
+}
+
+/// Nodes compare the hashes of their states at multiples of this log index.
+pub const HASH_EVERY: u64 = 64;
+
+/// What an [`App`] is made of.
+pub struct Parts {
+    pub config: Arc<Config>,
+    pub me: Member,
+    pub release: Release,
+    pub raft: RaftNode,
+    pub data: DataHandle,
+    pub slots: Arc<SlotStore>,
+    pub launcher: watch::Receiver<LauncherView>,
+    pub log_is_current: watch::Receiver<bool>,
+    pub state_hash: watch::Receiver<Option<(u64, u64)>>,
+    pub client: reqwest::Client,
+}
+
+impl App {
+    pub fn new(parts: Parts) -> Self {
+        let Parts { config, me, release, raft, data, slots, launcher, log_is_current, state_hash, client } =
+            parts;
+        Self {
+            config,
+            me,
+            release,
+            raft,
+            data,
+            slots,
+            launcher,
+            client,
+            started: Instant::now(),
+            log_is_current,
+            state_hash,
+            lead: Mutex::default(),
+        }
+    }
+
+    /// The leader's last observation. A std mutex: held to copy or replace, never across an await.
+    pub fn lead(&self) -> MutexGuard<'_, Lead> {
+        self.lead.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Is this node what the applied state says it is? `Err` says what is missing.
+    pub async fn readiness(&self) -> Result<(), String> {
+        let view = self.raft.applied().borrow().clone();
+        let state = &view.state;
+        if state.cluster_id.is_none() {
+            return Err("this node belongs to no cluster yet".to_owned());
+        }
+        let Some(node) = state.nodes.get(&self.me.node) else {
+            return Err("this node is not part of the cluster".to_owned());
+        };
+        if node.incarnation != self.me.incarnation {
+            return Err("this process has not registered yet".to_owned());
+        }
+        if !*self.log_is_current.borrow() {
+            return Err("catching up with the log".to_owned());
+        }
+        let data = self.data.snapshot().await.map_err(|error| error.to_string())?;
+        if data.settled {
+            Ok(())
+        } else {
+            Err(format!("the dataset is not in place yet (role: {})", data.status.role))
+        }
+    }
+}
+
+impl App {
+    /// What this node tells the leader of itself.
+    pub async fn report(&self) -> Result<NodeReport, crate::data::DataStopped> {
+        let ready = self.readiness().await.is_ok();
+        let data = self.data.snapshot().await?;
+        let launcher = self.launcher.borrow().facts.clone();
+        let cannot_upgrade = match launcher.phase {
+            ironcache_agent::LauncherPhase::Absent => {
+                Some("it runs without a launcher; start it with `ironcache server`".to_owned())
+            }
+            ironcache_agent::LauncherPhase::Idle | ironcache_agent::LauncherPhase::Trial { .. } => {
+                launcher.degraded
+            }
+        };
+        Ok(NodeReport {
+            member: self.me,
+            release: self.release.clone(),
+            ready,
+            applied_index: self.raft.applied().borrow().index,
+            state_hash: *self.state_hash.borrow(),
+            cannot_upgrade,
+            data: data.status,
+        })
+    }
+}

@@ -1,0 +1,305 @@
+//! The daemon's life: start, serve, drain, end.
+//!
+//! ```text
+//!  launcher ─► listeners, state ─┐
+//!  data dir ─► identity, raft ───┼─► data thread · peer port · HTTP port · agent · leader's loop
+//!                                └─► Ready, heartbeats ─► … ─► Stop ─► drain, checkpoint, exit 0
+//! ```
+//!
+//! *Invariant:* starting needs no quorum and no network.
+//! *Invariant:* the heartbeat is sent by whoever has just heard from the data thread: a hang there is seen.
+
+use crate::agent::Agent;
+use crate::app::{App, HASH_EVERY, Parts};
+use crate::config::Config;
+use crate::data::{self, DataHandle, DataOptions, ToControl};
+use crate::identity::{self, IdentityError};
+use crate::launcher::{self, LauncherView, Stop};
+use crate::{http, lead, peer};
+use ironcache_control::Command;
+use ironcache_raft::{OpenError, RaftNode, RaftOptions};
+use ironcache_spine::{
+    DataDir, DiskError, Inherited, LinkError, LinkSender, SlotStore, StopReason, ToLauncher,
+};
+use ironcache_types::{Release, Version};
+use std::collections::BTreeSet;
+use std::io;
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{mpsc, watch};
+
+/// Why a daemon did not start, or ended badly.
+#[derive(Debug, thiserror::Error)]
+pub enum DaemonError {
+    #[error(transparent)]
+    Launcher(#[from] LinkError),
+    #[error("the launcher passed no {name} listener")]
+    NoListener { name: &'static str },
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    #[error(transparent)]
+    Raft(#[from] OpenError),
+    #[error(transparent)]
+    Slots(#[from] DiskError),
+    #[error("no HTTP client can be made")]
+    Client(#[from] reqwest::Error),
+    #[error("{what}")]
+    Io { what: &'static str, source: io::Error },
+    #[error("a daemon is started by its launcher: run `ironcache server`")]
+    NoLauncher,
+}
+
+/// Runs the daemon until its launcher, or a signal, tells it to stop.
+///
+/// # Errors
+/// What kept it from starting. `config` is resolved; `version` is what this binary says of itself.
+pub fn run_daemon(config: Config, version: Version) -> Result<(), DaemonError> {
+    let inherited = Inherited::from_env()?.ok_or(DaemonError::NoLauncher)?;
+    let io = |what| move |source| DaemonError::Io { what, source };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        // Raft, HTTP and the loops: little work, that must not wait for each other.
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(io("the runtime cannot start"))?;
+    let ended = runtime.block_on(serve(config, version, inherited));
+    // A download or a hash that is still running is of no use any more.
+    runtime.shutdown_timeout(Duration::from_millis(100));
+    ended
+}
+
+async fn serve(config: Config, version: Version, inherited: Inherited) -> Result<(), DaemonError> {
+    let config = Arc::new(config);
+    let Inherited { mut listeners, link, snapshot, .. } = inherited;
+    let mut take = |name| listeners.remove(name).ok_or(DaemonError::NoListener { name });
+    let (client, peer, http) = (take("client")?, take("peer")?, take("http")?);
+    let me = identity::begin_life(&config.data_dir)?;
+    let release = Release { version: version.clone(), digest: snapshot.running.digest };
+    tracing::info!(node = %me.node, incarnation = %me.incarnation, %release, "starting");
+
+    let raft = RaftNode::open(RaftOptions {
+        heartbeat_ms: config.heartbeat_ms,
+        election_min_ms: config.election_min_ms,
+        election_max_ms: config.election_max_ms,
+        ..RaftOptions::new(me.node, config.data_dir.join("raft"))
+    })
+    .await?;
+    let (to_control, proposals) = mpsc::unbounded_channel();
+    let (data, data_thread) = data::start(DataOptions {
+        config: Arc::clone(&config),
+        me,
+        version,
+        listener: client,
+        views: raft.applied(),
+        to_control,
+        random: identity::random()?,
+    })
+    .map_err(|source| DaemonError::Io { what: "the data thread cannot start", source })?;
+    tokio::spawn(propose_all(raft.clone(), proposals));
+
+    let slots = Arc::new(SlotStore::open(&DataDir::new(&config.data_dir))?);
+    let (launcher_known, launcher) = watch::channel(launcher::view(&snapshot));
+    let (stop, mut stops) = mpsc::unbounded_channel();
+    let (sender, receiver) = link.split();
+    launcher::listen(receiver, sender.clone(), launcher_known, stop)
+        .map_err(|source| DaemonError::Io { what: "the launcher's thread cannot start", source })?;
+    let app = Arc::new(App::new(Parts {
+        config: Arc::clone(&config),
+        me,
+        release,
+        log_is_current: watch_log(raft.clone()),
+        state_hash: watch_hash(&raft),
+        raft,
+        data,
+        slots,
+        launcher,
+        client: reqwest::Client::builder()
+            .tcp_nodelay(true)
+            .connect_timeout(Duration::from_millis(1_000))
+            .pool_idle_timeout(Duration::from_secs(30))
+            .build()?,
+    }));
+    tokio::spawn(peer::serve(listen(peer)?, peer::router(Arc::clone(&app))));
+    tokio::spawn(peer::serve(listen(http)?, http::router(Arc::clone(&app))));
+    tokio::spawn(lead::run(Arc::clone(&app)));
+    tokio::spawn(heartbeat(app.data.clone(), sender.clone(), snapshot.heartbeat_ms));
+    tokio::spawn(upgrade_agent(Arc::clone(&app), sender, app.launcher.clone()));
+
+    let stop = tokio::select! {
+        Some(stop) = stops.recv() => stop,
+        () = terminated() => Stop { reason: StopReason::Operator, deadline: Duration::from_secs(5) },
+    };
+    tracing::info!(reason = ?stop.reason, "stopping");
+    let left = leave(&app, stop);
+    if tokio::time::timeout(stop.deadline, left).await.is_err() {
+        tracing::warn!("not everything was put in order within the deadline");
+    }
+    app.data.stop();
+    // It has nothing left to do but to return.
+    let _ = tokio::task::spawn_blocking(move || data_thread.join()).await;
+    Ok(())
+}
+
+fn listen(listener: TcpListener) -> Result<tokio::net::TcpListener, DaemonError> {
+    let io = |source| DaemonError::Io { what: "a listener cannot be used", source };
+    listener.set_nonblocking(true).map_err(io)?;
+    tokio::net::TcpListener::from_std(listener).map_err(io)
+}
+
+/// Hands the data plane's proposals to raft. Their outcomes are seen in the applied state; a rejection is
+/// told to whoever asked.
+async fn propose_all(raft: RaftNode, mut proposals: mpsc::UnboundedReceiver<ToControl>) {
+    while let Some(ToControl { command, rejected }) = proposals.recv().await {
+        let raft = raft.clone();
+        tokio::spawn(async move {
+            match raft.propose(command.clone()).await {
+                Ok(proposed) => {
+                    if let (Err(rejection), Some(rejected)) = (proposed.outcome, rejected) {
+                        // Whoever asked may have lost its role meanwhile.
+                        let _ = rejected.send(rejection);
+                    }
+                }
+                Err(error) => tracing::warn!(?command, %error, "a proposal has no outcome"),
+            }
+        });
+    }
+}
+
+/// True once this process has applied up to a commit index that a leader confirmed after it started.
+fn watch_log(raft: RaftNode) -> watch::Receiver<bool> {
+    let (current, watch) = watch::channel(false);
+    tokio::spawn(async move {
+        let mut leadership = raft.view_changes();
+        loop {
+            // Without a leader there is nobody to ask; a pristine node waits here until it is a member.
+            if leadership.borrow_and_update().leader.is_some() && raft.catch_up().await.is_ok() {
+                current.send_replace(true);
+                return;
+            }
+            tokio::select! {
+                changed = leadership.changed() => if changed.is_err() { return },
+                () = tokio::time::sleep(Duration::from_millis(100)) => {}
+            }
+        }
+    });
+    watch
+}
+
+/// The state's hash at the newest multiple of [`HASH_EVERY`] that was seen.
+fn watch_hash(raft: &RaftNode) -> watch::Receiver<Option<(u64, u64)>> {
+    let (newest, watch) = watch::channel(None);
+    let mut views = raft.applied();
+    tokio::spawn(async move {
+        loop {
+            let view = Arc::clone(&views.borrow_and_update());
+            if view.index > 0 && view.index.is_multiple_of(HASH_EVERY) {
+                newest.send_replace(Some((view.index, view.state.hash())));
+            }
+            if views.changed().await.is_err() {
+                return;
+            }
+        }
+    });
+    watch
+}
+
+/// Tells the launcher that the data thread answers: first `Ready`, then a heartbeat at each interval.
+async fn heartbeat(data: DataHandle, launcher: LinkSender, every_ms: u64) {
+    let mut next = ToLauncher::Ready {};
+    loop {
+        if data.snapshot().await.is_err() || launcher.send(&next).is_err() {
+            return;
+        }
+        next = ToLauncher::Heartbeat {};
+        tokio::time::sleep(Duration::from_millis(every_ms)).await;
+    }
+}
+
+async fn upgrade_agent(app: Arc<App>, launcher: LinkSender, known: watch::Receiver<LauncherView>) {
+    let slots = Arc::clone(&app.slots);
+    // Hashing some binaries takes longer than everything else at start; nothing but upgrades waits for it.
+    let verified = tokio::task::spawn_blocking(move || slots.verified()).await;
+    let held: BTreeSet<_> = match verified {
+        Ok(Ok(releases)) => releases.into_iter().map(|release| release.digest).collect(),
+        Ok(Err(error)) => {
+            tracing::error!(%error, "the slots cannot be read; this node holds no artifact");
+            BTreeSet::new()
+        }
+        Err(_) => BTreeSet::new(),
+    };
+    Agent::new(app, launcher, known, held).run().await;
+}
+
+async fn terminated() {
+    use tokio::signal::unix::{SignalKind, signal};
+    match signal(SignalKind::terminate()) {
+        Ok(mut terminate) => {
+            terminate.recv().await;
+        }
+        Err(error) => {
+            tracing::error!(%error, "SIGTERM cannot be caught; only the launcher can stop this node gently");
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+/// Gives roles away if there is somebody to take them, then drains and writes the checkpoint.
+async fn leave(app: &Arc<App>, stop: Stop) {
+    match stop.reason {
+        StopReason::Operator => {
+            // Half of the time for courtesies: the checkpoint matters more.
+            if tokio::time::timeout(stop.deadline / 2, give_roles_away(app)).await.is_err() {
+                tracing::warn!("nobody took this node's roles in time");
+            }
+        }
+        // The log has taken the roles already.
+        StopReason::Activate | StopReason::RollBack => {}
+    }
+    let drain = Duration::from_millis(app.config.drain_timeout_ms).min(stop.deadline / 2);
+    if let Err(error) = app.data.drain(drain).await {
+        tracing::error!(%error, "not drained");
+    }
+    app.raft.shutdown().await;
+}
+
+async fn give_roles_away(app: &Arc<App>) {
+    let mut views = app.raft.applied();
+    let mut asked = false;
+    loop {
+        let view = Arc::clone(&views.borrow_and_update());
+        let Some(shard) = view.state.shard_of_node(app.me.node).filter(|s| s.is_primary(app.me)) else {
+            break;
+        };
+        let to = shard.in_sync_replicas().next();
+        let (None, Some(to)) = (&view.state.plan, to) else { break };
+        if shard.handover.is_none() && !asked {
+            asked = true;
+            let command = Command::BeginHandover {
+                shard: shard.id,
+                shard_epoch: shard.epoch,
+                from: app.me,
+                to,
+                plan: None,
+            };
+            match app.raft.propose(command).await {
+                Ok(proposed) if proposed.outcome.is_ok() => continue,
+                Ok(_) | Err(_) => break,
+            }
+        }
+        if shard.handover.is_none() && asked {
+            break;
+        }
+        if views.changed().await.is_err() {
+            break;
+        }
+    }
+    let raft = app.raft.view();
+    let others = raft.voters.iter().filter(|n| **n != app.me.node);
+    let next = others.max_by_key(|n| raft.matched.get(n).copied());
+    if let (true, Some(next)) = (raft.is_leader, next)
+        && let Err(error) = app.raft.transfer_leader(*next).await
+    {
+        tracing::warn!(%error, "leadership was not handed over");
+    }
+}

@@ -1,0 +1,130 @@
+//! What the server knows of one client connection.
+
+use ironcache_resp::Protocol;
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::rc::Rc;
+
+/// One connection's state, outside of the sockets and buffers.
+pub struct Client {
+    pub id: u64,
+    pub protocol: Protocol,
+    pub authenticated: bool,
+    /// `READONLY`: reads on a replica are answered there.
+    pub readonly: bool,
+    /// Commands queued since `MULTI`.
+    pub transaction: Option<Transaction>,
+    /// `WATCH`ed slots, each with the offset of its last write then.
+    pub watched: Vec<(u16, u64)>,
+    /// Where this client's last write ended: what `WAIT` waits for.
+    pub last_write: u64,
+    /// What has to be acknowledged before the replies in the buffer may be sent.
+    pub owed: Owed,
+    pub info: Rc<RefCell<ClientInfo>>,
+}
+
+#[derive(Default)]
+pub struct Transaction {
+    pub commands: Vec<Vec<Vec<u8>>>,
+    /// A command was refused while queueing: `EXEC` answers `EXECABORT`.
+    pub spoilt: bool,
+}
+
+/// The offsets that buffered replies depend on; 0 stands for none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Owed {
+    /// End of the last write.
+    pub write: u64,
+    /// End of the last effect on a slot that was read.
+    pub read: u64,
+}
+
+impl Owed {
+    pub fn is_nothing(&self) -> bool {
+        *self == Owed::default()
+    }
+}
+
+/// What `CLIENT LIST` shows.
+pub struct ClientInfo {
+    pub id: u64,
+    pub addr: SocketAddr,
+    pub local_addr: SocketAddr,
+    pub name: String,
+    pub lib_name: String,
+    pub lib_version: String,
+    pub connected_at_ms: u64,
+    pub last_command: &'static str,
+    pub last_active_ms: u64,
+    pub resp: u8,
+}
+
+/// All connections, by id.
+#[derive(Default)]
+pub struct Clients {
+    next: u64,
+    list: BTreeMap<u64, Rc<RefCell<ClientInfo>>>,
+    pub total: u64,
+}
+
+impl Clients {
+    pub fn connect(
+        &mut self,
+        addr: SocketAddr,
+        local_addr: SocketAddr,
+        now_ms: u64,
+        trusted: Trusted,
+    ) -> Client {
+        self.next += 1;
+        self.total += 1;
+        let info = Rc::new(RefCell::new(ClientInfo {
+            id: self.next,
+            addr,
+            local_addr,
+            name: String::new(),
+            lib_name: String::new(),
+            lib_version: String::new(),
+            connected_at_ms: now_ms,
+            last_command: "NULL",
+            last_active_ms: now_ms,
+            resp: 2,
+        }));
+        self.list.insert(self.next, Rc::clone(&info));
+        Client {
+            id: self.next,
+            protocol: Protocol::Resp2,
+            authenticated: trusted == Trusted::Yes,
+            readonly: false,
+            transaction: None,
+            watched: Vec::new(),
+            last_write: 0,
+            owed: Owed::default(),
+            info,
+        }
+    }
+
+    pub fn disconnect(&mut self, id: u64) {
+        self.list.remove(&id);
+    }
+
+    pub fn len(&self) -> usize {
+        self.list.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &Rc<RefCell<ClientInfo>>> {
+        self.list.values()
+    }
+}
+
+/// Does a new connection count as authenticated?
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trusted {
+    Yes,
+    /// A password is set: `AUTH` comes first.
+    No,
+}

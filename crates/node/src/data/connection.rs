@@ -1,0 +1,323 @@
+//! One client connection: read, execute what has arrived, wait for what the replies depend on, write.
+//!
+//! ```text
+//!  read ─► parse ─► dispatch ─► out ─┬─ owed? ─► wait for acknowledgement ─► write
+//!                      │             └─ lost role ─► close, nothing is said
+//!                      └─ Park: the command stays in the buffer, unexecuted
+//! ```
+//!
+//! *Invariant:* replies leave in the order of the commands, and none before what it tells of may be
+//! acknowledged.
+//! *Invariant:* a command that was answered `MOVED` or `TRYAGAIN` was not executed, and never will be.
+
+use super::DataNode;
+use super::client::{Client, Owed, Trusted};
+use super::dispatch::{self, Turn};
+use super::plane::Reply;
+use bytes::{Buf, BytesMut};
+use ironcache_resp::{CommandParser, Limits, Parsed, Trust, Writer};
+use ironcache_types::Offset;
+use smallvec::SmallVec;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::futures::Notified;
+use tokio::time::Instant;
+
+/// Read at a time. Sixteen pipelined commands of 100 bytes fit many times; more would cost idle memory.
+const READ_BYTES: usize = 16 << 10;
+/// Replies are sent on when this much is waiting, so that a long pipeline does not grow without bound.
+const SEND_BYTES: usize = 256 << 10;
+/// Buffers above this are given back after use.
+const KEEP_BYTES: usize = 64 << 10;
+/// Longest command as a whole, in bytes: what it writes has to fit one replication frame.
+const COMMAND_BYTES_MAX: usize = 768 << 20;
+
+/// Serves one client until it leaves, errs, or the node drains.
+pub async fn serve(node: Rc<DataNode>, stream: TcpStream, addr: SocketAddr) {
+    let local = stream.local_addr().unwrap_or(addr);
+    // Without it a reply can wait 40 ms for the client's delayed acknowledgement.
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%addr, %error, "a client left before it was served");
+        return;
+    }
+    let client = {
+        let mut plane = node.plane.borrow_mut();
+        let trusted = if plane.requirepass.is_empty() { Trusted::Yes } else { Trusted::No };
+        plane.clients.connect(addr, local, dispatch::unix_ms(), trusted)
+    };
+    let id = client.id;
+    let drain = Rc::clone(&node.drain);
+    let mut drained = std::pin::pin!(drain.notified());
+    let mut connection = Connection {
+        parser: CommandParser::new(Limits::default()),
+        node: Rc::clone(&node),
+        stream,
+        client,
+        buf: BytesMut::with_capacity(READ_BYTES),
+        out: Vec::with_capacity(1024),
+        parked_since: None,
+    };
+    let end = connection.run(drained.as_mut()).await;
+    if end == End::Drained {
+        connection.leave().await;
+    }
+    node.plane.borrow_mut().clients.disconnect(id);
+}
+
+struct Connection {
+    node: Rc<DataNode>,
+    stream: TcpStream,
+    client: Client,
+    parser: CommandParser,
+    buf: BytesMut,
+    out: Vec<u8>,
+    /// When the command at the start of `buf` was first held back.
+    parked_since: Option<Instant>,
+}
+
+/// Why a connection ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    Closed,
+    Drained,
+}
+
+impl Connection {
+    async fn run(&mut self, mut drained: Pin<&mut Notified<'_>>) -> End {
+        loop {
+            let turn = self.execute_buffered();
+            if self.send().await.is_err() {
+                return End::Closed;
+            }
+            match turn {
+                Batch::NeedMore(bytes) => {
+                    if self.node.is_draining() {
+                        return End::Drained;
+                    }
+                    self.buf.reserve(bytes.clamp(READ_BYTES, 1 << 20));
+                    let read = tokio::select! {
+                        biased;
+                        read = self.stream.read_buf(&mut self.buf) => read,
+                        () = drained.as_mut() => continue,
+                    };
+                    match read {
+                        Ok(0) | Err(_) => return End::Closed,
+                        Ok(_) => {}
+                    }
+                }
+                Batch::Sent => {}
+                Batch::Parked => match self.park().await {
+                    Parked::Retry => {}
+                    Parked::TooLong => self.give_up_parking(),
+                    Parked::Gone => return End::Closed,
+                },
+                Batch::Wait { replicas, timeout_ms, offset } => {
+                    self.wait_for_replicas(replicas, timeout_ms, offset).await;
+                }
+                Batch::Close => return End::Closed,
+            }
+        }
+    }
+
+    /// Executes complete commands from the buffer until one has to wait.
+    fn execute_buffered(&mut self) -> Batch {
+        let mut consumed_total = 0;
+        let node = Rc::clone(&self.node);
+        let mut plane = node.plane.borrow_mut();
+        let end_before = plane.offset();
+        let batch = loop {
+            if self.out.len() >= SEND_BYTES {
+                break Batch::Sent;
+            }
+            let input = &self.buf[consumed_total..];
+            let consumed = match self.parser.parse(input) {
+                Ok(Parsed::Complete { consumed }) => consumed,
+                Ok(Parsed::Incomplete { needed_bytes_at_least }) => {
+                    break Batch::NeedMore(needed_bytes_at_least);
+                }
+                Err(error) => {
+                    Writer::new(&mut self.out, self.client.protocol).error(&format!("ERR {error}"));
+                    break Batch::Close;
+                }
+            };
+            let args: SmallVec<[&[u8]; 8]> = self.parser.args(input).iter().collect();
+            if args.is_empty() {
+                consumed_total += consumed;
+                continue;
+            }
+            if consumed > COMMAND_BYTES_MAX {
+                let text = format!("ERR a command of {consumed} bytes; {COMMAND_BYTES_MAX} are the most");
+                Writer::new(&mut self.out, self.client.protocol).error(&text);
+                consumed_total += consumed;
+                continue;
+            }
+            match dispatch::run(&mut plane, &mut self.client, &args, &mut self.out) {
+                Turn::Done => {}
+                Turn::Park => {
+                    if plane.parked < plane.config.park_commands_max {
+                        break Batch::Parked;
+                    }
+                    Writer::new(&mut self.out, self.client.protocol)
+                        .error("TRYAGAIN too many commands wait for a handover already; it was not executed");
+                }
+                Turn::Wait { replicas, timeout_ms, offset } => {
+                    consumed_total += consumed;
+                    break Batch::Wait { replicas, timeout_ms, offset };
+                }
+                Turn::Close => {
+                    consumed_total += consumed;
+                    break Batch::Close;
+                }
+            }
+            self.parked_since = None;
+            consumed_total += consumed;
+        };
+        let trust = if self.client.authenticated { Trust::Authenticated } else { Trust::Unauthenticated };
+        self.parser.set_trust(trust);
+        let wrote = plane.offset() != end_before;
+        drop(plane);
+        if wrote {
+            self.node.feed.notify_waiters();
+        }
+        self.buf.advance(consumed_total);
+        if self.buf.is_empty() && self.buf.capacity() > KEEP_BYTES {
+            self.buf = BytesMut::with_capacity(READ_BYTES);
+        }
+        batch
+    }
+
+    /// Sends the replies, once what they tell of may be acknowledged.
+    async fn send(&mut self) -> Result<(), Lost> {
+        if !self.client.owed.is_nothing() {
+            let owed = std::mem::take(&mut self.client.owed);
+            let ticket = {
+                let mut plane = self.node.plane.borrow_mut();
+                match plane.may_reply(owed) {
+                    Reply::Now => None,
+                    Reply::After(offset) => Some(plane.waiters.wait(offset)),
+                    Reply::Lost => return Err(Lost),
+                }
+            };
+            if let Some(ticket) = ticket
+                && ticket.await == super::acks::Verdict::Lost
+            {
+                return Err(Lost);
+            }
+        }
+        if self.out.is_empty() {
+            return Ok(());
+        }
+        let sent = self.stream.write_all(&self.out).await;
+        self.out.clear();
+        if self.out.capacity() > SEND_BYTES {
+            self.out = Vec::with_capacity(1024);
+        }
+        sent.map_err(|_| Lost)
+    }
+
+    /// Holds the next command back until who serves it may have changed.
+    async fn park(&mut self) -> Parked {
+        let since = *self.parked_since.get_or_insert_with(Instant::now);
+        let changed = Rc::clone(&self.node.changed);
+        let (deadline, changed) = {
+            let plane = self.node.plane.borrow();
+            (since + Duration::from_millis(plane.config.park_ms_max), changed.notified())
+        };
+        self.node.plane.borrow_mut().parked += 1;
+        let mut peeked = [0u8; 1];
+        let outcome = tokio::select! {
+            biased;
+            () = changed => Parked::Retry,
+            () = tokio::time::sleep_until(deadline) => Parked::TooLong,
+            // A command whose client has gone is not executed any more.
+            () = gone(&self.stream, &mut peeked) => Parked::Gone,
+        };
+        self.node.plane.borrow_mut().parked -= 1;
+        outcome
+    }
+
+    /// Takes the held-back command out of the buffer and answers that it was not executed.
+    fn give_up_parking(&mut self) {
+        self.parked_since = None;
+        self.parser.reset();
+        if let Ok(Parsed::Complete { consumed }) = self.parser.parse(&self.buf) {
+            self.buf.advance(consumed);
+        }
+        self.client.transaction = None;
+        Writer::new(&mut self.out, self.client.protocol)
+            .error("TRYAGAIN the shard has no primary at the moment; the command was not executed");
+        self.node.plane.borrow_mut().stats.tryagain += 1;
+    }
+
+    /// `WAIT`: answers how many replicas have applied this client's last write.
+    async fn wait_for_replicas(&mut self, replicas: usize, timeout_ms: u64, offset: Offset) {
+        let deadline = (timeout_ms > 0).then(|| Instant::now() + Duration::from_millis(timeout_ms));
+        let acked = Rc::clone(&self.node.acked);
+        let holders = loop {
+            let progress = acked.notified();
+            let holders = self.node.plane.borrow().primary().map_or(0, |p| p.gate.holders(offset));
+            if holders >= replicas || self.node.is_draining() {
+                break holders;
+            }
+            match deadline {
+                None => progress.await,
+                Some(deadline) => {
+                    if tokio::time::timeout_at(deadline, progress).await.is_err() {
+                        break holders;
+                    }
+                }
+            }
+        };
+        Writer::new(&mut self.out, self.client.protocol).count(holders);
+        self.client.owed = Owed::default();
+    }
+
+    /// The node stops: everything received was answered. Closing with unread input would reset the
+    /// connection under the client's reading of those answers, so: no more from us, then read to its end.
+    async fn leave(&mut self) {
+        if self.stream.shutdown().await.is_err() {
+            return;
+        }
+        let deadline = self.node.drain_deadline();
+        let mut sink = [0u8; 4096];
+        let read_out = async { while let Ok(1..) = self.stream.read(&mut sink).await {} };
+        // At the deadline the client has had its time; whatever it sends now was never executed.
+        let _ = tokio::time::timeout_at(deadline, read_out).await;
+    }
+}
+
+/// Returns when the peer has closed; never while it has not.
+async fn gone(stream: &TcpStream, peeked: &mut [u8; 1]) {
+    match stream.peek(peeked).await {
+        Ok(0) | Err(_) => {}
+        // More commands wait behind the held one: whether it leaves cannot be seen past them.
+        Ok(_) => std::future::pending().await,
+    }
+}
+
+enum Batch {
+    /// The buffer holds no complete command; about so many bytes are missing.
+    NeedMore(usize),
+    /// Send what there is, then go on.
+    Sent,
+    Parked,
+    Wait {
+        replicas: usize,
+        timeout_ms: u64,
+        offset: Offset,
+    },
+    Close,
+}
+
+enum Parked {
+    Retry,
+    TooLong,
+    Gone,
+}
+
+/// The connection cannot be answered any more.
+struct Lost;

@@ -1,0 +1,236 @@
+//! From a command to who executes it.
+//!
+//! *Invariant:* the order of the checks is Redis's: known, arity, authentication, queueing, slots, role.
+
+use super::client::{Client, Transaction};
+use super::plane::{Plane, ReadFrom, Route};
+use super::server_commands;
+use ironcache_command::{Context, Flags, Run, Spec, execute, lookup, unknown_command};
+use ironcache_replication::Scope;
+use ironcache_resp::Writer;
+use ironcache_types::{Offset, Slot, key_slot};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// What became of one command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// Answered.
+    Done,
+    /// Not executed, not answered: try again when roles changed.
+    Park,
+    /// `WAIT`: answered when enough replicas hold `offset`.
+    Wait { replicas: usize, timeout_ms: u64, offset: Offset },
+    /// Answered; then the connection closes.
+    Close,
+}
+
+/// Unix time in ms.
+pub fn unix_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64)
+}
+
+/// Runs one command, or says what it waits for. `args` has at least the name.
+pub fn run(plane: &mut Plane, client: &mut Client, args: &[&[u8]], out: &mut Vec<u8>) -> Turn {
+    plane.stats.commands += 1;
+    let Some(spec) = lookup(args[0]) else {
+        return refuse(client, out, &unknown_command(args));
+    };
+    if let Err(error) = spec.check_arity(args.len()) {
+        return refuse(client, out, &error.to_string());
+    }
+    if !client.authenticated && !spec.flags.contains(Flags::NO_AUTH) {
+        return refuse(client, out, "NOAUTH Authentication required.");
+    }
+    client.info.borrow_mut().last_command = spec.name;
+    if let Some(transaction) = &mut client.transaction
+        && !matches!(spec.name, "exec" | "discard" | "multi" | "watch" | "quit" | "reset" | "hello" | "auth")
+    {
+        return match queueable(plane, spec, args) {
+            Ok(()) => {
+                transaction.commands.push(args.iter().map(|arg| arg.to_vec()).collect());
+                Writer::new(out, client.protocol).simple("QUEUED");
+                Turn::Done
+            }
+            Err(Refusal::Park) => Turn::Park,
+            Err(Refusal::Text(text)) => refuse(client, out, &text),
+        };
+    }
+    match spec.run {
+        Run::Data(_) => run_data(plane, client, spec, args, out),
+        Run::Server => server_commands::run(plane, client, spec, args, out),
+    }
+}
+
+/// Answers with an error. Inside `MULTI` that spoils the transaction.
+pub fn refuse(client: &mut Client, out: &mut Vec<u8>, text: &str) -> Turn {
+    if let Some(transaction) = &mut client.transaction {
+        transaction.spoilt = true;
+    }
+    Writer::new(out, client.protocol).error(text);
+    Turn::Done
+}
+
+enum Refusal {
+    Park,
+    Text(String),
+}
+
+fn queueable(plane: &Plane, spec: &Spec, args: &[&[u8]]) -> Result<(), Refusal> {
+    match slot_of(spec, args)? {
+        None => Ok(()),
+        Some(slot) => admit(plane, slot, ReadFrom::Primary),
+    }
+}
+
+/// The one slot of a command's keys; `None` without keys.
+fn slot_of(spec: &Spec, args: &[&[u8]]) -> Result<Option<Slot>, Refusal> {
+    let mut slot = None;
+    for key in spec.keys(args) {
+        let this = key_slot(key);
+        if *slot.get_or_insert(this) != this {
+            return Err(Refusal::Text("CROSSSLOT Keys in request don't hash to the same slot".to_owned()));
+        }
+    }
+    Ok(slot)
+}
+
+fn admit(plane: &Plane, slot: Slot, read: ReadFrom) -> Result<(), Refusal> {
+    match plane.route(slot, read) {
+        Route::Execute => Ok(()),
+        Route::Park => Err(Refusal::Park),
+        Route::Moved(addr) => Err(Refusal::Text(format!("MOVED {slot} {addr}"))),
+        Route::Unowned => Err(Refusal::Text("CLUSTERDOWN Hash slot not served".to_owned())),
+    }
+}
+
+fn run_data(
+    plane: &mut Plane,
+    client: &mut Client,
+    spec: &'static Spec,
+    args: &[&[u8]],
+    out: &mut Vec<u8>,
+) -> Turn {
+    let writes = spec.flags.contains(Flags::WRITE);
+    let admitted = slot_of(spec, args).and_then(|slot| match slot {
+        Some(slot) => {
+            let read = if client.readonly && !writes { ReadFrom::Replica } else { ReadFrom::Primary };
+            admit(plane, slot, read).map(|()| Some(slot))
+        }
+        None if writes && plane.is_serving() => Ok(None),
+        None if writes && plane.primary().is_some() => Err(Refusal::Park),
+        None if writes => {
+            Err(Refusal::Text("READONLY You can't write against a read only replica.".to_owned()))
+        }
+        None => Ok(None),
+    });
+    let slot = match admitted {
+        Ok(slot) => slot,
+        Err(Refusal::Park) => return Turn::Park,
+        Err(Refusal::Text(text)) => {
+            if text.starts_with("MOVED") {
+                plane.stats.moved += 1;
+            }
+            return refuse(client, out, &text);
+        }
+    };
+    if writes && !enough_replicas(plane) {
+        return refuse(client, out, "NOREPLICAS Not enough good replicas to write.");
+    }
+    execute_one(plane, client, spec, args, out);
+    finish(plane, client, slot);
+    Turn::Done
+}
+
+fn enough_replicas(plane: &Plane) -> bool {
+    plane.primary().is_none_or(|p| p.in_sync >= usize::from(plane.config.min_in_sync))
+}
+
+fn execute_one(plane: &mut Plane, client: &Client, spec: &'static Spec, args: &[&[u8]], out: &mut Vec<u8>) {
+    let context = Context {
+        now_ms: unix_ms(),
+        random: plane.random(),
+        expiry: plane.expiry(),
+        protocol: client.protocol,
+    };
+    execute(spec, args, &mut plane.keyspace, &context, out, &mut plane.effects);
+}
+
+/// Puts what was executed into the stream, and notes what the reply depends on.
+fn finish(plane: &mut Plane, client: &mut Client, slot: Option<Slot>) {
+    if !plane.effects.is_empty() {
+        let end = plane.commit(slot.map_or(Scope::All, Scope::Slot));
+        client.owed.write = end.0;
+        client.last_write = end.0;
+    } else if let (Some(slot), Some(_)) = (slot, plane.primary()) {
+        client.owed.read = client.owed.read.max(plane.written(slot));
+    }
+}
+
+/// `EXEC`: everything queued, as one indivisible frame.
+pub fn exec(plane: &mut Plane, client: &mut Client, out: &mut Vec<u8>) -> Turn {
+    let Some(transaction) = &client.transaction else {
+        return refuse(client, out, "ERR EXEC without MULTI");
+    };
+    if transaction.spoilt {
+        client.transaction = None;
+        client.watched.clear();
+        return refuse(client, out, "EXECABORT Transaction discarded because of previous errors.");
+    }
+    let slot = match transaction_slot(plane, transaction) {
+        Ok(slot) => slot,
+        Err(Refusal::Park) => return Turn::Park,
+        Err(Refusal::Text(text)) => {
+            client.transaction = None;
+            client.watched.clear();
+            return refuse(client, out, &text);
+        }
+    };
+    let transaction = client.transaction.take().unwrap_or_default();
+    let watched = std::mem::take(&mut client.watched);
+    if watched.iter().any(|&(slot, seen)| plane.written(Slot(slot)) != seen) {
+        Writer::new(out, client.protocol).null_array();
+        return Turn::Done;
+    }
+    Writer::new(out, client.protocol).array(transaction.commands.len());
+    for command in &transaction.commands {
+        let args: Vec<&[u8]> = command.iter().map(Vec::as_slice).collect();
+        let spec = lookup(args[0]).expect("only known commands are queued");
+        match spec.run {
+            Run::Data(_) => execute_one(plane, client, spec, &args, out),
+            Run::Server => {
+                server_commands::run(plane, client, spec, &args, out);
+            }
+        }
+    }
+    finish(plane, client, slot);
+    Turn::Done
+}
+
+fn transaction_slot(plane: &Plane, transaction: &Transaction) -> Result<Option<Slot>, Refusal> {
+    let mut slot = None;
+    let mut writes = false;
+    for command in &transaction.commands {
+        let args: Vec<&[u8]> = command.iter().map(Vec::as_slice).collect();
+        let spec = lookup(args[0]).expect("only known commands are queued");
+        writes |= spec.flags.contains(Flags::WRITE);
+        if let Some(this) = slot_of(spec, &args)?
+            && *slot.get_or_insert(this) != this
+        {
+            return Err(Refusal::Text("CROSSSLOT Keys in request don't hash to the same slot".to_owned()));
+        }
+    }
+    match slot {
+        Some(slot) => admit(plane, slot, ReadFrom::Primary)?,
+        None if writes && !plane.is_serving() => return Err(Refusal::Park),
+        None => {}
+    }
+    if writes && !enough_replicas(plane) {
+        return Err(Refusal::Text("NOREPLICAS Not enough good replicas to write.".to_owned()));
+    }
+    // A FLUSHALL inside touches more than the keys' slot.
+    let whole = transaction
+        .commands
+        .iter()
+        .any(|c| lookup(&c[0]).is_some_and(|spec| spec.flags.contains(Flags::WRITE) && spec.first_key == 0));
+    Ok(if whole { None } else { slot })
+}

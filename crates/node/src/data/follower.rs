@@ -1,0 +1,339 @@
+//! The receiving end of replication: keeps a link to the primary, and during a handover one to the candidate.
+//!
+//! ```text
+//!  applied state ─► who is to be followed ─► a task a peer: connect, Hello, then
+//!      Accept ─► wait until the applied state says so too ─► follow
+//!      Effects ─► admitted by the cursor ─► applied ─► kept in the backlog ─► Ack
+//!      Fence ─► met exactly ─► handover::on_fence
+//! ```
+//!
+//! *Invariant:* what is acknowledged was applied.
+//! *Invariant:* nothing is followed that the applied state does not name as primary.
+
+use super::DataNode;
+use super::handover;
+use super::link_io::{FrameReader, LinkError, Next, open};
+use super::plane::Plane;
+use super::role::Role;
+use ironcache_keyspace::apply_effects;
+use ironcache_replication::{
+    Accept, Ack, Begin, ChunkAct, FenceMet, Hello, LINK_VERSIONS, Message, Purpose, ReplicaCursor, Source,
+    Standing, encode,
+};
+use ironcache_types::Member;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::time::Duration;
+use tokio::io::AsyncWriteExt;
+use tokio::net::tcp::OwnedWriteHalf;
+use tokio::task::{JoinHandle, spawn_local};
+
+/// A link is tried again after this, doubling up to [`RETRY_MAX`].
+const RETRY_MIN: Duration = Duration::from_millis(10);
+/// A dead primary's address is tried this seldom.
+const RETRY_MAX: Duration = Duration::from_millis(500);
+/// A primary pings ten times a second: so long a silence is a dead link.
+const SILENCE_MAX: Duration = Duration::from_millis(3_000);
+/// How long an `Accept` may be ahead of this node's view.
+const VIEW_TIMEOUT: Duration = Duration::from_millis(2_000);
+
+/// Keeps the links that the applied state asks for.
+pub async fn run(node: Rc<DataNode>) {
+    let mut links: BTreeMap<Member, JoinHandle<()>> = BTreeMap::new();
+    loop {
+        let changed = Rc::clone(&node.changed);
+        let change = changed.notified();
+        let wanted = wanted(&node.plane.borrow());
+        links.retain(|member, task| {
+            let keep = wanted.contains(member);
+            if !keep {
+                task.abort();
+                lost(&node, *member);
+            }
+            keep
+        });
+        for member in wanted {
+            links.entry(member).or_insert_with(|| spawn_local(keep_link(Rc::clone(&node), member)));
+        }
+        change.await;
+    }
+}
+
+/// The primary and the candidate of this node's shard, without this node itself.
+fn wanted(plane: &Plane) -> Vec<Member> {
+    if matches!(plane.role, Role::Loading) {
+        return Vec::new();
+    }
+    let Some(shard) = plane.my_shard() else { return Vec::new() };
+    // Only the registered life of this node is accepted anywhere.
+    let me = plane.me;
+    if plane.view.state.nodes.get(&me.node).is_none_or(|n| n.incarnation != me.incarnation) {
+        return Vec::new();
+    }
+    let candidate = shard.handover.map(|h| h.to);
+    shard.primary().into_iter().chain(candidate).filter(|m| m.node != me.node).collect()
+}
+
+async fn keep_link(node: Rc<DataNode>, member: Member) {
+    let mut pause = RETRY_MIN;
+    loop {
+        let began = tokio::time::Instant::now();
+        let ended = session(&node, member).await;
+        lost(&node, member);
+        if let Err(error) = ended {
+            tracing::debug!(peer = %member, error = %chain(&error), "the link to the primary ended");
+        }
+        if began.elapsed() > RETRY_MAX {
+            pause = RETRY_MIN;
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(RETRY_MAX);
+    }
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}
+
+/// The link to `member` is gone: if it was the source, nothing comes from it any more.
+fn lost(node: &Rc<DataNode>, member: Member) {
+    let mut plane = node.plane.borrow_mut();
+    if let Role::Replica(replica) = &mut plane.role
+        && replica.cursor.source().is_some_and(|s| s.incarnation == member.incarnation)
+    {
+        replica.cursor.detach();
+        replica.link_up = false;
+        drop(plane);
+        node.changed.notify_waiters();
+    }
+}
+
+async fn session(node: &Rc<DataNode>, member: Member) -> Result<(), LinkError> {
+    let addr = node.plane.borrow().peer_addr(member.node);
+    let addr = addr.ok_or_else(|| LinkError::Protocol(format!("node {} has no address", member.node)))?;
+    let (stream, already) = open(&addr).await?;
+    let (read, mut writer) = stream.into_split();
+    let mut reader = FrameReader::new(read, &already);
+    let mut out = Vec::new();
+    encode(&Message::Hello(hello(&node.plane.borrow(), member)?), &mut out)?;
+    writer.write_all(&out).await?;
+    let mut link = Receiving { member, source: None, acked: None };
+    loop {
+        let feed = Rc::clone(&node.feed);
+        let progress = feed.notified();
+        let heard = process(node, &mut reader, &mut link)?;
+        if let Some(accept) = heard.accept {
+            begin(node, &mut link, &accept).await?;
+            acknowledge(node, &mut writer, &mut link, Again::Yes).await?;
+            continue;
+        }
+        let again = if heard.pinged { Again::Yes } else { Again::No };
+        acknowledge(node, &mut writer, &mut link, again).await?;
+        if let Some(met) = heard.fence {
+            spawn_local(handover::on_fence(Rc::clone(node), met));
+        }
+        tokio::select! {
+            biased;
+            filled = reader.fill() => filled?,
+            // Applied from the present primary, or fenced: the next one is told.
+            () = progress, if link.source.is_none() => {}
+            () = tokio::time::sleep(SILENCE_MAX), if link.source.is_some() => {
+                return Err(LinkError::TimedOut { ms: SILENCE_MAX.as_millis() as u64 });
+            }
+        }
+    }
+}
+
+fn hello(plane: &Plane, to: Member) -> Result<Hello, LinkError> {
+    let state = &plane.view.state;
+    let (Some(cluster_id), Some(shard)) = (state.cluster_id, plane.my_shard()) else {
+        return Err(LinkError::RoleChanged);
+    };
+    let purpose = if shard.is_primary(to) { Purpose::Follow } else { Purpose::NextSource };
+    let position = match &plane.role {
+        Role::Loading => None,
+        Role::Replica(replica) => replica.cursor.position()?,
+        Role::Primary(primary) => primary.lineage.position_at(plane.offset()),
+    };
+    let version = LINK_VERSIONS.max;
+    Ok(Hello { version, cluster_id, shard: shard.id, member: plane.me, purpose, position })
+}
+
+/// One link's state on this end.
+struct Receiving {
+    member: Member,
+    /// Whom it streams from, once accepted.
+    source: Option<Source>,
+    /// The last acknowledgement sent on it.
+    acked: Option<Ack>,
+}
+
+#[derive(Default)]
+struct Heard {
+    accept: Option<Accept>,
+    fence: Option<FenceMet>,
+    pinged: bool,
+}
+
+/// Applies what has arrived; stops at an `Accept`, which has to wait for the view.
+fn process(node: &Rc<DataNode>, reader: &mut FrameReader, link: &mut Receiving) -> Result<Heard, LinkError> {
+    let mut heard = Heard::default();
+    let mut guard = node.plane.borrow_mut();
+    let plane = &mut *guard;
+    let before = plane.offset();
+    let mut hinted = false;
+    reader.drain(|message, raw| {
+        match message {
+            Message::Accept(accept) => {
+                heard.accept = Some(accept);
+                return Ok(Next::Stop);
+            }
+            Message::Refuse { reason } => return Err(LinkError::Refused(reason.to_owned())),
+            Message::Promoted(promoted) => {
+                if let Some(node) = plane.view.state.nodes.get(&link.member.node) {
+                    let addr = node.client_addr.clone();
+                    plane.routing.hint(promoted.epoch, link.member, addr);
+                    hinted = true;
+                }
+            }
+            Message::Ping { now_ms: _, applied_index } => {
+                heard.pinged = true;
+                if let Role::Replica(replica) = &mut plane.role {
+                    replica.primary_applied = replica.primary_applied.max(applied_index);
+                }
+            }
+            Message::Effects(effects) => {
+                let (cursor, source) = following(&mut plane.role, link)?;
+                let syncing = cursor.ack().is_none();
+                let admitted = cursor.accept(source, &effects)?;
+                if let Err(error) = apply_effects(&mut plane.keyspace, effects.bytes) {
+                    // Half a frame may be applied: this dataset is none any more.
+                    *cursor = ReplicaCursor::empty();
+                    return Err(error.into());
+                }
+                cursor.applied(admitted)?;
+                if !syncing {
+                    plane.backlog.push(raw);
+                }
+            }
+            Message::SyncChunk(chunk) => {
+                let (cursor, source) = following(&mut plane.role, link)?;
+                match cursor.on_sync_chunk(source, &chunk)? {
+                    ChunkAct::Replace => plane.keyspace.clear_slot(chunk.slot),
+                    ChunkAct::Append => {}
+                }
+                apply_effects(&mut plane.keyspace, chunk.bytes)?;
+            }
+            Message::SyncEnd(end) => {
+                let (cursor, source) = following(&mut plane.role, link)?;
+                cursor.on_sync_end(source, &end)?;
+                plane.backlog.reset(end.offset);
+                heard.pinged = true;
+                tracing::info!(offset = %end.offset, keys = plane.keyspace.len(), "full sync done");
+            }
+            Message::Fence(fence) => {
+                let (cursor, source) = following(&mut plane.role, link)?;
+                heard.fence = Some(cursor.on_fence(source, &fence)?);
+            }
+            Message::Hello(_) | Message::Ack(_) => {
+                return Err(LinkError::Protocol("only a source's messages are expected".to_owned()));
+            }
+        }
+        Ok(Next::Go)
+    })?;
+    let advanced = plane.offset() != before;
+    drop(guard);
+    if advanced {
+        node.feed.notify_waiters();
+    }
+    if hinted || heard.fence.is_some() {
+        node.changed.notify_waiters();
+    }
+    Ok(heard)
+}
+
+fn following<'a>(role: &'a mut Role, link: &Receiving) -> Result<(&'a mut ReplicaCursor, Source), LinkError> {
+    match (role, link.source) {
+        (Role::Replica(replica), Some(source)) => Ok((&mut replica.cursor, source)),
+        (Role::Loading | Role::Primary(_), _) | (Role::Replica(_), None) => Err(LinkError::RoleChanged),
+    }
+}
+
+/// Follows the sender of `accept`, once the applied state names it as primary.
+async fn begin(node: &Rc<DataNode>, link: &mut Receiving, accept: &Accept) -> Result<(), LinkError> {
+    let deadline = tokio::time::Instant::now() + VIEW_TIMEOUT;
+    loop {
+        let changed = Rc::clone(&node.changed);
+        let change = changed.notified();
+        {
+            let mut guard = node.plane.borrow_mut();
+            let plane = &mut *guard;
+            let named = plane.my_shard().filter(|s| s.is_primary(link.member)).map(|s| s.epoch);
+            let in_sync = plane.my_shard().is_some_and(|s| s.in_sync.contains(&plane.me));
+            if let (Some(epoch), Role::Replica(replica)) = (named, &mut plane.role)
+                && epoch >= accept.source.epoch
+            {
+                let expected = Source { epoch, incarnation: link.member.incarnation };
+                let standing = if in_sync { Standing::InSync } else { Standing::Outside };
+                match replica.cursor.follow(expected, accept, standing)? {
+                    Begin::Continue { from } => tracing::info!(peer = %link.member, %from, "following"),
+                    Begin::Discard => {
+                        tracing::info!(peer = %link.member, "following after a full sync");
+                        plane.keyspace.clear();
+                    }
+                }
+                replica.clean_end = None;
+                replica.link_up = true;
+                link.source = Some(expected);
+                drop(guard);
+                node.changed.notify_waiters();
+                return Ok(());
+            }
+        }
+        if tokio::time::timeout_at(deadline, change).await.is_err() {
+            return Err(LinkError::Protocol(
+                "accepted by a node that the log does not name as primary".to_owned(),
+            ));
+        }
+    }
+}
+
+/// Is an acknowledgement due even if it says nothing new?
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Again {
+    Yes,
+    No,
+}
+
+async fn acknowledge(
+    node: &Rc<DataNode>,
+    writer: &mut OwnedWriteHalf,
+    link: &mut Receiving,
+    again: Again,
+) -> Result<(), LinkError> {
+    let ack = match &node.plane.borrow().role {
+        Role::Loading => None,
+        Role::Replica(replica) => replica.cursor.ack(),
+        // Handing over: fenced, it stands at the end of its own stream.
+        Role::Primary(primary) => primary
+            .handover
+            .as_ref()
+            .and_then(|h| h.fence)
+            .map(|applied| Ack { source: primary.gate.source(), applied }),
+    };
+    let Some(ack) = ack else { return Ok(()) };
+    if again == Again::No && link.acked == Some(ack) {
+        return Ok(());
+    }
+    let mut out = Vec::with_capacity(64);
+    encode(&Message::Ack(ack), &mut out)?;
+    writer.write_all(&out).await?;
+    link.acked = Some(ack);
+    Ok(())
+}

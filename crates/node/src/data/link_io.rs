@@ -1,0 +1,136 @@
+//! Reading replication messages off a socket, and opening one.
+
+use bytes::{Buf, BytesMut};
+use hyper_util::rt::TokioIo;
+use ironcache_replication::{FrameError, Message, decode};
+use std::io;
+use std::time::Duration;
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpStream;
+use tokio::net::tcp::OwnedReadHalf;
+
+/// What `Upgrade:` names on the peer port.
+pub const UPGRADE: &str = "ironcache-replication";
+/// Where the upgrade is asked for.
+pub const PATH: &str = "/replication";
+/// A peer on the same network answers within this, or not at all.
+const CONNECT_TIMEOUT: Duration = Duration::from_millis(2_000);
+const READ_BYTES: usize = 256 << 10;
+
+/// Why a link ended.
+#[derive(Debug, thiserror::Error)]
+pub enum LinkError {
+    #[error("the peer closed the link")]
+    Closed,
+    #[error("the link broke")]
+    Io(#[from] io::Error),
+    #[error("the peer sent what is not a message")]
+    Frame(#[from] FrameError),
+    #[error("the peer did not answer within {ms} ms")]
+    TimedOut { ms: u64 },
+    #[error("the peer does not speak replication: {0}")]
+    NoUpgrade(String),
+    #[error("the peer refuses: {0}")]
+    Refused(String),
+    #[error("{0}")]
+    Protocol(String),
+    #[error("the stream cannot be followed")]
+    Stream(#[from] ironcache_replication::StreamError),
+    #[error("the acknowledgement does not count")]
+    Ack(#[from] ironcache_replication::AckError),
+    #[error("an effect cannot be applied")]
+    Effect(#[from] ironcache_keyspace::EffectError),
+    #[error("the backlog no longer holds what the replica needs")]
+    BacklogPassed,
+    #[error("a message is too large")]
+    TooLarge(#[from] ironcache_replication::FrameTooLarge),
+    #[error("this end has another role now")]
+    RoleChanged,
+}
+
+/// Goes on with the next message, or leaves it for later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    Go,
+    Stop,
+}
+
+/// The receiving half of a link: bytes until they are whole messages.
+pub struct FrameReader {
+    read: OwnedReadHalf,
+    buf: BytesMut,
+}
+
+impl FrameReader {
+    pub fn new(read: OwnedReadHalf, already: &[u8]) -> Self {
+        let mut buf = BytesMut::with_capacity(READ_BYTES.min(16 << 10));
+        buf.extend_from_slice(already);
+        Self { read, buf }
+    }
+
+    /// Waits for more bytes.
+    pub async fn fill(&mut self) -> Result<(), LinkError> {
+        self.buf.reserve(if self.buf.len() < 4096 { 16 << 10 } else { READ_BYTES });
+        match self.read.read_buf(&mut self.buf).await? {
+            0 => Err(LinkError::Closed),
+            _ => Ok(()),
+        }
+    }
+
+    /// Hands whole messages that have arrived, with their bytes as sent, to `each`, until it says stop.
+    pub fn drain<E: From<FrameError>>(
+        &mut self,
+        mut each: impl FnMut(Message<'_>, &[u8]) -> Result<Next, E>,
+    ) -> Result<(), E> {
+        let mut consumed = 0;
+        let result = loop {
+            match decode(&self.buf[consumed..]) {
+                Ok(Some((message, len))) => {
+                    let raw = &self.buf[consumed..consumed + len];
+                    consumed += len;
+                    match each(message, raw) {
+                        Ok(Next::Go) => {}
+                        Ok(Next::Stop) => break Ok(()),
+                        Err(error) => break Err(error),
+                    }
+                }
+                Ok(None) => break Ok(()),
+                Err(error) => break Err(error.into()),
+            }
+        };
+        self.buf.advance(consumed);
+        result
+    }
+}
+
+/// Connects to a peer port and asks for the upgrade: the socket, and what was read past the answer.
+pub async fn open(addr: &str) -> Result<(TcpStream, Vec<u8>), LinkError> {
+    let timed_out = |_| LinkError::TimedOut { ms: CONNECT_TIMEOUT.as_millis() as u64 };
+    tokio::time::timeout(CONNECT_TIMEOUT, upgrade(addr)).await.map_err(timed_out)?
+}
+
+async fn upgrade(addr: &str) -> Result<(TcpStream, Vec<u8>), LinkError> {
+    let stream = TcpStream::connect(addr).await?;
+    stream.set_nodelay(true)?;
+    let no = |error: hyper::Error| LinkError::NoUpgrade(error.to_string());
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake::<_, String>(TokioIo::new(stream)).await.map_err(no)?;
+    let driver = tokio::task::spawn_local(connection.with_upgrades());
+    let request = hyper::Request::builder()
+        .uri(PATH)
+        .header(hyper::header::HOST, addr)
+        .header(hyper::header::CONNECTION, "upgrade")
+        .header(hyper::header::UPGRADE, UPGRADE)
+        .body(String::new())
+        .map_err(|error| LinkError::NoUpgrade(error.to_string()))?;
+    let response = sender.send_request(request).await.map_err(no)?;
+    if response.status() != hyper::StatusCode::SWITCHING_PROTOCOLS {
+        return Err(LinkError::NoUpgrade(format!("it answers {}", response.status())));
+    }
+    let upgraded = hyper::upgrade::on(response).await.map_err(no)?;
+    drop(driver);
+    let parts = upgraded
+        .downcast::<TokioIo<TcpStream>>()
+        .map_err(|_| LinkError::NoUpgrade("the connection is not plain TCP".to_owned()))?;
+    Ok((parts.io.into_inner(), parts.read_buf.to_vec()))
+}

@@ -1,0 +1,208 @@
+//! The primary's care for its in-sync set and its mode, and the keyspace's own clockwork.
+//!
+//! *Invariant:* only the primary proposes, each time with the `isr_epoch` that it saw; it requires a member
+//! from the proposal on, and stops requiring one only after applying its removal.
+//! *Invariant:* what writes by itself (expiry) stops while a handover holds commands back.
+
+use super::DataNode;
+use super::plane::Plane;
+use super::role::Role;
+use crate::data::dispatch::unix_ms;
+use ironcache_control::{AckMode, Command, Rejection};
+use ironcache_replication::{Eligibility, Proposal, RaiseError, Requirement, Scope, Silence};
+use ironcache_types::{Member, key_slot};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+use tokio::sync::oneshot;
+use tokio::task::spawn_local;
+
+/// Often enough that a replica enters the set within a few of these; seldom enough to cost nothing.
+const TICK: Duration = Duration::from_millis(10);
+/// A proposal without an outcome is made again after this.
+const PROPOSE_AGAIN: Duration = Duration::from_millis(1_000);
+/// Keys that one tick expires at most: a mass expiry is spread instead of stalling clients.
+const EXPIRE_MAX: usize = 200;
+
+/// Runs until the process ends.
+pub async fn run(node: Rc<DataNode>) {
+    let mut ticks = tokio::time::interval(TICK);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        expire(&node);
+        tend(&node);
+    }
+}
+
+fn expire(node: &Rc<DataNode>) {
+    let mut plane = node.plane.borrow_mut();
+    if !plane.is_serving() {
+        return;
+    }
+    let now_ms = unix_ms();
+    if plane.keyspace.next_deadline_ms().is_none_or(|at| at > now_ms) {
+        return;
+    }
+    let plane = &mut *plane;
+    let expired = plane.keyspace.expire_cycle(now_ms, EXPIRE_MAX, &mut plane.effects);
+    if plane.effects.is_empty() {
+        return;
+    }
+    plane.stats.expired += expired as u64;
+    // One frame a key: each touches its own slot.
+    let effects = std::mem::take(&mut plane.effects);
+    for effect in effects.iter() {
+        let scope = effect.key().map_or(Scope::All, |key| Scope::Slot(key_slot(key)));
+        effect.encode(&mut plane.effects.bytes);
+        plane.effects.count = 1;
+        plane.commit(scope);
+    }
+    node.feed.notify_waiters();
+}
+
+fn tend(node: &Rc<DataNode>) {
+    let mut guard = node.plane.borrow_mut();
+    let plane = &mut *guard;
+    let now_ms = plane.clock_ms();
+    let Role::Primary(primary) = &mut plane.role else { return };
+    if primary.handover.is_some() {
+        return;
+    }
+    let candidates: Vec<Member> = primary
+        .gate
+        .followers()
+        .filter(|f| f.attached && matches!(f.requirement, None | Some(Requirement::Awaited)))
+        .map(|f| f.member)
+        .collect();
+    let silent = primary.gate.silent_members(now_ms);
+    for member in candidates {
+        consider(node, plane, member, now_ms);
+    }
+    for silent in silent {
+        let Role::Primary(primary) = &mut plane.role else { return };
+        match silent.requirement {
+            Requirement::Awaited => primary.gate.stop_awaiting(silent.member),
+            Requirement::Committed | Requirement::Proposed => {
+                let reason = match silent.evidence {
+                    Silence::Unheard { for_ms } => format!("unheard for {for_ms} ms"),
+                    Silence::Outstanding { age_ms, behind_bytes, behind_ops } => {
+                        format!("{behind_bytes} bytes and {behind_ops} writes behind for {age_ms} ms")
+                    }
+                };
+                plane.remove_member(silent.member, reason);
+            }
+        }
+    }
+    tend_mode(node, plane);
+    plane.settle_replies();
+}
+
+/// Proposes a replica that has kept up.
+fn consider(node: &Rc<DataNode>, plane: &mut Plane, member: Member, now_ms: u64) {
+    let state = std::sync::Arc::clone(&plane.view.state);
+    let admissible = state.nodes.get(&member.node).is_some_and(|n| n.member() == member && n.out.is_none());
+    let Some(shard) = state.shard_of_node(plane.me.node) else { return };
+    let me = plane.me;
+    let Role::Primary(primary) = &mut plane.role else { return };
+    if !admissible || primary.gate.eligible(member, now_ms) != Eligibility::Eligible {
+        return;
+    }
+    let Ok(proposal) = primary.gate.propose(member) else {
+        // Under load it is always a round trip behind: let replies wait for it, and try on the next tick.
+        if let Err(error) = primary.gate.await_member(member) {
+            tracing::debug!(%error, "not awaited");
+        }
+        return;
+    };
+    primary.proposals.insert(member, Instant::now());
+    let command = Command::AddInSync { shard: shard.id, isr_epoch: shard.isr_epoch, primary: me, member };
+    let (rejected, rejection) = oneshot::channel();
+    plane.propose(command, Some(rejected));
+    spawn_local(undo_if_rejected(Rc::clone(node), member, proposal, rejection));
+}
+
+async fn undo_if_rejected(
+    node: Rc<DataNode>,
+    member: Member,
+    proposal: Proposal,
+    rejection: oneshot::Receiver<Rejection>,
+) {
+    // Dropped without a word: accepted, or unknown. Either way the member stays required.
+    let Ok(rejection) = rejection.await else { return };
+    tracing::debug!(%member, %rejection, "not taken into the in-sync set");
+    let mut plane = node.plane.borrow_mut();
+    if let Role::Primary(primary) = &mut plane.role {
+        primary.gate.on_rejected(proposal);
+        primary.proposals.remove(&member);
+        plane.settle_replies();
+    }
+}
+
+fn tend_mode(node: &Rc<DataNode>, plane: &mut Plane) {
+    let state = std::sync::Arc::clone(&plane.view.state);
+    let Some(shard) = state.shard_of_node(plane.me.node) else { return };
+    let wanted = if state.plan.is_some() { AckMode::InSync } else { shard.steady_mode };
+    let me = plane.me;
+    let Role::Primary(primary) = &mut plane.role else { return };
+    if primary.mode == wanted {
+        primary.mode_proposed = None;
+        if wanted == AckMode::Primary && primary.gate.stop_tightening().is_err() {
+            tracing::debug!("a rise of the mode is still under way");
+        }
+        return;
+    }
+    if wanted == AckMode::InSync {
+        primary.gate.tighten();
+    }
+    if primary.mode_proposed.is_some_and(|at| at.elapsed() < PROPOSE_AGAIN) {
+        return;
+    }
+    let mut proposal = None;
+    if wanted == AckMode::InSync {
+        match primary.gate.propose_in_sync() {
+            Ok(number) => proposal = Some(number),
+            // Its outcome is unknown, and asking twice does no harm.
+            Err(RaiseError::AlreadyProposed) => {}
+            Err(RaiseError::NotTightened | RaiseError::LacksAcknowledged(_)) => return,
+        }
+    }
+    primary.mode_proposed = Some(Instant::now());
+    let command = Command::SetMode { shard: shard.id, isr_epoch: shard.isr_epoch, primary: me, mode: wanted };
+    let (rejected, rejection) = oneshot::channel();
+    plane.propose(command, Some(rejected));
+    let node = Rc::clone(node);
+    spawn_local(async move {
+        let Ok(rejection) = rejection.await else { return };
+        tracing::debug!(%rejection, "mode not set yet");
+        if let Role::Primary(primary) = &mut node.plane.borrow_mut().role {
+            primary.mode_proposed = None;
+            if let Some(proposal) = proposal {
+                primary.gate.on_rejected(proposal);
+            }
+        }
+    });
+}
+
+impl Plane {
+    /// Has a member removed from the in-sync set; nothing changes before the removal is applied.
+    pub fn remove_member(&mut self, member: Member, reason: String) {
+        let state = std::sync::Arc::clone(&self.view.state);
+        let Some(shard) = state.shard_of_node(self.me.node) else { return };
+        let me = self.me;
+        let Role::Primary(primary) = &mut self.role else { return };
+        let recently = primary.proposals.get(&member).is_some_and(|at| at.elapsed() < PROPOSE_AGAIN);
+        if recently || !shard.in_sync.contains(&member) {
+            return;
+        }
+        primary.proposals.insert(member, Instant::now());
+        tracing::warn!(shard = %shard.id, %member, reason, "a member is to leave the in-sync set");
+        let command = Command::RemoveInSync {
+            shard: shard.id,
+            isr_epoch: shard.isr_epoch,
+            primary: me,
+            member,
+            reason,
+        };
+        self.propose(command, None);
+    }
+}

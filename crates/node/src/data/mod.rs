@@ -1,0 +1,288 @@
+//! The data plane: one thread with its own runtime, on which the dataset, every client connection and every
+//! replication link live.
+//!
+//! ```text
+//!   control plane (other threads)                    this thread
+//!   watch<AppliedView> ───────────────────────────►  Plane::apply_view
+//!   DataHandle ──── link, status, drain ──────────►  requests
+//!   ToControl ◄──── commands to be committed ──────  handover, in-sync set, promotion
+//! ```
+//!
+//! *Invariant:* the dataset is reached from this thread only, without a lock: a command executes in one go.
+//! *Invariant:* nothing on this thread waits for raft or for a disk while it serves.
+
+mod acks;
+mod checkpoint;
+mod client;
+mod connection;
+mod dispatch;
+mod follower;
+mod handover;
+mod link_io;
+mod membership;
+mod plane;
+mod role;
+mod routing;
+mod server_commands;
+mod source;
+mod stats;
+mod status;
+
+pub use plane::ToControl;
+pub use source::LinkSocket;
+pub use stats::Stats;
+
+use crate::api::DataStatus;
+use crate::config::Config;
+use ironcache_raft::AppliedView;
+use ironcache_types::{Member, Version};
+use plane::Plane;
+use role::Turned;
+use std::cell::{Cell, RefCell};
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::task::{LocalSet, spawn_local};
+use tokio::time::Instant;
+
+/// What the tasks of the data thread share.
+pub struct DataNode {
+    pub plane: RefCell<Plane>,
+    /// Role, routing or a handover changed: what is held back tries again.
+    pub changed: Rc<Notify>,
+    /// The stream grew, or a link has something to send.
+    pub feed: Rc<Notify>,
+    /// A replica acknowledged.
+    pub acked: Rc<Notify>,
+    pub drain: Rc<Notify>,
+    drain_until: Cell<Option<Instant>>,
+    pub data_dir: PathBuf,
+}
+
+impl DataNode {
+    pub fn is_draining(&self) -> bool {
+        self.drain_until.get().is_some()
+    }
+
+    pub fn drain_deadline(&self) -> Instant {
+        self.drain_until.get().unwrap_or_else(Instant::now)
+    }
+}
+
+/// What the data thread needs to start.
+pub struct DataOptions {
+    pub config: Arc<Config>,
+    pub me: Member,
+    pub version: Version,
+    pub listener: TcpListener,
+    pub views: watch::Receiver<Arc<AppliedView>>,
+    pub to_control: mpsc::UnboundedSender<ToControl>,
+    /// Seed for what need not be secret.
+    pub random: u64,
+}
+
+/// What is shown of the data plane.
+#[derive(Clone, Debug)]
+pub struct DataSnapshot {
+    pub status: DataStatus,
+    pub stats: Stats,
+    pub used_bytes: u64,
+    pub parked: u32,
+    /// On a replica: the log index that its primary has applied, as it said last.
+    pub primary_applied: u64,
+    /// The log index whose state the data plane acts on.
+    pub index: u64,
+    /// Is the checkpoint read, and the role that of the applied state?
+    pub settled: bool,
+}
+
+enum Request {
+    Link(LinkSocket),
+    Snapshot(oneshot::Sender<DataSnapshot>),
+    Drain { timeout: Duration, done: oneshot::Sender<()> },
+    Stop,
+}
+
+/// The data plane, as other threads reach it. Clones share it.
+#[derive(Clone)]
+pub struct DataHandle {
+    requests: mpsc::UnboundedSender<Request>,
+}
+
+/// The data thread is gone: the process is ending.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the data plane has stopped")]
+pub struct DataStopped;
+
+impl DataHandle {
+    /// Hands over a connection on which a replica says hello.
+    pub fn link(&self, socket: LinkSocket) -> Result<(), DataStopped> {
+        self.requests.send(Request::Link(socket)).map_err(|_| DataStopped)
+    }
+
+    pub async fn snapshot(&self) -> Result<DataSnapshot, DataStopped> {
+        let (answer, snapshot) = oneshot::channel();
+        self.requests.send(Request::Snapshot(answer)).map_err(|_| DataStopped)?;
+        snapshot.await.map_err(|_| DataStopped)
+    }
+
+    /// Answers what was received, lets clients go, and writes the checkpoint.
+    pub async fn drain(&self, timeout: Duration) -> Result<(), DataStopped> {
+        let (done, drained) = oneshot::channel();
+        self.requests.send(Request::Drain { timeout, done }).map_err(|_| DataStopped)?;
+        drained.await.map_err(|_| DataStopped)
+    }
+
+    pub fn stop(&self) {
+        // Gone already is as good as stopped.
+        let _ = self.requests.send(Request::Stop);
+    }
+}
+
+/// Starts the data thread: it accepts clients at once.
+///
+/// # Errors
+/// When the thread or its runtime cannot be made.
+pub fn start(options: DataOptions) -> std::io::Result<(DataHandle, std::thread::JoinHandle<()>)> {
+    let (requests, receiver) = mpsc::unbounded_channel();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let thread = std::thread::Builder::new().name("ironcache-data".to_owned()).spawn(move || {
+        let local = LocalSet::new();
+        local.block_on(&runtime, async move {
+            if let Err(error) = run(options, receiver).await {
+                tracing::error!(%error, "the data plane cannot start");
+            }
+        });
+    })?;
+    Ok((DataHandle { requests }, thread))
+}
+
+async fn run(options: DataOptions, mut requests: mpsc::UnboundedReceiver<Request>) -> std::io::Result<()> {
+    let DataOptions { config, me, version, listener, views, to_control, random } = options;
+    let data_dir = config.data_dir.clone();
+    let node = Rc::new(DataNode {
+        plane: RefCell::new(Plane::new(config, me, version, to_control, random)),
+        changed: Rc::new(Notify::new()),
+        feed: Rc::new(Notify::new()),
+        acked: Rc::new(Notify::new()),
+        drain: Rc::new(Notify::new()),
+        drain_until: Cell::new(None),
+        data_dir,
+    });
+    listener.set_nonblocking(true)?;
+    let listener = tokio::net::TcpListener::from_std(listener)?;
+    let accepting = spawn_local(accept(Rc::clone(&node), listener));
+    spawn_local(watch_views(Rc::clone(&node), views));
+    spawn_local(load(Rc::clone(&node)));
+    spawn_local(membership::run(Rc::clone(&node)));
+    spawn_local(follower::run(Rc::clone(&node)));
+    while let Some(request) = requests.recv().await {
+        match request {
+            Request::Link(socket) => {
+                spawn_local(source::serve(Rc::clone(&node), socket));
+            }
+            Request::Snapshot(answer) => {
+                // Whoever asked may have given up meanwhile.
+                let _ = answer.send(status::snapshot(&node.plane.borrow()));
+            }
+            Request::Drain { timeout, done } => {
+                accepting.abort();
+                spawn_local(drain(Rc::clone(&node), timeout, done));
+            }
+            Request::Stop => break,
+        }
+    }
+    Ok(())
+}
+
+async fn accept(node: Rc<DataNode>, listener: tokio::net::TcpListener) {
+    loop {
+        match listener.accept().await {
+            Ok((mut stream, addr)) => {
+                let full = {
+                    let plane = node.plane.borrow();
+                    plane.clients.len() >= plane.config.maxclients as usize
+                };
+                if full {
+                    node.plane.borrow_mut().stats.rejected_connections += 1;
+                    spawn_local(async move {
+                        // It is told why, if it still listens.
+                        let _ = tokio::io::AsyncWriteExt::write_all(
+                            &mut stream,
+                            b"-ERR max number of clients reached\r\n",
+                        )
+                        .await;
+                    });
+                    continue;
+                }
+                spawn_local(connection::serve(Rc::clone(&node), stream, addr));
+            }
+            Err(error) => {
+                // Out of descriptors, most likely: it passes when clients leave.
+                tracing::warn!(%error, "cannot accept a client");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+    }
+}
+
+async fn watch_views(node: Rc<DataNode>, mut views: watch::Receiver<Arc<AppliedView>>) {
+    loop {
+        let view = Arc::clone(&views.borrow_and_update());
+        let turned = node.plane.borrow_mut().apply_view(view);
+        node.changed.notify_waiters();
+        node.feed.notify_waiters();
+        match turned {
+            Turned::Nothing => {}
+            Turned::HandOver(handover) => {
+                spawn_local(handover::hand_over(Rc::clone(&node), handover));
+            }
+        }
+        if views.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn load(node: Rc<DataNode>) {
+    let loaded = checkpoint::load(&node.data_dir).await;
+    let (keyspace, position) = match loaded {
+        Ok(Some(checkpoint)) => (checkpoint.keyspace, Some((checkpoint.lineage, checkpoint.offset))),
+        Ok(None) => (ironcache_keyspace::Keyspace::new(), None),
+        Err(error) => {
+            tracing::error!(%error, "the checkpoint cannot be used; the dataset comes from the primary instead");
+            (ironcache_keyspace::Keyspace::new(), None)
+        }
+    };
+    let turned = {
+        let mut plane = node.plane.borrow_mut();
+        plane.loaded(keyspace, position);
+        let view = Arc::clone(&plane.view);
+        plane.apply_view(view)
+    };
+    node.changed.notify_waiters();
+    if let Turned::HandOver(handover) = turned {
+        spawn_local(handover::hand_over(Rc::clone(&node), handover));
+    }
+}
+
+async fn drain(node: Rc<DataNode>, timeout: Duration, done: oneshot::Sender<()>) {
+    node.drain_until.set(Some(Instant::now() + timeout));
+    node.drain.notify_waiters();
+    node.acked.notify_waiters();
+    // Connections that were just executing see the flag before they read again.
+    while !node.plane.borrow().clients.is_empty() && Instant::now() < node.drain_deadline() {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let written = checkpoint::write(&node.plane.borrow(), &node.data_dir);
+    match written {
+        Ok(Some(keys)) => tracing::info!(keys, "checkpoint written"),
+        Ok(None) => tracing::info!("no whole dataset to write a checkpoint of"),
+        Err(error) => tracing::error!(%error, "no checkpoint; the dataset will come from the primary"),
+    }
+    // Nobody waits for it any more when the process was told to end at once.
+    let _ = done.send(());
+}

@@ -1,0 +1,300 @@
+//! The data plane's state: one dataset, one role, one stream of effects.
+//!
+//! ```text
+//!  applied control state ──► apply_view ──► role, routing, in-sync set
+//!  client command ──► route ──► execute ──► effects ──► frame ──► backlog ──► links
+//!                       │                                            │
+//!                       ├─ MOVED                    acks from links ─┴─► AckGate ──► waiting replies
+//!                       └─ held back (handover, recovery)
+//! ```
+//!
+//! *Invariant:* a command is executed only while this life of the node is named as primary by the applied
+//! state and no handover holds it back.
+//! *Invariant:* everything here runs on one thread, and nothing here awaits: between two awaits of a
+//! connection the state is whole.
+
+use super::acks::AckWaiters;
+use super::client::{Clients, Owed};
+use super::role::{Primary, Role};
+use super::routing::Routing;
+use super::stats::Stats;
+use crate::config::Config;
+use ironcache_control::{AckMode, Command, Rejection, Shard};
+use ironcache_keyspace::{Effects, Expiry, Keyspace};
+use ironcache_raft::AppliedView;
+use ironcache_replication::{Ack, Backlog, Fence, Gate, Link, Promoted, Scope, encode_effects};
+use ironcache_types::{Member, NodeId, Offset, SLOT_COUNT, Slot, Version};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::oneshot;
+
+pub struct Plane {
+    pub config: Arc<Config>,
+    pub me: Member,
+    pub version: Version,
+    pub keyspace: Keyspace,
+    /// Scratch: the effects of the command or transaction under way.
+    pub effects: Effects,
+    frame: Vec<u8>,
+    pub view: Arc<AppliedView>,
+    pub routing: Routing,
+    pub role: Role,
+    /// Frames verbatim, on every role; its end is the offset of the dataset.
+    pub backlog: Backlog,
+    /// Per slot the offset after its last effect: what a read of it shows.
+    slot_written: Vec<u64>,
+    pub waiters: AckWaiters,
+    pub clients: Clients,
+    /// Attached replicas, on a primary or on a candidate.
+    pub links: BTreeMap<Member, LinkState>,
+    /// The number of the newest link.
+    pub link_serial: u64,
+    pub stats: Stats,
+    to_control: UnboundedSender<ToControl>,
+    /// Connections whose next command is held back now.
+    pub parked: u32,
+    /// `CONFIG SET requirepass`; empty asks for none.
+    pub requirepass: String,
+    random: u64,
+    started: Instant,
+}
+
+/// What the data plane asks of the control plane: have a command committed. Whoever asked watches the
+/// applied state for its outcome; a rejection is told here.
+pub struct ToControl {
+    pub command: Command,
+    pub rejected: Option<oneshot::Sender<Rejection>>,
+}
+
+/// One attached replica.
+pub struct LinkState {
+    /// Distinguishes a link from the one that replaces it.
+    pub serial: u64,
+    /// In the gate of this primary; `None` on a candidate.
+    pub link: Option<Link>,
+    /// What it last acknowledged, to whom.
+    pub ack: Option<Ack>,
+    pub syncing: bool,
+    /// To be sent once everything before it is.
+    pub fence: Option<Fence>,
+    pub promoted: Option<Promoted>,
+    /// Since when it has been in the committed in-sync set.
+    pub in_sync_since: Option<Instant>,
+}
+
+/// What to do with a keyed command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Route {
+    Execute,
+    /// Hold it back, unexecuted: who serves it is being decided.
+    Park,
+    /// `host:port` of the primary.
+    Moved(String),
+    /// Nobody owns the slot.
+    Unowned,
+}
+
+/// Which copies a read may be answered from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReadFrom {
+    Primary,
+    Replica,
+}
+
+/// Whether a reply may leave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reply {
+    Now,
+    /// When everything below this offset may be acknowledged.
+    After(u64),
+    /// The role is lost: never.
+    Lost,
+}
+
+impl Plane {
+    pub fn new(
+        config: Arc<Config>,
+        me: Member,
+        version: Version,
+        to_control: UnboundedSender<ToControl>,
+        random: u64,
+    ) -> Self {
+        let backlog = Backlog::new(usize::try_from(config.backlog_bytes).unwrap_or(usize::MAX), Offset(0));
+        Self {
+            requirepass: config.requirepass.clone(),
+            config,
+            me,
+            version,
+            keyspace: Keyspace::new(),
+            effects: Effects::new(),
+            frame: Vec::new(),
+            view: Arc::new(AppliedView::default()),
+            routing: Routing::empty(),
+            role: Role::Loading,
+            backlog,
+            slot_written: vec![0; usize::from(SLOT_COUNT)],
+            waiters: AckWaiters::default(),
+            clients: Clients::default(),
+            links: BTreeMap::new(),
+            link_serial: 0,
+            stats: Stats::default(),
+            to_control,
+            parked: 0,
+            random: random | 1,
+            started: Instant::now(),
+        }
+    }
+
+    /// A random number that need not be secret (xorshift64*).
+    pub fn random(&mut self) -> u64 {
+        self.random ^= self.random >> 12;
+        self.random ^= self.random << 25;
+        self.random ^= self.random >> 27;
+        self.random.wrapping_mul(0x2545_f491_4f6c_dd1d)
+    }
+
+    /// Milliseconds of a monotonic clock that began with this process.
+    pub fn clock_ms(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    pub fn uptime_s(&self) -> u64 {
+        self.started.elapsed().as_secs()
+    }
+
+    pub fn offset(&self) -> Offset {
+        self.backlog.end()
+    }
+
+    pub fn my_shard(&self) -> Option<&Shard> {
+        self.view.state.shard_of_node(self.me.node)
+    }
+
+    /// Where a command on `slot` goes.
+    #[inline]
+    pub fn route(&self, slot: Slot, read: ReadFrom) -> Route {
+        let Some((index, shard)) = self.routing.shard_of(slot) else {
+            return Route::Unowned;
+        };
+        if self.routing.is_mine(index) {
+            match &self.role {
+                Role::Primary(primary) if primary.handover.is_none() => return Route::Execute,
+                // Held back until the outcome, or until the candidate said that it is promoted.
+                Role::Primary(primary) if shard.epoch <= primary.epoch => return Route::Park,
+                Role::Replica(_) if read == ReadFrom::Replica && self.in_sync() => return Route::Execute,
+                Role::Replica(replica) if replica.cursor.fence().is_some() => return Route::Park,
+                Role::Loading | Role::Replica(_) | Role::Primary(_) => {}
+            }
+            if shard.candidate == Some(self.me) {
+                return Route::Park;
+            }
+        }
+        match shard.primary {
+            // Never to itself: an earlier life of this node is no address for the present one.
+            Some(primary) if primary.node != self.me.node => Route::Moved(shard.addr.clone()),
+            Some(_) | None => Route::Park,
+        }
+    }
+
+    /// Does this node hold everything that was acknowledged: a serving primary, or a replica that the log
+    /// names in sync and whose link is up?
+    pub fn in_sync(&self) -> bool {
+        match &self.role {
+            Role::Loading => false,
+            Role::Primary(_) => true,
+            Role::Replica(replica) => {
+                replica.link_up && self.my_shard().is_some_and(|s| s.in_sync.contains(&self.me))
+            }
+        }
+    }
+
+    pub fn expiry(&self) -> Expiry {
+        if self.is_serving() { Expiry::Delete } else { Expiry::Hide }
+    }
+
+    /// A primary that no handover holds back.
+    pub fn is_serving(&self) -> bool {
+        matches!(&self.role, Role::Primary(p) if p.handover.is_none())
+    }
+
+    pub fn primary(&self) -> Option<&Primary> {
+        match &self.role {
+            Role::Primary(primary) => Some(primary),
+            Role::Loading | Role::Replica(_) => None,
+        }
+    }
+
+    /// Puts the effects of one command (or one EXEC) into the stream as one frame, and forgets them.
+    /// Answers the stream's new end.
+    pub fn commit(&mut self, scope: Scope) -> Offset {
+        let now_ms = self.clock_ms();
+        let start = self.backlog.end();
+        let Role::Primary(primary) = &mut self.role else {
+            unreachable!("only a primary executes writes");
+        };
+        self.frame.clear();
+        let effects = &self.effects.bytes;
+        encode_effects(&mut self.frame, primary.epoch, start, scope, |out| out.extend_from_slice(effects))
+            .expect("a command is bounded below what a frame holds");
+        self.backlog.push(&self.frame);
+        let end = self.backlog.end();
+        primary.gate.on_frame(end, now_ms);
+        self.stats.effects += self.effects.count as u64;
+        self.effects.clear();
+        match scope {
+            Scope::Slot(slot) => self.slot_written[usize::from(slot.0)] = end.0,
+            Scope::All => self.slot_written.fill(end.0),
+        }
+        end
+    }
+
+    /// The offset after the last effect on `slot` that this node executed as primary.
+    pub fn written(&self, slot: Slot) -> u64 {
+        self.slot_written[usize::from(slot.0)]
+    }
+
+    /// May the replies that owe this be sent now?
+    pub fn may_reply(&mut self, owed: Owed) -> Reply {
+        let Role::Primary(primary) = &mut self.role else {
+            return Reply::Lost;
+        };
+        let Owed { write, read } = owed;
+        // In mode `in-sync` no read shows what a later primary may lack.
+        let needed = match primary.mode {
+            AckMode::InSync => write.max(read),
+            AckMode::Primary => write,
+        };
+        match primary.gate.may_acknowledge(Offset(needed)) {
+            Gate::Open => Reply::Now,
+            Gate::WaitFor { member: _, behind_bytes: _ } => Reply::After(needed),
+            Gate::RemoveFirst { member, behind_bytes, behind_ops } => {
+                let reason = format!("{behind_bytes} bytes and {behind_ops} writes behind");
+                self.remove_member(member, reason);
+                Reply::After(needed)
+            }
+        }
+    }
+
+    /// Something moved the gate: wakes the replies that it lets through.
+    pub fn settle_replies(&mut self) {
+        let Role::Primary(primary) = &mut self.role else { return };
+        while let Some(offset) = self.waiters.first() {
+            match primary.gate.may_acknowledge(Offset(offset)) {
+                Gate::Open => self.waiters.acknowledged(offset),
+                Gate::WaitFor { .. } | Gate::RemoveFirst { .. } => break,
+            }
+        }
+    }
+
+    pub fn propose(&self, command: Command, rejected: Option<oneshot::Sender<Rejection>>) {
+        // The receiver lives as long as the process does; while it stops, nothing needs proposing.
+        let _ = self.to_control.send(ToControl { command, rejected });
+    }
+
+    /// `host:port` of a node's peer port.
+    pub fn peer_addr(&self, node: NodeId) -> Option<String> {
+        self.view.state.nodes.get(&node).map(|n| n.peer_addr.clone())
+    }
+}

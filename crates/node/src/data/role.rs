@@ -1,0 +1,262 @@
+//! What this node is to its shard, and how the applied state changes that.
+//!
+//! ```text
+//!            checkpoint read           promoted by the log
+//!  Loading ─────────────────► Replica ─────────────────────► Primary
+//!                                ▲                               │
+//!                                └──────── deposed by the log ───┘
+//! ```
+//!
+//! *Invariant:* a role changes only by an applied entry that names this incarnation.
+//! *Invariant:* deposed, a primary keeps its dataset and position: it resumes where its stream ended.
+
+use super::plane::Plane;
+use super::routing::Routing;
+use ironcache_control::{AckMode, Command, Handover, Shard};
+use ironcache_keyspace::Keyspace;
+use ironcache_raft::AppliedView;
+use ironcache_replication as replication;
+use ironcache_replication::{AckGate, GateLimits, Lineage, ReplicaCursor, Source};
+use ironcache_types::{Epoch, Member, Offset, ShardId};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Instant;
+
+pub enum Role {
+    /// The checkpoint is not read yet.
+    Loading,
+    Replica(Replica),
+    Primary(Primary),
+}
+
+pub struct Replica {
+    pub cursor: ReplicaCursor,
+    /// Is the link to the primary up?
+    pub link_up: bool,
+    /// The log index that the primary has applied, as it said last.
+    pub primary_applied: u64,
+    /// The dataset is what a clean stop left behind, whole, and nothing was applied since.
+    pub clean_end: Option<Offset>,
+}
+
+pub struct Primary {
+    pub shard: ShardId,
+    pub epoch: Epoch,
+    pub lineage: Lineage,
+    pub gate: AckGate,
+    pub mode: AckMode,
+    /// Size of the committed in-sync set, this node included.
+    pub in_sync: usize,
+    /// A handover that holds commands back.
+    pub handover: Option<HandingOver>,
+    /// Members about which a proposal is under way, and since when.
+    pub proposals: BTreeMap<Member, Instant>,
+    pub mode_proposed: Option<Instant>,
+}
+
+/// The old primary's side of a handover.
+pub struct HandingOver {
+    pub handover: Handover,
+    /// The end offset, once the fence has been sent.
+    pub fence: Option<Offset>,
+}
+
+impl Role {
+    /// For status, metrics and people.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Role::Loading => "loading",
+            Role::Replica(_) => "replica",
+            Role::Primary(_) => "primary",
+        }
+    }
+}
+
+/// What a new view asks of the tasks around the plane.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turned {
+    Nothing,
+    /// This node was just told to hand its shard over.
+    HandOver(Handover),
+}
+
+impl Plane {
+    /// The applied control state advanced.
+    pub fn apply_view(&mut self, view: Arc<AppliedView>) -> Turned {
+        self.view = view;
+        self.routing = Routing::of(&self.view.state, self.me.node);
+        let state = Arc::clone(&self.view.state);
+        let Some(shard) = state.shard_of_node(self.me.node) else {
+            return Turned::Nothing;
+        };
+        let turned = if shard.is_primary(self.me) { self.be_primary(shard) } else { self.be_replica(shard) };
+        self.note_in_sync(shard);
+        turned
+    }
+
+    /// The checkpoint is read, or there is none.
+    pub fn loaded(&mut self, keyspace: Keyspace, position: Option<(Lineage, Offset)>) {
+        self.keyspace = keyspace;
+        let (cursor, clean_end) = match position {
+            Some((lineage, offset)) => {
+                self.backlog.reset(offset);
+                (ReplicaCursor::holding(lineage, offset), Some(offset))
+            }
+            None => (ReplicaCursor::empty(), None),
+        };
+        self.role = Role::Replica(Replica { cursor, link_up: false, primary_applied: 0, clean_end });
+    }
+
+    fn be_primary(&mut self, shard: &Shard) -> Turned {
+        match &self.role {
+            Role::Loading => return Turned::Nothing,
+            Role::Primary(primary) if primary.epoch == shard.epoch => {}
+            Role::Primary(_) => {
+                // Deposed and promoted again between two views: the replica's path in between.
+                self.depose();
+                self.promote(shard);
+            }
+            Role::Replica(_) => self.promote(shard),
+        }
+        let now_ms = self.clock_ms();
+        let mode = self.gate_mode(shard.mode);
+        let Role::Primary(primary) = &mut self.role else {
+            return Turned::Nothing;
+        };
+        primary.mode = shard.mode;
+        primary.in_sync = shard.in_sync.len();
+        primary.gate.set_mode(mode);
+        primary.gate.set_committed(&others(shard, self.me), now_ms);
+        let turned = match (shard.handover, &primary.handover) {
+            (Some(handover), Some(held)) if held.handover == handover => Turned::Nothing,
+            (Some(handover), _) => {
+                primary.handover = Some(HandingOver { handover, fence: None });
+                Turned::HandOver(handover)
+            }
+            (None, Some(_)) => {
+                tracing::info!(shard = %shard.id, "the handover was aborted; serving again");
+                primary.handover = None;
+                Turned::Nothing
+            }
+            (None, None) => Turned::Nothing,
+        };
+        self.settle_replies();
+        turned
+    }
+
+    fn promote(&mut self, shard: &Shard) {
+        let Role::Replica(replica) = &self.role else { return };
+        let epoch = shard.epoch;
+        let founded = shard.lineage.len() == 1 && shard.lineage[0].start == Some(Offset(0));
+        let (lineage, start) = match replica.cursor.promote(epoch) {
+            Ok(begun) => begun,
+            // The first primary of a new shard begins with nothing.
+            Err(_) if founded => (Lineage::new(epoch, Offset(0)), Offset(0)),
+            Err(error) => {
+                tracing::error!(shard = %shard.id, %epoch, %error, "promoted, but this node cannot serve");
+                return;
+            }
+        };
+        let committed = shard.lineage.iter().find(|entry| entry.epoch == epoch).and_then(|entry| entry.start);
+        if committed.is_some_and(|committed| committed != start) {
+            tracing::error!(shard = %shard.id, %epoch, ?committed, %start, "promoted at another offset than this node holds");
+            return;
+        }
+        if self.backlog.end() != start {
+            self.backlog.reset(start);
+        }
+        let limits = GateLimits {
+            isr_timeout_ms: self.config.isr_timeout_ms,
+            // A replica that kept up for a moment is let in; the plan's own settle time is longer.
+            settle_ms: 20,
+            near_ms: 200,
+        };
+        let source = Source { epoch, incarnation: self.me.incarnation };
+        let mode = self.gate_mode(shard.mode);
+        let gate = AckGate::new(source, start, mode, &others(shard, self.me), limits, self.clock_ms());
+        for link in self.links.values_mut() {
+            link.link = None;
+            link.fence = None;
+            link.promoted =
+                Some(replication::Promoted { shard: shard.id, epoch, log_index: self.view.index });
+        }
+        self.role = Role::Primary(Primary {
+            shard: shard.id,
+            epoch,
+            lineage,
+            gate,
+            mode: shard.mode,
+            in_sync: shard.in_sync.len(),
+            handover: None,
+            proposals: BTreeMap::new(),
+            mode_proposed: None,
+        });
+        if committed.is_none() {
+            self.propose(Command::PrimaryReady { shard: shard.id, epoch, start }, None);
+        }
+        tracing::info!(shard = %shard.id, %epoch, %start, "this node is primary");
+    }
+
+    fn be_replica(&mut self, shard: &Shard) -> Turned {
+        self.depose();
+        let Role::Replica(replica) = &self.role else {
+            return Turned::Nothing;
+        };
+        // The last owner stopped cleanly and nobody took over: with all its data it may have the shard back.
+        if let ironcache_control::Ownership::Recovering { last } = shard.ownership
+            && last.node == self.me.node
+            && shard.in_sync.is_empty()
+            && let Some(end) = replica.clean_end
+            && replica.cursor.applied_offset() == Some(end)
+            && replica.cursor.promote(shard.epoch.next()).is_ok_and(|(lineage, _)| {
+                // The checkpoint is of the very epoch that nobody has followed.
+                lineage.entries().iter().rev().nth(1).is_some_and(|(epoch, _)| *epoch == shard.epoch)
+            })
+            && self.view.state.nodes.get(&self.me.node).is_some_and(|n| n.incarnation == self.me.incarnation)
+        {
+            let command =
+                Command::Reclaim { shard: shard.id, shard_epoch: shard.epoch, member: self.me, end };
+            self.propose(command, None);
+        }
+        Turned::Nothing
+    }
+
+    /// Gives the role up, and keeps the data.
+    fn depose(&mut self) {
+        if !matches!(self.role, Role::Primary(_)) {
+            return;
+        }
+        let Role::Primary(primary) = std::mem::replace(&mut self.role, Role::Loading) else {
+            unreachable!("matched above")
+        };
+        let end = self.backlog.end();
+        tracing::info!(shard = %primary.shard, epoch = %primary.epoch, %end, "this node is primary no more");
+        let cursor = ReplicaCursor::holding(primary.lineage, end);
+        self.role = Role::Replica(Replica { cursor, link_up: false, primary_applied: 0, clean_end: None });
+        self.waiters.lost();
+    }
+
+    fn note_in_sync(&mut self, shard: &Shard) {
+        for (member, link) in &mut self.links {
+            link.in_sync_since = match (shard.in_sync.contains(member), link.in_sync_since) {
+                (true, Some(since)) => Some(since),
+                (true, None) => Some(Instant::now()),
+                (false, _) => None,
+            };
+        }
+    }
+
+    pub fn gate_mode(&self, mode: AckMode) -> replication::AckMode {
+        match mode {
+            AckMode::InSync => replication::AckMode::InSync,
+            AckMode::Primary => replication::AckMode::Primary {
+                max_lag_bytes: self.config.max_lag_bytes,
+                max_lag_ops: self.config.max_lag_ops,
+            },
+        }
+    }
+}
+
+fn others(shard: &Shard, me: Member) -> BTreeSet<Member> {
+    shard.in_sync.iter().copied().filter(|m| *m != me).collect()
+}

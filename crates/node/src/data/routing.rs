@@ -1,0 +1,82 @@
+//! Which node serves which slot, as the applied control state has it.
+
+use ironcache_control::{ControlState, Ownership, Shard};
+use ironcache_types::{Epoch, Member, NodeId, SLOT_COUNT, Slot};
+
+/// A lookup table over the applied state: one load per keyed command.
+pub struct Routing {
+    /// Per slot an index into `shards`, or [`Routing::NONE`].
+    slots: Vec<u16>,
+    shards: Vec<ShardRoute>,
+    /// Index of the shard that this node holds.
+    mine: Option<usize>,
+}
+
+/// Where a shard's commands go.
+#[derive(Clone, Debug)]
+pub struct ShardRoute {
+    pub epoch: Epoch,
+    /// `None` while the shard is recovering.
+    pub primary: Option<Member>,
+    /// `host:port` of the primary's client port; empty without a primary.
+    pub addr: String,
+    /// Who a handover in flight would promote.
+    pub candidate: Option<Member>,
+}
+
+impl Routing {
+    const NONE: u16 = u16::MAX;
+
+    pub fn empty() -> Self {
+        Self { slots: vec![Self::NONE; usize::from(SLOT_COUNT)], shards: Vec::new(), mine: None }
+    }
+
+    pub fn of(state: &ControlState, me: NodeId) -> Self {
+        let mut routing = Self::empty();
+        for (index, shard) in state.shards.values().enumerate() {
+            let code = u16::try_from(index).expect("shards have 16-bit ids");
+            for range in &shard.slots.0 {
+                routing.slots[usize::from(range.start)..=usize::from(range.end)].fill(code);
+            }
+            if shard.nodes.contains(&me) {
+                routing.mine = Some(index);
+            }
+            routing.shards.push(route_of(state, shard));
+        }
+        routing
+    }
+
+    #[inline]
+    pub fn shard_of(&self, slot: Slot) -> Option<(usize, &ShardRoute)> {
+        let index = usize::from(self.slots[usize::from(slot.0)]);
+        self.shards.get(index).map(|shard| (index, shard))
+    }
+
+    #[inline]
+    pub fn is_mine(&self, index: usize) -> bool {
+        self.mine == Some(index)
+    }
+
+    /// The candidate's promotion was heard of before it was applied here: redirect to it already.
+    pub fn hint(&mut self, epoch: Epoch, to: Member, addr: String) {
+        if let Some(mine) = self.mine {
+            let route = &mut self.shards[mine];
+            if epoch > route.epoch {
+                route.epoch = epoch;
+                route.primary = Some(to);
+                route.addr = addr;
+                route.candidate = None;
+            }
+        }
+    }
+}
+
+fn route_of(state: &ControlState, shard: &Shard) -> ShardRoute {
+    let primary = match shard.ownership {
+        Ownership::Serving(member) => Some(member),
+        Ownership::Recovering { last: _ } => None,
+    };
+    let addr =
+        primary.and_then(|p| state.nodes.get(&p.node)).map(|n| n.client_addr.clone()).unwrap_or_default();
+    ShardRoute { epoch: shard.epoch, primary, addr, candidate: shard.handover.map(|h| h.to) }
+}

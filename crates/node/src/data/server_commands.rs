@@ -1,0 +1,184 @@
+//! The commands that are about the connection, the server or the cluster, not about keys.
+
+mod cluster;
+mod command;
+mod config;
+mod connection;
+mod info;
+
+use super::client::{Client, Transaction};
+use super::dispatch::{self, Turn};
+use super::plane::Plane;
+use super::role::Role;
+use ironcache_command::{Spec, unknown_subcommand};
+use ironcache_resp::Writer;
+use ironcache_types::{Offset, key_slot};
+
+/// Runs one of them. The caller has checked arity and authentication.
+pub fn run(
+    plane: &mut Plane,
+    client: &mut Client,
+    spec: &'static Spec,
+    args: &[&[u8]],
+    out: &mut Vec<u8>,
+) -> Turn {
+    let protocol = client.protocol;
+    match spec.name {
+        "ping" => connection::ping(client, args, out),
+        "echo" => done(Writer::new(out, protocol).bulk(args[1])),
+        "hello" => connection::hello(plane, client, args, out),
+        "auth" => connection::auth(plane, client, args, out),
+        "select" => connection::select(client, args, out),
+        "quit" => {
+            Writer::new(out, protocol).ok();
+            Turn::Close
+        }
+        "reset" => connection::reset(plane, client, out),
+        "client" => connection::client(plane, client, args, out),
+        "readonly" => {
+            client.readonly = true;
+            done(Writer::new(out, protocol).ok())
+        }
+        "readwrite" => {
+            client.readonly = false;
+            done(Writer::new(out, protocol).ok())
+        }
+        // Slots do not migrate: there is nothing that ASKING would change.
+        "asking" => done(Writer::new(out, protocol).ok()),
+        "wait" => wait(client, args, out),
+        "cluster" => cluster::run(plane, client, args, out),
+        "command" => command::run(client, args, out),
+        "config" => config::run(plane, client, args, out),
+        "info" => info::run(plane, client, args, out),
+        "role" => role(plane, client, out),
+        "time" => time(client, out),
+        "multi" => multi(client, out),
+        "exec" => dispatch::exec(plane, client, out),
+        "discard" => discard(client, out),
+        "watch" => watch(plane, client, args, out),
+        "unwatch" => {
+            client.watched.clear();
+            done(Writer::new(out, protocol).ok())
+        }
+        "shutdown" => dispatch::refuse(
+            client,
+            out,
+            "ERR a node is stopped by its service manager (SIGTERM to its launcher), not by a client",
+        ),
+        name => dispatch::refuse(client, out, &format!("ERR '{name}' is not supported by ironcache")),
+    }
+}
+
+fn done((): ()) -> Turn {
+    Turn::Done
+}
+
+fn unknown(client: &mut Client, out: &mut Vec<u8>, args: &[&[u8]]) -> Turn {
+    let command = String::from_utf8_lossy(args[0]).to_uppercase();
+    let text = unknown_subcommand(&command, args.get(1).copied().unwrap_or_default());
+    dispatch::refuse(client, out, &text)
+}
+
+fn wait(client: &mut Client, args: &[&[u8]], out: &mut Vec<u8>) -> Turn {
+    let number = |arg: &[u8]| std::str::from_utf8(arg).ok().and_then(|text| text.parse::<i64>().ok());
+    let (Some(replicas), Some(timeout)) = (number(args[1]), number(args[2])) else {
+        return dispatch::refuse(client, out, "ERR value is not an integer or out of range");
+    };
+    let Ok(timeout_ms) = u64::try_from(timeout) else {
+        return dispatch::refuse(client, out, "ERR timeout is negative");
+    };
+    let replicas = usize::try_from(replicas).unwrap_or(0);
+    Turn::Wait { replicas, timeout_ms, offset: Offset(client.last_write) }
+}
+
+fn role(plane: &Plane, client: &Client, out: &mut Vec<u8>) -> Turn {
+    let mut reply = Writer::new(out, client.protocol);
+    match &plane.role {
+        Role::Primary(primary) => {
+            let followers: Vec<_> = primary.gate.followers().filter(|f| f.attached).collect();
+            reply.array(3);
+            reply.bulk(b"master");
+            reply.int(plane.offset().0.cast_signed());
+            reply.array(followers.len());
+            for follower in followers {
+                let (host, port) = client_addr(plane, follower.member.node);
+                reply.array(3);
+                reply.bulk(host.as_bytes());
+                reply.bulk(port.as_bytes());
+                reply.bulk(follower.applied.unwrap_or(Offset(0)).to_string().as_bytes());
+            }
+        }
+        Role::Loading | Role::Replica(_) => {
+            let primary = plane.my_shard().and_then(|s| s.primary());
+            let (host, port) = primary.map(|p| client_addr(plane, p.node)).unwrap_or_default();
+            let (state, offset) = match &plane.role {
+                Role::Replica(replica) => {
+                    let state = match (replica.link_up, replica.cursor.ack()) {
+                        (true, Some(_)) => "connected",
+                        (true, None) => "sync",
+                        (false, _) => "connect",
+                    };
+                    (state, replica.cursor.applied_offset().unwrap_or(Offset(0)))
+                }
+                Role::Loading | Role::Primary(_) => ("connect", Offset(0)),
+            };
+            reply.array(5);
+            reply.bulk(b"slave");
+            reply.bulk(host.as_bytes());
+            reply.int(port.parse().unwrap_or(0));
+            reply.bulk(state.as_bytes());
+            reply.int(offset.0.cast_signed());
+        }
+    }
+    Turn::Done
+}
+
+/// Host and port of a node's client address, as text.
+fn client_addr(plane: &Plane, node: ironcache_types::NodeId) -> (String, String) {
+    plane
+        .view
+        .state
+        .nodes
+        .get(&node)
+        .and_then(|n| n.client_addr.rsplit_once(':'))
+        .map(|(host, port)| (host.trim_matches(['[', ']']).to_owned(), port.to_owned()))
+        .unwrap_or_default()
+}
+
+fn time(client: &Client, out: &mut Vec<u8>) -> Turn {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    let mut reply = Writer::new(out, client.protocol);
+    reply.array(2);
+    reply.bulk(now.as_secs().to_string().as_bytes());
+    reply.bulk(now.subsec_micros().to_string().as_bytes());
+    Turn::Done
+}
+
+fn multi(client: &mut Client, out: &mut Vec<u8>) -> Turn {
+    if client.transaction.is_some() {
+        return dispatch::refuse(client, out, "ERR MULTI calls can not be nested");
+    }
+    client.transaction = Some(Transaction::default());
+    done(Writer::new(out, client.protocol).ok())
+}
+
+fn discard(client: &mut Client, out: &mut Vec<u8>) -> Turn {
+    if client.transaction.take().is_none() {
+        return dispatch::refuse(client, out, "ERR DISCARD without MULTI");
+    }
+    client.watched.clear();
+    done(Writer::new(out, client.protocol).ok())
+}
+
+/// Watches the slots of the keys: any write to them makes `EXEC` answer null. A slot holds few keys, so a
+/// transaction is retried a little more often than a watch by key would have it, and never wrongly executed.
+fn watch(plane: &Plane, client: &mut Client, args: &[&[u8]], out: &mut Vec<u8>) -> Turn {
+    if client.transaction.is_some() {
+        return dispatch::refuse(client, out, "ERR WATCH inside MULTI is not allowed");
+    }
+    for key in &args[1..] {
+        let slot = key_slot(key);
+        client.watched.push((slot.0, plane.written(slot)));
+    }
+    done(Writer::new(out, client.protocol).ok())
+}

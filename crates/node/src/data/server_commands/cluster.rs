@@ -1,0 +1,156 @@
+//! CLUSTER: what cluster clients learn the layout from.
+//!
+//! *Invariant:* a node that is starting, or out for an upgrade, is not listed as serving: a client would only be
+//! sent on from it.
+
+use super::super::client::Client;
+use super::super::dispatch::{self, Turn};
+use super::super::plane::Plane;
+use super::{client_addr, done, unknown};
+use ironcache_control::{Node, Shard};
+use ironcache_resp::Writer;
+use ironcache_types::{NodeId, SLOT_COUNT, Slot, key_slot};
+use std::fmt::Write;
+
+pub fn run(plane: &Plane, client: &mut Client, args: &[&[u8]], out: &mut Vec<u8>) -> Turn {
+    let protocol = client.protocol;
+    match (args[1].to_ascii_lowercase().as_slice(), &args[2..]) {
+        (b"slots", []) => slots(plane, &mut Writer::new(out, protocol)),
+        (b"shards", []) => shards(plane, &mut Writer::new(out, protocol)),
+        (b"nodes", []) => done(Writer::new(out, protocol).verbatim("txt", nodes(plane).as_bytes())),
+        (b"info", []) => done(Writer::new(out, protocol).verbatim("txt", info(plane).as_bytes())),
+        (b"myid", []) => done(Writer::new(out, protocol).bulk(plane.me.node.redis_id().as_bytes())),
+        (b"keyslot", [key]) => done(Writer::new(out, protocol).int(i64::from(key_slot(key).0))),
+        (b"countkeysinslot", [slot]) => {
+            match std::str::from_utf8(slot).ok().and_then(|text| text.parse::<u16>().ok()) {
+                Some(slot) if slot < SLOT_COUNT => {
+                    done(Writer::new(out, protocol).count(plane.keyspace.slot_len(Slot(slot))))
+                }
+                _ => dispatch::refuse(client, out, "ERR Invalid slot"),
+            }
+        }
+        _ => unknown(client, out, args),
+    }
+}
+
+/// The shard's nodes that clients may use, the primary first. A restarting one is left out.
+fn serving<'a>(plane: &'a Plane, shard: &'a Shard) -> Vec<&'a Node> {
+    let state = &plane.view.state;
+    let primary = shard.primary().map(|p| p.node);
+    let replicas = shard.in_sync_replicas().map(|m| m.node);
+    let out = |node: &Node| node.out.is_some();
+    primary.into_iter().chain(replicas).filter_map(|n| state.nodes.get(&n)).filter(|n| !out(n)).collect()
+}
+
+fn slots(plane: &Plane, reply: &mut Writer<'_>) -> Turn {
+    let state = &plane.view.state;
+    let ranges = state.shards.values().filter(|s| s.primary().is_some()).map(|s| s.slots.0.len()).sum();
+    reply.array(ranges);
+    for shard in state.shards.values().filter(|s| s.primary().is_some()) {
+        let nodes = serving(plane, shard);
+        for range in &shard.slots.0 {
+            reply.array(2 + nodes.len());
+            reply.int(i64::from(range.start));
+            reply.int(i64::from(range.end));
+            for node in &nodes {
+                let (host, port) = client_addr(plane, node.id);
+                reply.array(4);
+                reply.bulk(host.as_bytes());
+                reply.int(port.parse().unwrap_or(0));
+                reply.bulk(node.id.redis_id().as_bytes());
+                reply.array(0);
+            }
+        }
+    }
+    Turn::Done
+}
+
+fn shards(plane: &Plane, reply: &mut Writer<'_>) -> Turn {
+    let state = &plane.view.state;
+    reply.array(state.shards.len());
+    for shard in state.shards.values() {
+        reply.map(2);
+        reply.bulk(b"slots");
+        reply.array(2 * shard.slots.0.len());
+        for range in &shard.slots.0 {
+            reply.int(i64::from(range.start));
+            reply.int(i64::from(range.end));
+        }
+        reply.bulk(b"nodes");
+        let nodes = serving(plane, shard);
+        reply.array(nodes.len());
+        for node in nodes {
+            let (host, port) = client_addr(plane, node.id);
+            let primary = shard.primary().is_some_and(|p| p.node == node.id);
+            reply.map(7);
+            for (key, value) in [("id", node.id.redis_id()), ("ip", host.clone()), ("endpoint", host)] {
+                reply.bulk(key.as_bytes());
+                reply.bulk(value.as_bytes());
+            }
+            reply.bulk(b"port");
+            reply.int(port.parse().unwrap_or(0));
+            reply.bulk(b"role");
+            reply.bulk(if primary { b"master" } else { b"replica" });
+            reply.bulk(b"replication-offset");
+            reply.int(if node.id == plane.me.node { plane.offset().0.cast_signed() } else { 0 });
+            reply.bulk(b"health");
+            reply.bulk(b"online");
+        }
+    }
+    Turn::Done
+}
+
+/// The table of `CLUSTER NODES`, a line a node. Format: the Redis documentation of that command.
+fn nodes(plane: &Plane) -> String {
+    let state = &plane.view.state;
+    let mut text = String::new();
+    for node in state.nodes.values() {
+        let shard = node.shard.and_then(|id| state.shards.get(&id));
+        let primary = shard.and_then(Shard::primary).map(|p| p.node);
+        let (host, port) = client_addr(plane, node.id);
+        let bus = node.peer_addr.rsplit_once(':').map_or("0", |(_, port)| port);
+        let mut flags = String::new();
+        if node.id == plane.me.node {
+            flags.push_str("myself,");
+        }
+        flags.push_str(if primary == Some(node.id) || shard.is_none() { "master" } else { "slave" });
+        let follows = match primary {
+            Some(primary) if primary != node.id => primary.redis_id(),
+            _ => "-".to_owned(),
+        };
+        let epoch = shard.map_or(0, |s| s.epoch.0);
+        let link = if is_away(plane, node.id) { "disconnected" } else { "connected" };
+        let id = node.id.redis_id();
+        let _ = write!(text, "{id} {host}:{port}@{bus} {flags} {follows} 0 0 {epoch} {link}");
+        if let Some(shard) = shard.filter(|_| primary == Some(node.id)) {
+            for range in &shard.slots.0 {
+                let _ = write!(text, " {range}");
+            }
+        }
+        text.push('\n');
+    }
+    text
+}
+
+fn is_away(plane: &Plane, node: NodeId) -> bool {
+    plane.view.state.nodes.get(&node).is_none_or(|n| n.out.is_some())
+}
+
+fn info(plane: &Plane) -> String {
+    let state = &plane.view.state;
+    let served: u32 = state.shards.values().filter(|s| s.primary().is_some()).map(|s| s.slots.count()).sum();
+    let assigned: u32 = state.shards.values().map(|s| s.slots.count()).sum();
+    let ok = if served == u32::from(SLOT_COUNT) { "ok" } else { "fail" };
+    let lines = [
+        format!("cluster_state:{ok}"),
+        format!("cluster_slots_assigned:{assigned}"),
+        format!("cluster_slots_ok:{served}"),
+        "cluster_slots_pfail:0".to_owned(),
+        format!("cluster_slots_fail:{}", assigned - served),
+        format!("cluster_known_nodes:{}", state.nodes.len()),
+        format!("cluster_size:{}", state.shards.len()),
+        format!("cluster_current_epoch:{}", state.epoch),
+        format!("cluster_my_epoch:{}", plane.my_shard().map_or(0, |s| s.epoch.0)),
+    ];
+    lines.join("\r\n") + "\r\n"
+}

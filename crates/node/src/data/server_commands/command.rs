@@ -1,0 +1,87 @@
+//! COMMAND: the command table, as clients and redis-cli read it.
+
+use super::super::client::Client;
+use super::super::dispatch::Turn;
+use super::{done, unknown};
+use ironcache_command::{Flags, Spec, lookup, table};
+use ironcache_resp::Writer;
+
+pub fn run(client: &mut Client, args: &[&[u8]], out: &mut Vec<u8>) -> Turn {
+    let protocol = client.protocol;
+    let Some(sub) = args.get(1) else {
+        let mut reply = Writer::new(out, protocol);
+        reply.array(table().len());
+        table().iter().for_each(|spec| info(&mut reply, spec));
+        return Turn::Done;
+    };
+    match (sub.to_ascii_lowercase().as_slice(), &args[2..]) {
+        (b"count", []) => done(Writer::new(out, protocol).count(table().len())),
+        (b"info", names) => {
+            let mut reply = Writer::new(out, protocol);
+            if names.is_empty() {
+                reply.array(table().len());
+                table().iter().for_each(|spec| info(&mut reply, spec));
+                return Turn::Done;
+            }
+            reply.array(names.len());
+            for name in names {
+                match lookup(name) {
+                    Some(spec) => info(&mut reply, spec),
+                    None => reply.null_array(),
+                }
+            }
+            Turn::Done
+        }
+        (b"docs", names) => {
+            let wanted: Vec<&Spec> = if names.is_empty() {
+                table().iter().collect()
+            } else {
+                names.iter().filter_map(|name| lookup(name)).collect()
+            };
+            let mut reply = Writer::new(out, protocol);
+            reply.map(wanted.len());
+            wanted.into_iter().for_each(|spec| docs(&mut reply, spec));
+            Turn::Done
+        }
+        (b"getkeys", [name, ..]) => {
+            let command = &args[2..];
+            let keys: Vec<&[u8]> = lookup(name).map(|spec| spec.keys(command).collect()).unwrap_or_default();
+            if keys.is_empty() {
+                return super::dispatch::refuse(client, out, "ERR The command has no key arguments");
+            }
+            let mut reply = Writer::new(out, protocol);
+            reply.array(keys.len());
+            keys.into_iter().for_each(|key| reply.bulk(key));
+            Turn::Done
+        }
+        _ => unknown(client, out, args),
+    }
+}
+
+fn info(reply: &mut Writer<'_>, spec: &Spec) {
+    reply.array(10);
+    reply.bulk(spec.name.as_bytes());
+    reply.int(i64::from(spec.arity));
+    let flags: Vec<&str> = spec.flags.names().collect();
+    reply.set(flags.len());
+    flags.iter().for_each(|flag| reply.simple(flag));
+    reply.int(i64::try_from(spec.first_key).unwrap_or(0));
+    reply.int(i64::from(spec.last_key));
+    reply.int(i64::try_from(spec.step).unwrap_or(0));
+    let category = if spec.flags.contains(Flags::WRITE) { "@write" } else { "@read" };
+    reply.set(1);
+    reply.simple(category);
+    reply.array(0);
+    reply.array(0);
+    reply.array(0);
+}
+
+fn docs(reply: &mut Writer<'_>, spec: &Spec) {
+    reply.bulk(spec.name.as_bytes());
+    let fields = [("summary", spec.summary), ("since", spec.since), ("group", spec.group)];
+    reply.map(fields.len());
+    for (key, value) in fields {
+        reply.bulk(key.as_bytes());
+        reply.bulk(value.as_bytes());
+    }
+}

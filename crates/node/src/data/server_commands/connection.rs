@@ -1,0 +1,224 @@
+//! PING, HELLO, AUTH, SELECT, RESET and CLIENT.
+
+use super::super::client::{Client, ClientInfo};
+use super::super::dispatch::{self, Turn};
+use super::super::plane::Plane;
+use super::super::role::Role;
+use super::{done, unknown};
+use ironcache_resp::{Protocol, Writer};
+
+pub fn ping(client: &mut Client, args: &[&[u8]], out: &mut Vec<u8>) -> Turn {
+    match args {
+        [_] => done(Writer::new(out, client.protocol).simple("PONG")),
+        [_, text] => done(Writer::new(out, client.protocol).bulk(text)),
+        _ => dispatch::refuse(client, out, "ERR wrong number of arguments for 'ping' command"),
+    }
+}
+
+pub fn hello(plane: &mut Plane, client: &mut Client, args: &[&[u8]], out: &mut Vec<u8>) -> Turn {
+    let protocol = match args.get(1) {
+        None => client.protocol,
+        Some(&b"2") => Protocol::Resp2,
+        Some(&b"3") => Protocol::Resp3,
+        Some(text) if text.iter().all(u8::is_ascii_digit) => {
+            return dispatch::refuse(client, out, "NOPROTO unsupported protocol version");
+        }
+        Some(_) => {
+            return dispatch::refuse(client, out, "ERR Protocol version is not an integer or out of range");
+        }
+    };
+    let mut rest = args.get(2..).unwrap_or_default();
+    let mut name = None;
+    while let [option, after @ ..] = rest {
+        match (option.to_ascii_lowercase().as_slice(), after) {
+            (b"auth", [user, password, after @ ..]) => {
+                if !password_fits(plane, user, password) {
+                    return dispatch::refuse(client, out, WRONG_PASSWORD);
+                }
+                client.authenticated = true;
+                rest = after;
+            }
+            (b"setname", [text, after @ ..]) => {
+                name = Some(*text);
+                rest = after;
+            }
+            _ => {
+                let option = String::from_utf8_lossy(option).into_owned();
+                return dispatch::refuse(
+                    client,
+                    out,
+                    &format!("ERR Syntax error in HELLO option '{option}'"),
+                );
+            }
+        }
+    }
+    if !client.authenticated {
+        return dispatch::refuse(
+            client,
+            out,
+            "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH <user> <pass> option can be used to authenticate the client and select the RESP protocol version at the same time",
+        );
+    }
+    if let Some(name) = name
+        && let Err(turn) = set_name(client, name, out)
+    {
+        return turn;
+    }
+    client.protocol = protocol;
+    client.info.borrow_mut().resp = if protocol == Protocol::Resp3 { 3 } else { 2 };
+    let mut reply = Writer::new(out, protocol);
+    reply.map(7);
+    reply.bulk(b"server");
+    // Clients look for this name before they use what Redis offers.
+    reply.bulk(b"redis");
+    reply.bulk(b"version");
+    reply.bulk(super::info::REDIS_VERSION.as_bytes());
+    reply.bulk(b"proto");
+    reply.int(if protocol == Protocol::Resp3 { 3 } else { 2 });
+    reply.bulk(b"id");
+    reply.int(client.id.cast_signed());
+    reply.bulk(b"mode");
+    reply.bulk(b"cluster");
+    reply.bulk(b"role");
+    reply.bulk(if matches!(plane.role, Role::Primary(_)) { b"master" } else { b"replica" });
+    reply.bulk(b"modules");
+    reply.array(0);
+    Turn::Done
+}
+
+const WRONG_PASSWORD: &str = "WRONGPASS invalid username-password pair or user is disabled.";
+
+fn password_fits(plane: &Plane, user: &[u8], password: &[u8]) -> bool {
+    let wanted = plane.requirepass.as_bytes();
+    // Compared to the end in any case, so that the time says nothing about where they differ.
+    let same = wanted.len() == password.len()
+        && wanted.iter().zip(password).fold(0, |differs, (a, b)| differs | (a ^ b)) == 0;
+    user == b"default" && (wanted.is_empty() || same)
+}
+
+pub fn auth(plane: &mut Plane, client: &mut Client, args: &[&[u8]], out: &mut Vec<u8>) -> Turn {
+    let (user, password) = match args {
+        [_, password] => {
+            if plane.requirepass.is_empty() {
+                return dispatch::refuse(
+                    client,
+                    out,
+                    "ERR AUTH <password> called without any password configured for the default user. Are you sure your configuration is correct?",
+                );
+            }
+            (&b"default"[..], *password)
+        }
+        [_, user, password] => (*user, *password),
+        _ => return dispatch::refuse(client, out, "ERR syntax error"),
+    };
+    if !password_fits(plane, user, password) {
+        return dispatch::refuse(client, out, WRONG_PASSWORD);
+    }
+    client.authenticated = true;
+    done(Writer::new(out, client.protocol).ok())
+}
+
+pub fn select(client: &mut Client, args: &[&[u8]], out: &mut Vec<u8>) -> Turn {
+    match std::str::from_utf8(args[1]).ok().and_then(|text| text.parse::<i64>().ok()) {
+        Some(0) => done(Writer::new(out, client.protocol).ok()),
+        Some(_) => dispatch::refuse(client, out, "ERR SELECT is not allowed in cluster mode"),
+        None => dispatch::refuse(client, out, "ERR value is not an integer or out of range"),
+    }
+}
+
+pub fn reset(plane: &Plane, client: &mut Client, out: &mut Vec<u8>) -> Turn {
+    client.protocol = Protocol::Resp2;
+    client.transaction = None;
+    client.watched.clear();
+    client.readonly = false;
+    client.authenticated = plane.requirepass.is_empty();
+    {
+        let mut info = client.info.borrow_mut();
+        info.name.clear();
+        info.resp = 2;
+    }
+    done(Writer::new(out, client.protocol).simple("RESET"))
+}
+
+pub fn client(plane: &mut Plane, client: &mut Client, args: &[&[u8]], out: &mut Vec<u8>) -> Turn {
+    let protocol = client.protocol;
+    match (args[1].to_ascii_lowercase().as_slice(), &args[2..]) {
+        (b"id", []) => done(Writer::new(out, protocol).int(client.id.cast_signed())),
+        (b"getname", []) => {
+            let name = client.info.borrow().name.clone();
+            let mut reply = Writer::new(out, protocol);
+            done(if name.is_empty() { reply.null() } else { reply.bulk(name.as_bytes()) })
+        }
+        (b"setname", [name]) => match set_name(client, name, out) {
+            Ok(()) => done(Writer::new(out, protocol).ok()),
+            Err(turn) => turn,
+        },
+        (b"setinfo", [attribute, value]) => {
+            let Some(value) = printable(value) else {
+                return dispatch::refuse(
+                    client,
+                    out,
+                    "ERR client attributes cannot contain spaces, newlines or special characters.",
+                );
+            };
+            match attribute.to_ascii_lowercase().as_slice() {
+                b"lib-name" => client.info.borrow_mut().lib_name = value,
+                b"lib-ver" => client.info.borrow_mut().lib_version = value,
+                _ => return unknown(client, out, args),
+            }
+            done(Writer::new(out, protocol).ok())
+        }
+        (b"info", []) => {
+            let line = describe(&client.info.borrow());
+            done(Writer::new(out, protocol).verbatim("txt", line.as_bytes()))
+        }
+        (b"list", _) => {
+            let lines: String = plane.clients.iter().map(|info| describe(&info.borrow())).collect();
+            done(Writer::new(out, protocol).verbatim("txt", lines.as_bytes()))
+        }
+        // What clients switch at connect; there is nothing to switch here.
+        (b"no-evict" | b"no-touch", [_]) => done(Writer::new(out, protocol).ok()),
+        _ => unknown(client, out, args),
+    }
+}
+
+fn set_name(client: &mut Client, name: &[u8], out: &mut Vec<u8>) -> Result<(), Turn> {
+    match printable(name) {
+        Some(name) => {
+            client.info.borrow_mut().name = name;
+            Ok(())
+        }
+        None => Err(dispatch::refuse(
+            client,
+            out,
+            "ERR Client names cannot contain spaces, newlines or special characters.",
+        )),
+    }
+}
+
+/// Text without spaces and control characters.
+fn printable(text: &[u8]) -> Option<String> {
+    text.iter().all(|b| (b'!'..=b'~').contains(b)).then(|| String::from_utf8_lossy(text).into_owned())
+}
+
+fn describe(info: &ClientInfo) -> String {
+    let ClientInfo {
+        id,
+        addr,
+        local_addr,
+        name,
+        lib_name,
+        lib_version,
+        connected_at_ms,
+        last_command,
+        last_active_ms,
+        resp,
+    } = info;
+    let now_ms = dispatch::unix_ms();
+    let age = now_ms.saturating_sub(*connected_at_ms) / 1000;
+    let idle = now_ms.saturating_sub(*last_active_ms) / 1000;
+    format!(
+        "id={id} addr={addr} laddr={local_addr} name={name} age={age} idle={idle} flags=N db=0 \
+         cmd={last_command} user=default lib-name={lib_name} lib-ver={lib_version} resp={resp}\n"
+    )
+}

@@ -1,0 +1,152 @@
+//! INFO: sections of `key:value` lines, with Redis's names where Redis has the thing.
+
+use super::super::client::Client;
+use super::super::dispatch::Turn;
+use super::super::plane::Plane;
+use super::super::role::Role;
+use super::{client_addr, done};
+use ironcache_resp::Writer;
+use ironcache_types::Offset;
+use std::fmt::Write;
+
+/// The Redis whose commands and replies are offered; clients compare it.
+pub const REDIS_VERSION: &str = "7.2.0";
+
+const SECTIONS: [&str; 9] =
+    ["server", "clients", "memory", "stats", "replication", "cpu", "cluster", "keyspace", "ironcache"];
+
+pub fn run(plane: &Plane, client: &Client, args: &[&[u8]], out: &mut Vec<u8>) -> Turn {
+    let wanted: Vec<String> = args[1..].iter().map(|a| String::from_utf8_lossy(a).to_lowercase()).collect();
+    let all =
+        wanted.is_empty() || wanted.iter().any(|w| matches!(w.as_str(), "all" | "default" | "everything"));
+    let mut text = String::new();
+    for section in SECTIONS {
+        if all || wanted.iter().any(|w| w == section) {
+            if !text.is_empty() {
+                text.push_str("\r\n");
+            }
+            let mut title = section.to_owned();
+            title[..1].make_ascii_uppercase();
+            let _ = write!(text, "# {title}\r\n");
+            for (key, value) in lines(plane, section) {
+                let _ = write!(text, "{key}:{value}\r\n");
+            }
+        }
+    }
+    done(Writer::new(out, client.protocol).verbatim("txt", text.as_bytes()))
+}
+
+fn lines(plane: &Plane, section: &str) -> Vec<(String, String)> {
+    let line = |key: &str, value: &dyn std::fmt::Display| (key.to_owned(), value.to_string());
+    let config = &plane.config;
+    match section {
+        "server" => vec![
+            line("redis_version", &REDIS_VERSION),
+            line("ironcache_version", &plane.version),
+            line("redis_mode", &"cluster"),
+            line("process_id", &std::process::id()),
+            line("run_id", &plane.me.node.redis_id()),
+            line("tcp_port", &config.port),
+            line("peer_port", &config.peer_port),
+            line("http_port", &config.http_port),
+            line("uptime_in_seconds", &plane.uptime_s()),
+        ],
+        "clients" => vec![
+            line("connected_clients", &plane.clients.len()),
+            line("maxclients", &config.maxclients),
+            line("blocked_clients", &plane.parked),
+        ],
+        "memory" => vec![
+            line("used_memory", &plane.keyspace.used_bytes()),
+            line("used_memory_rss", &crate::process::resident_bytes()),
+            line("maxmemory", &0),
+            line("maxmemory_policy", &"noeviction"),
+        ],
+        "stats" => {
+            let stats = &plane.stats;
+            vec![
+                line("total_connections_received", &plane.clients.total),
+                line("total_commands_processed", &stats.commands),
+                line("rejected_connections", &stats.rejected_connections),
+                line("expired_keys", &stats.expired),
+                line("sync_full", &stats.full_syncs),
+                line("sync_partial_ok", &stats.partial_syncs),
+                line("moved_replies", &stats.moved),
+                line("tryagain_replies", &stats.tryagain),
+            ]
+        }
+        "replication" => replication(plane),
+        "cpu" => {
+            let (user, system) = crate::process::cpu_seconds();
+            vec![line("used_cpu_sys", &format!("{system:.6}")), line("used_cpu_user", &format!("{user:.6}"))]
+        }
+        "cluster" => vec![line("cluster_enabled", &1)],
+        "keyspace" => {
+            let keys = plane.keyspace.len();
+            let expires = plane.keyspace.expiring();
+            if keys == 0 {
+                vec![]
+            } else {
+                vec![line("db0", &format!("keys={keys},expires={expires},avg_ttl=0"))]
+            }
+        }
+        _ => ironcache(plane),
+    }
+}
+
+fn replication(plane: &Plane) -> Vec<(String, String)> {
+    let line = |key: &str, value: &dyn std::fmt::Display| (key.to_owned(), value.to_string());
+    let mut lines = Vec::new();
+    match &plane.role {
+        Role::Primary(primary) => {
+            lines.push(line("role", &"master"));
+            let followers: Vec<_> = primary.gate.followers().filter(|f| f.attached).collect();
+            lines.push(line("connected_slaves", &followers.len()));
+            for (index, follower) in followers.iter().enumerate() {
+                let (host, port) = client_addr(plane, follower.member.node);
+                let offset = follower.applied.unwrap_or(Offset(0));
+                let value = format!("ip={host},port={port},state=online,offset={offset},lag=0");
+                lines.push((format!("slave{index}"), value));
+            }
+            lines.push(line("master_repl_offset", &plane.offset()));
+        }
+        Role::Loading | Role::Replica(_) => {
+            lines.push(line("role", &"slave"));
+            let primary = plane.my_shard().and_then(|s| s.primary());
+            let (host, port) = primary.map(|p| client_addr(plane, p.node)).unwrap_or_default();
+            lines.push(line("master_host", &host));
+            lines.push(line("master_port", &port));
+            let (link_up, offset) = match &plane.role {
+                Role::Replica(r) => (r.link_up, r.cursor.applied_offset().unwrap_or(Offset(0))),
+                Role::Loading | Role::Primary(_) => (false, Offset(0)),
+            };
+            lines.push(line("master_link_status", &if link_up { "up" } else { "down" }));
+            lines.push(line("slave_repl_offset", &offset));
+            lines.push(line("connected_slaves", &0));
+            lines.push(line("master_repl_offset", &offset));
+        }
+    }
+    lines.push(line("repl_backlog_size", &plane.backlog.capacity_bytes()));
+    lines.push(line("repl_backlog_first_byte_offset", &plane.backlog.start()));
+    lines
+}
+
+fn ironcache(plane: &Plane) -> Vec<(String, String)> {
+    let line = |key: &str, value: &dyn std::fmt::Display| (key.to_owned(), value.to_string());
+    let mut lines = vec![
+        line("node", &plane.me.node),
+        line("incarnation", &plane.me.incarnation),
+        line("applied_index", &plane.view.index),
+        line("role", &plane.role.name()),
+        line("in_sync", &u8::from(plane.my_shard().is_some() && plane.in_sync())),
+        line("handovers", &plane.stats.handovers),
+        line("last_handover_stall_us", &plane.stats.handover_stall_us),
+    ];
+    if let Some(shard) = plane.my_shard() {
+        lines.push(line("shard", &shard.id));
+        lines.push(line("ownership_epoch", &shard.epoch));
+        lines.push(line("ack_mode", &shard.mode));
+        lines.push(line("in_sync_members", &shard.in_sync.len()));
+    }
+    lines
+}

@@ -1,0 +1,484 @@
+//! The sending end of replication: serves one attached replica.
+//!
+//! ```text
+//!  Hello ─► checked ─┬─ Follow, and we are primary ──► Accept ─► [slots of a full sync] ─► frames, fence, pings
+//!                    └─ NextSource ──► its acks are noted; once we are promoted ──► the same
+//! ```
+//!
+//! *Invariant:* a frame leaves as it lies in the backlog, so that equal (epoch, offset) means equal content.
+//! *Invariant:* during a full sync a slot is dumped only when everything before it was forwarded, in one go.
+
+use super::DataNode;
+use super::link_io::{FrameReader, LinkError, Next};
+use super::plane::{LinkState, Plane};
+use super::role::Role;
+use ironcache_replication::{
+    Accept, FullSync, Hello, Link, Message, Promoted, Purpose, Resync, Source, SyncEnd, SyncMode, decode,
+    encode, encode_sync_chunk,
+};
+use ironcache_types::{Member, Offset};
+use std::rc::Rc;
+use std::time::Duration;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+use tokio::net::tcp::OwnedWriteHalf;
+
+/// A hello follows the upgrade at once.
+const HELLO_TIMEOUT: Duration = Duration::from_millis(5_000);
+/// How long a hello waits for this node's view to catch up with its sender's.
+const VIEW_TIMEOUT: Duration = Duration::from_millis(2_000);
+/// A sign of life when nothing else is sent; well below the in-sync timeout.
+const PING_EVERY: Duration = Duration::from_millis(100);
+/// Sent at a time. Larger: a full sync keeps the thread from clients for longer; smaller: more system calls.
+const SEND_BYTES: usize = 128 << 10;
+
+/// A connection that asked for the upgrade, on its way to the data thread.
+pub struct LinkSocket {
+    pub stream: std::net::TcpStream,
+    /// What was read past the request.
+    pub read: Vec<u8>,
+}
+
+/// Serves the replica on this socket until the link breaks.
+pub async fn serve(node: Rc<DataNode>, socket: LinkSocket) {
+    let LinkSocket { stream, read } = socket;
+    let stream = match TcpStream::from_std(stream) {
+        Ok(stream) => stream,
+        Err(error) => {
+            tracing::warn!(%error, "a replication link was lost before it began");
+            return;
+        }
+    };
+    let (reader, writer) = stream.into_split();
+    let mut session = Session {
+        node,
+        reader: FrameReader::new(reader, &read),
+        writer,
+        serial: 0,
+        member: Member::default(),
+    };
+    let ended = session.run().await;
+    if let Err(LinkError::Protocol(reason)) = &ended {
+        let mut out = Vec::new();
+        if encode(&Message::Refuse { reason }, &mut out).is_ok() {
+            // It closes in any case; the reason is a courtesy.
+            let _ = session.writer.write_all(&out).await;
+        }
+    }
+    if let Err(error) = ended {
+        tracing::debug!(member = %session.member, %error, "a replica's link ended");
+    }
+    session.detach();
+}
+
+struct Session {
+    node: Rc<DataNode>,
+    reader: FrameReader,
+    writer: OwnedWriteHalf,
+    serial: u64,
+    member: Member,
+}
+
+impl Session {
+    async fn run(&mut self) -> Result<(), LinkError> {
+        let hello = self.hello().await?;
+        self.member = hello.member;
+        self.check(&hello).await?;
+        self.register();
+        let mode = match hello.purpose {
+            Purpose::Follow => self.become_source(&hello).await?,
+            Purpose::NextSource => self.stand_by().await?,
+        };
+        self.stream_to(mode).await
+    }
+
+    async fn hello(&mut self) -> Result<Hello, LinkError> {
+        let read = async {
+            loop {
+                let mut hello = None;
+                self.reader.drain(|message, _| match message {
+                    Message::Hello(said) if hello.is_none() => {
+                        hello = Some(said);
+                        Ok(Next::Go)
+                    }
+                    _ => Err(LinkError::Protocol("a hello comes first, and once".to_owned())),
+                })?;
+                match hello {
+                    Some(hello) => return Ok(hello),
+                    None => self.reader.fill().await?,
+                }
+            }
+        };
+        let timed_out = |_| LinkError::TimedOut { ms: HELLO_TIMEOUT.as_millis() as u64 };
+        tokio::time::timeout(HELLO_TIMEOUT, read).await.map_err(timed_out)?
+    }
+
+    /// Is the caller who it says, in the applied state? Waits a moment for a view that lags.
+    async fn check(&self, hello: &Hello) -> Result<(), LinkError> {
+        let deadline = tokio::time::Instant::now() + VIEW_TIMEOUT;
+        loop {
+            let changed = self.node.changed.notified();
+            let problem = objection(&self.node.plane.borrow(), hello);
+            match problem {
+                None => return Ok(()),
+                Some(reason) => {
+                    if tokio::time::timeout_at(deadline, changed).await.is_err() {
+                        return Err(LinkError::Protocol(reason));
+                    }
+                }
+            }
+        }
+    }
+
+    fn register(&mut self) {
+        let mut plane = self.node.plane.borrow_mut();
+        plane.link_serial += 1;
+        self.serial = plane.link_serial;
+        let in_sync = plane.my_shard().is_some_and(|s| s.in_sync.contains(&self.member));
+        let state = LinkState {
+            serial: self.serial,
+            link: None,
+            ack: None,
+            syncing: false,
+            fence: None,
+            promoted: None,
+            in_sync_since: in_sync.then(std::time::Instant::now),
+        };
+        // The replaced link's task sees another serial, and ends.
+        plane.links.insert(self.member, state);
+        drop(plane);
+        self.node.feed.notify_waiters();
+        self.node.changed.notify_waiters();
+    }
+
+    fn detach(&mut self) {
+        let mut plane = self.node.plane.borrow_mut();
+        let Some(state) = plane.links.get(&self.member).filter(|l| l.serial == self.serial) else { return };
+        let link = state.link;
+        plane.links.remove(&self.member);
+        if let (Some(link), Role::Primary(primary)) = (link, &mut plane.role) {
+            primary.gate.detach(link);
+        }
+        plane.settle_replies();
+    }
+
+    /// Waits until this node is primary, and decides how the replica gets in step.
+    async fn become_source(&mut self, hello: &Hello) -> Result<SyncMode, LinkError> {
+        let deadline = tokio::time::Instant::now() + VIEW_TIMEOUT;
+        loop {
+            let changed = self.node.changed.notified();
+            {
+                let mut plane = self.node.plane.borrow_mut();
+                let (start, end) = (plane.backlog.start(), plane.backlog.end());
+                if let Role::Primary(primary) = &plane.role {
+                    let resync = primary.lineage.can_resume(hello.position, start, end);
+                    match resync {
+                        Resync::Partial { from } => {
+                            tracing::info!(member = %self.member, %from, "partial resync");
+                            plane.stats.partial_syncs += 1;
+                        }
+                        Resync::Full { reason } => {
+                            tracing::info!(member = %self.member, %reason, "full sync");
+                            plane.stats.full_syncs += 1;
+                        }
+                    }
+                    return Ok(resync.mode());
+                }
+            }
+            if tokio::time::timeout_at(deadline, changed).await.is_err() {
+                return Err(LinkError::Protocol("this node is not the primary of the shard".to_owned()));
+            }
+        }
+    }
+
+    /// Notes the acknowledgements of a member that will follow this node once it is promoted.
+    async fn stand_by(&mut self) -> Result<SyncMode, LinkError> {
+        loop {
+            let feed = Rc::clone(&self.node.feed);
+            let promotion = feed.notified();
+            let promoted = {
+                let plane = self.node.plane.borrow();
+                let state = plane.links.get(&self.member).filter(|l| l.serial == self.serial);
+                let Some(state) = state else { return Err(LinkError::RoleChanged) };
+                match (plane.primary(), state.promoted) {
+                    (Some(primary), Some(promoted)) => {
+                        let (_, start) = primary.lineage.last();
+                        let there = state.ack.is_some_and(|ack| ack.applied == start);
+                        Some((promoted, there.then_some(start)))
+                    }
+                    (_, None) | (None, _) => None,
+                }
+            };
+            if let Some((promoted, start)) = promoted {
+                self.announce(promoted).await?;
+                return match start {
+                    Some(from) => Ok(SyncMode::Partial { from }),
+                    None => {
+                        Err(LinkError::Protocol("say hello again: promoted at another offset".to_owned()))
+                    }
+                };
+            }
+            tokio::select! {
+                biased;
+                filled = self.reader.fill() => {
+                    filled?;
+                    self.note_acks()?;
+                }
+                () = promotion => {}
+            }
+        }
+    }
+
+    async fn announce(&mut self, promoted: Promoted) -> Result<(), LinkError> {
+        let mut out = Vec::new();
+        encode(&Message::Promoted(promoted), &mut out)?;
+        Ok(self.writer.write_all(&out).await?)
+    }
+
+    fn note_acks(&mut self) -> Result<(), LinkError> {
+        let mut last = None;
+        self.reader.drain(|message, _| match message {
+            Message::Ack(ack) => {
+                last = Some(ack);
+                Ok(Next::Go)
+            }
+            _ => Err(LinkError::Protocol("only acknowledgements are expected".to_owned())),
+        })?;
+        let mut plane = self.node.plane.borrow_mut();
+        if let (Some(ack), Some(state)) = (last, plane.links.get_mut(&self.member))
+            && state.serial == self.serial
+        {
+            state.ack = Some(ack);
+            drop(plane);
+            self.node.acked.notify_waiters();
+        }
+        Ok(())
+    }
+
+    /// Accepts the replica, then sends and listens until the link or the role ends.
+    async fn stream_to(&mut self, mode: SyncMode) -> Result<(), LinkError> {
+        let mut out = Vec::new();
+        let (source, link, progress) = {
+            let mut plane = self.node.plane.borrow_mut();
+            let now_ms = plane.clock_ms();
+            let slots = plane.my_shard().map(|s| s.slots.clone()).unwrap_or_default();
+            let end = plane.offset();
+            let Role::Primary(primary) = &mut plane.role else { return Err(LinkError::RoleChanged) };
+            let source = primary.gate.source();
+            let link = primary
+                .gate
+                .attach(self.member, mode, now_ms)
+                .map_err(|error| LinkError::Protocol(error.to_string()))?;
+            let accept = Accept { source, mode, lineage: primary.lineage.clone() };
+            encode(&Message::Accept(accept), &mut out)?;
+            let progress = match mode {
+                SyncMode::Partial { from } => Progress { cursor: from, sync: None },
+                // Slots are dumped as of now: nothing before is needed.
+                SyncMode::Full => Progress { cursor: end, sync: Some(FullSync::new(slots)) },
+            };
+            if let Some(state) = plane.links.get_mut(&self.member) {
+                state.link = Some(link);
+                state.syncing = progress.sync.is_some();
+            }
+            (source, link, progress)
+        };
+        self.writer.write_all(&out).await?;
+        let Self { node, reader, writer, serial, member } = self;
+        let sending = send(node, writer, Attached { source, serial: *serial, member: *member }, progress);
+        let listening = listen(node, reader, link, *serial);
+        tokio::select! {
+            ended = sending => ended,
+            ended = listening => ended,
+        }
+    }
+}
+
+/// Why a hello is not accepted, as far as this node's view goes.
+fn objection(plane: &Plane, hello: &Hello) -> Option<String> {
+    let state = &plane.view.state;
+    if state.cluster_id != Some(hello.cluster_id) {
+        return Some("the replica belongs to another cluster".to_owned());
+    }
+    let mine = plane.my_shard().map(|s| s.id);
+    if mine != Some(hello.shard) {
+        return Some(format!("this node does not hold shard {}", hello.shard));
+    }
+    match state.nodes.get(&hello.member.node) {
+        None => Some(format!("node {} is not part of the cluster", hello.member.node)),
+        Some(node) if node.incarnation != hello.member.incarnation => {
+            Some(format!("{} is not the registered life of its node", hello.member))
+        }
+        Some(node) if node.shard != mine => Some(format!("node {} holds another shard", node.id)),
+        Some(_) => None,
+    }
+}
+
+/// One attachment: whom it serves, as whom, by which link.
+#[derive(Clone, Copy)]
+struct Attached {
+    source: Source,
+    serial: u64,
+    member: Member,
+}
+
+/// How far the sending came.
+struct Progress {
+    cursor: Offset,
+    sync: Option<FullSync>,
+}
+
+async fn send(
+    node: &Rc<DataNode>,
+    writer: &mut OwnedWriteHalf,
+    attached: Attached,
+    mut progress: Progress,
+) -> Result<(), LinkError> {
+    let mut out = Vec::new();
+    let mut told_index = 0;
+    let mut ping_due = true;
+    loop {
+        let feed = Rc::clone(&node.feed);
+        let more = feed.notified();
+        out.clear();
+        {
+            let mut plane = node.plane.borrow_mut();
+            fill(&mut plane, attached, &mut progress, &mut out)?;
+            let applied_index = plane.view.index;
+            if ping_due || applied_index > told_index {
+                encode(&Message::Ping { now_ms: plane.clock_ms(), applied_index }, &mut out)?;
+                told_index = applied_index;
+                ping_due = false;
+            }
+        }
+        if out.is_empty() {
+            ping_due = tokio::time::timeout(PING_EVERY, more).await.is_err();
+        } else {
+            writer.write_all(&out).await?;
+        }
+        if out.capacity() > 4 * SEND_BYTES {
+            out = Vec::new();
+        }
+    }
+}
+
+/// Puts what is to be sent next into `out`; leaves it empty when the replica has everything.
+fn fill(
+    plane: &mut Plane,
+    attached: Attached,
+    progress: &mut Progress,
+    out: &mut Vec<u8>,
+) -> Result<(), LinkError> {
+    let Attached { source, serial, member } = attached;
+    let serves = plane.primary().is_some_and(|p| p.gate.source() == source);
+    if !serves || plane.links.get(&member).is_none_or(|l| l.serial != serial) {
+        return Err(LinkError::RoleChanged);
+    }
+    match &mut progress.sync {
+        None => {
+            let (head, tail) =
+                plane.backlog.read_from(progress.cursor, SEND_BYTES).ok_or(LinkError::BacklogPassed)?;
+            out.extend_from_slice(head);
+            out.extend_from_slice(tail);
+            progress.cursor.0 += (head.len() + tail.len()) as u64;
+        }
+        Some(sync) => {
+            forward(plane, sync, &mut progress.cursor, out)?;
+            while progress.cursor == plane.offset() && out.len() < SEND_BYTES {
+                match sync.next_slot() {
+                    Some(slot) if plane.keyspace.slot_len(slot) == 0 => {}
+                    Some(slot) => {
+                        encode_sync_chunk(out, slot, |out| {
+                            plane.keyspace.dump_slot(slot, out);
+                        })?;
+                    }
+                    None => {
+                        let Some(primary) = plane.primary() else { return Err(LinkError::RoleChanged) };
+                        let end = SyncEnd { lineage: primary.lineage.clone(), offset: progress.cursor };
+                        encode(&Message::SyncEnd(end), out)?;
+                        progress.sync = None;
+                        if let Some(state) = plane.links.get_mut(&member) {
+                            state.syncing = false;
+                        }
+                        break;
+                    }
+                }
+            }
+        }
+    }
+    let caught_up = progress.sync.is_none() && progress.cursor == plane.offset();
+    if let Some(state) = plane.links.get_mut(&member)
+        && let Some(fence) = state.fence
+        && caught_up
+        && fence.offset == progress.cursor
+    {
+        encode(&Message::Fence(fence), out)?;
+        state.fence = None;
+    }
+    Ok(())
+}
+
+/// Sends on the frames that touch slots which the replica has already.
+fn forward(plane: &Plane, sync: &FullSync, cursor: &mut Offset, out: &mut Vec<u8>) -> Result<(), LinkError> {
+    while *cursor < plane.offset() && out.len() < SEND_BYTES {
+        let (head, tail) = plane.backlog.read_from(*cursor, usize::MAX).ok_or(LinkError::BacklogPassed)?;
+        let joined;
+        let frames = if tail.is_empty() {
+            head
+        } else {
+            joined = [head, tail].concat();
+            &joined
+        };
+        let mut at = 0;
+        while let Some((message, len)) = decode(&frames[at..])? {
+            let Message::Effects(effects) = message else {
+                return Err(LinkError::Protocol("the backlog holds something else than effects".to_owned()));
+            };
+            if sync.forwards(effects.scope) {
+                out.extend_from_slice(&frames[at..at + len]);
+            }
+            at += len;
+            if at == frames.len() {
+                break;
+            }
+        }
+        cursor.0 += at as u64;
+        if at == 0 {
+            return Err(LinkError::BacklogPassed);
+        }
+    }
+    Ok(())
+}
+
+async fn listen(
+    node: &Rc<DataNode>,
+    reader: &mut FrameReader,
+    link: Link,
+    serial: u64,
+) -> Result<(), LinkError> {
+    loop {
+        {
+            let mut guard = node.plane.borrow_mut();
+            let plane = &mut *guard;
+            let now_ms = plane.clock_ms();
+            let mut last = None;
+            reader.drain(|message, _| match message {
+                Message::Ack(ack) => {
+                    last = Some(ack);
+                    Ok(Next::Go)
+                }
+                _ => Err(LinkError::Protocol("only acknowledgements are expected".to_owned())),
+            })?;
+            if let Some(ack) = last {
+                let Role::Primary(primary) = &mut plane.role else { return Err(LinkError::RoleChanged) };
+                primary.gate.on_ack(link, ack, now_ms)?;
+                if let Some(state) = plane.links.get_mut(&link.member).filter(|l| l.serial == serial) {
+                    state.ack = Some(ack);
+                }
+                plane.settle_replies();
+                drop(guard);
+                node.acked.notify_waiters();
+            }
+        }
+        reader.fill().await?;
+    }
+}

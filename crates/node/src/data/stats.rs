@@ -1,0 +1,16 @@
+//! What is counted, for `INFO` and metrics.
+
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Stats {
+    pub commands: u64,
+    pub effects: u64,
+    pub moved: u64,
+    pub tryagain: u64,
+    pub rejected_connections: u64,
+    pub full_syncs: u64,
+    pub partial_syncs: u64,
+    pub expired: u64,
+    pub handovers: u64,
+    /// How long the last handover held commands back, in microseconds.
+    pub handover_stall_us: u64,
+}

@@ -1,0 +1,94 @@
+//! The data plane as others see it.
+
+use super::DataSnapshot;
+use super::plane::Plane;
+use super::role::Role;
+use crate::api::{DataStatus, ReplicaStatus};
+use ironcache_control::Shard;
+use ironcache_types::Offset;
+
+pub fn snapshot(plane: &Plane) -> DataSnapshot {
+    DataSnapshot {
+        status: status(plane),
+        stats: plane.stats,
+        used_bytes: plane.keyspace.used_bytes() as u64,
+        parked: plane.parked,
+        primary_applied: match &plane.role {
+            Role::Replica(replica) => replica.primary_applied,
+            Role::Loading | Role::Primary(_) => 0,
+        },
+        settled: is_settled(plane),
+        index: plane.view.index,
+    }
+}
+
+fn status(plane: &Plane) -> DataStatus {
+    let shard = plane.my_shard();
+    let (link_up, offset) = match &plane.role {
+        Role::Loading => (false, Offset(0)),
+        Role::Replica(replica) => (replica.link_up, replica.cursor.applied_offset().unwrap_or(Offset(0))),
+        Role::Primary(_) => (true, plane.offset()),
+    };
+    DataStatus {
+        role: role(plane, shard).to_owned(),
+        shard: shard.map(|s| s.id),
+        keys: plane.keyspace.len() as u64,
+        offset,
+        clients: plane.clients.len() as u64,
+        replicas: replicas(plane, shard),
+        link_up,
+        in_sync: shard.is_some() && plane.in_sync(),
+    }
+}
+
+fn role(plane: &Plane, shard: Option<&Shard>) -> &'static str {
+    match (&plane.role, shard) {
+        (_, None) => "none",
+        (Role::Loading, Some(_)) => "loading",
+        (Role::Primary(_), Some(_)) => "primary",
+        (Role::Replica(_), Some(shard)) if shard.handover.is_some_and(|h| h.to == plane.me) => "candidate",
+        (Role::Replica(replica), Some(_))
+            if replica.cursor.source().is_some() && replica.cursor.ack().is_none() =>
+        {
+            "syncing"
+        }
+        (Role::Replica(_), Some(_)) => "replica",
+    }
+}
+
+fn replicas(plane: &Plane, shard: Option<&Shard>) -> Vec<ReplicaStatus> {
+    let Some(primary) = plane.primary() else { return Vec::new() };
+    primary
+        .gate
+        .followers()
+        .filter(|f| f.attached)
+        .map(|f| {
+            let link = plane.links.get(&f.member);
+            ReplicaStatus {
+                node: f.member.node,
+                incarnation: f.member.incarnation,
+                applied: f.applied.unwrap_or(Offset(0)),
+                lag_bytes: f.behind_bytes,
+                syncing: link.is_some_and(|l| l.syncing),
+                in_sync: shard.is_some_and(|s| s.in_sync.contains(&f.member)),
+                in_sync_for_ms: link
+                    .and_then(|l| l.in_sync_since)
+                    .map_or(0, |since| u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX)),
+            }
+        })
+        .collect()
+}
+
+/// Is the node what the applied state says it is: serving, or following with its dataset whole?
+fn is_settled(plane: &Plane) -> bool {
+    let Some(shard) = plane.my_shard() else {
+        return !plane.view.state.nodes.is_empty();
+    };
+    match &plane.role {
+        Role::Loading => false,
+        Role::Primary(_) => shard.is_primary(plane.me),
+        Role::Replica(replica) => {
+            !shard.is_primary(plane.me) && replica.link_up && replica.cursor.ack().is_some()
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! Getting a release's binary from a peer.
+
+use futures_util::StreamExt;
+use ironcache_spine::{ArtifactError, SlotStore};
+use ironcache_types::{Digest, Release, Version};
+use std::sync::Arc;
+
+/// What is to be fetched, and from whom.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    pub digest: Digest,
+    pub version: Version,
+    pub size_bytes: u64,
+    /// `host:port` of peer ports, in the order to try.
+    pub sources: Vec<String>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum FetchError {
+    #[error("no node could give the artifact; the last one: {last}")]
+    NoSource { last: String },
+    #[error(transparent)]
+    Artifact(#[from] ArtifactError),
+    #[error("the task that writes the artifact ended badly")]
+    Task(#[from] tokio::task::JoinError),
+}
+
+/// Fetches, resuming what an earlier attempt left, and verifies: the slot is there afterwards.
+pub async fn fetch(
+    client: &reqwest::Client,
+    slots: &Arc<SlotStore>,
+    wanted: &Wanted,
+) -> Result<Release, FetchError> {
+    let mut last = "no node holds it".to_owned();
+    for source in &wanted.sources {
+        match from_source(client, slots, wanted, source).await {
+            Ok(release) => return Ok(release),
+            Err(SourceError::Here(error)) => return Err(error),
+            Err(SourceError::There(problem)) => {
+                tracing::warn!(source, problem, "an artifact did not come from this node");
+                last = format!("{source}: {problem}");
+            }
+        }
+    }
+    Err(FetchError::NoSource { last })
+}
+
+enum SourceError {
+    /// Another source may do better.
+    There(String),
+    /// It would fail from anywhere.
+    Here(FetchError),
+}
+
+async fn from_source(
+    client: &reqwest::Client,
+    slots: &Arc<SlotStore>,
+    wanted: &Wanted,
+    source: &str,
+) -> Result<Release, SourceError> {
+    let there = |error: reqwest::Error| SourceError::There(error.to_string());
+    let release = Release { version: wanted.version.clone(), digest: wanted.digest };
+    let here = |error: ArtifactError| SourceError::Here(error.into());
+    let (store, size) = (Arc::clone(slots), wanted.size_bytes);
+    let mut partial =
+        blocking(move || store.begin(&release, size)).await.map_err(SourceError::Here)?.map_err(here)?;
+    let mut at = partial.resume_at();
+    let url = format!("http://{source}/artifacts/{}", wanted.digest);
+    let response = client.get(url).header("range", format!("bytes={at}-")).send().await.map_err(there)?;
+    if !response.status().is_success() {
+        return Err(SourceError::There(format!("it answers {}", response.status())));
+    }
+    let mut chunks = response.bytes_stream();
+    while let Some(chunk) = chunks.next().await {
+        let chunk = chunk.map_err(there)?;
+        let len = chunk.len() as u64;
+        let written = blocking(move || {
+            let result = partial.write(at, &chunk);
+            (partial, result)
+        });
+        let (back, result) = written.await.map_err(SourceError::Here)?;
+        partial = back;
+        // Too long, say: what this source sends is not what the log names.
+        result.map_err(|error| SourceError::There(error.to_string()))?;
+        at += len;
+    }
+    let finished = blocking(move || partial.finish()).await.map_err(SourceError::Here)?;
+    finished.map_err(|error| SourceError::There(error.to_string()))
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, FetchError> {
+    Ok(tokio::task::spawn_blocking(work).await?)
+}

@@ -1,0 +1,70 @@
+//! The HTTP port: health, metrics, status, and the administration of the cluster.
+//!
+//! ```text
+//!   any client ─► router ─┬─ about this node ─────► App
+//!                         ├─ reads ───────────────► raft.catch_up() ─► applied state
+//!                         ├─ what the leader saw ─► here if it leads, else one hop to the leader
+//!                         └─ orders ──────────────► raft.propose() ─► applied, refused, or unknown
+//! ```
+//!
+//! *Invariant:* nothing is decided here: what may happen is refused or accepted by the log.
+//! *Invariant:* an answer about the cluster shows at least what was acknowledged before the question.
+//! *Invariant:* a request is forwarded at most once.
+
+mod body;
+mod cluster;
+mod create;
+mod error;
+mod forward;
+mod health;
+mod releases;
+mod status;
+#[cfg(test)]
+mod tests;
+mod upgrade;
+mod upload;
+
+use crate::app::App;
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::http::{Method, Uri};
+use axum::routing::{get, post};
+use error::HttpError;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Every path of the HTTP port; `crate::api` has the table.
+pub fn router(app: Arc<App>) -> Router {
+    let routes = Router::new()
+        .route("/livez", get(health::livez))
+        .route("/readyz", get(health::readyz))
+        .route("/metrics", get(health::metrics))
+        .route("/status", get(status::status))
+        .route("/v1/cluster", get(cluster::cluster))
+        .route("/v1/cluster/create", post(create::create))
+        .route("/v1/releases", get(releases::list).post(releases::stage))
+        .route("/v1/upgrade", get(upgrade::status))
+        .route("/v1/upgrade/plan", post(upgrade::plan))
+        .route("/v1/upgrade/pause", post(upgrade::pause))
+        .route("/v1/upgrade/resume", post(upgrade::resume))
+        .route("/v1/upgrade/abort", post(upgrade::abort));
+    // A binary is not held in memory and has a limit of its own.
+    with_errors(routes).layer(DefaultBodyLimit::max(body::MAX_BYTES)).with_state(app)
+}
+
+/// Wrong paths and methods are answered like every other error.
+fn with_errors<S: Clone + Send + Sync + 'static>(routes: Router<S>) -> Router<S> {
+    routes
+        .fallback(async |method: Method, uri: Uri| HttpError::NoSuchPath {
+            method,
+            path: uri.path().to_owned(),
+        })
+        .method_not_allowed_fallback(async |method: Method, uri: Uri| HttpError::WrongMethod {
+            method,
+            path: uri.path().to_owned(),
+        })
+}
+
+fn age_ms(at: Instant) -> u64 {
+    u64::try_from(at.elapsed().as_millis()).unwrap_or(u64::MAX)
+}

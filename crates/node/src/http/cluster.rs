@@ -1,0 +1,49 @@
+//! `GET /v1/cluster`: the control state, and what the leader last heard from each node.
+
+use super::error::HttpError;
+use super::forward::{Answerer, Origin, find_leader};
+use crate::api::{ClusterStatus, NodeBrief};
+use crate::app::App;
+use axum::Json;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use ironcache_control::ControlState;
+use ironcache_raft::AppliedView;
+use ironcache_types::NodeId;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+pub(super) async fn cluster(State(app): State<Arc<App>>, origin: Origin) -> Result<Response, HttpError> {
+    match find_leader(&app, "/v1/cluster", origin).await? {
+        Answerer::Here(view) => Ok(Json(of_leader(&app, &view).await?).into_response()),
+        Answerer::There(response) => Ok(response),
+    }
+}
+
+async fn of_leader(app: &App, view: &AppliedView) -> Result<ClusterStatus, HttpError> {
+    let mut nodes = briefs(app);
+    let own = NodeBrief {
+        release: app.release.clone(),
+        data: app.data.snapshot().await?.status,
+        ready: app.readiness().await.is_ok(),
+        seen_ms_ago: 0,
+    };
+    nodes.insert(app.me.node, own);
+    Ok(ClusterStatus {
+        leader: app.me.node,
+        term: app.raft.view().term,
+        control: ControlState::clone(&view.state),
+        nodes,
+    })
+}
+
+fn briefs(app: &App) -> BTreeMap<NodeId, NodeBrief> {
+    let lead = app.lead();
+    let brief = |seen: &crate::app::Seen| NodeBrief {
+        release: seen.report.release.clone(),
+        data: seen.report.data.clone(),
+        ready: seen.report.ready,
+        seen_ms_ago: super::age_ms(seen.at),
+    };
+    lead.reports.iter().map(|(node, seen)| (*node, brief(seen))).collect()
+}

@@ -1,0 +1,188 @@
+//! `POST /v1/cluster/create`: nodes that know nothing of each other become one cluster.
+//!
+//! ```text
+//!   ask every node who it is ─► rehearse the layout ─► found the raft group ─► InitCluster
+//! ```
+//!
+//! *Invariant:* nothing is changed anywhere before every node has answered and the layout was accepted.
+//! *Invariant:* asked again, with the same layout, it goes on where it broke off, under the same cluster id.
+
+use super::body::JsonBody;
+use super::error::{HttpError, chain};
+use super::status::node_status;
+use crate::api::{CreateCluster, CreateNode, Done, NodeStatus};
+use crate::app::App;
+use axum::Json;
+use axum::extract::State;
+use futures_util::future::{join_all, try_join_all};
+use ironcache_control::{Command, ControlState, InitCluster, NodeRole, NodeSpec, Rejection, ShardSpec};
+use ironcache_raft::{ClusterId, InitializeNodeError, PeerAddr, Role};
+use ironcache_types::NodeId;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A node that is up answers at once; one that does not within this is better looked at first.
+const STATUS_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long the answer waits for the slowest node to learn of the cluster. It will, whether or not it does
+/// so in time; but who asks it before is told that it belongs to none.
+const SPREAD_MAX: Duration = Duration::from_secs(3);
+const SPREAD_POLL: Duration = Duration::from_millis(10);
+
+pub(super) async fn create(
+    State(app): State<Arc<App>>,
+    JsonBody(request): JsonBody<CreateCluster>,
+) -> Result<Json<Done>, HttpError> {
+    let present = app.raft.applied().borrow().clone();
+    if present.state.cluster_id.is_some() {
+        return founded(&present.state, &request);
+    }
+    let cluster = match app.raft.cluster() {
+        Some(begun) => begun,
+        None => ClusterId(random_id()?),
+    };
+    let statuses = try_join_all(request.nodes.iter().map(|node| ask(&app, node, cluster))).await?;
+    let init = init_cluster(cluster, &request, &statuses);
+    // A layout that the log would refuse must not leave a raft group behind.
+    ControlState::default().apply(0, &Command::InitCluster(init.clone()))?;
+    found_group(&app, cluster, &init).await?;
+    app.raft.propose(Command::InitCluster(init)).await?.outcome?;
+    let view = app.raft.catch_up().await?;
+    let done = founded(&view.state, &request)?;
+    let spread = join_all(request.nodes.iter().map(|node| has_learned(&app.client, &node.http_addr)));
+    if tokio::time::timeout(SPREAD_MAX, spread).await.is_err() {
+        tracing::warn!("the cluster is founded, and not every node has learned of it yet");
+    }
+    Ok(done)
+}
+
+/// Returns when the node at `addr` shows the cluster.
+async fn has_learned(client: &reqwest::Client, addr: &str) {
+    while !fetch_status(client, addr).await.is_ok_and(|status| status.control.is_some()) {
+        tokio::time::sleep(SPREAD_POLL).await;
+    }
+}
+
+fn random_id() -> Result<u128, HttpError> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes)
+        .map_err(|error| HttpError::Internal(format!("the kernel gives no random bytes: {error}")))?;
+    Ok(u128::from_le_bytes(bytes))
+}
+
+/// What `node` says of itself, if it can be founded with.
+async fn ask(app: &App, node: &CreateNode, cluster: ClusterId) -> Result<NodeStatus, HttpError> {
+    let CreateNode { http_addr, node: id, voter: _, shard: _ } = node;
+    let status = match *id == app.me.node {
+        true => node_status(app).await?,
+        false => fetch_status(&app.client, http_addr).await?,
+    };
+    check(&status, node, cluster)?;
+    Ok(status)
+}
+
+async fn fetch_status(client: &reqwest::Client, addr: &str) -> Result<NodeStatus, HttpError> {
+    let failed = |error: reqwest::Error| {
+        HttpError::Unavailable(format!(
+            "the node at {addr} does not answer ({}): start it, or check its address; nothing was done",
+            chain(&error)
+        ))
+    };
+    let call = client.get(format!("http://{addr}/status")).timeout(STATUS_TIMEOUT);
+    let answer = call.send().await.and_then(reqwest::Response::error_for_status).map_err(failed)?;
+    let body = answer.bytes().await.map_err(failed)?;
+    serde_json::from_slice(&body).map_err(|error| {
+        HttpError::BadRequest(format!("what answers at {addr} is no node of this kind: {error}"))
+    })
+}
+
+fn check(status: &NodeStatus, asked: &CreateNode, cluster: ClusterId) -> Result<(), HttpError> {
+    let CreateNode { http_addr, node, voter: _, shard: _ } = asked;
+    if status.node != *node {
+        let detail = format!("the node at {http_addr} is {}, and {node} was expected there", status.node);
+        return Err(HttpError::refused("other_node", detail));
+    }
+    let joined = status.raft.cluster.as_ref().is_some_and(|other| *other != cluster.to_string());
+    if !status.pristine || joined {
+        let detail = format!(
+            "node {node} at {http_addr} belongs to a cluster already; start it with an empty data directory to \
+             use it here"
+        );
+        return Err(HttpError::refused("not_pristine", detail));
+    }
+    Ok(())
+}
+
+fn init_cluster(cluster: ClusterId, request: &CreateCluster, statuses: &[NodeStatus]) -> InitCluster {
+    let CreateCluster { nodes, shards, mode } = request;
+    let spec = |(asked, status): (&CreateNode, &NodeStatus)| NodeSpec {
+        member: ironcache_types::Member { node: status.node, incarnation: status.incarnation },
+        client_addr: status.client_addr.clone(),
+        peer_addr: status.peer_addr.clone(),
+        http_addr: status.http_addr.clone(),
+        role: if asked.shard.is_some() { NodeRole::Data } else { NodeRole::Witness },
+        voter: asked.voter,
+        shard: asked.shard,
+        release: status.release.clone(),
+        wire: status.wire,
+    };
+    InitCluster {
+        cluster_id: cluster.0,
+        nodes: nodes.iter().zip(statuses).map(spec).collect(),
+        shards: shards
+            .iter()
+            .map(|s| ShardSpec { id: s.id, slots: s.slots.clone(), nodes: s.nodes.clone() })
+            .collect(),
+        mode: *mode,
+    }
+}
+
+/// Makes the raft group of `init`, or completes what an earlier attempt began.
+async fn found_group(app: &App, cluster: ClusterId, init: &InitCluster) -> Result<(), HttpError> {
+    let role = |node: &NodeSpec| if node.voter { Role::Voter } else { Role::Learner };
+    let members: BTreeMap<NodeId, (PeerAddr, Role)> =
+        init.nodes.iter().map(|n| (n.member.node, (PeerAddr(n.peer_addr.clone()), role(n)))).collect();
+    app.raft.initialize(cluster, members).await.map_err(|error| match &error {
+        InitializeNodeError::NotAVoter { .. } => HttpError::BadRequest(error.to_string()),
+        InitializeNodeError::Identity(_) => HttpError::refused("not_pristine", chain(&error)),
+        InitializeNodeError::Raft(_) => HttpError::Internal(error.to_string()),
+        InitializeNodeError::Learners(_) => HttpError::Unavailable(chain(&error)),
+    })?;
+    // The first attempt chose the voters; the control state must not name others.
+    let asked: BTreeSet<NodeId> = init.nodes.iter().filter(|n| n.voter).map(|n| n.member.node).collect();
+    if asked.into_iter().eq(app.raft.view().voters) {
+        return Ok(());
+    }
+    let detail = "an earlier attempt has begun a cluster with other voters; ask again with the layout of that attempt, \
+                  or start every node with an empty data directory";
+    Err(HttpError::refused("not_pristine", detail.to_owned()))
+}
+
+/// The cluster exists. Is it the one that was asked for?
+fn founded(state: &ControlState, request: &CreateCluster) -> Result<Json<Done>, HttpError> {
+    if !matches(state, request) {
+        let (code, text) = (Rejection::ClusterExists.code(), Rejection::ClusterExists);
+        let detail = format!("{text}, with another layout; start every node with an empty data directory");
+        return Err(HttpError::refused(code, detail));
+    }
+    let id = ClusterId(state.cluster_id.unwrap_or_default());
+    let (nodes, shards) = (state.nodes.len(), state.shards.len());
+    Ok(Json(Done { done: format!("cluster {id} of {nodes} nodes and {shards} shards is founded") }))
+}
+
+fn matches(state: &ControlState, request: &CreateCluster) -> bool {
+    let CreateCluster { nodes, shards, mode } = request;
+    let node_fits = |asked: &CreateNode| {
+        state.nodes.get(&asked.node).is_some_and(|n| n.voter == asked.voter && n.shard == asked.shard)
+    };
+    let shard_fits = |asked: &crate::api::CreateShard| {
+        state
+            .shards
+            .get(&asked.id)
+            .is_some_and(|s| s.slots == asked.slots && s.nodes == asked.nodes && s.steady_mode == *mode)
+    };
+    nodes.len() == state.nodes.len()
+        && shards.len() == state.shards.len()
+        && nodes.iter().all(node_fits)
+        && shards.iter().all(shard_fits)
+}

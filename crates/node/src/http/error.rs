@@ -1,0 +1,108 @@
+//! What goes wrong with a request, and how it is told: always [`ApiError`] as JSON.
+
+use crate::api::{ApiError, Refused};
+use crate::data::DataStopped;
+use axum::Json;
+use axum::http::{Method, StatusCode};
+use axum::response::{IntoResponse, Response};
+use ironcache_control::Rejection;
+use ironcache_raft::AskError;
+
+#[derive(Debug, thiserror::Error)]
+pub(super) enum HttpError {
+    #[error("{0}")]
+    BadRequest(String),
+    #[error("the body is larger than the {max_bytes} bytes accepted here")]
+    TooLarge { max_bytes: u64 },
+    #[error("the body stopped coming: nothing for {idle_ms} ms")]
+    Stalled { idle_ms: u64 },
+    #[error(
+        "nothing answers {method} {path}; there are GET /livez /readyz /metrics /status /v1/cluster /v1/releases \
+         /v1/upgrade and POST /v1/cluster/create /v1/releases /v1/upgrade/plan /v1/upgrade/pause \
+         /v1/upgrade/resume /v1/upgrade/abort"
+    )]
+    NoSuchPath { method: Method, path: String },
+    #[error("{path} is not for {method}; the response header `allow` has the methods that it is for")]
+    WrongMethod { method: Method, path: String },
+    /// A guardrail's answer.
+    #[error("{}", .0.detail)]
+    Refused(Refused),
+    /// Nobody who could do it can be reached, or whether it was done is unknown.
+    #[error("{0}")]
+    Unavailable(String),
+    /// This node fails at its own part.
+    #[error("{0}")]
+    Internal(String),
+}
+
+impl HttpError {
+    pub fn refused(code: &str, detail: String) -> Self {
+        HttpError::Refused(Refused { code: code.to_owned(), detail })
+    }
+
+    fn status(&self) -> StatusCode {
+        match self {
+            HttpError::BadRequest(_) => StatusCode::BAD_REQUEST,
+            HttpError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            HttpError::Stalled { .. } => StatusCode::REQUEST_TIMEOUT,
+            HttpError::NoSuchPath { .. } => StatusCode::NOT_FOUND,
+            HttpError::WrongMethod { .. } => StatusCode::METHOD_NOT_ALLOWED,
+            HttpError::Refused(_) => StatusCode::CONFLICT,
+            HttpError::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+            HttpError::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+}
+
+impl IntoResponse for HttpError {
+    fn into_response(self) -> Response {
+        let (status, error) = (self.status(), self.to_string());
+        if status == StatusCode::INTERNAL_SERVER_ERROR {
+            tracing::error!(error, "a request failed");
+        }
+        let refused = match self {
+            HttpError::Refused(refused) => Some(refused),
+            HttpError::BadRequest(_)
+            | HttpError::TooLarge { .. }
+            | HttpError::Stalled { .. }
+            | HttpError::NoSuchPath { .. }
+            | HttpError::WrongMethod { .. }
+            | HttpError::Unavailable(_)
+            | HttpError::Internal(_) => None,
+        };
+        (status, Json(ApiError { error, refused })).into_response()
+    }
+}
+
+impl From<Rejection> for HttpError {
+    fn from(rejection: Rejection) -> Self {
+        HttpError::refused(rejection.code(), rejection.to_string())
+    }
+}
+
+impl From<AskError> for HttpError {
+    fn from(error: AskError) -> Self {
+        match error {
+            AskError::Unknown { .. } => HttpError::Unavailable(error.to_string()),
+            AskError::Refused { reason } => HttpError::refused("raft_refused", reason),
+        }
+    }
+}
+
+impl From<DataStopped> for HttpError {
+    fn from(error: DataStopped) -> Self {
+        HttpError::Unavailable(error.to_string())
+    }
+}
+
+/// An error with its sources, on one line.
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        source = error.source();
+    }
+    text
+}

@@ -1,0 +1,84 @@
+//! `/v1/releases`: binaries that the cluster knows, and how one comes in.
+
+use super::error::{HttpError, chain};
+use super::forward::require_cluster;
+use super::upload::Upload;
+use crate::api::StagedRelease;
+use crate::app::App;
+use axum::Json;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderMap, header};
+use ironcache_control::{Command, ControlState, ReleaseInfo};
+use ironcache_spine::{ArtifactError, MAX_ARTIFACT_BYTES};
+use ironcache_types::{Release, WireRange};
+use std::sync::Arc;
+
+pub(super) async fn list(State(app): State<Arc<App>>) -> Result<Json<Vec<StagedRelease>>, HttpError> {
+    require_cluster(&app)?;
+    let view = app.raft.catch_up().await?;
+    let mut known: Vec<_> = view.state.releases.values().map(|info| staged(&view.state, info)).collect();
+    known.sort_by(|a, b| a.release.cmp(&b.release));
+    Ok(Json(known))
+}
+
+/// Takes the binary in: to a slot of this node, then to the log, from which the others learn where it is.
+pub(super) async fn stage(
+    State(app): State<Arc<App>>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Json<StagedRelease>, HttpError> {
+    require_cluster(&app)?;
+    let announced = headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
+    // Said before a gigabyte has been sent in vain.
+    if announced.is_some_and(|bytes| bytes > MAX_ARTIFACT_BYTES) {
+        return Err(HttpError::TooLarge { max_bytes: MAX_ARTIFACT_BYTES });
+    }
+    let dir = app.config.data_dir.join("staged");
+    let upload = Upload::receive(body, &dir, MAX_ARTIFACT_BYTES).await?;
+    let size_bytes = upload.size_bytes;
+    if size_bytes == 0 {
+        return Err(HttpError::BadRequest("the body is empty; it has to be the binary itself".to_owned()));
+    }
+    let release = install(&app, upload).await?;
+    let digest = release.digest;
+    let info = ReleaseInfo { release, size_bytes, min_from: None, wire: WireRange::CURRENT };
+    app.raft.propose(Command::RegisterRelease { info: info.clone() }).await?.outcome?;
+    app.raft.propose(Command::ReportStaged { node: app.me.node, digest }).await?.outcome?;
+    tracing::info!(release = %info.release, size_bytes, "a release was staged here");
+    let view = app.raft.catch_up().await?;
+    Ok(Json(staged(&view.state, &info)))
+}
+
+/// Hashes the upload and moves it into its slot.
+async fn install(app: &App, upload: Upload) -> Result<Release, HttpError> {
+    let store = Arc::clone(&app.slots);
+    let installed = tokio::task::spawn_blocking(move || store.install_file(upload.path())).await;
+    let installed = installed.map_err(|error| HttpError::Internal(error.to_string()))?;
+    installed.map_err(|error| match error {
+        // The path says nothing to who sent the file.
+        ArtifactError::Stamp { source, .. } => HttpError::BadRequest(source.to_string()),
+        ArtifactError::Size { .. }
+        | ArtifactError::Busy { .. }
+        | ArtifactError::OutOfOrder { .. }
+        | ArtifactError::TooLong { .. }
+        | ArtifactError::Truncated { .. }
+        | ArtifactError::WrongDigest { .. }
+        | ArtifactError::WrongVersion { .. }
+        | ArtifactError::Disk(_) => HttpError::Internal(chain(&error)),
+    })
+}
+
+fn staged(state: &ControlState, info: &ReleaseInfo) -> StagedRelease {
+    let ReleaseInfo { release, size_bytes, min_from: _, wire: _ } = info;
+    let digest = release.digest;
+    let holds =
+        |node: &&ironcache_control::Node| node.staged.contains(&digest) || node.release.digest == digest;
+    StagedRelease {
+        release: release.clone(),
+        size_bytes: *size_bytes,
+        held_by: state.nodes.values().filter(holds).count(),
+        nodes: state.nodes.len(),
+        quarantined: state.quarantined.get(&digest).map(|q| format!("on node {}: {}", q.node, q.reason)),
+    }
+}

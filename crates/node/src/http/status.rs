@@ -1,0 +1,85 @@
+//! `GET /status`: one node's own view, of whatever state it is in.
+
+use super::error::HttpError;
+use crate::api::{LauncherStatus, NodeStatus, RaftStatus};
+use crate::app::App;
+use axum::Json;
+use axum::extract::State;
+use ironcache_agent::{LauncherFacts, LauncherPhase};
+use ironcache_control::ControlState;
+use ironcache_raft::{AppliedView, RaftNode};
+use ironcache_types::{Digest, WireRange};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+pub(super) async fn status(State(app): State<Arc<App>>) -> Result<Json<NodeStatus>, HttpError> {
+    Ok(Json(node_status(&app).await?))
+}
+
+/// Waits for nothing but this node's own threads: it answers without a leader and without a quorum.
+pub(super) async fn node_status(app: &App) -> Result<NodeStatus, HttpError> {
+    let data = app.data.snapshot().await?.status;
+    let slots = slots(app).await?;
+    let view = app.raft.applied().borrow().clone();
+    let state = &view.state;
+    let exists = state.cluster_id.is_some();
+    Ok(NodeStatus {
+        node: app.me.node,
+        incarnation: app.me.incarnation,
+        release: app.release.clone(),
+        pid: std::process::id(),
+        client_addr: app.config.client_addr(),
+        peer_addr: app.config.peer_addr(),
+        http_addr: app.config.http_addr(),
+        wire: WireRange::CURRENT,
+        pristine: !exists,
+        launcher: launcher(&app.launcher.borrow().facts),
+        raft: raft(&app.raft, &view),
+        data,
+        staged: staged(app, state, &slots),
+        state_hash: state.hash(),
+        control: exists.then(|| ControlState::clone(state)),
+    })
+}
+
+fn launcher(facts: &LauncherFacts) -> LauncherStatus {
+    let phase = match facts.phase {
+        LauncherPhase::Absent => "none",
+        LauncherPhase::Idle => "idle",
+        LauncherPhase::Trial { .. } => "trial",
+    };
+    LauncherStatus { phase: phase.to_owned(), degraded: facts.degraded.clone() }
+}
+
+/// `last_applied` is that of `applied`, so that it fits the state next to it.
+fn raft(node: &RaftNode, applied: &AppliedView) -> RaftStatus {
+    let view = node.view();
+    RaftStatus {
+        cluster: node.cluster().map(|id| id.to_string()),
+        leader: view.leader,
+        is_leader: view.is_leader,
+        term: view.term,
+        voters: view.voters,
+        learners: view.learners,
+        last_log: view.last_log.unwrap_or(0),
+        last_applied: applied.index,
+        committed: view.committed.unwrap_or(0),
+    }
+}
+
+async fn slots(app: &App) -> Result<BTreeSet<Digest>, HttpError> {
+    let store = Arc::clone(&app.slots);
+    let listed = tokio::task::spawn_blocking(move || store.list()).await;
+    let listed = listed.map_err(|error| HttpError::Internal(error.to_string()))?;
+    Ok(listed.map_err(|error| HttpError::Internal(super::error::chain(&error)))?.into_iter().collect())
+}
+
+/// What was verified on its way in, or is running, and still has its slot. Hashing every binary again for
+/// each question would keep a core busy.
+fn staged(app: &App, state: &ControlState, slots: &BTreeSet<Digest>) -> Vec<Digest> {
+    let reported = state.nodes.get(&app.me.node).map(|node| &node.staged);
+    let is_verified = |digest: &&Digest| {
+        **digest == app.release.digest || reported.is_some_and(|staged| staged.contains(*digest))
+    };
+    slots.iter().filter(is_verified).copied().collect()
+}

@@ -1,0 +1,6 @@
+//! The port as a client meets it: whole nodes in one process, over real sockets.
+
+mod cluster;
+mod errors;
+mod pristine;
+mod support;

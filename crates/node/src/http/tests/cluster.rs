@@ -1,0 +1,128 @@
+//! A founded cluster, asked through every node.
+
+use super::support::{TestNode, layout};
+use crate::api::{ClusterStatus, Done, PlanAnswer, StagedRelease, UpgradeStatus};
+use ironcache_control::{Outcome, Phase};
+use ironcache_types::{PlanId, Stamp, Version};
+use reqwest::StatusCode;
+
+async fn founded(count: u64) -> Vec<TestNode> {
+    let mut nodes = Vec::new();
+    for id in 1..=count {
+        nodes.push(TestNode::start(id).await);
+    }
+    nodes[0].create(&layout(&nodes)).await.read::<Done>();
+    nodes
+}
+
+/// Something with a stamp, as a binary has one.
+fn binary(version: &str, fill: u8) -> Vec<u8> {
+    let mut bytes = vec![fill; 300_000];
+    bytes.extend(Stamp::of_build(version).0);
+    bytes
+}
+
+fn plan(target: &str, dry_run: bool) -> String {
+    format!(r#"{{"target":"{target}","dry_run":{dry_run},"max_parallel":null,"settle_ms":5}}"#)
+}
+
+#[tokio::test]
+async fn creating_again_is_done_already_and_another_layout_is_refused() {
+    let nodes = founded(2).await;
+    let again = nodes[0].create(&layout(&nodes)).await.read::<Done>();
+    assert!(again.done.ends_with("of 2 nodes and 1 shards is founded"), "{}", again.done);
+    assert_eq!(nodes[0].create(&layout(&nodes[..1])).await.refused(), "cluster_exists");
+    let stranger = [TestNode::start(9).await, TestNode::start(8).await];
+    let mut request = layout(&stranger);
+    request.nodes[1] = layout(&nodes).nodes.remove(0);
+    request.shards[0].nodes[1] = nodes[0].id();
+    assert_eq!(stranger[0].create(&request).await.refused(), "not_pristine");
+    assert!(stranger[0].status().await.raft.cluster.is_none());
+}
+
+#[tokio::test]
+async fn every_node_answers_what_only_the_leader_knows() {
+    let nodes = founded(4).await;
+    for node in &nodes {
+        let status = node.get("/v1/cluster").await.read::<ClusterStatus>();
+        assert_eq!(status.control.nodes.len(), 4);
+        assert!(status.nodes.contains_key(&status.leader));
+        let upgrade = node.get("/v1/upgrade").await.read::<UpgradeStatus>();
+        assert_eq!(upgrade.leader, status.leader);
+        let leads = upgrade.nodes.iter().filter(|n| n.leader).map(|n| n.node).collect::<Vec<_>>();
+        assert_eq!(leads, [status.leader]);
+        assert_eq!(upgrade.nodes.iter().filter(|n| n.role == "primary").count(), 1);
+    }
+    let own = nodes[0].status().await;
+    let control = own.control.expect("the founder has applied the founding");
+    assert_eq!((own.raft.voters.len(), own.raft.learners.len()), (3, 1));
+    assert_eq!(control.hash(), own.state_hash, "the state survives JSON as it is");
+}
+
+#[tokio::test]
+async fn a_release_is_staged_once_and_its_version_is_taken() {
+    let nodes = founded(1).await;
+    let node = &nodes[0];
+    let stage = |bytes| node.post("/v1/releases", bytes);
+    let staged = stage(binary("1.1.0", 7)).await.read::<StagedRelease>();
+    assert_eq!((staged.release.version.clone(), staged.held_by, staged.nodes), (Version::new(1, 1, 0), 1, 1));
+    assert_eq!(staged.size_bytes, binary("1.1.0", 7).len() as u64);
+    assert_eq!(stage(binary("1.1.0", 7)).await.read::<StagedRelease>().release, staged.release);
+    assert_eq!(stage(binary("1.1.0", 8)).await.refused(), "version_taken");
+    let listed = node.get("/v1/releases").await.read::<Vec<StagedRelease>>();
+    assert!(matches!(&listed[..], [only] if only.release == staged.release), "{listed:?}");
+    assert_eq!(node.status().await.staged, [staged.release.digest]);
+    assert_eq!(node.half_received(), 0);
+}
+
+#[tokio::test]
+async fn what_is_no_binary_is_a_bad_request_and_leaves_nothing() {
+    let nodes = founded(1).await;
+    let error = nodes[0].post("/v1/releases", "#!/bin/sh\n").await.error(StatusCode::BAD_REQUEST);
+    assert!(error.contains("no version stamp"), "{error}");
+    let error = nodes[0].post("/v1/releases", "").await.error(StatusCode::BAD_REQUEST);
+    assert!(error.contains("empty"), "{error}");
+    assert_eq!(nodes[0].half_received(), 0);
+    assert!(nodes[0].get("/v1/releases").await.read::<Vec<StagedRelease>>().is_empty());
+}
+
+#[tokio::test]
+async fn a_plan_is_previewed_started_paused_resumed_and_aborted_through_any_node() {
+    let nodes = founded(3).await;
+    nodes[2].post("/v1/releases", binary("1.1.0", 7)).await.read::<StagedRelease>();
+    let preview = nodes[1].post("/v1/upgrade/plan", plan("1.1.0", true)).await.read::<PlanAnswer>();
+    assert_eq!((preview.plan, preview.from), (None, Version::new(1, 0, 0)));
+    assert!(preview.steps.iter().any(|step| step.starts_with("upgrade node")), "{:?}", preview.steps);
+    assert!(nodes[0].get("/v1/upgrade").await.read::<UpgradeStatus>().plan.is_none());
+    assert_eq!(nodes[1].post("/v1/upgrade/pause", "").await.refused(), "no_plan");
+
+    let started = nodes[1].post("/v1/upgrade/plan", plan("1.1.0", false)).await.read::<PlanAnswer>();
+    assert_eq!((started.plan, started.steps), (Some(PlanId(1)), preview.steps));
+    assert_eq!(nodes[2].post("/v1/upgrade/plan", plan("1.1.0", false)).await.refused(), "plan_active");
+    let shown = nodes[2].get("/v1/upgrade").await.read::<UpgradeStatus>();
+    assert_eq!(shown.plan.unwrap().options.settle_ms, 5);
+    let step = |id| shown.nodes.iter().find(|n| n.node == id).unwrap().step.clone();
+    assert_eq!(nodes.iter().map(|n| step(n.id())).collect::<Vec<_>>(), ["waiting", "waiting", "staged"]);
+
+    for (path, phase) in [("pause", Phase::Paused), ("resume", Phase::Staging)] {
+        nodes[2].post(&format!("/v1/upgrade/{path}"), "").await.read::<Done>();
+        let shown = nodes[1].get("/v1/upgrade").await.read::<UpgradeStatus>();
+        assert_eq!(shown.plan.unwrap().phase, phase);
+    }
+    nodes[0].post("/v1/upgrade/abort", "").await.read::<Done>();
+    let shown = nodes[1].get("/v1/upgrade").await.read::<UpgradeStatus>();
+    assert!(shown.plan.is_none());
+    assert_eq!(shown.history[0].outcome, Outcome::Aborted);
+}
+
+#[tokio::test]
+async fn a_plan_that_cannot_be_is_refused_with_its_reason() {
+    let nodes = founded(1).await;
+    let refused = |body: String| async { nodes[0].post("/v1/upgrade/plan", body).await.refused() };
+    assert_eq!(refused(plan("1.1.0", true)).await, "unknown_release");
+    assert_eq!(refused(plan("1.0.0", false)).await, "same_version");
+    nodes[0].post("/v1/releases", binary("1.1.0", 7)).await.read::<StagedRelease>();
+    assert_eq!(refused(plan("1.1.0", false)).await, "single_node");
+    let zero = r#"{"target":"1.1.0","dry_run":true,"max_parallel":0,"settle_ms":null}"#;
+    nodes[0].post("/v1/upgrade/plan", zero).await.error(StatusCode::BAD_REQUEST);
+}

@@ -1,0 +1,170 @@
+//! A node without a launcher: raft, data plane, peer port and HTTP port.
+
+use crate::api::{ApiError, CreateCluster, CreateNode, CreateShard, NodeStatus};
+use crate::app::{App, Parts};
+use crate::config::Config;
+use crate::data::{self, DataOptions, ToControl};
+use crate::{http, peer};
+use ironcache_control::AckMode;
+use ironcache_raft::{RaftNode, RaftOptions};
+use ironcache_spine::{DataDir, SlotStore};
+use ironcache_types::{Digest, Incarnation, Member, NodeId, Release, ShardId, SlotSet, Version};
+use reqwest::{Method, StatusCode};
+use serde::de::DeserializeOwned;
+use std::sync::Arc;
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, watch};
+
+pub struct TestNode {
+    pub app: Arc<App>,
+    client: reqwest::Client,
+    dir: TempDir,
+}
+
+impl Drop for TestNode {
+    fn drop(&mut self) {
+        self.app.data.stop();
+    }
+}
+
+impl TestNode {
+    pub async fn start(id: u64) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let me = Member { node: NodeId(id), incarnation: Incarnation(1) };
+        let [clients, peers, http] = [listener().await, listener().await, listener().await];
+        let config = Arc::new(Config {
+            data_dir: dir.path().to_owned(),
+            announce_host: "127.0.0.1".to_owned(),
+            port: port(&clients),
+            peer_port: port(&peers),
+            http_port: port(&http),
+            ..Config::default()
+        });
+        let raft = RaftNode::open(RaftOptions::new(me.node, dir.path().join("raft"))).await.unwrap();
+        let version = Version::new(1, 0, 0);
+        let (to_control, mut proposals) = mpsc::unbounded_channel::<ToControl>();
+        let (data, _thread) = data::start(DataOptions {
+            config: Arc::clone(&config),
+            me,
+            version: version.clone(),
+            listener: clients.into_std().unwrap(),
+            views: raft.applied(),
+            to_control,
+            random: id,
+        })
+        .unwrap();
+        let proposer = raft.clone();
+        tokio::spawn(async move {
+            while let Some(proposal) = proposals.recv().await {
+                proposer.propose(proposal.command).await.unwrap();
+            }
+        });
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let app = Arc::new(App::new(Parts {
+            config,
+            me,
+            release: Release { version, digest: Digest([1; 32]) },
+            raft,
+            data,
+            slots: Arc::new(SlotStore::open(&DataDir::new(dir.path())).unwrap()),
+            launcher: watch::channel(Default::default()).1,
+            log_is_current: watch::channel(true).1,
+            state_hash: watch::channel(None).1,
+            client: client.clone(),
+        }));
+        tokio::spawn(peer::serve(peers, peer::router(Arc::clone(&app))));
+        tokio::spawn(peer::serve(http, http::router(Arc::clone(&app))));
+        Self { app, client, dir }
+    }
+
+    pub fn id(&self) -> NodeId {
+        self.app.me.node
+    }
+
+    /// Files in the directory where binaries come in.
+    pub fn half_received(&self) -> usize {
+        std::fs::read_dir(self.dir.path().join("staged")).unwrap().count()
+    }
+
+    pub async fn send(&self, method: Method, path: &str, body: impl Into<reqwest::Body>) -> Answer {
+        let url = format!("http://{}{path}", self.app.config.http_addr());
+        let response = self.client.request(method, url).body(body).send().await.unwrap();
+        Answer { status: response.status(), text: response.text().await.unwrap() }
+    }
+
+    pub async fn get(&self, path: &str) -> Answer {
+        self.send(Method::GET, path, "").await
+    }
+
+    pub async fn post(&self, path: &str, body: impl Into<reqwest::Body>) -> Answer {
+        self.send(Method::POST, path, body).await
+    }
+
+    pub async fn create(&self, request: &CreateCluster) -> Answer {
+        self.post("/v1/cluster/create", serde_json::to_vec(request).unwrap()).await
+    }
+
+    pub async fn status(&self) -> NodeStatus {
+        self.get("/status").await.read()
+    }
+}
+
+#[derive(Debug)]
+pub struct Answer {
+    pub status: StatusCode,
+    pub text: String,
+}
+
+impl Answer {
+    pub fn read<T: DeserializeOwned>(&self) -> T {
+        assert_eq!(self.status, StatusCode::OK, "{}", self.text);
+        serde_json::from_str(&self.text).unwrap()
+    }
+
+    /// The text of an error of this status.
+    #[track_caller]
+    pub fn error(&self, status: StatusCode) -> String {
+        assert_eq!(self.status, status, "{}", self.text);
+        serde_json::from_str::<ApiError>(&self.text).unwrap().error
+    }
+
+    /// The stable word of a guardrail's answer.
+    #[track_caller]
+    pub fn refused(&self) -> String {
+        assert_eq!(self.status, StatusCode::CONFLICT, "{}", self.text);
+        serde_json::from_str::<ApiError>(&self.text).unwrap().refused.unwrap().code
+    }
+}
+
+/// One shard over all of `nodes`, of which all but the last vote if they are an even number.
+pub fn layout(nodes: &[TestNode]) -> CreateCluster {
+    let voters = nodes.len() - usize::from(nodes.len().is_multiple_of(2));
+    let shard = ShardId(0);
+    CreateCluster {
+        nodes: nodes
+            .iter()
+            .enumerate()
+            .map(|(at, node)| CreateNode {
+                http_addr: node.app.config.http_addr(),
+                node: node.id(),
+                voter: at < voters,
+                shard: Some(shard),
+            })
+            .collect(),
+        shards: vec![CreateShard {
+            id: shard,
+            slots: SlotSet::part(0, 1),
+            nodes: nodes.iter().map(TestNode::id).collect(),
+        }],
+        mode: AckMode::Primary,
+    }
+}
+
+async fn listener() -> TcpListener {
+    TcpListener::bind("127.0.0.1:0").await.unwrap()
+}
+
+fn port(listener: &TcpListener) -> u16 {
+    listener.local_addr().unwrap().port()
+}

@@ -1,0 +1,99 @@
+//! Who this node is, and which life of it this process is.
+//!
+//! *Invariant:* an incarnation is never used twice: the count of starts is durable before it is.
+
+use ironcache_types::{Incarnation, Member, NodeId};
+use serde::{Deserialize, Serialize};
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Stored {
+    format: u16,
+    node: String,
+    /// How many processes have been started on this directory.
+    starts: u32,
+}
+
+const FORMAT: u16 = 1;
+
+#[derive(Debug, thiserror::Error)]
+pub enum IdentityError {
+    #[error("the node's identity {} cannot be read or written", path.display())]
+    Io { path: PathBuf, source: io::Error },
+    #[error(
+        "the node's identity {} is damaged: {problem}; restore the file, or start with an empty data directory as a new node",
+        path.display()
+    )]
+    Damaged { path: PathBuf, problem: String },
+    #[error("the system gives no randomness")]
+    Random(#[source] getrandom::Error),
+}
+
+/// Reads the identity of `data_dir`, or draws a new one, and begins a life.
+pub fn begin_life(data_dir: &Path) -> Result<Member, IdentityError> {
+    let path = data_dir.join("node.json");
+    let io = |source| IdentityError::Io { path: path.clone(), source };
+    let damaged = |problem: String| IdentityError::Damaged { path: path.clone(), problem };
+    fs::create_dir_all(data_dir).map_err(io)?;
+    let stored = match fs::read(&path) {
+        Ok(bytes) => {
+            let stored: Stored =
+                serde_json::from_slice(&bytes).map_err(|error| damaged(error.to_string()))?;
+            if stored.format != FORMAT {
+                return Err(damaged(format!("format {} is unknown to this release", stored.format)));
+            }
+            stored
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            Stored { format: FORMAT, node: NodeId(random()?.max(1)).to_string(), starts: 0 }
+        }
+        Err(error) => return Err(io(error)),
+    };
+    let node: NodeId = stored.node.parse().map_err(|error| damaged(format!("{error}")))?;
+    let starts = stored.starts.checked_add(1).ok_or_else(|| damaged("too many starts".to_owned()))?;
+    let next = Stored { starts, ..stored };
+    write_durably(&path, &serde_json::to_vec(&next).expect("three plain fields")).map_err(io)?;
+    // The count makes lives comparable; the random half tells apart two copies of one directory.
+    let incarnation = Incarnation(u64::from(starts) << 32 | (random()? & 0xffff_ffff));
+    Ok(Member { node, incarnation })
+}
+
+/// A random number.
+pub fn random() -> Result<u64, IdentityError> {
+    getrandom::u64().map_err(IdentityError::Random)
+}
+
+fn write_durably(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let tmp = path.with_extension("tmp");
+    let mut file = File::create(&tmp)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    fs::rename(&tmp, path)?;
+    File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_keeps_its_id_and_never_its_incarnation() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = begin_life(dir.path()).unwrap();
+        let second = begin_life(dir.path()).unwrap();
+        assert_eq!(first.node, second.node);
+        assert!(second.incarnation > first.incarnation);
+    }
+
+    #[test]
+    fn a_damaged_identity_is_refused_and_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("node.json"), b"{\"format\":1,\"no").unwrap();
+        let error = begin_life(dir.path()).unwrap_err();
+        assert!(matches!(error, IdentityError::Damaged { .. }), "{error}");
+        assert_eq!(fs::read(dir.path().join("node.json")).unwrap(), b"{\"format\":1,\"no");
+    }
+}

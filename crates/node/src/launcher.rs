@@ -1,0 +1,98 @@
+//! The daemon's line to its launcher: heartbeats out, state and stop orders in.
+
+use ironcache_agent::{LauncherFacts, LauncherPhase, StepOutcome, StepResult};
+use ironcache_spine::{
+    LinkError, LinkReceiver, LinkSender, Phase, Snapshot, StepRef, StopReason, ToDaemon, ToLauncher, Verdict,
+};
+use std::time::Duration;
+use tokio::sync::{mpsc, watch};
+
+/// An order to end this process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stop {
+    pub reason: StopReason,
+    pub deadline: Duration,
+}
+
+/// What the launcher said last.
+#[derive(Clone, Debug, Default)]
+pub struct LauncherView {
+    pub facts: LauncherFacts,
+    /// The step whose trial is running.
+    pub trial: Option<StepRef>,
+}
+
+/// What the launcher's snapshot says, in the agent's words.
+pub fn view(snapshot: &Snapshot) -> LauncherView {
+    let trial = match &snapshot.state.phase {
+        Phase::Idle { .. } | Phase::RollingBack { .. } => None,
+        Phase::Trial { step, .. } => Some(*step),
+    };
+    LauncherView { facts: facts(snapshot), trial }
+}
+
+fn facts(snapshot: &Snapshot) -> LauncherFacts {
+    let state = &snapshot.state;
+    LauncherFacts {
+        phase: match &state.phase {
+            Phase::Idle { .. } | Phase::RollingBack { .. } => LauncherPhase::Idle,
+            Phase::Trial { step, .. } => LauncherPhase::Trial { step: step.epoch },
+        },
+        last_done: state.last_done,
+        last_outcome: state.last_outcome.as_ref().map(|outcome| StepOutcome {
+            step: outcome.step.epoch,
+            result: match &outcome.verdict {
+                Verdict::Confirmed {} => StepResult::Done,
+                Verdict::Failed { failure, attempts } => {
+                    StepResult::Failed { reason: format!("{failure} ({attempts} attempts)") }
+                }
+                Verdict::Inconclusive { reason } => StepResult::Inconclusive { reason: reason.clone() },
+            },
+        }),
+        degraded: snapshot.degraded.clone(),
+    }
+}
+
+/// Listens on its own thread until the launcher closes the link; a launcher that is gone is an order to stop.
+pub fn listen(
+    mut link: LinkReceiver,
+    sender: LinkSender,
+    known: watch::Sender<LauncherView>,
+    stops: mpsc::UnboundedSender<Stop>,
+) -> std::io::Result<()> {
+    std::thread::Builder::new().name("ironcache-link".to_owned()).spawn(move || {
+        loop {
+            match link.recv() {
+                Ok(ToDaemon::Hello { protocol: _, snapshot } | ToDaemon::State { snapshot }) => {
+                    known.send_replace(view(&snapshot));
+                }
+                Ok(ToDaemon::Stop { reason, deadline_ms }) => {
+                    // The receiver ends with the process.
+                    let _ = stops.send(Stop { reason, deadline: Duration::from_millis(deadline_ms) });
+                }
+                Ok(ToDaemon::Activating { step }) => tracing::info!(%step, "the launcher starts the trial"),
+                Ok(ToDaemon::Confirmed { step }) => {
+                    tracing::info!(%step, "the trial is final");
+                    query(&sender);
+                }
+                Ok(ToDaemon::Refused { reason }) => {
+                    tracing::warn!(%reason, "the launcher refuses");
+                    query(&sender);
+                }
+                Err(LinkError::Closed) => {
+                    let _ =
+                        stops.send(Stop { reason: StopReason::Operator, deadline: Duration::from_secs(1) });
+                    return;
+                }
+                Err(error) => tracing::warn!(%error, "the launcher said something unknown"),
+            }
+        }
+    })?;
+    Ok(())
+}
+
+fn query(sender: &LinkSender) {
+    if let Err(error) = sender.send(&ToLauncher::QueryState {}) {
+        tracing::warn!(%error, "the launcher cannot be asked for its state");
+    }
+}

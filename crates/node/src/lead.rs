@@ -1,0 +1,171 @@
+//! The leader's loop: ask the nodes, decide, do the one act, again.
+//!
+//! *Invariant:* nothing here outlives leadership; the next leader rebuilds all of it from the log and from the
+//! nodes' answers.
+
+use crate::agent::wall_ms;
+use crate::app::{App, Lead, NodeReport, Seen};
+use ironcache_control::ControlState;
+use ironcache_coordinator::{
+    Bars, DataObservation, Decision, LeaderMemory, NodeObservation, Observation, ReplicaObservation,
+    StateHash, decide,
+};
+use ironcache_types::NodeId;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::task::JoinSet;
+
+/// Between two looks while something is under way: what gates wait for changes in milliseconds.
+const BUSY: Duration = Duration::from_millis(25);
+/// Between two looks while nothing is.
+const IDLE: Duration = Duration::from_millis(500);
+/// A node that takes longer has not answered.
+const REPORT_TIMEOUT: Duration = Duration::from_millis(500);
+/// After an act that had no effect.
+const AGAIN: Duration = Duration::from_millis(50);
+
+/// Runs until the process ends; acts only while this node leads.
+pub async fn run(app: Arc<App>) {
+    let mut leadership = app.raft.view_changes();
+    loop {
+        if leadership.borrow_and_update().is_leader {
+            lead(&app).await;
+            *app.lead() = Lead::default();
+        }
+        if leadership.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// One term of leadership.
+async fn lead(app: &Arc<App>) {
+    tracing::info!("this node leads raft");
+    let began = Instant::now();
+    let bars = Bars::default();
+    let mut memory = LeaderMemory::default();
+    let mut views = app.raft.applied();
+    let leadership = app.raft.view_changes();
+    let mut asked: Option<Instant> = None;
+    loop {
+        if !leadership.borrow().is_leader {
+            tracing::info!("this node leads raft no more");
+            return;
+        }
+        let view = Arc::clone(&views.borrow_and_update());
+        let state = &view.state;
+        let pause = if is_busy(state) { BUSY } else { IDLE };
+        if asked.is_none_or(|at| at.elapsed() >= pause) {
+            asked = Some(Instant::now());
+            ask_all(app, state).await;
+        }
+        let now_ms = began.elapsed().as_millis() as u64;
+        let raft = app.raft.view();
+        let observation = Observation {
+            now_ms,
+            leader: app.me.node,
+            leader_settled: view.term == raft.term,
+            nodes: observations(&app.lead().reports, raft.committed.unwrap_or(0)),
+            timers: memory.note(state, &bars, now_ms),
+        };
+        let decision = decide(state, &observation, &bars, wall_ms());
+        let waiting_on = match &decision {
+            Decision::Wait(reasons) => reasons.iter().map(ToString::to_string).collect(),
+            Decision::Propose(_) | Decision::TransferLeader { .. } | Decision::Done => Vec::new(),
+        };
+        app.lead().waiting_on = waiting_on;
+        match decision {
+            Decision::Propose(command) => {
+                tracing::info!(?command, "proposing");
+                match app.raft.propose(command).await {
+                    Ok(proposed) => match proposed.outcome {
+                        Ok(_) => {}
+                        Err(rejection) => {
+                            tracing::info!(%rejection, "the log rejects it; looking again");
+                            tokio::time::sleep(AGAIN).await;
+                        }
+                    },
+                    Err(error) => {
+                        tracing::warn!(%error, "a proposal has no outcome; looking again");
+                        tokio::time::sleep(AGAIN).await;
+                    }
+                }
+            }
+            Decision::TransferLeader { to } => {
+                tracing::info!(%to, "handing leadership over");
+                if let Err(error) = app.raft.transfer_leader(to).await {
+                    tracing::warn!(%error, "leadership was not handed over");
+                    tokio::time::sleep(AGAIN).await;
+                }
+            }
+            Decision::Wait(_) | Decision::Done => {
+                tokio::select! {
+                    changed = views.changed() => if changed.is_err() { return },
+                    () = tokio::time::sleep(pause) => {}
+                }
+            }
+        }
+    }
+}
+
+fn is_busy(state: &ControlState) -> bool {
+    state.plan.is_some() || state.shards.values().any(|s| s.primary().is_none() || s.handover.is_some())
+}
+
+/// Asks every node for its report, all at once.
+async fn ask_all(app: &Arc<App>, state: &ControlState) {
+    let mut asking = JoinSet::new();
+    for (id, node) in &state.nodes {
+        let (app, id, addr) = (Arc::clone(app), *id, node.peer_addr.clone());
+        asking.spawn(async move {
+            if id == app.me.node {
+                return (id, app.report().await.ok());
+            }
+            (id, ask(&app, &addr).await.ok())
+        });
+    }
+    while let Some(answered) = asking.join_next().await {
+        if let Ok((id, Some(report))) = answered {
+            app.lead().reports.insert(id, Seen { report, at: Instant::now() });
+        }
+    }
+    app.lead().reports.retain(|id, _| state.nodes.contains_key(id));
+}
+
+async fn ask(app: &App, addr: &str) -> Result<NodeReport, reqwest::Error> {
+    let url = format!("http://{addr}/node/report");
+    app.client.get(url).timeout(REPORT_TIMEOUT).send().await?.error_for_status()?.json().await
+}
+
+fn observations(reports: &BTreeMap<NodeId, Seen>, committed: u64) -> BTreeMap<NodeId, NodeObservation> {
+    reports.iter().map(|(id, seen)| (*id, observation(seen, committed))).collect()
+}
+
+fn observation(seen: &Seen, committed: u64) -> NodeObservation {
+    let NodeReport { member, release, ready, applied_index, state_hash, cannot_upgrade, data } = &seen.report;
+    NodeObservation {
+        seen_ms_ago: seen.at.elapsed().as_millis() as u64,
+        member: *member,
+        release: release.clone(),
+        ready: *ready,
+        raft_lag_entries: committed.saturating_sub(*applied_index),
+        state_hash: state_hash.map(|(log_index, hash)| StateHash { log_index, hash }),
+        cannot_upgrade: cannot_upgrade.clone(),
+        data: data.shard.map(|shard| DataObservation {
+            shard,
+            offset: data.offset,
+            replicas: data
+                .replicas
+                .iter()
+                .map(|r| ReplicaObservation {
+                    member: ironcache_types::Member { node: r.node, incarnation: r.incarnation },
+                    applied: r.applied,
+                    lag_bytes: r.lag_bytes,
+                    syncing: r.syncing,
+                    in_sync_for_ms: r.in_sync_for_ms,
+                })
+                .collect(),
+        }),
+    }
+}

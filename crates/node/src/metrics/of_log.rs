@@ -1,0 +1,151 @@
+//! What the log knows: shards, the plan, and how long past steps and handovers took.
+
+use super::writer::{Writer, plain, seconds};
+use ironcache_control::{
+    ControlState, HandoverRecord, Outcome, Phase, Plan, StepRecord, StepRole, StepState,
+};
+use std::fmt;
+
+/// From well below the aim of 2 ms to far beyond what a client's timeout forgives.
+const STALL_BOUNDS: [f64; 12] = [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0];
+/// From a restart with nothing to load to the default step timeout.
+const STEP_BOUNDS: [f64; 10] = [0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0, 120.0];
+
+pub(super) fn write(state: &ControlState, to: &mut Writer<'_>) -> fmt::Result {
+    let ControlState {
+        cluster_id: _,
+        epoch,
+        cluster_level,
+        nodes,
+        shards: _,
+        releases,
+        quarantined,
+        plan,
+        last_plan: _,
+        history: _,
+    } = state;
+    to.gauge(&plain("cluster_epoch", "The cluster's one counter"), epoch.0)?;
+    to.gauge(
+        &plain("cluster_level", "The feature level that every node may write"),
+        u64::from(*cluster_level),
+    )?;
+    to.gauge(&plain("cluster_nodes", "Nodes of the cluster"), nodes.len() as u64)?;
+    let out = nodes.values().filter(|node| node.out.is_some()).count();
+    to.gauge(&plain("cluster_nodes_out", "Nodes that are out for a step"), out as u64)?;
+    to.gauge(&plain("releases", "Releases that the cluster knows"), releases.len() as u64)?;
+    to.gauge(
+        &plain("releases_quarantined", "Releases that are never activated again"),
+        quarantined.len() as u64,
+    )?;
+    write_shards(state, to)?;
+    write_plan(plan.as_ref(), to)?;
+    write_past(state, to)
+}
+
+fn write_shards(state: &ControlState, to: &mut Writer<'_>) -> fmt::Result {
+    let each = |value: fn(&ironcache_control::Shard) -> u64| {
+        state.shards.values().map(move |shard| ([("shard", shard.id.to_string())], value(shard)))
+    };
+    to.gauges(
+        &plain("shard_in_sync_members", "Size of the in-sync set, the primary included"),
+        each(|shard| shard.in_sync.len() as u64),
+    )?;
+    to.gauges(&plain("shard_nodes", "Nodes that hold the shard"), each(|shard| shard.nodes.len() as u64))?;
+    to.gauges(
+        &plain("shard_has_primary", "0 while nobody serves the shard"),
+        each(|shard| u64::from(shard.primary().is_some())),
+    )?;
+    to.gauges(&plain("shard_epoch", "Epoch of the present ownership"), each(|shard| shard.epoch.0))?;
+    to.gauges(
+        &plain("shard_handover_in_flight", "1 while the shard is handed over"),
+        each(|shard| u64::from(shard.handover.is_some())),
+    )?;
+    to.gauges(
+        &plain("shard_mode_in_sync", "1 if writes wait for every in-sync member"),
+        each(|shard| u64::from(shard.mode == ironcache_control::AckMode::InSync)),
+    )
+}
+
+const PHASES: [&str; 5] = ["none", "staging", "rolling", "paused", "held"];
+
+fn write_plan(plan: Option<&Plan>, to: &mut Writer<'_>) -> fmt::Result {
+    let phase = match plan.map(|plan| &plan.phase) {
+        None => "none",
+        Some(Phase::Staging) => "staging",
+        Some(Phase::Rolling) => "rolling",
+        Some(Phase::Paused) => "paused",
+        Some(Phase::Held { .. }) => "held",
+    };
+    to.states(&plain("plan_phase", "1 for the phase of the active plan"), "phase", &PHASES, phase)?;
+    to.info(
+        &plain("plan", "The active plan"),
+        plan.map(|plan| {
+            [
+                ("plan", plan.id.to_string()),
+                ("from", plan.from.to_string()),
+                ("target", plan.target.version.to_string()),
+                ("digest", plan.target.digest.to_string()),
+            ]
+        }),
+    )?;
+    to.gauges(
+        &plain("plan_steps", "Steps of the active plan, by their state"),
+        ["out", "confirmed", "failed", "inconclusive"].map(|state| {
+            let steps = plan.iter().flat_map(|plan| &plan.steps);
+            ([("state", state)], steps.filter(|step| step_state(step) == state).count() as u64)
+        }),
+    )
+}
+
+fn step_state(step: &StepRecord) -> &'static str {
+    match step.state {
+        StepState::Out => "out",
+        StepState::Confirmed => "confirmed",
+        StepState::Failed { .. } => "failed",
+        StepState::Inconclusive { .. } => "inconclusive",
+    }
+}
+
+/// Plans that the log has forgotten leave these, which then fall.
+fn write_past(state: &ControlState, to: &mut Writer<'_>) -> fmt::Result {
+    let ended =
+        |outcome: Outcome| state.history.iter().filter(|entry| entry.outcome == outcome).count() as u64;
+    to.gauges(
+        &plain("plans_ended", "Plans in the log's bounded history, by their outcome"),
+        [
+            ([("outcome", "finalized")], ended(Outcome::Finalized)),
+            ([("outcome", "aborted")], ended(Outcome::Aborted)),
+        ],
+    )?;
+    let plans = || state.history.iter().map(|entry| &entry.plan).chain(&state.plan);
+    let took = |role: StepRole| {
+        let steps = plans().flat_map(|plan| &plan.steps).filter(|step| step.role == role);
+        steps.filter_map(step_seconds).collect::<Vec<_>>()
+    };
+    to.histograms(
+        &seconds(
+            "step_duration",
+            "From the entry that took a node out to the end of its step, in the log's history",
+        ),
+        &STEP_BOUNDS,
+        [
+            ([("role", "replica")], took(StepRole::Replica)),
+            ([("role", "primary")], took(StepRole::Primary)),
+            ([("role", "witness")], took(StepRole::Witness)),
+        ],
+    )?;
+    let stalls = plans().flat_map(|plan| &plan.handovers).filter_map(stall_seconds).collect();
+    to.histograms(
+        &seconds("handover_stall", "How long handovers held commands back, in the log's history"),
+        &STALL_BOUNDS,
+        [([("kind", "planned")], stalls)],
+    )
+}
+
+fn step_seconds(step: &StepRecord) -> Option<f64> {
+    Some(step.ended_at_ms?.saturating_sub(step.began_at_ms) as f64 / 1e3)
+}
+
+fn stall_seconds(handover: &HandoverRecord) -> Option<f64> {
+    Some(handover.stall_us? as f64 / 1e6)
+}

@@ -1,0 +1,174 @@
+//! What is of this node: its process, its dataset and clients, its place in raft.
+
+use super::Scrape;
+use super::writer::{Writer, bytes, plain, seconds};
+use crate::api::ReplicaStatus;
+use crate::data::{DataSnapshot, Stats};
+use ironcache_raft::RaftView;
+use std::fmt;
+
+pub(super) fn write(scrape: &Scrape, to: &mut Writer<'_>) -> fmt::Result {
+    let Scrape {
+        me,
+        release,
+        up_seconds,
+        resident_bytes,
+        cpu_user_seconds,
+        cpu_system_seconds,
+        ready,
+        upgrades_refused,
+        data,
+        raft,
+        state: _,
+    } = scrape;
+    let identity = [
+        ("node", me.node.to_string()),
+        ("incarnation", me.incarnation.to_string()),
+        ("version", release.version.to_string()),
+        ("digest", release.digest.to_string()),
+    ];
+    to.info(&plain("node", "Who this node is, and what it runs"), [identity])?;
+    to.gauge(&plain("node_ready", "1 while the node is what the log says it is"), u64::from(*ready))?;
+    to.gauge(
+        &plain("node_upgrades_refused", "1 while the launcher refuses to change the binary"),
+        u64::from(*upgrades_refused),
+    )?;
+    to.gauge(&seconds("process_up", "Since the process started"), *up_seconds)?;
+    to.gauge(&bytes("process_resident_memory", "Resident memory"), *resident_bytes)?;
+    to.counters(
+        &seconds("process_cpu", "Processor time"),
+        [([("mode", "user")], *cpu_user_seconds), ([("mode", "system")], *cpu_system_seconds)],
+    )?;
+    if let Some(data) = data {
+        write_data(data, to)?;
+    }
+    write_raft(raft, to)
+}
+
+const ROLES: [&str; 6] = ["primary", "replica", "candidate", "syncing", "loading", "none"];
+
+fn write_data(data: &DataSnapshot, to: &mut Writer<'_>) -> fmt::Result {
+    let DataSnapshot { status, stats, used_bytes, parked, primary_applied: _, index, settled: _ } = data;
+    to.states(&plain("data_role", "1 for the role of this node's dataset"), "role", &ROLES, &status.role)?;
+    to.gauge(&plain("data_keys", "Keys in the dataset"), status.keys)?;
+    to.gauge(&bytes("data_used", "Estimated size of the dataset in memory"), *used_bytes)?;
+    to.gauge(&plain("data_applied_index", "The log index whose state the data plane acts on"), *index)?;
+    to.gauge(&plain("clients", "Connected clients"), status.clients)?;
+    to.gauge(&plain("parked_commands", "Commands held back by a handover now"), *parked)?;
+    to.gauge(
+        &bytes("replication_offset", "Position in the shard's stream: written, or applied on a replica"),
+        status.offset.0,
+    )?;
+    to.gauge(
+        &plain("replication_link_up", "1 while the link to the primary is up"),
+        u64::from(status.link_up),
+    )?;
+    to.gauge(
+        &plain("replication_in_sync", "1 while this node is in its shard's in-sync set"),
+        u64::from(status.in_sync),
+    )?;
+    write_replicas(&status.replicas, to)?;
+    write_stats(stats, to)
+}
+
+fn write_replicas(replicas: &[ReplicaStatus], to: &mut Writer<'_>) -> fmt::Result {
+    let each = |value: fn(&ReplicaStatus) -> u64| {
+        replicas.iter().map(move |replica| ([("replica", replica.node.to_string())], value(replica)))
+    };
+    to.gauges(
+        &bytes("replica_lag", "On a primary: what the replica has not acknowledged"),
+        each(|replica| replica.lag_bytes),
+    )?;
+    to.gauges(
+        &bytes("replica_applied_offset", "On a primary: what the replica has acknowledged"),
+        each(|replica| replica.applied.0),
+    )?;
+    to.gauges(
+        &plain("replica_in_sync", "On a primary: 1 if the replica is in the in-sync set"),
+        each(|replica| u64::from(replica.in_sync)),
+    )?;
+    to.gauges(
+        &plain("replica_syncing", "On a primary: 1 while the replica gets the whole dataset"),
+        each(|replica| u64::from(replica.syncing)),
+    )
+}
+
+fn write_stats(stats: &Stats, to: &mut Writer<'_>) -> fmt::Result {
+    let Stats {
+        commands,
+        effects,
+        moved,
+        tryagain,
+        rejected_connections,
+        full_syncs,
+        partial_syncs,
+        expired,
+        handovers,
+        handover_stall_us,
+    } = stats;
+    to.counter(&plain("commands", "Commands that were executed"), *commands)?;
+    to.counter(&plain("effects", "Changes of the dataset that were replicated"), *effects)?;
+    to.counters(
+        &plain("redirects", "Commands that were not executed here: MOVED or TRYAGAIN"),
+        [([("reply", "moved")], *moved), ([("reply", "tryagain")], *tryagain)],
+    )?;
+    to.counter(&plain("rejected_connections", "Clients beyond maxclients"), *rejected_connections)?;
+    to.counters(
+        &plain("syncs", "Replicas that were brought up to date, in full or in part"),
+        [([("kind", "full")], *full_syncs), ([("kind", "partial")], *partial_syncs)],
+    )?;
+    to.counter(&plain("expired_keys", "Keys whose time to live ran out"), *expired)?;
+    to.counter(&plain("handovers", "Handovers that this process began as the primary"), *handovers)?;
+    to.gauge(
+        &seconds("handover_last_stall", "How long the last of them held commands back"),
+        *handover_stall_us as f64 / 1e6,
+    )
+}
+
+fn write_raft(raft: &RaftView, to: &mut Writer<'_>) -> fmt::Result {
+    let RaftView {
+        node: _,
+        leader,
+        is_leader,
+        term,
+        voters,
+        learners,
+        last_log,
+        last_applied,
+        committed,
+        snapshot,
+        purged,
+        matched,
+        quorum_ack_ms,
+        stopped,
+    } = raft;
+    to.gauge(&plain("raft_term", "The term that this node is in"), *term)?;
+    to.info(
+        &plain("raft_leader", "Who leads, as far as this node knows"),
+        leader.map(|leader| [("leader", leader.to_string())]),
+    )?;
+    to.gauge(&plain("raft_is_leader", "1 if this node leads"), u64::from(*is_leader))?;
+    to.gauge(&plain("raft_has_leader", "1 if this node knows a leader"), u64::from(leader.is_some()))?;
+    to.gauge(&plain("raft_voters", "Members with a vote"), voters.len() as u64)?;
+    to.gauge(&plain("raft_learners", "Members without a vote"), learners.len() as u64)?;
+    let indexes = [
+        ("last_log", last_log),
+        ("committed", committed),
+        ("applied", last_applied),
+        ("snapshot", snapshot),
+        ("purged", purged),
+    ];
+    to.gauges(
+        &plain("raft_index", "Positions in the log; 0 stands for none"),
+        indexes.map(|(at, index)| ([("at", at)], index.unwrap_or(0))),
+    )?;
+    to.gauges(
+        &plain("raft_matched_index", "On the leader: the last entry that a follower is known to hold"),
+        matched.iter().map(|(node, index)| ([("follower", node.to_string())], *index)),
+    )?;
+    to.gauges(
+        &seconds("raft_quorum_ack_age", "On the leader: since a quorum last answered"),
+        quorum_ack_ms.map(|ms| ([("leader", raft.node.to_string())], ms as f64 / 1e3)),
+    )?;
+    to.gauge(&plain("raft_running", "0 once raft has stopped on this node"), u64::from(stopped.is_none()))
+}

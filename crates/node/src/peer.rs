@@ -1,0 +1,123 @@
+//! The peer port: raft, artifacts, reports, and the door to replication.
+
+use crate::app::{App, NodeReport};
+use crate::data::{DataHandle, LinkSocket};
+use axum::body::Body;
+use axum::extract::{Path, Request, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use hyper_util::rt::TokioIo;
+use hyper_util::service::TowerToHyperService;
+use ironcache_types::Digest;
+use std::io::SeekFrom;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncSeekExt};
+use tokio::net::{TcpListener, TcpStream};
+
+/// What `Upgrade:` names.
+pub const UPGRADE: &str = "ironcache-replication";
+
+pub fn router(app: Arc<App>) -> Router {
+    Router::new()
+        .route("/replication", get(replication))
+        .route("/node/report", get(report))
+        .route("/artifacts/{digest}", get(artifact))
+        .with_state(Arc::clone(&app))
+        .merge(app.raft.router())
+}
+
+/// Accepts connections for ever. Without `TCP_NODELAY` a small answer may wait 40 ms.
+pub async fn serve(listener: TcpListener, router: Router) {
+    loop {
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept a connection");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                continue;
+            }
+        };
+        if stream.set_nodelay(true).is_err() {
+            continue;
+        }
+        let service = TowerToHyperService::new(router.clone());
+        tokio::spawn(async move {
+            let connection = hyper::server::conn::http1::Builder::new()
+                .serve_connection(TokioIo::new(stream), service)
+                .with_upgrades();
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "a connection ended badly");
+            }
+        });
+    }
+}
+
+async fn replication(State(app): State<Arc<App>>, mut request: Request) -> Response {
+    let asked = request.headers().get(header::UPGRADE).and_then(|value| value.to_str().ok());
+    if asked != Some(UPGRADE) {
+        return (StatusCode::UPGRADE_REQUIRED, format!("ask for `Upgrade: {UPGRADE}` here\n"))
+            .into_response();
+    }
+    let upgrade = hyper::upgrade::on(&mut request);
+    let data = app.data.clone();
+    tokio::spawn(async move {
+        match upgrade.await {
+            Ok(upgraded) => hand_over(upgraded, &data),
+            Err(error) => tracing::debug!(%error, "a replication link was lost before it began"),
+        }
+    });
+    let headers = [(header::CONNECTION, "upgrade"), (header::UPGRADE, UPGRADE)];
+    (StatusCode::SWITCHING_PROTOCOLS, headers).into_response()
+}
+
+/// Takes the socket out of this runtime, for the data thread's.
+fn hand_over(upgraded: hyper::upgrade::Upgraded, data: &DataHandle) {
+    let Ok(parts) = upgraded.downcast::<TokioIo<TcpStream>>() else {
+        tracing::warn!("a replication link is not plain TCP");
+        return;
+    };
+    match parts.io.into_inner().into_std() {
+        Ok(stream) => {
+            if let Err(error) = data.link(LinkSocket { stream, read: parts.read_buf.to_vec() }) {
+                tracing::debug!(%error, "a replication link came too late");
+            }
+        }
+        Err(error) => tracing::warn!(%error, "a replication link cannot be handed over"),
+    }
+}
+
+async fn report(State(app): State<Arc<App>>) -> Result<Json<NodeReport>, (StatusCode, String)> {
+    match app.report().await {
+        Ok(report) => Ok(Json(report)),
+        Err(error) => Err((StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n"))),
+    }
+}
+
+/// A release's binary, by digest, from `Range: bytes=N-` on. Whoever asks verifies what came.
+async fn artifact(State(app): State<Arc<App>>, Path(digest): Path<String>, headers: HeaderMap) -> Response {
+    let Ok(digest) = digest.parse::<Digest>() else {
+        return (StatusCode::BAD_REQUEST, format!("{digest:?} is not a sha256 digest\n")).into_response();
+    };
+    let path = app.config.data_dir.join("slots").join(digest.to_string()).join("ironcache");
+    let Ok(mut file) = tokio::fs::File::open(&path).await else {
+        return (StatusCode::NOT_FOUND, format!("this node does not hold {digest}\n")).into_response();
+    };
+    let range = headers.get(header::RANGE).and_then(|value| value.to_str().ok());
+    let from = range.and_then(|text| text.strip_prefix("bytes=")?.strip_suffix('-')?.parse::<u64>().ok());
+    let from = from.unwrap_or(0);
+    if let Err(error) = file.seek(SeekFrom::Start(from)).await {
+        return (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response();
+    }
+    let chunks = futures_util::stream::try_unfold(file, |mut file| async move {
+        let mut chunk = Vec::with_capacity(256 << 10);
+        match (&mut file).take(256 << 10).read_to_end(&mut chunk).await? {
+            0 => Ok::<_, std::io::Error>(None),
+            _ => Ok(Some((chunk, file))),
+        }
+    });
+    let status = if from > 0 { StatusCode::PARTIAL_CONTENT } else { StatusCode::OK };
+    (status, Body::from_stream(chunks)).into_response()
+}
