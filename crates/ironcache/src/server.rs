@@ -62,8 +62,10 @@ pub fn run_daemon(args: &ServerArgs) -> Result<(), Failure> {
     ironcache_node::run_daemon(config, version::own()).context("the daemon ended").map_err(Failure::from)
 }
 
+/// `openraft` tells of every heartbeat's worker at `info`: it speaks from `warn` on, unless the
+/// configured filter names it.
 fn log_filter(config: &Config) -> Result<EnvFilter, Failure> {
-    EnvFilter::try_new(&config.log)
+    EnvFilter::try_new(format!("openraft=warn,{}", config.log))
         .map_err(|error| Failure::Usage(format!("log = {:?} is no filter: {error}", config.log)))
 }
 

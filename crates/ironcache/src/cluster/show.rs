@@ -26,7 +26,8 @@ pub async fn nodes(args: &ShowArgs) -> Result<(), Failure> {
 /// One node, as `cluster nodes --json` shows it.
 #[derive(Clone, Debug, serde::Serialize)]
 struct NodeRow {
-    node: NodeId,
+    /// As text: not every reader of JSON keeps 64 bits of a number.
+    node: String,
     client_addr: String,
     peer_addr: String,
     http_addr: String,
@@ -52,7 +53,7 @@ fn node_rows(status: &ClusterStatus) -> Vec<NodeRow> {
         let shard = control.shard_of_node(node.id);
         let brief = status.nodes.get(&node.id);
         NodeRow {
-            node: node.id,
+            node: node.id.to_string(),
             client_addr: node.client_addr.clone(),
             peer_addr: node.peer_addr.clone(),
             http_addr: node.http_addr.clone(),
@@ -74,7 +75,7 @@ fn node_rows(status: &ClusterStatus) -> Vec<NodeRow> {
         }
     };
     let mut rows: Vec<_> = control.nodes.values().map(row).collect();
-    rows.sort_by_key(|r| (r.shard.is_none(), r.shard, r.role != "primary", r.node));
+    rows.sort_by_cached_key(|r| (r.shard.is_none(), r.shard, r.role != "primary", r.node.clone()));
     rows
 }
 
@@ -92,7 +93,7 @@ fn node_table(rows: &[NodeRow]) -> String {
             (Some(_), false, true, true) => "ok",
         };
         table.push(vec![
-            row.node.to_string(),
+            row.node.clone(),
             row.client_addr.clone(),
             dash(row.shard.map(|s| s.to_string())),
             role,

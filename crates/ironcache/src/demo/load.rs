@@ -12,6 +12,8 @@
 
 use super::keys::ShardMap;
 use super::ledger::{Ledger, check, key_of, value_of};
+use super::meter::ms;
+use crate::upgrade::Gauge;
 use anyhow::Context;
 use redis::cluster::ClusterClient;
 use redis::cluster_async::ClusterConnection;
@@ -82,14 +84,19 @@ impl Load {
         Ok(load)
     }
 
-    /// Acknowledged writes so far.
-    pub fn acknowledged(&self) -> usize {
-        self.ledgers.iter().map(|ledger| ledger.lock().writes.count()).sum()
-    }
-
-    /// The longest gap so far between two acknowledged writes of one shard.
-    pub fn longest_write_gap(&self) -> Duration {
-        self.ledgers.iter().map(|ledger| ledger.lock().writes.longest_gap()).max().unwrap_or_default()
+    /// How the clients fare, in words, whenever it is asked. To be dropped before [`Load::finish`].
+    pub fn gauge(&self) -> Gauge {
+        let ledgers = self.ledgers.clone();
+        Box::new(move || {
+            let (mut writes, mut errors, mut gap) = (0, 0, Duration::ZERO);
+            for ledger in &ledgers {
+                let ledger = ledger.lock();
+                writes += ledger.writes.count();
+                errors += ledger.client_errors;
+                gap = gap.max(ledger.writes.longest_gap());
+            }
+            format!("load: {writes} writes acknowledged, {errors} errors, longest gap {:.1} ms", ms(gap))
+        })
     }
 
     /// Stops, waits for the last answers, and hands over the ledgers, one for each shard.

@@ -120,8 +120,11 @@ impl Demo {
     fn conclude(mut self, outcome: Result<(), Failure>) -> Result<(), Failure> {
         match &outcome {
             Ok(()) => {}
-            Err(Failure::Refused(refused)) => self.report.refused = Some(refused.clone()),
-            Err(failure) => self.evidence.troubles.push(failure.to_string()),
+            Err(Failure::Refused(refused)) => {
+                self.report.refused = Some(refused.clone());
+                self.evidence.broke_off = Some(format!("{}: {}", refused.code, refused.detail));
+            }
+            Err(failure) => self.evidence.broke_off = Some(failure.to_string()),
         }
         let reasons = self.report.judge(&self.evidence);
         match Format::of(self.args.json) {

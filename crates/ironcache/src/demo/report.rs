@@ -117,39 +117,54 @@ impl Report {
 
     /// Sets the verdict, and gives the reasons against `pass`.
     pub fn judge(&mut self, evidence: &Evidence) -> Vec<String> {
-        let mut reasons = Vec::new();
+        let mut reasons: Vec<String> = evidence.broke_off.iter().cloned().collect();
         let mut against = |holds: bool, reason: String| {
             if holds {
                 reasons.push(reason);
             }
         };
-        if let Some(refused) = &self.refused {
-            against(true, format!("{}: {}", refused.code, refused.detail));
-        }
-        for trouble in &evidence.troubles {
-            against(true, trouble.clone());
-        }
-        match self.lost_writes {
-            None => against(true, "the acknowledged keys were not read back".to_owned()),
-            Some(lost) => against(lost > 0, format!("{lost} acknowledged writes were lost")),
-        }
+        let lost = self.lost_writes.unwrap_or(0);
+        against(lost > 0, format!("{lost} acknowledged writes were lost"));
         against(self.wrong_values > 0, format!("{} values were wrong", self.wrong_values));
         against(self.client_errors > 0, format!("clients saw {} errors", self.client_errors));
-        against(self.acknowledged_writes == 0, "the load wrote nothing".to_owned());
-        against(self.roll_ms.is_none(), "the roll did not end on its target".to_owned());
-        against(evidence.is_one_binary(), "both releases are the same binary".to_owned());
-        for (addr, version) in &evidence.runs {
-            let other = version.as_ref() != Some(&self.to);
-            let runs = version.as_ref().map_or_else(|| "does not answer".to_owned(), |v| format!("runs {v}"));
-            against(other, format!("the node at {addr} {runs}, not {}", self.to));
+        for sample in &evidence.samples {
+            against(true, sample.clone());
         }
-        against(
+        // A demo that broke off has said why; that the rest is missing follows from it.
+        if evidence.broke_off.is_none() {
+            reasons.extend(self.missing(evidence));
+            reasons.extend(order_faults(&self.order, &evidence.start_primaries));
+        }
+        self.verdict = if reasons.is_empty() { Verdict::Pass } else { Verdict::Fail };
+        reasons
+    }
+
+    /// What a whole demo would have shown.
+    fn missing(&self, evidence: &Evidence) -> Vec<String> {
+        let mut missing = Vec::new();
+        let mut lacks = |holds: bool, reason: String| {
+            if holds {
+                missing.push(reason);
+            }
+        };
+        lacks(self.refused.is_some(), "the roll was refused".to_owned());
+        lacks(self.lost_writes.is_none(), "the acknowledged keys were not read back".to_owned());
+        lacks(self.acknowledged_writes == 0, "the load wrote nothing".to_owned());
+        lacks(self.roll_ms.is_none(), "the roll did not end on its target".to_owned());
+        lacks(evidence.is_one_binary(), "both releases are the same binary".to_owned());
+        lacks(
+            evidence.start_primaries.len() != usize::from(self.shards),
+            "a shard had no primary".to_owned(),
+        );
+        for (addr, version) in &evidence.runs {
+            let runs = version.as_ref().map_or_else(|| "does not answer".to_owned(), |v| format!("runs {v}"));
+            lacks(version.as_ref() != Some(&self.to), format!("the node at {addr} {runs}, not {}", self.to));
+        }
+        lacks(
             evidence.runs.len() != usize::from(self.nodes),
             format!("{} nodes were asked", evidence.runs.len()),
         );
-        reasons.extend(order_faults(&self.order, &evidence.start_primaries));
-        self.verdict = if reasons.is_empty() { Verdict::Pass } else { Verdict::Fail };
-        reasons
+        missing
     }
 
     /// For people.
@@ -193,8 +208,10 @@ pub struct Evidence {
     /// What each node said it runs after the roll, by address; `None` if it did not answer.
     pub runs: BTreeMap<String, Option<Version>>,
     pub start_primaries: BTreeMap<ShardId, NodeId>,
-    /// What went wrong on the way.
-    pub troubles: Vec<String>,
+    /// Some of what clients saw go wrong.
+    pub samples: Vec<String>,
+    /// Why the demo did not come to its end.
+    pub broke_off: Option<String>,
 }
 
 impl Evidence {
@@ -258,7 +275,8 @@ mod tests {
             to: Some(release(2)),
             runs: (1..=4).map(|n| (format!("n{n}"), Some(Version::new(0, 2, 0)))).collect(),
             start_primaries: BTreeMap::from([(ShardId(0), NodeId(1)), (ShardId(1), NodeId(2))]),
-            troubles: Vec::new(),
+            samples: Vec::new(),
+            broke_off: None,
         };
         (report, evidence)
     }
@@ -319,7 +337,18 @@ mod tests {
         assert!(spoilt(|report, _| report.acknowledged_writes = 0).contains("wrote nothing"));
         assert!(spoilt(|_, evidence| evidence.to = evidence.from.clone()).contains("same binary"));
         let refused = Refused { code: "no_quorum".to_owned(), detail: "add a witness".to_owned() };
-        assert_eq!(spoilt(|report, _| report.refused = Some(refused)), "no_quorum: add a witness");
+        assert_eq!(spoilt(|report, _| report.refused = Some(refused)), "the roll was refused");
+    }
+
+    #[test]
+    fn a_demo_that_broke_off_says_why_and_still_what_was_lost() {
+        let (_, evidence) = good();
+        let mut report = Report::new(Version::new(0, 1, 0), Version::new(0, 2, 0), 2, 4, 10);
+        let evidence = Evidence { broke_off: Some("interrupted".to_owned()), ..evidence };
+        assert_eq!(report.judge(&evidence), ["interrupted"]);
+        report.lost_writes = Some(2);
+        assert_eq!(report.judge(&evidence), ["interrupted", "2 acknowledged writes were lost"]);
+        assert_eq!(report.verdict, Verdict::Fail);
     }
 
     #[test]

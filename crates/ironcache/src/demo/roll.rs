@@ -38,24 +38,31 @@ pub(super) async fn roll(demo: &mut Demo, cluster: &LocalCluster, next: &Path) -
     demo.view.say(&format!("loading each shard with {rate} writes and {rate} reads a second"))?;
     let load = Load::start(&map, &cluster.client_addrs(), LoadSpec { rate, value_bytes }).await?;
     tokio::time::sleep(WARM_UP).await;
-    let rolled = stage_and_follow(demo, client, next, &load).await;
-    let remaining = Duration::from_secs(demo.args.seconds).saturating_sub(load.started.elapsed());
-    tokio::time::sleep(remaining.max(AFTERGLOW)).await;
+    demo.view.gauge(Some(load.gauge()));
+    let rolled = stage_and_follow(demo, client, next).await;
+    demo.view.gauge(None);
+    demo.view.say(&load.gauge()())?;
+    if rolled.is_ok() {
+        let remaining = Duration::from_secs(demo.args.seconds).saturating_sub(load.started.elapsed());
+        tokio::time::sleep(remaining.max(AFTERGLOW)).await;
+    }
     demo.view.finish();
     let ledgers = load.finish().await?;
     enter_load(demo, &ledgers);
-    let plan = rolled?;
 
-    demo.evidence.start_primaries = plan.start_primaries;
+    // Whatever became of the roll, what was acknowledged has to be there.
     demo.view.say("reading every acknowledged key back")?;
-    let fill_keys = (0..demo.args.keys).map(fill_key);
     let mut by_shard: Vec<Vec<String>> = ledgers.iter().map(|ledger| ledger.keys().collect()).collect();
-    fill_keys.for_each(|key| by_shard[map.shard_of(&key)].push(key));
-    let balance =
-        in_time("reading back", keys::read_back(by_shard, value_bytes, async || map_now(client).await))
-            .await?;
-    demo.report.lost_writes = Some(balance.lost);
-    demo.report.wrong_values += balance.wrong;
+    (0..demo.args.keys).map(fill_key).for_each(|key| by_shard[map.shard_of(&key)].push(key));
+    let read_back = keys::read_back(by_shard, value_bytes, async || map_now(client).await);
+    let balance = in_time("reading back", read_back).await;
+    if let Ok(balance) = &balance {
+        demo.report.lost_writes = Some(balance.lost);
+        demo.report.wrong_values += balance.wrong;
+    }
+    // Of two failures the roll's came first, and likely led to the other.
+    demo.evidence.start_primaries = rolled?.start_primaries;
+    balance?;
     for addr in cluster.http_addrs() {
         let status = Client::of_http(vec![addr.clone()]).status().await.ok();
         demo.evidence.runs.insert(addr, status.map(|s| s.release.version));
@@ -64,12 +71,7 @@ pub(super) async fn roll(demo: &mut Demo, cluster: &LocalCluster, next: &Path) -
 }
 
 /// The plan as it ended. One that is held or was aborted is a failure of the demo.
-async fn stage_and_follow(
-    demo: &mut Demo,
-    client: &Client,
-    next: &Path,
-    load: &Load,
-) -> Result<Plan, Failure> {
+async fn stage_and_follow(demo: &mut Demo, client: &Client, next: &Path) -> Result<Plan, Failure> {
     demo.view.say(&format!("staging {}", demo.report.to))?;
     let staged = client.stage(next).await?;
     demo.evidence.to = Some(staged.release);
@@ -77,13 +79,7 @@ async fn stage_and_follow(
     let answer = set_target(client, &order).await?;
     let plan =
         answer.plan.ok_or_else(|| Failure::failed("the cluster accepted the plan without naming it"))?;
-    let ending = upgrade::follow(client, plan, &mut demo.view, Some(ROLL_TIMEOUT)).await?;
-    demo.view.say(&format!(
-        "{} writes acknowledged meanwhile, longest gap {:.1} ms",
-        load.acknowledged(),
-        ms(load.longest_write_gap())
-    ))?;
-    match ending {
+    match upgrade::follow(client, plan, &mut demo.view, Some(ROLL_TIMEOUT)).await? {
         Ending::Ended(entry) => {
             let ended_at_ms = (entry.outcome == Outcome::Finalized).then_some(entry.ended_at_ms);
             demo.report.enter_plan(&entry.plan, ended_at_ms);
@@ -91,7 +87,9 @@ async fn stage_and_follow(
         }
         Ending::Held { plan, reason } => {
             demo.report.enter_plan(&plan, None);
-            Err(Failure::Refused(Refused { code: "plan_held".to_owned(), detail: reason.to_string() }))
+            let detail = reason.to_string();
+            demo.report.refused = Some(Refused { code: "plan_held".to_owned(), detail: detail.clone() });
+            Err(Failure::failed(format!("plan {} is held: {detail}", plan.id)))
         }
     }
 }
@@ -105,9 +103,7 @@ fn enter_load(demo: &mut Demo, ledgers: &[Ledger]) {
         ms(ledgers.iter().map(|l| l.writes.longest_gap()).max().unwrap_or_default());
     report.longest_read_gap_ms = ms(ledgers.iter().map(|l| l.reads.longest_gap()).max().unwrap_or_default());
     report.write_ms = Percentiles::of(ledgers.iter().flat_map(|l| l.writes.took_us()).copied().collect());
-    for sample in ledgers.iter().flat_map(|l| &l.samples) {
-        demo.evidence.troubles.push(sample.clone());
-    }
+    demo.evidence.samples = ledgers.iter().flat_map(|l| &l.samples).cloned().collect();
 }
 
 async fn map_now(client: &Client) -> anyhow::Result<ShardMap> {

@@ -15,4 +15,4 @@ mod view;
 pub use command::UpgradeCommand;
 pub use follow::{Ending, follow};
 pub use once::{UpgradeArgs, run as run_once};
-pub use view::View;
+pub use view::{Gauge, View};

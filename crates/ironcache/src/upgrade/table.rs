@@ -16,6 +16,7 @@ pub(crate) struct Table {
     nodes: BTreeMap<NodeId, ProgressBar>,
     bar: Option<ProgressBar>,
     note: Option<ProgressBar>,
+    remark: Option<ProgressBar>,
     target: Option<Version>,
 }
 
@@ -27,17 +28,21 @@ impl Table {
             nodes: BTreeMap::new(),
             bar: None,
             note: None,
+            remark: None,
             target: None,
         }
     }
 
-    pub(crate) fn show(&mut self, status: &UpgradeStatus) {
+    /// `remark` stands below the bar; it is what the one who watches has to say just now.
+    pub(crate) fn show(&mut self, status: &UpgradeStatus, remark: Option<String>) {
         if let Some(plan) = &status.plan {
             self.target = Some(plan.target.version.clone());
             let heading = lines::phase_line(plan);
             self.heading.get_or_insert_with(|| text_row(&self.rows)).set_message(heading);
         }
-        for node in &status.nodes {
+        let mut nodes: Vec<_> = status.nodes.iter().collect();
+        nodes.sort_by_key(|n| (n.shard.is_none(), n.shard, n.client_addr.len(), &n.client_addr));
+        for node in nodes {
             let row = self.nodes.entry(node.node).or_insert_with(|| text_row(&self.rows));
             row.set_message(node_row(node, self.target.as_ref()));
         }
@@ -54,6 +59,9 @@ impl Table {
         bar.set_position(done.count() as u64);
         let note = self.note.get_or_insert_with(|| text_row(&self.rows));
         note.set_message(status.waiting_on.first().map_or_else(String::new, |w| format!("waiting: {w}")));
+        if let Some(remark) = remark {
+            self.remark.get_or_insert_with(|| text_row(&self.rows)).set_message(remark);
+        }
     }
 
     /// A line above the table that stays.
@@ -63,8 +71,8 @@ impl Table {
     }
 
     pub(crate) fn finish(&mut self) {
-        if let Some(note) = self.note.take() {
-            note.finish_and_clear();
+        for passing in self.note.take().into_iter().chain(self.remark.take()) {
+            passing.finish_and_clear();
         }
         for row in self.heading.iter().chain(self.nodes.values()).chain(&self.bar) {
             row.abandon();

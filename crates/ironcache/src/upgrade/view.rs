@@ -22,7 +22,11 @@ pub enum View {
 
 pub struct TableView {
     table: Table,
+    gauge: Option<Gauge>,
 }
+
+/// Something that changes all the time and is worth a line of a table.
+pub type Gauge = Box<dyn Fn() -> String + Send>;
 
 pub struct LineView {
     to: Stream,
@@ -46,7 +50,7 @@ impl View {
     /// A table where stdout is a terminal, lines where it is not.
     pub fn for_stdout() -> Self {
         if std::io::stdout().is_terminal() {
-            View::Table(Box::new(TableView { table: Table::new(ProgressDrawTarget::stdout()) }))
+            View::Table(Box::new(TableView::new(ProgressDrawTarget::stdout())))
         } else {
             View::Lines(Box::new(LineView::new(Stream::Stdout)))
         }
@@ -55,7 +59,7 @@ impl View {
     /// The same for stderr: what a command shows while stdout is kept for its answer.
     pub fn for_stderr() -> Self {
         if std::io::stderr().is_terminal() {
-            View::Table(Box::new(TableView { table: Table::new(ProgressDrawTarget::stderr()) }))
+            View::Table(Box::new(TableView::new(ProgressDrawTarget::stderr())))
         } else {
             View::Lines(Box::new(LineView::new(Stream::Stderr)))
         }
@@ -71,7 +75,7 @@ impl View {
 
     pub(crate) fn show(&mut self, status: &UpgradeStatus) -> Result<(), Failure> {
         match self {
-            View::Table(view) => view.table.show(status),
+            View::Table(view) => view.table.show(status, view.gauge.as_ref().map(|gauge| gauge())),
             View::Lines(view) => view.show(status)?,
             View::Json(view) => view.show(status)?,
             View::Silent => {}
@@ -89,12 +93,26 @@ impl View {
         Ok(())
     }
 
+    /// What a table shows below its nodes, until it is given another.
+    pub(crate) fn gauge(&mut self, gauge: Option<Gauge>) {
+        match self {
+            View::Table(view) => view.gauge = gauge,
+            View::Lines(_) | View::Json(_) | View::Silent => {}
+        }
+    }
+
     /// Leaves what was shown in place.
     pub(crate) fn finish(&mut self) {
         match self {
             View::Table(view) => view.table.finish(),
             View::Lines(_) | View::Json(_) | View::Silent => {}
         }
+    }
+}
+
+impl TableView {
+    fn new(target: ProgressDrawTarget) -> Self {
+        Self { table: Table::new(target), gauge: None }
     }
 }
 

@@ -1,0 +1,129 @@
+//! Playground and demo as processes: what they print, how they end, and that nothing is left of them.
+
+use std::io::{BufRead, BufReader};
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+const BINARY: &str = env!("CARGO_BIN_EXE_ironcache");
+/// A debug build beside other tests on a small machine.
+const BOUND: Duration = Duration::from_secs(60);
+
+/// The binary with its temporary files in `temporary` and none of our variables.
+fn command(temporary: &Path, args: &[&str]) -> Command {
+    let mut command = Command::new(BINARY);
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("IRONCACHE_") {
+            command.env_remove(name);
+        }
+    }
+    command.args(args).env("TMPDIR", temporary);
+    command
+}
+
+fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
+    let give_up = Instant::now() + BOUND;
+    while !holds() {
+        assert!(Instant::now() < give_up, "{what}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// Killed with the test, if the test fails.
+struct Playground {
+    child: Child,
+    ready: serde_json::Value,
+}
+
+impl Playground {
+    fn start(temporary: &Path) -> Self {
+        let args = ["playground", "--shards", "1", "--replicas", "1", "--json"];
+        let mut child =
+            command(temporary, &args).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let ready = serde_json::from_str(&line).unwrap_or_default();
+        let playground = Self { child, ready };
+        assert_eq!(playground.ready["ready"], true, "{line:?}");
+        playground
+    }
+
+    fn addrs(&self) -> Vec<String> {
+        let of = |key: &str| self.ready[key].as_array().unwrap().clone();
+        of("seeds").iter().chain(&of("http")).map(|addr| addr.as_str().unwrap().to_owned()).collect()
+    }
+
+    fn signal(&self, signal: rustix::process::Signal) {
+        rustix::process::kill_process(rustix::process::Pid::from_child(&self.child), signal).unwrap();
+    }
+}
+
+impl Drop for Playground {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn is_up(addr: &String) -> bool {
+    TcpStream::connect(addr).is_ok()
+}
+
+#[test]
+fn a_playground_stops_when_told_and_removes_what_it_made() {
+    let temporary = tempfile::tempdir().unwrap();
+    let mut playground = Playground::start(temporary.path());
+    let addrs = playground.addrs();
+    assert_eq!((addrs.len(), playground.ready["pids"].as_array().unwrap().len()), (4, 2));
+    assert!(addrs.iter().all(is_up));
+    playground.signal(rustix::process::Signal::TERM);
+    assert_eq!(playground.child.wait().unwrap().code(), Some(0));
+    assert!(!addrs.iter().any(is_up));
+    assert_eq!(std::fs::read_dir(temporary.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn a_playground_that_is_killed_takes_its_nodes_along() {
+    let temporary = tempfile::tempdir().unwrap();
+    let mut playground = Playground::start(temporary.path());
+    let addrs = playground.addrs();
+    playground.signal(rustix::process::Signal::KILL);
+    playground.child.wait().unwrap();
+    wait_until("a node outlived its playground", || !addrs.iter().any(is_up));
+}
+
+#[test]
+fn a_demo_rolls_loses_nothing_and_leaves_nothing() {
+    let temporary = tempfile::tempdir().unwrap();
+    let args = ["demo", "--json", "--keys", "3000", "--rate", "100", "--seconds", "1"];
+    let output = command(temporary.path(), &args).output().unwrap();
+    let (stdout, stderr) =
+        (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+    assert_eq!(stdout.lines().count(), 1, "{stdout}\n{stderr}");
+    let report: serde_json::Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!(report["verdict"], "pass", "{stdout}\n{stderr}");
+    assert_eq!(output.status.code(), Some(0));
+    let shown = [&report["lost_writes"], &report["wrong_values"], &report["client_errors"]];
+    assert!(shown.iter().all(|count| **count == 0), "{stdout}");
+    assert!(report["acknowledged_writes"].as_u64().unwrap() > 100, "{stdout}");
+    assert_eq!(report["order"].as_array().unwrap().len(), 6, "{stdout}");
+    assert_eq!(report["handovers"].as_array().unwrap().len(), 3, "{stdout}");
+    assert_eq!(std::fs::read_dir(temporary.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn a_demo_whose_roll_is_refused_says_so_and_is_exit_code_3() {
+    let temporary = tempfile::tempdir().unwrap();
+    let args = ["demo", "--json", "--nodes", "2", "--keys", "100", "--rate", "50"];
+    let output = command(temporary.path(), &args).output().unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(3), "{stderr}");
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(
+        (&report["verdict"], &report["refused"]["code"]),
+        (&"fail".into(), &"no_quorum_to_spare".into())
+    );
+    // The cluster was not touched: what it acknowledged is there.
+    assert_eq!(report["lost_writes"], 0);
+}
