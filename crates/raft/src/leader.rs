@@ -10,7 +10,7 @@ use ironcache_types::NodeId;
 use openraft::errors::{
     ChangeMembershipError, ClientWriteError, ForwardToLeader, LinearizableReadError, RaftError,
 };
-use openraft::{ChangeMembers, ReadPolicy};
+use openraft::{ChangeMembers, RaftState, ReadPolicy};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -60,23 +60,24 @@ impl Inner {
     }
 
     async fn change_here(&self, voters: &BTreeSet<NodeId>, learners: &BTreeSet<NodeId>) -> Answer {
-        let known = self.view();
-        let is_known = |id: &&NodeId| known.voters.contains(id) || known.learners.contains(id);
-        if let Some(id) = learners.iter().find(|id| !is_known(id)) {
+        // From raft itself: its metrics may be a moment old.
+        let effective =
+            |state: &RaftState<TypeConfig>| state.membership_state.effective().membership().clone();
+        let known = match self.raft.with_raft_state(effective).await {
+            Ok(membership) => membership,
+            Err(error) => return Answer::Retry(error.to_string()),
+        };
+        if let Some(id) = voters.iter().chain(learners).find(|id| known.get_node(&id.0).is_none()) {
             return Answer::Refused(format!("node {id} is not known: add it as a learner first"));
         }
         // Voters that stop voting stay learners (`true`), so that removing a node is always a second, explicit step.
         let change = ChangeMembers::ReplaceAllVoters(voters.iter().map(|id| id.0).collect());
-        if let Err(error) = self.raft.change_membership(change, true).await {
-            return write_failed(error);
-        }
-        let now = self.view();
-        let gone: BTreeSet<u64> = now
-            .learners
-            .iter()
-            .filter(|id| !learners.contains(id) && !voters.contains(id))
-            .map(|id| id.0)
-            .collect();
+        let changed = match self.raft.change_membership(change, true).await {
+            Ok(written) => written.membership.unwrap_or(known),
+            Err(error) => return write_failed(error),
+        };
+        let stays = |id: &u64| voters.contains(&NodeId(*id)) || learners.contains(&NodeId(*id));
+        let gone: BTreeSet<u64> = changed.nodes().map(|(id, _)| *id).filter(|id| !stays(id)).collect();
         if gone.is_empty() {
             return Answer::Done;
         }

@@ -98,13 +98,11 @@ pub enum OpenError {
 pub enum InitializeNodeError {
     #[error("node {node} is not among the voters; a cluster is initialized on one of them")]
     NotAVoter { node: NodeId },
-    #[error("this node has a raft log already; only a new node can be initialized")]
-    NotPristine,
     #[error(transparent)]
     Identity(#[from] IdentityError),
     #[error("raft refused: {0}")]
     Raft(String),
-    #[error("the new group has not made every node a member yet")]
+    #[error("the cluster is founded, but not every node is a member yet; initialize it again to go on")]
     Learners(#[from] AskError),
 }
 
@@ -188,7 +186,8 @@ impl RaftNode {
     }
 
     /// Founds a cluster: this node, a new one, and the others as they come up. Returns when a leader is
-    /// elected and the learners are members of the log. The founder must be a voter.
+    /// elected and the learners are members of the log. The founder must be a voter. Called again for the
+    /// same cluster it goes on where it was; the voters are those of the first call.
     pub async fn initialize(
         &self,
         cluster: ClusterId,
@@ -200,16 +199,14 @@ impl RaftNode {
         if !voters.contains_key(&node) {
             return Err(InitializeNodeError::NotAVoter { node });
         }
-        if self.inner.wal.last().is_some() {
-            return Err(InitializeNodeError::NotPristine);
-        }
         self.inner.identity.join(cluster).await?;
         let voters: BTreeMap<u64, PeerAddr> =
             voters.into_iter().map(|(id, (addr, _))| (id.0, addr)).collect();
-        self.inner.raft.initialize(voters).await.map_err(|error| match error {
-            RaftError::APIError(InitializeError::NotAllowed(_)) => InitializeNodeError::NotPristine,
-            error => InitializeNodeError::Raft(error.to_string()),
-        })?;
+        match self.inner.raft.initialize(voters).await {
+            // Not allowed: founded before, here or through another voter.
+            Ok(()) | Err(RaftError::APIError(InitializeError::NotAllowed(_))) => {}
+            Err(error) => return Err(InitializeNodeError::Raft(error.to_string())),
+        }
         self.confirm_index().await?;
         for (node, (addr, _)) in learners {
             self.add_learner(node, addr).await?;

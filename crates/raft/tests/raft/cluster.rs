@@ -1,9 +1,9 @@
 //! Three real nodes over loopback HTTP.
 
 use crate::commands::{init_cluster, register};
-use crate::servers::{BOUND, CLUSTER, Server, leader, options, position, three};
+use crate::servers::{BOUND, CLUSTER, Deaf, Server, leader, options, position, three, until};
 use ironcache_control::Rejection;
-use ironcache_raft::{InitializeNodeError, OpenError, RaftNode, Role};
+use ironcache_raft::{ClusterId, IdentityError, InitializeNodeError, OpenError, RaftNode, Role};
 use ironcache_types::NodeId;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -163,7 +163,7 @@ fn a_node_that_was_away_gets_a_snapshot() {
         often(&mut options);
         let back = Server::start(options.clone(), Some(addr)).await;
         back.applied(last).await;
-        assert!(back.node.view().snapshot.is_some_and(|index| index > init.index), "{:?}", back.node.view());
+        until(|| back.node.view().snapshot.is_some_and(|index| index > init.index)).await;
         let hash = back.node.applied().borrow().state.hash();
         assert_eq!(hash, servers[0].node.applied().borrow().state.hash());
 
@@ -204,7 +204,7 @@ fn a_learner_becomes_a_voter_and_a_voter_leaves() {
         let index = asker.confirm_index().await.unwrap();
         fourth.applied(index).await;
         assert_eq!(fourth.node.cluster(), Some(CLUSTER));
-        assert_eq!(fourth.node.view().learners, [NodeId(4)]);
+        until(|| fourth.node.view().learners == [NodeId(4)]).await;
 
         let voters: BTreeSet<NodeId> = [2, 3, 4].map(NodeId).into();
         let stranger: BTreeSet<NodeId> = [2, 3, 9].map(NodeId).into();
@@ -213,9 +213,9 @@ fn a_learner_becomes_a_voter_and_a_voter_leaves() {
         servers.push(fourth);
         let gone = servers.remove(0);
         let leader = leader(&servers).await;
-        let view = servers[position(&servers, leader)].node.view();
-        assert_eq!(view.voters.into_iter().collect::<BTreeSet<_>>(), voters);
-        assert!(view.learners.is_empty());
+        let leader = &servers[position(&servers, leader)].node;
+        until(|| leader.view().learners.is_empty()).await;
+        assert_eq!(leader.view().voters.into_iter().collect::<BTreeSet<_>>(), voters);
         gone.kill().await;
         assert!(servers[2].node.propose(register(2, 700)).await.unwrap().outcome.is_ok());
         stop(servers).await;
@@ -233,11 +233,15 @@ fn learners_are_members_from_the_start() {
         voter.node.initialize(CLUSTER, members.clone()).await.unwrap();
         let index = voter.node.confirm_index().await.unwrap();
         learner.applied(index).await;
-        assert_eq!(learner.node.view().voters, [NodeId(1)]);
+        until(|| learner.node.view().voters == [NodeId(1)]).await;
         assert!(learner.node.propose(init_cluster()).await.unwrap().outcome.is_ok());
 
-        let again = voter.node.initialize(CLUSTER, members.clone()).await;
-        assert!(matches!(again, Err(InitializeNodeError::NotPristine)));
+        let last = voter.node.view().last_log;
+        voter.node.initialize(CLUSTER, members.clone()).await.unwrap();
+        assert_eq!(voter.node.view().voters, [NodeId(1)], "founding again changes nothing");
+        assert!(voter.node.view().last_log >= last);
+        let other = voter.node.initialize(ClusterId(0xbad), members.clone()).await;
+        assert!(matches!(other, Err(InitializeNodeError::Identity(IdentityError::OtherCluster { .. }))));
         let wrong = learner.node.initialize(CLUSTER, members).await;
         assert!(matches!(wrong, Err(InitializeNodeError::NotAVoter { .. })));
         stop(vec![voter, learner]).await;
@@ -258,6 +262,53 @@ fn a_group_of_one_leads_at_once_after_a_restart() {
         assert!(server.node.propose(register(1, 800)).await.unwrap().outcome.is_ok());
         println!("restart to commit: {:?}", started.elapsed());
         stop(vec![server]).await;
+    });
+}
+
+#[test]
+fn followers_learn_of_a_commit_before_the_next_heartbeat() {
+    run(async {
+        let dir = tempfile::tempdir().unwrap();
+        let heartbeat = Duration::from_secs(20);
+        let servers = three(dir.path(), |options| {
+            options.heartbeat_ms = 20_000;
+            options.election_min_ms = 50_000;
+            options.election_max_ms = 60_000;
+        })
+        .await;
+        let started = Instant::now();
+        for n in 0..5 {
+            let index = servers[0].node.propose(register(1, n)).await.unwrap().index;
+            for server in &servers {
+                server.applied(index).await;
+            }
+        }
+        assert!(started.elapsed() < heartbeat / 2, "{:?}", started.elapsed());
+        stop(servers).await;
+    });
+}
+
+#[test]
+fn a_node_that_cannot_win_asks_first_and_does_not_raise_the_term() {
+    run(async {
+        let dir = tempfile::tempdir().unwrap();
+        let mut servers = three(dir.path(), |_| {}).await;
+        servers[0].node.propose(init_cluster()).await.unwrap();
+        let leader = leader(&servers).await;
+        let lonely = servers.remove((position(&servers, leader) + 1) % 3);
+        let term = lonely.node.view().term;
+        let (asked, mut pre_votes) = tokio::sync::watch::channel((0, 0));
+        let mut strangers = Vec::new();
+        for server in servers {
+            let addr = server.kill().await;
+            strangers.push(Deaf::start(addr, asked.clone()).await);
+        }
+        let seen = tokio::time::timeout(BOUND, pre_votes.wait_for(|(pre_votes, _)| *pre_votes >= 4));
+        let (_, votes) = *seen.await.expect("it keeps asking").unwrap();
+        assert_eq!(votes, 0);
+        assert_eq!(lonely.node.view().term, term);
+        lonely.kill().await;
+        drop(strangers);
     });
 }
 

@@ -1,5 +1,7 @@
 //! Real nodes in one process: real files, real HTTP on free loopback ports.
 
+use axum::http::StatusCode;
+use axum::routing::post;
 use ironcache_raft::{ClusterId, PeerAddr, RaftNode, RaftOptions, Role};
 use ironcache_types::NodeId;
 use std::collections::BTreeMap;
@@ -7,6 +9,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 pub const CLUSTER: ClusterId = ClusterId(crate::commands::CLUSTER);
@@ -96,21 +99,64 @@ pub async fn three(dir: &Path, change: impl Fn(&mut RaftOptions)) -> Vec<Server>
     servers
 }
 
-/// Polls until `ready` holds for some server's view of the leader.
-pub async fn leader(servers: &[Server]) -> NodeId {
+/// Waits for a level that nothing announces.
+pub async fn until(mut holds: impl FnMut() -> bool) {
     let started = std::time::Instant::now();
-    loop {
-        for server in servers {
-            let view = server.node.view();
-            if view.is_leader && view.quorum_ack_ms.is_some_and(|ms| ms < 300) {
-                return server.id;
-            }
-        }
-        assert!(started.elapsed() < BOUND, "no leader");
-        tokio::time::sleep(Duration::from_millis(5)).await;
+    while !holds() {
+        assert!(started.elapsed() < BOUND, "it never held");
+        tokio::time::sleep(Duration::from_millis(2)).await;
     }
+}
+
+/// Waits for a leader that a quorum answers.
+pub async fn leader(servers: &[Server]) -> NodeId {
+    let mut leader = None;
+    until(|| {
+        let leads = |server: &&Server| {
+            let view = server.node.view();
+            view.is_leader && view.quorum_ack_ms.is_some_and(|ms| ms < 300)
+        };
+        leader = servers.iter().find(leads).map(|server| server.id);
+        leader.is_some()
+    })
+    .await;
+    leader.expect("until waits for it")
 }
 
 pub fn position(servers: &[Server], id: NodeId) -> usize {
     servers.iter().position(|s| s.id == id).unwrap()
+}
+
+/// A peer that counts pre-votes and votes, and answers neither.
+pub struct Deaf {
+    task: JoinHandle<()>,
+}
+
+impl Deaf {
+    pub async fn start(addr: SocketAddr, asked: watch::Sender<(u32, u32)>) -> Deaf {
+        let votes = asked.clone();
+        let router = axum::Router::new()
+            .route(
+                "/raft/prevote",
+                post(async move || {
+                    asked.send_modify(|(pre_votes, _)| *pre_votes += 1);
+                    StatusCode::SERVICE_UNAVAILABLE
+                }),
+            )
+            .route(
+                "/raft/vote",
+                post(async move || {
+                    votes.send_modify(|(_, votes)| *votes += 1);
+                    StatusCode::SERVICE_UNAVAILABLE
+                }),
+            );
+        let listener = bind(Some(addr)).await;
+        Deaf { task: tokio::spawn(async move { axum::serve(listener, router).await.unwrap() }) }
+    }
+}
+
+impl Drop for Deaf {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
 }
