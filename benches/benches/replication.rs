@@ -16,7 +16,7 @@ fn effect_encode(bencher: Bencher<'_, '_>) {
 }
 
 #[divan::bench(args = [100_000])]
-fn effect_decode_and_apply(bencher: Bencher<'_, '_>, keys: usize) {
+fn effect_encode_decode_and_apply(bencher: Bencher<'_, '_>, keys: usize) {
     let mut replica = Replica::new(keys);
     bencher.bench_local(|| replica.apply());
 }

@@ -1,6 +1,10 @@
 //! Times and what is made of them.
+//!
+//! *Invariant:* what one thread computes is timed by that thread's processor time: the turns that other processes
+//! have on its core are not its cost. What waits for others (sockets, disks) is timed by the clock.
 
-use std::time::{Duration, Instant};
+use rustix::time::{ClockId, clock_gettime};
+use std::time::Duration;
 
 /// How long the measuring of one figure may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,7 +23,7 @@ impl Effort {
     pub const QUICK: Self = Self { sample_ms: 5, samples: 5 };
 }
 
-/// Nanoseconds a round of `op`: the median of the samples.
+/// Nanoseconds of processor time a round of `op`: the median of the samples.
 pub fn ns_per_round(effort: Effort, mut op: impl FnMut()) -> f64 {
     let rounds = rounds_of(effort, &mut op);
     median((0..effort.samples).map(|_| sample_ns(&mut op, rounds)).collect())
@@ -36,12 +40,10 @@ pub fn side_by_side(effort: Effort, mut ours: impl FnMut(), mut peer: impl FnMut
 
 /// How many rounds fill a sample. Doubles until half a sample is filled, which warms the caches as well.
 fn rounds_of(effort: Effort, op: &mut impl FnMut()) -> u64 {
-    let sample = Duration::from_millis(effort.sample_ms);
+    let sample_ns_wanted = effort.sample_ms as f64 * 1e6;
     let mut rounds = 1;
     loop {
-        let started = Instant::now();
-        (0..rounds).for_each(|_| op());
-        if started.elapsed() * 2 >= sample {
+        if sample_ns(op, rounds) * rounds as f64 * 2.0 >= sample_ns_wanted {
             return rounds * 2;
         }
         rounds *= 2;
@@ -49,9 +51,15 @@ fn rounds_of(effort: Effort, op: &mut impl FnMut()) -> u64 {
 }
 
 fn sample_ns(op: &mut impl FnMut(), rounds: u64) -> f64 {
-    let started = Instant::now();
+    let started_ns = processor_ns();
     (0..rounds).for_each(|_| op());
-    started.elapsed().as_nanos() as f64 / rounds as f64
+    (processor_ns() - started_ns) / rounds as f64
+}
+
+/// What this thread has computed so far.
+fn processor_ns() -> f64 {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    time.tv_sec as f64 * 1e9 + time.tv_nsec as f64
 }
 
 /// The middle one; the mean of the middle two of an even number.

@@ -1,6 +1,6 @@
 //! Executing commands on a keyspace that does not fit the caches.
 
-use super::{VALUE_BYTES, Walk, key};
+use super::{VALUE_BYTES, Walk, key, write_key};
 use ironcache_command::{Context, Effects, Expiry, execute, lookup};
 use ironcache_keyspace::Keyspace;
 use ironcache_resp::Protocol;
@@ -55,7 +55,7 @@ pub struct Database {
     op: Op,
     keyspace: Keyspace,
     context: Context,
-    keys: Vec<Vec<u8>>,
+    key: Vec<u8>,
     walk: Walk,
     /// Differs from round to round: the score or the element.
     round: usize,
@@ -88,7 +88,7 @@ impl Database {
             op,
             keyspace: Keyspace::new(),
             context,
-            keys: (0..KEYS).map(key).collect(),
+            key: key(0),
             walk: Walk::new(KEYS),
             round: 0,
             scratch: Scratch::default(),
@@ -100,7 +100,7 @@ impl Database {
     }
 
     fn fill(&mut self, index: usize) {
-        let key = self.keys[index].clone();
+        let key = key(index);
         match self.op {
             Op::Set | Op::Get => self.run(&[b"SET", &key, &VALUE]),
             Op::Incr => self.run(&[b"SET", &key, b"1000000"]),
@@ -118,8 +118,9 @@ impl Database {
         self.round = (self.round + 1) % ELEMENTS;
         let (name, number) = (NAMES[self.round], NUMBERS[(self.round * 7) % ELEMENTS]);
         let index = self.walk.step();
-        let Self { op, keyspace, context, keys, scratch, .. } = self;
-        let key = &keys[index][..];
+        let Self { op, keyspace, context, key, scratch, .. } = self;
+        write_key(index, key);
+        let key = &key[..];
         let mut run = |args: &[&[u8]]| scratch.run(keyspace, context, args);
         match op {
             Op::Set => run(&[b"SET", key, &VALUE]),

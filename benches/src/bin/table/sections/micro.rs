@@ -15,7 +15,8 @@ pub fn measure(bench: &Bench) -> Result<Section> {
     rows.extend(Op::ALL.map(|op| executing(bench, op)));
     rows.extend(replicating(bench));
     let about = format!(
-        "One function at a time, on one thread: nanoseconds a command, the median of {} samples. The peer of the \
+        "One function at a time, on one thread: nanoseconds of processor time a command, the median of \
+         {} samples. The peer of the \
          parser is the `redis-protocol` crate. Commands run on {KEYS} keys, from their name to the reply and the \
          effects for the replicas; a full sync here is dump and apply without a network.",
         bench.effort.samples
@@ -62,7 +63,7 @@ fn replicating(bench: &Bench) -> Vec<Row> {
             None,
         ),
         row(
-            "decode and apply the effect of a SET".to_owned(),
+            "encode, decode and apply the effect of a SET".to_owned(),
             ns_per_round(effort, || replica.apply()),
             None,
         ),
