@@ -154,6 +154,7 @@ fn read(text: &str) -> BTreeMap<String, f64> {
                 other => panic!("{family} is of the unknown type {other}"),
             };
             assert!(suffixes.iter().any(|s| name.strip_suffix(s) == Some(&family)), "{line} in {family}");
+            assert!(!value.starts_with('-'), "nothing here can be negative: {line}");
             let value = value.parse().unwrap_or_else(|_| panic!("{line} has no number"));
             assert!(samples.insert(series.to_owned(), value).is_none(), "{series} twice");
         }

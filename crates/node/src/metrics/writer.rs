@@ -110,7 +110,9 @@ impl<'a> Writer<'a> {
         let mut to = self.encoder.encode_descriptor(name, help, unit.as_ref(), MetricType::Histogram)?;
         for (labels, values) in observed {
             let buckets = buckets(bounds, &values);
-            let (sum, count) = (values.iter().sum(), values.len() as u64);
+            // Not `sum()`: of nothing it is -0.
+            let sum = values.iter().fold(0.0, |sum, value| sum + value);
+            let count = values.len() as u64;
             to.encode_family(&labels)?.encode_histogram::<NoLabelSet>(sum, count, &buckets, None)?;
         }
         Ok(())
