@@ -1,0 +1,258 @@
+//! Commands for a state: what a cluster would propose next, and what it never should.
+
+use crate::setup::{info, new, old};
+use ironcache_control::{
+    AckMode, Command, ControlState, HoldReason, Node, Phase, Plan, PlanOptions, Shard, TrialPhase,
+};
+use ironcache_types::{Epoch, Incarnation, Member, NodeId, Offset, Release};
+use proptest::prelude::*;
+use std::collections::BTreeSet;
+
+/// One draw: which of the candidates, and how it is spoiled.
+#[derive(Clone, Debug)]
+pub struct Draw {
+    pub pick: Pick,
+    pub index: prop::sample::Index,
+    pub spoil: Spoil,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub enum Pick {
+    /// Something that takes the cluster on.
+    Useful,
+    /// Anything at all.
+    Any,
+    /// A command that was drawn before.
+    Again,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub enum Spoil {
+    No,
+    /// The proposer saw an epoch that is this much older or newer.
+    Epoch(i64),
+}
+
+pub fn draw() -> impl Strategy<Value = Draw> {
+    let pick = prop_oneof![16 => Just(Pick::Useful), 4 => Just(Pick::Any), 1 => Just(Pick::Again)];
+    let spoil = prop_oneof![12 => Just(Spoil::No), 1 => (-3i64..4).prop_map(Spoil::Epoch)];
+    (pick, any::<prop::sample::Index>(), spoil).prop_map(|(pick, index, spoil)| Draw { pick, index, spoil })
+}
+
+impl Draw {
+    pub fn command(&self, state: &ControlState, log: &[Command]) -> Command {
+        let from = match self.pick {
+            Pick::Useful => useful(state),
+            Pick::Any => any_of(state),
+            Pick::Again => log.to_vec(),
+        };
+        let from = if from.is_empty() { any_of(state) } else { from };
+        let mut command = self.index.get(&from).clone();
+        if let (Spoil::Epoch(by), Some(epoch)) = (self.spoil, epoch_of(&mut command)) {
+            epoch.0 = epoch.0.saturating_add_signed(by);
+        }
+        command
+    }
+}
+
+fn epoch_of(command: &mut Command) -> Option<&mut Epoch> {
+    match command {
+        Command::AddInSync { isr_epoch: epoch, .. }
+        | Command::RemoveInSync { isr_epoch: epoch, .. }
+        | Command::SetMode { isr_epoch: epoch, .. }
+        | Command::BeginHandover { shard_epoch: epoch, .. }
+        | Command::Promote { handover: epoch, .. }
+        | Command::AbortHandover { handover: epoch, .. }
+        | Command::ReportHandover { epoch, .. }
+        | Command::Failover { shard_epoch: epoch, .. }
+        | Command::Reclaim { shard_epoch: epoch, .. }
+        | Command::PrimaryReady { epoch, .. }
+        | Command::BeginRolling { plan_epoch: epoch, .. }
+        | Command::UpgradeSelf { plan_epoch: epoch, .. }
+        | Command::Confirm { step: epoch, .. }
+        | Command::Confirmed { step: epoch, .. }
+        | Command::StepFailed { step: epoch, .. }
+        | Command::Hold { plan_epoch: epoch, .. }
+        | Command::Finalize { plan_epoch: epoch, .. } => Some(epoch),
+        Command::InitCluster(_)
+        | Command::RegisterNode { .. }
+        | Command::RegisterRelease { .. }
+        | Command::ReportStaged { .. }
+        | Command::StartPlan { .. }
+        | Command::Pause { .. }
+        | Command::Resume { .. }
+        | Command::Abort { .. } => None,
+    }
+}
+
+/// What nodes, primaries and the leader would propose.
+fn useful(state: &ControlState) -> Vec<Command> {
+    let mut commands: Vec<Command> =
+        state.shards.values().flat_map(|shard| useful_for_shard(state, shard)).collect();
+    let Some(plan) = &state.plan else {
+        commands.push(start(new()));
+        return commands;
+    };
+    commands.extend(state.nodes.values().flat_map(|node| useful_for_node(state, plan, node)));
+    match &plan.phase {
+        Phase::Staging => commands.push(Command::BeginRolling { plan: plan.id, plan_epoch: plan.epoch }),
+        Phase::Paused | Phase::Held { .. } => commands.push(Command::Resume { plan: plan.id }),
+        Phase::Rolling if state.all_on(plan.target.digest) => {
+            commands.push(Command::Finalize { plan: plan.id, plan_epoch: plan.epoch, at_ms: 0 });
+        }
+        Phase::Rolling => {}
+    }
+    commands
+}
+
+fn useful_for_shard(state: &ControlState, shard: &Shard) -> Vec<Command> {
+    let (id, shard_epoch) = (shard.id, shard.epoch);
+    if let Some(flight) = shard.handover {
+        return vec![promote(shard, flight.to, shard.in_sync.clone())];
+    }
+    let Some(primary) = shard.primary() else {
+        let over = |to: &Member| Command::Failover { shard: id, shard_epoch, to: *to };
+        let back = |n: &NodeId| {
+            let member = state.nodes[n].member();
+            Command::Reclaim { shard: id, shard_epoch, member, end: Offset(9) }
+        };
+        return shard.in_sync.iter().map(over).chain(shard.nodes.iter().map(back)).collect();
+    };
+    let isr_epoch = shard.isr_epoch;
+    let mut commands = Vec::new();
+    for member in shard.nodes.iter().map(|n| state.nodes[n].member()) {
+        if !shard.in_sync.contains(&member) {
+            commands.push(Command::AddInSync { shard: id, isr_epoch, primary, member });
+        } else if let Some(plan) = &state.plan
+            && member != primary
+            && state.nodes[&primary.node].release != plan.target
+        {
+            let plan = Some(plan.id);
+            commands.push(Command::BeginHandover { shard: id, shard_epoch, from: primary, to: member, plan });
+        }
+    }
+    if state.plan.is_some() && shard.mode != AckMode::InSync {
+        commands.push(Command::SetMode { shard: id, isr_epoch, primary, mode: AckMode::InSync });
+    }
+    commands
+}
+
+fn useful_for_node(state: &ControlState, plan: &Plan, node: &Node) -> Vec<Command> {
+    let (member, digest, id) = (node.member(), plan.target.digest, plan.id);
+    let Some(out) = &node.out else {
+        if !node.staged.contains(&digest) {
+            return vec![Command::ReportStaged { node: node.id, digest }];
+        }
+        let goes = node.release != plan.target && !state.is_primary_node(node.id);
+        let upgrade = Command::UpgradeSelf { plan: id, plan_epoch: plan.epoch, member, at_ms: 0 };
+        return goes.then_some(upgrade).into_iter().collect();
+    };
+    let step = out.epoch;
+    match out.phase {
+        // Three of four trials start: a quarantine ends all progress of a sequence.
+        _ if node.release != plan.target => {
+            let starts = register(node, plan.target.clone(), 1);
+            let quarantine = node.id == NodeId(3);
+            let reason = "why".to_owned();
+            let fails = Command::StepFailed { plan: id, step, member, reason, quarantine, at_ms: 0 };
+            vec![starts.clone(), starts.clone(), starts, fails]
+        }
+        TrialPhase::Told => vec![Command::Confirm { plan: id, step, member, digest }],
+        TrialPhase::Confirming { .. } => {
+            vec![Command::Confirmed { plan: id, step, member, digest, at_ms: 0 }]
+        }
+    }
+}
+
+fn start(release: Release) -> Command {
+    let options = PlanOptions::default();
+    Command::StartPlan { target: release.version, options, leader: NodeId(1), at_ms: 0 }
+}
+
+fn promote(shard: &Shard, to: Member, in_sync: BTreeSet<Member>) -> Command {
+    let handover = shard.handover.map(|h| h.epoch).unwrap_or_default();
+    Command::Promote { shard: shard.id, handover, to, offset: Offset(7), in_sync }
+}
+
+fn register(node: &Node, release: Release, later: u64) -> Command {
+    Command::RegisterNode {
+        member: Member { node: node.id, incarnation: Incarnation(node.incarnation.0 + later) },
+        client_addr: node.client_addr.clone(),
+        peer_addr: node.peer_addr.clone(),
+        http_addr: node.http_addr.clone(),
+        release,
+        wire: node.wire,
+    }
+}
+
+/// Every kind of command about everybody, fitting or not.
+fn any_of(state: &ControlState) -> Vec<Command> {
+    let everybody: BTreeSet<Member> = state.nodes.values().map(Node::member).collect();
+    let mut commands = vec![start(new()), start(old())];
+    commands.extend([new(), old()].map(|release| Command::RegisterRelease { info: info(release) }));
+    for shard in state.shards.values() {
+        any_for_shard(state, shard, &everybody, &mut commands);
+    }
+    for node in state.nodes.values() {
+        any_for_node(state, node, &mut commands);
+    }
+    if let Some(plan) = &state.plan {
+        let (plan, plan_epoch) = (plan.id, plan.epoch);
+        let reason = HoldReason::StateMismatch { node: NodeId(1), log_index: 4 };
+        commands.extend([
+            Command::BeginRolling { plan, plan_epoch },
+            Command::Hold { plan, plan_epoch, reason },
+            Command::Pause { plan },
+            Command::Resume { plan },
+            Command::Abort { plan, at_ms: 0 },
+            Command::Finalize { plan, plan_epoch, at_ms: 0 },
+        ]);
+    }
+    commands
+}
+
+fn any_for_shard(
+    state: &ControlState,
+    shard: &Shard,
+    everybody: &BTreeSet<Member>,
+    commands: &mut Vec<Command>,
+) {
+    let (id, shard_epoch, isr_epoch) = (shard.id, shard.epoch, shard.isr_epoch);
+    let handover = shard.handover.map(|h| h.epoch).unwrap_or_default();
+    commands.push(Command::AbortHandover { shard: id, handover });
+    commands.push(Command::ReportHandover { shard: id, epoch: shard_epoch, stall_us: 830 });
+    commands.push(Command::PrimaryReady { shard: id, epoch: shard_epoch, start: Offset(5) });
+    for member in everybody.iter().copied() {
+        let primary = shard.primary().unwrap_or(member);
+        let plan = state.plan.as_ref().map(|p| p.id);
+        let mode = if member.node.0 % 2 == 0 { AckMode::Primary } else { AckMode::InSync };
+        commands.extend([
+            Command::AddInSync { shard: id, isr_epoch, primary, member },
+            Command::RemoveInSync { shard: id, isr_epoch, primary, member, reason: String::new() },
+            Command::SetMode { shard: id, isr_epoch, primary, mode },
+            Command::BeginHandover { shard: id, shard_epoch, from: primary, to: member, plan },
+            Command::BeginHandover { shard: id, shard_epoch, from: primary, to: member, plan: None },
+            promote(shard, member, everybody.clone()),
+            Command::Failover { shard: id, shard_epoch, to: member },
+            Command::Reclaim { shard: id, shard_epoch, member, end: Offset(3) },
+        ]);
+    }
+}
+
+fn any_for_node(state: &ControlState, node: &Node, commands: &mut Vec<Command>) {
+    for release in [old(), new()] {
+        commands.push(register(node, release.clone(), 0));
+        commands.push(register(node, release.clone(), 1));
+        commands.push(Command::ReportStaged { node: node.id, digest: release.digest });
+    }
+    let Some(plan) = &state.plan else { return };
+    let (plan, plan_epoch, digest, member) = (plan.id, plan.epoch, plan.target.digest, node.member());
+    let step = node.out.as_ref().map(|o| o.epoch).unwrap_or_default();
+    commands.push(Command::UpgradeSelf { plan, plan_epoch, member, at_ms: 0 });
+    commands.push(Command::Confirm { plan, step, member, digest });
+    commands.push(Command::Confirmed { plan, step, member, digest, at_ms: 0 });
+    // A quarantine ends all progress, so only one node is ever to blame.
+    let quarantine = node.id == NodeId(3);
+    let reason = "why".to_owned();
+    commands.push(Command::StepFailed { plan, step, member, reason, quarantine, at_ms: 0 });
+}

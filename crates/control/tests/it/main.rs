@@ -1,0 +1,5 @@
+mod accepted;
+mod generate;
+mod never;
+mod refused;
+mod setup;

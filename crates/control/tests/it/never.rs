@@ -1,0 +1,93 @@
+//! What holds over arbitrary sequences of commands: fitting ones, strange ones, stale ones, repeated ones.
+//! `apply` itself checks the invariants I1 to I8 and I18 after each accepted command in these builds, and
+//! panics on a violation.
+
+use crate::generate::{Draw, draw};
+use crate::setup::Cluster;
+use ironcache_control::{Applied, Command, ControlState, Outcome, Rejection};
+use proptest::prelude::*;
+use proptest::strategy::ValueTree;
+use proptest::test_runner::{Config, TestRunner};
+use std::collections::BTreeSet;
+
+fn sequences() -> impl Strategy<Value = Vec<Draw>> {
+    prop::collection::vec(draw(), 1..250)
+}
+
+/// Plays the draws; answers the log and what each entry did.
+fn play(draws: &[Draw]) -> (Cluster, Vec<(Command, Result<Applied, Rejection>)>) {
+    let mut cluster = Cluster::new();
+    let (mut log, mut commands) = (Vec::new(), Vec::new());
+    for draw in draws {
+        let command = draw.command(&cluster.state, &commands);
+        let result = cluster.apply(&command);
+        commands.push(command.clone());
+        log.push((command, result));
+    }
+    (cluster, log)
+}
+
+proptest! {
+    #![proptest_config(Config { cases: 400, ..Config::default() })]
+
+    #[test]
+    fn a_refused_command_changes_nothing_and_a_repeated_one_nothing_more(draws in sequences()) {
+        let mut cluster = Cluster::new();
+        let mut log = Vec::new();
+        for draw in &draws {
+            let command = draw.command(&cluster.state, &log);
+            let before = cluster.state.clone();
+            match cluster.apply(&command) {
+                Ok(Applied::Changed { epoch }) => prop_assert_eq!(epoch, cluster.state.epoch),
+                Ok(Applied::PlanStarted { plan }) => prop_assert_eq!(plan, cluster.state.last_plan),
+                Ok(Applied::Unchanged) => prop_assert_eq!(&cluster.state, &before),
+                Err(Rejection::Invariant(violation)) => prop_assert!(false, "{violation}: {command:?}"),
+                Err(_) => prop_assert_eq!(&cluster.state, &before),
+            }
+            let after = cluster.state.clone();
+            let again = cluster.apply(&command);
+            prop_assert!(matches!(again, Ok(Applied::Unchanged) | Err(_)), "{:?} of {:?}", again, command);
+            prop_assert_eq!(&cluster.state, &after);
+            log.push(command);
+        }
+    }
+
+    #[test]
+    fn the_same_log_gives_the_same_hash_through_any_copy(draws in sequences()) {
+        let (cluster, log) = play(&draws);
+        let mut replayed = Cluster::new();
+        for (command, result) in &log {
+            let json = serde_json::to_string(command).unwrap();
+            let read: Command = serde_json::from_str(&json).unwrap();
+            prop_assert_eq!(&replayed.apply(&read), result);
+        }
+        prop_assert_eq!(&replayed.state, &cluster.state);
+        let json = serde_json::to_string(&cluster.state).unwrap();
+        let read: ControlState = serde_json::from_str(&json).unwrap();
+        prop_assert_eq!(read.hash(), cluster.state.hash());
+        prop_assert_eq!(&read, &cluster.state);
+    }
+}
+
+/// The draws are worth something: they finish plans, fail steps, lose primaries, and meet most refusals.
+#[test]
+fn the_draws_reach_far() {
+    let mut runner = TestRunner::deterministic();
+    let (mut finalized, mut quarantined, mut failovers, mut codes) = (0, 0, 0, BTreeSet::new());
+    for _ in 0..200 {
+        let draws = sequences().new_tree(&mut runner).unwrap().current();
+        let (cluster, log) = play(&draws);
+        finalized += cluster.state.history.iter().filter(|h| h.outcome == Outcome::Finalized).count();
+        quarantined += cluster.state.quarantined.len();
+        for (command, result) in log {
+            match result {
+                Ok(_) => failovers += usize::from(matches!(command, Command::Failover { .. })),
+                Err(rejection) => {
+                    codes.insert(rejection.code());
+                }
+            }
+        }
+    }
+    let reached = (finalized, quarantined, failovers, codes.len());
+    assert!(finalized >= 20 && quarantined >= 10 && failovers >= 20 && codes.len() >= 25, "{reached:?}");
+}

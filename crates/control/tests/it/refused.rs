@@ -1,0 +1,390 @@
+//! Every reason to refuse, met once: by its code, with nothing changed.
+
+use crate::setup::{Cluster, S0, S1, info, layout, new, old};
+use ironcache_control::{AckMode, Command, ControlState, NodeRole, PlanOptions};
+use ironcache_types::{
+    Digest, Epoch, Incarnation, Member, NodeId, PlanId, Release, ShardId, Version, WireRange,
+};
+
+const GHOST: Member = Member { node: NodeId(99), incarnation: Incarnation(1) };
+
+#[test]
+fn everything_before_the_cluster_exists() {
+    let mut state = ControlState::default();
+    let refused = state.apply(1, &Command::Resume { plan: PlanId(1) }).unwrap_err();
+    assert_eq!(refused.code(), "no_cluster");
+    assert_eq!(state, ControlState::default());
+}
+
+#[test]
+fn a_second_cluster_but_not_the_same_one_again() {
+    let mut cluster = Cluster::new();
+    cluster.ok(&Command::InitCluster(layout()));
+    let other = ironcache_control::InitCluster { cluster_id: 8, ..layout() };
+    cluster.refused(&Command::InitCluster(other), "cluster_exists");
+}
+
+#[test]
+fn layouts_that_are_no_cluster() {
+    type Spoil = fn(&mut ironcache_control::InitCluster);
+    let spoils: [Spoil; 8] = [
+        |init| init.nodes.clear(),
+        |init| init.nodes[1] = init.nodes[0].clone(),
+        |init| init.nodes.iter_mut().for_each(|n| n.voter = false),
+        |init| init.shards[0].nodes.clear(),
+        |init| init.shards[0].slots = init.shards[1].slots.clone(),
+        |init| init.shards[0].slots.0[0].end = 20_000,
+        |init| init.nodes[5].role = NodeRole::Data,
+        |init| init.shards[1].nodes.push(NodeId(99)),
+    ];
+    for (i, spoil) in spoils.iter().enumerate() {
+        let mut init = layout();
+        spoil(&mut init);
+        let refused = ControlState::default().apply(1, &Command::InitCluster(init)).unwrap_err();
+        assert_eq!(refused.code(), "bad_layout", "layout {i}");
+    }
+}
+
+#[test]
+fn nodes_and_shards_that_do_not_exist() {
+    let mut cluster = Cluster::rolling();
+    let mut registers = cluster.restart(1, old());
+    if let Command::RegisterNode { member, .. } = &mut registers {
+        *member = GHOST;
+    }
+    cluster.refused(&registers, "unknown_node");
+    cluster.refused(&Command::ReportStaged { node: GHOST.node, digest: new().digest }, "unknown_node");
+    let shard = ShardId(9);
+    cluster.refused(&Command::AbortHandover { shard, handover: Epoch(1) }, "unknown_shard");
+}
+
+#[test]
+fn an_earlier_life_of_a_node() {
+    let mut cluster = Cluster::rolling();
+    let (registers, joins, goes) =
+        (cluster.restart(5, old()), cluster.add_in_sync(S0, 5), cluster.take_out(5));
+    cluster.ok(&registers);
+    cluster.ok(&cluster.restart(5, old()));
+    cluster.refused(&registers, "stale_incarnation");
+    cluster.refused(&goes, "stale_incarnation");
+    let Command::AddInSync { shard, primary, member, .. } = joins else { unreachable!("an AddInSync") };
+    let isr_epoch = cluster.state.shards[&S0].isr_epoch;
+    cluster.refused(&Command::AddInSync { shard, isr_epoch, primary, member }, "stale_incarnation");
+}
+
+#[test]
+fn stale_epochs() {
+    let mut cluster = Cluster::new();
+    let late = [cluster.add_in_sync(S0, 5), cluster.set_mode(S0, AckMode::InSync)];
+    cluster.ok(&cluster.add_in_sync(S0, 3));
+    for command in &late {
+        cluster.refused(command, "stale_epoch");
+    }
+    let late = cluster.remove_in_sync(S0, 3);
+    cluster.ok(&cluster.add_in_sync(S0, 5));
+    cluster.refused(&late, "stale_epoch");
+    let late = cluster.hand_over(S0, 3);
+    cluster.ok(&cluster.hand_over(S0, 5));
+    cluster.ok(&cluster.promote(S0));
+    cluster.refused(&late, "stale_epoch");
+    let unknown = Command::PrimaryReady { shard: S0, epoch: Epoch(999), start: ironcache_types::Offset(1) };
+    cluster.refused(&unknown, "stale_epoch");
+}
+
+#[test]
+fn stale_failovers_and_plans() {
+    let mut cluster = Cluster::in_sync();
+    cluster.ok(&cluster.restart(1, old()));
+    let (late, late_too) = (cluster.fail_over(S0, 3), cluster.reclaim(S0, 1));
+    cluster.ok(&cluster.fail_over(S0, 5));
+    cluster.refused(&late, "stale_epoch");
+    cluster.refused(&late_too, "stale_epoch");
+    let mut cluster = Cluster::staged();
+    let late = [cluster.begin_rolling(), cluster.hold(), cluster.finalize(), cluster.take_out(3)];
+    cluster.ok(&cluster.pause());
+    for command in &late {
+        cluster.refused(command, "stale_epoch");
+    }
+}
+
+#[test]
+fn set_changes_by_somebody_else_than_the_primary() {
+    let mut cluster = Cluster::new();
+    let Command::AddInSync { shard, isr_epoch, member, .. } = cluster.add_in_sync(S0, 3) else {
+        unreachable!("an AddInSync")
+    };
+    cluster.refused(&Command::AddInSync { shard, isr_epoch, primary: member, member }, "not_primary");
+    let mut cluster = Cluster::in_sync();
+    let Command::BeginHandover { shard, shard_epoch, to, plan, .. } = cluster.hand_over(S0, 3) else {
+        unreachable!("a BeginHandover")
+    };
+    let from = cluster.member(5);
+    cluster.refused(&Command::BeginHandover { shard, shard_epoch, from, to, plan }, "not_primary");
+}
+
+#[test]
+fn the_primary_in_the_part_of_a_replica() {
+    let mut cluster = Cluster::rolling();
+    cluster.refused(&cluster.remove_in_sync(S0, 1), "is_primary");
+    cluster.refused(&cluster.take_out(1), "is_primary");
+    let mut cluster = Cluster::in_sync();
+    cluster.refused(&cluster.hand_over(S0, 1), "is_primary");
+}
+
+#[test]
+fn promotions_of_members_that_are_not_in_sync() {
+    let mut cluster = Cluster::in_sync();
+    cluster.ok(&cluster.remove_in_sync(S0, 5));
+    cluster.refused(&cluster.hand_over(S0, 5), "not_in_sync");
+    cluster.ok(&cluster.hand_over(S0, 3));
+    let Command::Promote { shard, handover, offset, in_sync, .. } = cluster.promote(S0) else {
+        unreachable!("a Promote")
+    };
+    let to = cluster.member(5);
+    cluster.refused(&Command::Promote { shard, handover, to, offset, in_sync }, "not_in_sync");
+    cluster.ok(&cluster.restart(1, old()));
+    cluster.refused(&cluster.fail_over(S0, 5), "not_in_sync");
+    cluster.refused(&cluster.fail_over(S0, 1), "not_in_sync");
+    // The last owner has no say while others hold the data.
+    cluster.refused(&cluster.reclaim(S0, 1), "not_in_sync");
+}
+
+#[test]
+fn a_reclaim_by_another_node_than_the_last_owner() {
+    let mut cluster = Cluster::new();
+    cluster.ok(&cluster.restart(1, old()));
+    cluster.refused(&cluster.reclaim(S0, 3), "not_in_sync");
+}
+
+#[test]
+fn acts_that_need_a_primary_or_need_none() {
+    let mut cluster = Cluster::in_sync();
+    cluster.refused(&cluster.fail_over(S0, 3), "still_serving");
+    cluster.refused(&cluster.reclaim(S0, 1), "still_serving");
+    let mut cluster = Cluster::rolling();
+    cluster.ok(&cluster.restart(1, old()));
+    cluster.refused(&cluster.take_out(3), "recovering");
+    let mut cluster = Cluster::in_sync();
+    cluster.ok(&cluster.restart(1, old()));
+    cluster.refused(&cluster.start_plan(), "recovering");
+}
+
+#[test]
+fn a_node_that_is_out_joins_no_set() {
+    let mut cluster = Cluster::rolling();
+    cluster.ok(&cluster.take_out(3));
+    cluster.refused(&cluster.add_in_sync(S0, 3), "node_out");
+    cluster.refused(&cluster.abort(), "node_out");
+    cluster.refused(&cluster.take_out(5), "shard_has_node_out");
+}
+
+#[test]
+fn anything_beside_a_handover_of_the_same_shard() {
+    let mut cluster = Cluster::upgraded(&[3, 5]);
+    cluster.ok(&cluster.hand_over(S0, 3));
+    cluster.refused(&cluster.hand_over(S0, 5), "handover_in_flight");
+    cluster.refused(&cluster.remove_in_sync(S0, 5), "handover_in_flight");
+    cluster.ok(&cluster.take_out(4));
+    let stale = Command::AbortHandover { shard: S0, handover: Epoch(1) };
+    cluster.refused(&stale, "no_such_handover");
+    let promote = cluster.promote(S0);
+    let handover = cluster.state.shards[&S0].handover.unwrap().epoch;
+    cluster.ok(&Command::AbortHandover { shard: S0, handover });
+    cluster.refused(&promote, "no_such_handover");
+    let mut cluster = Cluster::rolling();
+    cluster.ok(&cluster.restart(2, old()));
+    cluster.ok(&cluster.fail_over(S1, 4));
+    cluster.ok(&cluster.add_in_sync(S1, 2));
+    cluster.ok(&cluster.hand_over(S1, 2));
+    cluster.refused(&cluster.take_out(2), "handover_in_flight");
+}
+
+#[test]
+fn a_member_of_another_shard() {
+    let mut cluster = Cluster::new();
+    cluster.refused(&cluster.add_in_sync(S0, 4), "not_a_replica");
+    cluster.refused(&cluster.add_in_sync(S0, 6), "not_a_replica");
+}
+
+#[test]
+fn steps_while_a_write_needs_only_its_primary() {
+    let mut cluster = Cluster::in_sync();
+    cluster.ok(&cluster.start_plan());
+    cluster.refused(&cluster.begin_rolling(), "not_staged");
+    for node in 1..=6 {
+        cluster.ok(&Command::ReportStaged { node: NodeId(node), digest: new().digest });
+    }
+    cluster.refused(&cluster.begin_rolling(), "mode_too_weak");
+    let mut cluster = Cluster::rolling();
+    cluster.refused(&cluster.set_mode(S0, AckMode::Primary), "during_plan");
+    cluster.state.shards.get_mut(&S0).unwrap().mode = AckMode::Primary;
+    cluster.refused(&cluster.take_out(3), "mode_too_weak");
+}
+
+#[test]
+fn a_voter_below_the_majority() {
+    let mut cluster = Cluster::rolling();
+    cluster.ok(&cluster.take_out(3));
+    cluster.ok(&cluster.take_out(4));
+    cluster.refused(&cluster.take_out(6), "no_quorum_to_spare");
+}
+
+#[test]
+fn plans_of_clusters_that_cannot_be_upgraded() {
+    let without = |keep: &[u64]| {
+        let mut cluster = Cluster::in_sync();
+        cluster.state.nodes.retain(|id, _| keep.contains(&id.0));
+        for shard in cluster.state.shards.values_mut() {
+            shard.nodes.retain(|id| keep.contains(&id.0));
+            shard.in_sync.retain(|m| keep.contains(&m.node.0));
+        }
+        cluster.state.shards.retain(|_, shard| !shard.nodes.is_empty());
+        cluster
+    };
+    let mut single = without(&[1]);
+    single.refused(&single.start_plan(), "single_node");
+    let mut pair = without(&[1, 3]);
+    pair.refused(&pair.start_plan(), "no_quorum_to_spare");
+    let mut bare = without(&[1, 2, 3, 6]);
+    bare.refused(&bare.start_plan(), "no_replica");
+}
+
+#[test]
+fn targets_that_cannot_be() {
+    let mut cluster = Cluster::new();
+    let to = |version: Version| Command::StartPlan {
+        target: version,
+        options: PlanOptions::default(),
+        leader: NodeId(1),
+        at_ms: 0,
+    };
+    cluster.refused(&to(Version::new(9, 9, 9)), "unknown_release");
+    cluster.ok(&Command::RegisterRelease { info: info(old()) });
+    cluster.refused(&to(old().version), "same_version");
+    let release =
+        |minor, digest| Release { version: Version::new(2, minor, 0), digest: Digest([digest; 32]) };
+    let mut far = info(release(0, 20));
+    far.min_from = Some(Version::new(1, 9, 0));
+    cluster.ok(&Command::RegisterRelease { info: far });
+    cluster.refused(&to(Version::new(2, 0, 0)), "too_old");
+    let mut strange = info(release(1, 21));
+    strange.wire = WireRange { min: 7, max: 8 };
+    cluster.ok(&Command::RegisterRelease { info: strange });
+    cluster.refused(&to(Version::new(2, 1, 0)), "cannot_read");
+    cluster.refused(&Command::RegisterRelease { info: info(release(1, 22)) }, "version_taken");
+}
+
+#[test]
+fn a_second_plan_and_commands_of_none_or_another() {
+    let mut cluster = Cluster::new();
+    cluster.refused(&Command::Pause { plan: PlanId(1) }, "no_plan");
+    cluster.ok(&cluster.start_plan());
+    cluster.refused(&cluster.start_plan(), "plan_active");
+    cluster.refused(&Command::Pause { plan: PlanId(8) }, "other_plan");
+}
+
+#[test]
+fn acts_out_of_phase() {
+    let mut cluster = Cluster::staged();
+    cluster.refused(&cluster.take_out(3), "wrong_phase");
+    cluster.refused(&cluster.finalize(), "wrong_phase");
+    cluster.refused(&cluster.hand_over(S0, 3), "wrong_phase");
+    cluster.ok(&cluster.begin_rolling());
+    cluster.refused(&cluster.begin_rolling(), "wrong_phase");
+    cluster.ok(&cluster.hold());
+    cluster.refused(&cluster.pause(), "wrong_phase");
+}
+
+#[test]
+fn steps_of_nodes_that_do_not_need_or_hold_the_target() {
+    let mut cluster = Cluster::upgraded(&[3]);
+    cluster.refused(&cluster.take_out(3), "already_on_target");
+    cluster.state.nodes.get_mut(&NodeId(5)).unwrap().staged.clear();
+    cluster.refused(&cluster.take_out(5), "not_staged");
+}
+
+#[test]
+fn the_plan_start_primary_before_its_replicas() {
+    let mut cluster = Cluster::upgraded(&[3]);
+    cluster.ok(&cluster.hand_over(S0, 3));
+    cluster.ok(&cluster.promote(S0));
+    cluster.refused(&cluster.take_out(1), "primary_goes_last");
+}
+
+#[test]
+fn a_plans_handover_to_a_node_that_is_not_on_the_target() {
+    let mut cluster = Cluster::upgraded(&[3]);
+    cluster.refused(&cluster.hand_over(S0, 5), "not_on_target");
+    // Nor may a plan-start primary take its role back once somebody of its shard has been upgraded.
+    cluster.ok(&cluster.hand_over(S0, 3));
+    cluster.ok(&cluster.promote(S0));
+    cluster.refused(&cluster.hand_over(S0, 1), "not_on_target");
+    cluster.refused(&cluster.finalize(), "not_on_target");
+}
+
+#[test]
+fn a_handover_by_hand_or_of_an_ended_plan() {
+    let mut cluster = Cluster::in_sync();
+    let by_hand = cluster.hand_over(S0, 3);
+    cluster.ok(&cluster.start_plan());
+    cluster.refused(&by_hand, "during_plan");
+    let of_the_plan = cluster.hand_over(S0, 3);
+    cluster.ok(&cluster.abort());
+    cluster.refused(&of_the_plan, "other_plan");
+}
+
+#[test]
+fn verdicts_on_steps_that_are_not() {
+    let mut cluster = Cluster::rolling();
+    cluster.ok(&cluster.take_out(3));
+    cluster.refused(&cluster.confirm(3), "not_on_target");
+    cluster.ok(&cluster.restart(3, new()));
+    cluster.refused(&cluster.confirmed(3), "trial_not_accepted");
+    cluster.refused(&cluster.failed(3, true), "still_on_target");
+    let Command::Confirm { plan, member, digest, .. } = cluster.confirm(3) else { unreachable!("a Confirm") };
+    let step = Epoch(1);
+    cluster.refused(&Command::Confirm { plan, step, member, digest }, "no_such_step");
+    let failed = {
+        cluster.ok(&cluster.restart(3, old()));
+        cluster.failed(3, false)
+    };
+    cluster.ok(&failed);
+    let Command::StepFailed { plan, step, member, reason, at_ms, .. } = failed else {
+        unreachable!("a StepFailed")
+    };
+    // The other verdict on the same step comes too late.
+    let other = Command::StepFailed { plan, step, member, reason, quarantine: true, at_ms };
+    cluster.refused(&other, "no_such_step");
+}
+
+#[test]
+fn everything_with_a_quarantined_release() {
+    let mut cluster = Cluster::rolling();
+    for node in [3, 4] {
+        cluster.ok(&cluster.take_out(node));
+    }
+    cluster.ok(&cluster.restart(3, old()));
+    cluster.ok(&cluster.restart(4, new()));
+    cluster.ok(&cluster.failed(3, true));
+    cluster.refused(&cluster.confirm(4), "quarantined");
+    cluster.refused(&cluster.resume(), "quarantined");
+    cluster.refused(&Command::RegisterRelease { info: info(new()) }, "quarantined");
+    cluster.ok(&cluster.restart(4, old()));
+    cluster.ok(&cluster.failed(4, false));
+    cluster.ok(&cluster.abort());
+    cluster.refused(&cluster.start_plan(), "quarantined");
+    // Even a plan that rolls on by some error of ours takes nobody out for it.
+    let mut cluster = Cluster::rolling();
+    let reason = "exit status 7".to_owned();
+    let quarantine = ironcache_control::Quarantine { version: new().version, node: NodeId(3), reason };
+    cluster.state.quarantined.insert(new().digest, quarantine);
+    cluster.refused(&cluster.take_out(3), "quarantined");
+}
+
+#[test]
+fn more_nodes_out_than_the_plan_allows() {
+    let mut cluster = Cluster::rolling();
+    cluster.state.plan.as_mut().unwrap().options.max_parallel = 1;
+    cluster.ok(&cluster.take_out(3));
+    cluster.refused(&cluster.take_out(4), "too_many_out");
+}

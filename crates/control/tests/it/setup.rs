@@ -1,0 +1,259 @@
+//! Shard 0 on nodes 1 (primary), 3 and 5, shard 1 on nodes 2 (primary) and 4, and the witness 6. All but
+//! node 5 vote. Everybody is on 1.3.0; 1.4.0 is registered.
+
+use ironcache_control::{
+    AckMode, Applied, Command, ControlState, InitCluster, NodeRole, NodeSpec, PlanOptions, Rejection,
+    ReleaseInfo, ShardSpec,
+};
+use ironcache_types::{
+    Digest, Epoch, Incarnation, Member, NodeId, PlanId, Release, ShardId, SlotSet, Version, WireRange,
+};
+
+pub const S0: ShardId = ShardId(0);
+pub const S1: ShardId = ShardId(1);
+
+pub fn old() -> Release {
+    Release { version: Version::new(1, 3, 0), digest: Digest([3; 32]) }
+}
+
+pub fn new() -> Release {
+    Release { version: Version::new(1, 4, 0), digest: Digest([4; 32]) }
+}
+
+pub fn info(release: Release) -> ReleaseInfo {
+    ReleaseInfo { release, size_bytes: 9, min_from: None, wire: WireRange::CURRENT }
+}
+
+pub fn layout() -> InitCluster {
+    let spec = |id: u64| NodeSpec {
+        member: Member { node: NodeId(id), incarnation: Incarnation(1) },
+        client_addr: format!("c{id}"),
+        peer_addr: format!("p{id}"),
+        http_addr: format!("h{id}"),
+        role: if id == 6 { NodeRole::Witness } else { NodeRole::Data },
+        voter: id != 5,
+        shard: (id != 6).then(|| if id % 2 == 1 { S0 } else { S1 }),
+        release: old(),
+        wire: WireRange::CURRENT,
+    };
+    let shard = |id: u16, nodes: &[u64]| ShardSpec {
+        id: ShardId(id),
+        slots: SlotSet::part(id, 2),
+        nodes: nodes.iter().map(|n| NodeId(*n)).collect(),
+    };
+    InitCluster {
+        cluster_id: 7,
+        nodes: (1..=6).map(spec).collect(),
+        shards: vec![shard(0, &[1, 3, 5]), shard(1, &[2, 4])],
+        mode: AckMode::Primary,
+    }
+}
+
+/// A state under test. Panics where a fact that the test needs cannot be set up.
+pub struct Cluster {
+    pub state: ControlState,
+    pub log_index: u64,
+}
+
+impl Cluster {
+    pub fn new() -> Self {
+        let mut cluster = Cluster { state: ControlState::default(), log_index: 0 };
+        cluster.ok(&Command::InitCluster(layout()));
+        cluster.ok(&Command::RegisterRelease { info: info(new()) });
+        cluster
+    }
+
+    /// Every node is in sync.
+    pub fn in_sync() -> Self {
+        let mut cluster = Cluster::new();
+        for (shard, node) in [(S0, 3), (S0, 5), (S1, 4)] {
+            cluster.ok(&cluster.add_in_sync(shard, node));
+        }
+        cluster
+    }
+
+    /// A plan to 1.4.0 in staging, with everything that it waits for.
+    pub fn staged() -> Self {
+        let mut cluster = Cluster::in_sync();
+        cluster.ok(&cluster.start_plan());
+        for node in 1..=6 {
+            cluster.ok(&Command::ReportStaged { node: NodeId(node), digest: new().digest });
+        }
+        for shard in [S0, S1] {
+            cluster.ok(&cluster.set_mode(shard, AckMode::InSync));
+        }
+        cluster
+    }
+
+    pub fn rolling() -> Self {
+        let mut cluster = Cluster::staged();
+        cluster.ok(&cluster.begin_rolling());
+        cluster
+    }
+
+    /// Rolling, and these nodes are upgraded, confirmed and in sync again.
+    pub fn upgraded(nodes: &[u64]) -> Self {
+        let mut cluster = Cluster::rolling();
+        for node in nodes {
+            cluster.upgrade(*node);
+        }
+        cluster
+    }
+
+    pub fn upgrade(&mut self, node: u64) {
+        self.ok(&self.take_out(node));
+        self.ok(&self.restart(node, new()));
+        self.ok(&self.confirm(node));
+        self.ok(&self.confirmed(node));
+        if let Some(shard) = self.state.nodes[&NodeId(node)].shard {
+            self.ok(&self.add_in_sync(shard, node));
+        }
+    }
+
+    pub fn apply(&mut self, command: &Command) -> Result<Applied, Rejection> {
+        self.log_index += 1;
+        self.state.apply(self.log_index, command)
+    }
+
+    #[track_caller]
+    pub fn ok(&mut self, command: &Command) -> Applied {
+        match self.apply(command) {
+            Ok(applied) => applied,
+            Err(rejection) => panic!("{command:?}: {rejection}"),
+        }
+    }
+
+    /// The command is refused with this code, and nothing changes.
+    #[track_caller]
+    pub fn refused(&mut self, command: &Command, code: &str) {
+        let before = self.state.clone();
+        match self.apply(command) {
+            Ok(applied) => panic!("{command:?} is accepted: {applied:?}"),
+            Err(rejection) => assert_eq!(rejection.code(), code, "{rejection}"),
+        }
+        assert_eq!(self.state, before);
+    }
+
+    pub fn member(&self, node: u64) -> Member {
+        self.state.nodes[&NodeId(node)].member()
+    }
+
+    pub fn primary(&self, shard: ShardId) -> Member {
+        self.state.shards[&shard].primary().expect("the shard has a primary")
+    }
+
+    fn plan(&self) -> (PlanId, Epoch) {
+        self.state.plan.as_ref().map(|p| (p.id, p.epoch)).expect("a plan is active")
+    }
+
+    fn step(&self, node: u64) -> (PlanId, Epoch) {
+        let out = self.state.nodes[&NodeId(node)].out.as_ref().expect("the node is out");
+        (out.plan, out.epoch)
+    }
+
+    pub fn add_in_sync(&self, shard: ShardId, node: u64) -> Command {
+        let (isr_epoch, primary) = (self.state.shards[&shard].isr_epoch, self.primary(shard));
+        Command::AddInSync { shard, isr_epoch, primary, member: self.member(node) }
+    }
+
+    pub fn remove_in_sync(&self, shard: ShardId, node: u64) -> Command {
+        let (isr_epoch, primary) = (self.state.shards[&shard].isr_epoch, self.primary(shard));
+        let (member, reason) = (self.member(node), "silent".to_owned());
+        Command::RemoveInSync { shard, isr_epoch, primary, member, reason }
+    }
+
+    pub fn set_mode(&self, shard: ShardId, mode: AckMode) -> Command {
+        let (isr_epoch, primary) = (self.state.shards[&shard].isr_epoch, self.primary(shard));
+        Command::SetMode { shard, isr_epoch, primary, mode }
+    }
+
+    pub fn hand_over(&self, shard: ShardId, to: u64) -> Command {
+        let (shard_epoch, from) = (self.state.shards[&shard].epoch, self.primary(shard));
+        let plan = self.state.plan.as_ref().map(|p| p.id);
+        Command::BeginHandover { shard, shard_epoch, from, to: self.member(to), plan }
+    }
+
+    pub fn promote(&self, shard: ShardId) -> Command {
+        let flight = self.state.shards[&shard].handover.expect("a handover is in flight");
+        let in_sync = self.state.shards[&shard].in_sync.clone();
+        let offset = ironcache_types::Offset(100);
+        Command::Promote { shard, handover: flight.epoch, to: flight.to, offset, in_sync }
+    }
+
+    pub fn fail_over(&self, shard: ShardId, to: u64) -> Command {
+        Command::Failover { shard, shard_epoch: self.state.shards[&shard].epoch, to: self.member(to) }
+    }
+
+    pub fn reclaim(&self, shard: ShardId, node: u64) -> Command {
+        let (shard_epoch, member) = (self.state.shards[&shard].epoch, self.member(node));
+        Command::Reclaim { shard, shard_epoch, member, end: ironcache_types::Offset(50) }
+    }
+
+    /// The node's next process registers.
+    pub fn restart(&self, node: u64, release: Release) -> Command {
+        let node = &self.state.nodes[&NodeId(node)];
+        Command::RegisterNode {
+            member: Member { node: node.id, incarnation: Incarnation(node.incarnation.0 + 1) },
+            client_addr: node.client_addr.clone(),
+            peer_addr: node.peer_addr.clone(),
+            http_addr: node.http_addr.clone(),
+            release,
+            wire: node.wire,
+        }
+    }
+
+    pub fn start_plan(&self) -> Command {
+        let (target, options) = (new().version, PlanOptions::default());
+        Command::StartPlan { target, options, leader: NodeId(1), at_ms: 1 }
+    }
+
+    pub fn begin_rolling(&self) -> Command {
+        let (plan, plan_epoch) = self.plan();
+        Command::BeginRolling { plan, plan_epoch }
+    }
+
+    pub fn take_out(&self, node: u64) -> Command {
+        let (plan, plan_epoch) = self.plan();
+        Command::UpgradeSelf { plan, plan_epoch, member: self.member(node), at_ms: 2 }
+    }
+
+    pub fn confirm(&self, node: u64) -> Command {
+        let (plan, step) = self.step(node);
+        Command::Confirm { plan, step, member: self.member(node), digest: new().digest }
+    }
+
+    pub fn confirmed(&self, node: u64) -> Command {
+        let (plan, step) = self.step(node);
+        Command::Confirmed { plan, step, member: self.member(node), digest: new().digest, at_ms: 3 }
+    }
+
+    /// The node's step failed; `quarantine` says whether the release is at fault.
+    pub fn failed(&self, node: u64, quarantine: bool) -> Command {
+        let (plan, step) = self.step(node);
+        let reason = "exit status 7".to_owned();
+        Command::StepFailed { plan, step, member: self.member(node), reason, quarantine, at_ms: 4 }
+    }
+
+    pub fn hold(&self) -> Command {
+        let (plan, plan_epoch) = self.plan();
+        let reason = ironcache_control::HoldReason::StepTimedOut { node: NodeId(1), waited_ms: 9 };
+        Command::Hold { plan, plan_epoch, reason }
+    }
+
+    pub fn pause(&self) -> Command {
+        Command::Pause { plan: self.plan().0 }
+    }
+
+    pub fn resume(&self) -> Command {
+        Command::Resume { plan: self.plan().0 }
+    }
+
+    pub fn abort(&self) -> Command {
+        Command::Abort { plan: self.plan().0, at_ms: 5 }
+    }
+
+    pub fn finalize(&self) -> Command {
+        let (plan, plan_epoch) = self.plan();
+        Command::Finalize { plan, plan_epoch, at_ms: 6 }
+    }
+}
