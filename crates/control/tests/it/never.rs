@@ -14,8 +14,10 @@ fn sequences() -> impl Strategy<Value = Vec<Draw>> {
     prop::collection::vec(draw(), 1..250)
 }
 
-/// Plays the draws; answers the log and what each entry did.
-fn play(draws: &[Draw]) -> (Cluster, Vec<(Command, Result<Applied, Rejection>)>) {
+/// Entries of a log, and what each did.
+type Log = Vec<(Command, Result<Applied, Rejection>)>;
+
+fn play(draws: &[Draw]) -> (Cluster, Log) {
     let mut cluster = Cluster::new();
     let (mut log, mut commands) = (Vec::new(), Vec::new());
     for draw in draws {

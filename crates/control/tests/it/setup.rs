@@ -32,7 +32,7 @@ pub fn layout() -> InitCluster {
         http_addr: format!("h{id}"),
         role: if id == 6 { NodeRole::Witness } else { NodeRole::Data },
         voter: id != 5,
-        shard: (id != 6).then(|| if id % 2 == 1 { S0 } else { S1 }),
+        shard: (id != 6).then_some(if id % 2 == 1 { S0 } else { S1 }),
         release: old(),
         wire: WireRange::CURRENT,
     };
