@@ -100,6 +100,26 @@ fn a_length_over_its_limit_is_refused_with_the_header() {
 }
 
 #[test]
+fn a_whole_command_is_held_to_what_its_header_alone_would_be() {
+    for whole in
+        ["*1\r\n$03\r\nabc\r\n", "*1\r\n$003\r\nabc\r\n", "*1\r\n$-1\r\nabc\r\n", "*1\r\n$0x3\r\nabc\r\n"]
+    {
+        assert_refused(whole.as_bytes(), "Protocol error: invalid bulk length");
+    }
+    let mut parser = CommandParser::new(Limits { bulk_bytes_max: 5, ..Limits::default() });
+    assert_eq!(parser.parse(b"*1\r\n$6\r\nabcdef\r\n"), Err(ProtocolError::InvalidBulkLength));
+    // One, two, three and four digits.
+    for length in [9, 10, 99, 100, 999, 1000] {
+        let argument = "x".repeat(length);
+        assert_commands(format!("*1\r\n${length}\r\n{argument}\r\n").as_bytes(), &[&[&argument]]);
+        assert_refused(
+            format!("*1\r\n${length}\r\n{argument}..").as_bytes(),
+            "Protocol error: expected CRLF after bulk",
+        );
+    }
+}
+
+#[test]
 fn limits_are_inclusive() {
     let mut parser =
         CommandParser::new(Limits { bulk_bytes_max: usize::MAX, args_max: usize::MAX, inline_bytes_max: 8 });
