@@ -1,0 +1,41 @@
+//! A release that fails, in the way that its version's pre-release text names: `0.9.0-exits` exits at once,
+//! `-hangs` says that it is ready and never again anything, `-neverready` only beats its heart.
+
+use ironcache_spine::{Inherited, ToLauncher};
+use ironcache_types::Stamp;
+use std::process::exit;
+use std::time::Duration;
+
+#[used]
+#[unsafe(link_section = ".ironcache.rel")]
+static STAMP: Stamp = Stamp::of_build("0.9.0-exits");
+
+fn main() {
+    // SAFETY: reads a static of ours; volatile, for the tests rewrite it in the file.
+    let stamp = unsafe { std::ptr::read_volatile(&raw const STAMP) };
+    let version = stamp.version().expect("the tests stamp a version");
+    if version.pre.as_str() == "exits" {
+        exit(3);
+    }
+    let inherited = Inherited::from_env().expect("the launcher answers").expect("a launcher started this");
+    let (sender, _receiver) = inherited.link.split();
+    match version.pre.as_str() {
+        "hangs" => {
+            sender.send(&ToLauncher::Ready {}).expect("the launcher listens");
+            wait_for_ever();
+        }
+        "neverready" => loop {
+            if sender.send(&ToLauncher::Heartbeat {}).is_err() {
+                exit(0);
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        },
+        other => panic!("no behaviour is called {other:?}"),
+    }
+}
+
+fn wait_for_ever() -> ! {
+    loop {
+        std::thread::park();
+    }
+}

@@ -1,0 +1,296 @@
+//! A cluster of real processes.
+
+use crate::node::{Node, Ports, clean_command};
+use crate::wait::until;
+use ironcache::client::Client;
+use ironcache::cluster::create::{self, CreateSpec};
+use ironcache_control::{AckMode, Outcome, Ownership, Plan};
+use ironcache_node::api::{ClusterStatus, NodeStatus, PlanRequest, StagedRelease, UpgradeStatus};
+use ironcache_types::{NodeId, PlanId, Version};
+use serde::de::DeserializeOwned;
+use std::path::{Path, PathBuf};
+use std::process::Output;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+use tokio::sync::{Mutex, MutexGuard};
+
+/// Two clusters at once on a small machine elect for nothing.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
+/// A node that is stopped takes the question and does not answer.
+const ASK_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// What is to be started.
+#[derive(Clone, Debug)]
+pub struct Spec {
+    pub binary: PathBuf,
+    pub shards: u16,
+    pub replicas: u16,
+    pub witnesses: u16,
+    pub mode: AckMode,
+    /// For every node.
+    pub flags: Vec<String>,
+    /// For witnesses, after those of every node.
+    pub witness_flags: Vec<String>,
+}
+
+impl Spec {
+    /// Shards of a primary and `replicas`, with timers that suit a test.
+    pub fn new(binary: &str, shards: u16, replicas: u16) -> Self {
+        let spec = Self {
+            binary: PathBuf::from(binary),
+            shards,
+            replicas,
+            witnesses: 0,
+            mode: AckMode::Primary,
+            flags: Vec::new(),
+            witness_flags: Vec::new(),
+        };
+        spec.with(&[("heartbeat-ms", 100), ("election-min-ms", 500), ("election-max-ms", 1_000)])
+    }
+
+    pub fn with(mut self, flags: &[(&str, u64)]) -> Self {
+        self.flags.extend(as_flags(flags));
+        self
+    }
+
+    /// Witnesses elect themselves before anybody else gives the leader up: one of them leads, once the node
+    /// that founded the cluster no longer does.
+    pub fn with_leading_witnesses(mut self, count: u16) -> Self {
+        self.witnesses = count;
+        self.witness_flags = as_flags(&[("election-min-ms", 250), ("election-max-ms", 300)]);
+        self
+    }
+
+    pub fn in_sync(mut self) -> Self {
+        self.mode = AckMode::InSync;
+        self
+    }
+}
+
+/// The later of two equal flags counts for nothing: clap refuses them. So the earlier one is left out.
+fn as_flags(flags: &[(&str, u64)]) -> Vec<String> {
+    flags.iter().map(|(key, value)| format!("--{key}={value}")).collect()
+}
+
+fn merged(flags: &[String], later: &[String]) -> Vec<String> {
+    let key = |flag: &String| flag.split('=').next().unwrap_or_default().to_owned();
+    let all: Vec<&String> = flags.iter().chain(later).collect();
+    let is_last = |at: usize| all[at + 1..].iter().all(|flag| key(flag) != key(all[at]));
+    (0..all.len()).filter(|at| is_last(*at)).map(|at| all[at].clone()).collect()
+}
+
+#[derive(Debug)]
+pub struct Cluster {
+    /// Data nodes, primaries first; then the witnesses.
+    pub nodes: Vec<Node>,
+    dir: tempfile::TempDir,
+    binary: PathBuf,
+    http: reqwest::Client,
+    /// The node that answered last is asked first.
+    preferred: AtomicUsize,
+    _one_at_a_time: MutexGuard<'static, ()>,
+}
+
+impl Cluster {
+    /// Starts the nodes of `spec`; each is a cluster of its own making yet.
+    pub async fn start_nodes(spec: &Spec) -> Self {
+        let one_at_a_time = ONE_AT_A_TIME.lock().await;
+        let dir = tempfile::tempdir().expect("a temporary directory can be made");
+        let data = usize::from(spec.shards * (1 + spec.replicas));
+        let ports = Ports::free(data + usize::from(spec.witnesses));
+        let flags = |index: usize| match index < data {
+            true => merged(&spec.flags, &[]),
+            false => merged(&spec.flags, &spec.witness_flags),
+        };
+        let nodes = (0..).zip(&ports);
+        let nodes = nodes.map(|(i, ports)| Node::start(&spec.binary, dir.path(), i, *ports, flags(i)));
+        let mut cluster = Self {
+            nodes: nodes.collect(),
+            dir,
+            binary: spec.binary.clone(),
+            http: reqwest::Client::builder().no_proxy().build().expect("a plain client can be made"),
+            preferred: AtomicUsize::new(0),
+            _one_at_a_time: one_at_a_time,
+        };
+        for index in 0..cluster.nodes.len() {
+            until("a node that was started answers", async || {
+                let ended = cluster.nodes[index].has_ended();
+                assert_eq!(ended, None, "node {index} ended:\n{}", cluster.nodes[index].log_tail());
+                cluster.status(index).await
+            })
+            .await;
+        }
+        cluster
+    }
+
+    /// Starts nodes, makes one cluster of them, and waits until every replica is in sync.
+    pub async fn start(spec: &Spec) -> Self {
+        let cluster = Self::start_nodes(spec).await;
+        let data = usize::from(spec.shards * (1 + spec.replicas));
+        let addrs: Vec<_> = cluster.nodes.iter().map(Node::http_addr).collect();
+        let create = CreateSpec {
+            data: addrs[..data].to_vec(),
+            witnesses: addrs[data..].to_vec(),
+            replicas: spec.replicas,
+            mode: spec.mode,
+        };
+        let request = create::plan(&create).await.expect("the layout fits");
+        create::create(&request).await.expect("the cluster can be created");
+        cluster.until_whole().await;
+        cluster
+    }
+
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    pub fn client(&self) -> Client {
+        Client::of_http(self.nodes.iter().map(Node::http_addr).collect())
+    }
+
+    // ── looking ──────────────────────────────────────────────────────────────────────────────────
+
+    /// What node `index` says of itself, if it answers.
+    pub async fn status(&self, index: usize) -> Option<NodeStatus> {
+        self.get(index, "/status").await
+    }
+
+    pub async fn cluster(&self) -> Option<ClusterStatus> {
+        self.ask("/v1/cluster").await
+    }
+
+    pub async fn upgrade(&self) -> Option<UpgradeStatus> {
+        self.ask("/v1/upgrade").await
+    }
+
+    pub async fn get<T: DeserializeOwned>(&self, index: usize, path: &str) -> Option<T> {
+        let url = format!("http://{}{path}", self.nodes[index].http_addr());
+        let answer = self.http.get(url).timeout(ASK_TIMEOUT).send().await.ok()?;
+        answer.error_for_status().ok()?.json().await.ok()
+    }
+
+    async fn ask<T: DeserializeOwned>(&self, path: &str) -> Option<T> {
+        let first = self.preferred.load(Ordering::Relaxed);
+        for index in (0..self.nodes.len()).map(|i| (first + i) % self.nodes.len()) {
+            if let Some(answer) = self.get(index, path).await {
+                self.preferred.store(index, Ordering::Relaxed);
+                return Some(answer);
+            }
+        }
+        None
+    }
+
+    /// Waits for something in the leader's view.
+    pub async fn until_cluster<T>(&self, what: &str, look: impl Fn(&ClusterStatus) -> Option<T>) -> T {
+        until(what, async || self.cluster().await.and_then(|status| look(&status))).await
+    }
+
+    /// Waits for something in what the leader says of the plan.
+    pub async fn until_upgrade<T>(&self, what: &str, look: impl Fn(&UpgradeStatus) -> Option<T>) -> T {
+        until(what, async || self.upgrade().await.and_then(|status| look(&status))).await
+    }
+
+    /// Waits for something in the active plan.
+    pub async fn until_plan<T>(&self, what: &str, look: impl Fn(&Plan) -> Option<T>) -> T {
+        self.until_upgrade(what, |status| {
+            let ended = status.history.last().filter(|_| status.plan.is_none());
+            assert!(ended.is_none(), "the plan ended before this was seen: {what}\n{ended:#?}");
+            look(status.plan.as_ref()?)
+        })
+        .await
+    }
+
+    /// Every node ready, every shard with a primary, every replica in sync, nobody out.
+    pub async fn until_whole(&self) {
+        self.until_cluster("every node is ready and in sync", |status| {
+            let whole = status.nodes.values().filter(|n| n.ready).count() == self.nodes.len()
+                && status.control.nodes.values().all(|n| n.out.is_none())
+                && status.control.shards.values().all(|shard| {
+                    matches!(shard.ownership, Ownership::Serving(_))
+                        && shard.in_sync.len() == shard.nodes.len()
+                });
+            whole.then_some(())
+        })
+        .await;
+    }
+
+    /// Waits for the newest plan's end: its last state, and how it ended.
+    pub async fn until_ended(&self, plan: PlanId) -> (Plan, Outcome) {
+        self.until_upgrade("the plan ends", |status| {
+            let entry = status.history.iter().find(|entry| entry.plan.id == plan)?;
+            Some((entry.plan.clone(), entry.outcome))
+        })
+        .await
+    }
+
+    /// Position in [`Cluster::nodes`].
+    pub async fn index_of(&self, id: NodeId) -> usize {
+        until("the node is among those that were started", async || {
+            for index in 0..self.nodes.len() {
+                if self.status(index).await.is_some_and(|status| status.node == id) {
+                    return Some(index);
+                }
+            }
+            None
+        })
+        .await
+    }
+
+    /// Ids in the order of [`Cluster::nodes`].
+    pub async fn ids(&self) -> Vec<NodeId> {
+        let mut ids = Vec::new();
+        for index in 0..self.nodes.len() {
+            ids.push(until("a node says who it is", async || self.status(index).await).await.node);
+        }
+        ids
+    }
+
+    // ── acting ───────────────────────────────────────────────────────────────────────────────────
+
+    /// Runs a command of the product against this cluster.
+    pub fn cli(&self, args: &[&str]) -> Output {
+        self.cli_command(args).output().expect("the binary can be started")
+    }
+
+    pub fn cli_command(&self, args: &[&str]) -> std::process::Command {
+        let seeds: Vec<_> = self.nodes.iter().map(Node::http_addr).collect();
+        let mut command = clean_command(&self.binary);
+        command.args(args).env("IRONCACHE_SEED", seeds.join(","));
+        command
+    }
+
+    /// A copy of `binary` that says of itself that it is `version`.
+    pub fn release(&self, binary: &Path, version: &str) -> PathBuf {
+        let out = self.dir.path().join(format!("release-{version}"));
+        let version: Version = version.parse().expect("a version");
+        ironcache::release::stamped_copy(binary, &version, &out).expect("the binary can be stamped");
+        out
+    }
+
+    /// Hands a copy of the product that says of itself that it is `version` to the cluster.
+    pub async fn stage(&self, version: &str) -> StagedRelease {
+        self.stage_file(&self.release(&self.binary, version)).await
+    }
+
+    pub async fn stage_file(&self, file: &Path) -> StagedRelease {
+        self.client().stage(file).await.expect("the release can be staged")
+    }
+
+    /// Starts a plan.
+    pub async fn set_target(&self, version: &str, settle_ms: Option<u64>) -> PlanId {
+        let target = version.parse().expect("a version");
+        let request = PlanRequest { target, dry_run: false, max_parallel: None, settle_ms };
+        let answer = self.client().plan(&request).await.expect("the plan is accepted");
+        answer.plan.expect("a plan that was accepted has a number")
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            for (index, node) in self.nodes.iter().enumerate() {
+                eprintln!("── the end of node {index}'s log ──\n  {}", node.log_tail());
+            }
+        }
+    }
+}

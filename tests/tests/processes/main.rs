@@ -1,0 +1,8 @@
+//! The product as real processes: rolls, deaths, bad releases, bad input.
+
+mod rolls;
+
+/// The product, built with this package.
+pub const PRODUCT: &str = env!("CARGO_BIN_EXE_ironcache-under-test");
+/// The release that fails as its version says.
+pub const FAULTY: &str = env!("CARGO_BIN_EXE_ironcache-faulty");

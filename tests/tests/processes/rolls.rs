@@ -1,0 +1,46 @@
+//! A whole roll, with clients that write.
+
+use crate::PRODUCT;
+use ironcache_control::{Outcome, Plan, StepRole, StepState};
+use ironcache_tests::{Cluster, Load, Spec};
+use ironcache_types::Version;
+
+/// Replicas and witnesses before the shard's old primary, each step confirmed.
+pub fn assert_order(plan: &Plan) {
+    for step in &plan.steps {
+        assert!(matches!(step.state, StepState::Confirmed), "{step:?}");
+    }
+    for (shard, old) in &plan.start_primaries {
+        let of_shard: Vec<_> = plan.steps.iter().filter(|step| step.shard == Some(*shard)).collect();
+        assert_eq!(of_shard.last().map(|step| step.node), Some(*old), "{:#?}", plan.steps);
+        assert_eq!(of_shard.last().map(|step| step.role), Some(StepRole::Primary));
+        assert!(plan.handovers.iter().any(|h| h.shard == *shard && h.from == *old), "{:#?}", plan.handovers);
+    }
+}
+
+/// Every process runs `version`, as it says itself.
+pub async fn assert_all_run(cluster: &Cluster, version: &str) {
+    let version: Version = version.parse().unwrap();
+    for index in 0..cluster.nodes.len() {
+        let status = cluster.status(index).await.expect("every node answers");
+        assert_eq!(status.release.version, version, "node {index}");
+        assert_eq!(status.launcher.phase, "idle", "node {index}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_roll_loses_nothing() {
+    let cluster = Cluster::start(&Spec::new(PRODUCT, 3, 1)).await;
+    let load = Load::start(&cluster).await;
+    cluster.stage("0.2.0").await;
+    let plan = cluster.set_target("0.2.0", None).await;
+    let (plan, outcome) = cluster.until_ended(plan).await;
+    assert_eq!(outcome, Outcome::Finalized);
+    assert_eq!(plan.steps.len(), 6);
+    assert_order(&plan);
+    load.until_more(50).await;
+    let balance = load.finish(&cluster).await;
+    balance.assert_unseen();
+    cluster.until_whole().await;
+    assert_all_run(&cluster, "0.2.0").await;
+}
