@@ -1,12 +1,13 @@
 //! A cluster of real processes.
 
 use crate::node::{Node, Ports, clean_command};
-use crate::wait::until;
+use crate::wait::{until, until_just};
 use ironcache::client::Client;
 use ironcache::cluster::create::{self, CreateSpec};
-use ironcache_control::{AckMode, Outcome, Ownership, Plan};
+use ironcache_control::{AckMode, NodeRole, Outcome, Ownership, Plan};
 use ironcache_node::api::{ClusterStatus, NodeStatus, PlanRequest, StagedRelease, UpgradeStatus};
 use ironcache_types::{NodeId, PlanId, Version};
+use rustix::process::Signal;
 use serde::de::DeserializeOwned;
 use std::path::{Path, PathBuf};
 use std::process::Output;
@@ -236,6 +237,23 @@ impl Cluster {
         .await
     }
 
+    /// Waits for something in node `index`'s own view, also for what lasts some milliseconds only. It needs no
+    /// leader.
+    pub async fn until_seen_by<T>(
+        &self,
+        index: usize,
+        what: &str,
+        look: impl Fn(&NodeStatus) -> Option<T>,
+    ) -> T {
+        until_just(what, async || self.status(index).await.and_then(|status| look(&status))).await
+    }
+
+    /// Who leads raft: its position, and its view.
+    pub async fn leader(&self) -> (usize, ClusterStatus) {
+        let status = self.until_cluster("somebody leads", |status| Some(status.clone())).await;
+        (self.index_of(status.leader).await, status)
+    }
+
     /// Ids in the order of [`Cluster::nodes`].
     pub async fn ids(&self) -> Vec<NodeId> {
         let mut ids = Vec::new();
@@ -274,6 +292,39 @@ impl Cluster {
 
     pub async fn stage_file(&self, file: &Path) -> StagedRelease {
         self.client().stage(file).await.expect("the release can be staged")
+    }
+
+    /// Makes a witness lead raft, if none does: whoever leads is halted until a witness has taken over.
+    pub async fn let_a_witness_lead(&self) {
+        let is_witness =
+            |status: &ClusterStatus| status.control.nodes[&status.leader].role == NodeRole::Witness;
+        loop {
+            let (leader, status) = self.leader().await;
+            if is_witness(&status) {
+                break;
+            }
+            self.nodes[leader].signal_daemon(Signal::STOP);
+            self.until_cluster("somebody else leads", |next| (next.term > status.term).then_some(())).await;
+            self.nodes[leader].signal_daemon(Signal::CONT);
+        }
+        self.until_whole().await;
+    }
+
+    /// Kills the daemon that leads raft, as `kill -9` does, and waits until somebody leads after it: its view.
+    ///
+    /// # Panics
+    /// If the leader owns a shard.
+    pub async fn kill_leader(&self) -> ClusterStatus {
+        let (leader, status) = self.leader().await;
+        self.kill_this_leader(leader, &status).await
+    }
+
+    /// [`Cluster::kill_leader`] without a moment lost on finding it.
+    pub async fn kill_this_leader(&self, leader: usize, seen: &ClusterStatus) -> ClusterStatus {
+        self.nodes[leader].signal_daemon(Signal::KILL).expect("the leader's daemon runs");
+        assert!(!seen.control.is_primary_node(seen.leader), "a primary would be killed");
+        self.until_cluster("the next leader leads", |next| (next.term > seen.term).then(|| next.clone()))
+            .await
     }
 
     /// Starts a plan.

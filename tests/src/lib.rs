@@ -17,4 +17,5 @@ mod wait;
 pub use cluster::{Cluster, Spec};
 pub use load::{Balance, Load};
 pub use node::{Node, Ports};
+pub use rustix::process::Signal;
 pub use wait::{BOUND, until, until_just};

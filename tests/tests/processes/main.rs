@@ -1,5 +1,6 @@
 //! The product as real processes: rolls, deaths, bad releases, bad input.
 
+mod leader_deaths;
 mod rolls;
 
 /// The product, built with this package.

@@ -1,0 +1,157 @@
+//! `kill -9` of the daemon that leads raft, at every kind of step of a roll.
+//!
+//! One shard and three witnesses; a witness leads. A step is held where it is by halting a launcher, which
+//! then neither stops its daemon nor makes a trial final; so what dies, dies at that step and nowhere else.
+
+use crate::PRODUCT;
+use crate::rolls::{assert_all_run, assert_order};
+use ironcache_control::{Outcome, TrialPhase};
+use ironcache_node::api::ClusterStatus;
+use ironcache_tests::{Cluster, Load, Signal, Spec, until_just};
+use ironcache_types::{Epoch, NodeId, ShardId};
+
+const PRIMARY: usize = 0;
+const REPLICA: usize = 1;
+const TARGET: &str = "0.2.0";
+const SHARD: ShardId = ShardId(0);
+
+async fn cluster(flags: &[(&str, u64)]) -> Cluster {
+    // Halted processes are not hung ones.
+    let spec = Spec::new(PRODUCT, 1, 1).with(&[("hang-timeout-ms", 60_000)]).with(flags);
+    let cluster = Cluster::start(&spec.with_leading_witnesses(3)).await;
+    cluster.let_a_witness_lead().await;
+    cluster
+}
+
+/// The step that `node` is out for, and how far it is.
+fn out(status: &ClusterStatus, node: NodeId) -> Option<(Epoch, TrialPhase)> {
+    status.control.nodes[&node].out.as_ref().map(|out| (out.epoch, out.phase))
+}
+
+fn is_confirming(phase: TrialPhase) -> bool {
+    matches!(phase, TrialPhase::Confirming { .. })
+}
+
+/// Halts the launcher of node `index` once its new daemon answers, before it can make the trial final: the step
+/// that is then waited for. `None` if it was too late.
+async fn hold_in_trial(cluster: &Cluster, index: usize, node: NodeId) -> Option<Epoch> {
+    until_just("the new binary answers", async || {
+        let status = cluster.status(index).await?;
+        (status.release.version.to_string() == TARGET).then_some(())
+    })
+    .await;
+    cluster.nodes[index].signal_launcher(Signal::STOP);
+    cluster
+        .until_cluster("the trial is accepted, or over", |status| match out(status, node) {
+            Some((step, phase)) => is_confirming(phase).then_some(Some(step)),
+            None => Some(None),
+        })
+        .await
+}
+
+async fn ends_well(cluster: &Cluster, load: Load, plan: ironcache_types::PlanId) {
+    let (plan, outcome) = cluster.until_ended(plan).await;
+    assert_eq!(outcome, Outcome::Finalized);
+    assert_order(&plan);
+    load.until_more(50).await;
+    load.finish(cluster).await.assert_nothing_lost();
+    cluster.until_whole().await;
+    assert_all_run(cluster, TARGET).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_next_leader_goes_on_where_the_last_one_died_staging_or_with_a_replica_out() {
+    let cluster = cluster(&[]).await;
+    let ids = cluster.ids().await;
+    let load = Load::start(&cluster).await;
+
+    // Staging: a node that is halted fetches nothing.
+    cluster.nodes[REPLICA].signal_daemon(Signal::STOP);
+    cluster.stage(TARGET).await;
+    let plan = cluster.set_target(TARGET, None).await;
+    let next = cluster.kill_leader().await;
+    let resumed = next.control.plan.expect("the plan is in the log");
+    assert_eq!((resumed.id, resumed.phase.to_string().as_str()), (plan, "staging"));
+    assert_eq!(resumed.steps, []);
+    cluster.nodes[REPLICA].signal_launcher(Signal::STOP);
+    cluster.nodes[REPLICA].signal_daemon(Signal::CONT);
+
+    // The replica is out, and its launcher does not exchange it.
+    let replica = ids[REPLICA];
+    let (step, phase) = cluster.until_cluster("the replica is out", |status| out(status, replica)).await;
+    assert_eq!(phase, TrialPhase::Told);
+    let next = cluster.kill_leader().await;
+    assert_eq!(out(&next, replica), Some((step, TrialPhase::Told)));
+    cluster.nodes[REPLICA].signal_launcher(Signal::CONT);
+
+    // The replica is on trial, and its launcher does not make it final.
+    if let Some(held) = hold_in_trial(&cluster, REPLICA, replica).await {
+        assert_eq!(held, step);
+        let next = cluster.kill_leader().await;
+        assert!(out(&next, replica).is_some_and(|(now, phase)| now == step && is_confirming(phase)));
+    }
+    cluster.nodes[REPLICA].signal_launcher(Signal::CONT);
+    ends_well(&cluster, load, plan).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_next_leader_goes_on_where_the_last_one_died_handing_over_or_at_the_last_steps() {
+    // A member that is halted stays in the set: so a handover to it begins, and does not end.
+    let cluster = cluster(&[("isr-timeout-ms", 30_000), ("handover-timeout-ms", 5_000)]).await;
+    let ids = cluster.ids().await;
+    let load = Load::start(&cluster).await;
+    cluster.stage(TARGET).await;
+    let plan = cluster.set_target(TARGET, Some(1_500)).await;
+
+    // A handover is in flight, to a candidate that is halted.
+    let replica = ids[REPLICA];
+    let (leader, seen) = until_just("the new replica is in the set", async || {
+        let status = cluster.cluster().await?;
+        let node = &status.control.nodes[&replica];
+        let joined = node.out.is_none() && node.release.version.to_string() == TARGET;
+        (joined && status.control.shards[&SHARD].in_sync.contains(&node.member())).then_some(())?;
+        Some(cluster.leader().await)
+    })
+    .await;
+    cluster.nodes[REPLICA].signal_daemon(Signal::STOP);
+    cluster.nodes[PRIMARY].signal_launcher(Signal::STOP);
+    let handover = cluster
+        .until_seen_by(leader, "a handover is in flight", |status| {
+            status.control.as_ref()?.shards[&SHARD].handover
+        })
+        .await;
+    let next = cluster.kill_this_leader(leader, &seen).await;
+    let resumed = next.control.plan.as_ref().expect("the plan is in the log");
+    assert_eq!((resumed.id, resumed.phase.to_string().as_str()), (plan, "rolling"));
+    let shard = &next.control.shards[&SHARD];
+    assert_eq!(shard.primary().map(|owner| owner.node), Some(ids[PRIMARY]));
+    assert!(shard.handover.is_none_or(|now| now.epoch == handover.epoch), "{shard:#?}");
+    cluster.nodes[REPLICA].signal_daemon(Signal::CONT);
+
+    // The old primary is out, and its launcher does not exchange it.
+    let old = ids[PRIMARY];
+    let (step, _) = cluster.until_cluster("the old primary is out", |status| out(status, old)).await;
+    let next = cluster.kill_leader().await;
+    assert_eq!(out(&next, old), Some((step, TrialPhase::Told)));
+    cluster.nodes[PRIMARY].signal_launcher(Signal::CONT);
+
+    // The last node is on trial: what is left is to confirm and to finalize.
+    let left = |status: &ClusterStatus| -> Vec<NodeId> {
+        let waits = |n: &&ironcache_control::Node| n.release.version.to_string() != TARGET;
+        status.control.nodes.values().filter(waits).map(|n| n.id).collect()
+    };
+    let last = cluster
+        .until_cluster("one node is left", |status| match left(status)[..] {
+            [last] => Some(last),
+            _ => None,
+        })
+        .await;
+    let index = ids.iter().position(|id| *id == last).unwrap();
+    if let Some(step) = hold_in_trial(&cluster, index, last).await {
+        let next = cluster.kill_leader().await;
+        assert!(out(&next, last).is_some_and(|(now, phase)| now == step && is_confirming(phase)));
+        assert!(next.control.plan.is_some());
+    }
+    cluster.nodes[index].signal_launcher(Signal::CONT);
+    ends_well(&cluster, load, plan).await;
+}
