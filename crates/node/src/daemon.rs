@@ -115,12 +115,14 @@ async fn serve(config: Config, version: Version, inherited: Inherited) -> Result
         slots,
         launcher,
         client: reqwest::Client::builder()
+            // Peers are spoken to directly, whatever the environment says of proxies.
+            .no_proxy()
             .tcp_nodelay(true)
             .connect_timeout(Duration::from_millis(1_000))
             .pool_idle_timeout(Duration::from_secs(30))
             .build()?,
     }));
-    tokio::spawn(peer::serve(listen(peer)?, peer::router(Arc::clone(&app))));
+    tokio::spawn(peer::serve(listen(peer)?, peer::router(&app)));
     tokio::spawn(peer::serve(listen(http)?, http::router(Arc::clone(&app))));
     tokio::spawn(lead::run(Arc::clone(&app)));
     tokio::spawn(heartbeat(app.data.clone(), sender.clone(), snapshot.heartbeat_ms));

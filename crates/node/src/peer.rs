@@ -20,12 +20,12 @@ use tokio::net::{TcpListener, TcpStream};
 /// What `Upgrade:` names.
 pub const UPGRADE: &str = "ironcache-replication";
 
-pub fn router(app: Arc<App>) -> Router {
+pub fn router(app: &Arc<App>) -> Router {
     Router::new()
         .route("/replication", get(replication))
         .route("/node/report", get(report))
         .route("/artifacts/{digest}", get(artifact))
-        .with_state(Arc::clone(&app))
+        .with_state(Arc::clone(app))
         .merge(app.raft.router())
 }
 

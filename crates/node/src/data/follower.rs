@@ -15,13 +15,14 @@ use super::handover;
 use super::link_io::{FrameReader, LinkError, Next, open};
 use super::plane::Plane;
 use super::role::Role;
+use ironcache_control::Node;
 use ironcache_keyspace::apply_effects;
 use ironcache_replication::{
     Accept, Ack, Begin, ChunkAct, FenceMet, Hello, LINK_VERSIONS, Message, Purpose, ReplicaCursor, Source,
     Standing, encode,
 };
 use ironcache_types::Member;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::io::AsyncWriteExt;
@@ -59,7 +60,8 @@ pub async fn run(node: Rc<DataNode>) {
     }
 }
 
-/// The primary and the candidate of this node's shard, without this node itself.
+/// Who is to be linked to: the primary, the candidate, and during a plan everybody of the shard: a handover then
+/// finds the link to its candidate open, and clients do not wait for a connection.
 fn wanted(plane: &Plane) -> Vec<Member> {
     if matches!(plane.role, Role::Loading) {
         return Vec::new();
@@ -70,8 +72,12 @@ fn wanted(plane: &Plane) -> Vec<Member> {
     if plane.view.state.nodes.get(&me.node).is_none_or(|n| n.incarnation != me.incarnation) {
         return Vec::new();
     }
+    let state = &plane.view.state;
     let candidate = shard.handover.map(|h| h.to);
-    shard.primary().into_iter().chain(candidate).filter(|m| m.node != me.node).collect()
+    let next = shard.nodes.iter().filter_map(|n| state.nodes.get(n));
+    let next = next.filter(|n| state.plan.is_some() && n.out.is_none()).map(Node::member);
+    let wanted: BTreeSet<Member> = shard.primary().into_iter().chain(candidate).chain(next).collect();
+    wanted.into_iter().filter(|m| m.node != me.node).collect()
 }
 
 async fn keep_link(node: Rc<DataNode>, member: Member) {
@@ -125,8 +131,8 @@ async fn session(node: &Rc<DataNode>, member: Member) -> Result<(), LinkError> {
     writer.write_all(&out).await?;
     let mut link = Receiving { member, source: None, acked: None };
     loop {
-        let feed = Rc::clone(&node.feed);
-        let progress = feed.notified();
+        let (feed, changed) = (Rc::clone(&node.feed), Rc::clone(&node.changed));
+        let (progress, change) = (feed.notified(), changed.notified());
         let heard = process(node, &mut reader, &mut link)?;
         if let Some(accept) = heard.accept {
             begin(node, &mut link, &accept).await?;
@@ -143,6 +149,8 @@ async fn session(node: &Rc<DataNode>, member: Member) -> Result<(), LinkError> {
             filled = reader.fill() => filled?,
             // Applied from the present primary, or fenced: the next one is told.
             () = progress, if link.source.is_none() => {}
+            // A handover to the peer may have begun.
+            () = change, if link.source.is_none() => {}
             () = tokio::time::sleep(SILENCE_MAX), if link.source.is_some() => {
                 return Err(LinkError::TimedOut { ms: SILENCE_MAX.as_millis() as u64 });
             }
@@ -304,6 +312,10 @@ async fn begin(node: &Rc<DataNode>, link: &mut Receiving, accept: &Accept) -> Re
     }
 }
 
+fn is_candidate(plane: &Plane, member: Member) -> bool {
+    plane.my_shard().and_then(|s| s.handover).is_some_and(|h| h.to == member)
+}
+
 /// Is an acknowledgement due even if it says nothing new?
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Again {
@@ -318,6 +330,8 @@ async fn acknowledge(
     again: Again,
 ) -> Result<(), LinkError> {
     let ack = match &node.plane.borrow().role {
+        // The next source hears nothing before a handover to it has begun.
+        _ if link.source.is_none() && !is_candidate(&node.plane.borrow(), link.member) => None,
         Role::Loading => None,
         Role::Replica(replica) => replica.cursor.ack(),
         // Handing over: fenced, it stands at the end of its own stream.

@@ -6,7 +6,7 @@
 
 use super::DataNode;
 use super::plane::Plane;
-use super::role::Role;
+use super::role::{Asked, Role, SetChange};
 use crate::data::dispatch::unix_ms;
 use ironcache_control::{AckMode, Command, Rejection};
 use ironcache_replication::{Eligibility, Proposal, RaiseError, Requirement, Scope, Silence};
@@ -20,6 +20,11 @@ use tokio::task::spawn_local;
 const TICK: Duration = Duration::from_millis(10);
 /// A proposal without an outcome is made again after this.
 const PROPOSE_AGAIN: Duration = Duration::from_millis(1_000);
+/// A rejected one at the earliest after this: the entry that made it wrong has to be applied here first, and every
+/// try is an entry of everybody's log.
+const REJECTED_AGAIN: Duration = Duration::from_millis(100);
+/// Longer than a proposal is pursued: whatever became of one that is older, nobody will tell.
+const OUTCOME_MAX: Duration = Duration::from_millis(6_000);
 /// Keys that one tick expires at most: a mass expiry is spread instead of stalling clients.
 const EXPIRE_MAX: usize = 200;
 
@@ -78,6 +83,7 @@ fn tend(node: &Rc<DataNode>) {
     for member in candidates {
         consider(node, plane, member, now_ms);
     }
+    ask_again(plane);
     for silent in silent {
         let Role::Primary(primary) = &mut plane.role else { return };
         match silent.requirement {
@@ -104,6 +110,9 @@ fn consider(node: &Rc<DataNode>, plane: &mut Plane, member: Member, now_ms: u64)
     let Some(shard) = state.shard_of_node(plane.me.node) else { return };
     let me = plane.me;
     let Role::Primary(primary) = &mut plane.role else { return };
+    if primary.proposals.get(&member).is_some_and(|asked| asked.at.elapsed() < REJECTED_AGAIN) {
+        return;
+    }
     if !admissible || primary.gate.eligible(member, now_ms) != Eligibility::Eligible {
         return;
     }
@@ -114,11 +123,33 @@ fn consider(node: &Rc<DataNode>, plane: &mut Plane, member: Member, now_ms: u64)
         }
         return;
     };
-    primary.proposals.insert(member, Instant::now());
-    let command = Command::AddInSync { shard: shard.id, isr_epoch: shard.isr_epoch, primary: me, member };
+    let isr_epoch = shard.isr_epoch;
+    primary.proposals.insert(member, Asked { what: SetChange::Add, at: Instant::now(), isr_epoch });
+    let command = Command::AddInSync { shard: shard.id, isr_epoch, primary: me, member };
     let (rejected, rejection) = oneshot::channel();
     plane.propose(command, Some(rejected));
     spawn_local(undo_if_rejected(Rc::clone(node), member, proposal, rejection));
+}
+
+/// Proposes again what has gone unanswered for so long that its outcome is unknown. Whichever of the two is accepted,
+/// the other is stale; so its rejection says nothing, and only the applied state ends the requirement.
+fn ask_again(plane: &mut Plane) {
+    let state = std::sync::Arc::clone(&plane.view.state);
+    let Some(shard) = state.shard_of_node(plane.me.node) else { return };
+    let me = plane.me;
+    let Role::Primary(primary) = &mut plane.role else { return };
+    let mut again = Vec::new();
+    for (member, asked) in &mut primary.proposals {
+        let open = asked.what == SetChange::Add && asked.isr_epoch == shard.isr_epoch;
+        if open && asked.at.elapsed() >= OUTCOME_MAX {
+            asked.at = Instant::now();
+            again.push((*member, asked.isr_epoch));
+        }
+    }
+    for (member, isr_epoch) in again {
+        tracing::warn!(shard = %shard.id, %member, "the outcome of a proposal is unknown; proposing it again");
+        plane.propose(Command::AddInSync { shard: shard.id, isr_epoch, primary: me, member }, None);
+    }
 }
 
 async fn undo_if_rejected(
@@ -133,7 +164,10 @@ async fn undo_if_rejected(
     let mut plane = node.plane.borrow_mut();
     if let Role::Primary(primary) = &mut plane.role {
         primary.gate.on_rejected(proposal);
-        primary.proposals.remove(&member);
+        // What stays of it says that it is settled, and when it was made: the next one is not to follow at once.
+        if let Some(asked) = primary.proposals.get_mut(&member) {
+            asked.what = SetChange::Remove;
+        }
         plane.settle_replies();
     }
 }
@@ -175,9 +209,12 @@ fn tend_mode(node: &Rc<DataNode>, plane: &mut Plane) {
         let Ok(rejection) = rejection.await else { return };
         tracing::debug!(%rejection, "mode not set yet");
         if let Role::Primary(primary) = &mut node.plane.borrow_mut().role {
-            primary.mode_proposed = None;
+            // Earlier than without an answer, and not at once.
+            primary.mode_proposed = Instant::now().checked_sub(PROPOSE_AGAIN - REJECTED_AGAIN);
             if let Some(proposal) = proposal {
                 primary.gate.on_rejected(proposal);
+                // Another proposal of the same may be on its way: nothing weaker is acknowledged in between.
+                primary.gate.tighten();
             }
         }
     });
@@ -190,11 +227,12 @@ impl Plane {
         let Some(shard) = state.shard_of_node(self.me.node) else { return };
         let me = self.me;
         let Role::Primary(primary) = &mut self.role else { return };
-        let recently = primary.proposals.get(&member).is_some_and(|at| at.elapsed() < PROPOSE_AGAIN);
+        let recently = primary.proposals.get(&member).is_some_and(|asked| asked.at.elapsed() < PROPOSE_AGAIN);
         if recently || !shard.in_sync.contains(&member) {
             return;
         }
-        primary.proposals.insert(member, Instant::now());
+        let isr_epoch = shard.isr_epoch;
+        primary.proposals.insert(member, Asked { what: SetChange::Remove, at: Instant::now(), isr_epoch });
         tracing::warn!(shard = %shard.id, %member, reason, "a member is to leave the in-sync set");
         let command = Command::RemoveInSync {
             shard: shard.id,

@@ -23,7 +23,7 @@ use ironcache_control::{AckMode, Command, Rejection, Shard};
 use ironcache_keyspace::{Effects, Expiry, Keyspace};
 use ironcache_raft::AppliedView;
 use ironcache_replication::{Ack, Backlog, Fence, Gate, Link, Promoted, Scope, encode_effects};
-use ironcache_types::{Member, NodeId, Offset, SLOT_COUNT, Slot, Version};
+use ironcache_types::{Epoch, Member, NodeId, Offset, SLOT_COUNT, Slot, Version};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
@@ -43,8 +43,12 @@ pub struct Plane {
     pub role: Role,
     /// Frames verbatim, on every role; its end is the offset of the dataset.
     pub backlog: Backlog,
-    /// Per slot the offset after its last effect: what a read of it shows.
+    /// Per slot the offset after its last effect since this node's promotion; 0 before the first.
     slot_written: Vec<u64>,
+    /// The same of all slots.
+    last_written: u64,
+    /// The checkpoint is being written, or is: nothing is executed or applied any more.
+    sealed: bool,
     pub waiters: AckWaiters,
     pub clients: Clients,
     /// Attached replicas, on a primary or on a candidate.
@@ -135,6 +139,8 @@ impl Plane {
             role: Role::Loading,
             backlog,
             slot_written: vec![0; usize::from(SLOT_COUNT)],
+            last_written: 0,
+            sealed: false,
             waiters: AckWaiters::default(),
             clients: Clients::default(),
             links: BTreeMap::new(),
@@ -180,11 +186,11 @@ impl Plane {
         };
         if self.routing.is_mine(index) {
             match &self.role {
-                Role::Primary(primary) if primary.handover.is_none() => return Route::Execute,
+                Role::Primary(_) if self.is_serving() => return Route::Execute,
                 // Held back until the outcome, or until the candidate said that it is promoted.
                 Role::Primary(primary) if shard.epoch <= primary.epoch => return Route::Park,
                 Role::Replica(_) if read == ReadFrom::Replica && self.in_sync() => return Route::Execute,
-                Role::Replica(replica) if replica.cursor.fence().is_some() => return Route::Park,
+                Role::Replica(_) if self.is_fenced_candidate() => return Route::Park,
                 Role::Loading | Role::Replica(_) | Role::Primary(_) => {}
             }
             if shard.candidate == Some(self.me) {
@@ -205,9 +211,21 @@ impl Plane {
             Role::Loading => false,
             Role::Primary(_) => true,
             Role::Replica(replica) => {
-                replica.link_up && self.my_shard().is_some_and(|s| s.in_sync.contains(&self.me))
+                let whole = replica.link_up && replica.cursor.ack().is_some();
+                whole && self.my_shard().is_some_and(|s| s.in_sync.contains(&self.me))
             }
         }
+    }
+
+    /// Has this node met the fence of a handover whose outcome it has not applied?
+    fn is_fenced_candidate(&self) -> bool {
+        let Role::Replica(replica) = &self.role else { return false };
+        replica.cursor.fence().is_some_and(|met| {
+            let in_flight = self.my_shard().and_then(|s| s.handover).map(|h| h.epoch);
+            // The fence may have overtaken the entry that began the handover. A fence is not in force any more
+            // once its handover is neither in flight nor yet to come, even if no frame has followed it.
+            in_flight == Some(met.handover_epoch) || met.handover_epoch > self.view.state.epoch
+        })
     }
 
     pub fn expiry(&self) -> Expiry {
@@ -216,7 +234,16 @@ impl Plane {
 
     /// A primary that no handover holds back.
     pub fn is_serving(&self) -> bool {
-        matches!(&self.role, Role::Primary(p) if p.handover.is_none())
+        matches!(&self.role, Role::Primary(p) if p.handover.is_none()) && !self.sealed
+    }
+
+    /// From here on the dataset stays as it is: what the checkpoint says is all that was ever acknowledged.
+    pub fn seal(&mut self) {
+        self.sealed = true;
+    }
+
+    pub fn is_sealed(&self) -> bool {
+        self.sealed
     }
 
     pub fn primary(&self) -> Option<&Primary> {
@@ -247,16 +274,36 @@ impl Plane {
             Scope::Slot(slot) => self.slot_written[usize::from(slot.0)] = end.0,
             Scope::All => self.slot_written.fill(end.0),
         }
+        self.last_written = end.0;
         end
     }
 
-    /// The offset after the last effect on `slot` that this node executed as primary.
-    pub fn written(&self, slot: Slot) -> u64 {
-        self.slot_written[usize::from(slot.0)]
+    /// A new start as primary: what was held then is held by every member of the in-sync set, and offsets of an
+    /// earlier start may be of another history.
+    pub fn forget_written(&mut self) {
+        self.slot_written.fill(0);
+        self.last_written = 0;
+    }
+
+    /// The offset after the last effect on `slot` (on any slot, for `None`) that this node executed since its
+    /// promotion: what a read of it shows. 0 if there is none.
+    pub fn written(&self, slot: Option<Slot>) -> u64 {
+        slot.map_or(self.last_written, |slot| self.slot_written[usize::from(slot.0)])
+    }
+
+    /// The ownership epoch in which this node is primary.
+    pub fn primary_epoch(&self) -> Option<Epoch> {
+        self.primary().map(|primary| primary.epoch)
+    }
+
+    /// May a write be acknowledged with the present in-sync set (`min-in-sync`)?
+    pub fn has_enough_in_sync(&self) -> bool {
+        self.primary().is_none_or(|p| p.in_sync >= usize::from(self.config.min_in_sync))
     }
 
     /// May the replies that owe this be sent now?
     pub fn may_reply(&mut self, owed: Owed) -> Reply {
+        let enough = self.has_enough_in_sync();
         let Role::Primary(primary) = &mut self.role else {
             return Reply::Lost;
         };
@@ -266,6 +313,12 @@ impl Plane {
             AckMode::InSync => write.max(read),
             AckMode::Primary => write,
         };
+        if needed == 0 {
+            return Reply::Now;
+        }
+        if write > 0 && !enough {
+            return Reply::After(needed);
+        }
         match primary.gate.may_acknowledge(Offset(needed)) {
             Gate::Open => Reply::Now,
             Gate::WaitFor { member: _, behind_bytes: _ } => Reply::After(needed),
@@ -279,6 +332,9 @@ impl Plane {
 
     /// Something moved the gate: wakes the replies that it lets through.
     pub fn settle_replies(&mut self) {
+        if !self.has_enough_in_sync() {
+            return;
+        }
         let Role::Primary(primary) = &mut self.role else { return };
         while let Some(offset) = self.waiters.first() {
             match primary.gate.may_acknowledge(Offset(offset)) {

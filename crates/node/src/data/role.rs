@@ -12,7 +12,7 @@
 
 use super::plane::Plane;
 use super::routing::Routing;
-use ironcache_control::{AckMode, Command, Handover, Shard};
+use ironcache_control::{AckMode, Command, ControlState, Handover, Shard};
 use ironcache_keyspace::Keyspace;
 use ironcache_raft::AppliedView;
 use ironcache_replication as replication;
@@ -20,8 +20,10 @@ use ironcache_replication::{AckGate, GateLimits, Lineage, ReplicaCursor, Source}
 use ironcache_types::{Epoch, Member, Offset, ShardId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+// One value a node: its size does not matter, an indirection on every command would.
+#[expect(clippy::large_enum_variant)]
 pub enum Role {
     /// The checkpoint is not read yet.
     Loading,
@@ -37,7 +39,12 @@ pub struct Replica {
     pub primary_applied: u64,
     /// The dataset is what a clean stop left behind, whole, and nothing was applied since.
     pub clean_end: Option<Offset>,
+    /// When the shard was last asked back.
+    reclaimed_at: Option<Instant>,
 }
+
+/// The shard is asked back again after this, if there is no outcome.
+const RECLAIM_AGAIN: Duration = Duration::from_millis(1_000);
 
 pub struct Primary {
     pub shard: ShardId,
@@ -49,9 +56,24 @@ pub struct Primary {
     pub in_sync: usize,
     /// A handover that holds commands back.
     pub handover: Option<HandingOver>,
-    /// Members about which a proposal is under way, and since when.
-    pub proposals: BTreeMap<Member, Instant>,
+    /// Members about which a proposal is under way.
+    pub proposals: BTreeMap<Member, Asked>,
     pub mode_proposed: Option<Instant>,
+}
+
+/// A change of the in-sync set that was proposed, and whose outcome is not known.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked {
+    pub what: SetChange,
+    pub at: Instant,
+    /// What the proposal compares: at another `isr_epoch` the log can only reject it.
+    pub isr_epoch: Epoch,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SetChange {
+    Add,
+    Remove,
 }
 
 /// The old primary's side of a handover.
@@ -80,6 +102,23 @@ pub enum Turned {
     HandOver(Handover),
 }
 
+impl Primary {
+    /// Forgets proposals that the log can only reject from here on, and with them what they required. Also finds
+    /// those whose outcome nobody told: without this, a member whose proposal was lost would be waited for
+    /// for ever.
+    fn forget_settled(&mut self, state: &ControlState, shard: &Shard) {
+        let gate = &mut self.gate;
+        self.proposals.retain(|member, asked| {
+            let lives = state.nodes.get(&member.node).is_some_and(|n| n.member() == *member);
+            let open = asked.isr_epoch == shard.isr_epoch && lives;
+            if !open && asked.what == SetChange::Add && !shard.in_sync.contains(member) {
+                gate.abandon_proposal(*member);
+            }
+            open
+        });
+    }
+}
+
 impl Plane {
     /// The applied control state advanced.
     pub fn apply_view(&mut self, view: Arc<AppliedView>) -> Turned {
@@ -87,6 +126,7 @@ impl Plane {
         self.routing = Routing::of(&self.view.state, self.me.node);
         let state = Arc::clone(&self.view.state);
         let Some(shard) = state.shard_of_node(self.me.node) else {
+            self.depose();
             return Turned::Nothing;
         };
         let turned = if shard.is_primary(self.me) { self.be_primary(shard) } else { self.be_replica(shard) };
@@ -104,7 +144,13 @@ impl Plane {
             }
             None => (ReplicaCursor::empty(), None),
         };
-        self.role = Role::Replica(Replica { cursor, link_up: false, primary_applied: 0, clean_end });
+        self.role = Role::Replica(Replica {
+            cursor,
+            link_up: false,
+            primary_applied: 0,
+            clean_end,
+            reclaimed_at: None,
+        });
     }
 
     fn be_primary(&mut self, shard: &Shard) -> Turned {
@@ -127,6 +173,7 @@ impl Plane {
         primary.in_sync = shard.in_sync.len();
         primary.gate.set_mode(mode);
         primary.gate.set_committed(&others(shard, self.me), now_ms);
+        primary.forget_settled(&self.view.state, shard);
         let turned = match (shard.handover, &primary.handover) {
             (Some(handover), Some(held)) if held.handover == handover => Turned::Nothing,
             (Some(handover), _) => {
@@ -136,6 +183,8 @@ impl Plane {
             (None, Some(_)) => {
                 tracing::info!(shard = %shard.id, "the handover was aborted; serving again");
                 primary.handover = None;
+                // One that is still to be sent would be of an attempt that is over.
+                self.links.values_mut().for_each(|link| link.fence = None);
                 Turned::Nothing
             }
             (None, None) => Turned::Nothing,
@@ -149,9 +198,12 @@ impl Plane {
         let epoch = shard.epoch;
         let founded = shard.lineage.len() == 1 && shard.lineage[0].start == Some(Offset(0));
         let (lineage, start) = match replica.cursor.promote(epoch) {
+            // The first primary of a new shard begins with nothing: what this directory held is of another cluster.
+            _ if founded => {
+                self.keyspace.clear();
+                (Lineage::new(epoch, Offset(0)), Offset(0))
+            }
             Ok(begun) => begun,
-            // The first primary of a new shard begins with nothing.
-            Err(_) if founded => (Lineage::new(epoch, Offset(0)), Offset(0)),
             Err(error) => {
                 tracing::error!(shard = %shard.id, %epoch, %error, "promoted, but this node cannot serve");
                 return;
@@ -165,6 +217,7 @@ impl Plane {
         if self.backlog.end() != start {
             self.backlog.reset(start);
         }
+        self.forget_written();
         let limits = GateLimits {
             isr_timeout_ms: self.config.isr_timeout_ms,
             // A replica that kept up for a moment is let in; the plan's own settle time is longer.
@@ -199,7 +252,7 @@ impl Plane {
 
     fn be_replica(&mut self, shard: &Shard) -> Turned {
         self.depose();
-        let Role::Replica(replica) = &self.role else {
+        let Role::Replica(replica) = &mut self.role else {
             return Turned::Nothing;
         };
         // The last owner stopped cleanly and nobody took over: with all its data it may have the shard back.
@@ -213,7 +266,10 @@ impl Plane {
                 lineage.entries().iter().rev().nth(1).is_some_and(|(epoch, _)| *epoch == shard.epoch)
             })
             && self.view.state.nodes.get(&self.me.node).is_some_and(|n| n.incarnation == self.me.incarnation)
+            // A rejection is an entry too, and every entry leads here: without a pause they would chase each other.
+            && replica.reclaimed_at.is_none_or(|at| at.elapsed() >= RECLAIM_AGAIN)
         {
+            replica.reclaimed_at = Some(Instant::now());
             let command =
                 Command::Reclaim { shard: shard.id, shard_epoch: shard.epoch, member: self.me, end };
             self.propose(command, None);
@@ -232,7 +288,13 @@ impl Plane {
         let end = self.backlog.end();
         tracing::info!(shard = %primary.shard, epoch = %primary.epoch, %end, "this node is primary no more");
         let cursor = ReplicaCursor::holding(primary.lineage, end);
-        self.role = Role::Replica(Replica { cursor, link_up: false, primary_applied: 0, clean_end: None });
+        self.role = Role::Replica(Replica {
+            cursor,
+            link_up: false,
+            primary_applied: 0,
+            clean_end: None,
+            reclaimed_at: None,
+        });
         self.waiters.lost();
     }
 

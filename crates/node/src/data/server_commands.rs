@@ -11,7 +11,7 @@ use super::dispatch::{self, Turn};
 use super::plane::Plane;
 use super::role::Role;
 use ironcache_command::{Spec, unknown_subcommand};
-use ironcache_resp::Writer;
+use ironcache_resp::{Protocol, Writer};
 use ironcache_types::{Offset, key_slot};
 
 /// Runs one of them. The caller has checked arity and authentication.
@@ -25,7 +25,7 @@ pub fn run(
     let protocol = client.protocol;
     match spec.name {
         "ping" => connection::ping(client, args, out),
-        "echo" => done(Writer::new(out, protocol).bulk(args[1])),
+        "echo" => answer(out, protocol, |reply| reply.bulk(args[1])),
         "hello" => connection::hello(plane, client, args, out),
         "auth" => connection::auth(plane, client, args, out),
         "select" => connection::select(client, args, out),
@@ -37,14 +37,14 @@ pub fn run(
         "client" => connection::client(plane, client, args, out),
         "readonly" => {
             client.readonly = true;
-            done(Writer::new(out, protocol).ok())
+            ok(out, protocol)
         }
         "readwrite" => {
             client.readonly = false;
-            done(Writer::new(out, protocol).ok())
+            ok(out, protocol)
         }
         // Slots do not migrate: there is nothing that ASKING would change.
-        "asking" => done(Writer::new(out, protocol).ok()),
+        "asking" => ok(out, protocol),
         "wait" => wait(client, args, out),
         "cluster" => cluster::run(plane, client, args, out),
         "command" => command::run(client, args, out),
@@ -58,7 +58,7 @@ pub fn run(
         "watch" => watch(plane, client, args, out),
         "unwatch" => {
             client.watched.clear();
-            done(Writer::new(out, protocol).ok())
+            ok(out, protocol)
         }
         "shutdown" => dispatch::refuse(
             client,
@@ -69,7 +69,14 @@ pub fn run(
     }
 }
 
-fn done((): ()) -> Turn {
+fn ok(out: &mut Vec<u8>, protocol: Protocol) -> Turn {
+    Writer::new(out, protocol).ok();
+    Turn::Done
+}
+
+/// Writes one reply.
+fn answer(out: &mut Vec<u8>, protocol: Protocol, write: impl FnOnce(&mut Writer<'_>)) -> Turn {
+    write(&mut Writer::new(out, protocol));
     Turn::Done
 }
 
@@ -109,7 +116,7 @@ fn role(plane: &Plane, client: &Client, out: &mut Vec<u8>) -> Turn {
             }
         }
         Role::Loading | Role::Replica(_) => {
-            let primary = plane.my_shard().and_then(|s| s.primary());
+            let primary = plane.my_shard().and_then(ironcache_control::Shard::primary);
             let (host, port) = primary.map(|p| client_addr(plane, p.node)).unwrap_or_default();
             let (state, offset) = match &plane.role {
                 Role::Replica(replica) => {
@@ -159,7 +166,7 @@ fn multi(client: &mut Client, out: &mut Vec<u8>) -> Turn {
         return dispatch::refuse(client, out, "ERR MULTI calls can not be nested");
     }
     client.transaction = Some(Transaction::default());
-    done(Writer::new(out, client.protocol).ok())
+    ok(out, client.protocol)
 }
 
 fn discard(client: &mut Client, out: &mut Vec<u8>) -> Turn {
@@ -167,7 +174,7 @@ fn discard(client: &mut Client, out: &mut Vec<u8>) -> Turn {
         return dispatch::refuse(client, out, "ERR DISCARD without MULTI");
     }
     client.watched.clear();
-    done(Writer::new(out, client.protocol).ok())
+    ok(out, client.protocol)
 }
 
 /// Watches the slots of the keys: any write to them makes `EXEC` answer null. A slot holds few keys, so a
@@ -180,5 +187,5 @@ fn watch(plane: &Plane, client: &mut Client, args: &[&[u8]], out: &mut Vec<u8>) 
         let slot = key_slot(key);
         client.watched.push((slot.0, plane.written(slot)));
     }
-    done(Writer::new(out, client.protocol).ok())
+    ok(out, client.protocol)
 }

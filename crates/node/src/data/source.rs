@@ -206,7 +206,11 @@ impl Session {
                         let there = state.ack.is_some_and(|ack| ack.applied == start);
                         Some((promoted, there.then_some(start)))
                     }
-                    (_, None) | (None, _) => None,
+                    // It was promoted before this hello: its sender did not know yet.
+                    (Some(_), None) => {
+                        return Err(LinkError::Protocol("say hello again: this node is primary".to_owned()));
+                    }
+                    (None, _) => None,
                 }
             };
             if let Some((promoted, start)) = promoted {

@@ -6,7 +6,7 @@
 use super::super::client::Client;
 use super::super::dispatch::{self, Turn};
 use super::super::plane::Plane;
-use super::{client_addr, done, unknown};
+use super::{answer, client_addr, unknown};
 use ironcache_control::{Node, Shard};
 use ironcache_resp::Writer;
 use ironcache_types::{NodeId, SLOT_COUNT, Slot, key_slot};
@@ -17,14 +17,14 @@ pub fn run(plane: &Plane, client: &mut Client, args: &[&[u8]], out: &mut Vec<u8>
     match (args[1].to_ascii_lowercase().as_slice(), &args[2..]) {
         (b"slots", []) => slots(plane, &mut Writer::new(out, protocol)),
         (b"shards", []) => shards(plane, &mut Writer::new(out, protocol)),
-        (b"nodes", []) => done(Writer::new(out, protocol).verbatim("txt", nodes(plane).as_bytes())),
-        (b"info", []) => done(Writer::new(out, protocol).verbatim("txt", info(plane).as_bytes())),
-        (b"myid", []) => done(Writer::new(out, protocol).bulk(plane.me.node.redis_id().as_bytes())),
-        (b"keyslot", [key]) => done(Writer::new(out, protocol).int(i64::from(key_slot(key).0))),
+        (b"nodes", []) => answer(out, protocol, |reply| reply.verbatim("txt", nodes(plane).as_bytes())),
+        (b"info", []) => answer(out, protocol, |reply| reply.verbatim("txt", info(plane).as_bytes())),
+        (b"myid", []) => answer(out, protocol, |reply| reply.bulk(plane.me.node.redis_id().as_bytes())),
+        (b"keyslot", [key]) => answer(out, protocol, |reply| reply.int(i64::from(key_slot(key).0))),
         (b"countkeysinslot", [slot]) => {
             match std::str::from_utf8(slot).ok().and_then(|text| text.parse::<u16>().ok()) {
                 Some(slot) if slot < SLOT_COUNT => {
-                    done(Writer::new(out, protocol).count(plane.keyspace.slot_len(Slot(slot))))
+                    answer(out, protocol, |reply| reply.count(plane.keyspace.slot_len(Slot(slot))))
                 }
                 _ => dispatch::refuse(client, out, "ERR Invalid slot"),
             }

@@ -2,7 +2,7 @@
 
 use super::super::client::Client;
 use super::super::dispatch::Turn;
-use super::{done, unknown};
+use super::{answer, unknown};
 use ironcache_command::{Flags, Spec, lookup, table};
 use ironcache_resp::Writer;
 
@@ -15,7 +15,7 @@ pub fn run(client: &mut Client, args: &[&[u8]], out: &mut Vec<u8>) -> Turn {
         return Turn::Done;
     };
     match (sub.to_ascii_lowercase().as_slice(), &args[2..]) {
-        (b"count", []) => done(Writer::new(out, protocol).count(table().len())),
+        (b"count", []) => answer(out, protocol, |reply| reply.count(table().len())),
         (b"info", names) => {
             let mut reply = Writer::new(out, protocol);
             if names.is_empty() {

@@ -3,7 +3,7 @@
 use super::super::client::Client;
 use super::super::dispatch::{self, Turn};
 use super::super::plane::Plane;
-use super::{done, unknown};
+use super::{ok, unknown};
 use ironcache_command::glob_matches;
 use ironcache_resp::Writer;
 use std::collections::BTreeMap;
@@ -38,11 +38,11 @@ pub fn run(plane: &mut Plane, client: &mut Client, args: &[&[u8]], out: &mut Vec
             }
             plane.requirepass.clone_from(&config.requirepass);
             plane.config = Arc::new(config);
-            done(Writer::new(out, protocol).ok())
+            ok(out, protocol)
         }
         (b"resetstat", []) => {
             plane.stats = Default::default();
-            done(Writer::new(out, protocol).ok())
+            ok(out, protocol)
         }
         _ => unknown(client, out, args),
     }

@@ -4,13 +4,13 @@ use super::super::client::{Client, ClientInfo};
 use super::super::dispatch::{self, Turn};
 use super::super::plane::Plane;
 use super::super::role::Role;
-use super::{done, unknown};
+use super::{answer, ok, unknown};
 use ironcache_resp::{Protocol, Writer};
 
 pub fn ping(client: &mut Client, args: &[&[u8]], out: &mut Vec<u8>) -> Turn {
     match args {
-        [_] => done(Writer::new(out, client.protocol).simple("PONG")),
-        [_, text] => done(Writer::new(out, client.protocol).bulk(text)),
+        [_] => answer(out, client.protocol, |reply| reply.simple("PONG")),
+        [_, text] => answer(out, client.protocol, |reply| reply.bulk(text)),
         _ => dispatch::refuse(client, out, "ERR wrong number of arguments for 'ping' command"),
     }
 }
@@ -115,12 +115,12 @@ pub fn auth(plane: &mut Plane, client: &mut Client, args: &[&[u8]], out: &mut Ve
         return dispatch::refuse(client, out, WRONG_PASSWORD);
     }
     client.authenticated = true;
-    done(Writer::new(out, client.protocol).ok())
+    ok(out, client.protocol)
 }
 
 pub fn select(client: &mut Client, args: &[&[u8]], out: &mut Vec<u8>) -> Turn {
     match std::str::from_utf8(args[1]).ok().and_then(|text| text.parse::<i64>().ok()) {
-        Some(0) => done(Writer::new(out, client.protocol).ok()),
+        Some(0) => ok(out, client.protocol),
         Some(_) => dispatch::refuse(client, out, "ERR SELECT is not allowed in cluster mode"),
         None => dispatch::refuse(client, out, "ERR value is not an integer or out of range"),
     }
@@ -137,20 +137,23 @@ pub fn reset(plane: &Plane, client: &mut Client, out: &mut Vec<u8>) -> Turn {
         info.name.clear();
         info.resp = 2;
     }
-    done(Writer::new(out, client.protocol).simple("RESET"))
+    answer(out, client.protocol, |reply| reply.simple("RESET"))
 }
 
 pub fn client(plane: &mut Plane, client: &mut Client, args: &[&[u8]], out: &mut Vec<u8>) -> Turn {
     let protocol = client.protocol;
     match (args[1].to_ascii_lowercase().as_slice(), &args[2..]) {
-        (b"id", []) => done(Writer::new(out, protocol).int(client.id.cast_signed())),
+        (b"id", []) => answer(out, protocol, |reply| reply.int(client.id.cast_signed())),
         (b"getname", []) => {
             let name = client.info.borrow().name.clone();
-            let mut reply = Writer::new(out, protocol);
-            done(if name.is_empty() { reply.null() } else { reply.bulk(name.as_bytes()) })
+            answer(
+                out,
+                protocol,
+                |reply| if name.is_empty() { reply.null() } else { reply.bulk(name.as_bytes()) },
+            )
         }
         (b"setname", [name]) => match set_name(client, name, out) {
-            Ok(()) => done(Writer::new(out, protocol).ok()),
+            Ok(()) => ok(out, protocol),
             Err(turn) => turn,
         },
         (b"setinfo", [attribute, value]) => {
@@ -166,18 +169,18 @@ pub fn client(plane: &mut Plane, client: &mut Client, args: &[&[u8]], out: &mut 
                 b"lib-ver" => client.info.borrow_mut().lib_version = value,
                 _ => return unknown(client, out, args),
             }
-            done(Writer::new(out, protocol).ok())
+            ok(out, protocol)
         }
         (b"info", []) => {
             let line = describe(&client.info.borrow());
-            done(Writer::new(out, protocol).verbatim("txt", line.as_bytes()))
+            answer(out, protocol, |reply| reply.verbatim("txt", line.as_bytes()))
         }
         (b"list", _) => {
             let lines: String = plane.clients.iter().map(|info| describe(&info.borrow())).collect();
-            done(Writer::new(out, protocol).verbatim("txt", lines.as_bytes()))
+            answer(out, protocol, |reply| reply.verbatim("txt", lines.as_bytes()))
         }
         // What clients switch at connect; there is nothing to switch here.
-        (b"no-evict" | b"no-touch", [_]) => done(Writer::new(out, protocol).ok()),
+        (b"no-evict" | b"no-touch", [_]) => ok(out, protocol),
         _ => unknown(client, out, args),
     }
 }

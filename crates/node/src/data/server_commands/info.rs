@@ -4,8 +4,7 @@ use super::super::client::Client;
 use super::super::dispatch::Turn;
 use super::super::plane::Plane;
 use super::super::role::Role;
-use super::{client_addr, done};
-use ironcache_resp::Writer;
+use super::{answer, client_addr};
 use ironcache_types::Offset;
 use std::fmt::Write;
 
@@ -33,7 +32,7 @@ pub fn run(plane: &Plane, client: &Client, args: &[&[u8]], out: &mut Vec<u8>) ->
             }
         }
     }
-    done(Writer::new(out, client.protocol).verbatim("txt", text.as_bytes()))
+    answer(out, client.protocol, |reply| reply.verbatim("txt", text.as_bytes()))
 }
 
 fn lines(plane: &Plane, section: &str) -> Vec<(String, String)> {
@@ -112,7 +111,7 @@ fn replication(plane: &Plane) -> Vec<(String, String)> {
         }
         Role::Loading | Role::Replica(_) => {
             lines.push(line("role", &"slave"));
-            let primary = plane.my_shard().and_then(|s| s.primary());
+            let primary = plane.my_shard().and_then(ironcache_control::Shard::primary);
             let (host, port) = primary.map(|p| client_addr(plane, p.node)).unwrap_or_default();
             lines.push(line("master_host", &host));
             lines.push(line("master_port", &port));

@@ -73,7 +73,7 @@ impl TestNode {
             state_hash: watch::channel(None).1,
             client: client.clone(),
         }));
-        tokio::spawn(peer::serve(peers, peer::router(Arc::clone(&app))));
+        tokio::spawn(peer::serve(peers, peer::router(&app)));
         tokio::spawn(peer::serve(http, http::router(Arc::clone(&app))));
         Self { app, client, dir }
     }
