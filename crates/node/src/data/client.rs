@@ -1,6 +1,7 @@
 //! What the server knows of one client connection.
 
 use ironcache_resp::Protocol;
+use ironcache_types::Epoch;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -17,6 +18,8 @@ pub struct Client {
     pub transaction: Option<Transaction>,
     /// `WATCH`ed slots, each with the offset of its last write then.
     pub watched: Vec<(u16, u64)>,
+    /// The ownership epoch in which the first of them was watched. Another one's offsets say nothing about it.
+    pub watched_in: Option<Epoch>,
     /// Where this client's last write ended: what `WAIT` waits for.
     pub last_write: u64,
     /// What has to be acknowledged before the replies in the buffer may be sent.
@@ -27,6 +30,8 @@ pub struct Client {
 #[derive(Default)]
 pub struct Transaction {
     pub commands: Vec<Vec<Vec<u8>>>,
+    /// Their arguments, with what each costs to keep.
+    pub bytes: usize,
     /// A command was refused while queueing: `EXEC` answers `EXECABORT`.
     pub spoilt: bool,
 }
@@ -38,6 +43,14 @@ pub struct Owed {
     pub write: u64,
     /// End of the last effect on a slot that was read.
     pub read: u64,
+}
+
+impl Client {
+    /// Ends `MULTI` and `WATCH`: nothing that was queued is ever executed.
+    pub fn forget_transaction(&mut self) {
+        self.transaction = None;
+        self.watched.clear();
+    }
 }
 
 impl Owed {
@@ -98,6 +111,7 @@ impl Clients {
             readonly: false,
             transaction: None,
             watched: Vec::new(),
+            watched_in: None,
             last_write: 0,
             owed: Owed::default(),
             info,

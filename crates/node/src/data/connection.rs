@@ -12,7 +12,7 @@
 
 use super::DataNode;
 use super::client::{Client, Owed, Trusted};
-use super::dispatch::{self, Turn};
+use super::dispatch::{self, COMMAND_BYTES_MAX, Turn};
 use super::plane::Reply;
 use bytes::{Buf, BytesMut};
 use ironcache_resp::{CommandParser, Limits, Parsed, Trust, Writer};
@@ -33,8 +33,6 @@ const READ_BYTES: usize = 16 << 10;
 const SEND_BYTES: usize = 256 << 10;
 /// Buffers above this are given back after use.
 const KEEP_BYTES: usize = 64 << 10;
-/// Longest command as a whole, in bytes: what it writes has to fit one replication frame.
-const COMMAND_BYTES_MAX: usize = 768 << 20;
 
 /// Serves one client until it leaves, errs, or the node drains.
 pub async fn serve(node: Rc<DataNode>, stream: TcpStream, addr: SocketAddr) {
@@ -90,15 +88,20 @@ impl Connection {
     async fn run(&mut self, mut drained: Pin<&mut Notified<'_>>) -> End {
         loop {
             let turn = self.execute_buffered();
+            let replies = !self.out.is_empty() || !self.client.owed.is_nothing();
             if self.send().await.is_err() {
                 return End::Closed;
             }
             match turn {
                 Batch::NeedMore(bytes) => {
-                    if self.node.is_draining() {
-                        return End::Drained;
-                    }
                     self.buf.reserve(bytes.clamp(READ_BYTES, 1 << 20));
+                    if self.node.is_draining() {
+                        // What has arrived is answered; what comes later is not.
+                        match self.stream.try_read_buf(&mut self.buf) {
+                            Ok(1..) => continue,
+                            Ok(0) | Err(_) => return End::Drained,
+                        }
+                    }
                     let read = tokio::select! {
                         biased;
                         read = self.stream.read_buf(&mut self.buf) => read,
@@ -110,13 +113,17 @@ impl Connection {
                     }
                 }
                 Batch::Sent => {}
+                // Roles may have changed while the replies were sent: park only on what is so now.
+                Batch::Parked if replies => {}
                 Batch::Parked => match self.park().await {
                     Parked::Retry => {}
                     Parked::TooLong => self.give_up_parking(),
                     Parked::Gone => return End::Closed,
                 },
                 Batch::Wait { replicas, timeout_ms, offset } => {
-                    self.wait_for_replicas(replicas, timeout_ms, offset).await;
+                    if self.wait_for_replicas(replicas, timeout_ms, offset).await.is_err() {
+                        return End::Closed;
+                    }
                 }
                 Batch::Close => return End::Closed,
             }
@@ -130,6 +137,10 @@ impl Connection {
         let mut plane = node.plane.borrow_mut();
         let end_before = plane.offset();
         let batch = loop {
+            if plane.is_sealed() {
+                // The checkpoint would lack what is executed now.
+                break Batch::Close;
+            }
             if self.out.len() >= SEND_BYTES {
                 break Batch::Sent;
             }
@@ -161,8 +172,8 @@ impl Connection {
                     if plane.parked < plane.config.park_commands_max {
                         break Batch::Parked;
                     }
-                    Writer::new(&mut self.out, self.client.protocol)
-                        .error("TRYAGAIN too many commands wait for a handover already; it was not executed");
+                    let why = "too many commands wait for a handover already";
+                    dispatch::try_again(&mut plane, &mut self.client, args[0], &mut self.out, why);
                 }
                 Turn::Wait { replicas, timeout_ms, offset } => {
                     consumed_total += consumed;
@@ -245,35 +256,57 @@ impl Connection {
         self.parked_since = None;
         self.parser.reset();
         if let Ok(Parsed::Complete { consumed }) = self.parser.parse(&self.buf) {
+            let name = self.parser.args(&self.buf).iter().next().unwrap_or_default();
+            let mut plane = self.node.plane.borrow_mut();
+            let why = "the shard has no primary at the moment";
+            dispatch::try_again(&mut plane, &mut self.client, name, &mut self.out, why);
+            drop(plane);
             self.buf.advance(consumed);
         }
-        self.client.transaction = None;
-        Writer::new(&mut self.out, self.client.protocol)
-            .error("TRYAGAIN the shard has no primary at the moment; the command was not executed");
-        self.node.plane.borrow_mut().stats.tryagain += 1;
     }
 
-    /// `WAIT`: answers how many replicas have applied this client's last write.
-    async fn wait_for_replicas(&mut self, replicas: usize, timeout_ms: u64, offset: Offset) {
+    /// `WAIT`: answers how many replicas have applied this client's last write. Nobody tells any more once the role
+    /// is lost: then it answers how many were known to, as at a timeout.
+    async fn wait_for_replicas(
+        &mut self,
+        replicas: usize,
+        timeout_ms: u64,
+        offset: Offset,
+    ) -> Result<(), Lost> {
         let deadline = (timeout_ms > 0).then(|| Instant::now() + Duration::from_millis(timeout_ms));
-        let acked = Rc::clone(&self.node.acked);
-        let holders = loop {
-            let progress = acked.notified();
-            let holders = self.node.plane.borrow().primary().map_or(0, |p| p.gate.holders(offset));
-            if holders >= replicas || self.node.is_draining() {
-                break holders;
-            }
-            match deadline {
-                None => progress.await,
-                Some(deadline) => {
-                    if tokio::time::timeout_at(deadline, progress).await.is_err() {
-                        break holders;
-                    }
+        let (acked, changed) = (Rc::clone(&self.node.acked), Rc::clone(&self.node.changed));
+        let epoch = self.node.plane.borrow().primary_epoch();
+        let mut holders = 0;
+        let mut peeked = [0u8; 1];
+        loop {
+            let (progress, change) = (acked.notified(), changed.notified());
+            {
+                let plane = self.node.plane.borrow();
+                match plane.primary() {
+                    Some(primary) if Some(primary.epoch) == epoch => holders = primary.gate.holders(offset),
+                    Some(_) | None => break,
                 }
             }
-        };
+            if holders >= replicas || self.node.is_draining() {
+                break;
+            }
+            let timeout = async {
+                match deadline {
+                    Some(deadline) => tokio::time::sleep_until(deadline).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                () = progress => {}
+                () = change => {}
+                () = timeout => break,
+                () = gone(&self.stream, &mut peeked) => return Err(Lost),
+            }
+        }
         Writer::new(&mut self.out, self.client.protocol).count(holders);
         self.client.owed = Owed::default();
+        Ok(())
     }
 
     /// The node stops: everything received was answered. Closing with unread input would reset the

@@ -11,6 +11,11 @@ use ironcache_resp::Writer;
 use ironcache_types::{Offset, Slot, key_slot};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+/// Longest command, and longest transaction, in bytes: what it writes has to fit one replication frame.
+pub const COMMAND_BYTES_MAX: usize = 768 << 20;
+/// What an argument costs besides its bytes while it is queued.
+const QUEUED_ARG_BYTES: usize = 32;
+
 /// What became of one command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Turn {
@@ -47,6 +52,12 @@ pub fn run(plane: &mut Plane, client: &mut Client, args: &[&[u8]], out: &mut Vec
     {
         return match queueable(plane, spec, args) {
             Ok(()) => {
+                let bytes: usize = args.iter().map(|arg| arg.len() + QUEUED_ARG_BYTES).sum();
+                if transaction.bytes.saturating_add(bytes) > COMMAND_BYTES_MAX {
+                    let text = format!("ERR a transaction above {COMMAND_BYTES_MAX} bytes");
+                    return refuse(client, out, &text);
+                }
+                transaction.bytes += bytes;
                 transaction.commands.push(args.iter().map(|arg| arg.to_vec()).collect());
                 Writer::new(out, client.protocol).simple("QUEUED");
                 Turn::Done
@@ -68,6 +79,16 @@ pub fn refuse(client: &mut Client, out: &mut Vec<u8>, text: &str) -> Turn {
     }
     Writer::new(out, client.protocol).error(text);
     Turn::Done
+}
+
+/// Answers a command that was held back for too long. It was not executed and never will be; nor will the
+/// transaction that it belongs to.
+pub fn try_again(plane: &mut Plane, client: &mut Client, name: &[u8], out: &mut Vec<u8>, why: &str) {
+    plane.stats.tryagain += 1;
+    if name.eq_ignore_ascii_case(b"exec") {
+        client.forget_transaction();
+    }
+    refuse(client, out, &format!("TRYAGAIN {why}; the command was not executed"));
 }
 
 enum Refusal {
@@ -133,16 +154,12 @@ fn run_data(
             return refuse(client, out, &text);
         }
     };
-    if writes && !enough_replicas(plane) {
+    if writes && !plane.has_enough_in_sync() {
         return refuse(client, out, "NOREPLICAS Not enough good replicas to write.");
     }
     execute_one(plane, client, spec, args, out);
     finish(plane, client, slot);
     Turn::Done
-}
-
-fn enough_replicas(plane: &Plane) -> bool {
-    plane.primary().is_none_or(|p| p.in_sync >= usize::from(plane.config.min_in_sync))
 }
 
 fn execute_one(plane: &mut Plane, client: &Client, spec: &'static Spec, args: &[&[u8]], out: &mut Vec<u8>) {
@@ -161,7 +178,7 @@ fn finish(plane: &mut Plane, client: &mut Client, slot: Option<Slot>) {
         let end = plane.commit(slot.map_or(Scope::All, Scope::Slot));
         client.owed.write = end.0;
         client.last_write = end.0;
-    } else if let (Some(slot), Some(_)) = (slot, plane.primary()) {
+    } else if plane.primary().is_some() {
         client.owed.read = client.owed.read.max(plane.written(slot));
     }
 }
@@ -172,22 +189,21 @@ pub fn exec(plane: &mut Plane, client: &mut Client, out: &mut Vec<u8>) -> Turn {
         return refuse(client, out, "ERR EXEC without MULTI");
     };
     if transaction.spoilt {
-        client.transaction = None;
-        client.watched.clear();
+        client.forget_transaction();
         return refuse(client, out, "EXECABORT Transaction discarded because of previous errors.");
     }
     let slot = match transaction_slot(plane, transaction) {
         Ok(slot) => slot,
         Err(Refusal::Park) => return Turn::Park,
         Err(Refusal::Text(text)) => {
-            client.transaction = None;
-            client.watched.clear();
+            client.forget_transaction();
             return refuse(client, out, &text);
         }
     };
     let transaction = client.transaction.take().unwrap_or_default();
     let watched = std::mem::take(&mut client.watched);
-    if watched.iter().any(|&(slot, seen)| plane.written(Slot(slot)) != seen) {
+    let elsewhere = !watched.is_empty() && client.watched_in != plane.primary_epoch();
+    if elsewhere || watched.iter().any(|&(slot, seen)| plane.written(Some(Slot(slot))) != seen) {
         Writer::new(out, client.protocol).null_array();
         return Turn::Done;
     }
@@ -197,13 +213,43 @@ pub fn exec(plane: &mut Plane, client: &mut Client, out: &mut Vec<u8>) -> Turn {
         let spec = lookup(args[0]).expect("only known commands are queued");
         match spec.run {
             Run::Data(_) => execute_one(plane, client, spec, &args, out),
-            Run::Server => {
-                server_commands::run(plane, client, spec, &args, out);
-            }
+            Run::Server => match server_commands::run(plane, client, spec, &args, out) {
+                // Inside a transaction nothing waits: it says who holds the last write now.
+                Turn::Wait { offset, .. } => {
+                    let holders = plane.primary().map_or(0, |p| p.gate.holders(offset));
+                    Writer::new(out, client.protocol).count(holders);
+                }
+                Turn::Done | Turn::Park | Turn::Close => {}
+            },
         }
     }
     finish(plane, client, slot);
     Turn::Done
+}
+
+/// `WATCH`: any write to the slots of the keys, and any change of primary, makes `EXEC` answer null. A slot holds few
+/// keys, so a transaction is retried a little more often than a watch by key would have it, and never wrongly
+/// executed.
+pub fn watch(plane: &Plane, client: &mut Client, spec: &Spec, args: &[&[u8]], out: &mut Vec<u8>) -> Turn {
+    if client.transaction.is_some() {
+        return refuse(client, out, "ERR WATCH inside MULTI is not allowed");
+    }
+    let admitted = slot_of(spec, args).and_then(|slot| match slot {
+        Some(slot) => admit(plane, slot, ReadFrom::Primary).map(|()| slot),
+        None => Err(Refusal::Text("ERR WATCH without keys".to_owned())),
+    });
+    match admitted {
+        Ok(slot) => {
+            if client.watched.is_empty() {
+                client.watched_in = plane.primary_epoch();
+            }
+            client.watched.push((slot.0, plane.written(Some(slot))));
+            Writer::new(out, client.protocol).ok();
+            Turn::Done
+        }
+        Err(Refusal::Park) => Turn::Park,
+        Err(Refusal::Text(text)) => refuse(client, out, &text),
+    }
 }
 
 fn transaction_slot(plane: &Plane, transaction: &Transaction) -> Result<Option<Slot>, Refusal> {
@@ -224,13 +270,13 @@ fn transaction_slot(plane: &Plane, transaction: &Transaction) -> Result<Option<S
         None if writes && !plane.is_serving() => return Err(Refusal::Park),
         None => {}
     }
-    if writes && !enough_replicas(plane) {
+    if writes && !plane.has_enough_in_sync() {
         return Err(Refusal::Text("NOREPLICAS Not enough good replicas to write.".to_owned()));
     }
-    // A FLUSHALL inside touches more than the keys' slot.
+    // A FLUSHALL or a KEYS inside touches more than the keys' slot.
     let whole = transaction
         .commands
         .iter()
-        .any(|c| lookup(&c[0]).is_some_and(|spec| spec.flags.contains(Flags::WRITE) && spec.first_key == 0));
+        .any(|c| lookup(&c[0]).is_some_and(|spec| matches!(spec.run, Run::Data(_)) && spec.first_key == 0));
     Ok(if whole { None } else { slot })
 }

@@ -189,11 +189,22 @@ struct Heard {
     pinged: bool,
 }
 
+/// Does the applied state still name the sender as primary, in the epoch in which it was followed?
+fn is_followed(plane: &Plane, link: &Receiving) -> bool {
+    let named = |source: Source| {
+        plane.my_shard().is_some_and(|s| s.epoch == source.epoch && s.is_primary(link.member))
+    };
+    !plane.is_sealed() && link.source.is_none_or(named)
+}
+
 /// Applies what has arrived; stops at an `Accept`, which has to wait for the view.
 fn process(node: &Rc<DataNode>, reader: &mut FrameReader, link: &mut Receiving) -> Result<Heard, LinkError> {
     let mut heard = Heard::default();
     let mut guard = node.plane.borrow_mut();
     let plane = &mut *guard;
+    if !is_followed(plane, link) {
+        return Err(LinkError::RoleChanged);
+    }
     let before = plane.offset();
     let mut hinted = false;
     reader.drain(|message, raw| {

@@ -164,9 +164,8 @@ async fn undo_if_rejected(
     let mut plane = node.plane.borrow_mut();
     if let Role::Primary(primary) = &mut plane.role {
         primary.gate.on_rejected(proposal);
-        // What stays of it says that it is settled, and when it was made: the next one is not to follow at once.
         if let Some(asked) = primary.proposals.get_mut(&member) {
-            asked.what = SetChange::Remove;
+            asked.what = SetChange::Rejected;
         }
         plane.settle_replies();
     }
@@ -227,20 +226,14 @@ impl Plane {
         let Some(shard) = state.shard_of_node(self.me.node) else { return };
         let me = self.me;
         let Role::Primary(primary) = &mut self.role else { return };
-        let recently = primary.proposals.get(&member).is_some_and(|asked| asked.at.elapsed() < PROPOSE_AGAIN);
-        if recently || !shard.in_sync.contains(&member) {
+        let asked = primary.proposals.get(&member).filter(|asked| asked.what == SetChange::Remove);
+        if asked.is_some_and(|asked| asked.at.elapsed() < PROPOSE_AGAIN) || !shard.in_sync.contains(&member) {
             return;
         }
         let isr_epoch = shard.isr_epoch;
         primary.proposals.insert(member, Asked { what: SetChange::Remove, at: Instant::now(), isr_epoch });
         tracing::warn!(shard = %shard.id, %member, reason, "a member is to leave the in-sync set");
-        let command = Command::RemoveInSync {
-            shard: shard.id,
-            isr_epoch: shard.isr_epoch,
-            primary: me,
-            member,
-            reason,
-        };
+        let command = Command::RemoveInSync { shard: shard.id, isr_epoch, primary: me, member, reason };
         self.propose(command, None);
     }
 }

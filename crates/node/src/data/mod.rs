@@ -48,6 +48,9 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::{LocalSet, spawn_local};
 use tokio::time::Instant;
 
+/// The data thread's name.
+pub const THREAD: &str = "ironcache-data";
+
 /// What the tasks of the data thread share.
 pub struct DataNode {
     pub plane: RefCell<Plane>,
@@ -97,6 +100,8 @@ pub struct DataSnapshot {
     pub index: u64,
     /// Is the checkpoint read, and the role that of the applied state?
     pub settled: bool,
+    /// Is the checkpoint read, or known to be absent?
+    pub loaded: bool,
 }
 
 enum Request {
@@ -149,7 +154,7 @@ impl DataHandle {
 pub fn start(options: DataOptions) -> std::io::Result<(DataHandle, std::thread::JoinHandle<()>)> {
     let (requests, receiver) = mpsc::unbounded_channel();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let thread = std::thread::Builder::new().name("ironcache-data".to_owned()).spawn(move || {
+    let thread = std::thread::Builder::new().name(THREAD.to_owned()).spawn(move || {
         let local = LocalSet::new();
         local.block_on(&runtime, async move {
             if let Err(error) = run(options, receiver).await {
@@ -277,6 +282,8 @@ async fn drain(node: Rc<DataNode>, timeout: Duration, done: oneshot::Sender<()>)
     while !node.plane.borrow().clients.is_empty() && Instant::now() < node.drain_deadline() {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
+    // Clients that are still there execute nothing more: it would be acknowledged, and not be in the checkpoint.
+    node.plane.borrow_mut().seal();
     let written = checkpoint::write(&node.plane.borrow(), &node.data_dir);
     match written {
         Ok(Some(keys)) => tracing::info!(keys, "checkpoint written"),

@@ -74,6 +74,8 @@ pub struct Asked {
 pub enum SetChange {
     Add,
     Remove,
+    /// It was rejected; kept so that the next one does not follow at once.
+    Rejected,
 }
 
 /// The old primary's side of a handover.

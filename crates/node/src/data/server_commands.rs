@@ -12,7 +12,7 @@ use super::plane::Plane;
 use super::role::Role;
 use ironcache_command::{Spec, unknown_subcommand};
 use ironcache_resp::{Protocol, Writer};
-use ironcache_types::{Offset, key_slot};
+use ironcache_types::Offset;
 
 /// Runs one of them. The caller has checked arity and authentication.
 pub fn run(
@@ -45,7 +45,7 @@ pub fn run(
         }
         // Slots do not migrate: there is nothing that ASKING would change.
         "asking" => ok(out, protocol),
-        "wait" => wait(client, args, out),
+        "wait" => wait(plane, client, args, out),
         "cluster" => cluster::run(plane, client, args, out),
         "command" => command::run(client, args, out),
         "config" => config::run(plane, client, args, out),
@@ -55,7 +55,7 @@ pub fn run(
         "multi" => multi(client, out),
         "exec" => dispatch::exec(plane, client, out),
         "discard" => discard(client, out),
-        "watch" => watch(plane, client, args, out),
+        "watch" => dispatch::watch(plane, client, spec, args, out),
         "unwatch" => {
             client.watched.clear();
             ok(out, protocol)
@@ -86,7 +86,10 @@ fn unknown(client: &mut Client, out: &mut Vec<u8>, args: &[&[u8]]) -> Turn {
     dispatch::refuse(client, out, &text)
 }
 
-fn wait(client: &mut Client, args: &[&[u8]], out: &mut Vec<u8>) -> Turn {
+fn wait(plane: &Plane, client: &mut Client, args: &[&[u8]], out: &mut Vec<u8>) -> Turn {
+    if plane.primary().is_none() {
+        return dispatch::refuse(client, out, "ERR WAIT cannot be used with replica instances.");
+    }
     let number = |arg: &[u8]| std::str::from_utf8(arg).ok().and_then(|text| text.parse::<i64>().ok());
     let (Some(replicas), Some(timeout)) = (number(args[1]), number(args[2])) else {
         return dispatch::refuse(client, out, "ERR value is not an integer or out of range");
@@ -170,22 +173,9 @@ fn multi(client: &mut Client, out: &mut Vec<u8>) -> Turn {
 }
 
 fn discard(client: &mut Client, out: &mut Vec<u8>) -> Turn {
-    if client.transaction.take().is_none() {
+    if client.transaction.is_none() {
         return dispatch::refuse(client, out, "ERR DISCARD without MULTI");
     }
-    client.watched.clear();
-    ok(out, client.protocol)
-}
-
-/// Watches the slots of the keys: any write to them makes `EXEC` answer null. A slot holds few keys, so a
-/// transaction is retried a little more often than a watch by key would have it, and never wrongly executed.
-fn watch(plane: &Plane, client: &mut Client, args: &[&[u8]], out: &mut Vec<u8>) -> Turn {
-    if client.transaction.is_some() {
-        return dispatch::refuse(client, out, "ERR WATCH inside MULTI is not allowed");
-    }
-    for key in &args[1..] {
-        let slot = key_slot(key);
-        client.watched.push((slot.0, plane.written(slot)));
-    }
+    client.forget_transaction();
     ok(out, client.protocol)
 }

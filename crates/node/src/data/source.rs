@@ -267,6 +267,10 @@ impl Session {
             let now_ms = plane.clock_ms();
             let slots = plane.my_shard().map(|s| s.slots.clone()).unwrap_or_default();
             let end = plane.offset();
+            // A newer link of the same replica has taken over while this one waited.
+            if plane.links.get(&self.member).is_none_or(|l| l.serial != self.serial) {
+                return Err(LinkError::RoleChanged);
+            }
             let Role::Primary(primary) = &mut plane.role else { return Err(LinkError::RoleChanged) };
             let source = primary.gate.source();
             let link = primary
@@ -389,7 +393,7 @@ fn fill(
             forward(plane, sync, &mut progress.cursor, out)?;
             while progress.cursor == plane.offset() && out.len() < SEND_BYTES {
                 match sync.next_slot() {
-                    Some(slot) if plane.keyspace.slot_len(slot) == 0 => {}
+                    // An empty one too: what touches all slots was forwarded, and may have put something there.
                     Some(slot) => {
                         encode_sync_chunk(out, slot, |out| {
                             plane.keyspace.dump_slot(slot, out);

@@ -18,6 +18,7 @@ pub fn snapshot(plane: &Plane) -> DataSnapshot {
             Role::Loading | Role::Primary(_) => 0,
         },
         settled: is_settled(plane),
+        loaded: !matches!(plane.role, Role::Loading),
         index: plane.view.index,
     }
 }

@@ -48,7 +48,8 @@ pub(super) fn write(scrape: &Scrape, to: &mut Writer<'_>) -> fmt::Result {
 const ROLES: [&str; 6] = ["primary", "replica", "candidate", "syncing", "loading", "none"];
 
 fn write_data(data: &DataSnapshot, to: &mut Writer<'_>) -> fmt::Result {
-    let DataSnapshot { status, stats, used_bytes, parked, primary_applied: _, index, settled: _ } = data;
+    let DataSnapshot { status, stats, used_bytes, parked, primary_applied: _, index, settled: _, loaded: _ } =
+        data;
     to.states(&plain("data_role", "1 for the role of this node's dataset"), "role", &ROLES, &status.role)?;
     to.gauge(&plain("data_keys", "Keys in the dataset"), status.keys)?;
     to.gauge(&bytes("data_used", "Estimated size of the dataset in memory"), *used_bytes)?;

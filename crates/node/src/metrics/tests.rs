@@ -104,6 +104,7 @@ fn scrape() -> Scrape {
             primary_applied: 0,
             index: 6,
             settled: true,
+            loaded: true,
         }),
         raft: RaftView {
             node: ME.node,
