@@ -46,9 +46,14 @@ pub enum DaemonError {
     Client(#[from] reqwest::Error),
     #[error("{what}")]
     Io { what: &'static str, source: io::Error },
+    #[error(transparent)]
+    DataStopped(#[from] crate::data::DataStopped),
     #[error("a daemon is started by its launcher: run `ironcache server`")]
     NoLauncher,
 }
+
+/// How often it is looked whether the checkpoint is read, in ms.
+const LOADING_LOOK_MS: u64 = 10;
 
 /// Runs the daemon until its launcher, or a signal, tells it to stop.
 ///
@@ -56,6 +61,7 @@ pub enum DaemonError {
 /// What kept it from starting. `config` is resolved; `version` is what this binary says of itself.
 pub fn run_daemon(config: Config, version: Version) -> Result<(), DaemonError> {
     let inherited = Inherited::from_env()?.ok_or(DaemonError::NoLauncher)?;
+    die_with_the_data_thread();
     let io = |what| move |source| DaemonError::Io { what, source };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         // Raft, HTTP and the loops: little work, that must not wait for each other.
@@ -67,6 +73,18 @@ pub fn run_daemon(config: Config, version: Version) -> Result<(), DaemonError> {
     // A download or a hash that is still running is of no use any more.
     runtime.shutdown_timeout(Duration::from_millis(100));
     ended
+}
+
+/// A panic on the data thread leaves a dataset that may be half changed, and tokio would go on with the other tasks.
+/// So the process ends: the launcher starts another one, and what was acknowledged is on the replicas.
+fn die_with_the_data_thread() {
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        report(panic);
+        if std::thread::current().name() == Some(data::THREAD) {
+            std::process::abort();
+        }
+    }));
 }
 
 async fn serve(config: Config, version: Version, inherited: Inherited) -> Result<(), DaemonError> {
@@ -125,10 +143,12 @@ async fn serve(config: Config, version: Version, inherited: Inherited) -> Result
     tokio::spawn(peer::serve(listen(peer)?, peer::router(&app)));
     tokio::spawn(peer::serve(listen(http)?, http::router(Arc::clone(&app))));
     tokio::spawn(lead::run(Arc::clone(&app)));
-    tokio::spawn(heartbeat(app.data.clone(), sender.clone(), snapshot.heartbeat_ms));
+    let mut beating = tokio::spawn(heartbeat(app.data.clone(), sender.clone(), snapshot.heartbeat_ms));
     tokio::spawn(upgrade_agent(Arc::clone(&app), sender, app.launcher.clone()));
 
     let stop = tokio::select! {
+        // Without its data thread this process is of no use; a new one is.
+        _ = &mut beating => return Err(DaemonError::DataStopped(crate::data::DataStopped)),
         Some(stop) = stops.recv() => stop,
         () = terminated() => Stop { reason: StopReason::Operator, deadline: Duration::from_secs(5) },
     };
@@ -206,15 +226,21 @@ fn watch_hash(raft: &RaftNode) -> watch::Receiver<Option<(u64, u64)>> {
     watch
 }
 
-/// Tells the launcher that the data thread answers: first `Ready`, then a heartbeat at each interval.
+/// Tells the launcher that the data thread answers: a heartbeat at each interval, and `Ready` once the checkpoint is
+/// read. Returns when the data thread is gone.
 async fn heartbeat(data: DataHandle, launcher: LinkSender, every_ms: u64) {
-    let mut next = ToLauncher::Ready {};
-    loop {
-        if data.snapshot().await.is_err() || launcher.send(&next).is_err() {
-            return;
+    let mut told_ready = false;
+    while let Ok(snapshot) = data.snapshot().await {
+        let ready = snapshot.loaded && !told_ready;
+        told_ready |= ready;
+        let message = if ready { ToLauncher::Ready {} } else { ToLauncher::Heartbeat {} };
+        if launcher.send(&message).is_err() {
+            // A launcher that is gone is noticed by whoever listens to it.
+            return std::future::pending().await;
         }
-        next = ToLauncher::Heartbeat {};
-        tokio::time::sleep(Duration::from_millis(every_ms)).await;
+        // While the checkpoint is read, every moment until `Ready` is one more without an upgraded node.
+        let pause_ms = if told_ready { every_ms } else { every_ms.min(LOADING_LOOK_MS) };
+        tokio::time::sleep(Duration::from_millis(pause_ms)).await;
     }
 }
 

@@ -4,6 +4,10 @@ use futures_util::StreamExt;
 use ironcache_spine::{ArtifactError, SlotStore};
 use ironcache_types::{Digest, Release, Version};
 use std::sync::Arc;
+use std::time::Duration;
+
+/// A source that is silent for this long is given up; a shorter bound gives up on a slow disk or a busy machine.
+const SILENCE_MAX: Duration = Duration::from_millis(10_000);
 
 /// What is to be fetched, and from whom.
 #[derive(Clone, Debug)]
@@ -66,12 +70,13 @@ async fn from_source(
         blocking(move || store.begin(&release, size)).await.map_err(SourceError::Here)?.map_err(here)?;
     let mut at = partial.resume_at();
     let url = format!("http://{source}/artifacts/{}", wanted.digest);
-    let response = client.get(url).header("range", format!("bytes={at}-")).send().await.map_err(there)?;
+    let asked = client.get(url).header("range", format!("bytes={at}-")).send();
+    let response = unless_silent(asked).await?.map_err(there)?;
     if !response.status().is_success() {
         return Err(SourceError::There(format!("it answers {}", response.status())));
     }
     let mut chunks = response.bytes_stream();
-    while let Some(chunk) = chunks.next().await {
+    while let Some(chunk) = unless_silent(chunks.next()).await? {
         let chunk = chunk.map_err(there)?;
         let len = chunk.len() as u64;
         let written = blocking(move || {
@@ -86,6 +91,11 @@ async fn from_source(
     }
     let finished = blocking(move || partial.finish()).await.map_err(SourceError::Here)?;
     finished.map_err(|error| SourceError::There(error.to_string()))
+}
+
+async fn unless_silent<T>(answer: impl Future<Output = T>) -> Result<T, SourceError> {
+    let silent = |_| SourceError::There(format!("it was silent for {} ms", SILENCE_MAX.as_millis()));
+    tokio::time::timeout(SILENCE_MAX, answer).await.map_err(silent)
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, FetchError> {

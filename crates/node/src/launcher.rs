@@ -84,7 +84,16 @@ pub fn listen(
                         stops.send(Stop { reason: StopReason::Operator, deadline: Duration::from_secs(1) });
                     return;
                 }
-                Err(error) => tracing::warn!(%error, "the launcher said something unknown"),
+                Err(error @ LinkError::Message(_)) => {
+                    tracing::warn!(%error, "the launcher said something unknown");
+                }
+                Err(error) => {
+                    // Nothing can be heard any more, and asking again at once would only fail again.
+                    tracing::error!(%error, "the link to the launcher is of no use");
+                    let _ =
+                        stops.send(Stop { reason: StopReason::Operator, deadline: Duration::from_secs(1) });
+                    return;
+                }
             }
         }
     })?;
