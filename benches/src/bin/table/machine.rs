@@ -2,7 +2,8 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// As in "2 cores, 24 GB, Linux 6.1.0; 2026-01-31".
+/// As in "2 cores, 24 GB, Linux 6.1.0; 2026-01-31, load 0.12 before it". The load is that of the last minute: above 1
+/// or so, something else than this was running too, and times are longer than they could be.
 pub fn line() -> String {
     let cores = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
     let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
@@ -10,7 +11,9 @@ pub fn line() -> String {
     let release = read("/proc/sys/kernel/osrelease");
     let kernel = kernel_numbers(&release);
     let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    format!("{cores} cores, {memory} GB, Linux {kernel}; {}", date(seconds))
+    let load = read("/proc/loadavg");
+    let load = load.split(' ').next().unwrap_or_default();
+    format!("{cores} cores, {memory} GB, Linux {kernel}; {}, load {load} before it", date(seconds))
 }
 
 fn memory_gb(meminfo: &str) -> u64 {

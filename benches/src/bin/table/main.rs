@@ -93,11 +93,13 @@ fn main() -> Result<()> {
     let names = if args.only.is_empty() { Name::ALL.to_vec() } else { args.only.clone() };
     for name in names {
         eprintln!("measuring {name}");
+        let machine = machine::line();
         let section =
             name.measure(&bench).with_context(|| format!("the section {name} could not be measured"))?;
-        println!("{}", section.markdown());
+        let text = section.markdown(&machine);
+        println!("{text}");
         if bench.scale == Scale::Full {
-            write(&args.out, name, &section.markdown())?;
+            write(&args.out, name, &text)?;
         }
     }
     Ok(())

@@ -1,6 +1,5 @@
 //! A section of the document: rows of figures.
 
-use crate::machine;
 use std::fmt;
 
 /// A figure's unit, which also says whether more or less of it is better.
@@ -113,9 +112,10 @@ pub struct Section {
 }
 
 impl Section {
-    pub fn markdown(&self) -> String {
+    /// `machine` says where and when it was measured.
+    pub fn markdown(&self, machine: &str) -> String {
         let Self { title, about, rows } = self;
-        let mut text = format!("## {title}\n\n{about}\n\n{}.\n\n", machine::line());
+        let mut text = format!("## {title}\n\n{about}\n\n{machine}.\n\n");
         text.push_str("| what | ours | peer | ratio | command |\n| --- | --- | --- | --- | --- |\n");
         for row in rows {
             text.push_str(&format!("{row}\n"));
