@@ -33,8 +33,8 @@ fn is_confirming(phase: TrialPhase) -> bool {
 }
 
 /// Halts the launcher of node `index` once its new daemon answers, before it can make the trial final: the step
-/// that is then waited for. `None` if it was too late.
-async fn hold_in_trial(cluster: &Cluster, index: usize, node: NodeId) -> Option<Epoch> {
+/// that is then waited for.
+async fn hold_in_trial(cluster: &Cluster, index: usize, node: NodeId) -> Epoch {
     until_just("the new binary answers", async || {
         let status = cluster.status(index).await?;
         (status.release.version.to_string() == TARGET).then_some(())
@@ -42,9 +42,9 @@ async fn hold_in_trial(cluster: &Cluster, index: usize, node: NodeId) -> Option<
     .await;
     cluster.nodes[index].signal_launcher(Signal::STOP);
     cluster
-        .until_cluster("the trial is accepted, or over", |status| match out(status, node) {
-            Some((step, phase)) => is_confirming(phase).then_some(Some(step)),
-            None => Some(None),
+        .until_cluster("the trial is accepted", |status| {
+            let (step, phase) = out(status, node).expect("the launcher was halted before it could be over");
+            is_confirming(phase).then_some(step)
         })
         .await
 }
@@ -85,11 +85,9 @@ async fn the_next_leader_goes_on_where_the_last_one_died_staging_or_with_a_repli
     cluster.nodes[REPLICA].signal_launcher(Signal::CONT);
 
     // The replica is on trial, and its launcher does not make it final.
-    if let Some(held) = hold_in_trial(&cluster, REPLICA, replica).await {
-        assert_eq!(held, step);
-        let next = cluster.kill_leader().await;
-        assert!(out(&next, replica).is_some_and(|(now, phase)| now == step && is_confirming(phase)));
-    }
+    assert_eq!(hold_in_trial(&cluster, REPLICA, replica).await, step);
+    let next = cluster.kill_leader().await;
+    assert!(out(&next, replica).is_some_and(|(now, phase)| now == step && is_confirming(phase)));
     cluster.nodes[REPLICA].signal_launcher(Signal::CONT);
     ends_well(&cluster, load, plan).await;
 }
@@ -147,11 +145,10 @@ async fn the_next_leader_goes_on_where_the_last_one_died_handing_over_or_at_the_
         })
         .await;
     let index = ids.iter().position(|id| *id == last).unwrap();
-    if let Some(step) = hold_in_trial(&cluster, index, last).await {
-        let next = cluster.kill_leader().await;
-        assert!(out(&next, last).is_some_and(|(now, phase)| now == step && is_confirming(phase)));
-        assert!(next.control.plan.is_some());
-    }
+    let step = hold_in_trial(&cluster, index, last).await;
+    let next = cluster.kill_leader().await;
+    assert!(out(&next, last).is_some_and(|(now, phase)| now == step && is_confirming(phase)));
+    assert!(next.control.plan.is_some());
     cluster.nodes[index].signal_launcher(Signal::CONT);
     ends_well(&cluster, load, plan).await;
 }

@@ -1,6 +1,8 @@
 //! The product as real processes: rolls, deaths, bad releases, bad input.
 
+mod bad_releases;
 mod leader_deaths;
+mod node_deaths;
 mod rolls;
 
 /// The product, built with this package.

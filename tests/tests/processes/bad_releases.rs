@@ -1,0 +1,51 @@
+//! Releases whose binary exits at once, hangs, or never becomes ready.
+
+use crate::rolls::assert_all_run;
+use crate::{FAULTY, PRODUCT};
+use ironcache_control::{HoldReason, Outcome, Phase};
+use ironcache_tests::{Cluster, Load, Spec};
+use std::path::Path;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_release_that_does_not_work_is_rolled_back_held_and_never_run_again() {
+    let mut spec = Spec::new(PRODUCT, 1, 1).with(&[("ready-timeout-ms", 4_000), ("hang-timeout-ms", 4_000)]);
+    spec.witnesses = 1;
+    let cluster = Cluster::start(&spec).await;
+    let load = Load::start(&cluster).await;
+    for (version, said) in [
+        ("0.9.0-exits", "exited with code 3"),
+        ("0.9.0-hangs", "hung: no heartbeat"),
+        ("0.9.0-neverready", "was not ready after 4000 ms"),
+    ] {
+        let staged = cluster.stage_file(&cluster.release(Path::new(FAULTY), version)).await;
+        let plan = cluster.set_target(version, None).await;
+        let (node, reason) = cluster
+            .until_plan("the plan is held", |plan| match &plan.phase {
+                Phase::Held { reason: HoldReason::StepFailed { node, reason } } => {
+                    Some((*node, reason.clone()))
+                }
+                Phase::Held { .. } | Phase::Staging | Phase::Rolling | Phase::Paused => None,
+            })
+            .await;
+        assert!(reason.contains(said), "{version}: {reason}");
+        let waiting =
+            cluster.until_upgrade("the hold is told", |status| status.waiting_on.first().cloned()).await;
+        assert!(waiting.contains(said) && waiting.contains("upgrade abort"), "{waiting}");
+        let status = cluster.cluster().await.expect("the cluster answers");
+        assert_eq!(status.control.quarantined[&staged.release.digest].node, node);
+        load.until_more(20).await;
+
+        let resumed = cluster.cli(&["cluster", "upgrade", "resume"]);
+        assert_eq!(resumed.status.code(), Some(3), "{resumed:?}");
+        let aborted = cluster.cli(&["cluster", "upgrade", "abort"]);
+        assert!(aborted.status.success(), "{aborted:?}");
+        assert_eq!(cluster.until_ended(plan).await.1, Outcome::Aborted);
+        let again = cluster.cli(&["cluster", "set-target-version", version, "--json"]);
+        assert_eq!(again.status.code(), Some(3), "{again:?}");
+        let refused: serde_json::Value = serde_json::from_slice(&again.stdout).expect("one object");
+        assert_eq!(refused["refused"]["code"], "quarantined", "{refused}");
+        cluster.until_whole().await;
+    }
+    assert_all_run(&cluster, "0.1.0").await;
+    load.finish(&cluster).await.assert_nothing_lost();
+}

@@ -1,0 +1,73 @@
+//! `kill -9` of the daemon of a node that is out for upgrade, and of a primary without a plan.
+
+use crate::PRODUCT;
+use crate::rolls::{assert_all_run, assert_order};
+use ironcache_control::{Outcome, Ownership};
+use ironcache_tests::{Cluster, Load, Signal, Spec, until, until_just};
+use ironcache_types::ShardId;
+
+const PRIMARY: usize = 0;
+const REPLICA: usize = 1;
+const TARGET: &str = "0.2.0";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_is_killed_while_it_is_out_comes_back_and_the_roll_goes_on() {
+    let mut spec = Spec::new(PRODUCT, 1, 1).with(&[("hang-timeout-ms", 60_000)]);
+    spec.witnesses = 1;
+    let cluster = Cluster::start(&spec).await;
+    let replica = cluster.ids().await[REPLICA];
+    let load = Load::start(&cluster).await;
+    cluster.stage(TARGET).await;
+    cluster.nodes[REPLICA].signal_launcher(Signal::STOP);
+    let plan = cluster.set_target(TARGET, None).await;
+    let is_out = |status: &ironcache_node::api::ClusterStatus| status.control.nodes[&replica].out.clone();
+    let step = cluster.until_cluster("the replica is out", is_out).await;
+
+    // Before the activation: the launcher, when it goes on, finds its daemon dead.
+    let old = cluster.nodes[REPLICA].signal_daemon(Signal::KILL).expect("the daemon runs");
+    cluster.nodes[REPLICA].signal_launcher(Signal::CONT);
+    let of_target = |status: &ironcache_node::api::NodeStatus| status.release.version.to_string() == TARGET;
+    let second = until_just("the new binary runs", async || {
+        let status = cluster.status(REPLICA).await?;
+        of_target(&status).then_some(status.pid)
+    })
+    .await;
+    assert_ne!(second, old.as_raw_nonzero().get() as u32);
+
+    // In trial.
+    cluster.nodes[REPLICA].signal_daemon(Signal::KILL).expect("the daemon runs");
+    let (ended, outcome) = cluster.until_ended(plan).await;
+    assert_eq!(outcome, Outcome::Finalized);
+    assert_order(&ended);
+    assert_eq!(ended.steps.iter().find(|s| s.node == replica).map(|s| s.epoch), Some(step.epoch));
+    load.until_more(50).await;
+    load.finish(&cluster).await.assert_nothing_lost();
+    cluster.until_whole().await;
+    assert_all_run(&cluster, TARGET).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_shard_whose_primary_is_killed_goes_on_with_its_replica() {
+    let mut spec = Spec::new(PRODUCT, 1, 1).in_sync();
+    spec.witnesses = 1;
+    let cluster = Cluster::start(&spec).await;
+    let ids = cluster.ids().await;
+    let load = Load::start(&cluster).await;
+    cluster.nodes[PRIMARY].signal_daemon(Signal::KILL).expect("the daemon runs");
+    cluster
+        .until_cluster("the replica owns the shard", |status| {
+            match status.control.shards[&ShardId(0)].ownership {
+                Ownership::Serving(owner) => (owner.node == ids[REPLICA]).then_some(()),
+                Ownership::Recovering { .. } => None,
+            }
+        })
+        .await;
+    load.until_more(100).await;
+    cluster.until_whole().await;
+    load.finish(&cluster).await.assert_nothing_lost();
+    until("the killed node is a replica", async || {
+        let status = cluster.status(PRIMARY).await?;
+        (status.data.role == "replica" && status.data.in_sync).then_some(())
+    })
+    .await;
+}
