@@ -39,7 +39,7 @@ pub async fn run(node: Rc<DataNode>) {
     }
 }
 
-fn expire(node: &Rc<DataNode>) {
+pub(super) fn expire(node: &Rc<DataNode>) {
     let mut plane = node.plane.borrow_mut();
     if !plane.is_serving() {
         return;
@@ -133,7 +133,7 @@ fn consider(node: &Rc<DataNode>, plane: &mut Plane, member: Member, now_ms: u64)
 
 /// Proposes again what has gone unanswered for so long that its outcome is unknown. Whichever of the two is accepted,
 /// the other is stale; so its rejection says nothing, and only the applied state ends the requirement.
-fn ask_again(plane: &mut Plane) {
+pub(super) fn ask_again(plane: &mut Plane) {
     let state = std::sync::Arc::clone(&plane.view.state);
     let Some(shard) = state.shard_of_node(plane.me.node) else { return };
     let me = plane.me;

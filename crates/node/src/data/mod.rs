@@ -27,6 +27,8 @@ mod server_commands;
 mod source;
 mod stats;
 mod status;
+#[cfg(test)]
+mod tests;
 
 pub use plane::ToControl;
 pub use source::LinkSocket;

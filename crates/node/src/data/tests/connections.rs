@@ -1,0 +1,181 @@
+//! Connections over real sockets.
+
+use super::*;
+use crate::data::connection;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::{LocalSet, spawn_local};
+
+/// Far more than anything here takes.
+const LONG: Duration = Duration::from_secs(20);
+
+async fn connect(node: &Rc<DataNode>) -> TcpStream {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let connecting = TcpStream::connect(listener.local_addr().unwrap());
+    let (stream, accepted) = tokio::join!(connecting, listener.accept());
+    let (served, addr) = accepted.unwrap();
+    spawn_local(connection::serve(Rc::clone(node), served, addr));
+    stream.unwrap()
+}
+
+async fn expect(stream: &mut TcpStream, text: &str) {
+    let mut read = vec![0; text.len()];
+    tokio::time::timeout(LONG, stream.read_exact(&mut read)).await.expect("in time").unwrap();
+    assert_eq!(String::from_utf8_lossy(&read), text);
+}
+
+async fn expect_end(stream: &mut TcpStream) {
+    let mut rest = Vec::new();
+    // A reset is an end as well.
+    let _ = tokio::time::timeout(LONG, stream.read_to_end(&mut rest)).await.expect("in time");
+    assert_eq!(String::from_utf8_lossy(&rest), "");
+}
+
+async fn until(node: &DataNode, holds: impl Fn(&Plane) -> bool) {
+    let waiting = async {
+        while !holds(&node.plane.borrow()) {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(LONG, waiting).await.expect("in time");
+}
+
+#[tokio::test]
+async fn a_parked_command_is_executed_once_after_an_abort() {
+    LocalSet::new()
+        .run_until(async {
+            let mut world = World::pair(AckMode::Primary);
+            let (mut plane, _proposals) = plane(A, &world);
+            attach(&mut plane, B);
+            let node = node(plane);
+            let mut stream = connect(&node).await;
+            let handover = world.begin_handover(A, B);
+            show(&node, &world);
+            // Behind a reply that is sent at once.
+            stream.write_all(b"PING\r\nINCR n\r\n").await.unwrap();
+            expect(&mut stream, "+PONG\r\n").await;
+            until(&node, |plane| plane.parked == 1).await;
+            show(&node, &world);
+            until(&node, |plane| plane.parked == 1).await;
+            world.abort(handover);
+            show(&node, &world);
+            expect(&mut stream, ":1\r\n").await;
+            stream.write_all(b"GET n\r\n").await.unwrap();
+            expect(&mut stream, "$1\r\n1\r\n").await;
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn a_parked_command_is_redirected_and_never_executed_after_a_promotion() {
+    LocalSet::new()
+        .run_until(async {
+            let mut world = World::pair(AckMode::Primary);
+            let (plane, _proposals) = plane(A, &world);
+            let node = node(plane);
+            let mut stream = connect(&node).await;
+            let handover = world.begin_handover(A, B);
+            show(&node, &world);
+            stream.write_all(b"INCR n\r\n").await.unwrap();
+            until(&node, |plane| plane.parked == 1).await;
+            world.promote(handover, Offset(0));
+            show(&node, &world);
+            expect(&mut stream, "-MOVED ").await;
+            assert_eq!(node.plane.borrow().keyspace.len(), 0);
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn a_command_parked_for_too_long_is_answered_and_never_executed() {
+    LocalSet::new()
+        .run_until(async {
+            let mut world = World::pair(AckMode::Primary);
+            let (mut plane, _proposals) = plane(A, &world);
+            attach(&mut plane, B);
+            plane.config = Arc::new(Config { park_ms_max: 5, ..Config::default() });
+            let node = node(plane);
+            let mut stream = connect(&node).await;
+            let handover = world.begin_handover(A, B);
+            show(&node, &world);
+            stream.write_all(b"INCR n\r\n").await.unwrap();
+            let text = "-TRYAGAIN the shard has no primary at the moment; the command was not executed\r\n";
+            expect(&mut stream, text).await;
+            world.abort(handover);
+            show(&node, &world);
+            stream.write_all(b"GET n\r\n").await.unwrap();
+            expect(&mut stream, "$-1\r\n").await;
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn nothing_is_executed_once_the_checkpoint_is_begun() {
+    LocalSet::new()
+        .run_until(async {
+            let world = World::alone(AckMode::Primary);
+            let (plane, _proposals) = plane(A, &world);
+            let node = node(plane);
+            let mut stream = connect(&node).await;
+            stream.write_all(b"SET a 1\r\n").await.unwrap();
+            expect(&mut stream, "+OK\r\n").await;
+            node.plane.borrow_mut().seal();
+            let sealed_at = node.plane.borrow().offset();
+            stream.write_all(b"SET b 2\r\n").await.unwrap();
+            expect_end(&mut stream).await;
+            assert_eq!(node.plane.borrow().offset(), sealed_at);
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn a_reply_that_waited_is_never_sent_by_a_deposed_primary() {
+    LocalSet::new()
+        .run_until(async {
+            let mut world = World::pair(AckMode::InSync);
+            let (mut plane, _proposals) = plane(A, &world);
+            attach(&mut plane, B);
+            let node = node(plane);
+            let mut stream = connect(&node).await;
+            stream.write_all(b"SET a 1\r\n").await.unwrap();
+            until(&node, |plane| plane.waiters.first().is_some()).await;
+            world.restart(A);
+            show(&node, &world);
+            expect_end(&mut stream).await;
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn wait_ends_with_the_role() {
+    LocalSet::new()
+        .run_until(async {
+            let mut world = World::alone(AckMode::Primary);
+            let (plane, _proposals) = plane(A, &world);
+            let node = node(plane);
+            let mut stream = connect(&node).await;
+            stream.write_all(b"SET a 1\r\nWAIT 1 0\r\n").await.unwrap();
+            expect(&mut stream, "+OK\r\n").await;
+            world.restart(A);
+            show(&node, &world);
+            expect(&mut stream, ":0\r\n").await;
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_while_it_waits_is_let_go() {
+    LocalSet::new()
+        .run_until(async {
+            let world = World::alone(AckMode::Primary);
+            let (plane, _proposals) = plane(A, &world);
+            let node = node(plane);
+            let mut stream = connect(&node).await;
+            stream.write_all(b"SET a 1\r\nWAIT 1 0\r\n").await.unwrap();
+            expect(&mut stream, "+OK\r\n").await;
+            drop(stream);
+            until(&node, |plane| plane.clients.is_empty()).await;
+        })
+        .await;
+}

@@ -1,0 +1,115 @@
+//! What a handover holds back, and what alone ends that.
+
+use super::*;
+use crate::data::membership;
+use crate::data::plane::{ReadFrom, Route};
+use crate::data::role::Turned;
+use ironcache_keyspace::Expiry;
+use ironcache_replication::Fence;
+use ironcache_types::Slot;
+
+const SLOT: Slot = Slot(12);
+
+#[test]
+fn a_primary_that_hands_over_executes_nothing() {
+    let mut world = World::pair(AckMode::InSync);
+    let (mut plane, _proposals) = plane(A, &world);
+    let mut client = client(&mut plane);
+    answer(&mut plane, &mut client, "SET k v PX 1");
+    world.begin_handover(A, B);
+    plane.apply_view(world.view());
+    let before = plane.offset();
+    for command in ["SET k v", "GET k", "FLUSHALL", "WATCH k", "DEL k", "MGET k"] {
+        assert_eq!(run(&mut plane, &mut client, command), (Turn::Park, String::new()), "{command}");
+    }
+    assert_eq!(plane.expiry(), Expiry::Hide);
+    answer(&mut plane, &mut client, "KEYS *");
+    assert_eq!((plane.offset(), plane.effects.count), (before, 0));
+}
+
+#[test]
+fn expiry_stops_while_a_handover_is_in_flight() {
+    let mut world = World::pair(AckMode::InSync);
+    let (mut plane, _proposals) = plane(A, &world);
+    let mut client = client(&mut plane);
+    answer(&mut plane, &mut client, "SET k v PXAT 1");
+    answer(&mut plane, &mut client, "SET other v PXAT 2");
+    let handover = world.begin_handover(A, B);
+    plane.apply_view(world.view());
+    let (before, keys) = (plane.offset(), plane.keyspace.len());
+    let node = node(plane);
+    membership::expire(&node);
+    assert_eq!((node.plane.borrow().offset(), node.plane.borrow().keyspace.len()), (before, keys));
+    world.abort(handover);
+    show(&node, &world);
+    membership::expire(&node);
+    assert_eq!(node.plane.borrow().keyspace.len(), 0);
+}
+
+#[test]
+fn only_an_applied_outcome_lets_the_old_primary_execute_again() {
+    let mut world = World::pair(AckMode::InSync);
+    let (mut plane, _proposals) = plane(A, &world);
+    let handover = world.begin_handover(A, B);
+    assert_eq!(plane.apply_view(world.view()), Turned::HandOver(handover));
+    assert_eq!(plane.apply_view(world.view()), Turned::Nothing, "told once");
+    assert_eq!(plane.route(SLOT, ReadFrom::Primary), Route::Park);
+    // The candidate says so; that may redirect, never execute.
+    plane.routing.hint(future(&world), B, "c2:1".to_owned());
+    assert_eq!(plane.route(SLOT, ReadFrom::Primary), Route::Moved("c2:1".to_owned()));
+    world.abort(handover);
+    plane.apply_view(world.view());
+    assert_eq!(plane.route(SLOT, ReadFrom::Primary), Route::Execute);
+}
+
+#[test]
+fn an_older_hint_changes_nothing() {
+    let mut world = World::pair(AckMode::InSync);
+    let (mut plane, _proposals) = plane(A, &world);
+    world.begin_handover(A, B);
+    plane.apply_view(world.view());
+    plane.routing.hint(world.shard().epoch, B, "c2:1".to_owned());
+    assert_eq!(plane.route(SLOT, ReadFrom::Primary), Route::Park);
+}
+
+#[test]
+fn the_candidate_holds_commands_back_until_the_outcome_and_no_longer() {
+    let mut world = World::pair(AckMode::InSync);
+    let mut plane = following(&world);
+    let moved = Route::Moved("c1:1".to_owned());
+    let source = world.source();
+    let handover = world.begin_handover(A, B);
+    // The fence overtakes the entry.
+    let fence = Fence { handover_epoch: handover.epoch, offset: Offset(0) };
+    replica(&mut plane).cursor.on_fence(source, &fence).unwrap();
+    assert_eq!(plane.route(SLOT, ReadFrom::Primary), Route::Park, "the entry is not applied yet");
+    plane.apply_view(world.view());
+    assert_eq!(plane.route(SLOT, ReadFrom::Primary), Route::Park);
+    world.abort(handover);
+    plane.apply_view(world.view());
+    assert!(replica(&mut plane).cursor.fence().is_some(), "no frame followed it");
+    assert_eq!(plane.route(SLOT, ReadFrom::Primary), moved, "the shard is idle, and its primary serves");
+}
+
+#[test]
+fn a_fence_that_was_not_sent_is_forgotten_with_its_handover() {
+    let mut world = World::pair(AckMode::InSync);
+    let (mut plane, _proposals) = plane(A, &world);
+    let handover = world.begin_handover(A, B);
+    plane.apply_view(world.view());
+    plane.links.insert(
+        B,
+        crate::data::plane::LinkState {
+            serial: 1,
+            link: None,
+            ack: None,
+            syncing: false,
+            fence: Some(Fence { handover_epoch: handover.epoch, offset: plane.offset() }),
+            promoted: None,
+            in_sync_since: None,
+        },
+    );
+    world.abort(handover);
+    plane.apply_view(world.view());
+    assert_eq!(plane.links[&B].fence, None);
+}

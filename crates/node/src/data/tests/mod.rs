@@ -1,0 +1,235 @@
+//! The data plane against views of the log made by hand: what is never to happen, whatever the timing.
+
+mod checkpoints;
+mod connections;
+mod handovers;
+mod in_sync_set;
+mod serving;
+mod transactions;
+
+use super::DataNode;
+use super::client::{Client, Trusted};
+use super::dispatch::{self, Turn};
+use super::plane::{Plane, ToControl};
+use super::role::{Primary, Replica, Role};
+use crate::config::Config;
+use ironcache_control::{
+    AckMode, Command, ControlState, Handover, InitCluster, NodeRole, NodeSpec, Shard, ShardSpec,
+};
+use ironcache_keyspace::Keyspace;
+use ironcache_raft::AppliedView;
+use ironcache_replication::{Accept, Ack, Lineage, Link, Source, Standing, SyncMode};
+use ironcache_types::{
+    Digest, Epoch, Incarnation, Member, NodeId, Offset, Release, ShardId, SlotSet, Version, WireRange,
+};
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::sync::Arc;
+use tokio::sync::{Notify, mpsc};
+
+pub const A: Member = Member { node: NodeId(1), incarnation: Incarnation(10) };
+pub const B: Member = Member { node: NodeId(2), incarnation: Incarnation(20) };
+const SHARD: ShardId = ShardId(0);
+
+/// One shard with all slots, A its primary and B its replica; 3 is a witness.
+pub struct World {
+    pub state: ControlState,
+    index: u64,
+}
+
+impl World {
+    /// A alone is in the in-sync set.
+    pub fn alone(mode: AckMode) -> World {
+        let node = |member: Member, role: NodeRole| NodeSpec {
+            member,
+            client_addr: format!("c{}:1", member.node.0),
+            peer_addr: format!("p{}:1", member.node.0),
+            http_addr: format!("h{}:1", member.node.0),
+            role,
+            voter: true,
+            shard: (role == NodeRole::Data).then_some(SHARD),
+            release: release(),
+            wire: WireRange::CURRENT,
+        };
+        let witness = Member { node: NodeId(3), incarnation: Incarnation(30) };
+        let init = InitCluster {
+            cluster_id: 7,
+            nodes: vec![node(A, NodeRole::Data), node(B, NodeRole::Data), node(witness, NodeRole::Witness)],
+            shards: vec![ShardSpec { id: SHARD, slots: SlotSet::part(0, 1), nodes: vec![A.node, B.node] }],
+            mode,
+        };
+        let mut world = World { state: ControlState::default(), index: 0 };
+        world.apply(&Command::InitCluster(init));
+        world
+    }
+
+    /// A and B are in the in-sync set.
+    pub fn pair(mode: AckMode) -> World {
+        let mut world = World::alone(mode);
+        let isr_epoch = world.shard().isr_epoch;
+        world.apply(&Command::AddInSync { shard: SHARD, isr_epoch, primary: A, member: B });
+        world
+    }
+
+    pub fn apply(&mut self, command: &Command) {
+        self.index += 1;
+        let applied = self.state.apply(self.index, command);
+        applied.unwrap_or_else(|rejection| panic!("{command:?}: {rejection}"));
+    }
+
+    pub fn shard(&self) -> &Shard {
+        &self.state.shards[&SHARD]
+    }
+
+    pub fn view(&self) -> Arc<AppliedView> {
+        Arc::new(AppliedView { index: self.index, term: 1, state: Arc::new(self.state.clone()) })
+    }
+
+    pub fn begin_handover(&mut self, from: Member, to: Member) -> Handover {
+        let shard_epoch = self.shard().epoch;
+        self.apply(&Command::BeginHandover { shard: SHARD, shard_epoch, from, to, plan: None });
+        self.shard().handover.expect("it just began")
+    }
+
+    pub fn abort(&mut self, handover: Handover) {
+        self.apply(&Command::AbortHandover { shard: SHARD, handover: handover.epoch });
+    }
+
+    pub fn promote(&mut self, handover: Handover, offset: Offset) {
+        let in_sync = BTreeSet::from([A, B]);
+        let (to, handover) = (handover.to, handover.epoch);
+        self.apply(&Command::Promote { shard: SHARD, handover, to, offset, in_sync });
+    }
+
+    /// Node `old` was restarted: its roles are gone.
+    pub fn restart(&mut self, old: Member) -> Member {
+        let member = Member { incarnation: Incarnation(old.incarnation.0 + 1), ..old };
+        let node = self.state.nodes[&old.node].clone();
+        self.apply(&Command::RegisterNode {
+            member,
+            client_addr: node.client_addr,
+            peer_addr: node.peer_addr,
+            http_addr: node.http_addr,
+            release: node.release,
+            wire: node.wire,
+        });
+        member
+    }
+
+    pub fn remove_in_sync(&mut self, member: Member) {
+        let isr_epoch = self.shard().isr_epoch;
+        let reason = "a test".to_owned();
+        self.apply(&Command::RemoveInSync { shard: SHARD, isr_epoch, primary: A, member, reason });
+    }
+
+    pub fn source(&self) -> Source {
+        let primary = self.shard().primary().expect("the shard is served");
+        Source { epoch: self.shard().epoch, incarnation: primary.incarnation }
+    }
+}
+
+pub fn release() -> Release {
+    Release { version: Version::new(1, 0, 0), digest: Digest([1; 32]) }
+}
+
+/// A plane that has read an absent checkpoint, and applied the world.
+pub fn plane(me: Member, world: &World) -> (Plane, mpsc::UnboundedReceiver<ToControl>) {
+    let (to_control, proposals) = mpsc::unbounded_channel();
+    let mut plane = Plane::new(Arc::new(Config::default()), me, Version::new(1, 0, 0), to_control, 1);
+    plane.loaded(Keyspace::new(), None);
+    plane.apply_view(world.view());
+    (plane, proposals)
+}
+
+/// B's plane, following A from the very start.
+pub fn following(world: &World) -> Plane {
+    let (mut plane, _) = plane(B, world);
+    let source = world.source();
+    let lineage = Lineage::new(source.epoch, Offset(0));
+    plane.loaded(Keyspace::new(), Some((lineage.clone(), Offset(0))));
+    plane.apply_view(world.view());
+    let accept = Accept { source, mode: SyncMode::Partial { from: Offset(0) }, lineage };
+    let replica = replica(&mut plane);
+    let _ = replica.cursor.follow(source, &accept, Standing::InSync).expect("both are at 0");
+    replica.link_up = true;
+    plane
+}
+
+pub fn replica(plane: &mut Plane) -> &mut Replica {
+    match &mut plane.role {
+        Role::Replica(replica) => replica,
+        Role::Loading | Role::Primary(_) => panic!("no replica"),
+    }
+}
+
+pub fn primary(plane: &mut Plane) -> &mut Primary {
+    match &mut plane.role {
+        Role::Primary(primary) => primary,
+        Role::Loading | Role::Replica(_) => panic!("no primary"),
+    }
+}
+
+/// `member` is linked to this primary, and has applied everything so far.
+pub fn attach(plane: &mut Plane, member: Member) -> Link {
+    let (from, now_ms) = (plane.offset(), plane.clock_ms());
+    let link = primary(plane).gate.attach(member, SyncMode::Partial { from }, now_ms).unwrap();
+    acknowledge(plane, link);
+    link
+}
+
+/// It acknowledges everything.
+pub fn acknowledge(plane: &mut Plane, link: Link) {
+    let (applied, now_ms) = (plane.offset(), plane.clock_ms());
+    let gate = &mut primary(plane).gate;
+    let source = gate.source();
+    gate.on_ack(link, Ack { source, applied }, now_ms).unwrap();
+    plane.settle_replies();
+}
+
+pub fn client(plane: &mut Plane) -> Client {
+    let addr: SocketAddr = "127.0.0.1:1".parse().unwrap();
+    plane.clients.connect(addr, addr, 0, Trusted::Yes)
+}
+
+/// Runs one command, given as words; the reply is text.
+pub fn run(plane: &mut Plane, client: &mut Client, command: &str) -> (Turn, String) {
+    let args: Vec<&[u8]> = command.split(' ').map(str::as_bytes).collect();
+    let mut out = Vec::new();
+    let turn = dispatch::run(plane, client, &args, &mut out);
+    (turn, String::from_utf8(out).unwrap())
+}
+
+/// The same, for one that is answered at once.
+pub fn answer(plane: &mut Plane, client: &mut Client, command: &str) -> String {
+    let (turn, reply) = run(plane, client, command);
+    assert_eq!(turn, Turn::Done, "{command}: {reply}");
+    reply
+}
+
+/// What the tasks of the data thread share, around a plane.
+pub fn node(plane: Plane) -> Rc<DataNode> {
+    Rc::new(DataNode {
+        plane: RefCell::new(plane),
+        changed: Rc::new(Notify::new()),
+        feed: Rc::new(Notify::new()),
+        acked: Rc::new(Notify::new()),
+        drain: Rc::new(Notify::new()),
+        drain_until: Cell::new(None),
+        data_dir: PathBuf::new(),
+    })
+}
+
+/// The node applies the world, as `watch_views` has it do.
+pub fn show(node: &DataNode, world: &World) {
+    node.plane.borrow_mut().apply_view(world.view());
+    node.changed.notify_waiters();
+    node.feed.notify_waiters();
+}
+
+/// An epoch that the log has not reached.
+pub fn future(world: &World) -> Epoch {
+    world.state.epoch.next().next()
+}

@@ -1,0 +1,115 @@
+//! MULTI, EXEC and WATCH across what may happen meanwhile.
+
+use super::*;
+
+#[test]
+fn an_undisturbed_watch_lets_exec_run_and_a_write_does_not() {
+    let world = World::alone(AckMode::Primary);
+    let (mut plane, _proposals) = plane(A, &world);
+    let (mut client, mut other) = (client(&mut plane), client(&mut plane));
+    for (disturb, expected) in [(false, "*1\r\n+OK\r\n"), (true, "*-1\r\n")] {
+        answer(&mut plane, &mut client, "WATCH k");
+        if disturb {
+            answer(&mut plane, &mut other, "SET k other");
+        }
+        answer(&mut plane, &mut client, "MULTI");
+        answer(&mut plane, &mut client, "SET k mine");
+        assert_eq!(answer(&mut plane, &mut client, "EXEC"), expected);
+    }
+}
+
+#[test]
+fn a_watch_does_not_outlive_the_primary_at_which_it_was_set() {
+    let mut world = World::pair(AckMode::InSync);
+    let (mut plane, _proposals) = plane(A, &world);
+    let mut client = client(&mut plane);
+    answer(&mut plane, &mut client, "WATCH k");
+    // B may have written k in between: A sees that only as a replica.
+    for (from, to) in [(A, B), (B, A)] {
+        let handover = world.begin_handover(from, to);
+        plane.apply_view(world.view());
+        world.promote(handover, plane.offset());
+        plane.apply_view(world.view());
+    }
+    answer(&mut plane, &mut client, "MULTI");
+    answer(&mut plane, &mut client, "SET k mine");
+    assert_eq!(answer(&mut plane, &mut client, "EXEC"), "*-1\r\n");
+    assert_eq!(answer(&mut plane, &mut client, "GET k"), "$-1\r\n");
+}
+
+#[test]
+fn a_watch_is_routed_like_a_read_of_its_keys() {
+    let world = World::pair(AckMode::InSync);
+    let (mut plane, _proposals) = plane(B, &world);
+    let mut client = client(&mut plane);
+    assert!(answer(&mut plane, &mut client, "WATCH k").starts_with("-MOVED"));
+    assert!(answer(&mut plane, &mut client, "WATCH k other").starts_with("-CROSSSLOT"));
+}
+
+#[test]
+fn tryagain_inside_multi_leaves_nothing_of_the_transaction_to_run() {
+    let mut world = World::pair(AckMode::InSync);
+    let (mut plane, _proposals) = plane(A, &world);
+    let mut client = client(&mut plane);
+    answer(&mut plane, &mut client, "MULTI");
+    let handover = world.begin_handover(A, B);
+    plane.apply_view(world.view());
+    assert_eq!(run(&mut plane, &mut client, "SET {t}a 1").0, Turn::Park);
+    dispatch::try_again(&mut plane, &mut client, b"SET", &mut Vec::new(), "a test");
+    world.abort(handover);
+    plane.apply_view(world.view());
+    answer(&mut plane, &mut client, "SET {t}b 2");
+    assert!(answer(&mut plane, &mut client, "EXEC").starts_with("-EXECABORT"));
+    assert_eq!(plane.keyspace.len(), 0);
+}
+
+#[test]
+fn an_exec_that_was_answered_tryagain_never_runs() {
+    let mut world = World::pair(AckMode::InSync);
+    let (mut plane, _proposals) = plane(A, &world);
+    let mut client = client(&mut plane);
+    answer(&mut plane, &mut client, "MULTI");
+    answer(&mut plane, &mut client, "SET k v");
+    let handover = world.begin_handover(A, B);
+    plane.apply_view(world.view());
+    assert_eq!(run(&mut plane, &mut client, "EXEC"), (Turn::Park, String::new()), "it parks whole");
+    dispatch::try_again(&mut plane, &mut client, b"Exec", &mut Vec::new(), "a test");
+    world.abort(handover);
+    plane.apply_view(world.view());
+    assert_eq!(answer(&mut plane, &mut client, "EXEC"), "-ERR EXEC without MULTI\r\n");
+    assert_eq!(plane.keyspace.len(), 0);
+}
+
+#[test]
+fn a_parked_exec_runs_once_and_whole_when_the_handover_is_aborted() {
+    let mut world = World::pair(AckMode::InSync);
+    let (mut plane, _proposals) = plane(A, &world);
+    let mut client = client(&mut plane);
+    for command in ["MULTI", "INCR {t}a", "INCR {t}b"] {
+        answer(&mut plane, &mut client, command);
+    }
+    let handover = world.begin_handover(A, B);
+    plane.apply_view(world.view());
+    for _ in 0..3 {
+        assert_eq!(run(&mut plane, &mut client, "EXEC").0, Turn::Park);
+    }
+    world.abort(handover);
+    plane.apply_view(world.view());
+    let before = plane.backlog.end();
+    assert_eq!(answer(&mut plane, &mut client, "EXEC"), "*2\r\n:1\r\n:1\r\n");
+    let (frames, _) = plane.backlog.read_from(before, usize::MAX).unwrap();
+    let (_, len) = ironcache_replication::decode(frames).unwrap().unwrap();
+    assert_eq!(len, frames.len(), "one frame");
+}
+
+#[test]
+fn wait_inside_a_transaction_answers_at_once() {
+    let world = World::pair(AckMode::InSync);
+    let (mut plane, _proposals) = plane(A, &world);
+    attach(&mut plane, B);
+    let mut client = client(&mut plane);
+    for command in ["MULTI", "WAIT 5 0", "PING"] {
+        answer(&mut plane, &mut client, command);
+    }
+    assert_eq!(answer(&mut plane, &mut client, "EXEC"), "*2\r\n:1\r\n+PONG\r\n");
+}
