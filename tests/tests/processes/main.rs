@@ -1,8 +1,10 @@
 //! The product as real processes: rolls, deaths, bad releases, bad input.
 
 mod bad_releases;
+mod lag;
 mod leader_deaths;
 mod node_deaths;
+mod refusals;
 mod rolls;
 
 /// The product, built with this package.
