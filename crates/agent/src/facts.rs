@@ -21,6 +21,8 @@ pub struct LocalFacts {
     pub primary_applied: Option<u64>,
     /// How long this process has known the step that it is out for, in ms; 0 without one.
     pub told_ms_ago: u64,
+    /// On trial: its time is nearly up, and no leader that a majority follows has answered this node lately.
+    pub cut_off: bool,
     /// Unix ms, for the times that commands keep for people.
     pub now_wall_ms: u64,
 }

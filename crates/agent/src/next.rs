@@ -1,4 +1,6 @@
 //! The order of things: be registered, deal with a step or a left-over trial, stage.
+//!
+//! *Invariant:* a node that is cut off during a trial goes back by itself, and blames nobody.
 
 use crate::action::{Action, Waiting};
 use crate::facts::{LauncherPhase, LocalFacts};
@@ -8,6 +10,18 @@ use ironcache_types::Epoch;
 
 /// What this node does now.
 pub fn next(state: &ControlState, facts: &LocalFacts) -> Action {
+    match (in_order(state, facts), facts.launcher.phase) {
+        // The launcher would take a missed deadline for the release's fault, and quarantine it everywhere. What
+        // needs no answer of the cluster (a trial that it has accepted) is done all the same.
+        (Action::Wait(_) | Action::Register, LauncherPhase::Trial { step }) if facts.cut_off => {
+            let reason = "no leader of a majority could be reached before the trial's time was up".to_owned();
+            Action::AbandonTrial { step, reason }
+        }
+        (action, _) => action,
+    }
+}
+
+fn in_order(state: &ControlState, facts: &LocalFacts) -> Action {
     if !facts.log_is_current {
         return Action::Wait(Waiting::LogNotCurrent);
     }

@@ -2,7 +2,7 @@
 
 use crate::app::App;
 use crate::fetch::{Wanted, fetch};
-use crate::launcher::LauncherView;
+use crate::launcher::{LauncherView, Trial};
 use ironcache_agent::{Action, LocalFacts, Waiting, next};
 use ironcache_control::{Command, ControlState};
 use ironcache_spine::{LinkSender, StepRef, ToLauncher};
@@ -19,6 +19,16 @@ const IDLE: Duration = Duration::from_millis(200);
 const FETCH_AGAIN: Duration = Duration::from_millis(1_000);
 /// How long an order to the launcher may go without a visible effect before it is given again.
 const ORDER_AGAIN: Duration = Duration::from_millis(5_000);
+
+/// A proposal is given up after this, and made again if it is still due: the agent has to look at the clock of a trial
+/// in between.
+const PROPOSE_MAX: Duration = Duration::from_millis(1_000);
+/// How often a node on trial asks whether it still reaches the cluster, and how long it waits for the answer.
+const CONTACT_EVERY: Duration = Duration::from_millis(250);
+const CONTACT_MAX: Duration = Duration::from_millis(1_000);
+/// The last part of a trial's time in which a node that is cut off gives up by itself: a quarter. Less, and a slow
+/// machine misses the deadline, for which the release would be blamed; more, and a short partition ends a trial.
+const GIVE_UP_FRACTION: u64 = 4;
 
 /// Unix time in ms.
 pub fn wall_ms() -> u64 {
@@ -37,6 +47,9 @@ pub struct Agent {
     told: Option<(Epoch, Instant)>,
     /// The last order to the launcher, and when it was given.
     ordered: Option<(Epoch, Instant)>,
+    /// When a leader with a majority behind it last answered; at first, when this process started. Kept only while
+    /// on trial.
+    contact: watch::Receiver<Instant>,
 }
 
 struct Fetched {
@@ -52,7 +65,12 @@ impl Agent {
         launcher_view: watch::Receiver<LauncherView>,
         held: BTreeSet<Digest>,
     ) -> Self {
+        let (heard, contact) = watch::channel(Instant::now());
+        if launcher_view.borrow().trial.is_some() {
+            tokio::spawn(keep_contact(Arc::clone(&app), heard));
+        }
         Self {
+            contact,
             launcher_view,
             app,
             launcher,
@@ -106,6 +124,9 @@ impl Agent {
         };
         let data = self.app.data.snapshot().await.ok();
         let primary_applied = data.filter(|d| d.status.link_up).map(|d| d.primary_applied);
+        let now_wall_ms = wall_ms();
+        let unheard_ms = self.contact.borrow().elapsed().as_millis() as u64;
+        let trial = self.launcher_view.borrow().trial;
         LocalFacts {
             me,
             running: self.app.release.clone(),
@@ -115,7 +136,8 @@ impl Agent {
             fetching: self.fetching,
             primary_applied,
             told_ms_ago: self.told.map_or(0, |(_, since)| since.elapsed().as_millis() as u64),
-            now_wall_ms: wall_ms(),
+            cut_off: trial.is_some_and(|trial| is_cut_off(trial, now_wall_ms, unheard_ms)),
+            now_wall_ms,
         }
     }
 
@@ -153,7 +175,7 @@ impl Agent {
     }
 
     fn trial(&self, step: Epoch) -> Option<StepRef> {
-        self.launcher_view.borrow().trial.filter(|trial| trial.epoch == step)
+        self.launcher_view.borrow().trial.map(|trial| trial.step).filter(|trial| trial.epoch == step)
     }
 
     fn registration(&self) -> Command {
@@ -169,7 +191,12 @@ impl Agent {
     }
 
     async fn propose(&self, command: Command) {
-        match self.app.raft.propose(command.clone()).await {
+        let proposing = self.app.raft.propose(command.clone());
+        let Ok(outcome) = tokio::time::timeout(PROPOSE_MAX, proposing).await else {
+            tracing::warn!(?command, "a proposal has no outcome yet");
+            return;
+        };
+        match outcome {
             Ok(proposed) => {
                 if let Err(rejection) = proposed.outcome {
                     tracing::info!(?command, %rejection, "the log rejects what this node proposed");
@@ -219,6 +246,53 @@ impl Agent {
                 tracing::warn!(error, digest = %digest.short(), "artifact not fetched; trying again");
                 self.fetch_not_before = Instant::now() + FETCH_AGAIN;
             }
+        }
+    }
+}
+
+/// Is a trial about to end for want of a cluster?
+fn is_cut_off(trial: Trial, now_unix_ms: u64, unheard_ms: u64) -> bool {
+    let Trial { step: _, confirm_timeout_ms, deadline_unix_ms } = trial;
+    let patience_ms = confirm_timeout_ms / GIVE_UP_FRACTION;
+    // A clock that was set back does not make the trial longer than it is.
+    let left_ms = deadline_unix_ms.saturating_sub(now_unix_ms).min(confirm_timeout_ms);
+    left_ms <= patience_ms && unheard_ms >= patience_ms / 2
+}
+
+async fn keep_contact(app: Arc<App>, heard: watch::Sender<Instant>) {
+    while !heard.is_closed() {
+        let asked = Instant::now();
+        if let Ok(Ok(_)) = tokio::time::timeout(CONTACT_MAX, app.raft.confirm_index()).await {
+            heard.send_replace(asked);
+        }
+        tokio::time::sleep(CONTACT_EVERY).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ironcache_types::PlanId;
+
+    #[test]
+    fn only_a_silent_cluster_near_the_end_of_a_trial_cuts_it_off() {
+        let step = StepRef { plan: PlanId(1), epoch: Epoch(9) };
+        let trial = Trial { step, confirm_timeout_ms: 60_000, deadline_unix_ms: 1_060_000 };
+        let cases = [
+            (1_000_000, 60_000, false, "there is time left for the cluster to come back"),
+            (1_044_999, 60_000, false, "still"),
+            (1_045_000, 60_000, true, "a quarter is left: in time for the launcher to hear of it"),
+            (
+                1_059_999,
+                300,
+                false,
+                "the cluster is there, and does not accept the trial: that is no isolation",
+            ),
+            (1_070_000, 60_000, true, "the deadline has passed by this clock"),
+            (5, 60_000, false, "the clock was set back"),
+        ];
+        for (now_unix_ms, unheard_ms, expected, why) in cases {
+            assert_eq!(is_cut_off(trial, now_unix_ms, unheard_ms), expected, "{why}");
         }
     }
 }

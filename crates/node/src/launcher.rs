@@ -18,15 +18,28 @@ pub struct Stop {
 #[derive(Clone, Debug, Default)]
 pub struct LauncherView {
     pub facts: LauncherFacts,
-    /// The step whose trial is running.
-    pub trial: Option<StepRef>,
+    pub trial: Option<Trial>,
+}
+
+/// The trial that is running.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Trial {
+    pub step: StepRef,
+    /// How long it may take as a whole.
+    pub confirm_timeout_ms: u64,
+    /// When the launcher ends it, in unix ms.
+    pub deadline_unix_ms: u64,
 }
 
 /// What the launcher's snapshot says, in the agent's words.
 pub fn view(snapshot: &Snapshot) -> LauncherView {
     let trial = match &snapshot.state.phase {
         Phase::Idle { .. } | Phase::RollingBack { .. } => None,
-        Phase::Trial { step, .. } => Some(*step),
+        Phase::Trial { step, confirm_timeout_ms, deadline_unix_ms, .. } => Some(Trial {
+            step: *step,
+            confirm_timeout_ms: *confirm_timeout_ms,
+            deadline_unix_ms: *deadline_unix_ms,
+        }),
     };
     LauncherView { facts: facts(snapshot), trial }
 }

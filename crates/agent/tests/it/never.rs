@@ -38,6 +38,7 @@ prop_compose! {
         degraded in prop::bool::weighted(0.1),
         held in prop::collection::btree_set(release().prop_map(|r| r.digest), 0..6),
         (primary_applied, told_ms_ago) in (prop::option::of(70u64..80), 0u64..4_000),
+        cut_off in prop::bool::weighted(0.1),
     ) -> LocalFacts {
         LocalFacts {
             me: Member { node: NodeId(node), incarnation: Incarnation(incarnation) },
@@ -53,6 +54,7 @@ prop_compose! {
             fetching: None,
             primary_applied,
             told_ms_ago,
+            cut_off,
             now_wall_ms: 0,
         }
     }

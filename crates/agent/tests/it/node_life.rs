@@ -293,3 +293,22 @@ fn a_trial_of_another_binary_is_not_confirmed() {
     let running = facts.running.clone();
     assert_eq!(waits(&state, &facts), Waiting::TrialRunsOther { step, running });
 }
+
+#[test]
+fn a_trial_that_is_cut_off_is_given_up_and_not_failed() {
+    let mut state = told(2);
+    let step = step_of(&state, 2);
+    let mut facts = on_trial(&state, 2);
+    let abandons = |state: &ControlState, facts: &LocalFacts| matches!(next(state, facts), Action::AbandonTrial { step: given_up, .. } if given_up == step);
+    facts.cut_off = true;
+    assert!(abandons(&state, &facts), "registering would need the cluster too");
+    facts.log_is_current = false;
+    assert!(abandons(&state, &facts), "it never heard of the cluster");
+    facts.log_is_current = true;
+    register(&mut state, &facts);
+    assert!(abandons(&state, &facts));
+    confirm(&mut state, 2);
+    check(&state, &facts, &Action::ConfirmTrial { step });
+    facts.launcher.phase = LauncherPhase::Idle;
+    assert!(!abandons(&state, &facts), "there is no trial to give up");
+}

@@ -124,6 +124,7 @@ pub fn facts(state: &ControlState, id: u64) -> LocalFacts {
         fetching: None,
         primary_applied: Some(77),
         told_ms_ago: 0,
+        cut_off: false,
         now_wall_ms: 5,
     }
 }
