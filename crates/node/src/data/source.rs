@@ -490,3 +490,97 @@ async fn listen(
         reader.fill().await?;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::tests::{A, B, World, answer, client, plane, primary};
+    use ironcache_control::AckMode;
+    use ironcache_keyspace::{Keyspace, apply_effects};
+    use ironcache_replication::{ChunkAct, ReplicaCursor, Standing};
+
+    /// Applies what was sent, as a follower does.
+    fn receive(sent: &[u8], source: Source, cursor: &mut ReplicaCursor, keyspace: &mut Keyspace) {
+        let mut at = 0;
+        while let Some((message, len)) = decode(&sent[at..]).unwrap() {
+            at += len;
+            match message {
+                Message::Effects(effects) => {
+                    let admitted = cursor.accept(source, &effects).unwrap();
+                    apply_effects(keyspace, effects.bytes).unwrap();
+                    cursor.applied(admitted).unwrap();
+                }
+                Message::SyncChunk(chunk) => {
+                    if cursor.on_sync_chunk(source, &chunk).unwrap() == ChunkAct::Replace {
+                        keyspace.clear_slot(chunk.slot);
+                    }
+                    apply_effects(keyspace, chunk.bytes).unwrap();
+                }
+                Message::SyncEnd(end) => cursor.on_sync_end(source, &end).unwrap(),
+                other => panic!("not part of a sync: {other:?}"),
+            }
+            if at == sent.len() {
+                return;
+            }
+        }
+    }
+
+    #[test]
+    fn a_full_sync_under_writes_that_touch_all_slots_ends_with_the_same_keys() {
+        let world = World::alone(AckMode::Primary);
+        let (mut plane, _proposals) = plane(A, &world);
+        let mut client = client(&mut plane);
+        for n in 0..300 {
+            answer(&mut plane, &mut client, &format!("SET before:{n} {}", "x".repeat(2_000)));
+        }
+        let (source, lineage) = (primary(&mut plane).gate.source(), primary(&mut plane).lineage.clone());
+        let link = LinkState {
+            serial: 1,
+            link: None,
+            ack: None,
+            syncing: true,
+            fence: None,
+            promoted: None,
+            in_sync_since: None,
+        };
+        plane.links.insert(B, link);
+        let slots = world.shard().slots.clone();
+        let mut progress = Progress { cursor: plane.offset(), sync: Some(FullSync::new(slots)) };
+        let attached = Attached { source, serial: 1, member: B };
+        let (mut cursor, mut keyspace) = (ReplicaCursor::empty(), Keyspace::new());
+        let accept = Accept { source, mode: SyncMode::Full, lineage };
+        let _ = cursor.follow(source, &accept, Standing::Outside).unwrap();
+        // In the last slot to be dumped, and gone again before its turn.
+        let late =
+            (0..).map(|n| format!("late:{n}")).find(|k| ironcache_types::key_slot(k.as_bytes()).0 > 16_000);
+        let late = late.expect("keys are many");
+        let mut rounds = 0;
+        while progress.sync.is_some() {
+            let mut out = Vec::new();
+            fill(&mut plane, attached, &mut progress, &mut out).unwrap();
+            receive(&out, source, &mut cursor, &mut keyspace);
+            rounds += 1;
+            match rounds {
+                1 => {
+                    for command in ["MULTI", "FLUSHALL", &format!("SET {late} v"), "EXEC"] {
+                        answer(&mut plane, &mut client, command);
+                    }
+                }
+                2 => assert_eq!(answer(&mut plane, &mut client, &format!("DEL {late}")), ":1\r\n"),
+                _ => {}
+            }
+            answer(&mut plane, &mut client, &format!("SET during:{rounds} v"));
+        }
+        let mut out = Vec::new();
+        fill(&mut plane, attached, &mut progress, &mut out).unwrap();
+        receive(&out, source, &mut cursor, &mut keyspace);
+        assert!(rounds > 2, "{rounds}: the sync has to be under way when the transaction runs");
+        assert_eq!(cursor.applied_offset(), Some(plane.offset()));
+        let keys = |keyspace: &Keyspace| {
+            let mut keys: Vec<Vec<u8>> = keyspace.entries().map(|e| e.key().to_vec()).collect();
+            keys.sort();
+            keys
+        };
+        assert_eq!(keys(&keyspace), keys(&plane.keyspace));
+    }
+}

@@ -165,10 +165,21 @@ fn the_first_primary_of_a_cluster_begins_with_nothing() {
     let (to_control, _proposals) = mpsc::unbounded_channel();
     let mut plane = Plane::new(Arc::new(Config::default()), A, Version::new(1, 0, 0), to_control, 1);
     let mut keyspace = Keyspace::new();
-    let effect = ironcache_keyspace::Effect::Delete { key: b"k" };
-    ironcache_keyspace::Effects::new().record(&mut keyspace, &effect);
+    ironcache_keyspace::apply_effects(&mut keyspace, &leftover()).unwrap();
+    assert_eq!(keyspace.len(), 1);
     plane.loaded(keyspace, Some((Lineage::new(Epoch(1), Offset(0)), Offset(500))));
     plane.apply_view(world.view());
     assert!(plane.is_serving());
     assert_eq!((plane.keyspace.len(), plane.offset()), (0, Offset(0)));
+}
+
+/// The effects of one SET.
+fn leftover() -> Vec<u8> {
+    let world = World::alone(AckMode::Primary);
+    let (mut plane, _proposals) = plane(A, &world);
+    let mut client = client(&mut plane);
+    answer(&mut plane, &mut client, "SET k v");
+    let mut effects = Vec::new();
+    plane.keyspace.dump_slot(ironcache_types::key_slot(b"k"), &mut effects);
+    effects
 }
