@@ -67,13 +67,16 @@ impl Group {
         Ok(())
     }
 
-    /// The times of `count` commits, one after the other.
-    pub async fn commits(&mut self, count: usize) -> Result<Vec<Duration>> {
-        let mut times = Vec::with_capacity(count);
+    /// The times of `count` commits, and of as many bare appends to `floor`, in turns.
+    pub async fn commits_beside(&mut self, floor: &mut Appends, count: usize) -> Result<[Vec<Duration>; 2]> {
+        let mut times = [Vec::with_capacity(count), Vec::with_capacity(count)];
         for _ in 0..count {
             let started = Instant::now();
             self.commit().await?;
-            times.push(started.elapsed());
+            times[0].push(started.elapsed());
+            let started = Instant::now();
+            floor.append()?;
+            times[1].push(started.elapsed());
         }
         Ok(times)
     }
@@ -116,15 +119,6 @@ impl Appends {
     pub fn append(&mut self) -> io::Result<()> {
         self.0.write_all(&[7; ENTRY_BYTES])?;
         self.0.sync_data()
-    }
-
-    /// The times of `count` appends, one after the other.
-    pub fn times(&mut self, count: usize) -> io::Result<Vec<Duration>> {
-        let append = |_| {
-            let started = Instant::now();
-            self.append().map(|()| started.elapsed())
-        };
-        (0..count).map(append).collect()
     }
 }
 
