@@ -112,7 +112,10 @@ impl Node {
 
     pub fn log_tail(&self) -> String {
         let text = self.log_text();
-        let lines: Vec<_> = text.lines().collect();
+        let mut lines: Vec<_> = text.lines().collect();
+        // What is said again and again is shown once. The time comes first.
+        let said = |line: &str| line.split_once("Z ").map(|(_, said)| said.to_owned());
+        lines.dedup_by(|a, b| said(a).is_some_and(|said_a| Some(said_a) == said(b)));
         lines[lines.len().saturating_sub(LOG_TAIL_LINES)..].join("\n  ")
     }
 }
