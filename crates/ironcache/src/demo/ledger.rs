@@ -6,7 +6,8 @@
 //! *Invariant:* a write is entered after it was acknowledged, and only then; nothing is ever struck out.
 
 use super::meter::Meter;
-use std::time::Instant;
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 /// One shard's acknowledged writes, and how its clients fared.
 #[derive(Debug)]
@@ -15,6 +16,10 @@ pub struct Ledger {
     writer: u16,
     /// Sequence numbers of the acknowledged writes, in the order of their acknowledgement.
     acknowledged: Vec<u64>,
+    /// Operations that have been sent and neither answered nor failed.
+    under_way: BTreeMap<Ticket, UnderWay>,
+    next_ticket: u64,
+    start: Instant,
     pub writes: Meter,
     pub reads: Meter,
     pub client_errors: u64,
@@ -22,6 +27,17 @@ pub struct Ledger {
     pub wrong_reads: u64,
     /// What the first failing operations said.
     pub samples: Vec<String>,
+}
+
+/// Names one operation that is under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Ticket(u64);
+
+#[derive(Debug)]
+struct UnderWay {
+    verb: &'static str,
+    key: String,
+    since_start: Duration,
 }
 
 /// More error texts than this tell nothing new.
@@ -32,6 +48,9 @@ impl Ledger {
         Self {
             writer,
             acknowledged: Vec::new(),
+            under_way: BTreeMap::new(),
+            next_ticket: 0,
+            start,
             writes: Meter::new(start),
             reads: Meter::new(start),
             client_errors: 0,
@@ -40,9 +59,31 @@ impl Ledger {
         }
     }
 
-    pub fn acknowledge(&mut self, sequence: u64, begun: Instant, at: Instant) {
+    /// An operation is sent at `begun`.
+    pub fn begin(&mut self, verb: &'static str, key: &str, begun: Instant) -> Ticket {
+        let ticket = Ticket(self.next_ticket);
+        self.next_ticket += 1;
+        let since_start = begun.saturating_duration_since(self.start);
+        self.under_way.insert(ticket, UnderWay { verb, key: key.to_owned(), since_start });
+        ticket
+    }
+
+    /// The client library has given the operation back, with whatever result.
+    pub fn returned(&mut self, ticket: Ticket) {
+        self.under_way.remove(&ticket);
+    }
+
+    /// What has not come back by now never will: a client that hangs has met an error, a silent one.
+    pub fn close(&mut self) {
+        for UnderWay { verb, key, since_start } in std::mem::take(&mut self.under_way).into_values() {
+            let sent = since_start.as_secs_f64();
+            self.fail(format!("{verb} {key}: sent {sent:.3} s after the load began, and never answered"));
+        }
+    }
+
+    pub fn acknowledge(&mut self, sequence: u64, due: Instant, at: Instant) {
         self.acknowledged.push(sequence);
-        self.writes.acknowledged(begun, at);
+        self.writes.acknowledged(due, at);
     }
 
     pub fn fail(&mut self, what: String) {
@@ -51,8 +92,8 @@ impl Ledger {
     }
 
     /// A read of an acknowledged key was answered.
-    pub fn read(&mut self, key: &str, check: Check, begun: Instant, at: Instant) {
-        self.reads.acknowledged(begun, at);
+    pub fn read(&mut self, key: &str, check: Check, due: Instant, at: Instant) {
+        self.reads.acknowledged(due, at);
         match check {
             Check::Right => {}
             Check::Lost | Check::Wrong => {
@@ -192,6 +233,20 @@ mod tests {
         assert_eq!(ledger.keys().collect::<Vec<_>>(), ["w:2:10", "w:2:12"]);
         assert_eq!((ledger.pick(0), ledger.pick(3)), (Some(10), Some(12)));
         assert_eq!((ledger.client_errors, ledger.samples.len()), (1, 1));
+    }
+
+    #[test]
+    fn an_operation_that_never_came_back_is_a_client_error() {
+        let start = Instant::now();
+        let mut ledger = Ledger::new(0, start);
+        let answered = ledger.begin("SET", "w:0:1", start);
+        ledger.begin("GET", "w:0:1", start + Duration::from_millis(1500));
+        ledger.returned(answered);
+        ledger.close();
+        assert_eq!(ledger.client_errors, 1);
+        assert_eq!(ledger.samples, ["GET w:0:1: sent 1.500 s after the load began, and never answered"]);
+        ledger.close();
+        assert_eq!(ledger.client_errors, 1);
     }
 
     #[test]

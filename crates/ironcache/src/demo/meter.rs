@@ -19,10 +19,10 @@ impl Meter {
         Self { last: start, longest_gap: Duration::ZERO, took_us: Vec::new() }
     }
 
-    /// An operation that was begun at `begun` was acknowledged at `at`.
-    pub fn acknowledged(&mut self, begun: Instant, at: Instant) {
+    /// An operation that was due at `due` was acknowledged at `at`.
+    pub fn acknowledged(&mut self, due: Instant, at: Instant) {
         self.stretch(at);
-        let took_us = at.saturating_duration_since(begun).as_micros();
+        let took_us = at.saturating_duration_since(due).as_micros();
         self.took_us.push(u32::try_from(took_us).unwrap_or(u32::MAX));
     }
 

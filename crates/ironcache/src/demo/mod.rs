@@ -12,6 +12,7 @@ mod keys;
 mod ledger;
 mod load;
 mod meter;
+mod pace;
 mod pipe;
 mod report;
 mod roll;
