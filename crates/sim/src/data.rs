@@ -1,0 +1,149 @@
+//! A model of the data plane: executing, copying, acknowledging, and what primaries and candidates propose.
+
+use crate::node::Data;
+use crate::world::World;
+use ironcache_control::{AckMode, Command, Ownership, Shard};
+use ironcache_types::{Member, NodeId, Offset};
+
+/// A member that is silent for this long is dropped from the set.
+const SILENT_MS: u64 = 300;
+/// How many writes a replica copies in one tick.
+const COPY: usize = 20;
+
+pub fn offset(data: &Data) -> Offset {
+    Offset(data.writes.len() as u64)
+}
+
+impl World {
+    pub fn data_tick(&mut self, id: NodeId) {
+        let Some(shard) = self.process(id).and_then(|p| p.my_shard()).cloned() else { return };
+        let me = self.process(id).map(|p| p.me).expect("it has a shard, so it has a process");
+        match shard.ownership {
+            Ownership::Serving(primary) if primary == me => self.primary_tick(me, &shard),
+            Ownership::Serving(primary) => self.replica_tick(me, primary, &shard),
+            Ownership::Recovering { last } => {
+                let data = &mut self.process_mut(id).expect("it has a process").data;
+                data.linked = false;
+                let end = offset(data);
+                if last.node == id && shard.in_sync.is_empty() && self.is_registered(me) {
+                    let (shard, shard_epoch) = (shard.id, shard.epoch);
+                    self.propose(id, Command::Reclaim { shard, shard_epoch, member: me, end });
+                }
+            }
+        }
+    }
+
+    fn primary_tick(&mut self, me: Member, shard: &Shard) {
+        let now_ms = self.now_ms;
+        if shard.handover.is_none() && self.rng.chance(1, 2) && self.writes_go_on() {
+            let write = self.fresh_write();
+            self.process_mut(me.node).expect("it ticks").data.writes.push(write);
+        }
+        if shard.lineage.last().is_some_and(|l| l.start.is_none()) {
+            let start = offset(&self.process(me.node).expect("it ticks").data);
+            self.propose(me.node, Command::PrimaryReady { shard: shard.id, epoch: shard.epoch, start });
+        }
+        let data = &self.process(me.node).expect("it ticks").data;
+        let proposed = data.proposed.filter(|(_, at)| *at == shard.isr_epoch).map(|(m, _)| m);
+        let must_hold: Vec<Member> = shard.in_sync_replicas().chain(proposed).collect();
+        let held_by = |m: &Member| self.copied(*m, me).unwrap_or(0);
+        let held = must_hold.iter().map(held_by).min().unwrap_or(data.writes.len());
+        let silent_now: Vec<Member> =
+            shard.in_sync_replicas().filter(|m| self.copied(*m, me).is_none()).collect();
+        // What is held back by a handover in flight was executed before it: it may be acknowledged.
+        if shard.mode == AckMode::InSync {
+            let acknowledged = data.writes[..held].to_vec();
+            self.acknowledge(shard.id, &acknowledged);
+        }
+        let data = &mut self.process_mut(me.node).expect("it ticks").data;
+        data.proposed = data.proposed.filter(|(_, at)| *at == shard.isr_epoch);
+        data.silent.retain(|(m, _)| silent_now.contains(m));
+        for member in silent_now {
+            if !data.silent.iter().any(|(m, _)| *m == member) {
+                data.silent.push((member, now_ms));
+            }
+        }
+        data.in_sync_since.retain(|(m, _)| shard.in_sync.contains(m));
+        for member in shard.in_sync_replicas() {
+            if !data.in_sync_since.iter().any(|(m, _)| *m == member) {
+                data.in_sync_since.push((member, now_ms));
+            }
+        }
+        if shard.handover.is_none() {
+            self.change_set(me, shard);
+        }
+    }
+
+    fn change_set(&mut self, me: Member, shard: &Shard) {
+        let (id, isr_epoch, now_ms) = (shard.id, shard.isr_epoch, self.now_ms);
+        let process = self.process(me.node).expect("it ticks");
+        let plan = process.view.plan.is_some();
+        let mode = if plan { AckMode::InSync } else { AckMode::Primary };
+        let overdue = process.data.silent.iter().find(|(_, since)| now_ms > since + SILENT_MS);
+        let whole = process.data.writes.len();
+        let newcomer = shard.nodes.iter().find_map(|n| {
+            let member = self.process(*n).map(|p| p.me)?;
+            let known = process.view.nodes.get(n).is_some_and(|k| k.member() == member && k.out.is_none());
+            let fits = known && !shard.in_sync.contains(&member) && member != me;
+            (fits && self.copied(member, me) == Some(whole)).then_some(member)
+        });
+        let command = if let Some((member, _)) = overdue {
+            let (member, reason) = (*member, "silent".to_owned());
+            Command::RemoveInSync { shard: id, isr_epoch, primary: me, member, reason }
+        } else if shard.mode != mode {
+            Command::SetMode { shard: id, isr_epoch, primary: me, mode }
+        } else if let Some(member) = newcomer {
+            // It is asked from now on, whether the log takes it or not, until the set changes.
+            self.process_mut(me.node).expect("it ticks").data.proposed = Some((member, isr_epoch));
+            Command::AddInSync { shard: id, isr_epoch, primary: me, member }
+        } else {
+            return;
+        };
+        self.propose(me.node, command);
+    }
+
+    fn replica_tick(&mut self, me: Member, primary: Member, shard: &Shard) {
+        let source = self.serving(primary, me.node).map(|p| p.data.writes.clone());
+        let data = &mut self.process_mut(me.node).expect("it ticks").data;
+        data.linked = source.is_some();
+        let Some(source) = source else { return };
+        if source.starts_with(&data.writes) {
+            let next = source.len().min(data.writes.len() + COPY);
+            data.writes.extend_from_slice(&source[data.writes.len()..next]);
+        } else {
+            // Another history: a full sync.
+            data.writes.clone_from(&source);
+        }
+        if let Some(flight) = shard.handover
+            && flight.to == me
+            && data.writes.len() == source.len()
+        {
+            // The primary has parked, so this is the end: the fence is met.
+            let parked = self.process(primary.node).and_then(|p| p.my_shard()).and_then(|s| s.handover);
+            if parked.is_some_and(|h| h.epoch == flight.epoch) {
+                let attached =
+                    |m: &&Member| **m == primary || self.copied(**m, primary) == Some(source.len());
+                let in_sync = shard.in_sync.iter().filter(attached).copied().collect();
+                let (handover, offset) = (flight.epoch, Offset(source.len() as u64));
+                self.propose(
+                    me.node,
+                    Command::Promote { shard: shard.id, handover, to: me, offset, in_sync },
+                );
+            }
+        }
+    }
+
+    /// How many of `primary`'s writes that replica has acknowledged, if it can be asked.
+    pub fn copied(&self, replica: Member, primary: Member) -> Option<usize> {
+        let source = &self.serving(primary, replica.node)?.data.writes;
+        let process = self.process(replica.node).filter(|p| p.me == replica)?;
+        let follows = process.data.linked && process.my_shard()?.is_primary(primary);
+        (follows && source.starts_with(&process.data.writes)).then_some(process.data.writes.len())
+    }
+
+    /// The process of `primary`, if it takes itself for the primary and `from` can reach it.
+    fn serving(&self, primary: Member, from: NodeId) -> Option<&crate::node::Process> {
+        let reachable = !self.is_cut_off(from) && !self.is_cut_off(primary.node);
+        self.process(primary.node).filter(|p| reachable && p.me == primary && p.is_primary())
+    }
+}

@@ -1,0 +1,44 @@
+//! Proposals on their way to the log: some are lost, some arrive twice, all arrive late and out of order.
+
+use crate::rng::Rng;
+use ironcache_control::Command;
+
+#[derive(Debug)]
+pub struct Network {
+    on_the_way: Vec<(u64, Command)>,
+    pub lost_percent: u64,
+}
+
+/// The longest way, in ms: several rounds of everything else.
+const LATE_MS: u64 = 60;
+
+impl Network {
+    pub fn new(lost_percent: u64) -> Self {
+        Network { on_the_way: Vec::new(), lost_percent }
+    }
+
+    pub fn send(&mut self, command: Command, now_ms: u64, rng: &mut Rng) {
+        if rng.chance(self.lost_percent, 100) {
+            return;
+        }
+        if rng.chance(self.lost_percent, 100) {
+            self.on_the_way.push((now_ms + rng.below(20 * LATE_MS), command.clone()));
+        }
+        self.on_the_way.push((now_ms + rng.below(LATE_MS), command));
+    }
+
+    /// What arrives now, in an arbitrary order.
+    pub fn arrivals(&mut self, now_ms: u64, rng: &mut Rng) -> Vec<Command> {
+        let (mut due, later) =
+            std::mem::take(&mut self.on_the_way).into_iter().partition(|(at, _)| *at <= now_ms);
+        self.on_the_way = later;
+        shuffle(&mut due, rng);
+        due.into_iter().map(|(_, command)| command).collect()
+    }
+}
+
+fn shuffle<T>(items: &mut [T], rng: &mut Rng) {
+    for i in (1..items.len()).rev() {
+        items.swap(i, rng.below(i as u64 + 1) as usize);
+    }
+}

@@ -1,0 +1,106 @@
+//! One node: its launcher and its process, which holds a view of the log, and data.
+
+use crate::launcher::Launcher;
+use ironcache_control::{Command, ControlState, Shard};
+use ironcache_types::{Digest, Epoch, Incarnation, Member, NodeId, Release};
+use std::collections::BTreeSet;
+
+#[derive(Debug)]
+pub struct Node {
+    pub id: NodeId,
+    pub launcher: Launcher,
+    /// Artifacts on disk.
+    pub held: BTreeSet<Digest>,
+    pub process: Option<Process>,
+    pub start_at_ms: u64,
+    /// No message gets in or out before this time.
+    pub cut_until_ms: u64,
+    /// How many processes there have been.
+    pub starts: u64,
+    /// What the next process finds on disk.
+    pub on_disk: Vec<u64>,
+    /// What it proposed lately, and when.
+    pub sent: Vec<(u64, Command)>,
+}
+
+#[derive(Debug)]
+pub struct Process {
+    pub me: Member,
+    pub release: Release,
+    /// Entries applied.
+    pub applied: usize,
+    pub view: ControlState,
+    /// Its view counts once it has applied this many.
+    pub current_at: usize,
+    /// The step it is out for, and since when it knows.
+    pub told: Option<(Epoch, u64)>,
+    pub data: Data,
+}
+
+/// The data plane of one process.
+#[derive(Debug, Default)]
+pub struct Data {
+    /// The writes it holds, in order.
+    pub writes: Vec<u64>,
+    /// A replica: is the link to the primary up, and is the dataset a prefix of the primary's?
+    pub linked: bool,
+    /// A primary: whom it has proposed for the in-sync set, and the set's epoch at that time.
+    pub proposed: Option<(Member, Epoch)>,
+    /// A primary: members that did not answer, and since when.
+    pub silent: Vec<(Member, u64)>,
+    /// In sync since, as far as this primary saw.
+    pub in_sync_since: Vec<(Member, u64)>,
+}
+
+impl Node {
+    pub fn new(id: NodeId) -> Self {
+        Node {
+            id,
+            launcher: Launcher::new(),
+            held: BTreeSet::new(),
+            process: None,
+            start_at_ms: 0,
+            cut_until_ms: 0,
+            starts: 0,
+            on_disk: Vec::new(),
+            sent: Vec::new(),
+        }
+    }
+
+    pub fn start(&mut self, committed: usize) {
+        self.starts += 1;
+        self.process = Some(Process {
+            me: Member { node: self.id, incarnation: Incarnation(self.starts) },
+            release: self.launcher.active.clone(),
+            applied: 0,
+            view: ControlState::default(),
+            current_at: committed,
+            told: None,
+            data: Data { writes: self.on_disk.clone(), ..Data::default() },
+        });
+    }
+
+    pub fn is_cut_off(&self, now_ms: u64) -> bool {
+        now_ms < self.cut_until_ms
+    }
+}
+
+impl Process {
+    /// Has it applied what was committed when it started? Before that it acts on nothing.
+    pub fn is_current(&self) -> bool {
+        self.applied >= self.current_at
+    }
+
+    pub fn my_shard(&self) -> Option<&Shard> {
+        self.view.shard_of_node(self.me.node)
+    }
+
+    pub fn is_primary(&self) -> bool {
+        self.is_current() && self.my_shard().is_some_and(|shard| shard.is_primary(self.me))
+    }
+
+    /// Does it execute writes? Not while it hands its role over.
+    pub fn executes(&self) -> bool {
+        self.is_primary() && self.my_shard().is_some_and(|shard| shard.handover.is_none())
+    }
+}

@@ -1,0 +1,416 @@
+//! The scheduler: time in ticks, and in each tick everybody once, in an arbitrary order.
+
+use crate::leader::Leadership;
+use crate::network::Network;
+use crate::node::{Node, Process};
+use crate::rng::Rng;
+use crate::scenario::{Scenario, new};
+use ironcache_agent::{Action, LocalFacts, next};
+use ironcache_control::{Command, ControlState, Shard};
+use ironcache_types::{Member, NodeId, ShardId, WireRange};
+use std::collections::{BTreeMap, BTreeSet};
+
+const TICK_MS: u64 = 10;
+/// Faults happen for this long.
+const CHAOS_MS: u64 = 15_000;
+/// After them the cluster has this long to converge: many times what a roll without faults takes.
+const HEAL_MS: u64 = 60_000;
+
+/// A proposer that hears nothing for this long tries again.
+const PATIENCE_MS: u64 = 50;
+
+/// What a run was.
+#[derive(Clone, Debug)]
+pub struct Summary {
+    pub scenario: Scenario,
+    pub entries: usize,
+    pub simulated_ms: u64,
+    pub kills: u64,
+    pub plans: u64,
+    pub acknowledged: usize,
+}
+
+/// A run that broke something: its seed repeats it.
+#[derive(Clone, Debug)]
+pub struct Failure {
+    pub seed: u64,
+    pub at_ms: u64,
+    pub what: String,
+    /// The newest entries of the log.
+    pub log: Vec<String>,
+}
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { seed, at_ms, what, log } = self;
+        write!(f, "seed {seed} at {at_ms} ms: {what}\nthe newest entries:\n{}", log.join("\n"))
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct World {
+    pub scenario: Scenario,
+    pub rng: Rng,
+    pub now_ms: u64,
+    pub log: Vec<Command>,
+    /// The state at the end of the log.
+    pub truth: ControlState,
+    pub nodes: BTreeMap<NodeId, Node>,
+    pub leadership: Option<Leadership>,
+    network: Network,
+    acknowledged: BTreeMap<ShardId, BTreeSet<u64>>,
+    newest_write: u64,
+    kills: u64,
+    broken: Option<String>,
+}
+
+/// Runs the cluster that `seed` names.
+///
+/// # Errors
+/// The first invariant that broke, or why the cluster does not converge.
+pub fn run(seed: u64) -> Result<Summary, Failure> {
+    let mut world = World::new(seed);
+    while world.now_ms < CHAOS_MS + HEAL_MS && !(world.now_ms > CHAOS_MS && world.is_done()) {
+        if let Err(what) = world.tick() {
+            return Err(world.failure(seed, what));
+        }
+    }
+    if !world.is_done() {
+        let what = format!("it does not converge ({}): {}", world.undone().join("; "), world.why_waiting());
+        return Err(world.failure(seed, what));
+    }
+    if let Err(what) = world.check_end() {
+        return Err(world.failure(seed, what));
+    }
+    Ok(Summary {
+        entries: world.log.len(),
+        simulated_ms: world.now_ms,
+        kills: world.kills,
+        plans: world.truth.last_plan.0,
+        acknowledged: world.acknowledged.values().map(BTreeSet::len).sum(),
+        scenario: world.scenario,
+    })
+}
+
+impl World {
+    fn new(seed: u64) -> Self {
+        let mut rng = Rng::new(seed);
+        let scenario = Scenario::of(&mut rng);
+        let layout = scenario.layout();
+        let nodes = layout.nodes.iter().map(|n| (n.member.node, Node::new(n.member.node))).collect();
+        let mut truth = ControlState::default();
+        let init = Command::InitCluster(layout);
+        truth.apply(1, &init).expect("the scenarios are clusters");
+        let network = Network::new(scenario.lost_percent);
+        World {
+            scenario,
+            rng,
+            now_ms: 0,
+            log: vec![init],
+            truth,
+            nodes,
+            leadership: None,
+            network,
+            acknowledged: BTreeMap::new(),
+            newest_write: 0,
+            kills: 0,
+            broken: None,
+        }
+    }
+
+    fn tick(&mut self) -> Result<(), String> {
+        self.now_ms += TICK_MS;
+        if self.is_chaotic() {
+            self.faults();
+        } else {
+            self.network.lost_percent = 0;
+        }
+        self.elect();
+        for command in self.network.arrivals(self.now_ms, &mut self.rng) {
+            self.commit(&command)?;
+        }
+        let ids: Vec<NodeId> = self.nodes.keys().copied().collect();
+        let first = self.rng.below(ids.len() as u64) as usize;
+        for id in ids[first..].iter().chain(&ids[..first]) {
+            self.node_tick(*id);
+        }
+        self.lead();
+        self.operate();
+        self.check_tick()?;
+        self.broken.take().map_or(Ok(()), Err)
+    }
+
+    fn commit(&mut self, command: &Command) -> Result<(), String> {
+        if self.leadership.is_none() || !self.has_quorum() {
+            return Ok(());
+        }
+        let before = self.truth.clone();
+        self.log.push(command.clone());
+        if self.truth.apply(self.log.len() as u64, command).is_ok() {
+            self.check_entry(&before)?;
+        }
+        Ok(())
+    }
+
+    fn faults(&mut self) {
+        let ids: Vec<NodeId> = self.nodes.keys().copied().collect();
+        for id in ids {
+            if self.rng.chance(self.scenario.kills_per_mille, 1_000) && self.may_fail(id) {
+                self.kills += 1;
+                self.kill(id);
+            }
+            if self.rng.chance(self.scenario.cuts_per_mille, 1_000) && self.may_fail(id) {
+                let until_ms = self.now_ms + self.rng.below(1_500);
+                self.nodes.get_mut(&id).expect("listed").cut_until_ms = until_ms;
+            }
+        }
+        if self.rng.chance(1, 400) {
+            self.change_leader();
+        }
+    }
+
+    /// The promise covers one unplanned failure beyond a step's own outage: the next one waits until the
+    /// shard's other nodes are in sync, or out for their step.
+    fn may_fail(&self, id: NodeId) -> bool {
+        let Some(shard) = self.truth.shard_of_node(id) else { return true };
+        shard.nodes.iter().filter(|n| **n != id).all(|n| {
+            let node = &self.truth.nodes[n];
+            node.out.is_some()
+                || (shard.in_sync.contains(&node.member()) && self.is_registered(node.member()))
+        })
+    }
+
+    /// kill -9: a primary's journal stays, and what the next life has read of it; what a replica held may be
+    /// gone.
+    fn kill(&mut self, id: NodeId) {
+        let keeps = self.rng.chance(1, 2);
+        let start_at_ms = self.now_ms + self.rng.below(600);
+        let node = self.nodes.get_mut(&id).expect("it is a node");
+        let Some(process) = node.process.take() else { return };
+        let follows =
+            process.is_current() && process.my_shard().and_then(Shard::primary).is_some_and(|p| p.node != id);
+        node.on_disk = if follows && !keeps { Vec::new() } else { process.data.writes };
+        node.start_at_ms = start_at_ms;
+        node.launcher.daemon_died();
+    }
+
+    /// The launcher stops the daemon, which drains and writes its checkpoint first.
+    fn stop(&mut self, id: NodeId) {
+        let start_at_ms = self.now_ms + self.rng.below(200);
+        let node = self.nodes.get_mut(&id).expect("it is a node");
+        if let Some(process) = node.process.take() {
+            node.on_disk = process.data.writes;
+        }
+        node.start_at_ms = start_at_ms;
+    }
+
+    fn node_tick(&mut self, id: NodeId) {
+        let (now_ms, committed) = (self.now_ms, self.log.len());
+        let node = self.nodes.get_mut(&id).expect("listed");
+        if node.launcher.tick(now_ms) {
+            self.stop(id);
+            return;
+        }
+        if node.process.is_none() {
+            if now_ms >= node.start_at_ms {
+                node.start(committed);
+            }
+            return;
+        }
+        // A bad release dies on its first breath.
+        if self.scenario.bad_release && node.launcher.active == new() {
+            self.kill(id);
+            return;
+        }
+        if !self.is_cut_off(id) {
+            self.apply_some(id);
+        }
+        self.agent_tick(id);
+        if self.process(id).is_some_and(Process::is_current) {
+            self.data_tick(id);
+        }
+    }
+
+    fn apply_some(&mut self, id: NodeId) {
+        let count = if self.rng.chance(1, 3) { 0 } else { 1 + self.rng.below(40) as usize };
+        let process = self.nodes.get_mut(&id).and_then(|n| n.process.as_mut()).expect("it ticks");
+        for command in self.log.iter().skip(process.applied).take(count) {
+            process.applied += 1;
+            // A rejection is an outcome like any other.
+            let _ = process.view.apply(process.applied as u64, command);
+        }
+    }
+
+    fn agent_tick(&mut self, id: NodeId) {
+        let Some(facts) = self.facts(id) else { return };
+        let view = &self.process(id).expect("it has facts").view;
+        if view.cluster_id.is_none() {
+            return;
+        }
+        match next(view, &facts) {
+            Action::Register => self.propose(id, self.registration(&facts)),
+            Action::Fetch { digest, .. } => {
+                if !self.is_cut_off(id) && self.rng.chance(1, 10) {
+                    self.nodes.get_mut(&id).expect("it ticks").held.insert(digest);
+                }
+            }
+            Action::ReportStaged { digest } => self.propose(id, Command::ReportStaged { node: id, digest }),
+            Action::Activate { step, target, .. } => {
+                if let Err(what) = self.check_activation(facts.me) {
+                    self.broken.get_or_insert(what);
+                }
+                let now_ms = self.now_ms;
+                if self.nodes.get_mut(&id).expect("it ticks").launcher.activate(step, target, now_ms) {
+                    self.stop(id);
+                }
+            }
+            Action::ConfirmTrial { step } => {
+                self.nodes.get_mut(&id).expect("it ticks").launcher.confirm(step);
+            }
+            Action::AbandonTrial { step, reason } => {
+                if self.nodes.get_mut(&id).expect("it ticks").launcher.abandon(step, reason) {
+                    self.stop(id);
+                }
+            }
+            Action::ReportConfirmed(command) | Action::ReportFailed(command) => self.propose(id, command),
+            Action::Wait(_) | Action::Nothing => {}
+        }
+    }
+
+    fn facts(&mut self, id: NodeId) -> Option<LocalFacts> {
+        let now_ms = self.now_ms;
+        let primary_applied = self.primary_applied(id);
+        let nobody_leads = self.is_cut_off(id) || self.leadership.is_none();
+        let node = self.nodes.get_mut(&id)?;
+        let process = node.process.as_mut()?;
+        let step = process.view.nodes.get(&id).and_then(|n| n.out.as_ref()).map(|o| o.epoch);
+        process.told = match (step, process.told) {
+            (None, _) => None,
+            (Some(step), Some((known, since))) if known == step => Some((step, since)),
+            (Some(step), _) => Some((step, now_ms)),
+        };
+        Some(LocalFacts {
+            me: process.me,
+            running: process.release.clone(),
+            log_is_current: process.is_current(),
+            launcher: node.launcher.facts.clone(),
+            held: node.held.clone(),
+            fetching: None,
+            primary_applied,
+            told_ms_ago: process.told.map_or(0, |(_, since)| now_ms - since),
+            cut_off: nobody_leads && node.launcher.is_nearly_over(now_ms),
+            now_wall_ms: now_ms,
+        })
+    }
+
+    fn primary_applied(&self, id: NodeId) -> Option<u64> {
+        let process = self.process(id)?;
+        let primary = process.my_shard()?.primary()?;
+        let linked = process.data.linked && !self.is_cut_off(id) && !self.is_cut_off(primary.node);
+        let source = self.process(primary.node).filter(|p| linked && p.me == primary)?;
+        Some(source.applied as u64)
+    }
+
+    fn registration(&self, facts: &LocalFacts) -> Command {
+        let node = &self.truth.nodes[&facts.me.node];
+        Command::RegisterNode {
+            member: facts.me,
+            client_addr: node.client_addr.clone(),
+            peer_addr: node.peer_addr.clone(),
+            http_addr: node.http_addr.clone(),
+            release: facts.running.clone(),
+            wire: WireRange::CURRENT,
+        }
+    }
+
+    /// Is this the life that the log knows?
+    pub fn is_registered(&self, member: Member) -> bool {
+        let running = self.process(member.node).is_some_and(|p| p.me == member);
+        running && self.truth.nodes.get(&member.node).is_some_and(|n| n.member() == member)
+    }
+
+    pub fn propose(&mut self, from: NodeId, command: Command) {
+        if !self.is_cut_off(from) && !self.was_just_sent(from, &command) {
+            self.network.send(command, self.now_ms, &mut self.rng);
+        }
+    }
+
+    /// A proposer waits a while for the outcome before it proposes the same again.
+    fn was_just_sent(&mut self, from: NodeId, command: &Command) -> bool {
+        let now_ms = self.now_ms;
+        let Some(node) = self.nodes.get_mut(&from) else { return false };
+        node.sent.retain(|(at, _)| now_ms < at + PATIENCE_MS);
+        let known = node.sent.iter().any(|(_, sent)| sent == command);
+        if !known {
+            node.sent.push((now_ms, command.clone()));
+        }
+        known
+    }
+
+    pub fn process(&self, id: NodeId) -> Option<&Process> {
+        self.nodes.get(&id)?.process.as_ref()
+    }
+
+    pub fn process_mut(&mut self, id: NodeId) -> Option<&mut Process> {
+        self.nodes.get_mut(&id)?.process.as_mut()
+    }
+
+    pub fn is_cut_off(&self, id: NodeId) -> bool {
+        self.nodes.get(&id).is_some_and(|n| n.is_cut_off(self.now_ms))
+    }
+
+    pub fn is_chaotic(&self) -> bool {
+        self.now_ms <= CHAOS_MS
+    }
+
+    /// Writes stop when the cluster heals, so that it can come to rest.
+    pub fn writes_go_on(&self) -> bool {
+        self.is_chaotic()
+    }
+
+    pub fn fresh_write(&mut self) -> u64 {
+        self.newest_write += 1;
+        self.newest_write
+    }
+
+    pub fn acknowledge(&mut self, shard: ShardId, writes: &[u64]) {
+        self.acknowledged.entry(shard).or_default().extend(writes);
+    }
+
+    pub fn acknowledged(&self, shard: ShardId) -> impl Iterator<Item = &u64> {
+        self.acknowledged.get(&shard).into_iter().flatten()
+    }
+
+    /// What is not yet as it should be in the end.
+    fn undone(&self) -> Vec<String> {
+        let mut undone = Vec::new();
+        if let Some(plan) = &self.truth.plan {
+            undone.push(format!("plan {} is {}", plan.id, plan.phase));
+        }
+        // A quarantine ends the plan where it stands.
+        if !self.truth.all_on(new().digest) && self.truth.quarantined.is_empty() {
+            undone.push("not every node runs the target".to_owned());
+        }
+        for shard in self.truth.shards.values() {
+            if shard.in_sync.len() < shard.nodes.len() || shard.primary().is_none() {
+                undone.push(format!(
+                    "shard {} is not whole: {:?}, {:?}",
+                    shard.id, shard.ownership, shard.in_sync
+                ));
+            }
+        }
+        undone
+    }
+
+    fn is_done(&self) -> bool {
+        self.undone().is_empty()
+    }
+
+    fn failure(&self, seed: u64, what: String) -> Failure {
+        let mut newest = self.log.clone();
+        newest.dedup();
+        let from = newest.len().saturating_sub(30);
+        let log = newest[from..].iter().map(|command| format!("  {command:?}")).collect();
+        Failure { seed, at_ms: self.now_ms, what, log }
+    }
+}
