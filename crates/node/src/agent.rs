@@ -39,6 +39,8 @@ pub struct Agent {
     app: Arc<App>,
     launcher: LinkSender,
     launcher_view: watch::Receiver<LauncherView>,
+    /// Releases that the launcher refused to run because of what is in their slots.
+    unusable_slots: mpsc::UnboundedReceiver<Digest>,
     held: BTreeSet<Digest>,
     fetching: Option<Digest>,
     fetched: (mpsc::UnboundedSender<Fetched>, mpsc::UnboundedReceiver<Fetched>),
@@ -63,6 +65,7 @@ impl Agent {
         app: Arc<App>,
         launcher: LinkSender,
         launcher_view: watch::Receiver<LauncherView>,
+        unusable_slots: mpsc::UnboundedReceiver<Digest>,
         held: BTreeSet<Digest>,
     ) -> Self {
         let (heard, contact) = watch::channel(Instant::now());
@@ -72,6 +75,7 @@ impl Agent {
         Self {
             contact,
             launcher_view,
+            unusable_slots,
             app,
             launcher,
             held,
@@ -109,6 +113,7 @@ impl Agent {
                 changed = views.changed() => if changed.is_err() { return },
                 Ok(()) = self.launcher_view.changed() => {}
                 Some(fetched) = self.fetched.1.recv() => self.note(fetched),
+                Some(digest) = self.unusable_slots.recv() => self.distrust(digest),
                 () = tokio::time::sleep(pause) => {}
             }
         }
@@ -151,7 +156,6 @@ impl Agent {
                 self.propose(Command::ReportStaged { node: self.app.me.node, digest }).await;
             }
             Action::Activate { step, plan, target } => {
-                tracing::info!(%step, %target, "upgrading this node");
                 let confirm_timeout_ms = self.app.config.confirm_timeout_ms;
                 let step_ref = StepRef { plan, epoch: step };
                 let order =
@@ -165,7 +169,6 @@ impl Agent {
             }
             Action::AbandonTrial { step, reason } => {
                 if let Some(trial) = self.trial(step) {
-                    tracing::warn!(%step, reason, "giving the trial up");
                     self.order(step, &ToLauncher::Abandon { step: trial, reason });
                 }
             }
@@ -214,9 +217,16 @@ impl Agent {
             return;
         }
         self.ordered = Some((step, Instant::now()));
+        tracing::info!(%step, ?order, "telling the launcher");
         if let Err(error) = self.launcher.send(order) {
             tracing::error!(%error, "the launcher cannot be reached");
         }
+    }
+
+    /// The launcher found something else in the slot than what was verified once: it is fetched anew.
+    fn distrust(&mut self, digest: Digest) {
+        self.held.remove(&digest);
+        self.ordered = None;
     }
 
     fn start_fetch(&mut self, wanted: Wanted) {

@@ -14,14 +14,14 @@ use crate::app::{App, HASH_EVERY, Parts};
 use crate::config::Config;
 use crate::data::{self, DataHandle, DataOptions, ToControl};
 use crate::identity::{self, IdentityError};
-use crate::launcher::{self, LauncherView, Stop};
+use crate::launcher::{self, Stop};
 use crate::{http, lead, peer};
 use ironcache_control::Command;
 use ironcache_raft::{OpenError, RaftNode, RaftOptions};
 use ironcache_spine::{
     DataDir, DiskError, Inherited, LinkError, LinkSender, SlotStore, StopReason, ToLauncher,
 };
-use ironcache_types::{Release, Version};
+use ironcache_types::{Digest, Release, Version};
 use std::collections::BTreeSet;
 use std::io;
 use std::net::TcpListener;
@@ -120,7 +120,8 @@ async fn serve(config: Config, version: Version, inherited: Inherited) -> Result
     let (launcher_known, launcher) = watch::channel(launcher::view(&snapshot));
     let (stop, mut stops) = mpsc::unbounded_channel();
     let (sender, receiver) = link.split();
-    launcher::listen(receiver, sender.clone(), launcher_known, stop)
+    let (unusable, unusable_slots) = mpsc::unbounded_channel();
+    launcher::listen(receiver, sender.clone(), launcher_known, stop, unusable)
         .map_err(|source| DaemonError::Io { what: "the launcher's thread cannot start", source })?;
     let app = Arc::new(App::new(Parts {
         config: Arc::clone(&config),
@@ -144,7 +145,7 @@ async fn serve(config: Config, version: Version, inherited: Inherited) -> Result
     tokio::spawn(peer::serve(listen(http)?, http::router(Arc::clone(&app))));
     tokio::spawn(lead::run(Arc::clone(&app)));
     let mut beating = tokio::spawn(heartbeat(app.data.clone(), sender.clone(), snapshot.heartbeat_ms));
-    tokio::spawn(upgrade_agent(Arc::clone(&app), sender, app.launcher.clone()));
+    tokio::spawn(upgrade_agent(Arc::clone(&app), sender, unusable_slots));
 
     let stop = tokio::select! {
         // Without its data thread this process is of no use; a new one is.
@@ -244,7 +245,7 @@ async fn heartbeat(data: DataHandle, launcher: LinkSender, every_ms: u64) {
     }
 }
 
-async fn upgrade_agent(app: Arc<App>, launcher: LinkSender, known: watch::Receiver<LauncherView>) {
+async fn upgrade_agent(app: Arc<App>, launcher: LinkSender, unusable_slots: mpsc::UnboundedReceiver<Digest>) {
     let slots = Arc::clone(&app.slots);
     // Hashing some binaries takes longer than everything else at start; nothing but upgrades waits for it.
     let verified = tokio::task::spawn_blocking(move || slots.verified()).await;
@@ -256,7 +257,8 @@ async fn upgrade_agent(app: Arc<App>, launcher: LinkSender, known: watch::Receiv
         }
         Err(_) => BTreeSet::new(),
     };
-    Agent::new(app, launcher, known, held).run().await;
+    let known = app.launcher.clone();
+    Agent::new(app, launcher, known, unusable_slots, held).run().await;
 }
 
 async fn terminated() {

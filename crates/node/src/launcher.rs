@@ -2,8 +2,10 @@
 
 use ironcache_agent::{LauncherFacts, LauncherPhase, StepOutcome, StepResult};
 use ironcache_spine::{
-    LinkError, LinkReceiver, LinkSender, Phase, Snapshot, StepRef, StopReason, ToDaemon, ToLauncher, Verdict,
+    LinkError, LinkReceiver, LinkSender, Phase, Refusal, Snapshot, StepRef, StopReason, ToDaemon, ToLauncher,
+    Verdict,
 };
+use ironcache_types::Digest;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 
@@ -67,11 +69,13 @@ fn facts(snapshot: &Snapshot) -> LauncherFacts {
 }
 
 /// Listens on its own thread until the launcher closes the link; a launcher that is gone is an order to stop.
+/// `unusable` is told which releases the launcher refused to run because of what is in their slots.
 pub fn listen(
     mut link: LinkReceiver,
     sender: LinkSender,
     known: watch::Sender<LauncherView>,
     stops: mpsc::UnboundedSender<Stop>,
+    unusable: mpsc::UnboundedSender<Digest>,
 ) -> std::io::Result<()> {
     std::thread::Builder::new().name("ironcache-link".to_owned()).spawn(move || {
         loop {
@@ -90,6 +94,10 @@ pub fn listen(
                 }
                 Ok(ToDaemon::Refused { reason }) => {
                     tracing::warn!(%reason, "the launcher refuses");
+                    if let Refusal::SlotUnusable { digest, problem: _ } = reason {
+                        // The receiver ends with the process.
+                        let _ = unusable.send(digest);
+                    }
                     query(&sender);
                 }
                 Err(LinkError::Closed) => {
