@@ -144,11 +144,13 @@ async fn session(node: &Rc<DataNode>, member: Member) -> Result<(), LinkError> {
         if let Some(met) = heard.fence {
             spawn_local(handover::on_fence(Rc::clone(node), met));
         }
+        // Only during a handover: the stream moves with every write, and every link would wake for each.
+        let tells = link.source.is_none() && is_candidate(&node.plane.borrow(), link.member);
         tokio::select! {
             biased;
             filled = reader.fill() => filled?,
             // Applied from the present primary, or fenced: the next one is told.
-            () = progress, if link.source.is_none() => {}
+            () = progress, if tells => {}
             // A handover to the peer may have begun.
             () = change, if link.source.is_none() => {}
             () = tokio::time::sleep(SILENCE_MAX), if link.source.is_some() => {
