@@ -352,7 +352,7 @@ async fn send(
             let mut plane = node.plane.borrow_mut();
             fill(&mut plane, attached, &mut progress, &mut out)?;
             let applied_index = plane.view.index;
-            if ping_due || applied_index > told_index {
+            if (ping_due || applied_index > told_index) && is_between_frames(&plane, &progress) {
                 encode(&Message::Ping { now_ms: plane.clock_ms(), applied_index }, &mut out)?;
                 told_index = applied_index;
                 ping_due = false;
@@ -367,6 +367,12 @@ async fn send(
             out = Vec::new();
         }
     }
+}
+
+/// May a message of its own follow what was sent? The backlog is sent in pieces that may end inside a frame; a sync
+/// sends whole messages.
+fn is_between_frames(plane: &Plane, progress: &Progress) -> bool {
+    progress.sync.is_some() || progress.cursor == plane.offset()
 }
 
 /// Puts what is to be sent next into `out`; leaves it empty when the replica has everything.
@@ -523,6 +529,44 @@ mod tests {
                 return;
             }
         }
+    }
+
+    #[test]
+    fn nothing_is_put_into_the_middle_of_a_frame() {
+        let world = World::pair(AckMode::Primary);
+        let (mut plane, _proposals) = plane(A, &world);
+        let mut client = client(&mut plane);
+        let source = primary(&mut plane).gate.source();
+        let link = LinkState {
+            serial: 1,
+            link: None,
+            ack: None,
+            syncing: false,
+            fence: None,
+            promoted: None,
+            in_sync_since: None,
+        };
+        plane.links.insert(B, link);
+        let mut progress = Progress { cursor: plane.offset(), sync: None };
+        // More than is sent at a time, in frames that do not divide it.
+        for n in 0..40 {
+            answer(&mut plane, &mut client, &format!("SET key:{n} {}", "x".repeat(10_007)));
+        }
+        let attached = Attached { source, serial: 1, member: B };
+        let (mut sent, mut rounds) = (Vec::new(), 0);
+        while progress.cursor < plane.offset() {
+            fill(&mut plane, attached, &mut progress, &mut sent).unwrap();
+            let whole = {
+                let mut at = 0;
+                while let Some((_, len)) = decode(&sent[at..]).unwrap() {
+                    at += len;
+                }
+                at == sent.len()
+            };
+            assert_eq!(is_between_frames(&plane, &progress), whole);
+            rounds += 1;
+        }
+        assert!(rounds > 2, "{rounds}: the backlog has to be sent in several pieces");
     }
 
     #[test]
