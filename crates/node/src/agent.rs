@@ -42,6 +42,9 @@ pub struct Agent {
     /// Releases that the launcher refused to run because of what is in their slots.
     unusable_slots: mpsc::UnboundedReceiver<Digest>,
     held: BTreeSet<Digest>,
+    /// Tells once what the slots hold; until then nothing is fetched that may be there.
+    verified: mpsc::UnboundedReceiver<BTreeSet<Digest>>,
+    slots_known: bool,
     fetching: Option<Digest>,
     fetched: (mpsc::UnboundedSender<Fetched>, mpsc::UnboundedReceiver<Fetched>),
     fetch_not_before: Instant,
@@ -60,13 +63,13 @@ struct Fetched {
 }
 
 impl Agent {
-    /// `held`: the digests of the slots that were verified at start.
+    /// `verified`: the digests of the slots, once they are verified.
     pub fn new(
         app: Arc<App>,
         launcher: LinkSender,
         launcher_view: watch::Receiver<LauncherView>,
         unusable_slots: mpsc::UnboundedReceiver<Digest>,
-        held: BTreeSet<Digest>,
+        verified: mpsc::UnboundedReceiver<BTreeSet<Digest>>,
     ) -> Self {
         let (heard, contact) = watch::channel(Instant::now());
         if launcher_view.borrow().trial.is_some() {
@@ -78,7 +81,9 @@ impl Agent {
             unusable_slots,
             app,
             launcher,
-            held,
+            held: BTreeSet::new(),
+            verified,
+            slots_known: false,
             fetching: None,
             fetched: mpsc::unbounded_channel(),
             fetch_not_before: Instant::now(),
@@ -114,6 +119,10 @@ impl Agent {
                 Ok(()) = self.launcher_view.changed() => {}
                 Some(fetched) = self.fetched.1.recv() => self.note(fetched),
                 Some(digest) = self.unusable_slots.recv() => self.distrust(digest),
+                Some(verified) = self.verified.recv() => {
+                    self.held.extend(verified);
+                    self.slots_known = true;
+                }
                 () = tokio::time::sleep(pause) => {}
             }
         }
@@ -230,7 +239,7 @@ impl Agent {
     }
 
     fn start_fetch(&mut self, wanted: Wanted) {
-        if self.fetching.is_some() || Instant::now() < self.fetch_not_before {
+        if !self.slots_known || self.fetching.is_some() || Instant::now() < self.fetch_not_before {
             return;
         }
         self.fetching = Some(wanted.digest);

@@ -247,18 +247,21 @@ async fn heartbeat(data: DataHandle, launcher: LinkSender, every_ms: u64) {
 
 async fn upgrade_agent(app: Arc<App>, launcher: LinkSender, unusable_slots: mpsc::UnboundedReceiver<Digest>) {
     let slots = Arc::clone(&app.slots);
-    // Hashing some binaries takes longer than everything else at start; nothing but upgrades waits for it.
-    let verified = tokio::task::spawn_blocking(move || slots.verified()).await;
-    let held: BTreeSet<_> = match verified {
-        Ok(Ok(releases)) => releases.into_iter().map(|release| release.digest).collect(),
-        Ok(Err(error)) => {
-            tracing::error!(%error, "the slots cannot be read; this node holds no artifact");
-            BTreeSet::new()
-        }
-        Err(_) => BTreeSet::new(),
-    };
-    let known = app.launcher.clone();
-    Agent::new(app, launcher, known, unusable_slots, held).run().await;
+    let (known, verified) = mpsc::unbounded_channel();
+    // Hashing some binaries takes longer than everything else at start; only a download waits for it.
+    tokio::task::spawn_blocking(move || {
+        let held: BTreeSet<_> = match slots.verified() {
+            Ok(releases) => releases.into_iter().map(|release| release.digest).collect(),
+            Err(error) => {
+                tracing::error!(%error, "the slots cannot be read; this node holds no artifact");
+                BTreeSet::new()
+            }
+        };
+        // The agent ends with the process.
+        let _ = known.send(held);
+    });
+    let launcher_view = app.launcher.clone();
+    Agent::new(app, launcher, launcher_view, unusable_slots, verified).run().await;
 }
 
 async fn terminated() {
