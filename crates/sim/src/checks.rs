@@ -6,6 +6,9 @@ use crate::world::World;
 use ironcache_control::{ControlState, Shard};
 use ironcache_types::{Member, NodeId, ShardId};
 
+/// The coordinator's bar, and some elections, stalls and lost proposals on top.
+const HANDOVER_MS_MAX: u64 = 3_000;
+
 impl World {
     /// After an accepted entry.
     pub fn check_entry(&self, before: &ControlState) -> Result<(), String> {
@@ -42,6 +45,27 @@ impl World {
                 shard.nodes.iter().filter(|n| self.process(**n).is_some_and(Process::executes)).collect();
             if executing.len() > 1 {
                 return Err(format!("I14: {executing:?} execute writes of shard {id} at once"));
+            }
+        }
+        Ok(())
+    }
+
+    /// I19: a handover ends within a bound while somebody leads.
+    pub fn check_handovers(&mut self, tick_ms: u64) -> Result<(), String> {
+        let in_flight: Vec<_> =
+            self.truth.shards.values().filter_map(|s| Some((s.id, s.handover?.epoch))).collect();
+        self.handovers_ms.retain(|flight, _| in_flight.contains(flight));
+        if self.leadership.is_none() {
+            return Ok(());
+        }
+        for flight in in_flight {
+            let age_ms = self.handovers_ms.entry(flight).or_default();
+            *age_ms += tick_ms;
+            if *age_ms > HANDOVER_MS_MAX {
+                return Err(format!(
+                    "I19: handover {} of shard {} is in flight for {age_ms} ms",
+                    flight.1, flight.0
+                ));
             }
         }
         Ok(())

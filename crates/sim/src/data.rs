@@ -7,8 +7,8 @@ use ironcache_types::{Member, NodeId, Offset};
 
 /// A member that is silent for this long is dropped from the set.
 const SILENT_MS: u64 = 300;
-/// How many writes a replica copies in one tick.
-const COPY: usize = 20;
+/// How many writes a replica copies at a time; it lags in between.
+const COPY: usize = 40;
 
 pub fn offset(data: &Data) -> Offset {
     Offset(data.writes.len() as u64)
@@ -104,9 +104,13 @@ impl World {
 
     fn replica_tick(&mut self, me: Member, primary: Member, shard: &Shard) {
         let source = self.serving(primary, me.node).map(|p| p.data.writes.clone());
+        let copies = self.rng.chance(1, 4);
         let data = &mut self.process_mut(me.node).expect("it ticks").data;
         data.linked = source.is_some();
         let Some(source) = source else { return };
+        if !copies {
+            return;
+        }
         if source.starts_with(&data.writes) {
             let next = source.len().min(data.writes.len() + COPY);
             data.writes.extend_from_slice(&source[data.writes.len()..next]);

@@ -15,6 +15,8 @@ pub struct Node {
     pub start_at_ms: u64,
     /// No message gets in or out before this time.
     pub cut_until_ms: u64,
+    /// It stands still (SIGSTOP, a full disk queue) before this time.
+    pub stalled_until_ms: u64,
     /// How many processes there have been.
     pub starts: u64,
     /// What the next process finds on disk.
@@ -61,6 +63,7 @@ impl Node {
             process: None,
             start_at_ms: 0,
             cut_until_ms: 0,
+            stalled_until_ms: 0,
             starts: 0,
             on_disk: Vec::new(),
             sent: Vec::new(),

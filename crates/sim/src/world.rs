@@ -7,7 +7,7 @@ use crate::rng::Rng;
 use crate::scenario::{Scenario, new};
 use ironcache_agent::{Action, LocalFacts, next};
 use ironcache_control::{Command, ControlState, Shard};
-use ironcache_types::{Member, NodeId, ShardId, WireRange};
+use ironcache_types::{Epoch, Member, NodeId, ShardId, WireRange};
 use std::collections::{BTreeMap, BTreeSet};
 
 const TICK_MS: u64 = 10;
@@ -61,6 +61,8 @@ pub(crate) struct World {
     acknowledged: BTreeMap<ShardId, BTreeSet<u64>>,
     newest_write: u64,
     kills: u64,
+    /// How long each handover has been in flight while somebody led.
+    pub handovers_ms: BTreeMap<(ShardId, Epoch), u64>,
     broken: Option<String>,
 }
 
@@ -114,6 +116,7 @@ impl World {
             acknowledged: BTreeMap::new(),
             newest_write: 0,
             kills: 0,
+            handovers_ms: BTreeMap::new(),
             broken: None,
         }
     }
@@ -137,6 +140,7 @@ impl World {
         self.lead();
         self.operate();
         self.check_tick()?;
+        self.check_handovers(TICK_MS)?;
         self.broken.take().map_or(Ok(()), Err)
     }
 
@@ -154,15 +158,22 @@ impl World {
 
     fn faults(&mut self) {
         let ids: Vec<NodeId> = self.nodes.keys().copied().collect();
-        for id in ids {
+        for id in ids.iter().copied() {
             if self.rng.chance(self.scenario.kills_per_mille, 1_000) && self.may_fail(id) {
                 self.kills += 1;
                 self.kill(id);
             }
             if self.rng.chance(self.scenario.cuts_per_mille, 1_000) && self.may_fail(id) {
-                let until_ms = self.now_ms + self.rng.below(1_500);
+                let at_most_ms = if self.rng.chance(1, 4) { 6_000 } else { 1_500 };
+                let until_ms = self.now_ms + self.rng.below(at_most_ms);
                 self.nodes.get_mut(&id).expect("listed").cut_until_ms = until_ms;
             }
+        }
+        if self.rng.chance(1, 50)
+            && let Some(id) = self.rng.pick(&ids)
+        {
+            let until_ms = self.now_ms + self.rng.below(400);
+            self.nodes.get_mut(&id).expect("listed").stalled_until_ms = until_ms;
         }
         if self.rng.chance(1, 400) {
             self.change_leader();
@@ -220,6 +231,9 @@ impl World {
         // A bad release dies on its first breath.
         if self.scenario.bad_release && node.launcher.active == new() {
             self.kill(id);
+            return;
+        }
+        if now_ms < node.stalled_until_ms {
             return;
         }
         if !self.is_cut_off(id) {
