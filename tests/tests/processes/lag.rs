@@ -52,7 +52,7 @@ async fn a_replica_that_is_halted_is_not_promoted_and_the_plan_says_what_it_wait
     let (plan, outcome) = cluster.until_ended(plan).await;
     assert_eq!(outcome, Outcome::Finalized);
     assert_order(&plan);
-    load.finish(&cluster).await.assert_nothing_lost();
+    load.finish(&cluster).await.assert_unseen();
     cluster.until_whole().await;
     assert_all_run(&cluster, TARGET).await;
 }

@@ -54,7 +54,7 @@ async fn ends_well(cluster: &Cluster, load: Load, plan: ironcache_types::PlanId)
     assert_eq!(outcome, Outcome::Finalized);
     assert_order(&plan);
     load.until_more(50).await;
-    load.finish(cluster).await.assert_nothing_lost();
+    load.finish(cluster).await.assert_unseen();
     cluster.until_whole().await;
     assert_all_run(cluster, TARGET).await;
 }

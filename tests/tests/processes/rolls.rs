@@ -44,3 +44,17 @@ async fn a_roll_loses_nothing() {
     cluster.until_whole().await;
     assert_all_run(&cluster, "0.2.0").await;
 }
+
+/// What all the others rest on: a ledger that misses a loss would let everything pass.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lost_write_is_seen() {
+    let cluster = Cluster::start(&Spec::new(PRODUCT, 1, 0)).await;
+    let load = Load::start(&cluster).await;
+    let client = redis::Client::open(format!("redis://{}/", cluster.nodes[0].client_addr())).unwrap();
+    let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+    redis::cmd("FLUSHALL").exec_async(&mut connection).await.unwrap();
+    redis::cmd("SET").arg("w:0:0").arg("something else").exec_async(&mut connection).await.unwrap();
+    load.until_more(50).await;
+    let balance = load.finish(&cluster).await;
+    assert!(balance.lost > 0 && balance.wrong > 0, "{balance:?}");
+}
