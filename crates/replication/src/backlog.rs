@@ -9,6 +9,9 @@
 use ironcache_types::Offset;
 use std::collections::VecDeque;
 
+/// A ring is copied to grow up to this size: a tenth of a millisecond. Larger, and a write waits for the copy.
+const COPIED_BYTES_MAX: usize = 1 << 20;
+
 /// A bounded ring of encoded frames.
 #[derive(Clone, Debug)]
 pub struct Backlog {
@@ -73,12 +76,14 @@ impl Backlog {
         *self = Backlog::new(self.capacity_bytes, at);
     }
 
-    // Doubles, as Vec would, but never past the capacity.
+    // Doubles while it is small, then takes the whole capacity at once: copying a ring of many megabytes would keep
+    // clients waiting, and pages that nobody has written cost nothing.
     fn grow_for(&mut self, more: usize) {
         let needed = self.bytes.len() + more;
         if needed > self.bytes.capacity() {
-            let target = needed.max(2 * self.bytes.capacity()).min(self.capacity_bytes);
-            self.bytes.reserve_exact(target - self.bytes.len());
+            let doubled = needed.max(2 * self.bytes.capacity());
+            let target = if doubled > COPIED_BYTES_MAX { self.capacity_bytes } else { doubled };
+            self.bytes.reserve_exact(target.min(self.capacity_bytes) - self.bytes.len());
         }
     }
 }
