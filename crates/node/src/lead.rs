@@ -11,8 +11,8 @@ use ironcache_coordinator::{
     StateHash, decide,
 };
 use ironcache_types::NodeId;
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 
@@ -22,6 +22,8 @@ const BUSY: Duration = Duration::from_millis(25);
 const IDLE: Duration = Duration::from_millis(500);
 /// A node that takes longer has not answered.
 const REPORT_TIMEOUT: Duration = Duration::from_millis(500);
+/// How long a decision waits for answers: a node in order answers within a few milliseconds.
+const ANSWER_SOON: Duration = Duration::from_millis(20);
 /// After an act that had no effect.
 const AGAIN: Duration = Duration::from_millis(50);
 
@@ -48,6 +50,7 @@ async fn lead(app: &Arc<App>) {
     let mut views = app.raft.applied();
     let leadership = app.raft.view_changes();
     let mut asked: Option<Instant> = None;
+    let asking = Asking::default();
     loop {
         if !leadership.borrow().is_leader {
             tracing::info!("this node leads raft no more");
@@ -58,7 +61,7 @@ async fn lead(app: &Arc<App>) {
         let pause = if is_busy(state) { BUSY } else { IDLE };
         if asked.is_none_or(|at| at.elapsed() >= pause) {
             asked = Some(Instant::now());
-            ask_all(app, state).await;
+            ask_all(app, state, &asking).await;
         }
         let now_ms = began.elapsed().as_millis() as u64;
         let raft = app.raft.view();
@@ -113,24 +116,44 @@ fn is_busy(state: &ControlState) -> bool {
     state.plan.is_some() || state.shards.values().any(|s| s.primary().is_none() || s.handover.is_some())
 }
 
-/// Asks every node for its report, all at once.
-async fn ask_all(app: &Arc<App>, state: &ControlState) {
-    let mut asking = JoinSet::new();
+/// Asks every node for its report, all at once, and waits for those that answer soon. One that is slow keeps nobody
+/// waiting: its answer is taken in whenever it comes.
+async fn ask_all(app: &Arc<App>, state: &ControlState, asking: &Asking) {
+    let mut answers = JoinSet::new();
     for (id, node) in &state.nodes {
-        let (app, id, addr) = (Arc::clone(app), *id, node.peer_addr.clone());
-        asking.spawn(async move {
-            if id == app.me.node {
-                return (id, app.report().await.ok());
-            }
-            (id, ask(&app, &addr).await.ok())
-        });
-    }
-    while let Some(answered) = asking.join_next().await {
-        if let Ok((id, Some(report))) = answered {
-            app.lead().reports.insert(id, Seen { report, at: Instant::now() });
+        let (app, asking, id, addr) = (Arc::clone(app), asking.clone(), *id, node.peer_addr.clone());
+        if !asking.begin(id) {
+            continue;
         }
+        let answer = tokio::spawn(async move {
+            let report =
+                if id == app.me.node { app.report().await.ok() } else { ask(&app, &addr).await.ok() };
+            asking.end(id);
+            if let Some(report) = report {
+                app.lead().reports.insert(id, Seen { report, at: Instant::now() });
+            }
+        });
+        answers.spawn(answer);
     }
+    let all = async { while answers.join_next().await.is_some() {} };
+    // Who has not answered by now is decided without.
+    let _ = tokio::time::timeout(ANSWER_SOON, all).await;
     app.lead().reports.retain(|id, _| state.nodes.contains_key(id));
+}
+
+/// The nodes that have been asked and have not answered yet.
+#[derive(Clone, Default)]
+struct Asking(Arc<Mutex<BTreeSet<NodeId>>>);
+
+impl Asking {
+    /// `false` if the node is being asked already.
+    fn begin(&self, node: NodeId) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(node)
+    }
+
+    fn end(&self, node: NodeId) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&node);
+    }
 }
 
 async fn ask(app: &App, addr: &str) -> Result<NodeReport, reqwest::Error> {
