@@ -6,16 +6,19 @@ use ironcache_control::{HoldReason, Outcome, Phase};
 use ironcache_tests::{Cluster, Load, Spec};
 use std::path::Path;
 
+const READY_MS: u64 = 4_000;
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_release_that_does_not_work_is_rolled_back_held_and_never_run_again() {
-    let mut spec = Spec::new(PRODUCT, 1, 1).with(&[("ready-timeout-ms", 4_000), ("hang-timeout-ms", 4_000)]);
+    let mut spec =
+        Spec::new(PRODUCT, 1, 1).with(&[("ready-timeout-ms", READY_MS), ("hang-timeout-ms", 4_000)]);
     spec.witnesses = 1;
     let cluster = Cluster::start(&spec).await;
     let load = Load::start(&cluster).await;
     for (version, said) in [
         ("0.9.0-exits", "exited with code 3"),
         ("0.9.0-hangs", "hung: no heartbeat"),
-        ("0.9.0-neverready", "was not ready after 4000 ms"),
+        ("0.9.0-neverready", "was not ready after"),
     ] {
         let staged = cluster.stage_file(&cluster.release(Path::new(FAULTY), version)).await;
         let plan = cluster.set_target(version, None).await;
@@ -28,6 +31,10 @@ async fn a_release_that_does_not_work_is_rolled_back_held_and_never_run_again() 
             })
             .await;
         assert!(reason.contains(said), "{version}: {reason}");
+        // How long it was waited for, not how long it may take: at least the limit.
+        if let Some(waited_ms) = ms_after(&reason, "was not ready after ") {
+            assert!(waited_ms >= READY_MS, "{version}: {reason}");
+        }
         let waiting =
             cluster.until_upgrade("the hold is told", |status| status.waiting_on.first().cloned()).await;
         assert!(waiting.contains(said) && waiting.contains("upgrade abort"), "{waiting}");
@@ -48,4 +55,10 @@ async fn a_release_that_does_not_work_is_rolled_back_held_and_never_run_again() 
     }
     assert_all_run(&cluster, "0.1.0").await;
     load.finish(&cluster).await.assert_unseen();
+}
+
+/// The number that follows `words`.
+fn ms_after(reason: &str, words: &str) -> Option<u64> {
+    let (_, rest) = reason.split_once(words)?;
+    rest.split(' ').next()?.parse().ok()
 }
