@@ -14,6 +14,10 @@ pub struct Bars {
     pub handover_lag_bytes_max: u64,
     /// A handover without an outcome for this long is aborted: clients are parked meanwhile.
     pub handover_timeout_ms: u64,
+    /// For so long a handover has the cluster to itself: no other step begins. Larger, and a shard whose
+    /// handover hangs keeps the other shards waiting; smaller than a handover on a crowded machine, and its
+    /// clients wait for processor time that another step takes.
+    pub handover_alone_ms: u64,
     /// The pause after the first handover that failed; it doubles with each further one.
     pub handover_backoff_ms: u64,
     /// The longest such pause: longer would only hide that the shard is in trouble.
@@ -27,6 +31,7 @@ impl Default for Bars {
             raft_lag_entries_max: 64,
             handover_lag_bytes_max: 64 * 1024,
             handover_timeout_ms: 100,
+            handover_alone_ms: 50,
             handover_backoff_ms: 200,
             handover_backoff_ms_max: 10_000,
         }

@@ -3,6 +3,8 @@
 //!
 //! The order of acts is by kind, then by shard, then by the shard's own order of nodes, so that two leaders
 //! that see the same choose the same. An act whose gates do not pass is passed over, with its reasons noted.
+//! While a handover holds clients back, nothing else begins: on a crowded machine a process that starts, or a
+//! second handover, would lengthen it several times over.
 
 use crate::decision::Decision;
 use crate::view::{View, note};
@@ -22,6 +24,9 @@ pub(crate) fn next(
     if !in_flight && view.state.all_on(plan.target.digest) {
         let (plan, plan_epoch, at_ms) = (plan.id, plan.epoch, now_wall_ms);
         return Some(Decision::Propose(Command::Finalize { plan, plan_epoch, at_ms }));
+    }
+    if clients_are_held_back(view) {
+        return None;
     }
     let left = Left::of(view, plan);
     let leader = view.obs.leader;
@@ -46,6 +51,14 @@ pub(crate) fn next(
         }
     }
     None
+}
+
+/// Is a handover under way that will be over in a moment? `in_flight` has noted that it is waited for.
+fn clients_are_held_back(view: View<'_>) -> bool {
+    view.state.shards.values().filter(|shard| shard.handover.is_some()).any(|shard| {
+        let age_ms = view.obs.timers.handover_age_ms.get(&shard.id).copied().unwrap_or(0);
+        age_ms <= view.bars.handover_alone_ms
+    })
 }
 
 /// What the order of the plan allows next, gates aside.

@@ -5,7 +5,7 @@ use crate::cluster::{
 };
 use expect_test::{Expect, expect};
 use ironcache_control::{Command, ControlState, PlanOptions};
-use ironcache_coordinator::{Decision, NodeObservation, Observation, StateHash};
+use ironcache_coordinator::{Bars, Decision, NodeObservation, Observation, StateHash};
 use ironcache_types::{Incarnation, NodeId, ShardId};
 
 fn check(state: &ControlState, observation: &Observation, expected: &Expect) {
@@ -160,6 +160,31 @@ fn the_candidate_that_is_closest_is_promoted() {
     let mut seen = see(&state, 1);
     node(&mut seen, 1).data.as_mut().unwrap().replicas[0].lag_bytes = 10;
     assert_eq!(text(&ask(&state, &seen)), "hand shard 0 over from n1 to n3");
+}
+
+#[test]
+fn a_handover_has_the_cluster_to_itself_for_a_moment() {
+    let mut state = rolling(three_by_two());
+    upgrade(&mut state, 4);
+    crate::cluster::add_all(&mut state, ShardId(0));
+    let before = ask(&state, &see(&state, 6));
+    let shard = &state.shards[&ShardId(0)];
+    let (from, to) = (shard.primary().unwrap(), shard.in_sync_replicas().next().unwrap());
+    let handover = Command::BeginHandover {
+        shard: shard.id,
+        shard_epoch: shard.epoch,
+        from,
+        to,
+        plan: state.plan.as_ref().map(|plan| plan.id),
+    };
+    apply(&mut state, &handover);
+    let mut seen = see(&state, 6);
+    let alone_ms = Bars::default().handover_alone_ms;
+    seen.timers.handover_age_ms.insert(ShardId(0), alone_ms);
+    check(&state, &seen, &expect!["shard 0 is being handed over to n4 since 50 ms; aborted at 100 ms"]);
+    // One that hangs keeps the other shards waiting no longer.
+    seen.timers.handover_age_ms.insert(ShardId(0), alone_ms + 1);
+    assert_eq!(text(&ask(&state, &seen)), text(&before));
 }
 
 #[test]

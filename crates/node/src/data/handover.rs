@@ -31,6 +31,7 @@ pub async fn hand_over(node: Rc<DataNode>, handover: Handover) {
         let Some(primary) = plane.primary() else { return };
         (primary.shard, Duration::from_millis(plane.config.handover_timeout_ms))
     };
+    tracing::debug!(%shard, epoch = %handover.epoch, "commands are held back");
     let fenced = tokio::time::timeout(timeout, fence(&node, handover)).await;
     if fenced.is_err() {
         tracing::warn!(%shard, epoch = %handover.epoch, "a member does not acknowledge; the handover is given up");
@@ -76,6 +77,7 @@ async fn fence(node: &Rc<DataNode>, handover: Handover) {
     if ticket.await == Verdict::Lost {
         return;
     }
+    tracing::debug!(epoch = %handover.epoch, "everything executed is acknowledged");
     // The replies that were waiting go out first: their connections were woken before this task.
     tokio::task::yield_now().await;
     loop {
@@ -101,6 +103,7 @@ async fn fence(node: &Rc<DataNode>, handover: Handover) {
                     held.fence = Some(offset);
                 }
                 drop(plane);
+                tracing::debug!(epoch = %handover.epoch, %offset, "the fence is on its way");
                 node.feed.notify_waiters();
                 return;
             }
@@ -111,6 +114,7 @@ async fn fence(node: &Rc<DataNode>, handover: Handover) {
 
 /// The candidate's side: it has met the fence.
 pub async fn on_fence(node: Rc<DataNode>, met: FenceMet) {
+    tracing::debug!(epoch = %met.handover_epoch, offset = %met.offset, "the fence is met");
     let deadline = {
         let plane = node.plane.borrow();
         // A quarter of the patience for stragglers: whoever is not attached by then follows later.
@@ -126,6 +130,7 @@ pub async fn on_fence(node: Rc<DataNode>, met: FenceMet) {
         match proposal {
             Attached::Promote(command) => {
                 let (rejected, rejection) = tokio::sync::oneshot::channel();
+                tracing::debug!(epoch = %met.handover_epoch, "proposing the promotion");
                 node.plane.borrow().propose(*command, Some(rejected));
                 if let Ok(rejection) = rejection.await {
                     tracing::warn!(%rejection, "not promoted");
