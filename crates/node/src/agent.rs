@@ -1,6 +1,7 @@
 //! Carries out what `ironcache_agent::next` says this node should do about its own binary.
 
 use crate::app::App;
+use crate::clock::unix_ms;
 use crate::fetch::{Wanted, fetch};
 use crate::launcher::{LauncherView, Trial};
 use ironcache_agent::{Action, LocalFacts, Waiting, next};
@@ -9,7 +10,7 @@ use ironcache_spine::{LinkSender, StepRef, ToLauncher};
 use ironcache_types::{Digest, Epoch, WireRange};
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
 
 /// While a step concerns this node, facts change without the log telling: they are looked at this often.
@@ -29,11 +30,6 @@ const CONTACT_MAX: Duration = Duration::from_millis(1_000);
 /// The last part of a trial's time in which a node that is cut off gives up by itself: a quarter. Less, and a slow
 /// machine misses the deadline, for which the release would be blamed; more, and a short partition ends a trial.
 const GIVE_UP_FRACTION: u64 = 4;
-
-/// Unix time in ms.
-pub fn wall_ms() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64)
-}
 
 pub struct Agent {
     app: Arc<App>,
@@ -138,7 +134,7 @@ impl Agent {
         };
         let data = self.app.data.snapshot().await.ok();
         let primary_applied = data.filter(|d| d.status.link_up).map(|d| d.primary_applied);
-        let now_wall_ms = wall_ms();
+        let now_wall_ms = unix_ms();
         let unheard_ms = self.contact.borrow().elapsed().as_millis() as u64;
         let trial = self.launcher_view.borrow().trial;
         LocalFacts {

@@ -3,8 +3,8 @@
 //! *Invariant:* nothing here outlives leadership; the next leader rebuilds all of it from the log and from the
 //! nodes' answers.
 
-use crate::agent::wall_ms;
 use crate::app::{App, Lead, NodeReport, Seen};
+use crate::clock::unix_ms;
 use ironcache_control::ControlState;
 use ironcache_coordinator::{
     Bars, DataObservation, Decision, LeaderMemory, NodeObservation, Observation, ReplicaObservation,
@@ -72,7 +72,7 @@ async fn lead(app: &Arc<App>) {
             nodes: observations(&app.lead().reports, raft.committed.unwrap_or(0)),
             timers: memory.note(state, &bars, now_ms),
         };
-        let decision = decide(state, &observation, &bars, wall_ms());
+        let decision = decide(state, &observation, &bars, unix_ms());
         let waiting_on = match &decision {
             Decision::Wait(reasons) => reasons.iter().map(ToString::to_string).collect(),
             Decision::Propose(_) | Decision::TransferLeader { .. } | Decision::Done => Vec::new(),

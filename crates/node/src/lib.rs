@@ -15,6 +15,7 @@
 mod agent;
 pub mod api;
 mod app;
+mod clock;
 mod config;
 mod daemon;
 mod data;

@@ -1,7 +1,7 @@
 //! The peer port: raft, artifacts, reports, and the door to replication.
 
 use crate::app::{App, NodeReport};
-use crate::data::{DataHandle, LinkSocket};
+use crate::data::{DataHandle, LinkSocket, REPLICATION_PATH, REPLICATION_UPGRADE};
 use axum::body::Body;
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
@@ -17,12 +17,9 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncSeekExt};
 use tokio::net::{TcpListener, TcpStream};
 
-/// What `Upgrade:` names.
-pub const UPGRADE: &str = "ironcache-replication";
-
 pub fn router(app: &Arc<App>) -> Router {
     Router::new()
-        .route("/replication", get(replication))
+        .route(REPLICATION_PATH, get(replication))
         .route("/node/report", get(report))
         .route("/artifacts/{digest}", get(artifact))
         .with_state(Arc::clone(app))
@@ -57,9 +54,9 @@ pub async fn serve(listener: TcpListener, router: Router) {
 
 async fn replication(State(app): State<Arc<App>>, mut request: Request) -> Response {
     let asked = request.headers().get(header::UPGRADE).and_then(|value| value.to_str().ok());
-    if asked != Some(UPGRADE) {
-        return (StatusCode::UPGRADE_REQUIRED, format!("ask for `Upgrade: {UPGRADE}` here\n"))
-            .into_response();
+    if asked != Some(REPLICATION_UPGRADE) {
+        let text = format!("ask for `Upgrade: {REPLICATION_UPGRADE}` here\n");
+        return (StatusCode::UPGRADE_REQUIRED, text).into_response();
     }
     let upgrade = hyper::upgrade::on(&mut request);
     let data = app.data.clone();
@@ -69,7 +66,7 @@ async fn replication(State(app): State<Arc<App>>, mut request: Request) -> Respo
             Err(error) => tracing::debug!(%error, "a replication link was lost before it began"),
         }
     });
-    let headers = [(header::CONNECTION, "upgrade"), (header::UPGRADE, UPGRADE)];
+    let headers = [(header::CONNECTION, "upgrade"), (header::UPGRADE, REPLICATION_UPGRADE)];
     (StatusCode::SWITCHING_PROTOCOLS, headers).into_response()
 }
 

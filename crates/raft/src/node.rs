@@ -10,7 +10,7 @@
 use crate::identity::{Identity, IdentityError};
 use crate::leader::proposed;
 use crate::machine::{AppliedView, MachineError, StateMachine};
-use crate::network::client::{Peers, chain};
+use crate::network::client::Peers;
 use crate::network::{FORWARD, server};
 use crate::options::RaftOptions;
 use crate::snapshot::SnapshotStore;
@@ -21,7 +21,7 @@ use crate::wal::{LogStore, Wal, WalError};
 use crate::wire::types::{Answer, Ask, ForwardRequest};
 use axum::Router;
 use ironcache_control::Command;
-use ironcache_types::{NodeId, RequestId};
+use ironcache_types::{NodeId, RequestId, chain};
 use openraft::async_runtime::watch::WatchReceiver;
 use openraft::errors::{InitializeError, RaftError};
 use openraft::{Raft, ServerState};

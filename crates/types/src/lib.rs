@@ -5,12 +5,14 @@
 //! *Invariant:* pure; no I/O, no clock, no randomness. Whoever needs a fresh [`Incarnation`] draws
 //! it outside and passes it in.
 
+mod chain;
 mod digest;
 mod ids;
 mod slots;
 mod stamp;
 mod wire_range;
 
+pub use chain::chain;
 pub use digest::{Digest, ParseDigestError};
 pub use ids::{Epoch, Incarnation, Member, NodeId, Offset, ParseIdError, PlanId, RequestId, ShardId};
 pub use slots::{SLOT_COUNT, Slot, SlotRange, SlotSet, key_slot};

@@ -14,6 +14,7 @@ use super::DataNode;
 use super::client::{Client, Owed, Trusted};
 use super::dispatch::{self, COMMAND_BYTES_MAX, Turn};
 use super::plane::Reply;
+use crate::clock::unix_ms;
 use bytes::{Buf, BytesMut};
 use ironcache_resp::{CommandParser, Limits, Parsed, Trust, Writer};
 use ironcache_types::Offset;
@@ -45,7 +46,7 @@ pub async fn serve(node: Rc<DataNode>, stream: TcpStream, addr: SocketAddr) {
     let client = {
         let mut plane = node.plane.borrow_mut();
         let trusted = if plane.requirepass.is_empty() { Trusted::Yes } else { Trusted::No };
-        plane.clients.connect(addr, local, dispatch::unix_ms(), trusted)
+        plane.clients.connect(addr, local, unix_ms(), trusted)
     };
     let id = client.id;
     let drain = Rc::clone(&node.drain);

@@ -5,11 +5,11 @@
 use super::client::{Client, Transaction};
 use super::plane::{Plane, ReadFrom, Route};
 use super::server_commands;
+use crate::clock::unix_ms;
 use ironcache_command::{Context, Flags, Run, Spec, execute, lookup, unknown_command};
 use ironcache_replication::Scope;
 use ironcache_resp::Writer;
 use ironcache_types::{Offset, Slot, key_slot};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Longest command, and longest transaction, in bytes: what it writes has to fit one replication frame.
 pub const COMMAND_BYTES_MAX: usize = 768 << 20;
@@ -27,11 +27,6 @@ pub enum Turn {
     Wait { replicas: usize, timeout_ms: u64, offset: Offset },
     /// Answered; then the connection closes.
     Close,
-}
-
-/// Unix time in ms.
-pub fn unix_ms() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64)
 }
 
 /// Runs one command, or says what it waits for. `args` has at least the name.

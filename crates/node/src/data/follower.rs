@@ -21,7 +21,7 @@ use ironcache_replication::{
     Accept, Ack, Begin, ChunkAct, FenceMet, Hello, LINK_VERSIONS, Message, Purpose, ReplicaCursor, Source,
     Standing, encode,
 };
-use ironcache_types::Member;
+use ironcache_types::{Member, chain};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::time::Duration;
@@ -95,16 +95,6 @@ async fn keep_link(node: Rc<DataNode>, member: Member) {
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(RETRY_MAX);
     }
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }
 
 /// The link to `member` is gone: if it was the source, nothing comes from it any more.

@@ -10,9 +10,9 @@ use tokio::net::TcpStream;
 use tokio::net::tcp::OwnedReadHalf;
 
 /// What `Upgrade:` names on the peer port.
-pub const UPGRADE: &str = "ironcache-replication";
+pub const REPLICATION_UPGRADE: &str = "ironcache-replication";
 /// Where the upgrade is asked for.
-pub const PATH: &str = "/replication";
+pub const REPLICATION_PATH: &str = "/replication";
 /// A peer on the same network answers within this, or not at all.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(2_000);
 const READ_BYTES: usize = 256 << 10;
@@ -117,10 +117,10 @@ async fn upgrade(addr: &str) -> Result<(TcpStream, Vec<u8>), LinkError> {
         hyper::client::conn::http1::handshake::<_, String>(TokioIo::new(stream)).await.map_err(no)?;
     let driver = tokio::task::spawn_local(connection.with_upgrades());
     let request = hyper::Request::builder()
-        .uri(PATH)
+        .uri(REPLICATION_PATH)
         .header(hyper::header::HOST, addr)
         .header(hyper::header::CONNECTION, "upgrade")
-        .header(hyper::header::UPGRADE, UPGRADE)
+        .header(hyper::header::UPGRADE, REPLICATION_UPGRADE)
         .body(String::new())
         .map_err(|error| LinkError::NoUpgrade(error.to_string()))?;
     let response = sender.send_request(request).await.map_err(no)?;

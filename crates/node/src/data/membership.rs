@@ -7,7 +7,7 @@
 use super::DataNode;
 use super::plane::Plane;
 use super::role::{Asked, Role, SetChange};
-use crate::data::dispatch::unix_ms;
+use crate::clock::unix_ms;
 use ironcache_control::{AckMode, Command, Rejection};
 use ironcache_replication::{Eligibility, Proposal, RaiseError, Requirement, Scope, Silence};
 use ironcache_types::{Member, key_slot};

@@ -30,6 +30,7 @@ mod status;
 #[cfg(test)]
 mod tests;
 
+pub use link_io::{REPLICATION_PATH, REPLICATION_UPGRADE};
 pub use plane::ToControl;
 pub use source::LinkSocket;
 pub use stats::Stats;

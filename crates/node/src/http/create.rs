@@ -8,7 +8,7 @@
 //! *Invariant:* asked again, with the same layout, it goes on where it broke off, under the same cluster id.
 
 use super::body::JsonBody;
-use super::error::{HttpError, chain};
+use super::error::HttpError;
 use super::status::node_status;
 use crate::api::{CreateCluster, CreateNode, Done, NodeStatus};
 use crate::app::App;
@@ -17,7 +17,7 @@ use axum::extract::State;
 use futures_util::future::{join_all, try_join_all};
 use ironcache_control::{Command, ControlState, InitCluster, NodeRole, NodeSpec, Rejection, ShardSpec};
 use ironcache_raft::{ClusterId, InitializeNodeError, PeerAddr, Role};
-use ironcache_types::NodeId;
+use ironcache_types::{NodeId, chain};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;

@@ -94,15 +94,3 @@ impl From<DataStopped> for HttpError {
         HttpError::Unavailable(error.to_string())
     }
 }
-
-/// An error with its sources, on one line.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        source = error.source();
-    }
-    text
-}

@@ -2,7 +2,7 @@
 //!
 //! *Invariant:* what was forwarded is not forwarded again. Two nodes may each take the other for the leader.
 
-use super::error::{HttpError, chain};
+use super::error::HttpError;
 use crate::app::App;
 use axum::body::Body;
 use axum::extract::FromRequestParts;
@@ -10,7 +10,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderName, StatusCode, header};
 use axum::response::Response;
 use ironcache_raft::{AppliedView, LeaderView};
-use ironcache_types::NodeId;
+use ironcache_types::{NodeId, chain};
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,6 +1,6 @@
 //! `/v1/releases`: binaries that the cluster knows, and how one comes in.
 
-use super::error::{HttpError, chain};
+use super::error::HttpError;
 use super::forward::require_cluster;
 use super::upload::Upload;
 use crate::api::StagedRelease;
@@ -11,7 +11,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, header};
 use ironcache_control::{Command, ControlState, ReleaseInfo};
 use ironcache_spine::{ArtifactError, MAX_ARTIFACT_BYTES};
-use ironcache_types::{Release, WireRange};
+use ironcache_types::{Release, WireRange, chain};
 use std::sync::Arc;
 
 pub(super) async fn list(State(app): State<Arc<App>>) -> Result<Json<Vec<StagedRelease>>, HttpError> {

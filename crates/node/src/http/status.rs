@@ -8,7 +8,7 @@ use axum::extract::State;
 use ironcache_agent::{LauncherFacts, LauncherPhase};
 use ironcache_control::ControlState;
 use ironcache_raft::{AppliedView, RaftNode};
-use ironcache_types::{Digest, WireRange};
+use ironcache_types::{Digest, WireRange, chain};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -71,7 +71,7 @@ async fn slots(app: &App) -> Result<BTreeSet<Digest>, HttpError> {
     let store = Arc::clone(&app.slots);
     let listed = tokio::task::spawn_blocking(move || store.list()).await;
     let listed = listed.map_err(|error| HttpError::Internal(error.to_string()))?;
-    Ok(listed.map_err(|error| HttpError::Internal(super::error::chain(&error)))?.into_iter().collect())
+    Ok(listed.map_err(|error| HttpError::Internal(chain(&error)))?.into_iter().collect())
 }
 
 /// What was verified on its way in, or is running, and still has its slot. Hashing every binary again for

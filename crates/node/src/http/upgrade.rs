@@ -6,9 +6,9 @@ use super::age_ms;
 use super::body::JsonBody;
 use super::error::HttpError;
 use super::forward::{Answerer, Origin, find_leader, no_leader, require_cluster, wait_for_leader};
-use crate::agent::wall_ms;
 use crate::api::{Done, PlanAnswer, PlanRequest, UpgradeNode, UpgradeStatus};
 use crate::app::App;
+use crate::clock::unix_ms;
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -110,7 +110,7 @@ pub(super) async fn plan(
     if dry_run {
         return Ok(Json(answer(None)));
     }
-    let command = Command::StartPlan { target, options, leader, at_ms: wall_ms() };
+    let command = Command::StartPlan { target, options, leader, at_ms: unix_ms() };
     match app.raft.propose(command).await?.outcome? {
         Applied::PlanStarted { plan } => Ok(Json(answer(Some(plan)))),
         other @ (Applied::Unchanged | Applied::Changed { .. }) => {
@@ -141,7 +141,7 @@ pub(super) async fn resume(State(app): State<Arc<App>>) -> Result<Json<Done>, Ht
 }
 
 pub(super) async fn abort(State(app): State<Arc<App>>) -> Result<Json<Done>, HttpError> {
-    let at_ms = wall_ms();
+    let at_ms = unix_ms();
     order(&app, "is aborted: every node stays on what it runs", |plan| Command::Abort { plan, at_ms }).await
 }
 

@@ -2,9 +2,10 @@
 //!
 //! *Invariant:* memory does not grow with the file, and nothing half received stays.
 
-use super::error::{HttpError, chain};
+use super::error::HttpError;
 use axum::body::Body;
 use futures_util::StreamExt;
+use ironcache_types::chain;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};

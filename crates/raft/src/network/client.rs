@@ -6,7 +6,7 @@ use crate::machine::SnapshotData;
 use crate::options::RaftOptions;
 use crate::types::{PeerAddr, TypeConfig, Vote, node_id};
 use crate::wire::{self, WireError, types};
-use ironcache_types::NodeId;
+use ironcache_types::{NodeId, chain};
 use openraft::alias::SnapshotOf;
 use openraft::errors::{NetworkError, RPCError, ReplicationClosed, StreamingError, Timeout, Unreachable};
 use openraft::network::RPCOption;
@@ -17,7 +17,6 @@ use openraft::raft::{
 use openraft::{OptionalSend, RPCTypes, RaftNetworkFactory, RaftNetworkV2};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use std::error::Error;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -86,17 +85,6 @@ impl Peers {
         }
         Ok(wire::open(rpc.response, &bytes)?)
     }
-}
-
-/// An error and its causes, in one line.
-pub(crate) fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }
 
 impl RaftNetworkFactory<TypeConfig> for Peers {

@@ -2,7 +2,6 @@
 //!
 //! *Invariant:* bytes that are not a valid request of this cluster for this node never reach raft.
 
-use super::client::chain;
 use super::{APPEND, FORWARD, PRE_VOTE, Rpc, SNAPSHOT, TRANSFER, VOTE};
 use crate::identity::{Identity, IdentityError};
 use crate::node::Inner;
@@ -14,6 +13,7 @@ use axum::extract::{DefaultBodyLimit, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
+use ironcache_types::chain;
 use openraft::storage::Snapshot;
 use serde::Serialize;
 use serde::de::DeserializeOwned;

@@ -7,11 +7,10 @@
 use super::LauncherError;
 use super::child::{Daemon, Heard};
 use super::supervisor::{End, Supervisor, now_unix_ms, poll};
-use crate::disk_error::chain;
 use crate::outcome::{Failure, StepRef};
 use crate::protocol::{self, LAUNCHER_PROTOCOL, Refusal, StopReason, ToDaemon, ToLauncher};
 use crate::state::{Event, Phase};
-use ironcache_types::Digest;
+use ironcache_types::{Digest, chain};
 use rustix::event::{PollFd, PollFlags};
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;

@@ -5,6 +5,7 @@ use super::super::dispatch::{self, Turn};
 use super::super::plane::Plane;
 use super::super::role::Role;
 use super::{answer, ok, unknown};
+use crate::clock::unix_ms;
 use ironcache_resp::{Protocol, Writer};
 
 pub fn ping(client: &mut Client, args: &[&[u8]], out: &mut Vec<u8>) -> Turn {
@@ -217,7 +218,7 @@ fn describe(info: &ClientInfo) -> String {
         last_active_ms,
         resp,
     } = info;
-    let now_ms = dispatch::unix_ms();
+    let now_ms = unix_ms();
     let age = now_ms.saturating_sub(*connected_at_ms) / 1000;
     let idle = now_ms.saturating_sub(*last_active_ms) / 1000;
     format!(
