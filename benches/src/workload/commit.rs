@@ -2,8 +2,10 @@
 
 use anyhow::{Context, Result, ensure};
 use ironcache_control::{AckMode, Command, InitCluster, NodeRole, NodeSpec, ShardSpec};
-use ironcache_raft::{ClusterId, PeerAddr, RaftNode, RaftOptions, Role};
-use ironcache_types::{Digest, Incarnation, Member, NodeId, Release, ShardId, SlotSet, Version, WireRange};
+use ironcache_raft::{PeerAddr, RaftNode, RaftOptions, Role};
+use ironcache_types::{
+    ClusterId, Digest, Incarnation, Member, NodeId, Release, ShardId, SlotSet, Version, WireRange,
+};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Write};
@@ -140,7 +142,7 @@ fn spec(node: NodeId) -> NodeSpec {
 fn init_cluster(nodes: u64) -> Command {
     let ids = || (1..=nodes).map(NodeId);
     Command::InitCluster(InitCluster {
-        cluster_id: CLUSTER.0,
+        cluster_id: CLUSTER,
         nodes: ids().map(spec).collect(),
         shards: vec![ShardSpec { id: ShardId(0), slots: SlotSet::part(0, 1), nodes: ids().collect() }],
         mode: AckMode::Primary,

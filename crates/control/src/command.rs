@@ -4,7 +4,7 @@ use crate::plan::{HoldReason, PlanOptions};
 use crate::shard::AckMode;
 use crate::state::{NodeRole, ReleaseInfo};
 use ironcache_types::{
-    Digest, Epoch, Member, NodeId, Offset, PlanId, Release, ShardId, SlotSet, Version, WireRange,
+    ClusterId, Digest, Epoch, Member, NodeId, Offset, PlanId, Release, ShardId, SlotSet, Version, WireRange,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -32,7 +32,7 @@ pub struct ShardSpec {
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InitCluster {
-    pub cluster_id: u128,
+    pub cluster_id: ClusterId,
     pub nodes: Vec<NodeSpec>,
     pub shards: Vec<ShardSpec>,
     pub mode: AckMode,

@@ -3,7 +3,7 @@
 use crate::plan::{HistoryEntry, Plan};
 use crate::shard::Shard;
 use ironcache_types::{
-    Digest, Epoch, Incarnation, Member, NodeId, PlanId, Release, ShardId, Slot, Version, WireRange,
+    ClusterId, Digest, Epoch, Incarnation, Member, NodeId, PlanId, Release, ShardId, Slot, Version, WireRange,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ControlState {
     /// `None` until `InitCluster`.
-    pub cluster_id: Option<u128>,
+    pub cluster_id: Option<ClusterId>,
     /// The one counter. Every accepted change of ownership, in-sync set or step takes a fresh value.
     pub epoch: Epoch,
     /// The feature level that every node may write; it rises only at finalize.

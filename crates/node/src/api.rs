@@ -16,10 +16,13 @@
 //! Every node answers every path; what only the leader knows is forwarded to it. Errors are
 //! [`ApiError`]: 409 with `refused` for a guardrail, 503 when the leader cannot be reached, 400 for a bad
 //! request.
+//!
+//! Ids (nodes, incarnations, clusters) and digests are hex text, as people see them; epochs, offsets and other
+//! counters are numbers.
 
 use ironcache_control::{ControlState, HistoryEntry, Plan};
 use ironcache_types::{
-    Digest, Incarnation, NodeId, Offset, PlanId, Release, ShardId, SlotSet, Version, WireRange,
+    ClusterId, Digest, Incarnation, NodeId, Offset, PlanId, Release, ShardId, SlotSet, Version, WireRange,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -63,8 +66,8 @@ pub struct NodeStatus {
     pub staged: Vec<Digest>,
     /// `None` before the cluster exists.
     pub control: Option<ControlState>,
-    /// Hash of the control state at `raft.last_applied`.
-    pub state_hash: u64,
+    /// Hash of the control state at `raft.last_applied`, in hex.
+    pub state_hash: String,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -77,9 +80,9 @@ pub struct LauncherStatus {
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct RaftStatus {
-    /// The cluster whose raft group this node has joined, in hex; it may not be founded yet.
+    /// The cluster whose raft group this node has joined; it may not be founded yet.
     #[serde(default)]
-    pub cluster: Option<String>,
+    pub cluster: Option<ClusterId>,
     pub leader: Option<NodeId>,
     pub is_leader: bool,
     pub term: u64,

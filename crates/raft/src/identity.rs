@@ -2,10 +2,9 @@
 //!
 //! *Invariant:* a node joins at most one cluster in its life, durably, before it answers the first RPC of it.
 
-use crate::types::ClusterId;
 use crate::wal::Wal;
 use crate::wire::types::RpcHeader;
-use ironcache_types::NodeId;
+use ironcache_types::{ClusterId, NodeId};
 use std::io;
 use tokio::sync::{Mutex, oneshot};
 

@@ -32,6 +32,6 @@ pub use network::client::CallError;
 pub use node::{AskError, InitializeNodeError, OpenError, RaftNode};
 pub use options::RaftOptions;
 pub use snapshot::SnapshotError;
-pub use types::{ClusterId, PeerAddr, Proposed, Request, Response, Role};
+pub use types::{PeerAddr, Proposed, Request, Response, Role};
 pub use view::{LeaderView, RaftView};
 pub use wal::WalError;

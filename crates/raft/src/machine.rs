@@ -236,7 +236,7 @@ mod tests {
     fn found() -> Command {
         let release = Release { version: Version::new(1, 0, 0), digest: Digest([1; 32]) };
         Command::InitCluster(ironcache_control::InitCluster {
-            cluster_id: 9,
+            cluster_id: ironcache_types::ClusterId(9),
             nodes: vec![ironcache_control::NodeSpec {
                 member: ironcache_types::Member { node: NODE, incarnation: ironcache_types::Incarnation(1) },
                 client_addr: "127.0.0.1:7001".to_owned(),

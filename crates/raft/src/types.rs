@@ -7,17 +7,6 @@ use ironcache_types::{NodeId, RequestId};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// Names one cluster, drawn when it is created. Every RPC carries it, so that a node never takes
-/// part in two clusters.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct ClusterId(pub u128);
-
-impl fmt::Display for ClusterId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:032x}", self.0)
-    }
-}
-
 /// `host:port` of a node's peer listener; kept in the membership.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct PeerAddr(pub String);

@@ -15,7 +15,9 @@ use crate::message::{
 use crate::position::Position;
 use crate::resync::SyncMode;
 use crate::wire::{Reader, put_u16, put_u64, put_u128};
-use ironcache_types::{Epoch, Incarnation, Member, NodeId, Offset, SLOT_COUNT, ShardId, Slot, WireRange};
+use ironcache_types::{
+    ClusterId, Epoch, Incarnation, Member, NodeId, Offset, SLOT_COUNT, ShardId, Slot, WireRange,
+};
 
 /// The link's versions that this build reads; it writes the highest that the cluster level allows.
 pub const LINK_VERSIONS: WireRange = WireRange { min: 1, max: 1 };
@@ -213,7 +215,7 @@ fn write_source(source: Source, out: &mut Vec<u8>) {
 fn write_hello(hello: &Hello, out: &mut Vec<u8>) {
     let Hello { version, cluster_id, shard, member: Member { node, incarnation }, purpose, position } = hello;
     put_u16(out, *version);
-    put_u128(out, *cluster_id);
+    put_u128(out, cluster_id.0);
     put_u16(out, shard.0);
     put_u64(out, node.0);
     put_u64(out, incarnation.0);
@@ -327,7 +329,7 @@ impl<'a> Body<'a> {
             return Err(FrameError::Version { found: version });
         }
         let cluster_id = self.reader.u128();
-        let cluster_id = self.short(cluster_id)?;
+        let cluster_id = ClusterId(self.short(cluster_id)?);
         let shard = ShardId(self.u16()?);
         let member = Member { node: NodeId(self.u64()?), incarnation: Incarnation(self.u64()?) };
         let purpose = match self.u8()? {

@@ -6,7 +6,7 @@
 use crate::lineage::Lineage;
 use crate::position::Position;
 use crate::resync::SyncMode;
-use ironcache_types::{Epoch, Incarnation, Member, Offset, SLOT_COUNT, ShardId, Slot};
+use ironcache_types::{ClusterId, Epoch, Incarnation, Member, Offset, SLOT_COUNT, ShardId, Slot};
 use std::fmt;
 
 /// One message. Bodies that carry data borrow from the buffer they were decoded from.
@@ -56,7 +56,7 @@ impl fmt::Display for Source {
 pub struct Hello {
     /// The version the replica speaks and reads; always the first field.
     pub version: u16,
-    pub cluster_id: u128,
+    pub cluster_id: ClusterId,
     pub shard: ShardId,
     /// The replica.
     pub member: Member,

@@ -2,7 +2,7 @@
 
 use expect_test::expect;
 use ironcache_replication::*;
-use ironcache_types::{Epoch, Incarnation, Member, NodeId, Offset, ShardId, Slot};
+use ironcache_types::{ClusterId, Epoch, Incarnation, Member, NodeId, Offset, ShardId, Slot};
 use proptest::prelude::*;
 
 fn encoded(message: &Message<'_>) -> Vec<u8> {
@@ -19,7 +19,7 @@ fn one_of_each() -> Vec<Message<'static>> {
     let member = Member { node: NodeId(0x11), incarnation: Incarnation(0x22) };
     let hello = Hello {
         version: 1,
-        cluster_id: 0x0123_4567_89ab_cdef,
+        cluster_id: ClusterId(0x0123_4567_89ab_cdef),
         shard: ShardId(2),
         member,
         purpose: Purpose::NextSource,

@@ -2,7 +2,9 @@
 
 use crate::rng::Rng;
 use ironcache_control::{AckMode, InitCluster, NodeRole, NodeSpec, ShardSpec};
-use ironcache_types::{Digest, Incarnation, Member, NodeId, Release, ShardId, SlotSet, Version, WireRange};
+use ironcache_types::{
+    ClusterId, Digest, Incarnation, Member, NodeId, Release, ShardId, SlotSet, Version, WireRange,
+};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Scenario {
@@ -60,7 +62,7 @@ impl Scenario {
             nodes: nodes.iter().filter(|n| n.shard == Some(ShardId(id))).map(|n| n.member.node).collect(),
         };
         let shards = (0..self.shards).map(shard).collect();
-        InitCluster { cluster_id: 7, nodes, shards, mode: AckMode::Primary }
+        InitCluster { cluster_id: ClusterId(7), nodes, shards, mode: AckMode::Primary }
     }
 }
 

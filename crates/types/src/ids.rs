@@ -1,12 +1,17 @@
 //! Identifiers and counters.
+//!
+//! *Invariant:* what is drawn at random is text wherever a person or a script may read it. JavaScript and jq
+//! round numbers above 2^53, and a rounded id names nobody. Counters stay numbers: they do not get there.
 
+use crate::hex_id::hex_id;
 use serde::{Deserialize, Serialize};
 use std::fmt;
-use std::str::FromStr;
 
 /// A node's identity, drawn once when its data directory is made. Shown as 16 hex digits.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NodeId(pub u64);
+
+hex_id!(NodeId(u64), "a node id");
 
 impl NodeId {
     /// The 40 hex digits that `CLUSTER MYID` and `CLUSTER NODES` show: Redis clients expect this length.
@@ -15,35 +20,12 @@ impl NodeId {
     }
 }
 
-impl fmt::Display for NodeId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:016x}", self.0)
-    }
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{text:?} is not an id: 1 to 16 hex digits are expected")]
-pub struct ParseIdError {
-    pub text: String,
-}
-
-impl FromStr for NodeId {
-    type Err = ParseIdError;
-    fn from_str(text: &str) -> Result<Self, ParseIdError> {
-        u64::from_str_radix(text, 16).map(NodeId).map_err(|_| ParseIdError { text: text.to_owned() })
-    }
-}
-
 /// Drawn fresh at each start of a node's process; a role belongs to (node, incarnation), so that a
 /// restarted process never inherits what its predecessor was trusted with.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Incarnation(pub u64);
 
-impl fmt::Display for Incarnation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:016x}", self.0)
-    }
-}
+hex_id!(Incarnation(u64), "an incarnation");
 
 /// One life of one node: what primaries and in-sync sets are made of.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -107,11 +89,14 @@ impl fmt::Display for PlanId {
 }
 
 /// Names one attempt of one caller, so that a command whose outcome is unknown can be sent again.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RequestId(pub u128);
 
-impl fmt::Display for RequestId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:032x}", self.0)
-    }
-}
+hex_id!(RequestId(u128), "a request id");
+
+/// Names one cluster, drawn when it is created. Every RPC, replication link and checkpoint carries it, so
+/// that a node never takes part in two clusters.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ClusterId(pub u128);
+
+hex_id!(ClusterId(u128), "a cluster id");

@@ -7,6 +7,7 @@
 
 mod chain;
 mod digest;
+mod hex_id;
 mod ids;
 mod slots;
 mod stamp;
@@ -14,7 +15,8 @@ mod wire_range;
 
 pub use chain::chain;
 pub use digest::{Digest, ParseDigestError};
-pub use ids::{Epoch, Incarnation, Member, NodeId, Offset, ParseIdError, PlanId, RequestId, ShardId};
+pub use hex_id::ParseIdError;
+pub use ids::{ClusterId, Epoch, Incarnation, Member, NodeId, Offset, PlanId, RequestId, ShardId};
 pub use slots::{SLOT_COUNT, Slot, SlotRange, SlotSet, key_slot};
 pub use stamp::{STAMP_LEN, STAMP_MAGIC, Stamp, StampError};
 pub use wire_range::WireRange;

@@ -5,7 +5,7 @@ use ironcache_control::{
     AckMode, Command, ControlState, InitCluster, NodeRole, NodeSpec, PlanOptions, ReleaseInfo, ShardSpec,
 };
 use ironcache_types::{
-    Digest, Epoch, Incarnation, Member, NodeId, Release, ShardId, SlotSet, Version, WireRange,
+    ClusterId, Digest, Epoch, Incarnation, Member, NodeId, Release, ShardId, SlotSet, Version, WireRange,
 };
 use std::collections::BTreeSet;
 
@@ -38,7 +38,7 @@ pub fn cluster() -> ControlState {
     let shard = ShardSpec { id: SHARD, slots: SlotSet::part(0, 1), nodes: vec![NodeId(1), NodeId(2)] };
     let nodes = [1, 2, 3].map(spec).to_vec();
     let mut state = ControlState::default();
-    let init = InitCluster { cluster_id: 7, nodes, shards: vec![shard], mode: AckMode::InSync };
+    let init = InitCluster { cluster_id: ClusterId(7), nodes, shards: vec![shard], mode: AckMode::InSync };
     apply(&mut state, &Command::InitCluster(init));
     add_in_sync(&mut state, 2);
     state

@@ -3,7 +3,7 @@
 use crate::setup::{Cluster, S0, S1, info, layout, new, old};
 use ironcache_control::{AckMode, Command, ControlState, NodeRole, PlanOptions};
 use ironcache_types::{
-    Digest, Epoch, Incarnation, Member, NodeId, PlanId, Release, ShardId, Version, WireRange,
+    ClusterId, Digest, Epoch, Incarnation, Member, NodeId, PlanId, Release, ShardId, Version, WireRange,
 };
 
 const GHOST: Member = Member { node: NodeId(99), incarnation: Incarnation(1) };
@@ -20,7 +20,7 @@ fn everything_before_the_cluster_exists() {
 fn a_second_cluster_but_not_the_same_one_again() {
     let mut cluster = Cluster::new();
     cluster.ok(&Command::InitCluster(layout()));
-    let other = ironcache_control::InitCluster { cluster_id: 8, ..layout() };
+    let other = ironcache_control::InitCluster { cluster_id: ClusterId(8), ..layout() };
     cluster.refused(&Command::InitCluster(other), "cluster_exists");
 }
 

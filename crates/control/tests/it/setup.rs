@@ -6,7 +6,8 @@ use ironcache_control::{
     ReleaseInfo, ShardSpec,
 };
 use ironcache_types::{
-    Digest, Epoch, Incarnation, Member, NodeId, PlanId, Release, ShardId, SlotSet, Version, WireRange,
+    ClusterId, Digest, Epoch, Incarnation, Member, NodeId, PlanId, Release, ShardId, SlotSet, Version,
+    WireRange,
 };
 
 pub const S0: ShardId = ShardId(0);
@@ -42,7 +43,7 @@ pub fn layout() -> InitCluster {
         nodes: nodes.iter().map(|n| NodeId(*n)).collect(),
     };
     InitCluster {
-        cluster_id: 7,
+        cluster_id: ClusterId(7),
         nodes: (1..=6).map(spec).collect(),
         shards: vec![shard(0, &[1, 3, 5]), shard(1, &[2, 4])],
         mode: AckMode::Primary,

@@ -4,7 +4,9 @@ use ironcache_control::{
     AckMode, Command, ControlState, InitCluster, NodeRole, NodeSpec, PlanOptions, ReleaseInfo, ShardSpec,
 };
 use ironcache_coordinator::{Bars, Decision, Observation, decide, observe_perfect};
-use ironcache_types::{Digest, Incarnation, Member, NodeId, Release, ShardId, SlotSet, Version, WireRange};
+use ironcache_types::{
+    ClusterId, Digest, Incarnation, Member, NodeId, Release, ShardId, SlotSet, Version, WireRange,
+};
 
 pub fn old() -> Release {
     Release { version: Version::new(1, 3, 0), digest: Digest([3; 32]) }
@@ -54,7 +56,7 @@ impl Layout {
             })
             .collect();
         let mut state = ControlState::default();
-        let init = InitCluster { cluster_id: 7, nodes, shards, mode: AckMode::Primary };
+        let init = InitCluster { cluster_id: ClusterId(7), nodes, shards, mode: AckMode::Primary };
         apply(&mut state, &Command::InitCluster(init));
         for release in [old(), new()] {
             let info = ReleaseInfo { release, size_bytes: 9, min_from: None, wire: WireRange::CURRENT };

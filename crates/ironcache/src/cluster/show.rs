@@ -26,8 +26,7 @@ pub async fn nodes(args: &ShowArgs) -> Result<(), Failure> {
 /// One node, as `cluster nodes --json` shows it.
 #[derive(Clone, Debug, serde::Serialize)]
 struct NodeRow {
-    /// As text: not every reader of JSON keeps 64 bits of a number.
-    node: String,
+    node: NodeId,
     client_addr: String,
     peer_addr: String,
     http_addr: String,
@@ -53,7 +52,7 @@ fn node_rows(status: &ClusterStatus) -> Vec<NodeRow> {
         let shard = control.shard_of_node(node.id);
         let brief = status.nodes.get(&node.id);
         NodeRow {
-            node: node.id.to_string(),
+            node: node.id,
             client_addr: node.client_addr.clone(),
             peer_addr: node.peer_addr.clone(),
             http_addr: node.http_addr.clone(),
@@ -75,7 +74,7 @@ fn node_rows(status: &ClusterStatus) -> Vec<NodeRow> {
         }
     };
     let mut rows: Vec<_> = control.nodes.values().map(row).collect();
-    rows.sort_by_cached_key(|r| (r.shard.is_none(), r.shard, r.role != "primary", r.node.clone()));
+    rows.sort_by_cached_key(|r| (r.shard.is_none(), r.shard, r.role != "primary", r.node));
     rows
 }
 
@@ -93,7 +92,7 @@ fn node_table(rows: &[NodeRow]) -> String {
             (Some(_), false, true, true) => "ok",
         };
         table.push(vec![
-            row.node.clone(),
+            row.node.to_string(),
             row.client_addr.clone(),
             dash(row.shard.map(|s| s.to_string())),
             role,
@@ -115,7 +114,7 @@ fn overview(status: &ClusterStatus) -> String {
     versions.sort();
     versions.dedup();
     let mut lines = vec![
-        format!("cluster    {:032x}, epoch {}", control.cluster_id.unwrap_or_default(), control.epoch),
+        format!("cluster    {}, epoch {}", control.cluster_id.unwrap_or_default(), control.epoch),
         format!("leader     {} ({}), term {}", address(status.leader), status.leader, status.term),
         format!(
             "nodes      {} ({} voters), {} answering, version {}",

@@ -16,8 +16,8 @@ use axum::Json;
 use axum::extract::State;
 use futures_util::future::{join_all, try_join_all};
 use ironcache_control::{Command, ControlState, InitCluster, NodeRole, NodeSpec, Rejection, ShardSpec};
-use ironcache_raft::{ClusterId, InitializeNodeError, PeerAddr, Role};
-use ironcache_types::{NodeId, chain};
+use ironcache_raft::{InitializeNodeError, PeerAddr, Role};
+use ironcache_types::{ClusterId, NodeId, chain};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -102,7 +102,7 @@ fn check(status: &NodeStatus, asked: &CreateNode, cluster: ClusterId) -> Result<
         let detail = format!("the node at {http_addr} is {}, and {node} was expected there", status.node);
         return Err(HttpError::refused("other_node", detail));
     }
-    let joined = status.raft.cluster.as_ref().is_some_and(|other| *other != cluster.to_string());
+    let joined = status.raft.cluster.is_some_and(|other| other != cluster);
     if !status.pristine || joined {
         let detail = format!(
             "node {node} at {http_addr} belongs to a cluster already; start it with an empty data directory to \
@@ -127,7 +127,7 @@ fn init_cluster(cluster: ClusterId, request: &CreateCluster, statuses: &[NodeSta
         wire: status.wire,
     };
     InitCluster {
-        cluster_id: cluster.0,
+        cluster_id: cluster,
         nodes: nodes.iter().zip(statuses).map(spec).collect(),
         shards: shards
             .iter()
@@ -165,7 +165,7 @@ fn founded(state: &ControlState, request: &CreateCluster) -> Result<Json<Done>, 
         let detail = format!("{text}, with another layout; start every node with an empty data directory");
         return Err(HttpError::refused(code, detail));
     }
-    let id = ClusterId(state.cluster_id.unwrap_or_default());
+    let id = state.cluster_id.unwrap_or_default();
     let (nodes, shards) = (state.nodes.len(), state.shards.len());
     Ok(Json(Done { done: format!("cluster {id} of {nodes} nodes and {shards} shards is founded") }))
 }

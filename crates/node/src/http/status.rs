@@ -37,7 +37,7 @@ pub(super) async fn node_status(app: &App) -> Result<NodeStatus, HttpError> {
         raft: raft(&app.raft, &view),
         data,
         staged: staged(app, state, &slots),
-        state_hash: state.hash(),
+        state_hash: format!("{:016x}", state.hash()),
         control: exists.then(|| ControlState::clone(state)),
     })
 }
@@ -55,7 +55,7 @@ fn launcher(facts: &LauncherFacts) -> LauncherStatus {
 fn raft(node: &RaftNode, applied: &AppliedView) -> RaftStatus {
     let view = node.view();
     RaftStatus {
-        cluster: node.cluster().map(|id| id.to_string()),
+        cluster: node.cluster(),
         leader: view.leader,
         is_leader: view.is_leader,
         term: view.term,

@@ -8,7 +8,7 @@ use ironcache_control::{
     StepRecord, StepRole, StepState,
 };
 use ironcache_types::{
-    Digest, Epoch, Incarnation, NodeId, Offset, PlanId, ShardId, SlotSet, Version, WireRange,
+    ClusterId, Digest, Epoch, Incarnation, NodeId, Offset, PlanId, ShardId, SlotSet, Version, WireRange,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -32,7 +32,12 @@ fn state() -> ControlState {
         wire: WireRange::CURRENT,
     };
     let shard = ShardSpec { id: ShardId(0), slots: SlotSet::part(0, 1), nodes: vec![ME.node] };
-    let init = InitCluster { cluster_id: 7, nodes: vec![node], shards: vec![shard], mode: AckMode::Primary };
+    let init = InitCluster {
+        cluster_id: ClusterId(7),
+        nodes: vec![node],
+        shards: vec![shard],
+        mode: AckMode::Primary,
+    };
     state.apply(1, &Command::InitCluster(init)).unwrap();
     let step = |role, began_at_ms, ended_at_ms| StepRecord {
         node: ME.node,

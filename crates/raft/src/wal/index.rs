@@ -3,8 +3,9 @@
 //! *Invariant:* entries are consecutive, and start right behind what was purged (if anything was).
 
 use super::record::Record;
-use crate::types::{ClusterId, Entry, LogId, Vote};
+use crate::types::{Entry, LogId, Vote};
 use crate::wire::types::MembershipError;
+use ironcache_types::ClusterId;
 use openraft::LogIdOptionExt;
 use std::collections::BTreeMap;
 use std::ops::{Bound, RangeBounds};

@@ -18,11 +18,11 @@ mod writer;
 
 pub(crate) use log_store::LogStore;
 
-use crate::types::{ClusterId, Entry, LogId, Vote};
+use crate::types::{Entry, LogId, Vote};
 use file::LogFile;
 use frame::{HeaderError, Tail};
 use index::{Index, IndexError};
-use ironcache_types::NodeId;
+use ironcache_types::{ClusterId, NodeId};
 use record::{Record, RecordError};
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard};

@@ -3,8 +3,8 @@
 //! *Invariant:* a record of an unknown kind is refused, never skipped: a newer release wrote it, and
 //! what it meant may be a vote.
 
-use crate::types::ClusterId;
 use crate::wire::{self, WireError, types};
+use ironcache_types::ClusterId;
 
 /// One change of what the log file says.
 #[derive(Clone, Debug)]

@@ -1,9 +1,9 @@
 //! The structs that are persisted and sent. Field order and variant order are the format: they only
 //! grow, under a new envelope version. `tests/golden` holds one encoding of each.
 
-use crate::types::{self, ClusterId, PeerAddr, Proposed};
+use crate::types::{self, PeerAddr, Proposed};
 use ironcache_control::Command;
-use ironcache_types::{NodeId, RequestId};
+use ironcache_types::{ClusterId, NodeId, RequestId};
 use openraft::entry::RaftEntry;
 use openraft::raft::{
     AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse as RaftSnapshotResponse,

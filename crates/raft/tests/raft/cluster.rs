@@ -3,8 +3,8 @@
 use crate::commands::{init_cluster, register};
 use crate::servers::{BOUND, CLUSTER, Deaf, Server, leader, options, position, three, until};
 use ironcache_control::Rejection;
-use ironcache_raft::{ClusterId, IdentityError, InitializeNodeError, OpenError, RaftNode, Role};
-use ironcache_types::NodeId;
+use ironcache_raft::{IdentityError, InitializeNodeError, OpenError, RaftNode, Role};
+use ironcache_types::{ClusterId, NodeId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
@@ -43,7 +43,7 @@ fn a_follower_forwards_and_everyone_applies() {
         for server in &servers {
             server.applied(again.index).await;
             let view = server.node.applied().borrow().clone();
-            assert_eq!(view.state.cluster_id, Some(CLUSTER.0));
+            assert_eq!(view.state.cluster_id, Some(CLUSTER));
             assert_eq!(view.index, again.index);
             hashes.insert(view.state.hash());
             assert_eq!(server.node.cluster(), Some(CLUSTER));

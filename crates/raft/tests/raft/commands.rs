@@ -1,10 +1,12 @@
 //! Commands that a control state accepts.
 
 use ironcache_control::{AckMode, Command, InitCluster, NodeRole, NodeSpec, ShardSpec};
-use ironcache_types::{Digest, Incarnation, Member, NodeId, Release, ShardId, SlotSet, Version, WireRange};
+use ironcache_types::{
+    ClusterId, Digest, Incarnation, Member, NodeId, Release, ShardId, SlotSet, Version, WireRange,
+};
 
 /// The cluster that these commands speak of.
-pub const CLUSTER: u128 = 0xc1;
+pub const CLUSTER: ClusterId = ClusterId(0xc1);
 
 fn release() -> Release {
     Release { version: Version::new(0, 1, 0), digest: Digest([7; 32]) }

@@ -2,10 +2,10 @@
 
 use crate::commands::init_cluster;
 use crate::servers::{CLUSTER, Server, options};
+use ironcache_raft::Role;
 use ironcache_raft::wire::types::{Answer, Ask, ForwardRequest, RpcHeader, Vote, VoteRequest};
 use ironcache_raft::wire::{self, Kind};
-use ironcache_raft::{ClusterId, Role};
-use ironcache_types::{NodeId, RequestId};
+use ironcache_types::{ClusterId, NodeId, RequestId};
 use serde::Serialize;
 
 const HEADER: RpcHeader = RpcHeader { cluster: CLUSTER, from: NodeId(9), to: NodeId(1) };

@@ -2,7 +2,7 @@
 
 use axum::http::StatusCode;
 use axum::routing::post;
-use ironcache_raft::{ClusterId, PeerAddr, RaftNode, RaftOptions, Role};
+use ironcache_raft::{PeerAddr, RaftNode, RaftOptions, Role};
 use ironcache_types::NodeId;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -12,7 +12,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-pub const CLUSTER: ClusterId = ClusterId(crate::commands::CLUSTER);
+pub use crate::commands::CLUSTER;
 /// Far more than anything here takes; a test that waits this long has failed.
 pub const BOUND: Duration = Duration::from_secs(30);
 

@@ -20,7 +20,8 @@ use ironcache_keyspace::Keyspace;
 use ironcache_raft::AppliedView;
 use ironcache_replication::{Accept, Ack, Lineage, Link, Source, Standing, SyncMode};
 use ironcache_types::{
-    Digest, Epoch, Incarnation, Member, NodeId, Offset, Release, ShardId, SlotSet, Version, WireRange,
+    ClusterId, Digest, Epoch, Incarnation, Member, NodeId, Offset, Release, ShardId, SlotSet, Version,
+    WireRange,
 };
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
@@ -56,7 +57,7 @@ impl World {
         };
         let witness = Member { node: NodeId(3), incarnation: Incarnation(30) };
         let init = InitCluster {
-            cluster_id: 7,
+            cluster_id: ClusterId(7),
             nodes: vec![node(A, NodeRole::Data), node(B, NodeRole::Data), node(witness, NodeRole::Witness)],
             shards: vec![ShardSpec { id: SHARD, slots: SlotSet::part(0, 1), nodes: vec![A.node, B.node] }],
             mode,

@@ -31,7 +31,8 @@ impl Drop for TestNode {
 impl TestNode {
     pub async fn start(id: u64) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let me = Member { node: NodeId(id), incarnation: Incarnation(1) };
+        // Large, as a drawn one may be: a number of its size would be rounded by some readers of JSON.
+        let me = Member { node: NodeId(id), incarnation: Incarnation(u64::MAX - 6) };
         let [clients, peers, http] = [listener().await, listener().await, listener().await];
         let config = Arc::new(Config {
             data_dir: dir.path().to_owned(),
