@@ -65,10 +65,11 @@ pub(super) fn expire(node: &Rc<DataNode>) {
     node.feed.notify_waiters();
 }
 
-fn tend(node: &Rc<DataNode>) {
+pub(super) fn tend(node: &Rc<DataNode>) {
     let mut guard = node.plane.borrow_mut();
     let plane = &mut *guard;
     let now_ms = plane.clock_ms();
+    plane.publish_start();
     let Role::Primary(primary) = &mut plane.role else { return };
     if primary.handover.is_some() {
         return;
@@ -220,6 +221,22 @@ fn tend_mode(node: &Rc<DataNode>, plane: &mut Plane) {
 }
 
 impl Plane {
+    /// Has the log say where this ownership started, unless it does: a replica of an earlier epoch resumes only up to a
+    /// known end. Level-triggered, because a proposal may go without an outcome.
+    pub fn publish_start(&mut self) {
+        let state = std::sync::Arc::clone(&self.view.state);
+        let Role::Primary(primary) = &mut self.role else { return };
+        let Some(shard) = state.shards.get(&primary.shard) else { return };
+        let epoch = primary.epoch;
+        let lacks = shard.lineage.iter().any(|entry| entry.epoch == epoch && entry.start.is_none());
+        if !lacks || primary.start_proposed.is_some_and(|at| at.elapsed() < PROPOSE_AGAIN) {
+            return;
+        }
+        let Some(start) = primary.lineage.start_of(epoch) else { return };
+        primary.start_proposed = Some(Instant::now());
+        self.propose(Command::PrimaryReady { shard: shard.id, epoch, start }, None);
+    }
+
     /// Has a member removed from the in-sync set; nothing changes before the removal is applied.
     pub fn remove_member(&mut self, member: Member, reason: String) {
         let state = std::sync::Arc::clone(&self.view.state);

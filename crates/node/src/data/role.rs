@@ -59,6 +59,8 @@ pub struct Primary {
     /// Members about which a proposal is under way.
     pub proposals: BTreeMap<Member, Asked>,
     pub mode_proposed: Option<Instant>,
+    /// When the start of this ownership was last proposed to the log.
+    pub start_proposed: Option<Instant>,
 }
 
 /// A change of the in-sync set that was proposed, and whose outcome is not known.
@@ -245,10 +247,9 @@ impl Plane {
             handover: None,
             proposals: BTreeMap::new(),
             mode_proposed: None,
+            start_proposed: None,
         });
-        if committed.is_none() {
-            self.propose(Command::PrimaryReady { shard: shard.id, epoch, start }, None);
-        }
+        self.publish_start();
         tracing::info!(shard = %shard.id, %epoch, %start, "this node is primary");
     }
 

@@ -78,6 +78,48 @@ fn an_unanswered_proposal_is_made_again_and_not_dropped() {
     assert_eq!(requirement(&mut plane), Some(Requirement::Proposed));
 }
 
+/// The starts that were asked to be published since this was last called.
+fn published(proposals: &mut mpsc::UnboundedReceiver<ToControl>) -> Vec<(Epoch, Offset)> {
+    std::iter::from_fn(|| proposals.try_recv().ok())
+        .filter_map(|proposal| {
+            let Command::PrimaryReady { shard: SHARD, epoch, start } = proposal.command else { return None };
+            Some((epoch, start))
+        })
+        .collect()
+}
+
+#[test]
+fn the_start_of_a_primary_is_proposed_until_the_log_has_it() {
+    let mut world = World::pair(AckMode::InSync);
+    let lineage = Lineage::new(world.shard().epoch, Offset(0));
+    let (mut plane, mut proposals) = plane(B, &world);
+    plane.loaded(Keyspace::new(), Some((lineage, Offset(500))));
+    world.restart(A);
+    let shard_epoch = world.shard().epoch;
+    world.apply(&Command::Failover { shard: SHARD, shard_epoch, to: B });
+    plane.apply_view(world.view());
+    let (epoch, start) = (world.shard().epoch, Offset(500));
+    assert_eq!(published(&mut proposals), [(epoch, start)], "at once");
+
+    let node = node(plane);
+    let time_passes = || {
+        let long_ago =
+            Instant::now().checked_sub(Duration::from_secs(2)).expect("the machine is up for longer");
+        primary(&mut node.plane.borrow_mut()).start_proposed = Some(long_ago);
+    };
+    crate::data::membership::tend(&node);
+    assert_eq!(published(&mut proposals), [], "its outcome may be on its way");
+    time_passes();
+    crate::data::membership::tend(&node);
+    crate::data::membership::tend(&node);
+    assert_eq!(published(&mut proposals), [(epoch, start)], "without an outcome again, once a pause");
+    world.apply(&Command::PrimaryReady { shard: SHARD, epoch, start });
+    show(&node, &world);
+    time_passes();
+    crate::data::membership::tend(&node);
+    assert_eq!(published(&mut proposals), [], "the log has it");
+}
+
 /// A was the last owner, stopped with everything below 500, and is back.
 fn reclaiming(epoch: impl FnOnce(&World) -> Epoch) -> Vec<Command> {
     let mut world = World::alone(AckMode::Primary);
