@@ -107,6 +107,7 @@ async fn serve(config: Config, version: Version, inherited: Inherited) -> Result
     let (data, data_thread) = data::start(DataOptions {
         config: Arc::clone(&config),
         me,
+        cluster: raft.cluster(),
         version,
         listener: client,
         views: raft.applied(),

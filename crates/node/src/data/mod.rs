@@ -38,7 +38,7 @@ pub use stats::Stats;
 use crate::api::DataStatus;
 use crate::config::Config;
 use ironcache_raft::AppliedView;
-use ironcache_types::{Member, Version};
+use ironcache_types::{ClusterId, Member, Version};
 use plane::Plane;
 use role::Turned;
 use std::cell::{Cell, RefCell};
@@ -82,6 +82,8 @@ impl DataNode {
 pub struct DataOptions {
     pub config: Arc<Config>,
     pub me: Member,
+    /// The cluster that this node has joined: whose checkpoint it may resume from.
+    pub cluster: Option<ClusterId>,
     pub version: Version,
     pub listener: TcpListener,
     pub views: watch::Receiver<Arc<AppliedView>>,
@@ -169,7 +171,7 @@ pub fn start(options: DataOptions) -> std::io::Result<(DataHandle, std::thread::
 }
 
 async fn run(options: DataOptions, mut requests: mpsc::UnboundedReceiver<Request>) -> std::io::Result<()> {
-    let DataOptions { config, me, version, listener, views, to_control, random } = options;
+    let DataOptions { config, me, cluster, version, listener, views, to_control, random } = options;
     let data_dir = config.data_dir.clone();
     let node = Rc::new(DataNode {
         plane: RefCell::new(Plane::new(config, me, version, to_control, random)),
@@ -184,7 +186,7 @@ async fn run(options: DataOptions, mut requests: mpsc::UnboundedReceiver<Request
     let listener = tokio::net::TcpListener::from_std(listener)?;
     let accepting = spawn_local(accept(Rc::clone(&node), listener));
     spawn_local(watch_views(Rc::clone(&node), views));
-    spawn_local(load(Rc::clone(&node)));
+    spawn_local(load(Rc::clone(&node), cluster));
     spawn_local(membership::run(Rc::clone(&node)));
     spawn_local(follower::run(Rc::clone(&node)));
     while let Some(request) = requests.recv().await {
@@ -255,11 +257,15 @@ async fn watch_views(node: Rc<DataNode>, mut views: watch::Receiver<Arc<AppliedV
     }
 }
 
-async fn load(node: Rc<DataNode>) {
-    let loaded = checkpoint::load(&node.data_dir).await;
+async fn load(node: Rc<DataNode>, cluster: Option<ClusterId>) {
+    let loaded = checkpoint::load(&node.data_dir, cluster).await;
     let (keyspace, position) = match loaded {
         Ok(Some(checkpoint)) => (checkpoint.keyspace, Some((checkpoint.lineage, checkpoint.offset))),
         Ok(None) => (ironcache_keyspace::Keyspace::new(), None),
+        Err(error @ checkpoint::CheckpointError::OtherCluster { .. }) => {
+            tracing::warn!(%error, "the checkpoint is set aside as checkpoint.other-cluster; the dataset comes from the primary");
+            (ironcache_keyspace::Keyspace::new(), None)
+        }
         Err(error) => {
             tracing::error!(%error, "the checkpoint cannot be used; the dataset comes from the primary instead");
             (ironcache_keyspace::Keyspace::new(), None)

@@ -5,6 +5,9 @@ use crate::data::checkpoint::{CheckpointError, load, write};
 use std::fs;
 use std::path::Path;
 
+/// The cluster of [`World`].
+const MINE: Option<ClusterId> = Some(ClusterId(7));
+
 fn written(dir: &Path) -> (Offset, u64) {
     let world = World::alone(AckMode::Primary);
     let (mut plane, _proposals) = plane(A, &world);
@@ -22,12 +25,15 @@ fn written(dir: &Path) -> (Offset, u64) {
 async fn a_checkpoint_is_read_back_once() {
     let dir = tempfile::tempdir().unwrap();
     let (offset, keys) = written(dir.path());
-    let checkpoint = load(dir.path()).await.unwrap().unwrap();
+    let checkpoint = load(dir.path(), MINE).await.unwrap().unwrap();
     assert_eq!((checkpoint.offset, checkpoint.keyspace.len() as u64), (offset, keys));
     assert_eq!(keys, 102);
     let volatile = checkpoint.keyspace.get(b"volatile").unwrap();
     assert_eq!(volatile.expire_at_ms(), Some(99_999_999_999_999));
-    assert!(load(dir.path()).await.unwrap().is_none(), "it would be overtaken by what was applied since");
+    assert!(
+        load(dir.path(), MINE).await.unwrap().is_none(),
+        "it would be overtaken by what was applied since"
+    );
 }
 
 #[tokio::test]
@@ -47,7 +53,7 @@ async fn every_altered_byte_and_every_cut_is_refused_and_set_aside() {
     bad.extend((0..good.len()).step_by(97).map(|len| good[..len].to_vec()));
     for bytes in bad {
         fs::write(&path, bytes).unwrap();
-        let error = load(dir.path()).await.err().expect("it is damaged");
+        let error = load(dir.path(), MINE).await.err().expect("it is damaged");
         assert!(!matches!(error, CheckpointError::Io(_)), "{error}");
         assert!(!path.exists() && dir.path().join("checkpoint.damaged").exists());
     }
@@ -60,4 +66,41 @@ fn half_a_dataset_is_not_written() {
     let (plane, _proposals) = plane(B, &world);
     assert_eq!(write(&plane, dir.path()).unwrap(), None);
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+}
+
+#[tokio::test]
+async fn a_checkpoint_of_another_cluster_is_set_aside_and_not_resumed_from() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("checkpoint");
+    // The raft state of a node without a cluster was erased, or never was: what lies there is of somebody else.
+    for mine in [Some(ClusterId(8)), None] {
+        written(dir.path());
+        let before = fs::read(&path).unwrap();
+        let error = load(dir.path(), mine).await.err().expect("it is of cluster 7");
+        assert!(matches!(error, CheckpointError::OtherCluster { found: ClusterId(7), .. }), "{error}");
+        assert!(!path.exists());
+        assert_eq!(fs::read(dir.path().join("checkpoint.other-cluster")).unwrap(), before, "kept for people");
+    }
+}
+
+/// This file never changes: each later release reads it.
+#[tokio::test]
+async fn the_first_format_stays_readable() {
+    let golden = include_str!("golden/checkpoint-1.hex").trim();
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("checkpoint");
+    let world = World::alone(AckMode::Primary);
+    let (mut plane, _proposals) = plane(A, &world);
+    let mut client = client(&mut plane);
+    answer(&mut plane, &mut client, "SET key value PXAT 99999999999999");
+    answer(&mut plane, &mut client, "RPUSH list a b");
+    write(&plane, dir.path()).unwrap().unwrap();
+    let hex: String = fs::read(&path).unwrap().iter().map(|b| format!("{b:02x}")).collect();
+    assert_eq!(hex, golden);
+    let bytes: Vec<u8> =
+        (0..golden.len()).step_by(2).map(|at| u8::from_str_radix(&golden[at..at + 2], 16).unwrap()).collect();
+    fs::write(&path, bytes).unwrap();
+    let read = load(dir.path(), MINE).await.unwrap().unwrap();
+    assert_eq!((read.offset, read.keyspace.len()), (plane.offset(), 2));
+    assert_eq!(read.keyspace.get(b"key").unwrap().expire_at_ms(), Some(99_999_999_999_999));
 }

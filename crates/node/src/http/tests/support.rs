@@ -48,6 +48,7 @@ impl TestNode {
         let (data, _thread) = data::start(DataOptions {
             config: Arc::clone(&config),
             me,
+            cluster: raft.cluster(),
             version: version.clone(),
             listener: clients.into_std().unwrap(),
             views: raft.applied(),
