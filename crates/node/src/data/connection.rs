@@ -23,7 +23,7 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
 use tokio::net::TcpStream;
 use tokio::sync::futures::Notified;
 use tokio::time::Instant;
@@ -240,13 +240,12 @@ impl Connection {
             (since + Duration::from_millis(plane.config.park_ms_max), changed.notified())
         };
         self.node.plane.borrow_mut().parked += 1;
-        let mut peeked = [0u8; 1];
         let outcome = tokio::select! {
             biased;
+            // First: a command whose client has gone is not executed, whatever was decided meanwhile.
+            () = gone(&self.stream) => Parked::Gone,
             () = changed => Parked::Retry,
             () = tokio::time::sleep_until(deadline) => Parked::TooLong,
-            // A command whose client has gone is not executed any more.
-            () = gone(&self.stream, &mut peeked) => Parked::Gone,
         };
         self.node.plane.borrow_mut().parked -= 1;
         outcome
@@ -278,7 +277,6 @@ impl Connection {
         let (acked, changed) = (Rc::clone(&self.node.acked), Rc::clone(&self.node.changed));
         let epoch = self.node.plane.borrow().primary_epoch();
         let mut holders = 0;
-        let mut peeked = [0u8; 1];
         loop {
             let (progress, change) = (acked.notified(), changed.notified());
             {
@@ -302,7 +300,7 @@ impl Connection {
                 () = progress => {}
                 () = change => {}
                 () = timeout => break,
-                () = gone(&self.stream, &mut peeked) => return Err(Lost),
+                () = gone(&self.stream) => return Err(Lost),
             }
         }
         Writer::new(&mut self.out, self.client.protocol).count(holders);
@@ -324,12 +322,15 @@ impl Connection {
     }
 }
 
-/// Returns when the peer has closed; never while it has not.
-async fn gone(stream: &TcpStream, peeked: &mut [u8; 1]) {
-    match stream.peek(peeked).await {
-        Ok(0) | Err(_) => {}
-        // More commands wait behind the held one: whether it leaves cannot be seen past them.
+/// Returns when the peer has closed, also behind bytes that nobody has read yet; never while it has not.
+pub(super) async fn gone(stream: &TcpStream) {
+    // Interest in reading would be met at once, and for as long as there are unread bytes. This one is met by the
+    // end of the peer's stream alone (EPOLLRDHUP): the socket is not registered for urgent data.
+    match stream.ready(Interest::PRIORITY).await {
+        Ok(ready) if ready.is_read_closed() => {}
         Ok(_) => std::future::pending().await,
+        // The runtime ends, and with it every connection.
+        Err(_) => {}
     }
 }
 

@@ -2,6 +2,9 @@
 
 use super::*;
 use crate::data::connection;
+use std::future::Future;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Wake, Waker};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -85,6 +88,66 @@ async fn a_parked_command_is_redirected_and_never_executed_after_a_promotion() {
             assert_eq!(node.plane.borrow().keyspace.len(), 0);
         })
         .await;
+}
+
+#[tokio::test]
+async fn a_parked_command_whose_client_closed_is_never_executed_whatever_is_unread_behind_it() {
+    LocalSet::new()
+        .run_until(async {
+            let mut world = World::pair(AckMode::Primary);
+            let (mut plane, _proposals) = plane(A, &world);
+            attach(&mut plane, B);
+            // Only the end of the connection ends this.
+            plane.config = Arc::new(Config { park_ms_max: u64::from(u32::MAX), ..Config::default() });
+            let node = node(plane);
+            let mut stream = connect(&node).await;
+            let handover = world.begin_handover(A, B);
+            show(&node, &world);
+            stream.write_all(b"INCR a\r\nINCR b\r\n").await.unwrap();
+            until(&node, |plane| plane.parked == 1).await;
+            // Nobody reads these while the first one is held back.
+            stream.write_all(&b"INCR c\r\n".repeat(3_000)).await.unwrap();
+            drop(stream);
+            until(&node, |plane| plane.clients.is_empty()).await;
+            world.abort(handover);
+            show(&node, &world);
+            let plane = node.plane.borrow();
+            assert_eq!((plane.keyspace.len(), plane.offset(), plane.parked), (0, Offset(0), 0));
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn waiting_for_a_client_to_leave_costs_nothing_while_its_bytes_are_unread() {
+    #[derive(Default)]
+    struct Wakes(AtomicUsize);
+    impl Wake for Wakes {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let connecting = TcpStream::connect(listener.local_addr().unwrap());
+    let (stream, accepted) = tokio::join!(connecting, listener.accept());
+    let (mut stream, (served, _)) = (stream.unwrap(), accepted.unwrap());
+    let wakes = Arc::new(Wakes::default());
+    let waker = Waker::from(Arc::clone(&wakes));
+    let mut gone = std::pin::pin!(connection::gone(&served));
+    let mut look = || gone.as_mut().poll(&mut Context::from_waker(&waker));
+    for _ in 0..10 {
+        stream.write_all(b"INCR n\r\n").await.unwrap();
+        served.readable().await.unwrap();
+        assert!(look().is_pending());
+    }
+    assert_eq!(wakes.0.load(Ordering::Relaxed), 0);
+    drop(stream);
+    let waiting = async {
+        while look().is_pending() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(LONG, waiting).await.expect("in time");
+    assert_eq!(wakes.0.load(Ordering::Relaxed), 1);
 }
 
 #[tokio::test]
