@@ -1,7 +1,7 @@
 # The commands a contributor needs. `make verify` only reads; `make fix` mends what a tool can mend.
 CARGO ?= cargo
 
-.PHONY: build release verify arrows fix test demo compat bench table deny ci clean-compat
+.PHONY: build release verify arrows fix test demo compat bench table deny ci clean-compat mutations
 
 build:
 	$(CARGO) build --workspace --all-targets
@@ -41,6 +41,9 @@ bench: ## single functions, while optimising
 table: ## docs/benchmarks.md, beside redis-server; `make table ONLY=throughput` for one section
 	$(CARGO) build --release
 	$(CARGO) run --release -p ironcache-benches --bin table -- $(if $(ONLY),--only $(ONLY))
+
+mutations: ## what guards safety is taken away, one guard at a time: a test has to fail
+	$(CARGO) run -q -p xtask -- mutations
 
 deny: ## licences, bans and sources; needs cargo-deny
 	@$(CARGO) deny --version >/dev/null 2>&1 || { echo "cargo-deny is missing: cargo install --locked cargo-deny" >&2; exit 1; }

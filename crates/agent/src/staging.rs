@@ -43,7 +43,9 @@ pub(crate) fn fetch(state: &ControlState, facts: &LocalFacts, digest: Digest) ->
         return Action::Nothing;
     };
     let sources = sources(state, facts, digest);
-    if sources.is_empty() {
+    // What this node said it holds is in its slot: that is looked at before anybody is asked.
+    let here = state.nodes.get(&facts.me.node).is_some_and(|node| node.staged.contains(&digest));
+    if sources.is_empty() && !here {
         return Action::Wait(Waiting::NoSource { version: release.version.clone() });
     }
     Action::Fetch { digest, size_bytes: *size_bytes, version: release.version.clone(), sources }

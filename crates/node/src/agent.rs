@@ -37,10 +37,9 @@ pub struct Agent {
     launcher_view: watch::Receiver<LauncherView>,
     /// Releases that the launcher refused to run because of what is in their slots.
     unusable_slots: mpsc::UnboundedReceiver<Digest>,
+    /// What this process knows to be whole: what it runs, which its launcher hashed, and what it fetched. Whatever
+    /// else the slots hold is hashed when it is wanted, and not at each start, when everybody waits for the node.
     held: BTreeSet<Digest>,
-    /// Tells once what the slots hold; until then nothing is fetched that may be there.
-    verified: mpsc::UnboundedReceiver<BTreeSet<Digest>>,
-    slots_known: bool,
     fetching: Option<Digest>,
     fetched: (mpsc::UnboundedSender<Fetched>, mpsc::UnboundedReceiver<Fetched>),
     fetch_not_before: Instant,
@@ -59,13 +58,11 @@ struct Fetched {
 }
 
 impl Agent {
-    /// `verified`: the digests of the slots, once they are verified.
     pub fn new(
         app: Arc<App>,
         launcher: LinkSender,
         launcher_view: watch::Receiver<LauncherView>,
         unusable_slots: mpsc::UnboundedReceiver<Digest>,
-        verified: mpsc::UnboundedReceiver<BTreeSet<Digest>>,
     ) -> Self {
         let (heard, contact) = watch::channel(Instant::now());
         if launcher_view.borrow().trial.is_some() {
@@ -75,11 +72,9 @@ impl Agent {
             contact,
             launcher_view,
             unusable_slots,
+            held: BTreeSet::from([app.release.digest]),
             app,
             launcher,
-            held: BTreeSet::new(),
-            verified,
-            slots_known: false,
             fetching: None,
             fetched: mpsc::unbounded_channel(),
             fetch_not_before: Instant::now(),
@@ -115,10 +110,6 @@ impl Agent {
                 Ok(()) = self.launcher_view.changed() => {}
                 Some(fetched) = self.fetched.1.recv() => self.note(fetched),
                 Some(digest) = self.unusable_slots.recv() => self.distrust(digest),
-                Some(verified) = self.verified.recv() => {
-                    self.held.extend(verified);
-                    self.slots_known = true;
-                }
                 () = tokio::time::sleep(pause) => {}
             }
         }
@@ -235,7 +226,7 @@ impl Agent {
     }
 
     fn start_fetch(&mut self, wanted: Wanted) {
-        if !self.slots_known || self.fetching.is_some() || Instant::now() < self.fetch_not_before {
+        if self.fetching.is_some() || Instant::now() < self.fetch_not_before {
             return;
         }
         self.fetching = Some(wanted.digest);

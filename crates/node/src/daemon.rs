@@ -21,8 +21,7 @@ use ironcache_raft::{OpenError, RaftNode, RaftOptions};
 use ironcache_spine::{
     DataDir, DiskError, Inherited, LinkError, LinkSender, SlotStore, StopReason, ToLauncher,
 };
-use ironcache_types::{Digest, Release, Version};
-use std::collections::BTreeSet;
+use ironcache_types::{Release, Version};
 use std::io;
 use std::net::TcpListener;
 use std::sync::Arc;
@@ -146,7 +145,7 @@ async fn serve(config: Config, version: Version, inherited: Inherited) -> Result
     tokio::spawn(peer::serve(listen(http)?, http::router(Arc::clone(&app))));
     tokio::spawn(lead::run(Arc::clone(&app)));
     let mut beating = tokio::spawn(heartbeat(app.data.clone(), sender.clone(), snapshot.heartbeat_ms));
-    tokio::spawn(upgrade_agent(Arc::clone(&app), sender, unusable_slots));
+    tokio::spawn(Agent::new(Arc::clone(&app), sender, app.launcher.clone(), unusable_slots).run());
 
     let stop = tokio::select! {
         // Without its data thread this process is of no use; a new one is.
@@ -244,25 +243,6 @@ async fn heartbeat(data: DataHandle, launcher: LinkSender, every_ms: u64) {
         let pause_ms = if told_ready { every_ms } else { every_ms.min(LOADING_LOOK_MS) };
         tokio::time::sleep(Duration::from_millis(pause_ms)).await;
     }
-}
-
-async fn upgrade_agent(app: Arc<App>, launcher: LinkSender, unusable_slots: mpsc::UnboundedReceiver<Digest>) {
-    let slots = Arc::clone(&app.slots);
-    let (known, verified) = mpsc::unbounded_channel();
-    // Hashing some binaries takes longer than everything else at start; only a download waits for it.
-    tokio::task::spawn_blocking(move || {
-        let held: BTreeSet<_> = match slots.verified() {
-            Ok(releases) => releases.into_iter().map(|release| release.digest).collect(),
-            Err(error) => {
-                tracing::error!(%error, "the slots cannot be read; this node holds no artifact");
-                BTreeSet::new()
-            }
-        };
-        // The agent ends with the process.
-        let _ = known.send(held);
-    });
-    let launcher_view = app.launcher.clone();
-    Agent::new(app, launcher, launcher_view, unusable_slots, verified).run().await;
 }
 
 async fn terminated() {

@@ -1,5 +1,6 @@
 //! Getting a release's binary from a peer.
 
+use crate::background;
 use futures_util::StreamExt;
 use ironcache_spine::{ArtifactError, SlotStore};
 use ironcache_types::{Digest, Release, Version};
@@ -27,6 +28,8 @@ pub enum FetchError {
     Artifact(#[from] ArtifactError),
     #[error("the task that writes the artifact ended badly")]
     Task(#[from] tokio::task::JoinError),
+    #[error(transparent)]
+    Background(#[from] background::BackgroundError),
 }
 
 /// Fetches, resuming what an earlier attempt left, and verifies: the slot is there afterwards. What an operator
@@ -37,7 +40,7 @@ pub async fn fetch(
     wanted: &Wanted,
 ) -> Result<Release, FetchError> {
     let (store, digest) = (Arc::clone(slots), wanted.digest);
-    if blocking(move || store.open_verified(&digest)).await?.is_ok() {
+    if background::run(move || store.open_verified(&digest)).await?.is_ok() {
         return Ok(Release { version: wanted.version.clone(), digest });
     }
     let mut last = "no node holds it".to_owned();
@@ -94,7 +97,8 @@ async fn from_source(
         result.map_err(|error| SourceError::There(error.to_string()))?;
         at += len;
     }
-    let finished = blocking(move || partial.finish()).await.map_err(SourceError::Here)?;
+    let finished = background::run(move || partial.finish()).await;
+    let finished = finished.map_err(|error| SourceError::Here(error.into()))?;
     finished.map_err(|error| SourceError::There(error.to_string()))
 }
 

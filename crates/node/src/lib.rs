@@ -15,6 +15,7 @@
 mod agent;
 pub mod api;
 mod app;
+mod background;
 mod clock;
 mod config;
 mod daemon;

@@ -87,31 +87,31 @@ impl SlotStore {
 
     /// Opens the binary of a slot and hashes what was opened.
     pub fn open_verified(&self, digest: &Digest) -> Result<VerifiedBinary, SlotError> {
-        let path = self.dir.binary(digest);
-        let mut file = match File::open(&path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Err(SlotError::Missing { digest: *digest });
-            }
-            Err(error) => return Err(at("open", &path)(error).into()),
-        };
+        let (path, mut file) = self.open_slot(digest)?;
         let (found, size_bytes) = binary::digest_of(&mut file).map_err(at("read", &path))?;
-        if found != *digest {
-            return Err(SlotError::Altered { path, found });
-        }
-        file.rewind().map_err(at("read", &path))?;
-        Ok(VerifiedBinary { file, digest: *digest, size_bytes })
+        verified(&path, file, digest, found, size_bytes)
     }
 
     /// The release in a slot, if its bytes are what its name says, and the open binary.
     pub fn release(&self, digest: &Digest) -> Result<(Release, VerifiedBinary), SlotError> {
-        let path = self.dir.binary(digest);
-        let mut binary = self.open_verified(digest)?;
-        let inspected = binary::inspect(&mut binary.file).map_err(at("read", &path))?;
-        binary.file.rewind().map_err(at("read", &path))?;
+        let (path, mut file) = self.open_slot(digest)?;
+        let inspected = binary::inspect(&mut file).map_err(at("read", &path))?;
+        let size_bytes = inspected.size_bytes;
+        let binary = verified(&path, file, digest, inspected.digest, size_bytes)?;
         match inspected.version {
             Ok(version) => Ok((Release { version, digest: *digest }, binary)),
             Err(source) => Err(SlotError::Stamp { path, source }),
+        }
+    }
+
+    fn open_slot(&self, digest: &Digest) -> Result<(PathBuf, File), SlotError> {
+        let path = self.dir.binary(digest);
+        match File::open(&path) {
+            Ok(file) => Ok((path, file)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                Err(SlotError::Missing { digest: *digest })
+            }
+            Err(error) => Err(at("open", &path)(error).into()),
         }
     }
 
@@ -201,6 +201,21 @@ impl SlotStore {
         sync_dir(&slot)?;
         sync_dir(&self.dir.slots())
     }
+}
+
+/// What was read through `file`, if it is what was asked for, and the file at its start again.
+fn verified(
+    path: &Path,
+    mut file: File,
+    digest: &Digest,
+    found: Digest,
+    size_bytes: u64,
+) -> Result<VerifiedBinary, SlotError> {
+    if found != *digest {
+        return Err(SlotError::Altered { path: path.to_owned(), found });
+    }
+    file.rewind().map_err(at("read", path))?;
+    Ok(VerifiedBinary { file, digest: *digest, size_bytes })
 }
 
 const COPY_PREFIX: &str = "copy-";

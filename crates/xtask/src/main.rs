@@ -4,12 +4,14 @@
 //! cargo metadata ──> workspace ──> arrows  (who may depend on whom)
 //!                              └─> diagram (the picture in docs/architecture.md)
 //! crates/*/src   ──> source ─────> purity  (what the pure crates must not name)
+//! a table of guards ─────────────> mutations (each is taken away once: does a test fail?)
 //! ```
 //!
-//! *Invariant:* the checks only read; the one writer is `diagram --write`.
+//! *Invariant:* the checks only read; the writers are `diagram --write`, and `mutations`, which puts everything back.
 
 mod arrows;
 mod diagram;
+mod mutations;
 mod purity;
 mod rules;
 mod source;
@@ -20,7 +22,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use workspace::Workspace;
 
-const USAGE: &str = "usage: cargo run -p xtask -- arrows | diagram [--check | --write]";
+const USAGE: &str = "usage: cargo run -p xtask -- arrows | diagram [--check | --write] | mutations [NAME]";
 
 /// The document that holds the diagram, relative to the workspace root.
 const DIAGRAM_DOC: &str = "docs/architecture.md";
@@ -33,6 +35,8 @@ fn main() -> ExitCode {
         ["diagram"] => print_diagram(),
         ["diagram", "--check"] => check_diagram(),
         ["diagram", "--write"] => write_diagram(),
+        ["mutations"] => try_mutations(None),
+        ["mutations", name] => try_mutations(Some(name)),
         _ => {
             eprintln!("{USAGE}");
             return ExitCode::from(2);
@@ -65,6 +69,10 @@ fn violations(workspace: &Workspace) -> Result<Vec<String>> {
     let arrows = arrows::check(workspace).into_iter().map(|violation| violation.to_string());
     let named = purity::check(workspace)?.into_iter().map(|violation| violation.to_string());
     Ok(arrows.chain(named).collect())
+}
+
+fn try_mutations(only: Option<&str>) -> Result<()> {
+    mutations::run(&Workspace::load()?.root, only)
 }
 
 fn print_diagram() -> Result<()> {

@@ -1,0 +1,229 @@
+//! Breaks what guards safety, one guard at a time, and demands that a test notices.
+//!
+//! ```text
+//!  a row of the table ──> the guard is gone from the file ──> tests compile? ──> tests fail? ──> file as it was
+//!                                                                  │ no: the row is out of date    │ no: nothing guards it
+//! ```
+//!
+//! *Invariant:* a file is changed only if it is what is committed, and is put back whatever happens in between.
+
+use anyhow::{Context, Result, bail};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// One guard, and how to take it away.
+struct Mutation {
+    name: &'static str,
+    /// What the code then does.
+    breaks: &'static str,
+    file: &'static str,
+    /// Stands in the file exactly once.
+    guard: &'static str,
+    instead: &'static str,
+    /// What follows `cargo test`: the tests of which one has to fail.
+    tests: &'static [&'static str],
+}
+
+const MUTATIONS: &[Mutation] = &[
+    Mutation {
+        name: "wal-is-not-synced",
+        breaks: "a vote or an entry is acknowledged before it is on the disk",
+        file: "crates/raft/src/wal/writer.rs",
+        guard: "        self.file.sync()?;\n        self.sequence += 1;",
+        instead: "        self.sequence += 1;",
+        tests: &["-p", "ironcache-raft", "--lib", "wal::"],
+    },
+    Mutation {
+        name: "fence-of-the-shard-epoch-is-dropped",
+        breaks: "a handover begins for a proposer that saw an older owner",
+        file: "crates/control/src/apply/handover.rs",
+        guard: "        if shard.epoch != shard_epoch {",
+        instead: "        if false && shard.epoch != shard_epoch {",
+        tests: &["-p", "ironcache-control"],
+    },
+    Mutation {
+        name: "fence-of-the-handover-is-dropped",
+        breaks: "a promotion that belongs to an aborted handover takes effect in the next one",
+        file: "crates/control/src/apply/handover.rs",
+        guard: "            .filter(|h| h.epoch == handover)",
+        instead: "            .filter(|h| h.epoch >= handover)",
+        tests: &["-p", "ironcache-control"],
+    },
+    Mutation {
+        name: "fence-of-the-step-is-dropped",
+        breaks: "a report about an older step of a node ends its present one",
+        file: "crates/control/src/apply/step.rs",
+        guard: "        if node.out.as_ref().is_none_or(|o| o.epoch != step) {",
+        instead: "        if node.out.as_ref().is_none_or(|o| o.epoch < step) {",
+        tests: &["-p", "ironcache-control"],
+    },
+    Mutation {
+        name: "fence-in-the-stream-is-met-early",
+        breaks: "a candidate asks for its promotion before it has applied everything below the fence",
+        file: "crates/replication/src/replica_cursor.rs",
+        guard: "        if held.applied != offset {",
+        instead: "        if held.applied > offset {",
+        tests: &["-p", "ironcache-replication"],
+    },
+    Mutation {
+        name: "promoted-without-being-in-sync",
+        breaks: "whoever a handover names is promoted, also after it left the in-sync set",
+        file: "crates/control/src/apply/handover.rs",
+        guard: "        if flight.to != to || !shard.in_sync.contains(&to) {",
+        instead: "        if flight.to != to {",
+        tests: &["-p", "ironcache-control"],
+    },
+    Mutation {
+        name: "failover-without-being-in-sync",
+        breaks: "a replica that lacks acknowledged writes takes over from a dead primary",
+        file: "crates/control/src/apply/ownership.rs",
+        guard: "        if !shard.in_sync.contains(&to) {",
+        instead: "        if false && !shard.in_sync.contains(&to) {",
+        tests: &["-p", "ironcache-control"],
+    },
+    Mutation {
+        name: "lagging-replica-is-handed-the-shard",
+        breaks: "a handover begins to a replica that is far behind",
+        file: "crates/coordinator/src/handover.rs",
+        guard: "    if lag_bytes > max_bytes {",
+        instead: "    if false && lag_bytes > max_bytes {",
+        tests: &["-p", "ironcache-coordinator"],
+    },
+    Mutation {
+        name: "received-counts-as-applied",
+        breaks: "a replica acknowledges what was shipped to it, and not what it has applied",
+        file: "crates/replication/src/replica_cursor.rs",
+        guard: "Some(Ack { source: *source, applied: held.applied }),",
+        instead: "Some(Ack { source: *source, applied: held.received }),",
+        tests: &["-p", "ironcache-replication"],
+    },
+    Mutation {
+        name: "shipped-counts-as-acknowledged",
+        breaks: "a write is acknowledged to its client as soon as it was sent to the replicas",
+        file: "crates/replication/src/ack_gate.rs",
+        guard: "        self.end = end;\n        if self.followers.is_empty() {",
+        instead: "        self.end = end;\n        self.followers.values_mut().for_each(|f| f.applied = Some(end));\n        \
+                  if self.followers.is_empty() {",
+        tests: &["-p", "ironcache-replication"],
+    },
+    Mutation {
+        name: "reads-do-not-wait",
+        breaks: "a read shows a write that a later primary may lack",
+        file: "crates/node/src/data/plane.rs",
+        guard: "            AckMode::InSync => write.max(read),",
+        instead: "            AckMode::InSync => write,",
+        tests: &["-p", "ironcache-node", "--lib", "data::"],
+    },
+    Mutation {
+        name: "old-primary-serves-behind-the-fence",
+        breaks: "the old primary executes commands while its shard is handed over",
+        file: "crates/node/src/data/plane.rs",
+        guard: "matches!(&self.role, Role::Primary(p) if p.handover.is_none())",
+        instead: "matches!(&self.role, Role::Primary(_))",
+        tests: &["-p", "ironcache-node", "--lib", "data::"],
+    },
+    Mutation {
+        name: "quarantine-is-forgotten",
+        breaks: "a binary that failed on a node is run again",
+        file: "crates/control/src/apply/step.rs",
+        guard: "        self.refuse_quarantined(target.digest)?;\n        if !node.staged",
+        instead: "        if !node.staged",
+        tests: &["-p", "ironcache-control"],
+    },
+];
+
+/// Tries every mutation, or the named one.
+///
+/// # Errors
+/// When a mutation survives its tests, or does not fit the code any more; the others are tried all the same.
+pub fn run(root: &Path, only: Option<&str>) -> Result<()> {
+    let chosen: Vec<&Mutation> =
+        MUTATIONS.iter().filter(|m| only.is_none_or(|name| name == m.name)).collect();
+    if chosen.is_empty() {
+        let names: Vec<&str> = MUTATIONS.iter().map(|m| m.name).collect();
+        bail!("there is no mutation {:?}; there are {}", only.unwrap_or_default(), names.join(", "));
+    }
+    let mut problems = Vec::new();
+    for mutation in &chosen {
+        match try_one(root, mutation) {
+            Ok(test) => println!("caught: {} ({}), by {test}", mutation.name, mutation.breaks),
+            Err(error) => {
+                println!("NOT CAUGHT: {} ({}): {error:#}", mutation.name, mutation.breaks);
+                problems.push(mutation.name);
+            }
+        }
+    }
+    if !problems.is_empty() {
+        bail!("{} of {} mutations were not caught: {}", problems.len(), chosen.len(), problems.join(", "));
+    }
+    println!("mutations: {} of {} are caught", chosen.len(), chosen.len());
+    Ok(())
+}
+
+/// Answers the name of a test that failed.
+fn try_one(root: &Path, mutation: &Mutation) -> Result<String> {
+    let path = root.join(mutation.file);
+    let file = Restored::open(root, &path)?;
+    let places = file.original.matches(mutation.guard).count();
+    if places != 1 {
+        bail!("the guard stands in {} {places} times; correct the row in the table", mutation.file);
+    }
+    std::fs::write(&path, file.original.replacen(mutation.guard, mutation.instead, 1))
+        .with_context(|| format!("cannot write {}", mutation.file))?;
+    if !cargo_test(root, mutation, &["--no-run"])?.status.success() {
+        bail!("the tests do not compile with it: correct the row in the table");
+    }
+    let tests = cargo_test(root, mutation, &["--no-fail-fast"])?;
+    if tests.status.success() {
+        bail!("`cargo test {}` passes all the same", mutation.tests.join(" "));
+    }
+    let said = String::from_utf8_lossy(&tests.stdout).into_owned();
+    let failed = said.lines().find_map(|line| line.strip_prefix("test ")?.strip_suffix(" ... FAILED"));
+    failed.map(str::to_owned).context("the tests ended badly, and none of them failed")
+}
+
+fn cargo_test(root: &Path, mutation: &Mutation, more: &[&str]) -> Result<std::process::Output> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let (before, filter) = match mutation.tests {
+        [options @ .., filter] if !filter.starts_with('-') && options.contains(&"--lib") => {
+            (options, Some(filter))
+        }
+        options => (options, None),
+    };
+    Command::new(cargo)
+        .arg("test")
+        .args(before)
+        .args(more)
+        .args(filter)
+        .current_dir(root)
+        .stdin(Stdio::null())
+        .output()
+        .context("cannot run cargo test")
+}
+
+/// A file that is written back as it was when this is dropped.
+struct Restored {
+    path: PathBuf,
+    original: String,
+}
+
+impl Restored {
+    fn open(root: &Path, path: &Path) -> Result<Self> {
+        let mut git = Command::new("git");
+        git.args(["diff", "--quiet", "HEAD", "--"]).arg(path).current_dir(root);
+        if !git.status().context("cannot run git")?.success() {
+            bail!("{} has changes that are not committed; a mutation would endanger them", path.display());
+        }
+        let original =
+            std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+        Ok(Self { path: path.to_owned(), original })
+    }
+}
+
+impl Drop for Restored {
+    fn drop(&mut self) {
+        if let Err(error) = std::fs::write(&self.path, &self.original) {
+            eprintln!("xtask: {} stays broken: {error}; run git checkout on it", self.path.display());
+        }
+    }
+}
