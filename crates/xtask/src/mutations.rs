@@ -67,10 +67,18 @@ const MUTATIONS: &[Mutation] = &[
     },
     Mutation {
         name: "promoted-without-being-in-sync",
-        breaks: "whoever a handover names is promoted, also after it left the in-sync set",
+        breaks: "whoever asks during a handover is promoted",
         file: "crates/control/src/apply/handover.rs",
         guard: "        if flight.to != to || !shard.in_sync.contains(&to) {",
-        instead: "        if flight.to != to {",
+        instead: "        if false {",
+        tests: &["-p", "ironcache-control"],
+    },
+    Mutation {
+        name: "handed-over-without-being-in-sync",
+        breaks: "a handover begins to a replica that lacks acknowledged writes",
+        file: "crates/control/src/apply/handover.rs",
+        guard: "        if !shard.in_sync.contains(&to) {",
+        instead: "        if false && !shard.in_sync.contains(&to) {",
         tests: &["-p", "ironcache-control"],
     },
     Mutation {

@@ -189,8 +189,13 @@ fn anything_beside_a_handover_of_the_same_shard() {
     cluster.refused(&stale, "no_such_handover");
     let promote = cluster.promote(S0);
     let handover = cluster.state.shards[&S0].handover.unwrap().epoch;
-    cluster.ok(&Command::AbortHandover { shard: S0, handover });
+    let abort = Command::AbortHandover { shard: S0, handover };
+    cluster.ok(&abort);
     cluster.refused(&promote, "no_such_handover");
+    // Nor does the next attempt know what was said of this one.
+    cluster.ok(&cluster.hand_over(S0, 3));
+    cluster.refused(&promote, "no_such_handover");
+    cluster.refused(&abort, "no_such_handover");
     let mut cluster = Cluster::rolling();
     cluster.ok(&cluster.restart(2, old()));
     cluster.ok(&cluster.fail_over(S1, 4));
