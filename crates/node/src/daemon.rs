@@ -63,8 +63,9 @@ pub fn run_daemon(config: Config, version: Version) -> Result<(), DaemonError> {
     die_with_the_data_thread();
     let io = |what| move |source| DaemonError::Io { what, source };
     let runtime = tokio::runtime::Builder::new_multi_thread()
-        // Raft, HTTP and the loops: little work, that must not wait for each other.
-        .worker_threads(2)
+        // Raft, HTTP and the loops: little work, passed on from task to task. On one thread that is a queue; on two,
+        // each step would wake the other thread. What takes long runs on threads of its own.
+        .worker_threads(1)
         .enable_all()
         .build()
         .map_err(io("the runtime cannot start"))?;
