@@ -35,6 +35,8 @@ pub struct LauncherFacts {
     pub last_outcome: Option<StepOutcome>,
     /// Why it refuses upgrades, if it does.
     pub degraded: Option<String>,
+    /// The releases whose slots it needs: what it runs, and what it may go back to.
+    pub needs: Vec<Digest>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -18,9 +18,11 @@
 mod action;
 mod facts;
 mod next;
+mod slots;
 mod staging;
 mod step;
 
 pub use action::{Action, Waiting};
 pub use facts::{LauncherFacts, LauncherPhase, LocalFacts, StepOutcome, StepResult};
 pub use next::next;
+pub use slots::kept_slots;

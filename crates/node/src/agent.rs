@@ -4,10 +4,10 @@ use crate::app::App;
 use crate::clock::unix_ms;
 use crate::fetch::{Wanted, fetch};
 use crate::launcher::{LauncherView, Trial};
-use ironcache_agent::{Action, LocalFacts, Waiting, next};
+use ironcache_agent::{Action, LocalFacts, Waiting, kept_slots, next};
 use ironcache_control::{Command, ControlState};
 use ironcache_spine::{LinkSender, StepRef, ToLauncher};
-use ironcache_types::{Digest, Epoch, WireRange};
+use ironcache_types::{Digest, Epoch, WireRange, chain};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -40,6 +40,8 @@ pub struct Agent {
     /// What this process knows to be whole: what it runs, which its launcher hashed, and what it fetched. Whatever
     /// else the slots hold is hashed when it is wanted, and not at each start, when everybody waits for the node.
     held: BTreeSet<Digest>,
+    /// The slots that stayed when they were last tidied.
+    kept: BTreeSet<Digest>,
     fetching: Option<Digest>,
     fetched: (mpsc::UnboundedSender<Fetched>, mpsc::UnboundedReceiver<Fetched>),
     fetch_not_before: Instant,
@@ -75,6 +77,7 @@ impl Agent {
             held: BTreeSet::from([app.release.digest]),
             app,
             launcher,
+            kept: BTreeSet::new(),
             fetching: None,
             fetched: mpsc::unbounded_channel(),
             fetch_not_before: Instant::now(),
@@ -91,6 +94,7 @@ impl Agent {
             let view = Arc::clone(&views.borrow_and_update());
             let action = if view.state.cluster_id.is_some() {
                 let facts = self.facts(&view.state).await;
+                self.tidy_slots(&facts).await;
                 next(&view.state, &facts)
             } else {
                 Action::Nothing
@@ -238,6 +242,33 @@ impl Agent {
             // The agent ends with the process.
             let _ = done.send(Fetched { digest: wanted.digest, outcome });
         });
+    }
+
+    /// Removes the slots that nobody needs any more, when what has to stay has changed: those of quarantined releases,
+    /// say. Nothing else of this agent happens meanwhile.
+    async fn tidy_slots(&mut self, facts: &LocalFacts) {
+        let app = Arc::clone(&self.app);
+        let Ok(_alone) = app.incoming.try_write() else { return };
+        // Looked at only now: what has come in before is in it.
+        let view = Arc::clone(&app.raft.applied().borrow());
+        let Some(kept) = kept_slots(&view.state, facts) else { return };
+        if kept == self.kept {
+            return;
+        }
+        let (slots, keep) = (Arc::clone(&app.slots), kept.iter().copied().collect::<Vec<_>>());
+        let removed = tokio::task::spawn_blocking(move || slots.collect_garbage(&keep)).await;
+        // Also after a failure: it is tried again at the next change, not all the time.
+        self.kept = kept;
+        match removed {
+            Ok(Ok(removed)) => {
+                for digest in removed {
+                    tracing::info!(digest = %digest.short(), "slot removed: nobody needs it any more");
+                    self.held.remove(&digest);
+                }
+            }
+            Ok(Err(error)) => tracing::warn!(error = %chain(&error), "slots that nobody needs stay"),
+            Err(error) => tracing::error!(%error, "tidying the slots ended badly"),
+        }
     }
 
     fn note(&mut self, fetched: Fetched) {

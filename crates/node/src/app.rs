@@ -30,6 +30,8 @@ pub struct App {
     pub log_is_current: watch::Receiver<bool>,
     /// The newest (log index, hash) at a multiple of [`HASH_EVERY`].
     pub state_hash: watch::Receiver<Option<(u64, u64)>>,
+    /// Held while a binary is in its slot and the log does not say so yet: slots are tidied with nobody in here.
+    pub incoming: tokio::sync::RwLock<()>,
     lead: Mutex<Lead>,
 }
 
@@ -96,6 +98,7 @@ impl App {
             started: Instant::now(),
             log_is_current,
             state_hash,
+            incoming: tokio::sync::RwLock::default(),
             lead: Mutex::default(),
         }
     }

@@ -65,6 +65,7 @@ fn facts(snapshot: &Snapshot) -> LauncherFacts {
             },
         }),
         degraded: snapshot.degraded.clone(),
+        needs: state.needs(),
     }
 }
 

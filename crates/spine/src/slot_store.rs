@@ -147,7 +147,8 @@ impl SlotStore {
     }
 
     /// Removes every slot that `keep` does not name, and returns what was removed. Keep the active
-    /// release, the rollback release, a release on trial, and those that the log says are staged.
+    /// release, the rollback release, a release on trial, and those that the log says are staged:
+    /// `ironcache_agent::kept_slots` says which, and when.
     pub fn collect_garbage(&self, keep: &[Digest]) -> Result<Vec<Digest>, DiskError> {
         let mut removed = self.list()?;
         removed.retain(|digest| !keep.contains(digest));

@@ -3,7 +3,7 @@
 use crate::rolls::assert_all_run;
 use crate::{FAULTY, PRODUCT};
 use ironcache_control::{HoldReason, Outcome, Phase};
-use ironcache_tests::{Cluster, Load, Spec};
+use ironcache_tests::{Cluster, Load, Spec, until};
 use std::path::Path;
 
 const READY_MS: u64 = 4_000;
@@ -52,6 +52,15 @@ async fn a_release_that_does_not_work_is_rolled_back_held_and_never_run_again() 
         let refused: serde_json::Value = serde_json::from_slice(&again.stdout).expect("one object");
         assert_eq!(refused["refused"]["code"], "quarantined", "{refused}");
         cluster.until_whole().await;
+        let slot = format!("slots/{}", staged.release.digest);
+        until("no node keeps the quarantined binary", async || {
+            cluster.nodes.iter().all(|node| !node.data_dir.join(&slot).exists()).then_some(())
+        })
+        .await;
+    }
+    let running = cluster.status(0).await.expect("the node answers").release.digest;
+    for node in &cluster.nodes {
+        assert!(node.data_dir.join(format!("slots/{running}")).exists(), "what runs stays");
     }
     assert_all_run(&cluster, "0.1.0").await;
     load.finish(&cluster).await.assert_unseen();

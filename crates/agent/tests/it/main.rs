@@ -1,3 +1,4 @@
 mod never;
 mod node_life;
 mod setup;
+mod slots;

@@ -49,6 +49,7 @@ prop_compose! {
                 last_done,
                 last_outcome: outcome.map(|(step, result)| StepOutcome { step, result }),
                 degraded: degraded.then(|| "state file".to_owned()),
+                needs: Vec::new(),
             },
             held,
             fetching: None,
