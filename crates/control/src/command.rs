@@ -78,6 +78,7 @@ pub enum Command {
         shard_epoch: Epoch,
         from: Member,
         to: Member,
+        /// `None`: the primary's node is being stopped.
         plan: Option<PlanId>,
     },
     /// The candidate met the fence at `offset`; `in_sync` are itself and the members attached there.

@@ -9,6 +9,7 @@ use ironcache_spine::SlotStore;
 use ironcache_types::{Member, NodeId, Release};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 use tokio::sync::watch;
@@ -32,6 +33,8 @@ pub struct App {
     pub state_hash: watch::Receiver<Option<(u64, u64)>>,
     /// Held while a binary is in its slot and the log does not say so yet: slots are tidied with nobody in here.
     pub incoming: tokio::sync::RwLock<()>,
+    /// This process was told to stop: it takes no role any more.
+    leaving: AtomicBool,
     lead: Mutex<Lead>,
 }
 
@@ -99,6 +102,7 @@ impl App {
             log_is_current,
             state_hash,
             incoming: tokio::sync::RwLock::default(),
+            leaving: AtomicBool::new(false),
             lead: Mutex::default(),
         }
     }
@@ -108,8 +112,17 @@ impl App {
         self.lead.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// This process stops: it gives its roles away, is not ready for another one, and refuses one.
+    pub fn leave(&self) {
+        self.leaving.store(true, Ordering::Relaxed);
+        self.data.leave();
+    }
+
     /// Is this node what the applied state says it is? `Err` says what is missing.
     pub async fn readiness(&self) -> Result<(), String> {
+        if self.leaving.load(Ordering::Relaxed) {
+            return Err("this node is being stopped".to_owned());
+        }
         let view = self.raft.applied().borrow().clone();
         let state = &view.state;
         if state.cluster_id.is_none() {

@@ -16,12 +16,13 @@ use crate::data::{self, DataHandle, DataOptions, ToControl};
 use crate::identity::{self, IdentityError};
 use crate::launcher::{self, Stop};
 use crate::{http, lead, peer};
-use ironcache_control::Command;
+use ironcache_control::{Command, ControlState, Shard};
 use ironcache_raft::{OpenError, RaftNode, RaftOptions};
 use ironcache_spine::{
     DataDir, DiskError, Inherited, LinkError, LinkSender, SlotStore, StopReason, ToLauncher,
 };
-use ironcache_types::{Release, Version};
+use ironcache_types::{Member, Release, Version};
+use std::collections::BTreeSet;
 use std::io;
 use std::net::TcpListener;
 use std::sync::Arc;
@@ -261,6 +262,7 @@ async fn terminated() {
 
 /// Gives roles away if there is somebody to take them, then drains and writes the checkpoint.
 async fn leave(app: &Arc<App>, stop: Stop) {
+    app.leave();
     match stop.reason {
         StopReason::Operator => {
             // Half of the time for courtesies: the checkpoint matters more.
@@ -279,36 +281,7 @@ async fn leave(app: &Arc<App>, stop: Stop) {
 }
 
 async fn give_roles_away(app: &Arc<App>) {
-    let mut views = app.raft.applied();
-    let mut asked = false;
-    loop {
-        let view = Arc::clone(&views.borrow_and_update());
-        let Some(shard) = view.state.shard_of_node(app.me.node).filter(|s| s.is_primary(app.me)) else {
-            break;
-        };
-        let to = shard.in_sync_replicas().next();
-        let (None, Some(to)) = (&view.state.plan, to) else { break };
-        if shard.handover.is_none() && !asked {
-            asked = true;
-            let command = Command::BeginHandover {
-                shard: shard.id,
-                shard_epoch: shard.epoch,
-                from: app.me,
-                to,
-                plan: None,
-            };
-            match app.raft.propose(command).await {
-                Ok(proposed) if proposed.outcome.is_ok() => continue,
-                Ok(_) | Err(_) => break,
-            }
-        }
-        if shard.handover.is_none() && asked {
-            break;
-        }
-        if views.changed().await.is_err() {
-            break;
-        }
-    }
+    hand_shard_over(app).await;
     let raft = app.raft.view();
     let others = raft.voters.iter().filter(|n| **n != app.me.node);
     let next = others.max_by_key(|n| raft.matched.get(n).copied());
@@ -317,4 +290,42 @@ async fn give_roles_away(app: &Arc<App>) {
     {
         tracing::warn!(%error, "leadership was not handed over");
     }
+}
+
+/// Returns when this node is primary no more, or nobody can take over. One attempt of its own; one that is in flight
+/// already, a plan's say, is waited for as well.
+async fn hand_shard_over(app: &App) {
+    let mut views = app.raft.applied();
+    let mut asked = false;
+    loop {
+        let view = Arc::clone(&views.borrow_and_update());
+        let Some(shard) = view.state.shard_of_node(app.me.node).filter(|s| s.is_primary(app.me)) else {
+            return;
+        };
+        if shard.handover.is_none() {
+            let (false, Some(to)) = (asked, heir(&view.state, shard)) else { return };
+            asked = true;
+            let (shard, shard_epoch, from) = (shard.id, shard.epoch, app.me);
+            let command = Command::BeginHandover { shard, shard_epoch, from, to, plan: None };
+            let Ok(proposed) = app.raft.propose(command).await else { return };
+            if let Err(rejection) = proposed.outcome {
+                tracing::info!(%rejection, "the shard is not handed over by this node");
+            }
+            // Whatever became of it is seen from that entry on.
+            if views.wait_for(|view| view.index >= proposed.index).await.is_err() {
+                return;
+            }
+            continue;
+        }
+        if views.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Who takes over from this primary: a member in sync, rather one that need not be handed over from again.
+fn heir(state: &ControlState, shard: &Shard) -> Option<Member> {
+    let target = state.plan.as_ref().map(|plan| plan.target.digest);
+    let is_on_target = |m: &Member| state.nodes.get(&m.node).map(|n| n.release.digest) == target;
+    shard.in_sync_replicas().max_by_key(is_on_target)
 }

@@ -105,6 +105,8 @@ impl World {
     fn replica_tick(&mut self, me: Member, primary: Member, shard: &Shard) {
         let source = self.serving(primary, me.node).map(|p| p.data.writes.clone());
         let copies = self.rng.chance(1, 4);
+        // A node that is being stopped is not promoted any more.
+        let leaves = self.is_leaving(me.node);
         let data = &mut self.process_mut(me.node).expect("it ticks").data;
         data.linked = source.is_some();
         let Some(source) = source else { return };
@@ -120,6 +122,7 @@ impl World {
         }
         if let Some(flight) = shard.handover
             && flight.to == me
+            && !leaves
             && data.writes.len() == source.len()
         {
             // The primary has parked, so this is the end: the fence is met.

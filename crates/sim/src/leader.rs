@@ -144,6 +144,9 @@ impl World {
     }
 
     fn is_ready(&self, process: &Process) -> bool {
+        if self.is_leaving(process.me.node) {
+            return false;
+        }
         match process.my_shard() {
             None => process.applied > 0,
             Some(_) => process.is_primary() || process.data.linked,

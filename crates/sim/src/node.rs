@@ -13,6 +13,8 @@ pub struct Node {
     pub held: BTreeSet<Digest>,
     pub process: Option<Process>,
     pub start_at_ms: u64,
+    /// Its process was told to stop (SIGTERM), and goes at this time at the latest.
+    pub leaving_until_ms: Option<u64>,
     /// No message gets in or out before this time.
     pub cut_until_ms: u64,
     /// It stands still (SIGSTOP, a full disk queue) before this time.
@@ -62,6 +64,7 @@ impl Node {
             held: BTreeSet::new(),
             process: None,
             start_at_ms: 0,
+            leaving_until_ms: None,
             cut_until_ms: 0,
             stalled_until_ms: 0,
             starts: 0,

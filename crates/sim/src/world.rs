@@ -18,6 +18,8 @@ const HEAL_MS: u64 = 60_000;
 
 /// A proposer that hears nothing for this long tries again.
 const PATIENCE_MS: u64 = 50;
+/// A node that is told to stop gives its roles away within this, or goes with them.
+const LEAVE_MS_MAX: u64 = 1_000;
 
 /// What a run was.
 #[derive(Clone, Debug)]
@@ -163,6 +165,10 @@ impl World {
                 self.kills += 1;
                 self.kill(id);
             }
+            if self.rng.chance(self.scenario.kills_per_mille, 1_000) && self.may_fail(id) {
+                let until_ms = self.now_ms + self.rng.below(LEAVE_MS_MAX);
+                self.nodes.get_mut(&id).expect("listed").leaving_until_ms = Some(until_ms);
+            }
             if self.rng.chance(self.scenario.cuts_per_mille, 1_000) && self.may_fail(id) {
                 let at_most_ms = if self.rng.chance(1, 4) { 6_000 } else { 1_500 };
                 let until_ms = self.now_ms + self.rng.below(at_most_ms);
@@ -187,7 +193,9 @@ impl World {
         shard.nodes.iter().filter(|n| **n != id).all(|n| {
             let node = &self.truth.nodes[n];
             node.out.is_some()
-                || (shard.in_sync.contains(&node.member()) && self.is_registered(node.member()))
+                || (!self.is_leaving(*n)
+                    && shard.in_sync.contains(&node.member())
+                    && self.is_registered(node.member()))
         })
     }
 
@@ -202,6 +210,7 @@ impl World {
             process.is_current() && process.my_shard().and_then(Shard::primary).is_some_and(|p| p.node != id);
         node.on_disk = if follows && !keeps { Vec::new() } else { process.data.writes };
         node.start_at_ms = start_at_ms;
+        node.leaving_until_ms = None;
         node.launcher.daemon_died();
     }
 
@@ -213,6 +222,33 @@ impl World {
             node.on_disk = process.data.writes;
         }
         node.start_at_ms = start_at_ms;
+        node.leaving_until_ms = None;
+    }
+
+    pub fn is_leaving(&self, id: NodeId) -> bool {
+        self.nodes.get(&id).is_some_and(|n| n.leaving_until_ms.is_some())
+    }
+
+    /// An orderly stop: a primary waits for a while for somebody to take over. Answers whether the process has gone.
+    fn leave_tick(&mut self, id: NodeId) -> bool {
+        let Some(until_ms) = self.nodes.get(&id).and_then(|n| n.leaving_until_ms) else { return false };
+        let role =
+            self.process(id).filter(|p| p.is_primary()).and_then(|p| Some((p.me, p.my_shard()?.clone())));
+        let waits_for = role.filter(|_| self.now_ms < until_ms).and_then(|(from, shard)| {
+            let heir = shard.in_sync_replicas().last();
+            (shard.handover.is_some() || heir.is_some()).then_some((from, heir, shard))
+        });
+        let Some((from, heir, shard)) = waits_for else {
+            self.stop(id);
+            return true;
+        };
+        if shard.handover.is_none()
+            && let Some(to) = heir
+        {
+            let (shard, shard_epoch) = (shard.id, shard.epoch);
+            self.propose(id, Command::BeginHandover { shard, shard_epoch, from, to, plan: None });
+        }
+        false
     }
 
     fn node_tick(&mut self, id: NodeId) {
@@ -238,6 +274,9 @@ impl World {
         }
         if !self.is_cut_off(id) {
             self.apply_some(id);
+        }
+        if self.leave_tick(id) {
+            return;
         }
         self.agent_tick(id);
         if self.process(id).is_some_and(Process::is_current) {

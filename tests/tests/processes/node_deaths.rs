@@ -1,4 +1,5 @@
-//! `kill -9` of the daemon of a node that is out for upgrade, and of a primary without a plan.
+//! `kill -9` of the daemon of a node that is out for upgrade, and of a primary without a plan; SIGTERM of a primary
+//! during a plan.
 
 use crate::PRODUCT;
 use crate::rolls::{assert_all_run, assert_order};
@@ -47,6 +48,40 @@ async fn a_node_that_is_killed_while_it_is_out_comes_back_and_the_roll_goes_on()
     load.until_more(50).await;
     load.finish(&cluster).await.assert_nothing_lost();
     cluster.until_whole().await;
+    assert_all_run(&cluster, TARGET).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_primary_that_is_stopped_during_a_plan_hands_over_first() {
+    let mut spec = Spec::new(PRODUCT, 1, 1);
+    spec.witnesses = 1;
+    let mut cluster = Cluster::start(&spec).await;
+    let ids = cluster.ids().await;
+    let load = Load::start(&cluster).await;
+    cluster.stage(TARGET).await;
+    // The plan's own handover waits for longer than this test takes.
+    let plan = cluster.set_target(TARGET, Some(3_600_000)).await;
+    let settling = format!("replica {} of shard 0 has been in sync for", ids[REPLICA]);
+    cluster
+        .until_upgrade("only the primary's node is left, and waits", |status| {
+            status.waiting_on.iter().any(|reason| reason.contains(&settling)).then_some(())
+        })
+        .await;
+    cluster.nodes[PRIMARY].stop();
+    let owner =
+        |status: &ironcache_node::api::ClusterStatus| match status.control.shards[&ShardId(0)].ownership {
+            Ownership::Serving(owner) => Some(owner.node),
+            Ownership::Recovering { .. } => None,
+        };
+    let now = cluster.until_cluster("the others answer", owner).await;
+    assert_eq!(now, ids[REPLICA], "it handed over while it could");
+    load.until_more(100).await;
+    cluster.nodes[PRIMARY].start_again();
+    let (ended, outcome) = cluster.until_ended(plan).await;
+    assert_eq!(outcome, Outcome::Finalized);
+    assert_order(&ended);
+    cluster.until_whole().await;
+    load.finish(&cluster).await.assert_nothing_lost();
     assert_all_run(&cluster, TARGET).await;
 }
 

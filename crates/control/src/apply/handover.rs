@@ -44,9 +44,11 @@ impl ControlState {
                     return Err(Rejection::NotOnTarget { node: to.node });
                 }
             }
-            (None, None) => {}
-            (Some(_), None) => return Err(Rejection::DuringPlan { what: "a handover by hand".to_owned() }),
-            (_, Some(plan)) => return Err(Rejection::OtherPlan { plan }),
+            // The primary's node is being stopped: whoever is in sync takes over, plan or none, whatever the phase. Refused,
+            // the shard would be without a primary until that node is back. A plan then goes on as after a failover: the
+            // plan-start primary stays the one that goes last, and takes its role back for that if it has to.
+            (Some(_) | None, None) => {}
+            (Some(_) | None, Some(plan)) => return Err(Rejection::OtherPlan { plan }),
         }
         let epoch = self.fresh_epoch();
         self.shard_mut(id)?.handover = Some(Handover { epoch, from, to, log_index });

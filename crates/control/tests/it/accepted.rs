@@ -108,6 +108,40 @@ fn a_restart_of_either_side_ends_a_handover() {
     }
 }
 
+/// It may go to a member that is not on the target, in every phase, and the order of the plan stands (I5).
+#[test]
+fn a_primary_that_leaves_during_a_plan_hands_over_and_still_goes_last() {
+    let paused = |mut cluster: Cluster| {
+        cluster.ok(&cluster.pause());
+        cluster
+    };
+    let held = |mut cluster: Cluster| {
+        cluster.ok(&cluster.hold());
+        cluster
+    };
+    let phases =
+        [Cluster::staged(), Cluster::rolling(), paused(Cluster::rolling()), held(Cluster::upgraded(&[3]))];
+    for mut cluster in phases {
+        let phase = cluster.state.plan.as_ref().map(|plan| plan.phase.clone());
+        cluster.ok(&cluster.leave(S0, 5));
+        cluster.ok(&cluster.promote(S0));
+        assert_eq!(cluster.primary(S0), cluster.member(5));
+        let plan = cluster.state.plan.as_ref().unwrap();
+        assert_eq!((Some(plan.phase.clone()), plan.start_primaries[&S0]), (phase, NodeId(1)));
+        assert_eq!(plan.handovers.iter().map(|h| (h.from.0, h.to.0)).collect::<Vec<_>>(), [(1, 5)]);
+    }
+    let mut cluster = Cluster::upgraded(&[3]);
+    cluster.ok(&cluster.leave(S0, 5));
+    cluster.ok(&cluster.promote(S0));
+    cluster.ok(&cluster.restart(1, old()));
+    cluster.ok(&cluster.add_in_sync(S0, 1));
+    cluster.refused(&cluster.take_out(1), "primary_goes_last");
+    cluster.ok(&cluster.hand_over(S0, 3));
+    cluster.ok(&cluster.promote(S0));
+    cluster.upgrade(5);
+    cluster.upgrade(1);
+}
+
 #[test]
 fn a_failed_step_quarantines_the_release_and_holds_the_plan() {
     let mut cluster = Cluster::rolling();

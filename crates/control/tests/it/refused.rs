@@ -328,11 +328,9 @@ fn a_plans_handover_to_a_node_that_is_not_on_the_target() {
 }
 
 #[test]
-fn a_handover_by_hand_or_of_an_ended_plan() {
+fn a_handover_of_an_ended_plan() {
     let mut cluster = Cluster::in_sync();
-    let by_hand = cluster.hand_over(S0, 3);
     cluster.ok(&cluster.start_plan());
-    cluster.refused(&by_hand, "during_plan");
     let of_the_plan = cluster.hand_over(S0, 3);
     cluster.ok(&cluster.abort());
     cluster.refused(&of_the_plan, "other_plan");

@@ -174,6 +174,12 @@ impl Cluster {
         Command::BeginHandover { shard, shard_epoch, from, to: self.member(to), plan }
     }
 
+    /// The primary's node is stopped in order: a handover of no plan.
+    pub fn leave(&self, shard: ShardId, to: u64) -> Command {
+        let (shard_epoch, from) = (self.state.shards[&shard].epoch, self.primary(shard));
+        Command::BeginHandover { shard, shard_epoch, from, to: self.member(to), plan: None }
+    }
+
     pub fn promote(&self, shard: ShardId) -> Command {
         let flight = self.state.shards[&shard].handover.expect("a handover is in flight");
         let in_sync = self.state.shards[&shard].in_sync.clone();

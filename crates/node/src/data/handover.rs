@@ -148,19 +148,23 @@ pub async fn on_fence(node: Rc<DataNode>, met: FenceMet) {
 
 /// Is there time left to wait for members that are not attached yet?
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Patience {
+pub(super) enum Patience {
     Left,
     Gone,
 }
 
-enum Attached {
+pub(super) enum Attached {
     Promote(Box<Command>),
     Waiting,
     Over,
 }
 
-fn promotion(plane: &Plane, met: FenceMet, patience: Patience) -> Attached {
+pub(super) fn promotion(plane: &Plane, met: FenceMet, patience: Patience) -> Attached {
     let Role::Replica(replica) = &plane.role else { return Attached::Over };
+    if plane.leaving {
+        tracing::info!("this node is being stopped, and is not promoted");
+        return Attached::Over;
+    }
     if replica.cursor.fence() != Some(met) {
         return Attached::Over;
     }

@@ -112,6 +112,7 @@ pub struct DataSnapshot {
 enum Request {
     Link(LinkSocket),
     Snapshot(oneshot::Sender<DataSnapshot>),
+    Leave,
     Drain { timeout: Duration, done: oneshot::Sender<()> },
     Stop,
 }
@@ -137,6 +138,12 @@ impl DataHandle {
         let (answer, snapshot) = oneshot::channel();
         self.requests.send(Request::Snapshot(answer)).map_err(|_| DataStopped)?;
         snapshot.await.map_err(|_| DataStopped)
+    }
+
+    /// The node stops soon: it may not be promoted any more.
+    pub fn leave(&self) {
+        // Stopped already is as good.
+        let _ = self.requests.send(Request::Leave);
     }
 
     /// Answers what was received, lets clients go, and writes the checkpoint.
@@ -198,6 +205,7 @@ async fn run(options: DataOptions, mut requests: mpsc::UnboundedReceiver<Request
                 // Whoever asked may have given up meanwhile.
                 let _ = answer.send(status::snapshot(&node.plane.borrow()));
             }
+            Request::Leave => node.plane.borrow_mut().leaving = true,
             Request::Drain { timeout, done } => {
                 accepting.abort();
                 spawn_local(drain(Rc::clone(&node), timeout, done));

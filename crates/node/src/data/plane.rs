@@ -49,6 +49,8 @@ pub struct Plane {
     last_written: u64,
     /// The checkpoint is being written, or is: nothing is executed or applied any more.
     sealed: bool,
+    /// The node stops soon: a promotion now would be an outage in a moment.
+    pub leaving: bool,
     pub waiters: AckWaiters,
     pub clients: Clients,
     /// Attached replicas, on a primary or on a candidate.
@@ -141,6 +143,7 @@ impl Plane {
             slot_written: vec![0; usize::from(SLOT_COUNT)],
             last_written: 0,
             sealed: false,
+            leaving: false,
             waiters: AckWaiters::default(),
             clients: Clients::default(),
             links: BTreeMap::new(),

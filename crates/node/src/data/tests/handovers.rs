@@ -1,6 +1,7 @@
 //! What a handover holds back, and what alone ends that.
 
 use super::*;
+use crate::data::handover::{Attached, Patience, promotion};
 use crate::data::membership;
 use crate::data::plane::{ReadFrom, Route};
 use crate::data::role::Turned;
@@ -89,6 +90,19 @@ fn the_candidate_holds_commands_back_until_the_outcome_and_no_longer() {
     plane.apply_view(world.view());
     assert!(replica(&mut plane).cursor.fence().is_some(), "no frame followed it");
     assert_eq!(plane.route(SLOT, ReadFrom::Primary), moved, "the shard is idle, and its primary serves");
+}
+
+#[test]
+fn a_candidate_that_is_being_stopped_does_not_have_itself_promoted() {
+    let mut world = World::pair(AckMode::InSync);
+    let mut plane = following(&world);
+    let handover = world.begin_handover(A, B);
+    plane.apply_view(world.view());
+    let fence = Fence { handover_epoch: handover.epoch, offset: Offset(0) };
+    let met = replica(&mut plane).cursor.on_fence(world.source(), &fence).unwrap();
+    assert!(matches!(promotion(&plane, met, Patience::Gone), Attached::Promote(_)));
+    plane.leaving = true;
+    assert!(matches!(promotion(&plane, met, Patience::Gone), Attached::Over));
 }
 
 #[test]
