@@ -32,6 +32,8 @@ pub struct ReplicaCursor {
     /// Admitted frames that are not applied yet.
     in_flight: u64,
     fence: Option<FenceMet>,
+    /// As `fence`, and kept when the link goes.
+    met: Option<FenceMet>,
 }
 
 #[derive(Clone, Debug)]
@@ -146,13 +148,13 @@ pub enum StreamError {
 impl ReplicaCursor {
     /// A replica without a dataset of this shard.
     pub fn empty() -> Self {
-        ReplicaCursor { state: State::Detached { held: None }, in_flight: 0, fence: None }
+        ReplicaCursor { state: State::Detached { held: None }, in_flight: 0, fence: None, met: None }
     }
 
     /// A replica that holds everything below `applied`: a deposed primary, or one that loaded a checkpoint.
     pub fn holding(lineage: Lineage, applied: Offset) -> Self {
         let held = Some(Held { lineage, received: applied, applied });
-        ReplicaCursor { state: State::Detached { held }, in_flight: 0, fence: None }
+        ReplicaCursor { state: State::Detached { held }, in_flight: 0, fence: None, met: None }
     }
 
     /// Where the dataset is, for `Hello` and for a checkpoint; `None` if there is none (a full sync that
@@ -255,6 +257,7 @@ impl ReplicaCursor {
         }
         self.in_flight += 1;
         self.fence = None;
+        self.met = None;
         Ok(Admitted { end })
     }
 
@@ -338,12 +341,19 @@ impl ReplicaCursor {
         }
         let met = FenceMet { handover_epoch, source: *source, offset };
         self.fence = Some(met);
+        self.met = Some(met);
         Ok(met)
     }
 
     /// The fence that still holds: any frame, any other primary and any lost link ends it.
     pub fn fence(&self) -> Option<FenceMet> {
         self.fence
+    }
+
+    /// The newest fence that was met and that no frame has followed. The old primary closes the link when it learns of
+    /// its successor, which may be sooner than the successor does: that unmakes nothing.
+    pub fn met_last(&self) -> Option<FenceMet> {
+        self.met
     }
 
     /// The link is gone. A dataset stays; half of a full sync is none.

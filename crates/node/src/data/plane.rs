@@ -223,7 +223,7 @@ impl Plane {
     /// Has this node met the fence of a handover whose outcome it has not applied?
     fn is_fenced_candidate(&self) -> bool {
         let Role::Replica(replica) = &self.role else { return false };
-        replica.cursor.fence().is_some_and(|met| {
+        replica.cursor.met_last().is_some_and(|met| {
             let in_flight = self.my_shard().and_then(|s| s.handover).map(|h| h.epoch);
             // The fence may have overtaken the entry that began the handover. A fence is not in force any more
             // once its handover is neither in flight nor yet to come, even if no frame has followed it.

@@ -92,6 +92,26 @@ fn the_candidate_holds_commands_back_until_the_outcome_and_no_longer() {
     assert_eq!(plane.route(SLOT, ReadFrom::Primary), moved, "the shard is idle, and its primary serves");
 }
 
+/// The old primary applies the promotion first, redirects here, and closes the link. Sent back to it, a client would go
+/// to and fro until this node has applied the promotion too.
+#[test]
+fn a_candidate_that_is_behind_with_the_log_sends_nobody_back_to_the_primary_that_left() {
+    let mut world = World::pair(AckMode::InSync);
+    let mut plane = following(&world);
+    let source = world.source();
+    let handover = world.begin_handover(A, B);
+    let fence = Fence { handover_epoch: handover.epoch, offset: Offset(0) };
+    replica(&mut plane).cursor.on_fence(source, &fence).unwrap();
+    replica(&mut plane).cursor.detach();
+    assert_eq!(plane.route(SLOT, ReadFrom::Primary), Route::Park, "not even the beginning is applied yet");
+    plane.apply_view(world.view());
+    assert_eq!(plane.route(SLOT, ReadFrom::Primary), Route::Park);
+    let mut aborted = World { state: world.state.clone(), index: world.index };
+    aborted.abort(handover);
+    plane.apply_view(aborted.view());
+    assert_eq!(plane.route(SLOT, ReadFrom::Primary), Route::Moved("c1:1".to_owned()));
+}
+
 #[test]
 fn a_candidate_that_is_being_stopped_does_not_have_itself_promoted() {
     let mut world = World::pair(AckMode::InSync);
