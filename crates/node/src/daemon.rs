@@ -22,7 +22,6 @@ use ironcache_spine::{
     DataDir, DiskError, Inherited, LinkError, LinkSender, SlotStore, StopReason, ToLauncher,
 };
 use ironcache_types::{Member, Release, Version};
-use std::collections::BTreeSet;
 use std::io;
 use std::net::TcpListener;
 use std::sync::Arc;
