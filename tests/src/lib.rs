@@ -12,6 +12,7 @@
 mod cluster;
 mod load;
 mod node;
+mod plain;
 mod wait;
 
 pub use cluster::{Cluster, Spec};

@@ -5,9 +5,10 @@
 
 use crate::cluster::Cluster;
 use crate::node::Node;
-use redis::AsyncCommands;
+use crate::plain::Plain;
 use redis::cluster::ClusterClient;
 use redis::cluster_async::ClusterConnection;
+use redis::{AsyncCommands, Cmd, FromRedisValue, RedisError};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -58,6 +59,21 @@ impl Balance {
     }
 }
 
+/// What a writer writes with.
+enum Writer {
+    Cluster(ClusterConnection),
+    Plain(Plain),
+}
+
+impl Writer {
+    async fn ask<T: FromRedisValue>(&mut self, command: &Cmd) -> Result<T, RedisError> {
+        match self {
+            Writer::Cluster(connection) => command.query_async(connection).await,
+            Writer::Plain(plain) => plain.ask(command).await,
+        }
+    }
+}
+
 pub struct Load {
     acknowledged: Arc<AtomicU64>,
     stop: watch::Sender<bool>,
@@ -67,14 +83,29 @@ pub struct Load {
 impl Load {
     pub async fn start(cluster: &Cluster) -> Self {
         let client = client(cluster);
+        let mut writers = Vec::new();
+        for _ in 0..WRITERS {
+            let connection = client.get_async_connection().await.expect("a cluster client can connect");
+            writers.push(Writer::Cluster(connection));
+        }
+        Self::start_with(writers).await
+    }
+
+    /// [`Load::start`] with clients that follow `MOVED` and nothing else: see [`crate::plain`].
+    pub async fn start_plain(cluster: &Cluster) -> Self {
+        let addrs: Vec<_> = cluster.nodes.iter().map(Node::client_addr).collect();
+        let writer = |_| Writer::Plain(Plain::new(addrs.clone(), RESPONSE_TIMEOUT));
+        Self::start_with((0..WRITERS).map(writer).collect()).await
+    }
+
+    async fn start_with(writers: Vec<Writer>) -> Self {
         let (stop, stopped) = watch::channel(false);
         let acknowledged = Arc::new(AtomicU64::new(0));
-        let mut writers = JoinSet::new();
-        for writer in 0..WRITERS {
-            let connection = client.get_async_connection().await.expect("a cluster client can connect");
-            writers.spawn(write(writer, connection, acknowledged.clone(), stopped.clone()));
+        let mut tasks = JoinSet::new();
+        for (number, writer) in (0..).zip(writers) {
+            tasks.spawn(write(number, writer, acknowledged.clone(), stopped.clone()));
         }
-        let load = Self { acknowledged, stop, writers };
+        let load = Self { acknowledged, stop, writers: tasks };
         load.until_more(10 * WRITERS).await;
         load
     }
@@ -124,7 +155,7 @@ fn client(cluster: &Cluster) -> ClusterClient {
 
 async fn write(
     writer: u64,
-    mut connection: ClusterConnection,
+    mut client: Writer,
     count: Arc<AtomicU64>,
     stopped: watch::Receiver<bool>,
 ) -> Ledger {
@@ -132,7 +163,7 @@ async fn write(
     let mut sequence = 0;
     while !*stopped.borrow() {
         let own = key(writer, sequence);
-        match connection.set::<_, _, ()>(&own, value_of(&own)).await {
+        match client.ask::<()>(redis::cmd("SET").arg(&own).arg(value_of(&own))).await {
             Ok(()) => {
                 ledger.acknowledged.push(sequence);
                 count.fetch_add(1, Ordering::Relaxed);
@@ -142,7 +173,7 @@ async fn write(
         sequence += 1;
         let earlier = ledger.acknowledged.get((sequence as usize * 7) % ledger.acknowledged.len().max(1));
         if let Some(earlier) = earlier.map(|sequence| key(writer, *sequence)) {
-            match connection.get::<_, Option<String>>(&earlier).await {
+            match client.ask::<Option<String>>(redis::cmd("GET").arg(&earlier)).await {
                 Ok(Some(value)) if value == value_of(&earlier) => {}
                 Ok(other) => {
                     ledger.wrong_reads += 1;

@@ -16,16 +16,17 @@ use crate::data::{self, DataHandle, DataOptions, ToControl};
 use crate::identity::{self, IdentityError};
 use crate::launcher::{self, Stop};
 use crate::{http, lead, peer};
-use ironcache_control::{Command, ControlState, Shard};
+use ironcache_control::Command;
 use ironcache_raft::{OpenError, RaftNode, RaftOptions};
 use ironcache_spine::{
     DataDir, DiskError, Inherited, LinkError, LinkSender, SlotStore, StopReason, ToLauncher,
 };
 use ironcache_types::{Member, Release, Version};
+use std::collections::BTreeMap;
 use std::io;
 use std::net::TcpListener;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
 
 /// Why a daemon did not start, or ended badly.
@@ -53,6 +54,9 @@ pub enum DaemonError {
 
 /// How often it is looked whether the checkpoint is read, in ms.
 const LOADING_LOOK_MS: u64 = 10;
+/// A candidate whose process was replaced during the handover is back on the link within this. Longer would only
+/// delay the stop of a shard's last node.
+const ATTACHES_AGAIN: Duration = Duration::from_millis(500);
 
 /// Runs the daemon until its launcher, or a signal, tells it to stop.
 ///
@@ -265,8 +269,11 @@ async fn leave(app: &Arc<App>, stop: Stop) {
     match stop.reason {
         StopReason::Operator => {
             // Half of the time for courtesies: the checkpoint matters more.
-            if tokio::time::timeout(stop.deadline / 2, give_roles_away(app)).await.is_err() {
-                tracing::warn!("nobody took this node's roles in time");
+            if tokio::time::timeout(stop.deadline / 2, give_roles_away(app, stop.deadline * 2 / 5))
+                .await
+                .is_err()
+            {
+                tracing::warn!("leadership was not handed over in time");
             }
         }
         // The log has taken the roles already.
@@ -279,8 +286,10 @@ async fn leave(app: &Arc<App>, stop: Stop) {
     app.raft.shutdown().await;
 }
 
-async fn give_roles_away(app: &Arc<App>) {
-    hand_shard_over(app).await;
+async fn give_roles_away(app: &Arc<App>, for_the_shard: Duration) {
+    if tokio::time::timeout(for_the_shard, hand_my_shard_over(app)).await.is_err() {
+        tracing::warn!("nobody took this node's shard in time");
+    }
     let raft = app.raft.view();
     let others = raft.voters.iter().filter(|n| **n != app.me.node);
     let next = others.max_by_key(|n| raft.matched.get(n).copied());
@@ -291,40 +300,65 @@ async fn give_roles_away(app: &Arc<App>) {
     }
 }
 
-/// Returns when this node is primary no more, or nobody can take over. One attempt of its own; one that is in flight
-/// already, a plan's say, is waited for as well.
-async fn hand_shard_over(app: &App) {
+/// Returns when this node owns no shard any more, or when nobody could take it. An attempt that was aborted is made
+/// again, with another candidate if there is one, for as long as the caller waits.
+async fn hand_my_shard_over(app: &Arc<App>) {
     let mut views = app.raft.applied();
-    let mut asked = false;
+    let mut attempts: BTreeMap<Member, u32> = BTreeMap::new();
+    let mut last_attempt: Option<Instant> = None;
+    // Where the log answered the last proposal. The leader may be another node: until this one has applied as much,
+    // its view says nothing of the attempt.
+    let mut answered_at = 0;
     loop {
         let view = Arc::clone(&views.borrow_and_update());
         let Some(shard) = view.state.shard_of_node(app.me.node).filter(|s| s.is_primary(app.me)) else {
             return;
         };
-        if shard.handover.is_none() {
-            let (false, Some(to)) = (asked, heir(&view.state, shard)) else { return };
-            asked = true;
-            let (shard, shard_epoch, from) = (shard.id, shard.epoch, app.me);
-            let command = Command::BeginHandover { shard, shard_epoch, from, to, plan: None };
-            let Ok(proposed) = app.raft.propose(command).await else { return };
-            if let Err(rejection) = proposed.outcome {
-                tracing::info!(%rejection, "the shard is not handed over by this node");
-            }
-            // Whatever became of it is seen from that entry on.
-            if views.wait_for(|view| view.index >= proposed.index).await.is_err() {
+        if view.index < answered_at || shard.handover.is_some() {
+            if views.changed().await.is_err() {
                 return;
             }
             continue;
         }
-        if views.changed().await.is_err() {
-            return;
+        // During a plan rather one on the target, that need not be handed over from again.
+        let target = view.state.plan.as_ref().map(|plan| plan.target.digest);
+        let is_on_target = |m: &Member| view.state.nodes.get(&m.node).map(|n| n.release.digest) == target;
+        let least_tried =
+            shard.in_sync_replicas().min_by_key(|to| (attempts.get(to).copied(), !is_on_target(to)));
+        let Some(to) = least_tried else {
+            // Until somebody is in sync this node goes on serving; so waiting costs no client anything.
+            let may_return = last_attempt.is_some_and(|at| at.elapsed() < ATTACHES_AGAIN);
+            if !may_return && !app.data.snapshot().await.is_ok_and(|data| !data.status.replicas.is_empty()) {
+                return;
+            }
+            tokio::select! {
+                changed = views.changed() => if changed.is_err() { return },
+                () = tokio::time::sleep(Duration::from_millis(LOADING_LOOK_MS)) => {}
+            }
+            continue;
+        };
+        let attempt = attempts.entry(to).or_default();
+        // A member that did not take over a moment ago gets a longer moment each time.
+        tokio::time::sleep(Duration::from_millis(app.config.handover_timeout_ms) * *attempt).await;
+        *attempt += 1;
+        last_attempt = Some(Instant::now());
+        let command = Command::BeginHandover {
+            shard: shard.id,
+            shard_epoch: shard.epoch,
+            from: app.me,
+            to,
+            plan: None,
+        };
+        match app.raft.propose(command).await {
+            Ok(proposed) => {
+                answered_at = proposed.index;
+                if let Err(rejection) = proposed.outcome {
+                    tracing::info!(%rejection, %to, "no handover begins; looking again");
+                }
+            }
+            Err(error) => {
+                tracing::warn!(%error, %to, "it is unknown whether a handover began; looking again")
+            }
         }
     }
-}
-
-/// Who takes over from this primary: a member in sync, rather one that need not be handed over from again.
-fn heir(state: &ControlState, shard: &Shard) -> Option<Member> {
-    let target = state.plan.as_ref().map(|plan| plan.target.digest);
-    let is_on_target = |m: &Member| state.nodes.get(&m.node).map(|n| n.release.digest) == target;
-    shard.in_sync_replicas().max_by_key(is_on_target)
 }

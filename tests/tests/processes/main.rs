@@ -7,6 +7,7 @@ mod leader_deaths;
 mod node_deaths;
 mod refusals;
 mod rolls;
+mod stops;
 
 /// The product, built with this package.
 pub const PRODUCT: &str = env!("CARGO_BIN_EXE_ironcache-under-test");
