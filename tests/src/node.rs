@@ -60,6 +60,12 @@ impl Node {
         self.launcher = spawn(&self.binary, &self.data_dir, &self.log, self.ports, &self.flags);
     }
 
+    /// Starts the launcher again at other ports, after it has ended.
+    pub fn start_again_at(&mut self, ports: Ports) {
+        self.ports = ports;
+        self.start_again();
+    }
+
     /// As an operator stops it; returns when it has ended.
     pub fn stop(&mut self) -> ExitStatus {
         self.signal_launcher(Signal::TERM);

@@ -15,7 +15,7 @@ use crate::config::Config;
 use crate::data::{self, DataHandle, DataOptions, ToControl};
 use crate::identity::{self, IdentityError};
 use crate::launcher::{self, Stop};
-use crate::{http, lead, peer};
+use crate::{http, lead, moved, peer};
 use ironcache_control::Command;
 use ironcache_raft::{OpenError, RaftNode, RaftOptions};
 use ironcache_spine::{
@@ -38,6 +38,8 @@ pub enum DaemonError {
     NoListener { name: &'static str },
     #[error(transparent)]
     Identity(#[from] IdentityError),
+    #[error(transparent)]
+    Copy(#[from] moved::CopyError),
     #[error(transparent)]
     Raft(#[from] OpenError),
     #[error(transparent)]
@@ -96,7 +98,9 @@ async fn serve(config: Config, version: Version, inherited: Inherited) -> Result
     let Inherited { mut listeners, link, snapshot, .. } = inherited;
     let mut take = |name| listeners.remove(name).ok_or(DaemonError::NoListener { name });
     let (client, peer, http) = (take("client")?, take("peer")?, take("http")?);
-    let me = identity::begin_life(&config.data_dir)?;
+    // Before raft runs: two processes of one identity would each vote.
+    moved::refuse_a_copy(&config).await?;
+    let me = identity::begin_life(&config.data_dir, &config.peer_addr())?;
     let release = Release { version: version.clone(), digest: snapshot.running.digest };
     tracing::info!(node = %me.node, incarnation = %me.incarnation, %release, "starting");
 
@@ -149,6 +153,7 @@ async fn serve(config: Config, version: Version, inherited: Inherited) -> Result
     tokio::spawn(peer::serve(listen(peer)?, peer::router(&app)));
     tokio::spawn(peer::serve(listen(http)?, http::router(Arc::clone(&app))));
     tokio::spawn(lead::run(Arc::clone(&app)));
+    tokio::spawn(moved::tell(app.raft.clone(), me, config.peer_addr()));
     let mut beating = tokio::spawn(heartbeat(app.data.clone(), sender.clone(), snapshot.heartbeat_ms));
     tokio::spawn(Agent::new(Arc::clone(&app), sender, app.launcher.clone(), unusable_slots).run());
 

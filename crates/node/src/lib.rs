@@ -26,6 +26,7 @@ mod identity;
 mod launcher;
 mod lead;
 mod metrics;
+mod moved;
 mod peer;
 mod process;
 

@@ -6,7 +6,7 @@
 use crate::node::Inner;
 use crate::types::{PeerAddr, Proposed, Request, Response, TypeConfig, node_id};
 use crate::wire::types::{Answer, Ask};
-use ironcache_types::NodeId;
+use ironcache_types::{Member, NodeId};
 use openraft::errors::{
     ChangeMembershipError, ClientWriteError, ForwardToLeader, LinearizableReadError, RaftError,
 };
@@ -24,6 +24,7 @@ impl Inner {
                 Ask::AddLearner { node, addr } => self.add_learner_here(node, addr).await,
                 Ask::ChangeMembership { voters, learners } => self.change_here(&voters, &learners).await,
                 Ask::TransferLeader { to } => self.transfer_here(to).await,
+                Ask::Move { member, addr } => self.move_here(member, addr).await,
             }
         };
         match tokio::time::timeout(timeout, work).await {
@@ -82,6 +83,36 @@ impl Inner {
             return Answer::Done;
         }
         match self.raft.change_membership(ChangeMembers::RemoveNodes(gone), true).await {
+            Ok(_) => Answer::Done,
+            Err(error) => write_failed(error),
+        }
+    }
+
+    /// Writes a member's new address into the membership. Who may be reached there is checked by every request, which
+    /// names its node; so a wrong address can keep a node away, and nothing worse.
+    async fn move_here(&self, member: Member, addr: PeerAddr) -> Answer {
+        if !self.view().is_leader {
+            return Answer::NotLeader(self.leader_addr());
+        }
+        let registered = self.registered(member.node);
+        if registered.is_some_and(|newest| newest > member.incarnation) {
+            return Answer::Refused(format!(
+                "a later process of node {} has registered; this one must not move it",
+                member.node
+            ));
+        }
+        let known = move |state: &RaftState<TypeConfig>| {
+            state.membership_state.effective().membership().get_node(&member.node.0).cloned()
+        };
+        match self.raft.with_raft_state(known).await {
+            Ok(Some(now)) if now == addr => return Answer::Done,
+            Ok(Some(_)) => {}
+            Ok(None) => return Answer::Refused(format!("node {} is not a member", member.node)),
+            Err(error) => return Answer::Retry(error.to_string()),
+        }
+        // Voters stay who they are, so this is one entry and no joint membership.
+        let moved = ChangeMembers::SetNodes([(member.node.0, addr)].into());
+        match self.raft.change_membership(moved, true).await {
             Ok(_) => Answer::Done,
             Err(error) => write_failed(error),
         }

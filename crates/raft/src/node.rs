@@ -21,7 +21,7 @@ use crate::wal::{LogStore, Wal, WalError};
 use crate::wire::types::{Answer, Ask, ForwardRequest};
 use axum::Router;
 use ironcache_control::Command;
-use ironcache_types::{ClusterId, NodeId, RequestId, chain};
+use ironcache_types::{ClusterId, Incarnation, Member, NodeId, RequestId, chain};
 use openraft::async_runtime::watch::WatchReceiver;
 use openraft::errors::{InitializeError, RaftError};
 use openraft::{Raft, ServerState};
@@ -151,6 +151,10 @@ impl RaftNode {
             .metrics(|metrics| metrics.last_log_index >= stored, "raft has reported what is stored")
             .await
             .map_err(|error| OpenError::Raft(chain(&error)))?;
+        let metrics = raft.metrics();
+        peers.look_up_with(move |to| {
+            metrics.borrow_watched().membership_config.membership().get_node(&to.0).cloned()
+        });
         let (follower_of_metrics, leader) = follow_leader(&raft);
         let inner = Inner {
             identity,
@@ -241,7 +245,7 @@ impl RaftNode {
         self.inner.identity.cluster()
     }
 
-    /// The peer address of every member.
+    /// The peer address of every member, this node included, by the newest membership in its log.
     pub fn addresses(&self) -> BTreeMap<NodeId, PeerAddr> {
         let metrics = self.inner.raft.metrics();
         let membership = metrics.borrow_watched().membership_config.clone();
@@ -277,6 +281,13 @@ impl RaftNode {
     /// under load another node may win, then the caller asks again.
     pub async fn transfer_leader(&self, to: NodeId) -> Result<(), AskError> {
         self.inner.ask(Ask::TransferLeader { to }).await.and_then(done)
+    }
+
+    /// Tells the others that this process, a life of a member, listens at `addr` now. It needs no leader that reaches
+    /// this node: any member that this node reaches says who leads.
+    pub async fn move_to(&self, incarnation: Incarnation, addr: PeerAddr) -> Result<(), AskError> {
+        let member = Member { node: self.inner.options.node, incarnation };
+        self.inner.ask(Ask::Move { member, addr }).await.and_then(done)
     }
 
     /// Makes `node` a member without a vote; it gets the log from now on. Does not wait for it to catch up.
@@ -323,6 +334,21 @@ impl Inner {
         Some((node_id(leader), addr.clone()))
     }
 
+    /// The newest life of `node` that the applied state knows.
+    pub(crate) fn registered(&self, node: NodeId) -> Option<Incarnation> {
+        self.views.borrow().state.nodes.get(&node).map(|node| node.incarnation)
+    }
+
+    /// One of the other members, in turn.
+    fn some_member(&self, turn: usize) -> Option<(NodeId, PeerAddr)> {
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        let nodes = metrics.membership_config.membership().nodes();
+        let others: Vec<_> = nodes.filter(|(id, _)| **id != self.options.node.0).collect();
+        let (id, addr) = others.get(turn % others.len().max(1))?;
+        Some((node_id(**id), (*addr).clone()))
+    }
+
     fn next_request_id(&self) -> RequestId {
         let number = self.next_request.fetch_add(1, Ordering::Relaxed);
         RequestId(u128::from(self.request_prefix) << 64 | u128::from(number))
@@ -336,6 +362,7 @@ impl Inner {
         let mut leader = self.leader.clone();
         let mut hint = None;
         let mut last = "no leader is known".to_owned();
+        let (mut turn, mut leader_failed) = (0, false);
         loop {
             let left = total.saturating_sub(started.elapsed());
             if left.is_zero() {
@@ -343,9 +370,24 @@ impl Inner {
             }
             leader.borrow_and_update();
             let hinted = hint.is_some();
-            let target = hint.take().or_else(|| self.leader_addr());
+            // An election is waited for. When it takes longer, there may be a leader that does not find this node:
+            // the other members know it.
+            let ask_around = started.elapsed() >= self.options.election_max();
+            let known = || self.leader_addr().filter(|_| !(ask_around && leader_failed));
+            let target = hint.take().or_else(known);
+            leader_failed = false;
             let answer = match target {
                 Some((to, addr)) => self.ask_node(to, &addr, &ask, left).await,
+                None if ask_around => {
+                    turn += 1;
+                    match self.some_member(turn) {
+                        Some((to, addr)) => tokio::select! {
+                            answer = self.ask_node(to, &addr, &ask, left) => answer,
+                            _ = leader.changed() => Answer::NotLeader(None),
+                        },
+                        None => Answer::NotLeader(None),
+                    }
+                }
                 None => Answer::NotLeader(None),
             };
             match answer {
@@ -360,6 +402,7 @@ impl Inner {
                     pause(&mut leader).await;
                 }
                 Answer::Retry(reason) => {
+                    leader_failed = true;
                     last = reason;
                     pause(&mut leader).await;
                 }

@@ -4,6 +4,7 @@ mod bad_input;
 mod bad_releases;
 mod lag;
 mod leader_deaths;
+mod moves;
 mod node_deaths;
 mod refusals;
 mod rolls;

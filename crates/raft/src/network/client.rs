@@ -17,8 +17,9 @@ use openraft::raft::{
 use openraft::{OptionalSend, RPCTypes, RaftNetworkFactory, RaftNetworkV2};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use std::fmt;
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 /// Connections of this node to all others; clones share them.
@@ -26,8 +27,22 @@ use std::time::Duration;
 pub(crate) struct Peers {
     http: reqwest::Client,
     identity: Arc<Identity>,
+    book: AddressBook,
     rpc_timeout: Duration,
     snapshot_timeout: Duration,
+}
+
+/// Where the members are by the newest membership in this node's log, once raft runs. openraft keeps a connection
+/// for as long as a node leads, made with the address of its beginning; a node may move within that time.
+#[derive(Clone, Default)]
+struct AddressBook(Arc<OnceLock<Box<Lookup>>>);
+
+type Lookup = dyn Fn(NodeId) -> Option<PeerAddr> + Send + Sync;
+
+impl fmt::Debug for AddressBook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AddressBook").field("open", &self.0.get().is_some()).finish()
+    }
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -56,9 +71,21 @@ impl Peers {
         Ok(Peers {
             http,
             identity,
+            book: AddressBook::default(),
             rpc_timeout: Duration::from_millis(options.rpc_timeout_ms),
             snapshot_timeout: Duration::from_millis(options.snapshot_timeout_ms),
         })
+    }
+
+    /// From here on a member's address is looked up at each call. To be called once.
+    pub fn look_up_with(&self, lookup: impl Fn(NodeId) -> Option<PeerAddr> + Send + Sync + 'static) {
+        // A second book would be as good as the first.
+        let _ = self.book.0.set(Box::new(lookup));
+    }
+
+    /// Where `to` is now; `known` if the membership does not tell.
+    fn addr_of(&self, to: NodeId, known: &PeerAddr) -> PeerAddr {
+        self.book.0.get().and_then(|lookup| lookup(to)).unwrap_or_else(|| known.clone())
     }
 
     pub async fn call<Q: Serialize, A: DeserializeOwned>(
@@ -110,7 +137,8 @@ impl Peer {
         request: &Q,
         timeout: Duration,
     ) -> Result<A, RPCError<TypeConfig>> {
-        self.peers.call(self.to, &self.addr, rpc, request, timeout).await.map_err(|error| match error {
+        let addr = self.peers.addr_of(self.to, &self.addr);
+        self.peers.call(self.to, &addr, rpc, request, timeout).await.map_err(|error| match error {
             CallError::Timeout { .. } => RPCError::Timeout(Timeout {
                 action,
                 id: self.peers.identity.node.0,

@@ -3,7 +3,7 @@
 
 use crate::types::{self, PeerAddr, Proposed};
 use ironcache_control::Command;
-use ironcache_types::{ClusterId, NodeId, RequestId};
+use ironcache_types::{ClusterId, Member, NodeId, RequestId};
 use openraft::entry::RaftEntry;
 use openraft::raft::{
     AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse as RaftSnapshotResponse,
@@ -392,6 +392,11 @@ pub enum Ask {
     },
     TransferLeader {
         to: NodeId,
+    },
+    /// This life of a member listens at `addr` from now on.
+    Move {
+        member: Member,
+        addr: PeerAddr,
     },
 }
 

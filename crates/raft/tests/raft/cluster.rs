@@ -3,8 +3,8 @@
 use crate::commands::{init_cluster, register};
 use crate::servers::{BOUND, CLUSTER, Deaf, Server, leader, options, position, three, until};
 use ironcache_control::Rejection;
-use ironcache_raft::{IdentityError, InitializeNodeError, OpenError, RaftNode, Role};
-use ironcache_types::{ClusterId, NodeId};
+use ironcache_raft::{AskError, IdentityError, InitializeNodeError, OpenError, PeerAddr, RaftNode, Role};
+use ironcache_types::{ClusterId, Incarnation, NodeId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
@@ -109,6 +109,65 @@ fn a_whole_cluster_restarts_from_disk() {
         }
         let proposed = servers[2].node.propose(register(3, 900)).await.unwrap();
         assert!(proposed.outcome.is_ok() && proposed.index > last.index);
+        stop(servers).await;
+    });
+}
+
+#[test]
+fn a_node_that_comes_back_at_another_address_is_found_by_the_leader_of_then_and_by_later_ones() {
+    run(async {
+        let dir = tempfile::tempdir().unwrap();
+        let mut servers = three(dir.path(), |_| {}).await;
+        servers[0].node.propose(init_cluster()).await.unwrap();
+        for round in 0..4 {
+            let now = leader(&servers).await;
+            // A follower, then the leader, then again.
+            let away = (position(&servers, now) + (round + 1) % 2) % 3;
+            let id = servers[away].id;
+            let old = servers.remove(away).kill().await;
+            let missed = servers[0].node.propose(register(1, 3_000 + round as u64)).await.unwrap();
+            // The port stays taken, so that the next one is another.
+            let taken = std::net::TcpListener::bind(old).unwrap();
+            let back = Server::start(options(id.0, dir.path()), None).await;
+            assert_ne!(back.addr, old);
+            back.node.move_to(Incarnation(9_000 + round as u64), back.peer()).await.unwrap();
+            back.applied(missed.index).await;
+            let caught_up = back.node.catch_up().await.unwrap();
+            servers.push(back);
+            for server in &servers {
+                server.applied(caught_up.index).await;
+                until(|| server.node.addresses()[&id] == servers[2].peer()).await;
+            }
+            drop(taken);
+        }
+        let last = leader(&servers).await;
+        let next = servers[(position(&servers, last) + 1) % 3].id;
+        while servers[0].node.transfer_leader(next).await.is_err() {}
+        let proposed = servers[1].node.propose(register(2, 4_000)).await.unwrap();
+        for server in &servers {
+            server.applied(proposed.index).await;
+        }
+        stop(servers).await;
+    });
+}
+
+#[test]
+fn an_earlier_life_of_a_node_and_a_stranger_move_nobody() {
+    run(async {
+        let dir = tempfile::tempdir().unwrap();
+        let servers = three(dir.path(), |_| {}).await;
+        servers[0].node.propose(init_cluster()).await.unwrap();
+        let registered = servers[0].node.propose(register(2, 500)).await.unwrap();
+        for server in &servers {
+            server.applied(registered.index).await;
+        }
+        let elsewhere = PeerAddr("127.0.0.1:1".to_owned());
+        let refused = servers[1].node.move_to(Incarnation(499), elsewhere).await;
+        assert!(matches!(refused, Err(AskError::Refused { .. })), "{refused:?}");
+        servers[1].node.move_to(Incarnation(500), servers[1].peer()).await.unwrap();
+        let index = servers[0].node.confirm_index().await.unwrap();
+        assert_eq!(index, registered.index, "an address that is known already is no entry");
+        assert_eq!(servers[0].node.addresses()[&NodeId(2)], servers[1].peer());
         stop(servers).await;
     });
 }

@@ -7,7 +7,7 @@ use ironcache_control::{Applied, ControlState, Rejection};
 use ironcache_raft::wire::types::*;
 use ironcache_raft::wire::{self, Kind};
 use ironcache_raft::{PeerAddr, Proposed};
-use ironcache_types::{ClusterId, Epoch, NodeId, RequestId};
+use ironcache_types::{ClusterId, Epoch, Incarnation, Member, NodeId, RequestId};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::fmt::Debug;
@@ -121,6 +121,10 @@ fn forward() {
         Ask::AddLearner { node: NodeId(4), addr: PeerAddr("h:1".to_owned()) },
         Ask::ChangeMembership { voters: [NodeId(1), NodeId(2)].into(), learners: [NodeId(3)].into() },
         Ask::TransferLeader { to: NodeId(2) },
+        Ask::Move {
+            member: Member { node: NodeId(4), incarnation: Incarnation(1 << 32 | 7) },
+            addr: PeerAddr("h:4".to_owned()),
+        },
     ];
     let requests = asks.map(|ask| header(ForwardRequest { ask, timeout_ms: 1500 }));
     check(Kind::ForwardRequest, &requests, &expect_file!["../golden/forward_requests.hex"]);
