@@ -40,6 +40,8 @@ pub enum Action {
     ReportConfirmed(Command),
     /// Propose this `StepFailed`.
     ReportFailed(Command),
+    /// Propose this `Rejoin`.
+    Rejoin(Command),
     Wait(Waiting),
     /// Everything is as it should be.
     Nothing,
@@ -82,6 +84,10 @@ pub enum Waiting {
         step: Epoch,
         running: Release,
     },
+    /// The plan was aborted after this process had ordered the activation: the launcher may still carry it out.
+    ActivationMayFollow {
+        step: Epoch,
+    },
 }
 
 impl fmt::Display for Waiting {
@@ -116,6 +122,12 @@ impl fmt::Display for Waiting {
             }
             Self::TrialNotAccepted { step } => {
                 write!(f, "on trial for step {step}; the leader has not accepted it yet")
+            }
+            Self::ActivationMayFollow { step } => {
+                write!(
+                    f,
+                    "step {step} was aborted, and the launcher has been told to carry it out; it may still"
+                )
             }
             Self::TrialRunsOther { step, running } => {
                 write!(f, "on trial for step {step}, but running {running}, which is not what the step names")

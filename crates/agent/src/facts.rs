@@ -19,6 +19,9 @@ pub struct LocalFacts {
     /// The log index that my shard's primary has applied, as it said on the link; `None` while it cannot be
     /// asked.
     pub primary_applied: Option<u64>,
+    /// The step whose activation this process has ordered from the launcher, and which the launcher has not refused.
+    /// The launcher may carry it out at any time from then on, and this process will not live to see it.
+    pub activation_ordered: Option<Epoch>,
     /// How long this process has known the step that it is out for, in ms; 0 without one.
     pub told_ms_ago: u64,
     /// On trial: its time is nearly up, and no leader that a majority follows has answered this node lately.

@@ -13,6 +13,10 @@ const PRIMARY_SILENT_MS_MAX: u64 = 2_000;
 /// The running binary is on trial for the step that this node is out for.
 pub(crate) fn on_trial(state: &ControlState, facts: &LocalFacts, out: &OutStep) -> Action {
     let step = out.epoch;
+    if out.phase == TrialPhase::SetAside {
+        let reason = "the plan was aborted while this node was out".to_owned();
+        return Action::AbandonTrial { step, reason };
+    }
     if facts.running.digest != out.target.digest {
         return Action::Wait(Waiting::TrialRunsOther { step, running: facts.running.clone() });
     }
@@ -21,7 +25,10 @@ pub(crate) fn on_trial(state: &ControlState, facts: &LocalFacts, out: &OutStep) 
             Action::ConfirmTrial { step }
         }
         // Told, or accepted for an earlier process of the same trial: this one needs its own acceptance.
-        TrialPhase::Told | TrialPhase::Confirming { .. } => match state.quarantined.get(&out.target.digest) {
+        TrialPhase::Told | TrialPhase::Confirming { .. } | TrialPhase::SetAside => match state
+            .quarantined
+            .get(&out.target.digest)
+        {
             Some(q) => Action::AbandonTrial {
                 step,
                 reason: format!("the release was quarantined meanwhile: on node {}: {}", q.node, q.reason),
@@ -33,11 +40,15 @@ pub(crate) fn on_trial(state: &ControlState, facts: &LocalFacts, out: &OutStep) 
 
 /// No trial runs: it has not begun, or it is over.
 pub(crate) fn not_on_trial(state: &ControlState, facts: &LocalFacts, out: &OutStep) -> Action {
-    if facts.running.digest == out.target.digest {
-        return match out.phase {
-            TrialPhase::Confirming { .. } => confirmed(facts, out),
-            TrialPhase::Told => Action::Wait(Waiting::TrialNotAccepted { step: out.epoch }),
-        };
+    match out.phase {
+        TrialPhase::SetAside => return rejoin(facts, out),
+        TrialPhase::Confirming { .. } if facts.running.digest == out.target.digest => {
+            return confirmed(facts, out);
+        }
+        TrialPhase::Told if facts.running.digest == out.target.digest => {
+            return Action::Wait(Waiting::TrialNotAccepted { step: out.epoch });
+        }
+        TrialPhase::Told | TrialPhase::Confirming { .. } => {}
     }
     let outcome = facts.launcher.last_outcome.as_ref().filter(|outcome| outcome.step == out.epoch);
     match outcome.map(|outcome| &outcome.result) {
@@ -54,6 +65,16 @@ pub(crate) fn not_on_trial(state: &ControlState, facts: &LocalFacts, out: &OutSt
         }
         None => activate(state, facts, out),
     }
+}
+
+/// The plan went on without this node. Whatever it runs now, it is on no trial; but a trial may still begin if this
+/// process has ordered one.
+fn rejoin(facts: &LocalFacts, out: &OutStep) -> Action {
+    let step = out.epoch;
+    if facts.activation_ordered == Some(step) {
+        return Action::Wait(Waiting::ActivationMayFollow { step });
+    }
+    Action::Rejoin(Command::Rejoin { step, member: facts.me })
 }
 
 fn activate(state: &ControlState, facts: &LocalFacts, out: &OutStep) -> Action {

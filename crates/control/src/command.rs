@@ -187,4 +187,9 @@ pub enum Command {
         plan_epoch: Epoch,
         at_ms: u64,
     },
+    /// A node whose step was set aside by an abort is back, and on no trial.
+    Rejoin {
+        step: Epoch,
+        member: Member,
+    },
 }

@@ -3,7 +3,7 @@
 //! *Invariant:* this file shares no code with `apply`: it is the second opinion.
 
 use crate::shard::{Ownership, Shard};
-use crate::state::ControlState;
+use crate::state::{ControlState, TrialPhase};
 use serde::{Deserialize, Serialize};
 
 /// An invariant of the log that a command would have broken.
@@ -111,6 +111,25 @@ fn check_out(before: &ControlState, after: &ControlState) -> Result<(), Violatio
 fn check_plan(before: &ControlState, after: &ControlState) -> Result<(), Violation> {
     for (id, node) in &after.nodes {
         let Some(out) = &node.out else { continue };
+        let old = before.nodes.get(id).and_then(|n| n.out.as_ref());
+        match (&after.plan, out.phase) {
+            (Some(_), TrialPhase::Told | TrialPhase::Confirming { .. }) | (None, TrialPhase::SetAside) => {}
+            (Some(plan), TrialPhase::SetAside) => {
+                return broken("I4", format!("plan {} is active while node {id} is set aside", plan.id));
+            }
+            (None, TrialPhase::Told | TrialPhase::Confirming { .. }) => {
+                return broken("I5", format!("node {id} is out without a plan"));
+            }
+        }
+        if old.is_some_and(|old| old.phase == TrialPhase::SetAside && old != out) {
+            return broken("I8", format!("step {} of node {id} was set aside, and goes on", out.epoch));
+        }
+        if out.phase == TrialPhase::SetAside {
+            if old.is_none_or(|old| old.epoch != out.epoch) {
+                return broken("I8", format!("node {id} is set aside for a step that it was not out for"));
+            }
+            continue;
+        }
         let is_new = before.nodes.get(id).is_none_or(|old| old.out.as_ref() != Some(out));
         if !is_new {
             continue;

@@ -45,7 +45,10 @@ pub enum Rejection {
     Recovering { shard: ShardId },
     #[error("shard {shard} still has a primary")]
     StillServing { shard: ShardId },
-    #[error("node {node} is out for an upgrade, and joins no in-sync set before it is confirmed")]
+    #[error(
+        "node {node} is out for an upgrade, or since a plan was aborted without it: until it is back it joins no \
+         in-sync set, and no plan starts or ends well; start it if it does not run, it rejoins by itself"
+    )]
     NodeOut { node: NodeId },
     #[error("node {other} of shard {shard} is out already; one node of a shard goes at a time")]
     ShardHasNodeOut { shard: ShardId, other: NodeId },
@@ -114,6 +117,11 @@ pub enum Rejection {
     TrialNotAccepted { node: NodeId, step: Epoch },
     #[error("node {node} runs the target, and a failed step is reported from the old binary")]
     StillOnTarget { node: NodeId },
+    #[error(
+        "node {node} is out for its step; wait until it is back, or stop the plan first (`ironcache cluster upgrade \
+         pause`): a plan that is paused or held can be aborted without the node"
+    )]
+    StepInFlight { node: NodeId },
 }
 
 impl Rejection {
@@ -160,6 +168,7 @@ impl Rejection {
             Rejection::CannotRead { .. } => "cannot_read",
             Rejection::TrialNotAccepted { .. } => "trial_not_accepted",
             Rejection::StillOnTarget { .. } => "still_on_target",
+            Rejection::StepInFlight { .. } => "step_in_flight",
             Rejection::Invariant(_) => "invariant",
         }
     }

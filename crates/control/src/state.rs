@@ -81,6 +81,9 @@ pub enum TrialPhase {
     Told,
     /// `Confirm` is committed for this life of the node: it may make its trial final.
     Confirming { incarnation: Incarnation },
+    /// The plan was ended without the node: it counts as out, and is in no in-sync set, until it says itself that no
+    /// trial of this step runs or will run (`Rejoin`).
+    SetAside,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

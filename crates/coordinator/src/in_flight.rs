@@ -48,6 +48,8 @@ fn confirmable(view: View<'_>, node: &Node, out: &OutStep) -> Result<(), OutStag
             return Err(OutStage::Confirming);
         }
         TrialPhase::Confirming { .. } | TrialPhase::Told => {}
+        // Of an ended plan: nothing is accepted any more.
+        TrialPhase::SetAside => return Err(OutStage::GoingBack),
     }
     if view.state.quarantined.contains_key(&out.target.digest) {
         return Err(OutStage::GoingBack);

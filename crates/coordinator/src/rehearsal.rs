@@ -170,7 +170,7 @@ fn node_moves(state: &ControlState, node: &Node) -> Option<Command> {
         });
     }
     match out.phase {
-        TrialPhase::Told => None,
+        TrialPhase::Told | TrialPhase::SetAside => None,
         TrialPhase::Confirming { .. } => Some(Command::Confirmed {
             plan: out.plan,
             step: out.epoch,

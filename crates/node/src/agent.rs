@@ -47,6 +47,8 @@ pub struct Agent {
     fetch_not_before: Instant,
     /// The step this node is out for, and since when this process knows.
     told: Option<(Epoch, Instant)>,
+    /// The step whose activation the launcher was told to carry out, and has not refused.
+    activating: Option<Epoch>,
     /// The last order to the launcher, and when it was given.
     ordered: Option<(Epoch, Instant)>,
     /// When a leader with a majority behind it last answered; at first, when this process started. Kept only while
@@ -82,6 +84,7 @@ impl Agent {
             fetched: mpsc::unbounded_channel(),
             fetch_not_before: Instant::now(),
             told: None,
+            activating: None,
             ordered: None,
         }
     }
@@ -140,6 +143,7 @@ impl Agent {
             held: self.held.clone(),
             fetching: self.fetching,
             primary_applied,
+            activation_ordered: self.activating,
             told_ms_ago: self.told.map_or(0, |(_, since)| since.elapsed().as_millis() as u64),
             cut_off: trial.is_some_and(|trial| is_cut_off(trial, now_wall_ms, unheard_ms)),
             now_wall_ms,
@@ -160,6 +164,7 @@ impl Agent {
                 let step_ref = StepRef { plan, epoch: step };
                 let order =
                     ToLauncher::Activate { digest: target.digest, step: step_ref, confirm_timeout_ms };
+                self.activating = Some(step);
                 self.order(step, &order);
             }
             Action::ConfirmTrial { step } => {
@@ -172,7 +177,9 @@ impl Agent {
                     self.order(step, &ToLauncher::Abandon { step: trial, reason });
                 }
             }
-            Action::ReportConfirmed(command) | Action::ReportFailed(command) => self.propose(command).await,
+            Action::ReportConfirmed(command) | Action::ReportFailed(command) | Action::Rejoin(command) => {
+                self.propose(command).await;
+            }
             Action::Wait(_) | Action::Nothing => {}
         }
     }
@@ -226,6 +233,7 @@ impl Agent {
     /// The launcher found something else in the slot than what was verified once: it is fetched anew.
     fn distrust(&mut self, digest: Digest) {
         self.held.remove(&digest);
+        self.activating = None;
         self.ordered = None;
     }
 

@@ -32,6 +32,10 @@ impl World {
                     Phase::Held { reason: HoldReason::StepFailed { .. } } => {
                         Command::Abort { plan: id, at_ms: self.now_ms }
                     }
+                    // Whoever is out then is set aside until it is back.
+                    Phase::Held { .. } | Phase::Paused if self.is_chaotic() && self.rng.chance(1, 3) => {
+                        Command::Abort { plan: id, at_ms: self.now_ms }
+                    }
                     Phase::Held { .. } | Phase::Paused => Command::Resume { plan: id },
                     Phase::Staging | Phase::Rolling if self.is_chaotic() && self.rng.chance(1, 10) => {
                         Command::Pause { plan: id }

@@ -325,7 +325,9 @@ impl World {
                     self.stop(id);
                 }
             }
-            Action::ReportConfirmed(command) | Action::ReportFailed(command) => self.propose(id, command),
+            Action::ReportConfirmed(command) | Action::ReportFailed(command) | Action::Rejoin(command) => {
+                self.propose(id, command);
+            }
             Action::Wait(_) | Action::Nothing => {}
         }
     }
@@ -350,6 +352,8 @@ impl World {
             held: node.held.clone(),
             fetching: None,
             primary_applied,
+            // This launcher acts at once: the process that ordered it does not see another tick.
+            activation_ordered: None,
             told_ms_ago: process.told.map_or(0, |(_, since)| now_ms - since),
             cut_off: nobody_leads && node.launcher.is_nearly_over(now_ms),
             now_wall_ms: now_ms,

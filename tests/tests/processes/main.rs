@@ -1,5 +1,6 @@
 //! The product as real processes: rolls, deaths, bad releases, bad input.
 
+mod aborts;
 mod bad_input;
 mod bad_releases;
 mod lag;

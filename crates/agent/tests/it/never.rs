@@ -2,7 +2,7 @@
 
 use crate::setup::{cluster, new, old, register_release, rolling, told};
 use ironcache_agent::{Action, LauncherFacts, LauncherPhase, LocalFacts, StepOutcome, StepResult, next};
-use ironcache_control::{ControlState, OutStep, Phase, Quarantine, TrialPhase};
+use ironcache_control::{Command, ControlState, OutStep, Phase, Quarantine, TrialPhase};
 use ironcache_types::{Digest, Epoch, Incarnation, Member, NodeId, PlanId, Release, Version};
 use proptest::prelude::*;
 
@@ -38,7 +38,7 @@ prop_compose! {
         degraded in prop::bool::weighted(0.1),
         held in prop::collection::btree_set(release().prop_map(|r| r.digest), 0..6),
         (primary_applied, told_ms_ago) in (prop::option::of(70u64..80), 0u64..4_000),
-        cut_off in prop::bool::weighted(0.1),
+        (cut_off, ordered) in (prop::bool::weighted(0.1), prop::option::weighted(0.3, epoch())),
     ) -> LocalFacts {
         LocalFacts {
             me: Member { node: NodeId(node), incarnation: Incarnation(incarnation) },
@@ -54,6 +54,7 @@ prop_compose! {
             held,
             fetching: None,
             primary_applied,
+            activation_ordered: ordered,
             told_ms_ago,
             cut_off,
             now_wall_ms: 0,
@@ -65,7 +66,12 @@ prop_compose! {
 fn state() -> impl Strategy<Value = ControlState> {
     let base =
         prop_oneof![1 => Just(cluster()), 1 => Just(rolling()), 4 => Just(told(2)), 1 => Just(told(3))];
-    let step = (1u64..4, epoch(), release(), prop::option::of(1u64..4));
+    let phase = prop_oneof![
+        2 => Just(TrialPhase::Told),
+        2 => (1u64..4).prop_map(|n| TrialPhase::Confirming { incarnation: Incarnation(n) }),
+        1 => Just(TrialPhase::SetAside),
+    ];
+    let step = (1u64..4, epoch(), release(), phase);
     let tweaks = (
         prop::collection::vec(step, 0..3),
         prop_oneof![3 => Just(1), 1 => 1u64..4],
@@ -76,9 +82,7 @@ fn state() -> impl Strategy<Value = ControlState> {
         if state.releases.is_empty() {
             register_release(&mut state, new());
         }
-        for (id, epoch, target, confirming) in steps {
-            let phase = confirming
-                .map_or(TrialPhase::Told, |n| TrialPhase::Confirming { incarnation: Incarnation(n) });
+        for (id, epoch, target, phase) in steps {
             let out = OutStep { plan: PlanId(1), epoch, target, log_index: 77, phase };
             let node = state.nodes.get_mut(&NodeId(id)).unwrap();
             node.out = Some(out);
@@ -107,6 +111,7 @@ proptest! {
         prop_assert_eq!(node.member(), facts.me);
         prop_assert_eq!((step, &target), (out.epoch, &out.target));
         prop_assert!(step > facts.launcher.last_done);
+        prop_assert_ne!(out.phase, TrialPhase::SetAside);
         prop_assert_eq!(facts.launcher.phase, LauncherPhase::Idle);
         prop_assert!(facts.launcher.degraded.is_none());
         prop_assert!(facts.held.contains(&target.digest));
@@ -118,6 +123,20 @@ proptest! {
             let told = facts.primary_applied.is_some_and(|applied| applied >= out.log_index);
             prop_assert!(told || (facts.primary_applied.is_none() && facts.told_ms_ago >= 2_000));
         }
+    }
+
+    #[test]
+    fn a_node_rejoins_only_when_no_trial_of_its_step_runs_or_may_follow(state in state(), facts in facts()) {
+        let Action::Rejoin(command) = next(&state, &facts) else { return Ok(()) };
+        let node = &state.nodes[&facts.me.node];
+        let out = node.out.as_ref().expect("it was set aside");
+        prop_assert_eq!(out.phase, TrialPhase::SetAside);
+        prop_assert_eq!(command, Command::Rejoin { step: out.epoch, member: node.member() });
+        prop_assert_eq!(node.member(), facts.me);
+        prop_assert_eq!(&node.release, &facts.running);
+        let on_trial_for_it = facts.launcher.phase == LauncherPhase::Trial { step: out.epoch };
+        prop_assert!(!on_trial_for_it);
+        prop_assert_ne!(facts.activation_ordered, Some(out.epoch));
     }
 
     #[test]

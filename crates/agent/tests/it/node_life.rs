@@ -270,6 +270,50 @@ fn a_trial_that_the_log_does_not_know_is_abandoned() {
     assert!(matches!(next(&state, &facts), Action::AbandonTrial { step: Epoch(3), .. }));
 }
 
+/// The plan was aborted while this node was out.
+fn set_aside() -> ControlState {
+    let mut state = told(2);
+    apply(&mut state, &Command::Pause { plan: PLAN });
+    apply(&mut state, &Command::Abort { plan: PLAN, at_ms: 0 });
+    state
+}
+
+#[test]
+fn a_node_that_was_set_aside_rejoins_once_no_trial_of_its_step_can_follow() {
+    let state = set_aside();
+    let step = step_of(&state, 2);
+    let mut facts = facts(&state, 2);
+    facts.activation_ordered = Some(step);
+    assert_eq!(waits(&state, &facts), Waiting::ActivationMayFollow { step });
+    // Of an earlier step; that one is over.
+    facts.activation_ordered = Some(Epoch(step.0 - 1));
+    let rejoins = Action::Rejoin(Command::Rejoin { step, member: facts.me });
+    check(&state, &facts, &rejoins);
+    facts.activation_ordered = None;
+    check(&state, &facts, &rejoins);
+}
+
+#[test]
+fn a_trial_that_was_set_aside_goes_back_first_and_a_final_one_stays() {
+    let mut state = set_aside();
+    let step = step_of(&state, 2);
+    let mut trial = on_trial(&state, 2);
+    check(&state, &trial, &Action::Register);
+    register(&mut state, &trial);
+    assert!(matches!(next(&state, &trial), Action::AbandonTrial { step: given_up, .. } if given_up == step));
+    let mut back = state.clone();
+    let old = back_on_old(&state, 2);
+    register(&mut back, &old);
+    check(&back, &old, &Action::Rejoin(Command::Rejoin { step, member: old.me }));
+    // The launcher had made it final before the abort.
+    trial.launcher.phase = LauncherPhase::Idle;
+    trial.launcher.last_done = step;
+    let rejoins = Command::Rejoin { step, member: trial.me };
+    check(&state, &trial, &Action::Rejoin(rejoins.clone()));
+    apply(&mut state, &rejoins);
+    check(&state, &trial, &Action::Nothing);
+}
+
 #[test]
 fn a_trial_that_the_log_took_as_final_is_made_final() {
     let mut state = told(2);

@@ -123,6 +123,7 @@ pub fn facts(state: &ControlState, id: u64) -> LocalFacts {
         held: BTreeSet::from([new().digest]),
         fetching: None,
         primary_applied: Some(77),
+        activation_ordered: None,
         told_ms_ago: 0,
         cut_off: false,
         now_wall_ms: 5,

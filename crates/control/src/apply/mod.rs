@@ -91,6 +91,7 @@ impl ControlState {
             Command::Resume { plan } => self.resume(*plan),
             Command::Abort { plan, at_ms } => self.abort(*plan, *at_ms),
             Command::Finalize { plan, plan_epoch, at_ms } => self.finalize(*plan, *plan_epoch, *at_ms),
+            Command::Rejoin { step, member } => self.rejoin(*step, *member),
         }
     }
 

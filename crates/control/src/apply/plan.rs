@@ -38,6 +38,9 @@ impl ControlState {
                 runs: Box::new(node.release.version.clone()),
             });
         }
+        if let Some(node) = self.nodes.values().find(|n| n.out.is_some()) {
+            return Err(Rejection::NodeOut { node: node.id });
+        }
         if !info.wire.contains(self.cluster_level) {
             return Err(Rejection::CannotRead {
                 version: target.clone(),
@@ -136,9 +139,13 @@ impl ControlState {
     }
 
     pub(super) fn abort(&mut self, plan: PlanId, at_ms: u64) -> Result {
-        self.active_plan(plan)?;
-        if let Some(node) = self.nodes.values().find(|n| n.out.is_some()) {
-            return Err(Rejection::NodeOut { node: node.id });
+        let active = self.active_plan(plan)?;
+        let out = self.nodes.values().find(|n| n.out.is_some()).map(|n| n.id);
+        match (&active.phase, out) {
+            // A node that may be lost must not keep the plan for ever: whoever stopped the plan may end it without.
+            (Phase::Held { .. } | Phase::Paused, Some(_)) => self.set_steps_aside(at_ms),
+            (Phase::Staging | Phase::Rolling, Some(node)) => return Err(Rejection::StepInFlight { node }),
+            (Phase::Staging | Phase::Rolling | Phase::Paused | Phase::Held { .. }, None) => {}
         }
         self.end_plan(Outcome::Aborted, at_ms)
     }

@@ -197,6 +197,35 @@ impl ControlState {
         }
     }
 
+    /// The nodes that are out stay out, of no plan any more: what becomes of their trials is not known here.
+    pub(super) fn set_steps_aside(&mut self, at_ms: u64) {
+        let mut aside = Vec::new();
+        for node in self.nodes.values_mut() {
+            if let Some(out) = &mut node.out {
+                out.phase = TrialPhase::SetAside;
+                aside.push(out.epoch);
+            }
+        }
+        let steps = self.plan.iter_mut().flat_map(|plan| &mut plan.steps);
+        for record in steps.filter(|record| aside.contains(&record.epoch)) {
+            record.state =
+                StepState::Inconclusive { reason: "the plan was aborted while the node was out".to_owned() };
+            record.ended_at_ms = Some(at_ms);
+        }
+    }
+
+    pub(super) fn rejoin(&mut self, step: Epoch, member: Member) -> Result {
+        match self.stepping(member, step)?.out.as_ref().map(|out| out.phase) {
+            Some(TrialPhase::SetAside) => {}
+            Some(TrialPhase::Told | TrialPhase::Confirming { .. }) | None => {
+                return Err(Rejection::StepInFlight { node: member.node });
+            }
+        }
+        self.fresh_epoch();
+        self.nodes.get_mut(&member.node).expect("looked up above").out = None;
+        self.changed()
+    }
+
     pub(super) fn end_step(&mut self, node: NodeId, step: Epoch, state: StepState, at_ms: u64) {
         self.fresh_epoch();
         if let Some(node) = self.nodes.get_mut(&node) {

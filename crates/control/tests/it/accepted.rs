@@ -222,3 +222,34 @@ fn finalize_raises_the_level_to_what_everybody_writes() {
     cluster.ok(&cluster.finalize());
     assert_eq!(cluster.state.cluster_level, 2);
 }
+
+#[test]
+fn a_plan_that_was_stopped_is_aborted_without_the_nodes_that_are_out() {
+    for stop in [Cluster::hold, Cluster::pause] {
+        let mut cluster = Cluster::rolling();
+        cluster.ok(&cluster.take_out(3));
+        cluster.ok(&cluster.take_out(4));
+        let stops = stop(&cluster);
+        cluster.ok(&stops);
+        cluster.ok(&cluster.abort());
+        assert_eq!(cluster.state.plan, None);
+        let ended = cluster.state.history.back().unwrap();
+        assert_eq!(ended.outcome, Outcome::Aborted);
+        for node in [3, 4] {
+            let out = cluster.state.nodes[&NodeId(node)].out.clone().unwrap();
+            assert_eq!(out.phase, TrialPhase::SetAside);
+            let record = ended.plan.steps.iter().find(|step| step.epoch == out.epoch).unwrap();
+            assert!(matches!(record.state, StepState::Inconclusive { .. }), "{record:?}");
+            assert_eq!(record.ended_at_ms, Some(5));
+        }
+        // The shards go back to their steady mode, and the nodes come back one by one.
+        cluster.ok(&cluster.set_mode(S0, AckMode::Primary));
+        cluster.ok(&cluster.rejoin(4));
+        cluster.ok(&cluster.add_in_sync(S1, 4));
+        cluster.refused(&cluster.start_plan(), "node_out");
+        cluster.ok(&cluster.restart(3, new()));
+        cluster.ok(&cluster.rejoin(3));
+        cluster.ok(&cluster.add_in_sync(S0, 3));
+        cluster.ok(&cluster.start_plan());
+    }
+}

@@ -72,6 +72,7 @@ fn epoch_of(command: &mut Command) -> Option<&mut Epoch> {
         | Command::Confirm { step: epoch, .. }
         | Command::Confirmed { step: epoch, .. }
         | Command::StepFailed { step: epoch, .. }
+        | Command::Rejoin { step: epoch, .. }
         | Command::Hold { plan_epoch: epoch, .. }
         | Command::Finalize { plan_epoch: epoch, .. } => Some(epoch),
         Command::InitCluster(_)
@@ -91,12 +92,23 @@ fn useful(state: &ControlState) -> Vec<Command> {
         state.shards.values().flat_map(|shard| useful_for_shard(state, shard)).collect();
     let Some(plan) = &state.plan else {
         commands.push(start(new()));
+        commands.extend(state.nodes.values().filter(|node| node.out.is_some()).flat_map(|node| {
+            let step = node.out.as_ref().map(|out| out.epoch).unwrap_or_default();
+            [
+                Command::Rejoin { step, member: node.member() },
+                register(node, old(), 1),
+                register(node, new(), 1),
+            ]
+        }));
         return commands;
     };
     commands.extend(state.nodes.values().flat_map(|node| useful_for_node(state, plan, node)));
     match &plan.phase {
         Phase::Staging => commands.push(Command::BeginRolling { plan: plan.id, plan_epoch: plan.epoch }),
-        Phase::Paused | Phase::Held { .. } => commands.push(Command::Resume { plan: plan.id }),
+        Phase::Paused | Phase::Held { .. } => {
+            commands.push(Command::Resume { plan: plan.id });
+            commands.push(Command::Abort { plan: plan.id, at_ms: 0 });
+        }
         Phase::Rolling if state.all_on(plan.target.digest) => {
             commands.push(Command::Finalize { plan: plan.id, plan_epoch: plan.epoch, at_ms: 0 });
         }
@@ -158,6 +170,7 @@ fn useful_for_node(state: &ControlState, plan: &Plan, node: &Node) -> Vec<Comman
             vec![starts.clone(), starts.clone(), starts, fails]
         }
         TrialPhase::Told => vec![Command::Confirm { plan: id, step, member, digest }],
+        TrialPhase::SetAside => unreachable!("a plan is active"),
         TrialPhase::Confirming { .. } => {
             vec![Command::Confirmed { plan: id, step, member, digest, at_ms: 0 }]
         }
@@ -245,9 +258,13 @@ fn any_for_node(state: &ControlState, node: &Node, commands: &mut Vec<Command>) 
         commands.push(register(node, release.clone(), 1));
         commands.push(Command::ReportStaged { node: node.id, digest: release.digest });
     }
-    let Some(plan) = &state.plan else { return };
-    let (plan, plan_epoch, digest, member) = (plan.id, plan.epoch, plan.target.digest, node.member());
-    let step = node.out.as_ref().map(|o| o.epoch).unwrap_or_default();
+    let (step, member) = (node.out.as_ref().map(|o| o.epoch).unwrap_or_default(), node.member());
+    commands.push(Command::Rejoin { step, member });
+    // Orders of a plan that ended come late, as those of one that is active do.
+    let Some(plan) = state.plan.as_ref().or_else(|| state.history.back().map(|ended| &ended.plan)) else {
+        return;
+    };
+    let (plan, plan_epoch, digest) = (plan.id, plan.epoch, plan.target.digest);
     commands.push(Command::UpgradeSelf { plan, plan_epoch, member, at_ms: 0 });
     commands.push(Command::Confirm { plan, step, member, digest });
     commands.push(Command::Confirmed { plan, step, member, digest, at_ms: 0 });

@@ -75,7 +75,8 @@ proptest! {
 #[test]
 fn the_draws_reach_far() {
     let mut runner = TestRunner::deterministic();
-    let (mut finalized, mut quarantined, mut failovers, mut codes) = (0, 0, 0, BTreeSet::new());
+    let (mut finalized, mut quarantined, mut failovers, mut rejoined, mut codes) =
+        (0, 0, 0, 0, BTreeSet::new());
     for _ in 0..200 {
         let draws = sequences().new_tree(&mut runner).unwrap().current();
         let (cluster, log) = play(&draws);
@@ -83,13 +84,17 @@ fn the_draws_reach_far() {
         quarantined += cluster.state.quarantined.len();
         for (command, result) in log {
             match result {
-                Ok(_) => failovers += usize::from(matches!(command, Command::Failover { .. })),
+                Ok(_) => {
+                    failovers += usize::from(matches!(command, Command::Failover { .. }));
+                    rejoined += usize::from(matches!(command, Command::Rejoin { .. }));
+                }
                 Err(rejection) => {
                     codes.insert(rejection.code());
                 }
             }
         }
     }
-    let reached = (finalized, quarantined, failovers, codes.len());
-    assert!(finalized >= 20 && quarantined >= 10 && failovers >= 20 && codes.len() >= 25, "{reached:?}");
+    let reached = (finalized, quarantined, failovers, rejoined, codes.len());
+    assert!(finalized >= 20 && quarantined >= 10 && failovers >= 20, "{reached:?}");
+    assert!(rejoined >= 10 && codes.len() >= 25, "{reached:?}");
 }

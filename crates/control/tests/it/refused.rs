@@ -174,8 +174,41 @@ fn a_node_that_is_out_joins_no_set() {
     let mut cluster = Cluster::rolling();
     cluster.ok(&cluster.take_out(3));
     cluster.refused(&cluster.add_in_sync(S0, 3), "node_out");
-    cluster.refused(&cluster.abort(), "node_out");
+    cluster.refused(&cluster.abort(), "step_in_flight");
     cluster.refused(&cluster.take_out(5), "shard_has_node_out");
+}
+
+#[test]
+fn everything_about_a_node_that_was_set_aside_but_its_own_word() {
+    let mut cluster = Cluster::rolling();
+    cluster.ok(&cluster.take_out(3));
+    cluster.refused(&cluster.rejoin(3), "step_in_flight");
+    cluster.ok(&cluster.restart(3, new()));
+    cluster.ok(&cluster.confirm(3));
+    cluster.refused(&cluster.rejoin(3), "step_in_flight");
+    let late = [cluster.confirm(3), cluster.confirmed(3), cluster.failed(3, true), cluster.take_out(3)];
+    cluster.ok(&cluster.hold());
+    cluster.ok(&cluster.abort());
+    for command in &late {
+        cluster.refused(command, "no_plan");
+    }
+    cluster.refused(&cluster.add_in_sync(S0, 3), "node_out");
+    cluster.refused(&cluster.start_plan(), "node_out");
+    // Another life of it, on whatever binary, is still not its own word.
+    let earlier = cluster.rejoin(3);
+    cluster.ok(&cluster.restart(3, old()));
+    cluster.refused(&earlier, "stale_incarnation");
+    cluster.refused(&cluster.add_in_sync(S0, 3), "node_out");
+    let member = cluster.member(3);
+    cluster.refused(&Command::Rejoin { step: Epoch(1), member }, "no_such_step");
+    let word = cluster.rejoin(3);
+    cluster.ok(&word);
+    cluster.refused(&word, "no_such_step");
+    cluster.ok(&cluster.add_in_sync(S0, 3));
+    cluster.ok(&cluster.start_plan());
+    for command in &late {
+        cluster.refused(command, "other_plan");
+    }
 }
 
 #[test]

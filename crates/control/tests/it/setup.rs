@@ -259,6 +259,10 @@ impl Cluster {
         Command::Abort { plan: self.plan().0, at_ms: 5 }
     }
 
+    pub fn rejoin(&self, node: u64) -> Command {
+        Command::Rejoin { step: self.step(node).1, member: self.member(node) }
+    }
+
     pub fn finalize(&self) -> Command {
         let (plan, plan_epoch) = self.plan();
         Command::Finalize { plan, plan_epoch, at_ms: 6 }

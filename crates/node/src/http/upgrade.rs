@@ -79,6 +79,7 @@ fn step(node: &Node, plan: Option<&Plan>) -> &'static str {
         return match out.phase {
             TrialPhase::Told if node.release.digest != out.target.digest => "out",
             TrialPhase::Told | TrialPhase::Confirming { .. } => "trial",
+            TrialPhase::SetAside => "out",
         };
     }
     if node.release.digest == target {
@@ -142,7 +143,17 @@ pub(super) async fn resume(State(app): State<Arc<App>>) -> Result<Json<Done>, Ht
 
 pub(super) async fn abort(State(app): State<Arc<App>>) -> Result<Json<Done>, HttpError> {
     let at_ms = unix_ms();
-    order(&app, "is aborted: every node stays on what it runs", |plan| Command::Abort { plan, at_ms }).await
+    let done =
+        order(&app, "is aborted: every node stays on what it runs", |plan| Command::Abort { plan, at_ms });
+    let Json(Done { mut done }) = done.await?;
+    let view = app.raft.catch_up().await?;
+    for node in view.state.nodes.values().filter(|node| node.out.is_some()) {
+        done.push_str(&format!(
+            "; node {} is out, and in no in-sync set before it is back: it rejoins by itself when it is started",
+            node.id
+        ));
+    }
+    Ok(Json(Done { done }))
 }
 
 async fn order(
