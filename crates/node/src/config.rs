@@ -126,6 +126,19 @@ impl Config {
         if self.announce_host.is_empty() {
             self.announce_host.clone_from(&self.bind);
         }
+        if self.announce_host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_unspecified()) {
+            return bad(
+                "announce-host",
+                self.announce_host,
+                "clients and the other nodes are told this address, and it names no host; give `announce-host` a \
+                 name or address that they reach, or `bind` to one",
+            );
+        }
+        for (key, value, why) in self.never_zero() {
+            if value == 0 {
+                return bad(key, "0".to_owned(), why);
+            }
+        }
         if self.heartbeat_ms == 0 || self.election_min_ms < 2 * self.heartbeat_ms {
             let value = self.election_min_ms.to_string();
             return bad(
@@ -146,6 +159,49 @@ impl Config {
             return bad("backlog-bytes", value, "at least 16384 bytes are needed");
         }
         Ok(self)
+    }
+
+    /// The settings that switch something off that a node cannot do without, when they are 0; and what to do.
+    fn never_zero(&self) -> [(&'static str, u64, &'static str); 9] {
+        [
+            ("maxclients", self.maxclients.into(), "no client could connect; at least 1 is needed"),
+            (
+                "ready-timeout-ms",
+                self.ready_timeout_ms,
+                "no binary is ready within 0 ms, so the node would start for ever; at least 1, and seconds in practice",
+            ),
+            (
+                "confirm-timeout-ms",
+                self.confirm_timeout_ms,
+                "no upgrade could be confirmed within 0 ms; at least 1, and seconds in practice",
+            ),
+            (
+                "hang-timeout-ms",
+                self.hang_timeout_ms,
+                "every daemon would count as hung, and be killed; at least 1, and seconds in practice",
+            ),
+            (
+                "handover-timeout-ms",
+                self.handover_timeout_ms,
+                "every handover would be aborted at once; at least 1, and 100 in practice",
+            ),
+            (
+                "isr-timeout-ms",
+                self.isr_timeout_ms,
+                "every replica would leave the in-sync set at once; at least 1, and 2000 in practice",
+            ),
+            (
+                "drain-timeout-ms",
+                self.drain_timeout_ms,
+                "clients would lose the answers to what a stopping node has executed; at least 1, and 500 in practice",
+            ),
+            ("park-ms-max", self.park_ms_max, "clients would get TRYAGAIN in every handover; at least 1"),
+            (
+                "park-commands-max",
+                self.park_commands_max.into(),
+                "clients would get TRYAGAIN in every handover; at least 1",
+            ),
+        ]
     }
 
     /// `host:port` of the client port, as the others are told.
@@ -183,6 +239,28 @@ mod tests {
     fn a_port_without_room_for_the_others_is_refused() {
         let error = Config { port: 60_000, ..Config::default() }.resolve().unwrap_err();
         assert!(error.to_string().starts_with("peer-port = port + 10000"), "{error}");
+    }
+
+    #[test]
+    fn a_zero_that_would_stop_a_node_is_refused_with_the_bar_and_what_to_do() {
+        for (key, _, why) in Config::default().never_zero() {
+            let config: Config = toml::from_str(&format!("{key} = 0")).unwrap();
+            let error = config.resolve().unwrap_err().to_string();
+            assert_eq!(error, format!("{key} = 0: {why}"));
+            assert!(error.contains("at least 1"), "{error}");
+        }
+    }
+
+    #[test]
+    fn an_address_that_nobody_can_reach_is_not_announced() {
+        for bind in ["0.0.0.0", "::"] {
+            let config = Config { bind: bind.to_owned(), ..Config::default() };
+            let error = config.clone().resolve().unwrap_err().to_string();
+            assert!(error.starts_with(&format!("announce-host = {bind}: ")), "{error}");
+            assert!(error.contains("give `announce-host` a name or address"), "{error}");
+            let named = Config { announce_host: "node-1.example".to_owned(), ..config };
+            assert_eq!(named.resolve().unwrap().client_addr(), "node-1.example:6379");
+        }
     }
 
     #[test]
