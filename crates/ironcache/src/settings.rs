@@ -123,8 +123,14 @@ pub struct ConfigFlags {
 
 #[derive(Debug, thiserror::Error)]
 pub enum SettingsError {
-    #[error("the configuration file {} is not right: {}", .path.display(), .source.message())]
-    File { path: PathBuf, source: Box<toml::de::Error> },
+    #[error("{}, line {}: {}{}", .path.display(), .line, .key.as_ref().map_or_else(String::new, |key| format!("{key}: ")), .source.message())]
+    File {
+        path: PathBuf,
+        line: usize,
+        /// The key at whose value the error is, if it is at one.
+        key: Option<String>,
+        source: Box<toml::de::Error>,
+    },
     #[error("{variable}={value:?}: a whole number is expected")]
     Variable { variable: String, value: String },
     #[error("{0}")]
@@ -144,7 +150,7 @@ pub fn layered(
 ) -> Result<Config, SettingsError> {
     let mut settings = match file {
         Some((path, text)) => {
-            let wrong = |source| SettingsError::File { path: path.clone(), source: Box::new(source) };
+            let wrong = |source| wrong_in_file(path.clone(), &text, source);
             // Read as what it has to be, so that an error names the file and not a later layer.
             toml::from_str::<Config>(&text).map_err(wrong)?;
             toml::from_str::<toml::Table>(&text).map_err(wrong)?
@@ -155,6 +161,17 @@ pub fn layered(
     settings.extend(as_table(flags));
     let config: Config = settings.try_into().map_err(|error| SettingsError::Value(Box::new(error)))?;
     Ok(config.resolve()?)
+}
+
+/// Where in the file an error is, for a person.
+fn wrong_in_file(path: PathBuf, text: &str, source: toml::de::Error) -> SettingsError {
+    let at = source.span().map_or(0, |span| span.start);
+    let before = text.get(..at).unwrap_or(text);
+    let line = before.matches('\n').count() + 1;
+    // The file is flat: the key stands at the beginning of its line.
+    let key = text.lines().nth(line - 1).and_then(|line| line.split_once('='));
+    let key = key.map(|(key, _)| key.trim().to_owned()).filter(|key| !key.is_empty());
+    SettingsError::File { path, line, key, source: Box::new(source) }
 }
 
 /// Variables with our prefix that nothing reads: likely misspelt.
@@ -277,8 +294,13 @@ mod tests {
 
     #[test]
     fn a_value_of_the_wrong_type_is_refused_wherever_it_stands() {
-        let error = layered(file("port = \"high\""), &[], &flags(&[])).unwrap_err().to_string();
-        assert!(error.contains("node.toml"), "{error}");
+        let wrong = |text: &str| layered(file(text), &[], &flags(&[])).unwrap_err().to_string();
+        let error = wrong("# A node.\nbind = \"127.0.0.1\"\n\nport = \"high\"\n");
+        assert_eq!(error, "node.toml, line 4: port: invalid type: string \"high\", expected u16");
+        let error = wrong("maxclients = -1");
+        assert!(error.starts_with("node.toml, line 1: maxclients: "), "{error}");
+        let error = wrong("port = 1\nlog = \"open");
+        assert!(error.starts_with("node.toml, line 2: log: "), "{error}");
         let named = variables(&[("IRONCACHE_MAXCLIENTS", "many")]);
         let error = layered(None, &named, &flags(&[])).unwrap_err().to_string();
         assert!(error.contains("IRONCACHE_MAXCLIENTS=\"many\""), "{error}");
