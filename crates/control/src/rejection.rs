@@ -23,9 +23,11 @@ pub enum Applied {
 pub enum Rejection {
     #[error("this node belongs to no cluster yet; run `ironcache cluster create` first")]
     NoCluster,
-    #[error("the cluster exists already")]
+    #[error(
+        "the cluster exists already (`ironcache cluster status`); another one needs nodes with empty data directories"
+    )]
     ClusterExists,
-    #[error("the layout is not a cluster: {detail}")]
+    #[error("the layout is not a cluster: {detail}; correct it and create the cluster again")]
     BadLayout { detail: String },
     #[error("node {node} is not part of the cluster")]
     UnknownNode { node: NodeId },
@@ -41,7 +43,10 @@ pub enum Rejection {
     NotInSync { shard: ShardId, member: Member },
     #[error("{member} is the primary of shard {shard}; its role leaves by a handover first")]
     IsPrimary { shard: ShardId, member: Member },
-    #[error("shard {shard} has no primary at the moment")]
+    #[error(
+        "shard {shard} has no primary at the moment; wait until a member of its in-sync set has taken over, or \
+         start the node that owned it last (`ironcache cluster status` names it)"
+    )]
     Recovering { shard: ShardId },
     #[error("shard {shard} still has a primary")]
     StillServing { shard: ShardId },
@@ -61,22 +66,35 @@ pub enum Rejection {
     #[error("shard {shard} acknowledges in mode `primary`; a step needs `in-sync`")]
     ModeTooWeak { shard: ShardId },
     #[error(
-        "{left} of {voters} voters would be left and {majority} are a majority; add a voter: a replica or a witness"
+        "{left} of {voters} voters would be left and {majority} are a majority; add a voter: a replica or a \
+         witness. A cluster cannot be enlarged yet: create one that has it (`ironcache cluster create … \
+         --witness HOST:PORT`) and move the data"
     )]
     NoQuorumToSpare { voters: usize, left: usize, majority: usize },
-    #[error("a single node cannot be upgraded without downtime; add a replica and a witness")]
+    #[error(
+        "a single node cannot be upgraded without downtime; add a replica and a witness. A cluster cannot be \
+         enlarged yet: create one that has them (`ironcache cluster create HOST:PORT HOST:PORT --witness \
+         HOST:PORT`) and move the data"
+    )]
     SingleNode,
     #[error(
-        "shard {shard} has no replica in sync that could take over; add a replica, or wait until it is in sync"
+        "shard {shard} has no replica that could take over; add a replica. A cluster cannot be enlarged yet: \
+         create one with `--replicas 1` or more and move the data"
     )]
     NoReplica { shard: ShardId },
     #[error("no release {version} is staged; run `ironcache release stage FILE` first")]
     UnknownRelease { version: Version },
-    #[error("every node runs {version} already")]
+    #[error("every node runs {version} already; there is nothing to do")]
     SameVersion { version: Version },
-    #[error("release {version} is quarantined: it failed on node {node}: {reason}")]
+    #[error(
+        "release {version} is quarantined: it failed on node {node}: {reason}; stage a mended binary under a \
+         new version"
+    )]
     Quarantined { version: Version, node: NodeId, reason: String },
-    #[error("release {version} can be reached from {min_from} or newer, and node {node} runs {runs}")]
+    #[error(
+        "release {version} can be reached from {min_from} or newer, and node {node} runs {runs}; go through a \
+         release in between"
+    )]
     // Boxed: three versions in a row would make every `Result` of `apply` larger than it need be.
     TooOld { version: Version, min_from: Box<Version>, node: NodeId, runs: Box<Version> },
     #[error(
@@ -87,31 +105,40 @@ pub enum Rejection {
         "plan {plan} to {target} is active ({phase}); wait for it, or end it with `ironcache cluster upgrade abort`"
     )]
     PlanActive { plan: PlanId, target: Version, phase: String },
-    #[error("no plan is active")]
+    #[error("no plan is active; `ironcache cluster upgrade history` shows those that ended")]
     NoPlan,
-    #[error("plan {plan} is not the active one")]
+    #[error("plan {plan} is not the active one; look at `ironcache cluster upgrade status`, and ask again")]
     OtherPlan { plan: PlanId },
-    #[error("the plan is {phase}; {wanted} is needed")]
+    #[error(
+        "the plan is {phase}; {wanted} is needed. `ironcache cluster upgrade status` says what it waits for; a \
+         held plan goes on with `resume` and ends with `abort`"
+    )]
     WrongPhase { phase: String, wanted: String },
     #[error("node {node} does not hold the artifact yet")]
     NotStaged { node: NodeId },
     #[error("node {node} runs the target already")]
     AlreadyOnTarget { node: NodeId },
     #[error(
-        "node {node} was the primary of shard {shard} when the plan began and goes last; {waiting} has not been upgraded"
+        "node {node} was the primary of shard {shard} when the plan began and goes last; {waiting} has not \
+         been upgraded"
     )]
     PrimaryGoesLast { shard: ShardId, node: NodeId, waiting: NodeId },
     #[error("node {node} does not run the target yet")]
     NotOnTarget { node: NodeId },
     #[error("node {node} has no step of epoch {step}")]
     NoSuchStep { node: NodeId, step: Epoch },
-    #[error("a plan is active; {what} is refused meanwhile")]
+    #[error(
+        "a plan is active; {what} is refused meanwhile. Wait for its end, or end it with `ironcache cluster \
+         upgrade abort`"
+    )]
     DuringPlan { what: String },
     #[error("at most {max} nodes may be out at a time")]
     TooManyOut { max: u16 },
     #[error("our bug: the command would break an invariant: {0}")]
     Invariant(Violation),
-    #[error("release {version} reads formats {reads}, and the cluster writes {level}")]
+    #[error(
+        "release {version} reads formats {reads}, and the cluster writes {level}; stage a release that reads {level}"
+    )]
     CannotRead { version: Version, reads: WireRange, level: u16 },
     #[error("the leader has not accepted step {step} of node {node} yet")]
     TrialNotAccepted { node: NodeId, step: Epoch },

@@ -1,7 +1,7 @@
 //! Every reason to refuse, met once: by its code, with nothing changed.
 
 use crate::setup::{Cluster, S0, S1, info, layout, new, old};
-use ironcache_control::{AckMode, Command, ControlState, NodeRole, PlanOptions};
+use ironcache_control::{AckMode, Command, ControlState, NodeRole, PlanOptions, Rejection};
 use ironcache_types::{
     ClusterId, Digest, Epoch, Incarnation, Member, NodeId, PlanId, Release, ShardId, Version, WireRange,
 };
@@ -423,4 +423,52 @@ fn more_nodes_out_than_the_plan_allows() {
     cluster.state.plan.as_mut().unwrap().options.max_parallel = 1;
     cluster.ok(&cluster.take_out(3));
     cluster.refused(&cluster.take_out(4), "too_many_out");
+}
+
+/// What an operator may be told by a verb of the command line.
+#[test]
+fn every_refusal_of_an_operator_is_in_the_runbook_and_says_what_to_do() {
+    let (plan, node, shard, version) = (PlanId(1), NodeId(3), S0, new().version);
+    let text = || "why".to_owned();
+    let refusals = [
+        (Rejection::NoCluster, "ironcache cluster create"),
+        (Rejection::ClusterExists, "empty data directories"),
+        (Rejection::BadLayout { detail: text() }, "correct it"),
+        (Rejection::UnknownRelease { version: version.clone() }, "ironcache release stage FILE"),
+        (Rejection::SameVersion { version: version.clone() }, "nothing to do"),
+        (
+            Rejection::VersionTaken { version: version.clone(), digest: text() },
+            "give the new binary a new version",
+        ),
+        (Rejection::Quarantined { version: version.clone(), node, reason: text() }, "stage a mended binary"),
+        (
+            Rejection::TooOld {
+                version: version.clone(),
+                min_from: Box::new(version.clone()),
+                node,
+                runs: Box::new(old().version),
+            },
+            "go through a release in between",
+        ),
+        (
+            Rejection::CannotRead { version: version.clone(), reads: WireRange::CURRENT, level: 3 },
+            "stage a release that reads 3",
+        ),
+        (Rejection::SingleNode, "ironcache cluster create"),
+        (Rejection::NoReplica { shard }, "--replicas 1"),
+        (Rejection::NoQuorumToSpare { voters: 2, left: 1, majority: 2 }, "--witness HOST:PORT"),
+        (Rejection::Recovering { shard }, "start the node that owned it last"),
+        (Rejection::NodeOut { node }, "start it"),
+        (Rejection::PlanActive { plan, target: version, phase: text() }, "upgrade abort"),
+        (Rejection::StepInFlight { node }, "upgrade pause"),
+        (Rejection::NoPlan, "upgrade history"),
+        (Rejection::OtherPlan { plan }, "upgrade status"),
+        (Rejection::WrongPhase { phase: text(), wanted: text() }, "`resume`"),
+        (Rejection::DuringPlan { what: text() }, "upgrade abort"),
+    ];
+    let runbook = include_str!("../../../../docs/upgrade.md");
+    for (refusal, advice) in refusals {
+        assert!(refusal.to_string().contains(advice), "{refusal}");
+        assert!(runbook.contains(&format!("| `{}` |", refusal.code())), "{} is missing", refusal.code());
+    }
 }
