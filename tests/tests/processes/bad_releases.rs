@@ -3,8 +3,10 @@
 use crate::rolls::assert_all_run;
 use crate::{FAULTY, PRODUCT};
 use ironcache_control::{HoldReason, Outcome, Phase};
+use ironcache_node::api::UpgradeStatus;
 use ironcache_tests::{Cluster, Load, Spec, until};
 use std::path::Path;
+use std::process::Stdio;
 
 const READY_MS: u64 = 4_000;
 
@@ -21,7 +23,13 @@ async fn a_release_that_does_not_work_is_rolled_back_held_and_never_run_again() 
         ("0.9.0-neverready", "was not ready after"),
     ] {
         let staged = cluster.stage_file(&cluster.release(Path::new(FAULTY), version)).await;
-        let plan = cluster.set_target(version, None).await;
+        let mut waiter = cluster.cli_command(&["cluster", "set-target-version", version, "--wait", "--json"]);
+        let waiter =
+            waiter.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary can be started");
+        let begun = |status: &UpgradeStatus| {
+            status.plan.as_ref().filter(|plan| plan.target.version.to_string() == version).map(|plan| plan.id)
+        };
+        let plan = cluster.until_upgrade("the plan has begun", begun).await;
         let (node, reason) = cluster
             .until_plan("the plan is held", |plan| match &plan.phase {
                 Phase::Held { reason: HoldReason::StepFailed { node, reason } } => {
@@ -38,6 +46,12 @@ async fn a_release_that_does_not_work_is_rolled_back_held_and_never_run_again() 
         let waiting =
             cluster.until_upgrade("the hold is told", |status| status.waiting_on.first().cloned()).await;
         assert!(waiting.contains(said) && waiting.contains("upgrade abort"), "{waiting}");
+        let waited = waiter.wait_with_output().expect("it ends");
+        assert_eq!(waited.status.code(), Some(1), "{waited:?}");
+        let told: serde_json::Value = serde_json::from_slice(&waited.stdout).expect("one object on stdout");
+        assert_eq!((&told["outcome"], &told["plan"]["id"]), (&"held".into(), &plan.0.into()), "{told}");
+        assert_eq!(told["reason"]["step-failed"]["reason"], reason, "{told}");
+        assert!(told["detail"].as_str().is_some_and(|detail| detail.contains("upgrade abort")), "{told}");
         let status = cluster.cluster().await.expect("the cluster answers");
         assert_eq!(status.control.quarantined[&staged.release.digest].node, node);
         load.until_more(20).await;

@@ -4,7 +4,7 @@ use super::Seeds;
 use crate::client::Client;
 use crate::exit::{Failure, Format};
 use crate::output;
-use crate::upgrade::{self, Ending, View};
+use crate::upgrade::{self, View};
 use ironcache_node::api::{PlanAnswer, PlanRequest};
 use ironcache_types::Version;
 use std::time::Duration;
@@ -81,8 +81,8 @@ pub async fn run(args: TargetArgs) -> Result<(), Failure> {
         Format::Json => View::silent(),
     };
     let ending = upgrade::follow(&client, plan, &mut view, args.timeout).await?;
-    if let (Format::Json, Ending::Ended(entry)) = (format, &ending) {
-        output::json(entry)?;
+    if format == Format::Json {
+        ending.print_json()?;
     }
     ending.into_result()
 }

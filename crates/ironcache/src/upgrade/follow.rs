@@ -3,6 +3,7 @@
 use super::view::View;
 use crate::client::{Client, ClientError};
 use crate::exit::Failure;
+use crate::output;
 use ironcache_control::{HistoryEntry, HoldReason, Outcome, Phase, Plan};
 use ironcache_node::api::UpgradeStatus;
 use ironcache_types::PlanId;
@@ -22,7 +23,28 @@ pub enum Ending {
     },
 }
 
+/// A held plan, as JSON: the shape of one that ended, with why it goes no further.
+#[derive(Debug, serde::Serialize)]
+struct HeldPlan<'a> {
+    plan: &'a Plan,
+    /// Always `held`.
+    outcome: &'static str,
+    reason: &'a HoldReason,
+    /// The reason for people: with its numbers, and what to do.
+    detail: String,
+}
+
 impl Ending {
+    /// The one object that a script reads: a history entry, or the held plan with its reason.
+    pub fn print_json(&self) -> Result<(), Failure> {
+        match self {
+            Ending::Ended(entry) => output::json(entry),
+            Ending::Held { plan, reason } => {
+                output::json(&HeldPlan { plan, outcome: "held", reason, detail: reason.to_string() })
+            }
+        }
+    }
+
     /// A roll that ended on its target is done; everything else failed.
     pub fn into_result(self) -> Result<(), Failure> {
         match self {

@@ -1,6 +1,6 @@
 //! `ironcache upgrade --to V`: stage, set the target, watch; all in one.
 
-use super::follow::{Ending, follow};
+use super::follow::follow;
 use super::view::View;
 use crate::cluster::{PlanOrder, Seeds, set_target};
 use crate::exit::{Failure, Format};
@@ -50,8 +50,8 @@ pub async fn run(args: UpgradeArgs) -> Result<(), Failure> {
     let plan =
         answer.plan.ok_or_else(|| Failure::failed("the cluster accepted the plan without naming it"))?;
     let ending = follow(&client, plan, &mut view, timeout).await?;
-    if let (Format::Json, Ending::Ended(entry)) = (format, &ending) {
-        output::json(entry)?;
+    if format == Format::Json {
+        ending.print_json()?;
     }
     ending.into_result()
 }
