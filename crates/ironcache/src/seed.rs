@@ -27,7 +27,9 @@ pub enum SeedError {
     Unreachable { seed: String, why: String },
     #[error("{seed} wants a password before it tells its http port: give the node's http address instead")]
     PasswordNeeded { seed: String },
-    #[error("what listens at {seed} is no ironcache node (it answered {answer:?})")]
+    #[error(
+        "what listens at {seed} is no ironcache node (it answered {answer:?}): give a node's client or http address"
+    )]
     NotANode { seed: String, answer: String },
 }
 
@@ -52,7 +54,7 @@ pub async fn resolve(seed: &str) -> Result<String, SeedError> {
         Some(Answer::Http) => Ok(seed.to_owned()),
         Some(Answer::HttpPort(http_port)) => Ok(join(host, http_port)),
         Some(Answer::PasswordNeeded) => Err(SeedError::PasswordNeeded { seed: seed.to_owned() }),
-        None => {
+        Some(Answer::Other) | None => {
             let answer = String::from_utf8_lossy(&answer).chars().take(60).collect();
             Err(SeedError::NotANode { seed: seed.to_owned(), answer })
         }
@@ -74,6 +76,8 @@ enum Answer {
     Http,
     HttpPort(u16),
     PasswordNeeded,
+    /// It speaks RESP, and knows no http port: another Redis-compatible server.
+    Other,
 }
 
 async fn read_answer(stream: &mut TcpStream) -> std::io::Result<Vec<u8>> {
@@ -97,6 +101,12 @@ fn judge(answer: &[u8]) -> Option<Answer> {
     if text.starts_with("-NOAUTH") {
         return Some(Answer::PasswordNeeded);
     }
+    // Redis answers with an empty array or map, others with an error; and all keep the connection open.
+    if let Some((first, _)) = text.split_once("\r\n")
+        && first != "*2"
+    {
+        return Some(Answer::Other);
+    }
     // `*2 $9 http-port $5 26379`, each ended by CR LF.
     let mut lines = text.split_inclusive("\r\n").filter_map(|line| line.strip_suffix("\r\n"));
     let shape = (lines.next()?, lines.next()?, lines.next()?);
@@ -111,7 +121,7 @@ mod tests {
     use super::*;
     use tokio::net::TcpListener;
 
-    /// A server that answers every connection's first bytes with `answer`, in two parts.
+    /// A server that answers every connection's first bytes with `answer`, in two parts, and keeps it open.
     async fn server(answer: &'static str) -> String {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap().to_string();
@@ -124,6 +134,8 @@ mod tests {
             stream.write_all(first.as_bytes()).await.unwrap();
             stream.flush().await.unwrap();
             stream.write_all(second.as_bytes()).await.unwrap();
+            // Until the other side has closed.
+            let _ = stream.read(&mut question).await;
         });
         addr
     }
@@ -142,8 +154,12 @@ mod tests {
 
     #[tokio::test]
     async fn another_server_is_not_taken_for_a_node() {
-        let seed = server("*0\r\n").await;
-        assert!(matches!(resolve(&seed).await, Err(SeedError::NotANode { .. })));
+        for answer in ["*0\r\n", "%0\r\n", "-ERR unknown command 'CONFIG'\r\n", "+OK\r\n"] {
+            let seed = server(answer).await;
+            let told =
+                tokio::time::timeout(PROBE_TIMEOUT / 2, resolve(&seed)).await.expect("it answered at once");
+            assert!(matches!(told, Err(SeedError::NotANode { .. })), "{answer:?}: {told:?}");
+        }
         let seed = server("-NOAUTH Authentication required.\r\n").await;
         assert!(matches!(resolve(&seed).await, Err(SeedError::PasswordNeeded { .. })));
     }

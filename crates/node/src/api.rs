@@ -153,7 +153,7 @@ pub struct ClusterStatus {
     pub leader: NodeId,
     pub term: u64,
     pub control: ControlState,
-    /// What each node last said of itself; nodes that do not answer are missing.
+    /// What each node last said of itself; nodes that have not answered for some seconds are missing.
     pub nodes: BTreeMap<NodeId, NodeBrief>,
 }
 

@@ -49,3 +49,22 @@ async fn a_primary_that_is_stopped_in_order_hands_over_each_time_while_another_n
     }
     load.finish(&cluster).await.assert_unseen();
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_was_stopped_is_shown_as_silent_and_not_as_it_was() {
+    let mut spec = Spec::new(PRODUCT, 1, 0);
+    spec.witnesses = 2;
+    let mut cluster = Cluster::start(&spec).await;
+    let id = cluster.ids().await[0].to_string();
+    let states = |cluster: &Cluster| -> Vec<String> {
+        let output = cluster.cli(&["cluster", "nodes"]);
+        assert!(output.status.success(), "{output:?}");
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        text.lines().filter(|line| line.contains(&id)).map(str::to_owned).collect()
+    };
+    assert!(states(&cluster)[0].contains(" ok "), "{:?}", states(&cluster));
+    assert!(cluster.nodes[0].stop().success());
+    cluster.until_cluster("a witness leads", |status| (status.leader.to_string() != id).then_some(())).await;
+    until("the node is shown as silent", async || states(&cluster)[0].contains(" silent ").then_some(()))
+        .await;
+}

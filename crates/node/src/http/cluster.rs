@@ -8,6 +8,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use ironcache_control::ControlState;
+use ironcache_coordinator::Bars;
 use ironcache_raft::AppliedView;
 use ironcache_types::NodeId;
 use std::collections::BTreeMap;
@@ -39,11 +40,14 @@ async fn of_leader(app: &App, view: &AppliedView) -> Result<ClusterStatus, HttpE
 
 fn briefs(app: &App) -> BTreeMap<NodeId, NodeBrief> {
     let lead = app.lead();
+    // An old answer is none: its node has stopped, hangs, or cannot be reached.
+    let fresh = |seen: &crate::app::Seen| super::age_ms(seen.at) <= Bars::default().seen_ms_max;
     let brief = |seen: &crate::app::Seen| NodeBrief {
         release: seen.report.release.clone(),
         data: seen.report.data.clone(),
         ready: seen.report.ready,
         seen_ms_ago: super::age_ms(seen.at),
     };
-    lead.reports.iter().map(|(node, seen)| (*node, brief(seen))).collect()
+    let answering = lead.reports.iter().filter(|(_, seen)| fresh(seen));
+    answering.map(|(node, seen)| (*node, brief(seen))).collect()
 }
