@@ -36,18 +36,20 @@ pub async fn hand_over(node: Rc<DataNode>, handover: Handover) {
     if fenced.is_err() {
         tracing::warn!(%shard, epoch = %handover.epoch, "a member does not acknowledge; the handover is given up");
     }
-    // The fence is out, or will never be: what is left is the outcome.
-    let mut wait = timeout.saturating_sub(began.elapsed());
+    // The fence is out, or will never be: what is left is the outcome. A point in time, not a pause: other changes wake
+    // this loop too, and must not put the abort off.
+    let mut give_up = began + timeout;
     loop {
         let changed = Rc::clone(&node.changed);
         let outcome = changed.notified();
         if !is_in_flight(&node.plane.borrow(), handover) {
             break;
         }
-        if tokio::time::timeout(wait, outcome).await.is_err() {
+        // Checked first: a change that is always there would be taken for the outcome again and again.
+        if Instant::now() >= give_up || tokio::time::timeout_at(give_up, outcome).await.is_err() {
             let command = Command::AbortHandover { shard, handover: handover.epoch };
             node.plane.borrow().propose(command, None);
-            wait = timeout;
+            give_up = Instant::now() + timeout;
         }
     }
     let stall_us = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);

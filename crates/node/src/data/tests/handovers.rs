@@ -147,3 +147,32 @@ fn a_fence_that_was_not_sent_is_forgotten_with_its_handover() {
     plane.apply_view(world.view());
     assert_eq!(plane.links[&B].fence, None);
 }
+
+#[tokio::test]
+async fn changes_that_are_no_outcome_do_not_put_the_abort_off() {
+    let mut world = World::pair(AckMode::InSync);
+    let (mut plane, mut proposals) = plane(A, &world);
+    let handover = world.begin_handover(A, B);
+    plane.apply_view(world.view());
+    let timeout = std::time::Duration::from_millis(plane.config.handover_timeout_ms);
+    let node = node(plane);
+    let began = tokio::time::Instant::now();
+    let local = tokio::task::LocalSet::new();
+    let handing_over = local.spawn_local(crate::data::handover::hand_over(Rc::clone(&node), handover));
+    let asked = local.run_until(async {
+        let mut noise = tokio::time::interval(timeout / 10);
+        loop {
+            tokio::select! {
+                biased;
+                proposal = proposals.recv() => break proposal.expect("the plane lives").command,
+                _ = noise.tick() => node.changed.notify_waiters(),
+            }
+            assert!(began.elapsed() < timeout * 100, "nothing is proposed after {:?}", began.elapsed());
+        }
+    });
+    let expected = Command::AbortHandover { shard: SHARD, handover: handover.epoch };
+    assert_eq!(asked.await, expected);
+    world.abort(handover);
+    show(&node, &world);
+    local.run_until(handing_over).await.expect("it ends with the outcome");
+}
