@@ -29,8 +29,6 @@ pub struct App {
     pub started: Instant,
     /// Has this process applied up to a commit index that a leader confirmed after it started?
     pub log_is_current: watch::Receiver<bool>,
-    /// The newest (log index, hash) at a multiple of [`HASH_EVERY`].
-    pub state_hash: watch::Receiver<Option<(u64, u64)>>,
     /// Held while a binary is in its slot and the log does not say so yet: slots are tidied with nobody in here.
     pub incoming: tokio::sync::RwLock<()>,
     /// This process was told to stop: it takes no role any more.
@@ -61,15 +59,12 @@ pub struct NodeReport {
     /// Does it serve its role?
     pub ready: bool,
     pub applied_index: u64,
-    /// The newest log index that is a multiple of [`HASH_EVERY`], and the state's hash there.
+    /// The newest log index at which every node hashes its state, and the hash there.
     pub state_hash: Option<(u64, u64)>,
     /// Why its binary cannot be changed, if so.
     pub cannot_upgrade: Option<String>,
     pub data: DataStatus,
 }
-
-/// Nodes compare the hashes of their states at multiples of this log index.
-pub const HASH_EVERY: u64 = 64;
 
 /// What an [`App`] is made of.
 pub struct Parts {
@@ -81,14 +76,12 @@ pub struct Parts {
     pub slots: Arc<SlotStore>,
     pub launcher: watch::Receiver<LauncherView>,
     pub log_is_current: watch::Receiver<bool>,
-    pub state_hash: watch::Receiver<Option<(u64, u64)>>,
     pub client: reqwest::Client,
 }
 
 impl App {
     pub fn new(parts: Parts) -> Self {
-        let Parts { config, me, release, raft, data, slots, launcher, log_is_current, state_hash, client } =
-            parts;
+        let Parts { config, me, release, raft, data, slots, launcher, log_is_current, client } = parts;
         Self {
             config,
             me,
@@ -100,7 +93,6 @@ impl App {
             client,
             started: Instant::now(),
             log_is_current,
-            state_hash,
             incoming: tokio::sync::RwLock::default(),
             leaving: AtomicBool::new(false),
             lead: Mutex::default(),
@@ -150,6 +142,7 @@ impl App {
     /// What this node tells the leader of itself.
     pub async fn report(&self) -> Result<NodeReport, crate::data::DataStopped> {
         let ready = self.readiness().await.is_ok();
+        let view = Arc::clone(&self.raft.applied().borrow());
         let data = self.data.snapshot().await?;
         let launcher = self.launcher.borrow().facts.clone();
         let cannot_upgrade = match launcher.phase {
@@ -164,8 +157,8 @@ impl App {
             member: self.me,
             release: self.release.clone(),
             ready,
-            applied_index: self.raft.applied().borrow().index,
-            state_hash: *self.state_hash.borrow(),
+            applied_index: view.index,
+            state_hash: view.hash.map(|at| (at.index, at.hash)),
             cannot_upgrade,
             data: data.status,
         })

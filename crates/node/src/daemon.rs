@@ -10,7 +10,7 @@
 //! *Invariant:* the heartbeat is sent by whoever has just heard from the data thread: a hang there is seen.
 
 use crate::agent::Agent;
-use crate::app::{App, HASH_EVERY, Parts};
+use crate::app::{App, Parts};
 use crate::config::Config;
 use crate::data::{self, DataHandle, DataOptions, ToControl};
 use crate::identity::{self, IdentityError};
@@ -137,7 +137,6 @@ async fn serve(config: Config, version: Version, inherited: Inherited) -> Result
         me,
         release,
         log_is_current: watch_log(raft.clone()),
-        state_hash: watch_hash(&raft),
         raft,
         data,
         slots,
@@ -213,24 +212,6 @@ fn watch_log(raft: RaftNode) -> watch::Receiver<bool> {
             tokio::select! {
                 changed = leadership.changed() => if changed.is_err() { return },
                 () = tokio::time::sleep(Duration::from_millis(100)) => {}
-            }
-        }
-    });
-    watch
-}
-
-/// The state's hash at the newest multiple of [`HASH_EVERY`] that was seen.
-fn watch_hash(raft: &RaftNode) -> watch::Receiver<Option<(u64, u64)>> {
-    let (newest, watch) = watch::channel(None);
-    let mut views = raft.applied();
-    tokio::spawn(async move {
-        loop {
-            let view = Arc::clone(&views.borrow_and_update());
-            if view.index > 0 && view.index.is_multiple_of(HASH_EVERY) {
-                newest.send_replace(Some((view.index, view.state.hash())));
-            }
-            if views.changed().await.is_err() {
-                return;
             }
         }
     });

@@ -27,7 +27,7 @@ mod wal;
 pub mod wire;
 
 pub use identity::IdentityError;
-pub use machine::{AppliedView, MachineError};
+pub use machine::{AppliedView, HASH_EVERY, MachineError, StateHash};
 pub use network::client::CallError;
 pub use node::{AskError, InitializeNodeError, OpenError, RaftNode};
 pub use options::RaftOptions;

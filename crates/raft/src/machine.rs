@@ -22,6 +22,18 @@ pub struct AppliedView {
     pub index: u64,
     pub term: u64,
     pub state: Arc<ControlState>,
+    /// The newest multiple of [`HASH_EVERY`] that this process has applied, and the state's hash there.
+    pub hash: Option<StateHash>,
+}
+
+/// Nodes compare the hashes of their states at multiples of this log index (I17). Smaller, and hashing the state would
+/// be felt with every command; larger, and a difference would be found late in a quiet cluster.
+pub const HASH_EVERY: u64 = 64;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StateHash {
+    pub index: u64,
+    pub hash: u64,
 }
 
 pub(crate) type SnapshotData = Arc<Vec<u8>>;
@@ -48,6 +60,8 @@ struct Machine {
     membership: StoredMembership,
     control: Arc<ControlState>,
     answers: Answers,
+    /// Taken as the entry is applied: watchers skip entries, and would skip the ones that every node hashes.
+    hash: Option<StateHash>,
     snapshot: Option<Stored>,
 }
 
@@ -93,7 +107,7 @@ impl RaftSnapshotBuilder<TypeConfig> for SnapshotBuilder {
     async fn build_snapshot(
         &mut self,
     ) -> Result<openraft::alias::SnapshotOf<TypeConfig, SnapshotData>, io::Error> {
-        let Machine { last_applied, membership, control, answers, snapshot: _ } = &self.frozen;
+        let Machine { last_applied, membership, control, answers, hash: _, snapshot: _ } = &self.frozen;
         let state = MachineState { control: control.as_ref().clone(), answers: answers.to_vec() };
         let data = wire::seal(Kind::MachineState, &state).map_err(io::Error::other)?;
         let meta = SnapshotMeta { last_log_id: *last_applied, last_membership: membership.clone() };
@@ -114,13 +128,16 @@ fn lock(machine: &Mutex<Machine>) -> MutexGuard<'_, Machine> {
 impl Machine {
     fn from_snapshot(stored: Stored) -> Result<Machine, WireError> {
         let MachineState { control, answers } = wire::open(Kind::MachineState, &stored.data)?;
-        Ok(Machine {
+        let mut machine = Machine {
             last_applied: stored.meta.last_log_id,
             membership: stored.meta.last_membership.clone(),
             control: Arc::new(control),
             answers: answers.into_iter().collect(),
+            hash: None,
             snapshot: Some(stored),
-        })
+        };
+        machine.take_hash();
+        Ok(machine)
     }
 
     fn view(&self) -> AppliedView {
@@ -128,10 +145,30 @@ impl Machine {
             index: self.last_applied.map_or(0, |id| id.index),
             term: self.last_applied.map_or(0, |id| id.leader_id.term),
             state: self.control.clone(),
+            hash: self.hash,
+        }
+    }
+
+    /// Hashes the state if it is at an index that every node hashes.
+    fn take_hash(&mut self) {
+        if let Some(index) =
+            self.last_applied.map(|id| id.index).filter(|index| index.is_multiple_of(HASH_EVERY))
+        {
+            self.hash = Some(StateHash { index, hash: self.control.hash() });
         }
     }
 
     fn apply(
+        &mut self,
+        log_id: LogId,
+        payload: EntryPayload<Request, u64, crate::types::PeerAddr>,
+    ) -> Response {
+        let response = self.transition(log_id, payload);
+        self.take_hash();
+        response
+    }
+
+    fn transition(
         &mut self,
         log_id: LogId,
         payload: EntryPayload<Request, u64, crate::types::PeerAddr>,
@@ -286,6 +323,32 @@ mod tests {
             refused.outcome,
             "a new request is asked anew"
         );
+    }
+
+    #[tokio::test]
+    async fn every_node_hashes_the_same_entries_however_they_arrive() {
+        let (one, many) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let (mut one_by_one, mut at_once) = (machine(&one), machine(&many));
+        let command = |index: u64| match index {
+            1 => found(),
+            _ => Command::ReportStaged { node: NODE, digest: Digest([index as u8; 32]) },
+        };
+        let mut entries = Vec::new();
+        let mut hashes = std::collections::BTreeMap::new();
+        for index in 1..=3 * HASH_EVERY - 1 {
+            apply(&mut one_by_one, index, u128::from(index), command(index)).await;
+            let view = one_by_one.views().borrow().clone();
+            hashes.insert(index, view.state.hash());
+            let newest = index - index % HASH_EVERY;
+            let expected = (newest > 0).then(|| StateHash { index: newest, hash: hashes[&newest] });
+            assert_eq!(view.hash, expected, "after entry {index}");
+            let request = Request { id: RequestId(u128::from(index)), command: command(index) };
+            let log_id = LogId::new_term_index(1, index);
+            entries.push(Ok((Entry::new(log_id, EntryPayload::Normal(request)), None)));
+        }
+        at_once.apply(stream::iter(entries)).await.unwrap();
+        assert_eq!(at_once.views().borrow().hash, one_by_one.views().borrow().hash);
+        assert_ne!(hashes[&HASH_EVERY], hashes[&(2 * HASH_EVERY)], "the states differ, so the hashes do");
     }
 
     #[tokio::test]

@@ -86,7 +86,7 @@ impl World {
     }
 
     pub fn view(&self) -> Arc<AppliedView> {
-        Arc::new(AppliedView { index: self.index, term: 1, state: Arc::new(self.state.clone()) })
+        Arc::new(AppliedView { index: self.index, term: 1, state: Arc::new(self.state.clone()), hash: None })
     }
 
     pub fn begin_handover(&mut self, from: Member, to: Member) -> Handover {

@@ -72,7 +72,6 @@ impl TestNode {
             slots: Arc::new(SlotStore::open(&DataDir::new(dir.path())).unwrap()),
             launcher: watch::channel(Default::default()).1,
             log_is_current: watch::channel(true).1,
-            state_hash: watch::channel(None).1,
             client: client.clone(),
         }));
         tokio::spawn(peer::serve(peers, peer::router(&app)));
