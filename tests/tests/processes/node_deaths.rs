@@ -46,7 +46,7 @@ async fn a_node_that_is_killed_while_it_is_out_comes_back_and_the_roll_goes_on()
     assert_order(&ended);
     assert_eq!(ended.steps.iter().find(|s| s.node == replica).map(|s| s.epoch), Some(step.epoch));
     load.until_more(50).await;
-    load.finish(&cluster).await.assert_nothing_lost();
+    load.finish(&cluster).await.assert_unseen();
     cluster.until_whole().await;
     assert_all_run(&cluster, TARGET).await;
 }
