@@ -136,7 +136,7 @@ async fn serve(config: Config, version: Version, inherited: Inherited) -> Result
         config: Arc::clone(&config),
         me,
         release,
-        log_is_current: watch_log(raft.clone()),
+        log_is_current: watch_log(raft.clone(), me, config.peer_addr()),
         raft,
         data,
         slots,
@@ -152,7 +152,6 @@ async fn serve(config: Config, version: Version, inherited: Inherited) -> Result
     tokio::spawn(peer::serve(listen(peer)?, peer::router(&app)));
     tokio::spawn(peer::serve(listen(http)?, http::router(Arc::clone(&app))));
     tokio::spawn(lead::run(Arc::clone(&app)));
-    tokio::spawn(moved::tell(app.raft.clone(), me, config.peer_addr()));
     let mut beating = tokio::spawn(heartbeat(app.data.clone(), sender.clone(), snapshot.heartbeat_ms));
     tokio::spawn(Agent::new(Arc::clone(&app), sender, app.launcher.clone(), unusable_slots).run());
 
@@ -198,10 +197,13 @@ async fn propose_all(raft: RaftNode, mut proposals: mpsc::UnboundedReceiver<ToCo
     }
 }
 
-/// True once this process has applied up to a commit index that a leader confirmed after it started.
-fn watch_log(raft: RaftNode) -> watch::Receiver<bool> {
+/// True once this process has applied up to a commit index that a leader confirmed after it started. Not before the
+/// cluster has accepted where this process is: until then it may be a copy of a node that runs elsewhere, and what
+/// follows (its registration) would depose that one.
+fn watch_log(raft: RaftNode, me: Member, here: String) -> watch::Receiver<bool> {
     let (current, watch) = watch::channel(false);
     tokio::spawn(async move {
+        moved::tell(&raft, me, here).await;
         let mut leadership = raft.view_changes();
         loop {
             // Without a leader there is nobody to ask; a pristine node waits here until it is a member.

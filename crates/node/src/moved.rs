@@ -7,6 +7,9 @@
 //! The log cannot tell the others where this node is now: it would have to reach this node first. So this node
 //! asks whichever member it reaches, and the leader writes the address into raft's membership.
 //!
+//! The leader asks once more, at the address that the log has: this directory may be an old copy that does not know of
+//! a later move.
+//!
 //! *Invariant:* nothing of raft runs before it is known that no other process of this identity answers where the
 //! node was.
 
@@ -75,7 +78,7 @@ struct Who {
 }
 
 /// Returns once raft's membership has this node where it listens. The registration follows through the log.
-pub async fn tell(raft: RaftNode, me: Member, here: String) {
+pub async fn tell(raft: &RaftNode, me: Member, here: String) {
     let here = PeerAddr(here);
     loop {
         match raft.addresses().get(&me.node) {
@@ -93,8 +96,8 @@ pub async fn tell(raft: RaftNode, me: Member, here: String) {
             }
             Err(error) => tracing::warn!(
                 %error,
-                "the cluster does not know yet that this node moved to {here}; a majority of the other voters has to \
-                 run at the addresses that this node knows. Trying again"
+                "the cluster does not accept yet that this node moved to {here}; a majority of the other voters has \
+                 to run at the addresses that this node knows. Trying again"
             ),
         }
         tokio::time::sleep(AGAIN).await;

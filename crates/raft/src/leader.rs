@@ -3,9 +3,10 @@
 //! *Invariant:* an answer never guesses: what may or may not have happened is [`Answer::Retry`], and every
 //! [`Ask`] may be sent again.
 
+use crate::network::FORWARD;
 use crate::node::Inner;
 use crate::types::{PeerAddr, Proposed, Request, Response, TypeConfig, node_id};
-use crate::wire::types::{Answer, Ask};
+use crate::wire::types::{Answer, Ask, ForwardRequest};
 use ironcache_types::{Member, NodeId};
 use openraft::errors::{
     ChangeMembershipError, ClientWriteError, ForwardToLeader, LinearizableReadError, RaftError,
@@ -104,11 +105,18 @@ impl Inner {
         let known = move |state: &RaftState<TypeConfig>| {
             state.membership_state.effective().membership().get_node(&member.node.0).cloned()
         };
-        match self.raft.with_raft_state(known).await {
+        let known = match self.raft.with_raft_state(known).await {
             Ok(Some(now)) if now == addr => return Answer::Done,
-            Ok(Some(_)) => {}
+            Ok(Some(now)) => now,
             Ok(None) => return Answer::Refused(format!("node {} is not a member", member.node)),
             Err(error) => return Answer::Retry(error.to_string()),
+        };
+        if self.answers_at(member.node, &known).await {
+            return Answer::Refused(format!(
+                "node {} answers at {known}: was its data directory copied? Stop that process to move it, or start a \
+                 new node with an empty directory",
+                member.node
+            ));
         }
         // Voters stay who they are, so this is one entry and no joint membership.
         let moved = ChangeMembers::SetNodes([(member.node.0, addr)].into());
@@ -116,6 +124,14 @@ impl Inner {
             Ok(_) => Answer::Done,
             Err(error) => write_failed(error),
         }
+    }
+
+    /// Is there a process at `addr` that takes itself for `node`? This one is not asked: it is the one that moved.
+    async fn answers_at(&self, node: NodeId, addr: &PeerAddr) -> bool {
+        let timeout = Duration::from_millis(self.options.rpc_timeout_ms);
+        let ask = ForwardRequest { ask: Ask::ConfirmIndex, timeout_ms: 0 };
+        node != self.options.node
+            && self.peers.call::<_, Answer>(node, addr, FORWARD, &ask, timeout).await.is_ok()
     }
 
     /// Asks `to` to take over, and waits until it leads **and** an entry of its term is committed.

@@ -51,7 +51,7 @@ pub(crate) struct Inner {
     pub raft: Raft<TypeConfig, StateMachine>,
     wal: Wal,
     views: watch::Receiver<Arc<AppliedView>>,
-    peers: Peers,
+    pub peers: Peers,
     leader: watch::Receiver<LeaderView>,
     /// Copies leadership from openraft's metrics to `leader`.
     follower_of_metrics: JoinHandle<()>,

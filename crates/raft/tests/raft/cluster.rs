@@ -152,6 +152,35 @@ fn a_node_that_comes_back_at_another_address_is_found_by_the_leader_of_then_and_
 }
 
 #[test]
+fn a_copy_of_a_node_that_answers_moves_nobody() {
+    run(async {
+        let dir = tempfile::tempdir().unwrap();
+        let mut servers = three(dir.path(), |_| {}).await;
+        servers[0].node.propose(init_cluster()).await.unwrap();
+        let now = leader(&servers).await;
+        let original = servers.remove((position(&servers, now) + 1) % 3);
+        let mut copied = options(original.id.0, dir.path());
+        let from = std::mem::replace(&mut copied.dir, dir.path().join("copy"));
+        std::fs::create_dir(&copied.dir).unwrap();
+        std::fs::copy(from.join("raft.wal"), copied.dir.join("raft.wal")).unwrap();
+        let copy = Server::start(copied, None).await;
+        let refused = copy.node.move_to(Incarnation(u64::MAX), copy.peer()).await;
+        let Err(AskError::Refused { reason }) = refused else { panic!("{refused:?}") };
+        assert!(reason.contains(&format!("answers at {}", original.peer())), "{reason}");
+        for server in &servers {
+            assert_eq!(server.node.addresses()[&original.id], original.peer());
+        }
+        // Once it is gone, nothing tells a copy from a node that moved.
+        original.kill().await;
+        copy.node.move_to(Incarnation(u64::MAX), copy.peer()).await.unwrap();
+        let index = servers[0].node.confirm_index().await.unwrap();
+        copy.applied(index).await;
+        servers.push(copy);
+        stop(servers).await;
+    });
+}
+
+#[test]
 fn an_earlier_life_of_a_node_and_a_stranger_move_nobody() {
     run(async {
         let dir = tempfile::tempdir().unwrap();
