@@ -1,16 +1,18 @@
 //! The commands that are about the connection, the server or the cluster, not about keys.
 
+mod client;
 mod cluster;
 mod command;
 mod config;
 mod connection;
 mod info;
+mod subcommands;
 
 use super::client::{Client, Transaction};
 use super::dispatch::{self, Turn};
 use super::plane::Plane;
 use super::role::Role;
-use ironcache_command::{Spec, unknown_subcommand};
+use ironcache_command::Spec;
 use ironcache_resp::{Protocol, Writer};
 use ironcache_types::Offset;
 
@@ -34,7 +36,7 @@ pub fn run(
             Turn::Close
         }
         "reset" => connection::reset(plane, client, out),
-        "client" => connection::client(plane, client, args, out),
+        "client" => client::run(plane, client, args, out),
         "readonly" => {
             client.readonly = true;
             ok(out, protocol)
@@ -78,12 +80,6 @@ fn ok(out: &mut Vec<u8>, protocol: Protocol) -> Turn {
 fn answer(out: &mut Vec<u8>, protocol: Protocol, write: impl FnOnce(&mut Writer<'_>)) -> Turn {
     write(&mut Writer::new(out, protocol));
     Turn::Done
-}
-
-fn unknown(client: &mut Client, out: &mut Vec<u8>, args: &[&[u8]]) -> Turn {
-    let command = String::from_utf8_lossy(args[0]).to_uppercase();
-    let text = unknown_subcommand(&command, args.get(1).copied().unwrap_or_default());
-    dispatch::refuse(client, out, &text)
 }
 
 fn wait(plane: &Plane, client: &mut Client, args: &[&[u8]], out: &mut Vec<u8>) -> Turn {

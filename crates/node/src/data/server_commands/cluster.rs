@@ -6,11 +6,44 @@
 use super::super::client::Client;
 use super::super::dispatch::{self, Turn};
 use super::super::plane::Plane;
-use super::{answer, client_addr, unknown};
+use super::subcommands::{Subcommand, help_or_refuse};
+use super::{answer, client_addr};
 use ironcache_control::{Node, Shard};
-use ironcache_resp::Writer;
+use ironcache_resp::{Writer, parse_integer};
 use ironcache_types::{NodeId, SLOT_COUNT, Slot, key_slot};
 use std::fmt::Write;
+
+const SUBCOMMANDS: &[Subcommand] = &[
+    Subcommand {
+        name: "COUNTKEYSINSLOT",
+        arguments: "<slot>",
+        about: &["Return the number of keys in <slot> on this node."],
+    },
+    Subcommand { name: "INFO", arguments: "", about: &["Return information about the cluster."] },
+    Subcommand { name: "KEYSLOT", arguments: "<key>", about: &["Return the hash slot for <key>."] },
+    Subcommand { name: "MYID", arguments: "", about: &["Return the node id."] },
+    Subcommand {
+        name: "NODES",
+        arguments: "",
+        about: &[
+            "Return the nodes and their slots, a line a node:",
+            "<id> <ip:port@peer-port> <flags> <master> <pings> <pongs> <epoch> <link> <slot> ...",
+        ],
+    },
+    Subcommand {
+        name: "SHARDS",
+        arguments: "",
+        about: &["Return the slot ranges of each shard and the nodes that serve it."],
+    },
+    Subcommand {
+        name: "SLOTS",
+        arguments: "",
+        about: &[
+            "Return the slot ranges. Each is made of:",
+            "start, end, master and replicas IP addresses, ports and ids",
+        ],
+    },
+];
 
 pub fn run(plane: &Plane, client: &mut Client, args: &[&[u8]], out: &mut Vec<u8>) -> Turn {
     let protocol = client.protocol;
@@ -22,14 +55,17 @@ pub fn run(plane: &Plane, client: &mut Client, args: &[&[u8]], out: &mut Vec<u8>
         (b"myid", []) => answer(out, protocol, |reply| reply.bulk(plane.me.node.redis_id().as_bytes())),
         (b"keyslot", [key]) => answer(out, protocol, |reply| reply.int(i64::from(key_slot(key).0))),
         (b"countkeysinslot", [slot]) => {
-            match std::str::from_utf8(slot).ok().and_then(|text| text.parse::<u16>().ok()) {
-                Some(slot) if slot < SLOT_COUNT => {
+            let Some(number) = parse_integer(slot) else {
+                return dispatch::refuse(client, out, "ERR value is not an integer or out of range");
+            };
+            match u16::try_from(number) {
+                Ok(slot) if slot < SLOT_COUNT => {
                     answer(out, protocol, |reply| reply.count(plane.keyspace.slot_len(Slot(slot))))
                 }
-                _ => dispatch::refuse(client, out, "ERR Invalid slot"),
+                Ok(_) | Err(_) => dispatch::refuse(client, out, "ERR Invalid slot"),
             }
         }
-        _ => unknown(client, out, args),
+        _ => help_or_refuse(client, args, SUBCOMMANDS, out),
     }
 }
 

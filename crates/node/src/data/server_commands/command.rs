@@ -1,10 +1,31 @@
 //! COMMAND: the command table, as clients and redis-cli read it.
 
 use super::super::client::Client;
-use super::super::dispatch::Turn;
-use super::{answer, unknown};
+use super::super::dispatch::{self, Turn};
+use super::answer;
+use super::subcommands::{Subcommand, help_or_refuse};
 use ironcache_command::{Flags, Spec, lookup, table};
 use ironcache_resp::Writer;
+
+const SUBCOMMANDS: &[Subcommand] = &[
+    Subcommand { name: "(no subcommand)", arguments: "", about: &["Return details about all commands."] },
+    Subcommand { name: "COUNT", arguments: "", about: &["Return the total number of commands."] },
+    Subcommand {
+        name: "DOCS",
+        arguments: "[<command-name> ...]",
+        about: &["Return documentation of the named commands, or of all."],
+    },
+    Subcommand {
+        name: "GETKEYS",
+        arguments: "<full-command>",
+        about: &["Return the keys from a full command."],
+    },
+    Subcommand {
+        name: "INFO",
+        arguments: "[<command-name> ...]",
+        about: &["Return details about the named commands, or about all."],
+    },
+];
 
 pub fn run(client: &mut Client, args: &[&[u8]], out: &mut Vec<u8>) -> Turn {
     let protocol = client.protocol;
@@ -43,18 +64,28 @@ pub fn run(client: &mut Client, args: &[&[u8]], out: &mut Vec<u8>) -> Turn {
             wanted.into_iter().for_each(|spec| docs(&mut reply, spec));
             Turn::Done
         }
-        (b"getkeys", [name, ..]) => {
-            let command = &args[2..];
-            let keys: Vec<&[u8]> = lookup(name).map(|spec| spec.keys(command).collect()).unwrap_or_default();
-            if keys.is_empty() {
-                return super::dispatch::refuse(client, out, "ERR The command has no key arguments");
+        // Redis takes no command without arguments here: there would be no keys among them.
+        (b"getkeys", command @ [name, _, ..]) => {
+            let Some(spec) = lookup(name) else {
+                return dispatch::refuse(client, out, "ERR Invalid command specified");
+            };
+            if spec.first_key == 0 {
+                return dispatch::refuse(client, out, "ERR The command has no key arguments");
             }
+            if spec.check_arity(command.len()).is_err() {
+                return dispatch::refuse(
+                    client,
+                    out,
+                    "ERR Invalid number of arguments specified for command",
+                );
+            }
+            let keys: Vec<&[u8]> = spec.keys(command).collect();
             let mut reply = Writer::new(out, protocol);
             reply.array(keys.len());
             keys.into_iter().for_each(|key| reply.bulk(key));
             Turn::Done
         }
-        _ => unknown(client, out, args),
+        _ => help_or_refuse(client, args, SUBCOMMANDS, out),
     }
 }
 

@@ -3,11 +3,30 @@
 use super::super::client::Client;
 use super::super::dispatch::{self, Turn};
 use super::super::plane::Plane;
-use super::{ok, unknown};
+use super::ok;
+use super::subcommands::{Subcommand, help_or_refuse};
 use ironcache_command::glob_matches;
 use ironcache_resp::Writer;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+
+const SUBCOMMANDS: &[Subcommand] = &[
+    Subcommand {
+        name: "GET",
+        arguments: "<pattern> [<pattern> ...]",
+        about: &["Return parameters matching the glob-like <pattern>s and their values."],
+    },
+    Subcommand {
+        name: "RESETSTAT",
+        arguments: "",
+        about: &["Reset statistics reported by the INFO command."],
+    },
+    Subcommand {
+        name: "SET",
+        arguments: "<directive> <value> [<directive> <value> ...]",
+        about: &["Set the configuration <directive>s to <value>s, all or none, until the node restarts."],
+    },
+];
 
 pub fn run(plane: &mut Plane, client: &mut Client, args: &[&[u8]], out: &mut Vec<u8>) -> Turn {
     let protocol = client.protocol;
@@ -24,7 +43,10 @@ pub fn run(plane: &mut Plane, client: &mut Client, args: &[&[u8]], out: &mut Vec
             }
             Turn::Done
         }
-        (b"set", pairs @ [_, _, ..]) if pairs.len() % 2 == 0 => {
+        (b"set", pairs @ [_, _, ..]) => {
+            if pairs.len() % 2 != 0 {
+                return dispatch::refuse(client, out, "ERR syntax error");
+            }
             // All or nothing: everything is checked before anything changes.
             let mut config = (*plane.config).clone();
             for pair in pairs.chunks(2) {
@@ -44,7 +66,7 @@ pub fn run(plane: &mut Plane, client: &mut Client, args: &[&[u8]], out: &mut Vec
             plane.stats = Default::default();
             ok(out, protocol)
         }
-        _ => unknown(client, out, args),
+        _ => help_or_refuse(client, args, SUBCOMMANDS, out),
     }
 }
 

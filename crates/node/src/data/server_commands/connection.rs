@@ -1,11 +1,11 @@
-//! PING, HELLO, AUTH, SELECT, RESET and CLIENT.
+//! PING, HELLO, AUTH, SELECT and RESET.
 
-use super::super::client::{Client, ClientInfo};
+use super::super::client::Client;
 use super::super::dispatch::{self, Turn};
 use super::super::plane::Plane;
 use super::super::role::Role;
-use super::{answer, ok, unknown};
-use crate::clock::unix_ms;
+use super::client::set_name;
+use super::{answer, ok};
 use ironcache_resp::{Protocol, Writer};
 
 pub fn ping(client: &mut Client, args: &[&[u8]], out: &mut Vec<u8>) -> Turn {
@@ -139,90 +139,4 @@ pub fn reset(plane: &Plane, client: &mut Client, out: &mut Vec<u8>) -> Turn {
         info.resp = 2;
     }
     answer(out, client.protocol, |reply| reply.simple("RESET"))
-}
-
-pub fn client(plane: &mut Plane, client: &mut Client, args: &[&[u8]], out: &mut Vec<u8>) -> Turn {
-    let protocol = client.protocol;
-    match (args[1].to_ascii_lowercase().as_slice(), &args[2..]) {
-        (b"id", []) => answer(out, protocol, |reply| reply.int(client.id.cast_signed())),
-        (b"getname", []) => {
-            let name = client.info.borrow().name.clone();
-            answer(
-                out,
-                protocol,
-                |reply| if name.is_empty() { reply.null() } else { reply.bulk(name.as_bytes()) },
-            )
-        }
-        (b"setname", [name]) => match set_name(client, name, out) {
-            Ok(()) => ok(out, protocol),
-            Err(turn) => turn,
-        },
-        (b"setinfo", [attribute, value]) => {
-            let Some(value) = printable(value) else {
-                return dispatch::refuse(
-                    client,
-                    out,
-                    "ERR client attributes cannot contain spaces, newlines or special characters.",
-                );
-            };
-            match attribute.to_ascii_lowercase().as_slice() {
-                b"lib-name" => client.info.borrow_mut().lib_name = value,
-                b"lib-ver" => client.info.borrow_mut().lib_version = value,
-                _ => return unknown(client, out, args),
-            }
-            ok(out, protocol)
-        }
-        (b"info", []) => {
-            let line = describe(&client.info.borrow());
-            answer(out, protocol, |reply| reply.verbatim("txt", line.as_bytes()))
-        }
-        (b"list", _) => {
-            let lines: String = plane.clients.iter().map(|info| describe(&info.borrow())).collect();
-            answer(out, protocol, |reply| reply.verbatim("txt", lines.as_bytes()))
-        }
-        // What clients switch at connect; there is nothing to switch here.
-        (b"no-evict" | b"no-touch", [_]) => ok(out, protocol),
-        _ => unknown(client, out, args),
-    }
-}
-
-fn set_name(client: &mut Client, name: &[u8], out: &mut Vec<u8>) -> Result<(), Turn> {
-    match printable(name) {
-        Some(name) => {
-            client.info.borrow_mut().name = name;
-            Ok(())
-        }
-        None => Err(dispatch::refuse(
-            client,
-            out,
-            "ERR Client names cannot contain spaces, newlines or special characters.",
-        )),
-    }
-}
-
-/// Text without spaces and control characters.
-fn printable(text: &[u8]) -> Option<String> {
-    text.iter().all(|b| (b'!'..=b'~').contains(b)).then(|| String::from_utf8_lossy(text).into_owned())
-}
-
-fn describe(info: &ClientInfo) -> String {
-    let ClientInfo {
-        id,
-        addr,
-        local_addr,
-        name,
-        lib_name,
-        lib_version,
-        connected_at_ms,
-        last_command,
-        last_active_ms,
-        resp,
-    } = info;
-    let now_ms = unix_ms();
-    let age = now_ms.saturating_sub(*connected_at_ms) / 1000;
-    let idle = now_ms.saturating_sub(*last_active_ms) / 1000;
-    format!(
-        "id={id} addr={addr} laddr={local_addr} name={name} age={age} idle={idle} flags=N db=0 \
-         cmd={last_command} user=default lib-name={lib_name} lib-ver={lib_version} resp={resp}\n"
-    )
 }
