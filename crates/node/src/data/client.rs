@@ -46,6 +46,14 @@ pub struct Owed {
 }
 
 impl Client {
+    /// Shows others what this connection is doing: once a batch of commands, so that no command pays for it.
+    pub fn show(&self, now_ms: u64) {
+        let mut info = self.info.borrow_mut();
+        info.last_active_ms = now_ms;
+        info.readonly = self.readonly;
+        info.queued = self.transaction.as_ref().map(|transaction| transaction.commands.len());
+    }
+
     /// Ends `MULTI` and `WATCH`: nothing that was queued is ever executed.
     pub fn forget_transaction(&mut self) {
         self.transaction = None;
@@ -69,8 +77,12 @@ pub struct ClientInfo {
     pub lib_version: String,
     pub connected_at_ms: u64,
     pub last_command: &'static str,
+    /// When it last sent something, to the precision of [`Plane::coarse_ms`](super::plane::Plane::coarse_ms).
     pub last_active_ms: u64,
     pub resp: u8,
+    pub readonly: bool,
+    /// Commands queued since `MULTI`; `None` outside of a transaction.
+    pub queued: Option<usize>,
 }
 
 /// All connections, by id.
@@ -102,6 +114,8 @@ impl Clients {
             last_command: "NULL",
             last_active_ms: now_ms,
             resp: 2,
+            readonly: false,
+            queued: None,
         }));
         self.list.insert(self.next, Rc::clone(&info));
         Client {

@@ -190,6 +190,9 @@ impl Connection {
         };
         let trust = if self.client.authenticated { Trust::Authenticated } else { Trust::Unauthenticated };
         self.parser.set_trust(trust);
+        if consumed_total > 0 {
+            self.client.show(plane.coarse_ms);
+        }
         let wrote = plane.offset() != end_before;
         drop(plane);
         if wrote {

@@ -34,6 +34,7 @@ pub async fn run(node: Rc<DataNode>) {
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
+        node.plane.borrow_mut().coarse_ms = unix_ms();
         expire(&node);
         tend(&node);
     }

@@ -65,6 +65,9 @@ pub struct Plane {
     pub requirepass: String,
     random: u64,
     started: Instant,
+    /// Unix time in ms as of the last tick of the plane's clockwork: for what is shown in seconds, without reading
+    /// a clock where commands are executed.
+    pub coarse_ms: u64,
 }
 
 /// What the data plane asks of the control plane: have a command committed. Whoever asked watches the
@@ -153,6 +156,7 @@ impl Plane {
             parked: 0,
             random: random | 1,
             started: Instant::now(),
+            coarse_ms: super::unix_ms(),
         }
     }
 

@@ -242,3 +242,41 @@ async fn a_client_that_leaves_while_it_waits_is_let_go() {
         })
         .await;
 }
+
+#[tokio::test]
+async fn a_connection_shows_when_it_was_last_active() {
+    LocalSet::new()
+        .run_until(async {
+            let (plane, _proposals) = plane(A, &World::alone(AckMode::Primary));
+            let node = node(plane);
+            let mut stream = connect(&node).await;
+            for now_ms in [5_000, 6_000] {
+                node.plane.borrow_mut().coarse_ms = now_ms;
+                stream.write_all(b"MULTI\r\nPING\r\nDISCARD\r\nMULTI\r\nPING\r\n").await.unwrap();
+                expect(&mut stream, "+OK\r\n+QUEUED\r\n+OK\r\n+OK\r\n+QUEUED\r\n").await;
+                until(&node, |plane| {
+                    plane.clients.iter().all(|info| {
+                        let info = info.borrow();
+                        info.last_active_ms == now_ms && info.queued == Some(1)
+                    })
+                })
+                .await;
+                stream.write_all(b"DISCARD\r\n").await.unwrap();
+                expect(&mut stream, "+OK\r\n").await;
+            }
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn the_coarse_clock_follows_the_real_one() {
+    LocalSet::new()
+        .run_until(async {
+            let (mut plane, _proposals) = plane(A, &World::alone(AckMode::Primary));
+            plane.coarse_ms = 0;
+            let node = node(plane);
+            spawn_local(crate::data::membership::run(Rc::clone(&node)));
+            until(&node, |plane| plane.coarse_ms > 0).await;
+        })
+        .await;
+}

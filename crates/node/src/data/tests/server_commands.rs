@@ -65,3 +65,57 @@ fn a_slot_is_a_number_below_16384() {
         assert_eq!(answer(&mut plane, &mut client, &format!("CLUSTER COUNTKEYSINSLOT {slot}")), expected);
     }
 }
+
+#[test]
+fn client_list_shows_who_was_asked_for() {
+    let (mut plane, mut first) = served();
+    let second = client(&mut plane);
+    let mut listed = |filter: &str| {
+        let list = answer(&mut plane, &mut first, &format!("CLIENT LIST{filter}"));
+        let ids = list.lines().filter_map(|line| line.strip_prefix("id=")?.split(' ').next());
+        ids.map(|id| id.parse().unwrap()).collect::<Vec<u64>>()
+    };
+    assert_eq!(listed(""), [1, second.id]);
+    assert_eq!(listed(" TYPE normal"), [1, second.id]);
+    for kind in ["master", "replica", "slave", "pubsub"] {
+        assert!(listed(&format!(" type {kind}")).is_empty(), "{kind}");
+    }
+    assert_eq!(listed(" ID 2"), [2]);
+    assert_eq!(listed(" id 2 99 1"), [1, 2]);
+    for (filter, error) in [
+        (" foo", "ERR syntax error"),
+        (" TYPE", "ERR syntax error"),
+        (" ID", "ERR syntax error"),
+        (" TYPE normal ID 1", "ERR syntax error"),
+        (" TYPE foo", "ERR Unknown client type 'foo'"),
+        (" ID x", "ERR Invalid client ID"),
+        (" ID 1 x", "ERR Invalid client ID"),
+    ] {
+        let reply = answer(&mut plane, &mut first, &format!("CLIENT LIST{filter}"));
+        assert_eq!(reply, format!("-{error}\r\n"));
+    }
+}
+
+#[test]
+fn flags_show_a_transaction_and_readonly() {
+    let (mut plane, mut client) = served();
+    let mut other = self::client(&mut plane);
+    for (commands, expected) in [
+        (&[][..], "flags=N db=0 multi=-1 "),
+        (&["READONLY"], "flags=r db=0 multi=-1 "),
+        (&["MULTI", "PING"], "flags=xr db=0 multi=1 "),
+        (&["EXEC", "READWRITE", "MULTI"], "flags=x db=0 multi=0 "),
+    ] {
+        for command in commands {
+            answer(&mut plane, &mut client, command);
+        }
+        // As its connection does after each batch of commands.
+        client.show(plane.coarse_ms);
+        let list = answer(&mut plane, &mut other, "CLIENT LIST ID 1");
+        assert!(list.contains(expected), "{commands:?}: {list}");
+    }
+    answer(&mut plane, &mut client, "DISCARD");
+    answer(&mut plane, &mut client, "READONLY");
+    let own = answer(&mut plane, &mut client, "CLIENT INFO");
+    assert!(own.contains("flags=r "), "its own are shown at once: {own}");
+}
