@@ -156,7 +156,7 @@ impl Plane {
             parked: 0,
             random: random | 1,
             started: Instant::now(),
-            coarse_ms: super::unix_ms(),
+            coarse_ms: crate::clock::unix_ms(),
         }
     }
 
@@ -166,6 +166,18 @@ impl Plane {
         self.random ^= self.random << 25;
         self.random ^= self.random >> 27;
         self.random.wrapping_mul(0x2545_f491_4f6c_dd1d)
+    }
+
+    /// A changed configuration is in force from here on, for replies that wait already as well.
+    pub fn reconfigure(&mut self, config: Config) {
+        self.requirepass.clone_from(&config.requirepass);
+        self.config = Arc::new(config);
+        if let Some(mode) = self.primary().map(|primary| self.gate_mode(primary.mode))
+            && let Role::Primary(primary) = &mut self.role
+        {
+            primary.gate.set_mode(mode);
+        }
+        self.settle_replies();
     }
 
     /// Milliseconds of a monotonic clock that began with this process.

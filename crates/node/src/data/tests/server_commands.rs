@@ -119,3 +119,67 @@ fn flags_show_a_transaction_and_readonly() {
     let own = answer(&mut plane, &mut client, "CLIENT INFO");
     assert!(own.contains("flags=r "), "its own are shown at once: {own}");
 }
+
+#[test]
+fn config_set_takes_what_the_file_would_take_and_all_or_none() {
+    let (mut plane, mut client) = served();
+    let before = Arc::clone(&plane.config);
+    for (pairs, error) in [
+        ("maxclients 0", "(possibly related to argument 'maxclients') - nobody could connect"),
+        ("min-in-sync 0", "(possibly related to argument 'min-in-sync') - the primary itself counts"),
+        (
+            "min-in-sync 65536",
+            "(possibly related to argument 'min-in-sync') - argument 65536 is out of range",
+        ),
+        ("maxclients x", "(possibly related to argument 'maxclients') - argument couldn't be parsed"),
+        (
+            "port 1",
+            "(possibly related to argument 'port') - can't set immutable config: it is read from the file",
+        ),
+        ("heartbeat-ms 1", "(possibly related to argument 'heartbeat-ms') - can't set immutable config"),
+        (
+            "maxmemory 1",
+            "(possibly related to argument 'maxmemory') - can't set immutable config: it is shown",
+        ),
+        ("maxclients 5 min-in-sync 0", "(possibly related to argument 'min-in-sync')"),
+        ("maxclients 5 MAXCLIENTS 6", "(possibly related to argument 'maxclients') - duplicate parameter"),
+    ] {
+        let reply = answer(&mut plane, &mut client, &format!("CONFIG SET {pairs}"));
+        assert!(reply.starts_with(&format!("-ERR CONFIG SET failed {error}")), "{pairs}: {reply}");
+    }
+    let unknown = "-ERR Unknown option or number of arguments for CONFIG SET - 'foo'\r\n";
+    for pairs in ["foo 1", "maxclients 5 Foo 1", "port 1 foo 1"] {
+        assert_eq!(answer(&mut plane, &mut client, &format!("CONFIG SET {pairs}")), unknown);
+    }
+    assert_eq!(answer(&mut plane, &mut client, "CONFIG SET a b c"), "-ERR syntax error\r\n");
+    assert!(Arc::ptr_eq(&plane.config, &before), "nothing changed");
+    assert_eq!(answer(&mut plane, &mut client, "CONFIG SET maxclients 5 park-ms-max 7"), "+OK\r\n");
+    assert_eq!((plane.config.maxclients, plane.config.park_ms_max), (5, 7));
+}
+
+#[test]
+fn config_get_shows_every_setting_of_the_file() {
+    let (mut plane, mut client) = served();
+    let shown = answer(&mut plane, &mut client, "CONFIG GET *");
+    for name in ["heartbeat-ms", "log", "data-dir", "dir", "repl-backlog-size", "requirepass"] {
+        assert!(shown.contains(&format!("\r\n{name}\r\n")), "{name}: {shown}");
+    }
+    assert_eq!(
+        answer(&mut plane, &mut client, "CONFIG GET MAXCL* min-in-sync"),
+        "*4\r\n$10\r\nmaxclients\r\n$5\r\n10000\r\n$11\r\nmin-in-sync\r\n$1\r\n1\r\n"
+    );
+}
+
+#[test]
+fn config_set_is_in_force_for_what_waits_already() {
+    let (mut plane, _proposals) = plane(A, &World::pair(AckMode::Primary));
+    attach(&mut plane, B);
+    let mut client = client(&mut plane);
+    answer(&mut plane, &mut client, "CONFIG SET max-lag-ops 1");
+    for _ in 0..2 {
+        answer(&mut plane, &mut client, "SET k v");
+    }
+    assert_ne!(plane.may_reply(client.owed), crate::data::plane::Reply::Now, "B lacks more than one write");
+    answer(&mut plane, &mut client, "CONFIG SET max-lag-ops 100");
+    assert_eq!(plane.may_reply(client.owed), crate::data::plane::Reply::Now);
+}
