@@ -43,7 +43,7 @@ pub fn run(plane: &mut Plane, client: &mut Client, args: &[&[u8]], out: &mut Vec
     }
     client.info.borrow_mut().last_command = spec.name;
     if let Some(transaction) = &mut client.transaction
-        && !matches!(spec.name, "exec" | "discard" | "multi" | "watch" | "quit" | "reset" | "hello" | "auth")
+        && !matches!(spec.name, "exec" | "discard" | "multi" | "watch" | "quit" | "reset")
     {
         return match queueable(plane, spec, args) {
             Ok(()) => {
@@ -72,6 +72,11 @@ pub fn refuse(client: &mut Client, out: &mut Vec<u8>, text: &str) -> Turn {
     if let Some(transaction) = &mut client.transaction {
         transaction.spoilt = true;
     }
+    refuse_alone(client, out, text)
+}
+
+/// Answers with an error that is about no command of the transaction: as in Redis, `EXEC` runs what was queued.
+pub fn refuse_alone(client: &Client, out: &mut Vec<u8>, text: &str) -> Turn {
     Writer::new(out, client.protocol).error(text);
     Turn::Done
 }
@@ -227,7 +232,7 @@ pub fn exec(plane: &mut Plane, client: &mut Client, out: &mut Vec<u8>) -> Turn {
 /// executed.
 pub fn watch(plane: &Plane, client: &mut Client, spec: &Spec, args: &[&[u8]], out: &mut Vec<u8>) -> Turn {
     if client.transaction.is_some() {
-        return refuse(client, out, "ERR WATCH inside MULTI is not allowed");
+        return refuse_alone(client, out, "ERR WATCH inside MULTI is not allowed");
     }
     let admitted = slot_of(spec, args).and_then(|slot| match slot {
         Some(slot) => admit(plane, slot, ReadFrom::Primary).map(|()| slot),

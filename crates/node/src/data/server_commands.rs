@@ -162,7 +162,7 @@ fn time(client: &Client, out: &mut Vec<u8>) -> Turn {
 
 fn multi(client: &mut Client, out: &mut Vec<u8>) -> Turn {
     if client.transaction.is_some() {
-        return dispatch::refuse(client, out, "ERR MULTI calls can not be nested");
+        return dispatch::refuse_alone(client, out, "ERR MULTI calls can not be nested");
     }
     client.transaction = Some(Transaction::default());
     ok(out, client.protocol)

@@ -113,3 +113,34 @@ fn wait_inside_a_transaction_answers_at_once() {
     }
     assert_eq!(answer(&mut plane, &mut client, "EXEC"), "*2\r\n:1\r\n+PONG\r\n");
 }
+
+#[test]
+fn a_refused_multi_or_watch_leaves_the_transaction_as_it_is() {
+    let world = World::alone(AckMode::Primary);
+    let (mut plane, _proposals) = plane(A, &world);
+    let mut client = client(&mut plane);
+    for command in ["MULTI", "SET k v"] {
+        answer(&mut plane, &mut client, command);
+    }
+    assert_eq!(answer(&mut plane, &mut client, "MULTI"), "-ERR MULTI calls can not be nested\r\n");
+    assert_eq!(answer(&mut plane, &mut client, "WATCH k"), "-ERR WATCH inside MULTI is not allowed\r\n");
+    assert_eq!(answer(&mut plane, &mut client, "EXEC"), "*1\r\n+OK\r\n");
+    answer(&mut plane, &mut client, "MULTI");
+    // Its arity is checked before, and that error is the transaction's.
+    answer(&mut plane, &mut client, "WATCH");
+    assert!(answer(&mut plane, &mut client, "EXEC").starts_with("-EXECABORT"));
+}
+
+#[test]
+fn hello_and_auth_are_queued_like_other_commands() {
+    let world = World::alone(AckMode::Primary);
+    let (mut plane, _proposals) = plane(A, &world);
+    let mut client = client(&mut plane);
+    answer(&mut plane, &mut client, "MULTI");
+    for command in ["HELLO 3", "AUTH x", "GET k"] {
+        assert_eq!(answer(&mut plane, &mut client, command), "+QUEUED\r\n");
+    }
+    let replies = answer(&mut plane, &mut client, "EXEC");
+    assert!(replies.starts_with("*3\r\n%7\r\n"), "{replies}");
+    assert!(replies.ends_with("\r\n_\r\n"), "what follows HELLO is in its protocol: {replies}");
+}
