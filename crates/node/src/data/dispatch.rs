@@ -33,6 +33,10 @@ pub enum Turn {
 pub fn run(plane: &mut Plane, client: &mut Client, args: &[&[u8]], out: &mut Vec<u8>) -> Turn {
     plane.stats.commands += 1;
     let Some(spec) = lookup(args[0]) else {
+        if is_http(args[0]) {
+            plane.warn_of_http(client.info.borrow().addr);
+            return Turn::Close;
+        }
         return refuse(client, out, &unknown_command(args));
     };
     if let Err(error) = spec.check_arity(args.len()) {
@@ -65,6 +69,12 @@ pub fn run(plane: &mut Plane, client: &mut Client, args: &[&[u8]], out: &mut Vec
         Run::Data(_) => run_data(plane, client, spec, args, out),
         Run::Server => server_commands::run(plane, client, spec, args, out),
     }
+}
+
+/// Is this the start of an HTTP request that carries commands? A web page can have a browser send a `POST` here
+/// whose body are commands; a request of any other method has a `Host:` line before its body.
+fn is_http(name: &[u8]) -> bool {
+    name.eq_ignore_ascii_case(b"post") || name.eq_ignore_ascii_case(b"host:")
 }
 
 /// Answers with an error. Inside `MULTI` that spoils the transaction.

@@ -25,8 +25,9 @@ use ironcache_raft::AppliedView;
 use ironcache_replication::{Ack, Backlog, Fence, Gate, Link, Promoted, Scope, encode_effects};
 use ironcache_types::{Epoch, Member, NodeId, Offset, SLOT_COUNT, Slot, Version};
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot;
 
@@ -68,7 +69,12 @@ pub struct Plane {
     /// Unix time in ms as of the last tick of the plane's clockwork: for what is shown in seconds, without reading
     /// a clock where commands are executed.
     pub coarse_ms: u64,
+    /// When an HTTP request was last warned of.
+    http_warned: Option<Instant>,
 }
+
+/// Whoever makes a browser send requests can send many: one line in this time tells as much as all.
+const WARN_OF_HTTP_AGAIN: Duration = Duration::from_secs(60);
 
 /// What the data plane asks of the control plane: have a command committed. Whoever asked watches the
 /// applied state for its outcome; a rejection is told here.
@@ -157,6 +163,7 @@ impl Plane {
             random: random | 1,
             started: Instant::now(),
             coarse_ms: crate::clock::unix_ms(),
+            http_warned: None,
         }
     }
 
@@ -178,6 +185,18 @@ impl Plane {
             primary.gate.set_mode(mode);
         }
         self.settle_replies();
+    }
+
+    /// A connection is closed because it speaks HTTP.
+    pub fn warn_of_http(&mut self, addr: SocketAddr) {
+        if self.http_warned.is_none_or(|at| at.elapsed() >= WARN_OF_HTTP_AGAIN) {
+            self.http_warned = Some(Instant::now());
+            tracing::warn!(
+                %addr,
+                "a connection sent POST or Host: and was closed: HTTP at the client port, perhaps a web page that has \
+                 a browser send commands (cross-protocol scripting)"
+            );
+        }
     }
 
     /// Milliseconds of a monotonic clock that began with this process.

@@ -280,3 +280,27 @@ async fn the_coarse_clock_follows_the_real_one() {
         })
         .await;
 }
+
+#[tokio::test]
+async fn an_http_request_is_cut_off_before_its_body() {
+    LocalSet::new()
+        .run_until(async {
+            let (plane, _proposals) = plane(A, &World::alone(AckMode::Primary));
+            let node = node(plane);
+            for (request, reply) in [
+                ("POST / HTTP/1.1\r\nSET a 1\r\n", ""),
+                ("*1\r\n$4\r\npost\r\n*3\r\n$3\r\nSET\r\n$1\r\na\r\n$1\r\n1\r\n", ""),
+                (
+                    "PUT / HTTP/1.1\r\nHOST: here\r\nSET a 1\r\n",
+                    "-ERR unknown command 'PUT', with args beginning with: '/' 'HTTP/1.1' \r\n",
+                ),
+            ] {
+                let mut stream = connect(&node).await;
+                stream.write_all(request.as_bytes()).await.unwrap();
+                expect(&mut stream, reply).await;
+                expect_end(&mut stream).await;
+                assert_eq!(node.plane.borrow().keyspace.len(), 0, "{request}");
+            }
+        })
+        .await;
+}

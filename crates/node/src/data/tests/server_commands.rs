@@ -125,7 +125,7 @@ fn config_set_takes_what_the_file_would_take_and_all_or_none() {
     let (mut plane, mut client) = served();
     let before = Arc::clone(&plane.config);
     for (pairs, error) in [
-        ("maxclients 0", "(possibly related to argument 'maxclients') - nobody could connect"),
+        ("maxclients 0", "(possibly related to argument 'maxclients') - no client could connect"),
         ("min-in-sync 0", "(possibly related to argument 'min-in-sync') - the primary itself counts"),
         (
             "min-in-sync 65536",
