@@ -13,16 +13,54 @@ pub(crate) fn count(arg: &[u8]) -> Result<usize, CommandError> {
     usize::try_from(count).map_err(|_| CommandError::NotPositive)
 }
 
-/// A double as `strtod` reads it, whole, without hexadecimal: infinities are numbers, NaN is none,
-/// and what overflows or vanishes is refused.
+/// A double as `strtod` reads it, whole: infinities are numbers, NaN is none, and what overflows or
+/// vanishes is refused.
 pub(crate) fn float(arg: &[u8]) -> Option<f64> {
-    let value: f64 = std::str::from_utf8(arg).ok()?.parse().ok()?;
+    let text = std::str::from_utf8(arg).ok()?;
+    let Ok(value) = text.parse::<f64>() else {
+        return hexadecimal(text);
+    };
     let names_infinity = arg.iter().any(|b| matches!(b, b'n' | b'N'));
     let has_digits =
         || arg.iter().take_while(|b| !matches!(b, b'e' | b'E')).any(|b| (b'1'..=b'9').contains(b));
     let refused =
         value.is_nan() || (value.is_infinite() && !names_infinity) || (value == 0.0 && has_digits());
     (!refused).then_some(value)
+}
+
+/// A double such as `-0x1.8p3`, which C reads and Rust does not.
+fn hexadecimal(text: &str) -> Option<f64> {
+    /// Digits beyond the 60 bits before this one only tell whether the value is exact.
+    const FULL: u64 = 1 << 60;
+    let (sign, text) = match text.as_bytes().first()? {
+        b'-' => (-1.0, &text[1..]),
+        b'+' => (1.0, &text[1..]),
+        _ => (1.0, text),
+    };
+    let text = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X"))?;
+    let (digits, exponent) = match text.split_once(['p', 'P']) {
+        Some((digits, exponent)) => (digits, exponent.parse::<i32>().ok()?),
+        None => (text, 0),
+    };
+    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+    if whole.is_empty() && fraction.is_empty() {
+        return None;
+    }
+    let (mut mantissa, mut inexact) = (0_u64, 0_u64);
+    let mut exponent = i64::from(exponent) - 4 * i64::try_from(fraction.len()).ok()?;
+    for digit in whole.chars().chain(fraction.chars()) {
+        let digit = u64::from(digit.to_digit(16)?);
+        if mantissa < FULL {
+            mantissa = mantissa << 4 | digit;
+        } else {
+            inexact |= u64::from(digit != 0);
+            exponent += 4;
+        }
+    }
+    // In two steps, so that no power overflows where the value does not.
+    let exponent = exponent.clamp(-2000, 2000) as i32;
+    let value = (mantissa | inexact) as f64 * 2_f64.powi(exponent / 2) * 2_f64.powi(exponent - exponent / 2);
+    (value.is_finite() && (value != 0.0 || mantissa == 0)).then_some(sign * value)
 }
 
 /// Whether the argument is this option, which is given in lower case.
@@ -62,7 +100,40 @@ mod tests {
         {
             assert_eq!(float(text.as_bytes()), Some(value), "{text}");
         }
-        for text in ["", " 1", "1 ", "nan", "abc", "1e400", "1e-400", "1x", "--1"] {
+        for (text, value) in [
+            ("0x10", 16.0),
+            ("-0X.8p1", -1.0),
+            ("+0x1.8p-3", 0.1875),
+            ("0x1e5", 485.0),
+            ("0x1.p0", 1.0),
+            ("0x0p9999", 0.0),
+            ("0x1fffffffffffffffp0", 2_305_843_009_213_693_952.0),
+            ("0x10000000000000800001", 75_557_863_725_914_340_196_352.0),
+            ("0x1p-1074", 5e-324),
+        ] {
+            assert_eq!(float(text.as_bytes()), Some(value), "{text}");
+        }
+        for text in [
+            "",
+            " 1",
+            "1 ",
+            "nan",
+            "abc",
+            "1e400",
+            "1e-400",
+            "1x",
+            "--1",
+            "0x",
+            "0x.",
+            "0xg",
+            "0x1p",
+            "-0x-1",
+            "0x1p1024",
+            "0x1p-1100",
+            "0x 1",
+            "1x1",
+            "0x1p99999999999",
+        ] {
             assert_eq!(float(text.as_bytes()), None, "{text}");
         }
         assert_eq!(float(b"0e5"), Some(0.0));

@@ -46,7 +46,10 @@ pub(crate) fn set(call: &mut Call<'_>) -> Outcome {
             answer = Answer::OldValue;
         } else if arg::is(option, "keepttl") && expiry.is_none_or(|e| e == Ok(SetExpiry::Keep)) {
             expiry = Some(Ok(SetExpiry::Keep));
-        } else if let Some(moment) = Moment::option(option).filter(|_| expiry.is_none()) {
+        } else if let Some(moment) = Moment::option(option)
+            .filter(|moment| expiry.is_none_or(|e| matches!(e, Err((before, _)) if before == *moment)))
+        {
+            // Given twice the last amount counts, and only that one is looked at.
             let amount = options.next().ok_or(CommandError::Syntax)?;
             expiry = Some(Err((moment, *amount)));
         } else {
@@ -136,17 +139,25 @@ pub(crate) fn getdel(call: &mut Call<'_>) -> Outcome {
 }
 
 pub(crate) fn getex(call: &mut Call<'_>) -> Outcome {
+    #[derive(Clone, Copy)]
     enum Change<'a> {
         Persist,
         Expire(Moment, &'a [u8]),
     }
     let key = call.args[1];
-    let change = match call.args[2..] {
-        [] => None,
-        [option] if arg::is(option, "persist") => Some(Change::Persist),
-        [option, amount] => Some(Change::Expire(Moment::option(option).ok_or(CommandError::Syntax)?, amount)),
-        _ => return Err(CommandError::Syntax),
-    };
+    let mut change = None;
+    let mut options = call.args[2..].iter();
+    while let Some(option) = options.next() {
+        // An option may be repeated, and excludes the others; the last amount counts.
+        change = match (Moment::option(option), change) {
+            (None, None | Some(Change::Persist)) if arg::is(option, "persist") => Some(Change::Persist),
+            (Some(moment), None) => Some(Change::Expire(moment, options.next().ok_or(CommandError::Syntax)?)),
+            (Some(moment), Some(Change::Expire(before, _))) if moment == before => {
+                Some(Change::Expire(moment, options.next().ok_or(CommandError::Syntax)?))
+            }
+            _ => return Err(CommandError::Syntax),
+        };
+    }
     get(call)?;
     // Like Redis, an amount is looked at only if there is a key to expire.
     let Some(entry) = call.db.entry(key) else {

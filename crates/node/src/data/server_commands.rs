@@ -13,7 +13,7 @@ use super::dispatch::{self, Turn};
 use super::plane::Plane;
 use super::role::Role;
 use ironcache_command::Spec;
-use ironcache_resp::{Protocol, Writer};
+use ironcache_resp::{Protocol, Writer, parse_integer};
 use ironcache_types::Offset;
 
 /// Runs one of them. The caller has checked arity and authentication.
@@ -86,9 +86,11 @@ fn wait(plane: &Plane, client: &mut Client, args: &[&[u8]], out: &mut Vec<u8>) -
     if plane.primary().is_none() {
         return dispatch::refuse(client, out, "ERR WAIT cannot be used with replica instances.");
     }
-    let number = |arg: &[u8]| std::str::from_utf8(arg).ok().and_then(|text| text.parse::<i64>().ok());
-    let (Some(replicas), Some(timeout)) = (number(args[1]), number(args[2])) else {
+    let Some(replicas) = parse_integer(args[1]) else {
         return dispatch::refuse(client, out, "ERR value is not an integer or out of range");
+    };
+    let Some(timeout) = parse_integer(args[2]) else {
+        return dispatch::refuse(client, out, "ERR timeout is not an integer or out of range");
     };
     let Ok(timeout_ms) = u64::try_from(timeout) else {
         return dispatch::refuse(client, out, "ERR timeout is negative");

@@ -183,3 +183,16 @@ fn config_set_is_in_force_for_what_waits_already() {
     answer(&mut plane, &mut client, "CONFIG SET max-lag-ops 100");
     assert_eq!(plane.may_reply(client.owed), crate::data::plane::Reply::Now);
 }
+
+#[test]
+fn wait_says_which_of_its_numbers_is_none() {
+    let (mut plane, mut client) = served();
+    for (numbers, error) in [
+        ("a 0", "ERR value is not an integer or out of range"),
+        ("0 a", "ERR timeout is not an integer or out of range"),
+        ("a a", "ERR value is not an integer or out of range"),
+        ("0 -1", "ERR timeout is negative"),
+    ] {
+        assert_eq!(answer(&mut plane, &mut client, &format!("WAIT {numbers}")), format!("-{error}\r\n"));
+    }
+}
