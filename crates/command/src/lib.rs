@@ -14,6 +14,7 @@
 //! that had expired.
 //! *Invariant:* slots, roles and arity are the caller's to check; handlers trust the arity.
 
+mod about;
 mod arg;
 mod call;
 mod decimal;

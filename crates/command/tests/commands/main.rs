@@ -1,5 +1,6 @@
 //! Commands on a keyspace: what they answer, and what their effects carry to a replica.
 
+mod about;
 mod db;
 mod effects;
 mod transcripts;

@@ -4,7 +4,7 @@ use super::super::client::Client;
 use super::super::dispatch::{self, Turn};
 use super::answer;
 use super::subcommands::{Subcommand, help_or_refuse};
-use ironcache_command::{Flags, Spec, lookup, table};
+use ironcache_command::{Spec, glob_matches, lookup, table};
 use ironcache_resp::Writer;
 
 const SUBCOMMANDS: &[Subcommand] = &[
@@ -24,6 +24,11 @@ const SUBCOMMANDS: &[Subcommand] = &[
         name: "INFO",
         arguments: "[<command-name> ...]",
         about: &["Return details about the named commands, or about all."],
+    },
+    Subcommand {
+        name: "LIST",
+        arguments: "[FILTERBY (PATTERN <pattern> | ACLCAT <category> | MODULE <module>)]",
+        about: &["Return the names of all commands, or of those that the filter takes."],
     },
 ];
 
@@ -48,10 +53,19 @@ pub fn run(client: &mut Client, args: &[&[u8]], out: &mut Vec<u8>) -> Turn {
             for name in names {
                 match lookup(name) {
                     Some(spec) => info(&mut reply, spec),
-                    None => reply.null_array(),
+                    None => reply.null(),
                 }
             }
             Turn::Done
+        }
+        (b"list", filter) => {
+            let Some(names) = listed(filter) else {
+                return dispatch::refuse(client, out, "ERR syntax error");
+            };
+            answer(out, protocol, |reply| {
+                reply.array(names.len());
+                names.iter().for_each(|name| reply.bulk(name.as_bytes()));
+            })
         }
         (b"docs", names) => {
             let wanted: Vec<&Spec> = if names.is_empty() {
@@ -99,12 +113,35 @@ fn info(reply: &mut Writer<'_>, spec: &Spec) {
     reply.int(i64::try_from(spec.first_key).unwrap_or(0));
     reply.int(i64::from(spec.last_key));
     reply.int(i64::try_from(spec.step).unwrap_or(0));
-    let category = if spec.flags.contains(Flags::WRITE) { "@write" } else { "@read" };
-    reply.set(1);
-    reply.simple(category);
+    let categories: Vec<&str> = spec.categories().collect();
+    reply.set(categories.len());
+    categories.iter().for_each(|category| reply.simple(category));
+    reply.set(spec.tips().len());
+    spec.tips().iter().for_each(|tip| reply.bulk(tip.as_bytes()));
+    // Key specifications and subcommands: first key, last key and step say all there is.
+    reply.set(0);
     reply.array(0);
-    reply.array(0);
-    reply.array(0);
+}
+
+/// The commands that `COMMAND LIST` is asked for; `None` for arguments that are none of its.
+fn listed(args: &[&[u8]]) -> Option<Vec<&'static str>> {
+    let names = |wanted: &dyn Fn(&Spec) -> bool| {
+        table().iter().filter(|spec| wanted(spec)).map(|spec| spec.name).collect::<Vec<_>>()
+    };
+    let (by, value) = match args {
+        [] => return Some(names(&|_| true)),
+        [filter, by, value] if filter.eq_ignore_ascii_case(b"filterby") => (by.to_ascii_lowercase(), value),
+        _ => return None,
+    };
+    let value = value.to_ascii_lowercase();
+    match by.as_slice() {
+        b"pattern" => Some(names(&|spec| glob_matches(&value, spec.name.as_bytes()))),
+        b"aclcat" => {
+            Some(names(&|spec| spec.categories().any(|category| category.as_bytes()[1..] == value[..])))
+        }
+        b"module" => Some(Vec::new()),
+        _ => None,
+    }
 }
 
 fn docs(reply: &mut Writer<'_>, spec: &Spec) {

@@ -196,3 +196,49 @@ fn wait_says_which_of_its_numbers_is_none() {
         assert_eq!(answer(&mut plane, &mut client, &format!("WAIT {numbers}")), format!("-{error}\r\n"));
     }
 }
+
+#[test]
+fn command_info_of_an_unknown_name_is_null() {
+    let (mut plane, mut client) = served();
+    let get = "*10\r\n$3\r\nget\r\n:2\r\n*2\r\n+readonly\r\n+fast\r\n:1\r\n:1\r\n:1\r\n*3\r\n+@read\r\n+@string\r\n+@fast\r\n*0\r\n*0\r\n*0\r\n";
+    let reply = answer(&mut plane, &mut client, "COMMAND INFO foo get");
+    assert_eq!(reply, format!("*2\r\n$-1\r\n{get}"));
+    answer(&mut plane, &mut client, "HELLO 3");
+    let reply = answer(&mut plane, &mut client, "COMMAND INFO foo ping");
+    assert_eq!(
+        reply,
+        "*2\r\n_\r\n*10\r\n$4\r\nping\r\n:-1\r\n~1\r\n+fast\r\n:0\r\n:0\r\n:0\r\n~2\r\n+@fast\r\n+@connection\r\n~2\r\n$25\r\nrequest_policy:all_shards\r\n$29\r\nresponse_policy:all_succeeded\r\n~0\r\n*0\r\n"
+    );
+}
+
+#[test]
+fn command_list_takes_a_filter() {
+    let (mut plane, mut client) = served();
+    let all = answer(&mut plane, &mut client, "COMMAND LIST");
+    assert!(all.starts_with(&format!("*{}\r\n", ironcache_command::table().len())));
+    for (filter, expected) in [
+        ("PATTERN LINS*", "*1\r\n$7\r\nlinsert\r\n"),
+        ("ACLCAT admin", "*3\r\n$6\r\nconfig\r\n$4\r\nrole\r\n$8\r\nshutdown\r\n"),
+        ("ACLCAT nosuch", "*0\r\n"),
+        ("MODULE nosuch", "*0\r\n"),
+        ("nosuch x", "-ERR syntax error\r\n"),
+        ("PATTERN", "-ERR syntax error\r\n"),
+    ] {
+        let command = format!("COMMAND LIST FILTERBY {filter}");
+        assert_eq!(answer(&mut plane, &mut client, &command), expected, "{command}");
+    }
+    assert_eq!(answer(&mut plane, &mut client, "COMMAND LIST x"), "-ERR syntax error\r\n");
+}
+
+#[test]
+fn command_getkeys_checks_the_command_first() {
+    let (mut plane, mut client) = served();
+    for (command, expected) in [
+        ("MSET a 1 b 2", "*2\r\n$1\r\na\r\n$1\r\nb\r\n"),
+        ("foo x", "-ERR Invalid command specified\r\n"),
+        ("ping x", "-ERR The command has no key arguments\r\n"),
+        ("GET a b", "-ERR Invalid number of arguments specified for command\r\n"),
+    ] {
+        assert_eq!(answer(&mut plane, &mut client, &format!("COMMAND GETKEYS {command}")), expected);
+    }
+}

@@ -1,0 +1,67 @@
+//! What clients read of a command beyond its arity and keys: its categories in access control lists, and the tips by
+//! which cluster clients spread it over the shards.
+
+use crate::spec::{Flags, Spec};
+
+impl Spec {
+    /// The categories of the command, in the order of `COMMAND INFO`. They follow from group and flags.
+    pub fn categories(&self) -> impl Iterator<Item = &'static str> + use<> {
+        let Self { name, flags, group, .. } = *self;
+        let is = |flag| flags.contains(flag);
+        let admin = is(Flags::ADMIN) || name == "role";
+        // What tells or takes of the whole dataset or server.
+        let dangerous = admin || matches!(name, "keys" | "flushall" | "flushdb" | "info");
+        let (read, write) = (is(Flags::READONLY), is(Flags::WRITE));
+        let connection = match group {
+            "connection" => true,
+            "cluster" => name != "cluster",
+            _ => matches!(name, "command" | "wait"),
+        };
+        [
+            ("@keyspace", matches!(group, "generic" | "server") && (read || write)),
+            ("@read", read),
+            ("@write", write),
+            ("@set", group == "set"),
+            ("@sortedset", group == "sorted-set"),
+            ("@list", group == "list"),
+            ("@hash", group == "hash"),
+            ("@string", group == "string"),
+            ("@admin", admin),
+            ("@fast", is(Flags::FAST)),
+            ("@slow", !is(Flags::FAST)),
+            ("@dangerous", dangerous),
+            ("@connection", connection),
+            ("@transaction", group == "transactions"),
+        ]
+        .into_iter()
+        .filter_map(|(category, holds)| holds.then_some(category))
+    }
+
+    /// The command's tips. Source: the command tips of the Redis documentation.
+    pub fn tips(&self) -> &'static [&'static str] {
+        match self.name {
+            "mget" => &["request_policy:multi_shard"],
+            "mset" => &["request_policy:multi_shard", "response_policy:all_succeeded"],
+            "msetnx" => &["request_policy:multi_shard", "response_policy:agg_min"],
+            "del" | "unlink" | "exists" | "touch" => {
+                &["request_policy:multi_shard", "response_policy:agg_sum"]
+            }
+            "keys" => &["request_policy:all_shards", "nondeterministic_output_order"],
+            "scan" => &["nondeterministic_output", "request_policy:special"],
+            "randomkey" => &["request_policy:all_shards", "nondeterministic_output"],
+            "dbsize" => &["request_policy:all_shards", "response_policy:agg_sum"],
+            "flushall" | "flushdb" | "ping" => {
+                &["request_policy:all_shards", "response_policy:all_succeeded"]
+            }
+            "wait" => &["request_policy:all_shards", "response_policy:agg_min"],
+            "info" => &["nondeterministic_output", "request_policy:all_shards", "response_policy:special"],
+            "ttl" | "pttl" | "hscan" | "sscan" | "zscan" | "spop" | "srandmember" | "time" => {
+                &["nondeterministic_output"]
+            }
+            "hgetall" | "hkeys" | "hvals" | "smembers" | "sinter" | "sunion" | "sdiff" | "command" => {
+                &["nondeterministic_output_order"]
+            }
+            _ => &[],
+        }
+    }
+}
