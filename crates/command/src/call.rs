@@ -4,6 +4,7 @@ use crate::error::CommandError;
 use crate::spec::{Run, Spec};
 use ironcache_keyspace::{Effect, Effects, Entry, Expiry, Hash, Keyspace, List, Place, Set, Value, Zset};
 use ironcache_resp::{Protocol, Writer};
+use std::cell::Cell;
 
 /// What a command may know of the world.
 #[derive(Clone, Copy, Debug)]
@@ -18,6 +19,13 @@ pub struct Context {
     pub protocol: Protocol,
 }
 
+/// How many of the keys that were read exist. Keys that are looked up in order to be changed are none of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Lookups {
+    pub hits: u64,
+    pub misses: u64,
+}
+
 /// Executes a data command: appends one reply to `out` and what changed to `effects`, which the
 /// caller clears. The caller has checked arity, slots and roles.
 pub fn execute(
@@ -27,21 +35,25 @@ pub fn execute(
     context: &Context,
     out: &mut Vec<u8>,
     effects: &mut Effects,
-) {
+) -> Lookups {
     let start = out.len();
     let expiry = if spec.is_write() { Expiry::Delete } else { context.expiry };
-    let result = match spec.run {
-        Run::Server => Err(CommandError::NotADataCommand { command: spec.name }),
+    let (result, lookups) = match spec.run {
+        Run::Server => (Err(CommandError::NotADataCommand { command: spec.name }), Lookups::default()),
         Run::Data(handler) => {
-            let db = Db { keyspace, effects, now_ms: context.now_ms, expiry };
+            let (lookups, reads) = (Cell::default(), Lookups::default());
+            let db = Db { keyspace, effects, now_ms: context.now_ms, expiry, lookups, reads };
             let reply = Writer::new(out, context.protocol);
-            handler(&mut Call { args, db, reply, command: spec.name, random: context.random })
+            let mut call = Call { args, db, reply, command: spec.name, random: context.random };
+            let result = handler(&mut call);
+            (result, if spec.is_write() { call.db.reads } else { call.db.lookups.get() })
         }
     };
     if let Err(error) = result {
         out.truncate(start);
         Writer::new(out, context.protocol).error(&error.to_string());
     }
+    lookups
 }
 
 /// The arguments (name first), the data, and the reply to write.
@@ -59,19 +71,31 @@ pub(crate) struct Db<'a> {
     effects: &'a mut Effects,
     pub now_ms: u64,
     expiry: Expiry,
+    lookups: Cell<Lookups>,
+    /// Those of a writing command that were reads.
+    reads: Lookups,
 }
 
 impl Db<'_> {
     /// Where a key is, unless it has expired.
     fn place(&mut self, key: &[u8]) -> Option<Place> {
-        let place = self.keyspace.find(key)?;
-        if !self.keyspace.at(place).is_expired(self.now_ms) {
-            return Some(place);
-        }
-        if self.expiry == Expiry::Delete {
+        let found = self.keyspace.find(key);
+        let live = found.filter(|place| !self.keyspace.at(*place).is_expired(self.now_ms));
+        self.count(live.is_some());
+        if live.is_none() && found.is_some() && self.expiry == Expiry::Delete {
             self.record(Effect::Delete { key });
         }
-        None
+        live
+    }
+
+    fn count(&self, found: bool) {
+        let Lookups { hits, misses } = self.lookups.get();
+        self.lookups.set(Lookups { hits: hits + u64::from(found), misses: misses + u64::from(!found) });
+    }
+
+    /// What a writing command has looked up so far was read, and what follows is not.
+    pub fn was_read(&mut self) {
+        self.reads = self.lookups.get();
     }
 
     pub fn entry(&mut self, key: &[u8]) -> Option<&Entry> {
@@ -93,6 +117,7 @@ impl Db<'_> {
     /// Reads without deleting: several values at once. Expired keys are absent all the same.
     pub fn peek<V: View + ?Sized>(&self, key: &[u8]) -> Result<Option<&V>, CommandError> {
         let entry = self.keyspace.live(key, self.now_ms);
+        self.count(entry.is_some());
         entry.map(|entry| V::view(entry.value()).ok_or(CommandError::WrongType)).transpose()
     }
 

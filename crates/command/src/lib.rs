@@ -34,7 +34,7 @@ mod table;
 mod zrange;
 mod zset;
 
-pub use call::{Context, execute};
+pub use call::{Context, Lookups, execute};
 pub use error::{CommandError, WrongArity, unknown_command, unknown_subcommand, wrong_arity};
 pub use glob::glob_matches;
 pub use ironcache_keyspace::{Effects, Expiry};

@@ -71,7 +71,9 @@ pub(crate) fn set(call: &mut Call<'_>) -> Outcome {
                     Some(old) => call.reply.bulk(old),
                     None => call.reply.null(),
                 }
-                old.is_some()
+                let present = old.is_some();
+                call.db.was_read();
+                present
             }
             Answer::Ok => call.db.exists(key),
         };
@@ -124,6 +126,7 @@ fn set_for(call: &mut Call<'_>, moment: Moment) -> Outcome {
 
 pub(crate) fn getset(call: &mut Call<'_>) -> Outcome {
     get(call)?;
+    call.db.was_read();
     let (key, value) = (call.args[1], call.args[2]);
     call.db.record(Effect::SetString { key, value, expiry: SetExpiry::Never });
     Ok(())
@@ -131,6 +134,7 @@ pub(crate) fn getset(call: &mut Call<'_>) -> Outcome {
 
 pub(crate) fn getdel(call: &mut Call<'_>) -> Outcome {
     get(call)?;
+    call.db.was_read();
     let key = call.args[1];
     if call.db.exists(key) {
         call.db.record(Effect::Delete { key });
@@ -159,6 +163,7 @@ pub(crate) fn getex(call: &mut Call<'_>) -> Outcome {
         };
     }
     get(call)?;
+    call.db.was_read();
     // Like Redis, an amount is looked at only if there is a key to expire.
     let Some(entry) = call.db.entry(key) else {
         return Ok(());

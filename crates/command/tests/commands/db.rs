@@ -1,6 +1,6 @@
 //! A keyspace to run commands on, written as people write them.
 
-use ironcache_command::{Context, Effects, Expiry, execute, lookup};
+use ironcache_command::{Context, Effects, Expiry, Lookups, execute, lookup};
 use ironcache_keyspace::Keyspace;
 use ironcache_resp::Protocol;
 
@@ -8,13 +8,15 @@ pub struct Db {
     pub keyspace: Keyspace,
     pub context: Context,
     pub effects: Effects,
+    /// Of the last command.
+    pub lookups: Lookups,
 }
 
 impl Db {
     pub fn new() -> Self {
         let context =
             Context { now_ms: 1_000_000, random: 7, expiry: Expiry::Delete, protocol: Protocol::Resp2 };
-        Db { keyspace: Keyspace::new(), context, effects: Effects::new() }
+        Db { keyspace: Keyspace::new(), context, effects: Effects::new(), lookups: Lookups::default() }
     }
 
     /// Runs one command; answers the raw reply. `effects` holds what it changed.
@@ -26,7 +28,8 @@ impl Db {
         match spec.check_arity(args.len()) {
             Err(error) => out.extend(format!("-{error}\r\n").bytes()),
             Ok(()) => {
-                execute(spec, args, &mut self.keyspace, &self.context, &mut out, &mut self.effects);
+                self.lookups =
+                    execute(spec, args, &mut self.keyspace, &self.context, &mut out, &mut self.effects);
             }
         }
         self.context.random = self.context.random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);

@@ -3,4 +3,5 @@
 mod about;
 mod db;
 mod effects;
+mod lookups;
 mod transcripts;

@@ -6,7 +6,7 @@ use super::client::{Client, Transaction};
 use super::plane::{Plane, ReadFrom, Route};
 use super::server_commands;
 use crate::clock::unix_ms;
-use ironcache_command::{Context, Flags, Run, Spec, execute, lookup, unknown_command};
+use ironcache_command::{Context, Flags, Lookups, Run, Spec, execute, lookup, unknown_command};
 use ironcache_replication::Scope;
 use ironcache_resp::Writer;
 use ironcache_types::{Offset, Slot, key_slot};
@@ -179,7 +179,10 @@ fn execute_one(plane: &mut Plane, client: &Client, spec: &'static Spec, args: &[
         expiry: plane.expiry(),
         protocol: client.protocol,
     };
-    execute(spec, args, &mut plane.keyspace, &context, out, &mut plane.effects);
+    let Lookups { hits, misses } =
+        execute(spec, args, &mut plane.keyspace, &context, out, &mut plane.effects);
+    plane.stats.hits += hits;
+    plane.stats.misses += misses;
 }
 
 /// Puts what was executed into the stream, and notes what the reply depends on.

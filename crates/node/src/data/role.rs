@@ -87,17 +87,6 @@ pub struct HandingOver {
     pub fence: Option<Offset>,
 }
 
-impl Role {
-    /// For status, metrics and people.
-    pub fn name(&self) -> &'static str {
-        match self {
-            Role::Loading => "loading",
-            Role::Replica(_) => "replica",
-            Role::Primary(_) => "primary",
-        }
-    }
-}
-
 /// What a new view asks of the tasks around the plane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Turned {

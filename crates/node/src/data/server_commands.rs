@@ -99,9 +99,22 @@ fn wait(plane: &Plane, client: &mut Client, args: &[&[u8]], out: &mut Vec<u8>) -
     Turn::Wait { replicas, timeout_ms, offset: Offset(client.last_write) }
 }
 
+/// Does this node show itself as `master`? Besides a primary one of no shard does, a witness: to cluster clients a
+/// master without slots is a node that they need not ask, and a replica without a master is none.
+fn is_shown_as_master(plane: &Plane) -> bool {
+    let node = plane.view.state.nodes.get(&plane.me.node);
+    plane.primary().is_some() || node.is_some_and(|node| node.shard.is_none())
+}
+
 fn role(plane: &Plane, client: &Client, out: &mut Vec<u8>) -> Turn {
     let mut reply = Writer::new(out, client.protocol);
     match &plane.role {
+        Role::Loading | Role::Replica(_) if is_shown_as_master(plane) => {
+            reply.array(3);
+            reply.bulk(b"master");
+            reply.int(0);
+            reply.array(0);
+        }
         Role::Primary(primary) => {
             let followers: Vec<_> = primary.gate.followers().filter(|f| f.attached).collect();
             reply.array(3);

@@ -4,6 +4,9 @@
 pub struct Stats {
     pub commands: u64,
     pub effects: u64,
+    /// Keys that were read, and existed or not.
+    pub hits: u64,
+    pub misses: u64,
     pub moved: u64,
     pub tryagain: u64,
     pub rejected_connections: u64,

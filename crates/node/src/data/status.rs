@@ -42,7 +42,7 @@ fn status(plane: &Plane) -> DataStatus {
     }
 }
 
-fn role(plane: &Plane, shard: Option<&Shard>) -> &'static str {
+pub fn role(plane: &Plane, shard: Option<&Shard>) -> &'static str {
     match (&plane.role, shard) {
         (_, None) => "none",
         (Role::Loading, Some(_)) => "loading",

@@ -98,6 +98,8 @@ fn write_stats(stats: &Stats, to: &mut Writer<'_>) -> fmt::Result {
     let Stats {
         commands,
         effects,
+        hits,
+        misses,
         moved,
         tryagain,
         rejected_connections,
@@ -109,6 +111,10 @@ fn write_stats(stats: &Stats, to: &mut Writer<'_>) -> fmt::Result {
     } = stats;
     to.counter(&plain("commands", "Commands that were executed"), *commands)?;
     to.counter(&plain("effects", "Changes of the dataset that were replicated"), *effects)?;
+    to.counters(
+        &plain("reads", "Keys that were read, and existed or not"),
+        [([("result", "hit")], *hits), ([("result", "miss")], *misses)],
+    )?;
     to.counters(
         &plain("redirects", "Commands that were not executed here: MOVED or TRYAGAIN"),
         [([("reply", "moved")], *moved), ([("reply", "tryagain")], *tryagain)],

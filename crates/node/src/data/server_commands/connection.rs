@@ -3,9 +3,8 @@
 use super::super::client::Client;
 use super::super::dispatch::{self, Turn};
 use super::super::plane::Plane;
-use super::super::role::Role;
 use super::client::set_name;
-use super::{answer, ok};
+use super::{answer, is_shown_as_master, ok};
 use ironcache_resp::{Protocol, Writer};
 
 pub fn ping(client: &mut Client, args: &[&[u8]], out: &mut Vec<u8>) -> Turn {
@@ -81,7 +80,7 @@ pub fn hello(plane: &mut Plane, client: &mut Client, args: &[&[u8]], out: &mut V
     reply.bulk(b"mode");
     reply.bulk(b"cluster");
     reply.bulk(b"role");
-    reply.bulk(if matches!(plane.role, Role::Primary(_)) { b"master" } else { b"replica" });
+    reply.bulk(if is_shown_as_master(plane) { b"master" } else { b"replica" });
     reply.bulk(b"modules");
     reply.array(0);
     Turn::Done

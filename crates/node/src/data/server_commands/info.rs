@@ -4,15 +4,26 @@ use super::super::client::Client;
 use super::super::dispatch::Turn;
 use super::super::plane::Plane;
 use super::super::role::Role;
-use super::{answer, client_addr};
+use super::super::status;
+use super::{answer, client_addr, is_shown_as_master};
 use ironcache_types::Offset;
 use std::fmt::Write;
 
 /// The Redis whose commands and replies are offered; clients compare it.
 pub const REDIS_VERSION: &str = "7.2.0";
 
-const SECTIONS: [&str; 9] =
-    ["server", "clients", "memory", "stats", "replication", "cpu", "cluster", "keyspace", "ironcache"];
+const SECTIONS: [&str; 10] = [
+    "server",
+    "clients",
+    "memory",
+    "persistence",
+    "stats",
+    "replication",
+    "cpu",
+    "cluster",
+    "keyspace",
+    "ironcache",
+];
 
 pub fn run(plane: &Plane, client: &Client, args: &[&[u8]], out: &mut Vec<u8>) -> Turn {
     let wanted: Vec<String> = args[1..].iter().map(|a| String::from_utf8_lossy(a).to_lowercase()).collect();
@@ -61,6 +72,9 @@ fn lines(plane: &Plane, section: &str) -> Vec<(String, String)> {
             line("maxmemory", &0),
             line("maxmemory_policy", &"noeviction"),
         ],
+        "persistence" => {
+            vec![line("loading", &u8::from(matches!(plane.role, Role::Loading))), line("aof_enabled", &0)]
+        }
         "stats" => {
             let stats = &plane.stats;
             vec![
@@ -68,6 +82,8 @@ fn lines(plane: &Plane, section: &str) -> Vec<(String, String)> {
                 line("total_commands_processed", &stats.commands),
                 line("rejected_connections", &stats.rejected_connections),
                 line("expired_keys", &stats.expired),
+                line("keyspace_hits", &stats.hits),
+                line("keyspace_misses", &stats.misses),
                 line("sync_full", &stats.full_syncs),
                 line("sync_partial_ok", &stats.partial_syncs),
                 line("moved_replies", &stats.moved),
@@ -109,6 +125,11 @@ fn replication(plane: &Plane) -> Vec<(String, String)> {
             }
             lines.push(line("master_repl_offset", &plane.offset()));
         }
+        Role::Loading | Role::Replica(_) if is_shown_as_master(plane) => {
+            lines.push(line("role", &"master"));
+            lines.push(line("connected_slaves", &0));
+            lines.push(line("master_repl_offset", &0));
+        }
         Role::Loading | Role::Replica(_) => {
             lines.push(line("role", &"slave"));
             let primary = plane.my_shard().and_then(ironcache_control::Shard::primary);
@@ -125,9 +146,27 @@ fn replication(plane: &Plane) -> Vec<(String, String)> {
             lines.push(line("master_repl_offset", &offset));
         }
     }
+    lines.push(line("master_replid", &replication_id(plane)));
     lines.push(line("repl_backlog_size", &plane.backlog.capacity_bytes()));
     lines.push(line("repl_backlog_first_byte_offset", &plane.backlog.start()));
     lines
+}
+
+/// Names the history that the dataset is of, in Redis' 40 hex digits: the cluster, and the ownership epoch in which
+/// its stream began, which no other stream of the cluster shares. Zeros without a history.
+fn replication_id(plane: &Plane) -> String {
+    let epoch = match &plane.role {
+        Role::Primary(primary) => Some(primary.lineage.last().0),
+        // While frames are being applied it is not known; nothing here is executed between two of them.
+        Role::Replica(replica) => {
+            replica.cursor.saved_position().ok().flatten().map(|saved| saved.lineage.last().0)
+        }
+        Role::Loading => None,
+    };
+    match (plane.view.state.cluster_id, epoch) {
+        (Some(cluster), Some(epoch)) => format!("{:024x}{:016x}", cluster & ((1 << 96) - 1), epoch.0),
+        (None, _) | (_, None) => "0".repeat(40),
+    }
 }
 
 fn ironcache(plane: &Plane) -> Vec<(String, String)> {
@@ -136,7 +175,7 @@ fn ironcache(plane: &Plane) -> Vec<(String, String)> {
         line("node", &plane.me.node),
         line("incarnation", &plane.me.incarnation),
         line("applied_index", &plane.view.index),
-        line("role", &plane.role.name()),
+        line("role", &status::role(plane, plane.my_shard())),
         line("in_sync", &u8::from(plane.my_shard().is_some() && plane.in_sync())),
         line("handovers", &plane.stats.handovers),
         line("last_handover_stall_us", &plane.stats.handover_stall_us),

@@ -242,3 +242,71 @@ fn command_getkeys_checks_the_command_first() {
         assert_eq!(answer(&mut plane, &mut client, &format!("COMMAND GETKEYS {command}")), expected);
     }
 }
+
+fn info(plane: &mut Plane, client: &mut Client, section: &str, key: &str) -> Option<String> {
+    let text = answer(plane, client, &format!("INFO {section}"));
+    text.lines().find_map(|line| Some(line.strip_prefix(key)?.strip_prefix(':')?.to_owned()))
+}
+
+#[test]
+fn a_witness_is_a_master_without_slots_wherever_it_is_asked() {
+    let world = World::pair(AckMode::Primary);
+    let witness = Member { node: NodeId(3), incarnation: Incarnation(30) };
+    let (mut plane, _proposals) = plane(witness, &world);
+    let mut client = client(&mut plane);
+    assert_eq!(answer(&mut plane, &mut client, "ROLE"), "*3\r\n$6\r\nmaster\r\n:0\r\n*0\r\n");
+    assert_eq!(info(&mut plane, &mut client, "replication", "role").as_deref(), Some("master"));
+    assert_eq!(info(&mut plane, &mut client, "ironcache", "role").as_deref(), Some("none"));
+    assert!(answer(&mut plane, &mut client, "HELLO").contains("$4\r\nrole\r\n$6\r\nmaster\r\n"));
+    let nodes = answer(&mut plane, &mut client, "CLUSTER NODES");
+    let own = nodes.lines().find(|line| line.contains("myself")).unwrap();
+    assert!(own.contains(" myself,master - 0 0 0 ") && own.ends_with("connected"), "without slots: {own}");
+}
+
+#[test]
+fn a_replica_is_a_slave_wherever_it_is_asked() {
+    let mut plane = following(&World::pair(AckMode::Primary));
+    let mut client = client(&mut plane);
+    assert!(answer(&mut plane, &mut client, "ROLE").starts_with("*5\r\n$5\r\nslave\r\n"));
+    assert_eq!(info(&mut plane, &mut client, "replication", "role").as_deref(), Some("slave"));
+    assert!(answer(&mut plane, &mut client, "HELLO").contains("$4\r\nrole\r\n$7\r\nreplica\r\n"));
+    assert!(answer(&mut plane, &mut client, "CLUSTER NODES").contains(" myself,slave "));
+}
+
+#[test]
+fn info_counts_hits_and_misses() {
+    let (mut plane, mut client) = served();
+    for command in ["SET k v", "GET k", "MGET {k} k", "GET other", "EXISTS k", "CONFIG GET x"] {
+        answer(&mut plane, &mut client, command);
+    }
+    assert_eq!(info(&mut plane, &mut client, "stats", "keyspace_hits").as_deref(), Some("3"));
+    assert_eq!(info(&mut plane, &mut client, "stats", "keyspace_misses").as_deref(), Some("2"));
+    answer(&mut plane, &mut client, "CONFIG RESETSTAT");
+    assert_eq!(info(&mut plane, &mut client, "stats", "keyspace_hits").as_deref(), Some("0"));
+}
+
+#[test]
+fn info_tells_loading_until_the_checkpoint_is_read() {
+    let (to_control, _proposals) = mpsc::unbounded_channel();
+    let mut plane = Plane::new(Arc::new(Config::default()), A, Version::new(1, 0, 0), to_control, 1);
+    let mut client = client(&mut plane);
+    assert_eq!(info(&mut plane, &mut client, "persistence", "loading").as_deref(), Some("1"));
+    plane.loaded(Keyspace::new(), None);
+    assert_eq!(info(&mut plane, &mut client, "persistence", "loading").as_deref(), Some("0"));
+}
+
+#[test]
+fn the_replication_id_is_that_of_the_primary_and_changes_with_it() {
+    let mut world = World::pair(AckMode::Primary);
+    let (mut primary, _proposals) = plane(A, &world);
+    let mut replica = following(&world);
+    let (mut of_primary, mut of_replica) = (client(&mut primary), client(&mut replica));
+    let first = info(&mut primary, &mut of_primary, "replication", "master_replid").unwrap();
+    assert!(first.len() == 40 && first.bytes().all(|b| b.is_ascii_hexdigit()), "{first}");
+    assert_eq!(info(&mut replica, &mut of_replica, "replication", "master_replid"), Some(first.clone()));
+    let handover = world.begin_handover(A, B);
+    world.promote(handover, Offset(0));
+    replica.apply_view(world.view());
+    let next = info(&mut replica, &mut of_replica, "replication", "master_replid");
+    assert!(next.is_some_and(|next| next.len() == 40 && next != first));
+}
