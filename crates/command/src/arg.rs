@@ -28,6 +28,17 @@ pub(crate) fn float(arg: &[u8]) -> Option<f64> {
     (!refused).then_some(value)
 }
 
+/// The score of a member. There is one zero: Redis' usual encoding of a sorted set keeps no sign of it.
+pub(crate) fn score(arg: &[u8]) -> Option<f64> {
+    float(arg).map(|score| score + 0.0)
+}
+
+/// A bound of a range of scores: beyond all doubles it is infinite, where a score would be refused.
+pub(crate) fn bound(arg: &[u8]) -> Option<f64> {
+    let rounded = || std::str::from_utf8(arg).ok()?.parse::<f64>().ok().filter(|value| !value.is_nan());
+    float(arg).or_else(rounded)
+}
+
 /// A double such as `-0x1.8p3`, which C reads and Rust does not.
 fn hexadecimal(text: &str) -> Option<f64> {
     /// Digits beyond the 60 bits before this one only tell whether the value is exact.

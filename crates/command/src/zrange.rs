@@ -206,7 +206,7 @@ impl Score {
             [b'(', text @ ..] => (text, false),
             _ => (arg, true),
         };
-        let value = arg::float(text).ok_or(CommandError::ScoreRange)?;
+        let value = arg::bound(text).ok_or(CommandError::ScoreRange)?;
         Ok(Score { value, inclusive })
     }
 

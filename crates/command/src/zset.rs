@@ -77,7 +77,7 @@ pub(crate) fn zadd(call: &mut Call<'_>) -> Outcome {
     options.check(pairs.len())?;
     let scores: Vec<f64> = pairs
         .iter()
-        .map(|[score, _]| arg::float(score).ok_or(CommandError::NotAFloat))
+        .map(|[score, _]| arg::score(score).ok_or(CommandError::NotAFloat))
         .collect::<Result<_, _>>()?;
     call.db.read::<Zset>(key)?;
 
@@ -104,7 +104,7 @@ pub(crate) fn zadd(call: &mut Call<'_>) -> Outcome {
 
 pub(crate) fn zincrby(call: &mut Call<'_>) -> Outcome {
     let [key, amount, member] = [call.args[1], call.args[2], call.args[3]];
-    let amount = arg::float(amount).ok_or(CommandError::NotAFloat)?;
+    let amount = arg::score(amount).ok_or(CommandError::NotAFloat)?;
     let old = call.db.read::<Zset>(key)?.and_then(|zset| zset.score(member));
     let new = old.map_or(amount, |old| old + amount);
     if new.is_nan() {
