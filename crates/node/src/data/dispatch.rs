@@ -40,7 +40,7 @@ pub fn run(plane: &mut Plane, client: &mut Client, args: &[&[u8]], out: &mut Vec
         return refuse(client, out, &unknown_command(args));
     };
     if let Err(error) = spec.check_arity(args.len()) {
-        return refuse(client, out, &error.to_string());
+        return refuse_arity(client, spec, out, &error.to_string());
     }
     if !client.authenticated && !spec.flags.contains(Flags::NO_AUTH) {
         return refuse(client, out, "NOAUTH Authentication required.");
@@ -75,6 +75,16 @@ pub fn run(plane: &mut Plane, client: &mut Client, args: &[&[u8]], out: &mut Vec
 /// whose body are commands; a request of any other method has a `Host:` line before its body.
 fn is_http(name: &[u8]) -> bool {
     name.eq_ignore_ascii_case(b"post") || name.eq_ignore_ascii_case(b"host:")
+}
+
+/// A wrong number of arguments. As in Redis, an `EXEC` that is refused ends the transaction.
+fn refuse_arity(client: &mut Client, spec: &Spec, out: &mut Vec<u8>, text: &str) -> Turn {
+    if spec.name != "exec" {
+        return refuse(client, out, text);
+    }
+    client.forget_transaction();
+    let why = text.strip_prefix("ERR ").unwrap_or(text);
+    refuse(client, out, &format!("EXECABORT Transaction discarded because of: {why}"))
 }
 
 /// Answers with an error. Inside `MULTI` that spoils the transaction.

@@ -117,19 +117,19 @@ enum Refused {
 fn changed(config: &Config, pairs: &[[&[u8]; 2]]) -> Result<Config, Refused> {
     let known = values(config);
     let named = |[key, value]: &[&[u8]; 2]| {
-        (String::from_utf8_lossy(key).to_lowercase(), String::from_utf8_lossy(value).into_owned())
+        (String::from_utf8_lossy(key).into_owned(), String::from_utf8_lossy(value).into_owned())
     };
     let pairs: Vec<(String, String)> = pairs.iter().map(named).collect();
-    if let Some((key, _)) = pairs.iter().find(|(key, _)| !known.contains_key(key)) {
+    if let Some((key, _)) = pairs.iter().find(|(key, _)| !known.contains_key(&key.to_lowercase())) {
         return Err(Refused::Unknown { key: key.clone() });
     }
     let mut next = config.clone();
     for (index, (key, value)) in pairs.iter().enumerate() {
         let bad = |why| Refused::Bad { key: key.clone(), why };
-        if pairs[..index].iter().any(|(before, _)| before == key) {
+        if pairs[..index].iter().any(|(before, _)| before.eq_ignore_ascii_case(key)) {
             return Err(bad("duplicate parameter".to_owned()));
         }
-        set(&mut next, key, value).map_err(bad)?;
+        set(&mut next, &key.to_lowercase(), value).map_err(bad)?;
     }
     next.resolve().map_err(|ConfigError::Bad { key, value: _, why }| Refused::Bad {
         key: key.to_owned(),

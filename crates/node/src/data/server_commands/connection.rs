@@ -5,7 +5,7 @@ use super::super::dispatch::{self, Turn};
 use super::super::plane::Plane;
 use super::client::set_name;
 use super::{answer, is_shown_as_master, ok};
-use ironcache_resp::{Protocol, Writer};
+use ironcache_resp::{Protocol, Writer, parse_integer};
 
 pub fn ping(client: &mut Client, args: &[&[u8]], out: &mut Vec<u8>) -> Turn {
     match args {
@@ -16,14 +16,12 @@ pub fn ping(client: &mut Client, args: &[&[u8]], out: &mut Vec<u8>) -> Turn {
 }
 
 pub fn hello(plane: &mut Plane, client: &mut Client, args: &[&[u8]], out: &mut Vec<u8>) -> Turn {
-    let protocol = match args.get(1) {
+    let protocol = match args.get(1).map(|version| parse_integer(version)) {
         None => client.protocol,
-        Some(&b"2") => Protocol::Resp2,
-        Some(&b"3") => Protocol::Resp3,
-        Some(text) if text.iter().all(u8::is_ascii_digit) => {
-            return dispatch::refuse(client, out, "NOPROTO unsupported protocol version");
-        }
-        Some(_) => {
+        Some(Some(2)) => Protocol::Resp2,
+        Some(Some(3)) => Protocol::Resp3,
+        Some(Some(_)) => return dispatch::refuse(client, out, "NOPROTO unsupported protocol version"),
+        Some(None) => {
             return dispatch::refuse(client, out, "ERR Protocol version is not an integer or out of range");
         }
     };
@@ -119,7 +117,7 @@ pub fn auth(plane: &mut Plane, client: &mut Client, args: &[&[u8]], out: &mut Ve
 }
 
 pub fn select(client: &mut Client, args: &[&[u8]], out: &mut Vec<u8>) -> Turn {
-    match std::str::from_utf8(args[1]).ok().and_then(|text| text.parse::<i64>().ok()) {
+    match parse_integer(args[1]) {
         Some(0) => ok(out, client.protocol),
         Some(_) => dispatch::refuse(client, out, "ERR SELECT is not allowed in cluster mode"),
         None => dispatch::refuse(client, out, "ERR value is not an integer or out of range"),

@@ -142,18 +142,18 @@ fn config_set_takes_what_the_file_would_take_and_all_or_none() {
             "(possibly related to argument 'maxmemory') - can't set immutable config: it is shown",
         ),
         ("maxclients 5 min-in-sync 0", "(possibly related to argument 'min-in-sync')"),
-        ("maxclients 5 MAXCLIENTS 6", "(possibly related to argument 'maxclients') - duplicate parameter"),
+        ("maxclients 5 MAXCLIENTS 6", "(possibly related to argument 'MAXCLIENTS') - duplicate parameter"),
     ] {
         let reply = answer(&mut plane, &mut client, &format!("CONFIG SET {pairs}"));
         assert!(reply.starts_with(&format!("-ERR CONFIG SET failed {error}")), "{pairs}: {reply}");
     }
-    let unknown = "-ERR Unknown option or number of arguments for CONFIG SET - 'foo'\r\n";
-    for pairs in ["foo 1", "maxclients 5 Foo 1", "port 1 foo 1"] {
+    let unknown = "-ERR Unknown option or number of arguments for CONFIG SET - 'Foo'\r\n";
+    for pairs in ["Foo 1", "maxclients 5 Foo 1", "port 1 Foo 1"] {
         assert_eq!(answer(&mut plane, &mut client, &format!("CONFIG SET {pairs}")), unknown);
     }
     assert_eq!(answer(&mut plane, &mut client, "CONFIG SET a b c"), "-ERR syntax error\r\n");
     assert!(Arc::ptr_eq(&plane.config, &before), "nothing changed");
-    assert_eq!(answer(&mut plane, &mut client, "CONFIG SET maxclients 5 park-ms-max 7"), "+OK\r\n");
+    assert_eq!(answer(&mut plane, &mut client, "CONFIG SET MAXclients 5 park-ms-max 7"), "+OK\r\n");
     assert_eq!((plane.config.maxclients, plane.config.park_ms_max), (5, 7));
 }
 
@@ -309,4 +309,16 @@ fn the_replication_id_is_that_of_the_primary_and_changes_with_it() {
     replica.apply_view(world.view());
     let next = info(&mut replica, &mut of_replica, "replication", "master_replid");
     assert!(next.is_some_and(|next| next.len() == 40 && next != first));
+}
+
+#[test]
+fn hello_tells_a_version_that_it_lacks_from_what_is_no_number() {
+    let (mut plane, mut client) = served();
+    let unsupported = "-NOPROTO unsupported protocol version\r\n";
+    let no_number = "-ERR Protocol version is not an integer or out of range\r\n";
+    for (version, expected) in
+        [("4", unsupported), ("-1", unsupported), ("", no_number), ("02", no_number), ("x", no_number)]
+    {
+        assert_eq!(answer(&mut plane, &mut client, &format!("HELLO {version}")), expected, "{version:?}");
+    }
 }

@@ -144,3 +144,19 @@ fn hello_and_auth_are_queued_like_other_commands() {
     assert!(replies.starts_with("*3\r\n%7\r\n"), "{replies}");
     assert!(replies.ends_with("\r\n_\r\n"), "what follows HELLO is in its protocol: {replies}");
 }
+
+#[test]
+fn an_exec_with_arguments_ends_the_transaction() {
+    let world = World::alone(AckMode::Primary);
+    let (mut plane, _proposals) = plane(A, &world);
+    let mut client = client(&mut plane);
+    for command in ["MULTI", "SET k v"] {
+        answer(&mut plane, &mut client, command);
+    }
+    assert_eq!(
+        answer(&mut plane, &mut client, "EXEC now"),
+        "-EXECABORT Transaction discarded because of: wrong number of arguments for 'exec' command\r\n"
+    );
+    assert_eq!(answer(&mut plane, &mut client, "EXEC"), "-ERR EXEC without MULTI\r\n");
+    assert_eq!(plane.keyspace.len(), 0);
+}
