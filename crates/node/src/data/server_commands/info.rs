@@ -164,7 +164,7 @@ fn replication_id(plane: &Plane) -> String {
         Role::Loading => None,
     };
     match (plane.view.state.cluster_id, epoch) {
-        (Some(cluster), Some(epoch)) => format!("{:024x}{:016x}", cluster & ((1 << 96) - 1), epoch.0),
+        (Some(cluster), Some(epoch)) => format!("{:024x}{:016x}", cluster.0 & ((1 << 96) - 1), epoch.0),
         (None, _) | (_, None) => "0".repeat(40),
     }
 }
