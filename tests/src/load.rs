@@ -5,7 +5,7 @@
 
 use crate::cluster::Cluster;
 use crate::node::Node;
-use crate::plain::Plain;
+use crate::plain::{Addrs, Plain};
 use redis::cluster::ClusterClient;
 use redis::cluster_async::ClusterConnection;
 use redis::{AsyncCommands, Cmd, FromRedisValue, RedisError};
@@ -78,6 +78,8 @@ pub struct Load {
     acknowledged: Arc<AtomicU64>,
     stop: watch::Sender<bool>,
     writers: JoinSet<Ledger>,
+    /// What the plain clients ask when the one they knew does not answer.
+    addrs: Addrs,
 }
 
 impl Load {
@@ -93,9 +95,15 @@ impl Load {
 
     /// [`Load::start`] with clients that follow `MOVED` and nothing else: see [`crate::plain`].
     pub async fn start_plain(cluster: &Cluster) -> Self {
-        let addrs: Vec<_> = cluster.nodes.iter().map(Node::client_addr).collect();
+        let addrs = Addrs::new(cluster.nodes.iter().map(Node::client_addr).collect::<Vec<_>>().into());
         let writer = |_| Writer::Plain(Plain::new(addrs.clone(), RESPONSE_TIMEOUT));
-        Self::start_with((0..WRITERS).map(writer).collect()).await
+        let writers = (0..WRITERS).map(writer).collect();
+        Self { addrs: addrs.clone(), ..Self::start_with(writers).await }
+    }
+
+    /// Tells the plain clients where a node is now, as the map of a cluster client would.
+    pub fn is_at(&self, addr: String) {
+        self.addrs.lock().expect("nothing panics while it holds it").push(addr);
     }
 
     async fn start_with(writers: Vec<Writer>) -> Self {
@@ -105,7 +113,7 @@ impl Load {
         for (number, writer) in (0..).zip(writers) {
             tasks.spawn(write(number, writer, acknowledged.clone(), stopped.clone()));
         }
-        let load = Self { acknowledged, stop, writers: tasks };
+        let load = Self { acknowledged, stop, writers: tasks, addrs: Addrs::default() };
         load.until_more(10 * WRITERS).await;
         load
     }

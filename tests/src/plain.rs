@@ -6,12 +6,16 @@
 
 use redis::aio::MultiplexedConnection;
 use redis::{Client, Cmd, FromRedisValue, RedisError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 const AGAIN: Duration = Duration::from_millis(5);
 
+/// Where nodes may be: shared with the test, which knows when one moves.
+pub(crate) type Addrs = Arc<Mutex<Vec<String>>>;
+
 pub(crate) struct Plain {
-    addrs: Vec<String>,
+    addrs: Addrs,
     /// Who is asked first: the last `MOVED` named it.
     next: String,
     connection: Option<MultiplexedConnection>,
@@ -19,8 +23,8 @@ pub(crate) struct Plain {
 }
 
 impl Plain {
-    pub fn new(addrs: Vec<String>, give_up: Duration) -> Self {
-        let next = addrs[0].clone();
+    pub fn new(addrs: Addrs, give_up: Duration) -> Self {
+        let next = addrs.lock().expect("nothing panics while it holds it")[0].clone();
         Self { addrs, next, connection: None, give_up }
     }
 
@@ -40,8 +44,12 @@ impl Plain {
             if Instant::now() > give_up {
                 return Err(error);
             }
-            let at = self.addrs.iter().position(|addr| *addr == self.next).map_or(0, |at| at + 1);
-            self.turn_to(self.addrs[at % self.addrs.len()].clone());
+            let other = {
+                let addrs = self.addrs.lock().expect("nothing panics while it holds it");
+                let at = addrs.iter().position(|addr| *addr == self.next).map_or(0, |at| at + 1);
+                addrs[at % addrs.len()].clone()
+            };
+            self.turn_to(other);
             tokio::time::sleep(AGAIN).await;
         }
     }

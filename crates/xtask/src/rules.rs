@@ -219,7 +219,9 @@ mod tests {
                 assert!(PURE_CRATES.contains(used), "{} uses {used}", rule.name);
             }
         }
-        let pure: Vec<&str> = CRATES.iter().filter(|r| r.purity == Purity::Pure).map(|r| r.name).collect();
+        // A stand-in for a foreign crate is nobody's to use by name.
+        let ours = |r: &&CrateRule| r.purity == Purity::Pure && r.name.starts_with("ironcache-");
+        let pure: Vec<&str> = CRATES.iter().filter(ours).map(|r| r.name).collect();
         assert_eq!(pure, PURE_CRATES);
     }
 }

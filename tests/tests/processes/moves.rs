@@ -41,6 +41,7 @@ async fn a_node_that_is_started_at_other_ports_is_found_and_serves() {
         assert_ne!(ports, cluster.nodes[index].ports);
         cluster.nodes[index].start_again_at(ports);
         is_back(&cluster, index).await;
+        load.is_at(cluster.nodes[index].client_addr());
         load.until_more(20).await;
     }
     assert!(cluster.nodes[REPLICA].log_text().contains("the cluster knows where this node is"));

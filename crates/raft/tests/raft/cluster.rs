@@ -159,7 +159,8 @@ fn a_copy_of_a_node_that_answers_moves_nobody() {
         servers[0].node.propose(init_cluster()).await.unwrap();
         let now = leader(&servers).await;
         let original = servers.remove((position(&servers, now) + 1) % 3);
-        let mut copied = options(original.id.0, dir.path());
+        let original_id = original.id.0;
+        let mut copied = options(original_id, dir.path());
         let from = std::mem::replace(&mut copied.dir, dir.path().join("copy"));
         std::fs::create_dir(&copied.dir).unwrap();
         std::fs::copy(from.join("raft.wal"), copied.dir.join("raft.wal")).unwrap();
@@ -170,8 +171,14 @@ fn a_copy_of_a_node_that_answers_moves_nobody() {
         for server in &servers {
             assert_eq!(server.node.addresses()[&original.id], original.peer());
         }
-        // Once it is gone, nothing tells a copy from a node that moved.
+        // Once it is gone, nothing tells a copy from a node that moved: if it is a whole one, it is that node.
+        copy.kill().await;
         original.kill().await;
+        let mut copied = options(original_id, dir.path());
+        let from = std::mem::replace(&mut copied.dir, dir.path().join("whole-copy"));
+        std::fs::create_dir(&copied.dir).unwrap();
+        std::fs::copy(from.join("raft.wal"), copied.dir.join("raft.wal")).unwrap();
+        let copy = Server::start(copied, None).await;
         copy.node.move_to(Incarnation(u64::MAX), copy.peer()).await.unwrap();
         let index = servers[0].node.confirm_index().await.unwrap();
         copy.applied(index).await;

@@ -12,6 +12,10 @@ async fn founded(count: u64) -> Vec<TestNode> {
         nodes.push(TestNode::start(id).await);
     }
     nodes[0].create(&layout(&nodes)).await.read::<Done>();
+    // What a plan does first depends on who is in sync.
+    let mut views = nodes[0].app.raft.applied();
+    let all = views.wait_for(|view| view.state.shards.values().all(|s| s.in_sync.len() as u64 == count));
+    tokio::time::timeout(std::time::Duration::from_secs(30), all).await.expect("in sync in time").unwrap();
     nodes
 }
 
