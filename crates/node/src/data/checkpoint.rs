@@ -18,6 +18,7 @@ use super::role::Role;
 use ironcache_keyspace::{EffectError, Keyspace, apply_effects};
 use ironcache_replication::{Lineage, PositionError, SavedPosition};
 use ironcache_types::{ClusterId, Offset, SLOT_COUNT, Slot};
+use std::cell::RefCell;
 use std::fs::{self, File};
 use std::io::{self, BufReader, Read, Write};
 use std::path::Path;
@@ -67,27 +68,32 @@ pub enum CheckpointError {
     Count { found: u64, expected: u64 },
 }
 
-/// Writes the dataset; answers the number of keys, or `None` if this node holds no whole dataset.
-pub fn write(plane: &Plane, data_dir: &Path) -> Result<Option<u64>, CheckpointError> {
-    let saved = match &plane.role {
-        Role::Loading => None,
-        Role::Replica(replica) => replica.cursor.saved_position().ok().flatten(),
-        Role::Primary(primary) => SavedPosition::at(&primary.lineage, plane.offset()),
-    };
-    let (Some(saved), Some(cluster)) = (saved, plane.view.state.cluster_id) else { return Ok(None) };
+/// Writes the dataset; answers the number of keys, or `None` if this node holds no whole dataset. It has to be sealed:
+/// others run between the parts, and while the disk works.
+pub async fn write(plane: &RefCell<Plane>, data_dir: &Path) -> Result<Option<u64>, CheckpointError> {
+    let mut out = Vec::with_capacity(PART_BYTES + (PART_BYTES >> 2));
+    {
+        let plane = plane.borrow();
+        let saved = match &plane.role {
+            Role::Loading => None,
+            Role::Replica(replica) => replica.cursor.saved_position().ok().flatten(),
+            Role::Primary(primary) => SavedPosition::at(&primary.lineage, plane.offset()),
+        };
+        let (Some(saved), Some(cluster)) = (saved, plane.view.state.cluster_id) else { return Ok(None) };
+        out.extend_from_slice(&head(cluster));
+        saved.encode(&mut out);
+    }
     let (path, tmp) = (data_dir.join(NAME), data_dir.join("checkpoint.tmp"));
     let mut file = File::create(&tmp)?;
-    let mut out = Vec::with_capacity(PART_BYTES + (PART_BYTES >> 2));
-    out.extend_from_slice(&head(cluster));
-    saved.encode(&mut out);
     file.write_all(&out)?;
     out.clear();
     let mut keys = 0u64;
     for slot in 0..SLOT_COUNT {
-        keys += plane.keyspace.dump_slot(Slot(slot), &mut out) as u64;
+        keys += plane.borrow().keyspace.dump_slot(Slot(slot), &mut out) as u64;
         if out.len() >= PART_BYTES {
             write_part(&mut file, &out)?;
             out.clear();
+            tokio::task::yield_now().await;
         }
     }
     if !out.is_empty() {
@@ -97,9 +103,13 @@ pub fn write(plane: &Plane, data_dir: &Path) -> Result<Option<u64>, CheckpointEr
     file.write_all(&0u32.to_le_bytes())?;
     file.write_all(&crc32fast::hash(&count).to_le_bytes())?;
     file.write_all(&count)?;
-    file.sync_all()?;
-    fs::rename(&tmp, &path)?;
-    File::open(data_dir)?.sync_all()?;
+    let dir = data_dir.to_owned();
+    let durable = tokio::task::spawn_blocking(move || {
+        file.sync_all()?;
+        fs::rename(&tmp, &path)?;
+        File::open(dir)?.sync_all()
+    });
+    durable.await.map_err(io::Error::other)??;
     Ok(Some(keys))
 }
 

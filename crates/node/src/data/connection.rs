@@ -138,8 +138,8 @@ impl Connection {
         let mut plane = node.plane.borrow_mut();
         let end_before = plane.offset();
         let batch = loop {
-            if plane.is_sealed() {
-                // The checkpoint would lack what is executed now.
+            if plane.is_sealed() && plane.primary().is_some() {
+                // The checkpoint would lack what is executed now. A replica only says where to go.
                 break Batch::Close;
             }
             if self.out.len() >= SEND_BYTES {

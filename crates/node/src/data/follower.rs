@@ -287,6 +287,9 @@ async fn begin(node: &Rc<DataNode>, link: &mut Receiving, accept: &Accept) -> Re
             let plane = &mut *guard;
             let named = plane.my_shard().filter(|s| s.is_primary(link.member)).map(|s| s.epoch);
             let in_sync = plane.my_shard().is_some_and(|s| s.in_sync.contains(&plane.me));
+            if plane.is_sealed() {
+                return Err(LinkError::RoleChanged);
+            }
             if let (Some(epoch), Role::Replica(replica)) = (named, &mut plane.role)
                 && epoch >= accept.source.epoch
             {

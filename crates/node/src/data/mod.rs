@@ -48,7 +48,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
-use tokio::task::{LocalSet, spawn_local};
+use tokio::task::{JoinHandle, LocalSet, spawn_local};
 use tokio::time::Instant;
 
 /// The data thread's name.
@@ -191,7 +191,7 @@ async fn run(options: DataOptions, mut requests: mpsc::UnboundedReceiver<Request
     });
     listener.set_nonblocking(true)?;
     let listener = tokio::net::TcpListener::from_std(listener)?;
-    let accepting = spawn_local(accept(Rc::clone(&node), listener));
+    let mut accepting = Some(spawn_local(accept(Rc::clone(&node), listener)));
     spawn_local(watch_views(Rc::clone(&node), views));
     spawn_local(load(Rc::clone(&node), cluster));
     spawn_local(membership::run(Rc::clone(&node)));
@@ -207,8 +207,10 @@ async fn run(options: DataOptions, mut requests: mpsc::UnboundedReceiver<Request
             }
             Request::Leave => node.plane.borrow_mut().leaving = true,
             Request::Drain { timeout, done } => {
-                accepting.abort();
-                spawn_local(drain(Rc::clone(&node), timeout, done));
+                // Asked a second time it has nothing to wait for: the first one is under way.
+                if let Some(accepting) = accepting.take() {
+                    spawn_local(drain(Rc::clone(&node), accepting, timeout, done));
+                }
             }
             Request::Stop => break,
         }
@@ -291,7 +293,14 @@ async fn load(node: Rc<DataNode>, cluster: Option<ClusterId>) {
     }
 }
 
-async fn drain(node: Rc<DataNode>, timeout: Duration, done: oneshot::Sender<()>) {
+/// A replica writes its checkpoint while its clients and the cluster's maps still reach it: all that it answers is where
+/// to go. A primary first answers what it has received, since that has to be in the checkpoint.
+async fn drain(node: Rc<DataNode>, accepting: JoinHandle<()>, timeout: Duration, done: oneshot::Sender<()>) {
+    let is_primary = node.plane.borrow().primary().is_some();
+    if !is_primary {
+        keep_dataset(&node).await;
+    }
+    accepting.abort();
     node.drain_until.set(Some(Instant::now() + timeout));
     node.drain.notify_waiters();
     node.acked.notify_waiters();
@@ -299,14 +308,19 @@ async fn drain(node: Rc<DataNode>, timeout: Duration, done: oneshot::Sender<()>)
     while !node.plane.borrow().clients.is_empty() && Instant::now() < node.drain_deadline() {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
-    // Clients that are still there execute nothing more: it would be acknowledged, and not be in the checkpoint.
+    if is_primary {
+        keep_dataset(&node).await;
+    }
+    // Nobody waits for it any more when the process was told to end at once.
+    let _ = done.send(());
+}
+
+/// From here on nothing is executed and nothing applied: it would be acknowledged, and not be in the checkpoint.
+async fn keep_dataset(node: &DataNode) {
     node.plane.borrow_mut().seal();
-    let written = checkpoint::write(&node.plane.borrow(), &node.data_dir);
-    match written {
+    match checkpoint::write(&node.plane, &node.data_dir).await {
         Ok(Some(keys)) => tracing::info!(keys, "checkpoint written"),
         Ok(None) => tracing::info!("no whole dataset to write a checkpoint of"),
         Err(error) => tracing::error!(%error, "no checkpoint; the dataset will come from the primary"),
     }
-    // Nobody waits for it any more when the process was told to end at once.
-    let _ = done.send(());
 }

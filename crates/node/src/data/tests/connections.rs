@@ -193,6 +193,23 @@ async fn nothing_is_executed_once_the_checkpoint_is_begun() {
 }
 
 #[tokio::test]
+async fn a_replica_says_where_to_go_while_its_checkpoint_is_written() {
+    LocalSet::new()
+        .run_until(async {
+            let world = World::pair(AckMode::Primary);
+            let node = node(following(&world));
+            let mut stream = connect(&node).await;
+            node.plane.borrow_mut().seal();
+            stream.write_all(b"SET a 1\r\nPING\r\n").await.unwrap();
+            expect(&mut stream, "-MOVED 15495 ").await;
+            let mut rest = vec![0; 64];
+            let read = tokio::time::timeout(LONG, stream.read(&mut rest)).await.expect("in time").unwrap();
+            assert!(rest[..read].ends_with(b"+PONG\r\n"), "{}", String::from_utf8_lossy(&rest[..read]));
+        })
+        .await;
+}
+
+#[tokio::test]
 async fn a_reply_that_waited_is_never_sent_by_a_deposed_primary() {
     LocalSet::new()
         .run_until(async {
