@@ -1,7 +1,7 @@
 # The commands a contributor needs. `make verify` only reads; `make fix` mends what a tool can mend.
 CARGO ?= cargo
 
-.PHONY: build release verify arrows fix test demo compat bench table deny ci clean-compat mutations
+.PHONY: build release verify arrows fix test demo compat bench table deny ci clean-compat mutations loss-window
 
 build:
 	$(CARGO) build --workspace --all-targets
@@ -34,6 +34,12 @@ compat: ## real clients against a playground: redis-cli, redis-benchmark, redis-
 	$(CARGO) build --release
 	tests/compat/install
 	tests/compat/run target/release/ironcache
+
+loss-window: ## kills primaries under load and counts what was acknowledged and is gone
+	$(CARGO) build --release
+	tests/compat/loss_window.py target/release/ironcache --kills 10 --batch 50
+	tests/compat/loss_window.py target/release/ironcache --kills 10 --batch 1
+	tests/compat/loss_window.py target/release/ironcache --kills 6 --batch 50 --mode in-sync
 
 bench: ## single functions, while optimising
 	$(CARGO) bench -p ironcache-benches

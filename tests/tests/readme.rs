@@ -102,8 +102,21 @@ fn every_command_in_the_readme_is_run() {
 fn every_link_in_the_readme_leads_somewhere() {
     let readme = read("README.md");
     for link in readme.split("](").skip(1).filter_map(|rest| rest.split_once(')')).map(|(link, _)| link) {
-        assert!(link.starts_with("http") || root().join(link).exists(), "{link} does not exist");
+        let (file, heading) =
+            link.split_once('#').map_or((link, None), |(file, heading)| (file, Some(heading)));
+        assert!(link.starts_with("http") || root().join(file).exists(), "{link} does not exist");
+        if let Some(heading) = heading.filter(|_| !link.starts_with("http")) {
+            let document = read(file);
+            let mut headings = document.lines().filter_map(|line| line.strip_prefix('#'));
+            assert!(headings.any(|title| anchor(title) == heading), "{file} has no heading #{heading}");
+        }
     }
+}
+
+/// What a heading is linked by.
+fn anchor(title: &str) -> String {
+    let title = title.trim_start_matches('#').trim().to_lowercase();
+    title.chars().filter(|c| c.is_alphanumeric() || " -".contains(*c)).collect::<String>().replace(' ', "-")
 }
 
 #[test]

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 
 #[derive(Clone, Debug, clap::Args)]
 pub struct PlaygroundArgs {
+    /// Shards, each with one primary
     #[arg(long, default_value_t = 3, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     shards: u16,
     /// Replicas of each shard
@@ -75,8 +76,8 @@ fn announce(cluster: &LocalCluster, json: bool) -> Result<(), Failure> {
          \x20 redis-cli -c -h {host} -p {port} set greeting hello\n\
          \x20 export IRONCACHE_SEED={seed}\n\
          \x20 ironcache cluster status\n\
-         \x20 ironcache release stamp --version {next} --out /tmp/ironcache-{next}\n\
-         \x20 ironcache release stage /tmp/ironcache-{next}\n\
+         \x20 ironcache release stamp --version {next} --out ironcache-{next}\n\
+         \x20 ironcache release stage ironcache-{next}\n\
          \x20 ironcache cluster set-target-version {next}\n\
          \x20 ironcache cluster upgrade status --watch\n\
          \nCtrl-C stops the cluster."

@@ -5,7 +5,8 @@
 //!                                                                  │ no: the row is out of date    │ no: nothing guards it
 //! ```
 //!
-//! *Invariant:* a file is changed only if it is what is committed, and is put back whatever happens in between.
+//! *Invariant:* a file with changes that are not committed is left alone; any other is put back, whatever happens in
+//! between.
 
 use anyhow::{Context, Result, bail};
 use std::path::{Path, PathBuf};
@@ -219,7 +220,8 @@ impl Restored {
     fn open(root: &Path, path: &Path) -> Result<Self> {
         let mut git = Command::new("git");
         git.args(["diff", "--quiet", "HEAD", "--"]).arg(path).current_dir(root);
-        if !git.status().context("cannot run git")?.success() {
+        // 1 says that it differs; anything else, that this is no repository, where nothing else keeps the file either.
+        if git.stderr(Stdio::null()).status().is_ok_and(|status| status.code() == Some(1)) {
             bail!("{} has changes that are not committed; a mutation would endanger them", path.display());
         }
         let original =

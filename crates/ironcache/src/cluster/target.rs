@@ -18,7 +18,7 @@ pub struct TargetArgs {
     /// Show what would happen, and change nothing
     #[arg(long, conflicts_with = "wait")]
     dry_run: bool,
-    /// Nodes out at the same time, each in another shard
+    /// Nodes out at the same time, each in another shard [default: 8]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     max_parallel: Option<u16>,
     /// Return when the roll has ended
@@ -81,9 +81,7 @@ pub async fn run(args: TargetArgs) -> Result<(), Failure> {
         Format::Json => View::silent(),
     };
     let ending = upgrade::follow(&client, plan, &mut view, args.timeout).await?;
-    if format == Format::Json {
-        ending.print_json()?;
-    }
+    ending.tell(format, &view)?;
     ending.into_result()
 }
 

@@ -32,6 +32,7 @@ pub struct DemoArgs {
     /// Nodes in all, half of them replicas: instead of --shards and --replicas
     #[arg(long, value_name = "N", conflicts_with_all = ["shards", "replicas"])]
     nodes: Option<u16>,
+    /// Shards, each with one primary
     #[arg(long, default_value_t = 3, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     shards: u16,
     /// Replicas of each shard
@@ -40,6 +41,7 @@ pub struct DemoArgs {
     /// Keys that are there before the load begins
     #[arg(long, default_value_t = 60_000, value_name = "N")]
     keys: u64,
+    /// Bytes of each value
     #[arg(long, default_value_t = 100, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(..=pipe::VALUE_BYTES_MAX as i64))]
     value_size: u32,
     /// Writes a second to each shard, and as many reads

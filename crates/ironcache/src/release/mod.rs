@@ -57,8 +57,9 @@ async fn stage(args: &StageArgs) -> Result<(), Failure> {
         Format::Json => output::json(&staged),
         Format::Text => {
             let StagedRelease { release, size_bytes, held_by, nodes, quarantined: _ } = &staged;
+            let others = if held_by < nodes { " so far; the others are fetching it" } else { "" };
             output::line(&format!(
-                "staged {} ({}, {size_bytes} bytes), held by {held_by} of {nodes} nodes",
+                "staged {} ({}, {size_bytes} bytes), held by {held_by} of {nodes} nodes{others}",
                 release.version,
                 release.digest.short()
             ))

@@ -44,12 +44,10 @@ pub fn stamped_copy(source: &Path, version: &Version, out: &Path) -> Result<(), 
     let mut bytes = std::fs::read(source).with_context(|| format!("could not read {name}"))?;
     let stamp = Stamp::new(version).map_err(|error| Failure::Usage(error.to_string()))?;
     stamp.write(&mut bytes).with_context(|| format!("could not stamp {name}"))?;
-    let mut file = std::fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o755)
-        .open(out)
-        .with_context(|| format!("could not create {}", out.display()))?;
+    let mut file =
+        std::fs::OpenOptions::new().write(true).create_new(true).mode(0o755).open(out).with_context(
+            || format!("could not create {}; an existing file is not overwritten", out.display()),
+        )?;
     file.write_all(&bytes).with_context(|| format!("could not write {}", out.display()))?;
     Ok(())
 }

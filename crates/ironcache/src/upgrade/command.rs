@@ -1,6 +1,6 @@
 //! `ironcache cluster upgrade …`.
 
-use super::follow::{Ending, follow};
+use super::follow::follow;
 use super::lines;
 use super::view::View;
 use crate::cluster::Seeds;
@@ -79,11 +79,9 @@ async fn status(args: &StatusArgs) -> Result<(), Failure> {
                 Format::Json => View::json(),
             };
             let ending = follow(&client, plan, &mut view, None).await?;
-            if let (Format::Text, Ending::Ended(entry)) = (format, &ending) {
-                // Lines have told it already; a table shows nodes only.
-                if let View::Table(_) = view {
-                    output::line(&lines::ended_line(&entry.plan, entry.outcome, entry.ended_at_ms))?;
-                }
+            // JSON has come line by line: there is no last object.
+            if format == Format::Text {
+                ending.tell(format, &view)?;
             }
             ending.into_result()
         }

@@ -1,8 +1,9 @@
 //! Follows one plan to its end.
 
+use super::lines;
 use super::view::View;
 use crate::client::{Client, ClientError};
-use crate::exit::Failure;
+use crate::exit::{Failure, Format};
 use crate::output;
 use ironcache_control::{HistoryEntry, HoldReason, Outcome, Phase, Plan};
 use ironcache_node::api::UpgradeStatus;
@@ -35,8 +36,20 @@ struct HeldPlan<'a> {
 }
 
 impl Ending {
+    /// What is left to say when the watching is over. Lines have told the end already; a table shows nodes only.
+    pub fn tell(&self, format: Format, view: &View) -> Result<(), Failure> {
+        match (format, view, self) {
+            (Format::Json, _, _) => self.print_json(),
+            (Format::Text, View::Table(_), Ending::Ended(entry)) => {
+                output::line(&lines::ended_line(&entry.plan, entry.outcome, entry.ended_at_ms))
+            }
+            // What is held is told as the error that it is.
+            (Format::Text, _, Ending::Ended(_) | Ending::Held { .. }) => Ok(()),
+        }
+    }
+
     /// The one object that a script reads: a history entry, or the held plan with its reason.
-    pub fn print_json(&self) -> Result<(), Failure> {
+    fn print_json(&self) -> Result<(), Failure> {
         match self {
             Ending::Ended(entry) => output::json(entry),
             Ending::Held { plan, reason } => {

@@ -50,8 +50,6 @@ pub async fn run(args: UpgradeArgs) -> Result<(), Failure> {
     let plan =
         answer.plan.ok_or_else(|| Failure::failed("the cluster accepted the plan without naming it"))?;
     let ending = follow(&client, plan, &mut view, timeout).await?;
-    if format == Format::Json {
-        ending.print_json()?;
-    }
+    ending.tell(format, &view)?;
     ending.into_result()
 }

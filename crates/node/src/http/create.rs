@@ -167,7 +167,9 @@ fn founded(state: &ControlState, request: &CreateCluster) -> Result<Json<Done>, 
     }
     let id = state.cluster_id.unwrap_or_default();
     let (nodes, shards) = (state.nodes.len(), state.shards.len());
-    Ok(Json(Done { done: format!("cluster {id} of {nodes} nodes and {shards} shards is founded") }))
+    let plural = |count: usize, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
+    let (nodes, shards) = (plural(nodes, "node"), plural(shards, "shard"));
+    Ok(Json(Done { done: format!("cluster {id} of {nodes} and {shards} is founded") }))
 }
 
 fn matches(state: &ControlState, request: &CreateCluster) -> bool {

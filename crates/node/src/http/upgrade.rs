@@ -73,7 +73,7 @@ fn upgrade_node(
 
 /// How far `node` is on its way to the target of `plan`.
 fn step(node: &Node, plan: Option<&Plan>) -> &'static str {
-    let Some(plan) = plan else { return "waiting" };
+    let Some(plan) = plan else { return "idle" };
     let target = plan.target.digest;
     if let Some(out) = &node.out {
         return match out.phase {

@@ -34,7 +34,7 @@ fn plan(target: &str, dry_run: bool) -> String {
 async fn creating_again_is_done_already_and_another_layout_is_refused() {
     let nodes = founded(2).await;
     let again = nodes[0].create(&layout(&nodes)).await.read::<Done>();
-    assert!(again.done.ends_with("of 2 nodes and 1 shards is founded"), "{}", again.done);
+    assert!(again.done.ends_with("of 2 nodes and 1 shard is founded"), "{}", again.done);
     assert_eq!(nodes[0].create(&layout(&nodes[..1])).await.refused(), "cluster_exists");
     let stranger = [TestNode::start(9).await, TestNode::start(8).await];
     let mut request = layout(&stranger);
