@@ -246,8 +246,7 @@ impl Agent {
         let (client, slots) = (self.app.client.clone(), Arc::clone(&self.app.slots));
         let done = self.fetched.0.clone();
         tokio::spawn(async move {
-            let outcome =
-                fetch(&client, &slots, &wanted).await.map(|_| ()).map_err(|error| error.to_string());
+            let outcome = fetch(&client, &slots, &wanted).await.map(|_| ()).map_err(|error| chain(&error));
             // The agent ends with the process.
             let _ = done.send(Fetched { digest: wanted.digest, outcome });
         });

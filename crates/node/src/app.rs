@@ -115,6 +115,9 @@ impl App {
         if self.leaving.load(Ordering::Relaxed) {
             return Err("this node is being stopped".to_owned());
         }
+        if let Some(why) = self.raft.view().stopped {
+            return Err(format!("raft has stopped on this node: {why}"));
+        }
         let view = self.raft.applied().borrow().clone();
         let state = &view.state;
         if state.cluster_id.is_none() {

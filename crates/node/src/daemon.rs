@@ -25,6 +25,7 @@ use ironcache_types::{Member, Release, Version};
 use std::collections::BTreeMap;
 use std::io;
 use std::net::TcpListener;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
@@ -50,9 +51,18 @@ pub enum DaemonError {
     Io { what: &'static str, source: io::Error },
     #[error(transparent)]
     DataStopped(#[from] crate::data::DataStopped),
+    #[error(
+        "raft had stopped on this node ({why}), and the disk takes its log again: a new process takes over"
+    )]
+    RaftEnded { why: String },
     #[error("a daemon is started by its launcher: run `ironcache server`")]
     NoLauncher,
 }
+
+/// How often a disk that failed the log is tried again.
+const DISK_LOOK: Duration = Duration::from_secs(1);
+/// Some hundred entries: with less room a new process would stop as this one did.
+const PROBE_BYTES: usize = 256 << 10;
 
 /// How often it is looked whether the checkpoint is read, in ms.
 const LOADING_LOOK_MS: u64 = 10;
@@ -155,21 +165,63 @@ async fn serve(config: Config, version: Version, inherited: Inherited) -> Result
     let mut beating = tokio::spawn(heartbeat(app.data.clone(), sender.clone(), snapshot.heartbeat_ms));
     tokio::spawn(Agent::new(Arc::clone(&app), sender, app.launcher.clone(), unusable_slots).run());
 
-    let stop = tokio::select! {
+    let asked = tokio::select! {
         // Without its data thread this process is of no use; a new one is.
         _ = &mut beating => return Err(DaemonError::DataStopped(crate::data::DataStopped)),
-        Some(stop) = stops.recv() => stop,
-        () = terminated() => Stop { reason: StopReason::Operator, deadline: Duration::from_secs(5) },
+        why = raft_ended(&app) => Err(DaemonError::RaftEnded { why }),
+        Some(stop) = stops.recv() => Ok(stop),
+        () = terminated() => Ok(Stop { reason: StopReason::Operator, deadline: Duration::from_secs(5) }),
     };
-    tracing::info!(reason = ?stop.reason, "stopping");
-    let left = leave(&app, stop);
-    if tokio::time::timeout(stop.deadline, left).await.is_err() {
-        tracing::warn!("not everything was put in order within the deadline");
-    }
+    let ended = match asked {
+        Ok(stop) => {
+            tracing::info!(reason = ?stop.reason, "stopping");
+            let left = leave(&app, stop);
+            if tokio::time::timeout(stop.deadline, left).await.is_err() {
+                tracing::warn!("not everything was put in order within the deadline");
+            }
+            Ok(())
+        }
+        // Nothing can be handed over without the log, and this may be the only whole dataset: it is kept.
+        Err(raft_ended) => {
+            drain(&app, Duration::from_millis(app.config.drain_timeout_ms)).await;
+            Err(raft_ended)
+        }
+    };
     app.data.stop();
     // It has nothing left to do but to return.
     let _ = tokio::task::spawn_blocking(move || data_thread.join()).await;
-    Ok(())
+    ended
+}
+
+/// Returns when raft has stopped, on a full disk say, and a new process could go on with the log. Until then this one
+/// serves what it may serve without: it could not even start again.
+async fn raft_ended(app: &App) -> String {
+    let why = app.raft.ended().await;
+    tracing::error!(
+        why,
+        "raft has stopped on this node: it takes part in nothing any more, and is not ready. Make room on its disk, or \
+         mend it; the node then starts again by itself"
+    );
+    loop {
+        tokio::time::sleep(DISK_LOOK).await;
+        let probe = app.config.data_dir.join("raft").join("probe");
+        let works = tokio::task::spawn_blocking(move || takes_a_log(&probe)).await;
+        match works {
+            Ok(Ok(())) => return why,
+            Ok(Err(error)) => tracing::debug!(%error, "the disk takes no log yet"),
+            Err(error) => tracing::error!(%error, "the disk was not tried"),
+        }
+    }
+}
+
+/// Can something be written here, and made durable?
+fn takes_a_log(probe: &Path) -> io::Result<()> {
+    let tried = std::fs::File::create(probe).and_then(|mut file| {
+        io::Write::write_all(&mut file, &[0; PROBE_BYTES])?;
+        file.sync_all()
+    });
+    let removed = std::fs::remove_file(probe);
+    tried.and(removed)
 }
 
 fn listen(listener: TcpListener) -> Result<tokio::net::TcpListener, DaemonError> {
@@ -267,11 +319,15 @@ async fn leave(app: &Arc<App>, stop: Stop) {
         // The log has taken the roles already.
         StopReason::Activate | StopReason::RollBack => {}
     }
-    let drain = Duration::from_millis(app.config.drain_timeout_ms).min(stop.deadline / 2);
-    if let Err(error) = app.data.drain(drain).await {
+    drain(app, Duration::from_millis(app.config.drain_timeout_ms).min(stop.deadline / 2)).await;
+    app.raft.shutdown().await;
+}
+
+/// Lets clients go, and writes the checkpoint.
+async fn drain(app: &App, timeout: Duration) {
+    if let Err(error) = app.data.drain(timeout).await {
         tracing::error!(%error, "not drained");
     }
-    app.raft.shutdown().await;
 }
 
 async fn give_roles_away(app: &Arc<App>, for_the_shard: Duration) {

@@ -3,7 +3,7 @@
 use crate::background;
 use futures_util::StreamExt;
 use ironcache_spine::{ArtifactError, SlotStore};
-use ironcache_types::{Digest, Release, Version};
+use ironcache_types::{Digest, Release, Version, chain};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -64,6 +64,22 @@ enum SourceError {
     Here(FetchError),
 }
 
+impl SourceError {
+    fn of(error: ArtifactError) -> Self {
+        match error {
+            ArtifactError::Disk(_) => SourceError::Here(error.into()),
+            ArtifactError::Size { .. }
+            | ArtifactError::Busy { .. }
+            | ArtifactError::OutOfOrder { .. }
+            | ArtifactError::TooLong { .. }
+            | ArtifactError::Truncated { .. }
+            | ArtifactError::WrongDigest { .. }
+            | ArtifactError::WrongVersion { .. }
+            | ArtifactError::Stamp { .. } => SourceError::There(chain(&error)),
+        }
+    }
+}
+
 async fn from_source(
     client: &reqwest::Client,
     slots: &Arc<SlotStore>,
@@ -94,12 +110,12 @@ async fn from_source(
         let (back, result) = written.await.map_err(SourceError::Here)?;
         partial = back;
         // Too long, say: what this source sends is not what the log names.
-        result.map_err(|error| SourceError::There(error.to_string()))?;
+        result.map_err(SourceError::of)?;
         at += len;
     }
     let finished = background::run(move || partial.finish()).await;
     let finished = finished.map_err(|error| SourceError::Here(error.into()))?;
-    finished.map_err(|error| SourceError::There(error.to_string()))
+    finished.map_err(SourceError::of)
 }
 
 async fn unless_silent<T>(answer: impl Future<Output = T>) -> Result<T, SourceError> {

@@ -304,6 +304,22 @@ impl RaftNode {
         self.inner.ask(Ask::ChangeMembership { voters, learners }).await.and_then(done)
     }
 
+    /// Returns when raft has stopped on this node without being told to, and why: its log cannot be written, say. What
+    /// was applied stays readable; nothing is applied or proposed here any more.
+    pub async fn ended(&self) -> String {
+        let mut metrics = self.inner.raft.metrics();
+        loop {
+            let stopped = metrics.borrow_watched().running_state.as_ref().err().map(ToString::to_string);
+            if let Some(why) = stopped {
+                return why;
+            }
+            if metrics.changed().await.is_err() {
+                let last = metrics.borrow_watched().running_state.as_ref().err().map(ToString::to_string);
+                return last.unwrap_or_else(|| "its task is gone".to_owned());
+            }
+        }
+    }
+
     /// Ends raft on this node: what is queued is written and synced, the directory is free again. Handles
     /// that are left answer errors.
     pub async fn shutdown(&self) {
@@ -484,4 +500,29 @@ fn follow_leader(raft: &Raft<TypeConfig, StateMachine>) -> (JoinHandle<()>, watc
 fn random() -> u64 {
     use std::hash::{BuildHasher, RandomState};
     RandomState::new().hash_one(std::process::id())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ironcache_types::PlanId;
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_node_whose_log_cannot_be_written_says_that_raft_has_ended() {
+        let dir = tempfile::tempdir().unwrap();
+        let node = RaftNode::open(RaftOptions::new(NodeId(1), dir.path().join("raft"))).await.unwrap();
+        let me = BTreeMap::from([(NodeId(1), (PeerAddr("127.0.0.1:1".to_owned()), Role::Voter))]);
+        node.initialize(ClusterId(7), me).await.unwrap();
+        assert_eq!(node.view().stopped, None);
+        // Nothing is written from here on, as after a failed fsync.
+        let wal = node.inner.wal.clone();
+        tokio::task::spawn_blocking(move || wal.stop()).await.unwrap();
+        let asking = node.clone();
+        let asked = tokio::spawn(async move { asking.propose(Command::Resume { plan: PlanId(1) }).await });
+        let why =
+            tokio::time::timeout(Duration::from_secs(20), node.ended()).await.expect("it is told in time");
+        assert!(why.contains("stopped") || why.contains("raft log"), "{why}");
+        assert!(node.view().stopped.is_some());
+        asked.abort();
+    }
 }

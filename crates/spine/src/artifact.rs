@@ -87,7 +87,12 @@ impl PartialArtifact {
             self.discard()?;
             return Err(ArtifactError::TooLong { size_bytes: self.size_bytes });
         }
-        self.file.write_all_at(bytes, at_byte).map_err(at("write", &self.path))?;
+        if let Err(error) = self.file.write_all_at(bytes, at_byte) {
+            // On a full disk what came so far would keep the node itself from writing.
+            let failed = at("write", &self.path)(error);
+            self.discard()?;
+            return Err(failed.into());
+        }
         self.received_bytes = end;
         Ok(())
     }

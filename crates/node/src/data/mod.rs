@@ -38,7 +38,7 @@ pub use stats::Stats;
 use crate::api::DataStatus;
 use crate::config::Config;
 use ironcache_raft::AppliedView;
-use ironcache_types::{ClusterId, Member, Version};
+use ironcache_types::{ClusterId, Member, Version, chain};
 use plane::Plane;
 use role::Turned;
 use std::cell::{Cell, RefCell};
@@ -321,6 +321,12 @@ async fn keep_dataset(node: &DataNode) {
     match checkpoint::write(&node.plane, &node.data_dir).await {
         Ok(Some(keys)) => tracing::info!(keys, "checkpoint written"),
         Ok(None) => tracing::info!("no whole dataset to write a checkpoint of"),
-        Err(error) => tracing::error!(%error, "no checkpoint; the dataset will come from the primary"),
+        Err(error) if node.plane.borrow().primary().is_some() => tracing::error!(
+            error = chain(&error),
+            "no checkpoint, and this node is the primary: what no replica in sync holds is lost with this process"
+        ),
+        Err(error) => {
+            tracing::error!(error = chain(&error), "no checkpoint; the dataset will come from the primary");
+        }
     }
 }
