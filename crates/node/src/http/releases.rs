@@ -5,6 +5,7 @@ use super::forward::require_cluster;
 use super::upload::Upload;
 use crate::api::StagedRelease;
 use crate::app::App;
+use crate::background;
 use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
@@ -60,8 +61,8 @@ async fn take_in(app: Arc<App>, upload: Upload) -> Result<Json<StagedRelease>, H
 /// Hashes the upload and moves it into its slot.
 async fn install(app: &App, upload: Upload) -> Result<Release, HttpError> {
     let store = Arc::clone(&app.slots);
-    let installed = tokio::task::spawn_blocking(move || store.install_file(upload.path())).await;
-    let installed = installed.map_err(|error| HttpError::Internal(error.to_string()))?;
+    let installed = background::run(move || store.install_file(upload.path())).await;
+    let installed = installed.map_err(|error| HttpError::Internal(chain(&error)))?;
     installed.map_err(|error| match error {
         // The path says nothing to who sent the file.
         ArtifactError::Stamp { source, .. } => HttpError::BadRequest(source.to_string()),
