@@ -43,6 +43,7 @@ const NODE_MAY_USE: &[&str] = &[
     "ironcache-control",
     "ironcache-coordinator",
     "ironcache-agent",
+    "ironcache-store",
     "ironcache-spine",
     "ironcache-raft",
 ];
@@ -57,6 +58,7 @@ const BINARY_MAY_USE: &[&str] = &[
     "ironcache-control",
     "ironcache-coordinator",
     "ironcache-agent",
+    "ironcache-store",
     "ironcache-spine",
     "ironcache-node",
 ];
@@ -70,6 +72,7 @@ const EVERYTHING: &[&str] = &[
     "ironcache-control",
     "ironcache-coordinator",
     "ironcache-agent",
+    "ironcache-store",
     "ironcache-spine",
     "ironcache-raft",
     "ironcache-node",
@@ -99,10 +102,15 @@ pub const CRATES: &[CrateRule] = &[
         may_use: &["ironcache-types", "ironcache-control"],
         purity: Purity::Pure,
     },
-    CrateRule { name: "ironcache-spine", may_use: &["ironcache-types"], purity: Purity::Blocking },
+    CrateRule { name: "ironcache-store", may_use: &["ironcache-types"], purity: Purity::Blocking },
+    CrateRule {
+        name: "ironcache-spine",
+        may_use: &["ironcache-types", "ironcache-store"],
+        purity: Purity::Blocking,
+    },
     CrateRule {
         name: "ironcache-raft",
-        may_use: &["ironcache-types", "ironcache-control"],
+        may_use: &["ironcache-types", "ironcache-control", "ironcache-store"],
         purity: Purity::Shell,
     },
     CrateRule { name: "ironcache-node", may_use: NODE_MAY_USE, purity: Purity::Shell },

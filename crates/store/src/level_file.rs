@@ -1,0 +1,164 @@
+//! The file `level`: the highest level that anything in a data directory may be written at.
+//!
+//! ```text
+//! ironcache-level 1
+//! ```
+//! One line, frozen for ever (docs/adr): every release, whatever its own range, reads it before anything else.
+//!
+//! *Invariant:* durable before the first byte of its level is sealed anywhere in the directory.
+//! *Invariant:* it never falls.
+
+use crate::disk_error::{DiskError, at};
+use crate::replace::replace_durably;
+use ironcache_types::{Level, LevelRange};
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+const NAME: &str = "level";
+const WORD: &str = "ironcache-level";
+
+/// The `level` file of one data directory.
+#[derive(Clone, Debug)]
+pub struct LevelFile {
+    path: PathBuf,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum LevelError {
+    /// The directory was raised above what this release admits: it changes nothing and exits.
+    #[error(
+        "{} says level {level}, and this release admits levels {admits}: start a release that admits level {level} \
+         (`ironcache cluster nodes`, asked of a node that runs, says which one)",
+        path.display()
+    )]
+    Above { path: PathBuf, level: Level, admits: LevelRange },
+    /// The directory's content is older than what this release can read.
+    #[error(
+        "{} says level {level}, and this release admits levels {admits}: start a release in between first",
+        path.display()
+    )]
+    Below { path: PathBuf, level: Level, admits: LevelRange },
+    #[error(
+        "{} is not one line `{WORD} N` but {found:?}: it was altered; restore it, or let this node join anew with an \
+         empty directory",
+        path.display()
+    )]
+    Unreadable { path: PathBuf, found: String },
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+}
+
+impl LevelFile {
+    pub fn new(data_dir: &Path) -> Self {
+        LevelFile { path: data_dir.join(NAME) }
+    }
+
+    /// `None`: the directory is new, nothing in it has a level.
+    ///
+    /// # Errors
+    /// [`LevelError::Unreadable`] for anything but the frozen line.
+    pub fn read(&self) -> Result<Option<Level>, LevelError> {
+        let bytes = match fs::read(&self.path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(at("read", &self.path)(error).into()),
+        };
+        match parse(&bytes) {
+            Some(level) => Ok(Some(level)),
+            None => {
+                let shown = bytes.get(..64).unwrap_or(&bytes);
+                let found = String::from_utf8_lossy(shown).into_owned();
+                Err(LevelError::Unreadable { path: self.path.clone(), found })
+            }
+        }
+    }
+
+    /// What the directory is at, if this release admits it.
+    ///
+    /// # Errors
+    /// [`LevelError::Above`] and [`LevelError::Below`] if it does not.
+    pub fn admit(&self, admits: LevelRange) -> Result<Option<Level>, LevelError> {
+        let Some(level) = self.read()? else { return Ok(None) };
+        let path = || self.path.clone();
+        if level > admits.max {
+            return Err(LevelError::Above { path: path(), level, admits });
+        }
+        if level < admits.min {
+            return Err(LevelError::Below { path: path(), level, admits });
+        }
+        Ok(Some(level))
+    }
+
+    /// Returns once the file says `level` or more, durably. A level that it says already costs no write.
+    ///
+    /// # Errors
+    /// The file is unreadable, or cannot be written.
+    pub fn raise(&self, level: Level) -> Result<(), LevelError> {
+        if self.read()?.is_some_and(|present| present >= level) {
+            return Ok(());
+        }
+        Ok(replace_durably(&self.path, format!("{WORD} {level}\n").as_bytes())?)
+    }
+}
+
+/// Exactly `ironcache-level N\n`, N in decimal without a leading zero.
+fn parse(bytes: &[u8]) -> Option<Level> {
+    let text = std::str::from_utf8(bytes).ok()?;
+    let number = text.strip_prefix(WORD)?.strip_prefix(' ')?.strip_suffix('\n')?;
+    let level: u16 = number.parse().ok()?;
+    (number == level.to_string() && level > 0).then_some(Level(level))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ADMITS: LevelRange = LevelRange::new(2, 3);
+
+    #[test]
+    fn the_level_rises_and_never_falls() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = LevelFile::new(dir.path());
+        assert_eq!(file.read().unwrap(), None);
+        file.raise(Level(3)).unwrap();
+        file.raise(Level(2)).unwrap();
+        assert_eq!(file.read().unwrap(), Some(Level(3)));
+        assert_eq!(fs::read(dir.path().join("level")).unwrap(), b"ironcache-level 3\n");
+    }
+
+    #[test]
+    fn a_level_outside_the_range_is_refused_by_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = LevelFile::new(dir.path());
+        assert_eq!(file.admit(ADMITS).unwrap(), None);
+        for (level, admitted) in [(1, false), (2, true), (3, true), (4, false)] {
+            fs::write(dir.path().join("level"), format!("ironcache-level {level}\n")).unwrap();
+            assert_eq!(file.admit(ADMITS).is_ok(), admitted, "level {level}");
+        }
+        let error = file.admit(ADMITS).unwrap_err();
+        assert!(matches!(error, LevelError::Above { level: Level(4), .. }), "{error}");
+    }
+
+    #[test]
+    fn anything_but_the_one_line_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = LevelFile::new(dir.path());
+        for bad in [
+            "",
+            "1\n",
+            "ironcache-level 1",
+            "ironcache-level 01\n",
+            "ironcache-level 0\n",
+            "ironcache-level 1\n\n",
+            "ironcache-level +1\n",
+            "ironcache-level 65536\n",
+            "ironcache-level  1\n",
+            "ironcache-level 1 \n",
+        ] {
+            fs::write(dir.path().join("level"), bad).unwrap();
+            assert!(matches!(file.read(), Err(LevelError::Unreadable { .. })), "{bad:?}");
+            assert!(file.raise(Level(9)).is_err(), "{bad:?} is not overwritten");
+        }
+    }
+}

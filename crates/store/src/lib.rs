@@ -1,0 +1,11 @@
+//! What every part that keeps files shares: the one durable replace, and the file `level`.
+//!
+//! *Invariant:* no async runtime and no network: the launcher stands on this.
+
+mod disk_error;
+mod level_file;
+mod replace;
+
+pub use disk_error::{DiskError, at};
+pub use level_file::{LevelError, LevelFile};
+pub use replace::{replace_durably, sync_dir};
