@@ -28,6 +28,7 @@ mod lead;
 mod metrics;
 mod moved;
 mod peer;
+mod preflight;
 mod process;
 
 pub use config::{Config, ConfigError};

@@ -14,6 +14,7 @@
 //! *Invariant:* nothing here decides anything about the cluster: that is `ironcache-control`.
 
 mod answers;
+mod compact;
 mod identity;
 mod leader;
 mod machine;

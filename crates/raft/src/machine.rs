@@ -283,14 +283,15 @@ mod tests {
                 voter: true,
                 shard: Some(ironcache_types::ShardId(0)),
                 release,
-                wire: WireRange::CURRENT,
+                levels: ironcache_types::LEVELS,
+                launcher_protocol: WireRange::CURRENT,
             }],
             shards: vec![ironcache_control::ShardSpec {
                 id: ironcache_types::ShardId(0),
                 slots: ironcache_types::SlotSet::part(0, 1),
                 nodes: vec![NODE],
             }],
-            mode: ironcache_control::AckMode::Primary,
+            policy: ironcache_control::Policy::default(),
         })
     }
 

@@ -227,6 +227,10 @@ impl RaftNode {
             .ok_or_else(|| AskError::Refused { reason: "the leader answered another question".to_owned() })
     }
 
+    pub(crate) fn raft(&self) -> &Raft<TypeConfig, StateMachine> {
+        &self.inner.raft
+    }
+
     /// Every applied change. Changes may be coalesced: act on the state, not on entries.
     pub fn applied(&self) -> watch::Receiver<Arc<AppliedView>> {
         self.inner.views.clone()

@@ -18,7 +18,7 @@ pub use chain::chain;
 pub use digest::{Digest, ParseDigestError};
 pub use hex_id::ParseIdError;
 pub use ids::{ClusterId, Epoch, Incarnation, Member, NodeId, Offset, PlanId, RequestId, ShardId};
-pub use level::{Level, LevelRange};
+pub use level::{LEVELS, Level, LevelRange};
 pub use slots::{SLOT_COUNT, Slot, SlotRange, SlotSet, key_slot};
 pub use stamp::{STAMP_LEN, STAMP_MAGIC, Stamp, StampError};
 pub use wire_range::WireRange;

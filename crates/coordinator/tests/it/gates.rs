@@ -286,7 +286,9 @@ fn disagreement_about_the_state_holds_the_plan() {
     check(
         &state,
         &seen,
-        &expect!["hold plan 1: n5 holds another control state at log index 64; `ironcache cluster upgrade rollback` takes everybody back to what they agreed on"],
+        &expect![
+            "hold plan 1: n5 holds another control state at log index 64; `ironcache cluster upgrade rollback` takes everybody back to what they agreed on"
+        ],
     );
     node(&mut seen, 5).state_hash = Some(StateHash { log_index: 128, hash: 8 });
     assert_eq!(text(&ask(&state, &seen)), "upgrade n4");

@@ -10,9 +10,9 @@ use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, header};
-use ironcache_control::{Command, ControlState, ReleaseInfo};
-use ironcache_spine::{ArtifactError, MAX_ARTIFACT_BYTES};
-use ironcache_types::{Release, WireRange, chain};
+use ironcache_control::{Command, ControlState, ReleaseInfo, StageHold};
+use ironcache_spine::{ArtifactError, LAUNCHER_PROTOCOL, MAX_ARTIFACT_BYTES};
+use ironcache_types::{LEVELS, Release, chain};
 use std::sync::Arc;
 
 pub(super) async fn list(State(app): State<Arc<App>>) -> Result<Json<Vec<StagedRelease>>, HttpError> {
@@ -50,7 +50,14 @@ async fn take_in(app: Arc<App>, upload: Upload) -> Result<Json<StagedRelease>, H
     let size_bytes = upload.size_bytes;
     let release = install(&app, upload).await?;
     let digest = release.digest;
-    let info = ReleaseInfo { release, size_bytes, min_from: None, wire: WireRange::CURRENT };
+    let info = ReleaseInfo {
+        release,
+        size_bytes,
+        min_from: None,
+        levels: LEVELS,
+        launcher_protocol: LAUNCHER_PROTOCOL,
+        hold: StageHold::None,
+    };
     app.raft.propose(Command::RegisterRelease { info: info.clone() }).await?.outcome?;
     app.raft.propose(Command::ReportStaged { node: app.me.node, digest }).await?.outcome?;
     tracing::info!(release = %info.release, size_bytes, "a release was staged here");
@@ -78,7 +85,7 @@ async fn install(app: &App, upload: Upload) -> Result<Release, HttpError> {
 }
 
 fn staged(state: &ControlState, info: &ReleaseInfo) -> StagedRelease {
-    let ReleaseInfo { release, size_bytes, min_from: _, wire: _ } = info;
+    let ReleaseInfo { release, size_bytes, min_from: _, levels: _, launcher_protocol: _, hold: _ } = info;
     let digest = release.digest;
     let holds =
         |node: &&ironcache_control::Node| node.staged.contains(&digest) || node.release.digest == digest;
