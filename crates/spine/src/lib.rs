@@ -26,7 +26,6 @@ mod artifact;
 mod binary;
 mod boot;
 mod data_dir;
-mod disk_error;
 mod launcher;
 mod link;
 mod outcome;
@@ -36,10 +35,10 @@ mod state;
 mod state_file;
 
 pub use artifact::{ArtifactError, MAX_ARTIFACT_BYTES, PartialArtifact};
-pub use binary::{Inspected, inspect};
+pub use binary::{Artifact, Inspected, inspect};
 pub use boot::{Boot, BootError, boot};
 pub use data_dir::{DataDir, DataDirLock, LockError};
-pub use disk_error::DiskError;
+pub use ironcache_store::DiskError;
 pub use launcher::{
     DAEMON_VERB, LauncherConfig, LauncherError, LauncherLimits, ListenerSpec, ListenersError, SpawnError,
     Stopped, run,

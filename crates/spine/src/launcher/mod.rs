@@ -23,8 +23,8 @@ pub use listeners::ListenersError;
 
 use crate::boot::BootError;
 use crate::data_dir::{DataDir, LockError};
-use crate::disk_error::DiskError;
 use crate::slot_store::{SlotError, SlotStore};
+use ironcache_store::DiskError;
 use ironcache_types::Release;
 use std::time::Duration;
 

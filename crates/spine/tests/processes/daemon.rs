@@ -19,7 +19,7 @@ use std::time::Duration;
 
 pub fn main() -> ! {
     // SAFETY: reads a static of ours; volatile, for a packager may have rewritten it in the file.
-    let version = unsafe { std::ptr::read_volatile(&raw const STAMP) }.version().unwrap();
+    let version = unsafe { std::ptr::read_volatile(&raw const STAMP) }.manifest().unwrap().version;
     if !state_was_durable_before(&version) {
         exit(NOT_DURABLE);
     }

@@ -8,12 +8,12 @@ mod cases;
 mod daemon;
 mod node;
 
-use ironcache_types::Stamp;
+use ironcache_types::{LEVELS, Stamp};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 #[used]
 #[unsafe(link_section = ".ironcache_stamp")]
-static STAMP: Stamp = Stamp::of_build("0.1.0");
+static STAMP: Stamp = Stamp::of_build("0.1.0", LEVELS, ironcache_spine::LAUNCHER_PROTOCOL, None);
 
 fn main() {
     let args: Vec<String> = std::env::args().skip(1).collect();
