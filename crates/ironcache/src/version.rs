@@ -26,7 +26,7 @@ pub fn manifest() -> Manifest {
     // SAFETY: the pointer comes from a reference to a static. The read is volatile because the block
     // may have been rewritten in the file after the compiler last saw it.
     let stamp = unsafe { std::ptr::read_volatile(&raw const STAMP) };
-    stamp.manifest().expect("a file with a damaged stamp is refused before it runs")
+    stamp.stated().expect("a file with a damaged stamp is refused before it runs")
 }
 
 /// The same as text, for `--version`.

@@ -195,6 +195,14 @@ impl Stamp {
     /// # Errors
     /// Everything that can be wrong within a section.
     pub fn manifest(&self) -> Result<Manifest, StampError> {
+        self.stated()?.check()
+    }
+
+    /// What the section says, be it sensible or not: a running binary knows what it is.
+    ///
+    /// # Errors
+    /// The section is altered, or is of another format.
+    pub fn stated(&self) -> Result<Manifest, StampError> {
         let number = |at: usize| u16::from_le_bytes([self.0[at], self.0[at + 1]]);
         let stated = u32::from_le_bytes([self.0[20], self.0[21], self.0[22], self.0[23]]);
         let (format, len) = (number(16), usize::from(number(18)));
@@ -208,9 +216,7 @@ impl Stamp {
         let text = self.0[TEXT_AT..].get(..len).ok_or(StampError::NotUnderstood {
             problem: format!("it says that its text has {len} bytes, and {MANIFEST_LEN_MAX} is the most"),
         })?;
-        serde_json::from_slice::<Manifest>(text)
-            .map_err(|error| StampError::NotUnderstood { problem: error.to_string() })?
-            .check()
+        serde_json::from_slice(text).map_err(|error| StampError::NotUnderstood { problem: error.to_string() })
     }
 
     /// The byte position of the one section in an executable's bytes. What it holds is not looked at.

@@ -17,6 +17,7 @@ mod signals;
 mod supervisor;
 mod watch;
 
+pub(crate) use child::prepare;
 pub use child::{DAEMON_VERB, SpawnError};
 pub use config::{LauncherConfig, LauncherLimits, ListenerSpec};
 pub use listeners::ListenersError;
