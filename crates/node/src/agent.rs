@@ -1,14 +1,15 @@
 //! Carries out what `ironcache_agent::next` says this node should do about its own binary.
 
 use crate::app::App;
+use crate::background;
 use crate::clock::unix_ms;
 use crate::fetch::{Wanted, fetch};
 use crate::launcher::{LauncherView, Trial};
 use crate::preflight;
 use ironcache_agent::{Action, LocalFacts, PreflightResult, Waiting, kept_slots, next};
 use ironcache_control::{Command, ControlState, ReleaseInfo, StageHold};
-use ironcache_spine::{LAUNCHER_PROTOCOL, LinkSender, StepRef, ToLauncher};
-use ironcache_types::{Digest, Epoch, LEVELS, chain};
+use ironcache_spine::{Artifact, LAUNCHER_PROTOCOL, LinkSender, StepRef, ToLauncher, inspect};
+use ironcache_types::{Digest, Epoch, LEVELS, Manifest, chain};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -203,9 +204,11 @@ impl Agent {
             | Action::ReportPreflight(command)
             | Action::ReportLevelReached(command)
             | Action::Rejoin(command) => self.propose(command).await,
-            Action::RegisterRunning => match own_info(&self.app) {
+            Action::RegisterRunning => match own_info(&self.app).await {
                 Ok(info) => self.propose(Command::RegisterRelease { info }).await,
-                Err(error) => tracing::warn!(%error, "the running binary cannot be made known to the log"),
+                Err(error) => {
+                    tracing::warn!(error = %chain(&*error), "the running binary cannot be made known to the log");
+                }
             },
             Action::Preflight { digest, turn } => self.start_preflight(digest, turn),
             Action::Compact => self.compact().await,
@@ -287,7 +290,7 @@ impl Agent {
         self.asking = Some(digest);
         let (slots, answers) = (Arc::clone(&self.app.slots), self.preflights.0.clone());
         tokio::spawn(async move {
-            let problem = preflight::ask(slots, digest).await;
+            let problem = preflight::ask(slots, digest, LAUNCHER_PROTOCOL).await;
             // The agent ends with the process.
             let _ = answers.send(PreflightResult { digest, turn, problem });
         });
@@ -416,15 +419,11 @@ mod tests {
     }
 }
 
-/// What the cluster is told of the binary that this process runs.
-fn own_info(app: &App) -> std::io::Result<ReleaseInfo> {
-    let size_bytes = std::fs::metadata("/proc/self/exe")?.len();
-    Ok(ReleaseInfo {
-        release: app.release.clone(),
-        size_bytes,
-        min_from: None,
-        levels: LEVELS,
-        launcher_protocol: LAUNCHER_PROTOCOL,
-        hold: StageHold::None,
-    })
+/// What the cluster is told of the binary that this process runs: what its own manifest says.
+async fn own_info(app: &App) -> Result<ReleaseInfo, Box<dyn std::error::Error + Send + Sync>> {
+    let inspected = background::run(|| inspect(&mut std::fs::File::open("/proc/self/exe")?)).await??;
+    let Artifact { release: _, size_bytes, manifest } = inspected.artifact()?;
+    let Manifest { version: _, levels, launcher_protocol, min_from, critical: _ } = manifest;
+    let (release, hold) = (app.release.clone(), StageHold::None);
+    Ok(ReleaseInfo { release, size_bytes, min_from, levels, launcher_protocol, hold })
 }

@@ -33,3 +33,4 @@ mod process;
 
 pub use config::{Config, ConfigError};
 pub use daemon::{DaemonError, run_daemon};
+pub use identity::{IdentityError, check_identity};

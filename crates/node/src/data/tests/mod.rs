@@ -15,7 +15,8 @@ use super::plane::{Plane, ToControl};
 use super::role::{Primary, Replica, Role};
 use crate::config::Config;
 use ironcache_control::{
-    AckMode, Command, ControlState, Handover, InitCluster, NodeRole, NodeSpec, Shard, ShardSpec,
+    AckMode, Command, ControlState, Handover, InitCluster, NodeRole, NodeSpec, Policy, Reason, Shard,
+    ShardSpec,
 };
 use ironcache_keyspace::Keyspace;
 use ironcache_raft::AppliedView;
