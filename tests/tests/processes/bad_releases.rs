@@ -38,9 +38,9 @@ async fn a_release_that_does_not_work_is_rolled_back_held_and_never_run_again() 
                 Phase::Held { .. } | Phase::Staging | Phase::Rolling | Phase::Paused => None,
             })
             .await;
-        assert!(reason.contains(said), "{version}: {reason}");
+        assert!(reason.text.contains(said), "{version}: {reason}");
         // How long it was waited for, not how long it may take: at least the limit.
-        if let Some(waited_ms) = ms_after(&reason, "was not ready after ") {
+        if let Some(waited_ms) = ms_after(&reason.text, "was not ready after ") {
             assert!(waited_ms >= READY_MS, "{version}: {reason}");
         }
         let waiting =
@@ -50,7 +50,7 @@ async fn a_release_that_does_not_work_is_rolled_back_held_and_never_run_again() 
         assert_eq!(waited.status.code(), Some(1), "{waited:?}");
         let told: serde_json::Value = serde_json::from_slice(&waited.stdout).expect("one object on stdout");
         assert_eq!((&told["outcome"], &told["plan"]["id"]), (&"held".into(), &plan.0.into()), "{told}");
-        assert_eq!(told["reason"]["step-failed"]["reason"], reason, "{told}");
+        assert_eq!(told["reason"]["step-failed"]["reason"]["text"], reason.text, "{told}");
         assert!(told["detail"].as_str().is_some_and(|detail| detail.contains("upgrade abort")), "{told}");
         let status = cluster.cluster().await.expect("the cluster answers");
         assert_eq!(status.control.quarantined[&staged.release.digest].node, node);
