@@ -30,5 +30,5 @@ mod moved;
 mod peer;
 mod process;
 
-pub use config::{Config, ConfigError};
+pub use config::Config;
 pub use daemon::{DaemonError, run_daemon};
