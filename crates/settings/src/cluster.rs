@@ -3,6 +3,9 @@
 //! They are chosen with `cluster create --set KEY=VALUE` and changed with `cluster policy set`. On a node nobody is
 //! asked for them: nodes that disagree on one would elect for nothing, drop a replica that others count on, or abort
 //! a handover that its leader still waits for.
+//!
+//! *Invariant:* bounds are held where a text comes in, before anything is proposed. `apply` does not ask this table: two
+//! releases may differ in a bound, and both have to apply one entry alike.
 
 use crate::bad_setting::{BadSetting, Why};
 use crate::kind::{DAY_MS, Kind, Range, Unit};
@@ -39,6 +42,14 @@ impl ClusterKey {
     pub fn name(self) -> &'static str {
         self.setting().name
     }
+}
+
+/// All of them, in the order of the table.
+pub fn keys() -> impl Iterator<Item = ClusterKey> {
+    TABLE.iter().filter_map(|setting| match setting.key {
+        Key::Cluster(key) => Some(key),
+        Key::Node(_) => None,
+    })
 }
 
 /// A setting of the cluster by its name, whenever it can be changed.

@@ -201,13 +201,8 @@ pub const BANNED_IN_PURE: &[Banned] = &[
 ];
 
 /// The crates whose results every node and every leader has to reproduce (I17).
-pub const DETERMINISTIC: &[&str] = &[
-    "ironcache-types",
-    "ironcache-settings",
-    "ironcache-control",
-    "ironcache-coordinator",
-    "ironcache-agent",
-];
+pub const DETERMINISTIC: &[&str] =
+    &["ironcache-types", "ironcache-control", "ironcache-coordinator", "ironcache-agent"];
 
 /// Hash tables are seeded afresh in every process, and so is the order in which they are walked.
 pub const BANNED_IN_DETERMINISTIC: &[Banned] = &[
