@@ -31,6 +31,6 @@ mod peer;
 mod preflight;
 mod process;
 
-pub use config::{Config, ConfigError};
+pub use config::Config;
 pub use daemon::{DaemonError, run_daemon};
 pub use identity::{IdentityError, check_identity};

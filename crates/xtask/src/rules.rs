@@ -24,6 +24,7 @@ pub enum Purity {
 
 const PURE_CRATES: &[&str] = &[
     "ironcache-types",
+    "ironcache-settings",
     "ironcache-resp",
     "ironcache-keyspace",
     "ironcache-command",
@@ -36,6 +37,7 @@ const PURE_CRATES: &[&str] = &[
 /// What the `node` crate wires together: every pure crate, and the two shells below it.
 const NODE_MAY_USE: &[&str] = &[
     "ironcache-types",
+    "ironcache-settings",
     "ironcache-resp",
     "ironcache-keyspace",
     "ironcache-command",
@@ -51,6 +53,7 @@ const NODE_MAY_USE: &[&str] = &[
 /// The binary reaches raft only through the node, so that one crate knows how it is run.
 const BINARY_MAY_USE: &[&str] = &[
     "ironcache-types",
+    "ironcache-settings",
     "ironcache-resp",
     "ironcache-keyspace",
     "ironcache-command",
@@ -65,6 +68,7 @@ const BINARY_MAY_USE: &[&str] = &[
 
 const EVERYTHING: &[&str] = &[
     "ironcache-types",
+    "ironcache-settings",
     "ironcache-resp",
     "ironcache-keyspace",
     "ironcache-command",
@@ -83,6 +87,7 @@ pub const CRATES: &[CrateRule] = &[
     // Stands in for a crate that openraft uses (docs/adr/0012): nothing of ours names it.
     CrateRule { name: "base2histogram", may_use: &[], purity: Purity::Pure },
     CrateRule { name: "ironcache-types", may_use: &[], purity: Purity::Pure },
+    CrateRule { name: "ironcache-settings", may_use: &[], purity: Purity::Pure },
     CrateRule { name: "ironcache-resp", may_use: &[], purity: Purity::Pure },
     CrateRule { name: "ironcache-keyspace", may_use: &["ironcache-types"], purity: Purity::Pure },
     CrateRule {
