@@ -26,13 +26,7 @@ pub struct Config {
     pub hang_timeout_ms: u64,
     pub log: String,
 
-    // Settings of the cluster that this node still takes from its own configuration: [`Config::HOLDS`].
-    pub max_lag_bytes: u64,
-    pub max_lag_ops: u64,
-    pub isr_timeout_ms: u64,
-    pub min_in_sync: u16,
-    pub handover_timeout_ms: u64,
-    pub park_ms_max: u64,
+    // Settings of the cluster that a node has to know before it has a log: [`Config::HOLDS`].
     pub heartbeat_ms: u64,
     pub election_min_ms: u64,
     pub election_max_ms: u64,
@@ -45,19 +39,11 @@ impl Default for Config {
 }
 
 impl Config {
-    /// The settings of the cluster that a node takes from its own file, variables and flags. Every other is refused
-    /// there by name.
-    pub const HOLDS: &'static [ClusterKey] = &[
-        ClusterKey::HandoverTimeoutMs,
-        ClusterKey::ParkMsMax,
-        ClusterKey::MinInSync,
-        ClusterKey::IsrTimeoutMs,
-        ClusterKey::MaxLagBytes,
-        ClusterKey::MaxLagOps,
-        ClusterKey::HeartbeatMs,
-        ClusterKey::ElectionMinMs,
-        ClusterKey::ElectionMaxMs,
-    ];
+    /// The settings of the cluster that a node takes from its own file, variables and flags, as raft runs by them before
+    /// there is a log to read; `cluster create` records them, and refuses nodes that differ. Every other is refused there
+    /// by name.
+    pub const HOLDS: &'static [ClusterKey] =
+        &[ClusterKey::HeartbeatMs, ClusterKey::ElectionMinMs, ClusterKey::ElectionMaxMs];
 
     /// Values are of the kind that their rows of the table have, and within their bounds.
     fn from_values(node: impl Fn(NodeKey) -> Value, cluster: impl Fn(ClusterKey) -> Value) -> Self {
@@ -77,12 +63,6 @@ impl Config {
             confirm_timeout_ms: number(&node(NodeKey::ConfirmTimeoutMs)),
             hang_timeout_ms: number(&node(NodeKey::HangTimeoutMs)),
             log: node(NodeKey::Log).to_string(),
-            max_lag_bytes: number(&cluster(ClusterKey::MaxLagBytes)),
-            max_lag_ops: number(&cluster(ClusterKey::MaxLagOps)),
-            isr_timeout_ms: number(&cluster(ClusterKey::IsrTimeoutMs)),
-            min_in_sync: number(&cluster(ClusterKey::MinInSync)),
-            handover_timeout_ms: number(&cluster(ClusterKey::HandoverTimeoutMs)),
-            park_ms_max: number(&cluster(ClusterKey::ParkMsMax)),
             heartbeat_ms: number(&cluster(ClusterKey::HeartbeatMs)),
             election_min_ms: number(&cluster(ClusterKey::ElectionMinMs)),
             election_max_ms: number(&cluster(ClusterKey::ElectionMaxMs)),
@@ -112,12 +92,6 @@ impl Config {
     /// `None` for what this node does not hold ([`Config::HOLDS`]).
     pub fn cluster_value(&self, key: ClusterKey) -> Option<Value> {
         match key {
-            ClusterKey::HandoverTimeoutMs => Some(Value::Number(self.handover_timeout_ms)),
-            ClusterKey::ParkMsMax => Some(Value::Number(self.park_ms_max)),
-            ClusterKey::MinInSync => Some(Value::Number(self.min_in_sync.into())),
-            ClusterKey::IsrTimeoutMs => Some(Value::Number(self.isr_timeout_ms)),
-            ClusterKey::MaxLagBytes => Some(Value::Number(self.max_lag_bytes)),
-            ClusterKey::MaxLagOps => Some(Value::Number(self.max_lag_ops)),
             ClusterKey::HeartbeatMs => Some(Value::Number(self.heartbeat_ms)),
             ClusterKey::ElectionMinMs => Some(Value::Number(self.election_min_ms)),
             ClusterKey::ElectionMaxMs => Some(Value::Number(self.election_max_ms)),
@@ -127,7 +101,13 @@ impl Config {
             | ClusterKey::SettleMs
             | ClusterKey::StepTimeoutS
             | ClusterKey::MaxParallel
-            | ClusterKey::SteadyMode => None,
+            | ClusterKey::HandoverTimeoutMs
+            | ClusterKey::ParkMsMax
+            | ClusterKey::SteadyMode
+            | ClusterKey::MinInSync
+            | ClusterKey::IsrTimeoutMs
+            | ClusterKey::MaxLagBytes
+            | ClusterKey::MaxLagOps => None,
         }
     }
 

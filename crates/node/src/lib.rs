@@ -28,6 +28,7 @@ mod lead;
 mod metrics;
 mod moved;
 mod peer;
+mod policy;
 mod preflight;
 mod process;
 

@@ -214,7 +214,8 @@ fn a_plan_becomes_final_by_time_and_not_before() {
     expect![[r#"
         wait: plan 1 is soaking; it becomes final in 3600.0 s
         wait: plan 1 is soaking; it becomes final in 1.0 s
-        finalize plan 1"#]].assert_eq(&seen);
+        finalize plan 1"#]]
+    .assert_eq(&seen);
 }
 
 #[test]

@@ -6,6 +6,7 @@ use super::super::plane::Plane;
 use super::ok;
 use super::subcommands::{Subcommand, help_or_refuse};
 use crate::config::Config;
+use crate::policy;
 use ironcache_command::glob_matches;
 use ironcache_resp::Writer;
 use ironcache_settings::{BadSetting, Change, ClusterKey, Key, Setting, Value, Why, all};
@@ -35,7 +36,8 @@ pub fn run(plane: &mut Plane, client: &mut Client, args: &[&[u8]], out: &mut Vec
         (b"get", patterns @ [_, ..]) => {
             let wanted =
                 |key: &str| patterns.iter().any(|p| glob_matches(&p.to_ascii_lowercase(), key.as_bytes()));
-            let shown = values(&plane.config, |key| plane.config.cluster_value(key));
+            let policy = plane.view.state.policy;
+            let shown = values(&plane.config, |key| Some(policy::value(&policy, key)));
             let found: Vec<_> = shown.into_iter().filter(|(key, _)| wanted(key)).collect();
             let mut reply = Writer::new(out, protocol);
             reply.map(found.len());

@@ -177,12 +177,13 @@ fn config_get_shows_every_setting_of_the_file() {
 
 #[test]
 fn a_changed_setting_is_in_force_for_what_waits_already() {
-    let (mut plane, _proposals) = plane(A, &World::pair(AckMode::Primary));
+    let mut world = World::pair(AckMode::Primary);
+    let (mut plane, _proposals) = plane(A, &world);
     attach(&mut plane, B);
     let mut client = client(&mut plane);
-    let lag = |plane: &mut Plane, max_lag_ops| {
-        let config = Config { max_lag_ops, ..(*plane.config).clone() };
-        plane.reconfigure(config);
+    let mut lag = |plane: &mut Plane, max_lag_ops| {
+        world.set_policy(|policy| policy.max_lag_ops = max_lag_ops);
+        plane.apply_view(world.view());
     };
     lag(&mut plane, 1);
     for _ in 0..2 {
