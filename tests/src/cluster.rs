@@ -2,10 +2,12 @@
 
 use crate::node::{Node, Ports, clean_command};
 use crate::wait::{until, until_just};
-use ironcache::client::Client;
-use ironcache::cluster::create::{self, CreateSpec};
-use ironcache_control::{AckMode, NodeRole, Outcome, Ownership, Plan};
-use ironcache_node::api::{ClusterStatus, NodeStatus, PlanRequest, StagedRelease, UpgradeStatus};
+use ironcache_api::{
+    AckMode, ClusterStatus, NodeRole, NodeStatus, Outcome, Ownership, Plan, PlanRequest, StagedRelease,
+    UpgradeStatus,
+};
+use ironcache_cli::cluster::create::{self, CreateSpec};
+use ironcache_client::Client;
 use ironcache_types::{NodeId, PlanId, Version};
 use rustix::process::Signal;
 use serde::de::DeserializeOwned;
@@ -133,7 +135,7 @@ impl Cluster {
             data: addrs[..data].to_vec(),
             witnesses: addrs[data..].to_vec(),
             replicas: spec.replicas,
-            mode: spec.mode,
+            mode: spec.mode.clone(),
         };
         let request = create::plan(&create).await.expect("the layout fits");
         create::create(&request).await.expect("the cluster can be created");
@@ -219,7 +221,7 @@ impl Cluster {
     pub async fn until_ended(&self, plan: PlanId) -> (Plan, Outcome) {
         self.until_upgrade("the plan ends", |status| {
             let entry = status.history.iter().find(|entry| entry.plan.id == plan)?;
-            Some((entry.plan.clone(), entry.outcome))
+            Some((entry.plan.clone(), entry.outcome.clone()))
         })
         .await
     }
@@ -281,7 +283,7 @@ impl Cluster {
     pub fn release(&self, binary: &Path, version: &str) -> PathBuf {
         let out = self.dir.path().join(format!("release-{version}"));
         let version: Version = version.parse().expect("a version");
-        ironcache::release::stamped_copy(binary, &version, &out).expect("the binary can be stamped");
+        ironcache_cli::release::stamped_copy(binary, &version, &out).expect("the binary can be stamped");
         out
     }
 

@@ -13,6 +13,7 @@
 
 mod body;
 mod cluster;
+mod convert;
 mod create;
 mod error;
 mod forward;
@@ -33,7 +34,7 @@ use error::HttpError;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// Every path of the HTTP port; `crate::api` has the table.
+/// Every path of the HTTP port; `ironcache_api` has the table.
 pub fn router(app: Arc<App>) -> Router {
     let routes = Router::new()
         .route("/livez", get(health::livez))

@@ -8,13 +8,14 @@
 //! *Invariant:* asked again, with the same layout, it goes on where it broke off, under the same cluster id.
 
 use super::body::JsonBody;
+use super::convert;
 use super::error::HttpError;
 use super::status::node_status;
-use crate::api::{CreateCluster, CreateNode, Done, NodeStatus};
 use crate::app::App;
 use axum::Json;
 use axum::extract::State;
 use futures_util::future::{join_all, try_join_all};
+use ironcache_api::{CreateCluster, CreateNode, Done, NodeStatus};
 use ironcache_control::{Command, ControlState, InitCluster, NodeRole, NodeSpec, Rejection, ShardSpec};
 use ironcache_raft::{InitializeNodeError, PeerAddr, Role};
 use ironcache_types::{ClusterId, NodeId, chain};
@@ -42,7 +43,7 @@ pub(super) async fn create(
         None => ClusterId(random_id()?),
     };
     let statuses = try_join_all(request.nodes.iter().map(|node| ask(&app, node, cluster))).await?;
-    let init = init_cluster(cluster, &request, &statuses);
+    let init = init_cluster(cluster, &request, &statuses)?;
     // A layout that the log would refuse must not leave a raft group behind.
     ControlState::default().apply(0, &Command::InitCluster(init.clone()))?;
     found_group(&app, cluster, &init).await?;
@@ -113,7 +114,11 @@ fn check(status: &NodeStatus, asked: &CreateNode, cluster: ClusterId) -> Result<
     Ok(())
 }
 
-fn init_cluster(cluster: ClusterId, request: &CreateCluster, statuses: &[NodeStatus]) -> InitCluster {
+fn init_cluster(
+    cluster: ClusterId,
+    request: &CreateCluster,
+    statuses: &[NodeStatus],
+) -> Result<InitCluster, HttpError> {
     let CreateCluster { nodes, shards, mode } = request;
     let spec = |(asked, status): (&CreateNode, &NodeStatus)| NodeSpec {
         member: ironcache_types::Member { node: status.node, incarnation: status.incarnation },
@@ -124,17 +129,17 @@ fn init_cluster(cluster: ClusterId, request: &CreateCluster, statuses: &[NodeSta
         voter: asked.voter,
         shard: asked.shard,
         release: status.release.clone(),
-        wire: status.wire,
+        wire: convert::wire(status.levels),
     };
-    InitCluster {
+    Ok(InitCluster {
         cluster_id: cluster,
         nodes: nodes.iter().zip(statuses).map(spec).collect(),
         shards: shards
             .iter()
             .map(|s| ShardSpec { id: s.id, slots: s.slots.clone(), nodes: s.nodes.clone() })
             .collect(),
-        mode: *mode,
-    }
+        mode: convert::log_ack_mode(mode)?,
+    })
 }
 
 /// Makes the raft group of `init`, or completes what an earlier attempt began.
@@ -177,11 +182,10 @@ fn matches(state: &ControlState, request: &CreateCluster) -> bool {
     let node_fits = |asked: &CreateNode| {
         state.nodes.get(&asked.node).is_some_and(|n| n.voter == asked.voter && n.shard == asked.shard)
     };
-    let shard_fits = |asked: &crate::api::CreateShard| {
-        state
-            .shards
-            .get(&asked.id)
-            .is_some_and(|s| s.slots == asked.slots && s.nodes == asked.nodes && s.steady_mode == *mode)
+    let shard_fits = |asked: &ironcache_api::CreateShard| {
+        state.shards.get(&asked.id).is_some_and(|s| {
+            s.slots == asked.slots && s.nodes == asked.nodes && convert::ack_mode(s.steady_mode) == *mode
+        })
     };
     nodes.len() == state.nodes.len()
         && shards.len() == state.shards.len()

@@ -1,10 +1,10 @@
 //! What goes wrong with a request, and how it is told: always [`ApiError`] as JSON.
 
-use crate::api::{ApiError, Refused};
 use crate::data::DataStopped;
 use axum::Json;
 use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
+use ironcache_api::{ApiError, Refused};
 use ironcache_control::Rejection;
 use ironcache_raft::AskError;
 

@@ -1,15 +1,16 @@
 //! `/v1/releases`: binaries that the cluster knows, and how one comes in.
 
+use super::convert;
 use super::error::HttpError;
 use super::forward::require_cluster;
 use super::upload::Upload;
-use crate::api::StagedRelease;
 use crate::app::App;
 use crate::background;
 use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, header};
+use ironcache_api::StagedRelease;
 use ironcache_control::{Command, ControlState, ReleaseInfo};
 use ironcache_spine::{ArtifactError, MAX_ARTIFACT_BYTES};
 use ironcache_types::{Release, WireRange, chain};
@@ -78,7 +79,7 @@ async fn install(app: &App, upload: Upload) -> Result<Release, HttpError> {
 }
 
 fn staged(state: &ControlState, info: &ReleaseInfo) -> StagedRelease {
-    let ReleaseInfo { release, size_bytes, min_from: _, wire: _ } = info;
+    let ReleaseInfo { release, size_bytes, min_from, wire } = info;
     let digest = release.digest;
     let holds =
         |node: &&ironcache_control::Node| node.staged.contains(&digest) || node.release.digest == digest;
@@ -87,6 +88,10 @@ fn staged(state: &ControlState, info: &ReleaseInfo) -> StagedRelease {
         size_bytes: *size_bytes,
         held_by: state.nodes.values().filter(holds).count(),
         nodes: state.nodes.len(),
-        quarantined: state.quarantined.get(&digest).map(|q| format!("on node {}: {}", q.node, q.reason)),
+        levels: Some(convert::levels(*wire)),
+        min_from: min_from.clone(),
+        hold: false,
+        quarantined: state.quarantined.get(&digest).map(convert::quarantine),
+        declined: None,
     }
 }

@@ -4,14 +4,15 @@
 
 use super::age_ms;
 use super::body::JsonBody;
+use super::convert;
 use super::error::HttpError;
 use super::forward::{Answerer, Origin, find_leader, no_leader, require_cluster, wait_for_leader};
-use crate::api::{Done, PlanAnswer, PlanRequest, UpgradeNode, UpgradeStatus};
 use crate::app::App;
 use crate::clock::unix_ms;
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
+use ironcache_api::{Done, NodeStep, PlanAnswer, PlanRequest, ServingRole, UpgradeNode, UpgradeStatus};
 use ironcache_control::{
     Applied, Command, ControlState, Node, NodeRole, Plan, PlanOptions, Rejection, StepState, TrialPhase,
 };
@@ -38,9 +39,11 @@ fn of_leader(app: &App, view: &AppliedView) -> UpgradeStatus {
     let state = &view.state;
     UpgradeStatus {
         leader: app.me.node,
-        plan: state.plan.clone(),
-        waiting_on,
-        history: state.history.iter().cloned().collect(),
+        now_ms: Some(unix_ms()),
+        plan: state.plan.as_ref().map(convert::plan),
+        waiting_on: waiting_on.iter().map(convert::waiting_on).collect(),
+        soaking: None,
+        history: state.history.iter().map(convert::history_entry).collect(),
         nodes: state.nodes.values().map(|node| upgrade_node(state, node, app.me.node, &reachable)).collect(),
     }
 }
@@ -52,9 +55,9 @@ fn upgrade_node(
     reachable: &BTreeSet<NodeId>,
 ) -> UpgradeNode {
     let role = match node.role {
-        NodeRole::Witness => "witness",
-        NodeRole::Data if state.is_primary_node(node.id) => "primary",
-        NodeRole::Data => "replica",
+        NodeRole::Witness => ServingRole::Witness,
+        NodeRole::Data if state.is_primary_node(node.id) => ServingRole::Primary,
+        NodeRole::Data => ServingRole::Replica,
     };
     // Between plans, the last one is what people still look at.
     let plan = state.plan.as_ref().or_else(|| state.history.back().map(|entry| &entry.plan));
@@ -62,33 +65,35 @@ fn upgrade_node(
         node: node.id,
         client_addr: node.client_addr.clone(),
         shard: node.shard,
-        role: role.to_owned(),
+        role,
         leader: node.id == leader,
         release: node.release.clone(),
-        step: step(node, plan).to_owned(),
+        step: step(node, plan),
         in_sync: state.shard_of_node(node.id).is_some_and(|shard| shard.in_sync.contains(&node.member())),
         reachable: reachable.contains(&node.id),
     }
 }
 
 /// How far `node` is on its way to the target of `plan`.
-fn step(node: &Node, plan: Option<&Plan>) -> &'static str {
-    let Some(plan) = plan else { return "idle" };
+fn step(node: &Node, plan: Option<&Plan>) -> NodeStep {
+    let Some(plan) = plan else { return NodeStep::Idle };
     let target = plan.target.digest;
     if let Some(out) = &node.out {
         return match out.phase {
-            TrialPhase::Told if node.release.digest != out.target.digest => "out",
-            TrialPhase::Told | TrialPhase::Confirming { .. } => "trial",
-            TrialPhase::SetAside => "out",
+            TrialPhase::Told if node.release.digest != out.target.digest => NodeStep::Out,
+            TrialPhase::Told | TrialPhase::Confirming { .. } => NodeStep::Trial,
+            TrialPhase::SetAside => NodeStep::Out,
         };
     }
     if node.release.digest == target {
-        return "confirmed";
+        return NodeStep::Confirmed;
     }
     match plan.steps.iter().rev().find(|step| step.node == node.id).map(|step| &step.state) {
-        Some(StepState::Failed { .. } | StepState::Inconclusive { .. }) => "failed",
-        Some(StepState::Out | StepState::Confirmed) | None if node.staged.contains(&target) => "staged",
-        Some(StepState::Out | StepState::Confirmed) | None => "waiting",
+        Some(StepState::Failed { .. } | StepState::Inconclusive { .. }) => NodeStep::Failed,
+        Some(StepState::Out | StepState::Confirmed) | None if node.staged.contains(&target) => {
+            NodeStep::Staged
+        }
+        Some(StepState::Out | StepState::Confirmed) | None => NodeStep::Waiting,
     }
 }
 
