@@ -3,8 +3,8 @@
 use crate::node::{Node, Ports, clean_command};
 use crate::wait::{until, until_just};
 use ironcache_api::{
-    AckMode, ClusterStatus, NodeRole, NodeStatus, Outcome, Ownership, Plan, PlanRequest, StagedRelease,
-    UpgradeStatus,
+    AckMode, ClusterStatus, NodeRole, NodeStatus, Outcome, Ownership, Plan, PlanRequest, StageHold,
+    StagedRelease, UpgradeStatus,
 };
 use ironcache_cli::cluster::create::{self, CreateSpec};
 use ironcache_client::Client;
@@ -293,7 +293,7 @@ impl Cluster {
     }
 
     pub async fn stage_file(&self, file: &Path) -> StagedRelease {
-        self.client().stage(file).await.expect("the release can be staged")
+        self.client().stage(file, StageHold::Free).await.expect("the release can be staged")
     }
 
     /// Makes a witness lead raft, if none does: whoever leads is halted until a witness has taken over.

@@ -1,6 +1,7 @@
 //! What goes to stdout, and small helpers for what people read.
 
-use crate::exit::Failure;
+use crate::exit::{Failure, Format};
+use ironcache_api::Done;
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::time::Duration;
@@ -16,6 +17,14 @@ pub fn line(text: &str) -> Result<(), Failure> {
 /// One JSON value on one line.
 pub fn json(value: &impl serde::Serialize) -> Result<(), Failure> {
     line(&serde_json::to_string(value).map_err(anyhow::Error::from)?)
+}
+
+/// What an order came to.
+pub fn done(done: &Done, format: Format) -> Result<(), Failure> {
+    match format {
+        Format::Json => json(done),
+        Format::Text => line(&done.done),
+    }
 }
 
 /// Columns, aligned on the left; the first row is the heading.

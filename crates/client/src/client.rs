@@ -7,8 +7,8 @@
 
 use crate::seed::{self, SeedError};
 use ironcache_api::{
-    ApiError, ClusterStatus, CreateCluster, Done, NodeStatus, PlanAnswer, PlanRequest, Refused,
-    StagedRelease, UpgradeStatus,
+    AllowRelease, ApiError, ClusterStatus, CreateCluster, Done, NodeStatus, PlanAnswer, PlanRequest,
+    PolicyChange, PolicyStatus, Refused, RollbackRequest, StageHold, StagedRelease, UpgradeStatus,
 };
 use reqwest::{Method, StatusCode};
 use serde::de::DeserializeOwned;
@@ -123,13 +123,35 @@ impl Client {
         self.tell(path, |call| call).await
     }
 
-    /// Sends the binary in `file` to a node.
-    pub async fn stage(&self, file: &Path) -> Result<StagedRelease, ClientError> {
+    pub async fn rollback(&self, request: &RollbackRequest) -> Result<Done, ClientError> {
+        self.tell("/v1/upgrade/rollback", |call| call.json(request)).await
+    }
+
+    pub async fn policy(&self) -> Result<PolicyStatus, ClientError> {
+        self.ask("/v1/policy").await
+    }
+
+    /// The policy after the change.
+    pub async fn set_policy(&self, change: &PolicyChange) -> Result<PolicyStatus, ClientError> {
+        self.tell("/v1/policy", |call| call.json(change)).await
+    }
+
+    pub async fn allow(&self, request: &AllowRelease) -> Result<Done, ClientError> {
+        self.tell("/v1/releases/allow", |call| call.json(request)).await
+    }
+
+    /// Sends the binary in `file` to a node. Whether it is on hold is in the answer: a node of a release that knows no
+    /// hold takes no notice of it.
+    pub async fn stage(&self, file: &Path, hold: StageHold) -> Result<StagedRelease, ClientError> {
         let unreadable = |source| ClientError::File { path: file.to_owned(), source };
         let size = tokio::fs::metadata(file).await.map_err(unreadable)?.len();
         let body = || async {
             let file = tokio::fs::File::open(file).await?;
             Ok::<_, std::io::Error>(reqwest::Body::wrap_stream(tokio_util::io::ReaderStream::new(file)))
+        };
+        let query = match hold {
+            StageHold::Free => "",
+            StageHold::Held => "?hold=1",
         };
         // A body is a stream that can be sent once: one for each way in.
         let addrs = self.lock().clone();
@@ -138,7 +160,7 @@ impl Client {
             let body = body().await.map_err(unreadable)?;
             let call = self
                 .http
-                .post(format!("http://{addr}/v1/releases"))
+                .post(format!("http://{addr}/v1/releases{query}"))
                 .header(reqwest::header::CONTENT_LENGTH, size)
                 .timeout(STAGE_TIMEOUT)
                 .body(body);
@@ -269,20 +291,45 @@ mod tests {
 
     /// Answers each connection's request with the next of `answers`: status line and body.
     async fn server(answers: Vec<(&'static str, &'static str)>) -> String {
+        recorder(answers).await.0
+    }
+
+    /// The same, and gives what was asked, until the head and what came with it.
+    async fn recorder(
+        answers: Vec<(&'static str, &'static str)>,
+    ) -> (String, tokio::sync::mpsc::UnboundedReceiver<String>) {
+        let (asked, requests) = tokio::sync::mpsc::unbounded_channel();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap().to_string();
         tokio::spawn(async move {
             for (status, body) in answers {
                 let (mut stream, _) = listener.accept().await.unwrap();
-                let mut request = [0; 4096];
-                assert!(stream.read(&mut request).await.unwrap() > 0);
+                let request = read_request(&mut stream).await;
+                // Most tests do not look.
+                let _ = asked.send(request);
                 let length = body.len();
                 let head =
                     format!("HTTP/1.1 {status}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n");
                 stream.write_all((head + body).as_bytes()).await.unwrap();
             }
         });
-        addr
+        (addr, requests)
+    }
+
+    /// Head and body, whose length the head tells.
+    async fn read_request(stream: &mut tokio::net::TcpStream) -> String {
+        let mut request = String::new();
+        loop {
+            let mut chunk = [0; 4096];
+            let count = stream.read(&mut chunk).await.unwrap();
+            assert!(count > 0, "{request:?}");
+            request.push_str(std::str::from_utf8(&chunk[..count]).unwrap());
+            let Some((head, body)) = request.split_once("\r\n\r\n") else { continue };
+            let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+            if body.len() >= length.map_or(0, |length| length.parse().unwrap()) {
+                return request;
+            }
+        }
     }
 
     async fn closed_port() -> String {
@@ -333,5 +380,49 @@ mod tests {
         let second = server(vec![("200 OK", r#"{"done":"paused"}"#)]).await;
         let told = Client::of_http(vec![first, second]).act("/v1/upgrade/pause").await;
         assert!(matches!(told, Err(ClientError::Unavailable { .. })), "{told:?}");
+    }
+
+    #[tokio::test]
+    async fn the_acts_go_to_their_paths_with_their_bodies() {
+        let done = ("200 OK", r#"{"done":"done"}"#);
+        let policy = r#"{"epoch":7,"settings":[]}"#;
+        let (addr, mut asked) = recorder(vec![done, ("200 OK", policy), ("200 OK", policy), done]).await;
+        let client = Client::of_http(vec![addr]);
+        client.rollback(&RollbackRequest { reason: Some("too slow".to_owned()) }).await.unwrap();
+        assert!(client.policy().await.unwrap().settings.is_empty());
+        let set = [("max-parallel".to_owned(), "2".to_owned())].into();
+        client.set_policy(&PolicyChange { set, seen: None }).await.unwrap();
+        client.allow(&AllowRelease { version: "1.2.0".parse().unwrap() }).await.unwrap();
+        for (line, body) in [
+            ("POST /v1/upgrade/rollback HTTP/1.1", r#"{"reason":"too slow"}"#),
+            ("GET /v1/policy HTTP/1.1", ""),
+            ("POST /v1/policy HTTP/1.1", r#"{"set":{"max-parallel":"2"},"seen":null}"#),
+            ("POST /v1/releases/allow HTTP/1.1", r#"{"version":"1.2.0"}"#),
+        ] {
+            let request = asked.recv().await.unwrap();
+            let (head, sent) = request.split_once("\r\n\r\n").unwrap();
+            assert_eq!((head.lines().next(), sent), (Some(line), body));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_hold_is_asked_for_and_what_became_of_it_is_in_the_answer() {
+        let digest = "02".repeat(32);
+        let answer = |hold| {
+            let release = format!(r#"{{"version":"1.2.0","digest":"{digest}"}}"#);
+            format!(
+                r#"{{"release":{release},"size_bytes":3,"held_by":1,"nodes":1,{hold}"quarantined":null}}"#
+            )
+        };
+        let (held, old) = (answer(r#""hold":true,"#).leak(), answer("").leak());
+        let (addr, mut asked) = recorder(vec![("200 OK", held), ("200 OK", old)]).await;
+        let client = Client::of_http(vec![addr]);
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "abc").unwrap();
+        assert!(client.stage(file.path(), StageHold::Held).await.unwrap().hold);
+        assert!(asked.recv().await.unwrap().starts_with("POST /v1/releases?hold=1 HTTP/1.1"));
+        assert!(!client.stage(file.path(), StageHold::Free).await.unwrap().hold, "a node that knows no hold");
+        let request = asked.recv().await.unwrap();
+        assert!(request.starts_with("POST /v1/releases HTTP/1.1") && request.ends_with("abc"), "{request}");
     }
 }

@@ -66,10 +66,7 @@ pub async fn run(args: CreateArgs) -> Result<(), Failure> {
         confirm()?;
     }
     let done = create(&request).await?;
-    match Format::of(json) {
-        Format::Text => output::line(&done.done),
-        Format::Json => output::json(&done),
-    }
+    output::done(&done, Format::of(json))
 }
 
 /// Asks every node who it is, and lays the cluster out.

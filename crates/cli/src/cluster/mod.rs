@@ -2,6 +2,7 @@
 
 pub mod create;
 pub mod layout;
+mod policy;
 mod show;
 mod target;
 
@@ -21,6 +22,9 @@ pub enum ClusterCommand {
     Nodes(ShowArgs),
     /// Roll the cluster to a staged release
     SetTargetVersion(TargetArgs),
+    /// Settings that hold for the whole cluster
+    #[command(subcommand)]
+    Policy(policy::PolicyCommand),
     /// Watch and steer a roll
     #[command(subcommand)]
     Upgrade(UpgradeCommand),
@@ -61,6 +65,7 @@ impl ClusterCommand {
             ClusterCommand::Create(args) => args.json,
             ClusterCommand::Status(args) | ClusterCommand::Nodes(args) => args.json,
             ClusterCommand::SetTargetVersion(args) => args.json,
+            ClusterCommand::Policy(command) => command.json(),
             ClusterCommand::Upgrade(command) => command.json(),
         }
     }
@@ -71,6 +76,7 @@ impl ClusterCommand {
             ClusterCommand::Status(args) => show::status(&args).await,
             ClusterCommand::Nodes(args) => show::nodes(&args).await,
             ClusterCommand::SetTargetVersion(args) => target::run(args).await,
+            ClusterCommand::Policy(command) => command.run().await,
             ClusterCommand::Upgrade(command) => command.run().await,
         }
     }

@@ -11,7 +11,7 @@ use crate::local::LocalCluster;
 use crate::text;
 use crate::upgrade::{self, Ending};
 use anyhow::Context;
-use ironcache_api::{Outcome, Plan, Refused};
+use ironcache_api::{Outcome, Plan, Refused, StageHold};
 use ironcache_client::Client;
 use std::path::Path;
 use std::time::Duration;
@@ -73,7 +73,7 @@ pub(super) async fn roll(demo: &mut Demo, cluster: &LocalCluster, next: &Path) -
 /// The plan as it ended. One that is held or was aborted is a failure of the demo.
 async fn stage_and_follow(demo: &mut Demo, client: &Client, next: &Path) -> Result<Plan, Failure> {
     demo.view.say(&format!("staging {}", demo.report.to))?;
-    let staged = client.stage(next).await?;
+    let staged = client.stage(next, StageHold::Held).await?;
     demo.evidence.to = Some(staged.release);
     let order = PlanOrder { target: demo.report.to.clone(), max_parallel: None };
     let answer = set_target(client, &order).await?;

@@ -158,3 +158,70 @@ fn ending_of(status: &UpgradeStatus, plan: PlanId) -> Option<Ending> {
         Phase::Staging | Phase::Rolling | Phase::Paused | Phase::TurningBack | Phase::Unknown(_) => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::text::samples::{plan, reason, status};
+    use ironcache_api::Unknown;
+    use ironcache_types::Level;
+
+    fn soaking(finalize_after_s: Option<u64>) -> UpgradeStatus {
+        let mut status = status(Some(plan(Phase::Soaking { since_ms: 4_000 })), &[]);
+        status.soaking = Some(Soaking {
+            since_ms: 4_000,
+            finalize_after_s,
+            level: Level(1),
+            finalizes_to: Level(1),
+            can_roll_back: true,
+            blockers: Vec::new(),
+        });
+        status
+    }
+
+    fn ended(outcome: Outcome) -> Ending {
+        let mut status = status(None, &[]);
+        let mut plan = plan(Phase::Rolling);
+        if outcome == Outcome::RolledBack {
+            plan.direction = Direction::Back { reason: reason("too slow") };
+        }
+        status.history.push(HistoryEntry { plan, outcome, ended_at_ms: 3_500 });
+        ending_of(&status, PlanId(1)).expect("it has ended")
+    }
+
+    #[test]
+    fn a_plan_that_soaks_for_long_is_followed_no_further_and_is_done() {
+        for long in [Some(86_400), None] {
+            let ending = ending_of(&soaking(long), PlanId(1)).expect("nobody waits for a day");
+            assert!(matches!(ending, Ending::Soaks { now_ms: 10_000, .. }), "{ending:?}");
+            assert!(ending.into_result().is_ok());
+        }
+    }
+
+    #[test]
+    fn a_plan_that_finalizes_at_once_is_followed_to_its_end() {
+        assert!(ending_of(&soaking(Some(0)), PlanId(1)).is_none());
+        assert!(ended(Outcome::Finalized).into_result().is_ok());
+    }
+
+    #[test]
+    fn every_other_end_is_exit_code_1_with_its_reason() {
+        let said = |ending: Ending| {
+            let failure = ending.into_result().unwrap_err();
+            assert_eq!(failure.code(), 1);
+            failure.to_string()
+        };
+        assert_eq!(said(ended(Outcome::Aborted)), "plan 1 was aborted");
+        assert_eq!(said(ended(Outcome::RolledBack)), "plan 1 was rolled back: too slow");
+        assert_eq!(said(ended(Outcome::Unknown("superseded".to_owned()))), "plan 1 was superseded");
+        let held = HoldReason::Unknown(Unknown("moonrise".into()));
+        let held = status(Some(plan(Phase::Held { reason: held })), &[]);
+        assert_eq!(said(ending_of(&held, PlanId(1)).expect("held")), "plan 1 is held: moonrise");
+    }
+
+    #[test]
+    fn a_phase_of_a_later_release_is_followed_on() {
+        let later = status(Some(plan(Phase::Unknown(Unknown("rehearsing".into())))), &[]);
+        assert!(ending_of(&later, PlanId(1)).is_none());
+    }
+}

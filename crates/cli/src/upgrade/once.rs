@@ -6,6 +6,7 @@ use crate::cluster::{PlanOrder, Seeds, set_target};
 use crate::exit::{Failure, Format};
 use crate::output;
 use crate::release;
+use ironcache_api::StageHold;
 use ironcache_types::Version;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -43,7 +44,8 @@ pub async fn run(args: UpgradeArgs) -> Result<(), Failure> {
             let path = binary.display();
             return Err(Failure::Usage(format!("{path} says of itself that it is {stamped}, and not {to}")));
         }
-        let staged = client.stage(&binary).await?;
+        // On hold: a policy must not begin its own plan before ours.
+        let staged = client.stage(&binary, StageHold::Held).await?;
         view.say(&format!("staged {} ({})", staged.release.version, staged.release.digest.short()))?;
     }
     let answer = set_target(&client, &PlanOrder { target: to, max_parallel: None }).await?;
