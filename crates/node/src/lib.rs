@@ -13,7 +13,6 @@
 //! `ironcache-control`, the leader's in `ironcache-coordinator`, the node's own in `ironcache-agent`.
 
 mod agent;
-pub mod api;
 mod app;
 mod background;
 mod clock;

@@ -110,6 +110,23 @@ pub fn changed<'a>(
     Ok(next)
 }
 
+/// As [`changed`], for a cluster that is being created: nothing is fixed yet.
+///
+/// # Errors
+/// As of [`changed`].
+pub fn at_create<'a>(
+    policy: &Policy,
+    settings: impl IntoIterator<Item = (&'a str, &'a str)>,
+) -> Result<Policy, BadSetting> {
+    let mut next = *policy;
+    for (name, text) in settings {
+        let (key, value) = cluster::parse(name, text)?;
+        set(&mut next, key, &value);
+    }
+    cluster::together(|key| self::value(&next, key))?;
+    Ok(next)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

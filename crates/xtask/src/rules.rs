@@ -32,6 +32,7 @@ const PURE_CRATES: &[&str] = &[
     "ironcache-control",
     "ironcache-coordinator",
     "ironcache-agent",
+    "ironcache-api",
 ];
 
 /// What the `node` crate wires together: every pure crate, and the two shells below it.
@@ -45,26 +46,16 @@ const NODE_MAY_USE: &[&str] = &[
     "ironcache-control",
     "ironcache-coordinator",
     "ironcache-agent",
+    "ironcache-api",
     "ironcache-store",
     "ironcache-spine",
     "ironcache-raft",
 ];
 
-/// The binary reaches raft only through the node, so that one crate knows how it is run.
-const BINARY_MAY_USE: &[&str] = &[
-    "ironcache-types",
-    "ironcache-settings",
-    "ironcache-resp",
-    "ironcache-keyspace",
-    "ironcache-command",
-    "ironcache-replication",
-    "ironcache-control",
-    "ironcache-coordinator",
-    "ironcache-agent",
-    "ironcache-store",
-    "ironcache-spine",
-    "ironcache-node",
-];
+/// The binary reaches raft only through the node, and a cluster only through the command line: so that one crate
+/// knows how a node is run, and another how a cluster is asked.
+const BINARY_MAY_USE: &[&str] =
+    &["ironcache-types", "ironcache-settings", "ironcache-spine", "ironcache-node", "ironcache-cli"];
 
 const EVERYTHING: &[&str] = &[
     "ironcache-types",
@@ -76,10 +67,13 @@ const EVERYTHING: &[&str] = &[
     "ironcache-control",
     "ironcache-coordinator",
     "ironcache-agent",
+    "ironcache-api",
     "ironcache-store",
     "ironcache-spine",
     "ironcache-raft",
     "ironcache-node",
+    "ironcache-client",
+    "ironcache-cli",
     "ironcache",
 ];
 
@@ -107,6 +101,7 @@ pub const CRATES: &[CrateRule] = &[
         may_use: &["ironcache-types", "ironcache-control"],
         purity: Purity::Pure,
     },
+    CrateRule { name: "ironcache-api", may_use: &["ironcache-types"], purity: Purity::Pure },
     CrateRule { name: "ironcache-store", may_use: &["ironcache-types"], purity: Purity::Blocking },
     CrateRule {
         name: "ironcache-spine",
@@ -119,6 +114,12 @@ pub const CRATES: &[CrateRule] = &[
         purity: Purity::Shell,
     },
     CrateRule { name: "ironcache-node", may_use: NODE_MAY_USE, purity: Purity::Shell },
+    CrateRule { name: "ironcache-client", may_use: &["ironcache-api"], purity: Purity::Shell },
+    CrateRule {
+        name: "ironcache-cli",
+        may_use: &["ironcache-types", "ironcache-api", "ironcache-client"],
+        purity: Purity::Shell,
+    },
     CrateRule { name: "ironcache", may_use: BINARY_MAY_USE, purity: Purity::Shell },
     // The simulator's own scheduler stands in for raft and the network.
     CrateRule { name: "ironcache-sim", may_use: PURE_CRATES, purity: Purity::Shell },
@@ -222,6 +223,19 @@ mod tests {
                 let below = CRATES[..at].iter().any(|other| other.name == *used);
                 assert!(below, "{} uses {used}, which does not stand below it", rule.name);
             }
+        }
+    }
+
+    #[test]
+    fn the_command_line_reaches_no_daemon_by_any_path() {
+        let mut reached = vec!["ironcache-cli"];
+        let mut at = 0;
+        while let Some(name) = reached.get(at).copied() {
+            reached.extend(rule_of(name).unwrap().may_use);
+            at += 1;
+        }
+        for daemon in ["ironcache-node", "ironcache-raft", "ironcache-spine", "ironcache-control"] {
+            assert!(!reached.contains(&daemon), "{reached:?}");
         }
     }
 

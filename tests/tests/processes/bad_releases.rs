@@ -2,8 +2,8 @@
 
 use crate::rolls::assert_all_run;
 use crate::{FAULTY, PRODUCT};
-use ironcache_control::{HoldReason, Outcome, Phase};
-use ironcache_node::api::UpgradeStatus;
+use ironcache_api::{HoldReason, Outcome, Phase, UpgradeStatus};
+use ironcache_cli::text;
 use ironcache_tests::{Cluster, Load, Spec, until};
 use std::path::Path;
 use std::process::Stdio;
@@ -33,24 +33,25 @@ async fn a_release_that_does_not_work_is_rolled_back_held_and_never_run_again() 
         let (node, reason) = cluster
             .until_plan("the plan is held", |plan| match &plan.phase {
                 Phase::Held { reason: HoldReason::StepFailed { node, reason } } => {
-                    Some((*node, reason.clone()))
+                    Some((*node, reason.reason.clone()))
                 }
-                Phase::Held { .. } | Phase::Staging | Phase::Rolling | Phase::Paused => None,
+                _ => None,
             })
             .await;
-        assert!(reason.text.contains(said), "{version}: {reason}");
+        assert!(reason.contains(said), "{version}: {reason}");
         // How long it was waited for, not how long it may take: at least the limit.
-        if let Some(waited_ms) = ms_after(&reason.text, "was not ready after ") {
+        if let Some(waited_ms) = ms_after(&reason, "was not ready after ") {
             assert!(waited_ms >= READY_MS, "{version}: {reason}");
         }
-        let waiting =
-            cluster.until_upgrade("the hold is told", |status| status.waiting_on.first().cloned()).await;
+        let waiting = cluster
+            .until_upgrade("the hold is told", |status| status.waiting_on.first().map(text::waiting_on))
+            .await;
         assert!(waiting.contains(said) && waiting.contains("upgrade abort"), "{waiting}");
         let waited = waiter.wait_with_output().expect("it ends");
         assert_eq!(waited.status.code(), Some(1), "{waited:?}");
         let told: serde_json::Value = serde_json::from_slice(&waited.stdout).expect("one object on stdout");
         assert_eq!((&told["outcome"], &told["plan"]["id"]), (&"held".into(), &plan.0.into()), "{told}");
-        assert_eq!(told["reason"]["step-failed"]["reason"]["text"], reason.text, "{told}");
+        assert_eq!(told["reason"]["step-failed"]["reason"], reason, "{told}");
         assert!(told["detail"].as_str().is_some_and(|detail| detail.contains("upgrade abort")), "{told}");
         let status = cluster.cluster().await.expect("the cluster answers");
         assert_eq!(status.control.quarantined[&staged.release.digest].node, node);

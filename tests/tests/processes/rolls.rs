@@ -1,7 +1,7 @@
 //! A whole roll, with clients that write.
 
 use crate::PRODUCT;
-use ironcache_control::{Outcome, Plan, StepRole, StepState};
+use ironcache_api::{LauncherPhase, Outcome, Plan, StepRole, StepState};
 use ironcache_tests::{Cluster, Load, Spec};
 use ironcache_types::Version;
 
@@ -13,7 +13,7 @@ pub fn assert_order(plan: &Plan) {
     for (shard, old) in &plan.start_primaries {
         let of_shard: Vec<_> = plan.steps.iter().filter(|step| step.shard == Some(*shard)).collect();
         assert_eq!(of_shard.last().map(|step| step.node), Some(*old), "{:#?}", plan.steps);
-        assert_eq!(of_shard.last().map(|step| step.role), Some(StepRole::Primary));
+        assert_eq!(of_shard.last().map(|step| &step.role), Some(&StepRole::Primary));
         assert!(plan.handovers.iter().any(|h| h.shard == *shard && h.from == *old), "{:#?}", plan.handovers);
     }
 }
@@ -24,7 +24,7 @@ pub async fn assert_all_run(cluster: &Cluster, version: &str) {
     for index in 0..cluster.nodes.len() {
         let status = cluster.status(index).await.expect("every node answers");
         assert_eq!(status.release.version, version, "node {index}");
-        assert_eq!(status.launcher.phase, "idle", "node {index}");
+        assert_eq!(status.launcher.phase, LauncherPhase::Idle, "node {index}");
     }
 }
 

@@ -35,8 +35,8 @@ pub use plane::ToControl;
 pub use source::LinkSocket;
 pub use stats::Stats;
 
-use crate::api::DataStatus;
 use crate::config::Config;
+use ironcache_api::DataStatus;
 use ironcache_raft::AppliedView;
 use ironcache_types::{ClusterId, Member, Version, chain};
 use plane::Plane;

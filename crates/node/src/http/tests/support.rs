@@ -1,11 +1,10 @@
 //! A node without a launcher: raft, data plane, peer port and HTTP port.
 
-use crate::api::{ApiError, CreateCluster, CreateNode, CreateShard, NodeStatus};
 use crate::app::{App, Parts};
 use crate::config::Config;
 use crate::data::{self, DataOptions, ToControl};
 use crate::{http, peer};
-use ironcache_control::AckMode;
+use ironcache_api::{AckMode, ApiError, CreateCluster, CreateNode, CreateShard, NodeStatus};
 use ironcache_raft::{RaftNode, RaftOptions};
 use ironcache_spine::{DataDir, SlotStore};
 use ironcache_types::{Digest, Incarnation, Member, NodeId, Release, ShardId, SlotSet, Version};
@@ -143,6 +142,7 @@ pub fn layout(nodes: &[TestNode]) -> CreateCluster {
     let voters = nodes.len() - usize::from(nodes.len().is_multiple_of(2));
     let shard = ShardId(0);
     CreateCluster {
+        set: std::collections::BTreeMap::new(),
         nodes: nodes
             .iter()
             .enumerate()
