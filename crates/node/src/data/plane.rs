@@ -23,7 +23,7 @@ use ironcache_control::{AckMode, Command, Rejection, Shard};
 use ironcache_keyspace::{Effects, Expiry, Keyspace};
 use ironcache_raft::AppliedView;
 use ironcache_replication::{Ack, Backlog, Fence, Gate, Link, Promoted, Scope, encode_effects};
-use ironcache_types::{Epoch, Member, NodeId, Offset, SLOT_COUNT, Slot, Version};
+use ironcache_types::{Epoch, Level, LevelRange, Member, NodeId, Offset, SLOT_COUNT, Slot, Version};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -35,6 +35,8 @@ pub struct Plane {
     pub config: Arc<Config>,
     pub me: Member,
     pub version: Version,
+    /// What this release reads and writes.
+    pub levels: LevelRange,
     pub keyspace: Keyspace,
     /// Scratch: the effects of the command or transaction under way.
     pub effects: Effects,
@@ -133,6 +135,7 @@ impl Plane {
         config: Arc<Config>,
         me: Member,
         version: Version,
+        levels: LevelRange,
         to_control: UnboundedSender<ToControl>,
         random: u64,
     ) -> Self {
@@ -142,8 +145,9 @@ impl Plane {
             config,
             me,
             version,
+            levels,
             keyspace: Keyspace::new(),
-            effects: Effects::new(),
+            effects: Effects::at(Level::FIRST),
             frame: Vec::new(),
             view: Arc::new(AppliedView::default()),
             routing: Routing::empty(),
@@ -214,6 +218,11 @@ impl Plane {
 
     pub fn my_shard(&self) -> Option<&Shard> {
         self.view.state.shard_of_node(self.me.node)
+    }
+
+    /// The level that this node has applied: at which it writes.
+    pub fn level(&self) -> Level {
+        Level(self.view.state.cluster_level)
     }
 
     /// Where a command on `slot` goes.
@@ -300,9 +309,11 @@ impl Plane {
             unreachable!("only a primary executes writes");
         };
         self.frame.clear();
-        let effects = &self.effects.bytes;
-        encode_effects(&mut self.frame, primary.epoch, start, scope, |out| out.extend_from_slice(effects))
-            .expect("a command is bounded below what a frame holds");
+        let (level, effects) = (self.effects.level(), &self.effects.bytes);
+        encode_effects(&mut self.frame, level, primary.epoch, start, scope, |out| {
+            out.extend_from_slice(effects)
+        })
+        .expect("a command is bounded below what a frame holds");
         self.backlog.push(&self.frame);
         let end = self.backlog.end();
         primary.gate.on_frame(end, now_ms);
