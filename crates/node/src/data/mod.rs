@@ -285,6 +285,7 @@ async fn load(node: Rc<DataNode>, cluster: Option<ClusterId>) {
     let loaded = checkpoint::load(&node.data_dir, cluster, levels).await;
     let (keyspace, position) = match loaded {
         Ok(Some(checkpoint)) => {
+            node.plane.borrow_mut().begin_at(checkpoint.level);
             spawn_local(checkpoint::let_go(Rc::clone(&node)));
             (checkpoint.keyspace, Some((checkpoint.lineage, checkpoint.offset)))
         }

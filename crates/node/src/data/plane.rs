@@ -37,6 +37,8 @@ pub struct Plane {
     pub version: Version,
     /// What this release reads and writes.
     pub levels: LevelRange,
+    /// Of the dataset that this life began with: an earlier one had applied that level.
+    began_at: Level,
     pub keyspace: Keyspace,
     /// Scratch: the effects of the command or transaction under way.
     pub effects: Effects,
@@ -146,6 +148,7 @@ impl Plane {
             me,
             version,
             levels,
+            began_at: Level(0),
             keyspace: Keyspace::new(),
             effects: Effects::at(Level::FIRST),
             frame: Vec::new(),
@@ -220,9 +223,15 @@ impl Plane {
         self.view.state.shard_of_node(self.me.node)
     }
 
-    /// The level that this node has applied: at which it writes.
+    /// The level that this node has applied: at which it writes. Never below that of what it holds, however little of
+    /// the log a new process has applied yet.
     pub fn level(&self) -> Level {
-        Level(self.view.state.cluster_level)
+        Level(self.view.state.cluster_level).max(self.began_at)
+    }
+
+    /// The dataset that is read was written at this level.
+    pub fn begin_at(&mut self, level: Level) {
+        self.began_at = level;
     }
 
     /// Where a command on `slot` goes.

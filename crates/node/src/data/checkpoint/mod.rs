@@ -44,6 +44,7 @@ const PART_BYTES: usize = 1 << 20;
 const POSITION_BYTES_MAX: usize = 16 << 10;
 
 pub struct Checkpoint {
+    pub level: Level,
     pub keyspace: Keyspace,
     pub lineage: Lineage,
     pub offset: Offset,
@@ -266,7 +267,7 @@ async fn read(
                 return Err(CheckpointError::Count { found, expected });
             }
             let SavedPosition { position, lineage } = saved;
-            return Ok(Checkpoint { keyspace, lineage, offset: position.offset });
+            return Ok(Checkpoint { level, keyspace, lineage, offset: position.offset });
         }
         apply_effects(&mut keyspace, &bytes, level)
             .map_err(|source| CheckpointError::Effect { part, source })?;

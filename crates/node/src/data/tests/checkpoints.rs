@@ -47,7 +47,10 @@ async fn life(me: Member, world: &World, dir: &Path) -> (Plane, Vec<Command>) {
     let (to_control, mut proposals) = mpsc::unbounded_channel();
     let mut plane = Plane::new(Arc::new(Config::default()), me, Version::new(1, 0, 0), LEVELS, to_control, 1);
     match load(dir, MINE, LEVELS).await.unwrap() {
-        Some(read) => plane.loaded(read.keyspace, Some((read.lineage, read.offset))),
+        Some(read) => {
+            plane.begin_at(read.level);
+            plane.loaded(read.keyspace, Some((read.lineage, read.offset)));
+        }
         None => plane.loaded(Keyspace::new(), None),
     }
     plane.apply_view(world.view());
@@ -156,6 +159,29 @@ async fn a_checkpoint_that_another_release_wrote_stays_as_it_is() {
         assert_eq!(write(&RefCell::new(plane), dir.path()).await.unwrap(), None);
         assert_eq!(fs::read(&path).unwrap(), bytes);
     }
+}
+
+#[tokio::test]
+async fn a_node_that_has_not_applied_the_raise_again_writes_no_lower_level() {
+    let dir = tempfile::tempdir().unwrap();
+    let admits = LevelRange::new(1, 2);
+    let mut world = World::alone(AckMode::Primary);
+    world.raise(Level(2));
+    let (mut before, _proposals) = plane(A, &world);
+    let mut client = client(&mut before);
+    answer(&mut before, &mut client, "SET key value");
+    write(&RefCell::new(before), dir.path()).await.unwrap().unwrap();
+    let read = load(dir.path(), MINE, admits).await.unwrap().unwrap();
+    assert_eq!(read.level, Level(2));
+    // The log that is applied so far ends before the raise, and the node is stopped.
+    let (to_control, _proposals) = mpsc::unbounded_channel();
+    let me = Member { incarnation: Incarnation(11), ..A };
+    let mut after = Plane::new(Arc::new(Config::default()), me, Version::new(1, 0, 0), admits, to_control, 1);
+    after.begin_at(read.level);
+    after.loaded(read.keyspace, Some((read.lineage, read.offset)));
+    after.apply_view(World::alone(AckMode::Primary).view());
+    write(&RefCell::new(after), dir.path()).await.unwrap().unwrap();
+    assert_eq!(load(dir.path(), MINE, admits).await.unwrap().unwrap().level, Level(2));
 }
 
 #[tokio::test]
