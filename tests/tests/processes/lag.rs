@@ -12,7 +12,8 @@ const SHARD: ShardId = ShardId(0);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_replica_that_is_halted_is_not_promoted_and_the_plan_says_what_it_waits_for() {
-    let mut spec = Spec::new(PRODUCT, 1, 1).with(&[("hang-timeout-ms", 60_000)]).setting("isr-timeout-ms", "1000");
+    let mut spec =
+        Spec::new(PRODUCT, 1, 1).with(&[("hang-timeout-ms", 60_000)]).setting("isr-timeout-ms", "1000");
     spec.witnesses = 1;
     let cluster = Cluster::start(&spec).await;
     let ids = cluster.ids().await;

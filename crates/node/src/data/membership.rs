@@ -9,6 +9,7 @@ use super::plane::Plane;
 use super::role::{Asked, Role, SetChange};
 use crate::clock::unix_ms;
 use ironcache_control::{AckMode, Command, Plan, Reason, Rejection};
+use ironcache_keyspace::Effects;
 use ironcache_replication::{Eligibility, Proposal, RaiseError, Requirement, Scope, Silence};
 use ironcache_types::{Member, key_slot};
 use std::rc::Rc;
@@ -56,11 +57,11 @@ pub(super) fn expire(node: &Rc<DataNode>) {
     }
     plane.stats.expired += expired as u64;
     // One frame a key: each touches its own slot.
-    let effects = std::mem::take(&mut plane.effects);
+    let level = plane.effects.level();
+    let effects = std::mem::replace(&mut plane.effects, Effects::at(level));
     for effect in effects.iter() {
         let scope = effect.key().map_or(Scope::All, |key| Scope::Slot(key_slot(key)));
-        effect.encode(&mut plane.effects.bytes);
-        plane.effects.count = 1;
+        plane.effects.append(&effect);
         plane.commit(scope);
     }
     node.feed.notify_waiters();

@@ -7,7 +7,7 @@ use crate::{http, peer};
 use ironcache_api::{AckMode, ApiError, CreateCluster, CreateNode, CreateShard, NodeStatus};
 use ironcache_raft::{RaftNode, RaftOptions};
 use ironcache_spine::{DataDir, SlotStore};
-use ironcache_types::{Digest, Incarnation, Member, NodeId, Release, ShardId, SlotSet, Version};
+use ironcache_types::{Digest, Incarnation, LevelRange, Member, NodeId, Release, ShardId, SlotSet, Version};
 use reqwest::{Method, StatusCode};
 use serde::de::DeserializeOwned;
 use std::sync::Arc;
@@ -49,7 +49,9 @@ impl TestNode {
             me,
             cluster: raft.cluster(),
             version: version.clone(),
+            levels: LevelRange::new(1, 1),
             listener: clients.into_std().unwrap(),
+            launcher: watch::channel(Default::default()).1,
             views: raft.applied(),
             to_control,
             random: id,

@@ -2,38 +2,49 @@
 //!
 //! ```text
 //!  checkpoint := head · position (lineage, epoch, offset; crc) · part* · end
-//!  head := magic · version u16 · cluster id u128 · crc32 u32 of what is before it
-//!  part := len u32 · crc32 u32 · effects that rebuild some slots
+//!  head := version, level and cluster: `head`
+//!  part := len u32 · crc32 u32 · effects of the head's level that rebuild some slots
 //!  end  := 0 u32 · crc32 u32 of the key count · key count u64
 //! ```
 //! Little-endian. Written to a temporary name, synced, renamed, and the directory synced.
 //!
-//! *Invariant:* a checkpoint is used once, and whole or not at all: it is taken away before anything newer is
-//! applied.
+//! Reading consumes nothing: the file stays until the log says that another copy is held (`retention`), or until the
+//! next one replaces it. So one may be found that is older than what this node held when its last life was killed. That
+//! is no danger: its (lineage, offset) say exactly what it holds, a prefix of what the shard's primary has or had. It is
+//! resumed from there, or synced in full; and it is taken for the whole of a shard only if nobody, this node included,
+//! has owned the shard since it was written (`role`: its last epoch is the shard's).
+//!
+//! *Invariant:* a checkpoint is used whole or not at all.
+//! *Invariant:* one of a version or level that this release does not read stays as it is, under its name; only damage,
+//! and another cluster's, is set aside. Nothing is deleted that was not read.
 //! *Invariant:* a checkpoint of another cluster is never resumed from: its epochs and offsets may coincide with this
 //! cluster's, and say nothing about them.
 
+mod head;
+mod retention;
+
+pub use retention::let_go;
+
 use super::plane::Plane;
 use super::role::Role;
+use head::{HEAD_BYTES, Head, VERSION, read_head};
 use ironcache_keyspace::{EffectError, Keyspace, apply_effects};
 use ironcache_replication::{Lineage, PositionError, SavedPosition};
-use ironcache_types::{ClusterId, Offset, SLOT_COUNT, Slot};
+use ironcache_types::{ClusterId, Level, LevelRange, Offset, SLOT_COUNT, Slot};
 use std::cell::RefCell;
 use std::fs::{self, File};
 use std::io::{self, BufReader, Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 const NAME: &str = "checkpoint";
-const MAGIC: [u8; 8] = *b"ic-ckpt\n";
-/// The format that this build writes and reads.
-const VERSION: u16 = 1;
-const HEAD_BYTES: usize = MAGIC.len() + 2 + 16 + 4;
+const TMP: &str = "checkpoint.tmp";
 /// A part is closed when it has this size: a few ms to apply, between which the thread serves others.
 const PART_BYTES: usize = 1 << 20;
 /// Bound of what is read for the position: a capped lineage is about a kilobyte.
 const POSITION_BYTES_MAX: usize = 16 << 10;
 
 pub struct Checkpoint {
+    pub level: Level,
     pub keyspace: Keyspace,
     pub lineage: Lineage,
     pub offset: Offset,
@@ -47,6 +58,8 @@ pub enum CheckpointError {
     NotACheckpoint,
     #[error("the checkpoint is written in version {found}; this release reads version {VERSION}")]
     Version { found: u16 },
+    #[error("the checkpoint is written at level {found}; this release admits levels {admits}")]
+    Level { found: Level, admits: LevelRange },
     #[error("the checkpoint's head is damaged: its checksum is {found:08x}, its bytes give {computed:08x}")]
     Head { found: u32, computed: u32 },
     #[error(
@@ -68,11 +81,45 @@ pub enum CheckpointError {
     Count { found: u64, expected: u64 },
 }
 
-/// Writes the dataset; answers the number of keys, or `None` if this node holds no whole dataset. It has to be sealed:
-/// others run between the parts, and while the disk works.
+/// What becomes of a checkpoint that cannot be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// Another release reads it, or the disk does later.
+    Stays,
+    /// It is of no use to anybody.
+    Damaged,
+    OtherCluster,
+}
+
+impl CheckpointError {
+    pub fn fate(&self) -> Fate {
+        match self {
+            Self::Io(_) | Self::Version { .. } | Self::Level { .. } => Fate::Stays,
+            // Its checksum is right: it says what whoever wrote it meant.
+            Self::Position(PositionError::Version { .. }) | Self::Effect { .. } => Fate::Stays,
+            Self::OtherCluster { .. } => Fate::OtherCluster,
+            Self::NotACheckpoint
+            | Self::Head { .. }
+            | Self::Position(
+                PositionError::Truncated { .. }
+                | PositionError::NotAPosition
+                | PositionError::Checksum { .. }
+                | PositionError::Shape
+                | PositionError::Lineage(_)
+                | PositionError::OutsideLineage { .. },
+            )
+            | Self::Checksum { .. }
+            | Self::Torn { .. }
+            | Self::Count { .. } => Fate::Damaged,
+        }
+    }
+}
+
+/// Writes the dataset, at the level that this node has applied; answers the number of keys, or `None` if this node holds
+/// no whole dataset. It has to be sealed: others run between the parts, and while the disk works. What was there before
+/// is replaced, or stays as it is.
 pub async fn write(plane: &RefCell<Plane>, data_dir: &Path) -> Result<Option<u64>, CheckpointError> {
-    let mut out = Vec::with_capacity(PART_BYTES + (PART_BYTES >> 2));
-    {
+    let (level, begin) = {
         let plane = plane.borrow();
         let saved = match &plane.role {
             Role::Loading => None,
@@ -80,16 +127,35 @@ pub async fn write(plane: &RefCell<Plane>, data_dir: &Path) -> Result<Option<u64
             Role::Primary(primary) => SavedPosition::at(&primary.lineage, plane.offset()),
         };
         let (Some(saved), Some(cluster)) = (saved, plane.view.state.cluster_id) else { return Ok(None) };
-        out.extend_from_slice(&head(cluster));
-        saved.encode(&mut out);
+        let level = plane.level();
+        let mut begin = Head { level, cluster }.encode().to_vec();
+        saved.encode(&mut begin);
+        (level, begin)
+    };
+    let (path, tmp) = (data_dir.join(NAME), data_dir.join(TMP));
+    let written = match write_to(&tmp, plane, level, &begin).await {
+        Ok((file, keys)) => replace(file, tmp.clone(), path).await.map(|()| keys),
+        Err(error) => Err(error),
+    };
+    if written.is_err() {
+        // Half a checkpoint takes room from whoever needs it. The first error is the one to tell.
+        let _ = fs::remove_file(&tmp);
     }
-    let (path, tmp) = (data_dir.join(NAME), data_dir.join("checkpoint.tmp"));
-    let mut file = File::create(&tmp)?;
-    file.write_all(&out)?;
-    out.clear();
+    written.map(Some)
+}
+
+async fn write_to(
+    tmp: &Path,
+    plane: &RefCell<Plane>,
+    level: Level,
+    begin: &[u8],
+) -> Result<(File, u64), CheckpointError> {
+    let mut file = File::create(tmp)?;
+    file.write_all(begin)?;
+    let mut out = Vec::with_capacity(PART_BYTES + (PART_BYTES >> 2));
     let mut keys = 0u64;
     for slot in 0..SLOT_COUNT {
-        keys += plane.borrow().keyspace.dump_slot(Slot(slot), &mut out) as u64;
+        keys += plane.borrow().keyspace.dump_slot(Slot(slot), level, &mut out) as u64;
         if out.len() >= PART_BYTES {
             write_part(&mut file, &out)?;
             out.clear();
@@ -103,44 +169,17 @@ pub async fn write(plane: &RefCell<Plane>, data_dir: &Path) -> Result<Option<u64
     file.write_all(&0u32.to_le_bytes())?;
     file.write_all(&crc32fast::hash(&count).to_le_bytes())?;
     file.write_all(&count)?;
-    let dir = data_dir.to_owned();
+    Ok((file, keys))
+}
+
+/// Makes the new file durable, and then the checkpoint.
+async fn replace(file: File, tmp: PathBuf, path: PathBuf) -> Result<(), CheckpointError> {
     let durable = tokio::task::spawn_blocking(move || {
         file.sync_all()?;
         fs::rename(&tmp, &path)?;
-        File::open(dir)?.sync_all()
+        path.parent().map_or(Ok(()), |dir| File::open(dir)?.sync_all())
     });
-    durable.await.map_err(io::Error::other)??;
-    Ok(Some(keys))
-}
-
-fn head(cluster: ClusterId) -> [u8; HEAD_BYTES] {
-    let mut head = [0; HEAD_BYTES];
-    let crc_at = HEAD_BYTES - 4;
-    head[..8].copy_from_slice(&MAGIC);
-    head[8..10].copy_from_slice(&VERSION.to_le_bytes());
-    head[10..crc_at].copy_from_slice(&cluster.0.to_le_bytes());
-    let crc = crc32fast::hash(&head[..crc_at]);
-    head[crc_at..].copy_from_slice(&crc.to_le_bytes());
-    head
-}
-
-/// The cluster that a head names.
-fn read_head(head: &[u8]) -> Result<ClusterId, CheckpointError> {
-    if !head.starts_with(&MAGIC) {
-        return Err(CheckpointError::NotACheckpoint);
-    }
-    let head: &[u8; HEAD_BYTES] = head.try_into().map_err(|_| CheckpointError::Torn { part: 0 })?;
-    let (covered, crc) = head.split_at(HEAD_BYTES - 4);
-    let found = u32::from_le_bytes(crc.try_into().expect("it ends with four bytes"));
-    let computed = crc32fast::hash(covered);
-    if found != computed {
-        return Err(CheckpointError::Head { found, computed });
-    }
-    let found = u16::from_le_bytes([head[8], head[9]]);
-    if found != VERSION {
-        return Err(CheckpointError::Version { found });
-    }
-    Ok(ClusterId(u128::from_le_bytes(covered[10..].try_into().expect("sixteen bytes are left"))))
+    Ok(durable.await.map_err(io::Error::other)??)
 }
 
 fn write_part(file: &mut File, part: &[u8]) -> Result<(), CheckpointError> {
@@ -150,35 +189,50 @@ fn write_part(file: &mut File, part: &[u8]) -> Result<(), CheckpointError> {
     Ok(file.write_all(part)?)
 }
 
-/// Reads the checkpoint, if there is one, and takes it away. A damaged one is set aside as
+/// Reads the checkpoint, if there is one, and leaves it where it is. A damaged one is set aside as
 /// `checkpoint.damaged`, and one of another cluster than `mine` as `checkpoint.other-cluster`; a node that belongs to
 /// none has no checkpoint of its own. Lets other tasks run between the parts.
-pub async fn load(data_dir: &Path, mine: Option<ClusterId>) -> Result<Option<Checkpoint>, CheckpointError> {
+pub async fn load(
+    data_dir: &Path,
+    mine: Option<ClusterId>,
+    levels: LevelRange,
+) -> Result<Option<Checkpoint>, CheckpointError> {
+    let tmp = data_dir.join(TMP);
+    // What a killed process left. Nobody reads it; whether it could be removed is seen when the next one is written.
+    let _ = tokio::task::spawn_blocking(move || fs::remove_file(tmp)).await;
     let path = data_dir.join(NAME);
     let file = match File::open(&path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error.into()),
     };
-    let loaded = read(BufReader::with_capacity(PART_BYTES, file), mine).await;
+    let loaded = read(BufReader::with_capacity(PART_BYTES, file), mine, levels).await;
     match &loaded {
         Ok(checkpoint) => {
             tracing::info!(keys = checkpoint.keyspace.len(), offset = %checkpoint.offset, "checkpoint read");
-            fs::remove_file(&path)?;
         }
-        Err(CheckpointError::OtherCluster { .. }) => {
-            fs::rename(&path, data_dir.join("checkpoint.other-cluster"))?;
-        }
-        Err(_) => fs::rename(&path, data_dir.join("checkpoint.damaged"))?,
+        Err(error) => match error.fate() {
+            Fate::Stays => {}
+            Fate::Damaged => set_aside(data_dir, "checkpoint.damaged")?,
+            Fate::OtherCluster => set_aside(data_dir, "checkpoint.other-cluster")?,
+        },
     }
-    File::open(data_dir)?.sync_all()?;
     loaded.map(Some)
 }
 
-async fn read(mut file: impl Read, mine: Option<ClusterId>) -> Result<Checkpoint, CheckpointError> {
+fn set_aside(data_dir: &Path, name: &str) -> io::Result<()> {
+    fs::rename(data_dir.join(NAME), data_dir.join(name))?;
+    File::open(data_dir)?.sync_all()
+}
+
+async fn read(
+    mut file: impl Read,
+    mine: Option<ClusterId>,
+    levels: LevelRange,
+) -> Result<Checkpoint, CheckpointError> {
     let mut head = [0; HEAD_BYTES];
     let got = read_up_to(&mut file, &mut head)?;
-    let found = read_head(&head[..got])?;
+    let Head { level, cluster: found } = read_head(&head[..got], levels)?;
     if mine != Some(found) {
         return Err(CheckpointError::OtherCluster { found, mine });
     }
@@ -213,9 +267,10 @@ async fn read(mut file: impl Read, mine: Option<ClusterId>) -> Result<Checkpoint
                 return Err(CheckpointError::Count { found, expected });
             }
             let SavedPosition { position, lineage } = saved;
-            return Ok(Checkpoint { keyspace, lineage, offset: position.offset });
+            return Ok(Checkpoint { level, keyspace, lineage, offset: position.offset });
         }
-        apply_effects(&mut keyspace, &bytes).map_err(|source| CheckpointError::Effect { part, source })?;
+        apply_effects(&mut keyspace, &bytes, level)
+            .map_err(|source| CheckpointError::Effect { part, source })?;
         tokio::task::yield_now().await;
     }
     unreachable!("the parts are endless, and the loop returns")
