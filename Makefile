@@ -53,6 +53,10 @@ table: ## docs/benchmarks.md, beside redis-server; `make table ONLY=throughput` 
 	$(CARGO) build --release
 	$(CARGO) run --release -p ironcache-benches --bin table -- $(if $(ONLY),--only $(ONLY))
 
+roll-compare: ## the rolls of two binaries in turns: `make roll-compare OLD=path NEW=path [RUNS=10]`
+	@test -n "$(OLD)" -a -n "$(NEW)" || { echo "usage: make roll-compare OLD=path NEW=path [RUNS=10]" >&2; exit 2; }
+	$(CARGO) run --release -p ironcache-benches --bin roll-compare -- --old "$(OLD)" --new "$(NEW)" $(if $(RUNS),--runs $(RUNS))
+
 mutations: ## what guards safety is taken away, one guard at a time: a test has to fail
 	$(CARGO) run -q -p xtask -- mutations
 

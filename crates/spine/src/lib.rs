@@ -25,6 +25,7 @@
 mod artifact;
 mod binary;
 mod boot;
+mod clock;
 mod data_dir;
 mod disk_error;
 mod launcher;
@@ -38,6 +39,7 @@ mod state_file;
 pub use artifact::{ArtifactError, MAX_ARTIFACT_BYTES, PartialArtifact};
 pub use binary::{Inspected, inspect};
 pub use boot::{Boot, BootError, boot};
+pub use clock::{CLOCK_VARIABLE, boottime_ms, unix_ms};
 pub use data_dir::{DataDir, DataDirLock, LockError};
 pub use disk_error::DiskError;
 pub use launcher::{

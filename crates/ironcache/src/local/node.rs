@@ -38,6 +38,7 @@ impl LocalNode {
             .arg("--data-dir")
             .arg(dir.join(format!("node-{index}")))
             .env_remove(ironcache_spine::FDS_VARIABLE)
+            .env_remove(ironcache_spine::CLOCK_VARIABLE)
             .env_remove("IRONCACHE_CONFIG")
             .stdin(Stdio::null())
             .stdout(to_log.try_clone().context("could not share the log file")?)
