@@ -29,9 +29,7 @@ fn is_version_name(part: &str) -> bool {
 pub fn check_file(package: &Package, inside: &Path, source: &str) -> Vec<Violation> {
     let tokens = product_tokens(source);
     let mut found = Vec::new();
-    if package.name == FORMATS.package
-        && inside.to_str().is_some_and(|p| is_version(&format!("{}/{p}", FORMATS.dir)))
-    {
+    if is_version_of(package, inside) {
         found.extend(in_a_version(&tokens));
     }
     if let Some(live) = LIVE_CRATES.iter().find(|live| live.package == package.name) {
@@ -47,25 +45,45 @@ pub fn check_file(package: &Package, inside: &Path, source: &str) -> Vec<Violati
     violations
 }
 
-/// Does the file speak of serialisation at all?
-pub fn serialises(source: &str) -> bool {
-    !serialisation(&product_tokens(source), "").is_empty()
+/// What the files of a package have, taken together.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Seen {
+    serialises: bool,
+    has_versions: bool,
 }
 
-/// A live crate that is said to derive still, and does not: nothing would keep it so.
-pub fn stale_switch(package: &str, serialises: bool) -> Option<Violation> {
+impl Seen {
+    /// Takes in one file of `package`; `inside` is its path below the package's folder.
+    pub fn note(&mut self, package: &Package, inside: &Path, source: &str) {
+        self.serialises |= !serialisation(&product_tokens(source), "").is_empty();
+        self.has_versions |= is_version_of(package, inside);
+    }
+}
+
+/// A rule that holds nothing any more: a live crate that is said to derive still and does not, or a formats crate
+/// without versions.
+pub fn check_rules(package: &str, seen: Seen) -> Option<Violation> {
+    let stale = |reason: String| Violation {
+        file: "crates/xtask/src/rules.rs".into(),
+        line: 0,
+        found: package.to_owned(),
+        reason,
+    };
+    if package == FORMATS.package && !seen.has_versions {
+        return Some(stale("not one of its files is a version (`vN.rs`): where are they now?".to_owned()));
+    }
     let live = LIVE_CRATES.iter().find(|live| live.package == package)?;
     match live.serialisation {
-        Serialisation::StillDerived { until } if !serialises => Some(Violation {
-            file: "crates/xtask/src/rules.rs".into(),
-            line: 0,
-            found: package.to_owned(),
-            reason: format!(
-                "it serialises nothing any more ({until}): its row says `Serialisation::None` from now on"
-            ),
-        }),
+        Serialisation::StillDerived { until } if !seen.serialises => Some(stale(format!(
+            "it serialises nothing any more ({until}): its row says `Serialisation::None` from now on"
+        ))),
         Serialisation::StillDerived { .. } | Serialisation::None => None,
     }
+}
+
+fn is_version_of(package: &Package, inside: &Path) -> bool {
+    let path = inside.to_str().map(|inside| format!("{}/{inside}", FORMATS.dir));
+    package.name == FORMATS.package && path.is_some_and(|path| is_version(&path))
 }
 
 /// Line, what was found, and why it must not be.
@@ -174,7 +192,7 @@ impl<'a> Names<'a> {
         for path in unfold_imports(tokens) {
             let words: Vec<&str> = path.iter().map(|t| t.text).filter(|text| *text != "::").collect();
             let (Some(root), Some(last)) = (words.first(), words.last()) else { continue };
-            let is_own = is_own_root(root);
+            let is_own = is_own_root(root) || names.own.contains(root);
             let name = match words[..] {
                 [.., module, "self"] => module,
                 _ => last,
@@ -260,7 +278,9 @@ mod tests {
 
     const CLEAN: &str = "
         //! An f64 in prose.
+        mod shard;
         use super::v1;
+        use shard::{Shard, Slots as OfShard};
         use crate::ids::{Digest, Member};
         use serde::{Deserialize, Serialize};
         use std::collections::BTreeMap;
@@ -269,7 +289,7 @@ mod tests {
         pub struct Node { pub id: u64, pub zone: Option<String>, pub hash: [u8; 32], pub staged: Vec<Digest> }
         #[derive(Serialize, Deserialize)]
         pub enum Phase { Staging, Held { reason: Reason }, Out(Member, v1::Step), Paused }
-        pub struct Reason(pub String, crate::code::Code);
+        pub struct Reason(pub String, crate::code::Code, Shard, OfShard, shard::Role);
         pub struct State { nodes: BTreeMap<u64, Node>, shards: std::collections::BTreeMap<u16, v1::Shard> }
         impl From<v1::Node> for Node { fn from(node: v1::Node) -> Self { Self { zone: None, ..todo(node) } } }
         #[cfg(test)] mod tests { fn f() -> f64 { 1.0 } }";
@@ -347,14 +367,26 @@ mod tests {
         }
     }
 
+    fn rules_of(package: &str, files: &[(&str, &str)]) -> Option<String> {
+        let of = Package { name: package.to_owned(), dir: "d".into(), dependencies: Vec::new() };
+        let mut seen = Seen::default();
+        files.iter().for_each(|(file, source)| seen.note(&of, Path::new(file), source));
+        check_rules(package, seen).map(|violation| violation.to_string())
+    }
+
     #[test]
-    fn a_live_crate_that_has_stopped_deriving_has_to_say_so() {
-        assert_eq!(stale_switch("ironcache-agent", false), None);
-        assert_eq!(stale_switch("ironcache-node", true), None);
+    fn a_rule_that_holds_nothing_any_more_is_seen() {
+        let (serialises, does_not) = ("use serde::Serialize;", "use std::fmt;");
         for live in LIVE_CRATES.iter().filter(|live| live.serialisation != Serialisation::None) {
-            assert_eq!(stale_switch(live.package, true), None);
-            assert!(stale_switch(live.package, false).unwrap().to_string().contains("Serialisation::None"));
+            let files = [("src/a.rs", serialises), ("src/b.rs", does_not)];
+            assert_eq!(rules_of(live.package, &files), None);
+            assert!(rules_of(live.package, &files[1..]).unwrap().contains("Serialisation::None"));
         }
+        assert_eq!(rules_of("ironcache-agent", &[("src/lib.rs", does_not)]), None);
+        assert_eq!(rules_of("ironcache-node", &[("src/lib.rs", serialises)]), None);
+        let formats = [("src/state/mod.rs", serialises), ("src/state/v1.rs", serialises)];
+        assert_eq!(rules_of("ironcache-formats", &formats), None);
+        assert!(rules_of("ironcache-formats", &formats[..1]).unwrap().contains("where are they now?"));
     }
 
     #[test]
@@ -368,7 +400,6 @@ mod tests {
             for live in LIVE_CRATES.iter().filter(|live| live.serialisation == Serialisation::None) {
                 assert!(!said(live.package, "src/state.rs", source).is_empty(), "{}: {source}", live.package);
             }
-            assert!(serialises(source));
         }
         assert_eq!(
             said("ironcache-agent", "src/facts.rs", "#[derive(Serialize)] pub struct A;"),

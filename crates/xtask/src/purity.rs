@@ -32,7 +32,7 @@ impl fmt::Display for Violation {
 pub fn check(workspace: &Workspace) -> Result<Vec<Violation>> {
     let mut violations = Vec::new();
     for package in &workspace.packages {
-        let mut serialises = false;
+        let mut seen = formats::Seen::default();
         for file in product_files(&package.dir.join("src"))? {
             let source =
                 std::fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
@@ -40,13 +40,13 @@ pub fn check(workspace: &Workspace) -> Result<Vec<Violation>> {
                 file.strip_prefix(&package.dir).expect("the file was found below the package's folder");
             let mut found = check_file(package, inside, &source);
             found.append(&mut formats::check_file(package, inside, &source));
-            serialises |= formats::serialises(&source);
+            seen.note(package, inside, &source);
             for violation in &mut found {
                 violation.file = file.strip_prefix(&workspace.root).unwrap_or(&file).to_path_buf();
             }
             violations.append(&mut found);
         }
-        violations.extend(formats::stale_switch(&package.name, serialises));
+        violations.extend(formats::check_rules(&package.name, seen));
     }
     Ok(violations)
 }
