@@ -45,7 +45,10 @@ fn is(args: &[OsString], verb: &str) -> bool {
 }
 
 fn program() -> Program {
-    Program { version: version::own(), private_variables: &[ironcache_spine::FDS_VARIABLE] }
+    Program {
+        version: version::own(),
+        private_variables: &[ironcache_spine::FDS_VARIABLE, ironcache_spine::CLOCK_VARIABLE],
+    }
 }
 
 fn local(result: Result<(), Failure>) -> ExitCode {

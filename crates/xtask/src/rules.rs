@@ -211,6 +211,70 @@ pub const BANNED_IN_DETERMINISTIC: &[Banned] = &[
     Banned { tokens: &["HashSet"], instead: "its order differs from process to process; take a BTreeSet" },
 ];
 
+/// Where the formats have their versions.
+pub struct FormatsCrate {
+    pub package: &'static str,
+    /// From the workspace's root.
+    pub dir: &'static str,
+}
+
+pub const FORMATS: FormatsCrate = FormatsCrate { package: "ironcache-formats", dir: "crates/formats" };
+
+/// What no version of a format names, whatever for.
+pub const NOT_IN_A_VERSION: &[Banned] = &[
+    Banned { tokens: &["f32"], instead: FLOAT },
+    Banned { tokens: &["f64"], instead: FLOAT },
+    Banned { tokens: &["usize"], instead: POINTER_SIZED },
+    Banned { tokens: &["isize"], instead: POINTER_SIZED },
+    Banned { tokens: &["HashMap"], instead: "its order differs from process to process; take a BTreeMap" },
+    Banned { tokens: &["HashSet"], instead: "its order differs from process to process; take a BTreeSet" },
+    Banned {
+        tokens: &["serde", "("],
+        instead: "the fields, in their order, are the format: no attribute changes it",
+    },
+];
+
+const FLOAT: &str =
+    "its text and its arithmetic differ from machine to machine; take an integer, with its unit in the name";
+const POINTER_SIZED: &str = "its width is the machine's; name the width";
+
+/// What the fields of a version are made of, beside the types of the formats crate itself.
+/// A set is written as a list, in the order of its elements: it is as fixed as a map.
+pub const FIELD_TYPES: &[&str] = &[
+    "u8", "u16", "u32", "u64", "u128", "i8", "i16", "i32", "i64", "i128", "bool", "String", "Vec", "Option",
+    "BTreeMap", "BTreeSet",
+];
+
+/// Words that only code which serialises has.
+pub const SERDE_WORDS: &[&str] = &["serde", "Serialize", "Deserialize"];
+
+/// A crate whose types live in memory only: the formats convert them.
+pub struct LiveCrate {
+    pub package: &'static str,
+    pub serialisation: Serialisation,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Serialisation {
+    /// None, and it stays so.
+    None,
+    /// Derived as yet: what it waits for. A crate that no longer derives is refused until it says [`Serialisation::None`].
+    StillDerived { until: &'static str },
+}
+
+pub const LIVE_CRATES: &[LiveCrate] = &[
+    LiveCrate { package: "ironcache-keyspace", serialisation: Serialisation::None },
+    LiveCrate { package: "ironcache-replication", serialisation: Serialisation::None },
+    LiveCrate {
+        package: "ironcache-control",
+        serialisation: Serialisation::StillDerived {
+            until: "the formats convert its types, and HTTP has types of its own",
+        },
+    },
+    LiveCrate { package: "ironcache-coordinator", serialisation: Serialisation::None },
+    LiveCrate { package: "ironcache-agent", serialisation: Serialisation::None },
+];
+
 #[cfg(test)]
 mod tests {
     use super::*;

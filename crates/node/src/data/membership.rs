@@ -7,7 +7,7 @@
 use super::DataNode;
 use super::plane::Plane;
 use super::role::{Asked, Role, SetChange};
-use crate::clock::unix_ms;
+use crate::clock::{unix_ms, wall_ms};
 use ironcache_control::{AckMode, Command, Plan, Reason, Rejection};
 use ironcache_keyspace::Effects;
 use ironcache_replication::{Eligibility, Proposal, RaiseError, Requirement, Scope, Silence};
@@ -46,7 +46,7 @@ pub(super) fn expire(node: &Rc<DataNode>) {
     if !plane.is_serving() {
         return;
     }
-    let now_ms = unix_ms();
+    let now_ms = wall_ms();
     if plane.keyspace.next_deadline_ms().is_none_or(|at| at > now_ms) {
         return;
     }
