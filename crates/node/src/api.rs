@@ -66,7 +66,7 @@ pub struct NodeStatus {
     pub staged: Vec<Digest>,
     /// `None` before the cluster exists.
     pub control: Option<ControlState>,
-    /// Hash of the control state at `raft.last_applied`, in hex.
+    /// Hash of `control` at `raft.last_applied`, in hex, as it would be kept at the cluster's level.
     pub state_hash: String,
 }
 

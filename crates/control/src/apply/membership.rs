@@ -21,7 +21,7 @@ impl ControlState {
         }
         check_layout(init)?;
         self.cluster_id = Some(*cluster_id);
-        self.cluster_level = 1;
+        self.cluster_level = nodes.iter().map(|spec| spec.wire.max).min().unwrap_or(1);
         for spec in nodes {
             self.nodes.insert(
                 spec.member.node,

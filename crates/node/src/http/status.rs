@@ -7,6 +7,7 @@ use axum::Json;
 use axum::extract::State;
 use ironcache_agent::{LauncherFacts, LauncherPhase};
 use ironcache_control::ControlState;
+use ironcache_formats::state;
 use ironcache_raft::{AppliedView, RaftNode};
 use ironcache_types::{Digest, WireRange, chain};
 use std::collections::BTreeSet;
@@ -37,9 +38,14 @@ pub(super) async fn node_status(app: &App) -> Result<NodeStatus, HttpError> {
         raft: raft(&app.raft, &view),
         data,
         staged: staged(app, state, &slots),
-        state_hash: format!("{:016x}", state.hash()),
+        state_hash: format!("{:016x}", state_hash(state)?),
         control: exists.then(|| ControlState::clone(state)),
     })
+}
+
+/// Of the control state alone, without the answers that the log remembers.
+fn state_hash(state: &ControlState) -> Result<u64, HttpError> {
+    state::hash(state, []).map_err(|error| HttpError::Internal(chain(&error)))
 }
 
 fn launcher(facts: &LauncherFacts) -> LauncherStatus {

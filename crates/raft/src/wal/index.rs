@@ -3,8 +3,8 @@
 //! *Invariant:* entries are consecutive, and start right behind what was purged (if anything was).
 
 use super::record::Record;
+use crate::bodies::BodyError;
 use crate::types::{Entry, LogId, Vote};
-use crate::wire::types::MembershipError;
 use ironcache_types::ClusterId;
 use openraft::LogIdOptionExt;
 use std::collections::BTreeMap;
@@ -24,7 +24,7 @@ pub enum IndexError {
     #[error("entry {found} is not the next one: {expected} is")]
     Hole { found: u64, expected: u64 },
     #[error("entry {index} cannot be read")]
-    Membership { index: u64, source: MembershipError },
+    Body { index: u64, source: BodyError },
 }
 
 impl Index {
@@ -65,7 +65,7 @@ impl Index {
             Record::Vote(vote) => self.vote = Some(vote.into()),
             Record::Entry(entry) => {
                 let index = entry.log_id.index;
-                let entry = entry.into_raft().map_err(|source| IndexError::Membership { index, source })?;
+                let entry = entry.into_raft().map_err(|source| IndexError::Body { index, source })?;
                 self.append(entry)?;
             }
             Record::Truncate(after) => self.truncate_after(after.map(Into::into)),
