@@ -1,10 +1,11 @@
 //! Committing an entry of the control plane: real log files, real HTTP on loopback, all nodes in this process.
 
 use anyhow::{Context, Result, ensure};
-use ironcache_control::{AckMode, Command, InitCluster, NodeRole, NodeSpec, ShardSpec};
+use ironcache_control::{Command, InitCluster, NodeRole, NodeSpec, Policy, ShardSpec};
 use ironcache_raft::{PeerAddr, RaftNode, RaftOptions, Role};
 use ironcache_types::{
-    ClusterId, Digest, Incarnation, Level, Member, NodeId, Release, ShardId, SlotSet, Version, WireRange,
+    ClusterId, Digest, Incarnation, LEVELS, Level, Member, NodeId, Release, ShardId, SlotSet, Version,
+    WireRange,
 };
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -139,7 +140,8 @@ fn spec(node: NodeId) -> NodeSpec {
         voter: true,
         shard: Some(ShardId(0)),
         release: Release { version: Version::new(0, 1, 0), digest: Digest([7; 32]) },
-        wire: WireRange { min: 1, max: 1 },
+        levels: LEVELS,
+        launcher_protocol: WireRange::CURRENT,
     }
 }
 
@@ -149,12 +151,12 @@ fn init_cluster(nodes: u64) -> Command {
         cluster_id: CLUSTER,
         nodes: ids().map(spec).collect(),
         shards: vec![ShardSpec { id: ShardId(0), slots: SlotSet::part(0, 1), nodes: ids().collect() }],
-        mode: AckMode::Primary,
+        policy: Policy::default(),
     })
 }
 
 fn register(node: NodeId, incarnation: Incarnation) -> Command {
-    let NodeSpec { client_addr, peer_addr, http_addr, release, wire, .. } = spec(node);
+    let NodeSpec { client_addr, peer_addr, http_addr, release, levels, launcher_protocol, .. } = spec(node);
     let member = Member { node, incarnation };
-    Command::RegisterNode { member, client_addr, peer_addr, http_addr, release, wire }
+    Command::RegisterNode { member, client_addr, peer_addr, http_addr, release, levels, launcher_protocol }
 }

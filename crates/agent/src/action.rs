@@ -9,7 +9,9 @@ use std::fmt;
 pub enum Action {
     /// Propose `RegisterNode` for this process.
     Register,
-    /// Download an artifact and verify it: length, digest, signature, preflight.
+    /// Propose `RegisterRelease` for what this process runs: a cluster knows, and can go back to, what it began with.
+    RegisterRunning,
+    /// Download an artifact and verify it: length, digest, signature.
     Fetch {
         digest: Digest,
         size_bytes: u64,
@@ -21,6 +23,17 @@ pub enum Action {
     ReportStaged {
         digest: Digest,
     },
+    /// Ask the unstarted binary whether it would start here.
+    Preflight {
+        digest: Digest,
+        turn: Epoch,
+    },
+    /// Propose this `ReportPreflight`.
+    ReportPreflight(Command),
+    /// Write anew what is older than the cluster's level: a snapshot, and the log behind it goes.
+    Compact,
+    /// Propose this `LevelReached`.
+    ReportLevelReached(Command),
     /// Drain, checkpoint, and ask the launcher to run `target` on trial for `step`.
     Activate {
         step: Epoch,

@@ -1,6 +1,7 @@
 //! What a node knows of itself.
 
-use ironcache_types::{Digest, Epoch, Member, Release};
+use ironcache_control::Reason;
+use ironcache_types::{Digest, Epoch, Level, Member, Release};
 use std::collections::BTreeSet;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,8 +27,21 @@ pub struct LocalFacts {
     pub told_ms_ago: u64,
     /// On trial: its time is nearly up, and no leader that a majority follows has answered this node lately.
     pub cut_off: bool,
+    /// The newest answer of an unstarted binary.
+    pub preflight: Option<PreflightResult>,
+    /// The lowest level of anything in this node's log and snapshot.
+    pub oldest: Level,
     /// Unix ms, for the times that commands keep for people.
     pub now_wall_ms: u64,
+}
+
+/// What a binary that is not started said to this node's configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PreflightResult {
+    pub digest: Digest,
+    /// Of the plan it was asked for.
+    pub turn: Epoch,
+    pub problem: Option<Reason>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -66,7 +80,7 @@ pub enum StepResult {
     /// The new binary is final.
     Done,
     /// The binary is at fault (exit, hang, not ready): back on the old one, and the digest is bad.
-    Failed { reason: String },
+    Failed { reason: Reason },
     /// Back on the old binary for a reason that says nothing about the new one.
-    Inconclusive { reason: String },
+    Inconclusive { reason: Reason },
 }

@@ -17,12 +17,14 @@
 
 mod action;
 mod facts;
+mod level;
 mod next;
+mod preflight;
 mod slots;
 mod staging;
 mod step;
 
 pub use action::{Action, Waiting};
-pub use facts::{LauncherFacts, LauncherPhase, LocalFacts, StepOutcome, StepResult};
+pub use facts::{LauncherFacts, LauncherPhase, LocalFacts, PreflightResult, StepOutcome, StepResult};
 pub use next::next;
 pub use slots::kept_slots;

@@ -4,7 +4,7 @@
 
 use crate::action::{Action, Waiting};
 use crate::facts::{LauncherPhase, LocalFacts};
-use crate::{staging, step};
+use crate::{level, preflight, staging, step};
 use ironcache_control::{ControlState, Node, StepState};
 use ironcache_types::Epoch;
 
@@ -35,8 +35,17 @@ fn in_order(state: &ControlState, facts: &LocalFacts) -> Action {
         (Some(out), LauncherPhase::Trial { step }) if step == out.epoch => step::on_trial(state, facts, out),
         (Some(_) | None, LauncherPhase::Trial { step }) => left_over_trial(state, step),
         (Some(out), LauncherPhase::Idle | LauncherPhase::Absent) => step::not_on_trial(state, facts, out),
-        (None, LauncherPhase::Idle | LauncherPhase::Absent) => staging::next(state, facts, node),
+        (None, LauncherPhase::Idle | LauncherPhase::Absent) => at_rest(state, facts, node),
     }
+}
+
+/// No step and no trial: what makes the node ready for one, the first thing that is left to do.
+fn at_rest(state: &ControlState, facts: &LocalFacts, node: &Node) -> Action {
+    [staging::next, preflight::next, level::next]
+        .into_iter()
+        .map(|duty| duty(state, facts, node))
+        .find(|action| *action != Action::Nothing)
+        .unwrap_or(Action::Nothing)
 }
 
 fn registration(node: &Node, facts: &LocalFacts) -> Option<Action> {
@@ -54,7 +63,7 @@ fn left_over_trial(state: &ControlState, step: Epoch) -> Action {
     let reason = match record.map(|record| &record.state) {
         // The log took it as final before this launcher's answer was seen: it is.
         Some(StepState::Confirmed) => return Action::ConfirmTrial { step },
-        Some(StepState::Failed { .. } | StepState::Inconclusive { .. }) => {
+        Some(StepState::Failed { .. } | StepState::Inconclusive { .. } | StepState::SetAside) => {
             format!("step {step} ended without success in the log")
         }
         Some(StepState::Out) | None => format!("step {step} is not in force any more"),

@@ -4,9 +4,12 @@
 use crate::action::{Action, Waiting};
 use crate::facts::LocalFacts;
 use ironcache_control::{ControlState, Node, ReleaseInfo};
-use ironcache_types::Digest;
+use ironcache_types::{Digest, Release};
 
 pub(crate) fn next(state: &ControlState, facts: &LocalFacts, node: &Node) -> Action {
+    if let Some(action) = running(state, facts, node) {
+        return action;
+    }
     for digest in wanted(state, facts) {
         if !facts.held.contains(&digest) {
             return fetch(state, facts, digest);
@@ -18,9 +21,24 @@ pub(crate) fn next(state: &ControlState, facts: &LocalFacts, node: &Node) -> Act
     Action::Nothing
 }
 
+/// What this process runs is known to the log, and held by this node: a rollback leads to it.
+fn running(state: &ControlState, facts: &LocalFacts, node: &Node) -> Option<Action> {
+    let Release { version, digest } = &facts.running;
+    match state.releases.get(digest) {
+        None => {
+            // Two builds of one version: the first one known is the one that the cluster can go to.
+            let taken = state.release_by_version(version).is_some();
+            let bad = state.quarantined.contains_key(digest);
+            (!taken && !bad).then_some(Action::RegisterRunning)
+        }
+        Some(_) => (!node.staged.contains(digest)).then_some(Action::ReportStaged { digest: *digest }),
+    }
+}
+
 /// In the order in which to fetch.
 fn wanted(state: &ControlState, facts: &LocalFacts) -> Vec<Digest> {
-    let target = state.plan.as_ref().map(|plan| plan.target.digest);
+    // Where the plan leads, and where it would lead if it were turned round.
+    let target = state.plan.iter().flat_map(|plan| [plan.target.digest, plan.before().digest]);
     let newest = state
         .releases
         .values()
@@ -28,7 +46,7 @@ fn wanted(state: &ControlState, facts: &LocalFacts) -> Vec<Digest> {
         .filter(|r| r.version > facts.running.version && !state.quarantined.contains_key(&r.digest))
         .max_by_key(|r| &r.version)
         .map(|r| r.digest);
-    let mut wanted: Vec<Digest> = target.into_iter().chain(newest).collect();
+    let mut wanted: Vec<Digest> = target.chain(newest).collect();
     wanted.dedup();
     wanted.retain(|d| *d != facts.running.digest && !state.quarantined.contains_key(d));
     wanted

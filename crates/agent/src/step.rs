@@ -3,7 +3,7 @@
 use crate::action::{Action, Waiting};
 use crate::facts::{LauncherPhase, LocalFacts, StepResult};
 use crate::staging;
-use ironcache_control::{Command, ControlState, OutStep, TrialPhase};
+use ironcache_control::{Command, ControlState, OutStep, Phase, Reason, TrialPhase};
 
 /// A primary that cannot be asked for this long has no say: it either is gone, or has missed this node's
 /// acknowledgements for longer than it tolerates and has applied the removal before it can acknowledge more.
@@ -24,6 +24,9 @@ pub(crate) fn on_trial(state: &ControlState, facts: &LocalFacts, out: &OutStep) 
         TrialPhase::Confirming { incarnation } if incarnation == facts.me.incarnation => {
             Action::ConfirmTrial { step }
         }
+        TrialPhase::Told | TrialPhase::Confirming { .. } if turning_back(state) => {
+            Action::AbandonTrial { step, reason: TURNED.to_owned() }
+        }
         // Told, or accepted for an earlier process of the same trial: this one needs its own acceptance.
         TrialPhase::Told | TrialPhase::Confirming { .. } | TrialPhase::SetAside => match state
             .quarantined
@@ -36,6 +39,13 @@ pub(crate) fn on_trial(state: &ControlState, facts: &LocalFacts, out: &OutStep) 
             None => Action::Wait(Waiting::TrialNotAccepted { step }),
         },
     }
+}
+
+const TURNED: &str = "a rollback was ordered meanwhile";
+
+/// A rollback is wanted: what has not become final does not.
+fn turning_back(state: &ControlState) -> bool {
+    state.plan.as_ref().is_some_and(|plan| matches!(plan.phase, Phase::TurningBack { .. }))
 }
 
 /// No trial runs: it has not begun, or it is over.
@@ -56,11 +66,13 @@ pub(crate) fn not_on_trial(state: &ControlState, facts: &LocalFacts, out: &OutSt
         Some(StepResult::Inconclusive { reason }) => failed(facts, out, reason.clone(), Fault::NotTheRelease),
         Some(StepResult::Done) => {
             let reason = format!("the launcher made the step final, and {} runs", facts.running);
+            let reason = Reason::new("runs_other", reason);
             failed(facts, out, reason, Fault::NotTheRelease)
         }
         None if facts.launcher.last_done >= out.epoch => {
             let reason =
                 format!("the launcher is at step {} and knows nothing of this one", facts.launcher.last_done);
+            let reason = Reason::new("outcome_unknown", reason);
             failed(facts, out, reason, Fault::NotTheRelease)
         }
         None => activate(state, facts, out),
@@ -106,19 +118,22 @@ fn activate(state: &ControlState, facts: &LocalFacts, out: &OutStep) -> Action {
 }
 
 /// What stands against the step for good: reporting it brings the node back, waiting would not.
-fn cannot_activate(state: &ControlState, facts: &LocalFacts, out: &OutStep) -> Option<String> {
+fn cannot_activate(state: &ControlState, facts: &LocalFacts, out: &OutStep) -> Option<Reason> {
+    if turning_back(state) && facts.activation_ordered != Some(out.epoch) {
+        return Some(Reason::new("turned_back", TURNED));
+    }
     if let Some(q) = state.quarantined.get(&out.target.digest) {
-        return Some(format!(
-            "the release was quarantined before this node ran it: on node {}: {}",
-            q.node, q.reason
-        ));
+        let text =
+            format!("the release was quarantined before this node ran it: on node {}: {}", q.node, q.reason);
+        return Some(Reason::new("quarantined", text));
     }
     if let Some(reason) = &facts.launcher.degraded {
-        return Some(format!("the launcher refuses upgrades: {reason}"));
+        return Some(Reason::new("degraded", format!("the launcher refuses upgrades: {reason}")));
     }
     match facts.launcher.phase {
         LauncherPhase::Absent => {
-            Some("the node runs without a launcher and cannot change its binary".to_owned())
+            let text = "the node runs without a launcher and cannot change its binary";
+            Some(Reason::new("no_launcher", text))
         }
         LauncherPhase::Idle | LauncherPhase::Trial { .. } => None,
     }
@@ -140,7 +155,7 @@ enum Fault {
     NotTheRelease,
 }
 
-fn failed(facts: &LocalFacts, out: &OutStep, reason: String, fault: Fault) -> Action {
+fn failed(facts: &LocalFacts, out: &OutStep, reason: Reason, fault: Fault) -> Action {
     Action::ReportFailed(Command::StepFailed {
         plan: out.plan,
         step: out.epoch,

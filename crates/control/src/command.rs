@@ -1,10 +1,13 @@
 //! What can be proposed to the log. Every command names what its proposer saw.
 
-use crate::plan::{HoldReason, PlanOptions};
+use crate::plan::{HoldReason, PlanOptions, StartedBy};
+use crate::policy::Policy;
+use crate::reason::Reason;
 use crate::shard::AckMode;
 use crate::state::{NodeRole, ReleaseInfo};
 use ironcache_types::{
-    ClusterId, Digest, Epoch, Member, NodeId, Offset, PlanId, Release, ShardId, SlotSet, Version, WireRange,
+    ClusterId, Digest, Epoch, Level, LevelRange, Member, NodeId, Offset, PlanId, Release, ShardId, SlotSet,
+    Version, WireRange,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -19,7 +22,8 @@ pub struct NodeSpec {
     pub voter: bool,
     pub shard: Option<ShardId>,
     pub release: Release,
-    pub wire: WireRange,
+    pub levels: LevelRange,
+    pub launcher_protocol: WireRange,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,7 +39,7 @@ pub struct InitCluster {
     pub cluster_id: ClusterId,
     pub nodes: Vec<NodeSpec>,
     pub shards: Vec<ShardSpec>,
-    pub mode: AckMode,
+    pub policy: Policy,
 }
 
 /// An entry of the log. New variants go at the end: the position is the code on disk and wire.
@@ -49,7 +53,8 @@ pub enum Command {
         peer_addr: String,
         http_addr: String,
         release: Release,
-        wire: WireRange,
+        levels: LevelRange,
+        launcher_protocol: WireRange,
     },
     /// The primary takes a member in; it holds every acknowledged offset.
     AddInSync {
@@ -64,7 +69,7 @@ pub enum Command {
         isr_epoch: Epoch,
         primary: Member,
         member: Member,
-        reason: String,
+        reason: Reason,
     },
     /// The primary changes how writes are acknowledged.
     SetMode {
@@ -130,6 +135,7 @@ pub enum Command {
         target: Version,
         options: PlanOptions,
         leader: NodeId,
+        started_by: StartedBy,
         at_ms: u64,
     },
     BeginRolling {
@@ -163,7 +169,7 @@ pub enum Command {
         plan: PlanId,
         step: Epoch,
         member: Member,
-        reason: String,
+        reason: Reason,
         quarantine: bool,
         at_ms: u64,
     },
@@ -182,14 +188,55 @@ pub enum Command {
         plan: PlanId,
         at_ms: u64,
     },
+    /// The plan is final. A forward plan raises the cluster to `level`, which every node admits.
     Finalize {
         plan: PlanId,
         plan_epoch: Epoch,
+        level: Level,
         at_ms: u64,
     },
     /// A node whose step was set aside by an abort is back, and on no trial.
     Rejoin {
         step: Epoch,
         member: Member,
+    },
+    /// Every node runs the target and is confirmed.
+    BeginSoaking {
+        plan: PlanId,
+        plan_epoch: Epoch,
+        at_ms: u64,
+    },
+    /// Everybody is to go back.
+    Rollback {
+        plan: PlanId,
+        plan_epoch: Epoch,
+        reason: Reason,
+    },
+    /// Nothing is under way any more: the plan is turned round.
+    TurnBack {
+        plan: PlanId,
+        plan_epoch: Epoch,
+        leader: NodeId,
+    },
+    /// What the unstarted binary `digest` says to this node's configuration.
+    ReportPreflight {
+        member: Member,
+        digest: Digest,
+        turn: Epoch,
+        problem: Option<Reason>,
+    },
+    /// The node holds nothing below `oldest` any more.
+    LevelReached {
+        member: Member,
+        oldest: Level,
+    },
+    /// The whole policy, as its proposer wants it after having seen that of epoch `seen`.
+    SetPolicy {
+        seen: Epoch,
+        policy: Policy,
+    },
+    /// The policy may start the release again.
+    AllowRelease {
+        digest: Digest,
     },
 }

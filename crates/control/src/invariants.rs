@@ -2,6 +2,7 @@
 //!
 //! *Invariant:* this file shares no code with `apply`: it is the second opinion.
 
+use crate::plan::{Direction, StartedBy};
 use crate::shard::{Ownership, Shard};
 use crate::state::{ControlState, TrialPhase};
 use serde::{Deserialize, Serialize};
@@ -29,8 +30,63 @@ pub(crate) fn check(before: &ControlState, after: &ControlState) -> Result<(), V
         }
         check_in_sync(after, shard)?;
     }
+    check_level(before, after)?;
+    check_started(before, after)?;
     check_out(before, after)?;
     check_plan(before, after)
+}
+
+/// The level never falls, rises only as a plan ends, and is one that every node admits (I7).
+fn check_level(before: &ControlState, after: &ControlState) -> Result<(), Violation> {
+    let (old, new) = (before.cluster_level, after.cluster_level);
+    if new < old {
+        return broken("I7", format!("the cluster level falls from {old} to {new}"));
+    }
+    if before.cluster_id.is_some() && new > old && (before.plan.is_none() || after.plan.is_some()) {
+        return broken("I7", format!("the cluster level rises to {new} without a finalize"));
+    }
+    for (id, node) in &after.nodes {
+        if new > old && !node.levels.admits(new) {
+            return broken(
+                "I7",
+                format!("node {id} admits levels {}, and the cluster is at {new}", node.levels),
+            );
+        }
+        if node.oldest > new {
+            return broken(
+                "I20",
+                format!("node {id} holds nothing below level {}, above {new}", node.oldest),
+            );
+        }
+    }
+    Ok(())
+}
+
+/// No plan starts, or turns, towards a release that does not read what is there; no policy starts one that was declined.
+fn check_started(before: &ControlState, after: &ControlState) -> Result<(), Violation> {
+    let Some(plan) = &after.plan else { return Ok(()) };
+    if before.plan.as_ref().is_some_and(|old| old.turn == plan.turn) {
+        return Ok(());
+    }
+    let digest = plan.target.digest;
+    if after.releases.get(&digest).is_none_or(|info| !info.levels.admits(after.cluster_level)) {
+        return broken(
+            "I7",
+            format!("plan {} goes to a release that does not read the cluster's level", plan.id),
+        );
+    }
+    if plan.started_by == StartedBy::Policy && plan.direction == Direction::Forward {
+        if before.declined.contains_key(&digest) || before.quarantined.contains_key(&digest) {
+            return broken(
+                "I6",
+                format!("the policy starts a release that was declined, in plan {}", plan.id),
+            );
+        }
+        if before.plan.is_some() {
+            return broken("I8", format!("the policy starts plan {} while another is active", plan.id));
+        }
+    }
+    Ok(())
 }
 
 fn check_shard(before: &ControlState, old: &Shard, new: &Shard) -> Result<(), Violation> {

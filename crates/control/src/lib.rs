@@ -17,6 +17,8 @@ mod apply;
 mod command;
 mod invariants;
 mod plan;
+mod policy;
+mod reason;
 mod rejection;
 mod shard;
 mod state;
@@ -24,9 +26,14 @@ mod state;
 pub use command::{Command, InitCluster, NodeSpec, ShardSpec};
 pub use invariants::Violation;
 pub use plan::{
-    HandoverRecord, HistoryEntry, HoldReason, Outcome, Phase, Plan, PlanOptions, StepRecord, StepRole,
-    StepState,
+    Direction, HandoverRecord, HistoryEntry, HoldReason, Outcome, Phase, Plan, PlanOptions, StartedBy,
+    StepRecord, StepRole, StepState,
 };
-pub use rejection::{Applied, Rejection};
+pub use policy::{AutoRollout, FinalizeAfter, OnFailure, Policy, RaftTimers};
+pub use reason::Reason;
+pub use rejection::{Applied, NoRollback, NotByPolicy, Rejection};
 pub use shard::{AckMode, Handover, LineageEntry, Ownership, Shard};
-pub use state::{ControlState, Node, NodeRole, OutStep, Quarantine, ReleaseInfo, TrialPhase};
+pub use state::{
+    ControlState, Declined, Node, NodeRole, OutStep, Preflight, Quarantine, ReleaseInfo, StageHold,
+    TrialPhase, Unfinished,
+};

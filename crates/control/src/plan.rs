@@ -1,11 +1,13 @@
 //! A rollout to one target, and what is remembered of it.
 
-use ironcache_types::{Epoch, NodeId, PlanId, Release, ShardId, Version};
+use crate::policy::{FinalizeAfter, OnFailure, Policy};
+use crate::reason::Reason;
+use ironcache_types::{Digest, Epoch, NodeId, PlanId, Release, ShardId};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// What the operator may choose.
+/// What a plan copies of the policy when it starts, and what an operator may choose for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlanOptions {
     /// Nodes out at the same time, each in another shard. At least 1.
@@ -14,30 +16,53 @@ pub struct PlanOptions {
     pub settle_ms: u64,
     /// How long one node may be out before the plan is held, in ms.
     pub step_timeout_ms: u64,
+    pub finalize_after: FinalizeAfter,
+    pub on_failure: OnFailure,
 }
 
 impl Default for PlanOptions {
     fn default() -> Self {
-        // Eight shards at a time keeps a large cluster's roll short; the voters' majority bounds it in
-        // a small one. 100 ms in sync tells a replica that keeps up from one that is about to fall out.
-        // Two minutes cover a full sync of tens of millions of keys.
-        Self { max_parallel: 8, settle_ms: 100, step_timeout_ms: 120_000 }
+        Policy::default().plan_options()
     }
+}
+
+/// Who wanted a plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StartedBy {
+    Operator,
+    /// A staged release that the policy admits.
+    Policy,
+}
+
+/// Which way a plan goes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Direction {
+    Forward,
+    /// Turned round: the target is what the cluster ran before.
+    Back {
+        reason: Reason,
+    },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plan {
     pub id: PlanId,
-    /// The version that most nodes ran when the plan began.
-    pub from: Version,
+    pub started_by: StartedBy,
+    pub direction: Direction,
+    /// What most nodes ran when the plan began: where a rollback leads. After a turn, what is left.
+    pub origin: Release,
     pub target: Release,
+    /// Fresh at the start and when the plan is turned round: what nodes prove for it (a preflight) names it.
+    pub turn: Epoch,
     pub options: PlanOptions,
     pub phase: Phase,
     /// The plan's own epoch: fresh at every change of phase.
     pub epoch: Epoch,
-    /// Who led raft when the plan began.
+    /// Who led raft when the plan began, or was turned round.
     pub start_leader: NodeId,
-    /// Who was primary when the plan began: they go last.
+    /// Who was primary when the plan began, or was turned round: they go last.
     pub start_primaries: BTreeMap<ShardId, NodeId>,
     pub steps: Vec<StepRecord>,
     pub handovers: Vec<HandoverRecord>,
@@ -48,7 +73,7 @@ pub struct Plan {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Phase {
-    /// Every node fetches and verifies the artifact, every shard is raised to in-sync.
+    /// Every node fetches, verifies and preflights the artifact, every shard is raised to in-sync.
     Staging,
     Rolling,
     /// By an operator.
@@ -56,6 +81,15 @@ pub enum Phase {
     /// By a failure; `resume` tries again, `abort` ends the plan where it stands.
     Held {
         reason: HoldReason,
+    },
+    /// A rollback is wanted: no step begins, and those under way come to their end; then the plan is turned round.
+    TurningBack {
+        reason: Reason,
+    },
+    /// Every node runs the target, and nothing is final: the cluster level has not risen, and a rollback is possible.
+    Soaking {
+        /// The proposer's clock when the last node had been confirmed, Unix ms.
+        since_ms: u64,
     },
 }
 
@@ -66,6 +100,8 @@ impl fmt::Display for Phase {
             Phase::Rolling => f.write_str("rolling"),
             Phase::Paused => f.write_str("paused"),
             Phase::Held { .. } => f.write_str("held"),
+            Phase::TurningBack { .. } => f.write_str("turning back"),
+            Phase::Soaking { .. } => f.write_str("soaking"),
         }
     }
 }
@@ -74,9 +110,9 @@ impl fmt::Display for Phase {
 #[serde(rename_all = "kebab-case")]
 pub enum HoldReason {
     /// The new binary failed on this node, which went back to the old one. The digest is quarantined.
-    StepFailed { node: NodeId, reason: String },
+    StepFailed { node: NodeId, reason: Reason },
     /// The node went back although the binary was not at fault (cut off during its trial, say).
-    StepInconclusive { node: NodeId, reason: String },
+    StepInconclusive { node: NodeId, reason: Reason },
     /// The node has been out for longer than the plan allows.
     StepTimedOut { node: NodeId, waited_ms: u64 },
     /// Nodes disagree on the state at the same log index.
@@ -89,7 +125,8 @@ impl fmt::Display for HoldReason {
             HoldReason::StepFailed { node, reason } => write!(
                 f,
                 "node {node} could not run the release and went back to its old binary: {reason}; the release is \
-                 quarantined: `ironcache cluster upgrade abort` ends the plan, then stage a mended release"
+                 quarantined: `ironcache cluster upgrade rollback` takes everybody back (by itself, unless `on-failure` \
+                 is `hold`), `ironcache cluster upgrade abort` ends the plan where it stands; then stage a mended release"
             ),
             HoldReason::StepInconclusive { node, reason } => write!(
                 f,
@@ -103,7 +140,8 @@ impl fmt::Display for HoldReason {
             ),
             HoldReason::StateMismatch { node, log_index } => write!(
                 f,
-                "node {node} holds another control state at log index {log_index}; take it out of service"
+                "node {node} holds another control state at log index {log_index}; `ironcache cluster upgrade rollback` \
+                 takes everybody back to what they agreed on"
             ),
         }
     }
@@ -126,17 +164,21 @@ pub enum StepState {
     Out,
     Confirmed,
     Failed {
-        reason: String,
+        reason: Reason,
     },
     Inconclusive {
-        reason: String,
+        reason: Reason,
     },
+    /// The plan was aborted while the node was out.
+    SetAside,
 }
 
 /// One node's step.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StepRecord {
     pub node: NodeId,
+    /// What the node was to run: after a turn, a plan has steps to either release.
+    pub target: Digest,
     pub shard: Option<ShardId>,
     pub role: StepRole,
     /// Did this node lead raft when the plan began?
@@ -171,4 +213,47 @@ pub struct HistoryEntry {
 pub enum Outcome {
     Finalized,
     Aborted,
+    /// Everybody is back on what the plan started from.
+    RolledBack,
+    /// An operator's plan took the place of one that the policy had started, before its first step.
+    Superseded,
+}
+
+impl Plan {
+    /// Does the plan hold every shard in mode `in-sync`? Soaking does not: no step is near.
+    pub fn holds_mode(&self) -> bool {
+        match self.phase {
+            Phase::Staging
+            | Phase::Rolling
+            | Phase::Paused
+            | Phase::Held { .. }
+            | Phase::TurningBack { .. } => true,
+            Phase::Soaking { .. } => false,
+        }
+    }
+
+    pub fn goes_back(&self) -> bool {
+        match self.direction {
+            Direction::Forward => false,
+            Direction::Back { .. } => true,
+        }
+    }
+
+    /// The release that the plan was started for, whichever way it goes now.
+    pub fn wanted(&self) -> &Release {
+        if self.goes_back() { &self.origin } else { &self.target }
+    }
+
+    /// What ran before it was started.
+    pub fn before(&self) -> &Release {
+        if self.goes_back() { &self.target } else { &self.origin }
+    }
+
+    /// The phase in an operator's words.
+    pub fn phase_word(&self) -> String {
+        match (&self.direction, &self.phase) {
+            (Direction::Back { .. }, Phase::Rolling) => "rolling back".to_owned(),
+            (Direction::Back { .. } | Direction::Forward, phase) => phase.to_string(),
+        }
+    }
 }

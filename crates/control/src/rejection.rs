@@ -1,7 +1,10 @@
 //! Why a command was not applied, for programs (`code`) and for people (`Display`).
 
 use crate::invariants::Violation;
-use ironcache_types::{Epoch, Incarnation, Member, NodeId, PlanId, ShardId, Version, WireRange};
+use crate::reason::Reason;
+use ironcache_types::{
+    Epoch, Incarnation, Level, LevelRange, Member, NodeId, PlanId, ShardId, Version, WireRange,
+};
 use serde::{Deserialize, Serialize};
 
 /// What an accepted command did.
@@ -90,7 +93,7 @@ pub enum Rejection {
         "release {version} is quarantined: it failed on node {node}: {reason}; stage a mended binary under a \
          new version"
     )]
-    Quarantined { version: Version, node: NodeId, reason: String },
+    Quarantined { version: Version, node: NodeId, reason: Reason },
     #[error(
         "release {version} can be reached from {min_from} or newer, and node {node} runs {runs}; go through a \
          release in between"
@@ -137,9 +140,64 @@ pub enum Rejection {
     #[error("our bug: the command would break an invariant: {0}")]
     Invariant(Violation),
     #[error(
-        "release {version} reads formats {reads}, and the cluster writes {level}; stage a release that reads {level}"
+        "release {version} admits levels {admits}, and the cluster is at level {level}, which never falls; stage a \
+         release that admits level {level}"
     )]
-    CannotRead { version: Version, reads: WireRange, level: u16 },
+    CannotRead { version: Version, admits: LevelRange, level: Level },
+    #[error(
+        "release {version} admits levels {admits}, and node {node} still holds files of level {oldest}; wait until it \
+         has written them anew, which it does by itself within moments of a finalize, or go through a release in between"
+    )]
+    OlderFiles { version: Version, admits: LevelRange, node: NodeId, oldest: Level },
+    #[error(
+        "release {version} speaks launcher protocols {speaks}, and the launcher of node {node} speaks {launcher}; go \
+         through a release in between, or restart that node with a newer release's launcher"
+    )]
+    LauncherTooOld { version: Version, speaks: WireRange, node: NodeId, launcher: WireRange },
+    #[error(
+        "plan {plan} to {target} is soaking: every node runs it, and it is not final; finalize or roll back first \
+         (`ironcache cluster upgrade finalize`, `ironcache cluster upgrade rollback`)"
+    )]
+    Soaking { plan: PlanId, target: Version },
+    #[error(
+        "the plan to {target} was aborted halfway, so nodes run two releases: go on with `ironcache cluster \
+         set-target-version {target}`, or back with `ironcache cluster set-target-version {origin}`"
+    )]
+    Unfinished { origin: Box<Version>, target: Box<Version> },
+    #[error(
+        "release {version} was declined in plan {plan}: {reason}; the policy does not start it again. \
+         `ironcache release allow {version}` lets it, and `ironcache cluster set-target-version {version}` starts it"
+    )]
+    Declined { version: Version, plan: PlanId, reason: Reason },
+    #[error("the policy does not admit a rollout of {version}: {why}")]
+    NotByPolicy { version: Version, why: NotByPolicy },
+    #[error("the plan goes back already")]
+    GoesBack,
+    #[error("the plan cannot go back: {why}")]
+    NoRollback { why: NoRollback },
+    #[error("{key} = {value}: {why}")]
+    BadSetting { key: String, value: String, why: String },
+    #[error(
+        "node {node}: {reason}; mend its configuration and restart it, and it is asked again (`ironcache server \
+         --check` on that machine)"
+    )]
+    PreflightFailed { node: NodeId, reason: Reason },
+    #[error("node {node} has not tried the target against its configuration yet")]
+    NotPreflighted { node: NodeId },
+    #[error(
+        "node {node} holds another control state at log index {log_index}: nothing becomes final while nodes disagree; \
+         `ironcache cluster upgrade rollback` takes everybody back to what they agreed on"
+    )]
+    HashDiffers { node: NodeId, log_index: u64 },
+    #[error("release {version} is not declined; there is nothing to allow")]
+    NotDeclined { version: Version },
+    #[error(
+        "a step leaves {left} members of shard {shard}, and `min-in-sync` is {min_in_sync}: writes would be refused; \
+         add a replica, or lower it (`ironcache cluster policy set min-in-sync {left}`)"
+    )]
+    MinInSync { shard: ShardId, left: usize, min_in_sync: u16 },
+    #[error("level {level} is not in force yet: the cluster is at level {state}; finalize the rollout first")]
+    NotYet { level: Level, state: Level },
     #[error("the leader has not accepted step {step} of node {node} yet")]
     TrialNotAccepted { node: NodeId, step: Epoch },
     #[error("node {node} runs the target, and a failed step is reported from the old binary")]
@@ -149,6 +207,38 @@ pub enum Rejection {
          pause`): a plan that is paused or held can be aborted without the node"
     )]
     StepInFlight { node: NodeId },
+}
+
+/// What stands against a rollout by the policy.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+pub enum NotByPolicy {
+    #[error("`auto-rollout` is {auto}, and {running} runs")]
+    Policy { auto: crate::policy::AutoRollout, running: Version },
+    #[error("it was staged with --hold")]
+    Held,
+    #[error("node {node} does not hold it yet")]
+    NotHeld { node: NodeId },
+}
+
+/// Why a plan cannot be turned round.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+pub enum NoRollback {
+    #[error("it is being turned round already")]
+    TurningBack,
+    #[error("{version}, where it would lead, is quarantined")]
+    OriginQuarantined { version: Version },
+    #[error(
+        "{version}, where it would lead, is not known to the cluster; stage it (`ironcache release stage FILE`)"
+    )]
+    OriginUnknown { version: Version },
+    #[error(
+        "{version}, where it would lead, admits levels {admits}, and the cluster is at level {level}, which never falls"
+    )]
+    OriginCannotRead { version: Version, admits: LevelRange, level: Level },
+    #[error("node {node} is still under way")]
+    NodeOut { node: NodeId },
+    #[error("a handover of shard {shard} is in flight")]
+    HandoverInFlight { shard: ShardId },
 }
 
 impl Rejection {
@@ -192,7 +282,21 @@ impl Rejection {
             Rejection::NoSuchStep { .. } => "no_such_step",
             Rejection::DuringPlan { .. } => "during_plan",
             Rejection::TooManyOut { .. } => "too_many_out",
-            Rejection::CannotRead { .. } => "cannot_read",
+            Rejection::CannotRead { .. } | Rejection::OlderFiles { .. } => "cannot_read",
+            Rejection::LauncherTooOld { .. } => "launcher_too_old",
+            Rejection::Soaking { .. } => "soaking",
+            Rejection::Unfinished { .. } => "unfinished",
+            Rejection::Declined { .. } => "declined",
+            Rejection::NotByPolicy { .. } => "not_by_policy",
+            Rejection::GoesBack => "goes_back",
+            Rejection::NoRollback { .. } => "no_rollback",
+            Rejection::BadSetting { .. } => "bad_setting",
+            Rejection::PreflightFailed { .. } => "preflight_failed",
+            Rejection::NotPreflighted { .. } => "not_preflighted",
+            Rejection::HashDiffers { .. } => "hash_differs",
+            Rejection::NotDeclined { .. } => "not_declined",
+            Rejection::MinInSync { .. } => "min_in_sync",
+            Rejection::NotYet { .. } => "not_yet",
             Rejection::TrialNotAccepted { .. } => "trial_not_accepted",
             Rejection::StillOnTarget { .. } => "still_on_target",
             Rejection::StepInFlight { .. } => "step_in_flight",

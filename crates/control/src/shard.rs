@@ -67,9 +67,8 @@ pub struct Shard {
     pub isr_epoch: Epoch,
     /// The incarnations that a promotion may choose from, the primary's included while it serves.
     pub in_sync: BTreeSet<Member>,
+    /// Between plans as the policy's `steady_mode` says; a plan raises it to in-sync.
     pub mode: AckMode,
-    /// The mode between plans; a plan raises `mode` to in-sync.
-    pub steady_mode: AckMode,
     /// Oldest first; bounded.
     pub lineage: Vec<LineageEntry>,
     pub handover: Option<Handover>,

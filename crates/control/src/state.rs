@@ -1,9 +1,12 @@
 //! The state as a whole, and the views that readers want of it.
 
 use crate::plan::{HistoryEntry, Plan};
+use crate::policy::Policy;
+use crate::reason::Reason;
 use crate::shard::Shard;
 use ironcache_types::{
-    ClusterId, Digest, Epoch, Incarnation, Member, NodeId, PlanId, Release, ShardId, Slot, Version, WireRange,
+    ClusterId, Digest, Epoch, Incarnation, Level, LevelRange, Member, NodeId, PlanId, Release, ShardId, Slot,
+    Version, WireRange,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -14,12 +17,19 @@ pub struct ControlState {
     pub cluster_id: Option<ClusterId>,
     /// The one counter. Every accepted change of ownership, in-sync set or step takes a fresh value.
     pub epoch: Epoch,
-    /// The feature level that every node may write; it rises only at finalize.
-    pub cluster_level: u16,
+    /// The level whose formats, commands and rules are in force; it rises only at finalize, and never falls.
+    pub cluster_level: Level,
+    pub policy: Policy,
+    /// Of the last change of the policy.
+    pub policy_epoch: Epoch,
     pub nodes: BTreeMap<NodeId, Node>,
     pub shards: BTreeMap<ShardId, Shard>,
     pub releases: BTreeMap<Digest, ReleaseInfo>,
     pub quarantined: BTreeMap<Digest, Quarantine>,
+    /// What was rolled back, aborted or failed: no policy starts it again before somebody allows it.
+    pub declined: BTreeMap<Digest, Declined>,
+    /// A plan was aborted halfway: nodes run two releases, and nothing is final.
+    pub unfinished: Option<Unfinished>,
     pub plan: Option<Plan>,
     /// The number of the newest plan; 0 before the first.
     pub last_plan: PlanId,
@@ -49,9 +59,17 @@ pub struct Node {
     pub incarnation: Incarnation,
     /// What the registered process runs.
     pub release: Release,
-    pub wire: WireRange,
+    /// The levels that the registered process admits.
+    pub levels: LevelRange,
+    /// The protocols that the node's running launcher speaks.
+    pub launcher_protocol: WireRange,
+    /// The lowest level of anything that the node still holds (log, snapshot): it rises after a raise, by
+    /// `LevelReached`.
+    pub oldest: Level,
     /// Digests whose artifact the node holds, verified.
     pub staged: BTreeSet<Digest>,
+    /// The newest word of an unstarted binary on this node's configuration.
+    pub preflight: Option<Preflight>,
     /// Set while the node is committed out for a step.
     pub out: Option<OutStep>,
 }
@@ -92,14 +110,53 @@ pub struct ReleaseInfo {
     pub size_bytes: u64,
     /// The lowest version that this release can be rolled out from.
     pub min_from: Option<Version>,
-    pub wire: WireRange,
+    pub levels: LevelRange,
+    /// The launcher protocols that its daemon speaks.
+    pub launcher_protocol: WireRange,
+    pub hold: StageHold,
+}
+
+/// May the policy start a staged release?
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StageHold {
+    /// If it admits it.
+    None,
+    /// Staged with `--hold`: an operator starts it, or nobody.
+    Held,
+}
+
+/// What a binary that is not started yet said about one node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Preflight {
+    /// The binary that was asked.
+    pub digest: Digest,
+    /// [`Plan::turn`] of the plan it was asked for.
+    pub turn: Epoch,
+    /// Why it would not start; its text names the configuration key if one is at fault.
+    pub problem: Option<Reason>,
+}
+
+/// Why no policy starts a release.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Declined {
+    pub version: Version,
+    pub plan: PlanId,
+    pub reason: Reason,
+}
+
+/// What an aborted plan left: the next one goes on to its target or back to its origin.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unfinished {
+    pub origin: Release,
+    pub target: Release,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Quarantine {
     pub version: Version,
     pub node: NodeId,
-    pub reason: String,
+    pub reason: Reason,
 }
 
 impl ControlState {

@@ -12,8 +12,6 @@ pub struct Bars {
     /// A candidate this close can meet the fence at once: the fence makes the promotion exact, so this only
     /// bounds how long clients are held back. 64 KiB cross a loopback or a LAN in about a millisecond.
     pub handover_lag_bytes_max: u64,
-    /// A handover without an outcome for this long is aborted: clients are parked meanwhile.
-    pub handover_timeout_ms: u64,
     /// For so long a handover has the cluster to itself: no other step begins. Larger, and a shard whose
     /// handover hangs keeps the other shards waiting; smaller than a handover on a crowded machine, and its
     /// clients wait for processor time that another step takes.
@@ -30,7 +28,6 @@ impl Default for Bars {
             seen_ms_max: 3_000,
             raft_lag_entries_max: 64,
             handover_lag_bytes_max: 64 * 1024,
-            handover_timeout_ms: 100,
             handover_alone_ms: 50,
             handover_backoff_ms: 200,
             handover_backoff_ms_max: 10_000,

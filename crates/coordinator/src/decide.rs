@@ -6,10 +6,11 @@ use crate::decision::Decision;
 use crate::observation::Observation;
 use crate::view::{View, note};
 use crate::waiting_on::WaitingOn;
-use crate::{failover, handover, in_flight, rolling, staging};
+use crate::{auto, failover, handover, in_flight, rollback, rolling, soaking, staging};
 use ironcache_control::{Command, ControlState, Phase};
 
-/// What the leader does now. `now_wall_ms` (Unix ms) only goes into the times that commands keep for people.
+/// What the leader does now. `now_wall_ms` (Unix ms) goes into the times that commands keep for people, and is compared
+/// with one thing only: since when a plan soaks.
 pub fn decide(state: &ControlState, obs: &Observation, bars: &Bars, now_wall_ms: u64) -> Decision {
     let view = View { state, obs, bars };
     if state.cluster_id.is_none() {
@@ -24,7 +25,11 @@ pub fn decide(state: &ControlState, obs: &Observation, bars: &Bars, now_wall_ms:
         return Decision::Propose(command);
     }
     let Some(plan) = &state.plan else {
-        return if waiting.is_empty() { Decision::Done } else { Decision::Wait(waiting) };
+        return match auto::next(view, now_wall_ms) {
+            Some(command) => Decision::Propose(command),
+            None if waiting.is_empty() => Decision::Done,
+            None => Decision::Wait(waiting),
+        };
     };
     if let Some(command) = in_flight::next(view, plan, &mut waiting) {
         return Decision::Propose(command);
@@ -32,6 +37,9 @@ pub fn decide(state: &ControlState, obs: &Observation, bars: &Bars, now_wall_ms:
     match &plan.phase {
         Phase::Paused => note(&mut waiting, WaitingOn::Paused { plan: plan.id }),
         Phase::Held { reason } => {
+            if let Some(command) = rollback::after_failure(view, plan, reason) {
+                return Decision::Propose(command);
+            }
             note(&mut waiting, WaitingOn::Held { plan: plan.id, reason: reason.clone() });
         }
         Phase::Staging => {
@@ -41,6 +49,16 @@ pub fn decide(state: &ControlState, obs: &Observation, bars: &Bars, now_wall_ms:
             if !blocked {
                 let (plan, plan_epoch) = (plan.id, plan.epoch);
                 return Decision::Propose(Command::BeginRolling { plan, plan_epoch });
+            }
+        }
+        Phase::TurningBack { .. } => {
+            if let Some(command) = rollback::turn(view, plan, &mut waiting) {
+                return Decision::Propose(command);
+            }
+        }
+        Phase::Soaking { since_ms } => {
+            if let Some(command) = soaking::next(view, plan, *since_ms, now_wall_ms, &mut waiting) {
+                return Decision::Propose(command);
             }
         }
         Phase::Rolling => {

@@ -51,6 +51,10 @@ fn write_act(f: &mut fmt::Formatter<'_>, command: &Command) -> fmt::Result {
         Command::Failover { shard, to, .. } => write!(f, "promote node {} in shard {shard}", to.node),
         Command::Hold { plan, reason, .. } => write!(f, "hold plan {plan}: {reason}"),
         Command::Finalize { plan, .. } => write!(f, "finalize plan {plan}"),
+        Command::StartPlan { target, .. } => write!(f, "start a plan to {target}, as the policy admits it"),
+        Command::BeginSoaking { plan, .. } => write!(f, "let plan {plan} soak"),
+        Command::Rollback { plan, reason, .. } => write!(f, "roll plan {plan} back: {reason}"),
+        Command::TurnBack { plan, .. } => write!(f, "turn plan {plan} round"),
         other => write!(f, "{other:?}"),
     }
 }

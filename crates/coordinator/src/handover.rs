@@ -16,7 +16,7 @@ pub(crate) fn abort_overdue(view: View<'_>) -> Option<Command> {
     view.state.shards.values().find_map(|shard| {
         let handover = shard.handover?;
         let age_ms = view.obs.timers.handover_age_ms.get(&shard.id).copied().unwrap_or(0);
-        (age_ms > view.bars.handover_timeout_ms)
+        (age_ms > view.state.policy.handover_timeout_ms)
             .then_some(Command::AbortHandover { shard: shard.id, handover: handover.epoch })
     })
 }

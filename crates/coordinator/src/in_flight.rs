@@ -29,14 +29,14 @@ pub(crate) fn next(view: View<'_>, plan: &Plan, waiting: &mut Vec<WaitingOn>) ->
     for (id, shard) in &view.state.shards {
         if let Some(handover) = shard.handover {
             let age_ms = view.obs.timers.handover_age_ms.get(id).copied().unwrap_or(0);
-            let (to, timeout_ms) = (handover.to.node, view.bars.handover_timeout_ms);
+            let (to, timeout_ms) = (handover.to.node, view.state.policy.handover_timeout_ms);
             note(waiting, WaitingOn::HandoverInFlight { shard: *id, to, age_ms, timeout_ms });
         }
     }
     let reason = match plan.phase {
         Phase::Rolling => disagreement(view).or(overdue),
-        Phase::Staging => disagreement(view),
-        Phase::Paused | Phase::Held { .. } => None,
+        Phase::Staging | Phase::Soaking { .. } => disagreement(view),
+        Phase::Paused | Phase::Held { .. } | Phase::TurningBack { .. } => None,
     };
     reason.map(|reason| Command::Hold { plan: plan.id, plan_epoch: plan.epoch, reason })
 }
@@ -51,7 +51,7 @@ fn confirmable(view: View<'_>, node: &Node, out: &OutStep) -> Result<(), OutStag
         // Of an ended plan: nothing is accepted any more.
         TrialPhase::SetAside => return Err(OutStage::GoingBack),
     }
-    if view.state.quarantined.contains_key(&out.target.digest) {
+    if view.state.quarantined.contains_key(&out.target.digest) || turning_back(view) {
         return Err(OutStage::GoingBack);
     }
     if node.release.digest != out.target.digest {
@@ -66,6 +66,11 @@ fn confirmable(view: View<'_>, node: &Node, out: &OutStep) -> Result<(), OutStag
     }
     let (entries, max_entries) = (answer.raft_lag_entries, view.bars.raft_lag_entries_max);
     if entries > max_entries { Err(OutStage::RaftLag { entries, max_entries }) } else { Ok(()) }
+}
+
+/// A rollback is wanted: no trial is accepted any more.
+fn turning_back(view: View<'_>) -> bool {
+    view.state.plan.as_ref().is_some_and(|plan| matches!(plan.phase, Phase::TurningBack { .. }))
 }
 
 /// A node that holds another state than most others at one log index.

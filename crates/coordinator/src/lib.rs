@@ -16,6 +16,7 @@
 //! *Invariant:* nothing is remembered that safety needs: [`LeaderMemory`] only paces, and a new leader
 //! starts with an empty one. Whatever must not happen is refused by `apply`, whoever proposes it.
 
+mod auto;
 mod bars;
 mod decide;
 mod decision;
@@ -26,7 +27,9 @@ mod memory;
 mod observation;
 mod preview;
 mod rehearsal;
+mod rollback;
 mod rolling;
+mod soaking;
 mod staging;
 mod take_out;
 mod transfer;

@@ -19,7 +19,7 @@ pub fn preview(
     let release = state.check_plan(target)?;
     let rehearsal = rehearse(state, leader, target, options)?;
     let mut steps = vec![
-        format!("every node fetches {release} and verifies it"),
+        format!("every node fetches {release}, verifies it and tries it against its configuration"),
         "every shard acknowledges writes in mode in-sync".to_owned(),
     ];
     steps.extend(rehearsal.acts.iter().filter_map(|act| line(state, act)));

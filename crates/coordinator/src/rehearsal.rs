@@ -8,7 +8,10 @@ use crate::bars::Bars;
 use crate::decide::decide;
 use crate::decision::Decision;
 use crate::observation::{DataObservation, NodeObservation, Observation, ReplicaObservation, Timers};
-use ironcache_control::{AckMode, Command, ControlState, Node, PlanOptions, Rejection, Shard, TrialPhase};
+use ironcache_control::{
+    AckMode, Command, ControlState, FinalizeAfter, Node, Phase, Plan, PlanOptions, Rejection, Shard,
+    StartedBy, TrialPhase,
+};
 use ironcache_types::{Incarnation, Member, NodeId, Offset, Version};
 use std::collections::BTreeMap;
 
@@ -21,6 +24,8 @@ pub struct Rehearsal {
     pub state: ControlState,
     /// Who leads raft.
     pub leader: NodeId,
+    /// How far the world's clock has gone on: it does while a plan soaks.
+    pub now_ms: u64,
 }
 
 /// Plays a plan to `target` through, from `state`, led by `leader`.
@@ -57,9 +62,11 @@ impl Rehearsal {
         target: &Version,
         options: PlanOptions,
     ) -> Result<Rehearsal, Rejection> {
-        let mut rehearsal = Rehearsal { acts: Vec::new(), state: state.clone(), leader };
+        let mut rehearsal = Rehearsal { acts: Vec::new(), state: state.clone(), leader, now_ms: 0 };
         if state.plan.is_none() {
-            rehearsal.commit(&Command::StartPlan { target: target.clone(), options, leader, at_ms: 0 })?;
+            let started_by = StartedBy::Operator;
+            let target = target.clone();
+            rehearsal.commit(&Command::StartPlan { target, options, leader, started_by, at_ms: 0 })?;
         }
         Ok(rehearsal)
     }
@@ -87,10 +94,11 @@ impl Rehearsal {
             return Ok(Progress::Stuck);
         }
         let observation = observe_perfect(&self.state, self.leader);
-        let decision = decide(&self.state, &observation, &Bars::default(), 0);
+        let decision = decide(&self.state, &observation, &Bars::default(), self.now_ms);
         match &decision {
             Decision::Propose(command) => self.commit(command)?,
             Decision::TransferLeader { to } => self.leader = *to,
+            Decision::Wait(_) if self.soaks() => return Ok(Progress::Made),
             Decision::Wait(_) | Decision::Done => match world_moves(&self.state) {
                 Some(command) => {
                     self.commit(&command)?;
@@ -104,6 +112,22 @@ impl Rehearsal {
         }
         self.acts.push(decision);
         Ok(Progress::Made)
+    }
+
+    /// Lets the time pass that the plan still has to soak, if it becomes final by time.
+    fn soaks(&mut self) -> bool {
+        let Some(Plan { phase: Phase::Soaking { since_ms }, options, .. }) = &self.state.plan else {
+            return false;
+        };
+        match options.finalize_after {
+            FinalizeAfter::Seconds(s) => {
+                let until_ms = since_ms.saturating_add(s.saturating_mul(1000));
+                let passes = until_ms > self.now_ms;
+                self.now_ms = until_ms.max(self.now_ms);
+                passes
+            }
+            FinalizeAfter::Never => false,
+        }
     }
 
     fn commit(&mut self, command: &Command) -> Result<(), Rejection> {
@@ -154,11 +178,19 @@ fn node_moves(state: &ControlState, node: &Node) -> Option<Command> {
     let plan = state.plan.as_ref()?;
     let target = plan.target.clone();
     let Some(out) = &node.out else {
-        let lacks = !node.staged.contains(&target.digest) && node.release != target;
-        return lacks.then_some(Command::ReportStaged { node: node.id, digest: target.digest });
+        if node.release == target {
+            return None;
+        }
+        let (digest, turn) = (target.digest, plan.turn);
+        if !node.staged.contains(&digest) {
+            return Some(Command::ReportStaged { node: node.id, digest });
+        }
+        let tried = node.preflight.as_ref().is_some_and(|p| p.digest == digest && p.turn == turn);
+        let member = node.member();
+        return (!tried).then_some(Command::ReportPreflight { member, digest, turn, problem: None });
     };
     if node.release != target {
-        let wire = state.releases.get(&target.digest).map_or(node.wire, |info| info.wire);
+        let levels = state.releases.get(&target.digest).map_or(node.levels, |info| info.levels);
         let incarnation = Incarnation(node.incarnation.0 + 1);
         return Some(Command::RegisterNode {
             member: Member { node: node.id, incarnation },
@@ -166,7 +198,8 @@ fn node_moves(state: &ControlState, node: &Node) -> Option<Command> {
             peer_addr: node.peer_addr.clone(),
             http_addr: node.http_addr.clone(),
             release: target,
-            wire,
+            levels,
+            launcher_protocol: node.launcher_protocol,
         });
     }
     match out.phase {
@@ -192,7 +225,7 @@ fn shard_moves(state: &ControlState, shard: &Shard) -> Option<Command> {
         });
     }
     let (id, isr_epoch, primary) = (shard.id, shard.isr_epoch, shard.primary()?);
-    if shard.mode != AckMode::InSync {
+    if shard.mode != AckMode::InSync && state.plan.as_ref().is_some_and(Plan::holds_mode) {
         return Some(Command::SetMode { shard: id, isr_epoch, primary, mode: AckMode::InSync });
     }
     let members = shard.nodes.iter().filter_map(|n| state.nodes.get(n)).filter(|n| n.out.is_none());

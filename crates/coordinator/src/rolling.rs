@@ -22,8 +22,13 @@ pub(crate) fn next(
     let in_flight = view.state.nodes.values().any(|n| n.out.is_some())
         || view.state.shards.values().any(|s| s.handover.is_some());
     if !in_flight && view.state.all_on(plan.target.digest) {
-        let (plan, plan_epoch, at_ms) = (plan.id, plan.epoch, now_wall_ms);
-        return Some(Decision::Propose(Command::Finalize { plan, plan_epoch, at_ms }));
+        let (id, plan_epoch, at_ms) = (plan.id, plan.epoch, now_wall_ms);
+        return Some(Decision::Propose(if plan.goes_back() {
+            // What everybody ran before needs no soak.
+            Command::Finalize { plan: id, plan_epoch, level: view.state.cluster_level, at_ms }
+        } else {
+            Command::BeginSoaking { plan: id, plan_epoch, at_ms }
+        }));
     }
     if clients_are_held_back(view) {
         return None;

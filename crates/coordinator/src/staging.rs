@@ -1,5 +1,5 @@
-//! What has to be true before the first step: the artifact is everywhere, and no write is acknowledged by
-//! its primary alone.
+//! What has to be true before the first step: the artifact is everywhere and would start there, and no write is
+//! acknowledged by its primary alone.
 
 use crate::view::{View, note};
 use crate::waiting_on::WaitingOn;
@@ -17,6 +17,18 @@ pub(crate) fn gates(view: View<'_>, plan: &Plan, waiting: &mut Vec<WaitingOn>) {
     for node in view.state.nodes.values().filter(|n| n.release.digest != digest) {
         if let Err(reason) = view.can_upgrade(node.id) {
             note(waiting, reason);
+        }
+    }
+    for node in view.state.nodes.values().filter(|n| n.release.digest != digest) {
+        match &node.preflight {
+            Some(preflight) if preflight.digest == digest && preflight.turn == plan.turn => {
+                if let Some(reason) = &preflight.problem {
+                    note(waiting, WaitingOn::PreflightFailed { node: node.id, reason: reason.clone() });
+                }
+            }
+            // One that does not hold the artifact is named for that.
+            Some(_) | None if holds(&node) => note(waiting, WaitingOn::Preflight { node: node.id }),
+            Some(_) | None => {}
         }
     }
     for shard in view.state.shards.values() {

@@ -1,6 +1,6 @@
 //! Why nothing more is done now: each reason with its number and its bar.
 
-use ironcache_control::HoldReason;
+use ironcache_control::{HoldReason, Reason};
 use ironcache_types::{Incarnation, NodeId, PlanId, ShardId};
 use std::fmt;
 
@@ -33,6 +33,20 @@ pub enum WaitingOn {
         node: NodeId,
         held_by: usize,
         nodes: usize,
+    },
+    /// The node holds the target, and has not tried it against its configuration yet.
+    Preflight {
+        node: NodeId,
+    },
+    /// The target would not start on the node as it is configured now.
+    PreflightFailed {
+        node: NodeId,
+        reason: Reason,
+    },
+    /// Everybody runs the target; `remaining_ms` is `None` if it becomes final by command only.
+    Soaking {
+        plan: PlanId,
+        remaining_ms: Option<u64>,
     },
     WeakMode {
         shard: ShardId,
@@ -111,7 +125,7 @@ pub enum WaitingOn {
     },
     Quarantined {
         node: NodeId,
-        reason: String,
+        reason: Reason,
     },
     Paused {
         plan: PlanId,
@@ -161,6 +175,20 @@ impl fmt::Display for WaitingOn {
             }
             Self::Artifact { node, held_by, nodes } => {
                 write!(f, "node {node} does not hold the artifact ({held_by} of {nodes} do)")
+            }
+            Self::Preflight { node } => {
+                write!(f, "node {node} has not tried the release against its configuration yet")
+            }
+            Self::PreflightFailed { node, reason } => {
+                write!(f, "the release would not start on node {node}: {reason}")
+            }
+            Self::Soaking { plan, remaining_ms: None } => write!(
+                f,
+                "plan {plan} is soaking: every node runs the release, and `ironcache cluster upgrade finalize` makes it \
+                 final"
+            ),
+            Self::Soaking { plan, remaining_ms: Some(remaining_ms) } => {
+                write!(f, "plan {plan} is soaking; it becomes final in {}", Seconds(*remaining_ms))
             }
             Self::WeakMode { shard } => {
                 write!(

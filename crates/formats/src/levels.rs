@@ -10,7 +10,7 @@
 //! *Invariant:* no format says elsewhere which version a level has.
 
 use crate::entry::EntryKind;
-use ironcache_types::{Level, LevelRange};
+use ironcache_types::{LEVELS, Level, LevelRange};
 use std::fmt;
 
 /// Everything that is persisted or sent, and has versions.
@@ -117,6 +117,13 @@ const TABLE: &[(Format, &[Since])] = &[
     (Format::Entry(EntryKind::Abort), &[since(1, 1)]),
     (Format::Entry(EntryKind::Finalize), &[since(1, 1)]),
     (Format::Entry(EntryKind::Rejoin), &[since(1, 1)]),
+    (Format::Entry(EntryKind::BeginSoaking), &[since(1, 1)]),
+    (Format::Entry(EntryKind::Rollback), &[since(1, 1)]),
+    (Format::Entry(EntryKind::TurnBack), &[since(1, 1)]),
+    (Format::Entry(EntryKind::ReportPreflight), &[since(1, 1)]),
+    (Format::Entry(EntryKind::LevelReached), &[since(1, 1)]),
+    (Format::Entry(EntryKind::SetPolicy), &[since(1, 1)]),
+    (Format::Entry(EntryKind::AllowRelease), &[since(1, 1)]),
     (Format::State, &[since(1, 1)]),
     (Format::Snapshot, &[since(1, 1)]),
     (Format::SnapshotFile, &[since(1, 1)]),
@@ -137,6 +144,12 @@ const TABLE: &[(Format, &[Since])] = &[
 
 /// The levels that this build admits: it reads and writes at each.
 pub const RANGE: LevelRange = LevelRange::new(MIN, newest());
+
+// The launcher and the stamp stand below this crate: what they say of this build is what the table says.
+const _: () = assert!(
+    RANGE.min.0 == LEVELS.min.0 && RANGE.max.0 == LEVELS.max.0,
+    "`ironcache_types::LEVELS` is the range of the table of levels"
+);
 
 /// The newest level that any row speaks of. Rows that do not ascend, or skip a version, do not compile.
 const fn newest() -> u16 {

@@ -4,6 +4,7 @@ use crate::cluster::ClusterCommand;
 use crate::demo::{self, DemoArgs};
 use crate::exit::{Failure, Format};
 use crate::playground::{self, PlaygroundArgs};
+use crate::preflight::PreflightArgs;
 use crate::release::ReleaseCommand;
 use crate::server::ServerArgs;
 use crate::upgrade::{self, UpgradeArgs};
@@ -30,6 +31,9 @@ pub enum Command {
     /// The process that a node's launcher starts
     #[command(name = ironcache_spine::DAEMON_VERB, hide = true)]
     ServerDaemon(ServerArgs),
+    /// What would keep this binary from running as a node with these arguments
+    #[command(name = ironcache_spine::PREFLIGHT_VERB, hide = true)]
+    ServerPreflight(PreflightArgs),
     /// Make a cluster, look at it, roll it
     #[command(subcommand)]
     Cluster(ClusterCommand),
@@ -40,7 +44,7 @@ pub enum Command {
     Upgrade(UpgradeArgs),
 }
 
-/// The commands that talk to nodes: all but the two that are a node.
+/// The commands that talk to nodes: all but those that are a node.
 #[derive(Clone, Debug)]
 pub enum Remote {
     Demo(DemoArgs),

@@ -17,6 +17,7 @@ mod interrupt;
 pub mod local;
 mod output;
 pub mod playground;
+pub mod preflight;
 pub mod release;
 pub mod seed;
 pub mod server;
@@ -38,18 +39,25 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let cli = match parsed {
         Ok(cli) => cli,
         // Prints, and ends with 0 for --help and --version, with 2 for a mistake.
+        Err(error) if is(&args, ironcache_spine::PREFLIGHT_VERB) => return local(preflight::refuse(&error)),
         Err(error) => error.exit(),
     };
     match cli.command {
         // The daemon is given what the launcher was given: all that follows the verb.
         Command::Server(server) => local(server::run(&server, args.into_iter().skip(2).collect())),
         Command::ServerDaemon(server) => local(server::run_daemon(&server)),
+        Command::ServerPreflight(args) => local(preflight::run(&args)),
         Command::Demo(args) => remote(Remote::Demo(args)),
         Command::Playground(args) => remote(Remote::Playground(args)),
         Command::Cluster(command) => remote(Remote::Cluster(command)),
         Command::Release(command) => remote(Remote::Release(command)),
         Command::Upgrade(args) => remote(Remote::Upgrade(args)),
     }
+}
+
+/// Is `verb` what the command line begins with?
+fn is(args: &[OsString], verb: &str) -> bool {
+    args.get(1).is_some_and(|given| given == verb)
 }
 
 fn local(result: Result<(), Failure>) -> ExitCode {

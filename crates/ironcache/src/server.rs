@@ -87,7 +87,7 @@ pub fn run_daemon(args: &ServerArgs) -> Result<(), Failure> {
 
 /// `openraft` tells of every heartbeat's worker at `info`: it speaks from `warn` on, unless the
 /// configured filter names it.
-fn log_filter(config: &Config) -> Result<EnvFilter, Failure> {
+pub(crate) fn log_filter(config: &Config) -> Result<EnvFilter, Failure> {
     EnvFilter::try_new(format!("openraft=warn,{}", config.log))
         .map_err(|error| Failure::Usage(format!("log = {:?} is no filter: {error}", config.log)))
 }
@@ -98,7 +98,20 @@ fn log_to_stderr(filter: EnvFilter) {
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours).init();
 }
 
-fn configuration(args: &ServerArgs) -> Result<Config, Failure> {
+/// Where a configuration comes from, besides the flags.
+pub(crate) struct Sources {
+    /// The path and the text of the configuration file.
+    pub(crate) file: Option<(PathBuf, String)>,
+    pub(crate) variables: Vec<(String, String)>,
+}
+
+impl ServerArgs {
+    pub(crate) fn flags(&self) -> &ConfigFlags {
+        &self.flags
+    }
+}
+
+pub(crate) fn sources(args: &ServerArgs) -> Result<Sources, Failure> {
     let file = match &args.config {
         Some(path) => {
             let text = std::fs::read_to_string(path)
@@ -109,7 +122,12 @@ fn configuration(args: &ServerArgs) -> Result<Config, Failure> {
     };
     // A variable whose name or value is no text is none of ours.
     let text = |part: OsString| part.into_string().ok();
-    let variables: Vec<_> = std::env::vars_os().filter_map(|(k, v)| Some((text(k)?, text(v)?))).collect();
+    let variables = std::env::vars_os().filter_map(|(k, v)| Some((text(k)?, text(v)?))).collect();
+    Ok(Sources { file, variables })
+}
+
+fn configuration(args: &ServerArgs) -> Result<Config, Failure> {
+    let Sources { file, variables } = sources(args)?;
     for name in settings::unknown_variables(&variables) {
         eprintln!("ironcache: warning: {name} names no configuration key and is ignored");
     }

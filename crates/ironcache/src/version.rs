@@ -2,22 +2,31 @@
 //!
 //! *Invariant:* a copy of this binary with another stamp reports that other version everywhere.
 
-use ironcache_types::{Stamp, Version};
+use ironcache_spine::LAUNCHER_PROTOCOL;
+use ironcache_types::{LEVELS, Manifest, Stamp, Version};
 use std::sync::LazyLock;
 
 /// The block that the build writes and that `ironcache release stamp` writes again.
 #[unsafe(link_section = ".ironcache.rel")]
 #[used]
-pub static STAMP: Stamp = Stamp::of_build(env!("CARGO_PKG_VERSION"));
+pub static STAMP: Stamp = Stamp::of_build(env!("CARGO_PKG_VERSION"), LEVELS, LAUNCHER_PROTOCOL, MIN_FROM);
+
+/// The oldest release that may be upgraded to this one. None was made yet.
+const MIN_FROM: Option<&str> = None;
 
 static TEXT: LazyLock<String> = LazyLock::new(|| own().to_string());
 
 /// The version of the running binary.
 pub fn own() -> Version {
+    manifest().version
+}
+
+/// What the running binary says of itself.
+pub fn manifest() -> Manifest {
     // SAFETY: the pointer comes from a reference to a static. The read is volatile because the block
     // may have been rewritten in the file after the compiler last saw it.
     let stamp = unsafe { std::ptr::read_volatile(&raw const STAMP) };
-    stamp.version().expect("every stamp is written through `Stamp::of_build`, from a version")
+    stamp.stated().expect("a file with a damaged stamp is refused before it runs")
 }
 
 /// The same as text, for `--version`.
@@ -32,5 +41,6 @@ mod tests {
     #[test]
     fn the_stamp_holds_the_version_of_the_build() {
         assert_eq!(own().to_string(), env!("CARGO_PKG_VERSION"));
+        assert_eq!((manifest().levels, manifest().launcher_protocol), (LEVELS, LAUNCHER_PROTOCOL));
     }
 }

@@ -113,3 +113,105 @@ fn a_port_in_use_is_said_by_its_key() {
     assert_eq!(output.status.code(), Some(1));
     assert!(stderr(&output).contains(&port), "{}", stderr(&output));
 }
+
+fn preflight(binary: impl AsRef<Path>, args: &[&str]) -> (Option<i32>, serde_json::Value) {
+    let args = [&["server-preflight", "--launcher-protocol", "1-1"], args].concat();
+    let output = run(binary, &args, &[]);
+    let report = serde_json::from_str(&stdout(&output));
+    (output.status.code(), report.unwrap_or_else(|error| panic!("{error}: {}", stderr(&output))))
+}
+
+/// (code, key) of each problem.
+fn codes(report: &serde_json::Value) -> Vec<(&str, &str)> {
+    let problems = report["problems"].as_array().unwrap();
+    problems.iter().map(|p| (p["code"].as_str().unwrap(), p["key"].as_str().unwrap_or(""))).collect()
+}
+
+/// Every file of a directory, with its bytes.
+fn content(dir: &Path) -> Vec<(std::path::PathBuf, Vec<u8>)> {
+    let mut files: Vec<_> = std::fs::read_dir(dir)
+        .unwrap()
+        .map(|e| e.unwrap().path())
+        .map(|p| (p.clone(), std::fs::read(p).unwrap()))
+        .collect();
+    files.sort();
+    files
+}
+
+#[test]
+fn a_preflight_finds_nothing_wrong_with_its_own_node_and_changes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let (code, report) = preflight(BINARY, &["--data-dir", data.to_str().unwrap(), "--port", "7001"]);
+    assert_eq!((code, report), (Some(0), serde_json::json!({ "problems": [] })));
+    assert!(!data.exists());
+}
+
+#[test]
+fn a_preflight_names_everything_that_would_keep_the_node_from_starting() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("node.toml");
+    let text = "zone = \"north\"\nport = 7001\nmaxclients = -1\nquota = 3\nbind = \"home\"\n";
+    std::fs::write(&file, text).unwrap();
+    let (code, report) = preflight(BINARY, &["--config", file.to_str().unwrap()]);
+    assert_eq!(code, Some(3));
+    let mut keys: Vec<_> =
+        codes(&report).into_iter().filter(|(code, _)| *code == "configuration").map(|(_, key)| key).collect();
+    keys.sort_unstable();
+    assert_eq!(keys, ["bind", "maxclients", "quota", "zone"]);
+    let (code, report) = preflight(BINARY, &["--zone", "north"]);
+    assert_eq!((code, codes(&report)), (Some(3), vec![("configuration", "--zone")]));
+}
+
+#[test]
+fn a_preflight_reads_the_data_directory_and_leaves_it_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("level"), "ironcache-level 99\n").unwrap();
+    std::fs::write(dir.path().join("node.json"), "{\"format\":9}").unwrap();
+    let before = content(dir.path());
+    let (code, report) = preflight(BINARY, &["--data-dir", dir.path().to_str().unwrap()]);
+    assert_eq!((code, codes(&report)), (Some(3), vec![("above_level", "level"), ("data_dir", "node.json")]));
+    assert_eq!(content(dir.path()), before);
+}
+
+#[test]
+fn a_launcher_of_another_protocol_is_named() {
+    let output = run(BINARY, &["server-preflight", "--launcher-protocol", "7-9"], &[]);
+    let report = serde_json::from_str(&stdout(&output)).unwrap();
+    assert_eq!((output.status.code(), codes(&report)), (Some(3), vec![("launcher_protocol", "")]));
+}
+
+#[test]
+fn a_stamp_that_claims_what_the_code_lacks_is_found_by_its_preflight() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("liar");
+    let args = ["release", "stamp", "--version", "0.2.0", "--levels", "1-9", "--out", out.to_str().unwrap()];
+    let output = run(BINARY, &args, &[]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let (code, report) = preflight(&out, &[]);
+    assert_eq!((code, codes(&report)), (Some(3), vec![("claims", "levels")]));
+}
+
+#[test]
+fn a_stamp_with_a_critical_word_is_refused_by_that_word() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("next");
+    let out = out.to_str().unwrap();
+    let args = [
+        "release",
+        "stamp",
+        "--version",
+        "0.2.0",
+        "--critical",
+        "zones",
+        "--min-from",
+        "0.1.0",
+        "--out",
+        out,
+    ];
+    let output = run(BINARY, &args, &[]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let output = run(BINARY, &["release", "stage", "--seed", "127.0.0.1:9", out], &[]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("\"zones\""), "{}", stderr(&output));
+}

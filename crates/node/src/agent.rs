@@ -1,13 +1,15 @@
 //! Carries out what `ironcache_agent::next` says this node should do about its own binary.
 
 use crate::app::App;
+use crate::background;
 use crate::clock::unix_ms;
 use crate::fetch::{Wanted, fetch};
 use crate::launcher::{LauncherView, Trial};
-use ironcache_agent::{Action, LocalFacts, Waiting, kept_slots, next};
-use ironcache_control::{Command, ControlState};
-use ironcache_spine::{LinkSender, StepRef, ToLauncher};
-use ironcache_types::{Digest, Epoch, WireRange, chain};
+use crate::preflight;
+use ironcache_agent::{Action, LocalFacts, PreflightResult, Waiting, kept_slots, next};
+use ironcache_control::{Command, ControlState, ReleaseInfo, StageHold};
+use ironcache_spine::{Artifact, LAUNCHER_PROTOCOL, LinkSender, StepRef, ToLauncher, inspect};
+use ironcache_types::{Digest, Epoch, LEVELS, Manifest, chain};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,6 +20,10 @@ const BUSY: Duration = Duration::from_millis(10);
 const IDLE: Duration = Duration::from_millis(200);
 /// After a download that failed.
 const FETCH_AGAIN: Duration = Duration::from_millis(1_000);
+/// After an answer that named a problem: whoever mends a configuration looks for the effect.
+const PREFLIGHT_AGAIN: Duration = Duration::from_millis(5_000);
+/// A snapshot and a purge take milliseconds; both are done in the background.
+const COMPACT_AGAIN: Duration = Duration::from_millis(500);
 /// How long an order to the launcher may go without a visible effect before it is given again.
 const ORDER_AGAIN: Duration = Duration::from_millis(5_000);
 
@@ -51,6 +57,12 @@ pub struct Agent {
     activating: Option<Epoch>,
     /// The last order to the launcher, and when it was given.
     ordered: Option<(Epoch, Instant)>,
+    /// The newest answer of an unstarted binary, the question under way, and where its answer comes.
+    preflight: Option<PreflightResult>,
+    asking: Option<Digest>,
+    preflights: (mpsc::UnboundedSender<PreflightResult>, mpsc::UnboundedReceiver<PreflightResult>),
+    preflight_not_before: Instant,
+    compact_not_before: Instant,
     /// When a leader with a majority behind it last answered; at first, when this process started. Kept only while
     /// on trial.
     contact: watch::Receiver<Instant>,
@@ -86,6 +98,11 @@ impl Agent {
             told: None,
             activating: None,
             ordered: None,
+            preflight: None,
+            asking: None,
+            preflights: mpsc::unbounded_channel(),
+            preflight_not_before: Instant::now(),
+            compact_not_before: Instant::now(),
         }
     }
 
@@ -96,6 +113,7 @@ impl Agent {
         loop {
             let view = Arc::clone(&views.borrow_and_update());
             let action = if view.state.cluster_id.is_some() {
+                self.forget_bad_preflight();
                 let facts = self.facts(&view.state).await;
                 self.tidy_slots(&facts).await;
                 next(&view.state, &facts)
@@ -117,6 +135,7 @@ impl Agent {
                 Ok(()) = self.launcher_view.changed() => {}
                 Some(fetched) = self.fetched.1.recv() => self.note(fetched),
                 Some(digest) = self.unusable_slots.recv() => self.distrust(digest),
+                Some(answer) = self.preflights.1.recv() => self.note_preflight(answer),
                 () = tokio::time::sleep(pause) => {}
             }
         }
@@ -147,6 +166,8 @@ impl Agent {
             activation_ordered: self.activating,
             told_ms_ago: self.told.map_or(0, |(_, since)| since.elapsed().as_millis() as u64),
             cut_off: trial.is_some_and(|trial| is_cut_off(trial, now_wall_ms, unheard_ms)),
+            preflight: self.preflight.clone(),
+            oldest: self.app.raft.oldest_level(),
             now_wall_ms,
         }
     }
@@ -178,9 +199,19 @@ impl Agent {
                     self.order(step, &ToLauncher::Abandon { step: trial, reason });
                 }
             }
-            Action::ReportConfirmed(command) | Action::ReportFailed(command) | Action::Rejoin(command) => {
-                self.propose(command).await;
-            }
+            Action::ReportConfirmed(command)
+            | Action::ReportFailed(command)
+            | Action::ReportPreflight(command)
+            | Action::ReportLevelReached(command)
+            | Action::Rejoin(command) => self.propose(command).await,
+            Action::RegisterRunning => match own_info(&self.app).await {
+                Ok(info) => self.propose(Command::RegisterRelease { info }).await,
+                Err(error) => {
+                    tracing::warn!(error = %chain(&*error), "the running binary cannot be made known to the log");
+                }
+            },
+            Action::Preflight { digest, turn } => self.start_preflight(digest, turn),
+            Action::Compact => self.compact().await,
             Action::Wait(_) | Action::Nothing => {}
         }
     }
@@ -197,7 +228,8 @@ impl Agent {
             peer_addr: config.peer_addr(),
             http_addr: config.http_addr(),
             release: self.app.release.clone(),
-            wire: WireRange::CURRENT,
+            levels: LEVELS,
+            launcher_protocol: LAUNCHER_PROTOCOL,
         }
     }
 
@@ -236,6 +268,51 @@ impl Agent {
         self.held.remove(&digest);
         self.activating = None;
         self.ordered = None;
+    }
+
+    /// Nothing of an earlier level stays: a snapshot is written, and the log behind it goes.
+    async fn compact(&mut self) {
+        if Instant::now() < self.compact_not_before {
+            return;
+        }
+        self.compact_not_before = Instant::now() + COMPACT_AGAIN;
+        match self.app.raft.compact().await {
+            Ok(()) => tracing::info!("writing the log anew, at the cluster's level"),
+            Err(error) => tracing::warn!(%error, "the log cannot be written anew"),
+        }
+    }
+
+    /// Asks the unstarted binary on a thread of its own; the answer wakes the agent.
+    fn start_preflight(&mut self, digest: Digest, turn: Epoch) {
+        if self.asking.is_some() {
+            return;
+        }
+        self.asking = Some(digest);
+        let (slots, answers) = (Arc::clone(&self.app.slots), self.preflights.0.clone());
+        tokio::spawn(async move {
+            let problem = preflight::ask(slots, digest, LAUNCHER_PROTOCOL).await;
+            // The agent ends with the process.
+            let _ = answers.send(PreflightResult { digest, turn, problem });
+        });
+    }
+
+    fn note_preflight(&mut self, answer: PreflightResult) {
+        self.asking = None;
+        if let Some(problem) = &answer.problem {
+            tracing::warn!(digest = answer.digest.short(), %problem, "the release would not start here");
+        }
+        self.preflight = Some(answer);
+        self.preflight_not_before = Instant::now() + PREFLIGHT_AGAIN;
+    }
+
+    /// A problem may have been mended since: the binary is asked again.
+    fn forget_bad_preflight(&mut self) {
+        if self.preflight.as_ref().is_some_and(|answer| answer.problem.is_some())
+            && self.asking.is_none()
+            && Instant::now() >= self.preflight_not_before
+        {
+            self.preflight = None;
+        }
     }
 
     fn start_fetch(&mut self, wanted: Wanted) {
@@ -340,4 +417,13 @@ mod tests {
             assert_eq!(is_cut_off(trial, now_unix_ms, unheard_ms), expected, "{why}");
         }
     }
+}
+
+/// What the cluster is told of the binary that this process runs: what its own manifest says.
+async fn own_info(app: &App) -> Result<ReleaseInfo, Box<dyn std::error::Error + Send + Sync>> {
+    let inspected = background::run(|| inspect(&mut std::fs::File::open("/proc/self/exe")?)).await??;
+    let Artifact { release: _, size_bytes, manifest } = inspected.artifact()?;
+    let Manifest { version: _, levels, launcher_protocol, min_from, critical: _ } = manifest;
+    let (release, hold) = (app.release.clone(), StageHold::None);
+    Ok(ReleaseInfo { release, size_bytes, min_from, levels, launcher_protocol, hold })
 }

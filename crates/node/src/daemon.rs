@@ -429,7 +429,7 @@ async fn hand_my_shard_over(app: &Arc<App>) {
         };
         let attempt = attempts.entry(to).or_default();
         // A member that did not take over a moment ago gets a longer moment each time.
-        tokio::time::sleep(Duration::from_millis(app.config.handover_timeout_ms) * *attempt).await;
+        tokio::time::sleep(Duration::from_millis(view.state.policy.handover_timeout_ms) * *attempt).await;
         *attempt += 1;
         last_attempt = Some(Instant::now());
         let command = Command::BeginHandover {

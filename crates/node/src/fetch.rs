@@ -115,7 +115,7 @@ async fn from_source(
     }
     let finished = background::run(move || partial.finish()).await;
     let finished = finished.map_err(|error| SourceError::Here(error.into()))?;
-    finished.map_err(SourceError::of)
+    finished.map(|artifact| artifact.release).map_err(SourceError::of)
 }
 
 async fn unless_silent<T>(answer: impl Future<Output = T>) -> Result<T, SourceError> {

@@ -43,6 +43,14 @@ pub fn last_seen_at(data_dir: &Path) -> Result<Option<(NodeId, String)>, Identit
     Ok(Some((node, addr)))
 }
 
+/// Reads the identity of `data_dir` and changes nothing. A new directory has none, which is fine.
+///
+/// # Errors
+/// It is damaged, or of a format that this release does not know.
+pub fn check_identity(data_dir: &Path) -> Result<(), IdentityError> {
+    last_seen_at(data_dir).map(|_| ())
+}
+
 fn read(path: &Path) -> Result<Option<Stored>, IdentityError> {
     let damaged = |problem: String| IdentityError::Damaged { path: path.to_owned(), problem };
     let bytes = match fs::read(path) {

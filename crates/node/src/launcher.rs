@@ -1,9 +1,10 @@
 //! The daemon's line to its launcher: heartbeats out, state and stop orders in.
 
 use ironcache_agent::{LauncherFacts, LauncherPhase, StepOutcome, StepResult};
+use ironcache_control::Reason;
 use ironcache_spine::{
-    LinkError, LinkReceiver, LinkSender, Phase, Refusal, Snapshot, StepRef, StopReason, ToDaemon, ToLauncher,
-    Verdict,
+    Failure, LinkError, LinkReceiver, LinkSender, Phase, Refusal, Snapshot, StepRef, StopReason, ToDaemon,
+    ToLauncher, Verdict,
 };
 use ironcache_types::Digest;
 use std::time::Duration;
@@ -59,13 +60,30 @@ fn facts(snapshot: &Snapshot) -> LauncherFacts {
             result: match &outcome.verdict {
                 Verdict::Confirmed {} => StepResult::Done,
                 Verdict::Failed { failure, attempts } => {
-                    StepResult::Failed { reason: format!("{failure} ({attempts} attempts)") }
+                    let text = format!("{failure} ({attempts} attempts)");
+                    StepResult::Failed { reason: Reason::new(code(failure), text) }
                 }
-                Verdict::Inconclusive { reason } => StepResult::Inconclusive { reason: reason.clone() },
+                Verdict::Inconclusive { reason } => {
+                    StepResult::Inconclusive { reason: Reason::new("inconclusive", reason.clone()) }
+                }
             },
         }),
         degraded: snapshot.degraded.clone(),
         needs: state.needs(),
+    }
+}
+
+/// How a trial failed, in a word.
+fn code(failure: &Failure) -> &'static str {
+    match failure {
+        Failure::Exited { .. } => "exit",
+        Failure::Killed { .. } => "killed",
+        Failure::Hung { .. } => "hang",
+        Failure::NotReady { .. } => "not_ready",
+        Failure::CannotStart { .. } => "cannot_start",
+        Failure::Protocol { .. } => "protocol",
+        Failure::DeadlineMissed { .. } => "deadline",
+        Failure::Interrupted {} => "interrupted",
     }
 }
 

@@ -28,7 +28,9 @@ mod lead;
 mod metrics;
 mod moved;
 mod peer;
+mod preflight;
 mod process;
 
 pub use config::{Config, ConfigError};
 pub use daemon::{DaemonError, run_daemon};
+pub use identity::{IdentityError, check_identity};

@@ -17,6 +17,7 @@
 mod answers;
 mod ask;
 pub mod bodies;
+mod compact;
 mod ended;
 mod identity;
 mod leader;

@@ -15,8 +15,8 @@ use crate::types::{
 use futures_util::{Stream, StreamExt};
 use ironcache_control::{Applied, ControlState};
 use ironcache_formats::entry::{self, EntryBytes, EntryError, NOT_YET};
-use ironcache_formats::snapshot;
 use ironcache_formats::state::{self, Answer};
+use ironcache_formats::{snapshot, wire};
 use ironcache_types::Level;
 use openraft::storage::{EntryResponder, RaftSnapshotBuilder, RaftStateMachine, Snapshot};
 use openraft::{EntryPayload, OptionalSend};
@@ -102,13 +102,18 @@ impl StateMachine {
         self.views.subscribe()
     }
 
-    /// Where it will stand, should an entry or a snapshot end raft.
-    pub fn ended(&self) -> Arc<OnceLock<Ended>> {
-        self.ended.clone()
+    /// Why an entry or a snapshot has ended raft here.
+    pub fn ended(&self) -> Option<Ended> {
+        self.ended.get().cloned()
     }
 
     pub fn snapshot_index(&self) -> Option<u64> {
         self.lock().snapshot.as_ref()?.meta.last_log_id.map(|id| id.index)
+    }
+
+    /// `None` while there is no snapshot.
+    pub fn snapshot_level(&self) -> Option<Level> {
+        self.lock().snapshot.as_ref().map(|stored| stored.level)
     }
 
     fn lock(&self) -> MutexGuard<'_, Machine> {
@@ -165,8 +170,8 @@ impl From<MachineError> for Failure {
     }
 }
 
-async fn save(store: SnapshotStore, stored: Stored, level: Level) -> Result<(), io::Error> {
-    let saved = tokio::task::spawn_blocking(move || store.save(&stored, level)).await;
+async fn save(store: SnapshotStore, stored: Stored) -> Result<(), io::Error> {
+    let saved = tokio::task::spawn_blocking(move || store.save(&stored)).await;
     saved.map_err(io::Error::other)?.map_err(io::Error::other)
 }
 
@@ -175,7 +180,6 @@ pub(crate) struct SnapshotBuilder {
     frozen: Machine,
     shared: Arc<Mutex<Machine>>,
     store: SnapshotStore,
-    level: NodeLevel,
 }
 
 impl RaftSnapshotBuilder<TypeConfig> for SnapshotBuilder {
@@ -187,8 +191,9 @@ impl RaftSnapshotBuilder<TypeConfig> for SnapshotBuilder {
         let Machine { last_applied, membership, control, answers, hashes: _, snapshot: _ } = &self.frozen;
         let data = snapshot::seal(control, answers.iter()).map_err(io::Error::other)?;
         let meta = SnapshotMeta { last_log_id: *last_applied, last_membership: membership.clone() };
-        let stored = Stored { meta, data: Arc::new(data) };
-        save(self.store.clone(), stored.clone(), self.level.now()).await?;
+        let level = state::level_of(control);
+        let stored = Stored { meta, level, data: Arc::new(data) };
+        save(self.store.clone(), stored.clone()).await?;
         let mut machine = lock(&self.shared);
         if machine.snapshot.as_ref().is_none_or(|newer| newer.meta.last_log_id <= stored.meta.last_log_id) {
             machine.snapshot = Some(stored.clone());
@@ -360,7 +365,6 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
             frozen: self.lock().clone(),
             shared: self.shared.clone(),
             store: self.store.clone(),
-            level: self.level.clone(),
         }
     }
 
@@ -369,10 +373,11 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
         meta: &SnapshotMeta,
         snapshot: SnapshotData,
     ) -> Result<(), io::Error> {
-        let stored = Stored { meta: meta.clone(), data: snapshot };
+        let level = wire::level_of(&snapshot).map_err(io::Error::other)?;
+        let stored = Stored { meta: meta.clone(), level, data: snapshot };
         let machine =
             Machine::from_snapshot(stored.clone(), &self.level).map_err(|error| self.end(error.into()))?;
-        save(self.store.clone(), stored, state::level_of(&machine.control)).await?;
+        save(self.store.clone(), stored).await?;
         *self.lock() = machine;
         self.publish();
         Ok(())
@@ -382,7 +387,7 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
         &mut self,
     ) -> Result<Option<openraft::alias::SnapshotOf<TypeConfig, SnapshotData>>, io::Error> {
         let stored = self.lock().snapshot.clone();
-        Ok(stored.map(|Stored { meta, data }| Snapshot { meta, snapshot: data }))
+        Ok(stored.map(|Stored { meta, level: _, data }| Snapshot { meta, snapshot: data }))
     }
 }
 

@@ -36,7 +36,7 @@ use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -61,8 +61,8 @@ pub(crate) struct Inner {
     leader: watch::Receiver<LeaderView>,
     /// Copies leadership from openraft's metrics to `leader`.
     follower_of_metrics: JoinHandle<()>,
-    /// Why an entry or a snapshot ended raft here.
-    ended: Arc<OnceLock<Ended>>,
+    /// What openraft applies to.
+    machine: StateMachine,
     /// The number of the next request that this process names.
     next_request: AtomicU64,
     /// Drawn at start: the upper half of this process's request ids.
@@ -178,15 +178,14 @@ impl RaftNode {
         }
         let identity = Arc::new(Identity::new(options.node, wal.clone(), level));
         let peers = Peers::new(identity.clone(), &options).map_err(|error| OpenError::Http(chain(&error)))?;
-        let (views, ended) = (machine.views(), machine.ended());
+        let (views, applies_to) = (machine.views(), machine.clone());
         let log = LogStore::new(wal.clone());
-        let raft =
-            Raft::new(options.node.0, config, peers.clone(), log, machine).await.map_err(
-                |error| match ended.get() {
-                    Some(why) => OpenError::Ended(why.clone()),
-                    None => OpenError::Raft(chain(&error)),
-                },
-            )?;
+        let raft = Raft::new(options.node.0, config, peers.clone(), log, machine).await.map_err(|error| {
+            match applies_to.ended() {
+                Some(why) => OpenError::Ended(why),
+                None => OpenError::Raft(chain(&error)),
+            }
+        })?;
         // Until its first report, the metrics would show an empty node.
         let stored = wal.last().map(|id| id.index);
         raft.wait(Some(FIRST_REPORT_MAX))
@@ -206,7 +205,7 @@ impl RaftNode {
             peers,
             leader,
             follower_of_metrics,
-            ended,
+            machine: applies_to,
             next_request: AtomicU64::new(0),
             request_prefix: random(),
             lock: Mutex::new(Some(lock)),
@@ -291,6 +290,18 @@ impl RaftNode {
     /// The levels that this node may be at.
     pub fn admits(&self) -> LevelRange {
         self.inner.options.admits
+    }
+
+    pub(crate) fn raft(&self) -> &Raft<TypeConfig, StateMachine> {
+        &self.inner.raft
+    }
+
+    pub(crate) fn wal(&self) -> &Wal {
+        &self.inner.wal
+    }
+
+    pub(crate) fn machine(&self) -> &StateMachine {
+        &self.inner.machine
     }
 
     /// Every applied change. Changes may be coalesced: act on the state, not on entries.
@@ -384,7 +395,7 @@ impl RaftNode {
                 break last.unwrap_or_else(|| "its task is gone".to_owned());
             }
         };
-        self.inner.ended.get().cloned().unwrap_or(Ended::Raft { why })
+        self.inner.machine.ended().unwrap_or(Ended::Raft { why })
     }
 
     /// Ends raft on this node: what is queued is written and synced, the directory is free again. Handles

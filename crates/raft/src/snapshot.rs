@@ -11,10 +11,11 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::{fs, io};
 
-/// A snapshot in memory: what it covers, and a sealed snapshot of `ironcache_formats`.
+/// A snapshot in memory: what it covers, the level that it is sealed at, and a sealed snapshot of `ironcache_formats`.
 #[derive(Clone, Debug)]
 pub(crate) struct Stored {
     pub meta: SnapshotMeta,
+    pub level: Level,
     pub data: Arc<Vec<u8>>,
 }
 
@@ -73,18 +74,20 @@ impl SnapshotStore {
         let meta = SnapshotMeta::try_from(meta)
             .map_err(|source| SnapshotError::Membership { path: path(), source })?;
         *self.covers.lock().unwrap_or_else(PoisonError::into_inner) = meta.last_log_id;
-        Ok(Some(Stored { meta, data: Arc::new(data) }))
+        let level =
+            wire::level_of(&data).map_err(|source| SnapshotError::Unreadable { path: path(), source })?;
+        Ok(Some(Stored { meta, level, data: Arc::new(data) }))
     }
 
-    /// Returns when this snapshot, or a newer one, is durable. The file is written as of `level`. Blocks.
-    pub fn save(&self, stored: &Stored, level: Level) -> Result<(), SnapshotError> {
-        let Stored { meta, data } = stored;
+    /// Returns when this snapshot, or a newer one, is durable. The file is of the level of what it holds. Blocks.
+    pub fn save(&self, stored: &Stored) -> Result<(), SnapshotError> {
+        let Stored { meta, level, data } = stored;
         let mut covers = self.covers.lock().unwrap_or_else(PoisonError::into_inner);
         if meta.last_log_id < *covers {
             return Ok(());
         }
         let file = v1::SnapshotFile { node: self.node.0, meta: meta.into(), data: data.as_ref().clone() };
-        let bytes = Header::at(Kind::SnapshotFile, level)
+        let bytes = Header::at(Kind::SnapshotFile, *level)
             .map_err(WireError::from)
             .and_then(|header| wire::seal(header, &file))
             .map_err(|source| SnapshotError::Unsealed { source })?;

@@ -155,6 +155,11 @@ impl AckGate {
         *self = AckGate::new(source, start, self.mode, committed, self.limits, now_ms);
     }
 
+    /// The bounds that hold from now on; what was judged by the earlier ones stays judged.
+    pub fn set_limits(&mut self, limits: GateLimits) {
+        self.limits = limits;
+    }
+
     pub fn source(&self) -> Source {
         self.source
     }

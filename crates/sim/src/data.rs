@@ -2,7 +2,7 @@
 
 use crate::node::Data;
 use crate::world::World;
-use ironcache_control::{AckMode, Command, Ownership, Shard};
+use ironcache_control::{AckMode, Command, Ownership, Plan, Reason, Shard};
 use ironcache_types::{Member, NodeId, Offset};
 
 /// A member that is silent for this long is dropped from the set.
@@ -77,8 +77,9 @@ impl World {
     fn change_set(&mut self, me: Member, shard: &Shard) {
         let (id, isr_epoch, now_ms) = (shard.id, shard.isr_epoch, self.now_ms);
         let process = self.process(me.node).expect("it ticks");
-        let plan = process.view.plan.is_some();
-        let mode = if plan { AckMode::InSync } else { AckMode::Primary };
+        let plan = process.view.plan.as_ref().is_some_and(Plan::holds_mode);
+        let out = shard.nodes.iter().any(|n| process.view.nodes.get(n).is_some_and(|n| n.out.is_some()));
+        let mode = if plan || out { AckMode::InSync } else { AckMode::Primary };
         let overdue = process.data.silent.iter().find(|(_, since)| now_ms > since + SILENT_MS);
         let whole = process.data.writes.len();
         let newcomer = shard.nodes.iter().find_map(|n| {
@@ -88,7 +89,7 @@ impl World {
             (fits && self.copied(member, me) == Some(whole)).then_some(member)
         });
         let command = if let Some((member, _)) = overdue {
-            let (member, reason) = (*member, "silent".to_owned());
+            let (member, reason) = (*member, Reason::new("silent", "silent"));
             Command::RemoveInSync { shard: id, isr_epoch, primary: me, member, reason }
         } else if shard.mode != mode {
             Command::SetMode { shard: id, isr_epoch, primary: me, mode }

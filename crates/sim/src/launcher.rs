@@ -2,6 +2,7 @@
 
 use crate::scenario::old;
 use ironcache_agent::{LauncherFacts, LauncherPhase, StepOutcome, StepResult};
+use ironcache_control::Reason;
 use ironcache_types::{Epoch, Release};
 
 #[derive(Clone, Debug)]
@@ -51,18 +52,21 @@ impl Launcher {
         let Some(trial) = &mut self.trial else { return false };
         trial.failures += 1;
         trial.failures >= ATTEMPTS
-            && self.roll_back(StepResult::Failed { reason: format!("{ATTEMPTS} starts failed") })
+            && self.roll_back(StepResult::Failed {
+                reason: Reason::new("exit", format!("{ATTEMPTS} starts failed")),
+            })
     }
 
     pub fn abandon(&mut self, step: Epoch, reason: String) -> bool {
         self.trial.as_ref().is_some_and(|t| t.step == step)
-            && self.roll_back(StepResult::Inconclusive { reason })
+            && self.roll_back(StepResult::Inconclusive { reason: Reason::new("abandoned", reason) })
     }
 
     /// A trial that nobody accepted in time says nothing about the release.
     pub fn tick(&mut self, now_ms: u64) -> bool {
         let late = self.trial.as_ref().is_some_and(|t| now_ms > t.deadline_ms);
-        late && self.roll_back(StepResult::Inconclusive { reason: "not accepted in time".to_owned() })
+        late && self
+            .roll_back(StepResult::Inconclusive { reason: Reason::new("deadline", "not accepted in time") })
     }
 
     /// Is the end of a trial's time near?

@@ -23,7 +23,6 @@ const BARS: Bars = Bars {
     seen_ms_max: 500,
     raft_lag_entries_max: 64,
     handover_lag_bytes_max: 64,
-    handover_timeout_ms: 400,
     handover_alone_ms: 200,
     handover_backoff_ms: 100,
     handover_backoff_ms_max: 1_000,

@@ -1,6 +1,8 @@
 //! One node: its launcher and its process, which holds a view of the log, and data.
 
 use crate::launcher::Launcher;
+use crate::scenario::old;
+use ironcache_agent::PreflightResult;
 use ironcache_control::{Command, ControlState, Shard};
 use ironcache_types::{Digest, Epoch, Incarnation, Member, NodeId, Release};
 use std::collections::BTreeSet;
@@ -21,6 +23,8 @@ pub struct Node {
     pub stalled_until_ms: u64,
     /// How many processes there have been.
     pub starts: u64,
+    /// The newest answer of an unstarted binary.
+    pub preflight: Option<PreflightResult>,
     /// What the next process finds on disk.
     pub on_disk: Vec<u64>,
     /// What it proposed lately, and when.
@@ -61,13 +65,14 @@ impl Node {
         Node {
             id,
             launcher: Launcher::new(),
-            held: BTreeSet::new(),
+            held: BTreeSet::from([old().digest]),
             process: None,
             start_at_ms: 0,
             leaving_until_ms: None,
             cut_until_ms: 0,
             stalled_until_ms: 0,
             starts: 0,
+            preflight: None,
             on_disk: Vec::new(),
             sent: Vec::new(),
         }

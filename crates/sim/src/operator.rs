@@ -1,9 +1,9 @@
 //! A person with the command line: stages a release, starts a plan, and deals with a plan that is held.
 
-use crate::scenario::new;
+use crate::scenario::{info, new};
 use crate::world::World;
-use ironcache_control::{Command, HoldReason, Phase, PlanOptions, ReleaseInfo};
-use ironcache_types::{NodeId, WireRange};
+use ironcache_control::{Command, HoldReason, OnFailure, Outcome, Phase, Reason, StartedBy};
+use ironcache_types::NodeId;
 
 impl World {
     pub fn operate(&mut self) {
@@ -15,23 +15,28 @@ impl World {
         let command = match &self.truth.plan {
             _ if !self.truth.releases.contains_key(&target.digest) => {
                 self.nodes.get_mut(&node).expect("it leads").held.insert(target.digest);
-                Command::RegisterRelease {
-                    info: ReleaseInfo {
-                        release: target,
-                        size_bytes: 9,
-                        min_from: None,
-                        wire: WireRange::CURRENT,
-                    },
-                }
+                Command::RegisterRelease { info: info(target) }
             }
-            None if self.truth.quarantined.is_empty() => self.start_plan(node),
+            // Once everybody was taken back, that is where they stay.
+            None if self.truth.quarantined.is_empty() && !self.went_back() => self.start_plan(node),
             None => return,
             Some(plan) => {
                 let id = plan.id;
+                if self.scenario.turns_back && self.is_chaotic() && !plan.goes_back() && self.rng.chance(1, 6)
+                {
+                    let (plan, plan_epoch) = (id, plan.epoch);
+                    let reason = Reason::new("operator", "second thoughts");
+                    return self.propose(node, Command::Rollback { plan, plan_epoch, reason });
+                }
                 match &plan.phase {
-                    Phase::Held { reason: HoldReason::StepFailed { .. } } => {
-                        Command::Abort { plan: id, at_ms: self.now_ms }
+                    Phase::Held { reason: HoldReason::StepFailed { .. } } if plan.goes_back() => {
+                        Command::Resume { plan: id }
                     }
+                    Phase::Held { reason: HoldReason::StepFailed { .. } } => match plan.options.on_failure {
+                        // The leader does it.
+                        OnFailure::Rollback => return,
+                        OnFailure::Hold => Command::Abort { plan: id, at_ms: self.now_ms },
+                    },
                     // Whoever is out then is set aside until it is back.
                     Phase::Held { .. } | Phase::Paused if self.is_chaotic() && self.rng.chance(1, 3) => {
                         Command::Abort { plan: id, at_ms: self.now_ms }
@@ -40,7 +45,9 @@ impl World {
                     Phase::Staging | Phase::Rolling if self.is_chaotic() && self.rng.chance(1, 10) => {
                         Command::Pause { plan: id }
                     }
-                    Phase::Staging | Phase::Rolling => return,
+                    Phase::Staging | Phase::Rolling | Phase::TurningBack { .. } | Phase::Soaking { .. } => {
+                        return;
+                    }
                 }
             }
         };
@@ -48,7 +55,11 @@ impl World {
     }
 
     fn start_plan(&self, leader: NodeId) -> Command {
-        let options = PlanOptions { max_parallel: 8, settle_ms: 50, step_timeout_ms: 6_000 };
-        Command::StartPlan { target: new().version, options, leader, at_ms: self.now_ms }
+        let (options, started_by) = (self.truth.policy.plan_options(), StartedBy::Operator);
+        Command::StartPlan { target: new().version, options, leader, started_by, at_ms: self.now_ms }
+    }
+
+    pub fn went_back(&self) -> bool {
+        self.truth.history.iter().any(|ended| ended.outcome == Outcome::RolledBack)
     }
 }

@@ -1,9 +1,11 @@
 //! What a seed decides before the first tick: the cluster's shape, and what will go wrong.
 
 use crate::rng::Rng;
-use ironcache_control::{AckMode, InitCluster, NodeRole, NodeSpec, ShardSpec};
+use ironcache_control::{
+    FinalizeAfter, InitCluster, NodeRole, NodeSpec, OnFailure, Policy, ReleaseInfo, ShardSpec, StageHold,
+};
 use ironcache_types::{
-    ClusterId, Digest, Incarnation, Member, NodeId, Release, ShardId, SlotSet, Version, WireRange,
+    ClusterId, Digest, Incarnation, LevelRange, Member, NodeId, Release, ShardId, SlotSet, Version, WireRange,
 };
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,6 +16,11 @@ pub struct Scenario {
     pub voters: usize,
     /// Does the new release fail to start?
     pub bad_release: bool,
+    pub on_failure: OnFailure,
+    /// How long a plan soaks before it becomes final.
+    pub soak_s: u64,
+    /// Does the operator want everybody back, once, while the plan is under way?
+    pub turns_back: bool,
     /// Faults per thousand node-ticks.
     pub kills_per_mille: u64,
     pub cuts_per_mille: u64,
@@ -31,6 +38,9 @@ impl Scenario {
             witnesses,
             voters,
             bad_release: rng.chance(1, 5),
+            on_failure: if rng.chance(2, 3) { OnFailure::Rollback } else { OnFailure::Hold },
+            soak_s: rng.below(3),
+            turns_back: rng.chance(1, 4),
             kills_per_mille: rng.below(4),
             cuts_per_mille: rng.below(3),
             lost_percent: rng.below(20),
@@ -52,7 +62,8 @@ impl Scenario {
                 voter: from_end < self.voters,
                 shard: (index < data).then_some(ShardId(index % self.shards)),
                 release: old(),
-                wire: WireRange::CURRENT,
+                levels: LevelRange::new(1, 1),
+                launcher_protocol: WireRange::CURRENT,
             }
         };
         let nodes: Vec<NodeSpec> = (0..data + self.witnesses).map(spec).collect();
@@ -62,7 +73,27 @@ impl Scenario {
             nodes: nodes.iter().filter(|n| n.shard == Some(ShardId(id))).map(|n| n.member.node).collect(),
         };
         let shards = (0..self.shards).map(shard).collect();
-        InitCluster { cluster_id: ClusterId(7), nodes, shards, mode: AckMode::Primary }
+        // Simulated machines are slow: entries take tens of ms.
+        let policy = Policy {
+            handover_timeout_ms: 400,
+            finalize_after: FinalizeAfter::Seconds(self.soak_s),
+            on_failure: self.on_failure,
+            settle_ms: 50,
+            step_timeout_s: 6,
+            ..Policy::default()
+        };
+        InitCluster { cluster_id: ClusterId(7), nodes, shards, policy }
+    }
+}
+
+pub fn info(release: Release) -> ReleaseInfo {
+    ReleaseInfo {
+        release,
+        size_bytes: 9,
+        min_from: None,
+        levels: LevelRange::new(1, 1),
+        launcher_protocol: WireRange::CURRENT,
+        hold: StageHold::None,
     }
 }
 

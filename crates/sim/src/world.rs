@@ -4,10 +4,10 @@ use crate::leader::Leadership;
 use crate::network::Network;
 use crate::node::{Node, Process};
 use crate::rng::Rng;
-use crate::scenario::{Scenario, new};
-use ironcache_agent::{Action, LocalFacts, next};
+use crate::scenario::{Scenario, info, new, old};
+use ironcache_agent::{Action, LocalFacts, PreflightResult, next};
 use ironcache_control::{Command, ControlState, Shard};
-use ironcache_types::{Epoch, Member, NodeId, ShardId, WireRange};
+use ironcache_types::{Epoch, Level, LevelRange, Member, NodeId, ShardId, WireRange};
 use std::collections::{BTreeMap, BTreeSet};
 
 const TICK_MS: u64 = 10;
@@ -325,10 +325,20 @@ impl World {
                     self.stop(id);
                 }
             }
-            Action::ReportConfirmed(command) | Action::ReportFailed(command) | Action::Rejoin(command) => {
-                self.propose(id, command);
+            Action::ReportConfirmed(command)
+            | Action::ReportFailed(command)
+            | Action::ReportPreflight(command)
+            | Action::ReportLevelReached(command)
+            | Action::Rejoin(command) => self.propose(id, command),
+            Action::RegisterRunning => {
+                self.propose(id, Command::RegisterRelease { info: info(facts.running) });
             }
-            Action::Wait(_) | Action::Nothing => {}
+            Action::Preflight { digest, turn } => {
+                let answer = PreflightResult { digest, turn, problem: None };
+                self.nodes.get_mut(&id).expect("it ticks").preflight = Some(answer);
+            }
+            // Nothing here is of an earlier level.
+            Action::Compact | Action::Wait(_) | Action::Nothing => {}
         }
     }
 
@@ -356,6 +366,8 @@ impl World {
             activation_ordered: None,
             told_ms_ago: process.told.map_or(0, |(_, since)| now_ms - since),
             cut_off: nobody_leads && node.launcher.is_nearly_over(now_ms),
+            preflight: node.preflight.clone(),
+            oldest: Level(1),
             now_wall_ms: now_ms,
         })
     }
@@ -376,7 +388,8 @@ impl World {
             peer_addr: node.peer_addr.clone(),
             http_addr: node.http_addr.clone(),
             release: facts.running.clone(),
-            wire: WireRange::CURRENT,
+            levels: LevelRange::new(1, 1),
+            launcher_protocol: WireRange::CURRENT,
         }
     }
 
@@ -444,8 +457,12 @@ impl World {
         if let Some(plan) = &self.truth.plan {
             undone.push(format!("plan {} is {}", plan.id, plan.phase));
         }
+        if self.went_back() {
+            if !self.truth.all_on(old().digest) {
+                undone.push("not every node is back".to_owned());
+            }
         // A quarantine ends the plan where it stands.
-        if !self.truth.all_on(new().digest) && self.truth.quarantined.is_empty() {
+        } else if !self.truth.all_on(new().digest) && self.truth.quarantined.is_empty() {
             undone.push("not every node runs the target".to_owned());
         }
         for shard in self.truth.shards.values() {

@@ -3,9 +3,9 @@
 //! *Invariant:* nothing received becomes a slot unless its length, its sha256 and the version it
 //! states are those that were announced; what fails that is deleted, so a retry starts clean.
 
-use crate::binary;
-use crate::disk_error::{DiskError, at};
+use crate::binary::{self, Artifact};
 use crate::slot_store::SlotStore;
+use ironcache_store::{DiskError, at};
 use ironcache_types::{Digest, Release, StampError, Version};
 use std::fs::{self, File, TryLockError};
 use std::io::Seek;
@@ -99,7 +99,7 @@ impl PartialArtifact {
 
     /// Checks what came, and moves it into its slot. A truncated artifact stays, to be resumed; an
     /// altered one is deleted.
-    pub fn finish(mut self) -> Result<Release, ArtifactError> {
+    pub fn finish(mut self) -> Result<Artifact, ArtifactError> {
         let Release { version: expected_version, digest: expected } = self.release.clone();
         if self.received_bytes < self.size_bytes {
             return Err(ArtifactError::Truncated {
@@ -112,12 +112,15 @@ impl PartialArtifact {
         let refused = if inspected.digest != expected {
             ArtifactError::WrongDigest { expected, found: inspected.digest }
         } else {
-            match inspected.version {
-                Ok(found) if found == expected_version => {
+            match inspected.artifact() {
+                Ok(artifact) if artifact.release.version == expected_version => {
                     self.store.commit(&self.file, &self.path, &expected)?;
-                    return Ok(self.release);
+                    return Ok(artifact);
                 }
-                Ok(found) => ArtifactError::WrongVersion { expected: expected_version, found },
+                Ok(artifact) => {
+                    let found = artifact.release.version;
+                    ArtifactError::WrongVersion { expected: expected_version, found }
+                }
                 Err(source) => ArtifactError::Stamp { path: self.path.clone(), source },
             }
         };
@@ -135,8 +138,8 @@ impl PartialArtifact {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::binary::testing::stamped;
     use crate::data_dir::DataDir;
-    use ironcache_types::Stamp;
 
     struct Fixture {
         _temp: tempfile::TempDir,
@@ -150,7 +153,7 @@ mod tests {
             let temp = tempfile::tempdir().unwrap();
             let store = SlotStore::open(&DataDir::new(temp.path())).unwrap();
             let mut bytes = vec![5; 5000];
-            bytes.extend(Stamp::of_build("2.0.0").0);
+            bytes.extend(stamped("2.0.0"));
             let (digest, _) = binary::digest_of(&mut &bytes[..]).unwrap();
             Fixture { _temp: temp, store, bytes, release: Release { version: Version::new(2, 0, 0), digest } }
         }
@@ -176,7 +179,7 @@ mod tests {
             Err(ArtifactError::OutOfOrder { at: 0, expected: 1234 })
         ));
         artifact.write(1234, &fixture.bytes[1234..]).unwrap();
-        assert_eq!(artifact.finish().unwrap(), fixture.release);
+        assert_eq!(artifact.finish().unwrap().release, fixture.release);
         assert_eq!(fixture.store.verified().unwrap(), std::slice::from_ref(&fixture.release));
     }
 

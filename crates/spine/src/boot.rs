@@ -5,10 +5,10 @@
 
 use crate::artifact::ArtifactError;
 use crate::data_dir::DataDir;
-use crate::disk_error::DiskError;
 use crate::slot_store::SlotStore;
 use crate::state::State;
 use crate::state_file::{ReadState, StateFile, StateReadError};
+use ironcache_store::DiskError;
 use ironcache_types::Release;
 use std::path::{Path, PathBuf};
 
@@ -83,7 +83,7 @@ fn only_binary(
 ) -> Result<Release, BootError> {
     let mut found = store.verified()?;
     match (found.len(), lost) {
-        (0, None) => Ok(store.install_file(own_exe)?),
+        (0, None) => Ok(store.install_file(own_exe)?.release),
         (0, Some(lost)) => Err(BootError::NoBinary { lost: lost.to_owned(), slots: dir.slots() }),
         (1, _) => Ok(found.remove(0)),
         (_, lost) => {
@@ -95,7 +95,7 @@ fn only_binary(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ironcache_types::Stamp;
+    use crate::binary::testing::stamped;
     use std::fs;
 
     struct Fixture {
@@ -114,7 +114,7 @@ mod tests {
 
         fn executable(&self, version: &str) -> PathBuf {
             let path = self.temp.path().join(version);
-            fs::write(&path, Stamp::of_build(version).0).unwrap();
+            fs::write(&path, stamped(version)).unwrap();
             path
         }
 
@@ -139,7 +139,7 @@ mod tests {
     #[test]
     fn the_state_outranks_the_own_binary() {
         let fixture = Fixture::new();
-        let release = fixture.store.install_file(&fixture.executable("1.0.0")).unwrap();
+        let release = fixture.store.install_file(&fixture.executable("1.0.0")).unwrap().release;
         StateFile::new(&fixture.dir).write(&State::new(release.clone())).unwrap();
         assert_eq!(*fixture.boot().unwrap().state.to_run(), release);
         assert_eq!(fixture.store.list().unwrap(), [release.digest]);
@@ -148,7 +148,7 @@ mod tests {
     #[test]
     fn an_install_killed_before_its_state_was_written_is_completed() {
         let fixture = Fixture::new();
-        let release = fixture.store.install_file(&fixture.executable("9.0.0")).unwrap();
+        let release = fixture.store.install_file(&fixture.executable("9.0.0")).unwrap().release;
         fs::write(fixture.dir.staged().join("copy-77-0.part"), "half a copy").unwrap();
         let boot = fixture.boot().unwrap();
         assert_eq!((boot.state, boot.degraded), (State::new(release), None));
@@ -157,8 +157,8 @@ mod tests {
     #[test]
     fn a_corrupt_state_runs_the_only_valid_slot_and_refuses_upgrades() {
         let fixture = Fixture::new();
-        let release = fixture.store.install_file(&fixture.executable("1.0.0")).unwrap();
-        let altered = fixture.store.install_file(&fixture.executable("1.1.0")).unwrap();
+        let release = fixture.store.install_file(&fixture.executable("1.0.0")).unwrap().release;
+        let altered = fixture.store.install_file(&fixture.executable("1.1.0")).unwrap().release;
         fs::write(fixture.dir.binary(&altered.digest), "altered").unwrap();
         fixture.tear_state();
         let first = fixture.boot().unwrap();

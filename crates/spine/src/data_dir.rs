@@ -8,7 +8,7 @@
 //! <data_dir>/staged/<sha256>.part     one binary on its way in
 //! ```
 
-use crate::disk_error::{DiskError, at};
+use ironcache_store::{DiskError, at, sync_dir};
 use ironcache_types::Digest;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
@@ -119,11 +119,6 @@ pub enum LockError {
     Held { root: PathBuf, holder: String },
     #[error(transparent)]
     Disk(#[from] DiskError),
-}
-
-/// Makes creations, renames and removals in `path` durable.
-pub(crate) fn sync_dir(path: &Path) -> Result<(), DiskError> {
-    File::open(path).and_then(|dir| dir.sync_all()).map_err(at("fsync the directory", path))
 }
 
 #[cfg(test)]

@@ -26,26 +26,32 @@ mod artifact;
 mod binary;
 mod boot;
 mod data_dir;
-mod disk_error;
+mod exit;
 mod launcher;
 mod link;
 mod outcome;
+mod preflight;
 mod protocol;
 mod slot_store;
 mod state;
 mod state_file;
 
 pub use artifact::{ArtifactError, MAX_ARTIFACT_BYTES, PartialArtifact};
-pub use binary::{Inspected, inspect};
+pub use binary::{Artifact, Inspected, inspect};
 pub use boot::{Boot, BootError, boot};
 pub use data_dir::{DataDir, DataDirLock, LockError};
-pub use disk_error::DiskError;
+pub use exit::DaemonExit;
+pub use ironcache_store::{DiskError, LevelError, LevelFile};
 pub use launcher::{
     DAEMON_VERB, LauncherConfig, LauncherError, LauncherLimits, ListenerSpec, ListenersError, SpawnError,
     Stopped, run,
 };
 pub use link::{FDS_VARIABLE, Inherited, LauncherLink, LinkError, LinkReceiver, LinkSender};
 pub use outcome::{Failure, Outcome, StepRef, Verdict};
+pub use preflight::{
+    LAUNCHER_PROTOCOL_FLAG, PREFLIGHT_TIMEOUT, PREFLIGHT_VERB, PROBLEMS_FOUND, PreflightError, PreflightOf,
+    PreflightReport, Problem, ProblemCode, preflight,
+};
 pub use protocol::{LAUNCHER_PROTOCOL, MessageError, Refusal, Snapshot, StopReason, ToDaemon, ToLauncher};
 pub use slot_store::{SlotError, SlotStore, VerifiedBinary};
 pub use state::{Event, IllegalTransition, Phase, Quarantined, State};

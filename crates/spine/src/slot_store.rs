@@ -5,9 +5,9 @@
 //! and the caller executes that descriptor, so nothing can be exchanged in between.
 
 use crate::artifact::{ArtifactError, PartialArtifact};
-use crate::binary::{self, copy_inspected};
-use crate::data_dir::{DataDir, sync_dir};
-use crate::disk_error::{DiskError, at};
+use crate::binary::{self, Artifact, copy_inspected};
+use crate::data_dir::DataDir;
+use ironcache_store::{DiskError, at, sync_dir};
 use ironcache_types::{Digest, Release, StampError};
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Seek};
@@ -57,7 +57,7 @@ impl SlotStore {
     }
 
     /// Copies the executable at `path` into a slot. `path` may be `/proc/self/exe`.
-    pub fn install_file(&self, path: &Path) -> Result<Release, ArtifactError> {
+    pub fn install_file(&self, path: &Path) -> Result<Artifact, ArtifactError> {
         static COPIES: AtomicU64 = AtomicU64::new(0);
         let name =
             format!("{COPY_PREFIX}{}-{}.part", std::process::id(), COPIES.fetch_add(1, Ordering::Relaxed));
@@ -70,14 +70,14 @@ impl SlotStore {
         installed
     }
 
-    fn copy_in(&self, path: &Path, part: &Path) -> Result<Release, ArtifactError> {
+    fn copy_in(&self, path: &Path, part: &Path) -> Result<Artifact, ArtifactError> {
         let mut from = File::open(path).map_err(at("open", path))?;
         let mut to = File::create(part).map_err(at("create", part))?;
         let inspected = copy_inspected(&mut from, &mut to).map_err(at("copy", path))?;
-        let version =
-            inspected.version.map_err(|source| ArtifactError::Stamp { path: path.to_owned(), source })?;
-        self.commit(&to, part, &inspected.digest)?;
-        Ok(Release { version, digest: inspected.digest })
+        let artifact =
+            inspected.artifact().map_err(|source| ArtifactError::Stamp { path: path.to_owned(), source })?;
+        self.commit(&to, part, &artifact.release.digest)?;
+        Ok(artifact)
     }
 
     /// Starts or resumes receiving the binary of `release`, `size_bytes` long.
@@ -92,14 +92,14 @@ impl SlotStore {
         verified(&path, file, digest, found, size_bytes)
     }
 
-    /// The release in a slot, if its bytes are what its name says, and the open binary.
-    pub fn release(&self, digest: &Digest) -> Result<(Release, VerifiedBinary), SlotError> {
+    /// What is in a slot, if its bytes are what its name says, and the open binary.
+    pub fn artifact(&self, digest: &Digest) -> Result<(Artifact, VerifiedBinary), SlotError> {
         let (path, mut file) = self.open_slot(digest)?;
         let inspected = binary::inspect(&mut file).map_err(at("read", &path))?;
         let size_bytes = inspected.size_bytes;
         let binary = verified(&path, file, digest, inspected.digest, size_bytes)?;
-        match inspected.version {
-            Ok(version) => Ok((Release { version, digest: *digest }, binary)),
+        match inspected.artifact() {
+            Ok(artifact) => Ok((artifact, binary)),
             Err(source) => Err(SlotError::Stamp { path, source }),
         }
     }
@@ -133,8 +133,8 @@ impl SlotStore {
     pub fn verified(&self) -> Result<Vec<Release>, DiskError> {
         let mut releases = Vec::new();
         for digest in self.list()? {
-            match self.release(&digest) {
-                Ok((release, _)) => releases.push(release),
+            match self.artifact(&digest) {
+                Ok((artifact, _)) => releases.push(artifact.release),
                 Err(SlotError::Disk(error)) => return Err(error),
                 Err(
                     error @ (SlotError::Missing { .. } | SlotError::Altered { .. } | SlotError::Stamp { .. }),
@@ -224,7 +224,8 @@ const COPY_PREFIX: &str = "copy-";
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ironcache_types::{Stamp, Version};
+    use crate::binary::testing::stamped;
+    use ironcache_types::Version;
 
     fn store() -> (tempfile::TempDir, SlotStore) {
         let temp = tempfile::tempdir().unwrap();
@@ -235,7 +236,7 @@ mod tests {
     fn executable(temp: &tempfile::TempDir, version: &str) -> PathBuf {
         let path = temp.path().join(version);
         let mut bytes = vec![3; 1000];
-        bytes.extend(Stamp::of_build(version).0);
+        bytes.extend(stamped(version));
         fs::write(&path, bytes).unwrap();
         path
     }
@@ -243,10 +244,10 @@ mod tests {
     #[test]
     fn an_installed_file_is_found_by_its_digest_and_is_executable() {
         let (temp, store) = store();
-        let release = store.install_file(&executable(&temp, "1.0.0")).unwrap();
+        let release = store.install_file(&executable(&temp, "1.0.0")).unwrap().release;
         assert_eq!(release.version, Version::new(1, 0, 0));
-        let (read, binary) = store.release(&release.digest).unwrap();
-        assert_eq!(read, release);
+        let (read, binary) = store.artifact(&release.digest).unwrap();
+        assert_eq!(read.release, release);
         assert_eq!(binary.file.metadata().unwrap().permissions().mode() & 0o777, 0o755);
         assert_eq!(store.verified().unwrap(), [release]);
     }
@@ -265,7 +266,7 @@ mod tests {
     #[test]
     fn an_altered_binary_is_refused() {
         let (temp, store) = store();
-        let release = store.install_file(&executable(&temp, "1.0.0")).unwrap();
+        let release = store.install_file(&executable(&temp, "1.0.0")).unwrap().release;
         let path = store.dir.binary(&release.digest);
         let mut bytes = fs::read(&path).unwrap();
         bytes[10] ^= 1;
@@ -286,8 +287,9 @@ mod tests {
     #[test]
     fn garbage_is_what_nobody_keeps() {
         let (temp, store) = store();
-        let releases: Vec<_> =
-            ["1.0.0", "1.1.0", "1.2.0"].map(|v| store.install_file(&executable(&temp, v)).unwrap()).into();
+        let releases: Vec<_> = ["1.0.0", "1.1.0", "1.2.0"]
+            .map(|v| store.install_file(&executable(&temp, v)).unwrap().release)
+            .into();
         let keep = [releases[0].digest, releases[2].digest];
         assert_eq!(store.collect_garbage(&keep).unwrap(), [releases[1].digest]);
         let mut left = store.list().unwrap();

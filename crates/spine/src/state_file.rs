@@ -9,11 +9,11 @@
 //! one, whole, whatever moment the writer died at.
 //! *Invariant:* what does not pass its checksum is never interpreted; it is set aside for people.
 
-use crate::data_dir::{DataDir, sync_dir};
-use crate::disk_error::{DiskError, at};
+use crate::data_dir::DataDir;
 use crate::state::State;
-use std::fs::{self, File};
-use std::io::{self, Write};
+use ironcache_store::{DiskError, at, replace_durably, sync_dir};
+use std::fs;
+use std::io;
 use std::path::PathBuf;
 
 /// The format that this build writes, and the newest that it reads.
@@ -69,12 +69,7 @@ impl StateFile {
 
     /// Returns once `state` is durable. After an error either state may be on the disk.
     pub fn write(&self, state: &State) -> Result<(), DiskError> {
-        let (path, tmp) = (self.path(), self.dir.root().join("state.tmp"));
-        let mut file = File::create(&tmp).map_err(at("create", &tmp))?;
-        file.write_all(encode(state).as_bytes()).map_err(at("write", &tmp))?;
-        file.sync_all().map_err(at("fsync", &tmp))?;
-        fs::rename(&tmp, &path).map_err(at("rename", &tmp))?;
-        sync_dir(self.dir.root())
+        replace_durably(&self.path(), encode(state).as_bytes())
     }
 
     /// Moves a corrupt `state` to the first free `state.corrupt-<n>`.

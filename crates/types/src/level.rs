@@ -42,6 +42,10 @@ impl LevelRange {
     }
 }
 
+/// What this build admits. The one place that says so: the binary writes it into its stamp, and passes it to whoever
+/// asks which levels this release admits.
+pub const LEVELS: LevelRange = LevelRange::new(1, 1);
+
 impl fmt::Display for LevelRange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { min, max } = self;

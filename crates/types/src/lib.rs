@@ -6,21 +6,24 @@
 //! it outside and passes it in.
 
 mod chain;
+mod crc32;
 mod digest;
 mod hex_id;
 mod ids;
 mod level;
+mod range_text;
 mod slots;
-mod stamp;
+pub mod stamp;
 mod wire_range;
 
 pub use chain::chain;
 pub use digest::{Digest, ParseDigestError};
 pub use hex_id::ParseIdError;
 pub use ids::{ClusterId, Epoch, Incarnation, Member, NodeId, Offset, PlanId, RequestId, ShardId};
-pub use level::{Level, LevelRange};
+pub use level::{LEVELS, Level, LevelRange};
+pub use range_text::ParseRangeError;
 pub use slots::{SLOT_COUNT, Slot, SlotRange, SlotSet, key_slot};
-pub use stamp::{STAMP_LEN, STAMP_MAGIC, Stamp, StampError};
+pub use stamp::{Manifest, STAMP_LEN, Stamp, StampError};
 pub use wire_range::WireRange;
 
 pub use semver::Version;

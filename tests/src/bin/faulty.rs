@@ -1,19 +1,19 @@
 //! A release that fails, in the way that its version's pre-release text names: `0.9.0-exits` exits at once,
 //! `-hangs` says that it is ready and never again anything, `-neverready` only beats its heart.
 
-use ironcache_spine::{Inherited, ToLauncher};
-use ironcache_types::Stamp;
+use ironcache_spine::{Inherited, LAUNCHER_PROTOCOL, ToLauncher};
+use ironcache_types::{LEVELS, Stamp};
 use std::process::exit;
 use std::time::Duration;
 
 #[used]
 #[unsafe(link_section = ".ironcache.rel")]
-static STAMP: Stamp = Stamp::of_build("0.9.0-exits");
+static STAMP: Stamp = Stamp::of_build("0.9.0-exits", LEVELS, LAUNCHER_PROTOCOL, None);
 
 fn main() {
     // SAFETY: reads a static of ours; volatile, for the tests rewrite it in the file.
     let stamp = unsafe { std::ptr::read_volatile(&raw const STAMP) };
-    let version = stamp.version().expect("the tests stamp a version");
+    let version = stamp.manifest().expect("the tests stamp a version").version;
     if version.pre.as_str() == "exits" {
         exit(3);
     }

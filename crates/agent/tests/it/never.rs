@@ -2,8 +2,8 @@
 
 use crate::setup::{cluster, new, old, register_release, rolling, told};
 use ironcache_agent::{Action, LauncherFacts, LauncherPhase, LocalFacts, StepOutcome, StepResult, next};
-use ironcache_control::{Command, ControlState, OutStep, Phase, Quarantine, TrialPhase};
-use ironcache_types::{Digest, Epoch, Incarnation, Member, NodeId, PlanId, Release, Version};
+use ironcache_control::{Command, ControlState, OutStep, Phase, Quarantine, Reason, TrialPhase};
+use ironcache_types::{Digest, Epoch, Incarnation, Level, Member, NodeId, PlanId, Release, Version};
 use proptest::prelude::*;
 
 fn release() -> impl Strategy<Value = Release> {
@@ -16,7 +16,7 @@ fn epoch() -> impl Strategy<Value = Epoch> {
 }
 
 fn result() -> impl Strategy<Value = StepResult> {
-    let reason = || "why".to_owned();
+    let reason = || Reason::new("exit", "why");
     prop_oneof![
         Just(StepResult::Done),
         Just(StepResult::Failed { reason: reason() }),
@@ -57,6 +57,8 @@ prop_compose! {
             activation_ordered: ordered,
             told_ms_ago,
             cut_off,
+            preflight: None,
+            oldest: Level(1),
             now_wall_ms: 0,
         }
     }
@@ -89,7 +91,8 @@ fn state() -> impl Strategy<Value = ControlState> {
             node.incarnation = Incarnation(incarnation);
         }
         if quarantined {
-            let q = Quarantine { version: new().version, node: NodeId(1), reason: "why".to_owned() };
+            let q =
+                Quarantine { version: new().version, node: NodeId(1), reason: Reason::new("exit", "why") };
             state.quarantined.insert(new().digest, q);
         }
         if let (true, Some(plan)) = (paused, &mut state.plan) {

@@ -1,9 +1,11 @@
 //! A node's life, row by row: what it does for what is.
 
 use crate::setup::*;
-use ironcache_agent::{Action, LauncherPhase, LocalFacts, StepOutcome, StepResult, Waiting, next};
-use ironcache_control::{Command, ControlState, PlanOptions, Quarantine};
-use ironcache_types::{Digest, Epoch, Incarnation, Member, NodeId, PlanId, Release, Version};
+use ironcache_agent::{
+    Action, LauncherPhase, LocalFacts, PreflightResult, StepOutcome, StepResult, Waiting, next,
+};
+use ironcache_control::{Command, ControlState, PlanOptions, Quarantine, Reason, StartedBy};
+use ironcache_types::{Digest, Epoch, Incarnation, Level, Member, NodeId, PlanId, Release, Version};
 
 const PLAN: PlanId = PlanId(1);
 
@@ -15,7 +17,7 @@ fn waits(state: &ControlState, facts: &LocalFacts) -> Waiting {
 }
 
 /// The `StepFailed` it reports: its reason, and whether the release is at fault.
-fn failure(state: &ControlState, facts: &LocalFacts) -> (String, bool) {
+fn failure(state: &ControlState, facts: &LocalFacts) -> (Reason, bool) {
     let Action::ReportFailed(command) = next(state, facts) else { panic!("no failure is reported") };
     apply(&mut state.clone(), &command);
     let Command::StepFailed { reason, quarantine, .. } = command else { panic!("{command:?}") };
@@ -91,6 +93,7 @@ fn an_older_release_is_fetched_only_as_a_target() {
         target: older.version,
         options: PlanOptions::default(),
         leader: NodeId(1),
+        started_by: StartedBy::Operator,
         at_ms: 0,
     };
     apply(&mut state, &start);
@@ -102,7 +105,7 @@ fn a_quarantined_release_is_not_fetched() {
     let mut state = told(2);
     let mut facts = back_on_old(&state, 2);
     register(&mut state, &facts);
-    let result = StepResult::Failed { reason: "exit status 7".to_owned() };
+    let result = StepResult::Failed { reason: Reason::new("exit", "exit status 7") };
     facts.launcher.last_outcome = Some(StepOutcome { step: step_of(&state, 2), result });
     let Action::ReportFailed(command) = next(&state, &facts) else { panic!("no failure is reported") };
     apply(&mut state, &command);
@@ -161,7 +164,8 @@ fn a_node_that_cannot_activate_says_so_at_once() {
     let mut facts = facts(&state, 2);
     facts.launcher.degraded = Some("the state file is corrupt".to_owned());
     let refused = "the launcher refuses upgrades: the state file is corrupt";
-    assert_eq!(failure(&state, &facts), (refused.to_owned(), false));
+    let (reason, at_fault) = failure(&state, &facts);
+    assert_eq!((reason.text.as_str(), at_fault), (refused, false));
     facts.launcher.degraded = None;
     facts.launcher.phase = LauncherPhase::Absent;
     assert!(!failure(&state, &facts).1);
@@ -219,7 +223,7 @@ fn what_the_launcher_says_of_a_failed_step_is_reported() {
     let step = step_of(&state, 2);
     let mut facts = back_on_old(&state, 2);
     register(&mut state, &facts);
-    let reason = || "it was not ready within 30 s".to_owned();
+    let reason = || Reason::new("not_ready", "it was not ready within 30 s");
     let mut say = |result| {
         facts.launcher.last_outcome = Some(StepOutcome { step, result });
         failure(&state, &facts)
@@ -234,7 +238,7 @@ fn a_failure_of_an_earlier_step_is_not_reported_for_this_one() {
     let state = told(2);
     let mut facts = facts(&state, 2);
     let earlier = Epoch(step_of(&state, 2).0 - 1);
-    let result = StepResult::Failed { reason: "then".to_owned() };
+    let result = StepResult::Failed { reason: Reason::new("exit", "then") };
     facts.launcher.last_done = earlier;
     facts.launcher.last_outcome = Some(StepOutcome { step: earlier, result });
     assert!(matches!(next(&state, &facts), Action::Activate { .. }));
@@ -243,7 +247,7 @@ fn a_failure_of_an_earlier_step_is_not_reported_for_this_one() {
 /// The release failed on another node while this one is out.
 fn quarantined_meanwhile() -> ControlState {
     let mut state = told(2);
-    let reason = "it crashed".to_owned();
+    let reason = Reason::new("exit", "it crashed");
     let quarantine = Quarantine { version: new().version, node: NodeId(3), reason };
     state.quarantined.insert(new().digest, quarantine);
     state
@@ -253,7 +257,7 @@ fn quarantined_meanwhile() -> ControlState {
 fn a_release_quarantined_meanwhile_is_neither_run_nor_kept_running() {
     let mut state = quarantined_meanwhile();
     let (reason, at_fault) = failure(&state, &facts(&state, 2));
-    assert!(reason.contains("it crashed") && !at_fault);
+    assert!(reason.text.contains("it crashed") && !at_fault);
     let trial = on_trial(&state, 2);
     register(&mut state, &trial);
     assert!(matches!(next(&state, &trial), Action::AbandonTrial { .. }));
@@ -355,4 +359,83 @@ fn a_trial_that_is_cut_off_is_given_up_and_not_failed() {
     check(&state, &facts, &Action::ConfirmTrial { step });
     facts.launcher.phase = LauncherPhase::Idle;
     assert!(!abandons(&state, &facts), "there is no trial to give up");
+}
+
+#[test]
+fn what_a_node_runs_is_made_known_to_the_log() {
+    let mut state = cluster();
+    let mut facts = facts(&state, 2);
+    facts.running = Release { version: Version::new(1, 3, 7), digest: Digest([37; 32]) };
+    facts.me.incarnation.0 += 1;
+    register(&mut state, &facts);
+    check(&state, &facts, &Action::RegisterRunning);
+    register_release(&mut state, facts.running.clone());
+    let digest = facts.running.digest;
+    check(&state, &facts, &Action::ReportStaged { digest });
+    apply(&mut state, &Command::ReportStaged { node: NodeId(2), digest });
+    facts.held.insert(digest);
+    // A second build of a version that is known is nothing that the cluster could go to.
+    facts.running = Release { version: old().version, digest: Digest([38; 32]) };
+    facts.me.incarnation.0 += 1;
+    register(&mut state, &facts);
+    check(&state, &facts, &Action::Nothing);
+}
+
+/// A plan to 1.4.0 in staging; everybody holds it.
+fn staging() -> ControlState {
+    let mut state = cluster();
+    register_release(&mut state, new());
+    let (target, options, started_by) = (new().version, PlanOptions::default(), StartedBy::Operator);
+    apply(&mut state, &Command::StartPlan { target, options, leader: NodeId(1), started_by, at_ms: 0 });
+    for id in [1, 2, 3] {
+        apply(&mut state, &Command::ReportStaged { node: NodeId(id), digest: new().digest });
+    }
+    state
+}
+
+#[test]
+fn the_target_is_asked_before_it_is_run_and_its_answer_told_once() {
+    let mut state = staging();
+    let mut facts = facts(&state, 2);
+    let (digest, turn) = (new().digest, state.plan.as_ref().unwrap().turn);
+    check(&state, &facts, &Action::Preflight { digest, turn });
+    let problem = Some(Reason::new("unknown_key", "`prot` is not known"));
+    facts.preflight = Some(PreflightResult { digest, turn, problem });
+    let Action::ReportPreflight(report) = next(&state, &facts) else { panic!("the answer is not told") };
+    apply(&mut state, &report);
+    check(&state, &facts, &Action::Nothing);
+    // Its answer for an earlier turn says nothing.
+    facts.preflight.as_mut().unwrap().turn = Epoch(1);
+    check(&state, &facts, &Action::Preflight { digest, turn });
+}
+
+#[test]
+fn a_trial_is_abandoned_when_the_plan_turns_back() {
+    let turning = |mut state: ControlState| {
+        let plan = state.plan.as_ref().unwrap();
+        let reason = Reason::new("operator", "why");
+        let rollback = Command::Rollback { plan: plan.id, plan_epoch: plan.epoch, reason };
+        apply(&mut state, &rollback);
+        state
+    };
+    let state = turning(told(2));
+    let (reason, at_fault) = failure(&state, &facts(&state, 2));
+    assert_eq!((reason.code.as_str(), at_fault), ("turned_back", false));
+    let mut state = told(2);
+    let trial = on_trial(&state, 2);
+    register(&mut state, &trial);
+    let state = turning(state);
+    assert!(matches!(next(&state, &trial), Action::AbandonTrial { .. }));
+}
+
+#[test]
+fn a_node_says_when_it_holds_nothing_below_the_level() {
+    let mut state = cluster();
+    state.cluster_level = Level(2);
+    let mut facts = facts(&state, 2);
+    check(&state, &facts, &Action::Compact);
+    facts.oldest = Level(2);
+    let Action::ReportLevelReached(report) = next(&state, &facts) else { panic!("it is not told") };
+    apply(&mut state, &report);
+    check(&state, &facts, &Action::Nothing);
 }

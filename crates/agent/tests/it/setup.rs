@@ -2,10 +2,12 @@
 
 use ironcache_agent::{Action, LauncherFacts, LauncherPhase, LocalFacts, next};
 use ironcache_control::{
-    AckMode, Command, ControlState, InitCluster, NodeRole, NodeSpec, PlanOptions, ReleaseInfo, ShardSpec,
+    AckMode, Command, ControlState, InitCluster, NodeRole, NodeSpec, PlanOptions, Policy, ReleaseInfo,
+    ShardSpec, StageHold, StartedBy,
 };
 use ironcache_types::{
-    ClusterId, Digest, Epoch, Incarnation, Member, NodeId, Release, ShardId, SlotSet, Version, WireRange,
+    ClusterId, Digest, Epoch, Incarnation, Level, LevelRange, Member, NodeId, Release, ShardId, SlotSet,
+    Version, WireRange,
 };
 use std::collections::BTreeSet;
 
@@ -33,19 +35,32 @@ pub fn cluster() -> ControlState {
         voter: true,
         shard: (id != 3).then_some(SHARD),
         release: old(),
-        wire: WireRange::CURRENT,
+        levels: LevelRange::new(1, 1),
+        launcher_protocol: WireRange::CURRENT,
     };
     let shard = ShardSpec { id: SHARD, slots: SlotSet::part(0, 1), nodes: vec![NodeId(1), NodeId(2)] };
     let nodes = [1, 2, 3].map(spec).to_vec();
     let mut state = ControlState::default();
-    let init = InitCluster { cluster_id: ClusterId(7), nodes, shards: vec![shard], mode: AckMode::InSync };
+    let policy = Policy { steady_mode: AckMode::InSync, ..Policy::default() };
+    let init = InitCluster { cluster_id: ClusterId(7), nodes, shards: vec![shard], policy };
     apply(&mut state, &Command::InitCluster(init));
+    register_release(&mut state, old());
+    for id in [1, 2, 3] {
+        apply(&mut state, &Command::ReportStaged { node: NodeId(id), digest: old().digest });
+    }
     add_in_sync(&mut state, 2);
     state
 }
 
 pub fn register_release(state: &mut ControlState, release: Release) {
-    let info = ReleaseInfo { release, size_bytes: 9_000, min_from: None, wire: WireRange::CURRENT };
+    let info = ReleaseInfo {
+        release,
+        size_bytes: 9_000,
+        min_from: None,
+        levels: LevelRange::new(1, 1),
+        launcher_protocol: WireRange::CURRENT,
+        hold: StageHold::None,
+    };
     apply(state, &Command::RegisterRelease { info });
 }
 
@@ -64,15 +79,24 @@ pub fn rolling() -> ControlState {
         target: new().version,
         options: PlanOptions::default(),
         leader: NodeId(1),
+        started_by: StartedBy::Operator,
         at_ms: 0,
     };
     apply(&mut state, &start);
     for id in [1, 2, 3] {
         apply(&mut state, &Command::ReportStaged { node: NodeId(id), digest: new().digest });
+        preflight(&mut state, id);
     }
     let (plan, plan_epoch) = state.plan.as_ref().map(|p| (p.id, p.epoch)).unwrap();
     apply(&mut state, &Command::BeginRolling { plan, plan_epoch });
     state
+}
+
+/// The plan's target would start on the node.
+pub fn preflight(state: &mut ControlState, id: u64) {
+    let plan = state.plan.as_ref().unwrap();
+    let (digest, turn, member) = (plan.target.digest, plan.turn, state.nodes[&NodeId(id)].member());
+    apply(state, &Command::ReportPreflight { member, digest, turn, problem: None });
 }
 
 /// Rolling, and this node is out.
@@ -100,7 +124,8 @@ pub fn register(state: &mut ControlState, facts: &LocalFacts) {
         peer_addr: node.peer_addr,
         http_addr: node.http_addr,
         release: facts.running.clone(),
-        wire: node.wire,
+        levels: node.levels,
+        launcher_protocol: node.launcher_protocol,
     };
     apply(state, &command);
 }
@@ -120,12 +145,14 @@ pub fn facts(state: &ControlState, id: u64) -> LocalFacts {
         running: node.release.clone(),
         log_is_current: true,
         launcher: LauncherFacts { phase: LauncherPhase::Idle, ..LauncherFacts::default() },
-        held: BTreeSet::from([new().digest]),
+        held: BTreeSet::from([old().digest, new().digest]),
         fetching: None,
         primary_applied: Some(77),
         activation_ordered: None,
         told_ms_ago: 0,
         cut_off: false,
+        preflight: None,
+        oldest: Level(1),
         now_wall_ms: 5,
     }
 }

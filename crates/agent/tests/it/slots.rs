@@ -2,7 +2,7 @@
 
 use crate::setup::{apply, back_on_old, cluster, facts, new, old, on_trial, register_release, rolling, told};
 use ironcache_agent::{LauncherPhase, LocalFacts, kept_slots};
-use ironcache_control::{Command, ControlState, Quarantine};
+use ironcache_control::{Command, ControlState, Quarantine, Reason};
 use ironcache_types::{Digest, NodeId};
 use std::collections::BTreeSet;
 
@@ -20,7 +20,8 @@ fn kept(state: &ControlState, facts: &LocalFacts) -> BTreeSet<Digest> {
 }
 
 fn quarantine(state: &mut ControlState) {
-    let q = Quarantine { version: new().version, node: NodeId(3), reason: "exit status 7".to_owned() };
+    let q =
+        Quarantine { version: new().version, node: NodeId(3), reason: Reason::new("exit", "exit status 7") };
     state.quarantined.insert(new().digest, q);
 }
 

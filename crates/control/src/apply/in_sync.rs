@@ -1,6 +1,7 @@
 //! Changes of the in-sync set and of the acknowledgement mode: only the primary proposes them.
 
 use super::{Result, stale};
+use crate::plan::Plan;
 use crate::rejection::{Applied, Rejection};
 use crate::shard::AckMode;
 use crate::state::ControlState;
@@ -72,8 +73,14 @@ impl ControlState {
         if self.shards[&id].mode == mode {
             return Ok(Applied::Unchanged);
         }
-        if mode == AckMode::Primary && self.plan.is_some() {
-            return Err(Rejection::DuringPlan { what: "weakening the acknowledgement mode".to_owned() });
+        if mode == AckMode::Primary {
+            if self.plan.as_ref().is_some_and(Plan::holds_mode) {
+                return Err(Rejection::DuringPlan { what: "weakening the acknowledgement mode".to_owned() });
+            }
+            // A node that an aborted plan left out: what is acknowledged meanwhile has to be elsewhere.
+            if let Some(node) = self.shards[&id].nodes.iter().find(|n| self.nodes[n].out.is_some()) {
+                return Err(Rejection::NodeOut { node: *node });
+            }
         }
         let epoch = self.fresh_epoch();
         let shard = self.shard_mut(id)?;

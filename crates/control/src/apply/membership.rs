@@ -2,16 +2,17 @@
 
 use super::Result;
 use super::layout::check_layout;
-use crate::command::{Command, InitCluster};
+use super::policy::check_policy;
+use crate::command::{Command, InitCluster, NodeSpec};
 use crate::rejection::{Applied, Rejection};
 use crate::shard::{LineageEntry, Ownership, Shard};
 use crate::state::{ControlState, Node};
-use ironcache_types::Offset;
+use ironcache_types::{Level, Member, Offset};
 use std::collections::BTreeSet;
 
 impl ControlState {
     pub(super) fn init_cluster(&mut self, init: &InitCluster) -> Result {
-        let InitCluster { cluster_id, nodes, shards, mode } = init;
+        let InitCluster { cluster_id, nodes, shards, policy } = init;
         if let Some(existing) = self.cluster_id {
             return if existing == *cluster_id {
                 Ok(Applied::Unchanged)
@@ -20,8 +21,12 @@ impl ControlState {
             };
         }
         check_layout(init)?;
+        check_policy(policy)?;
+        let level = least_level(nodes)?;
         self.cluster_id = Some(*cluster_id);
-        self.cluster_level = nodes.iter().map(|spec| spec.wire.max).min().unwrap_or(1);
+        self.cluster_level = level;
+        self.policy = *policy;
+        self.policy_epoch = self.fresh_epoch();
         for spec in nodes {
             self.nodes.insert(
                 spec.member.node,
@@ -35,8 +40,11 @@ impl ControlState {
                     shard: spec.shard,
                     incarnation: spec.member.incarnation,
                     release: spec.release.clone(),
-                    wire: spec.wire,
+                    levels: spec.levels,
+                    launcher_protocol: spec.launcher_protocol,
+                    oldest: level,
                     staged: BTreeSet::new(),
+                    preflight: None,
                     out: None,
                 },
             );
@@ -54,8 +62,7 @@ impl ControlState {
                     epoch,
                     isr_epoch: epoch,
                     in_sync: BTreeSet::from([primary]),
-                    mode: *mode,
-                    steady_mode: *mode,
+                    mode: policy.steady_mode,
                     lineage: vec![LineageEntry { epoch, start: Some(Offset(0)) }],
                     handover: None,
                 },
@@ -65,7 +72,15 @@ impl ControlState {
     }
 
     pub(super) fn register_node(&mut self, command: &Command) -> Result {
-        let Command::RegisterNode { member, client_addr, peer_addr, http_addr, release, wire } = command
+        let Command::RegisterNode {
+            member,
+            client_addr,
+            peer_addr,
+            http_addr,
+            release,
+            levels,
+            launcher_protocol,
+        } = command
         else {
             unreachable!("called for RegisterNode only")
         };
@@ -77,13 +92,19 @@ impl ControlState {
                 current: node.incarnation,
             });
         }
+        // Such a process stops by itself as soon as it knows the level; until then it has no role.
+        if !levels.admits(self.cluster_level) {
+            let (version, admits, level) = (release.version.clone(), *levels, self.cluster_level);
+            return Err(Rejection::CannotRead { version, admits, level });
+        }
         let next = Node {
             client_addr: client_addr.clone(),
             peer_addr: peer_addr.clone(),
             http_addr: http_addr.clone(),
             incarnation: member.incarnation,
             release: release.clone(),
-            wire: *wire,
+            levels: *levels,
+            launcher_protocol: *launcher_protocol,
             ..node.clone()
         };
         if next == *node {
@@ -95,5 +116,36 @@ impl ControlState {
             shard.revoke(member.node, member.incarnation, epoch);
         }
         self.changed()
+    }
+
+    /// Whatever the node keeps is at `oldest` or above: no file of its asks an older reader for anything.
+    pub(super) fn level_reached(&mut self, member: Member, oldest: Level) -> Result {
+        let level = self.cluster_level;
+        let node = self.nodes.get_mut(&member.node).ok_or(Rejection::UnknownNode { node: member.node })?;
+        if node.incarnation != member.incarnation {
+            let (seen, current) = (member.incarnation, node.incarnation);
+            return Err(Rejection::StaleIncarnation { node: member.node, seen, current });
+        }
+        if oldest > level {
+            return Err(Rejection::NotYet { level: oldest, state: level });
+        }
+        if oldest <= node.oldest {
+            return Ok(Applied::Unchanged);
+        }
+        node.oldest = oldest;
+        self.changed()
+    }
+}
+
+/// The least of the levels that the nodes can write, which has to be one that all of them admit.
+fn least_level(nodes: &[NodeSpec]) -> Result<Level> {
+    let least = nodes.iter().map(|n| n.levels.max).min().unwrap_or(Level::FIRST);
+    match nodes.iter().find(|n| !n.levels.admits(least)) {
+        None => Ok(least),
+        Some(node) => Err(Rejection::CannotRead {
+            version: node.release.version.clone(),
+            admits: node.levels,
+            level: least,
+        }),
     }
 }

@@ -9,7 +9,11 @@ mod layout;
 mod membership;
 mod ownership;
 mod plan;
+mod policy;
+mod raise;
 mod releases;
+mod rollback;
+mod start;
 mod step;
 
 use crate::command::Command;
@@ -71,8 +75,8 @@ impl ControlState {
             Command::PrimaryReady { shard, epoch, start } => self.primary_ready(*shard, *epoch, *start),
             Command::RegisterRelease { info } => self.register_release(info),
             Command::ReportStaged { node, digest } => self.report_staged(*node, *digest),
-            Command::StartPlan { target, options, leader, at_ms } => {
-                self.start_plan(target, *options, *leader, *at_ms)
+            Command::StartPlan { target, options, leader, started_by, at_ms } => {
+                self.start_plan(target, *options, *leader, *started_by, *at_ms)
             }
             Command::BeginRolling { plan, plan_epoch } => self.begin_rolling(*plan, *plan_epoch),
             Command::UpgradeSelf { plan, plan_epoch, member, at_ms } => {
@@ -90,7 +94,20 @@ impl ControlState {
             Command::Pause { plan } => self.pause(*plan),
             Command::Resume { plan } => self.resume(*plan),
             Command::Abort { plan, at_ms } => self.abort(*plan, *at_ms),
-            Command::Finalize { plan, plan_epoch, at_ms } => self.finalize(*plan, *plan_epoch, *at_ms),
+            Command::Finalize { plan, plan_epoch, level, at_ms } => {
+                self.finalize(*plan, *plan_epoch, *level, *at_ms)
+            }
+            Command::BeginSoaking { plan, plan_epoch, at_ms } => {
+                self.begin_soaking(*plan, *plan_epoch, *at_ms)
+            }
+            Command::Rollback { plan, plan_epoch, reason } => self.rollback(*plan, *plan_epoch, reason),
+            Command::TurnBack { plan, plan_epoch, leader } => self.turn_back(*plan, *plan_epoch, *leader),
+            Command::ReportPreflight { member, digest, turn, problem } => {
+                self.report_preflight(*member, *digest, *turn, problem.as_ref())
+            }
+            Command::LevelReached { member, oldest } => self.level_reached(*member, *oldest),
+            Command::SetPolicy { seen, policy } => self.set_policy(*seen, policy),
+            Command::AllowRelease { digest } => self.allow_release(*digest),
             Command::Rejoin { step, member } => self.rejoin(*step, *member),
         }
     }

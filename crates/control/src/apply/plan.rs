@@ -1,100 +1,14 @@
-//! A plan's life: accepted or refused, rolling, paused, held, ended.
+//! A plan's life once it has started: rolling, paused, held, soaking, ended.
 
 use super::{Result, stale};
-use crate::plan::{HistoryEntry, HoldReason, Outcome, Phase, Plan, PlanOptions};
+use crate::plan::{Direction, HistoryEntry, HoldReason, Outcome, Phase, Plan};
+use crate::reason::Reason;
 use crate::rejection::{Applied, Rejection};
 use crate::shard::AckMode;
-use crate::state::ControlState;
-use ironcache_types::{Epoch, NodeId, PlanId, Release, Version};
+use crate::state::{ControlState, Declined, Node, Preflight, Unfinished};
+use ironcache_types::{Epoch, Level, PlanId};
 
 impl ControlState {
-    /// Could a plan to `target` start now? The release it would roll out, or what stands against it.
-    ///
-    /// # Errors
-    /// The guardrail that refuses.
-    pub fn check_plan(&self, target: &Version) -> Result<Release> {
-        if let Some(plan) = &self.plan {
-            return Err(Rejection::PlanActive {
-                plan: plan.id,
-                target: plan.target.version.clone(),
-                phase: plan.phase.to_string(),
-            });
-        }
-        if self.nodes.values().all(|n| n.release.version == *target) && !self.nodes.is_empty() {
-            return Err(Rejection::SameVersion { version: target.clone() });
-        }
-        let info = self
-            .release_by_version(target)
-            .ok_or_else(|| Rejection::UnknownRelease { version: target.clone() })?;
-        let release = &info.release;
-        self.refuse_quarantined(release.digest)?;
-        if let Some(min_from) = &info.min_from
-            && let Some(node) = self.nodes.values().find(|n| n.release.version < *min_from)
-        {
-            return Err(Rejection::TooOld {
-                version: target.clone(),
-                min_from: Box::new(min_from.clone()),
-                node: node.id,
-                runs: Box::new(node.release.version.clone()),
-            });
-        }
-        if let Some(node) = self.nodes.values().find(|n| n.out.is_some()) {
-            return Err(Rejection::NodeOut { node: node.id });
-        }
-        if !info.wire.contains(self.cluster_level) {
-            return Err(Rejection::CannotRead {
-                version: target.clone(),
-                reads: info.wire,
-                level: self.cluster_level,
-            });
-        }
-        if self.nodes.len() == 1 {
-            return Err(Rejection::SingleNode);
-        }
-        let (voters, majority) = (self.voters().count(), self.majority());
-        if voters - 1 < majority {
-            return Err(Rejection::NoQuorumToSpare { voters, left: voters - 1, majority });
-        }
-        for shard in self.shards.values() {
-            if shard.nodes.len() < 2 {
-                return Err(Rejection::NoReplica { shard: shard.id });
-            }
-            if shard.primary().is_none() {
-                return Err(Rejection::Recovering { shard: shard.id });
-            }
-        }
-        Ok(release.clone())
-    }
-
-    pub(super) fn start_plan(
-        &mut self,
-        target: &Version,
-        options: PlanOptions,
-        leader: NodeId,
-        at_ms: u64,
-    ) -> Result {
-        let target = self.check_plan(target)?;
-        let epoch = self.fresh_epoch();
-        let id = PlanId(self.last_plan.0 + 1);
-        let start_primaries =
-            self.shards.values().filter_map(|s| s.primary().map(|p| (s.id, p.node))).collect();
-        self.last_plan = id;
-        self.plan = Some(Plan {
-            id,
-            from: self.common_version(),
-            target,
-            options,
-            phase: Phase::Staging,
-            epoch,
-            start_leader: leader,
-            start_primaries,
-            steps: Vec::new(),
-            handovers: Vec::new(),
-            started_at_ms: at_ms,
-        });
-        Ok(Applied::PlanStarted { plan: id })
-    }
-
     pub(super) fn begin_rolling(&mut self, plan: PlanId, plan_epoch: Epoch) -> Result {
         let active = self.plan_at(plan, plan_epoch)?;
         let digest = active.target.digest;
@@ -105,6 +19,17 @@ impl ControlState {
             self.nodes.values().find(|n| !n.staged.contains(&digest) && n.release.digest != digest)
         {
             return Err(Rejection::NotStaged { node: node.id });
+        }
+        let (turn, goes_on) = (active.turn, |n: &&Node| n.release.digest != digest);
+        for node in self.nodes.values().filter(goes_on) {
+            match &node.preflight {
+                Some(Preflight { digest: of, turn: at, problem }) if *of == digest && *at == turn => {
+                    if let Some(reason) = problem {
+                        return Err(Rejection::PreflightFailed { node: node.id, reason: reason.clone() });
+                    }
+                }
+                Some(_) | None => return Err(Rejection::NotPreflighted { node: node.id }),
+            }
         }
         if let Some(shard) = self.shards.values().find(|s| s.mode != AckMode::InSync) {
             return Err(Rejection::ModeTooWeak { shard: shard.id });
@@ -121,7 +46,9 @@ impl ControlState {
         match self.active_plan(plan)?.phase {
             Phase::Paused => Ok(Applied::Unchanged),
             Phase::Staging | Phase::Rolling => self.set_phase(Phase::Paused),
-            Phase::Held { .. } => Err(self.wrong_phase("staging or rolling")),
+            Phase::Held { .. } | Phase::TurningBack { .. } | Phase::Soaking { .. } => {
+                Err(self.wrong_phase("staging or rolling"))
+            }
         }
     }
 
@@ -129,7 +56,9 @@ impl ControlState {
         let active = self.active_plan(plan)?;
         let target = active.target.clone();
         match &active.phase {
-            Phase::Staging | Phase::Rolling => Ok(Applied::Unchanged),
+            Phase::Staging | Phase::Rolling | Phase::TurningBack { .. } | Phase::Soaking { .. } => {
+                Ok(Applied::Unchanged)
+            }
             Phase::Paused | Phase::Held { .. } => {
                 self.refuse_quarantined(target.digest)?;
                 // Staging again: its gates are the ones to pass before any step.
@@ -142,34 +71,107 @@ impl ControlState {
         let active = self.active_plan(plan)?;
         let out = self.nodes.values().find(|n| n.out.is_some()).map(|n| n.id);
         match (&active.phase, out) {
+            // Everybody runs the target: there is nothing left to abort.
+            (Phase::Soaking { .. }, _) => {
+                let (plan, target) = (active.id, active.target.version.clone());
+                return Err(Rejection::Soaking { plan, target });
+            }
             // A node that may be lost must not keep the plan for ever: whoever stopped the plan may end it without.
-            (Phase::Held { .. } | Phase::Paused, Some(_)) => self.set_steps_aside(at_ms),
+            (Phase::Held { .. } | Phase::Paused | Phase::TurningBack { .. }, Some(_)) => {
+                self.set_steps_aside(at_ms);
+            }
             (Phase::Staging | Phase::Rolling, Some(node)) => return Err(Rejection::StepInFlight { node }),
-            (Phase::Staging | Phase::Rolling | Phase::Paused | Phase::Held { .. }, None) => {}
+            (
+                Phase::Staging
+                | Phase::Rolling
+                | Phase::Paused
+                | Phase::Held { .. }
+                | Phase::TurningBack { .. },
+                None,
+            ) => {}
         }
         self.end_plan(Outcome::Aborted, at_ms)
     }
 
-    pub(super) fn finalize(&mut self, plan: PlanId, plan_epoch: Epoch, at_ms: u64) -> Result {
+    /// Every node runs the target and is confirmed: from here on the plan only waits to become final.
+    pub(super) fn begin_soaking(&mut self, plan: PlanId, plan_epoch: Epoch, at_ms: u64) -> Result {
         let active = self.plan_at(plan, plan_epoch)?;
-        let digest = active.target.digest;
         if active.phase != Phase::Rolling {
             return Err(self.wrong_phase("rolling"));
         }
-        if let Some(node) = self.nodes.values().find(|n| n.release.digest != digest) {
+        if active.goes_back() {
+            return Err(Rejection::GoesBack);
+        }
+        self.check_all_on_target(active)?;
+        self.set_phase(Phase::Soaking { since_ms: at_ms })
+    }
+
+    fn check_all_on_target(&self, plan: &Plan) -> Result<()> {
+        if let Some(node) = self.nodes.values().find(|n| n.release.digest != plan.target.digest) {
             return Err(Rejection::NotOnTarget { node: node.id });
         }
-        if let Some(node) = self.nodes.values().find(|n| n.out.is_some()) {
-            return Err(Rejection::NodeOut { node: node.id });
+        // Who is out has not said `Confirmed`, whatever it runs.
+        match self.nodes.values().find(|n| n.out.is_some()) {
+            Some(node) => Err(Rejection::NodeOut { node: node.id }),
+            None => Ok(()),
         }
-        self.cluster_level =
-            self.nodes.values().map(|n| n.wire.max).min().unwrap_or(0).max(self.cluster_level);
-        self.end_plan(Outcome::Finalized, at_ms)
+    }
+
+    pub(super) fn finalize(&mut self, plan: PlanId, plan_epoch: Epoch, level: Level, at_ms: u64) -> Result {
+        let active = self.plan_at(plan, plan_epoch)?;
+        let outcome = match (&active.direction, &active.phase) {
+            (Direction::Forward, Phase::Soaking { .. }) => Outcome::Finalized,
+            (Direction::Back { .. }, Phase::Rolling) => Outcome::RolledBack,
+            (_, Phase::Held { reason: HoldReason::StateMismatch { node, log_index } }) => {
+                return Err(Rejection::HashDiffers { node: *node, log_index: *log_index });
+            }
+            (Direction::Forward, _) => return Err(self.wrong_phase("soaking")),
+            (Direction::Back { .. }, _) => return Err(self.wrong_phase("rolling back")),
+        };
+        self.check_all_on_target(active)?;
+        self.check_level(level, outcome)?;
+        if outcome == Outcome::Finalized {
+            let target = active.target.digest;
+            self.declined.remove(&target);
+        }
+        self.raise_to(level);
+        self.end_plan(outcome, at_ms)
+    }
+
+    /// May the level rise to `level`? Only to what every node admits, and on the way forward.
+    fn check_level(&self, level: Level, outcome: Outcome) -> Result<()> {
+        let stays = level == self.cluster_level;
+        if level < self.cluster_level || (outcome == Outcome::RolledBack && !stays) {
+            let (seen, state) = (level, self.cluster_level);
+            return Err(Rejection::NotYet { level: seen, state });
+        }
+        match self.nodes.values().find(|n| !n.levels.admits(level)) {
+            Some(node) => Err(Rejection::CannotRead {
+                version: node.release.version.clone(),
+                admits: node.levels,
+                level,
+            }),
+            None => Ok(()),
+        }
     }
 
     pub(super) fn end_plan(&mut self, outcome: Outcome, ended_at_ms: u64) -> Result {
         let mut plan = self.plan.take().ok_or(Rejection::NoPlan)?;
         plan.epoch = self.fresh_epoch();
+        match outcome {
+            Outcome::Finalized | Outcome::RolledBack => self.unfinished = None,
+            Outcome::Superseded => {}
+            Outcome::Aborted => {
+                let (origin, target) = (plan.before().clone(), plan.wanted().clone());
+                let mixed = |n: &Node| n.release.digest != origin.digest || n.out.is_some();
+                let declined = Reason::new("aborted", String::new());
+                let declined = Declined { version: target.version.clone(), plan: plan.id, reason: declined };
+                self.declined.insert(target.digest, declined);
+                if self.nodes.values().any(mixed) {
+                    self.unfinished = Some(Unfinished { origin, target });
+                }
+            }
+        }
         self.history.push_back(HistoryEntry { plan, outcome, ended_at_ms });
         while self.history.len() > Self::HISTORY_MAX {
             self.history.pop_front();
@@ -194,7 +196,7 @@ impl ControlState {
     }
 
     pub(super) fn wrong_phase(&self, wanted: &str) -> Rejection {
-        let phase = self.plan.as_ref().map_or_else(|| "gone".to_owned(), |p| p.phase.to_string());
+        let phase = self.plan.as_ref().map_or_else(|| "gone".to_owned(), Plan::phase_word);
         Rejection::WrongPhase { phase, wanted: wanted.to_owned() }
     }
 
@@ -204,16 +206,5 @@ impl ControlState {
         plan.phase = phase;
         plan.epoch = epoch;
         self.changed()
-    }
-
-    /// The version that most nodes run.
-    pub(super) fn common_version(&self) -> Version {
-        let count = |v: &Version| self.nodes.values().filter(|n| n.release.version == *v).count();
-        self.nodes
-            .values()
-            .map(|n| &n.release.version)
-            .max_by_key(|v| count(v))
-            .cloned()
-            .unwrap_or(Version::new(0, 0, 0))
     }
 }

@@ -1,9 +1,10 @@
 //! Which releases there are, and who holds them.
 
-use super::Result;
+use super::{Result, stale};
+use crate::reason::Reason;
 use crate::rejection::{Applied, Rejection};
-use crate::state::{ControlState, Quarantine, ReleaseInfo};
-use ironcache_types::{Digest, NodeId};
+use crate::state::{ControlState, Preflight, Quarantine, ReleaseInfo};
+use ironcache_types::{Digest, Epoch, Member, NodeId};
 
 impl ControlState {
     pub(super) fn register_release(&mut self, info: &ReleaseInfo) -> Result {
@@ -29,6 +30,40 @@ impl ControlState {
         if !node.staged.insert(digest) {
             return Ok(Applied::Unchanged);
         }
+        self.changed()
+    }
+
+    pub(super) fn allow_release(&mut self, digest: Digest) -> Result {
+        if self.declined.remove(&digest).is_none() {
+            return match self.releases.get(&digest) {
+                Some(info) => Err(Rejection::NotDeclined { version: info.release.version.clone() }),
+                None => Ok(Applied::Unchanged),
+            };
+        }
+        self.changed()
+    }
+
+    pub(super) fn report_preflight(
+        &mut self,
+        member: Member,
+        digest: Digest,
+        turn: Epoch,
+        problem: Option<&Reason>,
+    ) -> Result {
+        let plan = self.plan.as_ref().ok_or(Rejection::NoPlan)?;
+        if plan.turn != turn {
+            return Err(stale(format!("the turn of plan {}", plan.id), turn, plan.turn));
+        }
+        let node = self.nodes.get_mut(&member.node).ok_or(Rejection::UnknownNode { node: member.node })?;
+        if node.incarnation != member.incarnation {
+            let (seen, current) = (member.incarnation, node.incarnation);
+            return Err(Rejection::StaleIncarnation { node: member.node, seen, current });
+        }
+        let preflight = Some(Preflight { digest, turn, problem: problem.cloned() });
+        if node.preflight == preflight {
+            return Ok(Applied::Unchanged);
+        }
+        node.preflight = preflight;
         self.changed()
     }
 

@@ -2,10 +2,11 @@
 
 use super::Result;
 use crate::plan::{HoldReason, Phase, Plan, StepRecord, StepRole, StepState};
+use crate::reason::Reason;
 use crate::rejection::{Applied, Rejection};
 use crate::shard::{AckMode, Shard};
 use crate::state::{ControlState, Node, OutStep, Quarantine, TrialPhase};
-use ironcache_types::{Digest, Epoch, Member, NodeId, PlanId};
+use ironcache_types::{Digest, Epoch, Member, NodeId, PlanId, Release};
 
 impl ControlState {
     pub(super) fn upgrade_self(
@@ -56,7 +57,7 @@ impl ControlState {
             Some(shard) => self.check_takeout(plan, shard, member, target.digest)?,
         };
         let (shard, led_raft) = (node.shard, plan.start_leader == member.node);
-        let epoch = self.fresh_epoch();
+        let (epoch, digest) = (self.fresh_epoch(), target.digest);
         let node = self.nodes.get_mut(&member.node).expect("looked up above");
         node.out = Some(OutStep { plan: id, epoch, target, log_index, phase: TrialPhase::Told });
         if let Some(shard) = shard.and_then(|id| self.shards.get_mut(&id))
@@ -67,6 +68,7 @@ impl ControlState {
         let plan = self.plan.as_mut().expect("looked up above");
         plan.steps.push(StepRecord {
             node: member.node,
+            target: digest,
             shard,
             role,
             led_raft,
@@ -160,38 +162,43 @@ impl ControlState {
         plan: PlanId,
         step: Epoch,
         member: Member,
-        reason: &str,
+        reason: &Reason,
         verdict: Verdict,
         at_ms: u64,
     ) -> Result {
         self.active_plan(plan)?;
         let state = match verdict {
-            Verdict::Failed => StepState::Failed { reason: reason.to_owned() },
-            Verdict::Inconclusive => StepState::Inconclusive { reason: reason.to_owned() },
+            Verdict::Failed => StepState::Failed { reason: reason.clone() },
+            Verdict::Inconclusive => StepState::Inconclusive { reason: reason.clone() },
         };
         if self.step_ended(step, &state) {
             return Ok(Applied::Unchanged);
         }
-        let target = self.active_plan(plan)?.target.clone();
-        if self.stepping(member, step)?.release.digest == target.digest {
+        // The step's own: the plan may have been turned round since.
+        let node = self.stepping(member, step)?;
+        let target = node.out.as_ref().map(|out| out.target.clone()).ok_or(Rejection::NoPlan)?;
+        if node.release.digest == target.digest {
             return Err(Rejection::StillOnTarget { node: member.node });
         }
+        let (node, reason) = (member.node, reason.clone());
         let held = match verdict {
             Verdict::Failed => {
-                let quarantine =
-                    Quarantine { version: target.version, node: member.node, reason: reason.to_owned() };
-                self.quarantined.insert(target.digest, quarantine);
-                HoldReason::StepFailed { node: member.node, reason: reason.to_owned() }
+                if self.active_plan(plan)?.wanted().digest == target.digest {
+                    self.decline(reason.clone());
+                }
+                let Release { version, digest } = target;
+                self.quarantined.insert(digest, Quarantine { version, node, reason: reason.clone() });
+                HoldReason::StepFailed { node, reason }
             }
-            Verdict::Inconclusive => {
-                HoldReason::StepInconclusive { node: member.node, reason: reason.to_owned() }
-            }
+            Verdict::Inconclusive => HoldReason::StepInconclusive { node, reason },
         };
-        self.end_step(member.node, step, state, at_ms);
+        self.end_step(node, step, state, at_ms);
         // The first reason stays: what follows from it says less.
         match self.active_plan(plan)?.phase {
-            Phase::Held { reason: HoldReason::StepFailed { .. } } => self.changed(),
-            Phase::Held { .. } | Phase::Staging | Phase::Rolling | Phase::Paused => {
+            Phase::Held { reason: HoldReason::StepFailed { .. } } | Phase::TurningBack { .. } => {
+                self.changed()
+            }
+            Phase::Held { .. } | Phase::Staging | Phase::Rolling | Phase::Paused | Phase::Soaking { .. } => {
                 self.set_phase(Phase::Held { reason: held })
             }
         }
@@ -208,8 +215,7 @@ impl ControlState {
         }
         let steps = self.plan.iter_mut().flat_map(|plan| &mut plan.steps);
         for record in steps.filter(|record| aside.contains(&record.epoch)) {
-            record.state =
-                StepState::Inconclusive { reason: "the plan was aborted while the node was out".to_owned() };
+            record.state = StepState::SetAside;
             record.ended_at_ms = Some(at_ms);
         }
     }

@@ -2,9 +2,10 @@
 
 use crate::setup::{info, new, old};
 use ironcache_control::{
-    AckMode, Command, ControlState, HoldReason, Node, Phase, Plan, PlanOptions, Shard, TrialPhase,
+    AckMode, AutoRollout, Command, ControlState, HoldReason, Node, Phase, Plan, PlanOptions, Policy, Reason,
+    Shard, StartedBy, TrialPhase,
 };
-use ironcache_types::{Epoch, Incarnation, Member, NodeId, Offset, Release};
+use ironcache_types::{Epoch, Incarnation, Level, Member, NodeId, Offset, Release};
 use proptest::prelude::*;
 use std::collections::BTreeSet;
 
@@ -74,6 +75,11 @@ fn epoch_of(command: &mut Command) -> Option<&mut Epoch> {
         | Command::StepFailed { step: epoch, .. }
         | Command::Rejoin { step: epoch, .. }
         | Command::Hold { plan_epoch: epoch, .. }
+        | Command::BeginSoaking { plan_epoch: epoch, .. }
+        | Command::Rollback { plan_epoch: epoch, .. }
+        | Command::TurnBack { plan_epoch: epoch, .. }
+        | Command::ReportPreflight { turn: epoch, .. }
+        | Command::SetPolicy { seen: epoch, .. }
         | Command::Finalize { plan_epoch: epoch, .. } => Some(epoch),
         Command::InitCluster(_)
         | Command::RegisterNode { .. }
@@ -82,6 +88,8 @@ fn epoch_of(command: &mut Command) -> Option<&mut Epoch> {
         | Command::StartPlan { .. }
         | Command::Pause { .. }
         | Command::Resume { .. }
+        | Command::LevelReached { .. }
+        | Command::AllowRelease { .. }
         | Command::Abort { .. } => None,
     }
 }
@@ -91,7 +99,8 @@ fn useful(state: &ControlState) -> Vec<Command> {
     let mut commands: Vec<Command> =
         state.shards.values().flat_map(|shard| useful_for_shard(state, shard)).collect();
     let Some(plan) = &state.plan else {
-        commands.push(start(new()));
+        // On to the new one, or back to the old one; by somebody, or by the policy.
+        commands.extend([start(new()), start(old()), start_by_policy(new())]);
         commands.extend(state.nodes.values().filter(|node| node.out.is_some()).flat_map(|node| {
             let step = node.out.as_ref().map(|out| out.epoch).unwrap_or_default();
             [
@@ -110,9 +119,18 @@ fn useful(state: &ControlState) -> Vec<Command> {
             commands.push(Command::Abort { plan: plan.id, at_ms: 0 });
         }
         Phase::Rolling if state.all_on(plan.target.digest) => {
-            commands.push(Command::Finalize { plan: plan.id, plan_epoch: plan.epoch, at_ms: 0 });
+            commands.push(Command::BeginSoaking { plan: plan.id, plan_epoch: plan.epoch, at_ms: 0 });
+            commands.push(finalize(state, plan));
+        }
+        Phase::Soaking { .. } => commands.extend([finalize(state, plan), rollback(plan)]),
+        Phase::TurningBack { .. } => {
+            let (plan, plan_epoch, leader) = (plan.id, plan.epoch, NodeId(2));
+            commands.push(Command::TurnBack { plan, plan_epoch, leader });
         }
         Phase::Rolling => {}
+    }
+    if matches!(plan.phase, Phase::Held { .. }) {
+        commands.push(rollback(plan));
     }
     commands
 }
@@ -155,6 +173,9 @@ fn useful_for_node(state: &ControlState, plan: &Plan, node: &Node) -> Vec<Comman
         if !node.staged.contains(&digest) {
             return vec![Command::ReportStaged { node: node.id, digest }];
         }
+        if node.preflight.as_ref().is_none_or(|p| p.turn != plan.turn) {
+            return vec![preflight(plan, node)];
+        }
         let goes = node.release != plan.target && !state.is_primary_node(node.id);
         let upgrade = Command::UpgradeSelf { plan: id, plan_epoch: plan.epoch, member, at_ms: 0 };
         return goes.then_some(upgrade).into_iter().collect();
@@ -165,7 +186,7 @@ fn useful_for_node(state: &ControlState, plan: &Plan, node: &Node) -> Vec<Comman
         _ if node.release != plan.target => {
             let starts = register(node, plan.target.clone(), 1);
             let quarantine = node.id == NodeId(3);
-            let reason = "why".to_owned();
+            let reason = Reason::new("exit", "why");
             let fails = Command::StepFailed { plan: id, step, member, reason, quarantine, at_ms: 0 };
             vec![starts.clone(), starts.clone(), starts, fails]
         }
@@ -179,7 +200,28 @@ fn useful_for_node(state: &ControlState, plan: &Plan, node: &Node) -> Vec<Comman
 
 fn start(release: Release) -> Command {
     let options = PlanOptions::default();
-    Command::StartPlan { target: release.version, options, leader: NodeId(1), at_ms: 0 }
+    let started_by = StartedBy::Operator;
+    Command::StartPlan { target: release.version, options, leader: NodeId(1), started_by, at_ms: 0 }
+}
+
+fn start_by_policy(release: Release) -> Command {
+    let options = PlanOptions::default();
+    let started_by = StartedBy::Policy;
+    Command::StartPlan { target: release.version, options, leader: NodeId(2), started_by, at_ms: 0 }
+}
+
+fn rollback(plan: &Plan) -> Command {
+    let reason = Reason::new("operator", "why");
+    Command::Rollback { plan: plan.id, plan_epoch: plan.epoch, reason }
+}
+
+fn preflight(plan: &Plan, node: &Node) -> Command {
+    let (digest, turn) = (plan.target.digest, plan.turn);
+    Command::ReportPreflight { member: node.member(), digest, turn, problem: None }
+}
+
+fn finalize(state: &ControlState, plan: &Plan) -> Command {
+    Command::Finalize { plan: plan.id, plan_epoch: plan.epoch, level: state.cluster_level, at_ms: 0 }
 }
 
 fn promote(shard: &Shard, to: Member, in_sync: BTreeSet<Member>) -> Command {
@@ -194,14 +236,20 @@ fn register(node: &Node, release: Release, later: u64) -> Command {
         peer_addr: node.peer_addr.clone(),
         http_addr: node.http_addr.clone(),
         release,
-        wire: node.wire,
+        levels: node.levels,
+        launcher_protocol: node.launcher_protocol,
     }
 }
 
 /// Every kind of command about everybody, fitting or not.
 fn any_of(state: &ControlState) -> Vec<Command> {
     let everybody: BTreeSet<Member> = state.nodes.values().map(Node::member).collect();
-    let mut commands = vec![start(new()), start(old())];
+    let mut commands = vec![start(new()), start(old()), start_by_policy(new()), start_by_policy(old())];
+    for auto_rollout in [AutoRollout::Off, AutoRollout::Patch, AutoRollout::Minor] {
+        let policy = Policy { auto_rollout, ..state.policy };
+        commands.push(Command::SetPolicy { seen: state.policy_epoch, policy });
+    }
+    commands.extend([new(), old()].map(|release| Command::AllowRelease { digest: release.digest }));
     commands.extend([new(), old()].map(|release| Command::RegisterRelease { info: info(release) }));
     for shard in state.shards.values() {
         any_for_shard(state, shard, &everybody, &mut commands);
@@ -210,6 +258,8 @@ fn any_of(state: &ControlState) -> Vec<Command> {
         any_for_node(state, node, &mut commands);
     }
     if let Some(plan) = &state.plan {
+        commands.extend([rollback(plan), finalize(state, plan)]);
+        let next = Level(state.cluster_level.0 + 1);
         let (plan, plan_epoch) = (plan.id, plan.epoch);
         let reason = HoldReason::StateMismatch { node: NodeId(1), log_index: 4 };
         commands.extend([
@@ -218,7 +268,9 @@ fn any_of(state: &ControlState) -> Vec<Command> {
             Command::Pause { plan },
             Command::Resume { plan },
             Command::Abort { plan, at_ms: 0 },
-            Command::Finalize { plan, plan_epoch, at_ms: 0 },
+            Command::BeginSoaking { plan, plan_epoch, at_ms: 0 },
+            Command::TurnBack { plan, plan_epoch, leader: NodeId(1) },
+            Command::Finalize { plan, plan_epoch, level: next, at_ms: 0 },
         ]);
     }
     commands
@@ -241,7 +293,7 @@ fn any_for_shard(
         let mode = if member.node.0 % 2 == 0 { AckMode::Primary } else { AckMode::InSync };
         commands.extend([
             Command::AddInSync { shard: id, isr_epoch, primary, member },
-            Command::RemoveInSync { shard: id, isr_epoch, primary, member, reason: String::new() },
+            Command::RemoveInSync { shard: id, isr_epoch, primary, member, reason: Reason::new("", "") },
             Command::SetMode { shard: id, isr_epoch, primary, mode },
             Command::BeginHandover { shard: id, shard_epoch, from: primary, to: member, plan },
             Command::BeginHandover { shard: id, shard_epoch, from: primary, to: member, plan: None },
@@ -260,16 +312,20 @@ fn any_for_node(state: &ControlState, node: &Node, commands: &mut Vec<Command>) 
     }
     let (step, member) = (node.out.as_ref().map(|o| o.epoch).unwrap_or_default(), node.member());
     commands.push(Command::Rejoin { step, member });
+    for oldest in [Level(1), Level(2)] {
+        commands.push(Command::LevelReached { member, oldest });
+    }
     // Orders of a plan that ended come late, as those of one that is active do.
     let Some(plan) = state.plan.as_ref().or_else(|| state.history.back().map(|ended| &ended.plan)) else {
         return;
     };
+    commands.push(preflight(plan, node));
     let (plan, plan_epoch, digest) = (plan.id, plan.epoch, plan.target.digest);
     commands.push(Command::UpgradeSelf { plan, plan_epoch, member, at_ms: 0 });
     commands.push(Command::Confirm { plan, step, member, digest });
     commands.push(Command::Confirmed { plan, step, member, digest, at_ms: 0 });
     // A quarantine ends all progress, so only one node is ever to blame.
     let quarantine = node.id == NodeId(3);
-    let reason = "why".to_owned();
+    let reason = Reason::new("exit", "why");
     commands.push(Command::StepFailed { plan, step, member, reason, quarantine, at_ms: 0 });
 }

@@ -2,4 +2,5 @@ mod accepted;
 mod generate;
 mod never;
 mod refused;
+mod rollback;
 mod setup;

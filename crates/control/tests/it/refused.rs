@@ -1,9 +1,12 @@
 //! Every reason to refuse, met once: by its code, with nothing changed.
 
 use crate::setup::{Cluster, S0, S1, info, layout, new, old};
-use ironcache_control::{AckMode, Command, ControlState, NodeRole, PlanOptions, Rejection};
+use ironcache_control::{
+    AckMode, Command, ControlState, NoRollback, NodeRole, PlanOptions, Reason, Rejection, StartedBy,
+};
 use ironcache_types::{
-    ClusterId, Digest, Epoch, Incarnation, Member, NodeId, PlanId, Release, ShardId, Version, WireRange,
+    ClusterId, Digest, Epoch, Incarnation, Level, LevelRange, Member, NodeId, PlanId, Release, ShardId,
+    Version, WireRange,
 };
 
 const GHOST: Member = Member { node: NodeId(99), incarnation: Incarnation(1) };
@@ -251,6 +254,10 @@ fn steps_while_a_write_needs_only_its_primary() {
     cluster.refused(&cluster.begin_rolling(), "not_staged");
     for node in 1..=6 {
         cluster.ok(&Command::ReportStaged { node: NodeId(node), digest: new().digest });
+        cluster.refused(&cluster.begin_rolling(), if node < 6 { "not_staged" } else { "not_preflighted" });
+    }
+    for node in 1..=6 {
+        cluster.ok(&cluster.preflight(node));
     }
     cluster.refused(&cluster.begin_rolling(), "mode_too_weak");
     let mut cluster = Cluster::rolling();
@@ -294,10 +301,10 @@ fn targets_that_cannot_be() {
         target: version,
         options: PlanOptions::default(),
         leader: NodeId(1),
+        started_by: StartedBy::Operator,
         at_ms: 0,
     };
     cluster.refused(&to(Version::new(9, 9, 9)), "unknown_release");
-    cluster.ok(&Command::RegisterRelease { info: info(old()) });
     cluster.refused(&to(old().version), "same_version");
     let release =
         |minor, digest| Release { version: Version::new(2, minor, 0), digest: Digest([digest; 32]) };
@@ -306,9 +313,13 @@ fn targets_that_cannot_be() {
     cluster.ok(&Command::RegisterRelease { info: far });
     cluster.refused(&to(Version::new(2, 0, 0)), "too_old");
     let mut strange = info(release(1, 21));
-    strange.wire = WireRange { min: 7, max: 8 };
+    strange.levels = LevelRange::new(7, 8);
     cluster.ok(&Command::RegisterRelease { info: strange });
     cluster.refused(&to(Version::new(2, 1, 0)), "cannot_read");
+    let mut later = info(release(3, 23));
+    later.launcher_protocol = WireRange { min: 7, max: 8 };
+    cluster.ok(&Command::RegisterRelease { info: later });
+    cluster.refused(&to(Version::new(2, 3, 0)), "launcher_too_old");
     cluster.refused(&Command::RegisterRelease { info: info(release(1, 22)) }, "version_taken");
 }
 
@@ -357,7 +368,7 @@ fn a_plans_handover_to_a_node_that_is_not_on_the_target() {
     cluster.ok(&cluster.hand_over(S0, 3));
     cluster.ok(&cluster.promote(S0));
     cluster.refused(&cluster.hand_over(S0, 1), "not_on_target");
-    cluster.refused(&cluster.finalize(), "not_on_target");
+    cluster.refused(&cluster.soak(), "not_on_target");
 }
 
 #[test]
@@ -411,7 +422,7 @@ fn everything_with_a_quarantined_release() {
     cluster.refused(&cluster.start_plan(), "quarantined");
     // Even a plan that rolls on by some error of ours takes nobody out for it.
     let mut cluster = Cluster::rolling();
-    let reason = "exit status 7".to_owned();
+    let reason = Reason::new("exit", "exit status 7");
     let quarantine = ironcache_control::Quarantine { version: new().version, node: NodeId(3), reason };
     cluster.state.quarantined.insert(new().digest, quarantine);
     cluster.refused(&cluster.take_out(3), "quarantined");
@@ -440,7 +451,10 @@ fn every_refusal_of_an_operator_is_in_the_runbook_and_says_what_to_do() {
             Rejection::VersionTaken { version: version.clone(), digest: text() },
             "give the new binary a new version",
         ),
-        (Rejection::Quarantined { version: version.clone(), node, reason: text() }, "stage a mended binary"),
+        (
+            Rejection::Quarantined { version: version.clone(), node, reason: Reason::new("exit", "why") },
+            "stage a mended binary",
+        ),
         (
             Rejection::TooOld {
                 version: version.clone(),
@@ -451,9 +465,44 @@ fn every_refusal_of_an_operator_is_in_the_runbook_and_says_what_to_do() {
             "go through a release in between",
         ),
         (
-            Rejection::CannotRead { version: version.clone(), reads: WireRange::CURRENT, level: 3 },
-            "stage a release that reads 3",
+            Rejection::CannotRead {
+                version: version.clone(),
+                admits: LevelRange::new(1, 2),
+                level: Level(3),
+            },
+            "stage a release that admits level 3",
         ),
+        (
+            Rejection::LauncherTooOld {
+                version: version.clone(),
+                speaks: WireRange { min: 2, max: 2 },
+                node,
+                launcher: WireRange::CURRENT,
+            },
+            "go through a release in between",
+        ),
+        (Rejection::Soaking { plan, target: version.clone() }, "finalize or roll back first"),
+        (
+            Rejection::Unfinished { origin: Box::new(version.clone()), target: Box::new(version.clone()) },
+            "ironcache cluster set-target-version 1.4.0",
+        ),
+        (
+            Rejection::Declined { version: version.clone(), plan, reason: Reason::new("aborted", "") },
+            "ironcache release allow 1.4.0",
+        ),
+        (Rejection::NotDeclined { version: version.clone() }, "nothing to allow"),
+        (Rejection::GoesBack, "goes back"),
+        (
+            Rejection::NoRollback { why: NoRollback::OriginUnknown { version: version.clone() } },
+            "release stage",
+        ),
+        (Rejection::BadSetting { key: text(), value: text(), why: "at least 1".to_owned() }, "at least 1"),
+        (
+            Rejection::PreflightFailed { node, reason: Reason::new("bad_setting", "why") },
+            "mend its configuration",
+        ),
+        (Rejection::HashDiffers { node, log_index: 64 }, "upgrade rollback"),
+        (Rejection::MinInSync { shard, left: 1, min_in_sync: 2 }, "policy set min-in-sync 1"),
         (Rejection::SingleNode, "ironcache cluster create"),
         (Rejection::NoReplica { shard }, "--replicas 1"),
         (Rejection::NoQuorumToSpare { voters: 2, left: 1, majority: 2 }, "--witness HOST:PORT"),

@@ -2,12 +2,12 @@
 //! node 5 vote. Everybody is on 1.3.0; 1.4.0 is registered.
 
 use ironcache_control::{
-    AckMode, Applied, Command, ControlState, InitCluster, NodeRole, NodeSpec, PlanOptions, Rejection,
-    ReleaseInfo, ShardSpec,
+    AckMode, Applied, Command, ControlState, InitCluster, NodeRole, NodeSpec, PlanOptions, Policy, Reason,
+    Rejection, ReleaseInfo, ShardSpec, StageHold, StartedBy,
 };
 use ironcache_types::{
-    ClusterId, Digest, Epoch, Incarnation, Member, NodeId, PlanId, Release, ShardId, SlotSet, Version,
-    WireRange,
+    ClusterId, Digest, Epoch, Incarnation, LevelRange, Member, NodeId, PlanId, Release, ShardId, SlotSet,
+    Version, WireRange,
 };
 
 pub const S0: ShardId = ShardId(0);
@@ -22,7 +22,14 @@ pub fn new() -> Release {
 }
 
 pub fn info(release: Release) -> ReleaseInfo {
-    ReleaseInfo { release, size_bytes: 9, min_from: None, wire: WireRange::CURRENT }
+    ReleaseInfo {
+        release,
+        size_bytes: 9,
+        min_from: None,
+        levels: LevelRange::new(1, 1),
+        launcher_protocol: WireRange::CURRENT,
+        hold: StageHold::None,
+    }
 }
 
 pub fn layout() -> InitCluster {
@@ -35,7 +42,8 @@ pub fn layout() -> InitCluster {
         voter: id != 5,
         shard: (id != 6).then_some(if id % 2 == 1 { S0 } else { S1 }),
         release: old(),
-        wire: WireRange::CURRENT,
+        levels: LevelRange::new(1, 1),
+        launcher_protocol: WireRange::CURRENT,
     };
     let shard = |id: u16, nodes: &[u64]| ShardSpec {
         id: ShardId(id),
@@ -46,7 +54,7 @@ pub fn layout() -> InitCluster {
         cluster_id: ClusterId(7),
         nodes: (1..=6).map(spec).collect(),
         shards: vec![shard(0, &[1, 3, 5]), shard(1, &[2, 4])],
-        mode: AckMode::Primary,
+        policy: Policy::default(),
     }
 }
 
@@ -60,7 +68,9 @@ impl Cluster {
     pub fn new() -> Self {
         let mut cluster = Cluster { state: ControlState::default(), log_index: 0 };
         cluster.ok(&Command::InitCluster(layout()));
-        cluster.ok(&Command::RegisterRelease { info: info(new()) });
+        for release in [old(), new()] {
+            cluster.ok(&Command::RegisterRelease { info: info(release) });
+        }
         cluster
     }
 
@@ -78,7 +88,10 @@ impl Cluster {
         let mut cluster = Cluster::in_sync();
         cluster.ok(&cluster.start_plan());
         for node in 1..=6 {
-            cluster.ok(&Command::ReportStaged { node: NodeId(node), digest: new().digest });
+            for digest in [old().digest, new().digest] {
+                cluster.ok(&Command::ReportStaged { node: NodeId(node), digest });
+            }
+            cluster.ok(&cluster.preflight(node));
         }
         for shard in [S0, S1] {
             cluster.ok(&cluster.set_mode(shard, AckMode::InSync));
@@ -159,7 +172,7 @@ impl Cluster {
 
     pub fn remove_in_sync(&self, shard: ShardId, node: u64) -> Command {
         let (isr_epoch, primary) = (self.state.shards[&shard].isr_epoch, self.primary(shard));
-        let (member, reason) = (self.member(node), "silent".to_owned());
+        let (member, reason) = (self.member(node), Reason::new("silent", "silent"));
         Command::RemoveInSync { shard, isr_epoch, primary, member, reason }
     }
 
@@ -205,13 +218,35 @@ impl Cluster {
             peer_addr: node.peer_addr.clone(),
             http_addr: node.http_addr.clone(),
             release,
-            wire: node.wire,
+            levels: node.levels,
+            launcher_protocol: node.launcher_protocol,
         }
     }
 
     pub fn start_plan(&self) -> Command {
         let (target, options) = (new().version, PlanOptions::default());
-        Command::StartPlan { target, options, leader: NodeId(1), at_ms: 1 }
+        let started_by = StartedBy::Operator;
+        Command::StartPlan { target, options, leader: NodeId(1), started_by, at_ms: 1 }
+    }
+
+    /// The policy starts 1.4.0 by itself.
+    pub fn start_by_policy(&self) -> Command {
+        let (target, options) = (new().version, self.state.policy.plan_options());
+        let started_by = StartedBy::Policy;
+        Command::StartPlan { target, options, leader: NodeId(1), started_by, at_ms: 1 }
+    }
+
+    /// The plan's target would start on the node.
+    pub fn preflight(&self, node: u64) -> Command {
+        let plan = self.state.plan.as_ref().expect("a plan is active");
+        let (digest, turn) = (plan.target.digest, plan.turn);
+        Command::ReportPreflight { member: self.member(node), digest, turn, problem: None }
+    }
+
+    pub fn set_policy(&self, change: impl FnOnce(&mut Policy)) -> Command {
+        let mut policy = self.state.policy;
+        change(&mut policy);
+        Command::SetPolicy { seen: self.state.policy_epoch, policy }
     }
 
     pub fn begin_rolling(&self) -> Command {
@@ -237,7 +272,7 @@ impl Cluster {
     /// The node's step failed; `quarantine` says whether the release is at fault.
     pub fn failed(&self, node: u64, quarantine: bool) -> Command {
         let (plan, step) = self.step(node);
-        let reason = "exit status 7".to_owned();
+        let reason = Reason::new("exit", "exit status 7");
         Command::StepFailed { plan, step, member: self.member(node), reason, quarantine, at_ms: 4 }
     }
 
@@ -265,6 +300,31 @@ impl Cluster {
 
     pub fn finalize(&self) -> Command {
         let (plan, plan_epoch) = self.plan();
-        Command::Finalize { plan, plan_epoch, at_ms: 6 }
+        let level = self.state.nodes.values().map(|n| n.levels.max).min().expect("there are nodes");
+        Command::Finalize { plan, plan_epoch, level, at_ms: 6 }
+    }
+
+    pub fn soak(&self) -> Command {
+        let (plan, plan_epoch) = self.plan();
+        Command::BeginSoaking { plan, plan_epoch, at_ms: 7 }
+    }
+
+    pub fn roll_back(&self) -> Command {
+        let (plan, plan_epoch) = self.plan();
+        Command::Rollback { plan, plan_epoch, reason: Reason::new("operator", "latency doubled") }
+    }
+
+    pub fn roll_back_of_none(&self) -> Command {
+        let reason = Reason::new("operator", "too late");
+        Command::Rollback { plan: self.state.last_plan, plan_epoch: self.state.epoch, reason }
+    }
+
+    pub fn set_mode_if_needed(&self, shard: ShardId) -> Command {
+        self.set_mode(shard, AckMode::InSync)
+    }
+
+    pub fn turn_back(&self) -> Command {
+        let (plan, plan_epoch) = self.plan();
+        Command::TurnBack { plan, plan_epoch, leader: NodeId(1) }
     }
 }

@@ -1,11 +1,12 @@
 //! Small clusters on 1.3.0, with 1.4.0 to roll out.
 
 use ironcache_control::{
-    AckMode, Command, ControlState, InitCluster, NodeRole, NodeSpec, PlanOptions, ReleaseInfo, ShardSpec,
+    AckMode, Command, ControlState, InitCluster, NodeRole, NodeSpec, PlanOptions, Policy, ReleaseInfo,
+    ShardSpec, StageHold, StartedBy,
 };
 use ironcache_coordinator::{Bars, Decision, Observation, decide, observe_perfect};
 use ironcache_types::{
-    ClusterId, Digest, Incarnation, Member, NodeId, Release, ShardId, SlotSet, Version, WireRange,
+    ClusterId, Digest, Incarnation, LevelRange, Member, NodeId, Release, ShardId, SlotSet, Version, WireRange,
 };
 
 pub fn old() -> Release {
@@ -44,7 +45,8 @@ impl Layout {
                 voter,
                 shard,
                 release: old(),
-                wire: WireRange::CURRENT,
+                levels: LevelRange::new(1, 1),
+                launcher_protocol: WireRange::CURRENT,
             }
         };
         let nodes: Vec<NodeSpec> = (0..count).map(spec).collect();
@@ -56,10 +58,17 @@ impl Layout {
             })
             .collect();
         let mut state = ControlState::default();
-        let init = InitCluster { cluster_id: ClusterId(7), nodes, shards, mode: AckMode::Primary };
+        let init = InitCluster { cluster_id: ClusterId(7), nodes, shards, policy: Policy::default() };
         apply(&mut state, &Command::InitCluster(init));
         for release in [old(), new()] {
-            let info = ReleaseInfo { release, size_bytes: 9, min_from: None, wire: WireRange::CURRENT };
+            let info = ReleaseInfo {
+                release,
+                size_bytes: 9,
+                min_from: None,
+                levels: LevelRange::new(1, 1),
+                launcher_protocol: WireRange::CURRENT,
+                hold: StageHold::None,
+            };
             apply(&mut state, &Command::RegisterRelease { info });
         }
         state
@@ -82,14 +91,18 @@ pub fn apply(state: &mut ControlState, command: &Command) {
 
 pub fn start(state: &mut ControlState, options: PlanOptions) {
     let target = new().version;
-    apply(state, &Command::StartPlan { target, options, leader: NodeId(1), at_ms: 0 });
+    let started_by = StartedBy::Operator;
+    apply(state, &Command::StartPlan { target, options, leader: NodeId(1), started_by, at_ms: 0 });
 }
 
 /// A plan in its rolling phase, with everything in sync.
 pub fn rolling(mut state: ControlState) -> ControlState {
     start(&mut state, PlanOptions::default());
     for id in state.nodes.keys().copied().collect::<Vec<_>>() {
-        apply(&mut state, &Command::ReportStaged { node: id, digest: new().digest });
+        for digest in [old().digest, new().digest] {
+            apply(&mut state, &Command::ReportStaged { node: id, digest });
+        }
+        preflight(&mut state, id);
     }
     for id in state.shards.keys().copied().collect::<Vec<_>>() {
         add_all(&mut state, id);
@@ -101,6 +114,13 @@ pub fn rolling(mut state: ControlState) -> ControlState {
     let begin = Command::BeginRolling { plan: plan.id, plan_epoch: plan.epoch };
     apply(&mut state, &begin);
     state
+}
+
+/// The plan's target would start on the node.
+pub fn preflight(state: &mut ControlState, id: NodeId) {
+    let plan = state.plan.as_ref().expect("a plan is active");
+    let (digest, turn, member) = (plan.target.digest, plan.turn, state.nodes[&id].member());
+    apply(state, &Command::ReportPreflight { member, digest, turn, problem: None });
 }
 
 /// Takes every node of the shard that may be in sync into the set.
@@ -124,7 +144,8 @@ pub fn restart(state: &mut ControlState, id: NodeId, release: Release) {
         peer_addr: node.peer_addr,
         http_addr: node.http_addr,
         release,
-        wire: node.wire,
+        levels: node.levels,
+        launcher_protocol: node.launcher_protocol,
     };
     apply(state, &command);
 }

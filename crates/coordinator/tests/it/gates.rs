@@ -70,6 +70,10 @@ fn staging_waits_for_artifacts_modes_and_launchers() {
             n4 does not hold the artifact (4 of 6 do)
             n6 does not hold the artifact (4 of 6 do)
             n5 cannot change its binary: the daemon runs without a launcher
+            n1 has not tried the release against its configuration yet
+            n2 has not tried the release against its configuration yet
+            n3 has not tried the release against its configuration yet
+            n5 has not tried the release against its configuration yet
             shard 0 acknowledges in mode primary; its primary has to raise it to in-sync
             shard 1 acknowledges in mode primary; its primary has to raise it to in-sync
             shard 2 acknowledges in mode primary; its primary has to raise it to in-sync"#]],
@@ -282,7 +286,9 @@ fn disagreement_about_the_state_holds_the_plan() {
     check(
         &state,
         &seen,
-        &expect!["hold plan 1: n5 holds another control state at log index 64; take it out of service"],
+        &expect![
+            "hold plan 1: n5 holds another control state at log index 64; `ironcache cluster upgrade rollback` takes everybody back to what they agreed on"
+        ],
     );
     node(&mut seen, 5).state_hashes = vec![StateHash { log_index: 128, hash: 8 }];
     assert_eq!(text(&ask(&state, &seen)), "upgrade n4", "there is no index at which it can be compared");

@@ -26,7 +26,7 @@ fn a_handover_that_hangs_is_aborted_even_without_a_plan() {
     let mut observation = see(&state, 1);
     observation.timers = memory.note(&state, &bars, 1_000);
     assert_eq!(text(&ask(&state, &observation)), "nothing to do");
-    observation.timers = memory.note(&state, &bars, 1_000 + bars.handover_timeout_ms + 1);
+    observation.timers = memory.note(&state, &bars, 1_000 + state.policy.handover_timeout_ms + 1);
     let handover = state.shards[&ShardId(0)].handover.unwrap().epoch;
     assert_eq!(text(&ask(&state, &observation)), format!("abort handover {handover} of shard 0"));
 }

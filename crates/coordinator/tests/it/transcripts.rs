@@ -21,24 +21,25 @@ fn three_shards_with_a_replica_each() {
         1,
         PlanOptions::default(),
         &expect![[r#"
-        begin the steps of plan 1
-        upgrade n4
-        upgrade n5
-        upgrade n6
-        confirm n4
-        confirm n5
-        confirm n6
-        hand shard 0 over from n1 to n4
-        hand shard 1 over from n2 to n5
-        upgrade n2
-        confirm n2
-        hand shard 2 over from n3 to n6
-        upgrade n3
-        confirm n3
-        transfer raft's leadership to n2
-        upgrade n1
-        confirm n1
-        finalize plan 1"#]],
+            begin the steps of plan 1
+            upgrade n4
+            upgrade n5
+            upgrade n6
+            confirm n4
+            confirm n5
+            confirm n6
+            hand shard 0 over from n1 to n4
+            hand shard 1 over from n2 to n5
+            upgrade n2
+            confirm n2
+            hand shard 2 over from n3 to n6
+            upgrade n3
+            confirm n3
+            transfer raft's leadership to n2
+            upgrade n1
+            confirm n1
+            let plan 1 soak
+            finalize plan 1"#]],
     );
 }
 
@@ -50,24 +51,25 @@ fn one_node_at_a_time() {
         4,
         options,
         &expect![[r#"
-        begin the steps of plan 1
-        upgrade n5
-        confirm n5
-        upgrade n6
-        confirm n6
-        hand shard 1 over from n2 to n5
-        upgrade n2
-        confirm n2
-        hand shard 2 over from n3 to n6
-        upgrade n3
-        confirm n3
-        transfer raft's leadership to n2
-        upgrade n4
-        confirm n4
-        hand shard 0 over from n1 to n4
-        upgrade n1
-        confirm n1
-        finalize plan 1"#]],
+            begin the steps of plan 1
+            upgrade n5
+            confirm n5
+            upgrade n6
+            confirm n6
+            hand shard 1 over from n2 to n5
+            upgrade n2
+            confirm n2
+            hand shard 2 over from n3 to n6
+            upgrade n3
+            confirm n3
+            transfer raft's leadership to n2
+            upgrade n4
+            confirm n4
+            hand shard 0 over from n1 to n4
+            upgrade n1
+            confirm n1
+            let plan 1 soak
+            finalize plan 1"#]],
     );
 }
 
@@ -78,16 +80,17 @@ fn one_shard_with_two_replicas_led_by_a_replica() {
         2,
         PlanOptions::default(),
         &expect![[r#"
-        begin the steps of plan 1
-        upgrade n3
-        confirm n3
-        transfer raft's leadership to n3
-        upgrade n2
-        confirm n2
-        hand shard 0 over from n1 to n3
-        upgrade n1
-        confirm n1
-        finalize plan 1"#]],
+            begin the steps of plan 1
+            upgrade n3
+            confirm n3
+            transfer raft's leadership to n3
+            upgrade n2
+            confirm n2
+            hand shard 0 over from n1 to n3
+            upgrade n1
+            confirm n1
+            let plan 1 soak
+            finalize plan 1"#]],
     );
 }
 
@@ -99,16 +102,17 @@ fn a_pair_with_a_witness_led_by_the_replica() {
         2,
         PlanOptions::default(),
         &expect![[r#"
-        begin the steps of plan 1
-        upgrade n3
-        confirm n3
-        transfer raft's leadership to n3
-        upgrade n2
-        confirm n2
-        hand shard 0 over from n1 to n2
-        upgrade n1
-        confirm n1
-        finalize plan 1"#]],
+            begin the steps of plan 1
+            upgrade n3
+            confirm n3
+            transfer raft's leadership to n3
+            upgrade n2
+            confirm n2
+            hand shard 0 over from n1 to n2
+            upgrade n1
+            confirm n1
+            let plan 1 soak
+            finalize plan 1"#]],
     );
 }
 
@@ -116,7 +120,7 @@ fn a_pair_with_a_witness_led_by_the_replica() {
 fn a_dry_run_tells_the_same() {
     let steps = preview(&three_by_two(), NodeId(1), &new().version, PlanOptions::default()).unwrap();
     expect![[r#"
-        every node fetches 1.4.0 (040404040404) and verifies it
+        every node fetches 1.4.0 (040404040404), verifies it and tries it against its configuration
         every shard acknowledges writes in mode in-sync
         upgrade n4 (replica of shard 0)
         upgrade n5 (replica of shard 1)
@@ -128,6 +132,7 @@ fn a_dry_run_tells_the_same() {
         upgrade n3 (old primary of shard 2)
         transfer raft's leadership to n2
         upgrade n1 (old primary of shard 0)
+        let plan 1 soak
         finalize plan 1"#]]
     .assert_eq(&short(&steps.join("\n")));
 }

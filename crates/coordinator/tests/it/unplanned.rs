@@ -109,7 +109,7 @@ fn a_loss_does_not_stop_the_plan(lose: impl Fn(&mut ControlState, &Shard, Member
                 lose(&mut state, shard, primary);
                 let release = state.nodes[&primary.node].release.clone();
                 restart(&mut state, primary.node, release);
-                let mut resumed = Rehearsal { acts: Vec::new(), state, leader: rehearsal.leader };
+                let mut resumed = Rehearsal { acts: Vec::new(), state, leader: rehearsal.leader, now_ms: 0 };
                 resumed.run().unwrap();
                 let finalized = resumed.state.history.back().map(|h| h.outcome) == Some(Outcome::Finalized);
                 let end = resumed.acts.iter().rev().find(|a| matches!(a, Decision::Wait(_))).map(text);

@@ -33,6 +33,13 @@ pub enum EntryKind {
     Abort = 24,
     Finalize = 25,
     Rejoin = 26,
+    BeginSoaking = 27,
+    Rollback = 28,
+    TurnBack = 29,
+    ReportPreflight = 30,
+    LevelReached = 31,
+    SetPolicy = 32,
+    AllowRelease = 33,
 }
 
 impl EntryKind {
@@ -64,6 +71,13 @@ impl EntryKind {
         EntryKind::Abort,
         EntryKind::Finalize,
         EntryKind::Rejoin,
+        EntryKind::BeginSoaking,
+        EntryKind::Rollback,
+        EntryKind::TurnBack,
+        EntryKind::ReportPreflight,
+        EntryKind::LevelReached,
+        EntryKind::SetPolicy,
+        EntryKind::AllowRelease,
     ];
 
     pub fn number(self) -> u16 {
@@ -103,6 +117,13 @@ impl EntryKind {
             Command::Abort { .. } => EntryKind::Abort,
             Command::Finalize { .. } => EntryKind::Finalize,
             Command::Rejoin { .. } => EntryKind::Rejoin,
+            Command::BeginSoaking { .. } => EntryKind::BeginSoaking,
+            Command::Rollback { .. } => EntryKind::Rollback,
+            Command::TurnBack { .. } => EntryKind::TurnBack,
+            Command::ReportPreflight { .. } => EntryKind::ReportPreflight,
+            Command::LevelReached { .. } => EntryKind::LevelReached,
+            Command::SetPolicy { .. } => EntryKind::SetPolicy,
+            Command::AllowRelease { .. } => EntryKind::AllowRelease,
         }
     }
 }

@@ -49,7 +49,7 @@ pub enum ReadError {
 /// this build admits.
 pub fn level_of(state: &ControlState) -> Level {
     match state.cluster_id {
-        Some(_) => Level(state.cluster_level),
+        Some(_) => state.cluster_level,
         None => levels::RANGE.min,
     }
 }

@@ -64,6 +64,12 @@ impl Ending {
             Ending::Ended(entry) => match entry.outcome {
                 Outcome::Finalized => Ok(()),
                 Outcome::Aborted => Err(Failure::failed(format!("plan {} was aborted", entry.plan.id))),
+                Outcome::RolledBack => {
+                    Err(Failure::failed(format!("plan {} was rolled back", entry.plan.id)))
+                }
+                Outcome::Superseded => {
+                    Err(Failure::failed(format!("another plan took the place of plan {}", entry.plan.id)))
+                }
             },
             Ending::Held { plan, reason } => {
                 Err(Failure::failed(format!("plan {} is held: {reason}", plan.id)))
@@ -122,6 +128,10 @@ fn ending_of(status: &UpgradeStatus, plan: PlanId) -> Option<Ending> {
         Phase::Held { reason } => {
             Some(Ending::Held { plan: Box::new(active.clone()), reason: reason.clone() })
         }
-        Phase::Staging | Phase::Rolling | Phase::Paused => None,
+        Phase::Staging
+        | Phase::Rolling
+        | Phase::Paused
+        | Phase::TurningBack { .. }
+        | Phase::Soaking { .. } => None,
     }
 }

@@ -40,10 +40,17 @@ pub(crate) fn changes(before: Option<&UpgradeStatus>, after: &UpgradeStatus) -> 
 }
 
 pub(crate) fn phase_line(plan: &Plan) -> String {
-    let head = format!("plan {}: {} to {}: {}", plan.id, plan.from, plan.target.version, plan.phase);
+    let head = format!(
+        "plan {}: {} to {}: {}",
+        plan.id,
+        plan.origin.version,
+        plan.target.version,
+        plan.phase_word()
+    );
     match &plan.phase {
         Phase::Held { reason } => format!("{head}: {reason}"),
-        Phase::Staging | Phase::Rolling | Phase::Paused => head,
+        Phase::TurningBack { reason } => format!("{head}: {reason}"),
+        Phase::Staging | Phase::Rolling | Phase::Paused | Phase::Soaking { .. } => head,
     }
 }
 
@@ -52,8 +59,10 @@ pub(crate) fn ended_line(plan: &Plan, outcome: Outcome, ended_at_ms: u64) -> Str
     let word = match outcome {
         Outcome::Finalized => "finalized",
         Outcome::Aborted => "aborted",
+        Outcome::RolledBack => "rolled back",
+        Outcome::Superseded => "superseded",
     };
-    format!("plan {}: {} to {}: {word} after {took}", plan.id, plan.from, plan.target.version)
+    format!("plan {}: {} to {}: {word} after {took}", plan.id, plan.origin.version, plan.target.version)
 }
 
 pub(crate) fn node_line(node: &UpgradeNode) -> String {

@@ -240,7 +240,7 @@ impl Connection {
         let changed = Rc::clone(&self.node.changed);
         let (deadline, changed) = {
             let plane = self.node.plane.borrow();
-            (since + Duration::from_millis(plane.config.park_ms_max), changed.notified())
+            (since + Duration::from_millis(plane.view.state.policy.park_ms_max), changed.notified())
         };
         self.node.plane.borrow_mut().parked += 1;
         let outcome = tokio::select! {

@@ -29,7 +29,7 @@ pub async fn hand_over(node: Rc<DataNode>, handover: Handover) {
     let (shard, timeout) = {
         let plane = node.plane.borrow();
         let Some(primary) = plane.primary() else { return };
-        (primary.shard, Duration::from_millis(plane.config.handover_timeout_ms))
+        (primary.shard, Duration::from_millis(plane.view.state.policy.handover_timeout_ms))
     };
     tracing::debug!(%shard, epoch = %handover.epoch, "commands are held back");
     let fenced = tokio::time::timeout(timeout, fence(&node, handover)).await;
@@ -120,7 +120,7 @@ pub async fn on_fence(node: Rc<DataNode>, met: FenceMet) {
     let deadline = {
         let plane = node.plane.borrow();
         // A quarter of the patience for stragglers: whoever is not attached by then follows later.
-        Instant::now() + Duration::from_millis(plane.config.handover_timeout_ms / 4)
+        Instant::now() + Duration::from_millis(plane.view.state.policy.handover_timeout_ms / 4)
     };
     loop {
         let acked = Rc::clone(&node.acked);

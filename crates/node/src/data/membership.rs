@@ -8,7 +8,7 @@ use super::DataNode;
 use super::plane::Plane;
 use super::role::{Asked, Role, SetChange};
 use crate::clock::unix_ms;
-use ironcache_control::{AckMode, Command};
+use ironcache_control::{AckMode, Command, Plan, Reason};
 use ironcache_raft::Refusal;
 use ironcache_replication::{Eligibility, Proposal, RaiseError, Requirement, Scope, Silence};
 use ironcache_types::{Member, key_slot};
@@ -177,7 +177,10 @@ async fn undo_if_rejected(
 fn tend_mode(node: &Rc<DataNode>, plane: &mut Plane) {
     let state = std::sync::Arc::clone(&plane.view.state);
     let Some(shard) = state.shard_of_node(plane.me.node) else { return };
-    let wanted = if state.plan.is_some() { AckMode::InSync } else { shard.steady_mode };
+    // A node that is out, of an active plan or of one that ended: what is acknowledged has to be elsewhere.
+    let out = shard.nodes.iter().any(|n| state.nodes.get(n).is_some_and(|n| n.out.is_some()));
+    let held = out || state.plan.as_ref().is_some_and(Plan::holds_mode);
+    let wanted = if held { AckMode::InSync } else { state.policy.steady_mode };
     let me = plane.me;
     let Role::Primary(primary) = &mut plane.role else { return };
     if primary.mode == wanted {
@@ -252,6 +255,7 @@ impl Plane {
         let isr_epoch = shard.isr_epoch;
         primary.proposals.insert(member, Asked { what: SetChange::Remove, at: Instant::now(), isr_epoch });
         tracing::warn!(shard = %shard.id, %member, reason, "a member is to leave the in-sync set");
+        let reason = Reason::new("silent", reason);
         let command = Command::RemoveInSync { shard: shard.id, isr_epoch, primary: me, member, reason };
         self.propose(command, None);
     }

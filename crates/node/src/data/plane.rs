@@ -336,7 +336,7 @@ impl Plane {
 
     /// May a write be acknowledged with the present in-sync set (`min-in-sync`)?
     pub fn has_enough_in_sync(&self) -> bool {
-        self.primary().is_none_or(|p| p.in_sync >= usize::from(self.config.min_in_sync))
+        self.primary().is_none_or(|p| p.in_sync >= usize::from(self.view.state.policy.min_in_sync))
     }
 
     /// May the replies that owe this be sent now?

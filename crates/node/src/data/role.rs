@@ -158,12 +158,13 @@ impl Plane {
             Role::Replica(_) => self.promote(shard),
         }
         let now_ms = self.clock_ms();
-        let mode = self.gate_mode(shard.mode);
+        let (mode, limits) = (self.gate_mode(shard.mode), self.gate_limits());
         let Role::Primary(primary) = &mut self.role else {
             return Turned::Nothing;
         };
         primary.mode = shard.mode;
         primary.in_sync = shard.in_sync.len();
+        primary.gate.set_limits(limits);
         primary.gate.set_mode(mode);
         primary.gate.set_committed(&others(shard, self.me), now_ms);
         primary.forget_settled(&self.view.state, shard);
@@ -211,12 +212,7 @@ impl Plane {
             self.backlog.reset(start);
         }
         self.forget_written();
-        let limits = GateLimits {
-            isr_timeout_ms: self.config.isr_timeout_ms,
-            // A replica that kept up for a moment is let in; the plan's own settle time is longer.
-            settle_ms: 20,
-            near_ms: 200,
-        };
+        let limits = self.gate_limits();
         let source = Source { epoch, incarnation: self.me.incarnation };
         let mode = self.gate_mode(shard.mode);
         let gate = AckGate::new(source, start, mode, &others(shard, self.me), limits, self.clock_ms());
@@ -304,9 +300,18 @@ impl Plane {
         match mode {
             AckMode::InSync => replication::AckMode::InSync,
             AckMode::Primary => replication::AckMode::Primary {
-                max_lag_bytes: self.config.max_lag_bytes,
-                max_lag_ops: self.config.max_lag_ops,
+                max_lag_bytes: self.view.state.policy.max_lag_bytes,
+                max_lag_ops: self.view.state.policy.max_lag_ops,
             },
+        }
+    }
+
+    pub fn gate_limits(&self) -> GateLimits {
+        GateLimits {
+            isr_timeout_ms: self.view.state.policy.isr_timeout_ms,
+            // A replica that kept up for a moment is let in; the plan's own settle time is longer.
+            settle_ms: 20,
+            near_ms: 200,
         }
     }
 }

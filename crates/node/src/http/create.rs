@@ -15,9 +15,11 @@ use crate::app::App;
 use axum::Json;
 use axum::extract::State;
 use futures_util::future::{join_all, try_join_all};
-use ironcache_control::{Command, ControlState, InitCluster, NodeRole, NodeSpec, Rejection, ShardSpec};
+use ironcache_control::{
+    Command, ControlState, InitCluster, NodeRole, NodeSpec, Policy, Rejection, ShardSpec,
+};
 use ironcache_raft::{InitializeNodeError, PeerAddr, Role};
-use ironcache_types::{ClusterId, Level, NodeId, chain};
+use ironcache_types::{ClusterId, LEVELS, Level, NodeId, chain};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -124,7 +126,8 @@ fn init_cluster(cluster: ClusterId, request: &CreateCluster, statuses: &[NodeSta
         voter: asked.voter,
         shard: asked.shard,
         release: status.release.clone(),
-        wire: status.wire,
+        levels: LEVELS,
+        launcher_protocol: status.wire,
     };
     InitCluster {
         cluster_id: cluster,
@@ -133,13 +136,13 @@ fn init_cluster(cluster: ClusterId, request: &CreateCluster, statuses: &[NodeSta
             .iter()
             .map(|s| ShardSpec { id: s.id, slots: s.slots.clone(), nodes: s.nodes.clone() })
             .collect(),
-        mode: *mode,
+        policy: Policy { steady_mode: *mode, ..Policy::default() },
     }
 }
 
 /// What every node of the new cluster admits, and the control state will say.
 fn founding_level(init: &InitCluster) -> Level {
-    Level(init.nodes.iter().map(|node| node.wire.max).min().unwrap_or(Level::FIRST.0))
+    init.nodes.iter().map(|node| node.levels.max).min().unwrap_or(Level::FIRST)
 }
 
 /// Makes the raft group of `init`, or completes what an earlier attempt began.
@@ -184,12 +187,10 @@ fn matches(state: &ControlState, request: &CreateCluster) -> bool {
         state.nodes.get(&asked.node).is_some_and(|n| n.voter == asked.voter && n.shard == asked.shard)
     };
     let shard_fits = |asked: &crate::api::CreateShard| {
-        state
-            .shards
-            .get(&asked.id)
-            .is_some_and(|s| s.slots == asked.slots && s.nodes == asked.nodes && s.steady_mode == *mode)
+        state.shards.get(&asked.id).is_some_and(|s| s.slots == asked.slots && s.nodes == asked.nodes)
     };
     nodes.len() == state.nodes.len()
+        && state.policy.steady_mode == *mode
         && shards.len() == state.shards.len()
         && nodes.iter().all(node_fits)
         && shards.iter().all(shard_fits)

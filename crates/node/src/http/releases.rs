@@ -10,9 +10,9 @@ use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, header};
-use ironcache_control::{Command, ControlState, ReleaseInfo};
-use ironcache_spine::{ArtifactError, MAX_ARTIFACT_BYTES};
-use ironcache_types::{Release, WireRange, chain};
+use ironcache_control::{Command, ControlState, ReleaseInfo, StageHold};
+use ironcache_spine::{Artifact, ArtifactError, MAX_ARTIFACT_BYTES};
+use ironcache_types::{Manifest, chain};
 use std::sync::Arc;
 
 pub(super) async fn list(State(app): State<Arc<App>>) -> Result<Json<Vec<StagedRelease>>, HttpError> {
@@ -47,10 +47,12 @@ pub(super) async fn stage(
 
 async fn take_in(app: Arc<App>, upload: Upload) -> Result<Json<StagedRelease>, HttpError> {
     let _incoming = app.incoming.read().await;
-    let size_bytes = upload.size_bytes;
-    let release = install(&app, upload).await?;
+    let Artifact { release, size_bytes, manifest } = install(&app, upload).await?;
     let digest = release.digest;
-    let info = ReleaseInfo { release, size_bytes, min_from: None, wire: WireRange::CURRENT };
+    // What the release can read is what the artifact says, whatever this node itself can.
+    let Manifest { version: _, levels, launcher_protocol, min_from, critical: _ } = manifest;
+    let hold = StageHold::None;
+    let info = ReleaseInfo { release, size_bytes, min_from, levels, launcher_protocol, hold };
     app.raft.propose(Command::RegisterRelease { info: info.clone() }).await?.outcome?;
     app.raft.propose(Command::ReportStaged { node: app.me.node, digest }).await?.outcome?;
     tracing::info!(release = %info.release, size_bytes, "a release was staged here");
@@ -59,7 +61,7 @@ async fn take_in(app: Arc<App>, upload: Upload) -> Result<Json<StagedRelease>, H
 }
 
 /// Hashes the upload and moves it into its slot.
-async fn install(app: &App, upload: Upload) -> Result<Release, HttpError> {
+async fn install(app: &App, upload: Upload) -> Result<Artifact, HttpError> {
     let store = Arc::clone(&app.slots);
     let installed = background::run(move || store.install_file(upload.path())).await;
     let installed = installed.map_err(|error| HttpError::Internal(chain(&error)))?;
@@ -78,7 +80,7 @@ async fn install(app: &App, upload: Upload) -> Result<Release, HttpError> {
 }
 
 fn staged(state: &ControlState, info: &ReleaseInfo) -> StagedRelease {
-    let ReleaseInfo { release, size_bytes, min_from: _, wire: _ } = info;
+    let ReleaseInfo { release, size_bytes, min_from: _, levels: _, launcher_protocol: _, hold: _ } = info;
     let digest = release.digest;
     let holds =
         |node: &&ironcache_control::Node| node.staged.contains(&digest) || node.release.digest == digest;

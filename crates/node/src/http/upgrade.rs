@@ -13,7 +13,8 @@ use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use ironcache_control::{
-    Applied, Command, ControlState, Node, NodeRole, Plan, PlanOptions, Rejection, StepState, TrialPhase,
+    Applied, Command, ControlState, Node, NodeRole, Plan, PlanOptions, Policy, Rejection, StartedBy,
+    StepState, TrialPhase,
 };
 use ironcache_coordinator::{Bars, Rehearsal, preview};
 use ironcache_raft::AppliedView;
@@ -86,7 +87,7 @@ fn step(node: &Node, plan: Option<&Plan>) -> &'static str {
         return "confirmed";
     }
     match plan.steps.iter().rev().find(|step| step.node == node.id).map(|step| &step.state) {
-        Some(StepState::Failed { .. } | StepState::Inconclusive { .. }) => "failed",
+        Some(StepState::Failed { .. } | StepState::Inconclusive { .. } | StepState::SetAside) => "failed",
         Some(StepState::Out | StepState::Confirmed) | None if node.staged.contains(&target) => "staged",
         Some(StepState::Out | StepState::Confirmed) | None => "waiting",
     }
@@ -97,7 +98,7 @@ pub(super) async fn plan(
     JsonBody(request): JsonBody<PlanRequest>,
 ) -> Result<Json<PlanAnswer>, HttpError> {
     require_cluster(&app)?;
-    let options = options(&request)?;
+    let options = options(&request, &app.raft.applied().borrow().state.policy)?;
     let PlanRequest { target, dry_run, max_parallel: _, settle_ms: _ } = request;
     wait_for_leader(&app).await;
     let leader = app.raft.view().leader.ok_or_else(no_leader)?;
@@ -107,11 +108,13 @@ pub(super) async fn plan(
     let expected = rehearsed.ok_or_else(|| {
         HttpError::Internal("our bug: a plan was accepted in rehearsal and is not there".to_owned())
     })?;
-    let answer = |plan| PlanAnswer { plan, from: expected.from, target: expected.target, steps };
+    let answer =
+        |plan| PlanAnswer { plan, from: expected.origin.version.clone(), target: expected.target, steps };
     if dry_run {
         return Ok(Json(answer(None)));
     }
-    let command = Command::StartPlan { target, options, leader, at_ms: unix_ms() };
+    let command =
+        Command::StartPlan { target, options, leader, started_by: StartedBy::Operator, at_ms: unix_ms() };
     match app.raft.propose(command).await?.outcome? {
         Applied::PlanStarted { plan } => Ok(Json(answer(Some(plan)))),
         // Sent again under the name of an attempt whose answer was lost: the plan is the newest one.
@@ -122,9 +125,10 @@ pub(super) async fn plan(
     }
 }
 
-fn options(request: &PlanRequest) -> Result<PlanOptions, HttpError> {
+/// What the policy says, but for what the request says otherwise.
+fn options(request: &PlanRequest, policy: &Policy) -> Result<PlanOptions, HttpError> {
     let PlanRequest { target: _, dry_run: _, max_parallel, settle_ms } = request;
-    let default = PlanOptions::default();
+    let default = policy.plan_options();
     let max_parallel = max_parallel.unwrap_or(default.max_parallel);
     if max_parallel == 0 {
         return Err(HttpError::BadRequest(
@@ -132,7 +136,7 @@ fn options(request: &PlanRequest) -> Result<PlanOptions, HttpError> {
         ));
     }
     let settle_ms = settle_ms.unwrap_or(default.settle_ms);
-    Ok(PlanOptions { max_parallel, settle_ms, step_timeout_ms: default.step_timeout_ms })
+    Ok(PlanOptions { max_parallel, settle_ms, ..default })
 }
 
 pub(super) async fn pause(State(app): State<Arc<App>>) -> Result<Json<Done>, HttpError> {

@@ -16,10 +16,14 @@ pub(super) fn write(state: &ControlState, to: &mut Writer<'_>) -> fmt::Result {
         cluster_id: _,
         epoch,
         cluster_level,
+        policy: _,
+        policy_epoch: _,
         nodes,
         shards: _,
         releases,
         quarantined,
+        declined,
+        unfinished,
         plan,
         last_plan: _,
         history: _,
@@ -27,7 +31,7 @@ pub(super) fn write(state: &ControlState, to: &mut Writer<'_>) -> fmt::Result {
     to.gauge(&plain("cluster_epoch", "The cluster's one counter"), epoch.0)?;
     to.gauge(
         &plain("cluster_level", "The feature level that every node may write"),
-        u64::from(*cluster_level),
+        u64::from(cluster_level.0),
     )?;
     to.gauge(&plain("cluster_nodes", "Nodes of the cluster"), nodes.len() as u64)?;
     let out = nodes.values().filter(|node| node.out.is_some()).count();
@@ -36,6 +40,14 @@ pub(super) fn write(state: &ControlState, to: &mut Writer<'_>) -> fmt::Result {
     to.gauge(
         &plain("releases_quarantined", "Releases that are never activated again"),
         quarantined.len() as u64,
+    )?;
+    to.gauge(
+        &plain("releases_declined", "Releases that no policy starts before somebody allows it"),
+        declined.len() as u64,
+    )?;
+    to.gauge(
+        &plain("plan_unfinished", "1 while an aborted plan has left nodes on two releases"),
+        u64::from(unfinished.is_some()),
     )?;
     write_shards(state, to)?;
     write_plan(plan.as_ref(), to)?;
@@ -66,7 +78,7 @@ fn write_shards(state: &ControlState, to: &mut Writer<'_>) -> fmt::Result {
     )
 }
 
-const PHASES: [&str; 5] = ["none", "staging", "rolling", "paused", "held"];
+const PHASES: [&str; 7] = ["none", "staging", "rolling", "paused", "held", "turning-back", "soaking"];
 
 fn write_plan(plan: Option<&Plan>, to: &mut Writer<'_>) -> fmt::Result {
     let phase = match plan.map(|plan| &plan.phase) {
@@ -75,6 +87,8 @@ fn write_plan(plan: Option<&Plan>, to: &mut Writer<'_>) -> fmt::Result {
         Some(Phase::Rolling) => "rolling",
         Some(Phase::Paused) => "paused",
         Some(Phase::Held { .. }) => "held",
+        Some(Phase::TurningBack { .. }) => "turning-back",
+        Some(Phase::Soaking { .. }) => "soaking",
     };
     to.states(&plain("plan_phase", "1 for the phase of the active plan"), "phase", &PHASES, phase)?;
     to.info(
@@ -82,15 +96,16 @@ fn write_plan(plan: Option<&Plan>, to: &mut Writer<'_>) -> fmt::Result {
         plan.map(|plan| {
             [
                 ("plan", plan.id.to_string()),
-                ("from", plan.from.to_string()),
+                ("from", plan.origin.version.to_string()),
                 ("target", plan.target.version.to_string()),
                 ("digest", plan.target.digest.to_string()),
+                ("direction", if plan.goes_back() { "back" } else { "forward" }.to_owned()),
             ]
         }),
     )?;
     to.gauges(
         &plain("plan_steps", "Steps of the active plan, by their state"),
-        ["out", "confirmed", "failed", "inconclusive"].map(|state| {
+        ["out", "confirmed", "failed", "inconclusive", "set-aside"].map(|state| {
             let steps = plan.iter().flat_map(|plan| &plan.steps);
             ([("state", state)], steps.filter(|step| step_state(step) == state).count() as u64)
         }),
@@ -103,6 +118,7 @@ fn step_state(step: &StepRecord) -> &'static str {
         StepState::Confirmed => "confirmed",
         StepState::Failed { .. } => "failed",
         StepState::Inconclusive { .. } => "inconclusive",
+        StepState::SetAside => "set-aside",
     }
 }
 
@@ -115,6 +131,8 @@ fn write_past(state: &ControlState, to: &mut Writer<'_>) -> fmt::Result {
         [
             ([("outcome", "finalized")], ended(Outcome::Finalized)),
             ([("outcome", "aborted")], ended(Outcome::Aborted)),
+            ([("outcome", "rolled-back")], ended(Outcome::RolledBack)),
+            ([("outcome", "superseded")], ended(Outcome::Superseded)),
         ],
     )?;
     let plans = || state.history.iter().map(|entry| &entry.plan).chain(&state.plan);

@@ -4,7 +4,7 @@ use super::*;
 use crate::api::{DataStatus, ReplicaStatus};
 use crate::data::Stats;
 use ironcache_control::{
-    AckMode, Command, HandoverRecord, InitCluster, NodeRole, NodeSpec, Phase, Plan, PlanOptions, ShardSpec,
+    Command, HandoverRecord, InitCluster, NodeRole, NodeSpec, Phase, Plan, PlanOptions, ShardSpec,
     StepRecord, StepRole, StepState,
 };
 use ironcache_types::{
@@ -29,18 +29,20 @@ fn state() -> ControlState {
         voter: true,
         shard: Some(ShardId(0)),
         release: release(),
-        wire: WireRange::CURRENT,
+        levels: ironcache_types::LEVELS,
+        launcher_protocol: WireRange::CURRENT,
     };
     let shard = ShardSpec { id: ShardId(0), slots: SlotSet::part(0, 1), nodes: vec![ME.node] };
     let init = InitCluster {
         cluster_id: ClusterId(7),
         nodes: vec![node],
         shards: vec![shard],
-        mode: AckMode::Primary,
+        policy: ironcache_control::Policy::default(),
     };
     state.apply(1, &Command::InitCluster(init)).unwrap();
     let step = |role, began_at_ms, ended_at_ms| StepRecord {
         node: ME.node,
+        target: Digest([2; 32]),
         shard: Some(ShardId(0)),
         role,
         led_raft: false,
@@ -58,7 +60,10 @@ fn state() -> ControlState {
     };
     state.plan = Some(Plan {
         id: PlanId(3),
-        from: Version::new(1, 0, 0),
+        started_by: ironcache_control::StartedBy::Operator,
+        direction: ironcache_control::Direction::Forward,
+        origin: release(),
+        turn: Epoch(2),
         target: Release { version: "1.1.0-rc.1+a".parse().unwrap(), digest: Digest([2; 32]) },
         options: PlanOptions::default(),
         phase: Phase::Rolling,

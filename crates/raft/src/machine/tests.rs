@@ -4,7 +4,7 @@ use super::*;
 use crate::types::Entry;
 use futures_util::stream;
 use ironcache_control::Command;
-use ironcache_formats::{levels, wire};
+use ironcache_formats::levels;
 use ironcache_store::LevelFile;
 use ironcache_types::{Digest, LevelRange, NodeId, PlanId, Release, RequestId, Version, WireRange};
 use openraft::entry::RaftEntry;
@@ -68,14 +68,15 @@ fn found_at(max: u16) -> Command {
             voter: true,
             shard: Some(ironcache_types::ShardId(0)),
             release,
-            wire: WireRange { min: 1, max },
+            levels: LevelRange::new(1, max),
+            launcher_protocol: WireRange::CURRENT,
         }],
         shards: vec![ironcache_control::ShardSpec {
             id: ironcache_types::ShardId(0),
             slots: ironcache_types::SlotSet::part(0, 1),
             nodes: vec![NODE],
         }],
-        mode: ironcache_control::AckMode::Primary,
+        policy: ironcache_control::Policy::default(),
     })
 }
 
@@ -194,7 +195,7 @@ async fn an_entry_above_the_level_is_refused_undecoded_and_remembered() {
     let answer = Answer { request: RequestId(71), index: 2, refused: Some(NOT_YET.to_owned()) };
     assert_eq!(machine.lock().answers.get(RequestId(71)), Some(&answer));
     assert_ne!(hash(&machine), before, "every node has refused it");
-    assert_eq!(machine.ended().get(), None);
+    assert_eq!(machine.ended(), None);
 }
 
 #[tokio::test]
@@ -212,7 +213,7 @@ async fn an_entry_that_has_to_be_readable_and_is_not_ends_the_node_by_name() {
         let before = hash(&machine);
         feed(&mut machine, 2, entry.clone()).await.unwrap_err();
         let ended = machine.ended();
-        assert!(matches!(ended.get(), Some(Ended::Unreadable { index: 2, .. })), "{entry}: {ended:?}");
+        assert!(matches!(&ended, Some(Ended::Unreadable { index: 2, .. })), "{entry}: {ended:?}");
         assert_eq!(hash(&machine), before, "{entry}: nothing is guessed");
         assert_eq!(machine.applied_state().await.unwrap().0.unwrap().index, 1);
     }
@@ -227,7 +228,7 @@ async fn the_level_is_in_its_file_before_it_is_in_force() {
     // A file that cannot be raised is one that takes no level; the entry is not applied then.
     std::fs::write(dir.path().join("level"), "altered").unwrap();
     feed(&mut machine, 1, entry(70, &found())).await.unwrap_err();
-    assert_eq!(machine.ended().get(), None, "another attempt may succeed");
+    assert_eq!(machine.ended(), None, "another attempt may succeed");
     assert_eq!(machine.lock().control.cluster_id, None);
     std::fs::remove_file(dir.path().join("level")).unwrap();
     apply(&mut machine, 1, 70, found()).await;
@@ -241,7 +242,7 @@ async fn a_level_that_is_not_admitted_changes_nothing_and_ends_the_node() {
     let dir = tempfile::tempdir().unwrap();
     let mut machine = machine(&dir);
     feed(&mut machine, 1, entry(70, &found_at(above.0))).await.unwrap_err();
-    assert_eq!(machine.ended().get(), Some(&Ended::AboveLevel { level: above, admits: ADMITS }));
+    assert_eq!(machine.ended(), Some(Ended::AboveLevel { level: above, admits: ADMITS }));
     let after = machine.views().borrow().clone();
     assert_eq!((after.index, after.state.cluster_id), (0, None));
     assert_eq!(LevelFile::new(dir.path()).read().unwrap(), None);
@@ -257,7 +258,7 @@ async fn a_snapshot_above_the_levels_changes_nothing_and_ends_the_node() {
     let header = wire::Header { kind: wire::Kind::Snapshot, version: 9, level: above };
     let sealed = wire::seal(header, &"of a later release".to_owned()).unwrap();
     machine.install_snapshot(&SnapshotMeta::default(), Arc::new(sealed)).await.unwrap_err();
-    assert_eq!(machine.ended().get(), Some(&Ended::AboveLevel { level: above, admits: ADMITS }));
+    assert_eq!(machine.ended(), Some(Ended::AboveLevel { level: above, admits: ADMITS }));
     assert_eq!(hash(&machine), before);
     assert_eq!(machine.snapshot_index(), None);
 }

@@ -5,8 +5,8 @@
 use super::record::Record;
 use crate::bodies::BodyError;
 use crate::types::{Entry, LogId, Vote};
-use ironcache_types::ClusterId;
-use openraft::LogIdOptionExt;
+use ironcache_types::{ClusterId, Level};
+use openraft::{EntryPayload, LogIdOptionExt};
 use std::collections::BTreeMap;
 use std::ops::{Bound, RangeBounds};
 
@@ -57,6 +57,15 @@ impl Index {
             return Vec::new();
         }
         self.entries.range(range).map(|(_, entry)| entry.clone()).collect()
+    }
+
+    /// Blank entries and memberships have no level.
+    pub fn oldest_level(&self) -> Option<Level> {
+        let level = |entry: &Entry| match &entry.payload {
+            EntryPayload::Normal(entry) => Some(entry.header().level),
+            EntryPayload::Blank | EntryPayload::Membership(_) => None,
+        };
+        self.entries.values().filter_map(level).min()
     }
 
     /// Does to this index what writing `record` did to the file.

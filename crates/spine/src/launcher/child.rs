@@ -197,14 +197,14 @@ impl Drop for Daemon {
     }
 }
 
-/// Runs in the child between fork and exec.
-fn prepare(inherited: &[RawFd], launcher: u32) -> io::Result<()> {
+/// Runs in a child between fork and exec.
+pub(crate) fn prepare(inherited: &[RawFd], parent: u32) -> io::Result<()> {
     let check = |result: libc::c_int| if result == -1 { Err(io::Error::last_os_error()) } else { Ok(()) };
     // SAFETY: system calls on numbers and on a local set; nothing is allocated.
     unsafe {
         check(libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL))?;
-        // The launcher may have died before the line above: then no signal will come.
-        if libc::getppid() as u32 != launcher {
+        // The parent may have died before the line above: then no signal will come.
+        if libc::getppid() as u32 != parent {
             return Err(io::Error::from_raw_os_error(libc::ESRCH));
         }
         // A terminal's ^C reaches the launcher only, which stops the daemon in good order.

@@ -17,14 +17,15 @@ mod signals;
 mod supervisor;
 mod watch;
 
+pub(crate) use child::prepare;
 pub use child::{DAEMON_VERB, SpawnError};
 pub use config::{LauncherConfig, LauncherLimits, ListenerSpec};
 pub use listeners::ListenersError;
 
 use crate::boot::BootError;
 use crate::data_dir::{DataDir, LockError};
-use crate::disk_error::DiskError;
 use crate::slot_store::{SlotError, SlotStore};
+use ironcache_store::DiskError;
 use ironcache_types::Release;
 use std::time::Duration;
 

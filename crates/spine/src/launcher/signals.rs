@@ -1,6 +1,6 @@
 //! The operator's signals as a descriptor to poll.
 
-use crate::disk_error::DiskError;
+use ironcache_store::DiskError;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 

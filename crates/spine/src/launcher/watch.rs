@@ -277,12 +277,12 @@ impl Supervisor {
         if let Some(why) = &self.degraded {
             return Err(Refusal::Degraded { why: why.clone() });
         }
-        let (release, binary) = self
+        let (artifact, binary) = self
             .store
-            .release(digest)
+            .artifact(digest)
             .map_err(|error| Refusal::SlotUnusable { digest: *digest, problem: chain(&error) })?;
         self.try_record(&Event::Activate {
-            release,
+            release: artifact.release,
             step,
             attempts_max: self.config.limits.attempts_max,
             confirm_timeout_ms,

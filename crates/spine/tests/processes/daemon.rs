@@ -6,7 +6,7 @@
 //! Each connection to `client` carries one line: `who`, `fds`, `exit`, or a message for the launcher, whose
 //! answer goes back.
 
-use crate::STAMP;
+use crate::own_version;
 use ironcache_spine::{
     DataDir, Inherited, LauncherLink, Phase, ReadState, StateFile, ToDaemon, ToLauncher, Verdict,
 };
@@ -18,8 +18,7 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 pub fn main() -> ! {
-    // SAFETY: reads a static of ours; volatile, for a packager may have rewritten it in the file.
-    let version = unsafe { std::ptr::read_volatile(&raw const STAMP) }.version().unwrap();
+    let version = own_version();
     if !state_was_durable_before(&version) {
         exit(NOT_DURABLE);
     }

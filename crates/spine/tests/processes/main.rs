@@ -7,18 +7,26 @@
 mod cases;
 mod daemon;
 mod node;
+mod preflight;
 
-use ironcache_types::Stamp;
+use ironcache_types::{LEVELS, Stamp, Version};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 #[used]
 #[unsafe(link_section = ".ironcache_stamp")]
-static STAMP: Stamp = Stamp::of_build("0.1.0");
+static STAMP: Stamp = Stamp::of_build("0.1.0", LEVELS, ironcache_spine::LAUNCHER_PROTOCOL, None);
+
+/// The version that was stamped into this executable.
+fn own_version() -> Version {
+    // SAFETY: reads a static of ours; volatile, for a packager may have rewritten it in the file.
+    unsafe { std::ptr::read_volatile(&raw const STAMP) }.manifest().unwrap().version
+}
 
 fn main() {
     let args: Vec<String> = std::env::args().skip(1).collect();
     match args.first().map(String::as_str) {
         Some(ironcache_spine::DAEMON_VERB) => daemon::main(),
+        Some(ironcache_spine::PREFLIGHT_VERB) => preflight::main(&args[1..]),
         Some(node::LAUNCHER_VERB) => node::launcher_main(&args[1..]),
         _ => run_tests(&args),
     }
@@ -28,11 +36,11 @@ fn main() {
 fn run_tests(args: &[String]) {
     let wanted: Vec<&String> = args.iter().filter(|arg| !arg.starts_with("--")).collect();
     if args.iter().any(|arg| arg == "--list") {
-        cases::ALL.iter().for_each(|(name, _)| println!("{name}: test"));
+        cases::ALL.iter().chain(preflight::ALL).for_each(|(name, _)| println!("{name}: test"));
         return;
     }
     let mut failed = Vec::new();
-    for (name, case) in cases::ALL {
+    for (name, case) in cases::ALL.iter().chain(preflight::ALL) {
         if !wanted.is_empty() && !wanted.iter().any(|part| name.contains(part.as_str())) {
             continue;
         }

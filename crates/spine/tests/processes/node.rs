@@ -4,7 +4,7 @@ use ironcache_spine::{
     DataDir, LauncherConfig, ListenerSpec, ReadState, SlotStore, State, StateFile, StepRef, ToDaemon,
     ToLauncher, run,
 };
-use ironcache_types::{Epoch, PlanId, Release, STAMP_MAGIC, Stamp};
+use ironcache_types::{Epoch, Manifest, PlanId, Release};
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -109,16 +109,15 @@ impl Node {
             return path;
         }
         let mut bytes = fs::read("/proc/self/exe").unwrap();
-        let text = Stamp::find(&bytes).unwrap() + STAMP_MAGIC.len()..Stamp::find(&bytes).unwrap() + 64;
-        bytes[text.clone()].fill(0);
-        bytes[text.start..text.start + version.len()].copy_from_slice(version.as_bytes());
+        let own = Manifest::read(&bytes).unwrap();
+        Manifest { version: version.parse().unwrap(), ..own }.write(&mut bytes).unwrap();
         fs::write(&path, bytes).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
         path
     }
 
     pub fn stage(&self, version: &str) -> Release {
-        self.store().install_file(&self.executable(version)).unwrap()
+        self.store().install_file(&self.executable(version)).unwrap().release
     }
 
     pub fn binary(&self, release: &Release) -> PathBuf {

@@ -1,6 +1,6 @@
 //! Changes of the in-sync set and of the acknowledgement mode.
 
-use crate::parts::v1::{AckMode, Member};
+use crate::parts::v1::{AckMode, Member, Reason};
 use ironcache_control::Command;
 use ironcache_types::{Epoch, ShardId};
 use serde::{Deserialize, Serialize};
@@ -30,7 +30,7 @@ pub(crate) struct RemoveInSync {
     pub isr_epoch: u64,
     pub primary: Member,
     pub member: Member,
-    pub reason: String,
+    pub reason: Reason,
 }
 
 impl From<RemoveInSync> for Command {
@@ -40,7 +40,7 @@ impl From<RemoveInSync> for Command {
             isr_epoch: Epoch(isr_epoch),
             primary: primary.into(),
             member: member.into(),
-            reason,
+            reason: reason.into(),
         }
     }
 }

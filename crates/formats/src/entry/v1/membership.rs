@@ -1,7 +1,9 @@
 //! The cluster's creation, and processes that register.
 
 use crate::BadField;
-use crate::parts::v1::{AckMode, LevelRange, Member, NodeRole, Release, SlotRange, slot_set, slots};
+use crate::parts::v1::{
+    LevelRange, Member, NodeRole, Policy, ProtocolRange, Release, SlotRange, slot_set, slots,
+};
 use crate::parts::{all, each};
 use ironcache_control as live;
 use ironcache_control::Command;
@@ -13,7 +15,7 @@ pub(crate) struct InitCluster {
     pub cluster_id: u128,
     pub nodes: Vec<NodeSpec>,
     pub shards: Vec<ShardSpec>,
-    pub mode: AckMode,
+    pub policy: Policy,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,6 +29,7 @@ pub(crate) struct NodeSpec {
     pub shard: Option<u16>,
     pub release: Release,
     pub levels: LevelRange,
+    pub launcher_protocol: ProtocolRange,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,12 +42,12 @@ pub(crate) struct ShardSpec {
 
 impl From<&live::InitCluster> for InitCluster {
     fn from(init: &live::InitCluster) -> Self {
-        let live::InitCluster { cluster_id, nodes, shards, mode } = init;
+        let live::InitCluster { cluster_id, nodes, shards, policy } = init;
         InitCluster {
             cluster_id: cluster_id.0,
             nodes: each(nodes),
             shards: each(shards),
-            mode: (*mode).into(),
+            policy: policy.into(),
         }
     }
 }
@@ -52,12 +55,12 @@ impl From<&live::InitCluster> for InitCluster {
 impl TryFrom<InitCluster> for Command {
     type Error = BadField;
 
-    fn try_from(InitCluster { cluster_id, nodes, shards, mode }: InitCluster) -> Result<Self, BadField> {
+    fn try_from(InitCluster { cluster_id, nodes, shards, policy }: InitCluster) -> Result<Self, BadField> {
         Ok(Command::InitCluster(live::InitCluster {
             cluster_id: ClusterId(cluster_id),
             nodes: all(nodes)?,
             shards: each(shards),
-            mode: mode.into(),
+            policy: policy.into(),
         }))
     }
 }
@@ -73,7 +76,8 @@ impl From<&live::NodeSpec> for NodeSpec {
             voter,
             shard,
             release,
-            wire: levels,
+            levels,
+            launcher_protocol,
         } = spec;
         NodeSpec {
             member: (*member).into(),
@@ -85,6 +89,7 @@ impl From<&live::NodeSpec> for NodeSpec {
             shard: shard.map(|id| id.0),
             release: release.into(),
             levels: (*levels).into(),
+            launcher_protocol: (*launcher_protocol).into(),
         }
     }
 }
@@ -93,8 +98,18 @@ impl TryFrom<NodeSpec> for live::NodeSpec {
     type Error = BadField;
 
     fn try_from(spec: NodeSpec) -> Result<Self, BadField> {
-        let NodeSpec { member, client_addr, peer_addr, http_addr, role, voter, shard, release, levels } =
-            spec;
+        let NodeSpec {
+            member,
+            client_addr,
+            peer_addr,
+            http_addr,
+            role,
+            voter,
+            shard,
+            release,
+            levels,
+            launcher_protocol,
+        } = spec;
         Ok(live::NodeSpec {
             member: member.into(),
             client_addr,
@@ -104,7 +119,8 @@ impl TryFrom<NodeSpec> for live::NodeSpec {
             voter,
             shard: shard.map(ShardId),
             release: release.try_into()?,
-            wire: levels.into(),
+            levels: levels.into(),
+            launcher_protocol: launcher_protocol.into(),
         })
     }
 }
@@ -133,20 +149,23 @@ pub(crate) struct RegisterNode {
     pub http_addr: String,
     pub release: Release,
     pub levels: LevelRange,
+    pub launcher_protocol: ProtocolRange,
 }
 
 impl TryFrom<RegisterNode> for Command {
     type Error = BadField;
 
     fn try_from(register: RegisterNode) -> Result<Self, BadField> {
-        let RegisterNode { member, client_addr, peer_addr, http_addr, release, levels } = register;
+        let RegisterNode { member, client_addr, peer_addr, http_addr, release, levels, launcher_protocol } =
+            register;
         Ok(Command::RegisterNode {
             member: member.into(),
             client_addr,
             peer_addr,
             http_addr,
             release: release.try_into()?,
-            wire: levels.into(),
+            levels: levels.into(),
+            launcher_protocol: launcher_protocol.into(),
         })
     }
 }

@@ -5,6 +5,7 @@ mod in_sync;
 mod membership;
 mod ownership;
 mod plan;
+mod policy;
 mod release;
 mod step;
 
@@ -18,24 +19,32 @@ use handover::{AbortHandover, BeginHandover, Promote, ReportHandover};
 use in_sync::{AddInSync, RemoveInSync, SetMode};
 use membership::{InitCluster, RegisterNode};
 use ownership::{Failover, PrimaryReady, Reclaim};
-use plan::{Abort, BeginRolling, Finalize, Hold, Pause, Resume, StartPlan};
-use release::{RegisterRelease, ReportStaged};
-use step::{Confirm, Confirmed, Rejoin, StepFailed, UpgradeSelf};
+use plan::{Abort, BeginRolling, BeginSoaking, Finalize, Hold, Pause, Resume, Rollback, StartPlan, TurnBack};
+use policy::{LevelReached, SetPolicy};
+use release::{AllowRelease, RegisterRelease, ReportStaged};
+use step::{Confirm, Confirmed, Rejoin, ReportPreflight, StepFailed, UpgradeSelf};
 
 /// Live to body. Every field is named, so a command that gains one does not compile before it has its place here.
 pub(super) fn encode(command: &Command) -> Result<Vec<u8>, WireError> {
     match command {
         Command::InitCluster(init) => wire::encode(&InitCluster::from(init)),
-        Command::RegisterNode { member, client_addr, peer_addr, http_addr, release, wire: levels } => {
-            wire::encode(&RegisterNode {
-                member: (*member).into(),
-                client_addr: client_addr.clone(),
-                peer_addr: peer_addr.clone(),
-                http_addr: http_addr.clone(),
-                release: release.into(),
-                levels: (*levels).into(),
-            })
-        }
+        Command::RegisterNode {
+            member,
+            client_addr,
+            peer_addr,
+            http_addr,
+            release,
+            levels,
+            launcher_protocol,
+        } => wire::encode(&RegisterNode {
+            member: (*member).into(),
+            client_addr: client_addr.clone(),
+            peer_addr: peer_addr.clone(),
+            http_addr: http_addr.clone(),
+            release: release.into(),
+            levels: (*levels).into(),
+            launcher_protocol: (*launcher_protocol).into(),
+        }),
         Command::AddInSync { shard, isr_epoch, primary, member } => wire::encode(&AddInSync {
             shard: shard.0,
             isr_epoch: isr_epoch.0,
@@ -47,7 +56,7 @@ pub(super) fn encode(command: &Command) -> Result<Vec<u8>, WireError> {
             isr_epoch: isr_epoch.0,
             primary: (*primary).into(),
             member: (*member).into(),
-            reason: reason.clone(),
+            reason: reason.into(),
         }),
         Command::SetMode { shard, isr_epoch, primary, mode } => wire::encode(&SetMode {
             shard: shard.0,
@@ -91,10 +100,11 @@ pub(super) fn encode(command: &Command) -> Result<Vec<u8>, WireError> {
         Command::ReportStaged { node, digest } => {
             wire::encode(&ReportStaged { node: node.0, digest: digest.0 })
         }
-        Command::StartPlan { target, options, leader, at_ms } => wire::encode(&StartPlan {
+        Command::StartPlan { target, options, leader, started_by, at_ms } => wire::encode(&StartPlan {
             target: target.to_string(),
             options: (*options).into(),
             leader: leader.0,
+            started_by: (*started_by).into(),
             at_ms: *at_ms,
         }),
         Command::BeginRolling { plan, plan_epoch } => {
@@ -120,7 +130,7 @@ pub(super) fn encode(command: &Command) -> Result<Vec<u8>, WireError> {
             plan: plan.0,
             step: step.0,
             member: (*member).into(),
-            reason: reason.clone(),
+            reason: reason.into(),
             quarantine: *quarantine,
             at_ms: *at_ms,
         }),
@@ -130,9 +140,31 @@ pub(super) fn encode(command: &Command) -> Result<Vec<u8>, WireError> {
         Command::Pause { plan } => wire::encode(&Pause { plan: plan.0 }),
         Command::Resume { plan } => wire::encode(&Resume { plan: plan.0 }),
         Command::Abort { plan, at_ms } => wire::encode(&Abort { plan: plan.0, at_ms: *at_ms }),
-        Command::Finalize { plan, plan_epoch, at_ms } => {
-            wire::encode(&Finalize { plan: plan.0, plan_epoch: plan_epoch.0, at_ms: *at_ms })
+        Command::Finalize { plan, plan_epoch, level, at_ms } => {
+            wire::encode(&Finalize { plan: plan.0, plan_epoch: plan_epoch.0, level: level.0, at_ms: *at_ms })
         }
+        Command::BeginSoaking { plan, plan_epoch, at_ms } => {
+            wire::encode(&BeginSoaking { plan: plan.0, plan_epoch: plan_epoch.0, at_ms: *at_ms })
+        }
+        Command::Rollback { plan, plan_epoch, reason } => {
+            wire::encode(&Rollback { plan: plan.0, plan_epoch: plan_epoch.0, reason: reason.into() })
+        }
+        Command::TurnBack { plan, plan_epoch, leader } => {
+            wire::encode(&TurnBack { plan: plan.0, plan_epoch: plan_epoch.0, leader: leader.0 })
+        }
+        Command::ReportPreflight { member, digest, turn, problem } => wire::encode(&ReportPreflight {
+            member: (*member).into(),
+            digest: digest.0,
+            turn: turn.0,
+            problem: problem.as_ref().map(Into::into),
+        }),
+        Command::LevelReached { member, oldest } => {
+            wire::encode(&LevelReached { member: (*member).into(), oldest: oldest.0 })
+        }
+        Command::SetPolicy { seen, policy } => {
+            wire::encode(&SetPolicy { seen: seen.0, policy: policy.into() })
+        }
+        Command::AllowRelease { digest } => wire::encode(&AllowRelease { digest: digest.0 }),
         Command::Rejoin { step, member } => wire::encode(&Rejoin { step: step.0, member: (*member).into() }),
     }
 }
@@ -171,6 +203,13 @@ pub(super) fn decode(kind: EntryKind, body: &[u8]) -> Result<Command, DecodeErro
         EntryKind::Abort => plain::<Abort>(body),
         EntryKind::Finalize => plain::<Finalize>(body),
         EntryKind::Rejoin => plain::<Rejoin>(body),
+        EntryKind::BeginSoaking => plain::<BeginSoaking>(body),
+        EntryKind::Rollback => plain::<Rollback>(body),
+        EntryKind::TurnBack => plain::<TurnBack>(body),
+        EntryKind::ReportPreflight => plain::<ReportPreflight>(body),
+        EntryKind::LevelReached => plain::<LevelReached>(body),
+        EntryKind::SetPolicy => plain::<SetPolicy>(body),
+        EntryKind::AllowRelease => plain::<AllowRelease>(body),
     }
 }
 

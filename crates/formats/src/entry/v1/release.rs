@@ -30,3 +30,14 @@ impl From<ReportStaged> for Command {
         Command::ReportStaged { node: NodeId(node), digest: Digest(digest) }
     }
 }
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct AllowRelease {
+    pub digest: [u8; 32],
+}
+
+impl From<AllowRelease> for Command {
+    fn from(AllowRelease { digest }: AllowRelease) -> Self {
+        Command::AllowRelease { digest: Digest(digest) }
+    }
+}

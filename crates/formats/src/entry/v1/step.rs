@@ -1,6 +1,6 @@
 //! One node's step.
 
-use crate::parts::v1::Member;
+use crate::parts::v1::{Member, Reason};
 use ironcache_control::Command;
 use ironcache_types::{Digest, Epoch, PlanId};
 use serde::{Deserialize, Serialize};
@@ -69,7 +69,7 @@ pub(crate) struct StepFailed {
     pub plan: u64,
     pub step: u64,
     pub member: Member,
-    pub reason: String,
+    pub reason: Reason,
     pub quarantine: bool,
     pub at_ms: u64,
 }
@@ -80,7 +80,7 @@ impl From<StepFailed> for Command {
             plan: PlanId(plan),
             step: Epoch(step),
             member: member.into(),
-            reason,
+            reason: reason.into(),
             quarantine,
             at_ms,
         }
@@ -96,5 +96,25 @@ pub(crate) struct Rejoin {
 impl From<Rejoin> for Command {
     fn from(Rejoin { step, member }: Rejoin) -> Self {
         Command::Rejoin { step: Epoch(step), member: member.into() }
+    }
+}
+
+/// What an unstarted binary says of this node's configuration.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ReportPreflight {
+    pub member: Member,
+    pub digest: [u8; 32],
+    pub turn: u64,
+    pub problem: Option<Reason>,
+}
+
+impl From<ReportPreflight> for Command {
+    fn from(ReportPreflight { member, digest, turn, problem }: ReportPreflight) -> Self {
+        Command::ReportPreflight {
+            member: member.into(),
+            digest: Digest(digest),
+            turn: Epoch(turn),
+            problem: problem.map(Into::into),
+        }
     }
 }

@@ -9,26 +9,30 @@ use super::Answer as LiveAnswer;
 use crate::BadField;
 use crate::parts::{all, each};
 use ironcache_control::ControlState;
-use ironcache_types::{ClusterId, Digest, Epoch, NodeId, PlanId, RequestId, ShardId};
+use ironcache_types::{ClusterId, Digest, Epoch, Level, NodeId, PlanId, RequestId, ShardId};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 use node::Node;
 use plan::{Ended, Plan};
-use release::Quarantine;
+use release::{Declined, Quarantine, Unfinished};
 use shard::Shard;
 
-use crate::parts::v1::ReleaseInfo;
+use crate::parts::v1::{Policy, ReleaseInfo};
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct State {
     pub cluster_id: Option<u128>,
     pub epoch: u64,
     pub cluster_level: u16,
+    pub policy: Policy,
+    pub policy_epoch: u64,
     pub nodes: BTreeMap<u64, Node>,
     pub shards: BTreeMap<u16, Shard>,
     pub releases: BTreeMap<[u8; 32], ReleaseInfo>,
     pub quarantined: BTreeMap<[u8; 32], Quarantine>,
+    pub declined: BTreeMap<[u8; 32], Declined>,
+    pub unfinished: Option<Unfinished>,
     pub plan: Option<Plan>,
     pub last_plan: u64,
     /// Oldest first.
@@ -63,10 +67,14 @@ impl State {
             cluster_id,
             epoch,
             cluster_level,
+            policy,
+            policy_epoch,
             nodes,
             shards,
             releases,
             quarantined,
+            declined,
+            unfinished,
             plan,
             last_plan,
             history,
@@ -74,11 +82,15 @@ impl State {
         State {
             cluster_id: cluster_id.map(|id| id.0),
             epoch: epoch.0,
-            cluster_level: *cluster_level,
+            cluster_level: cluster_level.0,
+            policy: policy.into(),
+            policy_epoch: policy_epoch.0,
             nodes: nodes.iter().map(|(id, node)| (id.0, node.into())).collect(),
             shards: shards.iter().map(|(id, shard)| (id.0, shard.into())).collect(),
             releases: releases.iter().map(|(digest, info)| (digest.0, info.into())).collect(),
             quarantined: quarantined.iter().map(|(digest, why)| (digest.0, why.into())).collect(),
+            declined: declined.iter().map(|(digest, why)| (digest.0, why.into())).collect(),
+            unfinished: unfinished.as_ref().map(Into::into),
             plan: plan.as_ref().map(Into::into),
             last_plan: last_plan.0,
             history: each(history),
@@ -91,10 +103,14 @@ impl State {
             cluster_id,
             epoch,
             cluster_level,
+            policy,
+            policy_epoch,
             nodes,
             shards,
             releases,
             quarantined,
+            declined,
+            unfinished,
             plan,
             last_plan,
             history,
@@ -103,11 +119,15 @@ impl State {
         let state = ControlState {
             cluster_id: cluster_id.map(ClusterId),
             epoch: Epoch(epoch),
-            cluster_level,
+            cluster_level: Level(cluster_level),
+            policy: policy.into(),
+            policy_epoch: Epoch(policy_epoch),
             nodes: map(nodes, NodeId)?,
             shards: map(shards, ShardId)?,
             releases: map(releases, Digest)?,
             quarantined: map(quarantined, Digest)?,
+            declined: map(declined, Digest)?,
+            unfinished: unfinished.map(TryInto::try_into).transpose()?,
             plan: plan.map(TryInto::try_into).transpose()?,
             last_plan: PlanId(last_plan),
             history: all(history)?,

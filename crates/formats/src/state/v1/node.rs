@@ -1,9 +1,9 @@
-//! A node, and the step that took it out.
+//! A node, the step that took it out, and what an unstarted binary said of it.
 
 use crate::BadField;
-use crate::parts::v1::{LevelRange, NodeRole, Release};
+use crate::parts::v1::{LevelRange, NodeRole, ProtocolRange, Reason, Release};
 use ironcache_control as live;
-use ironcache_types::{Digest, Epoch, Incarnation, NodeId, PlanId, ShardId};
+use ironcache_types::{Digest, Epoch, Incarnation, Level, NodeId, PlanId, ShardId};
 use serde::{Deserialize, Serialize};
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,7 +18,10 @@ pub(crate) struct Node {
     pub incarnation: u64,
     pub release: Release,
     pub levels: LevelRange,
+    pub launcher_protocol: ProtocolRange,
+    pub oldest: u16,
     pub staged: Vec<[u8; 32]>,
+    pub preflight: Option<Preflight>,
     pub out: Option<OutStep>,
 }
 
@@ -34,8 +37,11 @@ impl From<&live::Node> for Node {
             shard,
             incarnation,
             release,
-            wire: levels,
+            levels,
+            launcher_protocol,
+            oldest,
             staged,
+            preflight,
             out,
         } = node;
         Node {
@@ -49,7 +55,10 @@ impl From<&live::Node> for Node {
             incarnation: incarnation.0,
             release: release.into(),
             levels: (*levels).into(),
+            launcher_protocol: (*launcher_protocol).into(),
+            oldest: oldest.0,
             staged: staged.iter().map(|digest| digest.0).collect(),
+            preflight: preflight.as_ref().map(Into::into),
             out: out.as_ref().map(Into::into),
         }
     }
@@ -70,7 +79,10 @@ impl TryFrom<Node> for live::Node {
             incarnation,
             release,
             levels,
+            launcher_protocol,
+            oldest,
             staged,
+            preflight,
             out,
         } = node;
         Ok(live::Node {
@@ -83,8 +95,11 @@ impl TryFrom<Node> for live::Node {
             shard: shard.map(ShardId),
             incarnation: Incarnation(incarnation),
             release: release.try_into()?,
-            wire: levels.into(),
+            levels: levels.into(),
+            launcher_protocol: launcher_protocol.into(),
+            oldest: Level(oldest),
             staged: staged.into_iter().map(Digest).collect(),
+            preflight: preflight.map(Into::into),
             out: out.map(TryInto::try_into).transpose()?,
         })
     }
@@ -141,5 +156,24 @@ impl TryFrom<OutStep> for live::OutStep {
                 TrialPhase::SetAside => live::TrialPhase::SetAside,
             },
         })
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Preflight {
+    pub digest: [u8; 32],
+    pub turn: u64,
+    pub problem: Option<Reason>,
+}
+
+impl From<&live::Preflight> for Preflight {
+    fn from(live::Preflight { digest, turn, problem }: &live::Preflight) -> Self {
+        Preflight { digest: digest.0, turn: turn.0, problem: problem.as_ref().map(Into::into) }
+    }
+}
+
+impl From<Preflight> for live::Preflight {
+    fn from(Preflight { digest, turn, problem }: Preflight) -> Self {
+        live::Preflight { digest: Digest(digest), turn: Epoch(turn), problem: problem.map(Into::into) }
     }
 }

@@ -1,18 +1,21 @@
 //! A plan, and those that ended.
 
 use crate::BadField;
-use crate::parts::v1::{HoldReason, PlanOptions, Release};
-use crate::parts::{each, version};
+use crate::parts::each;
+use crate::parts::v1::{HoldReason, PlanOptions, Reason, Release, StartedBy};
 use ironcache_control as live;
-use ironcache_types::{Epoch, NodeId, PlanId, ShardId};
+use ironcache_types::{Digest, Epoch, NodeId, PlanId, ShardId};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Plan {
     pub id: u64,
-    pub from: String,
+    pub started_by: StartedBy,
+    pub direction: Direction,
+    pub origin: Release,
     pub target: Release,
+    pub turn: u64,
     pub options: PlanOptions,
     pub phase: Phase,
     pub epoch: u64,
@@ -29,14 +32,25 @@ pub(crate) enum Phase {
     Rolling,
     Paused,
     Held { reason: HoldReason },
+    TurningBack { reason: Reason },
+    Soaking { since_ms: u64 },
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Direction {
+    Forward,
+    Back { reason: Reason },
 }
 
 impl From<&live::Plan> for Plan {
     fn from(plan: &live::Plan) -> Self {
         let live::Plan {
             id,
-            from,
+            started_by,
+            direction,
+            origin,
             target,
+            turn,
             options,
             phase,
             epoch,
@@ -48,14 +62,22 @@ impl From<&live::Plan> for Plan {
         } = plan;
         Plan {
             id: id.0,
-            from: from.to_string(),
+            started_by: (*started_by).into(),
+            direction: match direction {
+                live::Direction::Forward => Direction::Forward,
+                live::Direction::Back { reason } => Direction::Back { reason: reason.into() },
+            },
+            origin: origin.into(),
             target: target.into(),
+            turn: turn.0,
             options: (*options).into(),
             phase: match phase {
                 live::Phase::Staging => Phase::Staging,
                 live::Phase::Rolling => Phase::Rolling,
                 live::Phase::Paused => Phase::Paused,
                 live::Phase::Held { reason } => Phase::Held { reason: reason.into() },
+                live::Phase::TurningBack { reason } => Phase::TurningBack { reason: reason.into() },
+                live::Phase::Soaking { since_ms } => Phase::Soaking { since_ms: *since_ms },
             },
             epoch: epoch.0,
             start_leader: start_leader.0,
@@ -73,8 +95,11 @@ impl TryFrom<Plan> for live::Plan {
     fn try_from(plan: Plan) -> Result<Self, BadField> {
         let Plan {
             id,
-            from,
+            started_by,
+            direction,
+            origin,
             target,
+            turn,
             options,
             phase,
             epoch,
@@ -86,14 +111,22 @@ impl TryFrom<Plan> for live::Plan {
         } = plan;
         Ok(live::Plan {
             id: PlanId(id),
-            from: version(&from)?,
+            started_by: started_by.into(),
+            direction: match direction {
+                Direction::Forward => live::Direction::Forward,
+                Direction::Back { reason } => live::Direction::Back { reason: reason.into() },
+            },
+            origin: origin.try_into()?,
             target: target.try_into()?,
+            turn: Epoch(turn),
             options: options.into(),
             phase: match phase {
                 Phase::Staging => live::Phase::Staging,
                 Phase::Rolling => live::Phase::Rolling,
                 Phase::Paused => live::Phase::Paused,
                 Phase::Held { reason } => live::Phase::Held { reason: reason.into() },
+                Phase::TurningBack { reason } => live::Phase::TurningBack { reason: reason.into() },
+                Phase::Soaking { since_ms } => live::Phase::Soaking { since_ms },
             },
             epoch: Epoch(epoch),
             start_leader: NodeId(start_leader),
@@ -111,6 +144,7 @@ impl TryFrom<Plan> for live::Plan {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Step {
     pub node: u64,
+    pub target: [u8; 32],
     pub shard: Option<u16>,
     pub role: StepRole,
     pub led_raft: bool,
@@ -131,15 +165,18 @@ pub(crate) enum StepRole {
 pub(crate) enum StepState {
     Out,
     Confirmed,
-    Failed { reason: String },
-    Inconclusive { reason: String },
+    Failed { reason: Reason },
+    Inconclusive { reason: Reason },
+    SetAside,
 }
 
 impl From<&live::StepRecord> for Step {
     fn from(step: &live::StepRecord) -> Self {
-        let live::StepRecord { node, shard, role, led_raft, epoch, state, began_at_ms, ended_at_ms } = step;
+        let live::StepRecord { node, target, shard, role, led_raft, epoch, state, began_at_ms, ended_at_ms } =
+            step;
         Step {
             node: node.0,
+            target: target.0,
             shard: shard.map(|id| id.0),
             role: match role {
                 live::StepRole::Replica => StepRole::Replica,
@@ -151,10 +188,9 @@ impl From<&live::StepRecord> for Step {
             state: match state {
                 live::StepState::Out => StepState::Out,
                 live::StepState::Confirmed => StepState::Confirmed,
-                live::StepState::Failed { reason } => StepState::Failed { reason: reason.clone() },
-                live::StepState::Inconclusive { reason } => {
-                    StepState::Inconclusive { reason: reason.clone() }
-                }
+                live::StepState::Failed { reason } => StepState::Failed { reason: reason.into() },
+                live::StepState::SetAside => StepState::SetAside,
+                live::StepState::Inconclusive { reason } => StepState::Inconclusive { reason: reason.into() },
             },
             began_at_ms: *began_at_ms,
             ended_at_ms: *ended_at_ms,
@@ -164,9 +200,10 @@ impl From<&live::StepRecord> for Step {
 
 impl From<Step> for live::StepRecord {
     fn from(step: Step) -> Self {
-        let Step { node, shard, role, led_raft, epoch, state, began_at_ms, ended_at_ms } = step;
+        let Step { node, target, shard, role, led_raft, epoch, state, began_at_ms, ended_at_ms } = step;
         live::StepRecord {
             node: NodeId(node),
+            target: Digest(target),
             shard: shard.map(ShardId),
             role: match role {
                 StepRole::Replica => live::StepRole::Replica,
@@ -178,8 +215,9 @@ impl From<Step> for live::StepRecord {
             state: match state {
                 StepState::Out => live::StepState::Out,
                 StepState::Confirmed => live::StepState::Confirmed,
-                StepState::Failed { reason } => live::StepState::Failed { reason },
-                StepState::Inconclusive { reason } => live::StepState::Inconclusive { reason },
+                StepState::Failed { reason } => live::StepState::Failed { reason: reason.into() },
+                StepState::SetAside => live::StepState::SetAside,
+                StepState::Inconclusive { reason } => live::StepState::Inconclusive { reason: reason.into() },
             },
             began_at_ms,
             ended_at_ms,
@@ -227,6 +265,8 @@ pub(crate) struct Ended {
 pub(crate) enum Outcome {
     Finalized,
     Aborted,
+    RolledBack,
+    Superseded,
 }
 
 impl From<&live::HistoryEntry> for Ended {
@@ -234,6 +274,8 @@ impl From<&live::HistoryEntry> for Ended {
         let outcome = match outcome {
             live::Outcome::Finalized => Outcome::Finalized,
             live::Outcome::Aborted => Outcome::Aborted,
+            live::Outcome::RolledBack => Outcome::RolledBack,
+            live::Outcome::Superseded => Outcome::Superseded,
         };
         Ended { plan: plan.into(), outcome, ended_at_ms: *ended_at_ms }
     }
@@ -246,6 +288,8 @@ impl TryFrom<Ended> for live::HistoryEntry {
         let outcome = match outcome {
             Outcome::Finalized => live::Outcome::Finalized,
             Outcome::Aborted => live::Outcome::Aborted,
+            Outcome::RolledBack => live::Outcome::RolledBack,
+            Outcome::Superseded => live::Outcome::Superseded,
         };
         Ok(live::HistoryEntry { plan: plan.try_into()?, outcome, ended_at_ms })
     }

@@ -17,7 +17,6 @@ pub(crate) struct Shard {
     pub isr_epoch: u64,
     pub in_sync: Vec<Member>,
     pub mode: AckMode,
-    pub steady_mode: AckMode,
     /// Oldest first.
     pub lineage: Vec<LineageEntry>,
     pub handover: Option<Handover>,
@@ -54,7 +53,6 @@ impl From<&live::Shard> for Shard {
             isr_epoch,
             in_sync,
             mode,
-            steady_mode,
             lineage,
             handover,
         } = shard;
@@ -70,7 +68,6 @@ impl From<&live::Shard> for Shard {
             isr_epoch: isr_epoch.0,
             in_sync: each(in_sync.iter().copied()),
             mode: (*mode).into(),
-            steady_mode: (*steady_mode).into(),
             lineage: each(lineage),
             handover: handover.map(Into::into),
         }
@@ -81,19 +78,7 @@ impl TryFrom<Shard> for live::Shard {
     type Error = BadField;
 
     fn try_from(shard: Shard) -> Result<Self, BadField> {
-        let Shard {
-            id,
-            slots,
-            nodes,
-            ownership,
-            epoch,
-            isr_epoch,
-            in_sync,
-            mode,
-            steady_mode,
-            lineage,
-            handover,
-        } = shard;
+        let Shard { id, slots, nodes, ownership, epoch, isr_epoch, in_sync, mode, lineage, handover } = shard;
         Ok(live::Shard {
             id: ShardId(id),
             slots: slot_set(&slots),
@@ -106,7 +91,6 @@ impl TryFrom<Shard> for live::Shard {
             isr_epoch: Epoch(isr_epoch),
             in_sync: each(in_sync),
             mode: mode.into(),
-            steady_mode: steady_mode.into(),
             lineage: each(lineage),
             handover: handover.map(Into::into),
         })

@@ -95,10 +95,10 @@ async fn a_parked_command_whose_client_closed_is_never_executed_whatever_is_unre
     LocalSet::new()
         .run_until(async {
             let mut world = World::pair(AckMode::Primary);
+            // Only the end of the connection ends this.
+            world.set_policy(|policy| policy.park_ms_max = u64::from(u32::MAX));
             let (mut plane, _proposals) = plane(A, &world);
             attach(&mut plane, B);
-            // Only the end of the connection ends this.
-            plane.config = Arc::new(Config { park_ms_max: u64::from(u32::MAX), ..Config::default() });
             let node = node(plane);
             let mut stream = connect(&node).await;
             let handover = world.begin_handover(A, B);
@@ -155,9 +155,9 @@ async fn a_command_parked_for_too_long_is_answered_and_never_executed() {
     LocalSet::new()
         .run_until(async {
             let mut world = World::pair(AckMode::Primary);
+            world.set_policy(|policy| policy.park_ms_max = 5);
             let (mut plane, _proposals) = plane(A, &world);
             attach(&mut plane, B);
-            plane.config = Arc::new(Config { park_ms_max: 5, ..Config::default() });
             let node = node(plane);
             let mut stream = connect(&node).await;
             let handover = world.begin_handover(A, B);

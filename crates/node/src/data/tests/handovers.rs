@@ -154,7 +154,7 @@ async fn changes_that_are_no_outcome_do_not_put_the_abort_off() {
     let (mut plane, mut proposals) = plane(A, &world);
     let handover = world.begin_handover(A, B);
     plane.apply_view(world.view());
-    let timeout = std::time::Duration::from_millis(plane.config.handover_timeout_ms);
+    let timeout = std::time::Duration::from_millis(plane.view.state.policy.handover_timeout_ms);
     let node = node(plane);
     let began = tokio::time::Instant::now();
     let local = tokio::task::LocalSet::new();

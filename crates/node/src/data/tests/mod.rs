@@ -15,14 +15,15 @@ use super::plane::{Plane, ToControl};
 use super::role::{Primary, Replica, Role};
 use crate::config::Config;
 use ironcache_control::{
-    AckMode, Command, ControlState, Handover, InitCluster, NodeRole, NodeSpec, Shard, ShardSpec,
+    AckMode, Command, ControlState, Handover, InitCluster, NodeRole, NodeSpec, Policy, Reason, Shard,
+    ShardSpec,
 };
 use ironcache_keyspace::Keyspace;
 use ironcache_raft::AppliedView;
 use ironcache_replication::{Accept, Ack, Lineage, Link, Source, Standing, SyncMode};
 use ironcache_types::{
-    ClusterId, Digest, Epoch, Incarnation, Member, NodeId, Offset, Release, ShardId, SlotSet, Version,
-    WireRange,
+    ClusterId, Digest, Epoch, Incarnation, LEVELS, Member, NodeId, Offset, Release, ShardId, SlotSet,
+    Version, WireRange,
 };
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
@@ -54,14 +55,15 @@ impl World {
             voter: true,
             shard: (role == NodeRole::Data).then_some(SHARD),
             release: release(),
-            wire: WireRange::CURRENT,
+            levels: LEVELS,
+            launcher_protocol: WireRange::CURRENT,
         };
         let witness = Member { node: NodeId(3), incarnation: Incarnation(30) };
         let init = InitCluster {
             cluster_id: ClusterId(7),
             nodes: vec![node(A, NodeRole::Data), node(B, NodeRole::Data), node(witness, NodeRole::Witness)],
             shards: vec![ShardSpec { id: SHARD, slots: SlotSet::part(0, 1), nodes: vec![A.node, B.node] }],
-            mode,
+            policy: Policy { steady_mode: mode, ..Policy::default() },
         };
         let mut world = World { state: ControlState::default(), index: 0 };
         world.apply(&Command::InitCluster(init));
@@ -121,14 +123,21 @@ impl World {
             peer_addr: node.peer_addr,
             http_addr: node.http_addr,
             release: node.release,
-            wire: node.wire,
+            levels: node.levels,
+            launcher_protocol: node.launcher_protocol,
         });
         member
     }
 
+    pub fn set_policy(&mut self, change: impl FnOnce(&mut Policy)) {
+        let mut policy = self.state.policy;
+        change(&mut policy);
+        self.apply(&Command::SetPolicy { seen: self.state.policy_epoch, policy });
+    }
+
     pub fn remove_in_sync(&mut self, member: Member) {
         let isr_epoch = self.shard().isr_epoch;
-        let reason = "a test".to_owned();
+        let reason = Reason::new("silent", "a test");
         self.apply(&Command::RemoveInSync { shard: SHARD, isr_epoch, primary: A, member, reason });
     }
 

@@ -128,8 +128,8 @@ fn what_a_new_primary_held_at_its_start_is_read_without_waiting() {
 #[test]
 fn a_write_needs_its_in_sync_members_also_when_it_is_acknowledged() {
     let mut world = World::pair(AckMode::InSync);
+    world.set_policy(|policy| policy.min_in_sync = 2);
     let (mut plane, _proposals) = plane(A, &world);
-    plane.config = Arc::new(Config { min_in_sync: 2, ..Config::default() });
     attach(&mut plane, B);
     let mut client = client(&mut plane);
     answer(&mut plane, &mut client, "SET k v");

@@ -3,7 +3,7 @@
 use super::support::{TestNode, layout};
 use crate::api::{ClusterStatus, Done, PlanAnswer, StagedRelease, UpgradeStatus};
 use ironcache_control::{Outcome, Phase};
-use ironcache_types::{PlanId, Stamp, Version};
+use ironcache_types::{LEVELS, PlanId, Stamp, Version, WireRange};
 use reqwest::StatusCode;
 
 async fn founded(count: u64) -> Vec<TestNode> {
@@ -22,7 +22,7 @@ async fn founded(count: u64) -> Vec<TestNode> {
 /// Something with a stamp, as a binary has one.
 fn binary(version: &str, fill: u8) -> Vec<u8> {
     let mut bytes = vec![fill; 300_000];
-    bytes.extend(Stamp::of_build(version).0);
+    bytes.extend(Stamp::of_build(version, LEVELS, WireRange::CURRENT, None).0);
     bytes
 }
 

@@ -1,0 +1,55 @@
+//! Would a release start on this node as it is configured now? Its own binary is asked, unstarted, with the arguments and
+//! the environment that this daemon was given.
+
+use crate::background;
+use ironcache_control::Reason;
+use ironcache_spine::{PREFLIGHT_TIMEOUT, PreflightOf, Problem, ProblemCode, SlotStore, preflight};
+use ironcache_types::{Digest, WireRange, chain};
+use std::ffi::OsString;
+use std::sync::Arc;
+
+/// What stands against starting the release, if anything does; the first problem in full, and how many there are.
+pub async fn ask(slots: Arc<SlotStore>, digest: Digest, launcher_protocol: WireRange) -> Option<Reason> {
+    // After the verb: what the launcher passes to every daemon of this node.
+    let args: Vec<OsString> = std::env::args_os().skip(2).collect();
+    let asked = background::run(move || {
+        let binary = match slots.open_verified(&digest) {
+            Ok(binary) => binary,
+            Err(error) => return vec![Problem::new(ProblemCode::PreflightFailed, None, chain(&error))],
+        };
+        let of = PreflightOf { launcher_protocol, args: &args, env: &[], timeout: PREFLIGHT_TIMEOUT };
+        preflight(&binary, &of).unwrap_or_else(|error| vec![Problem::from(&error)])
+    });
+    let problems = match asked.await {
+        Ok(problems) => problems,
+        Err(error) => vec![Problem::new(ProblemCode::PreflightFailed, None, chain(&error))],
+    };
+    reason(problems)
+}
+
+fn reason(problems: Vec<Problem>) -> Option<Reason> {
+    let others = problems.len().saturating_sub(1);
+    let Problem { code, key, detail } = problems.into_iter().next()?;
+    let mut text = match key {
+        Some(key) => format!("{key}: {detail}"),
+        None => detail,
+    };
+    if others > 0 {
+        text.push_str(&format!(" (and {others} more)"));
+    }
+    Some(Reason::new(code, text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_key_that_is_at_fault_is_named_and_the_rest_counted() {
+        assert_eq!(reason(Vec::new()), None);
+        let problem =
+            |key: &str| Problem::new(ProblemCode::Configuration, Some(key.to_owned()), "unknown key");
+        let two = reason(vec![problem("next-key"), problem("other")]);
+        assert_eq!(two, Some(Reason::new("configuration", "next-key: unknown key (and 1 more)")));
+    }
+}

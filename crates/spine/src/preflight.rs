@@ -1,0 +1,246 @@
+//! Preflight: a binary says, as a process that starts nothing, what would keep it from running on this node.
+//!
+//! ```text
+//!   daemon ── exec the verified fd ──> server-preflight --launcher-protocol 1-1 <the node's own arguments>
+//!          <── {"problems":[{"code":"configuration","key":"port","detail":"…"}]} ── exit 0, or 3 with problems
+//! ```
+//! The new binary is asked before the first step of a plan, and the old one before each step back: each knows its own
+//! configuration keys, ranges and formats, and nobody else does.
+//!
+//! *Invariant:* the process changes nothing on the disk; it inherits no listener, no lock and no link.
+//! *Invariant:* bounded in time and output, and ended by its id: a release that hangs holds nobody up.
+
+use crate::launcher::prepare;
+use crate::link::FDS_VARIABLE;
+use crate::slot_store::VerifiedBinary;
+use ironcache_types::WireRange;
+use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::fs::OFlags;
+use rustix::process::{Pid, PidfdFlags};
+use serde::{Deserialize, Serialize};
+use std::ffi::OsString;
+use std::io::{self, Read};
+use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+/// The first argument of a preflight.
+pub const PREFLIGHT_VERB: &str = "server-preflight";
+/// Precedes the range that the running launcher speaks.
+pub const LAUNCHER_PROTOCOL_FLAG: &str = "--launcher-protocol";
+/// The exit code of a preflight that found problems.
+pub const PROBLEMS_FOUND: u8 = 3;
+
+/// Long for a process that reads three small files; a machine under load may take seconds to start one.
+pub const PREFLIGHT_TIMEOUT: Duration = Duration::from_secs(10);
+/// A report has some hundred bytes; without a limit a broken release fills this node's memory.
+const OUTPUT_BYTES_MAX: usize = 64 * 1024;
+/// What of its last words is worth repeating.
+const SAID_BYTES_MAX: usize = 500;
+
+/// What a binary prints about itself on this node.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PreflightReport {
+    pub problems: Vec<Problem>,
+}
+
+/// One thing that would keep a binary from running here.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Problem {
+    /// One of [`ProblemCode`]'s, or a word of another release: shown, never branched on.
+    pub code: String,
+    /// The configuration key, the flag or the file that the problem is with.
+    #[serde(default)]
+    pub key: Option<String>,
+    /// For people.
+    pub detail: String,
+}
+
+/// What this release's preflight looks at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProblemCode {
+    /// A key, variable or flag that this release does not know, or a value that it does not take.
+    Configuration,
+    LauncherProtocol,
+    /// The data directory is at a level above what this release admits.
+    AboveLevel,
+    BelowLevel,
+    /// The file `level` cannot be read.
+    LevelFile,
+    /// A file in the data directory has a format that this release does not read, or is damaged.
+    DataDir,
+    /// The stamp claims ranges that the code does not have.
+    Claims,
+    /// The preflight itself gave no answer.
+    PreflightFailed,
+}
+
+impl ProblemCode {
+    pub fn word(self) -> &'static str {
+        match self {
+            ProblemCode::Configuration => "configuration",
+            ProblemCode::LauncherProtocol => "launcher_protocol",
+            ProblemCode::AboveLevel => "above_level",
+            ProblemCode::BelowLevel => "below_level",
+            ProblemCode::LevelFile => "level_file",
+            ProblemCode::DataDir => "data_dir",
+            ProblemCode::Claims => "claims",
+            ProblemCode::PreflightFailed => "preflight_failed",
+        }
+    }
+}
+
+impl Problem {
+    pub fn new(code: ProblemCode, key: Option<String>, detail: impl Into<String>) -> Self {
+        Problem { code: code.word().to_owned(), key, detail: detail.into() }
+    }
+}
+
+/// What a binary is asked about.
+#[derive(Clone, Debug)]
+pub struct PreflightOf<'a> {
+    /// What the running launcher speaks.
+    pub launcher_protocol: WireRange,
+    /// What the daemon was given after its verb.
+    pub args: &'a [OsString],
+    /// Added to this process's own environment, which is the daemon's.
+    pub env: &'a [(OsString, OsString)],
+    pub timeout: Duration,
+}
+
+/// Why a binary gave no report.
+#[derive(Debug, thiserror::Error)]
+pub enum PreflightError {
+    #[error("the binary could not be started for its preflight")]
+    Start(#[source] io::Error),
+    #[error("its preflight could not be watched")]
+    Watch(#[source] io::Error),
+    #[error("its preflight gave no answer within {timeout_ms} ms")]
+    TimedOut { timeout_ms: u64 },
+    #[error("its preflight printed more than {OUTPUT_BYTES_MAX} bytes")]
+    TooMuch,
+    #[error("its preflight gave no report ({status}): {said}")]
+    NoReport { status: ExitStatus, said: String },
+}
+
+impl From<&PreflightError> for Problem {
+    /// A release that cannot answer is not one to start.
+    fn from(error: &PreflightError) -> Self {
+        Problem::new(ProblemCode::PreflightFailed, None, ironcache_types::chain(error))
+    }
+}
+
+/// Asks `binary` what would keep it from running on this node; nothing, if the answer is empty. Waits for the answer, at
+/// most [`PreflightOf::timeout`].
+///
+/// # Errors
+/// The binary gave no report that can be read.
+pub fn preflight(binary: &VerifiedBinary, asked: &PreflightOf<'_>) -> Result<Vec<Problem>, PreflightError> {
+    let mut command = Command::new(format!("/proc/self/fd/{}", binary.file.as_raw_fd()));
+    command
+        .arg0("ironcache")
+        .arg(PREFLIGHT_VERB)
+        .args([LAUNCHER_PROTOCOL_FLAG, &asked.launcher_protocol.to_string()])
+        .args(asked.args)
+        .envs(asked.env.iter().map(|(key, value)| (key, value)))
+        .env_remove(FDS_VARIABLE)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let asker = std::process::id();
+    // SAFETY: `prepare` makes system calls only; it neither allocates nor takes a lock.
+    unsafe { command.pre_exec(move || prepare(&[], asker)) };
+    let mut process = Process(command.spawn().map_err(PreflightError::Start)?);
+    let (stdout, stderr) = process.read_to_its_end(asked.timeout)?;
+    let status = process.0.wait().map_err(PreflightError::Watch)?;
+    let report = serde_json::from_slice::<PreflightReport>(&stdout);
+    match (report, status.code()) {
+        (Ok(report), Some(0)) if report.problems.is_empty() => Ok(report.problems),
+        (Ok(report), Some(code)) if code == i32::from(PROBLEMS_FOUND) && !report.problems.is_empty() => {
+            Ok(report.problems)
+        }
+        (Ok(_) | Err(_), _) => Err(PreflightError::NoReport { status, said: last_words(&stderr) }),
+    }
+}
+
+/// Ended with whoever watches it.
+struct Process(Child);
+
+impl Process {
+    /// What it printed, and what it said on stderr, once it has ended.
+    fn read_to_its_end(&mut self, timeout: Duration) -> Result<(Vec<u8>, Vec<u8>), PreflightError> {
+        let watch = |error: rustix::io::Errno| PreflightError::Watch(error.into());
+        let pidfd =
+            rustix::process::pidfd_open(Pid::from_child(&self.0), PidfdFlags::empty()).map_err(watch)?;
+        let mut stdout = self.0.stdout.take().expect("it is piped");
+        let mut stderr = self.0.stderr.take().expect("it is piped");
+        for pipe in [stdout.as_fd(), stderr.as_fd()] {
+            rustix::fs::fcntl_setfl(pipe, OFlags::NONBLOCK).map_err(watch)?;
+        }
+        let (mut printed, mut said) = (Vec::new(), Vec::new());
+        let until = Instant::now() + timeout;
+        loop {
+            // Looked at before the pipes are: whatever an ended process wrote is there by then.
+            let ended = is_readable(&pidfd);
+            let open = [take(&mut stdout, &mut printed)?, take(&mut stderr, &mut said)?];
+            if ended {
+                return Ok((printed, said));
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                let timeout_ms = timeout.as_millis().try_into().unwrap_or(u64::MAX);
+                return Err(PreflightError::TimedOut { timeout_ms });
+            }
+            let mut fds = vec![PollFd::new(&pidfd, PollFlags::IN)];
+            let pipes = [stdout.as_fd(), stderr.as_fd()].into_iter().zip(open).filter(|(_, open)| *open);
+            fds.extend(pipes.map(|(pipe, _)| PollFd::from_borrowed_fd(pipe, PollFlags::IN)));
+            let left = Timespec {
+                tv_sec: left.as_secs().try_into().unwrap_or(i64::MAX),
+                tv_nsec: left.subsec_nanos().into(),
+            };
+            match rustix::event::poll(&mut fds, Some(&left)) {
+                Ok(_) | Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Err(watch(error)),
+            }
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if let Ok(None) = self.0.try_wait() {
+            // Its id is ours until it is waited for. A failure leaves a zombie to our own parent.
+            let _ = self.0.kill();
+            let _ = self.0.wait();
+        }
+    }
+}
+
+fn is_readable(fd: &impl AsFd) -> bool {
+    let mut fds = [PollFd::new(fd, PollFlags::IN)];
+    rustix::event::poll(&mut fds, Some(&Timespec::default())).is_ok_and(|ready| ready > 0)
+}
+
+/// Reads what is there; false once the pipe is closed.
+fn take(pipe: &mut impl Read, into: &mut Vec<u8>) -> Result<bool, PreflightError> {
+    let mut buffer = [0; 4096];
+    loop {
+        match pipe.read(&mut buffer) {
+            Ok(0) => return Ok(false),
+            Ok(n) => into.extend_from_slice(&buffer[..n]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(true),
+            Err(error) => return Err(PreflightError::Watch(error)),
+        }
+        if into.len() > OUTPUT_BYTES_MAX {
+            return Err(PreflightError::TooMuch);
+        }
+    }
+}
+
+fn last_words(stderr: &[u8]) -> String {
+    let text = String::from_utf8_lossy(&stderr[stderr.len().saturating_sub(SAID_BYTES_MAX)..]);
+    let text = text.trim();
+    if text.is_empty() { "it said nothing".to_owned() } else { text.to_owned() }
+}
