@@ -46,6 +46,8 @@ impl ControlState {
                     staged: BTreeSet::new(),
                     preflight: None,
                     out: None,
+                    #[cfg(feature = "next")]
+                    zone: super::next::first_zone(level),
                 },
             );
         }
@@ -80,6 +82,8 @@ impl ControlState {
             release,
             levels,
             launcher_protocol,
+            #[cfg(feature = "next")]
+            zone,
         } = command
         else {
             unreachable!("called for RegisterNode only")
@@ -97,6 +101,8 @@ impl ControlState {
             let (version, admits, level) = (release.version.clone(), *levels, self.cluster_level);
             return Err(Rejection::CannotRead { version, admits, level });
         }
+        #[cfg(feature = "next")]
+        let zone = self.zone_of(node, zone.as_ref())?;
         let next = Node {
             client_addr: client_addr.clone(),
             peer_addr: peer_addr.clone(),
@@ -105,6 +111,8 @@ impl ControlState {
             release: release.clone(),
             levels: *levels,
             launcher_protocol: *launcher_protocol,
+            #[cfg(feature = "next")]
+            zone,
             ..node.clone()
         };
         if next == *node {
