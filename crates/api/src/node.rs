@@ -51,6 +51,10 @@ pub struct LauncherStatus {
     pub phase: LauncherPhase,
     /// Why upgrades are refused on this node, if they are.
     pub degraded: Option<String>,
+    /// Its process, as it says itself.
+    #[cfg(feature = "next")]
+    #[serde(default)]
+    pub pid: Option<u32>,
 }
 
 words! {
@@ -90,6 +94,10 @@ pub struct DataStatus {
     /// On a replica: is the link to the primary up, and the dataset whole?
     pub link_up: bool,
     pub in_sync: bool,
+    /// On a replica: how often its primary has told it the time.
+    #[cfg(feature = "next")]
+    #[serde(default)]
+    pub clocks_heard: u64,
 }
 
 words! {
@@ -105,6 +113,8 @@ words! {
         Candidate = "candidate",
         /// A replica that receives the dataset.
         Syncing = "syncing",
+        /// A replica that its primary has told the time.
+        Timed = "timed-replica" if feature "next",
     }
 }
 

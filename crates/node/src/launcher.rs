@@ -22,6 +22,9 @@ pub struct Stop {
 pub struct LauncherView {
     pub facts: LauncherFacts,
     pub trial: Option<Trial>,
+    /// The launcher's process, as it has named itself.
+    #[cfg(feature = "next")]
+    pub pid: Option<u32>,
 }
 
 /// The trial that is running.
@@ -44,7 +47,12 @@ pub fn view(snapshot: &Snapshot) -> LauncherView {
             deadline_unix_ms: *deadline_unix_ms,
         }),
     };
-    LauncherView { facts: facts(snapshot), trial }
+    LauncherView {
+        facts: facts(snapshot),
+        trial,
+        #[cfg(feature = "next")]
+        pid: None,
+    }
 }
 
 fn facts(snapshot: &Snapshot) -> LauncherFacts {
@@ -100,8 +108,13 @@ pub fn listen(
         loop {
             match link.recv() {
                 Ok(ToDaemon::Hello { protocol: _, snapshot } | ToDaemon::State { snapshot }) => {
+                    #[cfg(not(feature = "next"))]
                     known.send_replace(view(&snapshot));
+                    #[cfg(feature = "next")]
+                    known.send_modify(|known| *known = LauncherView { pid: known.pid, ..view(&snapshot) });
                 }
+                #[cfg(feature = "next")]
+                Ok(ToDaemon::Launcher { pid }) => known.send_modify(|known| known.pid = Some(pid)),
                 Ok(ToDaemon::Stop { reason, deadline_ms }) => {
                     // The receiver ends with the process.
                     let _ = stops.send(Stop { reason, deadline: Duration::from_millis(deadline_ms) });

@@ -39,6 +39,11 @@ fn status(plane: &Plane) -> DataStatus {
         replicas: replicas(plane, shard),
         link_up,
         in_sync: shard.is_some() && plane.in_sync(),
+        #[cfg(feature = "next")]
+        clocks_heard: match &plane.role {
+            Role::Replica(replica) => replica.clocks_heard,
+            Role::Loading | Role::Primary(_) => 0,
+        },
     }
 }
 
@@ -55,6 +60,8 @@ pub fn role(plane: &Plane, shard: Option<&Shard>) -> DataRole {
         {
             DataRole::Syncing
         }
+        #[cfg(feature = "next")]
+        (Role::Replica(replica), Some(_)) if replica.clocks_heard > 0 => DataRole::Timed,
         (Role::Replica(_), Some(_)) => DataRole::Replica,
     }
 }
