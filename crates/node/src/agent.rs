@@ -9,7 +9,7 @@ use crate::preflight;
 use ironcache_agent::{Action, LocalFacts, PreflightResult, Waiting, kept_slots, next};
 use ironcache_control::{Command, ControlState, ReleaseInfo, StageHold};
 use ironcache_spine::{Artifact, LAUNCHER_PROTOCOL, LinkSender, StepRef, ToLauncher, inspect};
-use ironcache_types::{Digest, Epoch, LEVELS, Manifest, chain};
+use ironcache_types::{Digest, Epoch, LEVELS, Level, Manifest, chain};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -155,6 +155,7 @@ impl Agent {
         let now_wall_ms = unix_ms();
         let unheard_ms = self.contact.borrow().elapsed().as_millis() as u64;
         let trial = self.launcher_view.borrow().trial;
+        let oldest = self.oldest(state);
         LocalFacts {
             me,
             running: self.app.release.clone(),
@@ -167,9 +168,17 @@ impl Agent {
             told_ms_ago: self.told.map_or(0, |(_, since)| since.elapsed().as_millis() as u64),
             cut_off: trial.is_some_and(|trial| is_cut_off(trial, now_wall_ms, unheard_ms)),
             preflight: self.preflight.clone(),
-            oldest: self.app.raft.oldest_level(),
+            oldest,
             now_wall_ms,
         }
+    }
+
+    /// The lowest level of anything here. Looked at only while the log waits for it to rise: it means a look at every
+    /// entry that is kept.
+    fn oldest(&self, state: &ControlState) -> Level {
+        let level = state.cluster_level;
+        let waits = state.nodes.get(&self.app.me.node).is_some_and(|node| node.oldest < level);
+        if waits { self.app.raft.oldest_level() } else { level }
     }
 
     async fn carry_out(&mut self, action: Action) {
