@@ -17,7 +17,13 @@ use std::path::PathBuf;
 pub const VARIABLE_PREFIX: &str = "IRONCACHE_";
 
 /// Variables with our prefix that are no configuration keys.
-const OTHER_VARIABLES: &[&str] = &["IRONCACHE_CONFIG", "IRONCACHE_SEED", ironcache_spine::FDS_VARIABLE];
+const OTHER_VARIABLES: &[&str] = &[
+    "IRONCACHE_CONFIG",
+    "IRONCACHE_SEED",
+    ironcache_spine::FDS_VARIABLE,
+    ironcache_spine::HANDOVER_VARIABLE,
+    ironcache_spine::HANDOVER_REFUSED_VARIABLE,
+];
 
 /// One flag for every key of [`Config`]; what is not given stays open for the other sources.
 #[derive(Clone, Debug, Default, clap::Args, Serialize)]

@@ -215,3 +215,26 @@ fn a_stamp_with_a_critical_word_is_refused_by_that_word() {
     assert_eq!(output.status.code(), Some(1));
     assert!(stderr(&output).contains("\"zones\""), "{}", stderr(&output));
 }
+
+/// The launcher that the state names is this very test's executable, which runs the tests called `server`: none.
+#[test]
+fn an_old_launcher_makes_way_before_it_reads_what_it_does_not_know() {
+    use ironcache_spine::{DataDir, SlotStore, State, StateFile};
+    use ironcache_types::{Release, Version};
+    let dir = tempfile::tempdir().unwrap();
+    let data = DataDir::new(dir.path().join("data"));
+    SlotStore::open(&data).unwrap();
+    let bytes = std::fs::read("/proc/self/exe").unwrap();
+    let digest = ironcache_spine::inspect(&mut &bytes[..]).unwrap().digest;
+    let slot = data.root().join("slots").join(digest.to_string());
+    std::fs::create_dir_all(&slot).unwrap();
+    std::fs::copy("/proc/self/exe", slot.join("ironcache")).unwrap();
+    StateFile::new(&data).write(&State::new(Release { version: Version::new(9, 0, 0), digest })).unwrap();
+    let file = dir.path().join("node.toml");
+    std::fs::write(&file, format!("zone = 1\ndata-dir = {:?}\n", data.root())).unwrap();
+    let config = [("IRONCACHE_CONFIG", file.to_str().unwrap())];
+    let output = run(BINARY, &["server"], &config);
+    assert!(stdout(&output).contains("running 0 tests"), "{}{}", stdout(&output), stderr(&output));
+    let output = run(BINARY, &["server", "--check"], &config);
+    assert_eq!((output.status.code(), stderr(&output).contains("`zone`")), (Some(2), true));
+}

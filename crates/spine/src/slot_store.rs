@@ -56,6 +56,11 @@ impl SlotStore {
         Ok(SlotStore { dir: dir.clone() })
     }
 
+    /// The store of a directory that is as it should be, or else has no slots.
+    pub(crate) fn of(dir: &DataDir) -> Self {
+        SlotStore { dir: dir.clone() }
+    }
+
     /// Copies the executable at `path` into a slot. `path` may be `/proc/self/exe`.
     pub fn install_file(&self, path: &Path) -> Result<Artifact, ArtifactError> {
         static COPIES: AtomicU64 = AtomicU64::new(0);
@@ -159,7 +164,7 @@ impl SlotStore {
     }
 
     /// Removes one slot; a process that runs its binary keeps running.
-    pub fn remove(&self, digest: &Digest) -> Result<(), DiskError> {
+    fn remove(&self, digest: &Digest) -> Result<(), DiskError> {
         let slot = self.dir.slot(digest);
         match fs::remove_dir_all(&slot) {
             Ok(()) => sync_dir(&self.dir.slots()),

@@ -13,6 +13,7 @@
 //! *Invariant:* `attempts` counts starts, and is raised before each.
 //! *Invariant:* a release that failed is in `quarantined` from the moment it stops being run.
 //! *Invariant:* the binary changes by `Activate`, and back by `RollingBack`; by nothing else.
+//! *Invariant:* the launcher changes only between trials, and never by a trial.
 //!
 //! The caller's duty: make what [`State::on`] returns durable before acting on it.
 
@@ -25,6 +26,8 @@ use std::fmt;
 #[serde(deny_unknown_fields)]
 pub struct State {
     pub phase: Phase,
+    /// The slot whose launcher is to run. After a trial it follows the active release.
+    pub launcher: Digest,
     /// What failed here; the newest last, at most [`QUARANTINED_MAX`].
     pub quarantined: Vec<Quarantined>,
     /// The highest epoch of a step that this node ever acted on.
@@ -105,6 +108,10 @@ pub enum Event {
     },
     /// The old release was started after a rollback.
     OldStarted,
+    /// The launcher of this slot is the one to run: it is about to take over, or it stays.
+    LauncherIs {
+        launcher: Digest,
+    },
 }
 
 /// Why an event does not apply to a state. The state stays as it is.
@@ -135,6 +142,7 @@ impl State {
     /// A node that was never upgraded.
     pub fn new(active: Release) -> Self {
         State {
+            launcher: active.digest,
             phase: Phase::Idle { active, rollback: None },
             quarantined: Vec::new(),
             last_done: Epoch(0),
@@ -157,7 +165,14 @@ impl State {
             Phase::Trial { active, rollback, previous, .. } => (active, [Some(rollback), previous.as_ref()]),
             Phase::RollingBack { to, previous, .. } => (to, [previous.as_ref(), None]),
         };
-        std::iter::once(first).chain(others.into_iter().flatten()).map(|release| release.digest).collect()
+        let mut needed: Vec<_> = std::iter::once(first)
+            .chain(others.into_iter().flatten())
+            .map(|release| release.digest)
+            .collect();
+        if !needed.contains(&self.launcher) {
+            needed.push(self.launcher);
+        }
+        needed
     }
 
     /// The state after `event`.
@@ -197,6 +212,9 @@ impl State {
                 }
                 Some(_) | None => Err(IllegalTransition::NoTrial {}),
             },
+            (Phase::Idle { .. }, Event::LauncherIs { launcher }) => {
+                Ok(State { launcher: *launcher, ..self.clone() })
+            }
             (
                 Phase::Idle { .. },
                 Event::AttemptStarts
@@ -207,9 +225,10 @@ impl State {
                 | Event::OldStarted,
             ) => Err(IllegalTransition::NoTrial {}),
 
-            (Phase::Trial { active, step, .. }, Event::Activate { .. } | Event::OldStarted) => {
-                Err(IllegalTransition::TrialUnderWay { release: active.clone(), step: *step })
-            }
+            (
+                Phase::Trial { active, step, .. },
+                Event::Activate { .. } | Event::OldStarted | Event::LauncherIs { .. },
+            ) => Err(IllegalTransition::TrialUnderWay { release: active.clone(), step: *step }),
             (Phase::Trial { attempts, attempts_max, .. }, Event::AttemptStarts) => {
                 if attempts >= attempts_max {
                     return Err(IllegalTransition::AttemptsUsedUp { attempts_max: *attempts_max });
@@ -267,7 +286,8 @@ impl State {
                 | Event::AttemptFailed { .. }
                 | Event::DeadlineMissed
                 | Event::Confirm { .. }
-                | Event::Abandon { .. },
+                | Event::Abandon { .. }
+                | Event::LauncherIs { .. },
             ) => Err(IllegalTransition::RollingBack { release: outcome.release.clone(), step: outcome.step }),
         }
     }

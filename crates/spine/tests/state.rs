@@ -32,7 +32,7 @@ fn after(events: &[Event]) -> State {
     events.iter().fold(State::new(release(1)), |state, event| state.on(event).unwrap())
 }
 
-fn all_events() -> [Event; 8] {
+fn all_events() -> [Event; 9] {
     [
         activate(3, 100),
         Event::AttemptStarts,
@@ -42,6 +42,7 @@ fn all_events() -> [Event; 8] {
         Event::Confirm { step: step(7) },
         Event::Abandon { step: step(7), reason: "isolated".into() },
         Event::OldStarted,
+        Event::LauncherIs { launcher: release(2).digest },
     ]
 }
 
@@ -56,7 +57,7 @@ fn each_phase_accepts_its_events_and_no_other() {
     let attempted = after(&[activate(2, 7), Event::AttemptStarts]);
     let used_up = [activate(2, 7), Event::AttemptStarts, Event::AttemptStarts, Event::AttemptStarts];
     let rolling_back = after(&[activate(2, 7), Event::DeadlineMissed]);
-    assert_eq!(legal_events(&idle), [0]);
+    assert_eq!(legal_events(&idle), [0, 8]);
     assert_eq!(legal_events(&fresh), [1, 4, 6]);
     assert_eq!(legal_events(&attempted), [1, 2, 3, 4, 5, 6]);
     assert_eq!(legal_events(&after(&used_up)), [2, 3, 4, 5, 6]);
@@ -156,6 +157,7 @@ fn any_event() -> impl Strategy<Value = Event> {
         2 => (0u64..12).prop_map(|epoch| Event::Confirm { step: step(epoch) }),
         1 => (0u64..12).prop_map(|epoch| Event::Abandon { step: step(epoch), reason: "r".into() }),
         4 => Just(Event::OldStarted),
+        2 => (1u8..6).prop_map(|n| Event::LauncherIs { launcher: release(n).digest }),
     ]
 }
 
@@ -189,6 +191,10 @@ proptest! {
             for quarantined in &state.quarantined {
                 prop_assert!(next.quarantined.contains(quarantined));
             }
+            if next.launcher != state.launcher {
+                prop_assert!(matches!(next.phase, Phase::Idle { .. }), "the launcher changed by {event:?}");
+            }
+            prop_assert!(next.needs().contains(&next.launcher));
             prop_assert!(next.needs().contains(&next.to_run().digest));
             state = next;
         }

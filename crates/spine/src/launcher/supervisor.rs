@@ -3,12 +3,12 @@
 use super::child::{Daemon, Inheritance};
 use super::config::LauncherConfig;
 use super::signals::StopSignals;
-use super::watch::Why;
+use super::watch::{Watch, Why};
 use super::{LauncherError, Stopped};
 use crate::binary;
 use crate::boot::Boot;
 use crate::data_dir::{DataDir, DataDirLock};
-use crate::outcome::{Failure, Outcome, Verdict};
+use crate::outcome::Failure;
 use crate::protocol::{Refusal, Snapshot, StopReason};
 use crate::slot_store::{SlotError, SlotStore, VerifiedBinary};
 use crate::state::{Event, Phase, State};
@@ -21,9 +21,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 pub(super) struct Supervisor {
     pub(super) config: LauncherConfig,
-    lock: DataDirLock,
+    pub(super) lock: DataDirLock,
     pub(super) signals: StopSignals,
-    listeners: Vec<(String, OwnedFd)>,
+    pub(super) listeners: Vec<(String, OwnedFd)>,
     pub(super) store: SlotStore,
     file: StateFile,
     pub(super) state: State,
@@ -35,6 +35,11 @@ pub(super) struct Supervisor {
     /// When the trial under way is over, on the clock that nobody sets.
     pub(super) trial_ends: Option<Instant>,
     last_pause: Option<Duration>,
+    /// A daemon that another launcher started in this process.
+    pub(super) adopted: Option<Watch>,
+    /// The active release whose launcher could not take over.
+    pub(super) stays_for: Option<Digest>,
+    pub(super) hand_over_not_before: Option<Instant>,
 }
 
 /// Why the supervisor's work is over.
@@ -76,6 +81,9 @@ impl Supervisor {
             verified: None,
             trial_ends: None,
             last_pause: None,
+            adopted: None,
+            stays_for: None,
+            hand_over_not_before: None,
         }
     }
 
@@ -112,6 +120,13 @@ impl Supervisor {
     }
 
     fn supervise(&mut self) -> Result<Stopped, End> {
+        if let Some(watch) = self.adopted.take() {
+            let started = watch.daemon.started;
+            let why = self.watch(watch)?;
+            if let Some(stopped) = self.settle(why, started.elapsed())? {
+                return Ok(stopped);
+            }
+        }
         loop {
             let binary = self.next_binary()?;
             self.running = self.state.to_run().clone();
@@ -128,7 +143,7 @@ impl Supervisor {
                     tracing::info!(pid = daemon.id(), release = %self.running, "daemon started");
                     self.note_old_started();
                     let started = daemon.started;
-                    (self.watch(daemon)?, started.elapsed())
+                    (self.watch(Watch::of(daemon))?, started.elapsed())
                 }
                 Err(error) => (Why::Failed(Failure::CannotStart { problem: chain(&error) }), Duration::ZERO),
             };
@@ -221,28 +236,11 @@ impl Supervisor {
 
     /// The old release runs again: the rollback is over. A failed write is made up for by the next start.
     fn note_old_started(&mut self) {
-        let Phase::RollingBack { outcome: Outcome { release, verdict, .. }, .. } = self.state.phase.clone()
-        else {
+        if !matches!(self.state.phase, Phase::RollingBack { .. }) {
             return;
-        };
-        match self.try_record(&Event::OldStarted) {
-            Ok(()) => match verdict {
-                Verdict::Failed { .. } => self.retire(&[release.digest]),
-                // What was not judged may be tried again, and need not be fetched for that.
-                Verdict::Inconclusive { .. } | Verdict::Confirmed {} => {}
-            },
-            Err(refusal) => tracing::warn!(%refusal, "the end of the rollback is not recorded yet"),
         }
-    }
-
-    /// Removes the slots among `candidates` that the state does not need.
-    pub(super) fn retire(&self, candidates: &[Digest]) {
-        let needed = self.state.needs();
-        for digest in candidates.iter().filter(|digest| !needed.contains(digest)) {
-            match self.store.remove(digest) {
-                Ok(()) => tracing::info!(digest = %digest.short(), "slot removed"),
-                Err(error) => tracing::warn!(error = %chain(&error), "a slot that is not needed stays"),
-            }
+        if let Err(refusal) = self.try_record(&Event::OldStarted) {
+            tracing::warn!(%refusal, "the end of the rollback is not recorded yet");
         }
     }
 

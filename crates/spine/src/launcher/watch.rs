@@ -28,9 +28,10 @@ pub(super) enum Why {
     Failed(Failure),
 }
 
-struct Watch {
-    daemon: Daemon,
-    greeted: bool,
+pub(super) struct Watch {
+    pub(super) daemon: Daemon,
+    /// The version of the protocol that was agreed on, once the daemon has greeted.
+    greeted: Option<u16>,
     ready: bool,
     /// Start of the daemon, moved on by what the launcher overslept.
     started: Instant,
@@ -58,17 +59,7 @@ enum Due {
 
 impl Supervisor {
     /// Serves the daemon until it is gone.
-    pub(super) fn watch(&mut self, daemon: Daemon) -> Result<Why, End> {
-        let started = daemon.started;
-        let mut watch = Watch {
-            daemon,
-            greeted: false,
-            ready: false,
-            started,
-            last_heard: started,
-            stopping: None,
-            condemned: None,
-        };
+    pub(super) fn watch(&mut self, mut watch: Watch) -> Result<Why, End> {
         loop {
             self.wait(&mut watch);
             if self.signals.take() {
@@ -87,6 +78,7 @@ impl Supervisor {
                     self.act(&mut watch, due, now);
                 }
             }
+            self.hand_over_if_due(&watch);
         }
     }
 
@@ -120,10 +112,10 @@ impl Supervisor {
         }
         let on_trial = matches!(self.state.phase, Phase::Trial { .. });
         let mut timers = Vec::new();
-        if watch.greeted {
+        if watch.greeted.is_some() {
             timers.push((watch.last_heard + limits.hang_timeout(), Due::Hung));
         }
-        if !watch.greeted || on_trial && !watch.ready {
+        if watch.greeted.is_none() || on_trial && !watch.ready {
             timers.push((watch.started + limits.ready_timeout(), Due::NotReady));
         }
         if let Some(at) = self.trial_ends.filter(|_| on_trial) {
@@ -172,7 +164,7 @@ impl Supervisor {
                 let now = Instant::now();
                 watch.daemon.tell(&ToDaemon::Stop { reason, deadline_ms: ms(drain) });
                 // Whoever has not greeted may not be reading yet; a signal reaches it all the same.
-                let terminate_at = if watch.greeted { now + drain / 2 } else { now };
+                let terminate_at = if watch.greeted.is_some() { now + drain / 2 } else { now };
                 watch.stopping =
                     Some(Stopping { reason, terminate_at: Some(terminate_at), kill_at: Some(now + drain) });
             }
@@ -196,7 +188,7 @@ impl Supervisor {
     fn answer(&mut self, watch: &mut Watch, line: &[u8]) {
         let message = match protocol::decode::<ToLauncher>(line) {
             Ok(message) => message,
-            Err(error) if watch.greeted => {
+            Err(error) if watch.greeted.is_some() => {
                 let problem = chain(&error);
                 tracing::warn!(pid = watch.daemon.id(), %problem, "a message of the daemon is refused");
                 watch.refuse(Refusal::NotUnderstood { problem });
@@ -204,11 +196,11 @@ impl Supervisor {
             }
             Err(error) => return watch.condemn(Failure::Protocol { problem: chain(&error) }),
         };
-        match (watch.greeted, message) {
+        match (watch.greeted.is_some(), message) {
             (false, ToLauncher::Hello { protocol: theirs }) => {
                 match protocol::agree(theirs, LAUNCHER_PROTOCOL) {
                     Some(version) => {
-                        watch.greeted = true;
+                        watch.greeted = Some(version);
                         watch.daemon.tell(&ToDaemon::Hello { protocol: version, snapshot: self.snapshot() });
                     }
                     None => {
@@ -244,16 +236,10 @@ impl Supervisor {
                     Err(refusal) => watch.refuse(refusal),
                 }
             }
-            (true, ToLauncher::Confirm { step }) => {
-                let needed_before = self.state.needs();
-                match self.try_record(&Event::Confirm { step }) {
-                    Ok(()) => {
-                        watch.daemon.tell(&ToDaemon::Confirmed { step });
-                        self.retire(&needed_before);
-                    }
-                    Err(refusal) => watch.refuse(refusal),
-                }
-            }
+            (true, ToLauncher::Confirm { step }) => match self.try_record(&Event::Confirm { step }) {
+                Ok(()) => watch.daemon.tell(&ToDaemon::Confirmed { step }),
+                Err(refusal) => watch.refuse(refusal),
+            },
             (true, ToLauncher::Abandon { step, reason }) => {
                 match self.try_record(&Event::Abandon { step, reason }) {
                     Ok(()) => self.stop(watch, StopReason::RollBack),
@@ -295,6 +281,37 @@ impl Supervisor {
 }
 
 impl Watch {
+    pub(super) fn of(daemon: Daemon) -> Self {
+        let started = daemon.started;
+        Watch {
+            daemon,
+            greeted: None,
+            ready: false,
+            started,
+            last_heard: started,
+            stopping: None,
+            condemned: None,
+        }
+    }
+
+    /// A daemon that has greeted another launcher, in version `protocol`.
+    pub(super) fn adopted(daemon: Daemon, protocol: u16, ready: bool) -> Self {
+        // The other launcher heard it until a moment ago.
+        Watch { greeted: Some(protocol), ready, last_heard: Instant::now(), ..Watch::of(daemon) }
+    }
+
+    /// The version of the protocol that is spoken with the daemon, if that is all there is to say: it has greeted, is heard,
+    /// and nobody is about to end it.
+    pub(super) fn settled(&self) -> Option<u16> {
+        let undisturbed =
+            self.stopping.is_none() && self.condemned.is_none() && self.daemon.stream().is_some();
+        self.greeted.filter(|_| undisturbed)
+    }
+
+    pub(super) fn is_ready(&self) -> bool {
+        self.ready
+    }
+
     fn refuse(&mut self, reason: Refusal) {
         self.daemon.tell(&ToDaemon::Refused { reason });
     }

@@ -98,8 +98,14 @@ fn serve(version: &Version, mut inherited: Inherited) -> ! {
             "fds" => open_fds(),
             "exit" => exit(0),
             message => {
-                sender.send(&serde_json::from_str(message).unwrap()).unwrap();
-                serde_json::to_string(&answer.recv().unwrap()).unwrap()
+                let message: ToLauncher = serde_json::from_str(message).unwrap();
+                sender.send(&message).unwrap();
+                // A launcher that has just taken over tells the state unasked.
+                let asked_for = |answer: &ToDaemon| {
+                    !matches!(answer, ToDaemon::State { .. }) || message == ToLauncher::QueryState {}
+                };
+                let answer = answer.iter().find(asked_for).unwrap();
+                serde_json::to_string(&answer).unwrap()
             }
         };
         reply_to(&stream, &reply);

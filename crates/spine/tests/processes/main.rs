@@ -6,6 +6,7 @@
 
 mod cases;
 mod daemon;
+mod handover;
 mod node;
 mod preflight;
 
@@ -32,15 +33,19 @@ fn main() {
     }
 }
 
+fn all_cases() -> impl Iterator<Item = &'static cases::Case> {
+    cases::ALL.iter().chain(handover::ALL).chain(preflight::ALL)
+}
+
 /// As `cargo test` does it: names that contain one of the arguments, all without any.
 fn run_tests(args: &[String]) {
     let wanted: Vec<&String> = args.iter().filter(|arg| !arg.starts_with("--")).collect();
     if args.iter().any(|arg| arg == "--list") {
-        cases::ALL.iter().chain(preflight::ALL).for_each(|(name, _)| println!("{name}: test"));
+        all_cases().for_each(|(name, _)| println!("{name}: test"));
         return;
     }
     let mut failed = Vec::new();
-    for (name, case) in cases::ALL.iter().chain(preflight::ALL) {
+    for (name, case) in all_cases() {
         if !wanted.is_empty() && !wanted.iter().any(|part| name.contains(part.as_str())) {
             continue;
         }

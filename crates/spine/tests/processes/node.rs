@@ -1,8 +1,9 @@
 //! One node under test: a data directory, a port, and a launcher that is started and killed.
 
+use crate::own_version;
 use ironcache_spine::{
-    DataDir, LauncherConfig, ListenerSpec, ReadState, SlotStore, State, StateFile, StepRef, ToDaemon,
-    ToLauncher, run,
+    DataDir, HANDOVER_VARIABLE, LauncherConfig, ListenerSpec, ReadState, SlotStore, State, StateFile,
+    StepRef, ToDaemon, ToLauncher, refuse_handover, run,
 };
 use ironcache_types::{Epoch, Manifest, PlanId, Release};
 use std::fs;
@@ -17,6 +18,7 @@ pub const LAUNCHER_VERB: &str = "run-launcher";
 
 /// `run-launcher DATA_DIR ADDRESS READY_MS HANG_MS DRAIN_MS`
 pub fn launcher_main(args: &[String]) -> ! {
+    misbehave(&args[0]);
     let [data_dir, address, ready_ms, hang_ms, drain_ms] = args else { panic!("{LAUNCHER_VERB}: {args:?}") };
     let mut config = LauncherConfig::new(data_dir);
     config.listeners.push(ListenerSpec {
@@ -41,6 +43,26 @@ pub fn launcher_main(args: &[String]) -> ! {
             eprintln!("{text}");
             std::process::exit(1)
         }
+    }
+}
+
+/// What a launcher does by its version: `-refuses` gives a handover back, `-dies` does not survive one, `-future` is only
+/// there to be run.
+fn misbehave(data_dir: &str) {
+    let is_handed_over = std::env::var_os(HANDOVER_VARIABLE).is_some();
+    match own_version().pre.as_str() {
+        "refuses" if is_handed_over => {
+            let mut told = fs::File::options()
+                .create(true)
+                .append(true)
+                .open(Path::new(data_dir).join("refused"))
+                .unwrap();
+            told.write_all(b"x").unwrap();
+            panic!("the old launcher cannot be run: {:?}", refuse_handover("it does not want to"));
+        }
+        "dies" if is_handed_over => signal(std::process::id(), libc::SIGKILL),
+        "future" => std::process::exit(9),
+        _ => {}
     }
 }
 
