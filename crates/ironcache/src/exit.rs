@@ -7,8 +7,10 @@
 //! | 2 | usage, configuration included |
 //! | 3 | refused by a guardrail: the reason on stderr, and with `--json` as `{"refused": …}` on stdout |
 //! | 4 | timed out, or unreachable |
+//! | 20, 21, 22 | `server` and `server-daemon`: see [`ironcache_spine::DaemonExit`] |
 
 use ironcache_node::api::Refused;
+use ironcache_spine::DaemonExit;
 use std::process::ExitCode;
 
 /// Why a command did not do what it was told.
@@ -23,6 +25,9 @@ pub enum Failure {
     /// Nobody answered, or not in time.
     #[error("{0}")]
     Unreachable(String),
+    /// A node that ended with a code of its own.
+    #[error("{1:#}")]
+    Ended(DaemonExit, anyhow::Error),
     /// All has been said already; what is left is the code.
     #[error("failed")]
     Reported(u8),
@@ -40,6 +45,7 @@ impl Failure {
             Failure::Usage(_) => 2,
             Failure::Refused(_) => 3,
             Failure::Unreachable(_) => 4,
+            Failure::Ended(exit, _) => exit.code(),
             Failure::Reported(code) => *code,
         }
     }
@@ -95,6 +101,7 @@ mod tests {
             (Failure::Usage("x".to_owned()), 2),
             (Failure::Refused(refused), 3),
             (Failure::Unreachable("x".to_owned()), 4),
+            (Failure::Ended(DaemonExit::AboveLevel, anyhow::Error::msg("x")), 20),
         ];
         for (failure, code) in failures {
             assert_eq!(failure.code(), code, "{failure}");

@@ -10,6 +10,7 @@ use crate::version;
 use anyhow::Context;
 use ironcache_node::Config;
 use ironcache_spine::{LauncherConfig, ListenerSpec};
+use ironcache_types::LEVELS;
 use std::ffi::OsString;
 use std::io::IsTerminal;
 use std::net::{IpAddr, SocketAddr};
@@ -45,7 +46,7 @@ pub fn run(args: &ServerArgs, given: Vec<OsString>) -> Result<(), Failure> {
         key: key.to_owned(),
         address: SocketAddr::new(bind, port),
     };
-    let mut launcher = LauncherConfig::new(&config.data_dir);
+    let mut launcher = LauncherConfig::new(&config.data_dir, LEVELS);
     launcher.listeners = vec![
         listener("client", "port", config.port),
         listener("peer", "peer-port", config.peer_port),
@@ -54,7 +55,10 @@ pub fn run(args: &ServerArgs, given: Vec<OsString>) -> Result<(), Failure> {
     launcher.child_args = given;
     launcher.limits.ready_timeout_ms = config.ready_timeout_ms;
     launcher.limits.hang_timeout_ms = config.hang_timeout_ms;
-    ironcache_spine::run(launcher).context("the node ended").map_err(Failure::from).map(|_stopped| ())
+    match ironcache_spine::run(launcher) {
+        Ok(_stopped) => Ok(()),
+        Err(error) => Err(Failure::Ended(error.exit(), anyhow::Error::new(error).context("the node ended"))),
+    }
 }
 
 /// What parsing flags and filters took and freed is megabytes, which the allocator would keep; a launcher allocates next
@@ -79,7 +83,8 @@ pub fn run_daemon(args: &ServerArgs) -> Result<(), Failure> {
     let config = configuration(args)?;
     log_to_stderr(log_filter(&config)?);
     give_memory_back();
-    ironcache_node::run_daemon(config, version::own()).context("the daemon ended").map_err(Failure::from)
+    ironcache_node::run_daemon(config, version::own(), LEVELS)
+        .map_err(|error| Failure::Ended(error.exit(), anyhow::Error::new(error).context("the daemon ended")))
 }
 
 /// `openraft` tells of every heartbeat's worker at `info`: it speaks from `warn` on, unless the

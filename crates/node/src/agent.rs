@@ -3,7 +3,7 @@
 use crate::app::App;
 use crate::clock::unix_ms;
 use crate::fetch::{Wanted, fetch};
-use crate::launcher::{LauncherView, Trial};
+use crate::launcher::{LauncherView, RefusedActivation, Trial};
 use ironcache_agent::{Action, LocalFacts, Waiting, kept_slots, next};
 use ironcache_control::{Command, ControlState};
 use ironcache_spine::{LinkSender, StepRef, ToLauncher};
@@ -28,15 +28,15 @@ const PROPOSE_MAX: Duration = Duration::from_millis(1_000);
 const CONTACT_EVERY: Duration = Duration::from_millis(250);
 const CONTACT_MAX: Duration = Duration::from_millis(1_000);
 /// The last part of a trial's time in which a node that is cut off gives up by itself: a quarter. Less, and a slow
-/// machine misses the deadline, for which the release would be blamed; more, and a short partition ends a trial.
+/// machine misses the deadline first, whose reason does not name the isolation; more, and a short partition ends a trial.
 const GIVE_UP_FRACTION: u64 = 4;
 
 pub struct Agent {
     app: Arc<App>,
     launcher: LinkSender,
     launcher_view: watch::Receiver<LauncherView>,
-    /// Releases that the launcher refused to run because of what is in their slots.
-    unusable_slots: mpsc::UnboundedReceiver<Digest>,
+    /// Activations that the launcher refused.
+    refusals: mpsc::UnboundedReceiver<RefusedActivation>,
     /// What this process knows to be whole: what it runs, which its launcher hashed, and what it fetched. Whatever
     /// else the slots hold is hashed when it is wanted, and not at each start, when everybody waits for the node.
     held: BTreeSet<Digest>,
@@ -66,7 +66,7 @@ impl Agent {
         app: Arc<App>,
         launcher: LinkSender,
         launcher_view: watch::Receiver<LauncherView>,
-        unusable_slots: mpsc::UnboundedReceiver<Digest>,
+        refusals: mpsc::UnboundedReceiver<RefusedActivation>,
     ) -> Self {
         let (heard, contact) = watch::channel(Instant::now());
         if launcher_view.borrow().trial.is_some() {
@@ -75,7 +75,7 @@ impl Agent {
         Self {
             contact,
             launcher_view,
-            unusable_slots,
+            refusals,
             held: BTreeSet::from([app.release.digest]),
             app,
             launcher,
@@ -116,7 +116,7 @@ impl Agent {
                 changed = views.changed() => if changed.is_err() { return },
                 Ok(()) = self.launcher_view.changed() => {}
                 Some(fetched) = self.fetched.1.recv() => self.note(fetched),
-                Some(digest) = self.unusable_slots.recv() => self.distrust(digest),
+                Some(refused) = self.refusals.recv() => self.refused(refused),
                 () = tokio::time::sleep(pause) => {}
             }
         }
@@ -231,11 +231,18 @@ impl Agent {
         }
     }
 
-    /// The launcher found something else in the slot than what was verified once: it is fetched anew.
-    fn distrust(&mut self, digest: Digest) {
-        self.held.remove(&digest);
-        self.activating = None;
-        self.ordered = None;
+    /// No trial follows from what was ordered: nobody has to wait for one.
+    fn refused(&mut self, refused: RefusedActivation) {
+        let RefusedActivation { step, unusable_slot } = refused;
+        if self.activating == Some(step.epoch) {
+            self.activating = None;
+        }
+        // The launcher found something else in the slot than what was verified once: it is fetched anew, and then ordered
+        // at once. For any other reason it is ordered again after a while, if it is still due.
+        if let Some(digest) = unusable_slot {
+            self.held.remove(&digest);
+            self.ordered = None;
+        }
     }
 
     fn start_fetch(&mut self, wanted: Wanted) {

@@ -19,9 +19,10 @@ use crate::{http, lead, moved, peer};
 use ironcache_control::Command;
 use ironcache_raft::{OpenError, RaftNode, RaftOptions};
 use ironcache_spine::{
-    DataDir, DiskError, Inherited, LinkError, LinkSender, SlotStore, StopReason, ToLauncher,
+    DaemonExit, DataDir, DiskError, Inherited, LevelError, LevelFile, LinkError, LinkSender, SlotStore,
+    StopReason, ToLauncher,
 };
-use ironcache_types::{Member, Release, Version};
+use ironcache_types::{LevelRange, Member, Release, Version};
 use std::collections::BTreeMap;
 use std::io;
 use std::net::TcpListener;
@@ -33,6 +34,8 @@ use tokio::sync::{mpsc, watch};
 /// Why a daemon did not start, or ended badly.
 #[derive(Debug, thiserror::Error)]
 pub enum DaemonError {
+    #[error(transparent)]
+    Level(#[from] LevelError),
     #[error(transparent)]
     Launcher(#[from] LinkError),
     #[error("the launcher passed no {name} listener")]
@@ -59,6 +62,28 @@ pub enum DaemonError {
     NoLauncher,
 }
 
+impl DaemonError {
+    /// How the daemon's process ends: what its launcher goes by.
+    pub fn exit(&self) -> DaemonExit {
+        match self {
+            DaemonError::Level(LevelError::Above { .. }) => DaemonExit::AboveLevel,
+            DaemonError::Level(LevelError::Below { .. }) => DaemonExit::BelowLevel,
+            DaemonError::Launcher(error) => error.exit(),
+            DaemonError::Level(LevelError::Unreadable { .. } | LevelError::Disk(_))
+            | DaemonError::NoListener { .. }
+            | DaemonError::Identity(_)
+            | DaemonError::Copy(_)
+            | DaemonError::Raft(_)
+            | DaemonError::Slots(_)
+            | DaemonError::Client(_)
+            | DaemonError::Io { .. }
+            | DaemonError::DataStopped(_)
+            | DaemonError::RaftEnded { .. }
+            | DaemonError::NoLauncher => DaemonExit::Failed,
+        }
+    }
+}
+
 /// How often a disk that failed the log is tried again.
 const DISK_LOOK: Duration = Duration::from_secs(1);
 /// Some hundred entries: with less room a new process would stop as this one did.
@@ -73,8 +98,11 @@ const ATTACHES_AGAIN: Duration = Duration::from_millis(500);
 /// Runs the daemon until its launcher, or a signal, tells it to stop.
 ///
 /// # Errors
-/// What kept it from starting. `config` is resolved; `version` is what this binary says of itself.
-pub fn run_daemon(config: Config, version: Version) -> Result<(), DaemonError> {
+/// What kept it from starting. `config` is resolved; `version` is what this binary says of itself, and `levels` what it
+/// admits.
+pub fn run_daemon(config: Config, version: Version, levels: LevelRange) -> Result<(), DaemonError> {
+    // Before anything is read or written: a directory above this release is not touched.
+    LevelFile::new(&config.data_dir).admit(levels)?;
     let inherited = Inherited::from_env()?.ok_or(DaemonError::NoLauncher)?;
     die_with_the_data_thread();
     let io = |what| move |source| DaemonError::Io { what, source };
@@ -139,8 +167,8 @@ async fn serve(config: Config, version: Version, inherited: Inherited) -> Result
     let (launcher_known, launcher) = watch::channel(launcher::view(&snapshot));
     let (stop, mut stops) = mpsc::unbounded_channel();
     let (sender, receiver) = link.split();
-    let (unusable, unusable_slots) = mpsc::unbounded_channel();
-    launcher::listen(receiver, sender.clone(), launcher_known, stop, unusable)
+    let (refused, refusals) = mpsc::unbounded_channel();
+    launcher::listen(receiver, sender.clone(), launcher_known, stop, refused)
         .map_err(|source| DaemonError::Io { what: "the launcher's thread cannot start", source })?;
     let app = Arc::new(App::new(Parts {
         config: Arc::clone(&config),
@@ -163,7 +191,7 @@ async fn serve(config: Config, version: Version, inherited: Inherited) -> Result
     tokio::spawn(peer::serve(listen(http)?, http::router(Arc::clone(&app))));
     tokio::spawn(lead::run(Arc::clone(&app)));
     let mut beating = tokio::spawn(heartbeat(app.data.clone(), sender.clone(), snapshot.heartbeat_ms));
-    tokio::spawn(Agent::new(Arc::clone(&app), sender, app.launcher.clone(), unusable_slots).run());
+    tokio::spawn(Agent::new(Arc::clone(&app), sender, app.launcher.clone(), refusals).run());
 
     let asked = tokio::select! {
         // Without its data thread this process is of no use; a new one is.

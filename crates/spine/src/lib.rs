@@ -50,12 +50,14 @@ pub use launcher::{
     refuse_handover, run,
 };
 pub use link::{FDS_VARIABLE, Inherited, LauncherLink, LinkError, LinkReceiver, LinkSender};
-pub use outcome::{Failure, Outcome, StepRef, Verdict};
+pub use outcome::{Cause, Failure, Outcome, StepRef, Verdict};
 pub use preflight::{
     LAUNCHER_PROTOCOL_FLAG, PREFLIGHT_TIMEOUT, PREFLIGHT_VERB, PROBLEMS_FOUND, PreflightError, PreflightOf,
     PreflightReport, Problem, ProblemCode, preflight,
 };
-pub use protocol::{LAUNCHER_PROTOCOL, MessageError, Refusal, Snapshot, StopReason, ToDaemon, ToLauncher};
+pub use protocol::{
+    LAUNCHER_PROTOCOL, MessageError, Refusal, Request, Snapshot, StopReason, ToDaemon, ToLauncher,
+};
 pub use slot_store::{SlotError, SlotStore, VerifiedBinary};
 pub use state::{Event, IllegalTransition, Phase, Quarantined, State};
 pub use state_file::{ReadState, StateFile, StateHead, StateReadError};

@@ -3,8 +3,8 @@
 //! ```text
 //!            Activate                    Confirm
 //!   Idle ──────────────> Trial ─────────────────────────> Idle (the new one)
-//!    ^                     │ attempts used up, deadline missed: quarantine
-//!    │     OldStarted      v abandoned: no quarantine
+//!    ^                     │ attempts used up: quarantine
+//!    │     OldStarted      v not confirmed in time, abandoned: no quarantine
 //!    └──────────────── RollingBack
 //! ```
 //!
@@ -17,7 +17,7 @@
 //!
 //! The caller's duty: make what [`State::on`] returns durable before acting on it.
 
-use crate::outcome::{Failure, Outcome, StepRef, Verdict};
+use crate::outcome::{Cause, Failure, Outcome, StepRef, Verdict};
 use ironcache_types::{Digest, Epoch, Release};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -53,10 +53,11 @@ pub enum Phase {
         attempts: u32,
         attempts_max: u32,
         step: StepRef,
-        /// How long the whole trial may take; bounds the deadline if the clock was set.
+        /// How long an attempt may take from its start to its confirmation; bounds the deadline if the clock was set.
         confirm_timeout_ms: u64,
-        /// Milliseconds since the Unix epoch.
-        deadline_unix_ms: u64,
+        /// Of the last attempt, in milliseconds since the Unix epoch. None has begun before the old daemon is gone, and its
+        /// drain is no part of the trial.
+        deadline_unix_ms: Option<u64>,
     },
     RollingBack {
         /// The old release, that runs again.
@@ -85,17 +86,18 @@ pub enum Event {
         step: StepRef,
         attempts_max: u32,
         confirm_timeout_ms: u64,
+    },
+    /// The release on trial is about to be started.
+    AttemptStarts {
         /// Milliseconds since the Unix epoch.
         now_unix_ms: u64,
     },
-    /// The release on trial is about to be started.
-    AttemptStarts,
     /// The operator stopped the node during an attempt, which therefore does not count.
     AttemptWithdrawn,
     AttemptFailed {
         failure: Failure,
     },
-    /// The confirmation did not come in time though the release on trial ran.
+    /// The confirmation did not come in time though the release on trial ran and was ready.
     DeadlineMissed,
     /// The log confirmed the step.
     Confirm {
@@ -104,7 +106,7 @@ pub enum Event {
     /// The trial cannot tell anything: back, without quarantine.
     Abandon {
         step: StepRef,
-        reason: String,
+        cause: Cause,
     },
     /// The old release was started after a rollback.
     OldStarted,
@@ -180,7 +182,7 @@ impl State {
         match (&self.phase, event) {
             (
                 Phase::Idle { active, rollback },
-                Event::Activate { release, step, attempts_max, confirm_timeout_ms, now_unix_ms },
+                Event::Activate { release, step, attempts_max, confirm_timeout_ms },
             ) => {
                 if step.epoch <= self.last_done {
                     return Err(IllegalTransition::StepDone { epoch: step.epoch, last_done: self.last_done });
@@ -201,7 +203,7 @@ impl State {
                     attempts_max: (*attempts_max).max(1),
                     step: *step,
                     confirm_timeout_ms: *confirm_timeout_ms,
-                    deadline_unix_ms: now_unix_ms.saturating_add(*confirm_timeout_ms),
+                    deadline_unix_ms: None,
                 };
                 Ok(State { phase, last_done: step.epoch, ..self.clone() })
             }
@@ -217,7 +219,7 @@ impl State {
             }
             (
                 Phase::Idle { .. },
-                Event::AttemptStarts
+                Event::AttemptStarts { .. }
                 | Event::AttemptWithdrawn
                 | Event::AttemptFailed { .. }
                 | Event::DeadlineMissed
@@ -229,14 +231,19 @@ impl State {
                 Phase::Trial { active, step, .. },
                 Event::Activate { .. } | Event::OldStarted | Event::LauncherIs { .. },
             ) => Err(IllegalTransition::TrialUnderWay { release: active.clone(), step: *step }),
-            (Phase::Trial { attempts, attempts_max, .. }, Event::AttemptStarts) => {
+            (
+                Phase::Trial { attempts, attempts_max, confirm_timeout_ms, .. },
+                Event::AttemptStarts { now_unix_ms },
+            ) => {
                 if attempts >= attempts_max {
                     return Err(IllegalTransition::AttemptsUsedUp { attempts_max: *attempts_max });
                 }
-                Ok(self.with_attempts(attempts + 1))
+                let deadline = now_unix_ms.saturating_add(*confirm_timeout_ms);
+                Ok(self.with_attempts(attempts + 1, Some(deadline)))
             }
+            // A node that was stopped in order may stay down for as long as it likes.
             (Phase::Trial { attempts, .. }, Event::AttemptWithdrawn) => match attempts.checked_sub(1) {
-                Some(attempts) => Ok(self.with_attempts(attempts)),
+                Some(attempts) => Ok(self.with_attempts(attempts, None)),
                 None => Err(IllegalTransition::NoAttempt {}),
             },
             (Phase::Trial { attempts, attempts_max, .. }, Event::AttemptFailed { failure }) => {
@@ -249,7 +256,8 @@ impl State {
                 }
             }
             (Phase::Trial { confirm_timeout_ms, .. }, Event::DeadlineMissed) => {
-                Ok(self.failed(&Failure::DeadlineMissed { confirm_timeout_ms: *confirm_timeout_ms }))
+                let cause = Cause::NotConfirmed { confirm_timeout_ms: *confirm_timeout_ms };
+                Ok(self.rolling_back(Verdict::Inconclusive { cause }))
             }
             (Phase::Trial { active, rollback, attempts, step: expected, .. }, Event::Confirm { step }) => {
                 if step != expected {
@@ -266,11 +274,11 @@ impl State {
                     ..self.clone()
                 })
             }
-            (Phase::Trial { step: expected, .. }, Event::Abandon { step, reason }) => {
+            (Phase::Trial { step: expected, .. }, Event::Abandon { step, cause }) => {
                 if step != expected {
                     return Err(IllegalTransition::OtherStep { step: *step, expected: *expected });
                 }
-                Ok(self.rolling_back(Verdict::Inconclusive { reason: reason.clone() }))
+                Ok(self.rolling_back(Verdict::Inconclusive { cause: cause.clone() }))
             }
 
             (Phase::RollingBack { to, previous, outcome }, Event::OldStarted) => Ok(State {
@@ -281,7 +289,7 @@ impl State {
             (
                 Phase::RollingBack { outcome, .. },
                 Event::Activate { .. }
-                | Event::AttemptStarts
+                | Event::AttemptStarts { .. }
                 | Event::AttemptWithdrawn
                 | Event::AttemptFailed { .. }
                 | Event::DeadlineMissed
@@ -292,10 +300,13 @@ impl State {
         }
     }
 
-    fn with_attempts(&self, count: u32) -> State {
+    fn with_attempts(&self, count: u32, deadline: Option<u64>) -> State {
         let mut next = self.clone();
         match &mut next.phase {
-            Phase::Trial { attempts, .. } => *attempts = count,
+            Phase::Trial { attempts, deadline_unix_ms, .. } => {
+                *attempts = count;
+                *deadline_unix_ms = deadline;
+            }
             Phase::Idle { .. } | Phase::RollingBack { .. } => {}
         }
         next

@@ -221,14 +221,13 @@ mod tests {
 
     fn on_trial() -> State {
         let step = StepRef { plan: PlanId(3), epoch: Epoch(41) };
-        let activate = Event::Activate {
-            release: release(2),
-            step,
-            attempts_max: 3,
-            confirm_timeout_ms: 60_000,
-            now_unix_ms: 1_700_000_000_000,
-        };
-        State::new(release(1)).on(&activate).unwrap().on(&Event::AttemptStarts).unwrap()
+        let activate =
+            Event::Activate { release: release(2), step, attempts_max: 3, confirm_timeout_ms: 60_000 };
+        State::new(release(1))
+            .on(&activate)
+            .unwrap()
+            .on(&Event::AttemptStarts { now_unix_ms: 1_700_000_000_000 })
+            .unwrap()
     }
 
     fn file() -> (tempfile::TempDir, StateFile) {

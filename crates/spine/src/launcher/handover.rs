@@ -37,7 +37,7 @@ use crate::protocol::{self, LAUNCHER_PROTOCOL, Refusal};
 use crate::slot_store::{SlotError, SlotStore};
 use crate::state::{Event, Phase};
 use crate::state_file::{ReadState, StateFile, StateReadError};
-use ironcache_store::{DiskError, at};
+use ironcache_store::{DiskError, LevelError, LevelFile, at};
 use ironcache_types::{Digest, Release, WireRange, chain};
 use rustix::io::FdFlags;
 use rustix::process::{Pid, WaitId, WaitIdOptions};
@@ -135,6 +135,8 @@ pub enum NotAdmitted {
     NoState,
     #[error(transparent)]
     State(#[from] StateReadError),
+    #[error(transparent)]
+    Level(#[from] LevelError),
     #[error(transparent)]
     Listener(#[from] ListenersError),
     #[error(transparent)]
@@ -365,6 +367,7 @@ impl Found {
         let dir = DataDir::new(&config.data_dir);
         is_the_lock(&dir, open(left.lock)?)?;
         let pid = our_child(left.daemon.pid)?;
+        LevelFile::new(&config.data_dir).admit(config.levels)?;
         let ReadState::Present(state) = StateFile::new(&dir).read()? else {
             return Err(NotAdmitted::NoState);
         };

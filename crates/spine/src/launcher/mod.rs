@@ -1,7 +1,7 @@
 //! The launcher: owns the listeners, the state file and the daemon.
 //!
 //! ```text
-//!   run: make way for the launcher that `state` names → lock → bind → boot ─> next_binary (durable) ─> spawn ─> watch ─> settle ─┐
+//!   run: make way for the launcher that `state` names → file `level` → lock → bind → boot ─> next_binary (durable) ─> spawn ─> watch ─> settle ─┐
 //!                                   ^                                             │
 //!                                   └─────────────────────────────────────────────┘
 //! ```
@@ -32,8 +32,10 @@ pub use listeners::ListenersError;
 
 use crate::boot::BootError;
 use crate::data_dir::{DataDir, LockError};
+use crate::exit::DaemonExit;
+use crate::outcome::Cause;
 use crate::slot_store::{SlotError, SlotStore};
-use ironcache_store::DiskError;
+use ironcache_store::{DiskError, LevelError, LevelFile};
 use ironcache_types::{Release, chain};
 use std::time::Duration;
 
@@ -61,6 +63,11 @@ pub enum LauncherError {
     #[error(transparent)]
     Disk(#[from] DiskError),
     #[error(transparent)]
+    Level(#[from] LevelError),
+    /// Outside of a trial there is no other release to go back to.
+    #[error("{release} is the active release and does not run here: {cause}; {}", way_out(*exit))]
+    DoesNotRun { release: Release, exit: DaemonExit, cause: Cause },
+    #[error(transparent)]
     Handover(#[from] HandoverError),
     #[error("waiting for the daemon failed")]
     Wait(#[source] std::io::Error),
@@ -70,6 +77,37 @@ pub enum LauncherError {
 fn give_way(config: &LauncherConfig) {
     if let Err(error) = make_way(&config.data_dir, &config.own_exe) {
         tracing::error!(error = %chain(&error), "this launcher stays");
+    }
+}
+
+fn way_out(exit: DaemonExit) -> &'static str {
+    match exit {
+        DaemonExit::AboveLevel | DaemonExit::BelowLevel => {
+            "start a release that admits that level; nothing was changed (the file `level` in the data directory says which)"
+        }
+        DaemonExit::LauncherProtocol => {
+            "start the node with that release's own launcher; nothing was changed"
+        }
+        DaemonExit::Done | DaemonExit::Failed | DaemonExit::Usage => "its own words say why",
+    }
+}
+
+impl LauncherError {
+    /// How the launcher's process ends.
+    pub fn exit(&self) -> DaemonExit {
+        match self {
+            LauncherError::Level(LevelError::Above { .. }) => DaemonExit::AboveLevel,
+            LauncherError::Level(LevelError::Below { .. }) => DaemonExit::BelowLevel,
+            LauncherError::DoesNotRun { exit, .. } => *exit,
+            LauncherError::Level(LevelError::Unreadable { .. } | LevelError::Disk(_))
+            | LauncherError::Lock(_)
+            | LauncherError::Listeners(_)
+            | LauncherError::Boot(_)
+            | LauncherError::NoBinary { .. }
+            | LauncherError::Disk(_)
+            | LauncherError::Handover(_)
+            | LauncherError::Wait(_) => DaemonExit::Failed,
+        }
     }
 }
 
@@ -83,6 +121,7 @@ pub fn run(config: LauncherConfig) -> Result<Stopped, LauncherError> {
     }
     let dir = DataDir::new(&config.data_dir);
     give_way(&config);
+    LevelFile::new(&config.data_dir).admit(config.levels)?;
     let lock = dir.lock(Duration::from_millis(config.limits.lock_wait_ms))?;
     let signals = signals::StopSignals::block()?;
     let listeners = listeners::bind(&config.listeners)?;

@@ -244,6 +244,8 @@ fn an_old_image_makes_way_though_it_cannot_read_the_state() {
     // The launcher of the future, as far as this test needs it, says that it was run.
     let future = node.stage("9.0.0-future");
     write_future_state(&node, &future, &future);
+    // Nor does it admit the level.
+    fs::write(node.dir().root().join("level"), "ironcache-level 99\n").unwrap();
     node.start();
     assert_eq!(node.launcher_exit_code(), Some(9));
 }

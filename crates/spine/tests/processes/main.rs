@@ -10,7 +10,7 @@ mod handover;
 mod node;
 mod preflight;
 
-use ironcache_types::{LEVELS, Stamp, Version};
+use ironcache_types::{LEVELS, Manifest, Stamp, Version};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 #[used]
@@ -19,8 +19,12 @@ static STAMP: Stamp = Stamp::of_build("0.1.0", LEVELS, ironcache_spine::LAUNCHER
 
 /// The version that was stamped into this executable.
 fn own_version() -> Version {
+    own_manifest().version
+}
+
+fn own_manifest() -> Manifest {
     // SAFETY: reads a static of ours; volatile, for a packager may have rewritten it in the file.
-    unsafe { std::ptr::read_volatile(&raw const STAMP) }.manifest().unwrap().version
+    unsafe { std::ptr::read_volatile(&raw const STAMP) }.manifest().unwrap()
 }
 
 fn main() {
