@@ -238,3 +238,33 @@ fn an_old_launcher_makes_way_before_it_reads_what_it_does_not_know() {
     let output = run(BINARY, &["server", "--check"], &config);
     assert_eq!((output.status.code(), stderr(&output).contains("`zone`")), (Some(2), true));
 }
+
+/// A launcher that hands over to one that cannot even read its configuration; the way back is this test's executable.
+#[test]
+fn a_launcher_that_cannot_begin_goes_back_to_the_one_that_handed_over() {
+    use rustix::io::FdFlags;
+    use std::io::Write;
+    use std::os::fd::{AsFd, AsRawFd};
+    let mut left = tempfile::tempfile().unwrap();
+    let back = std::fs::File::open("/proc/self/exe").unwrap();
+    write!(left, "ironcache-handover 1\nback {}\nnot looked at\n", back.as_raw_fd()).unwrap();
+    for fd in [left.as_fd(), back.as_fd()] {
+        rustix::io::fcntl_setfd(fd, FdFlags::empty()).unwrap();
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("node.toml");
+    std::fs::write(&file, "zone = 1\n").unwrap();
+    let number = left.as_raw_fd().to_string();
+    let variables = [("IRONCACHE_CONFIG", file.to_str().unwrap()), ("IRONCACHE_HANDOVER", &number)];
+    let output = run(BINARY, &["server"], &variables);
+    assert!(stdout(&output).contains("running 0 tests"), "{}{}", stdout(&output), stderr(&output));
+    // It goes back once: the old launcher is not sent on again.
+    let again = [&variables[..], &[("IRONCACHE_HANDOVER_REFUSED", "it was told so")]].concat();
+    let output = run(BINARY, &["server"], &again);
+    assert_eq!(
+        (output.status.code(), stderr(&output).contains("`zone`")),
+        (Some(2), true),
+        "{}",
+        stdout(&output)
+    );
+}
