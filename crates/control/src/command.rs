@@ -42,7 +42,7 @@ pub struct InitCluster {
     pub policy: Policy,
 }
 
-/// An entry of the log. New variants go at the end: the position is the code on disk and wire.
+/// What an entry of the log says. Its bytes are those of `ironcache-formats`, which gives every kind its number.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Command {
     InitCluster(InitCluster),

@@ -21,7 +21,7 @@ pub enum Applied {
     },
 }
 
-/// New variants go at the end: the position is the code on disk and wire.
+/// The log remembers the code of a rejection, and nothing else of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum Rejection {
     #[error("this node belongs to no cluster yet; run `ironcache cluster create` first")]

@@ -80,7 +80,7 @@ pub fn run_daemon(args: &ServerArgs) -> Result<(), Failure> {
     log_to_stderr(log_filter(&config)?);
     give_memory_back();
     ironcache_node::run_daemon(config, version::own()).map_err(|error| {
-        let code = error.exit_code();
+        let code = error.exit().code();
         Failure::Ended { code, error: anyhow::Error::new(error).context("the daemon ended") }
     })
 }

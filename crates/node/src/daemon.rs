@@ -20,7 +20,7 @@ use ironcache_control::Command;
 use ironcache_formats::levels;
 use ironcache_raft::{Ended, OpenError, RaftNode, RaftOptions};
 use ironcache_spine::{
-    DataDir, DiskError, Inherited, LinkError, LinkSender, SlotStore, StopReason, ToLauncher,
+    DaemonExit, DataDir, DiskError, Inherited, LinkError, LinkSender, SlotStore, StopReason, ToLauncher,
 };
 use ironcache_store::{LevelError, LevelFile};
 use ironcache_types::{Member, Release, Version};
@@ -67,13 +67,13 @@ pub enum DaemonError {
 }
 
 impl DaemonError {
-    /// What the process ends with. A format: launchers of any release go by it.
-    pub fn exit_code(&self) -> u8 {
+    /// How the process ends: what its launcher goes by.
+    pub fn exit(&self) -> DaemonExit {
         match self {
             DaemonError::Level(LevelError::Above { .. })
-            | DaemonError::CannotGoOn(Ended::AboveLevel { .. }) => EXIT_ABOVE_LEVEL,
-            DaemonError::Raft(error) if error.above_level().is_some() => EXIT_ABOVE_LEVEL,
-            DaemonError::Level(LevelError::Below { .. }) => EXIT_BELOW_LEVEL,
+            | DaemonError::CannotGoOn(Ended::AboveLevel { .. }) => DaemonExit::AboveLevel,
+            DaemonError::Raft(error) if error.above_level().is_some() => DaemonExit::AboveLevel,
+            DaemonError::Level(LevelError::Below { .. }) => DaemonExit::BelowLevel,
             DaemonError::Level(LevelError::Unreadable { .. } | LevelError::Disk(_))
             | DaemonError::CannotGoOn(Ended::Unreadable { .. } | Ended::Raft { .. })
             | DaemonError::Launcher(_)
@@ -86,14 +86,10 @@ impl DaemonError {
             | DaemonError::Io { .. }
             | DaemonError::DataStopped(_)
             | DaemonError::RaftEnded { .. }
-            | DaemonError::NoLauncher => 1,
+            | DaemonError::NoLauncher => DaemonExit::Failed,
         }
     }
 }
-
-/// This release must not run here: no crash, no attempt, and no proof against it.
-const EXIT_ABOVE_LEVEL: u8 = 20;
-const EXIT_BELOW_LEVEL: u8 = 21;
 
 /// How often a disk that failed the log is tried again.
 const DISK_LOOK: Duration = Duration::from_secs(1);
