@@ -1,7 +1,7 @@
 # The commands a contributor needs. `make verify` only reads; `make fix` mends what a tool can mend.
 CARGO ?= cargo
 
-.PHONY: build release verify arrows fix test demo compat bench table deny ci clean-compat mutations loss-window
+.PHONY: build release verify arrows doc fix test demo compat bench table roll-compare deny ci clean-compat mutations loss-window
 
 build:
 	$(CARGO) build --workspace --all-targets
@@ -13,11 +13,16 @@ verify: ## every commit passes this
 	$(CARGO) fmt --all -- --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	$(MAKE) arrows
+	$(MAKE) doc
 	$(CARGO) test --workspace
 
-arrows: ## crate dependencies, purity of the pure crates, the diagram in docs/architecture.md
+arrows: ## crate dependencies, what pure crates, formats and live types name, patches, what was released, the diagram
 	$(CARGO) run -q -p xtask -- arrows
 	$(CARGO) run -q -p xtask -- diagram --check
+	$(CARGO) run -q -p xtask -- released
+
+doc: ## what rustdoc warns of is an error: a link in the documentation that leads nowhere
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps
 
 fix:
 	$(CARGO) fmt --all
@@ -48,12 +53,19 @@ table: ## docs/benchmarks.md, beside redis-server; `make table ONLY=throughput` 
 	$(CARGO) build --release
 	$(CARGO) run --release -p ironcache-benches --bin table -- $(if $(ONLY),--only $(ONLY))
 
+roll-compare: ## the rolls of two binaries in turns: `make roll-compare OLD=path NEW=path [RUNS=10]`
+	@test -n "$(OLD)" -a -n "$(NEW)" || { echo "usage: make roll-compare OLD=path NEW=path [RUNS=10]" >&2; exit 2; }
+	$(CARGO) run --release -p ironcache-benches --bin roll-compare -- --old "$(OLD)" --new "$(NEW)" $(if $(RUNS),--runs $(RUNS))
+
 mutations: ## what guards safety is taken away, one guard at a time: a test has to fail
 	$(CARGO) run -q -p xtask -- mutations
 
-deny: ## licences, bans and sources; needs cargo-deny
-	@$(CARGO) deny --version >/dev/null 2>&1 || { echo "cargo-deny is missing: cargo install --locked cargo-deny" >&2; exit 1; }
-	$(CARGO) deny check
+DENY ?= $(CARGO) deny
+# `advisories` asks GitHub for its database, and is left out where that cannot be reached.
+DENY_CHECKS ?= advisories bans licenses sources
+deny: ## advisories, bans, licences and sources; `make deny DENY_CHECKS="bans licenses sources"` works offline
+	@$(DENY) --version >/dev/null 2>&1 || { echo "cargo-deny is missing: cargo install --locked cargo-deny" >&2; exit 1; }
+	$(DENY) --log-level error check $(DENY_CHECKS)
 
 ci: ## what CI runs, on a clean clone
 	.ci/run

@@ -2,10 +2,12 @@
 
 use crate::node::{Node, Ports, clean_command};
 use crate::wait::{until, until_just};
-use ironcache::client::Client;
-use ironcache::cluster::create::{self, CreateSpec};
-use ironcache_control::{AckMode, NodeRole, Outcome, Ownership, Plan};
-use ironcache_node::api::{ClusterStatus, NodeStatus, PlanRequest, StagedRelease, UpgradeStatus};
+use ironcache_api::{
+    AckMode, ClusterStatus, NodeRole, NodeStatus, Outcome, Ownership, Plan, PlanRequest, StageHold,
+    StagedRelease, UpgradeStatus,
+};
+use ironcache_cli::cluster::create::{self, CreateSpec};
+use ironcache_client::Client;
 use ironcache_types::{NodeId, PlanId, Version};
 use rustix::process::Signal;
 use serde::de::DeserializeOwned;
@@ -28,6 +30,8 @@ pub struct Spec {
     pub replicas: u16,
     pub witnesses: u16,
     pub mode: AckMode,
+    /// Settings of the cluster that differ from their defaults.
+    pub set: Vec<(&'static str, &'static str)>,
     /// For every node.
     pub flags: Vec<String>,
     /// For witnesses, after those of every node.
@@ -43,10 +47,19 @@ impl Spec {
             replicas,
             witnesses: 0,
             mode: AckMode::Primary,
+            // Final as soon as every node runs the target, and held where it fails: most tests are about what comes
+            // before.
+            set: vec![("finalize-after-s", "0"), ("on-failure", "hold")],
             flags: Vec::new(),
             witness_flags: Vec::new(),
         };
         spec.with(&[("heartbeat-ms", 100), ("election-min-ms", 500), ("election-max-ms", 1_000)])
+    }
+
+    /// As `cluster create --set`; the last one of a key counts.
+    pub fn setting(mut self, key: &'static str, value: &'static str) -> Self {
+        self.set.push((key, value));
+        self
     }
 
     pub fn with(mut self, flags: &[(&str, u64)]) -> Self {
@@ -133,7 +146,8 @@ impl Cluster {
             data: addrs[..data].to_vec(),
             witnesses: addrs[data..].to_vec(),
             replicas: spec.replicas,
-            mode: spec.mode,
+            mode: spec.mode.clone(),
+            set: spec.set.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
         };
         let request = create::plan(&create).await.expect("the layout fits");
         create::create(&request).await.expect("the cluster can be created");
@@ -219,7 +233,7 @@ impl Cluster {
     pub async fn until_ended(&self, plan: PlanId) -> (Plan, Outcome) {
         self.until_upgrade("the plan ends", |status| {
             let entry = status.history.iter().find(|entry| entry.plan.id == plan)?;
-            Some((entry.plan.clone(), entry.outcome))
+            Some((entry.plan.clone(), entry.outcome.clone()))
         })
         .await
     }
@@ -281,7 +295,7 @@ impl Cluster {
     pub fn release(&self, binary: &Path, version: &str) -> PathBuf {
         let out = self.dir.path().join(format!("release-{version}"));
         let version: Version = version.parse().expect("a version");
-        ironcache::release::stamped_copy(binary, &version, &out).expect("the binary can be stamped");
+        ironcache_cli::release::stamped_copy(binary, &version, &out).expect("the binary can be stamped");
         out
     }
 
@@ -291,7 +305,7 @@ impl Cluster {
     }
 
     pub async fn stage_file(&self, file: &Path) -> StagedRelease {
-        self.client().stage(file).await.expect("the release can be staged")
+        self.client().stage(file, StageHold::Free).await.expect("the release can be staged")
     }
 
     /// Makes a witness lead raft, if none does: whoever leads is halted until a witness has taken over.

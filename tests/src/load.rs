@@ -93,7 +93,7 @@ impl Load {
         Self::start_with(writers).await
     }
 
-    /// [`Load::start`] with clients that follow `MOVED` and nothing else: see [`crate::plain`].
+    /// [`Load::start`] with clients that follow `MOVED` and nothing else: see the module `plain`.
     pub async fn start_plain(cluster: &Cluster) -> Self {
         let addrs = Addrs::new(cluster.nodes.iter().map(Node::client_addr).collect::<Vec<_>>().into());
         let writer = |_| Writer::Plain(Plain::new(addrs.clone(), RESPONSE_TIMEOUT));

@@ -4,6 +4,7 @@ use super::{VALUE_BYTES, Walk, key, write_key};
 use ironcache_command::{Context, Effects, Expiry, execute, lookup};
 use ironcache_keyspace::Keyspace;
 use ironcache_resp::Protocol;
+use ironcache_types::Level;
 use std::fmt;
 use std::hint::black_box;
 
@@ -63,7 +64,6 @@ pub struct Database {
 }
 
 /// What a connection keeps from one command to the next.
-#[derive(Default)]
 struct Scratch {
     out: Vec<u8>,
     effects: Effects,
@@ -91,7 +91,7 @@ impl Database {
             key: key(0),
             walk: Walk::new(KEYS),
             round: 0,
-            scratch: Scratch::default(),
+            scratch: Scratch { out: Vec::new(), effects: Effects::at(Level::FIRST) },
         };
         for index in 0..KEYS {
             database.fill(index);

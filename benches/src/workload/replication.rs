@@ -3,10 +3,10 @@
 use super::{VALUE_BYTES, Walk, key, write_key};
 use ironcache_keyspace::{Effect, Keyspace, SetExpiry, apply_effects};
 use ironcache_replication::{
-    Ack, AckGate, AckMode, Backlog, GateLimits, Link, Message, Scope, Source, SyncMode, decode,
-    encode_effects,
+    Ack, AckGate, AckMode, Backlog, GateLimits, LINK_VERSIONS, Link, Message, Scope, Source, SyncMode,
+    decode, encode_effects,
 };
-use ironcache_types::{Epoch, Incarnation, Member, NodeId, Offset, SLOT_COUNT, Slot, key_slot};
+use ironcache_types::{Epoch, Incarnation, Level, Member, NodeId, Offset, SLOT_COUNT, Slot, key_slot};
 use std::collections::BTreeSet;
 use std::hint::black_box;
 
@@ -40,7 +40,7 @@ impl Replica {
         let Self { keyspace, key, encoded, walk } = self;
         write_key(walk.step(), key);
         encode_effect(key, encoded);
-        apply_effects(keyspace, encoded).expect("an encoded SET applies");
+        apply_effects(keyspace, encoded, Level::FIRST).expect("an encoded SET applies");
     }
 }
 
@@ -48,7 +48,7 @@ impl Replica {
 #[inline]
 pub fn encode_effect(key: &[u8], out: &mut Vec<u8>) {
     out.clear();
-    set(key).encode(out);
+    set(key).encode(Level::FIRST, out).expect("a SET is of every level");
     black_box(out);
 }
 
@@ -79,7 +79,7 @@ impl Stream {
             .attach(member, SyncMode::Partial { from: start }, 0)
             .expect("a member may resume where it is");
         let mut effects = Vec::new();
-        set(&key(1)).encode(&mut effects);
+        set(&key(1)).encode(Level::FIRST, &mut effects).expect("a SET is of every level");
         let (backlog, slot) = (Backlog::new(1 << 20, start), key_slot(&key(1)));
         Self { gate, link, backlog, frame: Vec::new(), effects, slot, now_ms: 0 }
     }
@@ -100,12 +100,12 @@ impl Stream {
     pub fn frame(&mut self) {
         let Self { backlog, frame, effects, slot, .. } = self;
         frame.clear();
-        encode_effects(frame, SOURCE.epoch, backlog.end(), Scope::Slot(*slot), |out| {
+        encode_effects(frame, Level::FIRST, SOURCE.epoch, backlog.end(), Scope::Slot(*slot), |out| {
             out.extend_from_slice(effects)
         })
         .expect("a frame of 100 bytes fits");
         backlog.push(frame);
-        match decode(frame) {
+        match decode(frame, LINK_VERSIONS.max) {
             Ok(Some((Message::Effects(effects), _))) => {
                 black_box(effects);
             }
@@ -136,8 +136,8 @@ impl FullSync {
         let mut copy = Keyspace::new();
         for slot in (0..SLOT_COUNT).map(Slot) {
             self.scratch.clear();
-            self.source.dump_slot(slot, &mut self.scratch);
-            apply_effects(&mut copy, &self.scratch).expect("a dump applies");
+            self.source.dump_slot(slot, Level::FIRST, &mut self.scratch);
+            apply_effects(&mut copy, &self.scratch, Level::FIRST).expect("a dump applies");
         }
         assert_eq!(copy.len(), self.keys);
         copy

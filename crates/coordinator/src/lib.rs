@@ -43,4 +43,5 @@ pub use memory::LeaderMemory;
 pub use observation::{DataObservation, NodeObservation, Observation, ReplicaObservation, StateHash, Timers};
 pub use preview::preview;
 pub use rehearsal::{Progress, Rehearsal, observe_perfect, rehearse};
+pub use soaking::level_after;
 pub use waiting_on::{OutStage, WaitingOn};

@@ -1,33 +1,21 @@
-//! The product as one binary: a node, the commands that operate a cluster, a playground and a demo.
+//! The product as one binary: a node, and the commands that operate a cluster.
 //!
 //! ```text
 //!   server ─► launcher (spine) ─► server-daemon (node)
-//!   cluster · release · upgrade ─► HTTP ─► any node
-//!   playground · demo ─► local cluster of `server` processes, then the same commands
+//!   everything else ─► ironcache_cli
 //! ```
-//! *Invariant:* the commands know a cluster through its HTTP interface only; they read no node's files.
-//! *Invariant:* exit codes and JSON are a contract with scripts (see [`exit`]).
+//! *Invariant:* this is the one place that links both the daemon and the command line.
 
 pub mod cli;
-pub mod client;
-pub mod cluster;
-pub mod demo;
-pub mod exit;
-mod interrupt;
-pub mod local;
-mod output;
-pub mod playground;
 pub mod preflight;
-pub mod release;
-pub mod seed;
 pub mod server;
 pub mod settings;
-pub mod upgrade;
 pub mod version;
 
 use clap::{CommandFactory, FromArgMatches};
-use cli::{Cli, Command, Remote};
+use cli::{Cli, Command};
 use exit::{Failure, Format};
+use ironcache_cli::{Program, exit, output};
 use std::ffi::OsString;
 use std::process::ExitCode;
 
@@ -47,11 +35,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Server(server) => local(server::run(&server, args.into_iter().skip(2).collect())),
         Command::ServerDaemon(server) => local(server::run_daemon(&server)),
         Command::ServerPreflight(args) => local(preflight::run(&args)),
-        Command::Demo(args) => remote(Remote::Demo(args)),
-        Command::Playground(args) => remote(Remote::Playground(args)),
-        Command::Cluster(command) => remote(Remote::Cluster(command)),
-        Command::Release(command) => remote(Remote::Release(command)),
-        Command::Upgrade(args) => remote(Remote::Upgrade(args)),
+        Command::Operate(command) => ironcache_cli::run(command, &program()),
     }
 }
 
@@ -60,22 +44,16 @@ fn is(args: &[OsString], verb: &str) -> bool {
     args.get(1).is_some_and(|given| given == verb)
 }
 
+fn program() -> Program {
+    Program {
+        version: version::own(),
+        private_variables: &[ironcache_spine::FDS_VARIABLE, ironcache_spine::CLOCK_VARIABLE],
+    }
+}
+
 fn local(result: Result<(), Failure>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => exit::report(&failure, Format::Text),
-    }
-}
-
-fn remote(command: Remote) -> ExitCode {
-    let format = command.format();
-    // `block_on` polls the command on this thread, the main one: what it starts may be bound to it.
-    let result = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
-        Ok(runtime) => runtime.block_on(command.run()),
-        Err(error) => Err(error.into()),
-    };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => exit::report(&failure, format),
     }
 }

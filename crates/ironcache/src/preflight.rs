@@ -8,7 +8,7 @@ use crate::server::{self, ServerArgs, Sources};
 use crate::settings::{self, SettingsError};
 use crate::version;
 use clap::error::{ContextKind, ContextValue};
-use ironcache_node::{Config, ConfigError};
+use ironcache_node::Config;
 use ironcache_spine::{
     DataDir, LAUNCHER_PROTOCOL, LevelError, LevelFile, PROBLEMS_FOUND, PreflightReport, Problem, ProblemCode,
     StateFile,
@@ -96,8 +96,12 @@ fn configuration(args: &ServerArgs) -> Result<Config, Vec<Problem>> {
         let detail = error.to_string();
         match error {
             // The rest of the file is looked at without the line.
-            SettingsError::File { line, key: Some(key), .. } if blank(&mut file, line) => {
-                problems.push(problem(Some(key), detail));
+            SettingsError::InFile { line, bad, .. } if blank(&mut file, line) => {
+                problems.push(problem(Some(bad.key), detail));
+            }
+            SettingsError::InFile { bad, .. } => {
+                problems.push(problem(Some(bad.key), detail));
+                return Err(problems);
             }
             SettingsError::File { key, .. } => {
                 problems.push(problem(key, detail));
@@ -107,12 +111,8 @@ fn configuration(args: &ServerArgs) -> Result<Config, Vec<Problem>> {
                 problems.push(problem(Some(variable), detail));
                 return Err(problems);
             }
-            SettingsError::Value(_) => {
-                problems.push(problem(None, detail));
-                return Err(problems);
-            }
-            SettingsError::Check(ConfigError::Bad { key, .. }) => {
-                problems.push(problem(Some(key.to_owned()), detail));
+            SettingsError::Flag { bad } | SettingsError::Check(bad) => {
+                problems.push(problem(Some(bad.key), detail));
                 return Err(problems);
             }
         }

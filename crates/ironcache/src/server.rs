@@ -34,7 +34,7 @@ pub fn run(args: &ServerArgs, given: Vec<OsString>) -> Result<(), Failure> {
     let config = configuration(args)?;
     let filter = log_filter(&config)?;
     if args.check {
-        return show(config);
+        return show(&config);
     }
     log_to_stderr(filter);
     give_memory_back();
@@ -134,10 +134,7 @@ fn configuration(args: &ServerArgs) -> Result<Config, Failure> {
     settings::layered(file, &variables, &args.flags).map_err(|error| Failure::Usage(error.to_string()))
 }
 
-fn show(mut config: Config) -> Result<(), Failure> {
-    if !config.requirepass.is_empty() {
-        "(set)".clone_into(&mut config.requirepass);
-    }
+fn show(config: &Config) -> Result<(), Failure> {
     output::line("OK")?;
-    output::line(toml::to_string(&config).context("could not show the configuration")?.trim_end())
+    output::line(&settings::as_file(config))
 }

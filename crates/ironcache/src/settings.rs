@@ -4,125 +4,71 @@
 //!   defaults ◄─ file (TOML) ◄─ variables ◄─ flags  ─►  Config  ─►  Config::resolve
 //! ```
 //! Keys have the same names everywhere: `backlog-bytes` in the file, `IRONCACHE_BACKLOG_BYTES`, and
-//! `--backlog-bytes`.
+//! `--backlog-bytes`. The table in `ironcache_settings` says which there are and what they take.
 //!
-//! *Invariant:* a key of the file that is not known is refused; so is a value of the wrong type, from
-//! any source.
+//! *Invariant:* a key of the file that is not known is refused; so is a value that its row of the table does not
+//! take, and a setting of the cluster, from any source, overridden or not.
 //! *Invariant:* nothing here reads the environment or a file: both are passed in.
 
-use ironcache_node::{Config, ConfigError};
-use serde::Serialize;
+use ironcache_node::Config;
+use ironcache_settings::{BadSetting, Key, Setting, VARIABLE_PREFIX, Value, Why, all, named};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
-
-pub const VARIABLE_PREFIX: &str = "IRONCACHE_";
+use toml::Spanned;
 
 /// Variables with our prefix that are no configuration keys.
-const OTHER_VARIABLES: &[&str] = &["IRONCACHE_CONFIG", "IRONCACHE_SEED", ironcache_spine::FDS_VARIABLE];
+const OTHER_VARIABLES: &[&str] =
+    &["IRONCACHE_CONFIG", "IRONCACHE_SEED", ironcache_spine::FDS_VARIABLE, ironcache_spine::CLOCK_VARIABLE];
 
-/// One flag for every key of [`Config`]; what is not given stays open for the other sources.
-#[derive(Clone, Debug, Default, clap::Args, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub struct ConfigFlags {
-    /// Where the node keeps its identity, raft log, binaries and checkpoint
-    #[arg(long, value_name = "DIR")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    data_dir: Option<PathBuf>,
-    /// Address that the three listeners bind to
-    #[arg(long, value_name = "IP")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    bind: Option<String>,
-    /// Client port (RESP)
-    #[arg(long)]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    port: Option<u16>,
-    /// Port of raft and replication [port + 10000]
-    #[arg(long, value_name = "PORT")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    peer_port: Option<u16>,
-    /// Port of health, metrics, status and administration [port + 20000]
-    #[arg(long, value_name = "PORT")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    http_port: Option<u16>,
-    /// Host name or address that others are told [bind]
-    #[arg(long, value_name = "HOST")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    announce_host: Option<String>,
-    /// Password that clients have to give with AUTH
-    #[arg(long, value_name = "PASSWORD")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    requirepass: Option<String>,
-    /// Most clients at a time
-    #[arg(long, value_name = "N")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    maxclients: Option<u32>,
-    /// Replication frames kept for partial resynchronisation
-    #[arg(long, value_name = "BYTES")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    backlog_bytes: Option<u64>,
-    /// Acknowledged bytes that an in-sync member may lack in mode `primary`
-    #[arg(long, value_name = "BYTES")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    max_lag_bytes: Option<u64>,
-    /// Acknowledged operations that an in-sync member may lack in mode `primary`
-    #[arg(long, value_name = "N")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    max_lag_ops: Option<u64>,
-    /// A silent member leaves the in-sync set after this
-    #[arg(long, value_name = "MS")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    isr_timeout_ms: Option<u64>,
-    /// In-sync members, the primary included, that a write needs
-    #[arg(long, value_name = "N")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    min_in_sync: Option<u16>,
-    /// A handover without an outcome is aborted after this
-    #[arg(long, value_name = "MS")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    handover_timeout_ms: Option<u64>,
-    /// Commands held back during a handover, at most
-    #[arg(long, value_name = "N")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    park_commands_max: Option<u32>,
-    /// How long a command is held back before it is answered TRYAGAIN
-    #[arg(long, value_name = "MS")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    park_ms_max: Option<u64>,
-    /// Raft's heartbeat
-    #[arg(long, value_name = "MS")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    heartbeat_ms: Option<u64>,
-    /// Raft's election timeout, lower bound
-    #[arg(long, value_name = "MS")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    election_min_ms: Option<u64>,
-    /// Raft's election timeout, upper bound
-    #[arg(long, value_name = "MS")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    election_max_ms: Option<u64>,
-    /// How long a stopping node waits for its clients to take their answers
-    #[arg(long, value_name = "MS")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    drain_timeout_ms: Option<u64>,
-    /// A new binary has to be ready within this
-    #[arg(long, value_name = "MS")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    ready_timeout_ms: Option<u64>,
-    /// A new binary has to be confirmed by the cluster within this
-    #[arg(long, value_name = "MS")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    confirm_timeout_ms: Option<u64>,
-    /// A daemon that gives no sign of life for this long counts as hung
-    #[arg(long, value_name = "MS")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    hang_timeout_ms: Option<u64>,
-    /// What is logged: a filter such as `info` or `ironcache_raft=debug,info`
-    #[arg(long, value_name = "FILTER")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    log: Option<String>,
+/// A flag for every setting, as text; what is not given stays open for the other sources.
+#[derive(Clone, Debug, Default)]
+pub struct ConfigFlags(BTreeMap<Key, String>);
+
+impl clap::Args for ConfigFlags {
+    fn augment_args(command: clap::Command) -> clap::Command {
+        command.args(all().map(flag))
+    }
+
+    fn augment_args_for_update(command: clap::Command) -> clap::Command {
+        Self::augment_args(command)
+    }
+}
+
+impl clap::FromArgMatches for ConfigFlags {
+    fn from_arg_matches(matches: &clap::ArgMatches) -> Result<Self, clap::Error> {
+        let given = |setting: &Setting| {
+            let text = matches.get_one::<String>(setting.name)?;
+            Some((setting.key, text.clone()))
+        };
+        Ok(ConfigFlags(all().filter_map(given).collect()))
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &clap::ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+fn flag(setting: &'static Setting) -> clap::Arg {
+    let default = match setting.default {
+        "" => String::new(),
+        default => format!(" [default: {default}]"),
+    };
+    // A setting of the cluster is no flag to be found, and refused with what to do by whoever gives it.
+    let hidden = match setting.key {
+        Key::Node(_) => false,
+        Key::Cluster(_) => true,
+    };
+    clap::Arg::new(setting.name)
+        .long(setting.name)
+        .value_name(setting.kind.placeholder())
+        .help(format!("{}{default}", setting.doc))
+        .hide(hidden)
 }
 
 #[derive(Debug, thiserror::Error)]
 pub enum SettingsError {
+    /// The file is no TOML.
     #[error("{}, line {}: {}{}", .path.display(), .line, .key.as_ref().map_or_else(String::new, |key| format!("{key}: ")), .source.message())]
     File {
         path: PathBuf,
@@ -131,12 +77,15 @@ pub enum SettingsError {
         key: Option<String>,
         source: Box<toml::de::Error>,
     },
-    #[error("{variable}={value:?}: a whole number is expected")]
-    Variable { variable: String, value: String },
-    #[error("{0}")]
-    Value(Box<toml::de::Error>),
+    #[error("{}, line {}: {}", .path.display(), .line, .bad)]
+    InFile { path: PathBuf, line: usize, bad: Box<BadSetting> },
+    #[error("{}={:?}: {}", .variable, .bad.value, .bad.why)]
+    Variable { variable: String, bad: BadSetting },
+    #[error("--{} {}: {}", .bad.key, .bad.value, .bad.why)]
+    Flag { bad: BadSetting },
+    /// Each is good, and together they are not; or the machine has no such address.
     #[error(transparent)]
-    Check(#[from] ConfigError),
+    Check(#[from] BadSetting),
 }
 
 /// Puts the sources together. `file` is the path and the text of the configuration file.
@@ -148,35 +97,79 @@ pub fn layered(
     variables: &[(String, String)],
     flags: &ConfigFlags,
 ) -> Result<Config, SettingsError> {
-    let mut settings = match file {
-        Some((path, text)) => {
-            let wrong = |source| wrong_in_file(path.clone(), &text, source);
-            // Read as what it has to be, so that an error names the file and not a later layer.
-            toml::from_str::<Config>(&text).map_err(wrong)?;
-            toml::from_str::<toml::Table>(&text).map_err(wrong)?
+    let mut values = BTreeMap::new();
+    if let Some((path, text)) = file {
+        values.extend(from_file(&path, &text)?);
+    }
+    for setting in all() {
+        let variable = setting.variable();
+        if let Some((_, text)) = variables.iter().find(|(name, _)| *name == variable) {
+            let value = of_node(setting, text).map_err(|bad| SettingsError::Variable { variable, bad })?;
+            values.insert(setting.key, value);
         }
-        None => toml::Table::new(),
+    }
+    for (key, text) in &flags.0 {
+        let value = of_node(key.setting(), text).map_err(|bad| SettingsError::Flag { bad })?;
+        values.insert(*key, value);
+    }
+    Ok(Config::default().with(&values).resolve()?)
+}
+
+/// The value of a setting that a node is told, which one of the cluster is not.
+fn of_node(setting: &'static Setting, text: &str) -> Result<Value, BadSetting> {
+    match setting.key {
+        Key::Cluster(key) if !Config::HOLDS.contains(&key) => {
+            Err(setting.bad(text, Why::OfTheCluster { name: setting.name }))
+        }
+        Key::Node(_) | Key::Cluster(_) => setting.parse(text),
+    }
+}
+
+fn from_file(path: &std::path::Path, text: &str) -> Result<BTreeMap<Key, Value>, SettingsError> {
+    let parsed = toml::from_str::<BTreeMap<Spanned<String>, Spanned<toml::Value>>>(text);
+    let table = parsed.map_err(|source| wrong_in_file(path, text, source))?;
+    let mut entries: Vec<_> = table.into_iter().collect();
+    // The first mistake of the file is told, not that of the first key in the alphabet.
+    entries.sort_by_key(|(key, _)| key.span().start);
+    let read = |(key, value): (Spanned<String>, Spanned<toml::Value>)| {
+        of_toml(key.get_ref(), value.get_ref()).map_err(|bad| SettingsError::InFile {
+            path: path.to_owned(),
+            line: line_at(text, key.span().start),
+            bad: Box::new(bad),
+        })
     };
-    settings.extend(from_variables(variables)?);
-    settings.extend(as_table(flags));
-    let config: Config = settings.try_into().map_err(|error| SettingsError::Value(Box::new(error)))?;
-    Ok(config.resolve()?)
+    entries.into_iter().map(read).collect()
+}
+
+/// TOML tells numbers from text, and a file that has one in the place of the other is mistaken about its key.
+fn of_toml(name: &str, value: &toml::Value) -> Result<(Key, Value), BadSetting> {
+    let setting = named(name, &value.to_string())?;
+    let text = match (setting.kind.is_number(), value) {
+        (true, toml::Value::Integer(number)) => number.to_string(),
+        // Its quotes, or point, show what is wrong.
+        (true, other) => other.to_string(),
+        (false, toml::Value::String(text)) => text.clone(),
+        (false, other) => return Err(setting.bad(&other.to_string(), Why::NotText)),
+    };
+    Ok((setting.key, of_node(setting, &text)?))
 }
 
 /// Where in the file an error is, for a person.
-fn wrong_in_file(path: PathBuf, text: &str, source: toml::de::Error) -> SettingsError {
-    let at = source.span().map_or(0, |span| span.start);
-    let before = text.get(..at).unwrap_or(text);
-    let line = before.matches('\n').count() + 1;
+fn wrong_in_file(path: &std::path::Path, text: &str, source: toml::de::Error) -> SettingsError {
+    let line = line_at(text, source.span().map_or(0, |span| span.start));
     // The file is flat: the key stands at the beginning of its line.
     let key = text.lines().nth(line - 1).and_then(|line| line.split_once('='));
     let key = key.map(|(key, _)| key.trim().to_owned()).filter(|key| !key.is_empty());
-    SettingsError::File { path, line, key, source: Box::new(source) }
+    SettingsError::File { path: path.to_owned(), line, key, source: Box::new(source) }
+}
+
+fn line_at(text: &str, at: usize) -> usize {
+    text.get(..at).unwrap_or(text).matches('\n').count() + 1
 }
 
 /// Variables with our prefix that nothing reads: likely misspelt.
 pub fn unknown_variables(variables: &[(String, String)]) -> Vec<String> {
-    let known: Vec<String> = keys().iter().map(|(key, _)| variable_of(key)).collect();
+    let known: Vec<String> = all().map(Setting::variable).collect();
     let unread = |name: &String| !known.contains(name) && !OTHER_VARIABLES.contains(&name.as_str());
     variables
         .iter()
@@ -186,40 +179,30 @@ pub fn unknown_variables(variables: &[(String, String)]) -> Vec<String> {
         .collect()
 }
 
-fn from_variables(variables: &[(String, String)]) -> Result<toml::Table, SettingsError> {
-    let mut table = toml::Table::new();
-    for (key, default) in keys() {
-        let variable = variable_of(&key);
-        let Some((_, value)) = variables.iter().find(|(name, _)| *name == variable) else { continue };
-        let value = match default {
-            toml::Value::Integer(_) => match value.parse() {
-                Ok(number) => toml::Value::Integer(number),
-                Err(_) => return Err(SettingsError::Variable { variable, value: value.clone() }),
-            },
-            _ => toml::Value::String(value.clone()),
+/// The configuration as a file that says the same, in the order of the table. Passwords are not shown.
+pub fn as_file(config: &Config) -> String {
+    let line = |setting: &Setting| {
+        let value = match setting.key {
+            Key::Node(key) => config.value(key),
+            Key::Cluster(key) => config.cluster_value(key)?,
         };
-        table.insert(key, value);
-    }
-    Ok(table)
-}
-
-fn variable_of(key: &str) -> String {
-    format!("{VARIABLE_PREFIX}{}", key.to_uppercase().replace('-', "_"))
-}
-
-/// Every key with its default.
-fn keys() -> toml::Table {
-    as_table(&Config::default())
-}
-
-fn as_table(settings: &impl Serialize) -> toml::Table {
-    toml::Table::try_from(settings).expect("settings are text and numbers within TOML's range")
+        let shown = match value {
+            Value::Number(number) => number.to_string(),
+            Value::Text(text) if setting.kind.is_secret() && !text.is_empty() => "\"(set)\"".to_owned(),
+            Value::Never | Value::Word(_) | Value::Text(_) => {
+                toml::Value::String(value.to_string()).to_string()
+            }
+        };
+        Some(format!("{} = {shown}", setting.name))
+    };
+    all().filter_map(line).collect::<Vec<_>>().join("\n")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use clap::{Args, FromArgMatches};
+    use ironcache_settings::node;
 
     fn flags(args: &[&str]) -> ConfigFlags {
         let command = ConfigFlags::augment_args(clap::Command::new("server").no_binary_name(true));
@@ -240,72 +223,105 @@ mod tests {
         let named = variables(&[("IRONCACHE_PORT", "1002"), ("IRONCACHE_LOG", "variable")]);
         let config = layered(file(text), &named, &flags(&["--port", "1003"])).unwrap();
         assert_eq!((config.port, config.log.as_str(), config.maxclients), (1003, "variable", 1));
-        assert_eq!(config.min_in_sync, Config::default().min_in_sync);
+        assert_eq!(config.hang_timeout_ms, Config::default().hang_timeout_ms);
         assert_eq!(config.peer_port, 11003);
     }
 
     #[test]
-    fn every_key_is_a_flag() {
+    fn every_key_is_a_flag_and_those_of_the_cluster_are_not_advertised() {
         let command = ConfigFlags::augment_args(clap::Command::new("server"));
-        let flags: Vec<_> =
-            command.get_arguments().filter_map(clap::Arg::get_long).map(str::to_owned).collect();
-        let mut flags: Vec<_> = flags.into_iter().filter(|flag| flag != "help").collect();
-        flags.sort();
-        let keys: Vec<_> = keys().into_iter().map(|(key, _)| key).collect();
-        assert_eq!(flags, keys);
+        let shown: Vec<_> = command.get_arguments().filter(|arg| !arg.is_hide_set()).collect();
+        let shown: Vec<_> =
+            shown.into_iter().filter_map(clap::Arg::get_long).filter(|f| *f != "help").collect();
+        assert_eq!(shown, node::TABLE.iter().map(|setting| setting.name).collect::<Vec<_>>());
+        for setting in all() {
+            assert!(
+                command.get_arguments().any(|arg| arg.get_long() == Some(setting.name)),
+                "{}",
+                setting.name
+            );
+        }
     }
 
     #[test]
-    fn every_key_is_a_variable() {
-        for (key, default) in keys() {
-            let value = match default {
-                toml::Value::Integer(number) => number.to_string(),
-                other => other.as_str().unwrap().to_owned(),
-            };
-            let named = vec![(variable_of(&key), value)];
-            assert_eq!(
-                layered(None, &named, &flags(&[])).unwrap(),
-                Config::default().resolve().unwrap(),
-                "{key}"
-            );
-            assert!(unknown_variables(&named).is_empty(), "{key}");
+    fn every_key_is_a_variable_and_a_flag_and_reads_its_default() {
+        let default = Config::default().resolve().unwrap();
+        for setting in &node::TABLE {
+            let named = vec![(setting.variable(), setting.default.to_owned())];
+            assert_eq!(layered(None, &named, &flags(&[])).unwrap(), default, "{}", setting.name);
+            assert!(unknown_variables(&named).is_empty(), "{}", setting.name);
+            let flag = format!("--{}={}", setting.name, setting.default);
+            assert_eq!(layered(None, &[], &flags(&[&flag])).unwrap(), default, "{}", setting.name);
         }
     }
 
     #[test]
     fn the_annotated_example_has_every_key_at_its_default() {
         let text = include_str!("../../../docs/ironcache.toml");
-        assert_eq!(toml::from_str::<toml::Table>(text).unwrap(), keys());
+        assert_eq!(toml::from_str::<toml::Table>(text).unwrap().len(), node::TABLE.len());
         let config = layered(file(text), &[], &flags(&[])).unwrap();
         assert_eq!(config, Config::default().resolve().unwrap());
-        // Annotated: above each key, or above the group it is in, stands a comment.
-        let groups = text.split("\n\n").filter(|group| !group.trim().is_empty());
-        assert!(groups.clone().count() > 5);
-        for group in groups {
-            assert!(group.trim_start().starts_with('#'), "{group}");
+    }
+
+    #[test]
+    fn what_check_shows_is_a_file_that_says_the_same() {
+        let flags = flags(&["--port", "7001", "--data-dir", "a \"b\"", "--requirepass", "secret"]);
+        let config = layered(None, &[], &flags).unwrap();
+        let shown = as_file(&config);
+        let again = layered(file(&shown), &[], &ConfigFlags::default()).unwrap();
+        assert_eq!(again, Config { requirepass: "(set)".to_owned(), ..config });
+    }
+
+    #[test]
+    fn a_setting_of_the_cluster_is_refused_by_name_from_every_source() {
+        let advice =
+            "`auto-rollout` is a setting of the whole cluster: `ironcache cluster policy set auto-rollout V`";
+        let said = |result: Result<Config, SettingsError>| result.unwrap_err().to_string();
+        let error = said(layered(file("port = 1\nauto-rollout = \"patch\""), &[], &flags(&[])));
+        assert_eq!(error, format!("node.toml, line 2: auto-rollout = patch: {advice}"));
+        let named = variables(&[("IRONCACHE_AUTO_ROLLOUT", "patch")]);
+        let error = said(layered(None, &named, &flags(&[])));
+        assert_eq!(error, format!("IRONCACHE_AUTO_ROLLOUT=\"patch\": {advice}"));
+        let error = said(layered(None, &[], &flags(&["--auto-rollout", "patch"])));
+        assert_eq!(error, format!("--auto-rollout patch: {advice}"));
+    }
+
+    #[test]
+    fn a_zero_that_would_stop_a_node_is_refused_with_the_bar_and_what_to_do() {
+        for key in
+            ["maxclients", "ready-timeout-ms", "confirm-timeout-ms", "hang-timeout-ms", "drain-timeout-ms"]
+        {
+            let error = layered(file(&format!("{key} = 0")), &[], &flags(&[])).unwrap_err().to_string();
+            assert!(error.starts_with(&format!("node.toml, line 1: {key} = 0: ")), "{error}");
+            assert!(error.contains("at least 1 is needed"), "{error}");
         }
     }
 
     #[test]
     fn an_unknown_key_of_the_file_is_refused_by_name() {
         let error = layered(file("port = 1\nprot = 2"), &[], &flags(&[])).unwrap_err().to_string();
-        assert!(error.contains("node.toml") && error.contains("`prot`"), "{error}");
+        assert_eq!(error, "node.toml, line 2: prot = 2: there is no such setting; did you mean `port`?");
     }
 
     #[test]
     fn a_value_of_the_wrong_type_is_refused_wherever_it_stands() {
         let wrong = |text: &str| layered(file(text), &[], &flags(&[])).unwrap_err().to_string();
-        let error = wrong("# A node.\nbind = \"127.0.0.1\"\n\nport = \"high\"\n");
-        assert_eq!(error, "node.toml, line 4: port: invalid type: string \"high\", expected u16");
+        let error = wrong("# A node.\nbind = \"127.0.0.1\"\n\nport = \"7001\"\nlog = 5\n");
+        assert_eq!(error, "node.toml, line 4: port = \"7001\": a whole number, in digits, is expected");
         let error = wrong("maxclients = -1");
-        assert!(error.starts_with("node.toml, line 1: maxclients: "), "{error}");
+        assert!(error.starts_with("node.toml, line 1: maxclients = -1: a whole number"), "{error}");
+        assert_eq!(wrong("log = 5"), "node.toml, line 1: log = 5: text in quotes is expected");
+        assert!(!wrong("requirepass = 5150").contains("5150"));
         let error = wrong("port = 1\nlog = \"open");
         assert!(error.starts_with("node.toml, line 2: log: "), "{error}");
         let named = variables(&[("IRONCACHE_MAXCLIENTS", "many")]);
         let error = layered(None, &named, &flags(&[])).unwrap_err().to_string();
-        assert!(error.contains("IRONCACHE_MAXCLIENTS=\"many\""), "{error}");
+        assert!(error.contains("IRONCACHE_MAXCLIENTS=\"many\": a whole number"), "{error}");
         let named = variables(&[("IRONCACHE_PORT", "70000")]);
-        assert!(layered(None, &named, &flags(&[])).is_err());
+        let error = layered(None, &named, &flags(&[])).unwrap_err().to_string();
+        assert!(error.starts_with("IRONCACHE_PORT=\"70000\": no port is above 65535"), "{error}");
+        let error = layered(None, &[], &flags(&["--port", "high"])).unwrap_err().to_string();
+        assert_eq!(error, "--port high: a whole number, in digits, is expected");
     }
 
     #[test]

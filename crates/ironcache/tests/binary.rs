@@ -92,7 +92,7 @@ fn a_wrong_configuration_is_exit_code_2_and_names_the_key() {
     std::fs::write(&file, "prot = 7001").unwrap();
     let output = run(BINARY, &["server", "--config", file.to_str().unwrap()], &[]);
     assert_eq!(
-        (output.status.code(), stderr(&output).contains("`prot`")),
+        (output.status.code(), stderr(&output).contains("prot = 7001")),
         (Some(2), true),
         "{}",
         stderr(&output)

@@ -5,16 +5,17 @@ use crate::items::Items;
 use crate::keyspace::{Keyspace, Place};
 use crate::value::{Hash, Kind, List, Set, Value};
 use crate::zset::Zset;
+use ironcache_types::Level;
 
-/// Applies encoded effects, in order; answers how many.
+/// Applies effects that were written at `level`, in order; answers how many.
 ///
 /// # Errors
 /// [`EffectError`]; the effects before the bad one have been applied, so that the keyspace is then to
 /// be discarded.
-pub fn apply_effects(keyspace: &mut Keyspace, mut bytes: &[u8]) -> Result<usize, EffectError> {
+pub fn apply_effects(keyspace: &mut Keyspace, mut bytes: &[u8], level: Level) -> Result<usize, EffectError> {
     let mut applied = 0;
     while !bytes.is_empty() {
-        let (effect, rest) = Effect::decode(bytes)?;
+        let (effect, rest) = Effect::decode(bytes, level)?;
         keyspace.apply(&effect)?;
         bytes = rest;
         applied += 1;

@@ -5,27 +5,33 @@ use crate::effect::{Content, Effect, SetExpiry, Side};
 use crate::items::Items;
 use crate::keyspace::{Entry, Keyspace};
 use crate::value::Value;
-use ironcache_types::Slot;
+use ironcache_types::{Level, Slot};
 
 /// Elements an effect: bounds the scratch memory, and what a receiver must hold of one effect.
 const CHUNK: usize = 1024;
 
 impl Keyspace {
-    /// Appends effects that rebuild the slot in an empty keyspace, in the same order; answers the
+    /// Appends effects of `level` that rebuild the slot in an empty keyspace, in the same order; answers the
     /// number of keys, expired ones included.
-    pub fn dump_slot(&self, slot: Slot, out: &mut Vec<u8>) -> usize {
-        self.slot_entries(slot).iter().for_each(|entry| dump_entry(entry, out));
+    ///
+    /// # Panics
+    /// If the slot holds what the level does not have: a level never falls, and nothing above it is applied.
+    pub fn dump_slot(&self, slot: Slot, level: Level, out: &mut Vec<u8>) -> usize {
+        let mut write = |effect: Effect<'_>| {
+            effect.encode(level, out).expect("what a dataset holds was written at this level or below");
+        };
+        self.slot_entries(slot).iter().for_each(|entry| dump_entry(entry, &mut write));
         self.slot_len(slot)
     }
 }
 
 /// The first chunk replaces the key, further ones add to it.
-fn dump_entry(entry: &Entry, out: &mut Vec<u8>) {
+fn dump_entry(entry: &Entry, write: &mut impl FnMut(Effect<'_>)) {
     let key = entry.key();
     match entry.value() {
         Value::String(value) => {
             let expiry = entry.expire_at_ms().map_or(SetExpiry::Never, SetExpiry::At);
-            Effect::SetString { key, value, expiry }.encode(out);
+            write(Effect::SetString { key, value, expiry });
         }
         Value::Hash(hash) => {
             chunked(
@@ -33,8 +39,11 @@ fn dump_entry(entry: &Entry, out: &mut Vec<u8>) {
                 |field| [&*field.name, &*field.value],
                 |items, first| {
                     let fields = Items::new(items);
-                    if first { put(entry, Content::Hash(fields)) } else { Effect::HashSet { key, fields } }
-                        .encode(out);
+                    write(if first {
+                        put(entry, Content::Hash(fields))
+                    } else {
+                        Effect::HashSet { key, fields }
+                    });
                 },
             );
         }
@@ -44,8 +53,11 @@ fn dump_entry(entry: &Entry, out: &mut Vec<u8>) {
                 |member| &*member.0,
                 |items, first| {
                     let members = Items::new(items);
-                    if first { put(entry, Content::Set(members)) } else { Effect::SetAdd { key, members } }
-                        .encode(out);
+                    write(if first {
+                        put(entry, Content::Set(members))
+                    } else {
+                        Effect::SetAdd { key, members }
+                    });
                 },
             );
         }
@@ -55,8 +67,11 @@ fn dump_entry(entry: &Entry, out: &mut Vec<u8>) {
                 |scored| (scored.score, &*scored.member),
                 |items, first| {
                     let members = Items::new(items);
-                    if first { put(entry, Content::Zset(members)) } else { Effect::ZsetAdd { key, members } }
-                        .encode(out);
+                    write(if first {
+                        put(entry, Content::Zset(members))
+                    } else {
+                        Effect::ZsetAdd { key, members }
+                    });
                 },
             );
         }
@@ -65,7 +80,7 @@ fn dump_entry(entry: &Entry, out: &mut Vec<u8>) {
             for (i, chunk) in items.chunks(CHUNK).enumerate() {
                 let values = Items::new(chunk);
                 let push = Effect::ListPush { key, side: Side::Tail, values };
-                if i == 0 { put(entry, Content::List(values)) } else { push }.encode(out);
+                write(if i == 0 { put(entry, Content::List(values)) } else { push });
             }
         }
     }

@@ -2,19 +2,25 @@
 //!
 //! One encoding serves the replication stream, full syncs and checkpoints. It is persisted and sent
 //! between releases: an opcode, once released, keeps its number and its fields for good
-//! (`tests/golden/effects.hex` pins them). An effect is an opcode byte and its fields; numbers are
+//! (`tests/golden/effects-1.hex` pins those of level 1). An effect is an opcode byte and its fields; numbers are
 //! LEB128, strings are length-prefixed, scores are 8 little-endian bytes.
+//!
+//! A **level** is a set of opcodes: whoever writes names the level that it has applied, and whatever holds effects
+//! (a frame, a part of a full sync, a checkpoint) says theirs. A new effect, or another form of one, is an
+//! opcode more with its line in [`since`].
 //!
 //! Effects say results, not intentions: expiry is absolute, `INCR` is a `SetString`, `APPEND` is a
 //! `SetRange` at the old length, `SPOP` names its members. The list effects and `Rename` are not
 //! idempotent; replication applies each effect exactly once, at its offset.
 //!
+//! *Invariant:* nothing is written that its level does not have, and nothing is read that its level does not have.
 //! *Invariant:* decoding is total and allocates nothing: any bytes give an effect or an [`EffectError`],
 //! never a panic. (Applying a `SetRange` may take up to [`MAX_STRING_BYTES`], as `SETRANGE` may.)
 
 use crate::items::Items;
 use crate::value::{Kind, MAX_STRING_BYTES};
 use crate::wire::{Reader, put_number, put_string, unzigzag, zigzag};
+use ironcache_types::Level;
 
 /// What `SetString` does to the key's expiry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -149,6 +155,10 @@ pub enum EffectError {
     Truncated,
     #[error("effect opcode {opcode} is unknown to this release; a newer release wrote it, or it is corrupt")]
     UnknownOpcode { opcode: u8 },
+    #[error(
+        "effect opcode {opcode} exists since level {since}, and these effects say that they are of level {level}"
+    )]
+    OpcodeAboveLevel { opcode: u8, since: Level, level: Level },
     #[error("a number in an effect exceeds its range")]
     NumberTooLarge,
     #[error("a sorted set score is not a number")]
@@ -159,6 +169,16 @@ pub enum EffectError {
     WrongKind { key: String, expected: Kind, found: Kind },
     #[error("index {index} lies outside a list of {len}: take a full copy")]
     IndexOutside { index: u64, len: u64 },
+}
+
+/// The effect was not encoded: the level at which it was to be written does not have it. Whoever executes commands
+/// refuses one that needs it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("effect opcode {opcode} exists since level {since}, and level {level} was to be written")]
+pub struct AboveLevel {
+    pub opcode: u8,
+    pub since: Level,
+    pub level: Level,
 }
 
 mod op {
@@ -208,100 +228,89 @@ impl<'a> Effect<'a> {
         }
     }
 
-    /// Appends the encoding.
-    pub fn encode(&self, out: &mut Vec<u8>) {
+    fn opcode(&self) -> u8 {
         use Effect::*;
-        let mut start = |opcode: u8, key: &[u8]| {
-            out.push(opcode);
+        match self {
+            SetString { expiry: SetExpiry::Never, .. } => op::SET_STRING,
+            SetString { expiry: SetExpiry::At(_), .. } => op::SET_STRING_UNTIL,
+            SetString { expiry: SetExpiry::Keep, .. } => op::SET_STRING_KEEP_EXPIRY,
+            SetRange { .. } => op::SET_RANGE,
+            Delete { .. } => op::DELETE,
+            Rename { .. } => op::RENAME,
+            ExpireAt { .. } => op::EXPIRE_AT,
+            Persist { .. } => op::PERSIST,
+            Clear => op::CLEAR,
+            HashSet { .. } => op::HASH_SET,
+            HashRemove { .. } => op::HASH_REMOVE,
+            ListPush { side: Side::Head, .. } => op::LIST_PUSH_HEAD,
+            ListPush { side: Side::Tail, .. } => op::LIST_PUSH_TAIL,
+            ListPop { side: Side::Head, .. } => op::LIST_POP_HEAD,
+            ListPop { side: Side::Tail, .. } => op::LIST_POP_TAIL,
+            ListSet { .. } => op::LIST_SET,
+            ListInsert { .. } => op::LIST_INSERT,
+            ListTrim { .. } => op::LIST_TRIM,
+            ListRemove { .. } => op::LIST_REMOVE,
+            SetAdd { .. } => op::SET_ADD,
+            SetRemove { .. } => op::SET_REMOVE,
+            ZsetAdd { .. } => op::ZSET_ADD,
+            ZsetRemove { .. } => op::ZSET_REMOVE,
+            Put { content: Content::Hash(_), .. } => op::PUT_HASH,
+            Put { content: Content::List(_), .. } => op::PUT_LIST,
+            Put { content: Content::Set(_), .. } => op::PUT_SET,
+            Put { content: Content::Zset(_), .. } => op::PUT_ZSET,
+        }
+    }
+
+    /// Appends the encoding, as `level` has it.
+    ///
+    /// # Errors
+    /// The level has no such effect; nothing was appended.
+    pub fn encode(&self, level: Level, out: &mut Vec<u8>) -> Result<(), AboveLevel> {
+        use Effect::*;
+        let opcode = self.opcode();
+        let since = since(opcode).expect("the table has every opcode that an effect has");
+        if since > level {
+            return Err(AboveLevel { opcode, since, level });
+        }
+        out.push(opcode);
+        if let Some(key) = self.key() {
             put_string(out, key);
-        };
+        }
         match *self {
-            SetString { key, value, expiry } => {
+            SetString { key: _, value, expiry } => {
                 match expiry {
-                    SetExpiry::Never => start(op::SET_STRING, key),
-                    SetExpiry::Keep => start(op::SET_STRING_KEEP_EXPIRY, key),
-                    SetExpiry::At(at_ms) => {
-                        start(op::SET_STRING_UNTIL, key);
-                        put_number(out, at_ms);
-                    }
+                    SetExpiry::Never | SetExpiry::Keep => {}
+                    SetExpiry::At(at_ms) => put_number(out, at_ms),
                 }
                 put_string(out, value);
             }
-            SetRange { key, offset, value } => {
-                start(op::SET_RANGE, key);
+            SetRange { key: _, offset, value } => {
                 put_number(out, offset);
                 put_string(out, value);
             }
-            Delete { key } => start(op::DELETE, key),
-            Rename { key, to } => {
-                start(op::RENAME, key);
-                put_string(out, to);
-            }
-            ExpireAt { key, at_ms } => {
-                start(op::EXPIRE_AT, key);
-                put_number(out, at_ms);
-            }
-            Persist { key } => start(op::PERSIST, key),
-            HashSet { key, fields } => {
-                start(op::HASH_SET, key);
-                fields.encode(out);
-            }
-            HashRemove { key, fields } => {
-                start(op::HASH_REMOVE, key);
-                fields.encode(out);
-            }
-            ListPush { key, side, values } => {
-                start(if side == Side::Head { op::LIST_PUSH_HEAD } else { op::LIST_PUSH_TAIL }, key);
-                values.encode(out);
-            }
-            ListPop { key, side, count } => {
-                start(if side == Side::Head { op::LIST_POP_HEAD } else { op::LIST_POP_TAIL }, key);
-                put_number(out, count);
-            }
-            ListSet { key, index, value } => {
-                start(op::LIST_SET, key);
+            Delete { key: _ } | Persist { key: _ } | Clear => {}
+            Rename { key: _, to } => put_string(out, to),
+            ExpireAt { key: _, at_ms } => put_number(out, at_ms),
+            HashSet { key: _, fields } => fields.encode(out),
+            HashRemove { key: _, fields } => fields.encode(out),
+            ListPush { key: _, side: _, values } => values.encode(out),
+            ListPop { key: _, side: _, count } => put_number(out, count),
+            ListSet { key: _, index, value } | ListInsert { key: _, index, value } => {
                 put_number(out, index);
                 put_string(out, value);
             }
-            ListInsert { key, index, value } => {
-                start(op::LIST_INSERT, key);
-                put_number(out, index);
-                put_string(out, value);
-            }
-            ListTrim { key, from, len } => {
-                start(op::LIST_TRIM, key);
+            ListTrim { key: _, from, len } => {
                 put_number(out, from);
                 put_number(out, len);
             }
-            ListRemove { key, count, value } => {
-                start(op::LIST_REMOVE, key);
+            ListRemove { key: _, count, value } => {
                 put_number(out, zigzag(count));
                 put_string(out, value);
             }
-            SetAdd { key, members } => {
-                start(op::SET_ADD, key);
-                members.encode(out);
-            }
-            SetRemove { key, members } => {
-                start(op::SET_REMOVE, key);
-                members.encode(out);
-            }
-            ZsetAdd { key, members } => {
-                start(op::ZSET_ADD, key);
-                members.encode(out);
-            }
-            ZsetRemove { key, members } => {
-                start(op::ZSET_REMOVE, key);
-                members.encode(out);
-            }
-            Put { key, expire_at_ms, content } => {
-                let opcode = match content {
-                    Content::Hash(_) => op::PUT_HASH,
-                    Content::List(_) => op::PUT_LIST,
-                    Content::Set(_) => op::PUT_SET,
-                    Content::Zset(_) => op::PUT_ZSET,
-                };
-                start(opcode, key);
+            SetAdd { key: _, members } | SetRemove { key: _, members } => members.encode(out),
+            ZsetAdd { key: _, members } => members.encode(out),
+            ZsetRemove { key: _, members } => members.encode(out),
+            Put { key: _, expire_at_ms, content } => {
                 // 0 is "never"; a moment is one more than itself.
                 put_number(out, expire_at_ms.map_or(0, |at_ms| at_ms.saturating_add(1)));
                 match content {
@@ -310,24 +319,25 @@ impl<'a> Effect<'a> {
                     Content::Zset(items) => items.encode(out),
                 }
             }
-            Clear => out.push(op::CLEAR),
         }
+        Ok(())
     }
 
-    /// Decodes the first effect of `bytes`; answers it and the bytes after it.
+    /// Decodes the first effect of `bytes`, which were written at `level`; answers it and the bytes after it.
     ///
     /// # Errors
     /// The codec's part of [`EffectError`].
-    pub fn decode(bytes: &'a [u8]) -> Result<(Self, &'a [u8]), EffectError> {
+    pub fn decode(bytes: &'a [u8], level: Level) -> Result<(Self, &'a [u8]), EffectError> {
         let mut reader = Reader { bytes };
         let r = &mut reader;
         let opcode = r.byte()?;
+        // Told before its key is read: what follows an unknown opcode is not known to be one.
+        let since = since(opcode).ok_or(EffectError::UnknownOpcode { opcode })?;
+        if since > level {
+            return Err(EffectError::OpcodeAboveLevel { opcode, since, level });
+        }
         if opcode == op::CLEAR {
             return Ok((Effect::Clear, reader.bytes));
-        }
-        // Told before its key is read: what follows an unknown opcode is not known to be one.
-        if !is_known(opcode) {
-            return Err(EffectError::UnknownOpcode { opcode });
         }
         let key = r.string()?;
         let effect = match opcode {
@@ -381,10 +391,17 @@ impl<'a> Effect<'a> {
     }
 }
 
-fn is_known(opcode: u8) -> bool {
-    matches!(opcode, op::SET_STRING..=op::CLEAR | op::HASH_SET..=op::HASH_REMOVE
-        | op::LIST_PUSH_HEAD..=op::LIST_REMOVE | op::SET_ADD..=op::SET_REMOVE
-        | op::ZSET_ADD..=op::ZSET_REMOVE | op::PUT_HASH..=op::PUT_ZSET)
+/// The level since which an opcode exists; `None`: this release knows no such effect.
+const fn since(opcode: u8) -> Option<Level> {
+    match opcode {
+        op::SET_STRING..=op::CLEAR
+        | op::HASH_SET..=op::HASH_REMOVE
+        | op::LIST_PUSH_HEAD..=op::LIST_REMOVE
+        | op::SET_ADD..=op::SET_REMOVE
+        | op::ZSET_ADD..=op::ZSET_REMOVE
+        | op::PUT_HASH..=op::PUT_ZSET => Some(Level(1)),
+        _ => None,
+    }
 }
 
 /// Commands cannot ask for a moment beyond i64, so effects have none.

@@ -2,19 +2,26 @@
 
 use crate::effect::Effect;
 use crate::keyspace::Keyspace;
+use ironcache_types::Level;
 
 /// A reusable buffer of encoded effects: what one command, or one transaction, changed.
-#[derive(Default)]
 pub struct Effects {
     /// The encodings, back to back; what [`crate::apply_effects`] takes.
     pub bytes: Vec<u8>,
     /// How many effects `bytes` holds.
     pub count: usize,
+    level: Level,
 }
 
 impl Effects {
-    pub fn new() -> Self {
-        Self::default()
+    /// A buffer of effects that are written at `level`.
+    pub fn at(level: Level) -> Self {
+        Effects { bytes: Vec::new(), count: 0, level }
+    }
+
+    /// At which the effects are written.
+    pub fn level(&self) -> Level {
+        self.level
     }
 
     pub fn is_empty(&self) -> bool {
@@ -27,14 +34,31 @@ impl Effects {
         self.count = 0;
     }
 
+    /// Forgets the effects, and writes those that follow at `level`: one frame is of one level.
+    pub fn restart_at(&mut self, level: Level) {
+        self.clear();
+        self.level = level;
+    }
+
     /// Changes the keyspace, and remembers the change.
     ///
     /// # Panics
-    /// If the effect does not fit the keyspace: whoever records has read the key before.
+    /// If the effect does not fit the keyspace: whoever records has read the key before. If the level does not have
+    /// the effect: whoever executes has refused the command.
     pub fn record(&mut self, keyspace: &mut Keyspace, effect: &Effect<'_>) {
-        effect.encode(&mut self.bytes);
-        self.count += 1;
+        self.append(effect);
         keyspace.apply(effect).expect("a command records only effects that fit what it has read");
+    }
+
+    /// Remembers a change that was applied already.
+    ///
+    /// # Panics
+    /// If the level does not have the effect.
+    pub fn append(&mut self, effect: &Effect<'_>) {
+        effect
+            .encode(self.level, &mut self.bytes)
+            .expect("a command that needs a higher level was refused before it executed");
+        self.count += 1;
     }
 
     /// The effects, in the order in which they happened.
@@ -42,7 +66,7 @@ impl Effects {
         let mut rest = &self.bytes[..];
         std::iter::from_fn(move || {
             let (effect, after) = (!rest.is_empty())
-                .then(|| Effect::decode(rest).expect("only encoded effects were appended"))?;
+                .then(|| Effect::decode(rest, self.level).expect("only encoded effects were appended"))?;
             rest = after;
             Some(effect)
         })

@@ -34,7 +34,7 @@ mod zset;
 
 pub use apply::apply_effects;
 pub use dict::{Dict, Keyed};
-pub use effect::{Content, Effect, EffectError, SetExpiry, Side};
+pub use effect::{AboveLevel, Content, Effect, EffectError, SetExpiry, Side};
 pub use effects::Effects;
 pub use expiry::Expiry;
 pub use items::{Item, Items};

@@ -2,12 +2,13 @@
 
 use expect_test::expect_file;
 use ironcache_keyspace::{
-    Content, Effect, EffectError, Entry, Items, Keyspace, SetExpiry, Side, apply_effects,
+    AboveLevel, Content, Effect, EffectError, Entry, Items, Keyspace, SetExpiry, Side, apply_effects,
 };
-use ironcache_types::{SLOT_COUNT, Slot};
+use ironcache_types::{Level, SLOT_COUNT, Slot};
 use proptest::prelude::*;
 
 const KINDS: usize = 30;
+const L1: Level = Level(1);
 
 /// The `kind`-th form of effect, made of the given parts.
 fn build<'a>(kind: usize, key: &'a [u8], n: u64, parts: &Parts<'a>, check: &mut dyn FnMut(&str, Effect<'_>)) {
@@ -74,40 +75,60 @@ fn the_encoding_is_what_released_versions_read() {
     for kind in 0..KINDS {
         build(kind, b"key", 1_700_000_000_123, &Parts::new(&strings), &mut |name, effect| {
             let mut bytes = Vec::new();
-            effect.encode(&mut bytes);
+            effect.encode(L1, &mut bytes).unwrap();
             let hex: String = bytes.iter().map(|b| format!("{b:02x}")).collect();
             golden += &format!("{name}: {hex}\n");
         });
     }
-    expect_file!["golden/effects.hex"].assert_eq(&golden);
+    expect_file!["golden/effects-1.hex"].assert_eq(&golden);
 }
 
 #[test]
 fn golden_bytes_still_decode_and_apply() {
     let mut applied = 0;
-    for line in include_str!("golden/effects.hex").lines() {
+    for line in include_str!("golden/effects-1.hex").lines() {
         let (name, hex) = line.split_once(": ").expect("a name and its bytes");
         let bytes: Vec<u8> = (0..hex.len() / 2)
             .map(|i| u8::from_str_radix(&hex[2 * i..2 * i + 2], 16).expect("hex"))
             .collect();
-        let (effect, rest) = Effect::decode(&bytes).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let (effect, rest) = Effect::decode(&bytes, L1).unwrap_or_else(|error| panic!("{name}: {error}"));
         assert!(rest.is_empty(), "{name}: {effect:?}");
-        applied += apply_effects(&mut Keyspace::new(), &bytes).expect("fits an empty keyspace");
+        applied += apply_effects(&mut Keyspace::new(), &bytes, L1).expect("fits an empty keyspace");
     }
     assert_eq!(applied, KINDS);
 }
 
 #[test]
 fn an_unknown_opcode_is_named() {
-    let error = apply_effects(&mut Keyspace::new(), &[200, 1, 2]).unwrap_err();
+    let error = apply_effects(&mut Keyspace::new(), &[200, 1, 2], L1).unwrap_err();
     assert_eq!(error, EffectError::UnknownOpcode { opcode: 200 });
+}
+
+#[test]
+fn nothing_is_written_or_read_below_the_level_that_has_it() {
+    let strings = [b"a".to_vec(), b"b".to_vec()];
+    let below = Level(0);
+    for kind in 0..KINDS {
+        build(kind, b"key", 1, &Parts::new(&strings), &mut |name, effect| {
+            let (mut bytes, mut nothing) = (Vec::new(), Vec::new());
+            effect.encode(L1, &mut bytes).unwrap();
+            let opcode = bytes[0];
+            let refused = AboveLevel { opcode, since: L1, level: below };
+            assert_eq!(effect.encode(below, &mut nothing), Err(refused), "{name}");
+            assert!(nothing.is_empty(), "{name}");
+            let refused = EffectError::OpcodeAboveLevel { opcode, since: L1, level: below };
+            assert_eq!(apply_effects(&mut Keyspace::new(), &bytes, below), Err(refused), "{name}");
+            // What level 1 has, every later level has.
+            assert_eq!(apply_effects(&mut Keyspace::new(), &bytes, Level(9)), Ok(1), "{name}");
+        });
+    }
 }
 
 #[test]
 fn a_huge_offset_is_refused_before_memory_is_taken() {
     let mut bytes = Vec::new();
-    Effect::SetRange { key: b"k", offset: 1 << 40, value: b"v" }.encode(&mut bytes);
-    let error = apply_effects(&mut Keyspace::new(), &bytes).unwrap_err();
+    Effect::SetRange { key: b"k", offset: 1 << 40, value: b"v" }.encode(L1, &mut bytes).unwrap();
+    let error = apply_effects(&mut Keyspace::new(), &bytes, L1).unwrap_err();
     assert!(matches!(error, EffectError::StringTooLong { .. }));
 }
 
@@ -125,9 +146,9 @@ fn an_effect_on_another_kind_of_value_is_refused_and_changes_nothing() {
 fn copy(keyspace: &Keyspace) -> Keyspace {
     let (mut copy, mut bytes, mut keys) = (Keyspace::new(), Vec::new(), 0);
     for slot in (0..SLOT_COUNT).map(Slot) {
-        keys += keyspace.dump_slot(slot, &mut bytes);
+        keys += keyspace.dump_slot(slot, L1, &mut bytes);
     }
-    apply_effects(&mut copy, &bytes).expect("a dump applies to an empty keyspace");
+    apply_effects(&mut copy, &bytes, L1).expect("a dump applies to an empty keyspace");
     assert_eq!(keys, keyspace.len());
     copy
 }
@@ -145,7 +166,7 @@ fn a_large_collection_survives_a_dump_in_order() {
     let order = |keyspace: &Keyspace| -> Vec<Vec<u8>> {
         let mut bytes = Vec::new();
         (0..SLOT_COUNT).for_each(|slot| {
-            keyspace.dump_slot(Slot(slot), &mut bytes);
+            keyspace.dump_slot(Slot(slot), L1, &mut bytes);
         });
         bytes.chunks(64).map(<[u8]>::to_vec).collect()
     };
@@ -165,12 +186,12 @@ proptest! {
         for (kind, key, n, strings) in &steps {
             build(*kind, &[*key], *n, &Parts::new(strings), &mut |_, effect| {
                 let start = stream.len();
-                effect.encode(&mut stream);
-                let (decoded, rest) = Effect::decode(&stream[start..]).expect("was just encoded");
+                effect.encode(L1, &mut stream).unwrap();
+                let (decoded, rest) = Effect::decode(&stream[start..], L1).expect("was just encoded");
                 assert_eq!(decoded, effect);
                 assert!(rest.is_empty());
                 for end in start..stream.len() {
-                    assert!(Effect::decode(&stream[start..end]).is_err());
+                    assert!(Effect::decode(&stream[start..end], L1).is_err());
                 }
                 // What does not fit (another kind, an index outside) is no part of the stream.
                 if first.apply(&effect).is_err() {
@@ -178,7 +199,7 @@ proptest! {
                 }
             });
         }
-        apply_effects(&mut second, &stream).expect("applied before");
+        apply_effects(&mut second, &stream, L1).expect("applied before");
         prop_assert_eq!(first.fingerprint(), second.fingerprint());
         let third = copy(&first);
         prop_assert_eq!(first.fingerprint(), third.fingerprint());
@@ -188,11 +209,11 @@ proptest! {
 
     #[test]
     fn arbitrary_bytes_never_panic(mut bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-        let _ = apply_effects(&mut Keyspace::new(), &bytes);
+        let _ = apply_effects(&mut Keyspace::new(), &bytes, L1);
         // And with a known opcode in front, where more of the decoder is reached.
         if let Some(first) = bytes.first_mut() {
             *first %= 68;
-            let _ = apply_effects(&mut Keyspace::new(), &bytes);
+            let _ = apply_effects(&mut Keyspace::new(), &bytes, L1);
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Expiry, scans and random keys over a whole keyspace.
 
 use ironcache_keyspace::{Effect, Effects, Entry, Keyspace, ScanCursor, SetExpiry, apply_effects};
+use ironcache_types::Level;
 use std::collections::BTreeSet;
 
 fn set(keyspace: &mut Keyspace, key: &str, expiry: SetExpiry) {
@@ -28,18 +29,18 @@ fn the_cycle_deletes_what_is_due_within_its_budget_by_effects() {
     let mut replica = Keyspace::new();
     let mut bytes = Vec::new();
     (0..ironcache_types::SLOT_COUNT).for_each(|slot| {
-        keyspace.dump_slot(ironcache_types::Slot(slot), &mut bytes);
+        keyspace.dump_slot(ironcache_types::Slot(slot), Level::FIRST, &mut bytes);
     });
-    apply_effects(&mut replica, &bytes).expect("a dump");
+    apply_effects(&mut replica, &bytes, Level::FIRST).expect("a dump");
 
-    let mut effects = Effects::new();
+    let mut effects = Effects::at(Level::FIRST);
     assert_eq!(keyspace.expire_cycle(99, 100, &mut effects), 100);
     assert_eq!(effects.count, 100);
     assert_eq!(keyspace.expire_cycle(99, 1000, &mut effects), 199);
     assert_eq!(keyspace.expire_cycle(99, 1000, &mut effects), 0);
     assert!(keyspace.entries().all(|entry| !entry.is_expired(99)));
     assert_eq!(keyspace.next_deadline_ms(), Some(100));
-    apply_effects(&mut replica, &effects.bytes).expect("deletions");
+    apply_effects(&mut replica, &effects.bytes, Level::FIRST).expect("deletions");
     assert_eq!(replica.fingerprint(), keyspace.fingerprint());
     assert_eq!(keyspace.expire_cycle(1 << 39, 1 << 20, &mut effects), 10_000 - 300);
     assert_eq!(keyspace.len(), 2);

@@ -391,6 +391,15 @@ async fn keep_contact(app: Arc<App>, heard: watch::Sender<Instant>) {
     }
 }
 
+/// What the cluster is told of the binary that this process runs: what its own manifest says.
+async fn own_info(app: &App) -> Result<ReleaseInfo, Box<dyn std::error::Error + Send + Sync>> {
+    let inspected = background::run(|| inspect(&mut std::fs::File::open("/proc/self/exe")?)).await??;
+    let Artifact { release: _, size_bytes, manifest } = inspected.artifact()?;
+    let Manifest { version: _, levels, launcher_protocol, min_from, critical: _ } = manifest;
+    let (release, hold) = (app.release.clone(), StageHold::None);
+    Ok(ReleaseInfo { release, size_bytes, min_from, levels, launcher_protocol, hold })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -417,13 +426,4 @@ mod tests {
             assert_eq!(is_cut_off(trial, now_unix_ms, unheard_ms), expected, "{why}");
         }
     }
-}
-
-/// What the cluster is told of the binary that this process runs: what its own manifest says.
-async fn own_info(app: &App) -> Result<ReleaseInfo, Box<dyn std::error::Error + Send + Sync>> {
-    let inspected = background::run(|| inspect(&mut std::fs::File::open("/proc/self/exe")?)).await??;
-    let Artifact { release: _, size_bytes, manifest } = inspected.artifact()?;
-    let Manifest { version: _, levels, launcher_protocol, min_from, critical: _ } = manifest;
-    let (release, hold) = (app.release.clone(), StageHold::None);
-    Ok(ReleaseInfo { release, size_bytes, min_from, levels, launcher_protocol, hold })
 }

@@ -1,9 +1,10 @@
 //! What the tasks of the control plane share.
 
-use crate::api::DataStatus;
 use crate::config::Config;
 use crate::data::DataHandle;
 use crate::launcher::LauncherView;
+use ironcache_api::DataStatus;
+use ironcache_coordinator::WaitingOn;
 use ironcache_raft::RaftNode;
 use ironcache_spine::SlotStore;
 use ironcache_types::{Member, NodeId, Release};
@@ -40,8 +41,8 @@ pub struct App {
 #[derive(Clone, Debug, Default)]
 pub struct Lead {
     pub reports: BTreeMap<NodeId, Seen>,
-    /// What the coordinator waits for, for people.
-    pub waiting_on: Vec<String>,
+    /// What the coordinator waits for.
+    pub waiting_on: Vec<WaitingOn>,
 }
 
 /// A node's newest report, and when it came.

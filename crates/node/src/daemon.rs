@@ -23,7 +23,7 @@ use ironcache_spine::{
     DaemonExit, DataDir, DiskError, Inherited, LinkError, LinkSender, SlotStore, StopReason, ToLauncher,
 };
 use ironcache_store::{LevelError, LevelFile};
-use ironcache_types::{Member, Release, Version};
+use ironcache_types::{LEVELS, Member, Release, Version};
 use std::collections::BTreeMap;
 use std::io;
 use std::net::TcpListener;
@@ -157,13 +157,16 @@ async fn serve(config: Config, version: Version, inherited: Inherited) -> Result
         ..RaftOptions::new(me.node, config.data_dir.join("raft"))
     })
     .await?;
+    let (launcher_known, launcher) = watch::channel(launcher::view(&snapshot));
     let (to_control, proposals) = mpsc::unbounded_channel();
     let (data, data_thread) = data::start(DataOptions {
         config: Arc::clone(&config),
         me,
         cluster: raft.cluster(),
         version,
+        levels: LEVELS,
         listener: client,
+        launcher: launcher.clone(),
         views: raft.applied(),
         to_control,
         random: identity::random()?,
@@ -172,7 +175,6 @@ async fn serve(config: Config, version: Version, inherited: Inherited) -> Result
     tokio::spawn(propose_all(raft.clone(), proposals));
 
     let slots = Arc::new(SlotStore::open(&DataDir::new(&config.data_dir))?);
-    let (launcher_known, launcher) = watch::channel(launcher::view(&snapshot));
     let (stop, mut stops) = mpsc::unbounded_channel();
     let (sender, receiver) = link.split();
     let (unusable, unusable_slots) = mpsc::unbounded_channel();

@@ -13,10 +13,12 @@
 
 mod body;
 mod cluster;
+mod convert;
 mod create;
 mod error;
 mod forward;
 mod health;
+mod policy;
 mod releases;
 mod status;
 #[cfg(test)]
@@ -33,7 +35,7 @@ use error::HttpError;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// Every path of the HTTP port; `crate::api` has the table.
+/// Every path of the HTTP port; `ironcache_api` has the table.
 pub fn router(app: Arc<App>) -> Router {
     let routes = Router::new()
         .route("/livez", get(health::livez))
@@ -42,12 +44,16 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/status", get(status::status))
         .route("/v1/cluster", get(cluster::cluster))
         .route("/v1/cluster/create", post(create::create))
+        .route("/v1/policy", get(policy::get).post(policy::change))
         .route("/v1/releases", get(releases::list).post(releases::stage))
+        .route("/v1/releases/allow", post(releases::allow))
         .route("/v1/upgrade", get(upgrade::status))
         .route("/v1/upgrade/plan", post(upgrade::plan))
         .route("/v1/upgrade/pause", post(upgrade::pause))
         .route("/v1/upgrade/resume", post(upgrade::resume))
-        .route("/v1/upgrade/abort", post(upgrade::abort));
+        .route("/v1/upgrade/abort", post(upgrade::abort))
+        .route("/v1/upgrade/rollback", post(upgrade::rollback))
+        .route("/v1/upgrade/finalize", post(upgrade::finalize));
     // A binary is not held in memory and has a limit of its own.
     with_errors(routes).layer(DefaultBodyLimit::max(body::MAX_BYTES)).with_state(app)
 }

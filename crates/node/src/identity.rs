@@ -1,31 +1,61 @@
 //! Who this node is, and which life of it this process is.
 //!
-//! *Invariant:* an incarnation is never used twice: the count of starts is durable before it is.
+//! ```text
+//!  an incarnation:  [ count, of the file `node.json` ][ ms since that count was written, from a random number on ]
+//! ```
+//! A start in the same boot of the machine, at the same address, needs no write: the clock alone makes its incarnation
+//! the higher one. So a node whose disk is full starts, and says what it lacks. Every other start counts up first.
+//!
+//! *Invariant:* an incarnation is never used twice, and a later life has the higher one: a count is durable before it is
+//! used, and of two lives within one count the clock has moved in between.
 
+use ironcache_spine::boottime_ms;
+use ironcache_store::{DiskError, replace_durably};
 use ironcache_types::{Incarnation, Member, NodeId};
 use serde::{Deserialize, Serialize};
-use std::fs::{self, File};
-use std::io::{self, Write};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Stored {
     format: u16,
     node: String,
-    /// How many processes have been started on this directory.
+    /// Counted up by every process that cannot do with the count as it is.
     starts: u32,
     /// Where the last of them listened for its peers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     peer_addr: Option<String>,
+    /// When `starts` was counted up; unknown where the kernel does not name its boots.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    counted: Option<Counted>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Counted {
+    /// The kernel's id of this boot of the machine.
+    boot: String,
+    /// Since the machine's start.
+    at_ms: u64,
+    /// Random, below [`LIFE_MS_MAX`]: tells apart two copies of one directory.
+    from: u32,
 }
 
 const FORMAT: u16 = 1;
 
+/// A count serves for this long, 24 days: half of what 32 bits hold, the other half being random. With less the copies
+/// of a directory are told apart less surely; with more a count would be written more often than a machine starts.
+const LIFE_MS_MAX: u32 = 1 << 31;
+
 #[derive(Debug, thiserror::Error)]
 pub enum IdentityError {
-    #[error("the node's identity {} cannot be read or written", path.display())]
-    Io { path: PathBuf, source: io::Error },
+    #[error("the node's identity {} cannot be read", path.display())]
+    Read { path: PathBuf, source: io::Error },
+    #[error("the node's identity cannot be written")]
+    Write(#[from] DiskError),
     #[error(
         "the node's identity {} is damaged: {problem}; restore the file, or start with an empty data directory as a new node",
         path.display()
@@ -51,40 +81,10 @@ pub fn check_identity(data_dir: &Path) -> Result<(), IdentityError> {
     last_seen_at(data_dir).map(|_| ())
 }
 
-fn read(path: &Path) -> Result<Option<Stored>, IdentityError> {
-    let damaged = |problem: String| IdentityError::Damaged { path: path.to_owned(), problem };
-    let bytes = match fs::read(path) {
-        Ok(bytes) => bytes,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(source) => return Err(IdentityError::Io { path: path.to_owned(), source }),
-    };
-    let stored: Stored = serde_json::from_slice(&bytes).map_err(|error| damaged(error.to_string()))?;
-    if stored.format != FORMAT {
-        return Err(damaged(format!("format {} is unknown to this release", stored.format)));
-    }
-    Ok(Some(stored))
-}
-
 /// Reads the identity of `data_dir`, or draws a new one, and begins a life, which listens for its peers at
 /// `peer_addr`.
 pub fn begin_life(data_dir: &Path, peer_addr: &str) -> Result<Member, IdentityError> {
-    let path = data_dir.join("node.json");
-    let io = |source| IdentityError::Io { path: path.clone(), source };
-    let damaged = |problem: String| IdentityError::Damaged { path: path.clone(), problem };
-    fs::create_dir_all(data_dir).map_err(io)?;
-    let stored = match read(&path)? {
-        Some(stored) => stored,
-        None => {
-            Stored { format: FORMAT, node: NodeId(random()?.max(1)).to_string(), starts: 0, peer_addr: None }
-        }
-    };
-    let node: NodeId = stored.node.parse().map_err(|error| damaged(format!("{error}")))?;
-    let starts = stored.starts.checked_add(1).ok_or_else(|| damaged("too many starts".to_owned()))?;
-    let next = Stored { starts, peer_addr: Some(peer_addr.to_owned()), ..stored };
-    write_durably(&path, &serde_json::to_vec(&next).expect("four plain fields")).map_err(io)?;
-    // The count makes lives comparable; the random half tells apart two copies of one directory.
-    let incarnation = Incarnation(u64::from(starts) << 32 | (random()? & 0xffff_ffff));
-    Ok(Member { node, incarnation })
+    begin_life_in(data_dir, peer_addr, boot_id())
 }
 
 /// A random number.
@@ -92,28 +92,159 @@ pub fn random() -> Result<u64, IdentityError> {
     getrandom::u64().map_err(IdentityError::Random)
 }
 
-fn write_durably(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let tmp = path.with_extension("tmp");
-    let mut file = File::create(&tmp)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    fs::rename(&tmp, path)?;
-    File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
+fn begin_life_in(data_dir: &Path, peer_addr: &str, boot: Option<String>) -> Result<Member, IdentityError> {
+    let path = data_dir.join("node.json");
+    let damaged = |problem: String| IdentityError::Damaged { path: path.clone(), problem };
+    let found = read(&path)?;
+    let stored = match &found {
+        Some(stored) => stored.clone(),
+        None => {
+            fs::create_dir_all(data_dir)
+                .map_err(|source| IdentityError::Read { path: path.clone(), source })?;
+            let node = NodeId(random()?.max(1)).to_string();
+            Stored { format: FORMAT, node, starts: 0, peer_addr: None, counted: None }
+        }
+    };
+    let node: NodeId = stored.node.parse().map_err(|error| damaged(format!("{error}")))?;
+    let now = Now { boot, ms: boottime_ms(), random: random()? };
+    let (next, incarnation) =
+        stored.life(peer_addr, &now).ok_or_else(|| damaged("too many starts".to_owned()))?;
+    if found.as_ref() != Some(&next) {
+        replace_durably(&path, &serde_json::to_vec(&next).expect("five plain fields"))?;
+    }
+    // Whoever begins the next life finds the clock moved on, however soon that is.
+    while boottime_ms() == now.ms {
+        std::thread::sleep(Duration::from_micros(100));
+    }
+    Ok(Member { node, incarnation })
+}
+
+/// What a life is drawn from, beside the file.
+struct Now {
+    boot: Option<String>,
+    /// Since the machine's start.
+    ms: u64,
+    random: u64,
+}
+
+impl Stored {
+    /// What the file has to say before this life begins, and its incarnation; `None` when no number is left.
+    fn life(&self, peer_addr: &str, now: &Now) -> Option<(Stored, Incarnation)> {
+        let Self { format: _, node: _, starts, peer_addr: last_addr, counted } = self;
+        let same_boot = counted.as_ref().filter(|counted| Some(&counted.boot) == now.boot.as_ref());
+        let elapsed_ms = same_boot.and_then(|counted| now.ms.checked_sub(counted.at_ms));
+        if let (Some(counted), Some(elapsed_ms)) = (same_boot, elapsed_ms)
+            && elapsed_ms < u64::from(LIFE_MS_MAX)
+            && last_addr.as_deref() == Some(peer_addr)
+        {
+            return Some((self.clone(), incarnation(*starts, u64::from(counted.from) + elapsed_ms)));
+        }
+        let starts = starts.checked_add(1)?;
+        let from = (now.random % u64::from(LIFE_MS_MAX)) as u32;
+        let counted = now.boot.clone().map(|boot| Counted { boot, at_ms: now.ms, from });
+        let next = Stored { starts, peer_addr: Some(peer_addr.to_owned()), counted, ..self.clone() };
+        Some((next, incarnation(starts, u64::from(from))))
+    }
+}
+
+/// `low` is below twice [`LIFE_MS_MAX`].
+fn incarnation(starts: u32, low: u64) -> Incarnation {
+    Incarnation(u64::from(starts) << 32 | low)
+}
+
+/// `None` where the kernel does not say; every start then counts.
+fn boot_id() -> Option<String> {
+    let id = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    Some(id.trim().to_owned()).filter(|id| !id.is_empty())
+}
+
+fn read(path: &Path) -> Result<Option<Stored>, IdentityError> {
+    let damaged = |problem: String| IdentityError::Damaged { path: path.to_owned(), problem };
+    let bytes = match fs::read(path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(source) => return Err(IdentityError::Read { path: path.to_owned(), source }),
+    };
+    let stored: Stored = serde_json::from_slice(&bytes).map_err(|error| damaged(error.to_string()))?;
+    if stored.format != FORMAT {
+        return Err(damaged(format!("format {} is unknown to this release", stored.format)));
+    }
+    if stored.counted.as_ref().is_some_and(|counted| counted.from >= LIFE_MS_MAX) {
+        return Err(damaged("its count begins too high".to_owned()));
+    }
+    Ok(Some(stored))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn new_node() -> Stored {
+        Stored { format: FORMAT, node: "7".to_owned(), starts: 0, peer_addr: None, counted: None }
+    }
+
+    fn now(boot: &str, ms: u64) -> Now {
+        Now { boot: Some(boot.to_owned()), ms, random: u64::MAX }
+    }
+
+    fn starts(member: Member) -> u64 {
+        member.incarnation.0 >> 32
+    }
+
     #[test]
     fn a_node_keeps_its_id_and_never_its_incarnation() {
         let dir = tempfile::tempdir().unwrap();
         assert_eq!(last_seen_at(dir.path()).unwrap(), None);
-        let first = begin_life(dir.path(), "h:1").unwrap();
-        let second = begin_life(dir.path(), "h:2").unwrap();
-        assert_eq!(first.node, second.node);
+        let lives: Vec<Member> =
+            ["h:1", "h:1", "h:2", "h:2"].map(|addr| begin_life(dir.path(), addr).unwrap()).into();
+        assert!(lives.iter().all(|life| life.node == lives[0].node));
+        assert!(lives.is_sorted_by(|a, b| a.incarnation < b.incarnation), "{lives:?}");
+        assert_eq!(last_seen_at(dir.path()).unwrap(), Some((lives[0].node, "h:2".to_owned())));
+    }
+
+    #[test]
+    fn a_start_that_changes_nothing_writes_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("node.json");
+        let begin = || begin_life_in(dir.path(), "h:1", Some("one".to_owned()));
+        let first = begin().unwrap();
+        let written = fs::read(&path).unwrap();
+        // As on a full disk, nothing can be made there; it holds for root, too.
+        fs::create_dir(dir.path().join("node.json.tmp")).unwrap();
+        let second = begin().unwrap();
         assert!(second.incarnation > first.incarnation);
-        assert_eq!(last_seen_at(dir.path()).unwrap(), Some((first.node, "h:2".to_owned())));
+        assert_eq!(starts(second), starts(first));
+        assert_eq!(fs::read(&path).unwrap(), written);
+        // What has to be written is not passed over.
+        let moved = begin_life_in(dir.path(), "h:2", Some("one".to_owned())).unwrap_err();
+        assert!(matches!(moved, IdentityError::Write(_)), "{moved}");
+    }
+
+    #[test]
+    fn a_life_counts_when_the_clock_alone_does_not_order_it() {
+        let (first, one) = new_node().life("h:1", &now("boot", 5_000)).unwrap();
+        assert_eq!(first.starts, 1);
+        let (same, two) = first.life("h:1", &now("boot", 5_001)).unwrap();
+        assert_eq!((&same, two.0), (&first, one.0 + 1));
+        let last = 5_000 + u64::from(LIFE_MS_MAX) - 1;
+        let (same, three) = first.life("h:1", &now("boot", last)).unwrap();
+        assert_eq!((&same, three.0 >> 32), (&first, 1), "the low half has not run over");
+        for (addr, now, why) in [
+            ("h:1", now("boot", last + 1), "the count is used up"),
+            ("h:2", now("boot", 5_001), "it has moved"),
+            ("h:1", now("next boot", 9_000), "the machine was started again: its clock too"),
+            ("h:1", now("boot", 4_999), "the clock went back, whatever did that"),
+            ("h:1", Now { boot: None, ms: 5_001, random: 0 }, "the boot is not known"),
+        ] {
+            let (next, life) = first.life(addr, &now).unwrap();
+            assert_eq!((next.starts, life.0 >> 32), (2, 2), "{why}");
+            assert!(life > three, "{why}");
+        }
+        // Where boots are never known, every start counts.
+        let unknown = || Now { boot: None, ms: 1, random: 0 };
+        let (second, _) = first.life("h:1", &unknown()).unwrap();
+        assert_eq!(second.life("h:1", &unknown()).unwrap().0.starts, 3);
+        assert_eq!(Stored { starts: u32::MAX, ..new_node() }.life("h:1", &now("boot", 1)), None);
     }
 
     #[test]
@@ -122,15 +253,22 @@ mod tests {
         fs::write(dir.path().join("node.json"), br#"{"format":1,"node":"0000000000000007","starts":4}"#)
             .unwrap();
         assert_eq!(last_seen_at(dir.path()).unwrap(), None);
-        assert_eq!(begin_life(dir.path(), "h:1").unwrap().node, NodeId(7));
+        let life = begin_life(dir.path(), "h:1").unwrap();
+        assert_eq!((life.node, starts(life)), (NodeId(7), 5));
     }
 
     #[test]
     fn a_damaged_identity_is_refused_and_left_alone() {
-        let dir = tempfile::tempdir().unwrap();
-        fs::write(dir.path().join("node.json"), b"{\"format\":1,\"no").unwrap();
-        let error = begin_life(dir.path(), "h:1").unwrap_err();
-        assert!(matches!(error, IdentityError::Damaged { .. }), "{error}");
-        assert_eq!(fs::read(dir.path().join("node.json")).unwrap(), b"{\"format\":1,\"no");
+        for damaged in [
+            &b"{\"format\":1,\"no"[..],
+            br#"{"format":1,"node":"7","starts":4,"counted":{"boot":"b","at_ms":1,"from":2147483648}}"#,
+            br#"{"format":2,"node":"7","starts":4}"#,
+        ] {
+            let dir = tempfile::tempdir().unwrap();
+            fs::write(dir.path().join("node.json"), damaged).unwrap();
+            let error = begin_life(dir.path(), "h:1").unwrap_err();
+            assert!(matches!(error, IdentityError::Damaged { .. }), "{error}");
+            assert_eq!(fs::read(dir.path().join("node.json")).unwrap(), damaged);
+        }
     }
 }

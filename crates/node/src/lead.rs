@@ -74,7 +74,7 @@ async fn lead(app: &Arc<App>) {
         };
         let decision = decide(state, &observation, &bars, unix_ms());
         let waiting_on = match &decision {
-            Decision::Wait(reasons) => reasons.iter().map(ToString::to_string).collect(),
+            Decision::Wait(reasons) => reasons.clone(),
             Decision::Propose(_) | Decision::TransferLeader { .. } | Decision::Done => Vec::new(),
         };
         app.lead().waiting_on = waiting_on;

@@ -13,7 +13,6 @@
 //! `ironcache-control`, the leader's in `ironcache-coordinator`, the node's own in `ironcache-agent`.
 
 mod agent;
-pub mod api;
 mod app;
 mod background;
 mod clock;
@@ -28,9 +27,10 @@ mod lead;
 mod metrics;
 mod moved;
 mod peer;
+mod policy;
 mod preflight;
 mod process;
 
-pub use config::{Config, ConfigError};
+pub use config::Config;
 pub use daemon::{DaemonError, run_daemon};
 pub use identity::{IdentityError, check_identity};

@@ -6,7 +6,8 @@
 //! `start()` may lie inside a frame: only positions of replicas are ever asked for, and those lie
 //! between frames.
 
-use ironcache_types::Offset;
+use crate::frame::{LEVEL_HEAD_BYTES, level_of_frame};
+use ironcache_types::{Level, Offset};
 use std::collections::VecDeque;
 
 /// A ring is copied to grow up to this size: a tenth of a millisecond. Larger, and a write waits for the copy.
@@ -71,6 +72,12 @@ impl Backlog {
         ))
     }
 
+    /// The level of the frame that starts at `offset`. `None` at the end, and if it is not held.
+    pub fn level_at(&self, offset: Offset) -> Option<Level> {
+        let (head, tail) = self.read_from(offset, LEVEL_HEAD_BYTES)?;
+        level_of_frame(&[head, tail].concat())
+    }
+
     /// Forgets everything and gives its memory back: the stream continues at `at`.
     pub fn reset(&mut self, at: Offset) {
         *self = Backlog::new(self.capacity_bytes, at);
@@ -117,6 +124,25 @@ mod tests {
         assert_eq!(all(&backlog, Offset(114), 9), None);
         backlog.push(&[3; 10]);
         assert_eq!(all(&backlog, Offset(115), 99), Some(vec![3; 10]));
+    }
+
+    #[test]
+    fn the_level_of_a_frame_is_read_off_wherever_it_lies_in_the_ring() {
+        let frame = |level| {
+            let mut frame = Vec::new();
+            let (epoch, scope) = (ironcache_types::Epoch(1), crate::Scope::All);
+            crate::encode_effects(&mut frame, Level(level), epoch, Offset(0), scope, |_| {}).unwrap();
+            frame
+        };
+        let bytes = frame(1).len() as u64;
+        let mut backlog = Backlog::new(100, Offset(0));
+        for level in 1..50 {
+            backlog.push(&frame(level));
+            let start = Offset(backlog.end().0 - bytes);
+            assert_eq!(backlog.level_at(start), Some(Level(level)));
+            assert_eq!(backlog.level_at(backlog.end()), None);
+        }
+        assert_eq!(backlog.level_at(Offset(0)), None, "it has passed");
     }
 
     proptest! {

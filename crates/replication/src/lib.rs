@@ -6,10 +6,11 @@
 //!  command executed                                           ReplicaCursor::position ─► Hello ─┐
 //!    │ effects (opaque here)                                                                    │
 //!    ▼                                       ◄──────────────────────────────────────────────────┘
-//!  encode_effects ─► Backlog::push          Lineage::can_resume ─► Accept{Partial} ─► Backlog::read_from
-//!    │               AckGate::on_frame                          └► Accept{Full}    ─► FullSync: SyncChunk…, SyncEnd
+//!  encode_effects ─► Backlog::push          Accept{version}; Lineage::can_resume
+//!    │               AckGate::on_frame        ├─► SyncBegin{Partial} ─► Backlog::read_from
+//!    │                                        └─► SyncBegin{Full}    ─► FullSync: SyncChunk…, SyncEnd
 //!    │
-//!    └───────── Effects{epoch, start, scope} ───────────────► ReplicaCursor::accept ─► apply ─► applied
+//!    └───────── Effects{level, epoch, start, scope} ────────► ReplicaCursor::accept ─► apply ─► applied
 //!                                                                                               │
 //!  AckGate::on_ack ◄──────────── Ack{source, applied} ──────────────────────────────────────────┘
 //!    │ acknowledged / may_acknowledge
@@ -31,8 +32,11 @@
 
 mod ack_gate;
 mod backlog;
+mod body;
 mod frame;
 mod full_sync;
+mod handshake;
+mod kind;
 mod lag_log;
 mod lineage;
 mod message;
@@ -41,19 +45,20 @@ mod position;
 mod replica_cursor;
 mod resync;
 mod verdict;
+mod version;
 mod wire;
 
 pub use ack_gate::{AckGate, AckMode, GateLimits, Link, Proposal};
 pub use backlog::Backlog;
 pub use frame::{
-    CONTROL_BODY_BYTES_MAX, DATA_BODY_BYTES_MAX, EFFECTS_OVERHEAD_BYTES, FrameError, FrameTooLarge,
-    HEADER_BYTES, LINK_VERSIONS, REASON_BYTES_MAX, decode, encode, encode_effects, encode_sync_chunk,
+    EFFECTS_OVERHEAD_BYTES, EncodeError, FrameError, FrameTooLarge, HEADER_BYTES, decode, encode,
+    encode_effects, encode_sync_chunk,
 };
 pub use full_sync::FullSync;
+pub use handshake::{Accept, CODE_BYTES_MAX, Hello, Purpose, REASON_BYTES_MAX, Refuse};
+pub use kind::{CONTROL_BODY_BYTES_MAX, DATA_BODY_BYTES_MAX};
 pub use lineage::{LINEAGE_MAX, Lineage, LineageError};
-pub use message::{
-    Accept, Ack, Effects, Fence, Hello, Message, Promoted, Purpose, Scope, Source, SyncChunk, SyncEnd,
-};
+pub use message::{Ack, Effects, Fence, Message, Promoted, Scope, Source, SyncBegin, SyncChunk, SyncEnd};
 pub use next_sources::NextSources;
 pub use position::{Position, PositionError, SavedPosition};
 pub use replica_cursor::{Admitted, Begin, ChunkAct, FenceMet, ReplicaCursor, Standing, StreamError};
@@ -62,3 +67,4 @@ pub use verdict::{
     AckError, AckStep, AttachError, Eligibility, FollowerView, Gate, LacksAcknowledged, ProposeError,
     RaiseError, Requirement, Silence, Silent,
 };
+pub use version::{LINK_VERSIONS, LinkVersion, LinkVersions};

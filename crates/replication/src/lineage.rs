@@ -16,7 +16,7 @@ use crate::wire::{Reader, put_u64};
 use ironcache_types::{Epoch, Offset};
 
 /// How many changes of ownership a lineage remembers. A replica that was away for more takes a full
-/// sync; each costs 16 bytes in every `Accept` and `SyncEnd`.
+/// sync; each costs 16 bytes in every `SyncBegin` and `SyncEnd`.
 pub const LINEAGE_MAX: usize = 64;
 
 /// The (ownership epoch, start offset) of the newest [`LINEAGE_MAX`] primaries of a shard, oldest first.
@@ -225,6 +225,18 @@ mod tests {
             resumes(&l, at(3, 90), 91, 500),
             full(FullReason::BacklogPassed { offset: Offset(90), backlog_start: Offset(91) })
         );
+    }
+
+    #[test]
+    fn a_release_that_does_not_read_the_backlogs_level_any_more_is_synced_in_full() {
+        use ironcache_types::{Level, LevelRange};
+        let partial = Resync::Partial { from: Offset(100) };
+        let admits = LevelRange::new(2, 3);
+        for oldest in [None, Some(Level(2)), Some(Level(3))] {
+            assert_eq!(partial.for_levels(admits, oldest), partial);
+        }
+        let reason = FullReason::LevelNotAdmitted { level: Level(1), admits };
+        assert_eq!(partial.for_levels(admits, Some(Level(1))), Resync::Full { reason });
     }
 
     #[test]

@@ -3,23 +3,25 @@
 //! *Invariant:* a handover's id ([`Fence`]) is never an ownership epoch: frames are checked by
 //! [`Source`] alone.
 
+use crate::handshake::{Accept, Hello, Refuse};
 use crate::lineage::Lineage;
-use crate::position::Position;
 use crate::resync::SyncMode;
-use ironcache_types::{ClusterId, Epoch, Incarnation, Member, Offset, SLOT_COUNT, ShardId, Slot};
+use ironcache_types::{Epoch, Incarnation, Level, Offset, SLOT_COUNT, ShardId, Slot};
 use std::fmt;
 
 /// One message. Bodies that carry data borrow from the buffer they were decoded from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Message<'a> {
-    /// Replica: who I am, and where.
+    /// Replica: what I speak, who I am, and where.
     Hello(Hello),
+    /// Source: welcome, and the version of what follows.
+    Accept(Accept),
+    /// Source: no, for this reason. The link closes.
+    Refuse(Refuse<'a>),
     /// Replica: what I have applied.
     Ack(Ack),
-    /// Primary: welcome, and how you get in step.
-    Accept(Accept),
-    /// Primary: no, for this reason. The link closes.
-    Refuse { reason: &'a str },
+    /// Primary: how you get in step.
+    SyncBegin(SyncBegin),
     /// Primary, full sync: a part of one slot's content.
     SyncChunk(SyncChunk<'a>),
     /// Primary, full sync: what you hold now is my state at this offset.
@@ -51,30 +53,6 @@ impl fmt::Display for Source {
     }
 }
 
-/// The first message of a link, from the replica.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Hello {
-    /// The version the replica speaks and reads; always the first field.
-    pub version: u16,
-    pub cluster_id: ClusterId,
-    pub shard: ShardId,
-    /// The replica.
-    pub member: Member,
-    pub purpose: Purpose,
-    /// `None`: the replica holds no dataset of this shard.
-    pub position: Option<Position>,
-}
-
-/// What a replica opens a link for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Purpose {
-    /// Stream to me.
-    Follow,
-    /// I follow another primary, and will follow you once you are promoted: until then I send `Ack`s
-    /// (of my present source), and you send nothing.
-    NextSource,
-}
-
 /// The replica has applied every effect below `applied`, contiguously, as `source` sent them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ack {
@@ -82,9 +60,10 @@ pub struct Ack {
     pub applied: Offset,
 }
 
-/// The primary's answer to [`Hello`]; for [`Purpose::NextSource`] it comes after the promotion.
+/// How the replica gets in step: follows `Accept` on a link that is opened to follow, and the promotion on one to the
+/// next source.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Accept {
+pub struct SyncBegin {
     pub source: Source,
     pub mode: SyncMode,
     /// The primary's, whose last epoch is `source.epoch`.
@@ -95,6 +74,8 @@ pub struct Accept {
 /// replica has there; an empty slot is sent as one empty chunk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SyncChunk<'a> {
+    /// At which `bytes` are written.
+    pub level: Level,
     pub slot: Slot,
     pub bytes: &'a [u8],
 }
@@ -106,9 +87,12 @@ pub struct SyncEnd {
     pub offset: Offset,
 }
 
-/// The effects of one command or one EXEC: applied whole, or not at all. Kept verbatim by backlogs.
+/// The effects of one command or one EXEC: applied whole, or not at all. Kept verbatim by backlogs, and sent on by later
+/// primaries: so these fields are the same at every version of the link, and what `bytes` mean is the level's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Effects<'a> {
+    /// At which `bytes` are written: the one that the primary had applied.
+    pub level: Level,
     /// The ownership epoch in which they were executed.
     pub epoch: Epoch,
     /// The stream's offset of the frame's first byte.

@@ -8,7 +8,7 @@ use crate::wire::{Reader, put_u16, put_u64};
 use ironcache_types::{Epoch, Offset};
 
 /// A dataset holds exactly the effects below `offset`, the last of which was written in `lineage_epoch`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Position {
     pub lineage_epoch: Epoch,
     pub offset: Offset,

@@ -1,15 +1,15 @@
 //! The replica's side of the stream: what it holds, and which messages may change that.
 //!
 //! ```text
-//!            accept Partial            sync end
+//!            begin Partial             sync end
 //! Detached ─────────────────► Streaming ◄──────── Syncing
 //!     │  ▲                        │                ▲ │
 //!     │  └────────── detach ──────┴────────────────┼─┘ (the dataset is then no dataset)
-//!     └───────────── accept Full ──────────────────┘
+//!     └───────────── begin Full ───────────────────┘
 //! ```
 //!
 //! The caller's duties:
-//! 1. Hand every message of a link in with the [`Source`] of that link's `Accept`.
+//! 1. Hand every message of a link in with the [`Source`] of that link's `SyncBegin`.
 //! 2. Apply what `accept` admitted, whole and in order, then call `applied`. Do so for everything admitted
 //!    before opening another link: what is still being applied must not be asked for again.
 //! 3. Send [`ReplicaCursor::ack`] after applying, and on `Ping`.
@@ -20,7 +20,7 @@
 //! *Invariant:* a handover's id never changes the epochs that frames are checked by.
 
 use crate::lineage::{Lineage, LineageError};
-use crate::message::{Accept, Ack, Effects, Fence, Source, SyncChunk, SyncEnd};
+use crate::message::{Ack, Effects, Fence, Source, SyncBegin, SyncChunk, SyncEnd};
 use crate::position::{Position, SavedPosition};
 use crate::resync::{FullReason, Resync, SyncMode};
 use ironcache_types::{Epoch, Offset, Slot};
@@ -66,7 +66,7 @@ pub enum Standing {
     Outside,
 }
 
-/// What to do upon an admitted [`Accept`].
+/// What to do upon an admitted [`SyncBegin`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub enum Begin {
@@ -187,10 +187,10 @@ impl ReplicaCursor {
     pub fn follow(
         &mut self,
         expected: Source,
-        message: &Accept,
+        message: &SyncBegin,
         standing: Standing,
     ) -> Result<Begin, StreamError> {
-        let Accept { source, mode, lineage } = message;
+        let SyncBegin { source, mode, lineage } = message;
         if *source != expected {
             return Err(StreamError::OtherSource { followed: expected, got: *source });
         }

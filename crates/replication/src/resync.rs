@@ -1,6 +1,6 @@
 //! How a replica gets in step: from the backlog, or from scratch, and why.
 
-use ironcache_types::{Epoch, Offset};
+use ironcache_types::{Epoch, Level, LevelRange, Offset};
 use std::fmt;
 
 /// What a primary decides for a replica that said hello.
@@ -16,6 +16,18 @@ pub enum Resync {
 }
 
 impl Resync {
+    /// The same for a replica whose release admits these levels. `oldest` is the level of the first frame that it would be
+    /// sent; levels rise along a stream, so that all others are at or above it. One that is too old is in no dump: those are
+    /// written at the present level.
+    pub fn for_levels(self, admits: LevelRange, oldest: Option<Level>) -> Resync {
+        match (self, oldest) {
+            (Resync::Partial { from: _ }, Some(level)) if !admits.admits(level) => {
+                Resync::Full { reason: FullReason::LevelNotAdmitted { level, admits } }
+            }
+            (Resync::Partial { .. } | Resync::Full { .. }, _) => self,
+        }
+    }
+
     /// What the wire says of it.
     pub fn mode(self) -> SyncMode {
         match self {
@@ -45,6 +57,8 @@ pub enum FullReason {
     BeforeItsEpoch { epoch: Epoch, offset: Offset, epoch_start: Offset },
     /// The replica holds effects which the primary's history lacks.
     Diverged { epoch: Epoch, offset: Offset, epoch_end: Offset },
+    /// What the replica lacks was written at a level that its release does not read any more.
+    LevelNotAdmitted { level: Level, admits: LevelRange },
     /// The backlog no longer holds what the replica lacks.
     BacklogPassed { offset: Offset, backlog_start: Offset },
 }
@@ -67,6 +81,12 @@ impl fmt::Display for FullReason {
             }
             FullReason::Diverged { epoch, offset, epoch_end } => {
                 write!(f, "the replica holds offset {offset} of epoch {epoch}, which ended at {epoch_end}")
+            }
+            FullReason::LevelNotAdmitted { level, admits } => {
+                write!(
+                    f,
+                    "the backlog holds effects of level {level}, and the replica's release admits levels {admits}"
+                )
             }
             FullReason::BacklogPassed { offset, backlog_start } => {
                 write!(f, "the replica is at {offset}, and the backlog starts at {backlog_start}")

@@ -5,7 +5,7 @@
 //! What a node holds is kept apart from what its cursor believes, frame by frame.
 
 use ironcache_replication::*;
-use ironcache_types::{Epoch, Incarnation, Member, NodeId, Offset};
+use ironcache_types::{Epoch, Incarnation, Level, Member, NodeId, Offset};
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseResult;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -139,7 +139,13 @@ struct Frame {
 
 impl Frame {
     fn effects(&self) -> Effects<'static> {
-        Effects { epoch: self.epoch, start: self.start, scope: Scope::All, bytes: &[0; 4][..self.bytes] }
+        Effects {
+            level: Level::FIRST,
+            epoch: self.epoch,
+            start: self.start,
+            scope: Scope::All,
+            bytes: &[0; 4][..self.bytes],
+        }
     }
 
     fn name(&self) -> FrameName {
@@ -340,11 +346,11 @@ impl World {
         let position = self.nodes[at].cursor.position().unwrap();
         let mode = self.lineage.can_resume(position, backlog_start, self.end()).mode();
         let standing = if self.set.contains(&at) { Standing::InSync } else { Standing::Outside };
-        let accept = Accept { source: self.source, mode, lineage: self.lineage.clone() };
+        let begin = SyncBegin { source: self.source, mode, lineage: self.lineage.clone() };
         // Only the primary knows whether the node is proposed.
         let Ok(link) = self.gate.attach(member(at), mode, self.now_ms) else { return };
         let node = &mut self.nodes[at];
-        let sent = match node.cursor.follow(self.source, &accept, standing) {
+        let sent = match node.cursor.follow(self.source, &begin, standing) {
             Ok(Begin::Continue { from }) => {
                 self.history.iter().copied().filter(|f| f.start >= from).collect()
             }

@@ -3,12 +3,13 @@
 //! A toy keyspace of a few slots stands for the real one. Two wrong planners show that the test would notice.
 
 use ironcache_replication::*;
-use ironcache_types::{Epoch, Incarnation, Offset, Slot, SlotRange, SlotSet};
+use ironcache_types::{Epoch, Incarnation, Level, Offset, Slot, SlotRange, SlotSet};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestCaseError, TestCaseResult, TestRunner};
 use std::collections::BTreeMap;
 
 const SLOTS: u16 = 5;
+const V1: LinkVersion = LinkVersion(1);
 const SOURCE: Source = Source { epoch: Epoch(3), incarnation: Incarnation(9) };
 
 #[derive(Clone, Debug)]
@@ -98,7 +99,7 @@ impl Replica {
     /// Takes everything off the link.
     fn read(&mut self, link: &mut Vec<u8>) -> Result<(), StreamError> {
         let mut at = 0;
-        while let Some((message, len)) = decode(&link[at..]).expect("the primary writes frames") {
+        while let Some((message, len)) = decode(&link[at..], V1).expect("the primary writes frames") {
             at += len;
             match message {
                 Message::Effects(frame) => {
@@ -130,7 +131,9 @@ fn check(before: &[Op], during: &[Op], after: &[Op], forwards: Forwards) -> Test
         let (scope, bytes) = effects_of(op)?;
         primary.apply(&bytes);
         let mut frame = Vec::new();
-        let len = encode_effects(&mut frame, SOURCE.epoch, *end, scope, |out| out.extend(&bytes)).unwrap();
+        let len =
+            encode_effects(&mut frame, Level::FIRST, SOURCE.epoch, *end, scope, |out| out.extend(&bytes))
+                .unwrap();
         end.0 += len as u64;
         Some((scope, frame))
     };
@@ -141,9 +144,9 @@ fn check(before: &[Op], during: &[Op], after: &[Op], forwards: Forwards) -> Test
     }
     // The replica's old content is thrown away on `Begin::Discard`.
     let mut replica = Replica { cursor: ReplicaCursor::empty(), toy: Toy::default() };
-    let accept = Accept { source: SOURCE, mode: SyncMode::Full, lineage: lineage.clone() };
+    let begin = SyncBegin { source: SOURCE, mode: SyncMode::Full, lineage: lineage.clone() };
     prop_assert_eq!(
-        replica.cursor.follow(SOURCE, &accept, Standing::Outside).map_err(failed)?,
+        replica.cursor.follow(SOURCE, &begin, Standing::Outside).map_err(failed)?,
         Begin::Discard
     );
 
@@ -153,9 +156,9 @@ fn check(before: &[Op], during: &[Op], after: &[Op], forwards: Forwards) -> Test
         let content = primary.slot(slot.0).clone();
         let loads: Vec<[u8; 4]> = content.iter().map(|(k, v)| [0, slot.0 as u8, *k, *v]).collect();
         let (first, rest) = loads.split_at(loads.len() / 2);
-        encode_sync_chunk(link, slot, |out| out.extend(first.concat())).unwrap();
+        encode_sync_chunk(link, V1, Level::FIRST, slot, |out| out.extend(first.concat())).unwrap();
         if !rest.is_empty() {
-            encode_sync_chunk(link, slot, |out| out.extend(rest.concat())).unwrap();
+            encode_sync_chunk(link, V1, Level::FIRST, slot, |out| out.extend(rest.concat())).unwrap();
         }
         true
     };
@@ -170,7 +173,7 @@ fn check(before: &[Op], during: &[Op], after: &[Op], forwards: Forwards) -> Test
     }
     while dump(&mut sync, &mut primary, &mut link) {}
     prop_assert_eq!(sync.remaining(), 0);
-    encode(&Message::SyncEnd(SyncEnd { lineage, offset: end }), &mut link).unwrap();
+    encode(&Message::SyncEnd(SyncEnd { lineage, offset: end }), V1, &mut link).unwrap();
     replica.read(&mut link).map_err(failed)?;
     prop_assert!(replica.toy.same(&primary), "at the sync's end: {:?} instead of {primary:?}", replica.toy);
 

@@ -1,34 +1,34 @@
 //! The cursor, case by case: what may change a replica, and what it may claim.
 
 use ironcache_replication::*;
-use ironcache_types::{Epoch, Incarnation, Offset, Slot};
+use ironcache_types::{Epoch, Incarnation, Level, Offset, Slot};
 
 const SOURCE: Source = Source { epoch: Epoch(7), incarnation: Incarnation(1) };
 
 fn lineage() -> Lineage {
-    Lineage::from_entries(&[(Epoch(3), Offset(0)), (Epoch(7), Offset(127))]).unwrap()
+    Lineage::from_entries(&[(Epoch(3), Offset(0)), (Epoch(7), Offset(129))]).unwrap()
 }
 
-fn accept(mode: SyncMode) -> Accept {
-    Accept { source: SOURCE, mode, lineage: lineage() }
+fn begin(mode: SyncMode) -> SyncBegin {
+    SyncBegin { source: SOURCE, mode, lineage: lineage() }
 }
 
 fn frame(epoch: u64, start: u64) -> Effects<'static> {
-    Effects { epoch: Epoch(epoch), start: Offset(start), scope: Scope::All, bytes: b"" }
+    Effects { level: Level::FIRST, epoch: Epoch(epoch), start: Offset(start), scope: Scope::All, bytes: b"" }
 }
 
 /// A replica that held 100 of epoch 3, and follows the primary of epoch 7.
 fn streaming() -> ReplicaCursor {
     let mut cursor = ReplicaCursor::holding(Lineage::new(Epoch(3), Offset(0)), Offset(100));
     let from = Offset(100);
-    let begin = cursor.follow(SOURCE, &accept(SyncMode::Partial { from }), Standing::InSync);
+    let begin = cursor.follow(SOURCE, &begin(SyncMode::Partial { from }), Standing::InSync);
     assert_eq!(begin, Ok(Begin::Continue { from }));
     cursor
 }
 
 fn syncing() -> ReplicaCursor {
     let mut cursor = ReplicaCursor::empty();
-    assert_eq!(cursor.follow(SOURCE, &accept(SyncMode::Full), Standing::Outside), Ok(Begin::Discard));
+    assert_eq!(cursor.follow(SOURCE, &begin(SyncMode::Full), Standing::Outside), Ok(Begin::Discard));
     cursor
 }
 
@@ -44,7 +44,7 @@ fn what_is_acknowledged_was_applied() {
     assert_eq!(cursor.ack(), Some(Ack { source: SOURCE, applied: Offset(100) }));
     assert_eq!(cursor.position(), Err(StreamError::InFlight { frames: 1 }));
     cursor.applied(admitted).unwrap();
-    assert_eq!(cursor.ack(), Some(Ack { source: SOURCE, applied: Offset(127) }));
+    assert_eq!(cursor.ack(), Some(Ack { source: SOURCE, applied: Offset(129) }));
 }
 
 #[test]
@@ -58,9 +58,9 @@ fn frames_are_contiguous_and_of_the_lineages_epoch_at_their_place() {
     };
     assert_eq!(cursor.accept(SOURCE, &frame(7, 100)), mismatch(100, 7, 3));
     take(&mut cursor, &frame(3, 100)).unwrap();
-    assert_eq!(cursor.accept(SOURCE, &frame(3, 127)), mismatch(127, 3, 7));
-    take(&mut cursor, &frame(7, 127)).unwrap();
-    let position = Position { lineage_epoch: Epoch(7), offset: Offset(154) };
+    assert_eq!(cursor.accept(SOURCE, &frame(3, 129)), mismatch(129, 3, 7));
+    take(&mut cursor, &frame(7, 129)).unwrap();
+    let position = Position { lineage_epoch: Epoch(7), offset: Offset(158) };
     assert_eq!(cursor.position(), Ok(Some(position)));
 }
 
@@ -72,8 +72,8 @@ fn messages_of_another_source_change_nothing() {
         assert_eq!(cursor.accept(other, &frame(3, 100)), Err(refused.clone()));
         let fence = Fence { handover_epoch: Epoch(9), offset: Offset(100) };
         assert_eq!(cursor.on_fence(other, &fence), Err(refused));
-        let accept = Accept { source: other, ..accept(SyncMode::Full) };
-        assert!(cursor.follow(SOURCE, &accept, Standing::Outside).is_err());
+        let begin = SyncBegin { source: other, ..begin(SyncMode::Full) };
+        assert!(cursor.follow(SOURCE, &begin, Standing::Outside).is_err());
     }
     cursor.detach();
     assert_eq!(cursor.accept(SOURCE, &frame(3, 100)), Err(StreamError::Detached));
@@ -84,14 +84,14 @@ fn messages_of_another_source_change_nothing() {
 fn a_fence_is_met_only_when_everything_below_it_is_applied() {
     let mut cursor = streaming();
     let fence = |offset| Fence { handover_epoch: Epoch(9), offset: Offset(offset) };
-    let ahead = |applied| Err(StreamError::FenceAhead { offset: Offset(127), applied: Offset(applied) });
-    assert_eq!(cursor.on_fence(SOURCE, &fence(127)), ahead(100));
+    let ahead = |applied| Err(StreamError::FenceAhead { offset: Offset(129), applied: Offset(applied) });
+    assert_eq!(cursor.on_fence(SOURCE, &fence(129)), ahead(100));
     let admitted = cursor.accept(SOURCE, &frame(3, 100)).unwrap();
-    assert_eq!(cursor.on_fence(SOURCE, &fence(127)), ahead(100));
+    assert_eq!(cursor.on_fence(SOURCE, &fence(129)), ahead(100));
     assert!(matches!(cursor.on_fence(SOURCE, &fence(100)), Err(StreamError::FenceBehind { .. })));
     cursor.applied(admitted).unwrap();
-    let met = FenceMet { handover_epoch: Epoch(9), source: SOURCE, offset: Offset(127) };
-    assert_eq!((cursor.on_fence(SOURCE, &fence(127)), cursor.fence()), (Ok(met), Some(met)));
+    let met = FenceMet { handover_epoch: Epoch(9), source: SOURCE, offset: Offset(129) };
+    assert_eq!((cursor.on_fence(SOURCE, &fence(129)), cursor.fence()), (Ok(met), Some(met)));
 }
 
 #[test]
@@ -102,7 +102,7 @@ fn a_fence_ends_with_the_next_frame_and_never_raises_the_epoch() {
     // The handover was aborted: the old primary goes on in its own epoch.
     take(&mut cursor, &frame(3, 100)).unwrap();
     assert_eq!(cursor.fence(), None);
-    cursor.on_fence(SOURCE, &Fence { handover_epoch: Epoch(10), offset: Offset(127) }).unwrap();
+    cursor.on_fence(SOURCE, &Fence { handover_epoch: Epoch(10), offset: Offset(129) }).unwrap();
     cursor.detach();
     assert_eq!(cursor.fence(), None);
 }
@@ -110,7 +110,7 @@ fn a_fence_ends_with_the_next_frame_and_never_raises_the_epoch() {
 #[test]
 fn a_member_of_the_in_sync_set_keeps_its_dataset() {
     let mut cursor = streaming();
-    let full = accept(SyncMode::Full);
+    let full = begin(SyncMode::Full);
     assert_eq!(cursor.follow(SOURCE, &full, Standing::InSync), Err(StreamError::DiscardWhileInSync));
     assert_eq!(cursor.applied_offset(), Some(Offset(100)));
     assert_eq!(cursor.follow(SOURCE, &full, Standing::Outside), Ok(Begin::Discard));
@@ -120,13 +120,13 @@ fn a_member_of_the_in_sync_set_keeps_its_dataset() {
 #[test]
 fn a_partial_resync_that_does_not_fit_is_refused() {
     let follow = |cursor: &mut ReplicaCursor, from| {
-        cursor.follow(SOURCE, &accept(SyncMode::Partial { from: Offset(from) }), Standing::Outside)
+        cursor.follow(SOURCE, &begin(SyncMode::Partial { from: Offset(from) }), Standing::Outside)
     };
     let reason = FullReason::NoPosition;
     let refused = Err(StreamError::CannotContinue { from: Offset(0), reason });
     assert_eq!(follow(&mut ReplicaCursor::empty(), 0), refused);
-    let mut ahead = ReplicaCursor::holding(Lineage::new(Epoch(3), Offset(0)), Offset(128));
-    assert!(matches!(follow(&mut ahead, 128), Err(StreamError::CannotContinue { .. })));
+    let mut ahead = ReplicaCursor::holding(Lineage::new(Epoch(3), Offset(0)), Offset(130));
+    assert!(matches!(follow(&mut ahead, 130), Err(StreamError::CannotContinue { .. })));
     let mut behind = ReplicaCursor::holding(Lineage::new(Epoch(3), Offset(0)), Offset(50));
     let refused = Err(StreamError::OtherPlace { from: Offset(60), applied: Offset(50) });
     assert_eq!(follow(&mut behind, 60), refused);
@@ -138,7 +138,7 @@ fn half_of_a_full_sync_is_no_dataset() {
     take(&mut cursor, &frame(7, 200)).unwrap();
     assert_eq!((cursor.ack(), cursor.position(), cursor.applied_offset()), (None, Ok(None), None));
     assert_eq!(
-        cursor.on_fence(SOURCE, &Fence { handover_epoch: Epoch(9), offset: Offset(227) }),
+        cursor.on_fence(SOURCE, &Fence { handover_epoch: Epoch(9), offset: Offset(229) }),
         Err(StreamError::Syncing)
     );
     assert_eq!(cursor.promote(Epoch(9)), Err(StreamError::Syncing));
@@ -151,7 +151,7 @@ fn half_of_a_full_sync_is_no_dataset() {
 fn a_full_sync_takes_slots_in_order_and_gaps_forward_only() {
     let mut cursor = syncing();
     let chunk = |cursor: &mut ReplicaCursor, slot| {
-        cursor.on_sync_chunk(SOURCE, &SyncChunk { slot: Slot(slot), bytes: b"" })
+        cursor.on_sync_chunk(SOURCE, &SyncChunk { level: Level::FIRST, slot: Slot(slot), bytes: b"" })
     };
     assert_eq!(chunk(&mut cursor, 5), Ok(ChunkAct::Replace));
     assert_eq!(chunk(&mut cursor, 5), Ok(ChunkAct::Append));
@@ -160,11 +160,11 @@ fn a_full_sync_takes_slots_in_order_and_gaps_forward_only() {
     assert_eq!(chunk(&mut cursor, 5), refused(5));
     assert_eq!(chunk(&mut cursor, 4), refused(4));
     assert_eq!(chunk(&mut cursor, 6), Ok(ChunkAct::Replace));
-    assert!(matches!(take(&mut cursor, &frame(7, 226)), Err(StreamError::Gap { .. })));
+    assert!(matches!(take(&mut cursor, &frame(7, 228)), Err(StreamError::Gap { .. })));
     assert!(matches!(take(&mut cursor, &frame(3, 300)), Err(StreamError::EpochMismatch { .. })));
     take(&mut cursor, &frame(7, 300)).unwrap();
     let end = |offset| SyncEnd { lineage: lineage(), offset: Offset(offset) };
-    assert!(matches!(cursor.on_sync_end(SOURCE, &end(326)), Err(StreamError::Gap { .. })));
+    assert!(matches!(cursor.on_sync_end(SOURCE, &end(328)), Err(StreamError::Gap { .. })));
     cursor.on_sync_end(SOURCE, &end(400)).unwrap();
     assert_eq!(cursor.ack(), Some(Ack { source: SOURCE, applied: Offset(400) }));
     assert_eq!(chunk(&mut cursor, 9), Err(StreamError::NotSyncing));
@@ -179,7 +179,7 @@ fn a_promoted_replica_starts_where_it_stands_and_drops_epochs_it_never_reached()
     assert_eq!(cursor.promote(Epoch(9)), Ok((promoted, Offset(100))));
     take(&mut cursor, &frame(3, 100)).unwrap();
     let (lineage, start) = cursor.promote(Epoch(9)).unwrap();
-    let epochs = [(Epoch(3), Offset(0)), (Epoch(7), Offset(127)), (Epoch(9), Offset(127))];
-    assert_eq!((lineage.entries(), start), (&epochs[..], Offset(127)));
+    let epochs = [(Epoch(3), Offset(0)), (Epoch(7), Offset(129)), (Epoch(9), Offset(129))];
+    assert_eq!((lineage.entries(), start), (&epochs[..], Offset(129)));
     assert!(cursor.promote(Epoch(7)).is_err());
 }

@@ -25,6 +25,7 @@
 mod artifact;
 mod binary;
 mod boot;
+mod clock;
 mod data_dir;
 mod exit;
 mod launcher;
@@ -39,6 +40,7 @@ mod state_file;
 pub use artifact::{ArtifactError, MAX_ARTIFACT_BYTES, PartialArtifact};
 pub use binary::{Artifact, Inspected, inspect};
 pub use boot::{Boot, BootError, boot};
+pub use clock::{CLOCK_VARIABLE, boottime_ms, unix_ms};
 pub use data_dir::{DataDir, DataDirLock, LockError};
 pub use exit::DaemonExit;
 pub use ironcache_store::{DiskError, LevelError, LevelFile};

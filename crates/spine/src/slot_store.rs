@@ -159,7 +159,7 @@ impl SlotStore {
     }
 
     /// Removes one slot; a process that runs its binary keeps running.
-    pub fn remove(&self, digest: &Digest) -> Result<(), DiskError> {
+    fn remove(&self, digest: &Digest) -> Result<(), DiskError> {
         let slot = self.dir.slot(digest);
         match fs::remove_dir_all(&slot) {
             Ok(()) => sync_dir(&self.dir.slots()),

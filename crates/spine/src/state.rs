@@ -25,7 +25,7 @@ use std::fmt;
 #[serde(deny_unknown_fields)]
 pub struct State {
     pub phase: Phase,
-    /// What failed here; the newest last, at most [`QUARANTINED_MAX`].
+    /// What failed here; the newest last, at most `QUARANTINED_MAX`.
     pub quarantined: Vec<Quarantined>,
     /// The highest epoch of a step that this node ever acted on.
     pub last_done: Epoch,

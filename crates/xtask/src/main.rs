@@ -4,6 +4,9 @@
 //! cargo metadata ──> workspace ──> arrows  (who may depend on whom)
 //!                              └─> diagram (the picture in docs/architecture.md)
 //! crates/*/src   ──> source ─────> purity  (what the pure crates must not name)
+//!                              └─> formats (what a version of a format, and a live type, must not have)
+//! Cargo.lock     ────────────────> patches (what stands in for a foreign crate is what is built)
+//! releases.toml, git ────────────> releases (what was released stays as it was)
 //! a table of guards ─────────────> mutations (each is taken away once: does a test fail?)
 //! ```
 //!
@@ -11,8 +14,11 @@
 
 mod arrows;
 mod diagram;
+mod formats;
 mod mutations;
+mod patches;
 mod purity;
+mod releases;
 mod rules;
 mod source;
 mod workspace;
@@ -22,7 +28,8 @@ use std::path::Path;
 use std::process::ExitCode;
 use workspace::Workspace;
 
-const USAGE: &str = "usage: cargo run -p xtask -- arrows | diagram [--check | --write] | mutations [NAME]";
+const USAGE: &str =
+    "usage: cargo run -p xtask -- arrows | diagram [--check | --write] | released | mutations [NAME]";
 
 /// The document that holds the diagram, relative to the workspace root.
 const DIAGRAM_DOC: &str = "docs/architecture.md";
@@ -35,6 +42,7 @@ fn main() -> ExitCode {
         ["diagram"] => print_diagram(),
         ["diagram", "--check"] => check_diagram(),
         ["diagram", "--write"] => write_diagram(),
+        ["released"] => check_released(),
         ["mutations"] => try_mutations(None),
         ["mutations", name] => try_mutations(Some(name)),
         _ => {
@@ -68,7 +76,28 @@ fn check_arrows() -> Result<()> {
 fn violations(workspace: &Workspace) -> Result<Vec<String>> {
     let arrows = arrows::check(workspace).into_iter().map(|violation| violation.to_string());
     let named = purity::check(workspace)?.into_iter().map(|violation| violation.to_string());
-    Ok(arrows.chain(named).collect())
+    let read = |name: &str| {
+        std::fs::read_to_string(workspace.root.join(name)).with_context(|| format!("cannot read {name}"))
+    };
+    let patches = patches::check(&read("Cargo.toml")?, &read("Cargo.lock")?)?;
+    let patches = patches.into_iter().map(|violation| violation.to_string());
+    Ok(arrows.chain(named).chain(patches).collect())
+}
+
+fn check_released() -> Result<()> {
+    let root = Workspace::load()?.root;
+    let text = std::fs::read_to_string(root.join(releases::LIST))
+        .with_context(|| format!("cannot read {}", releases::LIST))?;
+    let list = releases::Releases::parse(&text)?;
+    let violations = releases::check(&root, &list)?;
+    for violation in &violations {
+        eprintln!("{violation}");
+    }
+    if !violations.is_empty() {
+        bail!("{} file(s) are not what was released", violations.len());
+    }
+    println!("released: the formats of {} release(s) are as they were", list.cut.len());
+    Ok(())
 }
 
 fn try_mutations(only: Option<&str>) -> Result<()> {
@@ -111,6 +140,11 @@ mod tests {
     fn this_workspace_keeps_its_rules() {
         let said = violations(&Workspace::load().unwrap()).unwrap();
         assert!(said.is_empty(), "{}", said.join("\n"));
+    }
+
+    #[test]
+    fn what_was_released_is_as_it_was() {
+        check_released().unwrap();
     }
 
     #[test]

@@ -1,8 +1,10 @@
 //! What the sources of a crate must not name: the clock, the disk, the network and the environment in
-//! the pure crates, and a confined foreign crate outside its one place.
+//! the pure crates, and a confined foreign crate outside its one place. What a format's version and a live
+//! type must not have is in [`crate::formats`]; the files are read once, here.
 //!
 //! *Invariant:* looks at `src` only, and there not at tests: a pure crate's tests may use a clock.
 
+use crate::formats;
 use crate::rules::{BANNED_IN_DETERMINISTIC, BANNED_IN_PURE, CONFINED, DETERMINISTIC, Purity, rule_of};
 use crate::source::{Token, product_tokens, test_modules};
 use crate::workspace::{Package, Workspace};
@@ -30,17 +32,21 @@ impl fmt::Display for Violation {
 pub fn check(workspace: &Workspace) -> Result<Vec<Violation>> {
     let mut violations = Vec::new();
     for package in &workspace.packages {
+        let mut seen = formats::Seen::default();
         for file in product_files(&package.dir.join("src"))? {
             let source =
                 std::fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
             let inside =
                 file.strip_prefix(&package.dir).expect("the file was found below the package's folder");
             let mut found = check_file(package, inside, &source);
+            found.append(&mut formats::check_file(package, inside, &source));
+            seen.note(package, inside, &source);
             for violation in &mut found {
                 violation.file = file.strip_prefix(&workspace.root).unwrap_or(&file).to_path_buf();
             }
             violations.append(&mut found);
         }
+        violations.extend(formats::check_rules(&package.name, seen));
     }
     Ok(violations)
 }
@@ -104,14 +110,14 @@ impl StartsWithText for Path {
 }
 
 /// Where `wanted` stands as adjacent tokens.
-fn occurrences<'a>(tokens: &[Token<'a>], wanted: &[&str]) -> Vec<Token<'a>> {
+pub fn occurrences<'a>(tokens: &[Token<'a>], wanted: &[&str]) -> Vec<Token<'a>> {
     let matches = |window: &&[Token<'_>]| window.iter().map(|t| t.text).eq(wanted.iter().copied());
     tokens.windows(wanted.len()).filter(matches).map(|window| window[0]).collect()
 }
 
 /// The leaves of every `use` tree as whole paths: `use std::{fs, io::Read};` gives `std::fs` and
 /// `std::io::Read`.
-fn unfold_imports<'a>(tokens: &[Token<'a>]) -> Vec<Vec<Token<'a>>> {
+pub fn unfold_imports<'a>(tokens: &[Token<'a>]) -> Vec<Vec<Token<'a>>> {
     let mut paths = Vec::new();
     let mut at = 0;
     while at < tokens.len() {

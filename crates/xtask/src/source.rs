@@ -86,7 +86,7 @@ fn after_item(tokens: &[Token<'_>], mut at: usize) -> usize {
 }
 
 /// The position behind the bracket that closes the one at `at`.
-fn after_group(tokens: &[Token<'_>], mut at: usize) -> usize {
+pub fn after_group(tokens: &[Token<'_>], mut at: usize) -> usize {
     let mut depth = 0;
     while let Some(token) = tokens.get(at) {
         at += 1;

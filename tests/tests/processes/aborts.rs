@@ -2,7 +2,7 @@
 
 use crate::PRODUCT;
 use crate::rolls::assert_all_run;
-use ironcache_control::{Outcome, TrialPhase};
+use ironcache_api::{Outcome, TrialPhase};
 use ironcache_tests::{Cluster, Load, Signal, Spec, until};
 use ironcache_types::{NodeId, PlanId};
 use std::process::Output;

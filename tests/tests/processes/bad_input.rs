@@ -2,7 +2,7 @@
 
 use crate::PRODUCT;
 use crate::rolls::assert_all_run;
-use ironcache_control::Outcome;
+use ironcache_api::{Outcome, WaitingOn};
 use ironcache_tests::{Cluster, Load, Signal, Spec, until};
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -180,7 +180,7 @@ async fn an_altered_artifact_is_refused_and_a_sound_one_taken_where_there_is_one
     let refused = || cluster.nodes[REPLICA].log_text().matches("artifact not fetched").count();
     until("the altered artifact was refused twice", async || (refused() >= 2).then_some(())).await;
     assert!(!slot_of(&cluster, REPLICA, &digest).exists());
-    let about = format!("node {} does not hold the artifact (2 of 3 do)", ids[REPLICA]);
+    let about = WaitingOn::Artifact { node: ids[REPLICA], held_by: 2, nodes: 3 };
     cluster
         .until_upgrade("the plan says what it waits for", |status| {
             status.waiting_on.contains(&about).then_some(())
@@ -261,7 +261,10 @@ async fn damaged_and_foreign_files_are_refused_by_name_or_recovered_as_stated() 
     let plan = cluster.set_target(TARGET, None).await;
     cluster
         .until_upgrade("the plan says what it waits for", |status| {
-            status.waiting_on.iter().any(|what| what.contains("state.corrupt-1")).then_some(())
+            let corrupt = |wait: &WaitingOn| {
+                matches!(wait, WaitingOn::CannotUpgrade { reason, .. } if reason.reason.contains("state.corrupt-1"))
+            };
+            status.waiting_on.iter().any(corrupt).then_some(())
         })
         .await;
     std::fs::remove_file(cluster.nodes[WITNESS].data_dir.join("state.corrupt-1")).expect("it can be removed");

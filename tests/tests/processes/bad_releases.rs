@@ -2,8 +2,8 @@
 
 use crate::rolls::assert_all_run;
 use crate::{FAULTY, PRODUCT};
-use ironcache_control::{HoldReason, Outcome, Phase};
-use ironcache_node::api::UpgradeStatus;
+use ironcache_api::{HoldReason, Outcome, Phase, UpgradeStatus};
+use ironcache_cli::text;
 use ironcache_tests::{Cluster, Load, Spec, until};
 use std::path::Path;
 use std::process::Stdio;
@@ -33,9 +33,9 @@ async fn a_release_that_does_not_work_is_rolled_back_held_and_never_run_again() 
         let (node, reason) = cluster
             .until_plan("the plan is held", |plan| match &plan.phase {
                 Phase::Held { reason: HoldReason::StepFailed { node, reason } } => {
-                    Some((*node, reason.clone()))
+                    Some((*node, reason.reason.clone()))
                 }
-                Phase::Held { .. } | Phase::Staging | Phase::Rolling | Phase::Paused => None,
+                _ => None,
             })
             .await;
         assert!(reason.contains(said), "{version}: {reason}");
@@ -43,8 +43,9 @@ async fn a_release_that_does_not_work_is_rolled_back_held_and_never_run_again() 
         if let Some(waited_ms) = ms_after(&reason, "was not ready after ") {
             assert!(waited_ms >= READY_MS, "{version}: {reason}");
         }
-        let waiting =
-            cluster.until_upgrade("the hold is told", |status| status.waiting_on.first().cloned()).await;
+        let waiting = cluster
+            .until_upgrade("the hold is told", |status| status.waiting_on.first().map(text::waiting_on))
+            .await;
         assert!(waiting.contains(said) && waiting.contains("upgrade abort"), "{waiting}");
         let waited = waiter.wait_with_output().expect("it ends");
         assert_eq!(waited.status.code(), Some(1), "{waited:?}");

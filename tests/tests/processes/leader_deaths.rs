@@ -5,8 +5,7 @@
 
 use crate::PRODUCT;
 use crate::rolls::{assert_all_run, assert_order};
-use ironcache_control::{Outcome, TrialPhase};
-use ironcache_node::api::ClusterStatus;
+use ironcache_api::{ClusterStatus, Outcome, Phase, TrialPhase};
 use ironcache_tests::{Cluster, Load, Signal, Spec, until_just};
 use ironcache_types::{Epoch, NodeId, ShardId};
 
@@ -15,9 +14,10 @@ const REPLICA: usize = 1;
 const TARGET: &str = "0.2.0";
 const SHARD: ShardId = ShardId(0);
 
-async fn cluster(flags: &[(&str, u64)]) -> Cluster {
+async fn cluster(set: &[(&'static str, &'static str)]) -> Cluster {
     // Halted processes are not hung ones.
-    let spec = Spec::new(PRODUCT, 1, 1).with(&[("hang-timeout-ms", 60_000)]).with(flags);
+    let mut spec = Spec::new(PRODUCT, 1, 1).with(&[("hang-timeout-ms", 60_000)]);
+    spec.set.extend(set);
     let cluster = Cluster::start(&spec.with_leading_witnesses(3)).await;
     cluster.let_a_witness_lead().await;
     cluster
@@ -25,10 +25,10 @@ async fn cluster(flags: &[(&str, u64)]) -> Cluster {
 
 /// The step that `node` is out for, and how far it is.
 fn out(status: &ClusterStatus, node: NodeId) -> Option<(Epoch, TrialPhase)> {
-    status.control.nodes[&node].out.as_ref().map(|out| (out.epoch, out.phase))
+    status.control.nodes[&node].out.as_ref().map(|out| (out.epoch, out.phase.clone()))
 }
 
-fn is_confirming(phase: TrialPhase) -> bool {
+fn is_confirming(phase: &TrialPhase) -> bool {
     matches!(phase, TrialPhase::Confirming { .. })
 }
 
@@ -44,7 +44,7 @@ async fn hold_in_trial(cluster: &Cluster, index: usize, node: NodeId) -> Epoch {
     cluster
         .until_cluster("the trial is accepted", |status| {
             let (step, phase) = out(status, node).expect("the launcher was halted before it could be over");
-            is_confirming(phase).then_some(step)
+            is_confirming(&phase).then_some(step)
         })
         .await
 }
@@ -71,7 +71,7 @@ async fn the_next_leader_goes_on_where_the_last_one_died_staging_or_with_a_repli
     let plan = cluster.set_target(TARGET, None).await;
     let next = cluster.kill_leader().await;
     let resumed = next.control.plan.expect("the plan is in the log");
-    assert_eq!((resumed.id, resumed.phase.to_string().as_str()), (plan, "staging"));
+    assert_eq!((resumed.id, &resumed.phase), (plan, &Phase::Staging));
     assert_eq!(resumed.steps, []);
     cluster.nodes[REPLICA].signal_launcher(Signal::STOP);
     cluster.nodes[REPLICA].signal_daemon(Signal::CONT);
@@ -87,7 +87,7 @@ async fn the_next_leader_goes_on_where_the_last_one_died_staging_or_with_a_repli
     // The replica is on trial, and its launcher does not make it final.
     assert_eq!(hold_in_trial(&cluster, REPLICA, replica).await, step);
     let next = cluster.kill_leader().await;
-    assert!(out(&next, replica).is_some_and(|(now, phase)| now == step && is_confirming(phase)));
+    assert!(out(&next, replica).is_some_and(|(now, phase)| now == step && is_confirming(&phase)));
     cluster.nodes[REPLICA].signal_launcher(Signal::CONT);
     ends_well(&cluster, load, plan).await;
 }
@@ -95,7 +95,7 @@ async fn the_next_leader_goes_on_where_the_last_one_died_staging_or_with_a_repli
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_next_leader_goes_on_where_the_last_one_died_handing_over_or_at_the_last_steps() {
     // A member that is halted stays in the set: so a handover to it begins, and does not end.
-    let cluster = cluster(&[("isr-timeout-ms", 30_000), ("handover-timeout-ms", 5_000)]).await;
+    let cluster = cluster(&[("isr-timeout-ms", "30000"), ("handover-timeout-ms", "5000")]).await;
     let ids = cluster.ids().await;
     let load = Load::start(&cluster).await;
     cluster.stage(TARGET).await;
@@ -120,7 +120,7 @@ async fn the_next_leader_goes_on_where_the_last_one_died_handing_over_or_at_the_
         .await;
     let next = cluster.kill_this_leader(leader, &seen).await;
     let resumed = next.control.plan.as_ref().expect("the plan is in the log");
-    assert_eq!((resumed.id, resumed.phase.to_string().as_str()), (plan, "rolling"));
+    assert_eq!((resumed.id, &resumed.phase), (plan, &Phase::Rolling));
     let shard = &next.control.shards[&SHARD];
     assert_eq!(shard.primary().map(|owner| owner.node), Some(ids[PRIMARY]));
     assert!(shard.handover.is_none_or(|now| now.epoch == handover.epoch), "{shard:#?}");
@@ -135,7 +135,7 @@ async fn the_next_leader_goes_on_where_the_last_one_died_handing_over_or_at_the_
 
     // The last node is on trial: what is left is to confirm and to finalize.
     let left = |status: &ClusterStatus| -> Vec<NodeId> {
-        let waits = |n: &&ironcache_control::Node| n.release.version.to_string() != TARGET;
+        let waits = |n: &&ironcache_api::Node| n.release.version.to_string() != TARGET;
         status.control.nodes.values().filter(waits).map(|n| n.id).collect()
     };
     let last = cluster
@@ -147,7 +147,7 @@ async fn the_next_leader_goes_on_where_the_last_one_died_handing_over_or_at_the_
     let index = ids.iter().position(|id| *id == last).unwrap();
     let step = hold_in_trial(&cluster, index, last).await;
     let next = cluster.kill_leader().await;
-    assert!(out(&next, last).is_some_and(|(now, phase)| now == step && is_confirming(phase)));
+    assert!(out(&next, last).is_some_and(|(now, phase)| now == step && is_confirming(&phase)));
     assert!(next.control.plan.is_some());
     cluster.nodes[index].signal_launcher(Signal::CONT);
     ends_well(&cluster, load, plan).await;

@@ -3,7 +3,7 @@
 
 use crate::PRODUCT;
 use crate::rolls::{assert_all_run, assert_order};
-use ironcache_control::{Outcome, Ownership};
+use ironcache_api::{ClusterStatus, DataRole, Outcome, WaitingOn};
 use ironcache_tests::{Cluster, Load, Signal, Spec, until, until_just};
 use ironcache_types::ShardId;
 use std::time::{Duration, Instant};
@@ -25,13 +25,13 @@ async fn a_node_that_is_killed_while_it_is_out_comes_back_and_the_roll_goes_on()
     cluster.stage(TARGET).await;
     cluster.nodes[REPLICA].signal_launcher(Signal::STOP);
     let plan = cluster.set_target(TARGET, None).await;
-    let is_out = |status: &ironcache_node::api::ClusterStatus| status.control.nodes[&replica].out.clone();
+    let is_out = |status: &ClusterStatus| status.control.nodes[&replica].out.clone();
     let step = cluster.until_cluster("the replica is out", is_out).await;
 
     // Before the activation: the launcher, when it goes on, finds its daemon dead.
     let old = cluster.nodes[REPLICA].signal_daemon(Signal::KILL).expect("the daemon runs");
     cluster.nodes[REPLICA].signal_launcher(Signal::CONT);
-    let of_target = |status: &ironcache_node::api::NodeStatus| status.release.version.to_string() == TARGET;
+    let of_target = |status: &ironcache_api::NodeStatus| status.release.version.to_string() == TARGET;
     let second = until_just("the new binary runs", async || {
         let status = cluster.status(REPLICA).await?;
         of_target(&status).then_some(status.pid)
@@ -61,18 +61,16 @@ async fn a_primary_that_is_stopped_during_a_plan_hands_over_first() {
     cluster.stage(TARGET).await;
     // The plan's own handover waits for longer than this test takes.
     let plan = cluster.set_target(TARGET, Some(3_600_000)).await;
-    let settling = format!("replica {} of shard 0 has been in sync for", ids[REPLICA]);
     cluster
         .until_upgrade("only the primary's node is left, and waits", |status| {
-            status.waiting_on.iter().any(|reason| reason.contains(&settling)).then_some(())
+            let settles = |wait: &WaitingOn| {
+                matches!(wait, WaitingOn::Settling { shard: ShardId(0), node, .. } if *node == ids[REPLICA])
+            };
+            status.waiting_on.iter().any(settles).then_some(())
         })
         .await;
     cluster.nodes[PRIMARY].stop();
-    let owner =
-        |status: &ironcache_node::api::ClusterStatus| match status.control.shards[&ShardId(0)].ownership {
-            Ownership::Serving(owner) => Some(owner.node),
-            Ownership::Recovering { .. } => None,
-        };
+    let owner = |status: &ClusterStatus| status.control.shards[&ShardId(0)].primary().map(|owner| owner.node);
     let now = cluster.until_cluster("the others answer", owner).await;
     assert_eq!(now, ids[REPLICA], "it handed over while it could");
     load.until_more(100).await;
@@ -97,10 +95,8 @@ async fn a_shard_whose_primary_is_killed_goes_on_with_its_replica() {
     let killed = Instant::now();
     cluster
         .until_cluster("the replica owns the shard", |status| {
-            match status.control.shards[&ShardId(0)].ownership {
-                Ownership::Serving(owner) => (owner.node == ids[REPLICA]).then_some(()),
-                Ownership::Recovering { .. } => None,
-            }
+            let owner = status.control.shards[&ShardId(0)].primary()?;
+            (owner.node == ids[REPLICA]).then_some(())
         })
         .await;
     load.until_more(1).await;
@@ -111,7 +107,7 @@ async fn a_shard_whose_primary_is_killed_goes_on_with_its_replica() {
     load.finish(&cluster).await.assert_nothing_lost();
     until("the killed node is a replica", async || {
         let status = cluster.status(PRIMARY).await?;
-        (status.data.role == "replica" && status.data.in_sync).then_some(())
+        (status.data.role == DataRole::Replica && status.data.in_sync).then_some(())
     })
     .await;
 }

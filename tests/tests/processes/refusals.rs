@@ -1,7 +1,7 @@
 //! What the cluster refuses: exit code 3, a code for scripts, and advice for people.
 
 use crate::PRODUCT;
-use ironcache_control::Outcome;
+use ironcache_api::Outcome;
 use ironcache_tests::{Cluster, Signal, Spec};
 use std::process::Output;
 

@@ -1,9 +1,10 @@
 //! A whole roll, with clients that write.
 
 use crate::PRODUCT;
-use ironcache_control::{Outcome, Plan, StepRole, StepState};
-use ironcache_tests::{Cluster, Load, Spec};
+use ironcache_api::{LauncherPhase, Outcome, Plan, StepRole, StepState};
+use ironcache_tests::{Cluster, Load, Node, Spec};
 use ironcache_types::Version;
+use std::path::Path;
 
 /// Replicas and witnesses before the shard's old primary, each step confirmed.
 pub fn assert_order(plan: &Plan) {
@@ -13,7 +14,7 @@ pub fn assert_order(plan: &Plan) {
     for (shard, old) in &plan.start_primaries {
         let of_shard: Vec<_> = plan.steps.iter().filter(|step| step.shard == Some(*shard)).collect();
         assert_eq!(of_shard.last().map(|step| step.node), Some(*old), "{:#?}", plan.steps);
-        assert_eq!(of_shard.last().map(|step| step.role), Some(StepRole::Primary));
+        assert_eq!(of_shard.last().map(|step| &step.role), Some(&StepRole::Primary));
         assert!(plan.handovers.iter().any(|h| h.shard == *shard && h.from == *old), "{:#?}", plan.handovers);
     }
 }
@@ -24,7 +25,7 @@ pub async fn assert_all_run(cluster: &Cluster, version: &str) {
     for index in 0..cluster.nodes.len() {
         let status = cluster.status(index).await.expect("every node answers");
         assert_eq!(status.release.version, version, "node {index}");
-        assert_eq!(status.launcher.phase, "idle", "node {index}");
+        assert_eq!(status.launcher.phase, LauncherPhase::Idle, "node {index}");
     }
 }
 
@@ -43,6 +44,42 @@ async fn a_roll_loses_nothing() {
     balance.assert_unseen();
     cluster.until_whole().await;
     assert_all_run(&cluster, "0.2.0").await;
+}
+
+/// What the log says is held is held, also where a node has no other reason to keep it: it runs the release after next,
+/// and would go back to the one before that. On the way, everybody's clock stays the one that its launcher began with.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_staged_release_is_still_there_after_two_rolls_away_from_it() {
+    let mut spec = Spec::new(PRODUCT, 1, 1);
+    spec.witnesses = 1;
+    let cluster = Cluster::start(&spec).await;
+    let clocks = clocks(&cluster);
+    cluster.stage("0.2.0").await;
+    cluster.stage("0.3.0").await;
+    let first = cluster.stage_file(Path::new(PRODUCT)).await.release;
+    for version in ["0.2.0", "0.3.0", "0.1.0"] {
+        let plan = cluster.set_target(version, Some(200)).await;
+        assert_eq!(cluster.until_ended(plan).await.1, Outcome::Finalized, "to {version}");
+        cluster.until_whole().await;
+        assert_all_run(&cluster, version).await;
+    }
+    assert_eq!(cluster.status(0).await.expect("the node answers").release, first);
+    assert_eq!(self::clocks(&cluster), clocks);
+    let history = cluster.upgrade().await.expect("the cluster answers").history;
+    assert_eq!(history.len(), 3);
+    for entry in &history {
+        assert!(entry.ended_at_ms >= entry.plan.started_at_ms, "{entry:#?}");
+    }
+}
+
+/// By what each daemon dates the log: as its launcher handed it on.
+fn clocks(cluster: &Cluster) -> Vec<String> {
+    let of = |node: &Node| {
+        let daemon = node.daemon_pid()?.as_raw_nonzero();
+        let environment = std::fs::read_to_string(format!("/proc/{daemon}/environ")).ok()?;
+        environment.split('\0').find_map(|v| v.strip_prefix("IRONCACHE_CLOCK_OFFSET_MS=")).map(str::to_owned)
+    };
+    cluster.nodes.iter().map(|node| of(node).expect("its launcher handed it on")).collect()
 }
 
 /// What all the others rest on: a ledger that misses a loss would let everything pass.

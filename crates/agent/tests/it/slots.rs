@@ -3,7 +3,7 @@
 use crate::setup::{apply, back_on_old, cluster, facts, new, old, on_trial, register_release, rolling, told};
 use ironcache_agent::{LauncherPhase, LocalFacts, kept_slots};
 use ironcache_control::{Command, ControlState, Quarantine, Reason};
-use ironcache_types::{Digest, NodeId};
+use ironcache_types::{Digest, NodeId, Release, Version};
 use std::collections::BTreeSet;
 
 const BEFORE_OLD: Digest = Digest([2; 32]);
@@ -43,6 +43,19 @@ fn what_this_node_reported_as_staged_stays_until_it_is_quarantined() {
     let mut facts = at_rest(&state);
     facts.launcher.needs = vec![old().digest, new().digest];
     assert!(kept(&state, &facts).contains(&new().digest));
+}
+
+/// Its launcher goes back to the release before: only the log still asks for the one before that.
+#[test]
+fn a_release_that_was_left_twice_stays_while_the_log_says_that_it_is_held_here() {
+    let mut state = cluster();
+    apply(&mut state, &Command::ReportStaged { node: NodeId(2), digest: old().digest });
+    let mut facts = at_rest(&state);
+    let (running, before) = (Digest([9; 32]), Digest([8; 32]));
+    facts.running = Release { version: Version::new(9, 0, 0), digest: running };
+    state.nodes.get_mut(&NodeId(2)).unwrap().release = facts.running.clone();
+    facts.launcher.needs = vec![running, before];
+    assert_eq!(kept(&state, &facts), BTreeSet::from([running, before, old().digest]));
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use ironcache_command::{Context, Effects, Expiry, Lookups, execute, lookup};
 use ironcache_keyspace::Keyspace;
 use ironcache_resp::Protocol;
+use ironcache_types::Level;
 
 pub struct Db {
     pub keyspace: Keyspace,
@@ -16,7 +17,12 @@ impl Db {
     pub fn new() -> Self {
         let context =
             Context { now_ms: 1_000_000, random: 7, expiry: Expiry::Delete, protocol: Protocol::Resp2 };
-        Db { keyspace: Keyspace::new(), context, effects: Effects::new(), lookups: Lookups::default() }
+        Db {
+            keyspace: Keyspace::new(),
+            context,
+            effects: Effects::at(Level::FIRST),
+            lookups: Lookups::default(),
+        }
     }
 
     /// Runs one command; answers the raw reply. `effects` holds what it changed.

@@ -1,5 +1,6 @@
 mod cluster;
 mod gates;
+mod journeys;
 mod leader_change;
 mod memory;
 mod transcripts;

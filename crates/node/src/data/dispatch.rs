@@ -5,7 +5,7 @@
 use super::client::{Client, Transaction};
 use super::plane::{Plane, ReadFrom, Route};
 use super::server_commands;
-use crate::clock::unix_ms;
+use crate::clock::wall_ms;
 use ironcache_command::{Context, Flags, Lookups, Run, Spec, execute, lookup, unknown_command};
 use ironcache_replication::Scope;
 use ironcache_resp::Writer;
@@ -184,7 +184,7 @@ fn run_data(
 
 fn execute_one(plane: &mut Plane, client: &Client, spec: &'static Spec, args: &[&[u8]], out: &mut Vec<u8>) {
     let context = Context {
-        now_ms: unix_ms(),
+        now_ms: wall_ms(),
         random: plane.random(),
         expiry: plane.expiry(),
         protocol: client.protocol,

@@ -2,12 +2,15 @@
 //!
 //! ```text
 //!  applied state ─► who is to be followed ─► a task a peer: connect, Hello, then
-//!      Accept ─► wait until the applied state says so too ─► follow
+//!      Accept ─► the version of what follows
+//!      SyncBegin ─► wait until the applied state says so too ─► follow
 //!      Effects ─► admitted by the cursor ─► applied ─► kept in the backlog ─► Ack
 //!      Fence ─► met exactly ─► handover::on_fence
 //! ```
 //!
 //! *Invariant:* what is acknowledged was applied.
+//! *Invariant (I20):* effects of a level that this release does not admit end the link before anything of them is
+//! applied; those of one that the log has not reached here wait for it.
 //! *Invariant:* nothing is followed that the applied state does not name as primary.
 
 use super::DataNode;
@@ -18,10 +21,10 @@ use super::role::Role;
 use ironcache_control::Node;
 use ironcache_keyspace::apply_effects;
 use ironcache_replication::{
-    Accept, Ack, Begin, ChunkAct, FenceMet, Hello, LINK_VERSIONS, Message, Purpose, ReplicaCursor, Source,
-    Standing, encode,
+    Accept, Ack, Begin, ChunkAct, FenceMet, Hello, LINK_VERSIONS, LinkVersion, Message, Purpose, Refuse,
+    ReplicaCursor, Source, Standing, SyncBegin, encode,
 };
-use ironcache_types::{Member, chain};
+use ironcache_types::{Level, Member, chain};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::time::Duration;
@@ -35,7 +38,7 @@ const RETRY_MIN: Duration = Duration::from_millis(10);
 const RETRY_MAX: Duration = Duration::from_millis(500);
 /// A primary pings ten times a second: so long a silence is a dead link.
 const SILENCE_MAX: Duration = Duration::from_millis(3_000);
-/// How long an `Accept` may be ahead of this node's view.
+/// How long a `SyncBegin`, or a level, may be ahead of this node's view.
 const VIEW_TIMEOUT: Duration = Duration::from_millis(2_000);
 
 /// Keeps the links that the applied state asks for.
@@ -82,12 +85,25 @@ fn wanted(plane: &Plane) -> Vec<Member> {
 
 async fn keep_link(node: Rc<DataNode>, member: Member) {
     let mut pause = RETRY_MIN;
+    let mut told = String::new();
     loop {
         let began = tokio::time::Instant::now();
         let ended = session(&node, member).await;
         lost(&node, member);
         if let Err(error) = ended {
-            tracing::debug!(peer = %member, error = %chain(&error), "the link to the primary ended");
+            let text = chain(&error).to_string();
+            match error {
+                // It is tried again and again, and told once.
+                LinkError::Version { .. } | LinkError::LevelNotAdmitted { .. } if text != told => {
+                    tracing::warn!(peer = %member, error = text, "the releases do not fit");
+                    told = text;
+                }
+                LinkError::Refused { .. } if text != told => {
+                    tracing::info!(peer = %member, error = text, "the link to the primary ended");
+                    told = text;
+                }
+                _ => tracing::debug!(peer = %member, error = text, "the link to the primary ended"),
+            }
         }
         if began.elapsed() > RETRY_MAX {
             pause = RETRY_MIN;
@@ -117,15 +133,20 @@ async fn session(node: &Rc<DataNode>, member: Member) -> Result<(), LinkError> {
     let (read, mut writer) = stream.into_split();
     let mut reader = FrameReader::new(read, &already);
     let mut out = Vec::new();
-    encode(&Message::Hello(hello(&node.plane.borrow(), member)?), &mut out)?;
+    encode(&Message::Hello(hello(&node.plane.borrow(), member)?), LinkVersion::HANDSHAKE, &mut out)?;
     writer.write_all(&out).await?;
-    let mut link = Receiving { member, source: None, acked: None };
+    let mut link = Receiving { member, version: LinkVersion::HANDSHAKE, source: None, acked: None };
     loop {
         let (feed, changed) = (Rc::clone(&node.feed), Rc::clone(&node.changed));
         let (progress, change) = (feed.notified(), changed.notified());
         let heard = process(node, &mut reader, &mut link)?;
-        if let Some(accept) = heard.accept {
-            begin(node, &mut link, &accept).await?;
+        if let Some(version) = heard.accepted {
+            reader.speak(version);
+            link.version = version;
+            continue;
+        }
+        if let Some(message) = heard.begin {
+            begin(node, &mut link, &message).await?;
             acknowledge(node, &mut writer, &mut link, Again::Yes).await?;
             continue;
         }
@@ -133,6 +154,10 @@ async fn session(node: &Rc<DataNode>, member: Member) -> Result<(), LinkError> {
         acknowledge(node, &mut writer, &mut link, again).await?;
         if let Some(met) = heard.fence {
             spawn_local(handover::on_fence(Rc::clone(node), met));
+        }
+        if let Some(level) = heard.ahead {
+            reached(node, level).await?;
+            continue;
         }
         // Only during a handover: the stream moves with every write, and every link would wake for each.
         let tells = link.source.is_none() && is_candidate(&node.plane.borrow(), link.member);
@@ -143,7 +168,7 @@ async fn session(node: &Rc<DataNode>, member: Member) -> Result<(), LinkError> {
             () = progress, if tells => {}
             // A handover to the peer may have begun.
             () = change, if link.source.is_none() => {}
-            () = tokio::time::sleep(SILENCE_MAX), if link.source.is_some() => {
+            () = tokio::time::sleep(SILENCE_MAX), if link.source.is_some() || !link.is_accepted() => {
                 return Err(LinkError::TimedOut { ms: SILENCE_MAX.as_millis() as u64 });
             }
         }
@@ -161,22 +186,40 @@ fn hello(plane: &Plane, to: Member) -> Result<Hello, LinkError> {
         Role::Replica(replica) => replica.cursor.position()?,
         Role::Primary(primary) => primary.lineage.position_at(plane.offset()),
     };
-    let version = LINK_VERSIONS.max;
-    Ok(Hello { version, cluster_id, shard: shard.id, member: plane.me, purpose, position })
+    Ok(Hello {
+        versions: LINK_VERSIONS,
+        cluster_id,
+        shard: shard.id,
+        member: plane.me,
+        purpose,
+        position,
+        levels: plane.levels,
+    })
 }
 
 /// One link's state on this end.
-struct Receiving {
-    member: Member,
-    /// Whom it streams from, once accepted.
-    source: Option<Source>,
+pub(super) struct Receiving {
+    pub member: Member,
+    /// What both ends speak; only the handshake, until the peer has accepted.
+    pub version: LinkVersion,
+    /// Whom it streams from, once followed.
+    pub source: Option<Source>,
     /// The last acknowledgement sent on it.
-    acked: Option<Ack>,
+    pub acked: Option<Ack>,
+}
+
+impl Receiving {
+    fn is_accepted(&self) -> bool {
+        self.version != LinkVersion::HANDSHAKE
+    }
 }
 
 #[derive(Default)]
-struct Heard {
-    accept: Option<Accept>,
+pub(super) struct Heard {
+    accepted: Option<LinkVersion>,
+    begin: Option<SyncBegin>,
+    /// What comes next is of this level, which the log has not reached here.
+    pub ahead: Option<Level>,
     fence: Option<FenceMet>,
     pinged: bool,
 }
@@ -189,8 +232,12 @@ fn is_followed(plane: &Plane, link: &Receiving) -> bool {
     !plane.is_sealed() && link.source.is_none_or(named)
 }
 
-/// Applies what has arrived; stops at an `Accept`, which has to wait for the view.
-fn process(node: &Rc<DataNode>, reader: &mut FrameReader, link: &mut Receiving) -> Result<Heard, LinkError> {
+/// Applies what has arrived; stops at what changes how the rest is read, and at what has to wait for the view.
+pub(super) fn process(
+    node: &Rc<DataNode>,
+    reader: &mut FrameReader,
+    link: &mut Receiving,
+) -> Result<Heard, LinkError> {
     let mut heard = Heard::default();
     let mut guard = node.plane.borrow_mut();
     let plane = &mut *guard;
@@ -201,11 +248,20 @@ fn process(node: &Rc<DataNode>, reader: &mut FrameReader, link: &mut Receiving) 
     let mut hinted = false;
     reader.drain(|message, raw| {
         match message {
-            Message::Accept(accept) => {
-                heard.accept = Some(accept);
+            Message::Accept(Accept { version: chosen }) if !link.is_accepted() => {
+                if !LINK_VERSIONS.contains(chosen) {
+                    return Err(LinkError::Version { chosen });
+                }
+                heard.accepted = Some(chosen);
                 return Ok(Next::Stop);
             }
-            Message::Refuse { reason } => return Err(LinkError::Refused(reason.to_owned())),
+            Message::SyncBegin(begin) => {
+                heard.begin = Some(begin);
+                return Ok(Next::Stop);
+            }
+            Message::Refuse(Refuse { code, text }) => {
+                return Err(LinkError::Refused { code: code.to_owned(), text: text.to_owned() });
+            }
             Message::Promoted(promoted) => {
                 if let Some(node) = plane.view.state.nodes.get(&link.member.node) {
                     let addr = node.client_addr.clone();
@@ -220,10 +276,14 @@ fn process(node: &Rc<DataNode>, reader: &mut FrameReader, link: &mut Receiving) 
                 }
             }
             Message::Effects(effects) => {
+                if plane.admits(effects.level)? == Reached::NotYet {
+                    heard.ahead = Some(effects.level);
+                    return Ok(Next::Later);
+                }
                 let (cursor, source) = following(&mut plane.role, link)?;
                 let syncing = cursor.ack().is_none();
                 let admitted = cursor.accept(source, &effects)?;
-                if let Err(error) = apply_effects(&mut plane.keyspace, effects.bytes) {
+                if let Err(error) = apply_effects(&mut plane.keyspace, effects.bytes, effects.level) {
                     // Half a frame may be applied: this dataset is none any more.
                     *cursor = ReplicaCursor::empty();
                     return Err(error.into());
@@ -234,12 +294,16 @@ fn process(node: &Rc<DataNode>, reader: &mut FrameReader, link: &mut Receiving) 
                 }
             }
             Message::SyncChunk(chunk) => {
+                if plane.admits(chunk.level)? == Reached::NotYet {
+                    heard.ahead = Some(chunk.level);
+                    return Ok(Next::Later);
+                }
                 let (cursor, source) = following(&mut plane.role, link)?;
                 match cursor.on_sync_chunk(source, &chunk)? {
                     ChunkAct::Replace => plane.keyspace.clear_slot(chunk.slot),
                     ChunkAct::Append => {}
                 }
-                apply_effects(&mut plane.keyspace, chunk.bytes)?;
+                apply_effects(&mut plane.keyspace, chunk.bytes, chunk.level)?;
             }
             Message::SyncEnd(end) => {
                 let (cursor, source) = following(&mut plane.role, link)?;
@@ -252,7 +316,7 @@ fn process(node: &Rc<DataNode>, reader: &mut FrameReader, link: &mut Receiving) 
                 let (cursor, source) = following(&mut plane.role, link)?;
                 heard.fence = Some(cursor.on_fence(source, &fence)?);
             }
-            Message::Hello(_) | Message::Ack(_) => {
+            Message::Hello(_) | Message::Accept(_) | Message::Ack(_) => {
                 return Err(LinkError::Protocol("only a source's messages are expected".to_owned()));
             }
         }
@@ -269,6 +333,40 @@ fn process(node: &Rc<DataNode>, reader: &mut FrameReader, link: &mut Receiving) 
     Ok(heard)
 }
 
+/// Has the log reached a level here?
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reached {
+    Yes,
+    NotYet,
+}
+
+impl Plane {
+    /// May effects of this level be applied? Those above what the log says here are not: the dataset, and with it a
+    /// checkpoint, would hold what this node may not write yet.
+    fn admits(&self, level: Level) -> Result<Reached, LinkError> {
+        if !self.levels.admits(level) {
+            return Err(LinkError::LevelNotAdmitted { level, admits: self.levels });
+        }
+        Ok(if level <= self.level() { Reached::Yes } else { Reached::NotYet })
+    }
+}
+
+/// Waits until the log has reached this level here: the primary's may be a moment ahead.
+async fn reached(node: &Rc<DataNode>, level: Level) -> Result<(), LinkError> {
+    let deadline = tokio::time::Instant::now() + VIEW_TIMEOUT;
+    loop {
+        let changed = Rc::clone(&node.changed);
+        let change = changed.notified();
+        let applied = node.plane.borrow().level();
+        if applied >= level {
+            return Ok(());
+        }
+        if tokio::time::timeout_at(deadline, change).await.is_err() {
+            return Err(LinkError::LevelAhead { level, applied });
+        }
+    }
+}
+
 fn following<'a>(role: &'a mut Role, link: &Receiving) -> Result<(&'a mut ReplicaCursor, Source), LinkError> {
     match (role, link.source) {
         (Role::Replica(replica), Some(source)) => Ok((&mut replica.cursor, source)),
@@ -276,8 +374,8 @@ fn following<'a>(role: &'a mut Role, link: &Receiving) -> Result<(&'a mut Replic
     }
 }
 
-/// Follows the sender of `accept`, once the applied state names it as primary.
-async fn begin(node: &Rc<DataNode>, link: &mut Receiving, accept: &Accept) -> Result<(), LinkError> {
+/// Follows the sender of `message`, once the applied state names it as primary.
+async fn begin(node: &Rc<DataNode>, link: &mut Receiving, message: &SyncBegin) -> Result<(), LinkError> {
     let deadline = tokio::time::Instant::now() + VIEW_TIMEOUT;
     loop {
         let changed = Rc::clone(&node.changed);
@@ -291,11 +389,11 @@ async fn begin(node: &Rc<DataNode>, link: &mut Receiving, accept: &Accept) -> Re
                 return Err(LinkError::RoleChanged);
             }
             if let (Some(epoch), Role::Replica(replica)) = (named, &mut plane.role)
-                && epoch >= accept.source.epoch
+                && epoch >= message.source.epoch
             {
                 let expected = Source { epoch, incarnation: link.member.incarnation };
                 let standing = if in_sync { Standing::InSync } else { Standing::Outside };
-                match replica.cursor.follow(expected, accept, standing)? {
+                match replica.cursor.follow(expected, message, standing)? {
                     Begin::Continue { from } => tracing::info!(peer = %link.member, %from, "following"),
                     Begin::Discard => {
                         tracing::info!(peer = %link.member, "following after a full sync");
@@ -336,6 +434,7 @@ async fn acknowledge(
     again: Again,
 ) -> Result<(), LinkError> {
     let ack = match &node.plane.borrow().role {
+        _ if !link.is_accepted() => None,
         // The next source hears nothing before a handover to it has begun.
         _ if link.source.is_none() && !is_candidate(&node.plane.borrow(), link.member) => None,
         Role::Loading => None,
@@ -352,7 +451,7 @@ async fn acknowledge(
         return Ok(());
     }
     let mut out = Vec::with_capacity(64);
-    encode(&Message::Ack(ack), &mut out)?;
+    encode(&Message::Ack(ack), link.version, &mut out)?;
     writer.write_all(&out).await?;
     link.acked = Some(ack);
     Ok(())

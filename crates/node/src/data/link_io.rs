@@ -1,8 +1,10 @@
 //! Reading replication messages off a socket, and opening one.
 
+use super::refusal::Refusal;
 use bytes::{Buf, BytesMut};
 use hyper_util::rt::TokioIo;
-use ironcache_replication::{FrameError, Message, decode};
+use ironcache_replication::{FrameError, LINK_VERSIONS, LinkVersion, Message, decode};
+use ironcache_types::{Level, LevelRange};
 use std::io;
 use std::time::Duration;
 use tokio::io::AsyncReadExt;
@@ -30,8 +32,20 @@ pub enum LinkError {
     TimedOut { ms: u64 },
     #[error("the peer does not speak replication: {0}")]
     NoUpgrade(String),
-    #[error("the peer refuses: {0}")]
-    Refused(String),
+    #[error("the peer refuses ({code}): {text}")]
+    Refused { code: String, text: String },
+    #[error("this end refuses: {0}")]
+    Refuse(#[from] Refusal),
+    #[error("the peer chose link version {chosen}; this release speaks {LINK_VERSIONS}")]
+    Version { chosen: LinkVersion },
+    #[error(
+        "the peer sent effects of level {level}, and this release admits levels {admits}; nothing of them was applied"
+    )]
+    LevelNotAdmitted { level: Level, admits: LevelRange },
+    #[error(
+        "the peer sent effects of level {level}, and the log is at level {applied} here for too long already"
+    )]
+    LevelAhead { level: Level, applied: Level },
     #[error("{0}")]
     Protocol(String),
     #[error("the stream cannot be followed")]
@@ -42,8 +56,8 @@ pub enum LinkError {
     Effect(#[from] ironcache_keyspace::EffectError),
     #[error("the backlog no longer holds what the replica needs")]
     BacklogPassed,
-    #[error("a message is too large")]
-    TooLarge(#[from] ironcache_replication::FrameTooLarge),
+    #[error("a message cannot be sent")]
+    Encode(#[from] ironcache_replication::EncodeError),
     #[error("this end has another role now")]
     RoleChanged,
 }
@@ -52,20 +66,34 @@ pub enum LinkError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
     Go,
+    /// This message was the last one for now.
     Stop,
+    /// This message cannot be taken yet: it comes again.
+    Later,
 }
 
 /// The receiving half of a link: bytes until they are whole messages.
 pub struct FrameReader {
     read: OwnedReadHalf,
     buf: BytesMut,
+    version: LinkVersion,
 }
 
 impl FrameReader {
     pub fn new(read: OwnedReadHalf, already: &[u8]) -> Self {
         let mut buf = BytesMut::with_capacity(READ_BYTES.min(16 << 10));
         buf.extend_from_slice(already);
-        Self { read, buf }
+        Self { read, buf, version: LinkVersion::HANDSHAKE }
+    }
+
+    /// What the link speaks: until something is agreed on, nothing but the handshake.
+    pub fn version(&self) -> LinkVersion {
+        self.version
+    }
+
+    /// Both ends have agreed on this version.
+    pub fn speak(&mut self, version: LinkVersion) {
+        self.version = version;
     }
 
     /// Waits for more bytes.
@@ -84,13 +112,16 @@ impl FrameReader {
     ) -> Result<(), E> {
         let mut consumed = 0;
         let result = loop {
-            match decode(&self.buf[consumed..]) {
+            match decode(&self.buf[consumed..], self.version) {
                 Ok(Some((message, len))) => {
-                    let raw = &self.buf[consumed..consumed + len];
+                    let next = each(message, &self.buf[consumed..consumed + len]);
+                    if matches!(next, Ok(Next::Later)) {
+                        break Ok(());
+                    }
                     consumed += len;
-                    match each(message, raw) {
+                    match next {
                         Ok(Next::Go) => {}
-                        Ok(Next::Stop) => break Ok(()),
+                        Ok(Next::Stop | Next::Later) => break Ok(()),
                         Err(error) => break Err(error),
                     }
                 }

@@ -7,8 +7,9 @@
 use super::DataNode;
 use super::plane::Plane;
 use super::role::{Asked, Role, SetChange};
-use crate::clock::unix_ms;
+use crate::clock::{unix_ms, wall_ms};
 use ironcache_control::{AckMode, Command, Plan, Reason};
+use ironcache_keyspace::Effects;
 use ironcache_raft::Refusal;
 use ironcache_replication::{Eligibility, Proposal, RaiseError, Requirement, Scope, Silence};
 use ironcache_types::{Member, key_slot};
@@ -46,7 +47,7 @@ pub(super) fn expire(node: &Rc<DataNode>) {
     if !plane.is_serving() {
         return;
     }
-    let now_ms = unix_ms();
+    let now_ms = wall_ms();
     if plane.keyspace.next_deadline_ms().is_none_or(|at| at > now_ms) {
         return;
     }
@@ -57,11 +58,11 @@ pub(super) fn expire(node: &Rc<DataNode>) {
     }
     plane.stats.expired += expired as u64;
     // One frame a key: each touches its own slot.
-    let effects = std::mem::take(&mut plane.effects);
+    let level = plane.effects.level();
+    let effects = std::mem::replace(&mut plane.effects, Effects::at(level));
     for effect in effects.iter() {
         let scope = effect.key().map_or(Scope::All, |key| Scope::Slot(key_slot(key)));
-        effect.encode(&mut plane.effects.bytes);
-        plane.effects.count = 1;
+        plane.effects.append(&effect);
         plane.commit(scope);
     }
     node.feed.notify_waiters();

@@ -21,6 +21,7 @@ mod handover;
 mod link_io;
 mod membership;
 mod plane;
+mod refusal;
 mod role;
 mod routing;
 mod server_commands;
@@ -35,10 +36,11 @@ pub use plane::ToControl;
 pub use source::LinkSocket;
 pub use stats::Stats;
 
-use crate::api::DataStatus;
 use crate::config::Config;
+use crate::launcher::LauncherView;
+use ironcache_api::DataStatus;
 use ironcache_raft::AppliedView;
-use ironcache_types::{ClusterId, Member, Version, chain};
+use ironcache_types::{ClusterId, LevelRange, Member, Version, chain};
 use plane::Plane;
 use role::Turned;
 use std::cell::{Cell, RefCell};
@@ -66,6 +68,10 @@ pub struct DataNode {
     pub drain: Rc<Notify>,
     drain_until: Cell<Option<Instant>>,
     pub data_dir: PathBuf,
+    /// Whether this process is a trial.
+    pub launcher: watch::Receiver<LauncherView>,
+    /// Held while the checkpoint is written or removed: one after the other.
+    pub disk: tokio::sync::Mutex<()>,
 }
 
 impl DataNode {
@@ -85,7 +91,11 @@ pub struct DataOptions {
     /// The cluster that this node has joined: whose checkpoint it may resume from.
     pub cluster: Option<ClusterId>,
     pub version: Version,
+    /// What this release reads and writes.
+    pub levels: LevelRange,
     pub listener: TcpListener,
+    /// What the launcher said last.
+    pub launcher: watch::Receiver<LauncherView>,
     pub views: watch::Receiver<Arc<AppliedView>>,
     pub to_control: mpsc::UnboundedSender<ToControl>,
     /// Seed for what need not be secret.
@@ -178,16 +188,19 @@ pub fn start(options: DataOptions) -> std::io::Result<(DataHandle, std::thread::
 }
 
 async fn run(options: DataOptions, mut requests: mpsc::UnboundedReceiver<Request>) -> std::io::Result<()> {
-    let DataOptions { config, me, cluster, version, listener, views, to_control, random } = options;
+    let DataOptions { config, me, cluster, version, levels, listener, launcher, views, to_control, random } =
+        options;
     let data_dir = config.data_dir.clone();
     let node = Rc::new(DataNode {
-        plane: RefCell::new(Plane::new(config, me, version, to_control, random)),
+        plane: RefCell::new(Plane::new(config, me, version, levels, to_control, random)),
         changed: Rc::new(Notify::new()),
         feed: Rc::new(Notify::new()),
         acked: Rc::new(Notify::new()),
         drain: Rc::new(Notify::new()),
         drain_until: Cell::new(None),
         data_dir,
+        launcher,
+        disk: tokio::sync::Mutex::new(()),
     });
     listener.set_nonblocking(true)?;
     let listener = tokio::net::TcpListener::from_std(listener)?;
@@ -268,16 +281,27 @@ async fn watch_views(node: Rc<DataNode>, mut views: watch::Receiver<Arc<AppliedV
 }
 
 async fn load(node: Rc<DataNode>, cluster: Option<ClusterId>) {
-    let loaded = checkpoint::load(&node.data_dir, cluster).await;
+    let levels = node.plane.borrow().levels;
+    let loaded = checkpoint::load(&node.data_dir, cluster, levels).await;
     let (keyspace, position) = match loaded {
-        Ok(Some(checkpoint)) => (checkpoint.keyspace, Some((checkpoint.lineage, checkpoint.offset))),
-        Ok(None) => (ironcache_keyspace::Keyspace::new(), None),
-        Err(error @ checkpoint::CheckpointError::OtherCluster { .. }) => {
-            tracing::warn!(%error, "the checkpoint is set aside as checkpoint.other-cluster; the dataset comes from the primary");
-            (ironcache_keyspace::Keyspace::new(), None)
+        Ok(Some(checkpoint)) => {
+            node.plane.borrow_mut().begin_at(checkpoint.level);
+            spawn_local(checkpoint::let_go(Rc::clone(&node)));
+            (checkpoint.keyspace, Some((checkpoint.lineage, checkpoint.offset)))
         }
+        Ok(None) => (ironcache_keyspace::Keyspace::new(), None),
         Err(error) => {
-            tracing::error!(%error, "the checkpoint cannot be used; the dataset comes from the primary instead");
+            let became = match error.fate() {
+                checkpoint::Fate::Stays => "it stays where it is",
+                checkpoint::Fate::Damaged => "it is set aside as checkpoint.damaged",
+                checkpoint::Fate::OtherCluster => "it is set aside as checkpoint.other-cluster",
+            };
+            let error = chain(&error);
+            tracing::error!(
+                error,
+                became,
+                "the checkpoint cannot be used; the dataset comes from the primary"
+            );
             (ironcache_keyspace::Keyspace::new(), None)
         }
     };
@@ -318,6 +342,7 @@ async fn drain(node: Rc<DataNode>, accepting: JoinHandle<()>, timeout: Duration,
 /// From here on nothing is executed and nothing applied: it would be acknowledged, and not be in the checkpoint.
 async fn keep_dataset(node: &DataNode) {
     node.plane.borrow_mut().seal();
+    let _disk = node.disk.lock().await;
     match checkpoint::write(&node.plane, &node.data_dir).await {
         Ok(Some(keys)) => tracing::info!(keys, "checkpoint written"),
         Ok(None) => tracing::info!("no whole dataset to write a checkpoint of"),

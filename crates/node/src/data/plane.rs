@@ -23,7 +23,7 @@ use ironcache_control::{AckMode, Command, Shard};
 use ironcache_keyspace::{Effects, Expiry, Keyspace};
 use ironcache_raft::{AppliedView, Refusal};
 use ironcache_replication::{Ack, Backlog, Fence, Gate, Link, Promoted, Scope, encode_effects};
-use ironcache_types::{Epoch, Member, NodeId, Offset, SLOT_COUNT, Slot, Version};
+use ironcache_types::{Epoch, Level, LevelRange, Member, NodeId, Offset, SLOT_COUNT, Slot, Version};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -35,6 +35,10 @@ pub struct Plane {
     pub config: Arc<Config>,
     pub me: Member,
     pub version: Version,
+    /// What this release reads and writes.
+    pub levels: LevelRange,
+    /// Of the dataset that this life began with: an earlier one had applied that level.
+    began_at: Level,
     pub keyspace: Keyspace,
     /// Scratch: the effects of the command or transaction under way.
     pub effects: Effects,
@@ -133,6 +137,7 @@ impl Plane {
         config: Arc<Config>,
         me: Member,
         version: Version,
+        levels: LevelRange,
         to_control: UnboundedSender<ToControl>,
         random: u64,
     ) -> Self {
@@ -142,8 +147,10 @@ impl Plane {
             config,
             me,
             version,
+            levels,
+            began_at: Level(0),
             keyspace: Keyspace::new(),
-            effects: Effects::new(),
+            effects: Effects::at(Level::FIRST),
             frame: Vec::new(),
             view: Arc::new(AppliedView::default()),
             routing: Routing::empty(),
@@ -214,6 +221,17 @@ impl Plane {
 
     pub fn my_shard(&self) -> Option<&Shard> {
         self.view.state.shard_of_node(self.me.node)
+    }
+
+    /// The level that this node has applied: at which it writes. Never below that of what it holds, however little of
+    /// the log a new process has applied yet.
+    pub fn level(&self) -> Level {
+        self.view.state.cluster_level.max(self.began_at)
+    }
+
+    /// The dataset that is read was written at this level.
+    pub fn begin_at(&mut self, level: Level) {
+        self.began_at = level;
     }
 
     /// Where a command on `slot` goes.
@@ -300,9 +318,11 @@ impl Plane {
             unreachable!("only a primary executes writes");
         };
         self.frame.clear();
-        let effects = &self.effects.bytes;
-        encode_effects(&mut self.frame, primary.epoch, start, scope, |out| out.extend_from_slice(effects))
-            .expect("a command is bounded below what a frame holds");
+        let (level, effects) = (self.effects.level(), &self.effects.bytes);
+        encode_effects(&mut self.frame, level, primary.epoch, start, scope, |out| {
+            out.extend_from_slice(effects)
+        })
+        .expect("a command is bounded below what a frame holds");
         self.backlog.push(&self.frame);
         let end = self.backlog.end();
         primary.gate.on_frame(end, now_ms);

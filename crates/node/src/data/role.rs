@@ -116,6 +116,10 @@ impl Plane {
     /// The applied control state advanced.
     pub fn apply_view(&mut self, view: Arc<AppliedView>) -> Turned {
         self.view = view;
+        if self.effects.level() != self.level() {
+            // No command is under way between two views.
+            self.effects.restart_at(self.level());
+        }
         self.routing = Routing::of(&self.view.state, self.me.node);
         let state = Arc::clone(&self.view.state);
         let Some(shard) = state.shard_of_node(self.me.node) else {

@@ -1,20 +1,22 @@
 //! The sending end of replication: serves one attached replica.
 //!
 //! ```text
-//!  Hello ─► checked ─┬─ Follow, and we are primary ──► Accept ─► [slots of a full sync] ─► frames, fence, pings
-//!                    └─ NextSource ──► its acks are noted; once we are promoted ──► the same
+//!  Hello ─► checked ─► Accept ─┬─ Follow, and we are primary ──► SyncBegin ─► [slots of a full sync] ─► frames, …
+//!                    └─► Refuse └─ NextSource ──► its acks are noted; once we are promoted ──► the same
 //! ```
 //!
+//! *Invariant:* a replica whose release does not admit the level that this node has applied is refused by name.
 //! *Invariant:* a frame leaves as it lies in the backlog, so that equal (epoch, offset) means equal content.
 //! *Invariant:* during a full sync a slot is dumped only when everything before it was forwarded, in one go.
 
 use super::DataNode;
 use super::link_io::{FrameReader, LinkError, Next};
 use super::plane::{LinkState, Plane};
+use super::refusal::{Refusal, code_of};
 use super::role::Role;
 use ironcache_replication::{
-    Accept, FullSync, Hello, Link, Message, Promoted, Purpose, Resync, Source, SyncEnd, SyncMode, decode,
-    encode, encode_sync_chunk,
+    Accept, FullSync, Hello, LINK_VERSIONS, Link, LinkVersion, Message, Purpose, Refuse, Resync, Source,
+    SyncBegin, SyncEnd, SyncMode, decode, encode, encode_sync_chunk,
 };
 use ironcache_types::{Member, Offset};
 use std::rc::Rc;
@@ -58,9 +60,11 @@ pub async fn serve(node: Rc<DataNode>, socket: LinkSocket) {
         member: Member::default(),
     };
     let ended = session.run().await;
-    if let Err(LinkError::Protocol(reason)) = &ended {
-        let mut out = Vec::new();
-        if encode(&Message::Refuse { reason }, &mut out).is_ok() {
+    if let Err(error) = &ended
+        && let Some((code, text)) = refusal(error)
+    {
+        let (mut out, refuse) = (Vec::new(), Message::Refuse(Refuse { code, text: &text }));
+        if encode(&refuse, LinkVersion::HANDSHAKE, &mut out).is_ok() {
             // It closes in any case; the reason is a courtesy.
             let _ = session.writer.write_all(&out).await;
         }
@@ -69,6 +73,29 @@ pub async fn serve(node: Rc<DataNode>, socket: LinkSocket) {
         tracing::debug!(member = %session.member, %error, "a replica's link ended");
     }
     session.detach();
+}
+
+/// What the peer is told when the link ends so; `None`: it knows, or it is none of its business.
+fn refusal(ended: &LinkError) -> Option<(&'static str, String)> {
+    match ended {
+        LinkError::Refuse(refusal) => Some((refusal.code(), refusal.to_string())),
+        LinkError::Frame(error) => Some((code_of(error), error.to_string())),
+        LinkError::Protocol(what) => Some(("protocol", what.clone())),
+        LinkError::Closed
+        | LinkError::Io(_)
+        | LinkError::TimedOut { .. }
+        | LinkError::NoUpgrade(_)
+        | LinkError::Refused { .. }
+        | LinkError::Version { .. }
+        | LinkError::LevelNotAdmitted { .. }
+        | LinkError::LevelAhead { .. }
+        | LinkError::Stream(_)
+        | LinkError::Ack(_)
+        | LinkError::Effect(_)
+        | LinkError::BacklogPassed
+        | LinkError::Encode(_)
+        | LinkError::RoleChanged => None,
+    }
 }
 
 struct Session {
@@ -83,13 +110,24 @@ impl Session {
     async fn run(&mut self) -> Result<(), LinkError> {
         let hello = self.hello().await?;
         self.member = hello.member;
+        let version = LINK_VERSIONS
+            .common(hello.versions)
+            .ok_or(Refusal::NoCommonVersion { theirs: hello.versions, ours: LINK_VERSIONS })?;
         self.check(&hello).await?;
         self.register();
+        self.say(&Message::Accept(Accept { version })).await?;
+        self.reader.speak(version);
         let mode = match hello.purpose {
             Purpose::Follow => self.become_source(&hello).await?,
             Purpose::NextSource => self.stand_by().await?,
         };
         self.stream_to(mode).await
+    }
+
+    async fn say(&mut self, message: &Message<'_>) -> Result<(), LinkError> {
+        let mut out = Vec::new();
+        encode(message, self.reader.version(), &mut out)?;
+        Ok(self.writer.write_all(&out).await?)
     }
 
     async fn hello(&mut self) -> Result<Hello, LinkError> {
@@ -121,9 +159,9 @@ impl Session {
             let problem = objection(&self.node.plane.borrow(), hello);
             match problem {
                 None => return Ok(()),
-                Some(reason) => {
+                Some(refusal) => {
                     if tokio::time::timeout_at(deadline, changed).await.is_err() {
-                        return Err(LinkError::Protocol(reason));
+                        return Err(refusal.into());
                     }
                 }
             }
@@ -172,6 +210,8 @@ impl Session {
                 let (start, end) = (plane.backlog.start(), plane.backlog.end());
                 if let Role::Primary(primary) = &plane.role {
                     let resync = primary.lineage.can_resume(hello.position, start, end);
+                    let oldest = hello.position.and_then(|at| plane.backlog.level_at(at.offset));
+                    let resync = resync.for_levels(hello.levels, oldest);
                     match resync {
                         Resync::Partial { from } => {
                             tracing::info!(member = %self.member, %from, "partial resync");
@@ -186,7 +226,7 @@ impl Session {
                 }
             }
             if tokio::time::timeout_at(deadline, changed).await.is_err() {
-                return Err(LinkError::Protocol("this node is not the primary of the shard".to_owned()));
+                return Err(Refusal::NotPrimary.into());
             }
         }
     }
@@ -208,18 +248,16 @@ impl Session {
                     }
                     // It was promoted before this hello: its sender did not know yet.
                     (Some(_), None) => {
-                        return Err(LinkError::Protocol("say hello again: this node is primary".to_owned()));
+                        return Err(Refusal::PrimaryAlready.into());
                     }
                     (None, _) => None,
                 }
             };
             if let Some((promoted, start)) = promoted {
-                self.announce(promoted).await?;
+                self.say(&Message::Promoted(promoted)).await?;
                 return match start {
                     Some(from) => Ok(SyncMode::Partial { from }),
-                    None => {
-                        Err(LinkError::Protocol("say hello again: promoted at another offset".to_owned()))
-                    }
+                    None => Err(Refusal::PromotedElsewhere.into()),
                 };
             }
             tokio::select! {
@@ -231,12 +269,6 @@ impl Session {
                 () = promotion => {}
             }
         }
-    }
-
-    async fn announce(&mut self, promoted: Promoted) -> Result<(), LinkError> {
-        let mut out = Vec::new();
-        encode(&Message::Promoted(promoted), &mut out)?;
-        Ok(self.writer.write_all(&out).await?)
     }
 
     fn note_acks(&mut self) -> Result<(), LinkError> {
@@ -259,7 +291,7 @@ impl Session {
         Ok(())
     }
 
-    /// Accepts the replica, then sends and listens until the link or the role ends.
+    /// Says how the replica gets in step, then sends and listens until the link or the role ends.
     async fn stream_to(&mut self, mode: SyncMode) -> Result<(), LinkError> {
         let mut out = Vec::new();
         let (source, link, progress) = {
@@ -273,12 +305,9 @@ impl Session {
             }
             let Role::Primary(primary) = &mut plane.role else { return Err(LinkError::RoleChanged) };
             let source = primary.gate.source();
-            let link = primary
-                .gate
-                .attach(self.member, mode, now_ms)
-                .map_err(|error| LinkError::Protocol(error.to_string()))?;
-            let accept = Accept { source, mode, lineage: primary.lineage.clone() };
-            encode(&Message::Accept(accept), &mut out)?;
+            let link = primary.gate.attach(self.member, mode, now_ms).map_err(Refusal::InSync)?;
+            let begin = SyncBegin { source, mode, lineage: primary.lineage.clone() };
+            encode(&Message::SyncBegin(begin), self.reader.version(), &mut out)?;
             let progress = match mode {
                 SyncMode::Partial { from } => Progress { cursor: from, sync: None },
                 // Slots are dumped as of now: nothing before is needed.
@@ -292,7 +321,8 @@ impl Session {
         };
         self.writer.write_all(&out).await?;
         let Self { node, reader, writer, serial, member } = self;
-        let sending = send(node, writer, Attached { source, serial: *serial, member: *member }, progress);
+        let attached = Attached { source, serial: *serial, member: *member, version: reader.version() };
+        let sending = send(node, writer, attached, progress);
         let listening = listen(node, reader, link, *serial);
         tokio::select! {
             ended = sending => ended,
@@ -302,31 +332,36 @@ impl Session {
 }
 
 /// Why a hello is not accepted, as far as this node's view goes.
-fn objection(plane: &Plane, hello: &Hello) -> Option<String> {
+pub(super) fn objection(plane: &Plane, hello: &Hello) -> Option<Refusal> {
     let state = &plane.view.state;
     if state.cluster_id != Some(hello.cluster_id) {
-        return Some("the replica belongs to another cluster".to_owned());
+        return Some(Refusal::OtherCluster);
     }
     let mine = plane.my_shard().map(|s| s.id);
     if mine != Some(hello.shard) {
-        return Some(format!("this node does not hold shard {}", hello.shard));
+        return Some(Refusal::OtherShard { shard: hello.shard });
+    }
+    let level = plane.level();
+    if !hello.levels.admits(level) {
+        return Some(Refusal::CannotRead { level, admits: hello.levels });
     }
     match state.nodes.get(&hello.member.node) {
-        None => Some(format!("node {} is not part of the cluster", hello.member.node)),
+        None => Some(Refusal::UnknownNode { node: hello.member.node }),
         Some(node) if node.incarnation != hello.member.incarnation => {
-            Some(format!("{} is not the registered life of its node", hello.member))
+            Some(Refusal::OtherLife { member: hello.member })
         }
-        Some(node) if node.shard != mine => Some(format!("node {} holds another shard", node.id)),
+        Some(node) if node.shard != mine => Some(Refusal::NotOfShard { node: node.id }),
         Some(_) => None,
     }
 }
 
-/// One attachment: whom it serves, as whom, by which link.
+/// One attachment: whom it serves, as whom, by which link, in which words.
 #[derive(Clone, Copy)]
 struct Attached {
     source: Source,
     serial: u64,
     member: Member,
+    version: LinkVersion,
 }
 
 /// How far the sending came.
@@ -353,7 +388,11 @@ async fn send(
             fill(&mut plane, attached, &mut progress, &mut out)?;
             let applied_index = plane.view.index;
             if (ping_due || applied_index > told_index) && is_between_frames(&plane, &progress) {
-                encode(&Message::Ping { now_ms: plane.clock_ms(), applied_index }, &mut out)?;
+                encode(
+                    &Message::Ping { now_ms: plane.clock_ms(), applied_index },
+                    attached.version,
+                    &mut out,
+                )?;
                 told_index = applied_index;
                 ping_due = false;
             }
@@ -382,7 +421,7 @@ fn fill(
     progress: &mut Progress,
     out: &mut Vec<u8>,
 ) -> Result<(), LinkError> {
-    let Attached { source, serial, member } = attached;
+    let Attached { source, serial, member, version } = attached;
     let serves = plane.primary().is_some_and(|p| p.gate.source() == source);
     if !serves || plane.links.get(&member).is_none_or(|l| l.serial != serial) {
         return Err(LinkError::RoleChanged);
@@ -396,19 +435,20 @@ fn fill(
             progress.cursor.0 += (head.len() + tail.len()) as u64;
         }
         Some(sync) => {
-            forward(plane, sync, &mut progress.cursor, out)?;
+            forward(plane, sync, version, &mut progress.cursor, out)?;
             while progress.cursor == plane.offset() && out.len() < SEND_BYTES {
                 match sync.next_slot() {
                     // An empty one too: what touches all slots was forwarded, and may have put something there.
                     Some(slot) => {
-                        encode_sync_chunk(out, slot, |out| {
-                            plane.keyspace.dump_slot(slot, out);
+                        let level = plane.level();
+                        encode_sync_chunk(out, version, level, slot, |out| {
+                            plane.keyspace.dump_slot(slot, level, out);
                         })?;
                     }
                     None => {
                         let Some(primary) = plane.primary() else { return Err(LinkError::RoleChanged) };
                         let end = SyncEnd { lineage: primary.lineage.clone(), offset: progress.cursor };
-                        encode(&Message::SyncEnd(end), out)?;
+                        encode(&Message::SyncEnd(end), version, out)?;
                         progress.sync = None;
                         if let Some(state) = plane.links.get_mut(&member) {
                             state.syncing = false;
@@ -425,14 +465,20 @@ fn fill(
         && caught_up
         && fence.offset == progress.cursor
     {
-        encode(&Message::Fence(fence), out)?;
+        encode(&Message::Fence(fence), version, out)?;
         state.fence = None;
     }
     Ok(())
 }
 
 /// Sends on the frames that touch slots which the replica has already.
-fn forward(plane: &Plane, sync: &FullSync, cursor: &mut Offset, out: &mut Vec<u8>) -> Result<(), LinkError> {
+fn forward(
+    plane: &Plane,
+    sync: &FullSync,
+    version: LinkVersion,
+    cursor: &mut Offset,
+    out: &mut Vec<u8>,
+) -> Result<(), LinkError> {
     while *cursor < plane.offset() && out.len() < SEND_BYTES {
         let (head, tail) = plane.backlog.read_from(*cursor, usize::MAX).ok_or(LinkError::BacklogPassed)?;
         let joined;
@@ -443,7 +489,7 @@ fn forward(plane: &Plane, sync: &FullSync, cursor: &mut Offset, out: &mut Vec<u8
             &joined
         };
         let mut at = 0;
-        while let Some((message, len)) = decode(&frames[at..])? {
+        while let Some((message, len)) = decode(&frames[at..], version)? {
             let Message::Effects(effects) = message else {
                 return Err(LinkError::Protocol("the backlog holds something else than effects".to_owned()));
             };
@@ -508,19 +554,19 @@ mod tests {
     /// Applies what was sent, as a follower does.
     fn receive(sent: &[u8], source: Source, cursor: &mut ReplicaCursor, keyspace: &mut Keyspace) {
         let mut at = 0;
-        while let Some((message, len)) = decode(&sent[at..]).unwrap() {
+        while let Some((message, len)) = decode(&sent[at..], LINK_VERSIONS.max).unwrap() {
             at += len;
             match message {
                 Message::Effects(effects) => {
                     let admitted = cursor.accept(source, &effects).unwrap();
-                    apply_effects(keyspace, effects.bytes).unwrap();
+                    apply_effects(keyspace, effects.bytes, effects.level).unwrap();
                     cursor.applied(admitted).unwrap();
                 }
                 Message::SyncChunk(chunk) => {
                     if cursor.on_sync_chunk(source, &chunk).unwrap() == ChunkAct::Replace {
                         keyspace.clear_slot(chunk.slot);
                     }
-                    apply_effects(keyspace, chunk.bytes).unwrap();
+                    apply_effects(keyspace, chunk.bytes, chunk.level).unwrap();
                 }
                 Message::SyncEnd(end) => cursor.on_sync_end(source, &end).unwrap(),
                 other => panic!("not part of a sync: {other:?}"),
@@ -552,13 +598,13 @@ mod tests {
         for n in 0..40 {
             answer(&mut plane, &mut client, &format!("SET key:{n} {}", "x".repeat(10_007)));
         }
-        let attached = Attached { source, serial: 1, member: B };
+        let attached = Attached { source, serial: 1, member: B, version: LINK_VERSIONS.max };
         let (mut sent, mut rounds) = (Vec::new(), 0);
         while progress.cursor < plane.offset() {
             fill(&mut plane, attached, &mut progress, &mut sent).unwrap();
             let whole = {
                 let mut at = 0;
-                while let Some((_, len)) = decode(&sent[at..]).unwrap() {
+                while let Some((_, len)) = decode(&sent[at..], LINK_VERSIONS.max).unwrap() {
                     at += len;
                 }
                 at == sent.len()
@@ -590,10 +636,10 @@ mod tests {
         plane.links.insert(B, link);
         let slots = world.shard().slots.clone();
         let mut progress = Progress { cursor: plane.offset(), sync: Some(FullSync::new(slots)) };
-        let attached = Attached { source, serial: 1, member: B };
+        let attached = Attached { source, serial: 1, member: B, version: LINK_VERSIONS.max };
         let (mut cursor, mut keyspace) = (ReplicaCursor::empty(), Keyspace::new());
-        let accept = Accept { source, mode: SyncMode::Full, lineage };
-        let _ = cursor.follow(source, &accept, Standing::Outside).unwrap();
+        let begin = SyncBegin { source, mode: SyncMode::Full, lineage };
+        let _ = cursor.follow(source, &begin, Standing::Outside).unwrap();
         // In the last slot to be dumped, and gone again before its turn.
         let late =
             (0..).map(|n| format!("late:{n}")).find(|k| ironcache_types::key_slot(k.as_bytes()).0 > 16_000);

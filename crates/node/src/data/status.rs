@@ -3,7 +3,7 @@
 use super::DataSnapshot;
 use super::plane::Plane;
 use super::role::Role;
-use crate::api::{DataStatus, ReplicaStatus};
+use ironcache_api::{DataRole, DataStatus, ReplicaStatus};
 use ironcache_control::Shard;
 use ironcache_types::Offset;
 
@@ -31,7 +31,7 @@ fn status(plane: &Plane) -> DataStatus {
         Role::Primary(_) => (true, plane.offset()),
     };
     DataStatus {
-        role: role(plane, shard).to_owned(),
+        role: role(plane, shard),
         shard: shard.map(|s| s.id),
         keys: plane.keyspace.len() as u64,
         offset,
@@ -42,18 +42,20 @@ fn status(plane: &Plane) -> DataStatus {
     }
 }
 
-pub fn role(plane: &Plane, shard: Option<&Shard>) -> &'static str {
+pub fn role(plane: &Plane, shard: Option<&Shard>) -> DataRole {
     match (&plane.role, shard) {
-        (_, None) => "none",
-        (Role::Loading, Some(_)) => "loading",
-        (Role::Primary(_), Some(_)) => "primary",
-        (Role::Replica(_), Some(shard)) if shard.handover.is_some_and(|h| h.to == plane.me) => "candidate",
+        (_, None) => DataRole::Absent,
+        (Role::Loading, Some(_)) => DataRole::Loading,
+        (Role::Primary(_), Some(_)) => DataRole::Primary,
+        (Role::Replica(_), Some(shard)) if shard.handover.is_some_and(|h| h.to == plane.me) => {
+            DataRole::Candidate
+        }
         (Role::Replica(replica), Some(_))
             if replica.cursor.source().is_some() && replica.cursor.ack().is_none() =>
         {
-            "syncing"
+            DataRole::Syncing
         }
-        (Role::Replica(_), Some(_)) => "replica",
+        (Role::Replica(_), Some(_)) => DataRole::Replica,
     }
 }
 

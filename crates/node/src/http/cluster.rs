@@ -1,13 +1,13 @@
 //! `GET /v1/cluster`: the control state, and what the leader last heard from each node.
 
+use super::convert;
 use super::error::HttpError;
 use super::forward::{Answerer, Origin, find_leader};
-use crate::api::{ClusterStatus, NodeBrief};
 use crate::app::App;
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use ironcache_control::ControlState;
+use ironcache_api::{ClusterStatus, NodeBrief};
 use ironcache_coordinator::Bars;
 use ironcache_raft::AppliedView;
 use ironcache_types::NodeId;
@@ -33,7 +33,7 @@ async fn of_leader(app: &App, view: &AppliedView) -> Result<ClusterStatus, HttpE
     Ok(ClusterStatus {
         leader: app.me.node,
         term: app.raft.view().term,
-        control: ControlState::clone(&view.state),
+        control: convert::control(&view.state),
         nodes,
     })
 }

@@ -8,18 +8,21 @@
 //! *Invariant:* asked again, with the same layout, it goes on where it broke off, under the same cluster id.
 
 use super::body::JsonBody;
+use super::convert;
 use super::error::HttpError;
 use super::status::node_status;
-use crate::api::{CreateCluster, CreateNode, Done, NodeStatus};
 use crate::app::App;
+use crate::policy;
 use axum::Json;
 use axum::extract::State;
 use futures_util::future::{join_all, try_join_all};
+use ironcache_api::{self as api, CreateCluster, CreateNode, Done, NodeStatus};
 use ironcache_control::{
-    Command, ControlState, InitCluster, NodeRole, NodeSpec, Policy, Rejection, ShardSpec,
+    AckMode, Command, ControlState, InitCluster, NodeRole, NodeSpec, Policy, RaftTimers, Rejection, ShardSpec,
 };
 use ironcache_raft::{InitializeNodeError, PeerAddr, Role};
-use ironcache_types::{ClusterId, LEVELS, Level, NodeId, chain};
+use ironcache_spine::LAUNCHER_PROTOCOL;
+use ironcache_types::{ClusterId, Level, NodeId, chain};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,7 +47,7 @@ pub(super) async fn create(
         None => ClusterId(random_id()?),
     };
     let statuses = try_join_all(request.nodes.iter().map(|node| ask(&app, node, cluster))).await?;
-    let init = init_cluster(cluster, &request, &statuses);
+    let init = init_cluster(cluster, &request, &statuses)?;
     // A layout that the log would refuse must not leave a raft group behind.
     ControlState::default().apply(0, &Command::InitCluster(init.clone()))?;
     found_group(&app, cluster, &init).await?;
@@ -115,8 +118,13 @@ fn check(status: &NodeStatus, asked: &CreateNode, cluster: ClusterId) -> Result<
     Ok(())
 }
 
-fn init_cluster(cluster: ClusterId, request: &CreateCluster, statuses: &[NodeStatus]) -> InitCluster {
-    let CreateCluster { nodes, shards, mode } = request;
+fn init_cluster(
+    cluster: ClusterId,
+    request: &CreateCluster,
+    statuses: &[NodeStatus],
+) -> Result<InitCluster, HttpError> {
+    let CreateCluster { nodes, shards, mode, set } = request;
+    let policy = policy_of(convert::log_ack_mode(mode)?, set, statuses)?;
     let spec = |(asked, status): (&CreateNode, &NodeStatus)| NodeSpec {
         member: ironcache_types::Member { node: status.node, incarnation: status.incarnation },
         client_addr: status.client_addr.clone(),
@@ -126,17 +134,45 @@ fn init_cluster(cluster: ClusterId, request: &CreateCluster, statuses: &[NodeSta
         voter: asked.voter,
         shard: asked.shard,
         release: status.release.clone(),
-        levels: LEVELS,
-        launcher_protocol: status.wire,
+        levels: status.levels,
+        launcher_protocol: status.launcher_protocol.unwrap_or(LAUNCHER_PROTOCOL),
     };
-    InitCluster {
+    Ok(InitCluster {
         cluster_id: cluster,
         nodes: nodes.iter().zip(statuses).map(spec).collect(),
         shards: shards
             .iter()
             .map(|s| ShardSpec { id: s.id, slots: s.slots.clone(), nodes: s.nodes.clone() })
             .collect(),
-        policy: Policy { steady_mode: *mode, ..Policy::default() },
+        policy,
+    })
+}
+
+/// What is asked for, with the timers that the nodes run by.
+fn policy_of(
+    steady_mode: AckMode,
+    set: &BTreeMap<String, String>,
+    statuses: &[NodeStatus],
+) -> Result<Policy, HttpError> {
+    let mut policy = Policy { steady_mode, ..Policy::default() };
+    if let Some(api::RaftTimers { heartbeat_ms, election_min_ms, election_max_ms }) =
+        statuses.first().and_then(|status| status.timers)
+    {
+        policy.timers = RaftTimers { heartbeat_ms, election_min_ms, election_max_ms };
+    }
+    let policy = policy::at_create(&policy, set.iter().map(|(key, text)| (key.as_str(), text.as_str())))?;
+    let RaftTimers { heartbeat_ms, election_min_ms, election_max_ms } = policy.timers;
+    let wanted = api::RaftTimers { heartbeat_ms, election_min_ms, election_max_ms };
+    match statuses.iter().find(|status| status.timers.is_some_and(|timers| timers != wanted)) {
+        None => Ok(policy),
+        Some(status) => Err(HttpError::refused(
+            "bad_setting",
+            format!(
+                "node {} runs by other raft timers than the cluster is to have: start it with --heartbeat-ms \
+                 {heartbeat_ms} --election-min-ms {election_min_ms} --election-max-ms {election_max_ms}",
+                status.node
+            ),
+        )),
     }
 }
 
@@ -182,15 +218,15 @@ fn founded(state: &ControlState, request: &CreateCluster) -> Result<Json<Done>, 
 }
 
 fn matches(state: &ControlState, request: &CreateCluster) -> bool {
-    let CreateCluster { nodes, shards, mode } = request;
+    let CreateCluster { nodes, shards, mode, set: _ } = request;
     let node_fits = |asked: &CreateNode| {
         state.nodes.get(&asked.node).is_some_and(|n| n.voter == asked.voter && n.shard == asked.shard)
     };
-    let shard_fits = |asked: &crate::api::CreateShard| {
+    let shard_fits = |asked: &ironcache_api::CreateShard| {
         state.shards.get(&asked.id).is_some_and(|s| s.slots == asked.slots && s.nodes == asked.nodes)
     };
     nodes.len() == state.nodes.len()
-        && state.policy.steady_mode == *mode
+        && convert::log_ack_mode(mode).is_ok_and(|mode| state.policy.steady_mode == mode)
         && shards.len() == state.shards.len()
         && nodes.iter().all(node_fits)
         && shards.iter().all(shard_fits)

@@ -1,12 +1,13 @@
 //! What goes wrong with a request, and how it is told: always [`ApiError`] as JSON.
 
-use crate::api::{ApiError, Refused};
 use crate::data::DataStopped;
 use axum::Json;
 use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
+use ironcache_api::{ApiError, Refused};
 use ironcache_control::Rejection;
 use ironcache_raft::{AskError, Refusal};
+use ironcache_settings::BadSetting;
 
 #[derive(Debug, thiserror::Error)]
 pub(super) enum HttpError {
@@ -17,9 +18,10 @@ pub(super) enum HttpError {
     #[error("the body stopped coming: nothing for {idle_ms} ms")]
     Stalled { idle_ms: u64 },
     #[error(
-        "nothing answers {method} {path}; there are GET /livez /readyz /metrics /status /v1/cluster /v1/releases \
-         /v1/upgrade and POST /v1/cluster/create /v1/releases /v1/upgrade/plan /v1/upgrade/pause \
-         /v1/upgrade/resume /v1/upgrade/abort"
+        "nothing answers {method} {path}; there are GET /livez /readyz /metrics /status /v1/cluster /v1/policy \
+         /v1/releases /v1/upgrade and POST /v1/cluster/create /v1/policy /v1/releases /v1/releases/allow \
+         /v1/upgrade/plan /v1/upgrade/pause /v1/upgrade/resume /v1/upgrade/abort /v1/upgrade/rollback \
+         /v1/upgrade/finalize"
     )]
     NoSuchPath { method: Method, path: String },
     #[error("{path} is not for {method}; the response header `allow` has the methods that it is for")]
@@ -77,6 +79,12 @@ impl IntoResponse for HttpError {
 impl From<Rejection> for HttpError {
     fn from(rejection: Rejection) -> Self {
         HttpError::refused(rejection.code(), rejection.to_string())
+    }
+}
+
+impl From<BadSetting> for HttpError {
+    fn from(bad: BadSetting) -> Self {
+        HttpError::refused(BadSetting::CODE, bad.to_string())
     }
 }
 

@@ -1,16 +1,18 @@
 //! `/v1/releases`: binaries that the cluster knows, and how one comes in.
 
+use super::body::JsonBody;
+use super::convert;
 use super::error::HttpError;
 use super::forward::require_cluster;
 use super::upload::Upload;
-use crate::api::StagedRelease;
 use crate::app::App;
 use crate::background;
 use axum::Json;
 use axum::body::Body;
-use axum::extract::State;
+use axum::extract::{Query, State};
 use axum::http::{HeaderMap, header};
-use ironcache_control::{Command, ControlState, ReleaseInfo, StageHold};
+use ironcache_api::{AllowRelease, Done, StagedRelease};
+use ironcache_control::{Command, ControlState, Rejection, ReleaseInfo, StageHold};
 use ironcache_spine::{Artifact, ArtifactError, MAX_ARTIFACT_BYTES};
 use ironcache_types::{Manifest, chain};
 use std::sync::Arc;
@@ -23,9 +25,41 @@ pub(super) async fn list(State(app): State<Arc<App>>) -> Result<Json<Vec<StagedR
     Ok(Json(known))
 }
 
+/// `?hold=1`: no policy starts what is staged.
+#[derive(Debug, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct StageQuery {
+    hold: Option<String>,
+}
+
+impl StageQuery {
+    fn hold(&self) -> Result<StageHold, HttpError> {
+        match self.hold.as_deref() {
+            None | Some("0") => Ok(StageHold::None),
+            Some("1") => Ok(StageHold::Held),
+            Some(other) => Err(HttpError::BadRequest(format!("hold={other}: 0 or 1 is expected"))),
+        }
+    }
+}
+
+/// What was declined may be started by the policy again.
+pub(super) async fn allow(
+    State(app): State<Arc<App>>,
+    JsonBody(request): JsonBody<AllowRelease>,
+) -> Result<Json<Done>, HttpError> {
+    require_cluster(&app)?;
+    let AllowRelease { version } = request;
+    let view = app.raft.catch_up().await?;
+    let known = view.state.release_by_version(&version);
+    let digest = known.ok_or_else(|| Rejection::UnknownRelease { version: version.clone() })?.release.digest;
+    app.raft.propose(Command::AllowRelease { digest }).await?.outcome?;
+    Ok(Json(Done { done: format!("release {version} is declined no more: the policy may start it") }))
+}
+
 /// Takes the binary in: to a slot of this node, then to the log, from which the others learn where it is.
 pub(super) async fn stage(
     State(app): State<Arc<App>>,
+    Query(asked): Query<StageQuery>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Json<StagedRelease>, HttpError> {
@@ -41,17 +75,16 @@ pub(super) async fn stage(
         return Err(HttpError::BadRequest("the body is empty; it has to be the binary itself".to_owned()));
     }
     // It goes on when whoever asked hangs up: a binary in its slot that the log does not know is garbage.
-    let taken = tokio::spawn(take_in(app, upload)).await;
+    let taken = tokio::spawn(take_in(app, upload, asked.hold()?)).await;
     taken.map_err(|error| HttpError::Internal(error.to_string()))?
 }
 
-async fn take_in(app: Arc<App>, upload: Upload) -> Result<Json<StagedRelease>, HttpError> {
+async fn take_in(app: Arc<App>, upload: Upload, hold: StageHold) -> Result<Json<StagedRelease>, HttpError> {
     let _incoming = app.incoming.read().await;
     let Artifact { release, size_bytes, manifest } = install(&app, upload).await?;
     let digest = release.digest;
     // What the release can read is what the artifact says, whatever this node itself can.
     let Manifest { version: _, levels, launcher_protocol, min_from, critical: _ } = manifest;
-    let hold = StageHold::None;
     let info = ReleaseInfo { release, size_bytes, min_from, levels, launcher_protocol, hold };
     app.raft.propose(Command::RegisterRelease { info: info.clone() }).await?.outcome?;
     app.raft.propose(Command::ReportStaged { node: app.me.node, digest }).await?.outcome?;
@@ -80,7 +113,7 @@ async fn install(app: &App, upload: Upload) -> Result<Artifact, HttpError> {
 }
 
 fn staged(state: &ControlState, info: &ReleaseInfo) -> StagedRelease {
-    let ReleaseInfo { release, size_bytes, min_from: _, levels: _, launcher_protocol: _, hold: _ } = info;
+    let ReleaseInfo { release, size_bytes, min_from, levels, launcher_protocol: _, hold } = info;
     let digest = release.digest;
     let holds =
         |node: &&ironcache_control::Node| node.staged.contains(&digest) || node.release.digest == digest;
@@ -89,6 +122,10 @@ fn staged(state: &ControlState, info: &ReleaseInfo) -> StagedRelease {
         size_bytes: *size_bytes,
         held_by: state.nodes.values().filter(holds).count(),
         nodes: state.nodes.len(),
-        quarantined: state.quarantined.get(&digest).map(|q| format!("on node {}: {}", q.node, q.reason)),
+        levels: Some(*levels),
+        min_from: min_from.clone(),
+        hold: convert::is_held(*hold),
+        quarantined: state.quarantined.get(&digest).map(convert::quarantine),
+        declined: state.declined.get(&digest).map(convert::declined),
     }
 }

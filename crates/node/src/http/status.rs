@@ -1,15 +1,17 @@
 //! `GET /status`: one node's own view, of whatever state it is in.
 
+use super::convert;
 use super::error::HttpError;
-use crate::api::{LauncherStatus, NodeStatus, RaftStatus};
 use crate::app::App;
 use axum::Json;
 use axum::extract::State;
 use ironcache_agent::{LauncherFacts, LauncherPhase};
+use ironcache_api::{LauncherStatus, NodeStatus, RaftStatus, RaftTimers};
 use ironcache_control::ControlState;
 use ironcache_formats::state;
 use ironcache_raft::{AppliedView, RaftNode};
-use ironcache_types::{Digest, WireRange, chain};
+use ironcache_spine::LAUNCHER_PROTOCOL;
+use ironcache_types::{Digest, LEVELS, chain};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -32,14 +34,20 @@ pub(super) async fn node_status(app: &App) -> Result<NodeStatus, HttpError> {
         client_addr: app.config.client_addr(),
         peer_addr: app.config.peer_addr(),
         http_addr: app.config.http_addr(),
-        wire: WireRange::CURRENT,
+        levels: LEVELS,
+        launcher_protocol: Some(LAUNCHER_PROTOCOL),
+        timers: Some(RaftTimers {
+            heartbeat_ms: app.config.heartbeat_ms,
+            election_min_ms: app.config.election_min_ms,
+            election_max_ms: app.config.election_max_ms,
+        }),
         pristine: !exists,
         launcher: launcher(&app.launcher.borrow().facts),
         raft: raft(&app.raft, &view),
         data,
         staged: staged(app, state, &slots),
         state_hash: format!("{:016x}", state_hash(state)?),
-        control: exists.then(|| ControlState::clone(state)),
+        control: exists.then(|| convert::control(state)),
     })
 }
 
@@ -50,11 +58,11 @@ fn state_hash(state: &ControlState) -> Result<u64, HttpError> {
 
 fn launcher(facts: &LauncherFacts) -> LauncherStatus {
     let phase = match facts.phase {
-        LauncherPhase::Absent => "none",
-        LauncherPhase::Idle => "idle",
-        LauncherPhase::Trial { .. } => "trial",
+        LauncherPhase::Absent => ironcache_api::LauncherPhase::Absent,
+        LauncherPhase::Idle => ironcache_api::LauncherPhase::Idle,
+        LauncherPhase::Trial { .. } => ironcache_api::LauncherPhase::Trial,
     };
-    LauncherStatus { phase: phase.to_owned(), degraded: facts.degraded.clone() }
+    LauncherStatus { phase, degraded: facts.degraded.clone() }
 }
 
 /// `last_applied` is that of `applied`, so that it fits the state next to it.

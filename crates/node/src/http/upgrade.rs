@@ -4,21 +4,25 @@
 
 use super::age_ms;
 use super::body::JsonBody;
+use super::convert;
 use super::error::HttpError;
 use super::forward::{Answerer, Origin, find_leader, no_leader, require_cluster, wait_for_leader};
-use crate::api::{Done, PlanAnswer, PlanRequest, UpgradeNode, UpgradeStatus};
 use crate::app::App;
 use crate::clock::unix_ms;
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use ironcache_control::{
-    Applied, Command, ControlState, Node, NodeRole, Plan, PlanOptions, Policy, Rejection, StartedBy,
-    StepState, TrialPhase,
+use ironcache_api::{
+    Done, NodeStep, PlanAnswer, PlanRequest, RollbackBlocker, RollbackRequest, ServingRole, Soaking,
+    UpgradeNode, UpgradeStatus,
 };
-use ironcache_coordinator::{Bars, Rehearsal, preview};
+use ironcache_control::{
+    Applied, Command, ControlState, FinalizeAfter, Node, NodeRole, Phase, Plan, PlanOptions, Policy, Reason,
+    Rejection, StartedBy, StepState, TrialPhase,
+};
+use ironcache_coordinator::{Bars, Rehearsal, level_after, preview};
 use ironcache_raft::AppliedView;
-use ironcache_types::{NodeId, PlanId};
+use ironcache_types::{NodeId, Release};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -39,10 +43,52 @@ fn of_leader(app: &App, view: &AppliedView) -> UpgradeStatus {
     let state = &view.state;
     UpgradeStatus {
         leader: app.me.node,
-        plan: state.plan.clone(),
-        waiting_on,
-        history: state.history.iter().cloned().collect(),
+        now_ms: Some(unix_ms()),
+        plan: state.plan.as_ref().map(convert::plan),
+        waiting_on: waiting_on.iter().map(convert::waiting_on).collect(),
+        soaking: state.plan.as_ref().and_then(|plan| soaking(state, plan)),
+        history: state.history.iter().map(convert::history_entry).collect(),
         nodes: state.nodes.values().map(|node| upgrade_node(state, node, app.me.node, &reachable)).collect(),
+    }
+}
+
+/// What would follow a plan that soaks, and what stands in the way of going back.
+fn soaking(state: &ControlState, plan: &Plan) -> Option<Soaking> {
+    let Phase::Soaking { since_ms } = plan.phase else { return None };
+    let blockers = rollback_blockers(state, plan);
+    Some(Soaking {
+        since_ms,
+        finalize_after_s: match plan.options.finalize_after {
+            FinalizeAfter::Never => None,
+            FinalizeAfter::Seconds(seconds) => Some(seconds),
+        },
+        level: state.cluster_level,
+        finalizes_to: level_after(state),
+        can_roll_back: blockers.is_empty(),
+        blockers,
+    })
+}
+
+fn rollback_blockers(state: &ControlState, plan: &Plan) -> Vec<RollbackBlocker> {
+    let back_to = plan.before();
+    let admits = state.releases.get(&back_to.digest).map(|info| info.levels);
+    let raised = admits
+        .filter(|admits| !admits.admits(state.cluster_level))
+        .map(|admits| RollbackBlocker::LevelRaised { level: state.cluster_level, reads_up_to: admits.max });
+    let goes = state.nodes.values().filter(|node| node.release.digest != back_to.digest);
+    raised.into_iter().chain(goes.filter_map(|node| node_blocker(node, plan, back_to))).collect()
+}
+
+fn node_blocker(node: &Node, plan: &Plan, back_to: &Release) -> Option<RollbackBlocker> {
+    if !node.staged.contains(&back_to.digest) {
+        return Some(RollbackBlocker::NotHeld { node: node.id });
+    }
+    match &node.preflight {
+        Some(tried) if tried.digest == back_to.digest && tried.turn == plan.turn => {
+            let problem = convert::problem(tried.problem.as_ref()?);
+            Some(RollbackBlocker::Preflight { node: node.id, problem })
+        }
+        Some(_) | None => Some(RollbackBlocker::NotChecked { node: node.id }),
     }
 }
 
@@ -53,9 +99,9 @@ fn upgrade_node(
     reachable: &BTreeSet<NodeId>,
 ) -> UpgradeNode {
     let role = match node.role {
-        NodeRole::Witness => "witness",
-        NodeRole::Data if state.is_primary_node(node.id) => "primary",
-        NodeRole::Data => "replica",
+        NodeRole::Witness => ServingRole::Witness,
+        NodeRole::Data if state.is_primary_node(node.id) => ServingRole::Primary,
+        NodeRole::Data => ServingRole::Replica,
     };
     // Between plans, the last one is what people still look at.
     let plan = state.plan.as_ref().or_else(|| state.history.back().map(|entry| &entry.plan));
@@ -63,33 +109,37 @@ fn upgrade_node(
         node: node.id,
         client_addr: node.client_addr.clone(),
         shard: node.shard,
-        role: role.to_owned(),
+        role,
         leader: node.id == leader,
         release: node.release.clone(),
-        step: step(node, plan).to_owned(),
+        step: step(node, plan),
         in_sync: state.shard_of_node(node.id).is_some_and(|shard| shard.in_sync.contains(&node.member())),
         reachable: reachable.contains(&node.id),
     }
 }
 
 /// How far `node` is on its way to the target of `plan`.
-fn step(node: &Node, plan: Option<&Plan>) -> &'static str {
-    let Some(plan) = plan else { return "idle" };
+fn step(node: &Node, plan: Option<&Plan>) -> NodeStep {
+    let Some(plan) = plan else { return NodeStep::Idle };
     let target = plan.target.digest;
     if let Some(out) = &node.out {
         return match out.phase {
-            TrialPhase::Told if node.release.digest != out.target.digest => "out",
-            TrialPhase::Told | TrialPhase::Confirming { .. } => "trial",
-            TrialPhase::SetAside => "out",
+            TrialPhase::Told if node.release.digest != out.target.digest => NodeStep::Out,
+            TrialPhase::Told | TrialPhase::Confirming { .. } => NodeStep::Trial,
+            TrialPhase::SetAside => NodeStep::Out,
         };
     }
     if node.release.digest == target {
-        return "confirmed";
+        return NodeStep::Confirmed;
     }
     match plan.steps.iter().rev().find(|step| step.node == node.id).map(|step| &step.state) {
-        Some(StepState::Failed { .. } | StepState::Inconclusive { .. } | StepState::SetAside) => "failed",
-        Some(StepState::Out | StepState::Confirmed) | None if node.staged.contains(&target) => "staged",
-        Some(StepState::Out | StepState::Confirmed) | None => "waiting",
+        Some(StepState::Failed { .. } | StepState::Inconclusive { .. } | StepState::SetAside) => {
+            NodeStep::Failed
+        }
+        Some(StepState::Out | StepState::Confirmed) | None if node.staged.contains(&target) => {
+            NodeStep::Staged
+        }
+        Some(StepState::Out | StepState::Confirmed) | None => NodeStep::Waiting,
     }
 }
 
@@ -140,19 +190,25 @@ fn options(request: &PlanRequest, policy: &Policy) -> Result<PlanOptions, HttpEr
 }
 
 pub(super) async fn pause(State(app): State<Arc<App>>) -> Result<Json<Done>, HttpError> {
-    order(&app, "is paused: no further step begins", |plan| Command::Pause { plan }).await
+    order(&app, "is paused: no further step begins", |_, plan| Command::Pause { plan: plan.id }).await
 }
 
 pub(super) async fn resume(State(app): State<Arc<App>>) -> Result<Json<Done>, HttpError> {
-    order(&app, "goes on", |plan| Command::Resume { plan }).await
+    order(&app, "goes on", |_, plan| Command::Resume { plan: plan.id }).await
 }
 
 pub(super) async fn abort(State(app): State<Arc<App>>) -> Result<Json<Done>, HttpError> {
     let at_ms = unix_ms();
-    let done =
-        order(&app, "is aborted: every node stays on what it runs", |plan| Command::Abort { plan, at_ms });
+    let done = order(&app, "is aborted: every node stays on what it runs", |_, plan| Command::Abort {
+        plan: plan.id,
+        at_ms,
+    });
     let Json(Done { mut done }) = done.await?;
     let view = app.raft.catch_up().await?;
+    if let Some(left) = &view.state.unfinished {
+        let (target, origin) = (&left.target.version, &left.origin.version);
+        done.push_str(&format!("; the next target is {target}, to go on, or {origin}, to go back"));
+    }
     for node in view.state.nodes.values().filter(|node| node.out.is_some()) {
         done.push_str(&format!(
             "; node {} is out, and in no in-sync set before it is back: it rejoins by itself when it is started",
@@ -162,14 +218,39 @@ pub(super) async fn abort(State(app): State<Arc<App>>) -> Result<Json<Done>, Htt
     Ok(Json(Done { done }))
 }
 
+pub(super) async fn rollback(
+    State(app): State<Arc<App>>,
+    JsonBody(request): JsonBody<RollbackRequest>,
+) -> Result<Json<Done>, HttpError> {
+    let RollbackRequest { reason } = request;
+    let reason = Reason::new("operator", reason.unwrap_or_else(|| "by command".to_owned()));
+    order(&app, "goes back: what was upgraded returns, primaries last", |_, plan| Command::Rollback {
+        plan: plan.id,
+        plan_epoch: plan.epoch,
+        reason,
+    })
+    .await
+}
+
+pub(super) async fn finalize(State(app): State<Arc<App>>) -> Result<Json<Done>, HttpError> {
+    let at_ms = unix_ms();
+    order(&app, "is final", |state, plan| Command::Finalize {
+        plan: plan.id,
+        plan_epoch: plan.epoch,
+        level: level_after(state),
+        at_ms,
+    })
+    .await
+}
+
 async fn order(
     app: &App,
     done: &str,
-    command: impl FnOnce(PlanId) -> Command,
+    command: impl FnOnce(&ControlState, &Plan) -> Command,
 ) -> Result<Json<Done>, HttpError> {
     require_cluster(app)?;
     let view = app.raft.catch_up().await?;
     let plan = view.state.plan.as_ref().ok_or(Rejection::NoPlan)?;
-    app.raft.propose(command(plan.id)).await?.outcome?;
+    app.raft.propose(command(&view.state, plan)).await?.outcome?;
     Ok(Json(Done { done: format!("plan {} to {} {done}", plan.id, plan.target.version) }))
 }

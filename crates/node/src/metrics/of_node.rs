@@ -2,8 +2,8 @@
 
 use super::Scrape;
 use super::writer::{Writer, bytes, plain, seconds};
-use crate::api::ReplicaStatus;
 use crate::data::{DataSnapshot, Stats};
+use ironcache_api::ReplicaStatus;
 use ironcache_raft::RaftView;
 use std::fmt;
 
@@ -50,7 +50,12 @@ const ROLES: [&str; 6] = ["primary", "replica", "candidate", "syncing", "loading
 fn write_data(data: &DataSnapshot, to: &mut Writer<'_>) -> fmt::Result {
     let DataSnapshot { status, stats, used_bytes, parked, primary_applied: _, index, settled: _, loaded: _ } =
         data;
-    to.states(&plain("data_role", "1 for the role of this node's dataset"), "role", &ROLES, &status.role)?;
+    to.states(
+        &plain("data_role", "1 for the role of this node's dataset"),
+        "role",
+        &ROLES,
+        status.role.as_str(),
+    )?;
     to.gauge(&plain("data_keys", "Keys in the dataset"), status.keys)?;
     to.gauge(&bytes("data_used", "Estimated size of the dataset in memory"), *used_bytes)?;
     to.gauge(&plain("data_applied_index", "The log index whose state the data plane acts on"), *index)?;

@@ -1,8 +1,8 @@
 //! The exposition, read back by a strict reader.
 
 use super::*;
-use crate::api::{DataStatus, ReplicaStatus};
 use crate::data::Stats;
+use ironcache_api::{DataRole, DataStatus, ReplicaStatus};
 use ironcache_control::{
     Command, HandoverRecord, InitCluster, NodeRole, NodeSpec, Phase, Plan, PlanOptions, ShardSpec,
     StepRecord, StepRole, StepState,
@@ -88,7 +88,7 @@ fn scrape() -> Scrape {
         in_sync_for_ms: 7,
     };
     let status = DataStatus {
-        role: "primary".to_owned(),
+        role: DataRole::Primary,
         shard: Some(ShardId(0)),
         keys: 11,
         offset: Offset(100),

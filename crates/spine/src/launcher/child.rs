@@ -7,6 +7,7 @@
 //! *Invariant:* the daemon inherits the listeners, the lock and its link; every other descriptor is
 //! closed by exec.
 
+use crate::clock::{self, CLOCK_VARIABLE};
 use crate::link::{CONTROL_NAME, FDS_VARIABLE, LOCK_NAME};
 use crate::protocol::{self, MESSAGE_BYTES_MAX, ToDaemon};
 use crate::slot_store::VerifiedBinary;
@@ -73,6 +74,7 @@ impl Daemon {
             .args(inheritance.args)
             .envs(inheritance.env.iter().map(|(key, value)| (key, value)))
             .env(FDS_VARIABLE, variable.join(","))
+            .env(CLOCK_VARIABLE, clock::handed_on())
             .stdin(Stdio::null());
         let fds: Vec<RawFd> = inherited.iter().map(|(_, fd)| *fd).collect();
         let launcher = std::process::id();

@@ -9,6 +9,7 @@
 //!
 //! *Invariant:* what [`State::on`](crate::State::on) answers is durable before it is acted on.
 //! *Invariant:* a clean stop is no crash; a hang is.
+//! *Invariant:* the launcher removes no slot: what the log says is held here, only the daemon knows.
 
 mod child;
 mod config;

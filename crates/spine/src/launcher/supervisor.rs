@@ -7,8 +7,9 @@ use super::watch::Why;
 use super::{LauncherError, Stopped};
 use crate::binary;
 use crate::boot::Boot;
+use crate::clock;
 use crate::data_dir::{DataDir, DataDirLock};
-use crate::outcome::{Failure, Outcome, Verdict};
+use crate::outcome::Failure;
 use crate::protocol::{Refusal, Snapshot, StopReason};
 use crate::slot_store::{SlotError, SlotStore, VerifiedBinary};
 use crate::state::{Event, Phase, State};
@@ -17,7 +18,7 @@ use ironcache_types::{Digest, Release, chain};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 use std::os::fd::{AsFd, OwnedFd};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 pub(super) struct Supervisor {
     pub(super) config: LauncherConfig,
@@ -98,7 +99,7 @@ impl Supervisor {
         let Phase::Trial { step, confirm_timeout_ms, deadline_unix_ms, .. } = self.state.phase else {
             return Ok(());
         };
-        match deadline_unix_ms.saturating_sub(now_unix_ms()) {
+        match deadline_unix_ms.saturating_sub(clock::unix_ms()) {
             // Whatever kept this node down says nothing about the release.
             0 => self
                 .record(&Event::Abandon { step, reason: "its time passed while the node was down".into() }),
@@ -221,28 +222,11 @@ impl Supervisor {
 
     /// The old release runs again: the rollback is over. A failed write is made up for by the next start.
     fn note_old_started(&mut self) {
-        let Phase::RollingBack { outcome: Outcome { release, verdict, .. }, .. } = self.state.phase.clone()
-        else {
+        if !matches!(self.state.phase, Phase::RollingBack { .. }) {
             return;
-        };
-        match self.try_record(&Event::OldStarted) {
-            Ok(()) => match verdict {
-                Verdict::Failed { .. } => self.retire(&[release.digest]),
-                // What was not judged may be tried again, and need not be fetched for that.
-                Verdict::Inconclusive { .. } | Verdict::Confirmed {} => {}
-            },
-            Err(refusal) => tracing::warn!(%refusal, "the end of the rollback is not recorded yet"),
         }
-    }
-
-    /// Removes the slots among `candidates` that the state does not need.
-    pub(super) fn retire(&self, candidates: &[Digest]) {
-        let needed = self.state.needs();
-        for digest in candidates.iter().filter(|digest| !needed.contains(digest)) {
-            match self.store.remove(digest) {
-                Ok(()) => tracing::info!(digest = %digest.short(), "slot removed"),
-                Err(error) => tracing::warn!(error = %chain(&error), "a slot that is not needed stays"),
-            }
+        if let Err(refusal) = self.try_record(&Event::OldStarted) {
+            tracing::warn!(%refusal, "the end of the rollback is not recorded yet");
         }
     }
 
@@ -321,9 +305,4 @@ pub(super) fn poll(fds: &mut [PollFd<'_>], timeout: Option<Duration>) {
             std::thread::sleep(Duration::from_millis(10));
         }
     }
-}
-
-pub(super) fn now_unix_ms() -> u64 {
-    // A clock before 1970 is wrong anyway; the trial then ends by the monotonic clock.
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_millis() as u64)
 }

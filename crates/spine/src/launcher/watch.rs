@@ -6,7 +6,8 @@
 
 use super::LauncherError;
 use super::child::{Daemon, Heard};
-use super::supervisor::{End, Supervisor, now_unix_ms, poll};
+use super::supervisor::{End, Supervisor, poll};
+use crate::clock;
 use crate::outcome::{Failure, StepRef};
 use crate::protocol::{self, LAUNCHER_PROTOCOL, Refusal, StopReason, ToDaemon, ToLauncher};
 use crate::state::{Event, Phase};
@@ -244,16 +245,10 @@ impl Supervisor {
                     Err(refusal) => watch.refuse(refusal),
                 }
             }
-            (true, ToLauncher::Confirm { step }) => {
-                let needed_before = self.state.needs();
-                match self.try_record(&Event::Confirm { step }) {
-                    Ok(()) => {
-                        watch.daemon.tell(&ToDaemon::Confirmed { step });
-                        self.retire(&needed_before);
-                    }
-                    Err(refusal) => watch.refuse(refusal),
-                }
-            }
+            (true, ToLauncher::Confirm { step }) => match self.try_record(&Event::Confirm { step }) {
+                Ok(()) => watch.daemon.tell(&ToDaemon::Confirmed { step }),
+                Err(refusal) => watch.refuse(refusal),
+            },
             (true, ToLauncher::Abandon { step, reason }) => {
                 match self.try_record(&Event::Abandon { step, reason }) {
                     Ok(()) => self.stop(watch, StopReason::RollBack),
@@ -286,7 +281,7 @@ impl Supervisor {
             step,
             attempts_max: self.config.limits.attempts_max,
             confirm_timeout_ms,
-            now_unix_ms: now_unix_ms(),
+            now_unix_ms: clock::unix_ms(),
         })?;
         self.verified = Some(binary);
         self.trial_ends = Instant::now().checked_add(Duration::from_millis(confirm_timeout_ms));

@@ -5,11 +5,12 @@ use super::super::dispatch::{self, Turn};
 use super::super::plane::Plane;
 use super::ok;
 use super::subcommands::{Subcommand, help_or_refuse};
-use crate::config::{Config, ConfigError};
+use crate::config::Config;
+use crate::policy;
 use ironcache_command::glob_matches;
-use ironcache_resp::{Writer, parse_integer};
+use ironcache_resp::Writer;
+use ironcache_settings::{BadSetting, Change, ClusterKey, Key, Setting, Value, Why, all};
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 
 const SUBCOMMANDS: &[Subcommand] = &[
     Subcommand {
@@ -35,7 +36,9 @@ pub fn run(plane: &mut Plane, client: &mut Client, args: &[&[u8]], out: &mut Vec
         (b"get", patterns @ [_, ..]) => {
             let wanted =
                 |key: &str| patterns.iter().any(|p| glob_matches(&p.to_ascii_lowercase(), key.as_bytes()));
-            let found: Vec<_> = values(&plane.config).into_iter().filter(|(key, _)| wanted(key)).collect();
+            let policy = plane.view.state.policy;
+            let shown = values(&plane.config, |key| Some(policy::value(&policy, key)));
+            let found: Vec<_> = shown.into_iter().filter(|(key, _)| wanted(key)).collect();
             let mut reply = Writer::new(out, protocol);
             reply.map(found.len());
             for (key, value) in found {
@@ -64,44 +67,35 @@ pub fn run(plane: &mut Plane, client: &mut Client, args: &[&[u8]], out: &mut Vec
     }
 }
 
-/// What `CONFIG GET` shows.
-fn values(config: &Config) -> BTreeMap<String, String> {
-    let redis = redis_names(config).map(|(key, value)| (key.to_owned(), value));
-    settings(config).into_iter().chain(redis).collect()
+/// What `CONFIG GET` shows: every setting by its name and by Redis', and what tools ask Redis for. `of_cluster` is
+/// what is in force of the cluster's settings, as far as this node knows it.
+fn values(
+    config: &Config,
+    of_cluster: impl Fn(ClusterKey) -> Option<Value>,
+) -> BTreeMap<&'static str, String> {
+    let value = |setting: &Setting| match setting.key {
+        Key::Node(key) => Some(config.value(key)),
+        Key::Cluster(key) => of_cluster(key),
+    };
+    let known = all().filter_map(|setting| Some((setting, value(setting)?.to_string())));
+    let named = known.flat_map(|(setting, value)| {
+        [Some(setting.name), setting.redis].into_iter().flatten().map(move |name| (name, value.clone()))
+    });
+    named.chain(redis_only()).collect()
 }
 
-/// What tools ask Redis for, and does not change here.
-fn redis_names(config: &Config) -> [(&'static str, String); 10] {
+/// What tools ask Redis for, and is no setting here.
+fn redis_only() -> [(&'static str, String); 8] {
     [
         ("appendonly", "no".to_owned()),
         ("cluster-enabled", "yes".to_owned()),
         ("databases", "1".to_owned()),
-        ("dir", config.data_dir.display().to_string()),
         ("maxmemory", "0".to_owned()),
         ("maxmemory-policy", "noeviction".to_owned()),
         ("proto-max-bulk-len", ironcache_resp::Limits::default().bulk_bytes_max.to_string()),
-        ("repl-backlog-size", config.backlog_bytes.to_string()),
         ("save", String::new()),
         ("timeout", "0".to_owned()),
     ]
-}
-
-/// The settings of the configuration file by their names there, so that a new one is shown without further ado.
-fn settings(config: &Config) -> BTreeMap<String, String> {
-    // A path need not be text, as a field would have to be.
-    let data_dir = config.data_dir.display().to_string();
-    let rest = Config { data_dir: PathBuf::new(), ..config.clone() };
-    let Ok(serde_json::Value::Object(map)) = serde_json::to_value(rest) else {
-        unreachable!("a struct of numbers and text is an object");
-    };
-    let text = |value: serde_json::Value| match value {
-        serde_json::Value::String(text) => text,
-        value => value.to_string(),
-    };
-    let mut settings: BTreeMap<String, String> =
-        map.into_iter().map(|(key, value)| (key, text(value))).collect();
-    settings.insert("data-dir".to_owned(), data_dir);
-    settings
 }
 
 /// Why `CONFIG SET` changed nothing. `Display` is the reply.
@@ -115,50 +109,68 @@ enum Refused {
 
 /// The configuration with all of `pairs` in it. As in Redis, unknown names are told before anything else.
 fn changed(config: &Config, pairs: &[[&[u8]; 2]]) -> Result<Config, Refused> {
-    let known = values(config);
-    let named = |[key, value]: &[&[u8]; 2]| {
-        (String::from_utf8_lossy(key).into_owned(), String::from_utf8_lossy(value).into_owned())
-    };
-    let pairs: Vec<(String, String)> = pairs.iter().map(named).collect();
-    if let Some((key, _)) = pairs.iter().find(|(key, _)| !known.contains_key(&key.to_lowercase())) {
-        return Err(Refused::Unknown { key: key.clone() });
+    let mut named = Vec::new();
+    for [key, value] in pairs {
+        let (key, value) = (String::from_utf8_lossy(key), String::from_utf8_lossy(value));
+        match directive(&key.to_lowercase()) {
+            Some(directive) => named.push((key, directive, value)),
+            None => return Err(Refused::Unknown { key: key.into_owned() }),
+        }
     }
-    let mut next = config.clone();
-    for (index, (key, value)) in pairs.iter().enumerate() {
-        let bad = |why| Refused::Bad { key: key.clone(), why };
-        if pairs[..index].iter().any(|(before, _)| before.eq_ignore_ascii_case(key)) {
+    let mut changes = BTreeMap::new();
+    for (name, directive, text) in named {
+        let bad = |why| Refused::Bad { key: name.into_owned(), why };
+        let (key, value) = match changeable(directive, &text) {
+            Ok(change) => change,
+            Err(why) => return Err(bad(why)),
+        };
+        if changes.insert(key, value).is_some() {
             return Err(bad("duplicate parameter".to_owned()));
         }
-        set(&mut next, &key.to_lowercase(), value).map_err(bad)?;
     }
-    next.resolve().map_err(|ConfigError::Bad { key, value: _, why }| Refused::Bad {
-        key: key.to_owned(),
-        why: why.to_owned(),
-    })
+    let resolved = config.with(&changes).resolve();
+    resolved.map_err(|BadSetting { key, value: _, why }| Refused::Bad { key, why: why.to_string() })
 }
 
-fn set(config: &mut Config, key: &str, value: &str) -> Result<(), String> {
-    match key {
-        "maxclients" => config.maxclients = number(value)?,
-        "max-lag-bytes" => config.max_lag_bytes = number(value)?,
-        "max-lag-ops" => config.max_lag_ops = number(value)?,
-        "min-in-sync" => config.min_in_sync = number(value)?,
-        "handover-timeout-ms" => config.handover_timeout_ms = number(value)?,
-        "park-commands-max" => config.park_commands_max = number(value)?,
-        "park-ms-max" => config.park_ms_max = number(value)?,
-        "requirepass" => value.clone_into(&mut config.requirepass),
-        _ if settings(config).contains_key(key) => {
-            return Err(
-                "can't set immutable config: it is read from the file when the node starts".to_owned()
-            );
+/// What a name of `CONFIG` stands for.
+#[derive(Clone, Copy)]
+enum Directive {
+    Setting(&'static Setting),
+    RedisOnly,
+}
+
+fn directive(name: &str) -> Option<Directive> {
+    let of_redis = || redis_only().iter().any(|(known, _)| *known == name).then_some(Directive::RedisOnly);
+    let setting = all().find(|setting| setting.name == name || setting.redis == Some(name));
+    setting.map(Directive::Setting).or_else(of_redis)
+}
+
+/// The new value of one setting, if it can change here and now.
+fn changeable(directive: Directive, text: &str) -> Result<(Key, Value), String> {
+    let setting = match directive {
+        Directive::Setting(setting) => setting,
+        Directive::RedisOnly => {
+            return Err("can't set immutable config: it is shown for tools that ask Redis for it".to_owned());
         }
-        _ => return Err("can't set immutable config: it is shown for tools that ask Redis for it".to_owned()),
+    };
+    match (setting.key, setting.change) {
+        (Key::Node(_), Change::Running) => {}
+        (Key::Node(_), Change::AtStart | Change::AtCreate) => {
+            let why = "can't set immutable config: it is read from the file when the node starts";
+            return Err(why.to_owned());
+        }
+        (Key::Cluster(_), Change::Running) => {
+            return Err(Why::OfTheCluster { name: setting.name }.to_string());
+        }
+        (Key::Cluster(_), Change::AtCreate | Change::AtStart) => {
+            return Err(format!("can't set immutable config: {}", Why::FixedAtCreate));
+        }
     }
-    Ok(())
-}
-
-fn number<T: TryFrom<i64>>(value: &str) -> Result<T, String> {
-    let value = parse_integer(value.as_bytes())
-        .ok_or_else(|| "argument couldn't be parsed into an integer".to_owned())?;
-    T::try_from(value).map_err(|_| format!("argument {value} is out of range"))
+    match setting.parse(text) {
+        Ok(value) => Ok((setting.key, value)),
+        Err(BadSetting { why: Why::NotANumber { .. }, .. }) => {
+            Err("argument couldn't be parsed into an integer".to_owned())
+        }
+        Err(BadSetting { why, .. }) => Err(why.to_string()),
+    }
 }

@@ -62,7 +62,7 @@ fn an_accepted_proposal_is_required_as_a_member() {
 fn an_unanswered_proposal_is_made_again_and_not_dropped() {
     let world = World::alone(AckMode::InSync);
     let (to_control, mut proposals) = mpsc::unbounded_channel();
-    let mut plane = Plane::new(Arc::new(Config::default()), A, Version::new(1, 0, 0), to_control, 1);
+    let mut plane = Plane::new(Arc::new(Config::default()), A, Version::new(1, 0, 0), LEVELS, to_control, 1);
     plane.loaded(Keyspace::new(), None);
     plane.apply_view(world.view());
     attach(&mut plane, B);
@@ -126,7 +126,7 @@ fn reclaiming(epoch: impl FnOnce(&World) -> Epoch) -> Vec<Command> {
     let epoch = epoch(&world);
     let me = world.restart(A);
     let (to_control, mut proposals) = mpsc::unbounded_channel();
-    let mut plane = Plane::new(Arc::new(Config::default()), me, Version::new(1, 0, 0), to_control, 1);
+    let mut plane = Plane::new(Arc::new(Config::default()), me, Version::new(1, 0, 0), LEVELS, to_control, 1);
     plane.loaded(Keyspace::new(), Some((Lineage::new(epoch, Offset(0)), Offset(500))));
     for _ in 0..5 {
         plane.apply_view(world.view());

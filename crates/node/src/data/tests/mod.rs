@@ -4,6 +4,7 @@ mod checkpoints;
 mod connections;
 mod handovers;
 mod in_sync_set;
+mod links;
 mod server_commands;
 mod serving;
 mod transactions;
@@ -20,10 +21,10 @@ use ironcache_control::{
 };
 use ironcache_keyspace::Keyspace;
 use ironcache_raft::AppliedView;
-use ironcache_replication::{Accept, Ack, Lineage, Link, Source, Standing, SyncMode};
+use ironcache_replication::{Ack, LINK_VERSIONS, Lineage, Link, Source, Standing, SyncBegin, SyncMode};
 use ironcache_types::{
-    ClusterId, Digest, Epoch, Incarnation, LEVELS, Member, NodeId, Offset, Release, ShardId, SlotSet,
-    Version, WireRange,
+    ClusterId, Digest, Epoch, Incarnation, LEVELS, Level, LevelRange, Member, NodeId, Offset, Release,
+    ShardId, SlotSet, Version, WireRange,
 };
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
@@ -31,7 +32,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, watch};
 
 pub const A: Member = Member { node: NodeId(1), incarnation: Incarnation(10) };
 pub const B: Member = Member { node: NodeId(2), incarnation: Incarnation(20) };
@@ -141,6 +142,12 @@ impl World {
         self.apply(&Command::RemoveInSync { shard: SHARD, isr_epoch, primary: A, member, reason });
     }
 
+    /// The cluster is finalized at this level.
+    pub fn raise(&mut self, level: Level) {
+        self.index += 1;
+        self.state.cluster_level = level;
+    }
+
     pub fn source(&self) -> Source {
         let primary = self.shard().primary().expect("the shard is served");
         Source { epoch: self.shard().epoch, incarnation: primary.incarnation }
@@ -154,7 +161,7 @@ pub fn release() -> Release {
 /// A plane that has read an absent checkpoint, and applied the world.
 pub fn plane(me: Member, world: &World) -> (Plane, mpsc::UnboundedReceiver<ToControl>) {
     let (to_control, proposals) = mpsc::unbounded_channel();
-    let mut plane = Plane::new(Arc::new(Config::default()), me, Version::new(1, 0, 0), to_control, 1);
+    let mut plane = Plane::new(Arc::new(Config::default()), me, Version::new(1, 0, 0), LEVELS, to_control, 1);
     plane.loaded(Keyspace::new(), None);
     plane.apply_view(world.view());
     (plane, proposals)
@@ -167,9 +174,9 @@ pub fn following(world: &World) -> Plane {
     let lineage = Lineage::new(source.epoch, Offset(0));
     plane.loaded(Keyspace::new(), Some((lineage.clone(), Offset(0))));
     plane.apply_view(world.view());
-    let accept = Accept { source, mode: SyncMode::Partial { from: Offset(0) }, lineage };
+    let begin = SyncBegin { source, mode: SyncMode::Partial { from: Offset(0) }, lineage };
     let replica = replica(&mut plane);
-    let _ = replica.cursor.follow(source, &accept, Standing::InSync).expect("both are at 0");
+    let _ = replica.cursor.follow(source, &begin, Standing::InSync).expect("both are at 0");
     replica.link_up = true;
     plane
 }
@@ -227,6 +234,10 @@ pub fn answer(plane: &mut Plane, client: &mut Client, command: &str) -> String {
 
 /// What the tasks of the data thread share, around a plane.
 pub fn node(plane: Plane) -> Rc<DataNode> {
+    node_in(PathBuf::new(), plane)
+}
+
+pub fn node_in(data_dir: PathBuf, plane: Plane) -> Rc<DataNode> {
     Rc::new(DataNode {
         plane: RefCell::new(plane),
         changed: Rc::new(Notify::new()),
@@ -234,7 +245,9 @@ pub fn node(plane: Plane) -> Rc<DataNode> {
         acked: Rc::new(Notify::new()),
         drain: Rc::new(Notify::new()),
         drain_until: Cell::new(None),
-        data_dir: PathBuf::new(),
+        data_dir,
+        launcher: watch::channel(Default::default()).1,
+        disk: tokio::sync::Mutex::new(()),
     })
 }
 

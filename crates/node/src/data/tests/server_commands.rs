@@ -126,10 +126,14 @@ fn config_set_takes_what_the_file_would_take_and_all_or_none() {
     let before = Arc::clone(&plane.config);
     for (pairs, error) in [
         ("maxclients 0", "(possibly related to argument 'maxclients') - no client could connect"),
-        ("min-in-sync 0", "(possibly related to argument 'min-in-sync') - the primary itself counts"),
         (
-            "min-in-sync 65536",
-            "(possibly related to argument 'min-in-sync') - argument 65536 is out of range",
+            "min-in-sync 2",
+            "(possibly related to argument 'min-in-sync') - `min-in-sync` is a setting of the whole cluster: \
+             `ironcache cluster policy set min-in-sync V`",
+        ),
+        (
+            "maxclients 1000001",
+            "(possibly related to argument 'maxclients') - a process has descriptors for about a million",
         ),
         ("maxclients x", "(possibly related to argument 'maxclients') - argument couldn't be parsed"),
         (
@@ -141,7 +145,8 @@ fn config_set_takes_what_the_file_would_take_and_all_or_none() {
             "maxmemory 1",
             "(possibly related to argument 'maxmemory') - can't set immutable config: it is shown",
         ),
-        ("maxclients 5 min-in-sync 0", "(possibly related to argument 'min-in-sync')"),
+        ("maxclients 5 park-commands-max 0", "(possibly related to argument 'park-commands-max')"),
+        ("maxclients 5 park-ms-max 5", "(possibly related to argument 'park-ms-max')"),
         ("maxclients 5 MAXCLIENTS 6", "(possibly related to argument 'MAXCLIENTS') - duplicate parameter"),
     ] {
         let reply = answer(&mut plane, &mut client, &format!("CONFIG SET {pairs}"));
@@ -153,8 +158,8 @@ fn config_set_takes_what_the_file_would_take_and_all_or_none() {
     }
     assert_eq!(answer(&mut plane, &mut client, "CONFIG SET a b c"), "-ERR syntax error\r\n");
     assert!(Arc::ptr_eq(&plane.config, &before), "nothing changed");
-    assert_eq!(answer(&mut plane, &mut client, "CONFIG SET MAXclients 5 park-ms-max 7"), "+OK\r\n");
-    assert_eq!((plane.config.maxclients, plane.config.park_ms_max), (5, 7));
+    assert_eq!(answer(&mut plane, &mut client, "CONFIG SET MAXclients 5 park-commands-max 7"), "+OK\r\n");
+    assert_eq!((plane.config.maxclients, plane.config.park_commands_max), (5, 7));
 }
 
 #[test]
@@ -171,16 +176,21 @@ fn config_get_shows_every_setting_of_the_file() {
 }
 
 #[test]
-fn config_set_is_in_force_for_what_waits_already() {
-    let (mut plane, _proposals) = plane(A, &World::pair(AckMode::Primary));
+fn a_changed_setting_is_in_force_for_what_waits_already() {
+    let mut world = World::pair(AckMode::Primary);
+    let (mut plane, _proposals) = plane(A, &world);
     attach(&mut plane, B);
     let mut client = client(&mut plane);
-    answer(&mut plane, &mut client, "CONFIG SET max-lag-ops 1");
+    let mut lag = |plane: &mut Plane, max_lag_ops| {
+        world.set_policy(|policy| policy.max_lag_ops = max_lag_ops);
+        plane.apply_view(world.view());
+    };
+    lag(&mut plane, 1);
     for _ in 0..2 {
         answer(&mut plane, &mut client, "SET k v");
     }
     assert_ne!(plane.may_reply(client.owed), crate::data::plane::Reply::Now, "B lacks more than one write");
-    answer(&mut plane, &mut client, "CONFIG SET max-lag-ops 100");
+    lag(&mut plane, 100);
     assert_eq!(plane.may_reply(client.owed), crate::data::plane::Reply::Now);
 }
 
@@ -288,7 +298,7 @@ fn info_counts_hits_and_misses() {
 #[test]
 fn info_tells_loading_until_the_checkpoint_is_read() {
     let (to_control, _proposals) = mpsc::unbounded_channel();
-    let mut plane = Plane::new(Arc::new(Config::default()), A, Version::new(1, 0, 0), to_control, 1);
+    let mut plane = Plane::new(Arc::new(Config::default()), A, Version::new(1, 0, 0), LEVELS, to_control, 1);
     let mut client = client(&mut plane);
     assert_eq!(info(&mut plane, &mut client, "persistence", "loading").as_deref(), Some("1"));
     plane.loaded(Keyspace::new(), None);

@@ -163,9 +163,9 @@ fn readonly_reads_need_a_whole_dataset_that_is_in_sync() {
 fn the_first_primary_of_a_cluster_begins_with_nothing() {
     let world = World::alone(AckMode::Primary);
     let (to_control, _proposals) = mpsc::unbounded_channel();
-    let mut plane = Plane::new(Arc::new(Config::default()), A, Version::new(1, 0, 0), to_control, 1);
+    let mut plane = Plane::new(Arc::new(Config::default()), A, Version::new(1, 0, 0), LEVELS, to_control, 1);
     let mut keyspace = Keyspace::new();
-    ironcache_keyspace::apply_effects(&mut keyspace, &leftover()).unwrap();
+    ironcache_keyspace::apply_effects(&mut keyspace, &leftover(), Level::FIRST).unwrap();
     assert_eq!(keyspace.len(), 1);
     plane.loaded(keyspace, Some((Lineage::new(Epoch(1), Offset(0)), Offset(500))));
     plane.apply_view(world.view());
@@ -180,6 +180,6 @@ fn leftover() -> Vec<u8> {
     let mut client = client(&mut plane);
     answer(&mut plane, &mut client, "SET k v");
     let mut effects = Vec::new();
-    plane.keyspace.dump_slot(ironcache_types::key_slot(b"k"), &mut effects);
+    plane.keyspace.dump_slot(ironcache_types::key_slot(b"k"), Level::FIRST, &mut effects);
     effects
 }

@@ -98,7 +98,7 @@ fn a_parked_exec_runs_once_and_whole_when_the_handover_is_aborted() {
     let before = plane.backlog.end();
     assert_eq!(answer(&mut plane, &mut client, "EXEC"), "*2\r\n:1\r\n:1\r\n");
     let (frames, _) = plane.backlog.read_from(before, usize::MAX).unwrap();
-    let (_, len) = ironcache_replication::decode(frames).unwrap().unwrap();
+    let (_, len) = ironcache_replication::decode(frames, LINK_VERSIONS.max).unwrap().unwrap();
     assert_eq!(len, frames.len(), "one frame");
 }
 

@@ -1,6 +1,7 @@
 //! Bad requests: each is answered in JSON, with a status that says whose fault it is.
 
-use super::support::TestNode;
+use super::support::{TestNode, layout};
+use ironcache_api::AckMode;
 use reqwest::{Method, StatusCode};
 
 #[tokio::test]
@@ -25,6 +26,19 @@ async fn a_body_that_is_not_what_is_expected_is_a_bad_request() {
         let error = node.post("/v1/upgrade/plan", body).await.error(StatusCode::BAD_REQUEST);
         assert!(error.starts_with("the body is not the JSON that is expected here"), "{error}");
     }
+}
+
+#[tokio::test]
+async fn what_a_request_asks_beyond_what_is_known_is_a_bad_request() {
+    let node = TestNode::start(1).await;
+    let more = r#"{"target":"1.1.0","dry_run":true,"max_parallel":null,"settle_ms":null,"canary":true}"#;
+    let error = node.post("/v1/upgrade/plan", more).await.error(StatusCode::BAD_REQUEST);
+    assert!(error.contains("unknown field `canary`"), "{error}");
+    let mut request = layout(std::slice::from_ref(&node));
+    request.mode = AckMode::Unknown("quorum".to_owned());
+    let error = node.create(&request).await.error(StatusCode::BAD_REQUEST);
+    assert_eq!(error, "mode \"quorum\" is not known here: primary or in-sync is expected");
+    assert!(node.status().await.raft.cluster.is_none());
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! Nodes that belong to no cluster yet, and what keeps them from one.
 
 use super::support::{TestNode, layout};
+use ironcache_api::LauncherPhase;
 use ironcache_types::NodeId;
 use reqwest::StatusCode;
 
@@ -13,7 +14,7 @@ async fn a_pristine_node_lives_is_not_ready_and_says_so() {
     assert!(ready.text.contains("no cluster yet"), "{}", ready.text);
     let status = node.status().await;
     assert!(status.pristine && status.control.is_none() && status.raft.cluster.is_none());
-    assert_eq!((status.node, status.launcher.phase.as_str()), (NodeId(1), "none"));
+    assert_eq!((status.node, status.launcher.phase), (NodeId(1), LauncherPhase::Absent));
     assert!(node.get("/metrics").await.text.contains("ironcache_node_ready 0\n"));
 }
 

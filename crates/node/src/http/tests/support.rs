@@ -1,14 +1,13 @@
 //! A node without a launcher: raft, data plane, peer port and HTTP port.
 
-use crate::api::{ApiError, CreateCluster, CreateNode, CreateShard, NodeStatus};
 use crate::app::{App, Parts};
 use crate::config::Config;
 use crate::data::{self, DataOptions, ToControl};
 use crate::{http, peer};
-use ironcache_control::AckMode;
+use ironcache_api::{AckMode, ApiError, CreateCluster, CreateNode, CreateShard, NodeStatus};
 use ironcache_raft::{RaftNode, RaftOptions};
 use ironcache_spine::{DataDir, SlotStore};
-use ironcache_types::{Digest, Incarnation, Member, NodeId, Release, ShardId, SlotSet, Version};
+use ironcache_types::{Digest, Incarnation, LevelRange, Member, NodeId, Release, ShardId, SlotSet, Version};
 use reqwest::{Method, StatusCode};
 use serde::de::DeserializeOwned;
 use std::sync::Arc;
@@ -50,7 +49,9 @@ impl TestNode {
             me,
             cluster: raft.cluster(),
             version: version.clone(),
+            levels: LevelRange::new(1, 1),
             listener: clients.into_std().unwrap(),
+            launcher: watch::channel(Default::default()).1,
             views: raft.applied(),
             to_control,
             random: id,
@@ -143,6 +144,7 @@ pub fn layout(nodes: &[TestNode]) -> CreateCluster {
     let voters = nodes.len() - usize::from(nodes.len().is_multiple_of(2));
     let shard = ShardId(0);
     CreateCluster {
+        set: std::collections::BTreeMap::new(),
         nodes: nodes
             .iter()
             .enumerate()

@@ -1,0 +1,193 @@
+//! What the log says of the cluster, as far as anybody outside has a use for it.
+
+use crate::plan::{HistoryEntry, Plan};
+use crate::release::{Declined, Quarantine, ReleaseInfo};
+use crate::unknown::{Unknown, words};
+use ironcache_types::{
+    ClusterId, Digest, Epoch, Incarnation, Level, LevelRange, Member, NodeId, Offset, PlanId, Release,
+    ShardId, SlotSet,
+};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The applied control state.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ControlView {
+    pub cluster_id: Option<ClusterId>,
+    /// The cluster's one counter.
+    pub epoch: Epoch,
+    /// The feature level that every node may write; it rises only at finalize.
+    pub cluster_level: Level,
+    pub nodes: BTreeMap<NodeId, Node>,
+    pub shards: BTreeMap<ShardId, Shard>,
+    pub releases: BTreeMap<Digest, ReleaseInfo>,
+    pub quarantined: BTreeMap<Digest, Quarantine>,
+    /// Releases that were rolled back, aborted or failed: no policy starts them again.
+    #[serde(default)]
+    pub declined: BTreeMap<Digest, Declined>,
+    /// An aborted plan has left nodes on two releases.
+    #[serde(default)]
+    pub unfinished: Option<Unfinished>,
+    pub plan: Option<Plan>,
+    /// The number of the newest plan; 0 before the first.
+    pub last_plan: PlanId,
+    /// Ended plans, oldest first.
+    pub history: Vec<HistoryEntry>,
+}
+
+/// What an aborted plan left: the next one goes on to its target or back to its origin.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unfinished {
+    pub origin: Release,
+    pub target: Release,
+}
+
+impl ControlView {
+    pub fn shard_of_node(&self, node: NodeId) -> Option<&Shard> {
+        self.shards.get(&self.nodes.get(&node)?.shard?)
+    }
+
+    pub fn voters(&self) -> impl Iterator<Item = &Node> {
+        self.nodes.values().filter(|node| node.voter)
+    }
+
+    /// Is `node` the primary of a shard now?
+    pub fn is_primary_node(&self, node: NodeId) -> bool {
+        self.shard_of_node(node).and_then(Shard::primary).is_some_and(|primary| primary.node == node)
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Node {
+    pub id: NodeId,
+    /// `host:port` that clients are redirected to.
+    pub client_addr: String,
+    pub peer_addr: String,
+    pub http_addr: String,
+    pub role: NodeRole,
+    /// Does the node count towards raft's majority?
+    pub voter: bool,
+    pub shard: Option<ShardId>,
+    pub incarnation: Incarnation,
+    /// What the registered process runs.
+    pub release: Release,
+    /// The levels that its release reads and writes at.
+    pub levels: LevelRange,
+    /// The oldest level of which the node still holds bytes, if it has said so.
+    #[serde(default)]
+    pub oldest: Option<Level>,
+    /// Digests whose artifact the node holds, verified.
+    pub staged: BTreeSet<Digest>,
+    /// Set while the node is committed out for a step.
+    pub out: Option<OutStep>,
+}
+
+impl Node {
+    pub fn member(&self) -> Member {
+        Member { node: self.id, incarnation: self.incarnation }
+    }
+}
+
+words! {
+    pub enum NodeRole {
+        Data = "data",
+        /// Votes in raft and holds no data.
+        Witness = "witness",
+    }
+}
+
+/// The step that took a node out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutStep {
+    pub plan: PlanId,
+    /// The step's fence.
+    pub epoch: Epoch,
+    pub target: Release,
+    /// Log index of the entry that took the node out.
+    pub log_index: u64,
+    pub phase: TrialPhase,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TrialPhase {
+    /// Told to upgrade; the new binary has not registered yet.
+    Told,
+    /// The leader accepted the trial of this life: the node may make it final.
+    Confirming { incarnation: Incarnation },
+    /// The plan was ended without the node: it counts as out until it says that no trial of this step runs.
+    SetAside,
+    #[serde(untagged)]
+    Unknown(Unknown),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shard {
+    pub id: ShardId,
+    pub slots: SlotSet,
+    /// The nodes that hold this shard, in the order of the cluster's creation.
+    pub nodes: Vec<NodeId>,
+    pub ownership: Ownership,
+    /// Ownership epoch: fresh at every start of a primary.
+    pub epoch: Epoch,
+    /// Epoch of the last change of the in-sync set or of the mode.
+    pub isr_epoch: Epoch,
+    /// The incarnations that a promotion may choose from, the primary's included while it serves.
+    pub in_sync: BTreeSet<Member>,
+    pub mode: AckMode,
+    /// The mode between plans; a plan raises `mode` to in-sync.
+    pub steady_mode: AckMode,
+    /// Oldest first; bounded.
+    pub lineage: Vec<LineageEntry>,
+    pub handover: Option<Handover>,
+}
+
+impl Shard {
+    pub fn primary(&self) -> Option<Member> {
+        match self.ownership {
+            Ownership::Serving(member) => Some(member),
+            Ownership::Recovering { .. } | Ownership::Unknown(_) => None,
+        }
+    }
+}
+
+words! {
+    /// When the primary may answer a write.
+    pub enum AckMode {
+        /// At once; an in-sync member may trail by at most the configured lag.
+        Primary = "primary",
+        /// After every in-sync member has applied it.
+        InSync = "in-sync",
+    }
+}
+
+/// Who executes a shard's commands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Ownership {
+    Serving(Member),
+    /// The primary's process ended, and nobody has taken over yet.
+    Recovering {
+        last: Member,
+    },
+    #[serde(untagged)]
+    Unknown(Unknown),
+}
+
+/// A start of a primary: the ownership epoch, and the offset at which it began.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LineageEntry {
+    pub epoch: Epoch,
+    /// `None` until the promoted node has published it.
+    pub start: Option<Offset>,
+}
+
+/// A planned promotion in flight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Handover {
+    /// Names the attempt.
+    pub epoch: Epoch,
+    pub from: Member,
+    pub to: Member,
+    /// Log index of the entry that began it.
+    pub log_index: u64,
+}

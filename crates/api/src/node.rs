@@ -1,0 +1,121 @@
+//! One node, as it sees itself.
+
+use crate::control::ControlView;
+use crate::unknown::words;
+use ironcache_types::{
+    ClusterId, Digest, Incarnation, LevelRange, NodeId, Offset, Release, ShardId, WireRange,
+};
+use serde::{Deserialize, Serialize};
+
+/// `GET /status`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeStatus {
+    pub node: NodeId,
+    pub incarnation: Incarnation,
+    pub release: Release,
+    pub pid: u32,
+    pub client_addr: String,
+    pub peer_addr: String,
+    pub http_addr: String,
+    /// The levels that its release reads and writes at.
+    pub levels: LevelRange,
+    /// The protocols that the running launcher speaks.
+    #[serde(default)]
+    pub launcher_protocol: Option<WireRange>,
+    /// What its raft runs by, which all nodes of a cluster have to have in common.
+    #[serde(default)]
+    pub timers: Option<RaftTimers>,
+    /// `true` until the node has become part of a cluster.
+    pub pristine: bool,
+    pub launcher: LauncherStatus,
+    pub raft: RaftStatus,
+    pub data: DataStatus,
+    /// Digests of the artifacts this node holds, verified.
+    pub staged: Vec<Digest>,
+    /// `None` before the cluster exists.
+    pub control: Option<ControlView>,
+    /// Hash of the control state at `raft.last_applied`, in hex.
+    pub state_hash: String,
+}
+
+/// In ms.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RaftTimers {
+    pub heartbeat_ms: u64,
+    pub election_min_ms: u64,
+    pub election_max_ms: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LauncherStatus {
+    pub phase: LauncherPhase,
+    /// Why upgrades are refused on this node, if they are.
+    pub degraded: Option<String>,
+}
+
+words! {
+    pub enum LauncherPhase {
+        /// The daemon runs without a launcher.
+        Absent = "none",
+        Idle = "idle",
+        /// A new binary is being tried.
+        Trial = "trial",
+    }
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RaftStatus {
+    /// The cluster whose raft group this node has joined; it may not be founded yet.
+    #[serde(default)]
+    pub cluster: Option<ClusterId>,
+    pub leader: Option<NodeId>,
+    pub is_leader: bool,
+    pub term: u64,
+    pub voters: Vec<NodeId>,
+    pub learners: Vec<NodeId>,
+    pub last_log: u64,
+    pub last_applied: u64,
+    pub committed: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DataStatus {
+    pub role: DataRole,
+    pub shard: Option<ShardId>,
+    pub keys: u64,
+    pub offset: Offset,
+    pub clients: u64,
+    /// On a primary: every attached replica.
+    pub replicas: Vec<ReplicaStatus>,
+    /// On a replica: is the link to the primary up, and the dataset whole?
+    pub link_up: bool,
+    pub in_sync: bool,
+}
+
+words! {
+    /// What a node does with its dataset at this moment.
+    pub enum DataRole {
+        /// It holds none: a witness, or no cluster yet.
+        Absent = "none",
+        /// It reads its dataset in.
+        Loading = "loading",
+        Primary = "primary",
+        Replica = "replica",
+        /// A replica that is being handed its shard.
+        Candidate = "candidate",
+        /// A replica that receives the dataset.
+        Syncing = "syncing",
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReplicaStatus {
+    pub node: NodeId,
+    pub incarnation: Incarnation,
+    pub applied: Offset,
+    pub lag_bytes: u64,
+    pub syncing: bool,
+    pub in_sync: bool,
+    /// How long it has been in sync without a break, in ms.
+    pub in_sync_for_ms: u64,
+}

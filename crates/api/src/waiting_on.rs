@@ -1,0 +1,170 @@
+//! Why nothing more is done now: each reason with its number and its bar.
+
+use crate::hold::{HoldReason, Reason};
+use crate::soaking::Problem;
+use crate::unknown::Unknown;
+use ironcache_types::{Incarnation, Level, NodeId, PlanId, ShardId};
+use serde::{Deserialize, Serialize};
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum WaitingOn {
+    LeaderSettling {
+        leader: NodeId,
+    },
+    /// `seen_ms_ago` is `None` if the node never answered this leader.
+    Unreachable {
+        node: NodeId,
+        seen_ms_ago: Option<u64>,
+        max_ms: u64,
+    },
+    /// Another process of the node answers than the one that is registered.
+    OtherLife {
+        node: NodeId,
+        registered: Incarnation,
+        answers: Incarnation,
+    },
+    NotReady {
+        node: NodeId,
+    },
+    RaftLag {
+        node: NodeId,
+        entries: u64,
+        max_entries: u64,
+    },
+    Artifact {
+        node: NodeId,
+        held_by: usize,
+        nodes: usize,
+    },
+    WeakMode {
+        shard: ShardId,
+    },
+    /// No primary, and nobody in sync: the last owner has to reclaim the shard.
+    Reclaim {
+        shard: ShardId,
+        last: NodeId,
+    },
+    /// No primary, and none of the members in sync answers.
+    InSyncUnreachable {
+        shard: ShardId,
+        in_sync: usize,
+    },
+    PrimaryNotServing {
+        shard: ShardId,
+        primary: NodeId,
+    },
+    NodeOut {
+        node: NodeId,
+        out_for_ms: u64,
+        max_ms: u64,
+        stage: OutStage,
+    },
+    NotInSync {
+        shard: ShardId,
+        node: NodeId,
+    },
+    NotAttached {
+        shard: ShardId,
+        node: NodeId,
+    },
+    Syncing {
+        shard: ShardId,
+        node: NodeId,
+    },
+    Lag {
+        shard: ShardId,
+        node: NodeId,
+        lag_bytes: u64,
+        max_bytes: u64,
+    },
+    Settling {
+        shard: ShardId,
+        node: NodeId,
+        in_sync_for_ms: u64,
+        settle_ms: u64,
+    },
+    HandoverInFlight {
+        shard: ShardId,
+        to: NodeId,
+        age_ms: u64,
+        timeout_ms: u64,
+    },
+    HandoverBackoff {
+        shard: ShardId,
+        remaining_ms: u64,
+    },
+    Voters {
+        reachable: usize,
+        voters: usize,
+        needed: usize,
+    },
+    Parallel {
+        out: usize,
+        max: u16,
+    },
+    /// The leader's own node is next, and no other voter can lead.
+    NoOtherLeader {
+        leader: NodeId,
+    },
+    /// The node's launcher refuses upgrades, or there is none.
+    CannotUpgrade {
+        node: NodeId,
+        #[serde(flatten)]
+        reason: Reason,
+    },
+    Quarantined {
+        node: NodeId,
+        #[serde(flatten)]
+        reason: Reason,
+    },
+    Paused {
+        plan: PlanId,
+    },
+    Held {
+        plan: PlanId,
+        reason: HoldReason,
+    },
+    /// The binary that the node is to run has not said yet whether it would start there.
+    Preflight {
+        node: NodeId,
+    },
+    /// It said that it would not.
+    PreflightFailed {
+        node: NodeId,
+        problem: Problem,
+    },
+    /// Every node runs the target; `remaining_ms` is `None` if only a command finalizes.
+    Soaking {
+        plan: PlanId,
+        remaining_ms: Option<u64>,
+    },
+    /// The node still holds bytes of a level that the target does not read.
+    OldLevel {
+        node: NodeId,
+        oldest: Level,
+        needed: Level,
+    },
+    #[serde(untagged)]
+    Unknown(Unknown),
+}
+
+/// How far a node that is out has got.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OutStage {
+    /// The old binary is still registered: it drains, stops, or the new one starts.
+    Replacing,
+    /// The new binary is registered, and does not answer (or no longer as that process).
+    Silent,
+    /// The new binary answers, and does not serve its role yet.
+    NotReady,
+    /// The new binary is behind the log.
+    RaftLag { entries: u64, max_entries: u64 },
+    /// The release was quarantined meanwhile: the node goes back.
+    GoingBack,
+    /// The trial is accepted; the node makes it final.
+    Confirming,
+    #[serde(untagged)]
+    Unknown(Unknown),
+}

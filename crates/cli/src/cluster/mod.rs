@@ -1,0 +1,83 @@
+//! `ironcache cluster …`: what an operator asks of a cluster, and tells it.
+
+pub mod create;
+pub mod layout;
+mod policy;
+mod show;
+mod target;
+
+use crate::exit::Failure;
+use crate::upgrade::UpgradeCommand;
+use ironcache_client::Client;
+
+pub use target::{PlanOrder, TargetArgs, set_target};
+
+#[derive(Clone, Debug, clap::Subcommand)]
+pub enum ClusterCommand {
+    /// Make one cluster of pristine nodes
+    Create(create::CreateArgs),
+    /// Shards, leader, plan: the cluster at a glance
+    Status(ShowArgs),
+    /// Every node: address, role, version, keys, offset
+    Nodes(ShowArgs),
+    /// Roll the cluster to a staged release
+    SetTargetVersion(TargetArgs),
+    /// Settings that hold for the whole cluster
+    #[command(subcommand)]
+    Policy(policy::PolicyCommand),
+    /// Watch and steer a roll
+    #[command(subcommand)]
+    Upgrade(UpgradeCommand),
+}
+
+#[derive(Clone, Debug, clap::Args)]
+pub struct ShowArgs {
+    #[command(flatten)]
+    pub seeds: Seeds,
+    /// Answer in JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Where the cluster is.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Seeds {
+    /// A node of the cluster: its client or http address; several, separated by commas, are tried in turn
+    #[arg(
+        long = "seed",
+        value_name = "HOST:PORT",
+        env = "IRONCACHE_SEED",
+        value_delimiter = ',',
+        default_value = "127.0.0.1:6379"
+    )]
+    seeds: Vec<String>,
+}
+
+impl Seeds {
+    pub async fn client(&self) -> Result<Client, Failure> {
+        Ok(Client::of_seeds(&self.seeds).await?)
+    }
+}
+
+impl ClusterCommand {
+    pub fn json(&self) -> bool {
+        match self {
+            ClusterCommand::Create(args) => args.json,
+            ClusterCommand::Status(args) | ClusterCommand::Nodes(args) => args.json,
+            ClusterCommand::SetTargetVersion(args) => args.json,
+            ClusterCommand::Policy(command) => command.json(),
+            ClusterCommand::Upgrade(command) => command.json(),
+        }
+    }
+
+    pub async fn run(self) -> Result<(), Failure> {
+        match self {
+            ClusterCommand::Create(args) => create::run(args).await,
+            ClusterCommand::Status(args) => show::status(&args).await,
+            ClusterCommand::Nodes(args) => show::nodes(&args).await,
+            ClusterCommand::SetTargetVersion(args) => target::run(args).await,
+            ClusterCommand::Policy(command) => command.run().await,
+            ClusterCommand::Upgrade(command) => command.run().await,
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! `ironcache cluster status` and `nodes`.
+
+use super::ShowArgs;
+use crate::exit::{Failure, Format};
+use crate::output;
+use crate::text;
+use ironcache_api::{ClusterStatus, Node, NodeRole, Ownership, ServingRole};
+use ironcache_types::NodeId;
+
+pub async fn status(args: &ShowArgs) -> Result<(), Failure> {
+    let status = args.seeds.client().await?.cluster().await?;
+    match Format::of(args.json) {
+        Format::Json => output::json(&status),
+        Format::Text => output::line(&overview(&status)),
+    }
+}
+
+pub async fn nodes(args: &ShowArgs) -> Result<(), Failure> {
+    let status = args.seeds.client().await?.cluster().await?;
+    match Format::of(args.json) {
+        Format::Json => output::json(&node_rows(&status)),
+        Format::Text => output::line(&node_table(&node_rows(&status))),
+    }
+}
+
+/// One node, as `cluster nodes --json` shows it.
+#[derive(Clone, Debug, serde::Serialize)]
+struct NodeRow {
+    node: NodeId,
+    client_addr: String,
+    peer_addr: String,
+    http_addr: String,
+    shard: Option<u16>,
+    /// `primary`, `replica` or `witness`, by the log.
+    role: ServingRole,
+    leader: bool,
+    voter: bool,
+    version: String,
+    digest: String,
+    in_sync: bool,
+    /// Committed out for a step of a plan.
+    out: bool,
+    ready: bool,
+    /// `None` if the node does not answer the leader.
+    keys: Option<u64>,
+    offset: Option<u64>,
+}
+
+fn node_rows(status: &ClusterStatus) -> Vec<NodeRow> {
+    let control = &status.control;
+    let row = |node: &Node| {
+        let shard = control.shard_of_node(node.id);
+        let brief = status.nodes.get(&node.id);
+        NodeRow {
+            node: node.id,
+            client_addr: node.client_addr.clone(),
+            peer_addr: node.peer_addr.clone(),
+            http_addr: node.http_addr.clone(),
+            shard: node.shard.map(|s| s.0),
+            role: match &node.role {
+                NodeRole::Witness => ServingRole::Witness,
+                NodeRole::Data if control.is_primary_node(node.id) => ServingRole::Primary,
+                NodeRole::Data => ServingRole::Replica,
+                NodeRole::Unknown(word) => ServingRole::Unknown(word.clone()),
+            },
+            leader: node.id == status.leader,
+            voter: node.voter,
+            version: node.release.version.to_string(),
+            digest: node.release.digest.to_string(),
+            in_sync: shard.is_some_and(|s| s.in_sync.contains(&node.member())),
+            out: node.out.is_some(),
+            ready: brief.is_some_and(|b| b.ready),
+            keys: brief.map(|b| b.data.keys),
+            offset: brief.map(|b| b.data.offset.0),
+        }
+    };
+    let mut rows: Vec<_> = control.nodes.values().map(row).collect();
+    rows.sort_by_cached_key(|r| (r.shard.is_none(), r.shard, r.role != ServingRole::Primary, r.node));
+    rows
+}
+
+fn node_table(rows: &[NodeRow]) -> String {
+    let heading = ["NODE", "ADDRESS", "SHARD", "ROLE", "VERSION", "STATE", "KEYS", "OFFSET", "VOTES"];
+    let mut table = vec![heading.map(str::to_owned).to_vec()];
+    for row in rows {
+        let dash = |value: Option<String>| value.unwrap_or_else(|| "-".to_owned());
+        let role = if row.leader { format!("{}, leader", row.role) } else { row.role.to_string() };
+        let state = match (row.keys, row.out, row.ready, row.in_sync || row.shard.is_none()) {
+            (None, ..) => "silent",
+            (Some(_), true, ..) => "out",
+            (Some(_), false, false, _) => "not ready",
+            (Some(_), false, true, false) => "syncing",
+            (Some(_), false, true, true) => "ok",
+        };
+        table.push(vec![
+            row.node.to_string(),
+            row.client_addr.clone(),
+            dash(row.shard.map(|s| s.to_string())),
+            role,
+            row.version.clone(),
+            state.to_owned(),
+            dash(row.keys.map(|k| k.to_string())),
+            dash(row.offset.map(|o| o.to_string())),
+            if row.voter { "yes" } else { "no" }.to_owned(),
+        ]);
+    }
+    output::table(&table)
+}
+
+fn overview(status: &ClusterStatus) -> String {
+    let control = &status.control;
+    let address =
+        |node: NodeId| control.nodes.get(&node).map_or_else(|| node.to_string(), |n| n.client_addr.clone());
+    let mut versions: Vec<_> = control.nodes.values().map(|n| n.release.version.to_string()).collect();
+    versions.sort();
+    versions.dedup();
+    let mut lines = vec![
+        format!("cluster    {}, epoch {}", control.cluster_id.unwrap_or_default(), control.epoch),
+        format!("leader     {} ({}), term {}", address(status.leader), status.leader, status.term),
+        format!(
+            "nodes      {} ({} voters), {} answering, version {}",
+            control.nodes.len(),
+            control.voters().count(),
+            status.nodes.len(),
+            versions.join(" and ")
+        ),
+    ];
+    for shard in control.shards.values() {
+        let primary = match &shard.ownership {
+            Ownership::Serving(member) => address(member.node),
+            Ownership::Recovering { last } => format!("none, recovering (last {})", address(last.node)),
+            Ownership::Unknown(unknown) => unknown.to_string(),
+        };
+        lines.push(format!(
+            "shard {:<4} slots {}, primary {primary}, {} of {} in sync, mode {}, epoch {}",
+            shard.id,
+            shard.slots,
+            shard.in_sync.len(),
+            shard.nodes.len(),
+            shard.mode,
+            shard.epoch
+        ));
+    }
+    lines.push(match &control.plan {
+        Some(plan) => format!("plan {:<5} to {}: {}", plan.id, plan.target.version, text::phase_word(plan)),
+        None => "plan       none".to_owned(),
+    });
+    lines.join("\n")
+}

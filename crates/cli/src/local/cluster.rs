@@ -1,0 +1,210 @@
+//! The nodes of a local cluster, together.
+
+use super::node::LocalNode;
+use super::ports;
+use crate::cluster::create::{self, CreateSpec};
+use crate::exit::Failure;
+use anyhow::Context;
+use ironcache_api::{AckMode, ClusterStatus, Ownership};
+use ironcache_client::Client;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+/// A debug build on a loaded machine takes some seconds; more is a fault.
+const START_TIMEOUT: Duration = Duration::from_secs(60);
+/// Above what a launcher gives its daemon to drain.
+const STOP_TIMEOUT: Duration = Duration::from_secs(12);
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// What is to be started.
+#[derive(Clone, Debug)]
+pub struct LocalSpec {
+    /// The binary that every node starts with.
+    pub binary: PathBuf,
+    /// Variables of this process that no node inherits.
+    pub private_variables: &'static [&'static str],
+    /// Data directories and logs go there.
+    pub dir: PathBuf,
+    pub shards: u16,
+    pub replicas: u16,
+    /// The first node's client port; `None` looks for free ones.
+    pub base_port: Option<u16>,
+    /// Settings of the cluster that differ from their defaults.
+    pub set: BTreeMap<String, String>,
+}
+
+impl LocalSpec {
+    /// What a cluster for trying things out is created with: a plan is final as soon as every node runs its target,
+    /// unless `given` says otherwise.
+    ///
+    /// # Errors
+    /// One of `given` is no `KEY=VALUE`, or its key is given twice.
+    pub fn settings(given: &[String]) -> Result<BTreeMap<String, String>, Failure> {
+        let mut set = create::assignments(given)?;
+        set.entry("finalize-after-s".to_owned()).or_insert_with(|| "0".to_owned());
+        Ok(set)
+    }
+
+    /// `None` beyond what one machine has ports for.
+    pub fn nodes(&self) -> Option<u16> {
+        self.shards.checked_mul(self.replicas.checked_add(1)?)
+    }
+}
+
+#[derive(Debug)]
+pub struct LocalCluster {
+    nodes: Vec<LocalNode>,
+    client: Client,
+}
+
+impl LocalCluster {
+    /// Starts the nodes, makes them one cluster, and returns when every replica is in sync. `progress`
+    /// is told what happens. The first poll to the last have to be on a thread that lives as long as
+    /// the cluster should.
+    pub async fn start(spec: &LocalSpec, mut progress: impl FnMut(&str)) -> Result<Self, Failure> {
+        let count = spec
+            .nodes()
+            .ok_or_else(|| Failure::Usage("that is more nodes than there are ports".to_owned()))?;
+        let ports = match spec.base_port {
+            Some(base) => ports::from_base(base, count),
+            None => ports::anywhere(count, spread()),
+        };
+        let ports = ports.map_err(|error| Failure::failed(error.to_string()))?;
+        std::fs::create_dir_all(&spec.dir)
+            .with_context(|| format!("could not make {}", spec.dir.display()))?;
+        progress(&format!("starting {count} nodes in {}", spec.dir.display()));
+        // From here on `cluster` owns what was started: an error below drops it, and that stops them.
+        let http_addrs = ports.iter().map(|p| format!("127.0.0.1:{}", p.http)).collect();
+        let mut cluster = Self { nodes: Vec::new(), client: Client::of_http(http_addrs) };
+        for (index, ports) in (0..).zip(&ports) {
+            cluster.nodes.push(LocalNode::start(spec, index, *ports)?);
+        }
+        let give_up = Instant::now() + START_TIMEOUT;
+        cluster.wait_for_status(give_up).await?;
+        if !cluster.is_member_already().await? {
+            progress("creating the cluster");
+            let data = cluster.http_addrs();
+            let create = CreateSpec {
+                data,
+                witnesses: Vec::new(),
+                replicas: spec.replicas,
+                mode: AckMode::Primary,
+                set: spec.set.clone(),
+            };
+            create::create(&create::plan(&create).await?).await?;
+        }
+        progress("waiting until every replica is in sync");
+        cluster.wait_in_sync(give_up).await?;
+        Ok(cluster)
+    }
+
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    pub fn client_addrs(&self) -> Vec<String> {
+        self.nodes.iter().map(|n| format!("127.0.0.1:{}", n.ports.client)).collect()
+    }
+
+    pub fn http_addrs(&self) -> Vec<String> {
+        self.nodes.iter().map(|n| format!("127.0.0.1:{}", n.ports.http)).collect()
+    }
+
+    pub fn launcher_pids(&self) -> Vec<u32> {
+        self.nodes.iter().map(LocalNode::launcher_pid).collect()
+    }
+
+    /// An error with its log's end, if a node has ended by itself.
+    pub fn check(&mut self) -> anyhow::Result<()> {
+        self.nodes.iter_mut().try_for_each(LocalNode::check)
+    }
+
+    /// Stops every node and waits for that; what does not stop in time is killed.
+    pub fn stop(&mut self) {
+        for node in &self.nodes {
+            node.ask_to_stop();
+        }
+        let give_up = Instant::now() + STOP_TIMEOUT;
+        while Instant::now() < give_up && !self.nodes.iter_mut().all(LocalNode::has_ended) {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        for node in &mut self.nodes {
+            if !node.has_ended() {
+                node.kill();
+            }
+        }
+        self.nodes.clear();
+    }
+
+    async fn wait_for_status(&mut self, give_up: Instant) -> Result<(), Failure> {
+        for addr in self.http_addrs() {
+            let node = Client::of_http(vec![addr.clone()]);
+            loop {
+                self.check()?;
+                // Not the error but the deadline ends this: a node that is starting refuses connections.
+                match tokio::time::timeout_at(give_up.into(), node.status()).await {
+                    Ok(Ok(_)) => break,
+                    Ok(Err(_)) if Instant::now() < give_up => tokio::time::sleep(LOOK_EVERY).await,
+                    Ok(Err(_)) | Err(_) => return Err(late(&format!("the node at {addr} does not answer"))),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A kept directory holds a cluster that comes back by itself.
+    async fn is_member_already(&self) -> Result<bool, Failure> {
+        Ok(!self.client.status().await?.pristine)
+    }
+
+    async fn wait_in_sync(&mut self, give_up: Instant) -> Result<(), Failure> {
+        let mut missing = "the cluster does not answer".to_owned();
+        while Instant::now() < give_up {
+            self.check()?;
+            if let Ok(Ok(status)) = tokio::time::timeout_at(give_up.into(), self.client.cluster()).await {
+                match out_of_sync(&status, self.nodes.len()) {
+                    None => return Ok(()),
+                    Some(what) => missing = what,
+                }
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+        Err(late(&missing))
+    }
+}
+
+impl Drop for LocalCluster {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// What keeps the cluster from being whole, if anything.
+pub(crate) fn out_of_sync(status: &ClusterStatus, nodes: usize) -> Option<String> {
+    let ready = status.nodes.values().filter(|n| n.ready).count();
+    if ready < nodes {
+        return Some(format!("{ready} of {nodes} nodes are ready"));
+    }
+    status.control.shards.values().find_map(|shard| {
+        let (id, held, all) = (shard.id, shard.in_sync.len(), shard.nodes.len());
+        match &shard.ownership {
+            Ownership::Recovering { .. } => Some(format!("shard {id} has no primary")),
+            Ownership::Serving(_) if held < all => {
+                Some(format!("shard {id}: {held} of {all} nodes are in sync"))
+            }
+            Ownership::Serving(_) => None,
+            Ownership::Unknown(unknown) => Some(format!("shard {id}: {unknown}")),
+        }
+    })
+}
+
+fn late(what: &str) -> Failure {
+    Failure::Unreachable(format!("{what}, {} s after the start", START_TIMEOUT.as_secs()))
+}
+
+/// A number that differs between processes that start at the same moment.
+fn spread() -> u64 {
+    use std::hash::BuildHasher;
+    std::hash::RandomState::new().hash_one(std::process::id())
+}

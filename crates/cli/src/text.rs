@@ -1,0 +1,17 @@
+//! Where enums with numbers become sentences.
+//!
+//! *Invariant:* pure: the same value gives the same text; no clock is read.
+//! *Invariant:* what this release does not know is shown as it came, and ends no command.
+
+mod hold;
+mod plan;
+#[cfg(test)]
+pub(crate) mod samples;
+mod soaking;
+mod waiting_on;
+
+pub use hold::hold_reason;
+pub(crate) use plan::phase_word;
+pub use plan::{ended_line, phase_line};
+pub use soaking::{rollback_blocker, soaking_lines};
+pub use waiting_on::waiting_on;

@@ -1,0 +1,33 @@
+//! Why a plan is held, and what to do about it.
+
+use super::soaking::problem_text;
+use ironcache_api::HoldReason;
+
+pub fn hold_reason(hold: &HoldReason) -> String {
+    match hold {
+        HoldReason::StepFailed { node, reason } => format!(
+            "node {node} could not run the release and went back to its old binary: {}; the release is quarantined: \
+             `ironcache cluster upgrade abort` ends the plan, then stage a mended release",
+            reason.reason
+        ),
+        HoldReason::StepInconclusive { node, reason } => format!(
+            "node {node} went back to its old binary without proof against the release: {}; `ironcache cluster upgrade \
+             resume` tries again",
+            reason.reason
+        ),
+        HoldReason::StepTimedOut { node, waited_ms } => format!(
+            "node {node} has been out for {waited_ms} ms; look at its log. Once it is back: `ironcache cluster upgrade \
+             resume`; if it is lost: `ironcache cluster upgrade abort`"
+        ),
+        HoldReason::StateMismatch { node, log_index } => {
+            format!(
+                "node {node} holds another control state at log index {log_index}; take it out of service"
+            )
+        }
+        HoldReason::PreflightFailed { node, problem } => format!(
+            "the binary would not start on node {node}: {}; mend that and `ironcache cluster upgrade resume`",
+            problem_text(problem)
+        ),
+        HoldReason::Unknown(unknown) => unknown.to_string(),
+    }
+}

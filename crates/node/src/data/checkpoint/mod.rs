@@ -1,0 +1,288 @@
+//! The dataset on disk across a planned restart: written when the node drains, read when it starts.
+//!
+//! ```text
+//!  checkpoint := head · position (lineage, epoch, offset; crc) · part* · end
+//!  head := version, level and cluster: `head`
+//!  part := len u32 · crc32 u32 · effects of the head's level that rebuild some slots
+//!  end  := 0 u32 · crc32 u32 of the key count · key count u64
+//! ```
+//! Little-endian. Written to a temporary name, synced, renamed, and the directory synced.
+//!
+//! Reading consumes nothing: the file stays until the log says that another copy is held (`retention`), or until the
+//! next one replaces it. So one may be found that is older than what this node held when its last life was killed. That
+//! is no danger: its (lineage, offset) say exactly what it holds, a prefix of what the shard's primary has or had. It is
+//! resumed from there, or synced in full; and it is taken for the whole of a shard only if nobody, this node included,
+//! has owned the shard since it was written (`role`: its last epoch is the shard's).
+//!
+//! *Invariant:* a checkpoint is used whole or not at all.
+//! *Invariant:* one of a version or level that this release does not read stays as it is, under its name; only damage,
+//! and another cluster's, is set aside. Nothing is deleted that was not read.
+//! *Invariant:* a checkpoint of another cluster is never resumed from: its epochs and offsets may coincide with this
+//! cluster's, and say nothing about them.
+
+mod head;
+mod retention;
+
+pub use retention::let_go;
+
+use super::plane::Plane;
+use super::role::Role;
+use head::{HEAD_BYTES, Head, VERSION, read_head};
+use ironcache_keyspace::{EffectError, Keyspace, apply_effects};
+use ironcache_replication::{Lineage, PositionError, SavedPosition};
+use ironcache_types::{ClusterId, Level, LevelRange, Offset, SLOT_COUNT, Slot};
+use std::cell::RefCell;
+use std::fs::{self, File};
+use std::io::{self, BufReader, Read, Write};
+use std::path::{Path, PathBuf};
+
+const NAME: &str = "checkpoint";
+const TMP: &str = "checkpoint.tmp";
+/// A part is closed when it has this size: a few ms to apply, between which the thread serves others.
+const PART_BYTES: usize = 1 << 20;
+/// Bound of what is read for the position: a capped lineage is about a kilobyte.
+const POSITION_BYTES_MAX: usize = 16 << 10;
+
+pub struct Checkpoint {
+    pub level: Level,
+    pub keyspace: Keyspace,
+    pub lineage: Lineage,
+    pub offset: Offset,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum CheckpointError {
+    #[error("the checkpoint cannot be read or written")]
+    Io(#[from] io::Error),
+    #[error("the file does not start as a checkpoint does")]
+    NotACheckpoint,
+    #[error("the checkpoint is written in version {found}; this release reads version {VERSION}")]
+    Version { found: u16 },
+    #[error("the checkpoint is written at level {found}; this release admits levels {admits}")]
+    Level { found: Level, admits: LevelRange },
+    #[error("the checkpoint's head is damaged: its checksum is {found:08x}, its bytes give {computed:08x}")]
+    Head { found: u32, computed: u32 },
+    #[error(
+        "the checkpoint is of cluster {found}, and this node belongs to {}",
+        mine.map_or_else(|| "none yet".to_owned(), |mine| format!("cluster {mine}"))
+    )]
+    OtherCluster { found: ClusterId, mine: Option<ClusterId> },
+    #[error("the checkpoint's position is damaged")]
+    Position(#[from] PositionError),
+    #[error(
+        "part {part} of the checkpoint is damaged: its checksum is {found:08x}, its bytes give {computed:08x}"
+    )]
+    Checksum { part: usize, found: u32, computed: u32 },
+    #[error("the checkpoint ends in the middle of part {part}")]
+    Torn { part: usize },
+    #[error("part {part} of the checkpoint cannot be applied")]
+    Effect { part: usize, source: EffectError },
+    #[error("the checkpoint holds {found} keys and says {expected}")]
+    Count { found: u64, expected: u64 },
+}
+
+/// What becomes of a checkpoint that cannot be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// Another release reads it, or the disk does later.
+    Stays,
+    /// It is of no use to anybody.
+    Damaged,
+    OtherCluster,
+}
+
+impl CheckpointError {
+    pub fn fate(&self) -> Fate {
+        match self {
+            Self::Io(_) | Self::Version { .. } | Self::Level { .. } => Fate::Stays,
+            // Its checksum is right: it says what whoever wrote it meant.
+            Self::Position(PositionError::Version { .. }) | Self::Effect { .. } => Fate::Stays,
+            Self::OtherCluster { .. } => Fate::OtherCluster,
+            Self::NotACheckpoint
+            | Self::Head { .. }
+            | Self::Position(
+                PositionError::Truncated { .. }
+                | PositionError::NotAPosition
+                | PositionError::Checksum { .. }
+                | PositionError::Shape
+                | PositionError::Lineage(_)
+                | PositionError::OutsideLineage { .. },
+            )
+            | Self::Checksum { .. }
+            | Self::Torn { .. }
+            | Self::Count { .. } => Fate::Damaged,
+        }
+    }
+}
+
+/// Writes the dataset, at the level that this node has applied; answers the number of keys, or `None` if this node holds
+/// no whole dataset. It has to be sealed: others run between the parts, and while the disk works. What was there before
+/// is replaced, or stays as it is.
+pub async fn write(plane: &RefCell<Plane>, data_dir: &Path) -> Result<Option<u64>, CheckpointError> {
+    let (level, begin) = {
+        let plane = plane.borrow();
+        let saved = match &plane.role {
+            Role::Loading => None,
+            Role::Replica(replica) => replica.cursor.saved_position().ok().flatten(),
+            Role::Primary(primary) => SavedPosition::at(&primary.lineage, plane.offset()),
+        };
+        let (Some(saved), Some(cluster)) = (saved, plane.view.state.cluster_id) else { return Ok(None) };
+        let level = plane.level();
+        let mut begin = Head { level, cluster }.encode().to_vec();
+        saved.encode(&mut begin);
+        (level, begin)
+    };
+    let (path, tmp) = (data_dir.join(NAME), data_dir.join(TMP));
+    let written = match write_to(&tmp, plane, level, &begin).await {
+        Ok((file, keys)) => replace(file, tmp.clone(), path).await.map(|()| keys),
+        Err(error) => Err(error),
+    };
+    if written.is_err() {
+        // Half a checkpoint takes room from whoever needs it. The first error is the one to tell.
+        let _ = fs::remove_file(&tmp);
+    }
+    written.map(Some)
+}
+
+async fn write_to(
+    tmp: &Path,
+    plane: &RefCell<Plane>,
+    level: Level,
+    begin: &[u8],
+) -> Result<(File, u64), CheckpointError> {
+    let mut file = File::create(tmp)?;
+    file.write_all(begin)?;
+    let mut out = Vec::with_capacity(PART_BYTES + (PART_BYTES >> 2));
+    let mut keys = 0u64;
+    for slot in 0..SLOT_COUNT {
+        keys += plane.borrow().keyspace.dump_slot(Slot(slot), level, &mut out) as u64;
+        if out.len() >= PART_BYTES {
+            write_part(&mut file, &out)?;
+            out.clear();
+            tokio::task::yield_now().await;
+        }
+    }
+    if !out.is_empty() {
+        write_part(&mut file, &out)?;
+    }
+    let count = keys.to_le_bytes();
+    file.write_all(&0u32.to_le_bytes())?;
+    file.write_all(&crc32fast::hash(&count).to_le_bytes())?;
+    file.write_all(&count)?;
+    Ok((file, keys))
+}
+
+/// Makes the new file durable, and then the checkpoint.
+async fn replace(file: File, tmp: PathBuf, path: PathBuf) -> Result<(), CheckpointError> {
+    let durable = tokio::task::spawn_blocking(move || {
+        file.sync_all()?;
+        fs::rename(&tmp, &path)?;
+        path.parent().map_or(Ok(()), |dir| File::open(dir)?.sync_all())
+    });
+    Ok(durable.await.map_err(io::Error::other)??)
+}
+
+fn write_part(file: &mut File, part: &[u8]) -> Result<(), CheckpointError> {
+    let len = u32::try_from(part.len()).map_err(|_| io::Error::other("one slot is larger than 4 GiB"))?;
+    file.write_all(&len.to_le_bytes())?;
+    file.write_all(&crc32fast::hash(part).to_le_bytes())?;
+    Ok(file.write_all(part)?)
+}
+
+/// Reads the checkpoint, if there is one, and leaves it where it is. A damaged one is set aside as
+/// `checkpoint.damaged`, and one of another cluster than `mine` as `checkpoint.other-cluster`; a node that belongs to
+/// none has no checkpoint of its own. Lets other tasks run between the parts.
+pub async fn load(
+    data_dir: &Path,
+    mine: Option<ClusterId>,
+    levels: LevelRange,
+) -> Result<Option<Checkpoint>, CheckpointError> {
+    let tmp = data_dir.join(TMP);
+    // What a killed process left. Nobody reads it; whether it could be removed is seen when the next one is written.
+    let _ = tokio::task::spawn_blocking(move || fs::remove_file(tmp)).await;
+    let path = data_dir.join(NAME);
+    let file = match File::open(&path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    let loaded = read(BufReader::with_capacity(PART_BYTES, file), mine, levels).await;
+    match &loaded {
+        Ok(checkpoint) => {
+            tracing::info!(keys = checkpoint.keyspace.len(), offset = %checkpoint.offset, "checkpoint read");
+        }
+        Err(error) => match error.fate() {
+            Fate::Stays => {}
+            Fate::Damaged => set_aside(data_dir, "checkpoint.damaged")?,
+            Fate::OtherCluster => set_aside(data_dir, "checkpoint.other-cluster")?,
+        },
+    }
+    loaded.map(Some)
+}
+
+fn set_aside(data_dir: &Path, name: &str) -> io::Result<()> {
+    fs::rename(data_dir.join(NAME), data_dir.join(name))?;
+    File::open(data_dir)?.sync_all()
+}
+
+async fn read(
+    mut file: impl Read,
+    mine: Option<ClusterId>,
+    levels: LevelRange,
+) -> Result<Checkpoint, CheckpointError> {
+    let mut head = [0; HEAD_BYTES];
+    let got = read_up_to(&mut file, &mut head)?;
+    let Head { level, cluster: found } = read_head(&head[..got], levels)?;
+    if mine != Some(found) {
+        return Err(CheckpointError::OtherCluster { found, mine });
+    }
+    let mut position = vec![0; POSITION_BYTES_MAX];
+    let got = read_up_to(&mut file, &mut position)?;
+    position.truncate(got);
+    let (saved, used) = SavedPosition::decode(&position)?;
+    let rest = position.split_off(used);
+    let mut file = io::Cursor::new(rest).chain(file);
+    let mut keyspace = Keyspace::new();
+    let mut bytes = Vec::new();
+    for part in 0.. {
+        let torn = |_| CheckpointError::Torn { part };
+        let mut prefix = [0; 8];
+        file.read_exact(&mut prefix).map_err(torn)?;
+        let len = u32::from_le_bytes([prefix[0], prefix[1], prefix[2], prefix[3]]);
+        let found = u32::from_le_bytes([prefix[4], prefix[5], prefix[6], prefix[7]]);
+        bytes.clear();
+        // The length may be garbage: memory follows what is there, not what is claimed.
+        let wanted = if len == 0 { 8 } else { u64::from(len) };
+        if file.by_ref().take(wanted).read_to_end(&mut bytes)? as u64 != wanted {
+            return Err(CheckpointError::Torn { part });
+        }
+        let computed = crc32fast::hash(&bytes);
+        if computed != found {
+            return Err(CheckpointError::Checksum { part, found, computed });
+        }
+        if len == 0 {
+            let expected = u64::from_le_bytes(bytes[..].try_into().expect("eight bytes were read"));
+            let found = keyspace.len() as u64;
+            if found != expected {
+                return Err(CheckpointError::Count { found, expected });
+            }
+            let SavedPosition { position, lineage } = saved;
+            return Ok(Checkpoint { level, keyspace, lineage, offset: position.offset });
+        }
+        apply_effects(&mut keyspace, &bytes, level)
+            .map_err(|source| CheckpointError::Effect { part, source })?;
+        tokio::task::yield_now().await;
+    }
+    unreachable!("the parts are endless, and the loop returns")
+}
+
+fn read_up_to(file: &mut impl Read, buf: &mut [u8]) -> io::Result<usize> {
+    let mut got = 0;
+    while got < buf.len() {
+        match file.read(&mut buf[got..])? {
+            0 => break,
+            n => got += n,
+        }
+    }
+    Ok(got)
+}

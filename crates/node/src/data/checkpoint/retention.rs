@@ -1,0 +1,129 @@
+//! How long the checkpoint that a life began from is kept: it may be the last copy of its shard on any disk.
+//!
+//! *Invariant (I23):* it goes when the log says that another copy at least as new is held, not when it is read.
+//! *Invariant:* only what this life has read is removed: neither what it could not read, nor what it wrote itself.
+
+use super::{super::DataNode, NAME};
+use ironcache_control::ControlState;
+use ironcache_store::{DiskError, at, sync_dir};
+use ironcache_types::{Member, chain};
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::rc::Rc;
+
+/// Is this process the trial of a release, which may still go back?
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnTrial {
+    Yes,
+    No,
+}
+
+/// May `me` remove the checkpoint that its life began from? Only when nobody can go back to the time before this life,
+/// and the log names this very life in an in-sync set of two or more: then it holds everything that was acknowledged,
+/// which is at least what it began from, and so does another node.
+pub fn may_remove_checkpoint(state: &ControlState, me: Member, on_trial: OnTrial) -> bool {
+    let confirmed = match on_trial {
+        OnTrial::Yes => false,
+        OnTrial::No => {
+            state.nodes.get(&me.node).is_some_and(|node| node.member() == me && node.out.is_none())
+        }
+    };
+    let is_held_by_two = state
+        .shard_of_node(me.node)
+        .is_some_and(|shard| shard.in_sync.contains(&me) && shard.in_sync.len() >= 2);
+    confirmed && is_held_by_two
+}
+
+/// Removes the checkpoint that was read, once it may go. A node that stops before leaves it where it is; its own
+/// checkpoint then takes the place.
+pub async fn let_go(node: Rc<DataNode>) {
+    loop {
+        let changed = Rc::clone(&node.changed);
+        let change = changed.notified();
+        if node.plane.borrow().is_sealed() {
+            return;
+        }
+        if may_go(&node) {
+            let _disk = node.disk.lock().await;
+            // While it was waited for, the node may have begun to write its own.
+            if node.plane.borrow().is_sealed() {
+                return;
+            }
+            let path = node.data_dir.join(NAME);
+            match tokio::task::spawn_blocking(move || remove(&path)).await {
+                Ok(Ok(())) => tracing::info!("the checkpoint is removed: others hold as much"),
+                Ok(Err(error)) => tracing::warn!(error = chain(&error), "the checkpoint stays"),
+                Err(error) => tracing::warn!(%error, "the checkpoint was not removed"),
+            }
+            return;
+        }
+        change.await;
+    }
+}
+
+/// A trial ends before the log takes its node into a set: no change of the launcher's has to be waited for.
+fn may_go(node: &DataNode) -> bool {
+    let on_trial = if node.launcher.borrow().trial.is_some() { OnTrial::Yes } else { OnTrial::No };
+    let plane = node.plane.borrow();
+    may_remove_checkpoint(&plane.view.state, plane.me, on_trial)
+}
+
+fn remove(path: &Path) -> Result<(), DiskError> {
+    match fs::remove_file(path) {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(at("remove", path)(error)),
+    }
+    path.parent().map_or(Ok(()), sync_dir)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::tests::{A, B, World};
+    use ironcache_control::{AckMode, OutStep, TrialPhase};
+    use ironcache_types::{Epoch, PlanId};
+
+    fn may(world: &World, me: Member) -> bool {
+        may_remove_checkpoint(&world.state, me, OnTrial::No)
+    }
+
+    #[test]
+    fn the_checkpoint_of_a_set_of_one_stays() {
+        let world = World::alone(AckMode::Primary);
+        assert!(!may(&world, A), "what it serves is on no other node");
+        assert!(!may(&world, B), "it is in no set");
+    }
+
+    #[test]
+    fn a_member_of_a_set_of_two_lets_its_checkpoint_go_on_both_ends() {
+        let world = World::pair(AckMode::InSync);
+        assert!(may(&world, A) && may(&world, B));
+    }
+
+    #[test]
+    fn the_role_of_an_earlier_life_says_nothing_of_this_one() {
+        let mut world = World::pair(AckMode::InSync);
+        let later = Member { incarnation: ironcache_types::Incarnation(99), ..B };
+        assert!(!may(&world, later), "not registered");
+        let me = world.restart(B);
+        assert!(!may(&world, me), "registered, and in no set yet");
+        assert!(!may(&world, A), "and the other one is alone now");
+    }
+
+    #[test]
+    fn a_trial_consumes_nothing() {
+        let mut world = World::pair(AckMode::InSync);
+        assert!(!may_remove_checkpoint(&world.state, B, OnTrial::Yes));
+        let node = world.state.nodes.get_mut(&B.node).unwrap();
+        node.out = Some(OutStep {
+            plan: PlanId(1),
+            epoch: Epoch(9),
+            target: node.release.clone(),
+            log_index: 1,
+            phase: TrialPhase::Confirming { incarnation: B.incarnation },
+        });
+        assert!(!may(&world, B), "not until the log says that it is confirmed");
+    }
+}

@@ -1,0 +1,68 @@
+//! Why a replica's hello is not accepted: what the source's `Refuse` says.
+//!
+//! *Invariant:* a code, once released, keeps its meaning; the text is for people, and nobody reads anything out of it.
+
+use ironcache_replication::{AttachError, FrameError, LinkVersions};
+use ironcache_types::{Level, LevelRange, Member, NodeId, ShardId};
+
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    #[error(
+        "the replica's release speaks link versions {theirs}, and this one {ours}: run a release in between"
+    )]
+    NoCommonVersion { theirs: LinkVersions, ours: LinkVersions },
+    #[error(
+        "the cluster is at level {level}, and the replica's release admits levels {admits}: start one that admits it"
+    )]
+    CannotRead { level: Level, admits: LevelRange },
+    #[error("the replica belongs to another cluster")]
+    OtherCluster,
+    #[error("this node does not hold shard {shard}")]
+    OtherShard { shard: ShardId },
+    #[error("node {node} is not part of the cluster")]
+    UnknownNode { node: NodeId },
+    #[error("{member} is not the registered life of its node")]
+    OtherLife { member: Member },
+    #[error("node {node} holds another shard")]
+    NotOfShard { node: NodeId },
+    #[error("this node is not the primary of the shard")]
+    NotPrimary,
+    #[error("say hello again: this node is primary")]
+    PrimaryAlready,
+    #[error("say hello again: promoted at another offset")]
+    PromotedElsewhere,
+    #[error(transparent)]
+    InSync(#[from] AttachError),
+}
+
+impl Refusal {
+    pub fn code(&self) -> &'static str {
+        match self {
+            Refusal::NoCommonVersion { .. } => "no_common_version",
+            Refusal::CannotRead { .. } => "cannot_read",
+            Refusal::OtherCluster => "other_cluster",
+            Refusal::OtherShard { .. } => "other_shard",
+            Refusal::UnknownNode { .. } => "unknown_node",
+            Refusal::OtherLife { .. } => "other_life",
+            Refusal::NotOfShard { .. } => "not_of_shard",
+            Refusal::NotPrimary => "not_primary",
+            Refusal::PrimaryAlready => "primary_already",
+            Refusal::PromotedElsewhere => "promoted_elsewhere",
+            Refusal::InSync(_) => "in_sync",
+        }
+    }
+}
+
+/// The code for bytes that are no message, or none for this end.
+pub fn code_of(error: &FrameError) -> &'static str {
+    match error {
+        FrameError::UnknownPurpose { .. } => "unknown_purpose",
+        FrameError::UnknownKind { .. } => "unknown_kind",
+        FrameError::AboveVersion { .. } => "above_version",
+        FrameError::Empty
+        | FrameError::TooLong { .. }
+        | FrameError::Checksum { .. }
+        | FrameError::Malformed { .. }
+        | FrameError::Lineage { .. } => "malformed",
+    }
+}

@@ -1,0 +1,150 @@
+//! How a setting's text is read, and what it is bounded by.
+
+use crate::bad_setting::Why;
+use crate::value::Value;
+
+pub(crate) const NEVER: &str = "never";
+
+/// A day: no wait of a node's is meant to be longer.
+pub(crate) const DAY_MS: u64 = 24 * 60 * 60 * 1000;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Number {
+        unit: Unit,
+        range: Range,
+    },
+    /// A number, or the word `never`.
+    NumberOrNever {
+        unit: Unit,
+        range: Range,
+    },
+    Word(&'static [&'static str]),
+    Text(Form),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unit {
+    Port,
+    Bytes,
+    Ms,
+    Seconds,
+    /// Of things, which the setting's name tells.
+    Count,
+}
+
+/// Both ends included. Each says what is lost past it; below 0 there is nothing, and `below` is empty.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Range {
+    pub least: u64,
+    pub below: &'static str,
+    pub most: u64,
+    pub above: &'static str,
+}
+
+/// What a text is. Whether a machine has the address or the directory is found out where it is used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    Directory,
+    IpAddress,
+    Host,
+    /// Never shown, except to a client that gave it.
+    Password,
+    LogFilter,
+}
+
+impl Kind {
+    pub(crate) const fn number(unit: Unit, range: Range) -> Kind {
+        Kind::Number { unit, range }
+    }
+
+    /// # Errors
+    /// Says what is expected, and the bound with what is lost past it.
+    pub(crate) fn parse(self, text: &str, default: &'static str) -> Result<Value, Why> {
+        match self {
+            Kind::Number { unit, range } => {
+                number(text, range, default)?.ok_or(Why::NotANumber { unit, or_never: false })
+            }
+            Kind::NumberOrNever { unit: _, range: _ } if text == NEVER => Ok(Value::Never),
+            Kind::NumberOrNever { unit, range } => {
+                number(text, range, default)?.ok_or(Why::NotANumber { unit, or_never: true })
+            }
+            Kind::Word(words) => match words.iter().find(|word| **word == text) {
+                Some(word) => Ok(Value::Word(word)),
+                None => Err(Why::NotAWord { words }),
+            },
+            Kind::Text(_) => Ok(Value::Text(text.to_owned())),
+        }
+    }
+
+    pub fn range(self) -> Option<Range> {
+        match self {
+            Kind::Number { unit: _, range } | Kind::NumberOrNever { unit: _, range } => Some(range),
+            Kind::Word(_) | Kind::Text(_) => None,
+        }
+    }
+
+    /// What stands for the value in a synopsis.
+    pub fn placeholder(self) -> &'static str {
+        match self {
+            Kind::Number { unit, .. } | Kind::NumberOrNever { unit, .. } => match unit {
+                Unit::Port => "PORT",
+                Unit::Bytes => "BYTES",
+                Unit::Ms => "MS",
+                Unit::Seconds => "S",
+                Unit::Count => "N",
+            },
+            Kind::Word(_) => "WORD",
+            Kind::Text(Form::Directory) => "DIR",
+            Kind::Text(Form::IpAddress) => "IP",
+            Kind::Text(Form::Host) => "HOST",
+            Kind::Text(Form::Password) => "PASSWORD",
+            Kind::Text(Form::LogFilter) => "FILTER",
+        }
+    }
+
+    /// Is it a number wherever types are told apart, in TOML say?
+    pub fn is_number(self) -> bool {
+        match self {
+            Kind::Number { .. } | Kind::NumberOrNever { .. } => true,
+            Kind::Word(_) | Kind::Text(_) => false,
+        }
+    }
+
+    pub fn is_secret(self) -> bool {
+        match self {
+            Kind::Text(Form::Password) => true,
+            Kind::Text(Form::Directory | Form::IpAddress | Form::Host | Form::LogFilter)
+            | Kind::Number { .. }
+            | Kind::NumberOrNever { .. }
+            | Kind::Word(_) => false,
+        }
+    }
+}
+
+impl Unit {
+    /// Follows "a whole number".
+    pub(crate) fn of(self) -> &'static str {
+        match self {
+            Unit::Port | Unit::Count => "",
+            Unit::Bytes => " of bytes",
+            Unit::Ms => " of milliseconds",
+            Unit::Seconds => " of seconds",
+        }
+    }
+}
+
+/// Digits alone, as every setting prints itself: no sign, no unit. `None` for anything else.
+fn number(text: &str, range: Range, default: &'static str) -> Result<Option<Value>, Why> {
+    if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Ok(None);
+    }
+    // What overflows is above every bound.
+    match text.parse::<u64>() {
+        Ok(number) if number < range.least => {
+            Err(Why::Below { least: range.least, lost: range.below, default })
+        }
+        Ok(number) if number <= range.most => Ok(Some(Value::Number(number))),
+        Ok(_) | Err(_) => Err(Why::Above { most: range.most, lost: range.above, default }),
+    }
+}

@@ -1,0 +1,258 @@
+//! The settings of one node: its file, its `IRONCACHE_*` variables, its flags.
+
+use crate::kind::{DAY_MS, Form, Kind, Range, Unit};
+use crate::setting::{Change, Key, Setting};
+
+/// In the order of [`TABLE`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum NodeKey {
+    DataDir,
+    Bind,
+    Port,
+    PeerPort,
+    HttpPort,
+    AnnounceHost,
+    Requirepass,
+    Maxclients,
+    BacklogBytes,
+    ParkCommandsMax,
+    DrainTimeoutMs,
+    ReadyTimeoutMs,
+    ConfirmTimeoutMs,
+    HangTimeoutMs,
+    Log,
+}
+
+impl NodeKey {
+    pub fn setting(self) -> &'static Setting {
+        &TABLE[self as usize]
+    }
+}
+
+const PORT_MOST: &str = "no port is above 65535";
+
+/// Zero stands for one derived from `port`.
+const DERIVED_PORT: Kind =
+    Kind::number(Unit::Port, Range { least: 0, below: "", most: 65_535, above: PORT_MOST });
+
+pub static TABLE: [Setting; NodeKey::Log as usize + 1] = [
+    Setting {
+        key: Key::Node(NodeKey::DataDir),
+        name: "data-dir",
+        kind: Kind::Text(Form::Directory),
+        default: "ironcache-data",
+        change: Change::AtStart,
+        redis: Some("dir"),
+        doc: "Where the node keeps its identity, raft log, binaries and checkpoint",
+        more: "One node, one directory: a directory that another process uses is refused, and so is a copy of it \
+               while its node answers where it was. Start a new node with an empty directory.",
+    },
+    Setting {
+        key: Key::Node(NodeKey::Bind),
+        name: "bind",
+        kind: Kind::Text(Form::IpAddress),
+        default: "127.0.0.1",
+        change: Change::AtStart,
+        redis: None,
+        doc: "The IP address that the three listeners bind to",
+        more: "Peer and HTTP traffic are plain text and unauthenticated (docs/adr/0007-no-tls-between-peers.md): bind \
+               to a network that you trust.",
+    },
+    Setting {
+        key: Key::Node(NodeKey::Port),
+        name: "port",
+        kind: Kind::number(
+            Unit::Port,
+            Range {
+                least: 1,
+                below: "a node's port has to be known to the others; choose one",
+                most: 65_535,
+                above: PORT_MOST,
+            },
+        ),
+        default: "6379",
+        change: Change::AtStart,
+        redis: None,
+        doc: "Client port (RESP)",
+        more: "",
+    },
+    Setting {
+        key: Key::Node(NodeKey::PeerPort),
+        name: "peer-port",
+        kind: DERIVED_PORT,
+        default: "0",
+        change: Change::AtStart,
+        redis: None,
+        doc: "Port of raft and replication; 0 stands for port + 10000",
+        more: "",
+    },
+    Setting {
+        key: Key::Node(NodeKey::HttpPort),
+        name: "http-port",
+        kind: DERIVED_PORT,
+        default: "0",
+        change: Change::AtStart,
+        redis: None,
+        doc: "Port of health, metrics, status and administration; 0 stands for port + 20000",
+        more: "",
+    },
+    Setting {
+        key: Key::Node(NodeKey::AnnounceHost),
+        name: "announce-host",
+        kind: Kind::Text(Form::Host),
+        default: "",
+        change: Change::AtStart,
+        redis: None,
+        doc: "Host name or address that clients and peers are told; empty stands for `bind`",
+        more: "Set it when `bind` is 0.0.0.0 or the node is behind an address translation.",
+    },
+    Setting {
+        key: Key::Node(NodeKey::Requirepass),
+        name: "requirepass",
+        kind: Kind::Text(Form::Password),
+        default: "",
+        change: Change::Running,
+        redis: None,
+        doc: "Password that clients have to give with AUTH; empty asks for none",
+        more: "",
+    },
+    Setting {
+        key: Key::Node(NodeKey::Maxclients),
+        name: "maxclients",
+        kind: Kind::number(
+            Unit::Count,
+            Range {
+                least: 1,
+                below: "no client could connect",
+                most: 1_000_000,
+                above: "a process has descriptors for about a million connections, and would fail at its files instead \
+                        of refusing a client",
+            },
+        ),
+        default: "10000",
+        change: Change::Running,
+        redis: None,
+        doc: "Most clients at a time; one more is answered with an error",
+        more: "",
+    },
+    Setting {
+        key: Key::Node(NodeKey::BacklogBytes),
+        name: "backlog-bytes",
+        kind: Kind::number(
+            Unit::Bytes,
+            Range {
+                least: 1 << 14,
+                below: "hardly a write fits, so every replica that comes back would copy the whole dataset",
+                most: 1 << 40,
+                above: "a node would hold more than a terabyte of frames beside its dataset",
+            },
+        ),
+        // Ten seconds of 10,000 writes of 500 bytes: longer than a node is away for an upgrade.
+        default: "67108864",
+        change: Change::AtStart,
+        redis: Some("repl-backlog-size"),
+        doc: "Replication frames kept for a replica that comes back, in bytes",
+        more: "Larger: a longer absence ends in a partial instead of a full synchronisation. It should hold what is \
+               written while a node is upgraded.",
+    },
+    Setting {
+        key: Key::Node(NodeKey::ParkCommandsMax),
+        name: "park-commands-max",
+        kind: Kind::number(
+            Unit::Count,
+            Range {
+                least: 1,
+                below: "clients would get TRYAGAIN in every handover",
+                most: 10_000_000,
+                above: "a connection holds back one command, and no node has so many",
+            },
+        ),
+        default: "100000",
+        change: Change::Running,
+        redis: None,
+        doc: "Commands held back during a handover, at most; one more is answered TRYAGAIN",
+        more: "",
+    },
+    Setting {
+        key: Key::Node(NodeKey::DrainTimeoutMs),
+        name: "drain-timeout-ms",
+        kind: Kind::number(
+            Unit::Ms,
+            Range {
+                least: 1,
+                below: "clients would lose the answers to what a stopping node has executed",
+                most: 60_000,
+                above: "one client that reads nothing would keep a node from stopping for more than a minute",
+            },
+        ),
+        default: "500",
+        change: Change::AtStart,
+        redis: None,
+        doc: "How long a stopping node waits for its clients to take their answers, in ms",
+        more: "",
+    },
+    Setting {
+        key: Key::Node(NodeKey::ReadyTimeoutMs),
+        name: "ready-timeout-ms",
+        kind: Kind::number(
+            Unit::Ms,
+            Range {
+                least: 1,
+                below: "no binary is ready within 0 ms, so the node would start for ever",
+                most: DAY_MS,
+                above: "a binary that never becomes ready would be waited for longer than a day",
+            },
+        ),
+        default: "30000",
+        change: Change::AtStart,
+        redis: None,
+        doc: "A new binary has to be ready within this, in ms, or the node goes back to the old one",
+        more: "",
+    },
+    Setting {
+        key: Key::Node(NodeKey::ConfirmTimeoutMs),
+        name: "confirm-timeout-ms",
+        kind: Kind::number(
+            Unit::Ms,
+            Range {
+                least: 1,
+                below: "no upgrade could be confirmed within 0 ms",
+                most: DAY_MS,
+                above: "a binary that the cluster cannot use would be kept on trial for longer than a day",
+            },
+        ),
+        default: "60000",
+        change: Change::AtStart,
+        redis: None,
+        doc: "A new binary has to be confirmed by the cluster within this, in ms, or the node goes back",
+        more: "",
+    },
+    Setting {
+        key: Key::Node(NodeKey::HangTimeoutMs),
+        name: "hang-timeout-ms",
+        kind: Kind::number(
+            Unit::Ms,
+            Range {
+                least: 1,
+                below: "every daemon would count as hung, and be killed",
+                most: DAY_MS,
+                above: "a hung daemon would hold its sockets, and its clients, for longer than a day",
+            },
+        ),
+        default: "10000",
+        change: Change::AtStart,
+        redis: None,
+        doc: "A daemon that gives no sign of life for this long counts as hung, in ms, and is restarted",
+        more: "",
+    },
+    Setting {
+        key: Key::Node(NodeKey::Log),
+        name: "log",
+        kind: Kind::Text(Form::LogFilter),
+        default: "info",
+        change: Change::AtStart,
+        redis: None,
+        doc: "What is logged: a filter such as `info` or `ironcache_raft=debug,info`",
+        more: "",
+    },
+];
