@@ -61,9 +61,7 @@ fn confirmable(view: View<'_>, node: &Node, out: &OutStep) -> Result<(), OutStag
     if answer.release.digest != out.target.digest {
         return Err(OutStage::Silent);
     }
-    if !answer.ready {
-        return Err(OutStage::NotReady);
-    }
+    view.in_service(node).map_err(|_| OutStage::NotReady)?;
     let (entries, max_entries) = (answer.raft_lag_entries, view.bars.raft_lag_entries_max);
     if entries > max_entries { Err(OutStage::RaftLag { entries, max_entries }) } else { Ok(()) }
 }
@@ -71,11 +69,9 @@ fn confirmable(view: View<'_>, node: &Node, out: &OutStep) -> Result<(), OutStag
 /// A node that holds another state than most others at one log index.
 fn disagreement(view: View<'_>) -> Option<HoldReason> {
     let mut by_index: BTreeMap<u64, BTreeMap<u64, Vec<NodeId>>> = BTreeMap::new();
-    for (id, answer) in &view.obs.nodes {
-        if let Some(at) = answer.state_hash
-            && view.state.nodes.contains_key(id)
-        {
-            by_index.entry(at.log_index).or_default().entry(at.hash).or_default().push(*id);
+    for node in view.state.nodes.values() {
+        if let Some(at) = view.answer(node).ok().and_then(|answer| answer.state_hash) {
+            by_index.entry(at.log_index).or_default().entry(at.hash).or_default().push(node.id);
         }
     }
     by_index.into_iter().find_map(|(log_index, holders)| {

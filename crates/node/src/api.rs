@@ -22,7 +22,8 @@
 
 use ironcache_control::{ControlState, HistoryEntry, Plan};
 use ironcache_types::{
-    ClusterId, Digest, Incarnation, NodeId, Offset, PlanId, Release, ShardId, SlotSet, Version, WireRange,
+    ClusterId, Digest, Epoch, Incarnation, NodeId, Offset, PlanId, Release, ShardId, SlotSet, Version,
+    WireRange,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -106,6 +107,15 @@ pub struct DataStatus {
     /// On a replica: is the link to the primary up, and the dataset whole?
     pub link_up: bool,
     pub in_sync: bool,
+    /// The ownership epoch under which it serves as primary, if it does.
+    #[serde(default)]
+    pub serves: Option<Epoch>,
+    /// The ownership epoch of the primary that it follows with its dataset whole, if it does.
+    #[serde(default)]
+    pub follows: Option<Epoch>,
+    /// The epoch of the in-sync set that it acts by; 0 without a shard.
+    #[serde(default)]
+    pub isr_epoch: Epoch,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -44,7 +44,7 @@ impl World {
             self.propose(me.node, Command::PrimaryReady { shard: shard.id, epoch: shard.epoch, start });
         }
         let data = &self.process(me.node).expect("it ticks").data;
-        let proposed = data.proposed.filter(|(_, at)| *at == shard.isr_epoch).map(|(m, _)| m);
+        let proposed = data.proposed.iter().filter(|(_, at)| *at == shard.isr_epoch).map(|(m, _)| *m);
         let must_hold: Vec<Member> = shard.in_sync_replicas().chain(proposed).collect();
         let held_by = |m: &Member| self.copied(*m, me).unwrap_or(0);
         let held = must_hold.iter().map(held_by).min().unwrap_or(data.writes.len());
@@ -56,7 +56,7 @@ impl World {
             self.acknowledge(shard.id, &acknowledged);
         }
         let data = &mut self.process_mut(me.node).expect("it ticks").data;
-        data.proposed = data.proposed.filter(|(_, at)| *at == shard.isr_epoch);
+        data.proposed.retain(|(_, at)| *at == shard.isr_epoch);
         data.silent.retain(|(m, _)| silent_now.contains(m));
         for member in silent_now {
             if !data.silent.iter().any(|(m, _)| *m == member) {
@@ -93,8 +93,10 @@ impl World {
         } else if shard.mode != mode {
             Command::SetMode { shard: id, isr_epoch, primary: me, mode }
         } else if let Some(member) = newcomer {
-            // It is asked from now on, whether the log takes it or not, until the set changes.
-            self.process_mut(me.node).expect("it ticks").data.proposed = Some((member, isr_epoch));
+            let proposed = &mut self.process_mut(me.node).expect("it ticks").data.proposed;
+            if !proposed.contains(&(member, isr_epoch)) {
+                proposed.push((member, isr_epoch));
+            }
             Command::AddInSync { shard: id, isr_epoch, primary: me, member }
         } else {
             return;

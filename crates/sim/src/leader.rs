@@ -4,7 +4,8 @@ use crate::data::offset;
 use crate::node::Process;
 use crate::world::World;
 use ironcache_coordinator::{
-    Bars, DataObservation, Decision, LeaderMemory, NodeObservation, Observation, ReplicaObservation, decide,
+    Bars, DataObservation, Decision, Duty, LeaderMemory, NodeObservation, Observation, ReplicaObservation,
+    decide,
 };
 use ironcache_types::NodeId;
 
@@ -25,6 +26,7 @@ const BARS: Bars = Bars {
     handover_lag_bytes_max: 64,
     handover_timeout_ms: 400,
     handover_alone_ms: 200,
+    failover_answers_ms: 200,
     handover_backoff_ms: 100,
     handover_backoff_ms_max: 1_000,
 };
@@ -109,6 +111,12 @@ impl World {
         let process = self.process(id).filter(|_| !self.is_cut_off(id))?;
         let data = process.my_shard().map(|shard| DataObservation {
             shard: shard.id,
+            duty: match process.is_primary() {
+                true => Duty::Serves(shard.epoch),
+                false if process.data.linked => Duty::Follows(shard.epoch),
+                false => Duty::Neither,
+            },
+            isr_epoch: shard.isr_epoch,
             offset: offset(&process.data),
             replicas: if process.is_primary() { self.replicas_of(process) } else { Vec::new() },
         });

@@ -48,8 +48,9 @@ pub struct Data {
     pub writes: Vec<u64>,
     /// A replica: is the link to the primary up, and is the dataset a prefix of the primary's?
     pub linked: bool,
-    /// A primary: whom it has proposed for the in-sync set, and the set's epoch at that time.
-    pub proposed: Option<(Member, Epoch)>,
+    /// A primary: whom it has proposed for the in-sync set, and the set's epoch at that time. Each is asked until the set
+    /// changes: any of the proposals may be the one that the log takes.
+    pub proposed: Vec<(Member, Epoch)>,
     /// A primary: members that did not answer, and since when.
     pub silent: Vec<(Member, u64)>,
     /// In sync since, as far as this primary saw.
