@@ -6,8 +6,8 @@ use crate::launcher::LauncherView;
 use ironcache_api::DataStatus;
 use ironcache_coordinator::WaitingOn;
 use ironcache_raft::RaftNode;
-use ironcache_spine::SlotStore;
-use ironcache_types::{Member, NodeId, Release};
+use ironcache_spine::{LAUNCHER_PROTOCOL, SlotStore};
+use ironcache_types::{Member, NodeId, Release, WireRange};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -82,6 +82,11 @@ pub struct Parts {
 }
 
 impl App {
+    /// The protocols that this node's running launcher speaks. Without a launcher no other one will do either.
+    pub fn launcher_protocol(&self) -> WireRange {
+        self.launcher.borrow().protocol.unwrap_or(LAUNCHER_PROTOCOL)
+    }
+
     pub fn new(parts: Parts) -> Self {
         let Parts { config, me, release, raft, data, slots, launcher, log_is_current, client } = parts;
         Self {
