@@ -1,7 +1,7 @@
 # The commands a contributor needs. `make verify` only reads; `make fix` mends what a tool can mend.
 CARGO ?= cargo
 
-.PHONY: build release verify arrows fix test demo compat bench table deny ci clean-compat mutations loss-window
+.PHONY: build release verify arrows fix test demo compat bench table deny ci clean-compat mutations loss-window sim
 
 build:
 	$(CARGO) build --workspace --all-targets
@@ -50,6 +50,10 @@ table: ## docs/benchmarks.md, beside redis-server; `make table ONLY=throughput` 
 
 mutations: ## what guards safety is taken away, one guard at a time: a test has to fail
 	$(CARGO) run -q -p xtask -- mutations
+
+SEEDS ?= 20000
+sim: ## simulated clusters in trouble, one a seed: `make sim SEEDS=100000`
+	IRONCACHE_SIM_SEEDS=$(SEEDS) $(CARGO) test -p ironcache-sim --test seeds every_seed -- --nocapture
 
 deny: ## licences, bans and sources; needs cargo-deny
 	@$(CARGO) deny --version >/dev/null 2>&1 || { echo "cargo-deny is missing: cargo install --locked cargo-deny" >&2; exit 1; }
