@@ -117,12 +117,12 @@ impl World {
         }
     }
 
-    /// I19: a handover ends within a bound while somebody leads.
+    /// I19: a handover ends within a bound while somebody leads and can commit.
     pub fn check_handovers(&mut self, tick_ms: u64) -> Result<(), String> {
         let in_flight: Vec<_> =
             self.truth.shards.values().filter_map(|s| Some((s.id, s.handover?.epoch))).collect();
         self.handovers_ms.retain(|flight, _| in_flight.contains(flight));
-        if self.leadership.is_none() {
+        if self.leadership.is_none() || !self.has_quorum() {
             return Ok(());
         }
         for flight in in_flight {

@@ -139,12 +139,13 @@ impl World {
         })
     }
 
-    /// A process may go with everything that was in its memory if nothing else is wrong with its shard: in a shard of
-    /// three that has to be survived at every moment of a roll. A pair has one copy while a node is out for its step.
+    /// A process may go with everything that was in its memory if nothing is wrong with its shard: in a shard of three that
+    /// has to be survived at every moment of a roll. A pair has one copy while a node is out for its step; and a primary
+    /// that was cut off may have asked for the removal of the others.
     fn may_lose_its_dataset(&self, id: NodeId) -> bool {
         let Some(shard) = self.truth.shard_of_node(id) else { return false };
         let whole = |n: NodeId| self.nodes[&n].whole_since_ms.is_some_and(|at| self.now_ms > at + WHOLE_MS);
-        shard.nodes.len() > 2 && others(shard, id).all(whole)
+        shard.nodes.len() > 2 && shard.nodes.iter().copied().all(whole)
     }
 
     /// A failed node is whole again once nothing is wrong with it and it is in sync. To be out for a step, and not back in
