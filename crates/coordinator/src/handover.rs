@@ -67,7 +67,8 @@ fn candidate<'a>(
         return Err(WaitingOn::Unreachable { node: id, seen_ms_ago: None, max_ms });
     };
     view.in_service(node)?;
-    let replicas = primary.data.as_ref().map_or(&[][..], |data| &data.replicas);
+    // For how long it is in sync may be of an earlier stay in the set, if it was told before the set's last change.
+    let replicas = &View::data_of_set(primary, shard)?.replicas;
     let Some(replica) = replicas.iter().find(|r| r.member == node.member()) else {
         return Err(WaitingOn::NotAttached { shard: shard_id, node: id });
     };

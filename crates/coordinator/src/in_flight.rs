@@ -61,9 +61,7 @@ fn confirmable(view: View<'_>, node: &Node, out: &OutStep) -> Result<(), OutStag
     if answer.release.digest != out.target.digest {
         return Err(OutStage::Silent);
     }
-    if !answer.ready {
-        return Err(OutStage::NotReady);
-    }
+    view.in_service(node).map_err(|_| OutStage::NotReady)?;
     let (entries, max_entries) = (answer.raft_lag_entries, view.bars.raft_lag_entries_max);
     if entries > max_entries { Err(OutStage::RaftLag { entries, max_entries }) } else { Ok(()) }
 }
@@ -76,12 +74,10 @@ fn turning_back(view: View<'_>) -> bool {
 /// A node that holds another state than most others at one log index.
 fn disagreement(view: View<'_>) -> Option<HoldReason> {
     let mut by_index: BTreeMap<u64, BTreeMap<u64, Vec<NodeId>>> = BTreeMap::new();
-    for (id, answer) in &view.obs.nodes {
-        if !view.state.nodes.contains_key(id) {
-            continue;
-        }
+    for node in view.state.nodes.values() {
+        let Ok(answer) = view.answer(node) else { continue };
         for at in &answer.state_hashes {
-            by_index.entry(at.log_index).or_default().entry(at.hash).or_default().push(*id);
+            by_index.entry(at.log_index).or_default().entry(at.hash).or_default().push(node.id);
         }
     }
     by_index.into_iter().find_map(|(log_index, holders)| {

@@ -8,7 +8,7 @@ use ironcache_types::NodeId;
 /// or witness rather than a primary, then the least behind, then the first.
 pub(crate) fn choose(view: View<'_>, plan: &Plan) -> Option<NodeId> {
     view.voters_in_service()
-        .filter(|n| n.id != view.obs.leader && view.obs.nodes.get(&n.id).is_some_and(|o| o.ready))
+        .filter(|n| n.id != view.obs.leader && view.in_service(n).is_ok())
         .min_by_key(|n| {
             let lag_entries = view.obs.nodes.get(&n.id).map_or(u64::MAX, |o| o.raft_lag_entries);
             let on_target = view.is_on(n.id, plan.target.digest);

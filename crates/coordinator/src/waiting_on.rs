@@ -1,7 +1,7 @@
 //! Why nothing more is done now: each reason with its number and its bar.
 
 use ironcache_control::{HoldReason, Reason};
-use ironcache_types::{Incarnation, NodeId, PlanId, ShardId};
+use ironcache_types::{Epoch, Incarnation, NodeId, PlanId, ShardId};
 use std::fmt;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +23,12 @@ pub enum WaitingOn {
     },
     NotReady {
         node: NodeId,
+    },
+    /// What the node does for its shard it did not say under this epoch: it has not applied it, or was asked before.
+    OldAnswer {
+        node: NodeId,
+        shard: ShardId,
+        epoch: Epoch,
     },
     RaftLag {
         node: NodeId,
@@ -153,6 +159,13 @@ pub enum OutStage {
     Confirming,
 }
 
+impl WaitingOn {
+    /// Is it only that a node was asked too early? Then asking again soon helps.
+    pub fn is_old_answer(&self) -> bool {
+        matches!(self, Self::OldAnswer { .. })
+    }
+}
+
 impl fmt::Display for WaitingOn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -170,6 +183,9 @@ impl fmt::Display for WaitingOn {
                 write!(f, "node {node} answers as process {answers}, and {registered} is registered")
             }
             Self::NotReady { node } => write!(f, "node {node} answers, and does not serve its role yet"),
+            Self::OldAnswer { node, shard, epoch } => {
+                write!(f, "node {node} has not answered yet for epoch {epoch} of shard {shard}")
+            }
             Self::RaftLag { node, entries, max_entries } => {
                 write!(f, "node {node} is {entries} log entries behind; at most {max_entries} is allowed")
             }
