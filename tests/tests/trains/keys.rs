@@ -1,10 +1,10 @@
 //! A key that only the next release knows stands in the way back, and says so.
 
 use crate::train::all_run;
-use crate::world::{next, spec, until_level, until_rolled_back, until_soaking};
+use crate::world::{next, restart, spec, until_level, until_rolled_back, until_soaking};
 use crate::{NEXT, THIS};
-use ironcache_api::RollbackBlocker;
-use ironcache_tests::Cluster;
+use ironcache_api::{Phase, RollbackBlocker};
+use ironcache_tests::{Cluster, until};
 use ironcache_types::NodeId;
 
 const KEY: &str = "next-zone";
@@ -23,29 +23,28 @@ async fn a_key_of_the_next_release_is_named_while_it_soaks_and_keeps_the_rollbac
     let index = 1;
     let flag = format!("--{KEY}=east");
     let image = std::path::PathBuf::from(crate::PRODUCT);
-    assert!(cluster.nodes[index].stop().success());
-    cluster.nodes[index].change(&image, &[&flag]);
-    cluster.nodes[index].start_again();
-    cluster.until_whole().await;
+    restart(&mut cluster, index, |node| node.change(&image, &[&flag])).await;
     all_run(&cluster, NEXT).await;
     until_can_roll_back(&cluster, |blockers| names_the_key(blockers, ids[index])).await;
     let shown = cluster.cli(&["cluster", "upgrade", "status"]);
     let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
     assert!(shown.contains(KEY), "{shown}");
 
+    // It is ordered all the same, and waits before the first node goes: the old binary is asked first.
     let output = cluster.cli(&["cluster", "upgrade", "rollback"]);
-    eprintln!("{output:?}\n{}", String::from_utf8_lossy(&output.stderr));
-    // Held before anybody is taken out.
-    assert_ne!(output.status.code(), Some(0), "{output:?}");
-    assert!(String::from_utf8_lossy(&output.stderr).contains(KEY), "{output:?}");
+    assert!(output.status.success(), "{output:?}");
+    until("the plan says what it waits for", async || {
+        let shown = cluster.cli(&["cluster", "upgrade", "status"]);
+        let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
+        (shown.contains("goes back") && shown.contains(KEY)).then_some(())
+    })
+    .await;
+    let upgrade = cluster.upgrade().await.expect("the cluster answers");
+    let plan_now = upgrade.plan.expect("the plan is active");
+    assert!(matches!(plan_now.phase, Phase::Staging), "{plan_now:#?}");
     all_run(&cluster, NEXT).await;
 
-    assert!(cluster.nodes[index].stop().success());
-    cluster.nodes[index].drop_flag(&flag);
-    cluster.nodes[index].start_again();
-    cluster.until_whole().await;
-    until_can_roll_back(&cluster, |blockers| blockers.is_empty()).await;
-    assert!(cluster.cli(&["cluster", "upgrade", "rollback"]).status.success());
+    restart(&mut cluster, index, |node| node.drop_flag(&flag)).await;
     until_rolled_back(&cluster, plan).await;
     all_run(&cluster, THIS).await;
     until_level(&cluster, 1).await;

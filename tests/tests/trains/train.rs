@@ -2,8 +2,8 @@
 
 use crate::transcript::Transcript;
 use crate::world::{
-    Pairs, cli_of, cli_of_all, launcher_runs, level_file, next, spec, until_level, until_rolled_back,
-    until_soaking,
+    Pairs, cli_of, cli_of_all, launcher_runs, level_file, next, restart, spec, until_level, until_returned,
+    until_rolled_back, until_soaking,
 };
 use crate::{NEXT, PRODUCT, THIS};
 use ironcache_api::Outcome;
@@ -154,13 +154,12 @@ async fn after_finalize(
 async fn old_binaries(cluster: &mut Cluster, digest: Digest, told: &mut Transcript) {
     let last = cluster.nodes.len() - 1;
     // Its log is read again, from level 2 on; what starts it is the image's old launcher.
-    assert!(cluster.nodes[last].stop().success());
-    cluster.nodes[last].start_again();
-    cluster.until_whole().await;
+    restart(cluster, last, |_| {}).await;
     assert_eq!(launcher_runs(&cluster.nodes[last], digest), Some(true));
     all_run(cluster, NEXT).await;
     told.say("A node is stopped, and started by the launcher of 0.1.0: that one makes way for the launcher of 0.2.0.");
 
+    let before = until("the node answers", async || cluster.status(last).await).await.incarnation;
     assert!(cluster.nodes[last].stop().success());
     let node = &cluster.nodes[last];
     let slot = node.data_dir.join("slots").join(digest.to_string());
@@ -177,7 +176,7 @@ async fn old_binaries(cluster: &mut Cluster, digest: Digest, told: &mut Transcri
     told.say("0.1.0 is started by hand where 0.2.0 is not to be found, as a launcher and as a daemon: exit 20, nothing changed.");
     std::fs::rename(&aside, &slot).expect("the slot can be moved back");
     cluster.nodes[last].start_again();
-    cluster.until_whole().await;
+    until_returned(cluster, last, before).await;
     all_run(cluster, NEXT).await;
     assert_eq!(level_file(&cluster.nodes[last]), "ironcache-level 2");
     told.say("With the slot back, the node comes up as before.");

@@ -2,8 +2,8 @@
 
 use crate::PRODUCT;
 use ironcache_api::{Direction, Outcome, Phase, Plan};
-use ironcache_tests::{Cluster, Node, Spec};
-use ironcache_types::{Digest, PlanId};
+use ironcache_tests::{Cluster, Node, Spec, until};
+use ironcache_types::{Digest, Incarnation, PlanId};
 use rustix::process::Pid;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -67,6 +67,30 @@ pub async fn until_rolled_back(cluster: &Cluster, plan: PlanId) -> Plan {
     plan
 }
 
+/// Stops node `index` as an operator does; `change` happens while it is stopped. Returns when its next process is a whole
+/// part of the cluster.
+pub async fn restart(cluster: &mut Cluster, index: usize, change: impl FnOnce(&mut Node)) {
+    let before = until("the node answers", async || cluster.status(index).await).await.incarnation;
+    assert!(cluster.nodes[index].stop().success());
+    change(&mut cluster.nodes[index]);
+    cluster.nodes[index].start_again();
+    until_returned(cluster, index, before).await;
+}
+
+/// Waits until a later process of node `index` than that of `before` is a whole part of the cluster.
+pub async fn until_returned(cluster: &Cluster, index: usize, before: Incarnation) {
+    let status = until("its next process answers", async || {
+        cluster.status(index).await.filter(|status| status.incarnation > before)
+    })
+    .await;
+    cluster
+        .until_cluster("it has registered", |seen| {
+            (seen.control.nodes[&status.node].incarnation > before).then_some(())
+        })
+        .await;
+    cluster.until_whole().await;
+}
+
 /// The file `level` of a node.
 pub fn level_file(node: &Node) -> String {
     std::fs::read_to_string(node.data_dir.join("level")).expect("a member has the file").trim().to_owned()
@@ -74,7 +98,7 @@ pub fn level_file(node: &Node) -> String {
 
 pub async fn until_level(cluster: &Cluster, level: u16) {
     let line = format!("ironcache-level {level}");
-    ironcache_tests::until("every node's file says the level", async || {
+    until("every node's file says the level", async || {
         cluster.nodes.iter().all(|node| level_file(node) == line).then_some(())
     })
     .await;
