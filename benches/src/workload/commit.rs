@@ -4,7 +4,8 @@ use anyhow::{Context, Result, ensure};
 use ironcache_control::{Command, InitCluster, NodeRole, NodeSpec, Policy, ShardSpec};
 use ironcache_raft::{PeerAddr, RaftNode, RaftOptions, Role};
 use ironcache_types::{
-    ClusterId, Digest, Incarnation, LEVELS, Member, NodeId, Release, ShardId, SlotSet, Version, WireRange,
+    ClusterId, Digest, Incarnation, LEVELS, Level, Member, NodeId, Release, ShardId, SlotSet, Version,
+    WireRange,
 };
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -42,7 +43,11 @@ impl Group {
             members.insert(NodeId(id), (addr, Role::Voter));
             group.voters.push(voter);
         }
-        group.voters[0].node.initialize(CLUSTER, members).await.context("the group was not founded")?;
+        group.voters[0]
+            .node
+            .initialize(CLUSTER, Level::FIRST, members)
+            .await
+            .context("the group was not founded")?;
         group.leader = group.wait_for_leader().await?;
         let first = group.voters[group.leader].node.propose(init_cluster(voters)).await?;
         ensure!(first.outcome.is_ok(), "the control state refused its first command: {first:?}");

@@ -7,6 +7,8 @@
 //! | 2 | usage, configuration included |
 //! | 3 | refused by a guardrail: the reason on stderr, and with `--json` as `{"refused": …}` on stdout |
 //! | 4 | timed out, or unreachable |
+//! | 20 | a daemon: the data directory, or the log, is above the levels that this release admits |
+//! | 21 | a daemon: the data directory is below them |
 
 use ironcache_api::Refused;
 use ironcache_client::{ClientError, SeedError};
@@ -24,6 +26,9 @@ pub enum Failure {
     /// Nobody answered, or not in time.
     #[error("{0}")]
     Unreachable(String),
+    /// A daemon ended badly; its launcher goes by the code.
+    #[error("{error:#}")]
+    Ended { code: u8, error: anyhow::Error },
     /// All has been said already; what is left is the code.
     #[error("failed")]
     Reported(u8),
@@ -41,7 +46,7 @@ impl Failure {
             Failure::Usage(_) => 2,
             Failure::Refused(_) => 3,
             Failure::Unreachable(_) => 4,
-            Failure::Reported(code) => *code,
+            Failure::Ended { code, .. } | Failure::Reported(code) => *code,
         }
     }
 }

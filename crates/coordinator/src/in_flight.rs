@@ -77,9 +77,10 @@ fn turning_back(view: View<'_>) -> bool {
 fn disagreement(view: View<'_>) -> Option<HoldReason> {
     let mut by_index: BTreeMap<u64, BTreeMap<u64, Vec<NodeId>>> = BTreeMap::new();
     for (id, answer) in &view.obs.nodes {
-        if let Some(at) = answer.state_hash
-            && view.state.nodes.contains_key(id)
-        {
+        if !view.state.nodes.contains_key(id) {
+            continue;
+        }
+        for at in &answer.state_hashes {
             by_index.entry(at.log_index).or_default().entry(at.hash).or_default().push(*id);
         }
     }

@@ -29,15 +29,16 @@ pub struct NodeObservation {
     pub ready: bool,
     /// How far its applied log is behind the leader's commit index.
     pub raft_lag_entries: u64,
-    pub state_hash: Option<StateHash>,
+    /// At the newest indexes at which every node hashes its state; oldest first. Several, so that busy nodes meet.
+    pub state_hashes: Vec<StateHash>,
     /// Why the node cannot change its binary (a degraded launcher, or none), if so.
     pub cannot_upgrade: Option<String>,
     /// `None` for a witness.
     pub data: Option<DataObservation>,
 }
 
-/// `ControlState::hash` after the entry at `log_index`. Only hashes of one index can be compared, so nodes
-/// keep the one of the newest index divisible by some agreed number.
+/// The hash of the replicated state after the entry at `log_index`. Only hashes of one index can be compared, so nodes
+/// keep those of the newest indexes divisible by some agreed number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct StateHash {
     pub log_index: u64,

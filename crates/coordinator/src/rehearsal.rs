@@ -160,7 +160,7 @@ pub fn observe_perfect(state: &ControlState, leader: NodeId) -> Observation {
         release: node.release.clone(),
         ready: true,
         raft_lag_entries: 0,
-        state_hash: None,
+        state_hashes: Vec::new(),
         cannot_upgrade: None,
         data: data(node),
     };

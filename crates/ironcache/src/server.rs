@@ -79,7 +79,10 @@ pub fn run_daemon(args: &ServerArgs) -> Result<(), Failure> {
     let config = configuration(args)?;
     log_to_stderr(log_filter(&config)?);
     give_memory_back();
-    ironcache_node::run_daemon(config, version::own()).context("the daemon ended").map_err(Failure::from)
+    ironcache_node::run_daemon(config, version::own()).map_err(|error| {
+        let code = error.exit_code();
+        Failure::Ended { code, error: anyhow::Error::new(error).context("the daemon ended") }
+    })
 }
 
 /// `openraft` tells of every heartbeat's worker at `info`: it speaks from `warn` on, unless the

@@ -60,8 +60,9 @@ pub struct NodeReport {
     /// Does it serve its role?
     pub ready: bool,
     pub applied_index: u64,
-    /// The newest log index at which every node hashes its state, and the hash there.
-    pub state_hash: Option<(u64, u64)>,
+    /// The newest log indexes at which every node hashes its state, and the hashes there; oldest first.
+    #[serde(default)]
+    pub state_hashes: Vec<(u64, u64)>,
     /// Why its binary cannot be changed, if so.
     pub cannot_upgrade: Option<String>,
     pub data: DataStatus,
@@ -162,7 +163,7 @@ impl App {
             release: self.release.clone(),
             ready,
             applied_index: view.index,
-            state_hash: view.hash.map(|at| (at.index, at.hash)),
+            state_hashes: view.hashes.iter().map(|at| (at.index, at.hash)).collect(),
             cannot_upgrade,
             data: data.status,
         })

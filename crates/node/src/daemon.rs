@@ -17,10 +17,12 @@ use crate::identity::{self, IdentityError};
 use crate::launcher::{self, Stop};
 use crate::{http, lead, moved, peer};
 use ironcache_control::Command;
-use ironcache_raft::{OpenError, RaftNode, RaftOptions};
+use ironcache_formats::levels;
+use ironcache_raft::{Ended, OpenError, RaftNode, RaftOptions};
 use ironcache_spine::{
     DataDir, DiskError, Inherited, LinkError, LinkSender, SlotStore, StopReason, ToLauncher,
 };
+use ironcache_store::{LevelError, LevelFile};
 use ironcache_types::{LEVELS, Member, Release, Version};
 use std::collections::BTreeMap;
 use std::io;
@@ -37,6 +39,8 @@ pub enum DaemonError {
     Launcher(#[from] LinkError),
     #[error("the launcher passed no {name} listener")]
     NoListener { name: &'static str },
+    #[error(transparent)]
+    Level(#[from] LevelError),
     #[error(transparent)]
     Identity(#[from] IdentityError),
     #[error(transparent)]
@@ -55,9 +59,41 @@ pub enum DaemonError {
         "raft had stopped on this node ({why}), and the disk takes its log again: a new process takes over"
     )]
     RaftEnded { why: String },
+    /// Nothing was changed by what could not be applied, and another attempt would end the same way.
+    #[error("raft has ended on this node")]
+    CannotGoOn(#[source] Ended),
     #[error("a daemon is started by its launcher: run `ironcache server`")]
     NoLauncher,
 }
+
+impl DaemonError {
+    /// What the process ends with. A format: launchers of any release go by it.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            DaemonError::Level(LevelError::Above { .. })
+            | DaemonError::CannotGoOn(Ended::AboveLevel { .. }) => EXIT_ABOVE_LEVEL,
+            DaemonError::Raft(error) if error.above_level().is_some() => EXIT_ABOVE_LEVEL,
+            DaemonError::Level(LevelError::Below { .. }) => EXIT_BELOW_LEVEL,
+            DaemonError::Level(LevelError::Unreadable { .. } | LevelError::Disk(_))
+            | DaemonError::CannotGoOn(Ended::Unreadable { .. } | Ended::Raft { .. })
+            | DaemonError::Launcher(_)
+            | DaemonError::NoListener { .. }
+            | DaemonError::Identity(_)
+            | DaemonError::Copy(_)
+            | DaemonError::Raft(_)
+            | DaemonError::Slots(_)
+            | DaemonError::Client(_)
+            | DaemonError::Io { .. }
+            | DaemonError::DataStopped(_)
+            | DaemonError::RaftEnded { .. }
+            | DaemonError::NoLauncher => 1,
+        }
+    }
+}
+
+/// This release must not run here: no crash, no attempt, and no proof against it.
+const EXIT_ABOVE_LEVEL: u8 = 20;
+const EXIT_BELOW_LEVEL: u8 = 21;
 
 /// How often a disk that failed the log is tried again.
 const DISK_LOOK: Duration = Duration::from_secs(1);
@@ -108,6 +144,9 @@ async fn serve(config: Config, version: Version, inherited: Inherited) -> Result
     let Inherited { mut listeners, link, snapshot, .. } = inherited;
     let mut take = |name| listeners.remove(name).ok_or(DaemonError::NoListener { name });
     let (client, peer, http) = (take("client")?, take("peer")?, take("http")?);
+    // Before anything else is read: nothing here may be understood by this release.
+    let level = LevelFile::new(&config.data_dir);
+    level.admit(levels::RANGE)?;
     // Before raft runs: two processes of one identity would each vote.
     moved::refuse_a_copy(&config).await?;
     let me = identity::begin_life(&config.data_dir, &config.peer_addr())?;
@@ -118,6 +157,7 @@ async fn serve(config: Config, version: Version, inherited: Inherited) -> Result
         heartbeat_ms: config.heartbeat_ms,
         election_min_ms: config.election_min_ms,
         election_max_ms: config.election_max_ms,
+        level,
         ..RaftOptions::new(me.node, config.data_dir.join("raft"))
     })
     .await?;
@@ -170,7 +210,7 @@ async fn serve(config: Config, version: Version, inherited: Inherited) -> Result
     let asked = tokio::select! {
         // Without its data thread this process is of no use; a new one is.
         _ = &mut beating => return Err(DaemonError::DataStopped(crate::data::DataStopped)),
-        why = raft_ended(&app) => Err(DaemonError::RaftEnded { why }),
+        ended = raft_ended(&app) => Err(ended),
         Some(stop) = stops.recv() => Ok(stop),
         () = terminated() => Ok(Stop { reason: StopReason::Operator, deadline: Duration::from_secs(5) }),
     };
@@ -195,10 +235,16 @@ async fn serve(config: Config, version: Version, inherited: Inherited) -> Result
     ended
 }
 
-/// Returns when raft has stopped, on a full disk say, and a new process could go on with the log. Until then this one
-/// serves what it may serve without: it could not even start again.
-async fn raft_ended(app: &App) -> String {
-    let why = app.raft.ended().await;
+/// Returns when raft has stopped and another process has to go on: at once if what stopped it was an entry or a snapshot;
+/// if it was a full disk, say, when a new process could go on with the log. Until then this one serves what it may serve
+/// without: it could not even start again.
+async fn raft_ended(app: &App) -> DaemonError {
+    let why = match app.raft.ended().await {
+        Ended::Raft { why } => why,
+        ended @ (Ended::AboveLevel { .. } | Ended::Unreadable { .. }) => {
+            return DaemonError::CannotGoOn(ended);
+        }
+    };
     tracing::error!(
         why,
         "raft has stopped on this node: it takes part in nothing any more, and is not ready. Make room on its disk, or \
@@ -209,7 +255,7 @@ async fn raft_ended(app: &App) -> String {
         let probe = app.config.data_dir.join("raft").join("probe");
         let works = tokio::task::spawn_blocking(move || takes_a_log(&probe)).await;
         match works {
-            Ok(Ok(())) => return why,
+            Ok(Ok(())) => return DaemonError::RaftEnded { why },
             Ok(Err(error)) => tracing::debug!(%error, "the disk takes no log yet"),
             Err(error) => tracing::error!(%error, "the disk was not tried"),
         }

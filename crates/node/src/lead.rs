@@ -166,14 +166,18 @@ fn observations(reports: &BTreeMap<NodeId, Seen>, committed: u64) -> BTreeMap<No
 }
 
 fn observation(seen: &Seen, committed: u64) -> NodeObservation {
-    let NodeReport { member, release, ready, applied_index, state_hash, cannot_upgrade, data } = &seen.report;
+    let NodeReport { member, release, ready, applied_index, state_hashes, cannot_upgrade, data } =
+        &seen.report;
     NodeObservation {
         seen_ms_ago: seen.at.elapsed().as_millis() as u64,
         member: *member,
         release: release.clone(),
         ready: *ready,
         raft_lag_entries: committed.saturating_sub(*applied_index),
-        state_hash: state_hash.map(|(log_index, hash)| StateHash { log_index, hash }),
+        state_hashes: state_hashes
+            .iter()
+            .map(|(log_index, hash)| StateHash { log_index: *log_index, hash: *hash })
+            .collect(),
         cannot_upgrade: cannot_upgrade.clone(),
         data: data.shard.map(|shard| DataObservation {
             shard,

@@ -1,10 +1,12 @@
 //! Who this node is, and which cluster it belongs to.
 //!
 //! *Invariant:* a node joins at most one cluster in its life, durably, before it answers the first RPC of it.
+//! *Invariant:* the level of the cluster that it joins is durable before the joining is.
 
+use crate::bodies::v1::RpcHeader;
+use crate::level::{NodeLevel, RaiseError};
 use crate::wal::Wal;
-use crate::wire::types::RpcHeader;
-use ironcache_types::{ClusterId, NodeId};
+use ironcache_types::{ClusterId, Level, NodeId};
 use std::io;
 use tokio::sync::{Mutex, oneshot};
 
@@ -12,6 +14,7 @@ use tokio::sync::{Mutex, oneshot};
 pub(crate) struct Identity {
     pub node: NodeId,
     wal: Wal,
+    level: NodeLevel,
     /// Held while a first cluster is made durable, so that two callers cannot each win.
     joining: Mutex<()>,
 }
@@ -22,13 +25,20 @@ pub enum IdentityError {
     OtherCluster { mine: ClusterId, theirs: ClusterId },
     #[error("this is node {mine}, the caller means {theirs}: that node moved, or its address was taken over")]
     OtherNode { mine: NodeId, theirs: NodeId },
+    #[error("this node cannot join a cluster of that level")]
+    Level(#[from] RaiseError),
     #[error("the raft log cannot record which cluster this node joins")]
     Io(#[from] io::Error),
 }
 
 impl Identity {
-    pub fn new(node: NodeId, wal: Wal) -> Self {
-        Identity { node, wal, joining: Mutex::default() }
+    pub fn new(node: NodeId, wal: Wal, level: NodeLevel) -> Self {
+        Identity { node, wal, level, joining: Mutex::default() }
+    }
+
+    /// What this node writes at.
+    pub fn level(&self) -> Level {
+        self.level.now()
     }
 
     pub fn cluster(&self) -> Option<ClusterId> {
@@ -37,20 +47,22 @@ impl Identity {
 
     /// What this node puts in front of a request; `None` while it belongs to no cluster.
     pub fn header(&self, to: NodeId) -> Option<RpcHeader> {
-        Some(RpcHeader { cluster: self.cluster()?, from: self.node, to })
+        Some(RpcHeader::new(self.cluster()?, self.node, to))
     }
 
-    /// Refuses a request of another cluster or for another node. A node without a cluster joins the caller's.
-    pub async fn admit(&self, header: RpcHeader) -> Result<(), IdentityError> {
+    /// Refuses a request of another cluster or for another node. A node without a cluster joins the caller's, which
+    /// writes at `level`.
+    pub async fn admit(&self, header: RpcHeader, level: Level) -> Result<(), IdentityError> {
         let RpcHeader { cluster, from: _, to } = header;
+        let to = NodeId(to);
         if to != self.node {
             return Err(IdentityError::OtherNode { mine: self.node, theirs: to });
         }
-        self.join(cluster).await
+        self.join(ClusterId(cluster), level).await
     }
 
     /// Returns when the membership is durable; does nothing if this node is in `cluster` already.
-    pub async fn join(&self, cluster: ClusterId) -> Result<(), IdentityError> {
+    pub async fn join(&self, cluster: ClusterId, level: Level) -> Result<(), IdentityError> {
         // The common case costs no lock of ours. What the log says here may not be synced yet, but
         // whoever set it waits for that, and nothing raft acknowledges overtakes it in the log.
         let check = |mine: ClusterId| match mine == cluster {
@@ -64,9 +76,11 @@ impl Identity {
         if let Some(mine) = self.cluster() {
             return check(mine);
         }
+        self.level.make_durable(level)?;
         let (done, durable) = oneshot::channel();
         self.wal.save_cluster(cluster, Box::new(move |result| drop(done.send(result))))?;
         durable.await.map_err(io::Error::other)??;
+        self.level.begin(level);
         Ok(())
     }
 }

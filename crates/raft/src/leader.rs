@@ -3,10 +3,12 @@
 //! *Invariant:* an answer never guesses: what may or may not have happened is [`Answer::Retry`], and every
 //! [`Ask`] may be sent again.
 
+use crate::ask::{Answer, Ask};
+use crate::bodies::v1;
 use crate::network::FORWARD;
 use crate::node::Inner;
-use crate::types::{PeerAddr, Proposed, Request, Response, TypeConfig, node_id};
-use crate::wire::types::{Answer, Ask, ForwardRequest};
+use crate::types::{PeerAddr, Proposed, RAFT_REFUSED, Refusal, Response, TypeConfig, node_id};
+use ironcache_formats::entry::{EntryBytes, NOT_YET};
 use ironcache_types::{Member, NodeId};
 use openraft::errors::{
     ChangeMembershipError, ClientWriteError, ForwardToLeader, LinearizableReadError, RaftError,
@@ -20,7 +22,7 @@ impl Inner {
     pub(crate) async fn answer(&self, ask: Ask, timeout: Duration) -> Answer {
         let work = async {
             match ask {
-                Ask::Propose { id, command } => self.propose_here(Request { id, command }).await,
+                Ask::Propose(entry) => self.propose_here(entry).await,
                 Ask::ConfirmIndex => self.confirm_here().await,
                 Ask::AddLearner { node, addr } => self.add_learner_here(node, addr).await,
                 Ask::ChangeMembership { voters, learners } => self.change_here(&voters, &learners).await,
@@ -34,8 +36,15 @@ impl Inner {
         }
     }
 
-    async fn propose_here(&self, request: Request) -> Answer {
-        match self.raft.client_write(request).await {
+    /// An entry above the level that this node has applied is refused before it is in the log. There it would be refused
+    /// as well; here it costs nothing.
+    async fn propose_here(&self, entry: EntryBytes) -> Answer {
+        let (level, mine) = (entry.header().level, self.identity.level());
+        if level > mine {
+            let text = format!("{entry} is above level {mine}, the cluster's: finalize the upgrade first");
+            return Answer::Refused(Refusal::new(NOT_YET, text));
+        }
+        match self.raft.client_write(entry).await {
             Ok(written) => match written.data {
                 Response::Command(proposed) => Answer::Proposed(proposed),
                 Response::Internal => {
@@ -70,7 +79,7 @@ impl Inner {
             Err(error) => return Answer::Retry(error.to_string()),
         };
         if let Some(id) = voters.iter().chain(learners).find(|id| known.get_node(&id.0).is_none()) {
-            return Answer::Refused(format!("node {id} is not known: add it as a learner first"));
+            return refused(format!("node {id} is not known: add it as a learner first"));
         }
         // Voters that stop voting stay learners (`true`), so that removing a node is always a second, explicit step.
         let change = ChangeMembers::ReplaceAllVoters(voters.iter().map(|id| id.0).collect());
@@ -97,7 +106,7 @@ impl Inner {
         }
         let registered = self.registered(member.node);
         if registered.is_some_and(|newest| newest > member.incarnation) {
-            return Answer::Refused(format!(
+            return refused(format!(
                 "a later process of node {} has registered; this one must not move it",
                 member.node
             ));
@@ -108,11 +117,11 @@ impl Inner {
         let known = match self.raft.with_raft_state(known).await {
             Ok(Some(now)) if now == addr => return Answer::Done,
             Ok(Some(now)) => now,
-            Ok(None) => return Answer::Refused(format!("node {} is not a member", member.node)),
+            Ok(None) => return refused(format!("node {} is not a member", member.node)),
             Err(error) => return Answer::Retry(error.to_string()),
         };
         if self.answers_at(member.node, &known).await {
-            return Answer::Refused(format!(
+            return refused(format!(
                 "node {} answers at {known}: was its data directory copied? Stop that process to move it, or start a \
                  new node with an empty directory",
                 member.node
@@ -129,9 +138,9 @@ impl Inner {
     /// Is there a process at `addr` that takes itself for `node`? This one is not asked: it is the one that moved.
     async fn answers_at(&self, node: NodeId, addr: &PeerAddr) -> bool {
         let timeout = Duration::from_millis(self.options.rpc_timeout_ms);
-        let ask = ForwardRequest { ask: Ask::ConfirmIndex, timeout_ms: 0 };
+        let ask = v1::ForwardRequest { ask: v1::Ask::ConfirmIndex, timeout_ms: 0 };
         node != self.options.node
-            && self.peers.call::<_, Answer>(node, addr, FORWARD, &ask, timeout).await.is_ok()
+            && self.peers.call::<_, v1::Answer>(node, addr, FORWARD, &ask, timeout).await.is_ok()
     }
 
     /// Asks `to` to take over, and waits until it leads **and** an entry of its term is committed.
@@ -144,7 +153,7 @@ impl Inner {
             return Answer::Done;
         }
         if !now.voters.contains(&to) {
-            return Answer::Refused(format!("node {to} does not vote, so it cannot lead"));
+            return refused(format!("node {to} does not vote, so it cannot lead"));
         }
         if let Err(error) = self.raft.trigger().transfer_leader(to.0).await {
             return Answer::Retry(error.to_string());
@@ -171,6 +180,10 @@ impl Inner {
     }
 }
 
+fn refused(why: impl std::fmt::Display) -> Answer {
+    Answer::Refused(Refusal::new(RAFT_REFUSED, why))
+}
+
 fn write_failed(error: RaftError<TypeConfig, ClientWriteError<TypeConfig>>) -> Answer {
     match error {
         RaftError::APIError(ClientWriteError::ForwardToLeader(to)) => not_leader(to),
@@ -184,7 +197,7 @@ fn write_failed(error: RaftError<TypeConfig, ClientWriteError<TypeConfig>>) -> A
             ChangeMembershipError::EmptyMembership(_)
             | ChangeMembershipError::LearnerNotFound(_)
             | ChangeMembershipError::UnsupportedMembershipTransition(_)
-            | ChangeMembershipError::NodeMetadataChanged(_) => Answer::Refused(error.to_string()),
+            | ChangeMembershipError::NodeMetadataChanged(_) => refused(error),
         },
         RaftError::APIError(error @ ClientWriteError::PreconditionFailed(_)) => {
             Answer::Retry(error.to_string())

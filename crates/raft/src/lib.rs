@@ -9,14 +9,19 @@
 //!                              └─► snapshot (file)
 //! ```
 //!
-//! *Invariant:* this is the only crate that names openraft, and `wire` the only module that names bincode.
+//! *Invariant:* this is the only crate that names openraft.
+//! *Invariant:* an entry is bytes, from the proposer's seal to its apply: nothing in between looks into its body.
 //! *Invariant:* a vote or an entry is fsynced before it is acknowledged; a snapshot before the log is purged.
 //! *Invariant:* nothing here decides anything about the cluster: that is `ironcache-control`.
 
 mod answers;
+mod ask;
+pub mod bodies;
 mod compact;
+mod ended;
 mod identity;
 mod leader;
+mod level;
 mod machine;
 mod network;
 mod node;
@@ -25,14 +30,15 @@ mod snapshot;
 mod types;
 mod view;
 mod wal;
-pub mod wire;
 
+pub use ended::Ended;
 pub use identity::IdentityError;
-pub use machine::{AppliedView, HASH_EVERY, MachineError, StateHash};
+pub use level::RaiseError;
+pub use machine::{AppliedView, HASH_EVERY, HASHES_KEPT, MachineError, StateHash};
 pub use network::client::CallError;
 pub use node::{AskError, InitializeNodeError, OpenError, RaftNode};
 pub use options::RaftOptions;
 pub use snapshot::SnapshotError;
-pub use types::{PeerAddr, Proposed, Request, Response, Role};
+pub use types::{PeerAddr, Proposed, Refusal, Response, Role};
 pub use view::{LeaderView, RaftView};
 pub use wal::WalError;

@@ -2,17 +2,27 @@
 //!
 //! *Invariant:* what is published was committed; an answer is given only after its view is published.
 //! *Invariant:* nothing here decides: it hands commands to `ControlState::apply`, in log order, once each.
+//! *Invariant:* a level takes effect here only after the node's file says it durably; one that this release does not
+//! admit, and an entry that it cannot read, end raft on this node before anything is changed.
 
 use crate::answers::Answers;
+use crate::ended::Ended;
+use crate::level::{NodeLevel, RaiseError};
 use crate::snapshot::{SnapshotError, SnapshotStore, Stored};
-use crate::types::{LogId, Proposed, Request, Response, SnapshotMeta, StoredMembership, TypeConfig};
-use crate::wire::{self, Kind, WireError, types::MachineState};
+use crate::types::{
+    LogId, PeerAddr, Proposed, Refusal, Response, SnapshotMeta, StoredMembership, TypeConfig,
+};
 use futures_util::{Stream, StreamExt};
-use ironcache_control::ControlState;
+use ironcache_control::{Applied, ControlState};
+use ironcache_formats::entry::{self, EntryBytes, EntryError, NOT_YET};
+use ironcache_formats::state::{self, Answer};
+use ironcache_formats::{snapshot, wire};
+use ironcache_types::Level;
 use openraft::storage::{EntryResponder, RaftSnapshotBuilder, RaftStateMachine, Snapshot};
 use openraft::{EntryPayload, OptionalSend};
+use std::collections::VecDeque;
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use tokio::sync::watch;
 
 /// The control state after the entry `index` of `term`. Before anything was applied, index and term are 0
@@ -22,13 +32,18 @@ pub struct AppliedView {
     pub index: u64,
     pub term: u64,
     pub state: Arc<ControlState>,
-    /// The newest multiple of [`HASH_EVERY`] that this process has applied, and the state's hash there.
-    pub hash: Option<StateHash>,
+    /// The state's hashes at the newest multiples of [`HASH_EVERY`] that this process has applied: at most
+    /// [`HASHES_KEPT`], oldest first.
+    pub hashes: Vec<StateHash>,
 }
 
 /// Nodes compare the hashes of their states at multiples of this log index (I17). Smaller, and hashing the state would
 /// be felt with every command; larger, and a difference would be found late in a quiet cluster.
 pub const HASH_EVERY: u64 = 64;
+
+/// Hashes kept. With one, two busy nodes that are asked a moment apart would have none in common; with four they meet
+/// while they are within 192 entries of each other. More would only help nodes that lag so far that no plan goes on.
+pub const HASHES_KEPT: usize = 4;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StateHash {
@@ -42,8 +57,10 @@ pub(crate) type SnapshotData = Arc<Vec<u8>>;
 pub enum MachineError {
     #[error(transparent)]
     Snapshot(#[from] SnapshotError),
-    #[error("the content of the raft snapshot cannot be read; a newer release may have written it")]
-    State(#[from] WireError),
+    #[error("the content of the raft snapshot cannot be used")]
+    State(#[from] snapshot::OpenError),
+    #[error("the level of the raft snapshot cannot be taken over")]
+    Level(#[from] RaiseError),
 }
 
 /// Clones share the state.
@@ -51,7 +68,10 @@ pub enum MachineError {
 pub(crate) struct StateMachine {
     shared: Arc<Mutex<Machine>>,
     store: SnapshotStore,
+    level: NodeLevel,
     views: watch::Sender<Arc<AppliedView>>,
+    /// Why an entry or a snapshot ended raft here.
+    ended: Arc<OnceLock<Ended>>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -61,31 +81,92 @@ struct Machine {
     control: Arc<ControlState>,
     answers: Answers,
     /// Taken as the entry is applied: watchers skip entries, and would skip the ones that every node hashes.
-    hash: Option<StateHash>,
+    hashes: VecDeque<StateHash>,
     snapshot: Option<Stored>,
 }
 
 impl StateMachine {
     /// Starts from the stored snapshot, if there is one.
-    pub fn open(store: SnapshotStore) -> Result<Self, MachineError> {
+    pub fn open(store: SnapshotStore, level: NodeLevel) -> Result<Self, MachineError> {
         let machine = match store.load()? {
             None => Machine::default(),
-            Some(stored) => Machine::from_snapshot(stored)?,
+            Some(stored) => Machine::from_snapshot(stored, &level)?,
         };
+        machine.begin_level(&level);
         let (views, _) = watch::channel(Arc::new(machine.view()));
-        Ok(StateMachine { shared: Arc::new(Mutex::new(machine)), store, views })
+        let shared = Arc::new(Mutex::new(machine));
+        Ok(StateMachine { shared, store, level, views, ended: Arc::default() })
     }
 
     pub fn views(&self) -> watch::Receiver<Arc<AppliedView>> {
         self.views.subscribe()
     }
 
+    /// Why an entry or a snapshot has ended raft here.
+    pub fn ended(&self) -> Option<Ended> {
+        self.ended.get().cloned()
+    }
+
     pub fn snapshot_index(&self) -> Option<u64> {
         self.lock().snapshot.as_ref()?.meta.last_log_id.map(|id| id.index)
     }
 
+    /// `None` while there is no snapshot.
+    pub fn snapshot_level(&self) -> Option<Level> {
+        self.lock().snapshot.as_ref().map(|stored| stored.level)
+    }
+
     fn lock(&self) -> MutexGuard<'_, Machine> {
         lock(&self.shared)
+    }
+
+    fn publish(&self) {
+        let machine = self.lock();
+        machine.begin_level(&self.level);
+        self.views.send_replace(Arc::new(machine.view()));
+    }
+
+    /// Keeps the first reason, and makes of it what openraft stops at.
+    fn end(&self, failure: Failure) -> io::Error {
+        match failure {
+            Failure::Ended(why) => {
+                let first = self.ended.get_or_init(|| why);
+                tracing::error!("raft ends on this node: {first}");
+                io::Error::other(first.clone())
+            }
+            Failure::Io(error) => error,
+        }
+    }
+}
+
+/// Why an entry or a snapshot is not applied.
+#[derive(Debug)]
+enum Failure {
+    Ended(Ended),
+    /// Another attempt may succeed: the disk, say.
+    Io(io::Error),
+}
+
+impl From<RaiseError> for Failure {
+    fn from(error: RaiseError) -> Self {
+        match error {
+            RaiseError::NotAdmitted { level, admits } => Failure::Ended(Ended::AboveLevel { level, admits }),
+            RaiseError::File(error) => Failure::Io(io::Error::other(error)),
+        }
+    }
+}
+
+impl From<MachineError> for Failure {
+    fn from(error: MachineError) -> Self {
+        match error {
+            MachineError::State(snapshot::OpenError::AboveLevel { level, admits }) => {
+                Failure::Ended(Ended::AboveLevel { level, admits })
+            }
+            MachineError::Level(error) => error.into(),
+            error @ (MachineError::Snapshot(_) | MachineError::State(_)) => {
+                Failure::Io(io::Error::other(error))
+            }
+        }
     }
 }
 
@@ -107,11 +188,11 @@ impl RaftSnapshotBuilder<TypeConfig> for SnapshotBuilder {
     async fn build_snapshot(
         &mut self,
     ) -> Result<openraft::alias::SnapshotOf<TypeConfig, SnapshotData>, io::Error> {
-        let Machine { last_applied, membership, control, answers, hash: _, snapshot: _ } = &self.frozen;
-        let state = MachineState { control: control.as_ref().clone(), answers: answers.to_vec() };
-        let data = wire::seal(Kind::MachineState, &state).map_err(io::Error::other)?;
+        let Machine { last_applied, membership, control, answers, hashes: _, snapshot: _ } = &self.frozen;
+        let data = snapshot::seal(control, answers.iter()).map_err(io::Error::other)?;
         let meta = SnapshotMeta { last_log_id: *last_applied, last_membership: membership.clone() };
-        let stored = Stored { meta, data: Arc::new(data) };
+        let level = state::level_of(control);
+        let stored = Stored { meta, level, data: Arc::new(data) };
         save(self.store.clone(), stored.clone()).await?;
         let mut machine = lock(&self.shared);
         if machine.snapshot.as_ref().is_none_or(|newer| newer.meta.last_log_id <= stored.meta.last_log_id) {
@@ -126,17 +207,21 @@ fn lock(machine: &Mutex<Machine>) -> MutexGuard<'_, Machine> {
 }
 
 impl Machine {
-    fn from_snapshot(stored: Stored) -> Result<Machine, WireError> {
-        let MachineState { control, answers } = wire::open(Kind::MachineState, &stored.data)?;
+    /// The node's level is durable before the machine is.
+    fn from_snapshot(stored: Stored, level: &NodeLevel) -> Result<Machine, MachineError> {
+        let snapshot::Snapshot { state, answers, hash } = snapshot::open(&stored.data, level.admits())?;
+        if state.cluster_id.is_some() {
+            level.make_durable(state::level_of(&state))?;
+        }
         let mut machine = Machine {
             last_applied: stored.meta.last_log_id,
             membership: stored.meta.last_membership.clone(),
-            control: Arc::new(control),
+            control: Arc::new(state),
             answers: answers.into_iter().collect(),
-            hash: None,
+            hashes: VecDeque::new(),
             snapshot: Some(stored),
         };
-        machine.take_hash();
+        machine.keep_hash(|_| hash);
         Ok(machine)
     }
 
@@ -145,52 +230,102 @@ impl Machine {
             index: self.last_applied.map_or(0, |id| id.index),
             term: self.last_applied.map_or(0, |id| id.leader_id.term),
             state: self.control.clone(),
-            hash: self.hash,
+            hashes: self.hashes.iter().copied().collect(),
+        }
+    }
+
+    /// The level of the applied state is the node's, once there is a cluster.
+    fn begin_level(&self, level: &NodeLevel) {
+        if self.control.cluster_id.is_some() {
+            level.begin(state::level_of(&self.control));
         }
     }
 
     /// Hashes the state if it is at an index that every node hashes.
-    fn take_hash(&mut self) {
-        if let Some(index) =
-            self.last_applied.map(|id| id.index).filter(|index| index.is_multiple_of(HASH_EVERY))
-        {
-            self.hash = Some(StateHash { index, hash: self.control.hash() });
+    fn keep_hash(&mut self, hash: impl FnOnce(&Self) -> u64) {
+        let index = self.last_applied.map(|id| id.index).filter(|index| index.is_multiple_of(HASH_EVERY));
+        if let Some(index) = index {
+            let hash = StateHash { index, hash: hash(self) };
+            self.hashes.push_back(hash);
+            while self.hashes.len() > HASHES_KEPT {
+                self.hashes.pop_front();
+            }
         }
     }
 
+    /// Applies one entry, or changes nothing.
     fn apply(
         &mut self,
         log_id: LogId,
-        payload: EntryPayload<Request, u64, crate::types::PeerAddr>,
-    ) -> Response {
-        let response = self.transition(log_id, payload);
-        self.take_hash();
-        response
-    }
-
-    fn transition(
-        &mut self,
-        log_id: LogId,
-        payload: EntryPayload<Request, u64, crate::types::PeerAddr>,
-    ) -> Response {
-        self.last_applied = Some(log_id);
-        match payload {
+        payload: EntryPayload<EntryBytes, u64, PeerAddr>,
+        level: &NodeLevel,
+    ) -> Result<Response, Failure> {
+        let response = match payload {
             EntryPayload::Blank => Response::Internal,
             EntryPayload::Membership(membership) => {
                 self.membership = StoredMembership::new(Some(log_id), membership);
                 Response::Internal
             }
-            EntryPayload::Normal(Request { id, command }) => {
-                if let Some(first) = self.answers.get(id) {
-                    return Response::Command(first.clone());
-                }
-                let outcome = Arc::make_mut(&mut self.control).apply(log_id.index, &command);
-                let answer = Proposed { index: log_id.index, outcome };
-                self.answers.remember(id, answer.clone());
-                Response::Command(answer)
+            EntryPayload::Normal(entry) => {
+                Response::Command(self.apply_entry(log_id.index, &entry, level)?)
             }
-        }
+        };
+        self.last_applied = Some(log_id);
+        self.keep_hash(|machine| {
+            state::hash(&machine.control, machine.answers.iter())
+                .expect("a state is at a level that was admitted when it was applied")
+        });
+        Ok(response)
     }
+
+    fn apply_entry(
+        &mut self,
+        index: u64,
+        entry: &EntryBytes,
+        level: &NodeLevel,
+    ) -> Result<Proposed, Failure> {
+        let request = entry.header().request;
+        if let Some(first) = self.answers.get(request) {
+            return Ok(said_before(first));
+        }
+        let admits = level.admits();
+        let founded = self.control.cluster_id.is_some();
+        // What founds a cluster says its level; so until then an entry may be of any that this release admits.
+        let state_level = if founded { state::level_of(&self.control) } else { admits.max };
+        let outcome = match entry::open(entry, state_level) {
+            Ok((_, command)) => {
+                let mut next = ControlState::clone(&self.control);
+                let outcome = next.apply(index, &command).map_err(|rejection| Refusal::from(&rejection));
+                let reached = state::level_of(&next);
+                if next.cluster_id.is_some() && (!founded || reached > state_level) {
+                    level.make_durable(reached)?;
+                }
+                self.control = Arc::new(next);
+                outcome
+            }
+            Err(EntryError::NotYet { level, state: _ }) if !founded => {
+                return Err(Failure::Ended(Ended::AboveLevel { level, admits }));
+            }
+            Err(error @ EntryError::NotYet { .. }) => Err(Refusal::new(NOT_YET, error)),
+            Err(error) => {
+                let why = ironcache_types::chain(&error);
+                return Err(Failure::Ended(Ended::Unreadable { index, why }));
+            }
+        };
+        let refused = outcome.as_ref().err().map(|refusal| refusal.code.clone());
+        self.answers.remember(Answer { request, index, refused });
+        Ok(Proposed { index, outcome })
+    }
+}
+
+/// The answer to a request that was applied before: of the first answer, only its code is remembered.
+fn said_before(first: &Answer) -> Proposed {
+    let Answer { request: _, index, refused } = first;
+    let outcome = match refused {
+        None => Ok(Applied::Unchanged),
+        Some(code) => Err(Refusal::new(code, format!("refused before, as entry {index} of the log: {code}"))),
+    };
+    Proposed { index: *index, outcome }
 }
 
 impl RaftStateMachine<TypeConfig> for StateMachine {
@@ -207,22 +342,30 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
         Strm: Stream<Item = Result<EntryResponder<TypeConfig>, io::Error>> + Unpin + OptionalSend,
     {
         let mut answers = Vec::new();
+        let mut failed = None;
         while let Some(item) = entries.next().await {
             let (entry, responder) = item?;
-            let response = self.lock().apply(entry.log_id, entry.payload);
-            answers.extend(responder.map(|responder| (responder, response)));
+            match self.lock().apply(entry.log_id, entry.payload, &self.level) {
+                Ok(response) => answers.extend(responder.map(|responder| (responder, response))),
+                Err(failure) => {
+                    failed = Some(failure);
+                    break;
+                }
+            }
         }
-        let view = self.lock().view();
-        self.views.send_replace(Arc::new(view));
+        self.publish();
         for (responder, response) in answers {
             responder.send(response);
         }
-        Ok(())
+        failed.map_or(Ok(()), |failure| Err(self.end(failure)))
     }
 
     async fn get_snapshot_builder(&mut self) -> SnapshotBuilder {
-        let frozen = self.lock().clone();
-        SnapshotBuilder { frozen, shared: self.shared.clone(), store: self.store.clone() }
+        SnapshotBuilder {
+            frozen: self.lock().clone(),
+            shared: self.shared.clone(),
+            store: self.store.clone(),
+        }
     }
 
     async fn install_snapshot(
@@ -230,12 +373,13 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
         meta: &SnapshotMeta,
         snapshot: SnapshotData,
     ) -> Result<(), io::Error> {
-        let stored = Stored { meta: meta.clone(), data: snapshot };
-        let machine = Machine::from_snapshot(stored.clone()).map_err(io::Error::other)?;
+        let level = wire::level_of(&snapshot).map_err(io::Error::other)?;
+        let stored = Stored { meta: meta.clone(), level, data: snapshot };
+        let machine =
+            Machine::from_snapshot(stored.clone(), &self.level).map_err(|error| self.end(error.into()))?;
         save(self.store.clone(), stored).await?;
-        let view = machine.view();
         *self.lock() = machine;
-        self.views.send_replace(Arc::new(view));
+        self.publish();
         Ok(())
     }
 
@@ -243,147 +387,9 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
         &mut self,
     ) -> Result<Option<openraft::alias::SnapshotOf<TypeConfig, SnapshotData>>, io::Error> {
         let stored = self.lock().snapshot.clone();
-        Ok(stored.map(|Stored { meta, data }| Snapshot { meta, snapshot: data }))
+        Ok(stored.map(|Stored { meta, level: _, data }| Snapshot { meta, snapshot: data }))
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::types::Entry;
-    use futures_util::stream;
-    use ironcache_control::{Applied, Command, Rejection};
-    use ironcache_types::{Digest, NodeId, PlanId, Release, RequestId, Version, WireRange};
-    use openraft::entry::RaftEntry;
-
-    const NODE: NodeId = NodeId(1);
-
-    fn machine(dir: &tempfile::TempDir) -> StateMachine {
-        StateMachine::open(SnapshotStore::new(dir.path().join("snapshot"), NODE)).unwrap()
-    }
-
-    async fn apply(machine: &mut StateMachine, index: u64, request: u128, command: Command) -> Proposed {
-        let id = RequestId(request);
-        let log_id = LogId::new_term_index(1, index);
-        let entry = Entry::new(log_id, EntryPayload::Normal(Request { id, command }));
-        machine.apply(stream::iter([Ok((entry, None))])).await.unwrap();
-        machine.lock().answers.get(id).unwrap().clone()
-    }
-
-    fn found() -> Command {
-        let release = Release { version: Version::new(1, 0, 0), digest: Digest([1; 32]) };
-        Command::InitCluster(ironcache_control::InitCluster {
-            cluster_id: ironcache_types::ClusterId(9),
-            nodes: vec![ironcache_control::NodeSpec {
-                member: ironcache_types::Member { node: NODE, incarnation: ironcache_types::Incarnation(1) },
-                client_addr: "127.0.0.1:7001".to_owned(),
-                peer_addr: "127.0.0.1:17001".to_owned(),
-                http_addr: "127.0.0.1:27001".to_owned(),
-                role: ironcache_control::NodeRole::Data,
-                voter: true,
-                shard: Some(ironcache_types::ShardId(0)),
-                release,
-                levels: ironcache_types::LEVELS,
-                launcher_protocol: WireRange::CURRENT,
-            }],
-            shards: vec![ironcache_control::ShardSpec {
-                id: ironcache_types::ShardId(0),
-                slots: ironcache_types::SlotSet::part(0, 1),
-                nodes: vec![NODE],
-            }],
-            policy: ironcache_control::Policy::default(),
-        })
-    }
-
-    fn resume() -> Command {
-        Command::Resume { plan: PlanId(1) }
-    }
-
-    #[tokio::test]
-    async fn a_request_sent_again_gets_its_first_answer_even_after_a_restart() {
-        let dir = tempfile::tempdir().unwrap();
-        let mut first = machine(&dir);
-        let refused = apply(&mut first, 1, 70, resume()).await;
-        assert_eq!(refused, Proposed { index: 1, outcome: Err(Rejection::NoCluster) });
-        let founded = apply(&mut first, 2, 71, found()).await;
-        assert!(
-            matches!(founded, Proposed { index: 2, outcome: Ok(Applied::Changed { .. }) }),
-            "{founded:?}"
-        );
-        let hash = first.views().borrow().state.hash();
-
-        assert_eq!(apply(&mut first, 3, 70, resume()).await, refused);
-        first.get_snapshot_builder().await.build_snapshot().await.unwrap();
-        let mut second = machine(&dir);
-        assert_eq!(second.views().borrow().index, 3);
-        assert_eq!(apply(&mut second, 4, 71, found()).await, founded);
-        assert_eq!(apply(&mut second, 5, 70, resume()).await, refused);
-        assert_eq!(second.views().borrow().state.hash(), hash);
-        assert_ne!(
-            apply(&mut second, 6, 72, resume()).await.outcome,
-            refused.outcome,
-            "a new request is asked anew"
-        );
-    }
-
-    #[tokio::test]
-    async fn every_node_hashes_the_same_entries_however_they_arrive() {
-        let (one, many) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        let (mut one_by_one, mut at_once) = (machine(&one), machine(&many));
-        let command = |index: u64| match index {
-            1 => found(),
-            _ => Command::ReportStaged { node: NODE, digest: Digest([index as u8; 32]) },
-        };
-        let mut entries = Vec::new();
-        let mut hashes = std::collections::BTreeMap::new();
-        for index in 1..=3 * HASH_EVERY - 1 {
-            apply(&mut one_by_one, index, u128::from(index), command(index)).await;
-            let view = one_by_one.views().borrow().clone();
-            hashes.insert(index, view.state.hash());
-            let newest = index - index % HASH_EVERY;
-            let expected = (newest > 0).then(|| StateHash { index: newest, hash: hashes[&newest] });
-            assert_eq!(view.hash, expected, "after entry {index}");
-            let request = Request { id: RequestId(u128::from(index)), command: command(index) };
-            let log_id = LogId::new_term_index(1, index);
-            entries.push(Ok((Entry::new(log_id, EntryPayload::Normal(request)), None)));
-        }
-        at_once.apply(stream::iter(entries)).await.unwrap();
-        assert_eq!(at_once.views().borrow().hash, one_by_one.views().borrow().hash);
-        assert_ne!(hashes[&HASH_EVERY], hashes[&(2 * HASH_EVERY)], "the states differ, so the hashes do");
-    }
-
-    #[tokio::test]
-    async fn an_older_snapshot_never_replaces_a_newer_one() {
-        let dir = tempfile::tempdir().unwrap();
-        let mut machine = machine(&dir);
-        apply(&mut machine, 1, 70, found()).await;
-        let mut slow = machine.get_snapshot_builder().await;
-        apply(&mut machine, 2, 71, resume()).await;
-        machine.get_snapshot_builder().await.build_snapshot().await.unwrap();
-        slow.build_snapshot().await.unwrap();
-        assert_eq!(machine.snapshot_index(), Some(2));
-        assert_eq!(self::machine(&dir).snapshot_index(), Some(2));
-    }
-
-    #[tokio::test]
-    async fn a_damaged_or_foreign_snapshot_is_refused() {
-        let dir = tempfile::tempdir().unwrap();
-        let mut machine = machine(&dir);
-        apply(&mut machine, 1, 70, found()).await;
-        machine.get_snapshot_builder().await.build_snapshot().await.unwrap();
-        let path = dir.path().join("snapshot");
-        let foreign = SnapshotStore::new(path.clone(), NodeId(2));
-        assert!(matches!(foreign.load(), Err(SnapshotError::OtherNode { .. })));
-        let good = std::fs::read(&path).unwrap();
-        for at in (0..good.len()).step_by(7) {
-            let mut bad = good.clone();
-            bad[at] ^= 1;
-            std::fs::write(&path, bad).unwrap();
-            let opened = StateMachine::open(SnapshotStore::new(path.clone(), NODE));
-            assert!(
-                matches!(opened, Err(MachineError::Snapshot(SnapshotError::Unreadable { .. }))),
-                "byte {at}"
-            );
-        }
-    }
-}
+mod tests;

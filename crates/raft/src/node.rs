@@ -7,21 +7,27 @@
 //!
 //! *Invariant:* every verb works on every node, and may be called again when its outcome is unknown.
 
+use crate::ask::{Answer, Ask};
+use crate::bodies::v1;
+use crate::ended::Ended;
 use crate::identity::{Identity, IdentityError};
 use crate::leader::proposed;
+use crate::level::NodeLevel;
 use crate::machine::{AppliedView, MachineError, StateMachine};
 use crate::network::client::Peers;
 use crate::network::{FORWARD, server};
 use crate::options::RaftOptions;
 use crate::snapshot::SnapshotStore;
-use crate::types::{PeerAddr, Proposed, Role, TypeConfig, node_id};
+use crate::types::{PeerAddr, Proposed, RAFT_REFUSED, Refusal, Role, TypeConfig, node_id};
 use crate::view::{LeaderView, RaftView};
 use crate::wal::file::DiskFile;
 use crate::wal::{LogStore, Wal, WalError};
-use crate::wire::types::{Answer, Ask, ForwardRequest};
 use axum::Router;
 use ironcache_control::Command;
-use ironcache_types::{ClusterId, Incarnation, Member, NodeId, RequestId, chain};
+use ironcache_formats::entry::{self, NOT_YET, SealError};
+use ironcache_formats::snapshot;
+use ironcache_store::LevelError;
+use ironcache_types::{ClusterId, Incarnation, Level, LevelRange, Member, NodeId, RequestId, chain};
 use openraft::async_runtime::watch::WatchReceiver;
 use openraft::errors::{InitializeError, RaftError};
 use openraft::{Raft, ServerState};
@@ -55,6 +61,8 @@ pub(crate) struct Inner {
     leader: watch::Receiver<LeaderView>,
     /// Copies leadership from openraft's metrics to `leader`.
     follower_of_metrics: JoinHandle<()>,
+    /// What openraft applies to.
+    machine: StateMachine,
     /// The number of the next request that this process names.
     next_request: AtomicU64,
     /// Drawn at start: the upper half of this process's request ids.
@@ -73,7 +81,12 @@ pub enum OpenError {
     #[error("cannot open the raft log in {}", dir.display())]
     Wal { dir: PathBuf, source: WalError },
     #[error(transparent)]
+    Level(#[from] LevelError),
+    #[error(transparent)]
     Machine(#[from] MachineError),
+    /// What is stored goes on to an entry that this release cannot apply.
+    #[error(transparent)]
+    Ended(#[from] Ended),
     #[error(
         "the raft log in {} was purged up to entry {purged}, but the snapshot covers {snapshot:?}; restore the file \
          `snapshot`, or remove this node from the cluster and add a new one",
@@ -113,8 +126,32 @@ pub enum AskError {
         "no outcome within {after_ms} ms, it is unknown whether it happened; the last attempt said: {last}"
     )]
     Unknown { after_ms: u64, last: String },
-    #[error("refused: {reason}")]
-    Refused { reason: String },
+    #[error("refused: {0}")]
+    Refused(Refusal),
+}
+
+impl OpenError {
+    /// The level of what is stored, if this release does not admit it: another one has to run here.
+    pub fn above_level(&self) -> Option<Level> {
+        match self {
+            OpenError::Ended(Ended::AboveLevel { level, .. })
+            | OpenError::Level(LevelError::Above { level, .. })
+            | OpenError::Machine(MachineError::State(snapshot::OpenError::AboveLevel { level, .. })) => {
+                Some(*level)
+            }
+            OpenError::Ended(_)
+            | OpenError::Level(_)
+            | OpenError::Machine(_)
+            | OpenError::Dir { .. }
+            | OpenError::InUse { .. }
+            | OpenError::Wal { .. }
+            | OpenError::SnapshotMissing { .. }
+            | OpenError::LogMissing { .. }
+            | OpenError::Timers(_)
+            | OpenError::Http(_)
+            | OpenError::Raft(_) => None,
+        }
+    }
 }
 
 impl RaftNode {
@@ -129,22 +166,26 @@ impl RaftNode {
         if !log_path.exists() && snapshot_path.exists() {
             return Err(OpenError::LogMissing { dir: dir() });
         }
+        let level = NodeLevel::new(options.level.clone(), options.admits)?;
         let file = DiskFile::new(log_path);
         let wal = Wal::open(file, options.node).map_err(|source| OpenError::Wal { dir: dir(), source })?;
-        let machine = StateMachine::open(SnapshotStore::new(snapshot_path, options.node))?;
+        let machine = StateMachine::open(SnapshotStore::new(snapshot_path, options.node), level.clone())?;
         let snapshot = machine.snapshot_index();
         if let Some(purged) = wal.purged().map(|id| id.index)
             && snapshot.is_none_or(|covered| covered < purged)
         {
             return Err(OpenError::SnapshotMissing { dir: dir(), purged, snapshot });
         }
-        let identity = Arc::new(Identity::new(options.node, wal.clone()));
+        let identity = Arc::new(Identity::new(options.node, wal.clone(), level));
         let peers = Peers::new(identity.clone(), &options).map_err(|error| OpenError::Http(chain(&error)))?;
-        let views = machine.views();
+        let (views, applies_to) = (machine.views(), machine.clone());
         let log = LogStore::new(wal.clone());
-        let raft = Raft::new(options.node.0, config, peers.clone(), log, machine)
-            .await
-            .map_err(|error| OpenError::Raft(chain(&error)))?;
+        let raft = Raft::new(options.node.0, config, peers.clone(), log, machine).await.map_err(|error| {
+            match applies_to.ended() {
+                Some(why) => OpenError::Ended(why),
+                None => OpenError::Raft(chain(&error)),
+            }
+        })?;
         // Until its first report, the metrics would show an empty node.
         let stored = wal.last().map(|id| id.index);
         raft.wait(Some(FIRST_REPORT_MAX))
@@ -164,6 +205,7 @@ impl RaftNode {
             peers,
             leader,
             follower_of_metrics,
+            machine: applies_to,
             next_request: AtomicU64::new(0),
             request_prefix: random(),
             lock: Mutex::new(Some(lock)),
@@ -189,12 +231,16 @@ impl RaftNode {
         server::router(self.inner.clone())
     }
 
-    /// Founds a cluster: this node, a new one, and the others as they come up. Returns when a leader is
-    /// elected and the learners are members of the log. The founder must be a voter. Called again for the
-    /// same cluster it goes on where it was; the voters are those of the first call.
+    /// Founds a cluster that begins at `level`, which every member admits: this node, a new one, and the others as they
+    /// come up. Returns when a leader is elected and the learners are members of the log. The founder must be a voter.
+    /// Called again for the same cluster it goes on where it was; the voters are those of the first call.
+    ///
+    /// # Errors
+    /// What kept it from being founded; nothing is, if this release does not admit the level.
     pub async fn initialize(
         &self,
         cluster: ClusterId,
+        level: Level,
         members: BTreeMap<NodeId, (PeerAddr, Role)>,
     ) -> Result<(), InitializeNodeError> {
         let node = self.inner.options.node;
@@ -203,7 +249,7 @@ impl RaftNode {
         if !voters.contains_key(&node) {
             return Err(InitializeNodeError::NotAVoter { node });
         }
-        self.inner.identity.join(cluster).await?;
+        self.inner.identity.join(cluster, level).await?;
         let voters: BTreeMap<u64, PeerAddr> =
             voters.into_iter().map(|(id, (addr, _))| (id.0, addr)).collect();
         match self.inner.raft.initialize(voters).await {
@@ -218,17 +264,44 @@ impl RaftNode {
         Ok(())
     }
 
-    /// Has `command` committed and applied, by whoever leads. `Ok` carries what the control state said,
-    /// which may be a rejection. The same attempt is never applied twice.
+    /// Seals `command` at the level that this node has applied, and has it committed and applied, by whoever leads. `Ok`
+    /// carries what the control state said, which may be a refusal. The same attempt is never applied twice.
+    ///
+    /// # Errors
+    /// There is no outcome; a command that came after this node's level is refused here as `not_yet`.
     pub async fn propose(&self, command: Command) -> Result<Proposed, AskError> {
-        let id = self.inner.next_request_id();
-        let answer = self.inner.ask(Ask::Propose { id, command }).await?;
-        proposed(answer)
-            .ok_or_else(|| AskError::Refused { reason: "the leader answered another question".to_owned() })
+        let (id, level) = (self.inner.next_request_id(), self.inner.identity.level());
+        let entry = entry::seal(&command, id, level).map_err(|error| {
+            let code = match &error {
+                SealError::AboveLevel(_) => NOT_YET,
+                SealError::Encode(_) => RAFT_REFUSED,
+            };
+            AskError::Refused(Refusal::new(code, chain(&error)))
+        })?;
+        let answer = self.inner.ask(Ask::Propose(entry)).await?;
+        proposed(answer).ok_or_else(|| unexpected("no proposal"))
+    }
+
+    /// The level that this node seals at: the one that it has applied.
+    pub fn level(&self) -> Level {
+        self.inner.identity.level()
+    }
+
+    /// The levels that this node may be at.
+    pub fn admits(&self) -> LevelRange {
+        self.inner.options.admits
     }
 
     pub(crate) fn raft(&self) -> &Raft<TypeConfig, StateMachine> {
         &self.inner.raft
+    }
+
+    pub(crate) fn wal(&self) -> &Wal {
+        &self.inner.wal
+    }
+
+    pub(crate) fn machine(&self) -> &StateMachine {
+        &self.inner.machine
     }
 
     /// Every applied change. Changes may be coalesced: act on the state, not on entries.
@@ -261,7 +334,7 @@ impl RaftNode {
     pub async fn confirm_index(&self) -> Result<u64, AskError> {
         match self.inner.ask(Ask::ConfirmIndex).await? {
             Answer::Index(index) => Ok(index),
-            other => Err(unexpected(&other)),
+            other => Err(unexpected(&format!("{other:?}"))),
         }
     }
 
@@ -310,18 +383,19 @@ impl RaftNode {
 
     /// Returns when raft has stopped on this node without being told to, and why: its log cannot be written, say. What
     /// was applied stays readable; nothing is applied or proposed here any more.
-    pub async fn ended(&self) -> String {
+    pub async fn ended(&self) -> Ended {
         let mut metrics = self.inner.raft.metrics();
-        loop {
+        let why = loop {
             let stopped = metrics.borrow_watched().running_state.as_ref().err().map(ToString::to_string);
             if let Some(why) = stopped {
-                return why;
+                break why;
             }
             if metrics.changed().await.is_err() {
                 let last = metrics.borrow_watched().running_state.as_ref().err().map(ToString::to_string);
-                return last.unwrap_or_else(|| "its task is gone".to_owned());
+                break last.unwrap_or_else(|| "its task is gone".to_owned());
             }
-        }
+        };
+        self.inner.machine.ended().unwrap_or(Ended::Raft { why })
     }
 
     /// Ends raft on this node: what is queued is written and synced, the directory is free again. Handles
@@ -412,8 +486,10 @@ impl Inner {
             };
             match answer {
                 Answer::Proposed(_) | Answer::Index(_) | Answer::Done => return Ok(answer),
-                Answer::Refused(reason) => return Err(AskError::Refused { reason }),
-                Answer::Retry(reason) if try_once => return Err(AskError::Refused { reason }),
+                Answer::Refused(refusal) => return Err(AskError::Refused(refusal)),
+                Answer::Retry(reason) if try_once => {
+                    return Err(AskError::Refused(Refusal::new(RAFT_REFUSED, reason)));
+                }
                 // Followed at once, but not twice in a row: two nodes may each take the other for the leader.
                 Answer::NotLeader(Some(to)) if !hinted => hint = Some(to),
                 Answer::NotLeader(to) => {
@@ -436,9 +512,9 @@ impl Inner {
         if to == self.options.node {
             return self.answer(ask.clone(), timeout).await;
         }
-        let request = ForwardRequest { ask: ask.clone(), timeout_ms: timeout.as_millis() as u64 };
-        match self.peers.call(to, addr, FORWARD, &request, timeout).await {
-            Ok(answer) => answer,
+        let request = v1::ForwardRequest { ask: ask.into(), timeout_ms: timeout.as_millis() as u64 };
+        match self.peers.call::<_, v1::Answer>(to, addr, FORWARD, &request, timeout).await {
+            Ok(answer) => answer.into(),
             Err(error) => Answer::Retry(chain(&error)),
         }
     }
@@ -458,12 +534,12 @@ async fn pause(leader: &mut watch::Receiver<LeaderView>) {
 fn done(answer: Answer) -> Result<(), AskError> {
     match answer {
         Answer::Done => Ok(()),
-        other => Err(unexpected(&other)),
+        other => Err(unexpected(&format!("{other:?}"))),
     }
 }
 
-fn unexpected(answer: &Answer) -> AskError {
-    AskError::Refused { reason: format!("the leader answered another question: {answer:?}") }
+fn unexpected(answer: &str) -> AskError {
+    AskError::Refused(Refusal::new(RAFT_REFUSED, format!("the leader answered another question: {answer}")))
 }
 
 fn lock_dir(options: &RaftOptions) -> Result<File, OpenError> {
@@ -516,7 +592,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let node = RaftNode::open(RaftOptions::new(NodeId(1), dir.path().join("raft"))).await.unwrap();
         let me = BTreeMap::from([(NodeId(1), (PeerAddr("127.0.0.1:1".to_owned()), Role::Voter))]);
-        node.initialize(ClusterId(7), me).await.unwrap();
+        node.initialize(ClusterId(7), Level::FIRST, me).await.unwrap();
         assert_eq!(node.view().stopped, None);
         // Nothing is written from here on, as after a failed fsync.
         let wal = node.inner.wal.clone();
@@ -525,6 +601,7 @@ mod tests {
         let asked = tokio::spawn(async move { asking.propose(Command::Resume { plan: PlanId(1) }).await });
         let why =
             tokio::time::timeout(Duration::from_secs(20), node.ended()).await.expect("it is told in time");
+        let Ended::Raft { why } = why else { panic!("{why}") };
         assert!(why.contains("stopped") || why.contains("raft log"), "{why}");
         assert!(node.view().stopped.is_some());
         asked.abort();

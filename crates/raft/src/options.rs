@@ -1,6 +1,8 @@
 //! How a node takes part: where it keeps its log, and how long it waits.
 
-use ironcache_types::NodeId;
+use ironcache_formats::levels;
+use ironcache_store::LevelFile;
+use ironcache_types::{LevelRange, NodeId};
 use openraft::{Config, SnapshotPolicy, StepDownPolicy};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -10,6 +12,10 @@ pub struct RaftOptions {
     pub node: NodeId,
     /// Holds `raft.wal`, `snapshot` and `lock`; made if it does not exist.
     pub dir: PathBuf,
+    /// The file that says at which level this node writes, for all of its data directory.
+    pub level: LevelFile,
+    /// The levels that this node may be at: those of the build.
+    pub admits: LevelRange,
     /// The leader tells its followers that it lives.
     pub heartbeat_ms: u64,
     /// A follower that heard nothing for a random time between these two asks for an election.
@@ -26,10 +32,12 @@ pub struct RaftOptions {
 }
 
 impl RaftOptions {
-    /// Timers for small or shared machines.
+    /// Timers for small or shared machines; the file `level` in `dir`.
     pub fn new(node: NodeId, dir: PathBuf) -> Self {
         RaftOptions {
             node,
+            level: LevelFile::new(&dir),
+            admits: levels::RANGE,
             dir,
             heartbeat_ms: 100,
             election_min_ms: 500,

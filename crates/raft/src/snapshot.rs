@@ -2,25 +2,31 @@
 //!
 //! *Invariant:* written as a whole and durable before anyone learns of it, so before the log is purged.
 
+use crate::bodies::{BodyError, v1};
 use crate::types::{LogId, SnapshotMeta};
-use crate::wal::file::replace_durably;
-use crate::wire::{self, Kind, WireError, types};
-use ironcache_types::NodeId;
+use ironcache_formats::wire::{self, Header, Kind, WireError};
+use ironcache_store::{DiskError, replace_durably};
+use ironcache_types::{Level, NodeId};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::{fs, io};
 
-/// A snapshot in memory: what it covers, and a sealed [`types::MachineState`].
+/// A snapshot in memory: what it covers, the level that it is sealed at, and a sealed snapshot of `ironcache_formats`.
 #[derive(Clone, Debug)]
 pub(crate) struct Stored {
     pub meta: SnapshotMeta,
+    pub level: Level,
     pub data: Arc<Vec<u8>>,
 }
 
 #[derive(Debug, thiserror::Error)]
 pub enum SnapshotError {
-    #[error("the raft snapshot {} cannot be read or written", path.display())]
+    #[error("the raft snapshot {} cannot be read", path.display())]
     Io { path: PathBuf, source: io::Error },
+    #[error("the raft snapshot cannot be written")]
+    Write(#[from] DiskError),
+    #[error("the raft snapshot cannot be sealed")]
+    Unsealed { source: WireError },
     #[error(
         "the raft snapshot {} is damaged or was written by a newer release; restore it from an intact copy, or \
          remove this node from the cluster and add a new one",
@@ -28,7 +34,7 @@ pub enum SnapshotError {
     )]
     Unreadable { path: PathBuf, source: WireError },
     #[error("the raft snapshot {} holds an unusable membership", path.display())]
-    Membership { path: PathBuf, source: types::MembershipError },
+    Membership { path: PathBuf, source: BodyError },
     #[error("the raft snapshot {} belongs to node {found}, and this is node {expected}", path.display())]
     OtherNode { path: PathBuf, found: NodeId, expected: NodeId },
 }
@@ -57,30 +63,35 @@ impl SnapshotStore {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(source) => return Err(SnapshotError::Io { path: path(), source }),
         };
-        let file: types::SnapshotFile = wire::open(Kind::SnapshotFile, &bytes)
-            .map_err(|source| SnapshotError::Unreadable { path: path(), source })?;
-        let types::SnapshotFile { node, meta, data } = file;
+        // Every level is at version 1 so far.
+        let file = wire::open(Kind::SnapshotFile, &bytes).and_then(|opened| opened.body());
+        let v1::SnapshotFile { node, meta, data } =
+            file.map_err(|source| SnapshotError::Unreadable { path: path(), source })?;
+        let node = NodeId(node);
         if node != self.node {
             return Err(SnapshotError::OtherNode { path: path(), found: node, expected: self.node });
         }
         let meta = SnapshotMeta::try_from(meta)
             .map_err(|source| SnapshotError::Membership { path: path(), source })?;
         *self.covers.lock().unwrap_or_else(PoisonError::into_inner) = meta.last_log_id;
-        Ok(Some(Stored { meta, data: Arc::new(data) }))
+        let level =
+            wire::level_of(&data).map_err(|source| SnapshotError::Unreadable { path: path(), source })?;
+        Ok(Some(Stored { meta, level, data: Arc::new(data) }))
     }
 
-    /// Returns when this snapshot, or a newer one, is durable. Blocks.
+    /// Returns when this snapshot, or a newer one, is durable. The file is of the level of what it holds. Blocks.
     pub fn save(&self, stored: &Stored) -> Result<(), SnapshotError> {
-        let Stored { meta, data } = stored;
+        let Stored { meta, level, data } = stored;
         let mut covers = self.covers.lock().unwrap_or_else(PoisonError::into_inner);
         if meta.last_log_id < *covers {
             return Ok(());
         }
-        let file = types::SnapshotFile { node: self.node, meta: meta.into(), data: data.as_ref().clone() };
-        let bytes = wire::seal(Kind::SnapshotFile, &file)
-            .map_err(|source| SnapshotError::Unreadable { path: self.path.clone(), source })?;
-        replace_durably(&self.path, &bytes)
-            .map_err(|source| SnapshotError::Io { path: self.path.clone(), source })?;
+        let file = v1::SnapshotFile { node: self.node.0, meta: meta.into(), data: data.as_ref().clone() };
+        let bytes = Header::at(Kind::SnapshotFile, *level)
+            .map_err(WireError::from)
+            .and_then(|header| wire::seal(header, &file))
+            .map_err(|source| SnapshotError::Unsealed { source })?;
+        replace_durably(&self.path, &bytes)?;
         *covers = meta.last_log_id;
         Ok(())
     }

@@ -2,13 +2,13 @@
 //!
 //! Raft's node id is the number inside [`NodeId`]; the rest of the crate converts at its edge.
 
-use ironcache_control::{Applied, Command, Rejection};
-use ironcache_types::{NodeId, RequestId};
-use serde::{Deserialize, Serialize};
+use ironcache_control::{Applied, Rejection};
+use ironcache_formats::entry::EntryBytes;
+use ironcache_types::NodeId;
 use std::fmt;
 
 /// `host:port` of a node's peer listener; kept in the membership.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PeerAddr(pub String);
 
 impl fmt::Display for PeerAddr {
@@ -18,44 +18,55 @@ impl fmt::Display for PeerAddr {
 }
 
 /// What a node is in the raft group.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Role {
     Voter,
     Learner,
 }
 
-/// A command with the id that makes sending it twice harmless.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Request {
-    pub id: RequestId,
-    pub command: Command,
-}
-
-impl fmt::Display for Request {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { id, command } = self;
-        write!(f, "{id} {command:?}")
-    }
-}
-
 /// What applying one log entry answered; blank and membership entries answer [`Response::Internal`].
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Response {
     Internal,
     Command(Proposed),
 }
 
 /// A command's place in the log and what the control state said to it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Proposed {
     /// The index at which the command was applied (the first time, if it was sent again).
     pub index: u64,
-    pub outcome: Result<Applied, Rejection>,
+    /// Of a command that was sent again, an acceptance is [`Applied::Unchanged`].
+    pub outcome: Result<Applied, Refusal>,
+}
+
+/// Why something was not done: a stable word for programs, and a sentence for people, made where it was refused.
+/// Nothing branches on more than the code.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{text}")]
+pub struct Refusal {
+    pub code: String,
+    pub text: String,
+}
+
+/// The code of what raft itself would not do: a membership that cannot be, a transfer to a node without a vote.
+pub(crate) const RAFT_REFUSED: &str = "raft_refused";
+
+impl Refusal {
+    pub(crate) fn new(code: &str, text: impl fmt::Display) -> Self {
+        Refusal { code: code.to_owned(), text: text.to_string() }
+    }
+}
+
+impl From<&Rejection> for Refusal {
+    fn from(rejection: &Rejection) -> Self {
+        Refusal::new(rejection.code(), rejection)
+    }
 }
 
 openraft::declare_raft_types!(
     pub TypeConfig:
-        D = Request,
+        D = EntryBytes,
         R = Response,
         NodeId = u64,
         Node = PeerAddr,

@@ -117,7 +117,7 @@ impl World {
             release: process.release.clone(),
             ready: self.is_ready(process),
             raft_lag_entries: (self.log.len() - process.applied) as u64,
-            state_hash: None,
+            state_hashes: Vec::new(),
             cannot_upgrade: None,
             data,
         })

@@ -280,11 +280,11 @@ mod tests {
     #[test]
     fn bincode_is_named_in_the_wire_module_only() {
         let source = "use bincode::config;";
-        assert_eq!(said("ironcache-raft", "src/wire.rs", source), Vec::<String>::new());
-        assert_eq!(said("ironcache-raft", "src/wire/frames.rs", source), Vec::<String>::new());
+        assert_eq!(said("ironcache-formats", "src/wire.rs", source), Vec::<String>::new());
+        assert_eq!(said("ironcache-formats", "src/wire/frames.rs", source), Vec::<String>::new());
         assert_eq!(
             said("ironcache-raft", "src/wal.rs", source),
-            ["src/wal.rs:1: names `bincode`: only src/wire* of ironcache-raft may: \
+            ["src/wal.rs:1: names `bincode`: only src/wire* of ironcache-formats may: \
               replacing it touches one module (docs/adr/0003)"]
         );
         assert_eq!(said("ironcache-spine", "src/wire.rs", source).len(), 1);

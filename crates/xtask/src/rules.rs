@@ -30,6 +30,7 @@ const PURE_CRATES: &[&str] = &[
     "ironcache-command",
     "ironcache-replication",
     "ironcache-control",
+    "ironcache-formats",
     "ironcache-coordinator",
     "ironcache-agent",
     "ironcache-api",
@@ -44,6 +45,7 @@ const NODE_MAY_USE: &[&str] = &[
     "ironcache-command",
     "ironcache-replication",
     "ironcache-control",
+    "ironcache-formats",
     "ironcache-coordinator",
     "ironcache-agent",
     "ironcache-api",
@@ -65,6 +67,7 @@ const EVERYTHING: &[&str] = &[
     "ironcache-command",
     "ironcache-replication",
     "ironcache-control",
+    "ironcache-formats",
     "ironcache-coordinator",
     "ironcache-agent",
     "ironcache-api",
@@ -92,6 +95,11 @@ pub const CRATES: &[CrateRule] = &[
     CrateRule { name: "ironcache-replication", may_use: &["ironcache-types"], purity: Purity::Pure },
     CrateRule { name: "ironcache-control", may_use: &["ironcache-types"], purity: Purity::Pure },
     CrateRule {
+        name: "ironcache-formats",
+        may_use: &["ironcache-types", "ironcache-control"],
+        purity: Purity::Pure,
+    },
+    CrateRule {
         name: "ironcache-coordinator",
         may_use: &["ironcache-types", "ironcache-control"],
         purity: Purity::Pure,
@@ -110,7 +118,7 @@ pub const CRATES: &[CrateRule] = &[
     },
     CrateRule {
         name: "ironcache-raft",
-        may_use: &["ironcache-types", "ironcache-control", "ironcache-store"],
+        may_use: &["ironcache-types", "ironcache-control", "ironcache-formats", "ironcache-store"],
         purity: Purity::Shell,
     },
     CrateRule { name: "ironcache-node", may_use: NODE_MAY_USE, purity: Purity::Shell },
@@ -172,7 +180,7 @@ pub const CONFINED: &[Confined] = &[
     },
     Confined {
         krate: "bincode",
-        package: "ironcache-raft",
+        package: "ironcache-formats",
         files: "src/wire",
         why: "replacing it touches one module (docs/adr/0003)",
     },
@@ -202,8 +210,13 @@ pub const BANNED_IN_PURE: &[Banned] = &[
 ];
 
 /// The crates whose results every node and every leader has to reproduce (I17).
-pub const DETERMINISTIC: &[&str] =
-    &["ironcache-types", "ironcache-control", "ironcache-coordinator", "ironcache-agent"];
+pub const DETERMINISTIC: &[&str] = &[
+    "ironcache-types",
+    "ironcache-control",
+    "ironcache-formats",
+    "ironcache-coordinator",
+    "ironcache-agent",
+];
 
 /// Hash tables are seeded afresh in every process, and so is the order in which they are walked.
 pub const BANNED_IN_DETERMINISTIC: &[Banned] = &[

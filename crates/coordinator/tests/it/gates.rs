@@ -280,9 +280,9 @@ fn disagreement_about_the_state_holds_the_plan() {
     let state = rolling(three_by_two());
     let mut seen = see(&state, 1);
     for id in 1..=6 {
-        node(&mut seen, id).state_hash = Some(StateHash { log_index: 64, hash: 7 });
+        node(&mut seen, id).state_hashes = vec![StateHash { log_index: 64, hash: 7 }];
     }
-    node(&mut seen, 5).state_hash = Some(StateHash { log_index: 64, hash: 8 });
+    node(&mut seen, 5).state_hashes = vec![StateHash { log_index: 64, hash: 8 }];
     check(
         &state,
         &seen,
@@ -290,6 +290,9 @@ fn disagreement_about_the_state_holds_the_plan() {
             "hold plan 1: n5 holds another control state at log index 64; `ironcache cluster upgrade rollback` takes everybody back to what they agreed on"
         ],
     );
-    node(&mut seen, 5).state_hash = Some(StateHash { log_index: 128, hash: 8 });
-    assert_eq!(text(&ask(&state, &seen)), "upgrade n4");
+    node(&mut seen, 5).state_hashes = vec![StateHash { log_index: 128, hash: 8 }];
+    assert_eq!(text(&ask(&state, &seen)), "upgrade n4", "there is no index at which it can be compared");
+    node(&mut seen, 5).state_hashes =
+        vec![StateHash { log_index: 64, hash: 8 }, StateHash { log_index: 128, hash: 9 }];
+    assert!(text(&ask(&state, &seen)).contains("at log index 64"), "an older index is one too");
 }

@@ -8,8 +8,9 @@ use super::DataNode;
 use super::plane::Plane;
 use super::role::{Asked, Role, SetChange};
 use crate::clock::{unix_ms, wall_ms};
-use ironcache_control::{AckMode, Command, Plan, Reason, Rejection};
+use ironcache_control::{AckMode, Command, Plan, Reason};
 use ironcache_keyspace::Effects;
+use ironcache_raft::Refusal;
 use ironcache_replication::{Eligibility, Proposal, RaiseError, Requirement, Scope, Silence};
 use ironcache_types::{Member, key_slot};
 use std::rc::Rc;
@@ -159,7 +160,7 @@ async fn undo_if_rejected(
     node: Rc<DataNode>,
     member: Member,
     proposal: Proposal,
-    rejection: oneshot::Receiver<Rejection>,
+    rejection: oneshot::Receiver<Refusal>,
 ) {
     // Dropped without a word: accepted, or unknown. Either way the member stays required.
     let Ok(rejection) = rejection.await else { return };

@@ -19,9 +19,9 @@ use super::role::{Primary, Role};
 use super::routing::Routing;
 use super::stats::Stats;
 use crate::config::Config;
-use ironcache_control::{AckMode, Command, Rejection, Shard};
+use ironcache_control::{AckMode, Command, Shard};
 use ironcache_keyspace::{Effects, Expiry, Keyspace};
-use ironcache_raft::AppliedView;
+use ironcache_raft::{AppliedView, Refusal};
 use ironcache_replication::{Ack, Backlog, Fence, Gate, Link, Promoted, Scope, encode_effects};
 use ironcache_types::{Epoch, Level, LevelRange, Member, NodeId, Offset, SLOT_COUNT, Slot, Version};
 use std::collections::BTreeMap;
@@ -84,7 +84,7 @@ const WARN_OF_HTTP_AGAIN: Duration = Duration::from_secs(60);
 /// applied state for its outcome; a rejection is told here.
 pub struct ToControl {
     pub command: Command,
-    pub rejected: Option<oneshot::Sender<Rejection>>,
+    pub rejected: Option<oneshot::Sender<Refusal>>,
 }
 
 /// One attached replica.
@@ -402,7 +402,7 @@ impl Plane {
         }
     }
 
-    pub fn propose(&self, command: Command, rejected: Option<oneshot::Sender<Rejection>>) {
+    pub fn propose(&self, command: Command, rejected: Option<oneshot::Sender<Refusal>>) {
         // The receiver lives as long as the process does; while it stops, nothing needs proposing.
         let _ = self.to_control.send(ToControl { command, rejected });
     }

@@ -22,7 +22,7 @@ use ironcache_control::{
 };
 use ironcache_raft::{InitializeNodeError, PeerAddr, Role};
 use ironcache_spine::LAUNCHER_PROTOCOL;
-use ironcache_types::{ClusterId, NodeId, chain};
+use ironcache_types::{ClusterId, Level, NodeId, chain};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -176,12 +176,18 @@ fn policy_of(
     }
 }
 
+/// What every node of the new cluster admits, and the control state will say.
+fn founding_level(init: &InitCluster) -> Level {
+    init.nodes.iter().map(|node| node.levels.max).min().unwrap_or(Level::FIRST)
+}
+
 /// Makes the raft group of `init`, or completes what an earlier attempt began.
 async fn found_group(app: &App, cluster: ClusterId, init: &InitCluster) -> Result<(), HttpError> {
     let role = |node: &NodeSpec| if node.voter { Role::Voter } else { Role::Learner };
     let members: BTreeMap<NodeId, (PeerAddr, Role)> =
         init.nodes.iter().map(|n| (n.member.node, (PeerAddr(n.peer_addr.clone()), role(n)))).collect();
-    app.raft.initialize(cluster, members).await.map_err(|error| match &error {
+    let level = founding_level(init);
+    app.raft.initialize(cluster, level, members).await.map_err(|error| match &error {
         InitializeNodeError::NotAVoter { .. } => HttpError::BadRequest(error.to_string()),
         InitializeNodeError::Identity(_) => HttpError::refused("not_pristine", chain(&error)),
         InitializeNodeError::Raft(_) => HttpError::Internal(error.to_string()),

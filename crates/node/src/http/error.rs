@@ -6,7 +6,7 @@ use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use ironcache_api::{ApiError, Refused};
 use ironcache_control::Rejection;
-use ironcache_raft::AskError;
+use ironcache_raft::{AskError, Refusal};
 use ironcache_settings::BadSetting;
 
 #[derive(Debug, thiserror::Error)]
@@ -88,11 +88,17 @@ impl From<BadSetting> for HttpError {
     }
 }
 
+impl From<Refusal> for HttpError {
+    fn from(Refusal { code, text }: Refusal) -> Self {
+        HttpError::Refused(Refused { code, detail: text })
+    }
+}
+
 impl From<AskError> for HttpError {
     fn from(error: AskError) -> Self {
         match error {
             AskError::Unknown { .. } => HttpError::Unavailable(error.to_string()),
-            AskError::Refused { reason } => HttpError::refused("raft_refused", reason),
+            AskError::Refused(refusal) => refusal.into(),
         }
     }
 }

@@ -8,6 +8,7 @@ use axum::extract::State;
 use ironcache_agent::{LauncherFacts, LauncherPhase};
 use ironcache_api::{LauncherStatus, NodeStatus, RaftStatus, RaftTimers};
 use ironcache_control::ControlState;
+use ironcache_formats::state;
 use ironcache_raft::{AppliedView, RaftNode};
 use ironcache_spine::LAUNCHER_PROTOCOL;
 use ironcache_types::{Digest, LEVELS, chain};
@@ -45,9 +46,14 @@ pub(super) async fn node_status(app: &App) -> Result<NodeStatus, HttpError> {
         raft: raft(&app.raft, &view),
         data,
         staged: staged(app, state, &slots),
-        state_hash: format!("{:016x}", state.hash()),
+        state_hash: format!("{:016x}", state_hash(state)?),
         control: exists.then(|| convert::control(state)),
     })
+}
+
+/// Of the control state alone, without the answers that the log remembers.
+fn state_hash(state: &ControlState) -> Result<u64, HttpError> {
+    state::hash(state, []).map_err(|error| HttpError::Internal(chain(&error)))
 }
 
 fn launcher(facts: &LauncherFacts) -> LauncherStatus {

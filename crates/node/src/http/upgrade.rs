@@ -167,7 +167,9 @@ pub(super) async fn plan(
         Command::StartPlan { target, options, leader, started_by: StartedBy::Operator, at_ms: unix_ms() };
     match app.raft.propose(command).await?.outcome? {
         Applied::PlanStarted { plan } => Ok(Json(answer(Some(plan)))),
-        other @ (Applied::Unchanged | Applied::Changed { .. }) => {
+        // Sent again under the name of an attempt whose answer was lost: the plan is the newest one.
+        Applied::Unchanged => Ok(Json(answer(Some(app.raft.catch_up().await?.state.last_plan)))),
+        other @ Applied::Changed { .. } => {
             Err(HttpError::Internal(format!("our bug: the log answered the start of a plan with {other:?}")))
         }
     }

@@ -1,11 +1,12 @@
 //! The calling side.
 
 use super::{APPEND, PRE_VOTE, Rpc, SNAPSHOT, TRANSFER, VOTE};
+use crate::bodies::v1;
 use crate::identity::Identity;
 use crate::machine::SnapshotData;
 use crate::options::RaftOptions;
 use crate::types::{PeerAddr, TypeConfig, Vote, node_id};
-use crate::wire::{self, WireError, types};
+use ironcache_formats::wire::{self, Header, WireError};
 use ironcache_types::{NodeId, chain};
 use openraft::alias::SnapshotOf;
 use openraft::errors::{NetworkError, RPCError, ReplicationClosed, StreamingError, Timeout, Unreachable};
@@ -97,7 +98,8 @@ impl Peers {
         timeout: Duration,
     ) -> Result<A, CallError> {
         let header = self.identity.header(to).ok_or(CallError::NoCluster)?;
-        let body = wire::seal(rpc.request, &(header, request))?;
+        let sealed = Header::at(rpc.request, self.identity.level()).map_err(WireError::from)?;
+        let body = wire::seal(sealed, &(header, request))?;
         let url = format!("http://{addr}{}", rpc.path);
         let failed = |error: reqwest::Error| match error.is_timeout() {
             true => CallError::Timeout { to, addr: addr.clone(), timeout_ms: timeout.as_millis() },
@@ -110,7 +112,7 @@ impl Peers {
             let text = String::from_utf8_lossy(&bytes).into_owned();
             return Err(CallError::Refused { to, addr: addr.clone(), status: status.as_u16(), text });
         }
-        Ok(wire::open(rpc.response, &bytes)?)
+        Ok(wire::open(rpc.response, &bytes)?.body()?)
     }
 }
 
@@ -163,9 +165,9 @@ impl RaftNetworkV2<TypeConfig> for Peer {
     ) -> Result<AppendEntriesResponse<TypeConfig>, RPCError<TypeConfig>> {
         // openraft's own limit is the heartbeat interval, less than a slow disk needs for one fsync. It
         // enforces that for heartbeats; a replication stream waits as long as we say.
-        let request = types::AppendRequest::from(&request);
+        let request = v1::AppendRequest::from(&request);
         let timeout = self.peers.rpc_timeout;
-        let response: types::AppendResponse =
+        let response: v1::AppendResponse =
             self.call(APPEND, RPCTypes::AppendEntries, &request, timeout).await?;
         Ok(response.into())
     }
@@ -175,9 +177,8 @@ impl RaftNetworkV2<TypeConfig> for Peer {
         request: VoteRequest<TypeConfig>,
         option: RPCOption,
     ) -> Result<VoteResponse<TypeConfig>, RPCError<TypeConfig>> {
-        let request = types::VoteRequest::from(request);
-        let response: types::VoteResponse =
-            self.call(VOTE, RPCTypes::Vote, &request, option.soft_ttl()).await?;
+        let request = v1::VoteRequest::from(request);
+        let response: v1::VoteResponse = self.call(VOTE, RPCTypes::Vote, &request, option.soft_ttl()).await?;
         Ok(response.into())
     }
 
@@ -187,8 +188,8 @@ impl RaftNetworkV2<TypeConfig> for Peer {
         request: VoteRequest<TypeConfig>,
         option: RPCOption,
     ) -> Result<VoteResponse<TypeConfig>, RPCError<TypeConfig>> {
-        let request = types::VoteRequest::from(request);
-        let response: types::VoteResponse =
+        let request = v1::VoteRequest::from(request);
+        let response: v1::VoteResponse =
             self.call(PRE_VOTE, RPCTypes::Vote, &request, option.soft_ttl()).await?;
         Ok(response.into())
     }
@@ -200,14 +201,14 @@ impl RaftNetworkV2<TypeConfig> for Peer {
         cancel: impl Future<Output = ReplicationClosed> + OptionalSend + 'static,
         _option: RPCOption,
     ) -> Result<SnapshotResponse<TypeConfig>, StreamingError<TypeConfig>> {
-        let request = types::SnapshotRequest {
+        let request = v1::SnapshotRequest {
             vote: vote.into(),
             meta: (&snapshot.meta).into(),
             data: snapshot.snapshot.as_ref().clone(),
         };
         let timeout = self.peers.snapshot_timeout;
         let call =
-            self.call::<_, types::SnapshotResponse>(SNAPSHOT, RPCTypes::InstallSnapshot, &request, timeout);
+            self.call::<_, v1::SnapshotResponse>(SNAPSHOT, RPCTypes::InstallSnapshot, &request, timeout);
         tokio::select! {
             closed = cancel => Err(StreamingError::Closed(closed)),
             response = call => Ok(response?.into()),
@@ -220,8 +221,8 @@ impl RaftNetworkV2<TypeConfig> for Peer {
         request: TransferLeaderRequest<TypeConfig>,
         option: RPCOption,
     ) -> Result<TransferLeaderResponse<TypeConfig>, RPCError<TypeConfig>> {
-        let request = types::TransferRequest::from(request);
-        let response: types::TransferResponse =
+        let request = v1::TransferRequest::from(request);
+        let response: v1::TransferResponse =
             self.call(TRANSFER, RPCTypes::TransferLeader, &request, option.soft_ttl()).await?;
         Ok(response.into())
     }

@@ -1,12 +1,15 @@
-//! RPC between nodes: HTTP/1.1 on the peer port, bodies in the envelope of [`crate::wire`].
+//! RPC between nodes: HTTP/1.1 on the peer port, bodies in the envelope of [`ironcache_formats::wire`].
 //!
-//! Every request starts with an [`RpcHeader`](crate::wire::types::RpcHeader): a node of another cluster, or an
+//! Every request starts with an [`RpcHeader`](crate::bodies::v1::RpcHeader): a node of another cluster, or an
 //! address that another node took over, is refused before raft hears of it.
+//!
+//! A request is written in its kind's version at the sender's level, and answered in the version that it came in. One in
+//! a version that the receiver does not read is refused by name.
 
 pub(crate) mod client;
 pub(crate) mod server;
 
-use crate::wire::Kind;
+use ironcache_formats::wire::Kind;
 
 /// One RPC: its path and what its two envelopes carry.
 #[derive(Clone, Copy, Debug)]

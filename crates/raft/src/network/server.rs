@@ -3,16 +3,17 @@
 //! *Invariant:* bytes that are not a valid request of this cluster for this node never reach raft.
 
 use super::{APPEND, FORWARD, PRE_VOTE, Rpc, SNAPSHOT, TRANSFER, VOTE};
+use crate::bodies::{BodyError, v1};
 use crate::identity::{Identity, IdentityError};
 use crate::node::Inner;
-use crate::wire::types::{self, MembershipError, RpcHeader};
-use crate::wire::{self, BODY_BYTES_MAX, HEADER_BYTES, WireError};
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
+use ironcache_formats::snapshot::{self as state_snapshot, OpenError};
+use ironcache_formats::wire::{self, BODY_BYTES_MAX, HEADER_BYTES, Header, WireError};
 use ironcache_types::chain;
 use openraft::storage::Snapshot;
 use serde::Serialize;
@@ -28,7 +29,9 @@ enum Refusal {
     #[error("the request is not readable")]
     Wire(#[from] WireError),
     #[error("the request is not usable")]
-    Membership(#[from] MembershipError),
+    Body(#[from] BodyError),
+    #[error("the snapshot is not usable")]
+    Snapshot(#[from] OpenError),
     #[error(transparent)]
     Identity(#[from] IdentityError),
     #[error("raft has stopped on this node: {0}")]
@@ -38,8 +41,10 @@ enum Refusal {
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let status = match &self {
-            Refusal::Wire(_) | Refusal::Membership(_) => StatusCode::BAD_REQUEST,
-            Refusal::Identity(IdentityError::OtherCluster { .. }) => StatusCode::CONFLICT,
+            Refusal::Wire(_) | Refusal::Body(_) | Refusal::Snapshot(_) => StatusCode::BAD_REQUEST,
+            Refusal::Identity(IdentityError::OtherCluster { .. } | IdentityError::Level(_)) => {
+                StatusCode::CONFLICT
+            }
             Refusal::Identity(IdentityError::OtherNode { .. }) => StatusCode::MISDIRECTED_REQUEST,
             Refusal::Identity(IdentityError::Io(_)) | Refusal::Stopped(_) => StatusCode::SERVICE_UNAVAILABLE,
         };
@@ -60,69 +65,77 @@ pub(crate) fn router(node: Arc<Inner>) -> Router {
 }
 
 async fn append(State(node): Node, body: Bytes) -> Result<Vec<u8>, Refusal> {
-    serve(&node.identity, APPEND, &body, async |request: types::AppendRequest| {
+    serve(&node.identity, APPEND, &body, async |request: v1::AppendRequest| {
         let answer = node.raft.append_entries(request.try_into()?).await.map_err(stopped)?;
-        Ok(types::AppendResponse::from(answer))
+        Ok(v1::AppendResponse::from(answer))
     })
     .await
 }
 
 async fn vote(State(node): Node, body: Bytes) -> Result<Vec<u8>, Refusal> {
-    serve(&node.identity, VOTE, &body, async |request: types::VoteRequest| {
+    serve(&node.identity, VOTE, &body, async |request: v1::VoteRequest| {
         let answer = node.raft.vote(request.into()).await.map_err(stopped)?;
-        Ok(types::VoteResponse::from(answer))
+        Ok(v1::VoteResponse::from(answer))
     })
     .await
 }
 
 async fn pre_vote(State(node): Node, body: Bytes) -> Result<Vec<u8>, Refusal> {
-    serve(&node.identity, PRE_VOTE, &body, async |request: types::VoteRequest| {
+    serve(&node.identity, PRE_VOTE, &body, async |request: v1::VoteRequest| {
         let answer = node.raft.pre_vote(request.into()).await.map_err(stopped)?;
-        Ok(types::VoteResponse::from(answer))
+        Ok(v1::VoteResponse::from(answer))
     })
     .await
 }
 
 async fn snapshot(State(node): Node, body: Bytes) -> Result<Vec<u8>, Refusal> {
-    serve(&node.identity, SNAPSHOT, &body, async |request: types::SnapshotRequest| {
-        let types::SnapshotRequest { vote, meta, data } = request;
-        // Parsed here as well, so that a snapshot of a newer release is refused instead of ending raft.
-        wire::open::<types::MachineState>(wire::Kind::MachineState, &data)?;
+    serve(&node.identity, SNAPSHOT, &body, async |request: v1::SnapshotRequest| {
+        let v1::SnapshotRequest { vote, meta, data } = request;
+        // Opened here as well, so that a damaged one is refused instead of ending raft. One above this release's levels
+        // goes on: if raft takes its sender for the leader, it ends this node by name.
+        match state_snapshot::open(&data, node.options.admits) {
+            Ok(_) | Err(OpenError::AboveLevel { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
         let snapshot = Snapshot { meta: meta.try_into()?, snapshot: Arc::new(data) };
         let answer = node.raft.install_full_snapshot(vote.into(), snapshot).await.map_err(stopped)?;
-        Ok(types::SnapshotResponse::from(answer))
+        Ok(v1::SnapshotResponse::from(answer))
     })
     .await
 }
 
 async fn transfer(State(node): Node, body: Bytes) -> Result<Vec<u8>, Refusal> {
-    serve(&node.identity, TRANSFER, &body, async |request: types::TransferRequest| {
+    serve(&node.identity, TRANSFER, &body, async |request: v1::TransferRequest| {
         let answer = node.raft.handle_transfer_leader(request.into()).await.map_err(stopped)?;
-        Ok(types::TransferResponse::from(answer))
+        Ok(v1::TransferResponse::from(answer))
     })
     .await
 }
 
 async fn forward(State(node): Node, body: Bytes) -> Result<Vec<u8>, Refusal> {
-    serve(&node.identity, FORWARD, &body, async |request: types::ForwardRequest| {
-        let types::ForwardRequest { ask, timeout_ms } = request;
+    serve(&node.identity, FORWARD, &body, async |request: v1::ForwardRequest| {
+        let v1::ForwardRequest { ask, timeout_ms } = request;
         // Never longer than this node itself would wait.
         let timeout = Duration::from_millis(timeout_ms).min(node.options.ask_timeout());
-        Ok(node.answer(ask, timeout).await)
+        Ok(v1::Answer::from(node.answer(ask.try_into()?, timeout).await))
     })
     .await
 }
 
-/// Checks and parses a request, has it answered, and seals the answer.
+/// Checks and parses a request, has it answered, and seals the answer in the version that was asked in.
 async fn serve<Q: DeserializeOwned, A: Serialize>(
     identity: &Identity,
     rpc: Rpc,
     body: &[u8],
     answer: impl AsyncFnOnce(Q) -> Result<A, Refusal>,
 ) -> Result<Vec<u8>, Refusal> {
-    let (header, request): (RpcHeader, Q) = wire::open(rpc.request, body)?;
-    identity.admit(header).await?;
-    Ok(wire::seal(rpc.response, &answer(request).await?)?)
+    let opened = wire::open(rpc.request, body)?;
+    // Every RPC is at version 1 so far.
+    let (header, request): (v1::RpcHeader, Q) = opened.body()?;
+    identity.admit(header, opened.level).await?;
+    let answer = answer(request).await?;
+    let header = Header { kind: rpc.response, version: opened.version, level: identity.level() };
+    Ok(wire::seal(header, &answer)?)
 }
 
 fn stopped(error: impl std::fmt::Display) -> Refusal {

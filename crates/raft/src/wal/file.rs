@@ -1,8 +1,9 @@
 //! Where the log's bytes live: a seam, so that tests can lose unsynced writes or fail a sync.
 
+use ironcache_store::replace_durably;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// One append-only file that can be replaced as a whole.
 ///
@@ -64,19 +65,6 @@ impl LogFile for DiskFile {
 
     fn replace(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.file = None;
-        replace_durably(&self.path, bytes)
+        replace_durably(&self.path, bytes).map_err(io::Error::other)
     }
-}
-
-/// Writes `path` as a whole: a temporary file beside it, fsync, rename, fsync of the directory. After a
-/// crash at any point the path has the old content or the new one.
-pub fn replace_durably(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let dir = path.parent().ok_or_else(|| io::Error::other("a file without a directory"))?;
-    let temporary = path.with_extension("tmp");
-    let mut file = File::create(&temporary)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    drop(file);
-    fs::rename(&temporary, path)?;
-    File::open(dir)?.sync_all()
 }

@@ -13,7 +13,7 @@
 //!
 //! *Invariant:* judging a file changes nothing; whoever reads the verdict truncates, or refuses.
 
-use crate::wire::{u32_at, u64_at};
+use ironcache_formats::wire::{u32_at, u64_at};
 use ironcache_types::NodeId;
 
 pub const MAGIC: [u8; 4] = *b"ICWL";

@@ -3,10 +3,10 @@
 //! *Invariant:* entries are consecutive, and start right behind what was purged (if anything was).
 
 use super::record::Record;
+use crate::bodies::BodyError;
 use crate::types::{Entry, LogId, Vote};
-use crate::wire::types::MembershipError;
-use ironcache_types::ClusterId;
-use openraft::LogIdOptionExt;
+use ironcache_types::{ClusterId, Level};
+use openraft::{EntryPayload, LogIdOptionExt};
 use std::collections::BTreeMap;
 use std::ops::{Bound, RangeBounds};
 
@@ -24,7 +24,7 @@ pub enum IndexError {
     #[error("entry {found} is not the next one: {expected} is")]
     Hole { found: u64, expected: u64 },
     #[error("entry {index} cannot be read")]
-    Membership { index: u64, source: MembershipError },
+    Body { index: u64, source: BodyError },
 }
 
 impl Index {
@@ -59,13 +59,22 @@ impl Index {
         self.entries.range(range).map(|(_, entry)| entry.clone()).collect()
     }
 
+    /// Blank entries and memberships have no level.
+    pub fn oldest_level(&self) -> Option<Level> {
+        let level = |entry: &Entry| match &entry.payload {
+            EntryPayload::Normal(entry) => Some(entry.header().level),
+            EntryPayload::Blank | EntryPayload::Membership(_) => None,
+        };
+        self.entries.values().filter_map(level).min()
+    }
+
     /// Does to this index what writing `record` did to the file.
     pub fn replay(&mut self, record: Record) -> Result<(), IndexError> {
         match record {
             Record::Vote(vote) => self.vote = Some(vote.into()),
             Record::Entry(entry) => {
                 let index = entry.log_id.index;
-                let entry = entry.into_raft().map_err(|source| IndexError::Membership { index, source })?;
+                let entry = entry.into_raft().map_err(|source| IndexError::Body { index, source })?;
                 self.append(entry)?;
             }
             Record::Truncate(after) => self.truncate_after(after.map(Into::into)),

@@ -22,7 +22,7 @@ use crate::types::{Entry, LogId, Vote};
 use file::LogFile;
 use frame::{HeaderError, Tail};
 use index::{Index, IndexError};
-use ironcache_types::{ClusterId, NodeId};
+use ironcache_types::{ClusterId, Level, NodeId};
 use record::{Record, RecordError};
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -114,6 +114,11 @@ impl Wal {
 
     pub fn entries(&self, range: impl std::ops::RangeBounds<u64>) -> Vec<Entry> {
         self.lock().index.range(range)
+    }
+
+    /// The lowest level of an entry that is held.
+    pub fn oldest_level(&self) -> Option<Level> {
+        self.lock().index.oldest_level()
     }
 
     /// Readable at once; `done` is called when it is durable.

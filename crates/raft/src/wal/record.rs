@@ -1,22 +1,23 @@
-//! The records of the log file: `[kind u8][len u32][body]`, the body encoded by [`crate::wire`].
+//! The records of the log file: `[kind u8][len u32][body]`, the body encoded by [`ironcache_formats::wire`].
 //!
 //! *Invariant:* a record of an unknown kind is refused, never skipped: a newer release wrote it, and
 //! what it meant may be a vote.
 
-use crate::wire::{self, WireError, types};
+use crate::bodies::v1;
+use ironcache_formats::wire::{self, WireError};
 use ironcache_types::ClusterId;
 
 /// One change of what the log file says.
 #[derive(Clone, Debug)]
 pub enum Record {
-    Vote(types::Vote),
-    Entry(types::Entry),
+    Vote(v1::Vote),
+    Entry(v1::Entry),
     /// Entries after this one are gone; all of them, for `None`.
-    Truncate(Option<types::LogId>),
+    Truncate(Option<v1::LogId>),
     /// Entries up to and with this one are gone: a durable snapshot covers them.
-    Purge(types::LogId),
+    Purge(v1::LogId),
     /// Advisory: known to be committed. Losing one is harmless.
-    Committed(Option<types::LogId>),
+    Committed(Option<v1::LogId>),
     /// The node joined this cluster.
     Cluster(ClusterId),
 }
@@ -49,7 +50,7 @@ impl Record {
             Record::Truncate(after) => (TRUNCATE, wire::encode(after)?),
             Record::Purge(upto) => (PURGE, wire::encode(upto)?),
             Record::Committed(upto) => (COMMITTED, wire::encode(upto)?),
-            Record::Cluster(id) => (CLUSTER, wire::encode(id)?),
+            Record::Cluster(id) => (CLUSTER, wire::encode(&id.0)?),
         };
         let len = u32::try_from(body.len()).expect("encode checked the size limit, which fits 32 bits");
         out.push(kind);
@@ -69,7 +70,7 @@ impl Record {
             TRUNCATE => Record::Truncate(wire::decode(body)?),
             PURGE => Record::Purge(wire::decode(body)?),
             COMMITTED => Record::Committed(wire::decode(body)?),
-            CLUSTER => Record::Cluster(wire::decode(body)?),
+            CLUSTER => Record::Cluster(ClusterId(wire::decode(body)?)),
             kind => return Err(RecordError::UnknownKind { kind }),
         };
         *bytes = rest;

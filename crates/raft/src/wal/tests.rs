@@ -3,9 +3,12 @@
 use super::file::{DiskFile, LogFile};
 use super::record::Record;
 use super::*;
+use crate::level::NodeLevel;
 use crate::machine::StateMachine;
 use crate::snapshot::SnapshotStore;
 use crate::types::{Membership, PeerAddr, TypeConfig};
+use ironcache_formats::levels;
+use ironcache_store::LevelFile;
 use openraft::entry::RaftEntry;
 use openraft::testing::log::{StoreBuilder, Suite};
 use openraft::{EntryPayload, StorageError};
@@ -163,7 +166,9 @@ impl StoreBuilder<TypeConfig, LogStore, StateMachine, tempfile::TempDir> for Bui
     async fn build(&self) -> Result<(tempfile::TempDir, LogStore, StateMachine), StorageError<TypeConfig>> {
         let dir = tempfile::tempdir().unwrap();
         let wal = Wal::open(DiskFile::new(dir.path().join("raft.wal")), NODE).unwrap();
-        let machine = StateMachine::open(SnapshotStore::new(dir.path().join("snapshot"), NODE)).unwrap();
+        let level = NodeLevel::new(LevelFile::new(dir.path()), levels::RANGE).unwrap();
+        let machine =
+            StateMachine::open(SnapshotStore::new(dir.path().join("snapshot"), NODE), level).unwrap();
         Ok((dir, LogStore::new(wal), machine))
     }
 }
@@ -212,8 +217,8 @@ fn the_file_is_what_it_was_when_the_format_was_made() {
     ]
     .concat();
     let golden = expect_test::expect_file!["../../tests/golden/wal.hex"];
-    golden.assert_eq(&crate::wire::hex(&file));
-    let wal = Wal::open(MemoryFile::with(crate::wire::unhex(&golden.data())), NODE).unwrap();
+    golden.assert_eq(&ironcache_formats::wire::hex(&file));
+    let wal = Wal::open(MemoryFile::with(ironcache_formats::wire::unhex(&golden.data())), NODE).unwrap();
     assert_eq!((wal.cluster(), wal.vote()), (Some(ClusterId(0xc0ffee)), Some(Vote::new_committed(3, 7))));
     assert_eq!((wal.purged(), wal.committed()), (Some(id(3, 1)), Some(id(3, 2))));
     assert_eq!(wal.entries(..), [entry(3, 2)]);

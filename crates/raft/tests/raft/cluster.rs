@@ -1,14 +1,23 @@
 //! Three real nodes over loopback HTTP.
 
 use crate::commands::{init_cluster, register};
+use crate::peer_port::{header, later_entry, post, refused, sealed, vote};
 use crate::servers::{BOUND, CLUSTER, Deaf, Server, leader, options, position, three, until};
-use ironcache_control::Rejection;
-use ironcache_raft::{AskError, IdentityError, InitializeNodeError, OpenError, PeerAddr, RaftNode, Role};
-use ironcache_types::{ClusterId, Incarnation, NodeId};
+use ironcache_formats::state;
+use ironcache_formats::wire::{self, Kind};
+use ironcache_raft::bodies::v1::{Answer, Ask, ForwardRequest};
+use ironcache_raft::{
+    AppliedView, AskError, IdentityError, InitializeNodeError, OpenError, PeerAddr, RaftNode, Role,
+};
+use ironcache_types::{ClusterId, Incarnation, Level, LevelRange, NodeId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 const TWO_THREADS: usize = 2;
+
+fn hash_of(view: &AppliedView) -> u64 {
+    state::hash(&view.state, []).unwrap()
+}
 
 fn run(test: impl Future<Output = ()>) {
     tokio::runtime::Builder::new_multi_thread()
@@ -36,8 +45,8 @@ fn a_follower_forwards_and_everyone_applies() {
         let init = follower.node.propose(init_cluster()).await.unwrap();
         assert!(init.outcome.is_ok(), "{init:?}");
         let again = follower.node.propose(register(2, 1)).await.unwrap();
-        let stale = matches!(again.outcome, Err(Rejection::StaleIncarnation { .. }));
-        assert!(stale, "a rejection is an outcome, not an error: {again:?}");
+        let code = again.outcome.as_ref().err().map(|refusal| refusal.code.as_str());
+        assert_eq!(code, Some("stale_incarnation"), "a rejection is an outcome, not an error: {again:?}");
 
         let mut hashes = BTreeSet::new();
         for server in &servers {
@@ -45,7 +54,7 @@ fn a_follower_forwards_and_everyone_applies() {
             let view = server.node.applied().borrow().clone();
             assert_eq!(view.state.cluster_id, Some(CLUSTER));
             assert_eq!(view.index, again.index);
-            hashes.insert(view.state.hash());
+            hashes.insert(hash_of(&view));
             assert_eq!(server.node.cluster(), Some(CLUSTER));
         }
         assert_eq!(hashes.len(), 1, "the same index gives the same state everywhere");
@@ -79,7 +88,7 @@ fn a_killed_leader_is_replaced_and_comes_back_with_its_log() {
         assert!(back.node.view().last_log.is_some());
         back.applied(proposed.index).await;
         let caught_up = back.node.catch_up().await.unwrap();
-        assert_eq!(caught_up.state.hash(), servers[0].node.catch_up().await.unwrap().state.hash());
+        assert_eq!(hash_of(&caught_up), hash_of(&*servers[0].node.catch_up().await.unwrap()));
         servers.push(back);
         stop(servers).await;
     });
@@ -94,7 +103,7 @@ fn a_whole_cluster_restarts_from_disk() {
         for server in &servers {
             server.applied(last.index).await;
         }
-        let hash = servers[0].node.applied().borrow().state.hash();
+        let hash = hash_of(&servers[0].node.applied().borrow());
         let mut addrs = BTreeMap::new();
         for server in servers {
             let id = server.id.0;
@@ -104,7 +113,7 @@ fn a_whole_cluster_restarts_from_disk() {
         for (id, addr) in addrs {
             let server = Server::start(options(id, dir.path()), Some(addr)).await;
             // A clean stop wrote the committed index: the state is there before any leader is.
-            assert_eq!(server.node.applied().borrow().state.hash(), hash);
+            assert_eq!(hash_of(&server.node.applied().borrow()), hash);
             servers.push(server);
         }
         let proposed = servers[2].node.propose(register(3, 900)).await.unwrap();
@@ -166,8 +175,8 @@ fn a_copy_of_a_node_that_answers_moves_nobody() {
         std::fs::copy(from.join("raft.wal"), copied.dir.join("raft.wal")).unwrap();
         let copy = Server::start(copied, None).await;
         let refused = copy.node.move_to(Incarnation(u64::MAX), copy.peer()).await;
-        let Err(AskError::Refused { reason }) = refused else { panic!("{refused:?}") };
-        assert!(reason.contains(&format!("answers at {}", original.peer())), "{reason}");
+        let Err(AskError::Refused(refusal)) = refused else { panic!("{refused:?}") };
+        assert!(refusal.text.contains(&format!("answers at {}", original.peer())), "{refusal}");
         for server in &servers {
             assert_eq!(server.node.addresses()[&original.id], original.peer());
         }
@@ -259,14 +268,14 @@ fn a_node_that_was_away_gets_a_snapshot() {
         let back = Server::start(options.clone(), Some(addr)).await;
         back.applied(last).await;
         until(|| back.node.view().snapshot.is_some_and(|index| index > init.index)).await;
-        let hash = back.node.applied().borrow().state.hash();
-        assert_eq!(hash, servers[0].node.applied().borrow().state.hash());
+        let hash = hash_of(&back.node.applied().borrow());
+        assert_eq!(hash, hash_of(&servers[0].node.applied().borrow()));
 
         // What was installed is durable, and the log goes on behind it.
         let addr = back.kill().await;
         let back = Server::start(options.clone(), Some(addr)).await;
         back.applied(last).await;
-        assert_eq!(back.node.applied().borrow().state.hash(), hash);
+        assert_eq!(hash_of(&back.node.applied().borrow()), hash);
 
         // Without the snapshot the purged log is no use: refused, not guessed.
         back.kill().await;
@@ -325,19 +334,19 @@ fn learners_are_members_from_the_start() {
         let learner = Server::start(options(2, dir.path()), None).await;
         let members: BTreeMap<_, _> =
             [(voter.id, (voter.peer(), Role::Voter)), (learner.id, (learner.peer(), Role::Learner))].into();
-        voter.node.initialize(CLUSTER, members.clone()).await.unwrap();
+        voter.node.initialize(CLUSTER, Level::FIRST, members.clone()).await.unwrap();
         let index = voter.node.confirm_index().await.unwrap();
         learner.applied(index).await;
         until(|| learner.node.view().voters == [NodeId(1)]).await;
         assert!(learner.node.propose(init_cluster()).await.unwrap().outcome.is_ok());
 
         let last = voter.node.view().last_log;
-        voter.node.initialize(CLUSTER, members.clone()).await.unwrap();
+        voter.node.initialize(CLUSTER, Level::FIRST, members.clone()).await.unwrap();
         assert_eq!(voter.node.view().voters, [NodeId(1)], "founding again changes nothing");
         assert!(voter.node.view().last_log >= last);
-        let other = voter.node.initialize(ClusterId(0xbad), members.clone()).await;
+        let other = voter.node.initialize(ClusterId(0xbad), Level::FIRST, members.clone()).await;
         assert!(matches!(other, Err(InitializeNodeError::Identity(IdentityError::OtherCluster { .. }))));
-        let wrong = learner.node.initialize(CLUSTER, members).await;
+        let wrong = learner.node.initialize(CLUSTER, Level::FIRST, members).await;
         assert!(matches!(wrong, Err(InitializeNodeError::NotAVoter { .. })));
         stop(vec![voter, learner]).await;
     });
@@ -349,7 +358,7 @@ fn a_group_of_one_leads_at_once_after_a_restart() {
         let dir = tempfile::tempdir().unwrap();
         let server = Server::start(options(1, dir.path()), None).await;
         let members = [(server.id, (server.peer(), Role::Voter))].into();
-        server.node.initialize(CLUSTER, members).await.unwrap();
+        server.node.initialize(CLUSTER, Level::FIRST, members).await.unwrap();
         server.node.propose(init_cluster()).await.unwrap();
         let addr = server.kill().await;
         let started = Instant::now();
@@ -420,6 +429,51 @@ fn one_process_a_directory_and_one_node_a_log() {
         let error = RaftNode::open(other).await.err().unwrap();
         assert!(matches!(error, OpenError::Wal { .. }), "{error}");
         stop(vec![Server::start(options(1, dir.path()), None).await]).await;
+    });
+}
+
+#[test]
+fn a_node_of_another_range_of_levels_does_not_join() {
+    run(async {
+        let dir = tempfile::tempdir().unwrap();
+        let voter = Server::start(options(1, dir.path()), None).await;
+        let mut later = options(2, dir.path());
+        later.admits = LevelRange::new(2, 3);
+        let later = Server::start(later, None).await;
+        let members: BTreeMap<_, _> =
+            [(voter.id, (voter.peer(), Role::Voter)), (later.id, (later.peer(), Role::Learner))].into();
+        voter.node.initialize(CLUSTER, Level::FIRST, members).await.unwrap();
+        until(|| voter.node.view().learners == [NodeId(2)]).await;
+        let body = sealed(Kind::VoteRequest, header(CLUSTER, 1, 2), &vote());
+        let (status, text) = refused(&later, "/raft/vote", body).await;
+        assert_eq!(status, 409);
+        assert!(text.contains("level 1 is asked for, and this release admits levels 2-3"), "{text}");
+        assert_eq!((later.node.cluster(), later.node.view().last_log), (None, None));
+        stop(vec![voter, later]).await;
+    });
+}
+
+#[test]
+fn an_entry_above_the_level_is_refused_before_it_is_in_the_log() {
+    run(async {
+        let dir = tempfile::tempdir().unwrap();
+        let servers = three(dir.path(), |_| {}).await;
+        servers[0].node.propose(init_cluster()).await.unwrap();
+        let leader = leader(&servers).await;
+        let leader = &servers[position(&servers, leader)];
+        let before = leader.node.view().last_log;
+        let ask = Ask::Propose(later_entry(Level(2)));
+        let body = sealed(
+            Kind::ForwardRequest,
+            header(CLUSTER, 9, leader.id.0),
+            &ForwardRequest { ask, timeout_ms: 5000 },
+        );
+        let (status, bytes) = post(leader, "/raft/forward", body).await;
+        assert_eq!(status, 200);
+        let answer: Answer = wire::open(Kind::ForwardResponse, &bytes).unwrap().body().unwrap();
+        assert!(matches!(&answer, Answer::Refused { code, .. } if code == "not_yet"), "{answer:?}");
+        assert_eq!(leader.node.view().last_log, before, "it is not in the log");
+        stop(servers).await;
     });
 }
 

@@ -1,8 +1,8 @@
 //! Commands that a control state accepts.
 
-use ironcache_control::{AckMode, Command, InitCluster, NodeRole, NodeSpec, ShardSpec};
+use ironcache_control::{Command, InitCluster, NodeRole, NodeSpec, Policy, ShardSpec};
 use ironcache_types::{
-    ClusterId, Digest, Incarnation, Member, NodeId, Release, ShardId, SlotSet, Version, WireRange,
+    ClusterId, Digest, Incarnation, LEVELS, Member, NodeId, Release, ShardId, SlotSet, Version, WireRange,
 };
 
 /// The cluster that these commands speak of.
@@ -22,7 +22,8 @@ fn spec(id: u64) -> NodeSpec {
         voter: true,
         shard: Some(ShardId(0)),
         release: release(),
-        wire: WireRange { min: 1, max: 1 },
+        levels: LEVELS,
+        launcher_protocol: WireRange::CURRENT,
     }
 }
 
@@ -36,13 +37,13 @@ pub fn init_cluster() -> Command {
             slots: SlotSet::part(0, 1),
             nodes: (1..=3).map(NodeId).collect(),
         }],
-        mode: AckMode::Primary,
+        policy: Policy::default(),
     })
 }
 
 /// An accepted command that changes something each time.
 pub fn register(id: u64, incarnation: u64) -> Command {
-    let NodeSpec { client_addr, peer_addr, http_addr, release, wire, .. } = spec(id);
+    let NodeSpec { client_addr, peer_addr, http_addr, release, levels, launcher_protocol, .. } = spec(id);
     let member = Member { node: NodeId(id), incarnation: Incarnation(incarnation) };
-    Command::RegisterNode { member, client_addr, peer_addr, http_addr, release, wire }
+    Command::RegisterNode { member, client_addr, peer_addr, http_addr, release, levels, launcher_protocol }
 }

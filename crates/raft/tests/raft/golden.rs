@@ -1,13 +1,12 @@
 //! One encoding of every type that is sent or persisted. A file here changes only with the envelope's
 //! version; `UPDATE_EXPECT=1 cargo test -p ironcache-raft` writes them anew while a format is being made.
 
-use crate::commands::{init_cluster, register};
+use crate::commands::register;
 use expect_test::expect_file;
-use ironcache_control::{Applied, ControlState, Rejection};
-use ironcache_raft::wire::types::*;
-use ironcache_raft::wire::{self, Kind};
-use ironcache_raft::{PeerAddr, Proposed};
-use ironcache_types::{ClusterId, Epoch, Incarnation, Member, NodeId, RequestId};
+use ironcache_formats::entry;
+use ironcache_formats::wire::{self, Header, Kind};
+use ironcache_raft::bodies::v1::*;
+use ironcache_types::{Level, RequestId};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::fmt::Debug;
@@ -16,19 +15,26 @@ const VOTE: Vote = Vote { term: 7, node: 0x1122_3344_5566_7788, committed: true 
 const LOG: LogId = LogId { term: 7, index: 70_000 };
 
 /// What is written today equals the file, and the file reads back as the same value.
-fn check<T: Serialize + DeserializeOwned + Debug>(kind: Kind, value: &T, golden: &expect_test::ExpectFile) {
-    golden.assert_eq(&wire::hex(&wire::seal(kind, value).unwrap()));
-    let read: T = wire::open(kind, &wire::unhex(&golden.data())).unwrap();
-    assert_eq!(format!("{read:?}"), format!("{value:?}"));
+fn check<T: Serialize + DeserializeOwned + PartialEq + Debug>(
+    kind: Kind,
+    value: &T,
+    golden: &expect_test::ExpectFile,
+) {
+    let header = Header::at(kind, Level::FIRST).unwrap();
+    golden.assert_eq(&wire::hex(&wire::seal(header, value).unwrap()));
+    let bytes = wire::unhex(&golden.data());
+    let opened = wire::open(kind, &bytes).unwrap();
+    assert_eq!((opened.version, opened.level), (1, Level::FIRST));
+    assert_eq!(opened.body::<T>().unwrap(), *value);
 }
 
 fn header<T>(body: T) -> (RpcHeader, T) {
-    (RpcHeader { cluster: ClusterId(0xc0ffee), from: NodeId(1), to: NodeId(u64::MAX) }, body)
+    (RpcHeader { cluster: 0xc0ffee, from: 1, to: u64::MAX }, body)
 }
 
 fn membership() -> Membership {
     Membership {
-        configs: vec![[1, 2].into(), [1, 2, 3].into()],
+        configs: vec![vec![1, 2], vec![1, 2, 3]],
         nodes: (1..=4).map(|id| (id, format!("host-{id}:1700{id}"))).collect(),
     }
 }
@@ -41,15 +47,16 @@ fn meta() -> SnapshotMeta {
     }
 }
 
+fn sealed() -> Vec<u8> {
+    entry::seal(&register(2, 300), RequestId(5 << 64 | 6), Level::FIRST).unwrap().as_bytes().to_vec()
+}
+
 #[test]
 fn append() {
     let entries = vec![
         Entry { log_id: LogId { term: 7, index: 1 }, payload: Payload::Blank },
         Entry { log_id: LogId { term: 7, index: 2 }, payload: Payload::Membership(membership()) },
-        Entry {
-            log_id: LogId { term: 7, index: 3 },
-            payload: Payload::Command { id: RequestId(5 << 64 | 6), command: register(2, 300) },
-        },
+        Entry { log_id: LogId { term: 7, index: 3 }, payload: Payload::Entry(sealed()) },
     ];
     let request = AppendRequest { vote: VOTE, prev: Some(LOG), entries, commit: None };
     check(Kind::AppendRequest, &header(request), &expect_file!["../golden/append_request.hex"]);
@@ -82,23 +89,8 @@ fn snapshot() {
         &SnapshotResponse { vote: VOTE },
         &expect_file!["../golden/snapshot_response.hex"],
     );
-    let file = SnapshotFile { node: NodeId(9), meta: meta(), data };
+    let file = SnapshotFile { node: 9, meta: meta(), data };
     check(Kind::SnapshotFile, &file, &expect_file!["../golden/snapshot_file.hex"]);
-}
-
-#[test]
-fn machine_state() {
-    let mut control = ControlState::default();
-    control.apply(1, &init_cluster()).unwrap();
-    let answers = vec![
-        (RequestId(1), Proposed { index: 1, outcome: Ok(Applied::Changed { epoch: Epoch(1) }) }),
-        (RequestId(2), Proposed { index: 2, outcome: Err(Rejection::UnknownNode { node: NodeId(3) }) }),
-    ];
-    check(
-        Kind::MachineState,
-        &MachineState { control, answers },
-        &expect_file!["../golden/machine_state.hex"],
-    );
 }
 
 #[test]
@@ -116,26 +108,31 @@ fn transfer() {
 #[test]
 fn forward() {
     let asks = [
-        Ask::Propose { id: RequestId(5), command: init_cluster() },
+        Ask::Propose(sealed()),
         Ask::ConfirmIndex,
-        Ask::AddLearner { node: NodeId(4), addr: PeerAddr("h:1".to_owned()) },
-        Ask::ChangeMembership { voters: [NodeId(1), NodeId(2)].into(), learners: [NodeId(3)].into() },
-        Ask::TransferLeader { to: NodeId(2) },
-        Ask::Move {
-            member: Member { node: NodeId(4), incarnation: Incarnation(1 << 32 | 7) },
-            addr: PeerAddr("h:4".to_owned()),
-        },
+        Ask::AddLearner { node: 4, addr: "h:1".to_owned() },
+        Ask::ChangeMembership { voters: vec![1, 2], learners: vec![3] },
+        Ask::TransferLeader { to: 2 },
+        Ask::Move { node: 4, incarnation: 1 << 32 | 7, addr: "h:4".to_owned() },
     ];
     let requests = asks.map(|ask| header(ForwardRequest { ask, timeout_ms: 1500 }));
     check(Kind::ForwardRequest, &requests, &expect_file!["../golden/forward_requests.hex"]);
-    let answers = [
-        Answer::Proposed(Proposed { index: 9, outcome: Ok(Applied::Unchanged) }),
+    let refused = || ("no_plan".to_owned(), "no plan is active".to_owned());
+    let outcomes = [
+        Outcome::Unchanged,
+        Outcome::Changed { epoch: 300 },
+        Outcome::PlanStarted { plan: 3 },
+        Outcome::Refused { code: refused().0, text: refused().1 },
+    ];
+    let proposed = outcomes.map(|outcome| Answer::Proposed { index: 9, outcome });
+    let others = [
         Answer::Index(300),
         Answer::Done,
-        Answer::NotLeader(Some((NodeId(2), PeerAddr("h:2".to_owned())))),
+        Answer::NotLeader(Some((2, "h:2".to_owned()))),
         Answer::NotLeader(None),
         Answer::Retry("r".to_owned()),
-        Answer::Refused("no".to_owned()),
+        Answer::Refused { code: "raft_refused".to_owned(), text: "no".to_owned() },
     ];
+    let answers: Vec<Answer> = proposed.into_iter().chain(others).collect();
     check(Kind::ForwardResponse, &answers, &expect_file!["../golden/forward_responses.hex"]);
 }

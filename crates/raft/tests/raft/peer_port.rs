@@ -2,36 +2,65 @@
 
 use crate::commands::init_cluster;
 use crate::servers::{CLUSTER, Server, options};
+use ironcache_formats::entry::{self, EntryBytes};
+use ironcache_formats::wire::{self, Header, Kind};
 use ironcache_raft::Role;
-use ironcache_raft::wire::types::{Answer, Ask, ForwardRequest, RpcHeader, Vote, VoteRequest};
-use ironcache_raft::wire::{self, Kind};
-use ironcache_types::{ClusterId, NodeId, RequestId};
+use ironcache_raft::bodies::v1::{
+    Answer, AppendRequest, Ask, Entry, ForwardRequest, LogId, Membership, Outcome, Payload, RpcHeader,
+    SnapshotMeta, SnapshotRequest, Vote, VoteRequest,
+};
+use ironcache_types::{ClusterId, Level, RequestId};
 use serde::Serialize;
 
-const HEADER: RpcHeader = RpcHeader { cluster: CLUSTER, from: NodeId(9), to: NodeId(1) };
+const HEADER: RpcHeader = RpcHeader { cluster: CLUSTER.0, from: 9, to: 1 };
+
+pub fn header(cluster: ClusterId, from: u64, to: u64) -> RpcHeader {
+    RpcHeader { cluster: cluster.0, from, to }
+}
+
+/// An entry of a release to come.
+pub fn later_entry(level: Level) -> Vec<u8> {
+    let sealed = entry::seal(&init_cluster(), RequestId(5), Level::FIRST).unwrap();
+    let mut bytes = sealed.as_bytes().to_vec();
+    bytes[0..2].copy_from_slice(&999_u16.to_le_bytes());
+    bytes[4..6].copy_from_slice(&level.0.to_le_bytes());
+    bytes[entry::HEADER_BYTES..].fill(0xff);
+    let crc = crc32fast::hash(&[&bytes[..28], &bytes[entry::HEADER_BYTES..]].concat());
+    bytes[28..32].copy_from_slice(&crc.to_le_bytes());
+    EntryBytes::check(&bytes).unwrap();
+    bytes
+}
 
 async fn founded(dir: &tempfile::TempDir) -> Server {
     let server = Server::start(options(1, dir.path()), None).await;
-    server.node.initialize(CLUSTER, [(server.id, (server.peer(), Role::Voter))].into()).await.unwrap();
+    server
+        .node
+        .initialize(CLUSTER, Level::FIRST, [(server.id, (server.peer(), Role::Voter))].into())
+        .await
+        .unwrap();
     server
 }
 
-async fn post(server: &Server, path: &str, body: Vec<u8>) -> (u16, Vec<u8>) {
+pub async fn post(server: &Server, path: &str, body: Vec<u8>) -> (u16, Vec<u8>) {
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     let response = client.post(format!("http://{}{path}", server.addr)).body(body).send().await.unwrap();
     (response.status().as_u16(), response.bytes().await.unwrap().to_vec())
 }
 
-async fn refused(server: &Server, path: &str, body: Vec<u8>) -> (u16, String) {
+pub async fn refused(server: &Server, path: &str, body: Vec<u8>) -> (u16, String) {
     let (status, text) = post(server, path, body).await;
     (status, String::from_utf8(text).unwrap())
 }
 
-fn sealed(kind: Kind, header: RpcHeader, body: impl Serialize) -> Vec<u8> {
-    wire::seal(kind, &(header, body)).unwrap()
+pub fn sealed(kind: Kind, header: RpcHeader, body: &impl Serialize) -> Vec<u8> {
+    wire::seal(first(kind), &(header, body)).unwrap()
 }
 
-fn vote() -> VoteRequest {
+fn first(kind: Kind) -> Header {
+    Header::at(kind, Level::FIRST).unwrap()
+}
+
+pub fn vote() -> VoteRequest {
     let vote = Vote { term: 900, node: 9, committed: false };
     VoteRequest { vote, last_log: None, leadership_transfer: false }
 }
@@ -41,18 +70,24 @@ async fn garbage_gets_400_and_the_node_goes_on() {
     let dir = tempfile::tempdir().unwrap();
     let server = founded(&dir).await;
     let before = server.node.view();
-    let good = sealed(Kind::VoteRequest, HEADER, vote());
+    let good = sealed(Kind::VoteRequest, HEADER, &vote());
     let mut flipped = good.clone();
     *flipped.last_mut().unwrap() ^= 1;
-    let mut newer = good.clone();
-    newer[4] = 9;
-    let cases: [(&str, Vec<u8>, &str); 6] = [
-        ("/raft/vote", b"GET / HTTP/1.1\r\n\r\n".to_vec(), "not an ironcache envelope"),
+    let newer = Header { version: 9, level: Level(9), ..first(Kind::VoteRequest) };
+    let newer = wire::seal(newer, &(HEADER, vote())).unwrap();
+    let cut = later_entry(Level(2))[..40].to_vec();
+    let entries = vec![Entry { log_id: LogId { term: 900, index: 1 }, payload: Payload::Entry(cut) }];
+    let vote_of = Vote { term: 900, node: 9, committed: true };
+    let damaged = AppendRequest { vote: vote_of, prev: None, entries, commit: None };
+    let damaged = sealed(Kind::AppendRequest, HEADER, &damaged);
+    let cases: [(&str, Vec<u8>, &str); 7] = [
+        ("/raft/vote", b"GET /livez HTTP/1.1\r\n\r\n".to_vec(), "not an ironcache envelope"),
         ("/raft/vote", vec![], "too few for an envelope"),
         ("/raft/vote", flipped, "the bytes were altered"),
-        ("/raft/vote", newer, "envelope version 9 is not readable"),
+        ("/raft/vote", newer, "vote RPC version 9, written at level 9, is not readable"),
+        ("/raft/append", damaged, "a log entry is damaged"),
         ("/raft/append", good.clone(), "carries kind 3, expected AppendRequest"),
-        ("/raft/vote", wire::seal(Kind::VoteRequest, &7_u8).unwrap(), "not readable as"),
+        ("/raft/vote", wire::seal(first(Kind::VoteRequest), &7_u8).unwrap(), "not readable as"),
     ];
     for (path, body, expected) in cases {
         let (status, text) = refused(&server, path, body).await;
@@ -70,18 +105,15 @@ async fn garbage_gets_400_and_the_node_goes_on() {
 async fn a_snapshot_that_cannot_be_read_is_refused_before_raft_sees_it() {
     let dir = tempfile::tempdir().unwrap();
     let server = founded(&dir).await;
-    let meta = wire::types::SnapshotMeta {
-        last_log: Some(wire::types::LogId { term: 900, index: 900 }),
+    let meta = SnapshotMeta {
+        last_log: Some(LogId { term: 900, index: 900 }),
         membership_log: None,
-        membership: wire::types::Membership {
-            configs: vec![[1].into()],
-            nodes: [(1, "h:1".to_owned())].into(),
-        },
+        membership: Membership { configs: vec![vec![1]], nodes: [(1, "h:1".to_owned())].into() },
     };
     let vote = Vote { term: 900, node: 9, committed: true };
-    let request = wire::types::SnapshotRequest { vote, meta, data: vec![1, 2, 3] };
+    let request = SnapshotRequest { vote, meta, data: vec![1, 2, 3] };
     let (status, text) =
-        refused(&server, "/raft/snapshot", sealed(Kind::SnapshotRequest, HEADER, request)).await;
+        refused(&server, "/raft/snapshot", sealed(Kind::SnapshotRequest, HEADER, &request)).await;
     assert_eq!(status, 400, "{text}");
     assert!(server.node.propose(init_cluster()).await.unwrap().outcome.is_ok());
     server.kill().await;
@@ -92,12 +124,15 @@ async fn another_cluster_and_another_node_are_refused() {
     let dir = tempfile::tempdir().unwrap();
     let server = founded(&dir).await;
     let term = server.node.view().term;
-    let other = RpcHeader { cluster: ClusterId(0xbad), ..HEADER };
-    let (status, text) = refused(&server, "/raft/vote", sealed(Kind::VoteRequest, other, vote())).await;
+    let other = RpcHeader { cluster: ClusterId(0xbad).0, ..HEADER };
+    let (status, text) = refused(&server, "/raft/vote", sealed(Kind::VoteRequest, other, &vote())).await;
     assert_eq!(status, 409);
-    assert!(text.contains(&CLUSTER.to_string()) && text.contains(&other.cluster.to_string()), "{text}");
-    let moved = RpcHeader { to: NodeId(2), ..HEADER };
-    let (status, text) = refused(&server, "/raft/vote", sealed(Kind::VoteRequest, moved, vote())).await;
+    assert!(
+        text.contains(&CLUSTER.to_string()) && text.contains(&ClusterId(other.cluster).to_string()),
+        "{text}"
+    );
+    let moved = RpcHeader { to: 2, ..HEADER };
+    let (status, text) = refused(&server, "/raft/vote", sealed(Kind::VoteRequest, moved, &vote())).await;
     assert_eq!(status, 421, "{text}");
     assert_eq!(server.node.view().term, term);
     server.kill().await;
@@ -108,13 +143,13 @@ async fn a_new_node_joins_one_cluster_for_good() {
     let dir = tempfile::tempdir().unwrap();
     let server = Server::start(options(1, dir.path()), None).await;
     assert_eq!(server.node.cluster(), None);
-    assert_eq!(post(&server, "/raft/prevote", sealed(Kind::PreVoteRequest, HEADER, vote())).await.0, 200);
+    assert_eq!(post(&server, "/raft/prevote", sealed(Kind::PreVoteRequest, HEADER, &vote())).await.0, 200);
     assert_eq!(server.node.cluster(), Some(CLUSTER));
     let addr = server.kill().await;
     let server = Server::start(options(1, dir.path()), Some(addr)).await;
     assert_eq!(server.node.cluster(), Some(CLUSTER));
-    let other = RpcHeader { cluster: ClusterId(0xbad), ..HEADER };
-    assert_eq!(post(&server, "/raft/prevote", sealed(Kind::PreVoteRequest, other, vote())).await.0, 409);
+    let other = RpcHeader { cluster: ClusterId(0xbad).0, ..HEADER };
+    assert_eq!(post(&server, "/raft/prevote", sealed(Kind::PreVoteRequest, other, &vote())).await.0, 409);
     server.kill().await;
 }
 
@@ -122,16 +157,21 @@ async fn a_new_node_joins_one_cluster_for_good() {
 async fn a_proposal_that_is_sent_twice_is_applied_once() {
     let dir = tempfile::tempdir().unwrap();
     let server = founded(&dir).await;
-    let ask = Ask::Propose { id: RequestId(77), command: init_cluster() };
-    let body = sealed(Kind::ForwardRequest, HEADER, ForwardRequest { ask, timeout_ms: 5000 });
+    let entry = entry::seal(&init_cluster(), RequestId(77), Level::FIRST).unwrap();
+    let ask = Ask::Propose(entry.as_bytes().to_vec());
+    let body = sealed(Kind::ForwardRequest, HEADER, &ForwardRequest { ask, timeout_ms: 5000 });
     let mut answers = Vec::new();
     for _ in 0..3 {
         let (status, bytes) = post(&server, "/raft/forward", body.clone()).await;
         assert_eq!(status, 200);
-        answers.push(wire::open::<Answer>(Kind::ForwardResponse, &bytes).unwrap());
+        let answer: Answer = wire::open(Kind::ForwardResponse, &bytes).unwrap().body().unwrap();
+        answers.push(answer);
     }
-    assert!(matches!(&answers[0], Answer::Proposed(proposed) if proposed.outcome.is_ok()));
-    assert!(answers.iter().all(|answer| *answer == answers[0]), "{answers:?}");
+    let Answer::Proposed { index, outcome: Outcome::Changed { .. } } = answers[0] else {
+        panic!("{answers:?}")
+    };
+    let again = Answer::Proposed { index, outcome: Outcome::Unchanged };
+    assert_eq!(answers[1..], [again.clone(), again]);
     assert!(server.node.view().last_log.unwrap() >= 3, "the log holds all three");
     server.kill().await;
 }

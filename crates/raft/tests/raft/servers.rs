@@ -3,7 +3,7 @@
 use axum::http::StatusCode;
 use axum::routing::post;
 use ironcache_raft::{PeerAddr, RaftNode, RaftOptions, Role};
-use ironcache_types::NodeId;
+use ironcache_types::{Level, NodeId};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -95,7 +95,7 @@ pub async fn three(dir: &Path, change: impl Fn(&mut RaftOptions)) -> Vec<Server>
         servers.push(Server::start(options, None).await);
     }
     let members = servers.iter().map(|s| (s.id, (s.peer(), Role::Voter))).collect::<BTreeMap<_, _>>();
-    servers[0].node.initialize(CLUSTER, members).await.unwrap();
+    servers[0].node.initialize(CLUSTER, Level::FIRST, members).await.unwrap();
     servers
 }
 

@@ -90,7 +90,12 @@ impl World {
     }
 
     pub fn view(&self) -> Arc<AppliedView> {
-        Arc::new(AppliedView { index: self.index, term: 1, state: Arc::new(self.state.clone()), hash: None })
+        Arc::new(AppliedView {
+            index: self.index,
+            term: 1,
+            state: Arc::new(self.state.clone()),
+            hashes: Vec::new(),
+        })
     }
 
     pub fn begin_handover(&mut self, from: Member, to: Member) -> Handover {

@@ -1,9 +1,11 @@
-//! The structs that are persisted and sent. Field order and variant order are the format: they only
-//! grow, under a new envelope version. `tests/golden` holds one encoding of each.
+//! Version 1 of every body.
 
-use crate::types::{self, PeerAddr, Proposed};
-use ironcache_control::Command;
-use ironcache_types::{ClusterId, Member, NodeId, RequestId};
+use super::BodyError;
+use crate::ask::{Answer as LiveAnswer, Ask as LiveAsk};
+use crate::types::{self, PeerAddr, Proposed, Refusal, TypeConfig};
+use ironcache_control::Applied;
+use ironcache_formats::entry::EntryBytes;
+use ironcache_types::{ClusterId, Epoch, Incarnation, Member, NodeId, PlanId};
 use openraft::entry::RaftEntry;
 use openraft::raft::{
     AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse as RaftSnapshotResponse,
@@ -12,9 +14,7 @@ use openraft::raft::{
 };
 use openraft::{EntryPayload, vote::RaftLeaderId};
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
-
-use types::TypeConfig;
+use std::collections::BTreeMap;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogId {
@@ -56,44 +56,41 @@ impl From<Vote> for types::Vote {
 /// Voter sets (two of them during a change) and every member's address.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Membership {
-    pub configs: Vec<BTreeSet<u64>>,
+    /// Each ascending.
+    pub configs: Vec<Vec<u64>>,
     pub nodes: BTreeMap<u64, String>,
 }
 
 impl From<&types::Membership> for Membership {
     fn from(membership: &types::Membership) -> Self {
         Membership {
-            configs: membership.get_joint_config().clone(),
+            configs: membership.get_joint_config().iter().map(|ids| ids.iter().copied().collect()).collect(),
             nodes: membership.nodes().map(|(id, addr)| (*id, addr.0.clone())).collect(),
         }
     }
 }
 
-/// A membership that names a voter without an address, or an empty voter set.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the membership is not usable: {reason}")]
-pub struct MembershipError {
-    pub reason: String,
-}
-
 impl TryFrom<Membership> for types::Membership {
-    type Error = MembershipError;
+    type Error = BodyError;
 
-    fn try_from(Membership { configs, nodes }: Membership) -> Result<Self, MembershipError> {
+    fn try_from(Membership { configs, nodes }: Membership) -> Result<Self, BodyError> {
         let nodes: BTreeMap<u64, PeerAddr> =
             nodes.into_iter().map(|(id, addr)| (id, PeerAddr(addr))).collect();
-        types::Membership::new(configs, nodes).map_err(|error| MembershipError { reason: error.to_string() })
+        let configs = configs.into_iter().map(|ids| ids.into_iter().collect()).collect();
+        types::Membership::new(configs, nodes)
+            .map_err(|error| BodyError::Membership { reason: error.to_string() })
     }
 }
 
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Payload {
     Blank,
-    Command { id: RequestId, command: Command },
+    /// As the proposer sealed it.
+    Entry(Vec<u8>),
     Membership(Membership),
 }
 
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
     pub log_id: LogId,
     pub payload: Payload,
@@ -103,9 +100,7 @@ impl From<&types::Entry> for Entry {
     fn from(entry: &types::Entry) -> Self {
         let payload = match &entry.payload {
             EntryPayload::Blank => Payload::Blank,
-            EntryPayload::Normal(types::Request { id, command }) => {
-                Payload::Command { id: *id, command: command.clone() }
-            }
+            EntryPayload::Normal(entry) => Payload::Entry(entry.as_bytes().to_vec()),
             EntryPayload::Membership(membership) => Payload::Membership(membership.into()),
         };
         Entry { log_id: entry.log_id.into(), payload }
@@ -114,11 +109,11 @@ impl From<&types::Entry> for Entry {
 
 impl Entry {
     /// The reverse of `From`. A method, because coherence has no room for a `TryFrom` here.
-    pub(crate) fn into_raft(self) -> Result<types::Entry, MembershipError> {
+    pub(crate) fn into_raft(self) -> Result<types::Entry, BodyError> {
         let Entry { log_id, payload } = self;
         let payload = match payload {
             Payload::Blank => EntryPayload::Blank,
-            Payload::Command { id, command } => EntryPayload::Normal(types::Request { id, command }),
+            Payload::Entry(bytes) => EntryPayload::Normal(EntryBytes::check(&bytes)?),
             Payload::Membership(membership) => EntryPayload::Membership(membership.try_into()?),
         };
         Ok(types::Entry::new(log_id.into(), payload))
@@ -128,13 +123,19 @@ impl Entry {
 /// In front of the body of every request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RpcHeader {
-    pub cluster: ClusterId,
-    pub from: NodeId,
+    pub cluster: u128,
+    pub from: u64,
     /// Whom the sender means: an address may have been taken over by another node.
-    pub to: NodeId,
+    pub to: u64,
 }
 
-#[derive(Clone, Debug, Serialize, Deserialize)]
+impl RpcHeader {
+    pub(crate) fn new(cluster: ClusterId, from: NodeId, to: NodeId) -> Self {
+        RpcHeader { cluster: cluster.0, from: from.0, to: to.0 }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AppendRequest {
     pub vote: Vote,
     pub prev: Option<LogId>,
@@ -155,11 +156,9 @@ impl From<&AppendEntriesRequest<TypeConfig>> for AppendRequest {
 }
 
 impl TryFrom<AppendRequest> for AppendEntriesRequest<TypeConfig> {
-    type Error = MembershipError;
+    type Error = BodyError;
 
-    fn try_from(
-        AppendRequest { vote, prev, entries, commit }: AppendRequest,
-    ) -> Result<Self, MembershipError> {
+    fn try_from(AppendRequest { vote, prev, entries, commit }: AppendRequest) -> Result<Self, BodyError> {
         Ok(AppendEntriesRequest {
             vote: vote.into(),
             prev_log_id: prev.map(Into::into),
@@ -262,9 +261,9 @@ impl From<&types::SnapshotMeta> for SnapshotMeta {
 }
 
 impl TryFrom<SnapshotMeta> for types::SnapshotMeta {
-    type Error = MembershipError;
+    type Error = BodyError;
 
-    fn try_from(meta: SnapshotMeta) -> Result<Self, MembershipError> {
+    fn try_from(meta: SnapshotMeta) -> Result<Self, BodyError> {
         let SnapshotMeta { last_log, membership_log, membership } = meta;
         let membership = types::Membership::try_from(membership)?;
         Ok(types::SnapshotMeta {
@@ -274,19 +273,12 @@ impl TryFrom<SnapshotMeta> for types::SnapshotMeta {
     }
 }
 
-/// The file `snapshot`: `data` is a sealed [`MachineState`], kept apart so that it can be sent as it is.
+/// The file `snapshot`: `data` is a sealed snapshot of `ironcache_formats`, kept apart so that it can be sent as it is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SnapshotFile {
-    pub node: NodeId,
+    pub node: u64,
     pub meta: SnapshotMeta,
     pub data: Vec<u8>,
-}
-
-/// The replicated state: the control state, and the answers to recent requests in log order.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct MachineState {
-    pub control: ironcache_control::ControlState,
-    pub answers: Vec<(RequestId, Proposed)>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -373,49 +365,145 @@ impl From<TransferResponse> for Result<(), TransferLeaderError<TypeConfig>> {
     }
 }
 
-/// What a node asks the leader to do for it. Each may be sent again without harm.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+/// What a node asks the leader to do for it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Ask {
-    Propose {
-        id: RequestId,
-        command: Command,
-    },
-    /// A commit index that the leader confirms with a quorum round begun after the question.
+    /// An entry, as its proposer sealed it.
+    Propose(Vec<u8>),
     ConfirmIndex,
     AddLearner {
-        node: NodeId,
-        addr: PeerAddr,
+        node: u64,
+        addr: String,
     },
+    /// Each ascending.
     ChangeMembership {
-        voters: BTreeSet<NodeId>,
-        learners: BTreeSet<NodeId>,
+        voters: Vec<u64>,
+        learners: Vec<u64>,
     },
     TransferLeader {
-        to: NodeId,
+        to: u64,
     },
-    /// This life of a member listens at `addr` from now on.
     Move {
-        member: Member,
-        addr: PeerAddr,
+        node: u64,
+        incarnation: u64,
+        addr: String,
     },
 }
 
+impl From<&LiveAsk> for Ask {
+    fn from(ask: &LiveAsk) -> Self {
+        match ask {
+            LiveAsk::Propose(entry) => Ask::Propose(entry.as_bytes().to_vec()),
+            LiveAsk::ConfirmIndex => Ask::ConfirmIndex,
+            LiveAsk::AddLearner { node, addr } => Ask::AddLearner { node: node.0, addr: addr.0.clone() },
+            LiveAsk::ChangeMembership { voters, learners } => Ask::ChangeMembership {
+                voters: voters.iter().map(|id| id.0).collect(),
+                learners: learners.iter().map(|id| id.0).collect(),
+            },
+            LiveAsk::TransferLeader { to } => Ask::TransferLeader { to: to.0 },
+            LiveAsk::Move { member: Member { node, incarnation }, addr } => {
+                Ask::Move { node: node.0, incarnation: incarnation.0, addr: addr.0.clone() }
+            }
+        }
+    }
+}
+
+impl TryFrom<Ask> for LiveAsk {
+    type Error = BodyError;
+
+    fn try_from(ask: Ask) -> Result<Self, BodyError> {
+        Ok(match ask {
+            Ask::Propose(bytes) => LiveAsk::Propose(EntryBytes::check(&bytes)?),
+            Ask::ConfirmIndex => LiveAsk::ConfirmIndex,
+            Ask::AddLearner { node, addr } => {
+                LiveAsk::AddLearner { node: NodeId(node), addr: PeerAddr(addr) }
+            }
+            Ask::ChangeMembership { voters, learners } => LiveAsk::ChangeMembership {
+                voters: voters.into_iter().map(NodeId).collect(),
+                learners: learners.into_iter().map(NodeId).collect(),
+            },
+            Ask::TransferLeader { to } => LiveAsk::TransferLeader { to: NodeId(to) },
+            Ask::Move { node, incarnation, addr } => LiveAsk::Move {
+                member: Member { node: NodeId(node), incarnation: Incarnation(incarnation) },
+                addr: PeerAddr(addr),
+            },
+        })
+    }
+}
+
 /// An [`Ask`], and how long the asker will wait.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ForwardRequest {
     pub ask: Ask,
     pub timeout_ms: u64,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Answer {
-    Proposed(Proposed),
+    Proposed {
+        index: u64,
+        outcome: Outcome,
+    },
     Index(u64),
     Done,
-    /// Not the leader: ask this one, if it is known.
-    NotLeader(Option<(NodeId, PeerAddr)>),
-    /// The outcome is not known, or the leader could not do it now: ask again.
+    /// The leader's id and address, if it is known.
+    NotLeader(Option<(u64, String)>),
     Retry(String),
-    /// Asking again changes nothing.
-    Refused(String),
+    Refused {
+        code: String,
+        text: String,
+    },
+}
+
+/// What the control state said to a command.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Outcome {
+    Unchanged,
+    Changed { epoch: u64 },
+    PlanStarted { plan: u64 },
+    Refused { code: String, text: String },
+}
+
+impl From<LiveAnswer> for Answer {
+    fn from(answer: LiveAnswer) -> Self {
+        match answer {
+            LiveAnswer::Proposed(Proposed { index, outcome }) => Answer::Proposed {
+                index,
+                outcome: match outcome {
+                    Ok(Applied::Unchanged) => Outcome::Unchanged,
+                    Ok(Applied::Changed { epoch }) => Outcome::Changed { epoch: epoch.0 },
+                    Ok(Applied::PlanStarted { plan }) => Outcome::PlanStarted { plan: plan.0 },
+                    Err(Refusal { code, text }) => Outcome::Refused { code, text },
+                },
+            },
+            LiveAnswer::Index(index) => Answer::Index(index),
+            LiveAnswer::Done => Answer::Done,
+            LiveAnswer::NotLeader(leader) => Answer::NotLeader(leader.map(|(id, addr)| (id.0, addr.0))),
+            LiveAnswer::Retry(why) => Answer::Retry(why),
+            LiveAnswer::Refused(Refusal { code, text }) => Answer::Refused { code, text },
+        }
+    }
+}
+
+impl From<Answer> for LiveAnswer {
+    fn from(answer: Answer) -> Self {
+        match answer {
+            Answer::Proposed { index, outcome } => LiveAnswer::Proposed(Proposed {
+                index,
+                outcome: match outcome {
+                    Outcome::Unchanged => Ok(Applied::Unchanged),
+                    Outcome::Changed { epoch } => Ok(Applied::Changed { epoch: Epoch(epoch) }),
+                    Outcome::PlanStarted { plan } => Ok(Applied::PlanStarted { plan: PlanId(plan) }),
+                    Outcome::Refused { code, text } => Err(Refusal { code, text }),
+                },
+            }),
+            Answer::Index(index) => LiveAnswer::Index(index),
+            Answer::Done => LiveAnswer::Done,
+            Answer::NotLeader(leader) => {
+                LiveAnswer::NotLeader(leader.map(|(id, addr)| (NodeId(id), PeerAddr(addr))))
+            }
+            Answer::Retry(why) => LiveAnswer::Retry(why),
+            Answer::Refused { code, text } => LiveAnswer::Refused(Refusal { code, text }),
+        }
+    }
 }

@@ -1,0 +1,229 @@
+//! The one table: the version of each format at each level.
+//!
+//! A release reads *and writes* every level of [`RANGE`], which derives from the table. The range is what the artifact's
+//! manifest states, what a node registers, and what the file `level` is held against.
+//!
+//! To change a format at the next level, give its row one pair more; the range follows. A row whose first pair is above
+//! [`MIN`] is new at that level: below it, a command of that kind is refused (`not_yet`). The feature `next`, this
+//! release's invented future, adds its pairs here, each under `#[cfg(feature = "next")]`.
+//!
+//! *Invariant:* no format says elsewhere which version a level has.
+
+use crate::entry::EntryKind;
+use ironcache_types::{LEVELS, Level, LevelRange};
+use std::fmt;
+
+/// Everything that is persisted or sent, and has versions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// The body of one kind of log entry.
+    Entry(EntryKind),
+    /// The control state and the remembered answers: what is hashed.
+    State,
+    /// What is around a state that is kept or sent.
+    Snapshot,
+    /// The file `snapshot` of the raft directory.
+    SnapshotFile,
+    /// A request and its answer: one version for both.
+    Rpc(Rpc),
+    /// The records of the raft log.
+    Wal,
+    /// The messages of a replication link.
+    Link,
+    /// The effects inside a link's frames.
+    Effects,
+    Checkpoint,
+    /// The file `state` of the launcher.
+    SpineState,
+    /// Between a launcher and its daemon. Settled by a range of its own before either knows a level.
+    LauncherProtocol,
+    /// What nodes tell the leader, and what HTTP answers: JSON that only gains fields.
+    Report,
+}
+
+/// What one node asks another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rpc {
+    Append,
+    Vote,
+    PreVote,
+    Snapshot,
+    Transfer,
+    Forward,
+}
+
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Format::Entry(kind) => return write!(f, "entry {kind}"),
+            Format::State => "control state",
+            Format::Snapshot => "snapshot",
+            Format::SnapshotFile => "snapshot file",
+            Format::Rpc(Rpc::Append) => "append RPC",
+            Format::Rpc(Rpc::Vote) => "vote RPC",
+            Format::Rpc(Rpc::PreVote) => "pre-vote RPC",
+            Format::Rpc(Rpc::Snapshot) => "snapshot RPC",
+            Format::Rpc(Rpc::Transfer) => "transfer RPC",
+            Format::Rpc(Rpc::Forward) => "forward RPC",
+            Format::Wal => "raft log",
+            Format::Link => "replication link",
+            Format::Effects => "effect",
+            Format::Checkpoint => "checkpoint",
+            Format::SpineState => "launcher state",
+            Format::LauncherProtocol => "launcher protocol",
+            Format::Report => "report",
+        })
+    }
+}
+
+/// The lowest level that this release reads and writes. Raised when a release drops the versions below.
+const MIN: u16 = 1;
+
+/// From `level` on, a format is at `version`.
+struct Since {
+    level: u16,
+    version: u16,
+}
+
+const fn since(level: u16, version: u16) -> Since {
+    Since { level, version }
+}
+
+/// Ascending in each row.
+const TABLE: &[(Format, &[Since])] = &[
+    (Format::Entry(EntryKind::InitCluster), &[since(1, 1)]),
+    (Format::Entry(EntryKind::RegisterNode), &[since(1, 1)]),
+    (Format::Entry(EntryKind::AddInSync), &[since(1, 1)]),
+    (Format::Entry(EntryKind::RemoveInSync), &[since(1, 1)]),
+    (Format::Entry(EntryKind::SetMode), &[since(1, 1)]),
+    (Format::Entry(EntryKind::BeginHandover), &[since(1, 1)]),
+    (Format::Entry(EntryKind::Promote), &[since(1, 1)]),
+    (Format::Entry(EntryKind::AbortHandover), &[since(1, 1)]),
+    (Format::Entry(EntryKind::ReportHandover), &[since(1, 1)]),
+    (Format::Entry(EntryKind::Failover), &[since(1, 1)]),
+    (Format::Entry(EntryKind::Reclaim), &[since(1, 1)]),
+    (Format::Entry(EntryKind::PrimaryReady), &[since(1, 1)]),
+    (Format::Entry(EntryKind::RegisterRelease), &[since(1, 1)]),
+    (Format::Entry(EntryKind::ReportStaged), &[since(1, 1)]),
+    (Format::Entry(EntryKind::StartPlan), &[since(1, 1)]),
+    (Format::Entry(EntryKind::BeginRolling), &[since(1, 1)]),
+    (Format::Entry(EntryKind::UpgradeSelf), &[since(1, 1)]),
+    (Format::Entry(EntryKind::Confirm), &[since(1, 1)]),
+    (Format::Entry(EntryKind::Confirmed), &[since(1, 1)]),
+    (Format::Entry(EntryKind::StepFailed), &[since(1, 1)]),
+    (Format::Entry(EntryKind::Hold), &[since(1, 1)]),
+    (Format::Entry(EntryKind::Pause), &[since(1, 1)]),
+    (Format::Entry(EntryKind::Resume), &[since(1, 1)]),
+    (Format::Entry(EntryKind::Abort), &[since(1, 1)]),
+    (Format::Entry(EntryKind::Finalize), &[since(1, 1)]),
+    (Format::Entry(EntryKind::Rejoin), &[since(1, 1)]),
+    (Format::Entry(EntryKind::BeginSoaking), &[since(1, 1)]),
+    (Format::Entry(EntryKind::Rollback), &[since(1, 1)]),
+    (Format::Entry(EntryKind::TurnBack), &[since(1, 1)]),
+    (Format::Entry(EntryKind::ReportPreflight), &[since(1, 1)]),
+    (Format::Entry(EntryKind::LevelReached), &[since(1, 1)]),
+    (Format::Entry(EntryKind::SetPolicy), &[since(1, 1)]),
+    (Format::Entry(EntryKind::AllowRelease), &[since(1, 1)]),
+    (Format::State, &[since(1, 1)]),
+    (Format::Snapshot, &[since(1, 1)]),
+    (Format::SnapshotFile, &[since(1, 1)]),
+    (Format::Rpc(Rpc::Append), &[since(1, 1)]),
+    (Format::Rpc(Rpc::Vote), &[since(1, 1)]),
+    (Format::Rpc(Rpc::PreVote), &[since(1, 1)]),
+    (Format::Rpc(Rpc::Snapshot), &[since(1, 1)]),
+    (Format::Rpc(Rpc::Transfer), &[since(1, 1)]),
+    (Format::Rpc(Rpc::Forward), &[since(1, 1)]),
+    (Format::Wal, &[since(1, 1)]),
+    (Format::Link, &[since(1, 1)]),
+    (Format::Effects, &[since(1, 1)]),
+    (Format::Checkpoint, &[since(1, 1)]),
+    (Format::SpineState, &[since(1, 1)]),
+    (Format::LauncherProtocol, &[since(1, 1)]),
+    (Format::Report, &[since(1, 1)]),
+];
+
+/// The levels that this build admits: it reads and writes at each.
+pub const RANGE: LevelRange = LevelRange::new(MIN, newest());
+
+// The launcher and the stamp stand below this crate: what they say of this build is what the table says.
+const _: () = assert!(
+    RANGE.min.0 == LEVELS.min.0 && RANGE.max.0 == LEVELS.max.0,
+    "`ironcache_types::LEVELS` is the range of the table of levels"
+);
+
+/// The newest level that any row speaks of. Rows that do not ascend, or skip a version, do not compile.
+const fn newest() -> u16 {
+    let (mut newest, mut row) = (MIN, 0);
+    while row < TABLE.len() {
+        let pairs = TABLE[row].1;
+        assert!(!pairs.is_empty(), "a row says when its format begins");
+        let mut at = 0;
+        while at < pairs.len() {
+            let Since { level, version } = pairs[at];
+            assert!(at == 0 || (level > pairs[at - 1].level && version == pairs[at - 1].version + 1));
+            newest = if level > newest { level } else { newest };
+            at += 1;
+        }
+        row += 1;
+    }
+    newest
+}
+
+/// The version of `format` at `level`. `None`: this build does not admit the level, or the format came later.
+pub fn version_at(format: Format, level: Level) -> Option<u16> {
+    if !RANGE.admits(level) {
+        return None;
+    }
+    row(format).iter().rev().find(|since| since.level <= level.0).map(|since| since.version)
+}
+
+/// The versions of `format` that this build reads, oldest and newest.
+pub fn versions_read(format: Format) -> Option<(u16, u16)> {
+    let row = row(format);
+    Some((row.first()?.version, row.last()?.version))
+}
+
+fn row(format: Format) -> &'static [Since] {
+    TABLE.iter().find(|(of, _)| *of == format).map_or(&[], |(_, row)| *row)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OTHERS: [Format; 16] = [
+        Format::State,
+        Format::Snapshot,
+        Format::SnapshotFile,
+        Format::Rpc(Rpc::Append),
+        Format::Rpc(Rpc::Vote),
+        Format::Rpc(Rpc::PreVote),
+        Format::Rpc(Rpc::Snapshot),
+        Format::Rpc(Rpc::Transfer),
+        Format::Rpc(Rpc::Forward),
+        Format::Wal,
+        Format::Link,
+        Format::Effects,
+        Format::Checkpoint,
+        Format::SpineState,
+        Format::LauncherProtocol,
+        Format::Report,
+    ];
+
+    #[test]
+    fn every_format_has_one_row_and_a_version_at_the_newest_level() {
+        let all = EntryKind::ALL.iter().map(|kind| Format::Entry(*kind)).chain(OTHERS);
+        for format in all {
+            assert_eq!(TABLE.iter().filter(|(of, _)| *of == format).count(), 1, "{format}");
+            let newest = version_at(format, RANGE.max).unwrap();
+            assert_eq!(versions_read(format).unwrap().1, newest, "{format}");
+        }
+        assert_eq!(TABLE.len(), EntryKind::ALL.len() + OTHERS.len());
+    }
+
+    #[test]
+    fn a_level_outside_the_range_has_no_versions() {
+        assert_eq!(version_at(Format::State, Level(0)), None);
+        assert_eq!(version_at(Format::State, RANGE.max.next()), None);
+    }
+}

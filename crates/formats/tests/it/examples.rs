@@ -1,0 +1,245 @@
+//! One or more commands of every kind, and states with something in every field.
+
+use crate::setup::{Cluster, S0, S1, info, layout, new, old};
+use ironcache_control::{
+    AckMode, AutoRollout, Command, ControlState, Declined, Direction, FinalizeAfter, Handover,
+    HandoverRecord, HistoryEntry, HoldReason, OnFailure, OutStep, Outcome, Ownership, Phase, PlanOptions,
+    Policy, Preflight, Quarantine, RaftTimers, Reason, ReleaseInfo, StageHold, StartedBy, StepRecord,
+    StepRole, StepState, TrialPhase, Unfinished,
+};
+use ironcache_formats::entry::EntryKind;
+use ironcache_formats::state::Answer;
+use ironcache_types::{
+    Digest, Epoch, Incarnation, Level, LevelRange, Member, NodeId, Offset, PlanId, RequestId, Version,
+    WireRange,
+};
+
+const BIG: u64 = 0x0123_4567_89ab_cdef;
+
+fn member(node: u64) -> Member {
+    Member { node: NodeId(node), incarnation: Incarnation(BIG) }
+}
+
+pub fn reason() -> Reason {
+    Reason::new("exit", "it ended with exit status 7")
+}
+
+pub fn policy() -> Policy {
+    Policy {
+        auto_rollout: AutoRollout::Patch,
+        finalize_after: FinalizeAfter::Seconds(300),
+        on_failure: OnFailure::Hold,
+        settle_ms: 301,
+        step_timeout_s: 302,
+        max_parallel: 303,
+        handover_timeout_ms: 304,
+        steady_mode: AckMode::InSync,
+        min_in_sync: 2,
+        isr_timeout_ms: 305,
+        max_lag_bytes: 306,
+        max_lag_ops: 307,
+        park_ms_max: 308,
+        timers: RaftTimers { heartbeat_ms: 50, election_min_ms: 150, election_max_ms: 300 },
+    }
+}
+
+/// The one of [`policy`], with the other words.
+fn other_policy() -> Policy {
+    Policy {
+        auto_rollout: AutoRollout::Minor,
+        finalize_after: FinalizeAfter::Never,
+        on_failure: OnFailure::Rollback,
+        steady_mode: AckMode::Primary,
+        ..policy()
+    }
+}
+
+fn hold_reasons() -> [HoldReason; 4] {
+    let node = NodeId(3);
+    [
+        HoldReason::StepFailed { node, reason: reason() },
+        HoldReason::StepInconclusive { node, reason: reason() },
+        HoldReason::StepTimedOut { node, waited_ms: 120_001 },
+        HoldReason::StateMismatch { node, log_index: 640 },
+    ]
+}
+
+fn release_info() -> ReleaseInfo {
+    ReleaseInfo {
+        size_bytes: 1 << 33,
+        min_from: Some(Version::parse("1.2.0-rc.1+build.5").unwrap()),
+        levels: LevelRange::new(1, 300),
+        launcher_protocol: WireRange { min: 1, max: 2 },
+        hold: StageHold::Held,
+        ..info(new())
+    }
+}
+
+/// Every field of every kind is set, and every word of every enum is in one of them.
+pub fn commands(kind: EntryKind) -> Vec<Command> {
+    let (shard, plan, plan_epoch, step) = (S1, PlanId(3), Epoch(BIG), Epoch(301));
+    let (digest, at_ms) = (Digest(std::array::from_fn(|i| i as u8)), 1_700_000_000_000);
+    let (isr_epoch, shard_epoch, primary, from, to) =
+        (Epoch(300), Epoch(300), member(1), member(1), member(2));
+    match kind {
+        EntryKind::InitCluster => vec![Command::InitCluster(layout())],
+        EntryKind::RegisterNode => vec![Command::RegisterNode {
+            member: member(2),
+            client_addr: "[::1]:7000".to_owned(),
+            peer_addr: "host:17000".to_owned(),
+            http_addr: "host:27000".to_owned(),
+            release: new(),
+            levels: LevelRange::new(1, 2),
+            launcher_protocol: WireRange { min: 1, max: 3 },
+        }],
+        EntryKind::AddInSync => vec![Command::AddInSync { shard, isr_epoch, primary, member: to }],
+        EntryKind::RemoveInSync => {
+            vec![Command::RemoveInSync { shard, isr_epoch, primary, member: to, reason: reason() }]
+        }
+        EntryKind::SetMode => [AckMode::Primary, AckMode::InSync]
+            .map(|mode| Command::SetMode { shard, isr_epoch, primary, mode })
+            .into(),
+        EntryKind::BeginHandover => [None, Some(plan)]
+            .map(|plan| Command::BeginHandover { shard, shard_epoch, from, to, plan })
+            .into(),
+        EntryKind::Promote => {
+            let in_sync = [member(2), member(1)].into();
+            vec![Command::Promote { shard, handover: Epoch(300), to, offset: Offset(BIG), in_sync }]
+        }
+        EntryKind::AbortHandover => vec![Command::AbortHandover { shard, handover: Epoch(300) }],
+        EntryKind::ReportHandover => {
+            vec![Command::ReportHandover { shard, epoch: Epoch(300), stall_us: 70_000 }]
+        }
+        EntryKind::Failover => vec![Command::Failover { shard, shard_epoch, to }],
+        EntryKind::Reclaim => vec![Command::Reclaim { shard, shard_epoch, member: to, end: Offset(BIG) }],
+        EntryKind::PrimaryReady => {
+            vec![Command::PrimaryReady { shard, epoch: Epoch(300), start: Offset(BIG) }]
+        }
+        EntryKind::RegisterRelease => {
+            [release_info(), info(old())].map(|info| Command::RegisterRelease { info }).into()
+        }
+        EntryKind::ReportStaged => vec![Command::ReportStaged { node: NodeId(BIG), digest }],
+        EntryKind::StartPlan => {
+            let (target, leader) = (Version::new(1, 4, 0), NodeId(2));
+            let start = |options, started_by| Command::StartPlan {
+                target: target.clone(),
+                options,
+                leader,
+                started_by,
+                at_ms,
+            };
+            vec![
+                start(policy().plan_options(), StartedBy::Operator),
+                start(other_policy().plan_options(), StartedBy::Policy),
+            ]
+        }
+        EntryKind::BeginRolling => vec![Command::BeginRolling { plan, plan_epoch }],
+        EntryKind::UpgradeSelf => vec![Command::UpgradeSelf { plan, plan_epoch, member: to, at_ms }],
+        EntryKind::Confirm => vec![Command::Confirm { plan, step, member: to, digest }],
+        EntryKind::Confirmed => vec![Command::Confirmed { plan, step, member: to, digest, at_ms }],
+        EntryKind::StepFailed => [true, false]
+            .map(|quarantine| Command::StepFailed {
+                plan,
+                step,
+                member: to,
+                reason: reason(),
+                quarantine,
+                at_ms,
+            })
+            .into(),
+        EntryKind::Hold => hold_reasons().map(|reason| Command::Hold { plan, plan_epoch, reason }).into(),
+        EntryKind::Pause => vec![Command::Pause { plan }],
+        EntryKind::Resume => vec![Command::Resume { plan }],
+        EntryKind::Abort => vec![Command::Abort { plan, at_ms }],
+        EntryKind::Finalize => vec![Command::Finalize { plan, plan_epoch, level: Level(300), at_ms }],
+        EntryKind::Rejoin => vec![Command::Rejoin { step, member: to }],
+        EntryKind::BeginSoaking => vec![Command::BeginSoaking { plan, plan_epoch, at_ms }],
+        EntryKind::Rollback => vec![Command::Rollback { plan, plan_epoch, reason: reason() }],
+        EntryKind::TurnBack => vec![Command::TurnBack { plan, plan_epoch, leader: NodeId(2) }],
+        EntryKind::ReportPreflight => [None, Some(reason())]
+            .map(|problem| Command::ReportPreflight { member: to, digest, turn: Epoch(300), problem })
+            .into(),
+        EntryKind::LevelReached => vec![Command::LevelReached { member: to, oldest: Level(300) }],
+        EntryKind::SetPolicy => [policy(), other_policy(), Policy::default()]
+            .map(|policy| Command::SetPolicy { seen: Epoch(300), policy })
+            .into(),
+        EntryKind::AllowRelease => vec![Command::AllowRelease { digest }],
+    }
+}
+
+/// A state with something in every field, every word of every enum in one place, and answers.
+pub fn full() -> (ControlState, Vec<Answer>) {
+    let mut state = Cluster::upgraded(&[3]).state;
+    state.policy = policy();
+    state.policy_epoch = Epoch(12);
+    let target = new();
+    state.releases.insert(target.digest, release_info());
+    state.quarantined.insert(
+        Digest([9; 32]),
+        Quarantine { version: Version::new(1, 9, 0), node: NodeId(2), reason: reason() },
+    );
+    let declined = Declined { version: Version::new(1, 9, 0), plan: PlanId(2), reason: reason() };
+    state.declined.insert(Digest([9; 32]), declined);
+    state.unfinished = Some(Unfinished { origin: old(), target: new() });
+    let phases =
+        [TrialPhase::Told, TrialPhase::Confirming { incarnation: Incarnation(BIG) }, TrialPhase::SetAside];
+    for ((index, node), phase) in state.nodes.values_mut().enumerate().zip(phases) {
+        let (epoch, target) = (Epoch(20), new());
+        node.out = Some(OutStep { plan: PlanId(1), epoch, target, log_index: 77, phase });
+        let problem = (index > 0).then(reason);
+        node.preflight = Some(Preflight { digest: new().digest, turn: Epoch(8), problem });
+        node.oldest = Level(1);
+    }
+    let (from, to) = (member(2), member(4));
+    let ailing = state.shards.get_mut(&S1).unwrap();
+    ailing.ownership = Ownership::Recovering { last: from };
+    ailing.handover = Some(Handover { epoch: Epoch(30), from, to, log_index: 78 });
+    ailing.lineage[0].start = None;
+    ailing.mode = AckMode::Primary;
+
+    let mut plan = state.plan.clone().expect("the example rolls");
+    plan.options = PlanOptions { finalize_after: FinalizeAfter::Never, ..plan.options };
+    let (epoch, stall_us) = (Epoch(31), Some(830));
+    plan.handovers.push(HandoverRecord { shard: S0, from: NodeId(1), to: NodeId(3), epoch, stall_us });
+    let states = [
+        (StepRole::Replica, StepState::Out),
+        (StepRole::Primary, StepState::Confirmed),
+        (StepRole::Witness, StepState::Failed { reason: reason() }),
+        (StepRole::Replica, StepState::Inconclusive { reason: reason() }),
+        (StepRole::Replica, StepState::SetAside),
+    ];
+    plan.steps = states
+        .map(|(role, state)| StepRecord {
+            node: NodeId(3),
+            target: new().digest,
+            shard: Some(S0),
+            role,
+            led_raft: true,
+            epoch: Epoch(32),
+            state,
+            began_at_ms: 1_700_000_000_001,
+            ended_at_ms: Some(1_700_000_000_002),
+        })
+        .into();
+    let phases = [
+        (Phase::Staging, Outcome::Finalized),
+        (Phase::Paused, Outcome::Aborted),
+        (Phase::TurningBack { reason: reason() }, Outcome::RolledBack),
+        (Phase::Soaking { since_ms: 1_700_000_000_003 }, Outcome::Superseded),
+    ];
+    let ended = phases.map(|(phase, outcome)| {
+        let (direction, started_by) = (Direction::Back { reason: reason() }, StartedBy::Policy);
+        let plan = ironcache_control::Plan { phase, direction, started_by, ..plan.clone() };
+        HistoryEntry { plan, outcome, ended_at_ms: 1_700_000_000_004 }
+    });
+    state.history = ended.into();
+    plan.phase = Phase::Held { reason: hold_reasons()[0].clone() };
+    state.plan = Some(plan);
+
+    let answer = |request: u128, index, refused: Option<&str>| Answer {
+        request: RequestId(request),
+        index,
+        refused: refused.map(str::to_owned),
+    };
+    (state, vec![answer(u128::MAX, 70, None), answer(2, 71, Some("no_plan")), answer(3, 72, Some("not_yet"))])
+}

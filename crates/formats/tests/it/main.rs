@@ -1,0 +1,12 @@
+//! The formats from outside: what they are byte by byte, that nothing is lost in them, and what damage does.
+
+mod entries;
+mod examples;
+#[path = "../../../control/tests/it/generate.rs"]
+mod generate;
+mod generated;
+mod golden;
+#[path = "../../../control/tests/it/setup.rs"]
+#[allow(dead_code, reason = "the tests of control use all of it")]
+mod setup;
+mod snapshots;
