@@ -10,6 +10,7 @@
 //! | 20 | a daemon: the data directory, or the log, is above the levels that this release admits |
 //! | 21 | a daemon: the data directory is below them |
 
+use crate::release::DownloadError;
 use ironcache_api::Refused;
 use ironcache_client::{ClientError, SeedError};
 use std::process::ExitCode;
@@ -71,6 +72,15 @@ impl From<ClientError> for Failure {
             | ClientError::Unreadable { .. }
             | ClientError::File { .. } => Failure::Failed(error.into()),
         }
+    }
+}
+
+impl From<DownloadError> for Failure {
+    fn from(error: DownloadError) -> Self {
+        if error.is_unreachable() {
+            return Failure::Unreachable(ironcache_types::chain(&error));
+        }
+        Failure::Failed(error.into())
     }
 }
 
