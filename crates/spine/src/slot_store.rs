@@ -267,6 +267,22 @@ mod tests {
     }
 
     #[test]
+    fn a_cut_executable_is_refused_and_leaves_nothing() {
+        let (temp, store) = store();
+        let path = temp.path().join("cut");
+        let own = fs::read("/proc/self/exe").unwrap();
+        // Most of it, as a download that broke off: the stamp of a release would be in it.
+        fs::write(&path, &own[..own.len() - 100]).unwrap();
+        let error = store.install_file(&path).unwrap_err();
+        let ArtifactError::NoRelease { source: BinaryError::Cut { present_bytes, .. }, .. } = error else {
+            panic!("{error}")
+        };
+        assert_eq!(present_bytes, own.len() as u64 - 100);
+        assert_eq!(fs::read_dir(store.dir.staged()).unwrap().count(), 0);
+        assert!(store.list().unwrap().is_empty());
+    }
+
+    #[test]
     fn an_altered_binary_is_refused() {
         let (temp, store) = store();
         let release = store.install_file(&executable(&temp, "1.0.0")).unwrap().release;

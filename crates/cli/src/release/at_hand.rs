@@ -25,7 +25,7 @@ use std::path::{Path, PathBuf};
 const CHUNK_BYTES: usize = 256 * 1024;
 
 #[derive(Debug)]
-pub struct AtHand {
+pub(crate) struct AtHand {
     file: File,
     digest: Digest,
     size_bytes: u64,
@@ -34,7 +34,7 @@ pub struct AtHand {
 
 impl AtHand {
     /// Fetches what has to be fetched, and asks whoever has to be asked.
-    pub async fn obtain(source: &Source, trust: &TrustArgs) -> Result<AtHand, Failure> {
+    pub(crate) async fn obtain(source: &Source, trust: &TrustArgs) -> Result<AtHand, Failure> {
         match source {
             Source::File(path) => {
                 let at_hand = AtHand::open(path)?;
@@ -62,7 +62,7 @@ impl AtHand {
     }
 
     /// The binary in the file at `path`.
-    pub fn open(path: &Path) -> Result<AtHand, Failure> {
+    pub(crate) fn open(path: &Path) -> Result<AtHand, Failure> {
         let name = path.display();
         let refused = |why: String| Failure::failed(format!("{name} cannot be staged: {why}"));
         // Asked before it is opened: to open a pipe waits for whoever writes to it.
@@ -106,12 +106,12 @@ impl AtHand {
         Ok(AtHand { file, digest: Digest(hash.finalize().into()), size_bytes, manifest })
     }
 
-    pub fn version(&self) -> &Version {
+    pub(crate) fn version(&self) -> &Version {
         &self.manifest.version
     }
 
     /// A path that opens this very file, as long as this value lives.
-    pub fn path(&self) -> PathBuf {
+    pub(crate) fn path(&self) -> PathBuf {
         PathBuf::from(format!("/proc/self/fd/{}", self.file.as_raw_fd()))
     }
 }

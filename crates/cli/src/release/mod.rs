@@ -14,12 +14,12 @@ use crate::output;
 use ironcache_api::{AllowRelease, Declined, Quarantine, StagedRelease};
 use ironcache_types::Version;
 
-pub use at_hand::AtHand;
-pub use download::DownloadError;
-pub use source::Source;
+pub(crate) use at_hand::AtHand;
+pub(crate) use download::DownloadError;
+pub(crate) use source::Source;
 pub use stage::StageArgs;
 pub use stamp::{OWN_BINARY, StampArgs, stamped_copy};
-pub use trust::TrustArgs;
+pub(crate) use trust::TrustArgs;
 
 #[derive(Clone, Debug, clap::Subcommand)]
 pub enum ReleaseCommand {

@@ -4,12 +4,12 @@ use super::download::Progress;
 use indicatif::{ProgressBar, ProgressStyle};
 
 /// On stderr, which is not what scripts read. The bar shows on a terminal only; what goes wrong is said anywhere.
-pub struct Terminal {
+pub(crate) struct Terminal {
     bar: ProgressBar,
 }
 
 impl Terminal {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let bar = ProgressBar::no_length();
         let style = ProgressStyle::with_template("{bytes} of {total_bytes} {bar:40} {bytes_per_sec}");
         bar.set_style(style.expect("the template is well-formed"));

@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 /// `FILE|URL`, as the command line takes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Source {
+pub(crate) enum Source {
     File(PathBuf),
     Url(WebUrl),
 }

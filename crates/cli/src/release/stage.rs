@@ -25,7 +25,7 @@ pub struct StageArgs {
     pub json: bool,
 }
 
-pub async fn run(args: &StageArgs) -> Result<(), Failure> {
+pub(super) async fn run(args: &StageArgs) -> Result<(), Failure> {
     let StageArgs { source, trust, hold, seeds, json } = args;
     // Said here, before a byte is sent, what the cluster would say too.
     let at_hand = AtHand::obtain(source, trust).await?;

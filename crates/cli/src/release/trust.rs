@@ -14,7 +14,7 @@ use ironcache_types::{Digest, ParseDigestError};
 use std::io::{IsTerminal, Write};
 
 #[derive(Clone, Debug, Default, clap::Args)]
-pub struct TrustArgs {
+pub(crate) struct TrustArgs {
     /// What the binary's sha256 has to be, as whoever released it tells: sha256:HEX, or HEX
     #[arg(long, value_name = "DIGEST", value_parser = parse_digest)]
     digest: Option<Digest>,
@@ -25,7 +25,7 @@ pub struct TrustArgs {
 
 impl TrustArgs {
     /// Nothing was said about any binary.
-    pub fn is_silent(&self) -> bool {
+    pub(crate) fn is_silent(&self) -> bool {
         let TrustArgs { digest, yes } = self;
         digest.is_none() && !yes
     }
@@ -36,7 +36,7 @@ fn parse_digest(text: &str) -> Result<Digest, ParseDigestError> {
 }
 
 /// A file of this machine, named `what`.
-pub fn of_file(found: &Digest, trust: &TrustArgs, what: &str) -> Result<(), Failure> {
+pub(crate) fn of_file(found: &Digest, trust: &TrustArgs, what: &str) -> Result<(), Failure> {
     match trust.digest {
         Some(expected) => compare(found, &expected, what),
         None => Ok(()),
@@ -44,7 +44,7 @@ pub fn of_file(found: &Digest, trust: &TrustArgs, what: &str) -> Result<(), Fail
 }
 
 /// A download; `what` says which, and what it says of itself.
-pub fn of_download(found: &Digest, trust: &TrustArgs, what: &str) -> Result<(), Failure> {
+pub(crate) fn of_download(found: &Digest, trust: &TrustArgs, what: &str) -> Result<(), Failure> {
     let somebody = std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
     judge(found, trust, what, somebody.then_some(ask))
 }

@@ -8,7 +8,7 @@ use hyper::Uri;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::proxy::Tunnel;
 use hyper_util::client::proxy::matcher::Matcher;
-use rustls::pki_types::{CertificateDer, InvalidDnsNameError, ServerName};
+use rustls::pki_types::{InvalidDnsNameError, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use std::io;
 use std::sync::Arc;
@@ -19,16 +19,16 @@ use tower::Service;
 
 /// Whose signature makes a certificate good.
 #[derive(Clone, Debug)]
-pub enum Roots {
+pub(crate) enum Roots {
     /// Whom this machine trusts, a company's own authority included; `SSL_CERT_FILE` and `SSL_CERT_DIR` name others.
     OfTheMachine,
     /// These only.
     #[cfg(test)]
-    Only(Vec<CertificateDer<'static>>),
+    Only(Vec<rustls::pki_types::CertificateDer<'static>>),
 }
 
 #[derive(Debug, thiserror::Error)]
-pub enum ConnectError {
+pub(crate) enum ConnectError {
     #[error("could not connect to {host}")]
     Connect { host: String, source: io::Error },
     #[error("could not connect to {host} through the proxy {proxy}")]

@@ -19,8 +19,8 @@ mod server;
 mod tests;
 mod url;
 
-pub use connect::{ConnectError, Roots};
-pub use url::{RedirectError, UrlError, WebUrl};
+pub(crate) use connect::{ConnectError, Roots};
+pub(crate) use url::{RedirectError, UrlError, WebUrl};
 
 use answer::{NotTaken, Partial, Take, judge};
 use connect::Connector;
@@ -38,18 +38,18 @@ use tokio::time::timeout;
 
 /// What a download may take.
 #[derive(Clone, Debug)]
-pub struct Limits {
-    pub max_bytes: u64,
+pub(crate) struct Limits {
+    pub(crate) max_bytes: u64,
     /// Connect, and prove who it is.
-    pub connect: Duration,
+    pub(crate) connect: Duration,
     /// Without a byte: longer, and a dead connection holds the operator up; shorter, and a busy server is left.
-    pub silence: Duration,
+    pub(crate) silence: Duration,
     /// How often it is tried again after it broke.
-    pub retries: u32,
+    pub(crate) retries: u32,
     /// Before the first of them; doubled each time, up to [`PAUSE_MAX`].
-    pub first_pause: Duration,
+    pub(crate) first_pause: Duration,
     /// How often one request is led on. Release pages lead on once or twice; a circle never ends.
-    pub redirects: u32,
+    pub(crate) redirects: u32,
 }
 
 /// Longer, and somebody who watches would rather begin anew by hand.
@@ -70,7 +70,7 @@ impl Default for Limits {
 }
 
 /// Who watches.
-pub trait Progress {
+pub(crate) trait Progress {
     fn at(&self, received_bytes: u64, total_bytes: Option<u64>);
     /// Something went otherwise than hoped, and it goes on.
     fn say(&self, line: &str);
@@ -78,7 +78,7 @@ pub trait Progress {
 
 /// Why there is no file.
 #[derive(Debug, thiserror::Error)]
-pub enum DownloadError {
+pub(crate) enum DownloadError {
     #[error("{url} is refused: it has {size_bytes} bytes, and {max_bytes} are the most")]
     TooLarge { url: String, size_bytes: u64, max_bytes: u64 },
     #[error("{url} is refused: more than {max_bytes} bytes came")]
@@ -99,7 +99,7 @@ pub enum DownloadError {
 
 impl DownloadError {
     /// Nobody answered, or not in time; what did answer would not do at another time either.
-    pub fn is_unreachable(&self) -> bool {
+    pub(crate) fn is_unreachable(&self) -> bool {
         match self {
             DownloadError::GaveUp { .. } => true,
             DownloadError::Connect(error) => error.may_pass(),
@@ -115,7 +115,7 @@ impl DownloadError {
 
 /// Why a try ended before its time, and may be followed by another.
 #[derive(Debug, thiserror::Error)]
-pub enum Broken {
+pub(crate) enum Broken {
     #[error(transparent)]
     Connect(ConnectError),
     #[error("the connection broke")]
@@ -134,7 +134,7 @@ pub enum Broken {
 ///
 /// # Errors
 /// Why there is no file.
-pub async fn fetch(
+pub(crate) async fn fetch(
     url: &WebUrl,
     file: &mut File,
     limits: &Limits,

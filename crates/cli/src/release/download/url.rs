@@ -8,10 +8,10 @@ use url::{Host, Url};
 
 /// An https URL, or an http one of this machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct WebUrl(Url);
+pub(crate) struct WebUrl(Url);
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum UrlError {
+pub(crate) enum UrlError {
     #[error("{text:?} is no URL: {problem}")]
     NotAUrl { text: String, problem: String },
     #[error("{scheme}:// is not spoken: a binary comes from a file or an https URL")]
@@ -25,7 +25,7 @@ pub enum UrlError {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum RedirectError {
+pub(crate) enum RedirectError {
     #[error("{from} leads from https to http://{host}, which is refused: anybody on the way may alter it")]
     Downgrade { from: String, host: String },
     #[error("{from} leads to what no binary is taken from")]
@@ -39,7 +39,7 @@ pub enum RedirectError {
 impl WebUrl {
     /// # Errors
     /// Why no binary is taken from there.
-    pub fn parse(text: &str) -> Result<Self, UrlError> {
+    pub(crate) fn parse(text: &str) -> Result<Self, UrlError> {
         let not_a_url = |problem: url::ParseError| UrlError::NotAUrl {
             text: text.to_owned(),
             problem: problem.to_string(),
@@ -54,7 +54,7 @@ impl WebUrl {
         url.set_fragment(None);
         match url.scheme() {
             "https" => Ok(WebUrl(url)),
-            "http" if is_this_machine(url.host()) => Ok(WebUrl(url)),
+            "http" if is_this_machine(&url) => Ok(WebUrl(url)),
             "http" => Err(UrlError::PlainHttp { host: url.host_str().unwrap_or_default().to_owned() }),
             other => Err(UrlError::Scheme { scheme: other.to_owned() }),
         }
@@ -105,8 +105,8 @@ impl WebUrl {
     }
 }
 
-fn is_this_machine(host: Option<Host<&str>>) -> bool {
-    match host {
+fn is_this_machine(url: &Url) -> bool {
+    match url.host() {
         Some(Host::Ipv4(address)) => address.is_loopback(),
         Some(Host::Ipv6(address)) => address.is_loopback(),
         // What the name stands for is looked at again when it is connected to.
