@@ -40,7 +40,7 @@ impl World {
             let until_ms = self.now_ms + self.rng.below(400);
             self.failing(id).stalled_until_ms = until_ms;
         }
-        if self.rng.chance(1, 400) {
+        if self.rng.chance(1, 150) {
             self.change_leader();
         }
     }
