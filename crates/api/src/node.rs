@@ -51,6 +51,10 @@ pub struct LauncherStatus {
     pub phase: LauncherPhase,
     /// Why upgrades are refused on this node, if they are.
     pub degraded: Option<String>,
+    /// Its process, as it says itself.
+    #[cfg(feature = "next")]
+    #[serde(default)]
+    pub pid: Option<u32>,
 }
 
 words! {
@@ -99,6 +103,10 @@ pub struct DataStatus {
     /// The epoch of the in-sync set that it acts by; 0 without a shard.
     #[serde(default)]
     pub isr_epoch: Epoch,
+    /// On a replica: how often its primary has told it the time.
+    #[cfg(feature = "next")]
+    #[serde(default)]
+    pub clocks_heard: u64,
 }
 
 words! {
@@ -114,6 +122,8 @@ words! {
         Candidate = "candidate",
         /// A replica that receives the dataset.
         Syncing = "syncing",
+        /// A replica that its primary has told the time.
+        Timed = "timed-replica" if feature "next",
     }
 }
 

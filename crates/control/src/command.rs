@@ -54,6 +54,9 @@ pub enum Command {
         release: Release,
         levels: LevelRange,
         launcher_protocol: WireRange,
+        /// Of its own configuration, if that names one.
+        #[cfg(feature = "next")]
+        zone: Option<String>,
     },
     /// The primary takes a member in; it holds every acknowledged offset.
     AddInSync {
@@ -237,5 +240,11 @@ pub enum Command {
     /// The policy may start the release again.
     AllowRelease {
         digest: Digest,
+    },
+    /// The node stands in this zone.
+    #[cfg(feature = "next")]
+    SetZone {
+        node: ironcache_types::NodeId,
+        zone: String,
     },
 }

@@ -51,6 +51,10 @@ fn check_level(before: &ControlState, after: &ControlState) -> Result<(), Violat
                 format!("node {id} admits levels {}, and the cluster is at {new}", node.levels),
             );
         }
+        #[cfg(feature = "next")]
+        if node.zone.is_some() != (new >= ironcache_types::NEXT) {
+            return broken("I20", format!("node {id} stands in zone {:?} at level {new}", node.zone));
+        }
         if node.oldest > new {
             return broken(
                 "I20",

@@ -70,6 +70,9 @@ pub struct Node {
     pub preflight: Option<Preflight>,
     /// Set while the node is committed out for a step.
     pub out: Option<OutStep>,
+    /// Where it stands, for people. Set since [`ironcache_types::NEXT`]; `None` below it.
+    #[cfg(feature = "next")]
+    pub zone: Option<String>,
 }
 
 impl Node {

@@ -205,6 +205,8 @@ fn node_moves(state: &ControlState, node: &Node) -> Option<Command> {
             release: target,
             levels,
             launcher_protocol: node.launcher_protocol,
+            #[cfg(feature = "next")]
+            zone: None,
         });
     }
     match out.phase {

@@ -14,6 +14,8 @@
 //! *Invariant:* no format says elsewhere which version a level has.
 
 use crate::entry::EntryKind;
+#[cfg(feature = "next")]
+use ironcache_types::NEXT;
 use ironcache_types::{LEVELS, Level, LevelRange};
 use std::fmt;
 
@@ -82,7 +84,14 @@ const fn since(level: u16, version: u16) -> Since {
 /// Ascending in each row.
 const TABLE: &[(Format, &[Since])] = &[
     (Format::Entry(EntryKind::InitCluster), &[since(1, 1)]),
-    (Format::Entry(EntryKind::RegisterNode), &[since(1, 1)]),
+    (
+        Format::Entry(EntryKind::RegisterNode),
+        &[
+            since(1, 1),
+            #[cfg(feature = "next")]
+            since(NEXT.0, 2),
+        ],
+    ),
     (Format::Entry(EntryKind::AddInSync), &[since(1, 1)]),
     (Format::Entry(EntryKind::RemoveInSync), &[since(1, 1)]),
     (Format::Entry(EntryKind::SetMode), &[since(1, 1)]),
@@ -114,7 +123,16 @@ const TABLE: &[(Format, &[Since])] = &[
     (Format::Entry(EntryKind::LevelReached), &[since(1, 1)]),
     (Format::Entry(EntryKind::SetPolicy), &[since(1, 1)]),
     (Format::Entry(EntryKind::AllowRelease), &[since(1, 1)]),
-    (Format::State, &[since(1, 1)]),
+    #[cfg(feature = "next")]
+    (Format::Entry(EntryKind::SetZone), &[since(NEXT.0, 1)]),
+    (
+        Format::State,
+        &[
+            since(1, 1),
+            #[cfg(feature = "next")]
+            since(NEXT.0, 2),
+        ],
+    ),
     (Format::Snapshot, &[since(1, 1)]),
     (Format::SnapshotFile, &[since(1, 1)]),
     (Format::Rpc(Rpc::Append), &[since(1, 1)]),

@@ -242,7 +242,16 @@ impl Agent {
             release: self.app.release.clone(),
             levels: LEVELS,
             launcher_protocol: self.app.launcher_protocol(),
+            #[cfg(feature = "next")]
+            zone: self.zone(),
         }
+    }
+
+    /// The configured zone, where the cluster has zones.
+    #[cfg(feature = "next")]
+    fn zone(&self) -> Option<String> {
+        let zone = &self.app.config.next_zone;
+        (self.app.raft.level() >= ironcache_types::NEXT && !zone.is_empty()).then(|| zone.clone())
     }
 
     async fn propose(&self, command: Command) {

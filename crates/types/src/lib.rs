@@ -23,6 +23,8 @@ pub use chain::chain;
 pub use digest::{Digest, ParseDigestError};
 pub use hex_id::ParseIdError;
 pub use ids::{ClusterId, Epoch, Incarnation, Member, NodeId, Offset, PlanId, RequestId, ShardId};
+#[cfg(feature = "next")]
+pub use level::NEXT;
 pub use level::{LEVELS, Level, LevelRange};
 pub use range_text::ParseRangeError;
 pub use slots::{SLOT_COUNT, Slot, SlotRange, SlotSet, key_slot};

@@ -42,6 +42,11 @@ fn status(plane: &Plane) -> DataStatus {
         serves: shard.and_then(|shard| serves(plane, shard)),
         follows: shard.and_then(|shard| follows(plane, shard)),
         isr_epoch: shard.map_or(Epoch::default(), |shard| shard.isr_epoch),
+        #[cfg(feature = "next")]
+        clocks_heard: match &plane.role {
+            Role::Replica(replica) => replica.clocks_heard,
+            Role::Loading | Role::Primary(_) => 0,
+        },
     }
 }
 
@@ -58,6 +63,8 @@ pub fn role(plane: &Plane, shard: Option<&Shard>) -> DataRole {
         {
             DataRole::Syncing
         }
+        #[cfg(feature = "next")]
+        (Role::Replica(replica), Some(_)) if replica.clocks_heard > 0 => DataRole::Timed,
         (Role::Replica(_), Some(_)) => DataRole::Replica,
     }
 }

@@ -67,6 +67,22 @@ async fn every_node_answers_what_only_the_leader_knows() {
     assert_eq!(control, convert::control(&applied.state), "the view survives JSON as it is");
 }
 
+#[tokio::test]
+async fn a_verb_of_a_level_to_come_is_not_yet_on_every_node_whether_it_knows_the_path_or_not() {
+    let nodes = founded(2).await;
+    for node in &nodes {
+        for path in ["/v1/upgrade/pause", "/v1/cluster/of-a-later-release"] {
+            let answer = node.post_since("9", path, "").await;
+            assert_eq!(answer.refused(), "not_yet", "{path}");
+        }
+        assert_eq!(node.post_since("1", "/v1/upgrade/pause", "").await.refused(), "no_plan");
+        let odd = node.post_since("one", "/v1/upgrade/pause", "").await;
+        assert!(odd.error(StatusCode::BAD_REQUEST).contains("a level is expected"), "{odd:?}");
+    }
+    let pristine = TestNode::start(9).await;
+    assert_eq!(pristine.post_since("9", "/v1/upgrade/pause", "").await.refused(), "no_cluster");
+}
+
 /// The integers in `json` that a reader which takes numbers for doubles would round.
 fn rounded(json: &serde_json::Value) -> Vec<String> {
     use serde_json::Value;
