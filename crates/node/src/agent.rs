@@ -37,7 +37,7 @@ const CONTACT_MAX: Duration = Duration::from_millis(1_000);
 /// machine misses the deadline first, whose reason does not name the isolation; more, and a short partition ends a trial.
 const GIVE_UP_FRACTION: u64 = 4;
 
-pub struct Agent {
+pub(crate) struct Agent {
     app: Arc<App>,
     launcher: LinkSender,
     launcher_view: watch::Receiver<LauncherView>,
@@ -77,7 +77,7 @@ struct Fetched {
 }
 
 impl Agent {
-    pub fn new(
+    pub(crate) fn new(
         app: Arc<App>,
         launcher: LinkSender,
         launcher_view: watch::Receiver<LauncherView>,
@@ -110,7 +110,7 @@ impl Agent {
     }
 
     /// Runs until the process ends.
-    pub async fn run(mut self) {
+    pub(crate) async fn run(mut self) {
         let mut views = self.app.raft.applied();
         let mut waited_for: Option<Waiting> = None;
         loop {

@@ -9,14 +9,14 @@ use std::ffi::OsString;
 use std::sync::Arc;
 
 /// What became of a question.
-pub enum Asked {
+pub(crate) enum Asked {
     /// What stands against starting the release, if anything does: the first problem in full, and how many there are.
     Answered(Option<Reason>),
     /// The slot holds something else than what was verified once: the artifact has to be fetched anew.
     SlotUnusable(String),
 }
 
-pub async fn ask(slots: Arc<SlotStore>, digest: Digest, launcher_protocol: WireRange) -> Asked {
+pub(crate) async fn ask(slots: Arc<SlotStore>, digest: Digest, launcher_protocol: WireRange) -> Asked {
     // After the verb: what the launcher passes to every daemon of this node.
     let args: Vec<OsString> = std::env::args_os().skip(2).collect();
     let asked = background::run(move || {

@@ -460,7 +460,7 @@ const MUTATIONS: &[Mutation] = &[
 ///
 /// # Errors
 /// When a mutation survives its tests, or does not fit the code any more; the others are tried all the same.
-pub fn run(root: &Path, only: Option<&str>) -> Result<()> {
+pub(crate) fn run(root: &Path, only: Option<&str>) -> Result<()> {
     let chosen: Vec<&Mutation> =
         MUTATIONS.iter().filter(|m| only.is_none_or(|name| name == m.name)).collect();
     if chosen.is_empty() {

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 /// What `demo --json` prints, with these names in this order.
 #[derive(Clone, Debug, serde::Serialize)]
-pub struct Report {
+pub(super) struct Report {
     pub from: Version,
     pub to: Version,
     pub shards: u16,
@@ -38,13 +38,13 @@ pub struct Report {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Verdict {
+pub(super) enum Verdict {
     Pass,
     Fail,
 }
 
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
-pub struct HandoverLine {
+pub(super) struct HandoverLine {
     pub shard: ShardId,
     pub from: String,
     pub to: String,
@@ -54,7 +54,7 @@ pub struct HandoverLine {
 }
 
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
-pub struct OrderLine {
+pub(super) struct OrderLine {
     pub node: String,
     /// `None` for a witness.
     pub shard: Option<ShardId>,
@@ -66,7 +66,7 @@ pub struct OrderLine {
 }
 
 impl Report {
-    pub fn new(from: Version, to: Version, shards: u16, nodes: u16, keys: u64) -> Self {
+    pub(super) fn new(from: Version, to: Version, shards: u16, nodes: u16, keys: u64) -> Self {
         Self {
             from,
             to,
@@ -88,7 +88,7 @@ impl Report {
         }
     }
 
-    pub fn enter_plan(&mut self, plan: &Plan, ended_at_ms: Option<u64>) {
+    pub(super) fn enter_plan(&mut self, plan: &Plan, ended_at_ms: Option<u64>) {
         self.roll_ms = ended_at_ms.map(|at| at.saturating_sub(plan.started_at_ms));
         self.handovers = plan
             .handovers
@@ -115,7 +115,7 @@ impl Report {
     }
 
     /// Sets the verdict, and gives the reasons against `pass`.
-    pub fn judge(&mut self, evidence: &Evidence) -> Vec<String> {
+    pub(super) fn judge(&mut self, evidence: &Evidence) -> Vec<String> {
         let mut reasons: Vec<String> = evidence.broke_off.iter().cloned().collect();
         let mut against = |holds: bool, reason: String| {
             if holds {
@@ -167,7 +167,7 @@ impl Report {
     }
 
     /// For people.
-    pub fn text(&self, reasons: &[String]) -> String {
+    pub(super) fn text(&self, reasons: &[String]) -> String {
         let dash = |value: Option<String>| value.unwrap_or_else(|| "-".to_owned());
         let mut lines = vec![
             format!("{} to {} on {} nodes in {} shards", self.from, self.to, self.nodes, self.shards),
@@ -201,7 +201,7 @@ impl Report {
 
 /// What the verdict looks at beyond the report.
 #[derive(Clone, Debug, Default)]
-pub struct Evidence {
+pub(super) struct Evidence {
     pub from: Option<Release>,
     pub to: Option<Release>,
     /// What each node said it runs after the roll, by address; `None` if it did not answer.

@@ -38,7 +38,7 @@ pub struct StampArgs {
     pub json: bool,
 }
 
-pub fn run(args: &StampArgs) -> Result<(), Failure> {
+pub(super) fn run(args: &StampArgs) -> Result<(), Failure> {
     let source = args.file.as_deref().unwrap_or(Path::new(OWN_BINARY));
     copy(source, &args.out, |of_source| Manifest {
         version: args.stamp.clone(),
