@@ -80,6 +80,10 @@ pub struct Node {
     pub staged: BTreeSet<Digest>,
     /// Set while the node is committed out for a step.
     pub out: Option<OutStep>,
+    /// Where it stands, in a cluster whose level has zones.
+    #[cfg(feature = "next")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub zone: Option<String>,
 }
 
 impl Node {

@@ -25,6 +25,9 @@
 //! - an answer ignores unknown fields, and a word of an enum that this release does not know becomes `Unknown`,
 //!   which is shown as it came.
 //!
+//! A verb that came with a level of the cluster says so in a header ([`LEVEL_HEADER`]): below that level every release
+//! refuses it alike, also one that does not know its path.
+//!
 //! So a field is added by adding it, with `#[serde(default)]` in an answer; one that exists is neither renamed nor
 //! given another meaning.
 //!
@@ -35,6 +38,9 @@ mod cluster;
 mod control;
 mod error;
 mod hold;
+mod level;
+#[cfg(feature = "next")]
+mod next;
 mod node;
 mod plan;
 mod policy;
@@ -51,6 +57,9 @@ pub use control::{
 };
 pub use error::{ApiError, Done, Refused};
 pub use hold::{HoldReason, Reason};
+pub use level::LEVEL_HEADER;
+#[cfg(feature = "next")]
+pub use next::SetZone;
 pub use node::{
     DataRole, DataStatus, LauncherPhase, LauncherStatus, NodeStatus, RaftStatus, RaftTimers, ReplicaStatus,
 };

@@ -3,7 +3,7 @@
 use crate::control::ControlView;
 use crate::unknown::words;
 use ironcache_types::{
-    ClusterId, Digest, Incarnation, LevelRange, NodeId, Offset, Release, ShardId, WireRange,
+    ClusterId, Digest, Epoch, Incarnation, LevelRange, NodeId, Offset, Release, ShardId, WireRange,
 };
 use serde::{Deserialize, Serialize};
 
@@ -51,6 +51,10 @@ pub struct LauncherStatus {
     pub phase: LauncherPhase,
     /// Why upgrades are refused on this node, if they are.
     pub degraded: Option<String>,
+    /// Its process, as it says itself.
+    #[cfg(feature = "next")]
+    #[serde(default)]
+    pub pid: Option<u32>,
 }
 
 words! {
@@ -90,6 +94,19 @@ pub struct DataStatus {
     /// On a replica: is the link to the primary up, and the dataset whole?
     pub link_up: bool,
     pub in_sync: bool,
+    /// The ownership epoch under which it serves as primary, if it does.
+    #[serde(default)]
+    pub serves: Option<Epoch>,
+    /// The ownership epoch of the primary that it follows with its dataset whole, if it does.
+    #[serde(default)]
+    pub follows: Option<Epoch>,
+    /// The epoch of the in-sync set that it acts by; 0 without a shard.
+    #[serde(default)]
+    pub isr_epoch: Epoch,
+    /// On a replica: how often its primary has told it the time.
+    #[cfg(feature = "next")]
+    #[serde(default)]
+    pub clocks_heard: u64,
 }
 
 words! {
@@ -105,6 +122,8 @@ words! {
         Candidate = "candidate",
         /// A replica that receives the dataset.
         Syncing = "syncing",
+        /// A replica that its primary has told the time.
+        Timed = "timed-replica" if feature "next",
     }
 }
 

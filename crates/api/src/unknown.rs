@@ -27,12 +27,14 @@ impl fmt::Display for Unknown {
 macro_rules! words {
     (
         $(#[$meta:meta])*
-        pub enum $name:ident { $($(#[$of_variant:meta])* $variant:ident = $word:literal,)+ }
+        pub enum $name:ident {
+            $($(#[$of_variant:meta])* $variant:ident = $word:literal $(if feature $feature:literal)?,)+
+        }
     ) => {
         $(#[$meta])*
         #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum $name {
-            $($(#[$of_variant])* $variant,)+
+            $($(#[$of_variant])* $(#[cfg(feature = $feature)])? $variant,)+
             /// The word of a later release.
             Unknown(String),
         }
@@ -40,7 +42,7 @@ macro_rules! words {
         impl $name {
             pub fn as_str(&self) -> &str {
                 match self {
-                    $($name::$variant => $word,)+
+                    $($(#[cfg(feature = $feature)])? $name::$variant => $word,)+
                     $name::Unknown(word) => word,
                 }
             }
@@ -49,7 +51,7 @@ macro_rules! words {
         impl From<&str> for $name {
             fn from(word: &str) -> Self {
                 match word {
-                    $($word => $name::$variant,)+
+                    $($(#[cfg(feature = $feature)])? $word => $name::$variant,)+
                     other => $name::Unknown(other.to_owned()),
                 }
             }

@@ -144,6 +144,9 @@ fn data() -> DataStatus {
         }],
         link_up: true,
         in_sync: true,
+        serves: Some(Epoch(9)),
+        follows: None,
+        isr_epoch: Epoch(10),
     }
 }
 

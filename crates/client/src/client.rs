@@ -140,6 +140,14 @@ impl Client {
         self.tell("/v1/releases/allow", |call| call.json(request)).await
     }
 
+    /// Says where a node stands.
+    #[cfg(feature = "next")]
+    pub async fn set_zone(&self, request: &ironcache_api::SetZone) -> Result<Done, ClientError> {
+        let level = ironcache_api::SetZone::LEVEL.to_string();
+        self.tell("/v1/cluster/zone", |call| call.json(request).header(ironcache_api::LEVEL_HEADER, &level))
+            .await
+    }
+
     /// Sends the binary in `file` to a node. Whether it is on hold is in the answer: a node of a release that knows no
     /// hold takes no notice of it.
     pub async fn stage(&self, file: &Path, hold: StageHold) -> Result<StagedRelease, ClientError> {

@@ -1,5 +1,7 @@
 //! Error replies, worded as Redis words them: clients match on these texts.
 
+use ironcache_types::Level;
+
 /// Why a data command was refused. `Display` is the reply without its leading `-`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CommandError {
@@ -41,6 +43,10 @@ pub enum CommandError {
     OffsetOutOfRange,
     #[error("ERR string exceeds maximum allowed size (proto-max-bulk-len)")]
     StringTooLong,
+    #[error(
+        "NOTYET '{command}' exists since level {since}, and the cluster is at level {level}: finalize the rollout first"
+    )]
+    NotYet { command: &'static str, since: Level, level: Level },
     #[error("ERR no such key")]
     NoSuchKey,
     #[error("ERR index out of range")]

@@ -25,6 +25,8 @@ mod hash;
 mod keys;
 mod list;
 mod lookup;
+#[cfg(feature = "next")]
+mod next;
 mod random;
 mod scan;
 mod set;

@@ -2,6 +2,7 @@
 
 use crate::call::Call;
 use crate::error::{CommandError, WrongArity};
+use ironcache_types::Level;
 
 /// Executes a data command. On an error it has recorded no effect, and what it wrote is discarded.
 pub type Handler = fn(&mut Call<'_>) -> Result<(), CommandError>;
@@ -69,6 +70,8 @@ pub struct Spec {
     /// The version of Redis that first had it.
     pub since: &'static str,
     pub summary: &'static str,
+    /// Since which level of the cluster it exists; below it, the command is an error that says so.
+    pub level: Level,
     pub run: Run,
 }
 
@@ -76,6 +79,17 @@ impl Spec {
     /// Whether it may change data.
     pub fn is_write(&self) -> bool {
         self.flags.contains(Flags::WRITE)
+    }
+
+    /// Refuses the command in a cluster that is at `level`, if it came later.
+    ///
+    /// # Errors
+    /// [`CommandError::NotYet`], whose text is the reply.
+    pub fn check_level(&self, level: Level) -> Result<(), CommandError> {
+        if self.level <= level {
+            return Ok(());
+        }
+        Err(CommandError::NotYet { command: self.name, since: self.level, level })
     }
 
     /// Checks the number of arguments, name included.

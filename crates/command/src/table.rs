@@ -2,6 +2,7 @@
 
 use crate::spec::{Flags, Handler, Run, Spec};
 use crate::{expire, hash, keys, list, scan, set, string, zrange, zset};
+use ironcache_types::Level;
 
 const NONE: Flags = Flags::NONE;
 const WRITE: Flags = Flags::WRITE;
@@ -159,7 +160,15 @@ pub(crate) const TABLE: &[Spec] = &[
     row("asking", 1, FAST, NO_KEYS, "cluster", "3.0.0", "Allows the next command on a slot that is being imported."),
     row("cluster", -2, ANY, NO_KEYS, "cluster", "3.0.0", "Tells about the cluster."),
     row("wait", 3, NONE, NO_KEYS, "generic", "3.0.0", "Waits until replicas have applied what this connection wrote."),
+    #[cfg(feature = "next")]
+    at(ironcache_types::NEXT, data(crate::next::touch, row("icnext.touch", 2, GROW.with(FAST), ONE_KEY, "generic", "7.0.0", "Counts how often a key was touched."))),
 ];
+
+/// A command that came with `level`.
+#[cfg(feature = "next")]
+const fn at(level: Level, spec: Spec) -> Spec {
+    Spec { level, ..spec }
+}
 
 const fn data(handler: Handler, spec: Spec) -> Spec {
     Spec { run: Run::Data(handler), ..spec }
@@ -174,5 +183,6 @@ const fn row(
     since: &'static str,
     summary: &'static str,
 ) -> Spec {
-    Spec { name, arity, flags, first_key, last_key, step, group, since, summary, run: Run::Server }
+    let (level, run) = (Level::FIRST, Run::Server);
+    Spec { name, arity, flags, first_key, last_key, step, group, since, summary, level, run }
 }

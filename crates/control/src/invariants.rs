@@ -5,10 +5,9 @@
 use crate::plan::{Direction, StartedBy};
 use crate::shard::{Ownership, Shard};
 use crate::state::{ControlState, TrialPhase};
-use serde::{Deserialize, Serialize};
 
 /// An invariant of the log that a command would have broken.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{invariant}: {detail}")]
 pub struct Violation {
     /// `"I1"` … as the architecture numbers them.
@@ -51,6 +50,10 @@ fn check_level(before: &ControlState, after: &ControlState) -> Result<(), Violat
                 "I7",
                 format!("node {id} admits levels {}, and the cluster is at {new}", node.levels),
             );
+        }
+        #[cfg(feature = "next")]
+        if node.zone.is_some() != (new >= ironcache_types::NEXT) {
+            return broken("I20", format!("node {id} stands in zone {:?} at level {new}", node.zone));
         }
         if node.oldest > new {
             return broken(

@@ -9,7 +9,10 @@ use std::sync::LazyLock;
 /// The block that the build writes and that `ironcache release stamp` writes again.
 #[unsafe(link_section = ".ironcache.rel")]
 #[used]
-pub static STAMP: Stamp = Stamp::of_build(env!("CARGO_PKG_VERSION"), LEVELS, LAUNCHER_PROTOCOL, MIN_FROM);
+pub static STAMP: Stamp = Stamp::of_build(VERSION, LEVELS, LAUNCHER_PROTOCOL, MIN_FROM);
+
+/// What the build is called; the feature `next` is the release after it.
+const VERSION: &str = if cfg!(feature = "next") { "0.2.0" } else { env!("CARGO_PKG_VERSION") };
 
 /// The oldest release that may be upgraded to this one. None was made yet.
 const MIN_FROM: Option<&str> = None;
@@ -40,7 +43,7 @@ mod tests {
 
     #[test]
     fn the_stamp_holds_the_version_of_the_build() {
-        assert_eq!(own().to_string(), env!("CARGO_PKG_VERSION"));
+        assert_eq!(own().to_string(), VERSION);
         assert_eq!((manifest().levels, manifest().launcher_protocol), (LEVELS, LAUNCHER_PROTOCOL));
     }
 }

@@ -128,6 +128,10 @@ impl Keyspace {
                     Ok(())
                 });
             }
+            #[cfg(feature = "next")]
+            Effect::Touched { key, times } => {
+                self.set_string(key, times.to_string().as_bytes(), SetExpiry::Keep);
+            }
             Effect::Put { key, expire_at_ms, content } => {
                 self.delete(key);
                 match content {

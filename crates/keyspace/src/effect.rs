@@ -145,6 +145,12 @@ pub enum Effect<'a> {
     },
     /// Deletes every key.
     Clear,
+    /// The key holds how often it was touched, and keeps its expiry.
+    #[cfg(feature = "next")]
+    Touched {
+        key: &'a [u8],
+        times: u64,
+    },
 }
 
 /// Why bytes are no effects, or why effects do not fit this keyspace. Either way the keyspace is not
@@ -209,6 +215,8 @@ mod op {
     pub const PUT_LIST: u8 = 65;
     pub const PUT_SET: u8 = 66;
     pub const PUT_ZSET: u8 = 67;
+    #[cfg(feature = "next")]
+    pub const TOUCHED: u8 = 128;
 }
 
 impl<'a> Effect<'a> {
@@ -225,6 +233,8 @@ impl<'a> Effect<'a> {
                 Some(key)
             }
             Clear => None,
+            #[cfg(feature = "next")]
+            Touched { key, .. } => Some(key),
         }
     }
 
@@ -258,6 +268,8 @@ impl<'a> Effect<'a> {
             Put { content: Content::List(_), .. } => op::PUT_LIST,
             Put { content: Content::Set(_), .. } => op::PUT_SET,
             Put { content: Content::Zset(_), .. } => op::PUT_ZSET,
+            #[cfg(feature = "next")]
+            Touched { .. } => op::TOUCHED,
         }
     }
 
@@ -319,6 +331,8 @@ impl<'a> Effect<'a> {
                     Content::Zset(items) => items.encode(out),
                 }
             }
+            #[cfg(feature = "next")]
+            Touched { key: _, times } => put_number(out, times),
         }
         Ok(())
     }
@@ -375,6 +389,8 @@ impl<'a> Effect<'a> {
             op::SET_REMOVE => Effect::SetRemove { key, members: Items::decode(r)? },
             op::ZSET_ADD => Effect::ZsetAdd { key, members: Items::decode(r)? },
             op::ZSET_REMOVE => Effect::ZsetRemove { key, members: Items::decode(r)? },
+            #[cfg(feature = "next")]
+            op::TOUCHED => Effect::Touched { key, times: r.number()? },
             _ => {
                 let expire_at_ms = r.number()?.checked_sub(1).map(moment).transpose()?;
                 let content = match opcode {
@@ -400,6 +416,8 @@ const fn since(opcode: u8) -> Option<Level> {
         | op::SET_ADD..=op::SET_REMOVE
         | op::ZSET_ADD..=op::ZSET_REMOVE
         | op::PUT_HASH..=op::PUT_ZSET => Some(Level(1)),
+        #[cfg(feature = "next")]
+        op::TOUCHED => Some(ironcache_types::NEXT),
         _ => None,
     }
 }

@@ -5,7 +5,7 @@ use crate::background;
 use crate::clock::unix_ms;
 use crate::fetch::{Wanted, fetch};
 use crate::launcher::{LauncherView, RefusedActivation, Trial};
-use crate::preflight;
+use crate::preflight::{self, Asked};
 use ironcache_agent::{Action, LocalFacts, PreflightResult, Waiting, kept_slots, next};
 use ironcache_control::{Command, ControlState, ReleaseInfo, StageHold};
 use ironcache_spine::{Artifact, LinkSender, StepRef, ToLauncher, inspect};
@@ -63,13 +63,16 @@ pub struct Agent {
     /// The newest answer of an unstarted binary, the question under way, and where its answer comes.
     preflight: Option<PreflightResult>,
     asking: Option<Digest>,
-    preflights: (mpsc::UnboundedSender<PreflightResult>, mpsc::UnboundedReceiver<PreflightResult>),
+    preflights: (mpsc::UnboundedSender<PreflightAnswer>, mpsc::UnboundedReceiver<PreflightAnswer>),
     preflight_not_before: Instant,
     compact_not_before: Instant,
     /// When a leader with a majority behind it last answered; at first, when this process started. Kept only while
     /// on trial.
     contact: watch::Receiver<Instant>,
 }
+
+/// What was asked, for which turn of the plan, and what became of it.
+type PreflightAnswer = (Digest, Epoch, Asked);
 
 struct Fetched {
     digest: Digest,
@@ -138,7 +141,7 @@ impl Agent {
                 Ok(()) = self.launcher_view.changed() => {}
                 Some(fetched) = self.fetched.1.recv() => self.note(fetched),
                 Some(refused) = self.refusals.recv() => self.refused(refused),
-                Some(answer) = self.preflights.1.recv() => self.note_preflight(answer),
+                Some((digest, turn, asked)) = self.preflights.1.recv() => self.note_preflight(digest, turn, asked),
                 () = tokio::time::sleep(pause) => {}
             }
         }
@@ -242,7 +245,16 @@ impl Agent {
             release: self.app.release.clone(),
             levels: LEVELS,
             launcher_protocol: self.app.launcher_protocol(),
+            #[cfg(feature = "next")]
+            zone: self.zone(),
         }
+    }
+
+    /// The configured zone, where the cluster has zones.
+    #[cfg(feature = "next")]
+    fn zone(&self) -> Option<String> {
+        let zone = &self.app.config.next_zone;
+        (self.app.raft.level() >= ironcache_types::NEXT && !zone.is_empty()).then(|| zone.clone())
     }
 
     async fn propose(&self, command: Command) {
@@ -310,14 +322,23 @@ impl Agent {
         let (slots, answers) = (Arc::clone(&self.app.slots), self.preflights.0.clone());
         let launcher_protocol = self.app.launcher_protocol();
         tokio::spawn(async move {
-            let problem = preflight::ask(slots, digest, launcher_protocol).await;
+            let asked = preflight::ask(slots, digest, launcher_protocol).await;
             // The agent ends with the process.
-            let _ = answers.send(PreflightResult { digest, turn, problem });
+            let _ = answers.send((digest, turn, asked));
         });
     }
 
-    fn note_preflight(&mut self, answer: PreflightResult) {
+    fn note_preflight(&mut self, digest: Digest, turn: Epoch, asked: Asked) {
         self.asking = None;
+        let problem = match asked {
+            Asked::Answered(problem) => problem,
+            Asked::SlotUnusable(problem) => {
+                tracing::warn!(digest = %digest.short(), problem, "the slot was altered: fetching the artifact anew");
+                self.held.remove(&digest);
+                return;
+            }
+        };
+        let answer = PreflightResult { digest, turn, problem };
         if let Some(problem) = &answer.problem {
             tracing::warn!(digest = answer.digest.short(), %problem, "the release would not start here");
         }

@@ -25,6 +25,8 @@ pub struct Config {
     pub confirm_timeout_ms: u64,
     pub hang_timeout_ms: u64,
     pub log: String,
+    #[cfg(feature = "next")]
+    pub next_zone: String,
 
     // Settings of the cluster that a node has to know before it has a log: [`Config::HOLDS`].
     pub heartbeat_ms: u64,
@@ -40,7 +42,7 @@ impl Default for Config {
 
 impl Config {
     /// The settings of the cluster that a node takes from its own file, variables and flags, as raft runs by them before
-    /// there is a log to read; `cluster create` records them, and refuses nodes that differ. Every other is refused there
+    /// there is a log to read; `cluster create` records them, and warns of nodes that differ. Every other is refused there
     /// by name.
     pub const HOLDS: &'static [ClusterKey] =
         &[ClusterKey::HeartbeatMs, ClusterKey::ElectionMinMs, ClusterKey::ElectionMaxMs];
@@ -63,6 +65,8 @@ impl Config {
             confirm_timeout_ms: number(&node(NodeKey::ConfirmTimeoutMs)),
             hang_timeout_ms: number(&node(NodeKey::HangTimeoutMs)),
             log: node(NodeKey::Log).to_string(),
+            #[cfg(feature = "next")]
+            next_zone: node(NodeKey::NextZone).to_string(),
             heartbeat_ms: number(&cluster(ClusterKey::HeartbeatMs)),
             election_min_ms: number(&cluster(ClusterKey::ElectionMinMs)),
             election_max_ms: number(&cluster(ClusterKey::ElectionMaxMs)),
@@ -86,6 +90,8 @@ impl Config {
             NodeKey::ConfirmTimeoutMs => Value::Number(self.confirm_timeout_ms),
             NodeKey::HangTimeoutMs => Value::Number(self.hang_timeout_ms),
             NodeKey::Log => Value::Text(self.log.clone()),
+            #[cfg(feature = "next")]
+            NodeKey::NextZone => Value::Text(self.next_zone.clone()),
         }
     }
 

@@ -75,7 +75,7 @@ impl SourceError {
             | ArtifactError::Truncated { .. }
             | ArtifactError::WrongDigest { .. }
             | ArtifactError::WrongVersion { .. }
-            | ArtifactError::Stamp { .. } => SourceError::There(chain(&error)),
+            | ArtifactError::NoRelease { .. } => SourceError::There(chain(&error)),
         }
     }
 }

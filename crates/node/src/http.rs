@@ -18,6 +18,9 @@ mod create;
 mod error;
 mod forward;
 mod health;
+mod level;
+#[cfg(feature = "next")]
+mod next;
 mod policy;
 mod releases;
 mod status;
@@ -30,6 +33,7 @@ use crate::app::App;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::{Method, Uri};
+use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
 use error::HttpError;
 use std::sync::Arc;
@@ -54,8 +58,13 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/v1/upgrade/abort", post(upgrade::abort))
         .route("/v1/upgrade/rollback", post(upgrade::rollback))
         .route("/v1/upgrade/finalize", post(upgrade::finalize));
+    #[cfg(feature = "next")]
+    let routes = routes.route("/v1/cluster/zone", post(next::set_zone));
     // A binary is not held in memory and has a limit of its own.
-    with_errors(routes).layer(DefaultBodyLimit::max(body::MAX_BYTES)).with_state(app)
+    with_errors(routes)
+        .layer(DefaultBodyLimit::max(body::MAX_BYTES))
+        .layer(from_fn_with_state(Arc::clone(&app), level::require))
+        .with_state(app)
 }
 
 /// Wrong paths and methods are answered like every other error.

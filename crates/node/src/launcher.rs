@@ -24,6 +24,9 @@ pub struct LauncherView {
     pub trial: Option<Trial>,
     /// What the launcher speaks; `None` without one.
     pub protocol: Option<WireRange>,
+    /// The launcher's process, as it has named itself.
+    #[cfg(feature = "next")]
+    pub pid: Option<u32>,
 }
 
 /// An activation that the launcher refused: no trial of that step follows from it.
@@ -54,7 +57,13 @@ pub fn view(snapshot: &Snapshot) -> LauncherView {
             deadline_unix_ms: deadline_unix_ms.unwrap_or(u64::MAX),
         }),
     };
-    LauncherView { facts: facts(snapshot), trial, protocol: Some(snapshot.launcher_protocol) }
+    LauncherView {
+        facts: facts(snapshot),
+        trial,
+        protocol: Some(snapshot.launcher_protocol),
+        #[cfg(feature = "next")]
+        pid: None,
+    }
 }
 
 fn facts(snapshot: &Snapshot) -> LauncherFacts {
@@ -96,8 +105,13 @@ pub fn listen(
         loop {
             match link.recv() {
                 Ok(ToDaemon::Hello { protocol: _, snapshot } | ToDaemon::State { snapshot }) => {
+                    #[cfg(not(feature = "next"))]
                     known.send_replace(view(&snapshot));
+                    #[cfg(feature = "next")]
+                    known.send_modify(|known| *known = LauncherView { pid: known.pid, ..view(&snapshot) });
                 }
+                #[cfg(feature = "next")]
+                Ok(ToDaemon::Launcher { pid }) => known.send_modify(|known| known.pid = Some(pid)),
                 Ok(ToDaemon::Stop { reason, deadline_ms }) => {
                     // The receiver ends with the process.
                     let _ = stops.send(Stop { reason, deadline: Duration::from_millis(deadline_ms) });

@@ -133,6 +133,8 @@ pub fn encode(message: &Message<'_>, version: LinkVersion, out: &mut Vec<u8>) ->
             put_u64(out, *now_ms);
             put_u64(out, *applied_index);
         }),
+        #[cfg(feature = "next")]
+        Message::Clock { unix_ms } => frame(out, kind, |out| put_u64(out, *unix_ms)),
     };
     Ok(len?)
 }
@@ -197,6 +199,8 @@ fn kind_of(message: &Message<'_>) -> u8 {
         Message::Fence(_) => kind::FENCE,
         Message::Promoted(_) => kind::PROMOTED,
         Message::Ping { .. } => kind::PING,
+        #[cfg(feature = "next")]
+        Message::Clock { .. } => kind::CLOCK,
     }
 }
 
@@ -254,6 +258,8 @@ fn read_body(mut body: Body<'_>) -> Result<Message<'_>, FrameError> {
             log_index: body.u64()?,
         }),
         kind::PING => Message::Ping { now_ms: body.u64()?, applied_index: body.u64()? },
+        #[cfg(feature = "next")]
+        kind::CLOCK => Message::Clock { unix_ms: body.u64()? },
         kind => return Err(FrameError::UnknownKind { kind }),
     };
     if !body.reader.is_empty() {

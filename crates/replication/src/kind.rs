@@ -17,6 +17,9 @@ pub(crate) const EFFECTS: u8 = 8;
 pub(crate) const FENCE: u8 = 9;
 pub(crate) const PROMOTED: u8 = 10;
 pub(crate) const PING: u8 = 11;
+// Of the feature `next`.
+#[cfg(feature = "next")]
+pub(crate) const CLOCK: u8 = 12;
 
 /// The largest body that carries data. Smaller, and an EXEC of two of Redis's largest values (512 MiB)
 /// could not be replicated; larger, and damage in a length makes a reader buffer that much in vain.
@@ -30,6 +33,8 @@ pub(crate) const fn since(kind: u8) -> Option<LinkVersion> {
     match kind {
         HELLO | ACCEPT | REFUSE => Some(LinkVersion::HANDSHAKE),
         ACK | SYNC_BEGIN | SYNC_CHUNK | SYNC_END | EFFECTS | FENCE | PROMOTED | PING => Some(LinkVersion(1)),
+        #[cfg(feature = "next")]
+        CLOCK => Some(LinkVersion(2)),
         _ => None,
     }
 }

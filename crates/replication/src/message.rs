@@ -35,6 +35,9 @@ pub enum Message<'a> {
     /// Primary: are you there? Answered by an `Ack`. `applied_index` is the log index that the primary has
     /// applied: a replica that was taken out stops only when its removal is among that.
     Ping { now_ms: u64, applied_index: u64 },
+    /// Primary: what my wall clock says, in unix ms.
+    #[cfg(feature = "next")]
+    Clock { unix_ms: u64 },
 }
 
 /// The primary that a stream comes from: one life of one process, in one ownership epoch.

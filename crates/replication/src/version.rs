@@ -32,7 +32,7 @@ pub struct LinkVersions {
 }
 
 /// The versions that this build speaks. A new kind of message, or a new field of one, raises `max` and says `since`.
-pub const LINK_VERSIONS: LinkVersions = LinkVersions::new(1, 1);
+pub const LINK_VERSIONS: LinkVersions = LinkVersions::new(1, if cfg!(feature = "next") { 2 } else { 1 });
 
 impl LinkVersions {
     pub const fn new(min: u16, max: u16) -> Self {

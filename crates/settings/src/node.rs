@@ -21,6 +21,8 @@ pub enum NodeKey {
     ConfirmTimeoutMs,
     HangTimeoutMs,
     Log,
+    #[cfg(feature = "next")]
+    NextZone,
 }
 
 impl NodeKey {
@@ -35,7 +37,10 @@ const PORT_MOST: &str = "no port is above 65535";
 const DERIVED_PORT: Kind =
     Kind::number(Unit::Port, Range { least: 0, below: "", most: 65_535, above: PORT_MOST });
 
-pub static TABLE: [Setting; NodeKey::Log as usize + 1] = [
+/// How many there are.
+const COUNT: usize = NodeKey::Log as usize + 1 + cfg!(feature = "next") as usize;
+
+pub static TABLE: [Setting; COUNT] = [
     Setting {
         key: Key::Node(NodeKey::DataDir),
         name: "data-dir",
@@ -253,6 +258,17 @@ pub static TABLE: [Setting; NodeKey::Log as usize + 1] = [
         change: Change::AtStart,
         redis: None,
         doc: "What is logged: a filter such as `info` or `ironcache_raft=debug,info`",
+        more: "",
+    },
+    #[cfg(feature = "next")]
+    Setting {
+        key: Key::Node(NodeKey::NextZone),
+        name: "next-zone",
+        kind: Kind::Text(Form::Host),
+        default: "",
+        change: Change::AtStart,
+        redis: None,
+        doc: "The zone that the node registers in, from the level on that has zones; empty names none",
         more: "",
     },
 ];

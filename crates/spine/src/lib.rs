@@ -39,7 +39,7 @@ mod slot_store;
 mod state;
 mod state_file;
 
-pub use artifact::{ArtifactError, MAX_ARTIFACT_BYTES, PartialArtifact};
+pub use artifact::{ArtifactError, PartialArtifact};
 pub use binary::{Artifact, Inspected, inspect};
 pub use boot::{Boot, BootError, boot};
 pub use clock::{CLOCK_VARIABLE, boottime_ms, unix_ms};

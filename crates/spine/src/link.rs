@@ -180,6 +180,8 @@ impl LauncherLink {
             | ToDaemon::Stop { .. }
             | ToDaemon::Activating { .. }
             | ToDaemon::Confirmed { .. } => Err(LinkError::NoHello),
+            #[cfg(feature = "next")]
+            ToDaemon::Launcher { .. } => Err(LinkError::NoHello),
         }
     }
 

@@ -33,7 +33,8 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 /// The protocol versions that this build speaks.
-pub const LAUNCHER_PROTOCOL: WireRange = WireRange { min: 1, max: 1 };
+pub const LAUNCHER_PROTOCOL: WireRange =
+    WireRange { min: 1, max: if cfg!(feature = "next") { 2 } else { 1 } };
 
 /// No message comes near it; without a limit a broken daemon fills the launcher's memory.
 pub(crate) const MESSAGE_BYTES_MAX: usize = 64 * 1024;
@@ -84,6 +85,11 @@ pub enum ToDaemon {
     Refused {
         request: Request,
         reason: Refusal,
+    },
+    /// Since version 2, right after Hello: the launcher's process.
+    #[cfg(feature = "next")]
+    Launcher {
+        pid: u32,
     },
 }
 

@@ -42,9 +42,16 @@ impl LevelRange {
     }
 }
 
+/// The newest level of this source.
+const NEWEST: u16 = 1;
+
+/// The level of the feature `next`, this source's invented future: always the one above the newest.
+#[cfg(feature = "next")]
+pub const NEXT: Level = Level(NEWEST + 1);
+
 /// What this build admits. The one place that says so: the binary writes it into its stamp, and passes it to whoever
 /// asks which levels this release admits.
-pub const LEVELS: LevelRange = LevelRange::new(1, 1);
+pub const LEVELS: LevelRange = LevelRange::new(1, if cfg!(feature = "next") { NEWEST + 1 } else { NEWEST });
 
 impl fmt::Display for LevelRange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -2,6 +2,8 @@
 
 pub mod create;
 pub mod layout;
+#[cfg(feature = "next")]
+mod next;
 mod policy;
 mod show;
 mod target;
@@ -28,6 +30,10 @@ pub enum ClusterCommand {
     /// Watch and steer a roll
     #[command(subcommand)]
     Upgrade(UpgradeCommand),
+    /// Say where a node stands
+    #[cfg(feature = "next")]
+    #[command(hide = true)]
+    Zone(next::ZoneArgs),
 }
 
 #[derive(Clone, Debug, clap::Args)]
@@ -67,6 +73,8 @@ impl ClusterCommand {
             ClusterCommand::SetTargetVersion(args) => args.json,
             ClusterCommand::Policy(command) => command.json(),
             ClusterCommand::Upgrade(command) => command.json(),
+            #[cfg(feature = "next")]
+            ClusterCommand::Zone(args) => args.json,
         }
     }
 
@@ -78,6 +86,8 @@ impl ClusterCommand {
             ClusterCommand::SetTargetVersion(args) => target::run(args).await,
             ClusterCommand::Policy(command) => command.run().await,
             ClusterCommand::Upgrade(command) => command.run().await,
+            #[cfg(feature = "next")]
+            ClusterCommand::Zone(args) => next::set_zone(args).await,
         }
     }
 }

@@ -44,6 +44,8 @@ struct NodeRow {
     /// `None` if the node does not answer the leader.
     keys: Option<u64>,
     offset: Option<u64>,
+    #[cfg(feature = "next")]
+    zone: Option<String>,
 }
 
 fn node_rows(status: &ClusterStatus) -> Vec<NodeRow> {
@@ -72,6 +74,8 @@ fn node_rows(status: &ClusterStatus) -> Vec<NodeRow> {
             ready: brief.is_some_and(|b| b.ready),
             keys: brief.map(|b| b.data.keys),
             offset: brief.map(|b| b.data.offset.0),
+            #[cfg(feature = "next")]
+            zone: node.zone.clone(),
         }
     };
     let mut rows: Vec<_> = control.nodes.values().map(row).collect();

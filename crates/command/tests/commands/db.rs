@@ -3,7 +3,7 @@
 use ironcache_command::{Context, Effects, Expiry, Lookups, execute, lookup};
 use ironcache_keyspace::Keyspace;
 use ironcache_resp::Protocol;
-use ironcache_types::Level;
+use ironcache_types::LEVELS;
 
 pub struct Db {
     pub keyspace: Keyspace,
@@ -20,7 +20,7 @@ impl Db {
         Db {
             keyspace: Keyspace::new(),
             context,
-            effects: Effects::at(Level::FIRST),
+            effects: Effects::at(LEVELS.max),
             lookups: Lookups::default(),
         }
     }

@@ -3,7 +3,7 @@
 use crate::db::Db;
 use ironcache_command::{Expiry, Flags, Run, table};
 use ironcache_keyspace::{Keyspace, apply_effects};
-use ironcache_types::{Level, SLOT_COUNT, Slot};
+use ironcache_types::{LEVELS, SLOT_COUNT, Slot};
 use proptest::prelude::*;
 
 /// Arguments that commands understand, and some that they do not.
@@ -96,9 +96,9 @@ fn play(commands: &[(usize, Vec<usize>, u64)], mut check: impl FnMut(&mut Db, &[
 fn copy(keyspace: &Keyspace) -> Keyspace {
     let (mut copy, mut bytes) = (Keyspace::new(), Vec::new());
     for slot in (0..SLOT_COUNT).map(Slot).filter(|slot| keyspace.slot_len(*slot) > 0) {
-        keyspace.dump_slot(slot, Level::FIRST, &mut bytes);
+        keyspace.dump_slot(slot, LEVELS.max, &mut bytes);
     }
-    apply_effects(&mut copy, &bytes, Level::FIRST).expect("a dump applies");
+    apply_effects(&mut copy, &bytes, LEVELS.max).expect("a dump applies");
     copy
 }
 
@@ -116,7 +116,7 @@ proptest! {
         let mut replica = Keyspace::new();
         let mut before = 0;
         play(&commands, |db, args, _| {
-            apply_effects(&mut replica, &db.effects.bytes, Level::FIRST).expect("what was applied once applies again");
+            apply_effects(&mut replica, &db.effects.bytes, LEVELS.max).expect("what was applied once applies again");
             let now = db.keyspace.fingerprint();
             assert_eq!(replica.fingerprint(), now, "{}", show(args));
             if db.effects.is_empty() {

@@ -4,4 +4,6 @@ mod about;
 mod db;
 mod effects;
 mod lookups;
+#[cfg(feature = "next")]
+mod next;
 mod transcripts;

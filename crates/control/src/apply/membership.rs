@@ -26,7 +26,6 @@ impl ControlState {
         self.cluster_id = Some(*cluster_id);
         self.cluster_level = level;
         self.policy = *policy;
-        self.policy_epoch = self.fresh_epoch();
         for spec in nodes {
             self.nodes.insert(
                 spec.member.node,
@@ -46,6 +45,8 @@ impl ControlState {
                     staged: BTreeSet::new(),
                     preflight: None,
                     out: None,
+                    #[cfg(feature = "next")]
+                    zone: super::next::first_zone(level),
                 },
             );
         }
@@ -80,6 +81,8 @@ impl ControlState {
             release,
             levels,
             launcher_protocol,
+            #[cfg(feature = "next")]
+            zone,
         } = command
         else {
             unreachable!("called for RegisterNode only")
@@ -97,6 +100,8 @@ impl ControlState {
             let (version, admits, level) = (release.version.clone(), *levels, self.cluster_level);
             return Err(Rejection::CannotRead { version, admits, level });
         }
+        #[cfg(feature = "next")]
+        let zone = self.zone_of(node, zone.as_ref())?;
         let next = Node {
             client_addr: client_addr.clone(),
             peer_addr: peer_addr.clone(),
@@ -105,6 +110,8 @@ impl ControlState {
             release: release.clone(),
             levels: *levels,
             launcher_protocol: *launcher_protocol,
+            #[cfg(feature = "next")]
+            zone,
             ..node.clone()
         };
         if next == *node {

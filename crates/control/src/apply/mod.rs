@@ -7,6 +7,8 @@ mod handover;
 mod in_sync;
 mod layout;
 mod membership;
+#[cfg(feature = "next")]
+mod next;
 mod ownership;
 mod plan;
 mod policy;
@@ -108,6 +110,8 @@ impl ControlState {
             Command::LevelReached { member, oldest } => self.level_reached(*member, *oldest),
             Command::SetPolicy { seen, policy } => self.set_policy(*seen, policy),
             Command::AllowRelease { digest } => self.allow_release(*digest),
+            #[cfg(feature = "next")]
+            Command::SetZone { node, zone } => self.set_zone(*node, zone),
             Command::Rejoin { step, member } => self.rejoin(*step, *member),
         }
     }

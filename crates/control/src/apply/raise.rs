@@ -16,5 +16,13 @@ impl ControlState {
     }
 
     /// What changes on the way to `next`: nothing, as no level above the first has been defined.
+    #[cfg(not(feature = "next"))]
     fn raise(&mut self, _next: Level) {}
+
+    #[cfg(feature = "next")]
+    fn raise(&mut self, next: Level) {
+        if next == ironcache_types::NEXT {
+            self.raise_to_next();
+        }
+    }
 }

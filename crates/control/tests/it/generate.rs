@@ -91,6 +91,8 @@ fn epoch_of(command: &mut Command) -> Option<&mut Epoch> {
         | Command::LevelReached { .. }
         | Command::AllowRelease { .. }
         | Command::Abort { .. } => None,
+        #[cfg(feature = "next")]
+        Command::SetZone { .. } => None,
     }
 }
 
@@ -238,6 +240,8 @@ fn register(node: &Node, release: Release, later: u64) -> Command {
         release,
         levels: node.levels,
         launcher_protocol: node.launcher_protocol,
+        #[cfg(feature = "next")]
+        zone: node.zone.as_ref().map(|_| format!("zone {}", node.incarnation.0 % 2)),
     }
 }
 

@@ -1,6 +1,8 @@
 mod accepted;
 mod generate;
 mod never;
+#[cfg(feature = "next")]
+mod next;
 mod refused;
 mod rollback;
 mod setup;

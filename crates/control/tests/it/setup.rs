@@ -220,6 +220,8 @@ impl Cluster {
             release,
             levels: node.levels,
             launcher_protocol: node.launcher_protocol,
+            #[cfg(feature = "next")]
+            zone: None,
         }
     }
 

@@ -226,7 +226,8 @@ fn nothing_becomes_final_while_a_hash_differs() {
     let state = &story.world.state;
     let mut observation = observe_perfect(state, NodeId(1));
     for (id, node) in &mut observation.nodes {
-        node.state_hashes = vec![StateHash { log_index: 64, hash: if *id == NodeId(2) { 7 } else { 8 } }];
+        let hash = if *id == NodeId(2) { 7 } else { 8 };
+        node.state_hashes = vec![StateHash { log_index: 64, hash }];
     }
     let decision = decide(state, &observation, &Bars::default(), 1);
     let Decision::Propose(hold @ Command::Hold { .. }) = &decision else { panic!("{decision}") };

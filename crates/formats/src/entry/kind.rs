@@ -40,6 +40,9 @@ pub enum EntryKind {
     LevelReached = 31,
     SetPolicy = 32,
     AllowRelease = 33,
+    /// One above the newest kind, whichever that is: no release has it.
+    #[cfg(feature = "next")]
+    SetZone,
 }
 
 impl EntryKind {
@@ -78,6 +81,8 @@ impl EntryKind {
         EntryKind::LevelReached,
         EntryKind::SetPolicy,
         EntryKind::AllowRelease,
+        #[cfg(feature = "next")]
+        EntryKind::SetZone,
     ];
 
     pub fn number(self) -> u16 {
@@ -124,6 +129,8 @@ impl EntryKind {
             Command::LevelReached { .. } => EntryKind::LevelReached,
             Command::SetPolicy { .. } => EntryKind::SetPolicy,
             Command::AllowRelease { .. } => EntryKind::AllowRelease,
+            #[cfg(feature = "next")]
+            Command::SetZone { .. } => EntryKind::SetZone,
         }
     }
 }

@@ -11,6 +11,9 @@
 
 mod header;
 mod kind;
+mod live;
+#[cfg(feature = "next")]
+mod next;
 mod v1;
 
 pub use header::{EntryBytes, HEADER_BYTES, Header, HeaderError, peek};
@@ -41,7 +44,7 @@ pub fn seal(command: &Command, request: RequestId, level: Level) -> Result<Entry
     let kind = EntryKind::of(command);
     let version = levels::version_at(Format::Entry(kind), level)
         .ok_or_else(|| AboveLevel { what: format!("the command {kind}"), level })?;
-    let body = v1::encode(command)?;
+    let body = live::encode(command, level)?;
     let header = Header { kind: kind.number(), version, level, flags: 0, request };
     Ok(EntryBytes::new(header, &body))
 }
@@ -85,10 +88,9 @@ pub fn open(entry: &EntryBytes, state: Level) -> Result<(RequestId, Command), En
     if flags != 0 {
         return Err(EntryError::UnknownFlags { kind, flags, level });
     }
-    // Every kind is at version 1 so far. The first that is not takes its version from the pair here.
-    let command = v1::decode(kind, entry.body()).map_err(|error| match error {
-        v1::DecodeError::Body(source) => EntryError::Body { kind, version, source },
-        v1::DecodeError::Field(source) => EntryError::Field { kind, version, source },
+    let command = live::decode(kind, level, entry.body()).map_err(|error| match error {
+        live::DecodeError::Body(source) => EntryError::Body { kind, version, source },
+        live::DecodeError::Field(source) => EntryError::Field { kind, version, source },
     })?;
     Ok((request, command))
 }

@@ -1,6 +1,9 @@
 //! What entries, state and RPCs are made of alike.
 
+mod live;
 pub(crate) mod v1;
+
+pub(crate) use live::{slot_set, slots};
 
 use crate::BadField;
 use ironcache_types::Version;

@@ -8,7 +8,15 @@
 //!
 //! *Invariant:* a state at level L is hashed and kept at L, whatever the release could do.
 
+mod live;
+#[cfg(feature = "next")]
+mod next;
 mod v1;
+
+#[cfg(feature = "next")]
+use next as newest;
+#[cfg(not(feature = "next"))]
+use v1 as newest;
 
 use crate::levels::{self, Format};
 use crate::wire::{self, WireError};
@@ -65,8 +73,12 @@ pub fn write<'a>(
 ) -> Result<Vec<u8>, WriteError> {
     levels::version_at(Format::State, level)
         .ok_or_else(|| AboveLevel { what: "the control state".to_owned(), level })?;
-    // Every level is at version 1 so far. The next goes from its own newest down to the version of the level.
-    Ok(wire::encode(&v1::State::new(state, answers))?)
+    let state = newest::State::new(state, answers);
+    #[cfg(feature = "next")]
+    if level < ironcache_types::NEXT {
+        return Ok(wire::encode(&state.older(level)?)?);
+    }
+    Ok(wire::encode(&state)?)
 }
 
 /// What [`write`] wrote at `level`.
@@ -75,7 +87,11 @@ pub fn write<'a>(
 /// The bytes are no state of that level.
 pub fn read(bytes: &[u8], level: Level) -> Result<(ControlState, Vec<Answer>), ReadError> {
     levels::version_at(Format::State, level).ok_or(ReadError::Level { level })?;
-    Ok(wire::decode::<v1::State>(bytes)?.into_live()?)
+    #[cfg(feature = "next")]
+    if level < ironcache_types::NEXT {
+        return Ok(newest::State::from(wire::decode::<v1::State>(bytes)?).into_live()?);
+    }
+    Ok(wire::decode::<newest::State>(bytes)?.into_live()?)
 }
 
 /// The hash of a state: of what [`write`] makes of it at its own level.

@@ -83,15 +83,21 @@ pub fn commands(kind: EntryKind) -> Vec<Command> {
         (Epoch(300), Epoch(300), member(1), member(1), member(2));
     match kind {
         EntryKind::InitCluster => vec![Command::InitCluster(layout())],
-        EntryKind::RegisterNode => vec![Command::RegisterNode {
-            member: member(2),
-            client_addr: "[::1]:7000".to_owned(),
-            peer_addr: "host:17000".to_owned(),
-            http_addr: "host:27000".to_owned(),
-            release: new(),
-            levels: LevelRange::new(1, 2),
-            launcher_protocol: WireRange { min: 1, max: 3 },
-        }],
+        EntryKind::RegisterNode => vec![
+            Command::RegisterNode {
+                member: member(2),
+                client_addr: "[::1]:7000".to_owned(),
+                peer_addr: "host:17000".to_owned(),
+                http_addr: "host:27000".to_owned(),
+                release: new(),
+                levels: LevelRange::new(1, 2),
+                launcher_protocol: WireRange { min: 1, max: 3 },
+                #[cfg(feature = "next")]
+                zone: None,
+            },
+            #[cfg(feature = "next")]
+            crate::next::registers_in_a_zone(),
+        ],
         EntryKind::AddInSync => vec![Command::AddInSync { shard, isr_epoch, primary, member: to }],
         EntryKind::RemoveInSync => {
             vec![Command::RemoveInSync { shard, isr_epoch, primary, member: to, reason: reason() }]
@@ -164,7 +170,37 @@ pub fn commands(kind: EntryKind) -> Vec<Command> {
             .map(|policy| Command::SetPolicy { seen: Epoch(300), policy })
             .into(),
         EntryKind::AllowRelease => vec![Command::AllowRelease { digest }],
+        #[cfg(feature = "next")]
+        EntryKind::SetZone => vec![Command::SetZone { node: NodeId(2), zone: "east".to_owned() }],
     }
+}
+
+/// Those of [`commands`] that `level` has a place for.
+pub fn commands_at(kind: EntryKind, level: Level) -> Vec<Command> {
+    let mut commands = commands(kind);
+    commands.retain(|command| since(command) <= level);
+    commands
+}
+
+/// The level that brought the last of what the command says.
+pub fn since(command: &Command) -> Level {
+    match command {
+        #[cfg(feature = "next")]
+        Command::RegisterNode { zone: Some(_), .. } | Command::SetZone { .. } => ironcache_types::NEXT,
+        _ => Level::FIRST,
+    }
+}
+
+/// A state as its cluster would hold it at `level`.
+pub fn raised(mut state: ControlState, level: Level) -> ControlState {
+    if state.cluster_id.is_some() {
+        state.cluster_level = level;
+    }
+    #[cfg(feature = "next")]
+    for node in state.nodes.values_mut() {
+        node.zone = (level >= ironcache_types::NEXT).then(|| format!("zone {}", node.id.0));
+    }
+    state
 }
 
 /// A state with something in every field, every word of every enum in one place, and answers.

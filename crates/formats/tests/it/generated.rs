@@ -33,8 +33,9 @@ proptest! {
     #[test]
     fn nothing_of_a_state_is_lost_in_its_bytes(draws in sequences()) {
         let (_, Cluster { state, .. }, answers) = play(&draws);
-        let bytes = state::write(&state, &answers, RANGE.max).unwrap();
-        let (read, kept) = state::read(&bytes, RANGE.max).unwrap();
+        let level = state::level_of(&state);
+        let bytes = state::write(&state, &answers, level).unwrap();
+        let (read, kept) = state::read(&bytes, level).unwrap();
         prop_assert_eq!((&read, &kept), (&state, &answers));
         prop_assert_eq!(state::hash(&read, &kept).unwrap(), state::hash(&state, &answers).unwrap());
         let sealed = snapshot::seal(&state, &answers).unwrap();
@@ -47,8 +48,9 @@ proptest! {
         let (log, Cluster { state, .. }, answers) = play(&draws);
         let mut replayed = Cluster::new();
         for (command, answer) in log.iter().zip(&answers) {
-            let entry = entry::seal(command, answer.request, RANGE.max).unwrap();
-            let (request, opened) = entry::open(&entry, RANGE.max).unwrap();
+            let level = state::level_of(&replayed.state);
+            let entry = entry::seal(command, answer.request, level).unwrap();
+            let (request, opened) = entry::open(&entry, level).unwrap();
             prop_assert_eq!((request, &opened), (answer.request, command));
             let refused = replayed.apply(&opened).err().map(|rejection| rejection.code().to_owned());
             prop_assert_eq!(&refused, &answer.refused);

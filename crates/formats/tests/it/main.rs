@@ -6,6 +6,8 @@ mod examples;
 mod generate;
 mod generated;
 mod golden;
+#[cfg(feature = "next")]
+mod next;
 #[path = "../../../control/tests/it/setup.rs"]
 #[allow(dead_code, reason = "the tests of control use all of it")]
 mod setup;

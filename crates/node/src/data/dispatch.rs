@@ -9,7 +9,7 @@ use crate::clock::wall_ms;
 use ironcache_command::{Context, Flags, Lookups, Run, Spec, execute, lookup, unknown_command};
 use ironcache_replication::Scope;
 use ironcache_resp::Writer;
-use ironcache_types::{Offset, Slot, key_slot};
+use ironcache_types::{Level, Offset, Slot, key_slot};
 
 /// Longest command, and longest transaction, in bytes: what it writes has to fit one replication frame.
 pub const COMMAND_BYTES_MAX: usize = 768 << 20;
@@ -44,6 +44,12 @@ pub fn run(plane: &mut Plane, client: &mut Client, args: &[&[u8]], out: &mut Vec
     }
     if !client.authenticated && !spec.flags.contains(Flags::NO_AUTH) {
         return refuse(client, out, "NOAUTH Authentication required.");
+    }
+    // Most commands are of the first level, and need no look at the log.
+    if spec.level > Level::FIRST
+        && let Err(error) = spec.check_level(plane.level())
+    {
+        return refuse(client, out, &error.to_string());
     }
     client.info.borrow_mut().last_command = spec.name;
     if let Some(transaction) = &mut client.transaction

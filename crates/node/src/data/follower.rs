@@ -275,6 +275,12 @@ pub(super) fn process(
                     replica.primary_applied = replica.primary_applied.max(applied_index);
                 }
             }
+            #[cfg(feature = "next")]
+            Message::Clock { unix_ms: _ } => {
+                if let Role::Replica(replica) = &mut plane.role {
+                    replica.clocks_heard += 1;
+                }
+            }
             Message::Effects(effects) => {
                 if plane.admits(effects.level)? == Reached::NotYet {
                     heard.ahead = Some(effects.level);

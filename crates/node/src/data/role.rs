@@ -37,6 +37,9 @@ pub struct Replica {
     pub link_up: bool,
     /// The log index that the primary has applied, as it said last.
     pub primary_applied: u64,
+    /// How often the primary has told the time.
+    #[cfg(feature = "next")]
+    pub clocks_heard: u64,
     /// The dataset is what a clean stop left behind, whole, and nothing was applied since.
     pub clean_end: Option<Offset>,
     /// When the shard was last asked back.
@@ -145,6 +148,8 @@ impl Plane {
             cursor,
             link_up: false,
             primary_applied: 0,
+            #[cfg(feature = "next")]
+            clocks_heard: 0,
             clean_end,
             reclaimed_at: None,
         });
@@ -284,6 +289,8 @@ impl Plane {
             cursor,
             link_up: false,
             primary_applied: 0,
+            #[cfg(feature = "next")]
+            clocks_heard: 0,
             clean_end: None,
             reclaimed_at: None,
         });

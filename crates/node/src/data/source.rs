@@ -393,6 +393,11 @@ async fn send(
                     attached.version,
                     &mut out,
                 )?;
+                #[cfg(feature = "next")]
+                if attached.version >= LinkVersion(2) {
+                    let clock = Message::Clock { unix_ms: crate::clock::wall_ms() };
+                    encode(&clock, attached.version, &mut out)?;
+                }
                 told_index = applied_index;
                 ping_due = false;
             }

@@ -3,9 +3,10 @@
 use super::convert;
 use super::error::HttpError;
 use crate::app::App;
+use crate::launcher::LauncherView;
 use axum::Json;
 use axum::extract::State;
-use ironcache_agent::{LauncherFacts, LauncherPhase};
+use ironcache_agent::LauncherPhase;
 use ironcache_api::{LauncherStatus, NodeStatus, RaftStatus, RaftTimers};
 use ironcache_control::ControlState;
 use ironcache_formats::state;
@@ -41,7 +42,7 @@ pub(super) async fn node_status(app: &App) -> Result<NodeStatus, HttpError> {
             election_max_ms: app.config.election_max_ms,
         }),
         pristine: !exists,
-        launcher: launcher(&app.launcher.borrow().facts),
+        launcher: launcher(&app.launcher.borrow()),
         raft: raft(&app.raft, &view),
         data,
         staged: staged(app, state, &slots),
@@ -55,13 +56,19 @@ fn state_hash(state: &ControlState) -> Result<u64, HttpError> {
     state::hash(state, []).map_err(|error| HttpError::Internal(chain(&error)))
 }
 
-fn launcher(facts: &LauncherFacts) -> LauncherStatus {
+fn launcher(view: &LauncherView) -> LauncherStatus {
+    let facts = &view.facts;
     let phase = match facts.phase {
         LauncherPhase::Absent => ironcache_api::LauncherPhase::Absent,
         LauncherPhase::Idle => ironcache_api::LauncherPhase::Idle,
         LauncherPhase::Trial { .. } => ironcache_api::LauncherPhase::Trial,
     };
-    LauncherStatus { phase, degraded: facts.degraded.clone() }
+    LauncherStatus {
+        phase,
+        degraded: facts.degraded.clone(),
+        #[cfg(feature = "next")]
+        pid: view.pid,
+    }
 }
 
 /// `last_applied` is that of `applied`, so that it fits the state next to it.

@@ -252,6 +252,10 @@ impl Supervisor {
             Some(version) => {
                 watch.greeted = Some(version);
                 watch.daemon.tell(&ToDaemon::Hello { protocol: version, snapshot: self.snapshot() });
+                #[cfg(feature = "next")]
+                if version >= 2 {
+                    watch.daemon.tell(&ToDaemon::Launcher { pid: std::process::id() });
+                }
             }
             None => {
                 let reason = Refusal::Protocol { theirs, ours: LAUNCHER_PROTOCOL };

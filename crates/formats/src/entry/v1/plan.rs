@@ -1,10 +1,6 @@
 //! A plan's life.
 
-use crate::BadField;
 use crate::parts::v1::{HoldReason, PlanOptions, Reason, StartedBy};
-use crate::parts::version;
-use ironcache_control::Command;
-use ironcache_types::{Epoch, Level, NodeId, PlanId};
 use serde::{Deserialize, Serialize};
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,32 +12,10 @@ pub(crate) struct StartPlan {
     pub at_ms: u64,
 }
 
-impl TryFrom<StartPlan> for Command {
-    type Error = BadField;
-
-    fn try_from(
-        StartPlan { target, options, leader, started_by, at_ms }: StartPlan,
-    ) -> Result<Self, BadField> {
-        Ok(Command::StartPlan {
-            target: version(&target)?,
-            options: options.into(),
-            leader: NodeId(leader),
-            started_by: started_by.into(),
-            at_ms,
-        })
-    }
-}
-
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct BeginRolling {
     pub plan: u64,
     pub plan_epoch: u64,
-}
-
-impl From<BeginRolling> for Command {
-    fn from(BeginRolling { plan, plan_epoch }: BeginRolling) -> Self {
-        Command::BeginRolling { plan: PlanId(plan), plan_epoch: Epoch(plan_epoch) }
-    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,21 +25,9 @@ pub(crate) struct Hold {
     pub reason: HoldReason,
 }
 
-impl From<Hold> for Command {
-    fn from(Hold { plan, plan_epoch, reason }: Hold) -> Self {
-        Command::Hold { plan: PlanId(plan), plan_epoch: Epoch(plan_epoch), reason: reason.into() }
-    }
-}
-
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Pause {
     pub plan: u64,
-}
-
-impl From<Pause> for Command {
-    fn from(Pause { plan }: Pause) -> Self {
-        Command::Pause { plan: PlanId(plan) }
-    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,22 +35,10 @@ pub(crate) struct Resume {
     pub plan: u64,
 }
 
-impl From<Resume> for Command {
-    fn from(Resume { plan }: Resume) -> Self {
-        Command::Resume { plan: PlanId(plan) }
-    }
-}
-
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Abort {
     pub plan: u64,
     pub at_ms: u64,
-}
-
-impl From<Abort> for Command {
-    fn from(Abort { plan, at_ms }: Abort) -> Self {
-        Command::Abort { plan: PlanId(plan), at_ms }
-    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -99,23 +49,11 @@ pub(crate) struct Finalize {
     pub at_ms: u64,
 }
 
-impl From<Finalize> for Command {
-    fn from(Finalize { plan, plan_epoch, level, at_ms }: Finalize) -> Self {
-        Command::Finalize { plan: PlanId(plan), plan_epoch: Epoch(plan_epoch), level: Level(level), at_ms }
-    }
-}
-
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct BeginSoaking {
     pub plan: u64,
     pub plan_epoch: u64,
     pub at_ms: u64,
-}
-
-impl From<BeginSoaking> for Command {
-    fn from(BeginSoaking { plan, plan_epoch, at_ms }: BeginSoaking) -> Self {
-        Command::BeginSoaking { plan: PlanId(plan), plan_epoch: Epoch(plan_epoch), at_ms }
-    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -125,21 +63,9 @@ pub(crate) struct Rollback {
     pub reason: Reason,
 }
 
-impl From<Rollback> for Command {
-    fn from(Rollback { plan, plan_epoch, reason }: Rollback) -> Self {
-        Command::Rollback { plan: PlanId(plan), plan_epoch: Epoch(plan_epoch), reason: reason.into() }
-    }
-}
-
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct TurnBack {
     pub plan: u64,
     pub plan_epoch: u64,
     pub leader: u64,
-}
-
-impl From<TurnBack> for Command {
-    fn from(TurnBack { plan, plan_epoch, leader }: TurnBack) -> Self {
-        Command::TurnBack { plan: PlanId(plan), plan_epoch: Epoch(plan_epoch), leader: NodeId(leader) }
-    }
 }

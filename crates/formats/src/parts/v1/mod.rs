@@ -1,34 +1,19 @@
 //! Since level 1.
 
-mod plan;
-mod policy;
-mod release;
+pub(crate) mod plan;
+pub(crate) mod policy;
+pub(crate) mod release;
 
 pub(crate) use plan::{HoldReason, PlanOptions, StartedBy};
 pub(crate) use policy::Policy;
 pub(crate) use release::{Release, ReleaseInfo};
 
-use ironcache_control as live;
-use ironcache_types as types;
-use ironcache_types::{Incarnation, NodeId, SlotSet};
 use serde::{Deserialize, Serialize};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Member {
     pub node: u64,
     pub incarnation: u64,
-}
-
-impl From<types::Member> for Member {
-    fn from(types::Member { node, incarnation }: types::Member) -> Self {
-        Member { node: node.0, incarnation: incarnation.0 }
-    }
-}
-
-impl From<Member> for types::Member {
-    fn from(Member { node, incarnation }: Member) -> Self {
-        types::Member { node: NodeId(node), incarnation: Incarnation(incarnation) }
-    }
 }
 
 /// The levels that a release admits, both ends included.
@@ -38,18 +23,6 @@ pub(crate) struct LevelRange {
     pub max: u16,
 }
 
-impl From<types::LevelRange> for LevelRange {
-    fn from(types::LevelRange { min, max }: types::LevelRange) -> Self {
-        LevelRange { min: min.0, max: max.0 }
-    }
-}
-
-impl From<LevelRange> for types::LevelRange {
-    fn from(LevelRange { min, max }: LevelRange) -> Self {
-        types::LevelRange::new(min, max)
-    }
-}
-
 /// The launcher protocols that a launcher or a daemon speaks, both ends included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct ProtocolRange {
@@ -57,34 +30,10 @@ pub(crate) struct ProtocolRange {
     pub max: u16,
 }
 
-impl From<types::WireRange> for ProtocolRange {
-    fn from(types::WireRange { min, max }: types::WireRange) -> Self {
-        ProtocolRange { min, max }
-    }
-}
-
-impl From<ProtocolRange> for types::WireRange {
-    fn from(ProtocolRange { min, max }: ProtocolRange) -> Self {
-        types::WireRange { min, max }
-    }
-}
-
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Reason {
     pub code: String,
     pub text: String,
-}
-
-impl From<&live::Reason> for Reason {
-    fn from(live::Reason { code, text }: &live::Reason) -> Self {
-        Reason { code: code.clone(), text: text.clone() }
-    }
-}
-
-impl From<Reason> for live::Reason {
-    fn from(Reason { code, text }: Reason) -> Self {
-        live::Reason { code, text }
-    }
 }
 
 /// Both ends included.
@@ -94,60 +43,14 @@ pub(crate) struct SlotRange {
     pub end: u16,
 }
 
-pub(crate) fn slots(SlotSet(ranges): &SlotSet) -> Vec<SlotRange> {
-    ranges.iter().map(|types::SlotRange { start, end }| SlotRange { start: *start, end: *end }).collect()
-}
-
-pub(crate) fn slot_set(ranges: &[SlotRange]) -> SlotSet {
-    SlotSet(
-        ranges.iter().map(|SlotRange { start, end }| types::SlotRange { start: *start, end: *end }).collect(),
-    )
-}
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum AckMode {
     Primary,
     InSync,
 }
 
-impl From<live::AckMode> for AckMode {
-    fn from(mode: live::AckMode) -> Self {
-        match mode {
-            live::AckMode::Primary => AckMode::Primary,
-            live::AckMode::InSync => AckMode::InSync,
-        }
-    }
-}
-
-impl From<AckMode> for live::AckMode {
-    fn from(mode: AckMode) -> Self {
-        match mode {
-            AckMode::Primary => live::AckMode::Primary,
-            AckMode::InSync => live::AckMode::InSync,
-        }
-    }
-}
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum NodeRole {
     Data,
     Witness,
-}
-
-impl From<live::NodeRole> for NodeRole {
-    fn from(role: live::NodeRole) -> Self {
-        match role {
-            live::NodeRole::Data => NodeRole::Data,
-            live::NodeRole::Witness => NodeRole::Witness,
-        }
-    }
-}
-
-impl From<NodeRole> for live::NodeRole {
-    fn from(role: NodeRole) -> Self {
-        match role {
-            NodeRole::Data => live::NodeRole::Data,
-            NodeRole::Witness => live::NodeRole::Witness,
-        }
-    }
 }

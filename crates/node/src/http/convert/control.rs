@@ -61,6 +61,8 @@ fn node(node: &Node) -> api::Node {
         staged,
         preflight: _,
         out,
+        #[cfg(feature = "next")]
+        zone,
     } = node;
     api::Node {
         id: *id,
@@ -79,6 +81,8 @@ fn node(node: &Node) -> api::Node {
         oldest: Some(*oldest),
         staged: staged.clone(),
         out: out.as_ref().map(out_step),
+        #[cfg(feature = "next")]
+        zone: zone.clone(),
     }
 }
 

@@ -4,7 +4,7 @@ use crate::app::{App, Parts};
 use crate::config::Config;
 use crate::data::{self, DataOptions, ToControl};
 use crate::{http, peer};
-use ironcache_api::{AckMode, ApiError, CreateCluster, CreateNode, CreateShard, NodeStatus};
+use ironcache_api::{AckMode, ApiError, CreateCluster, CreateNode, CreateShard, LEVEL_HEADER, NodeStatus};
 use ironcache_raft::{RaftNode, RaftOptions};
 use ironcache_spine::{DataDir, SlotStore};
 use ironcache_types::{Digest, Incarnation, LevelRange, Member, NodeId, Release, ShardId, SlotSet, Version};
@@ -92,6 +92,14 @@ impl TestNode {
     pub async fn send(&self, method: Method, path: &str, body: impl Into<reqwest::Body>) -> Answer {
         let url = format!("http://{}{path}", self.app.config.http_addr());
         let response = self.client.request(method, url).body(body).send().await.unwrap();
+        Answer { status: response.status(), text: response.text().await.unwrap() }
+    }
+
+    /// A `POST` that says since which level its verb exists.
+    pub async fn post_since(&self, level: &str, path: &str, body: impl Into<reqwest::Body>) -> Answer {
+        let url = format!("http://{}{path}", self.app.config.http_addr());
+        let asked = self.client.post(url).header(LEVEL_HEADER, level).body(body);
+        let response = asked.send().await.unwrap();
         Answer { status: response.status(), text: response.text().await.unwrap() }
     }
 

@@ -1,0 +1,86 @@
+//! A shard.
+
+use crate::BadField;
+use crate::parts::{each, slot_set, slots};
+use crate::state::v1::shard::{Handover, LineageEntry, Ownership, Shard};
+use ironcache_control as live;
+use ironcache_types::{Epoch, NodeId, Offset, ShardId};
+
+impl From<&live::Shard> for Shard {
+    fn from(shard: &live::Shard) -> Self {
+        let live::Shard {
+            id,
+            slots: ranges,
+            nodes,
+            ownership,
+            epoch,
+            isr_epoch,
+            in_sync,
+            mode,
+            lineage,
+            handover,
+        } = shard;
+        Shard {
+            id: id.0,
+            slots: slots(ranges),
+            nodes: nodes.iter().map(|node| node.0).collect(),
+            ownership: match ownership {
+                live::Ownership::Serving(owner) => Ownership::Serving((*owner).into()),
+                live::Ownership::Recovering { last } => Ownership::Recovering { last: (*last).into() },
+            },
+            epoch: epoch.0,
+            isr_epoch: isr_epoch.0,
+            in_sync: each(in_sync.iter().copied()),
+            mode: (*mode).into(),
+            lineage: each(lineage),
+            handover: handover.map(Into::into),
+        }
+    }
+}
+
+impl TryFrom<Shard> for live::Shard {
+    type Error = BadField;
+
+    fn try_from(shard: Shard) -> Result<Self, BadField> {
+        let Shard { id, slots, nodes, ownership, epoch, isr_epoch, in_sync, mode, lineage, handover } = shard;
+        Ok(live::Shard {
+            id: ShardId(id),
+            slots: slot_set(&slots),
+            nodes: nodes.into_iter().map(NodeId).collect(),
+            ownership: match ownership {
+                Ownership::Serving(owner) => live::Ownership::Serving(owner.into()),
+                Ownership::Recovering { last } => live::Ownership::Recovering { last: last.into() },
+            },
+            epoch: Epoch(epoch),
+            isr_epoch: Epoch(isr_epoch),
+            in_sync: each(in_sync),
+            mode: mode.into(),
+            lineage: each(lineage),
+            handover: handover.map(Into::into),
+        })
+    }
+}
+
+impl From<&live::LineageEntry> for LineageEntry {
+    fn from(live::LineageEntry { epoch, start }: &live::LineageEntry) -> Self {
+        LineageEntry { epoch: epoch.0, start: start.map(|offset| offset.0) }
+    }
+}
+
+impl From<LineageEntry> for live::LineageEntry {
+    fn from(LineageEntry { epoch, start }: LineageEntry) -> Self {
+        live::LineageEntry { epoch: Epoch(epoch), start: start.map(Offset) }
+    }
+}
+
+impl From<live::Handover> for Handover {
+    fn from(live::Handover { epoch, from, to, log_index }: live::Handover) -> Self {
+        Handover { epoch: epoch.0, from: from.into(), to: to.into(), log_index }
+    }
+}
+
+impl From<Handover> for live::Handover {
+    fn from(Handover { epoch, from, to, log_index }: Handover) -> Self {
+        live::Handover { epoch: Epoch(epoch), from: from.into(), to: to.into(), log_index }
+    }
+}
