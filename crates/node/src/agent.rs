@@ -22,6 +22,9 @@ const IDLE: Duration = Duration::from_millis(200);
 const FETCH_AGAIN: Duration = Duration::from_millis(1_000);
 /// After an answer that named a problem: whoever mends a configuration looks for the effect.
 const PREFLIGHT_AGAIN: Duration = Duration::from_millis(5_000);
+/// After an answer that named none: a configuration may be changed at any time of a day of soaking, and whoever reads that
+/// a rollback is possible should be able to believe it. Sooner would start processes for nothing.
+const PREFLIGHT_ANEW: Duration = Duration::from_millis(60_000);
 /// A snapshot and a purge take milliseconds; both are done in the background.
 const COMPACT_AGAIN: Duration = Duration::from_millis(500);
 /// How long an order to the launcher may go without a visible effect before it is given again.
@@ -116,7 +119,7 @@ impl Agent {
         loop {
             let view = Arc::clone(&views.borrow_and_update());
             let action = if view.state.cluster_id.is_some() {
-                self.forget_bad_preflight();
+                self.forget_old_preflight();
                 let facts = self.facts(&view.state).await;
                 self.tidy_slots(&facts).await;
                 next(&view.state, &facts)
@@ -339,16 +342,14 @@ impl Agent {
         if let Some(problem) = &answer.problem {
             tracing::warn!(digest = answer.digest.short(), %problem, "the release would not start here");
         }
+        let keeps = if answer.problem.is_some() { PREFLIGHT_AGAIN } else { PREFLIGHT_ANEW };
         self.preflight = Some(answer);
-        self.preflight_not_before = Instant::now() + PREFLIGHT_AGAIN;
+        self.preflight_not_before = Instant::now() + keeps;
     }
 
-    /// A problem may have been mended since: the binary is asked again.
-    fn forget_bad_preflight(&mut self) {
-        if self.preflight.as_ref().is_some_and(|answer| answer.problem.is_some())
-            && self.asking.is_none()
-            && Instant::now() >= self.preflight_not_before
-        {
+    /// A problem may have been mended since, or made: the binary is asked again, if its answer still matters.
+    fn forget_old_preflight(&mut self) {
+        if self.asking.is_none() && Instant::now() >= self.preflight_not_before {
             self.preflight = None;
         }
     }
