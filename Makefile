@@ -1,7 +1,7 @@
 # The commands a contributor needs. `make verify` only reads; `make fix` mends what a tool can mend.
 CARGO ?= cargo
 
-.PHONY: build release verify arrows doc fix test demo compat bench table roll-compare deny ci clean-compat mutations loss-window
+.PHONY: build release verify arrows doc fix test demo compat bench table roll-compare deny ci clean-compat mutations loss-window sim
 
 build:
 	$(CARGO) build --workspace --all-targets
@@ -59,6 +59,10 @@ roll-compare: ## the rolls of two binaries in turns: `make roll-compare OLD=path
 
 mutations: ## what guards safety is taken away, one guard at a time: a test has to fail
 	$(CARGO) run -q -p xtask -- mutations
+
+SEEDS ?= 20000
+sim: ## simulated clusters in trouble, one a seed: `make sim SEEDS=100000`
+	IRONCACHE_SIM_SEEDS=$(SEEDS) $(CARGO) test -p ironcache-sim --test seeds every_seed -- --nocapture
 
 DENY ?= $(CARGO) deny
 # `advisories` asks GitHub for its database, and is left out where that cannot be reached.

@@ -3,7 +3,7 @@
 use crate::control::ControlView;
 use crate::unknown::words;
 use ironcache_types::{
-    ClusterId, Digest, Incarnation, LevelRange, NodeId, Offset, Release, ShardId, WireRange,
+    ClusterId, Digest, Epoch, Incarnation, LevelRange, NodeId, Offset, Release, ShardId, WireRange,
 };
 use serde::{Deserialize, Serialize};
 
@@ -90,6 +90,15 @@ pub struct DataStatus {
     /// On a replica: is the link to the primary up, and the dataset whole?
     pub link_up: bool,
     pub in_sync: bool,
+    /// The ownership epoch under which it serves as primary, if it does.
+    #[serde(default)]
+    pub serves: Option<Epoch>,
+    /// The ownership epoch of the primary that it follows with its dataset whole, if it does.
+    #[serde(default)]
+    pub follows: Option<Epoch>,
+    /// The epoch of the in-sync set that it acts by; 0 without a shard.
+    #[serde(default)]
+    pub isr_epoch: Epoch,
 }
 
 words! {

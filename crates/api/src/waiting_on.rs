@@ -3,7 +3,7 @@
 use crate::hold::{HoldReason, Reason};
 use crate::soaking::Problem;
 use crate::unknown::Unknown;
-use ironcache_types::{Incarnation, Level, NodeId, PlanId, ShardId};
+use ironcache_types::{Epoch, Incarnation, Level, NodeId, PlanId, ShardId};
 use serde::{Deserialize, Serialize};
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,6 +17,17 @@ pub enum WaitingOn {
         node: NodeId,
         seen_ms_ago: Option<u64>,
         max_ms: u64,
+    },
+    /// What the node does for its shard it has not said under this epoch yet.
+    OldAnswer {
+        node: NodeId,
+        shard: ShardId,
+        epoch: Epoch,
+    },
+    /// The node holds another control state than the others: it neither leads nor is promoted.
+    StateDiffers {
+        node: NodeId,
+        log_index: u64,
     },
     /// Another process of the node answers than the one that is registered.
     OtherLife {

@@ -3,7 +3,7 @@
 use ironcache_api::*;
 use ironcache_types::{
     ClusterId, Digest, Epoch, Incarnation, Level, LevelRange, Member, NodeId, Offset, PlanId, Release,
-    ShardId, SlotSet, Version,
+    ShardId, SlotSet, Version, WireRange,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -119,6 +119,7 @@ fn control() -> ControlView {
         releases: BTreeMap::from([(digest, info)]),
         quarantined: BTreeMap::from([(digest, quarantine())]),
         declined: BTreeMap::from([(digest, declined())]),
+        unfinished: Some(Unfinished { origin: release(), target: release() }),
         plan: Some(plan()),
         last_plan: PlanId(1),
         history: vec![history()],
@@ -143,6 +144,9 @@ fn data() -> DataStatus {
         }],
         link_up: true,
         in_sync: true,
+        serves: Some(Epoch(9)),
+        follows: None,
+        isr_epoch: Epoch(10),
     }
 }
 
@@ -156,6 +160,8 @@ fn node_status() -> NodeStatus {
         peer_addr: "a:2".to_owned(),
         http_addr: "a:3".to_owned(),
         levels: LevelRange::new(1, 1),
+        launcher_protocol: Some(WireRange::CURRENT),
+        timers: Some(RaftTimers { heartbeat_ms: 100, election_min_ms: 500, election_max_ms: 1000 }),
         pristine: false,
         launcher: LauncherStatus { phase: LauncherPhase::Idle, degraded: None },
         raft: RaftStatus { leader: Some(NODE), voters: vec![NODE], ..RaftStatus::default() },

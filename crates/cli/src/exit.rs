@@ -7,8 +7,7 @@
 //! | 2 | usage, configuration included |
 //! | 3 | refused by a guardrail: the reason on stderr, and with `--json` as `{"refused": …}` on stdout |
 //! | 4 | timed out, or unreachable |
-//! | 20 | a daemon: the data directory, or the log, is above the levels that this release admits |
-//! | 21 | a daemon: the data directory is below them |
+//! | 20, 21, 22 | `server` and `server-daemon`: above or below this release's levels, or no launcher protocol in common |
 
 use crate::release::DownloadError;
 use ironcache_api::Refused;
@@ -128,6 +127,7 @@ mod tests {
             (Failure::Usage("x".to_owned()), 2),
             (Failure::Refused(refused), 3),
             (Failure::Unreachable("x".to_owned()), 4),
+            (Failure::Ended { code: 20, error: anyhow::Error::msg("x") }, 20),
         ];
         for (failure, code) in failures {
             assert_eq!(failure.code(), code, "{failure}");

@@ -9,10 +9,9 @@ use ironcache_types::{
     ClusterId, Digest, Epoch, Level, LevelRange, Member, NodeId, Offset, PlanId, Release, ShardId, SlotSet,
     Version, WireRange,
 };
-use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NodeSpec {
     pub member: Member,
     pub client_addr: String,
@@ -26,7 +25,7 @@ pub struct NodeSpec {
     pub launcher_protocol: WireRange,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ShardSpec {
     pub id: ShardId,
     pub slots: SlotSet,
@@ -34,7 +33,7 @@ pub struct ShardSpec {
     pub nodes: Vec<NodeId>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InitCluster {
     pub cluster_id: ClusterId,
     pub nodes: Vec<NodeSpec>,
@@ -42,8 +41,8 @@ pub struct InitCluster {
     pub policy: Policy,
 }
 
-/// An entry of the log. New variants go at the end: the position is the code on disk and wire.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// What an entry of the log says. Its bytes are those of `ironcache-formats`, which gives every kind its number.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
     InitCluster(InitCluster),
     /// A process started. Revokes every role of the node's earlier lives.

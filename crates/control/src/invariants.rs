@@ -5,10 +5,9 @@
 use crate::plan::{Direction, StartedBy};
 use crate::shard::{Ownership, Shard};
 use crate::state::{ControlState, TrialPhase};
-use serde::{Deserialize, Serialize};
 
 /// An invariant of the log that a command would have broken.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{invariant}: {detail}")]
 pub struct Violation {
     /// `"I1"` … as the architecture numbers them.

@@ -3,12 +3,11 @@
 use crate::policy::{FinalizeAfter, OnFailure, Policy};
 use crate::reason::Reason;
 use ironcache_types::{Digest, Epoch, NodeId, PlanId, Release, ShardId};
-use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
 
 /// What a plan copies of the policy when it starts, and what an operator may choose for it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PlanOptions {
     /// Nodes out at the same time, each in another shard. At least 1.
     pub max_parallel: u16,
@@ -27,8 +26,7 @@ impl Default for PlanOptions {
 }
 
 /// Who wanted a plan.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StartedBy {
     Operator,
     /// A staged release that the policy admits.
@@ -36,8 +34,7 @@ pub enum StartedBy {
 }
 
 /// Which way a plan goes.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Direction {
     Forward,
     /// Turned round: the target is what the cluster ran before.
@@ -46,7 +43,7 @@ pub enum Direction {
     },
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
     pub id: PlanId,
     pub started_by: StartedBy,
@@ -70,8 +67,7 @@ pub struct Plan {
     pub started_at_ms: u64,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Phase {
     /// Every node fetches, verifies and preflights the artifact, every shard is raised to in-sync.
     Staging,
@@ -106,8 +102,7 @@ impl fmt::Display for Phase {
     }
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HoldReason {
     /// The new binary failed on this node, which went back to the old one. The digest is quarantined.
     StepFailed { node: NodeId, reason: Reason },
@@ -148,8 +143,7 @@ impl fmt::Display for HoldReason {
 }
 
 /// What a node was when its step began.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StepRole {
     Replica,
     /// The plan-start primary: demoted by a handover before its step.
@@ -157,8 +151,7 @@ pub enum StepRole {
     Witness,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StepState {
     /// Committed out; not confirmed yet.
     Out,
@@ -174,7 +167,7 @@ pub enum StepState {
 }
 
 /// One node's step.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StepRecord {
     pub node: NodeId,
     /// What the node was to run: after a turn, a plan has steps to either release.
@@ -190,7 +183,7 @@ pub struct StepRecord {
     pub ended_at_ms: Option<u64>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HandoverRecord {
     pub shard: ShardId,
     pub from: NodeId,
@@ -201,15 +194,14 @@ pub struct HandoverRecord {
 }
 
 /// A plan that ended.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HistoryEntry {
     pub plan: Plan,
     pub outcome: Outcome,
     pub ended_at_ms: u64,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     Finalized,
     Aborted,

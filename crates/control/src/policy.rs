@@ -3,12 +3,11 @@
 use crate::plan::PlanOptions;
 use crate::shard::AckMode;
 use ironcache_types::Version;
-use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// What an operator decides for all nodes (`ironcache cluster policy set`). A plan copies what it needs when it
 /// starts; everybody else reads the applied state.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Policy {
     pub auto_rollout: AutoRollout,
     pub finalize_after: FinalizeAfter,
@@ -38,7 +37,7 @@ pub struct Policy {
 }
 
 /// Raft's timers, in ms: the same on every node, or nodes elect for nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RaftTimers {
     pub heartbeat_ms: u64,
     pub election_min_ms: u64,
@@ -46,8 +45,7 @@ pub struct RaftTimers {
 }
 
 /// Which staged release starts a plan by itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AutoRollout {
     Off,
     /// A newer patch of what runs.
@@ -57,8 +55,7 @@ pub enum AutoRollout {
 }
 
 /// When a plan whose every node runs the target becomes final.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FinalizeAfter {
     /// By command only.
     Never,
@@ -67,8 +64,7 @@ pub enum FinalizeAfter {
 }
 
 /// What follows a step that failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnFailure {
     /// Everybody goes back.
     Rollback,

@@ -1,11 +1,10 @@
 //! Why, in the words of whoever proposed.
 
-use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// A reason that the log carries for people: a stable word for programs, and a sentence. Made by the proposer;
 /// `apply` writes none, and branches on none.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Reason {
     pub code: String,
     pub text: String,

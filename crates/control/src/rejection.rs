@@ -5,10 +5,9 @@ use crate::reason::Reason;
 use ironcache_types::{
     Epoch, Incarnation, Level, LevelRange, Member, NodeId, PlanId, ShardId, Version, WireRange,
 };
-use serde::{Deserialize, Serialize};
 
 /// What an accepted command did.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Applied {
     /// Nothing new: the same thing had been applied before (I8).
     Unchanged,
@@ -21,8 +20,8 @@ pub enum Applied {
     },
 }
 
-/// New variants go at the end: the position is the code on disk and wire.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+/// The log remembers the code of a rejection, and nothing else of it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {
     #[error("this node belongs to no cluster yet; run `ironcache cluster create` first")]
     NoCluster,
@@ -210,7 +209,7 @@ pub enum Rejection {
 }
 
 /// What stands against a rollout by the policy.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotByPolicy {
     #[error("`auto-rollout` is {auto}, and {running} runs")]
     Policy { auto: crate::policy::AutoRollout, running: Version },
@@ -221,7 +220,7 @@ pub enum NotByPolicy {
 }
 
 /// Why a plan cannot be turned round.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NoRollback {
     #[error("it is being turned round already")]
     TurningBack,

@@ -1,13 +1,11 @@
 //! A shard: who owns its slots, who may be promoted, how writes are acknowledged.
 
 use ironcache_types::{Epoch, Incarnation, Member, NodeId, Offset, ShardId, SlotSet};
-use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::fmt;
 
 /// When the primary may answer a write.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum AckMode {
     /// At once; an in-sync member may trail by at most the configured lag.
     Primary,
@@ -25,7 +23,7 @@ impl fmt::Display for AckMode {
 }
 
 /// Who executes a shard's commands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ownership {
     Serving(Member),
     /// The primary's process ended, and nobody has taken over yet.
@@ -35,7 +33,7 @@ pub enum Ownership {
 }
 
 /// A start of a primary: the ownership epoch, and the offset at which it began.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LineageEntry {
     pub epoch: Epoch,
     /// `None` until the promoted node has published it (`PrimaryReady`).
@@ -43,7 +41,7 @@ pub struct LineageEntry {
 }
 
 /// A planned promotion in flight.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Handover {
     /// Names the attempt. Frames are never checked against it; only a committed promotion raises the
     /// ownership epoch.
@@ -54,7 +52,7 @@ pub struct Handover {
     pub log_index: u64,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Shard {
     pub id: ShardId,
     pub slots: SlotSet,

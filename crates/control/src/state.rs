@@ -8,10 +8,9 @@ use ironcache_types::{
     ClusterId, Digest, Epoch, Incarnation, Level, LevelRange, Member, NodeId, PlanId, Release, ShardId, Slot,
     Version, WireRange,
 };
-use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ControlState {
     /// `None` until `InitCluster`.
     pub cluster_id: Option<ClusterId>,
@@ -20,7 +19,7 @@ pub struct ControlState {
     /// The level whose formats, commands and rules are in force; it rises only at finalize, and never falls.
     pub cluster_level: Level,
     pub policy: Policy,
-    /// Of the last change of the policy.
+    /// Of the last change of the policy; 0 as the cluster was created.
     pub policy_epoch: Epoch,
     pub nodes: BTreeMap<NodeId, Node>,
     pub shards: BTreeMap<ShardId, Shard>,
@@ -37,15 +36,14 @@ pub struct ControlState {
     pub history: VecDeque<HistoryEntry>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NodeRole {
     Data,
     /// Votes in raft and holds no data.
     Witness,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Node {
     pub id: NodeId,
     /// `host:port` that clients are redirected to.
@@ -81,7 +79,7 @@ impl Node {
 }
 
 /// The step that took a node out.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OutStep {
     pub plan: PlanId,
     /// The step's fence: a node acts on it only if it is above its own `last_done`.
@@ -92,8 +90,7 @@ pub struct OutStep {
     pub phase: TrialPhase,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TrialPhase {
     /// Told to upgrade; the new binary has not registered yet.
     Told,
@@ -104,7 +101,7 @@ pub enum TrialPhase {
     SetAside,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReleaseInfo {
     pub release: Release,
     pub size_bytes: u64,
@@ -117,8 +114,7 @@ pub struct ReleaseInfo {
 }
 
 /// May the policy start a staged release?
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StageHold {
     /// If it admits it.
     None,
@@ -127,7 +123,7 @@ pub enum StageHold {
 }
 
 /// What a binary that is not started yet said about one node.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Preflight {
     /// The binary that was asked.
     pub digest: Digest,
@@ -138,7 +134,7 @@ pub struct Preflight {
 }
 
 /// Why no policy starts a release.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Declined {
     pub version: Version,
     pub plan: PlanId,
@@ -146,13 +142,13 @@ pub struct Declined {
 }
 
 /// What an aborted plan left: the next one goes on to its target or back to its origin.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unfinished {
     pub origin: Release,
     pub target: Release,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Quarantine {
     pub version: Version,
     pub node: NodeId,
@@ -201,25 +197,5 @@ impl ControlState {
     /// Does everybody run and have confirmed `digest`?
     pub fn all_on(&self, digest: Digest) -> bool {
         self.nodes.values().all(|n| n.release.digest == digest && n.out.is_none())
-    }
-
-    /// A hash of the whole state, the same for every node and release at the same log index (I17).
-    /// FNV-1a over the JSON text: slow and plain, and independent of compiler and platform.
-    pub fn hash(&self) -> u64 {
-        struct Fnv(u64);
-        impl std::io::Write for Fnv {
-            fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-                for &b in bytes {
-                    self.0 = (self.0 ^ u64::from(b)).wrapping_mul(0x0000_0100_0000_01b3);
-                }
-                Ok(bytes.len())
-            }
-            fn flush(&mut self) -> std::io::Result<()> {
-                Ok(())
-            }
-        }
-        let mut fnv = Fnv(0xcbf2_9ce4_8422_2325);
-        serde_json::to_writer(&mut fnv, self).expect("every map of the state has keys that JSON can name");
-        fnv.0
     }
 }

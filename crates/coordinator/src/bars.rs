@@ -16,6 +16,9 @@ pub struct Bars {
     /// handover hangs keeps the other shards waiting; smaller than a handover on a crowded machine, and its
     /// clients wait for processor time that another step takes.
     pub handover_alone_ms: u64,
+    /// A member of the set that answers, but not yet as of the loss of its primary, is waited for so long. Larger, and one
+    /// that died with the primary keeps the shard down; smaller, and whoever answers first is promoted, not who holds most.
+    pub failover_answers_ms: u64,
     /// The pause after the first handover that failed; it doubles with each further one.
     pub handover_backoff_ms: u64,
     /// The longest such pause: longer would only hide that the shard is in trouble.
@@ -29,6 +32,7 @@ impl Default for Bars {
             raft_lag_entries_max: 64,
             handover_lag_bytes_max: 64 * 1024,
             handover_alone_ms: 50,
+            failover_answers_ms: 200,
             handover_backoff_ms: 200,
             handover_backoff_ms_max: 10_000,
         }

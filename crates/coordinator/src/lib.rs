@@ -20,6 +20,7 @@ mod auto;
 mod bars;
 mod decide;
 mod decision;
+mod disagreement;
 mod failover;
 mod handover;
 mod in_flight;
@@ -40,7 +41,9 @@ pub use bars::Bars;
 pub use decide::decide;
 pub use decision::Decision;
 pub use memory::LeaderMemory;
-pub use observation::{DataObservation, NodeObservation, Observation, ReplicaObservation, StateHash, Timers};
+pub use observation::{
+    DataObservation, Duty, NodeObservation, Observation, ReplicaObservation, StateHash, Timers,
+};
 pub use preview::preview;
 pub use rehearsal::{Progress, Rehearsal, observe_perfect, rehearse};
 pub use soaking::level_after;

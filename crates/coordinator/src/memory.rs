@@ -1,11 +1,11 @@
-//! What a leader remembers to pace itself: since when nodes are out and handovers in flight, and how often
-//! handovers failed.
+//! What a leader remembers to pace itself: since when nodes are out, shards without a primary and handovers in flight,
+//! and how often handovers failed.
 //!
 //! *Invariant:* losing it is harmless. A new leader measures anew, so it waits longer, never shorter.
 
 use crate::bars::Bars;
 use crate::observation::Timers;
-use ironcache_control::{ControlState, Handover};
+use ironcache_control::{ControlState, Shard};
 use ironcache_types::{Epoch, NodeId, ShardId};
 use std::collections::BTreeMap;
 
@@ -27,6 +27,7 @@ struct OutSince {
 struct ShardPace {
     /// The ownership epoch under which attempts are counted.
     ownership: Epoch,
+    recovering_since_ms: Option<u64>,
     flight: Option<Flight>,
     failures: u32,
     not_before_ms: u64,
@@ -53,7 +54,7 @@ impl LeaderMemory {
         }
         self.shards.retain(|id, _| state.shards.contains_key(id));
         for (id, shard) in &state.shards {
-            self.shards.entry(*id).or_default().note(shard.epoch, shard.handover, bars, now_ms);
+            self.shards.entry(*id).or_default().note(shard, bars, now_ms);
         }
         self.timers(now_ms)
     }
@@ -62,6 +63,11 @@ impl LeaderMemory {
         let age = |since_ms: u64| now_ms.saturating_sub(since_ms);
         Timers {
             out_for_ms: self.out.iter().map(|(id, out)| (*id, age(out.since_ms))).collect(),
+            recovering_ms: self
+                .shards
+                .iter()
+                .filter_map(|(id, pace)| pace.recovering_since_ms.map(|since_ms| (*id, age(since_ms))))
+                .collect(),
             handover_age_ms: self
                 .shards
                 .iter()
@@ -78,11 +84,15 @@ impl LeaderMemory {
 }
 
 impl ShardPace {
-    fn note(&mut self, ownership: Epoch, handover: Option<Handover>, bars: &Bars, now_ms: u64) {
-        if self.ownership != ownership {
-            *self = ShardPace { ownership, ..ShardPace::default() };
+    fn note(&mut self, shard: &Shard, bars: &Bars, now_ms: u64) {
+        if self.ownership != shard.epoch {
+            *self = ShardPace { ownership: shard.epoch, ..ShardPace::default() };
         }
-        let flying = handover.map(|h| h.epoch);
+        self.recovering_since_ms = match shard.primary() {
+            Some(_) => None,
+            None => self.recovering_since_ms.or(Some(now_ms)),
+        };
+        let flying = shard.handover.map(|h| h.epoch);
         if self.flight.map(|f| f.handover) == flying {
             return;
         }

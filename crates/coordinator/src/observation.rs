@@ -1,6 +1,6 @@
 //! What the leader sees: the answers of the nodes, and how long things have been going on.
 
-use ironcache_types::{Member, NodeId, Offset, Release, ShardId};
+use ironcache_types::{Epoch, Member, NodeId, Offset, Release, ShardId};
 use std::collections::BTreeMap;
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -25,7 +25,7 @@ pub struct NodeObservation {
     /// The life of the node that answered.
     pub member: Member,
     pub release: Release,
-    /// Does it serve its role? A replica: dataset whole, link up, caught up. A witness: follows the log.
+    /// Does it serve its role? A witness: follows the log. What it does for a shard is in `data`.
     pub ready: bool,
     /// How far its applied log is behind the leader's commit index.
     pub raft_lag_entries: u64,
@@ -45,13 +45,29 @@ pub struct StateHash {
     pub hash: u64,
 }
 
+/// What a data plane says of itself. It tells under which epochs: an answer from before a promotion says nothing about
+/// the primary that the log names now, however young it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DataObservation {
     pub shard: ShardId,
+    pub duty: Duty,
+    /// The epoch of the in-sync set that it acts by.
+    pub isr_epoch: Epoch,
     /// A primary: the end of its stream. A replica: what it has applied.
     pub offset: Offset,
     /// Attached replicas; only a primary reports them.
     pub replicas: Vec<ReplicaObservation>,
+}
+
+/// What a node does for its shard, and under which ownership epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Duty {
+    /// It has taken up the role of primary.
+    Serves(Epoch),
+    /// Its dataset is whole, and its link to the primary of this epoch is up.
+    Follows(Epoch),
+    /// It loads, connects or syncs; or it has not said.
+    Neither,
 }
 
 /// A replica as its primary sees it.
@@ -71,6 +87,8 @@ pub struct ReplicaObservation {
 pub struct Timers {
     /// Nodes that are out.
     pub out_for_ms: BTreeMap<NodeId, u64>,
+    /// Shards without a primary.
+    pub recovering_ms: BTreeMap<ShardId, u64>,
     /// Handovers in flight.
     pub handover_age_ms: BTreeMap<ShardId, u64>,
     /// After failed attempts: no new handover before this time of [`Observation::now_ms`].

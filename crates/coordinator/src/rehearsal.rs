@@ -7,7 +7,7 @@
 use crate::bars::Bars;
 use crate::decide::decide;
 use crate::decision::Decision;
-use crate::observation::{DataObservation, NodeObservation, Observation, ReplicaObservation, Timers};
+use crate::observation::{DataObservation, Duty, NodeObservation, Observation, ReplicaObservation, Timers};
 use ironcache_control::{
     AckMode, Command, ControlState, FinalizeAfter, Node, Phase, Plan, PlanOptions, Rejection, Shard,
     StartedBy, TrialPhase,
@@ -152,7 +152,12 @@ pub fn observe_perfect(state: &ControlState, leader: NodeId) -> Observation {
             true => shard.in_sync.iter().filter(|m| m.node != node.id).map(replica).collect(),
             false => Vec::new(),
         };
-        Some(DataObservation { shard: shard.id, offset: OFFSET, replicas })
+        let duty = match shard.is_primary(node.member()) {
+            true => Duty::Serves(shard.epoch),
+            false => Duty::Follows(shard.epoch),
+        };
+        let (shard, isr_epoch) = (shard.id, shard.isr_epoch);
+        Some(DataObservation { shard, duty, isr_epoch, offset: OFFSET, replicas })
     };
     let answer = |node: &Node| NodeObservation {
         seen_ms_ago: 0,

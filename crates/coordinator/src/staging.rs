@@ -15,7 +15,7 @@ pub(crate) fn gates(view: View<'_>, plan: &Plan, waiting: &mut Vec<WaitingOn>) {
         note(waiting, WaitingOn::Artifact { node: node.id, held_by, nodes });
     }
     for node in view.state.nodes.values().filter(|n| n.release.digest != digest) {
-        if let Err(reason) = view.can_upgrade(node.id) {
+        if let Err(reason) = view.can_upgrade(node) {
             note(waiting, reason);
         }
     }

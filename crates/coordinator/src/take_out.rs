@@ -43,10 +43,7 @@ fn gates(view: View<'_>, plan: &Plan, node: &Node, reasons: &mut Vec<WaitingOn>)
         note(reasons, WaitingOn::Parallel { out, max: max.max(1) });
     }
     // A dead node would only run into the step's time limit. It may lag: that is why it may be taken out.
-    if let Err(reason) = view.answer(node) {
-        note(reasons, reason);
-    }
-    if let Err(reason) = view.can_upgrade(node.id) {
+    if let Err(reason) = view.can_upgrade(node) {
         note(reasons, reason);
     }
     voters(view, node, reasons);

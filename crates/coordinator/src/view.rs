@@ -1,7 +1,7 @@
 //! State, observation and bars side by side, and the questions that every gate asks of them.
 
 use crate::bars::Bars;
-use crate::observation::{NodeObservation, Observation};
+use crate::observation::{DataObservation, Duty, NodeObservation, Observation};
 use crate::waiting_on::WaitingOn;
 use ironcache_control::{ControlState, Node, Shard};
 use ironcache_types::{Digest, NodeId};
@@ -32,9 +32,34 @@ impl<'a> View<'a> {
     }
 
     /// Is the node in service, as far as anybody can see? The reason if not.
+    ///
+    /// A data node has to do for its shard what the log says, under the very epoch: ready as a replica, or for an earlier
+    /// primary, is no answer to what it does since.
     pub fn in_service(&self, node: &Node) -> Result<&'a NodeObservation, WaitingOn> {
         let answer = self.answer(node)?;
-        if answer.ready { Ok(answer) } else { Err(WaitingOn::NotReady { node: node.id }) }
+        if !answer.ready {
+            return Err(WaitingOn::NotReady { node: node.id });
+        }
+        let Some(shard) = self.state.shard_of_node(node.id) else { return Ok(answer) };
+        let duty = if shard.is_primary(node.member()) {
+            Duty::Serves(shard.epoch)
+        } else {
+            Duty::Follows(shard.epoch)
+        };
+        let data = answer.data.as_ref().filter(|data| data.shard == shard.id);
+        if data.is_some_and(|data| data.duty == duty) {
+            Ok(answer)
+        } else {
+            Err(WaitingOn::OldAnswer { node: node.id, shard: shard.id, epoch: shard.epoch })
+        }
+    }
+
+    /// What the answer says of the data, if it was given under the in-sync set that the log names now. The set's epoch
+    /// is fresh at every start and end of a primary, too.
+    pub fn data_of_set(answer: &'a NodeObservation, shard: &Shard) -> Result<&'a DataObservation, WaitingOn> {
+        let data = answer.data.as_ref();
+        data.filter(|data| data.shard == shard.id && data.isr_epoch == shard.isr_epoch)
+            .ok_or(WaitingOn::OldAnswer { node: answer.member.node, shard: shard.id, epoch: shard.isr_epoch })
     }
 
     pub fn caught_up(&self, node: NodeId, answer: &NodeObservation) -> Result<(), WaitingOn> {
@@ -42,10 +67,10 @@ impl<'a> View<'a> {
         if entries > max_entries { Err(WaitingOn::RaftLag { node, entries, max_entries }) } else { Ok(()) }
     }
 
-    /// Can the node change its binary, as far as it says?
-    pub fn can_upgrade(&self, node: NodeId) -> Result<(), WaitingOn> {
-        match self.obs.nodes.get(&node).and_then(|answer| answer.cannot_upgrade.clone()) {
-            Some(reason) => Err(WaitingOn::CannotUpgrade { node, reason }),
+    /// Can the node change its binary? It has to say so itself: it may be dead, or have lost its launcher since.
+    pub fn can_upgrade(&self, node: &Node) -> Result<(), WaitingOn> {
+        match self.answer(node)?.cannot_upgrade.clone() {
+            Some(reason) => Err(WaitingOn::CannotUpgrade { node: node.id, reason }),
             None => Ok(()),
         }
     }
@@ -57,14 +82,14 @@ impl<'a> View<'a> {
         })
     }
 
-    /// The answer of the shard's primary, which has to be serving.
+    /// The answer of the shard's primary, which has to serve under the shard's ownership epoch.
     pub fn primary(&self, shard: &Shard) -> Result<&'a NodeObservation, WaitingOn> {
         let Some(primary) = shard.primary() else {
             return Err(self.no_primary(shard));
         };
         let silent = WaitingOn::PrimaryNotServing { shard: shard.id, primary: primary.node };
         let node = self.state.nodes.get(&primary.node).ok_or(silent.clone())?;
-        self.in_service(node).map_err(|_| silent)
+        self.in_service(node).map_err(|reason| if reason.is_old_answer() { reason } else { silent })
     }
 
     pub fn no_primary(&self, shard: &Shard) -> WaitingOn {

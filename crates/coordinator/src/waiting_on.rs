@@ -1,7 +1,7 @@
 //! Why nothing more is done now: each reason with its number and its bar.
 
 use ironcache_control::{HoldReason, Reason};
-use ironcache_types::{Incarnation, NodeId, PlanId, ShardId};
+use ironcache_types::{Epoch, Incarnation, NodeId, PlanId, ShardId};
 use std::fmt;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +23,17 @@ pub enum WaitingOn {
     },
     NotReady {
         node: NodeId,
+    },
+    /// What the node does for its shard it did not say under this epoch: it has not applied it, or was asked before.
+    OldAnswer {
+        node: NodeId,
+        shard: ShardId,
+        epoch: Epoch,
+    },
+    /// The node holds another control state than the others at this index: it neither leads nor is promoted.
+    StateDiffers {
+        node: NodeId,
+        log_index: u64,
     },
     RaftLag {
         node: NodeId,
@@ -153,6 +164,13 @@ pub enum OutStage {
     Confirming,
 }
 
+impl WaitingOn {
+    /// Is it only that a node was asked too early? Then asking again soon helps.
+    pub fn is_old_answer(&self) -> bool {
+        matches!(self, Self::OldAnswer { .. })
+    }
+}
+
 impl fmt::Display for WaitingOn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -170,6 +188,12 @@ impl fmt::Display for WaitingOn {
                 write!(f, "node {node} answers as process {answers}, and {registered} is registered")
             }
             Self::NotReady { node } => write!(f, "node {node} answers, and does not serve its role yet"),
+            Self::OldAnswer { node, shard, epoch } => {
+                write!(f, "node {node} has not answered yet for epoch {epoch} of shard {shard}")
+            }
+            Self::StateDiffers { node, log_index } => {
+                write!(f, "node {node} holds another control state at log index {log_index}")
+            }
             Self::RaftLag { node, entries, max_entries } => {
                 write!(f, "node {node} is {entries} log entries behind; at most {max_entries} is allowed")
             }

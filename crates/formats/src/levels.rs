@@ -7,6 +7,10 @@
 //! [`MIN`] is new at that level: below it, a command of that kind is refused (`not_yet`). The feature `next`, this
 //! release's invented future, adds its pairs here, each under `#[cfg(feature = "next")]`.
 //!
+//! Not in it is what no level chooses. A level *is* a set of opcodes for effects (`ironcache-keyspace`); the ends of a
+//! link agree on its version when it opens (`ironcache-replication`), as launcher and daemon do (`ironcache-spine`, which
+//! also frames the launcher's own file); reports and answers over HTTP are JSON that only gains fields.
+//!
 //! *Invariant:* no format says elsewhere which version a level has.
 
 use crate::entry::EntryKind;
@@ -28,17 +32,8 @@ pub enum Format {
     Rpc(Rpc),
     /// The records of the raft log.
     Wal,
-    /// The messages of a replication link.
-    Link,
-    /// The effects inside a link's frames.
-    Effects,
+    /// The head and the sections of a dataset's file; what lies in them is of a level of its own.
     Checkpoint,
-    /// The file `state` of the launcher.
-    SpineState,
-    /// Between a launcher and its daemon. Settled by a range of its own before either knows a level.
-    LauncherProtocol,
-    /// What nodes tell the leader, and what HTTP answers: JSON that only gains fields.
-    Report,
 }
 
 /// What one node asks another.
@@ -66,12 +61,7 @@ impl fmt::Display for Format {
             Format::Rpc(Rpc::Transfer) => "transfer RPC",
             Format::Rpc(Rpc::Forward) => "forward RPC",
             Format::Wal => "raft log",
-            Format::Link => "replication link",
-            Format::Effects => "effect",
             Format::Checkpoint => "checkpoint",
-            Format::SpineState => "launcher state",
-            Format::LauncherProtocol => "launcher protocol",
-            Format::Report => "report",
         })
     }
 }
@@ -134,12 +124,7 @@ const TABLE: &[(Format, &[Since])] = &[
     (Format::Rpc(Rpc::Transfer), &[since(1, 1)]),
     (Format::Rpc(Rpc::Forward), &[since(1, 1)]),
     (Format::Wal, &[since(1, 1)]),
-    (Format::Link, &[since(1, 1)]),
-    (Format::Effects, &[since(1, 1)]),
     (Format::Checkpoint, &[since(1, 1)]),
-    (Format::SpineState, &[since(1, 1)]),
-    (Format::LauncherProtocol, &[since(1, 1)]),
-    (Format::Report, &[since(1, 1)]),
 ];
 
 /// The levels that this build admits: it reads and writes at each.
@@ -191,7 +176,7 @@ fn row(format: Format) -> &'static [Since] {
 mod tests {
     use super::*;
 
-    const OTHERS: [Format; 16] = [
+    const OTHERS: [Format; 11] = [
         Format::State,
         Format::Snapshot,
         Format::SnapshotFile,
@@ -202,12 +187,7 @@ mod tests {
         Format::Rpc(Rpc::Transfer),
         Format::Rpc(Rpc::Forward),
         Format::Wal,
-        Format::Link,
-        Format::Effects,
         Format::Checkpoint,
-        Format::SpineState,
-        Format::LauncherProtocol,
-        Format::Report,
     ];
 
     #[test]

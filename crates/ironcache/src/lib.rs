@@ -7,6 +7,7 @@
 //! *Invariant:* this is the one place that links both the daemon and the command line.
 
 pub mod cli;
+mod make_way;
 pub mod preflight;
 pub mod server;
 pub mod settings;
@@ -22,20 +23,43 @@ use std::process::ExitCode;
 /// The whole program. `args` are those of the process, its own name first.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let args: Vec<OsString> = args.into_iter().collect();
+    if is(&args, SERVER_VERB) {
+        make_way::make_way(&args[2..]);
+    }
     let command = Cli::command().version(version::text());
     let parsed = command.try_get_matches_from(&args).and_then(|matches| Cli::from_arg_matches(&matches));
     let cli = match parsed {
         Ok(cli) => cli,
         // Prints, and ends with 0 for --help and --version, with 2 for a mistake.
         Err(error) if is(&args, ironcache_spine::PREFLIGHT_VERB) => return local(preflight::refuse(&error)),
-        Err(error) => error.exit(),
+        Err(error) => {
+            if is(&args, SERVER_VERB) {
+                give_back(&error.to_string());
+            }
+            error.exit()
+        }
     };
     match cli.command {
         // The daemon is given what the launcher was given: all that follows the verb.
-        Command::Server(server) => local(server::run(&server, args.into_iter().skip(2).collect())),
+        Command::Server(server) => {
+            let result = server::run(&server, args.into_iter().skip(2).collect());
+            if let Err(failure) = &result {
+                give_back(&failure.to_string());
+            }
+            local(result)
+        }
         Command::ServerDaemon(server) => local(server::run_daemon(&server)),
         Command::ServerPreflight(args) => local(preflight::run(&args)),
         Command::Operate(command) => ironcache_cli::run(command, &program()),
+    }
+}
+
+const SERVER_VERB: &str = "server";
+
+/// A launcher that cannot even begin goes back to the one that handed over to it. Returns if there is none.
+fn give_back(why: &str) {
+    if let Err(error) = ironcache_spine::refuse_handover(why) {
+        eprintln!("ironcache: {}", ironcache_types::chain(&error));
     }
 }
 

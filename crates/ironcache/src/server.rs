@@ -7,9 +7,9 @@ use crate::exit::Failure;
 use crate::output;
 use crate::settings::{self, ConfigFlags};
 use crate::version;
-use anyhow::Context;
 use ironcache_node::Config;
-use ironcache_spine::{LauncherConfig, ListenerSpec};
+use ironcache_spine::{DaemonExit, LauncherConfig, ListenerSpec};
+use ironcache_types::LEVELS;
 use std::ffi::OsString;
 use std::io::IsTerminal;
 use std::net::{IpAddr, SocketAddr};
@@ -45,7 +45,7 @@ pub fn run(args: &ServerArgs, given: Vec<OsString>) -> Result<(), Failure> {
         key: key.to_owned(),
         address: SocketAddr::new(bind, port),
     };
-    let mut launcher = LauncherConfig::new(&config.data_dir);
+    let mut launcher = LauncherConfig::new(&config.data_dir, LEVELS);
     launcher.listeners = vec![
         listener("client", "port", config.port),
         listener("peer", "peer-port", config.peer_port),
@@ -54,7 +54,10 @@ pub fn run(args: &ServerArgs, given: Vec<OsString>) -> Result<(), Failure> {
     launcher.child_args = given;
     launcher.limits.ready_timeout_ms = config.ready_timeout_ms;
     launcher.limits.hang_timeout_ms = config.hang_timeout_ms;
-    ironcache_spine::run(launcher).context("the node ended").map_err(Failure::from).map(|_stopped| ())
+    match ironcache_spine::run(launcher) {
+        Ok(_stopped) => Ok(()),
+        Err(error) => Err(ended(error.exit(), anyhow::Error::new(error).context("the node ended"))),
+    }
 }
 
 /// What parsing flags and filters took and freed is megabytes, which the allocator would keep; a launcher allocates next
@@ -79,10 +82,8 @@ pub fn run_daemon(args: &ServerArgs) -> Result<(), Failure> {
     let config = configuration(args)?;
     log_to_stderr(log_filter(&config)?);
     give_memory_back();
-    ironcache_node::run_daemon(config, version::own()).map_err(|error| {
-        let code = error.exit_code();
-        Failure::Ended { code, error: anyhow::Error::new(error).context("the daemon ended") }
-    })
+    ironcache_node::run_daemon(config, version::own())
+        .map_err(|error| ended(error.exit(), anyhow::Error::new(error).context("the daemon ended")))
 }
 
 /// `openraft` tells of every heartbeat's worker at `info`: it speaks from `warn` on, unless the
@@ -137,4 +138,9 @@ fn configuration(args: &ServerArgs) -> Result<Config, Failure> {
 fn show(config: &Config) -> Result<(), Failure> {
     output::line("OK")?;
     output::line(&settings::as_file(config))
+}
+
+/// A node that ended with a code of its own: its launcher, and whoever manages services, go by it.
+fn ended(exit: DaemonExit, error: anyhow::Error) -> Failure {
+    Failure::Ended { code: exit.code(), error }
 }

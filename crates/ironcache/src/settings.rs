@@ -17,8 +17,14 @@ use std::path::PathBuf;
 use toml::Spanned;
 
 /// Variables with our prefix that are no configuration keys.
-const OTHER_VARIABLES: &[&str] =
-    &["IRONCACHE_CONFIG", "IRONCACHE_SEED", ironcache_spine::FDS_VARIABLE, ironcache_spine::CLOCK_VARIABLE];
+const OTHER_VARIABLES: &[&str] = &[
+    "IRONCACHE_CONFIG",
+    "IRONCACHE_SEED",
+    ironcache_spine::FDS_VARIABLE,
+    ironcache_spine::CLOCK_VARIABLE,
+    ironcache_spine::HANDOVER_VARIABLE,
+    ironcache_spine::HANDOVER_REFUSED_VARIABLE,
+];
 
 /// A flag for every setting, as text; what is not given stays open for the other sources.
 #[derive(Clone, Debug, Default)]

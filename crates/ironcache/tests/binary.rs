@@ -215,3 +215,56 @@ fn a_stamp_with_a_critical_word_is_refused_by_that_word() {
     assert_eq!(output.status.code(), Some(1));
     assert!(stderr(&output).contains("\"zones\""), "{}", stderr(&output));
 }
+
+/// The launcher that the state names is this very test's executable, which runs the tests called `server`: none.
+#[test]
+fn an_old_launcher_makes_way_before_it_reads_what_it_does_not_know() {
+    use ironcache_spine::{DataDir, SlotStore, State, StateFile};
+    use ironcache_types::{Release, Version};
+    let dir = tempfile::tempdir().unwrap();
+    let data = DataDir::new(dir.path().join("data"));
+    SlotStore::open(&data).unwrap();
+    let bytes = std::fs::read("/proc/self/exe").unwrap();
+    let digest = ironcache_spine::inspect(&mut &bytes[..]).unwrap().digest;
+    let slot = data.root().join("slots").join(digest.to_string());
+    std::fs::create_dir_all(&slot).unwrap();
+    std::fs::copy("/proc/self/exe", slot.join("ironcache")).unwrap();
+    StateFile::new(&data).write(&State::new(Release { version: Version::new(9, 0, 0), digest })).unwrap();
+    let file = dir.path().join("node.toml");
+    std::fs::write(&file, format!("zone = 1\ndata-dir = {:?}\n", data.root())).unwrap();
+    let config = [("IRONCACHE_CONFIG", file.to_str().unwrap())];
+    let output = run(BINARY, &["server"], &config);
+    assert!(stdout(&output).contains("running 0 tests"), "{}{}", stdout(&output), stderr(&output));
+    let output = run(BINARY, &["server", "--check"], &config);
+    assert_eq!((output.status.code(), stderr(&output).contains("zone")), (Some(2), true));
+}
+
+/// A launcher that hands over to one that cannot even read its configuration; the way back is this test's executable.
+#[test]
+fn a_launcher_that_cannot_begin_goes_back_to_the_one_that_handed_over() {
+    use rustix::io::FdFlags;
+    use std::io::Write;
+    use std::os::fd::{AsFd, AsRawFd};
+    let mut left = tempfile::tempfile().unwrap();
+    let back = std::fs::File::open("/proc/self/exe").unwrap();
+    write!(left, "ironcache-handover 1\nback {}\nnot looked at\n", back.as_raw_fd()).unwrap();
+    for fd in [left.as_fd(), back.as_fd()] {
+        rustix::io::fcntl_setfd(fd, FdFlags::empty()).unwrap();
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("node.toml");
+    std::fs::write(&file, "zone = 1\n").unwrap();
+    let number = left.as_raw_fd().to_string();
+    let variables = [("IRONCACHE_CONFIG", file.to_str().unwrap()), ("IRONCACHE_HANDOVER", &number)];
+    let output = run(BINARY, &["server"], &variables);
+    assert!(stdout(&output).contains("running 0 tests"), "{}{}", stdout(&output), stderr(&output));
+    // It goes back once: the old launcher is not sent on again.
+    let again = [&variables[..], &[("IRONCACHE_HANDOVER_REFUSED", "it was told so")]].concat();
+    let output = run(BINARY, &["server"], &again);
+    assert_eq!(
+        (output.status.code(), stderr(&output).contains("zone")),
+        (Some(2), true),
+        "{}",
+        stdout(&output)
+    );
+}

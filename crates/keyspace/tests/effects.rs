@@ -222,7 +222,8 @@ proptest! {
 fn check_books(mut keyspace: Keyspace) {
     let counted = keyspace.entries().filter(|entry| entry.expire_at_ms().is_some()).count();
     assert_eq!(keyspace.expiring(), counted);
-    let (used, sum) = (keyspace.used_bytes(), keyspace.entries().map(Entry::used_bytes).sum());
+    let (used, sum): (usize, usize) =
+        (keyspace.used_bytes(), keyspace.entries().map(Entry::used_bytes).sum());
     assert_eq!(used, sum);
     (0..SLOT_COUNT).for_each(|slot| keyspace.clear_slot(Slot(slot)));
     assert_eq!((keyspace.len(), keyspace.used_bytes(), keyspace.expiring()), (0, 0, 0));

@@ -4,12 +4,12 @@ use crate::app::App;
 use crate::background;
 use crate::clock::unix_ms;
 use crate::fetch::{Wanted, fetch};
-use crate::launcher::{LauncherView, Trial};
-use crate::preflight;
+use crate::launcher::{LauncherView, RefusedActivation, Trial};
+use crate::preflight::{self, Asked};
 use ironcache_agent::{Action, LocalFacts, PreflightResult, Waiting, kept_slots, next};
 use ironcache_control::{Command, ControlState, ReleaseInfo, StageHold};
-use ironcache_spine::{Artifact, LAUNCHER_PROTOCOL, LinkSender, StepRef, ToLauncher, inspect};
-use ironcache_types::{Digest, Epoch, LEVELS, Manifest, chain};
+use ironcache_spine::{Artifact, LinkSender, StepRef, ToLauncher, inspect};
+use ironcache_types::{Digest, Epoch, LEVELS, Level, Manifest, chain};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -34,15 +34,15 @@ const PROPOSE_MAX: Duration = Duration::from_millis(1_000);
 const CONTACT_EVERY: Duration = Duration::from_millis(250);
 const CONTACT_MAX: Duration = Duration::from_millis(1_000);
 /// The last part of a trial's time in which a node that is cut off gives up by itself: a quarter. Less, and a slow
-/// machine misses the deadline, for which the release would be blamed; more, and a short partition ends a trial.
+/// machine misses the deadline first, whose reason does not name the isolation; more, and a short partition ends a trial.
 const GIVE_UP_FRACTION: u64 = 4;
 
 pub struct Agent {
     app: Arc<App>,
     launcher: LinkSender,
     launcher_view: watch::Receiver<LauncherView>,
-    /// Releases that the launcher refused to run because of what is in their slots.
-    unusable_slots: mpsc::UnboundedReceiver<Digest>,
+    /// Activations that the launcher refused.
+    refusals: mpsc::UnboundedReceiver<RefusedActivation>,
     /// What this process knows to be whole: what it runs, which its launcher hashed, and what it fetched. Whatever
     /// else the slots hold is hashed when it is wanted, and not at each start, when everybody waits for the node.
     held: BTreeSet<Digest>,
@@ -60,13 +60,16 @@ pub struct Agent {
     /// The newest answer of an unstarted binary, the question under way, and where its answer comes.
     preflight: Option<PreflightResult>,
     asking: Option<Digest>,
-    preflights: (mpsc::UnboundedSender<PreflightResult>, mpsc::UnboundedReceiver<PreflightResult>),
+    preflights: (mpsc::UnboundedSender<PreflightAnswer>, mpsc::UnboundedReceiver<PreflightAnswer>),
     preflight_not_before: Instant,
     compact_not_before: Instant,
     /// When a leader with a majority behind it last answered; at first, when this process started. Kept only while
     /// on trial.
     contact: watch::Receiver<Instant>,
 }
+
+/// What was asked, for which turn of the plan, and what became of it.
+type PreflightAnswer = (Digest, Epoch, Asked);
 
 struct Fetched {
     digest: Digest,
@@ -78,7 +81,7 @@ impl Agent {
         app: Arc<App>,
         launcher: LinkSender,
         launcher_view: watch::Receiver<LauncherView>,
-        unusable_slots: mpsc::UnboundedReceiver<Digest>,
+        refusals: mpsc::UnboundedReceiver<RefusedActivation>,
     ) -> Self {
         let (heard, contact) = watch::channel(Instant::now());
         if launcher_view.borrow().trial.is_some() {
@@ -87,7 +90,7 @@ impl Agent {
         Self {
             contact,
             launcher_view,
-            unusable_slots,
+            refusals,
             held: BTreeSet::from([app.release.digest]),
             app,
             launcher,
@@ -134,8 +137,8 @@ impl Agent {
                 changed = views.changed() => if changed.is_err() { return },
                 Ok(()) = self.launcher_view.changed() => {}
                 Some(fetched) = self.fetched.1.recv() => self.note(fetched),
-                Some(digest) = self.unusable_slots.recv() => self.distrust(digest),
-                Some(answer) = self.preflights.1.recv() => self.note_preflight(answer),
+                Some(refused) = self.refusals.recv() => self.refused(refused),
+                Some((digest, turn, asked)) = self.preflights.1.recv() => self.note_preflight(digest, turn, asked),
                 () = tokio::time::sleep(pause) => {}
             }
         }
@@ -155,6 +158,7 @@ impl Agent {
         let now_wall_ms = unix_ms();
         let unheard_ms = self.contact.borrow().elapsed().as_millis() as u64;
         let trial = self.launcher_view.borrow().trial;
+        let oldest = self.oldest(state);
         LocalFacts {
             me,
             running: self.app.release.clone(),
@@ -167,9 +171,17 @@ impl Agent {
             told_ms_ago: self.told.map_or(0, |(_, since)| since.elapsed().as_millis() as u64),
             cut_off: trial.is_some_and(|trial| is_cut_off(trial, now_wall_ms, unheard_ms)),
             preflight: self.preflight.clone(),
-            oldest: self.app.raft.oldest_level(),
+            oldest,
             now_wall_ms,
         }
+    }
+
+    /// The lowest level of anything here. Looked at only while the log waits for it to rise: it means a look at every
+    /// entry that is kept.
+    fn oldest(&self, state: &ControlState) -> Level {
+        let level = state.cluster_level;
+        let waits = state.nodes.get(&self.app.me.node).is_some_and(|node| node.oldest < level);
+        if waits { self.app.raft.oldest_level() } else { level }
     }
 
     async fn carry_out(&mut self, action: Action) {
@@ -229,7 +241,7 @@ impl Agent {
             http_addr: config.http_addr(),
             release: self.app.release.clone(),
             levels: LEVELS,
-            launcher_protocol: LAUNCHER_PROTOCOL,
+            launcher_protocol: self.app.launcher_protocol(),
         }
     }
 
@@ -263,11 +275,18 @@ impl Agent {
         }
     }
 
-    /// The launcher found something else in the slot than what was verified once: it is fetched anew.
-    fn distrust(&mut self, digest: Digest) {
-        self.held.remove(&digest);
-        self.activating = None;
-        self.ordered = None;
+    /// No trial follows from what was ordered: nobody has to wait for one.
+    fn refused(&mut self, refused: RefusedActivation) {
+        let RefusedActivation { step, unusable_slot } = refused;
+        if self.activating == Some(step.epoch) {
+            self.activating = None;
+        }
+        // The launcher found something else in the slot than what was verified once: it is fetched anew, and then ordered
+        // at once. For any other reason it is ordered again after a while, if it is still due.
+        if let Some(digest) = unusable_slot {
+            self.held.remove(&digest);
+            self.ordered = None;
+        }
     }
 
     /// Nothing of an earlier level stays: a snapshot is written, and the log behind it goes.
@@ -289,15 +308,25 @@ impl Agent {
         }
         self.asking = Some(digest);
         let (slots, answers) = (Arc::clone(&self.app.slots), self.preflights.0.clone());
+        let launcher_protocol = self.app.launcher_protocol();
         tokio::spawn(async move {
-            let problem = preflight::ask(slots, digest, LAUNCHER_PROTOCOL).await;
+            let asked = preflight::ask(slots, digest, launcher_protocol).await;
             // The agent ends with the process.
-            let _ = answers.send(PreflightResult { digest, turn, problem });
+            let _ = answers.send((digest, turn, asked));
         });
     }
 
-    fn note_preflight(&mut self, answer: PreflightResult) {
+    fn note_preflight(&mut self, digest: Digest, turn: Epoch, asked: Asked) {
         self.asking = None;
+        let problem = match asked {
+            Asked::Answered(problem) => problem,
+            Asked::SlotUnusable(problem) => {
+                tracing::warn!(digest = %digest.short(), problem, "the slot was altered: fetching the artifact anew");
+                self.held.remove(&digest);
+                return;
+            }
+        };
+        let answer = PreflightResult { digest, turn, problem };
         if let Some(problem) = &answer.problem {
             tracing::warn!(digest = answer.digest.short(), %problem, "the release would not start here");
         }

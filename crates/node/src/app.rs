@@ -1,13 +1,13 @@
 //! What the tasks of the control plane share.
 
 use crate::config::Config;
-use crate::data::DataHandle;
+use crate::data::{DataHandle, DataSnapshot};
 use crate::launcher::LauncherView;
 use ironcache_api::DataStatus;
 use ironcache_coordinator::WaitingOn;
 use ironcache_raft::RaftNode;
-use ironcache_spine::SlotStore;
-use ironcache_types::{Member, NodeId, Release};
+use ironcache_spine::{LAUNCHER_PROTOCOL, SlotStore};
+use ironcache_types::{Member, NodeId, Release, WireRange};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -45,7 +45,7 @@ pub struct Lead {
     pub waiting_on: Vec<WaitingOn>,
 }
 
-/// A node's newest report, and when it came.
+/// A node's newest report, and when it was asked for.
 #[derive(Clone, Debug)]
 pub struct Seen {
     pub report: NodeReport,
@@ -82,6 +82,11 @@ pub struct Parts {
 }
 
 impl App {
+    /// The protocols that this node's running launcher speaks. Without a launcher no other one will do either.
+    pub fn launcher_protocol(&self) -> WireRange {
+        self.launcher.borrow().protocol.unwrap_or(LAUNCHER_PROTOCOL)
+    }
+
     pub fn new(parts: Parts) -> Self {
         let Parts { config, me, release, raft, data, slots, launcher, log_is_current, client } = parts;
         Self {
@@ -114,6 +119,12 @@ impl App {
 
     /// Is this node what the applied state says it is? `Err` says what is missing.
     pub async fn readiness(&self) -> Result<(), String> {
+        let data = self.data.snapshot().await.map_err(|error| error.to_string())?;
+        self.ready_with(&data)
+    }
+
+    /// The same, for the data plane as it was shown: what is told together is of one moment.
+    fn ready_with(&self, data: &DataSnapshot) -> Result<(), String> {
         if self.leaving.load(Ordering::Relaxed) {
             return Err("this node is being stopped".to_owned());
         }
@@ -134,7 +145,6 @@ impl App {
         if !*self.log_is_current.borrow() {
             return Err("catching up with the log".to_owned());
         }
-        let data = self.data.snapshot().await.map_err(|error| error.to_string())?;
         if data.settled {
             Ok(())
         } else {
@@ -146,9 +156,9 @@ impl App {
 impl App {
     /// What this node tells the leader of itself.
     pub async fn report(&self) -> Result<NodeReport, crate::data::DataStopped> {
-        let ready = self.readiness().await.is_ok();
         let view = Arc::clone(&self.raft.applied().borrow());
         let data = self.data.snapshot().await?;
+        let ready = self.ready_with(&data).is_ok();
         let launcher = self.launcher.borrow().facts.clone();
         let cannot_upgrade = match launcher.phase {
             ironcache_agent::LauncherPhase::Absent => {

@@ -20,10 +20,10 @@ use ironcache_control::Command;
 use ironcache_formats::levels;
 use ironcache_raft::{Ended, OpenError, RaftNode, RaftOptions};
 use ironcache_spine::{
-    DataDir, DiskError, Inherited, LinkError, LinkSender, SlotStore, StopReason, ToLauncher,
+    DaemonExit, DataDir, DiskError, Inherited, LevelError, LevelFile, LinkError, LinkSender, SlotStore,
+    StopReason, ToLauncher,
 };
-use ironcache_store::{LevelError, LevelFile};
-use ironcache_types::{LEVELS, Member, Release, Version};
+use ironcache_types::{Member, Release, Version};
 use std::collections::BTreeMap;
 use std::io;
 use std::net::TcpListener;
@@ -36,11 +36,11 @@ use tokio::sync::{mpsc, watch};
 #[derive(Debug, thiserror::Error)]
 pub enum DaemonError {
     #[error(transparent)]
+    Level(#[from] LevelError),
+    #[error(transparent)]
     Launcher(#[from] LinkError),
     #[error("the launcher passed no {name} listener")]
     NoListener { name: &'static str },
-    #[error(transparent)]
-    Level(#[from] LevelError),
     #[error(transparent)]
     Identity(#[from] IdentityError),
     #[error(transparent)]
@@ -67,16 +67,16 @@ pub enum DaemonError {
 }
 
 impl DaemonError {
-    /// What the process ends with. A format: launchers of any release go by it.
-    pub fn exit_code(&self) -> u8 {
+    /// How the daemon's process ends: what its launcher goes by.
+    pub fn exit(&self) -> DaemonExit {
         match self {
             DaemonError::Level(LevelError::Above { .. })
-            | DaemonError::CannotGoOn(Ended::AboveLevel { .. }) => EXIT_ABOVE_LEVEL,
-            DaemonError::Raft(error) if error.above_level().is_some() => EXIT_ABOVE_LEVEL,
-            DaemonError::Level(LevelError::Below { .. }) => EXIT_BELOW_LEVEL,
+            | DaemonError::CannotGoOn(Ended::AboveLevel { .. }) => DaemonExit::AboveLevel,
+            DaemonError::Raft(error) if error.above_level().is_some() => DaemonExit::AboveLevel,
+            DaemonError::Level(LevelError::Below { .. }) => DaemonExit::BelowLevel,
+            DaemonError::Launcher(error) => error.exit(),
             DaemonError::Level(LevelError::Unreadable { .. } | LevelError::Disk(_))
             | DaemonError::CannotGoOn(Ended::Unreadable { .. } | Ended::Raft { .. })
-            | DaemonError::Launcher(_)
             | DaemonError::NoListener { .. }
             | DaemonError::Identity(_)
             | DaemonError::Copy(_)
@@ -86,14 +86,10 @@ impl DaemonError {
             | DaemonError::Io { .. }
             | DaemonError::DataStopped(_)
             | DaemonError::RaftEnded { .. }
-            | DaemonError::NoLauncher => 1,
+            | DaemonError::NoLauncher => DaemonExit::Failed,
         }
     }
 }
-
-/// This release must not run here: no crash, no attempt, and no proof against it.
-const EXIT_ABOVE_LEVEL: u8 = 20;
-const EXIT_BELOW_LEVEL: u8 = 21;
 
 /// How often a disk that failed the log is tried again.
 const DISK_LOOK: Duration = Duration::from_secs(1);
@@ -111,6 +107,9 @@ const ATTACHES_AGAIN: Duration = Duration::from_millis(500);
 /// # Errors
 /// What kept it from starting. `config` is resolved; `version` is what this binary says of itself.
 pub fn run_daemon(config: Config, version: Version) -> Result<(), DaemonError> {
+    // Before anything is read or written: a directory above this release is not touched.
+    let level = LevelFile::new(&config.data_dir);
+    level.admit(levels::RANGE)?;
     let inherited = Inherited::from_env()?.ok_or(DaemonError::NoLauncher)?;
     die_with_the_data_thread();
     let io = |what| move |source| DaemonError::Io { what, source };
@@ -121,7 +120,7 @@ pub fn run_daemon(config: Config, version: Version) -> Result<(), DaemonError> {
         .enable_all()
         .build()
         .map_err(io("the runtime cannot start"))?;
-    let ended = runtime.block_on(serve(config, version, inherited));
+    let ended = runtime.block_on(serve(config, version, level, inherited));
     // A download or a hash that is still running is of no use any more.
     runtime.shutdown_timeout(Duration::from_millis(100));
     ended
@@ -139,14 +138,16 @@ fn die_with_the_data_thread() {
     }));
 }
 
-async fn serve(config: Config, version: Version, inherited: Inherited) -> Result<(), DaemonError> {
+async fn serve(
+    config: Config,
+    version: Version,
+    level: LevelFile,
+    inherited: Inherited,
+) -> Result<(), DaemonError> {
     let config = Arc::new(config);
     let Inherited { mut listeners, link, snapshot, .. } = inherited;
     let mut take = |name| listeners.remove(name).ok_or(DaemonError::NoListener { name });
     let (client, peer, http) = (take("client")?, take("peer")?, take("http")?);
-    // Before anything else is read: nothing here may be understood by this release.
-    let level = LevelFile::new(&config.data_dir);
-    level.admit(levels::RANGE)?;
     // Before raft runs: two processes of one identity would each vote.
     moved::refuse_a_copy(&config).await?;
     let me = identity::begin_life(&config.data_dir, &config.peer_addr())?;
@@ -168,7 +169,7 @@ async fn serve(config: Config, version: Version, inherited: Inherited) -> Result
         me,
         cluster: raft.cluster(),
         version,
-        levels: LEVELS,
+        levels: levels::RANGE,
         listener: client,
         launcher: launcher.clone(),
         views: raft.applied(),
@@ -181,8 +182,8 @@ async fn serve(config: Config, version: Version, inherited: Inherited) -> Result
     let slots = Arc::new(SlotStore::open(&DataDir::new(&config.data_dir))?);
     let (stop, mut stops) = mpsc::unbounded_channel();
     let (sender, receiver) = link.split();
-    let (unusable, unusable_slots) = mpsc::unbounded_channel();
-    launcher::listen(receiver, sender.clone(), launcher_known, stop, unusable)
+    let (refused, refusals) = mpsc::unbounded_channel();
+    launcher::listen(receiver, sender.clone(), launcher_known, stop, refused)
         .map_err(|source| DaemonError::Io { what: "the launcher's thread cannot start", source })?;
     let app = Arc::new(App::new(Parts {
         config: Arc::clone(&config),
@@ -205,7 +206,7 @@ async fn serve(config: Config, version: Version, inherited: Inherited) -> Result
     tokio::spawn(peer::serve(listen(http)?, http::router(Arc::clone(&app))));
     tokio::spawn(lead::run(Arc::clone(&app)));
     let mut beating = tokio::spawn(heartbeat(app.data.clone(), sender.clone(), snapshot.heartbeat_ms));
-    tokio::spawn(Agent::new(Arc::clone(&app), sender, app.launcher.clone(), unusable_slots).run());
+    tokio::spawn(Agent::new(Arc::clone(&app), sender, app.launcher.clone(), refusals).run());
 
     let asked = tokio::select! {
         // Without its data thread this process is of no use; a new one is.

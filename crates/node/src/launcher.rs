@@ -3,10 +3,10 @@
 use ironcache_agent::{LauncherFacts, LauncherPhase, StepOutcome, StepResult};
 use ironcache_control::Reason;
 use ironcache_spine::{
-    Failure, LinkError, LinkReceiver, LinkSender, Phase, Refusal, Snapshot, StepRef, StopReason, ToDaemon,
+    LinkError, LinkReceiver, LinkSender, Phase, Refusal, Request, Snapshot, StepRef, StopReason, ToDaemon,
     ToLauncher, Verdict,
 };
-use ironcache_types::Digest;
+use ironcache_types::{Digest, WireRange};
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 
@@ -22,15 +22,25 @@ pub struct Stop {
 pub struct LauncherView {
     pub facts: LauncherFacts,
     pub trial: Option<Trial>,
+    /// What the launcher speaks; `None` without one.
+    pub protocol: Option<WireRange>,
+}
+
+/// An activation that the launcher refused: no trial of that step follows from it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RefusedActivation {
+    pub step: StepRef,
+    /// Set if the reason is what lies in the slot of this release.
+    pub unusable_slot: Option<Digest>,
 }
 
 /// The trial that is running.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Trial {
     pub step: StepRef,
-    /// How long it may take as a whole.
+    /// How long it may take from the start of this process on.
     pub confirm_timeout_ms: u64,
-    /// When the launcher ends it, in unix ms.
+    /// When the launcher ends it, in unix ms; far away before the first process of the trial was started.
     pub deadline_unix_ms: u64,
 }
 
@@ -41,10 +51,10 @@ pub fn view(snapshot: &Snapshot) -> LauncherView {
         Phase::Trial { step, confirm_timeout_ms, deadline_unix_ms, .. } => Some(Trial {
             step: *step,
             confirm_timeout_ms: *confirm_timeout_ms,
-            deadline_unix_ms: *deadline_unix_ms,
+            deadline_unix_ms: deadline_unix_ms.unwrap_or(u64::MAX),
         }),
     };
-    LauncherView { facts: facts(snapshot), trial }
+    LauncherView { facts: facts(snapshot), trial, protocol: Some(snapshot.launcher_protocol) }
 }
 
 fn facts(snapshot: &Snapshot) -> LauncherFacts {
@@ -61,10 +71,10 @@ fn facts(snapshot: &Snapshot) -> LauncherFacts {
                 Verdict::Confirmed {} => StepResult::Done,
                 Verdict::Failed { failure, attempts } => {
                     let text = format!("{failure} ({attempts} attempts)");
-                    StepResult::Failed { reason: Reason::new(code(failure), text) }
+                    StepResult::Failed { reason: Reason::new(failure.word(), text) }
                 }
-                Verdict::Inconclusive { reason } => {
-                    StepResult::Inconclusive { reason: Reason::new("inconclusive", reason.clone()) }
+                Verdict::Inconclusive { cause } => {
+                    StepResult::Inconclusive { reason: Reason::new(cause.word(), cause.to_string()) }
                 }
             },
         }),
@@ -73,28 +83,14 @@ fn facts(snapshot: &Snapshot) -> LauncherFacts {
     }
 }
 
-/// How a trial failed, in a word.
-fn code(failure: &Failure) -> &'static str {
-    match failure {
-        Failure::Exited { .. } => "exit",
-        Failure::Killed { .. } => "killed",
-        Failure::Hung { .. } => "hang",
-        Failure::NotReady { .. } => "not_ready",
-        Failure::CannotStart { .. } => "cannot_start",
-        Failure::Protocol { .. } => "protocol",
-        Failure::DeadlineMissed { .. } => "deadline",
-        Failure::Interrupted {} => "interrupted",
-    }
-}
-
 /// Listens on its own thread until the launcher closes the link; a launcher that is gone is an order to stop.
-/// `unusable` is told which releases the launcher refused to run because of what is in their slots.
+/// `refused` is told every activation that the launcher refused, whatever its reason.
 pub fn listen(
     mut link: LinkReceiver,
     sender: LinkSender,
     known: watch::Sender<LauncherView>,
     stops: mpsc::UnboundedSender<Stop>,
-    unusable: mpsc::UnboundedSender<Digest>,
+    refused: mpsc::UnboundedSender<RefusedActivation>,
 ) -> std::io::Result<()> {
     std::thread::Builder::new().name("ironcache-link".to_owned()).spawn(move || {
         loop {
@@ -111,11 +107,12 @@ pub fn listen(
                     tracing::info!(%step, "the trial is final");
                     query(&sender);
                 }
-                Ok(ToDaemon::Refused { reason }) => {
-                    tracing::warn!(%reason, "the launcher refuses");
-                    if let Refusal::SlotUnusable { digest, problem: _ } = reason {
+                Ok(ToDaemon::Refused { request, reason }) => {
+                    tracing::warn!(?request, %reason, "the launcher refuses");
+                    if let Request::Activate { step } = request {
                         // The receiver ends with the process.
-                        let _ = unusable.send(digest);
+                        let _ =
+                            refused.send(RefusedActivation { step, unusable_slot: unusable_slot(&reason) });
                     }
                     query(&sender);
                 }
@@ -140,8 +137,62 @@ pub fn listen(
     Ok(())
 }
 
+fn unusable_slot(reason: &Refusal) -> Option<Digest> {
+    match reason {
+        Refusal::SlotUnusable { digest, problem: _ } => Some(*digest),
+        Refusal::Illegal { .. }
+        | Refusal::Level { .. }
+        | Refusal::Degraded { .. }
+        | Refusal::Stopping {}
+        | Refusal::StateNotWritten { .. }
+        | Refusal::Protocol { .. }
+        | Refusal::NotUnderstood { .. } => None,
+    }
+}
+
 fn query(sender: &LinkSender) {
     if let Err(error) = sender.send(&ToLauncher::QueryState {}) {
         tracing::warn!(%error, "the launcher cannot be asked for its state");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ironcache_types::{Epoch, PlanId};
+    use std::io::Write;
+    use std::os::unix::net::UnixStream;
+
+    const STEP: StepRef = StepRef { plan: PlanId(1), epoch: Epoch(9) };
+
+    /// What the agent hears of refusals, one JSON line each.
+    fn heard(refusals: &[(Request, Refusal)]) -> Vec<RefusedActivation> {
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        let (sender, receiver) = ironcache_spine::LauncherLink::new(ours).unwrap().split();
+        let (known, _view) = watch::channel(LauncherView::default());
+        let (stops, mut stopped) = mpsc::unbounded_channel();
+        let (refused, mut heard) = mpsc::unbounded_channel();
+        listen(receiver, sender, known, stops, refused).unwrap();
+        for (request, reason) in refusals {
+            let message = ToDaemon::Refused { request: *request, reason: reason.clone() };
+            writeln!(theirs, "{}", serde_json::to_string(&message).unwrap()).unwrap();
+        }
+        theirs.shutdown(std::net::Shutdown::Write).unwrap();
+        // An ended link is an order to stop, and everything before it was heard.
+        stopped.blocking_recv().unwrap();
+        std::iter::from_fn(|| heard.try_recv().ok()).collect()
+    }
+
+    #[test]
+    fn every_refused_activation_is_told_whatever_its_reason() {
+        let (activate, digest) = (Request::Activate { step: STEP }, Digest([3; 32]));
+        let told = heard(&[
+            (activate, Refusal::Stopping {}),
+            (Request::Confirm { step: STEP }, Refusal::Stopping {}),
+            (activate, Refusal::SlotUnusable { digest, problem: "altered".to_owned() }),
+            (Request::Unknown {}, Refusal::NotUnderstood { problem: "?".to_owned() }),
+        ]);
+        let refused = |unusable_slot| RefusedActivation { step: STEP, unusable_slot };
+        assert_eq!(told, [refused(None), refused(Some(digest))]);
     }
 }

@@ -7,8 +7,8 @@ use crate::app::{App, Lead, NodeReport, Seen};
 use crate::clock::unix_ms;
 use ironcache_control::ControlState;
 use ironcache_coordinator::{
-    Bars, DataObservation, Decision, LeaderMemory, NodeObservation, Observation, ReplicaObservation,
-    StateHash, decide,
+    Bars, DataObservation, Decision, Duty, LeaderMemory, NodeObservation, Observation, ReplicaObservation,
+    StateHash, WaitingOn, decide,
 };
 use ironcache_types::NodeId;
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,6 +18,9 @@ use tokio::task::JoinSet;
 
 /// Between two looks while something is under way: what gates wait for changes in milliseconds.
 const BUSY: Duration = Duration::from_millis(25);
+/// Between two looks while a node's answer is from before what the log says by now: the node applies it within a
+/// millisecond or two, and the roll stands still until it has said so.
+const OLD_ANSWER: Duration = Duration::from_millis(5);
 /// Between two looks while nothing is.
 const IDLE: Duration = Duration::from_millis(500);
 /// A node that takes longer has not answered.
@@ -50,6 +53,7 @@ async fn lead(app: &Arc<App>) {
     let mut views = app.raft.applied();
     let leadership = app.raft.view_changes();
     let mut asked: Option<Instant> = None;
+    let mut waiting_on = Vec::new();
     let asking = Asking::default();
     loop {
         if !leadership.borrow().is_leader {
@@ -58,8 +62,7 @@ async fn lead(app: &Arc<App>) {
         }
         let view = Arc::clone(&views.borrow_and_update());
         let state = &view.state;
-        let pause = if is_busy(state) { BUSY } else { IDLE };
-        if asked.is_none_or(|at| at.elapsed() >= pause) {
+        if asked.is_none_or(|at| at.elapsed() >= pause(state, &waiting_on)) {
             asked = Some(Instant::now());
             ask_all(app, state, &asking).await;
         }
@@ -73,11 +76,11 @@ async fn lead(app: &Arc<App>) {
             timers: memory.note(state, &bars, now_ms),
         };
         let decision = decide(state, &observation, &bars, unix_ms());
-        let waiting_on = match &decision {
+        waiting_on = match &decision {
             Decision::Wait(reasons) => reasons.clone(),
             Decision::Propose(_) | Decision::TransferLeader { .. } | Decision::Done => Vec::new(),
         };
-        app.lead().waiting_on = waiting_on;
+        app.lead().waiting_on.clone_from(&waiting_on);
         match decision {
             Decision::Propose(command) => {
                 tracing::info!(?command, "proposing");
@@ -105,10 +108,19 @@ async fn lead(app: &Arc<App>) {
             Decision::Wait(_) | Decision::Done => {
                 tokio::select! {
                     changed = views.changed() => if changed.is_err() { return },
-                    () = tokio::time::sleep(pause) => {}
+                    () = tokio::time::sleep(pause(state, &waiting_on)) => {}
                 }
             }
         }
+    }
+}
+
+/// From one look to the next.
+fn pause(state: &ControlState, waiting_on: &[WaitingOn]) -> Duration {
+    match is_busy(state) {
+        true if waiting_on.iter().any(WaitingOn::is_old_answer) => OLD_ANSWER,
+        true => BUSY,
+        false => IDLE,
     }
 }
 
@@ -126,11 +138,13 @@ async fn ask_all(app: &Arc<App>, state: &ControlState, asking: &Asking) {
             continue;
         }
         let answer = tokio::spawn(async move {
+            // An answer is as old as its question: it may have been given at once, and have been long on its way.
+            let at = Instant::now();
             let report =
                 if id == app.me.node { app.report().await.ok() } else { ask(&app, &addr).await.ok() };
             asking.end(id);
             if let Some(report) = report {
-                app.lead().reports.insert(id, Seen { report, at: Instant::now() });
+                app.lead().reports.insert(id, Seen { report, at });
             }
         });
         answers.spawn(answer);
@@ -181,6 +195,12 @@ fn observation(seen: &Seen, committed: u64) -> NodeObservation {
         cannot_upgrade: cannot_upgrade.clone(),
         data: data.shard.map(|shard| DataObservation {
             shard,
+            duty: match (data.serves, data.follows) {
+                (Some(epoch), _) => Duty::Serves(epoch),
+                (None, Some(epoch)) => Duty::Follows(epoch),
+                (None, None) => Duty::Neither,
+            },
+            isr_epoch: data.isr_epoch,
             offset: data.offset,
             replicas: data
                 .replicas

@@ -1,9 +1,10 @@
-//! What must never be, looked at after every entry and every tick. The invariants of the log itself are
-//! checked by `apply` in debug builds.
+//! What must never be, looked at after every entry and every tick. The invariants of the log itself are checked by `apply`;
+//! an entry that it refuses for their sake ends the run.
 
+use crate::ledger::MAX_LAG;
 use crate::node::Process;
 use crate::world::World;
-use ironcache_control::{ControlState, Shard};
+use ironcache_control::{AckMode, Command, ControlState, Shard};
 use ironcache_types::{Member, NodeId, ShardId};
 
 /// The coordinator's bar, and some elections, stalls and lost proposals on top.
@@ -11,34 +12,74 @@ const HANDOVER_MS_MAX: u64 = 3_000;
 
 impl World {
     /// After an accepted entry.
-    pub fn check_entry(&self, before: &ControlState) -> Result<(), String> {
-        for (id, shard) in &self.truth.shards {
-            let was = before.shards.get(id).and_then(Shard::primary);
-            if let Some(now) = shard.primary()
-                && was != Some(now)
+    pub fn check_entry(&mut self, before: &ControlState) -> Result<(), String> {
+        self.check_quarantine()?;
+        for (id, shard) in self.truth.shards.clone() {
+            if let Some(old) = before.shards.get(&id)
+                && shard.epoch != old.epoch
+                && let Some(primary) = shard.primary()
             {
-                self.check_new_primary(*id, now)?;
+                self.check_start(old, &shard, primary)?;
             }
         }
         Ok(())
     }
 
-    /// I13: whoever becomes primary holds every acknowledged write.
-    fn check_new_primary(&self, shard: ShardId, member: Member) -> Result<(), String> {
-        let Some(process) = self.process(member.node).filter(|p| p.me == member) else {
+    /// A primary starts: it holds every acknowledged write, at the offset that the log says, and so does whoever is in
+    /// its set from the start.
+    fn check_start(&mut self, old: &Shard, new: &Shard, primary: Member) -> Result<(), String> {
+        let Some(held) = self.held(primary).map(<[u64]>::to_vec) else {
             // It died on the way; its next life will have to register first.
             return Ok(());
         };
-        let lost = self.acknowledged(shard).filter(|w| !process.data.writes.contains(w)).count();
-        if lost > 0 {
+        self.check_loss(new.id, old.mode, primary, &held)?;
+        self.ledger.give_up(new.id, &held);
+        let start = new.lineage.last().and_then(|entry| entry.start);
+        if let Some(start) = start.filter(|start| start.0 != held.len() as u64) {
+            let has = held.len();
             return Err(format!(
-                "I13: {member} becomes primary of shard {shard} without {lost} acknowledged writes"
+                "{primary} becomes primary of shard {} at {start}, and holds {has} writes",
+                new.id
+            ));
+        }
+        for member in &new.in_sync {
+            if self.held(*member).is_some_and(|writes| !writes.starts_with(&held)) {
+                return Err(format!(
+                    "I13: {member} is in sync at the start of epoch {} of shard {}, and lacks what {primary} holds",
+                    new.epoch, new.id
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// I13: a member of the set holds every acknowledged write, or in mode primary all but a bounded number.
+    fn check_loss(
+        &self,
+        shard: ShardId,
+        mode: AckMode,
+        member: Member,
+        writes: &[u64],
+    ) -> Result<(), String> {
+        let missing = self.ledger.missing(shard, writes);
+        let allowed = match mode {
+            AckMode::InSync => 0,
+            AckMode::Primary => MAX_LAG,
+        };
+        if missing > allowed {
+            return Err(format!(
+                "I13: {member} in the set of shard {shard} lacks {missing} acknowledged writes"
             ));
         }
         Ok(())
     }
 
-    /// I14: two processes of a shard never both execute writes.
+    /// What that life of a node holds; `None` if it is over.
+    fn held(&self, member: Member) -> Option<&[u64]> {
+        self.process(member.node).filter(|p| p.me == member).map(|p| &p.data.writes[..])
+    }
+
+    /// I14: two processes of a shard never both execute writes. I13: of everybody in a set.
     pub fn check_tick(&self) -> Result<(), String> {
         for (id, shard) in &self.truth.shards {
             let executing: Vec<&NodeId> =
@@ -46,16 +87,42 @@ impl World {
             if executing.len() > 1 {
                 return Err(format!("I14: {executing:?} execute writes of shard {id} at once"));
             }
+            for member in &shard.in_sync {
+                if let Some(writes) = self.held(*member) {
+                    self.check_loss(*id, shard.mode, *member, writes)?;
+                }
+            }
         }
         Ok(())
     }
 
-    /// I19: a handover ends within a bound while somebody leads.
+    /// Whoever decides does not ask for what the state that it saw refuses.
+    pub fn check_proposal(&self, proposer: NodeId, command: &Command) -> Result<(), String> {
+        let Some(process) = self.process(proposer) else { return Ok(()) };
+        match process.view.clone().apply(process.applied as u64 + 1, command) {
+            Ok(_) => Ok(()),
+            Err(rejection) => {
+                Err(format!("{proposer} proposes what its own state refuses ({rejection}): {command:?}"))
+            }
+        }
+    }
+
+    /// A release is blamed only for what a launcher saw it do.
+    pub fn check_quarantine(&self) -> Result<(), String> {
+        match self.truth.quarantined.values().next() {
+            Some(q) if !self.nodes.values().any(|n| n.launcher.has_blamed) => {
+                Err(format!("the release is quarantined for nothing that it did: {}", q.reason))
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// I19: a handover ends within a bound while somebody leads and can commit.
     pub fn check_handovers(&mut self, tick_ms: u64) -> Result<(), String> {
         let in_flight: Vec<_> =
             self.truth.shards.values().filter_map(|s| Some((s.id, s.handover?.epoch))).collect();
         self.handovers_ms.retain(|flight, _| in_flight.contains(flight));
-        if self.leadership.is_none() {
+        if self.leadership.is_none() || !self.has_quorum() {
             return Ok(());
         }
         for flight in in_flight {
@@ -71,16 +138,27 @@ impl World {
         Ok(())
     }
 
-    /// A binary is changed only under a node that the log has relieved of every role.
+    /// A binary is changed only under a node that the log has relieved of every role, and whose primary knows: one that
+    /// does not would hold every write back for it.
     pub fn check_activation(&self, me: Member) -> Result<(), String> {
         let node = &self.truth.nodes[&me.node];
         let in_a_role = self.truth.shards.values().any(|s| s.in_sync.contains(&me) || s.is_primary(me));
         if in_a_role {
             return Err(format!("I5/I18: {me} changes its binary while it has a role"));
         }
-        match &node.out {
-            None => Err(format!("{me} changes its binary without a step")),
-            Some(_) => Ok(()),
+        let Some(out) = &node.out else {
+            return Err(format!("{me} changes its binary without a step"));
+        };
+        let primary = self.truth.shard_of_node(me.node).and_then(Shard::primary);
+        let asks_it = primary
+            .and_then(|p| self.process(p.node).filter(|process| process.me == p))
+            .filter(|p| p.my_shard().is_some_and(|shard| shard.in_sync.contains(&me)));
+        match asks_it {
+            Some(p) if self.copied(me, p.me).is_some() => Err(format!(
+                "{me} stops at step {} while its primary {} still waits for it: it has applied {} entries of {}",
+                out.epoch, p.me, p.applied, out.log_index
+            )),
+            Some(_) | None => Ok(()),
         }
     }
 
@@ -88,13 +166,19 @@ impl World {
     pub fn check_end(&self) -> Result<(), String> {
         for (id, shard) in &self.truth.shards {
             let primary = shard.primary().ok_or_else(|| format!("shard {id} has no primary"))?;
-            self.check_new_primary(*id, primary)?;
+            let held = self.held(primary).ok_or_else(|| format!("{primary} of shard {id} is gone"))?;
+            self.check_loss(*id, AckMode::InSync, primary, held)?;
         }
         for process in self.nodes.keys().filter_map(|id| self.process(*id)) {
-            if process.applied == self.log.len() && process.view.hash() != self.truth.hash() {
+            if process.applied == self.log.len() && hash(&process.view) != hash(&self.truth) {
                 return Err(format!("I17: {} holds another state", process.me));
             }
         }
         Ok(())
     }
+}
+
+/// What nodes compare: the hash of a state at its own level. The model's log remembers no answers.
+pub(crate) fn hash(state: &ControlState) -> u64 {
+    ironcache_formats::state::hash(state, []).expect("no node of a run is above the levels of this build")
 }

@@ -1,6 +1,7 @@
 //! A model of the data plane: executing, copying, acknowledging, and what primaries and candidates propose.
 
-use crate::node::Data;
+use crate::ledger::MAX_LAG;
+use crate::node::Link;
 use crate::world::World;
 use ironcache_control::{AckMode, Command, Ownership, Plan, Reason, Shard};
 use ironcache_types::{Member, NodeId, Offset};
@@ -9,10 +10,6 @@ use ironcache_types::{Member, NodeId, Offset};
 const SILENT_MS: u64 = 300;
 /// How many writes a replica copies at a time; it lags in between.
 const COPY: usize = 40;
-
-pub fn offset(data: &Data) -> Offset {
-    Offset(data.writes.len() as u64)
-}
 
 impl World {
     pub fn data_tick(&mut self, id: NodeId) {
@@ -23,8 +20,8 @@ impl World {
             Ownership::Serving(primary) => self.replica_tick(me, primary, &shard),
             Ownership::Recovering { last } => {
                 let data = &mut self.process_mut(id).expect("it has a process").data;
-                data.linked = false;
-                let end = offset(data);
+                data.link = Link::Down;
+                let end = data.offset();
                 if last.node == id && shard.in_sync.is_empty() && self.is_registered(me) {
                     let (shard, shard_epoch) = (shard.id, shard.epoch);
                     self.propose(id, Command::Reclaim { shard, shard_epoch, member: me, end });
@@ -34,29 +31,63 @@ impl World {
     }
 
     fn primary_tick(&mut self, me: Member, shard: &Shard) {
-        let now_ms = self.now_ms;
-        if shard.handover.is_none() && self.rng.chance(1, 2) && self.writes_go_on() {
-            let write = self.fresh_write();
-            self.process_mut(me.node).expect("it ticks").data.writes.push(write);
+        let data = &mut self.process_mut(me.node).expect("it ticks").data;
+        data.link = Link::Down;
+        if data.start.is_none_or(|(epoch, _)| epoch != shard.epoch) {
+            data.start = Some((shard.epoch, data.offset()));
+            // An earlier primary may have acknowledged all of it.
+            data.acknowledged = data.writes.len();
         }
-        if shard.lineage.last().is_some_and(|l| l.start.is_none()) {
-            let start = offset(&self.process(me.node).expect("it ticks").data);
-            self.propose(me.node, Command::PrimaryReady { shard: shard.id, epoch: shard.epoch, start });
+        data.proposed.retain(|(_, at)| *at == shard.isr_epoch);
+        data.raised_at = data.raised_at.filter(|at| *at == shard.isr_epoch);
+        let raised = data.raised_at.is_some();
+        if shard.lineage.last().is_some_and(|l| l.start.is_none())
+            && let Some((epoch, start)) = data.start
+        {
+            self.propose(me.node, Command::PrimaryReady { shard: shard.id, epoch, start });
         }
+        let plan = self.process(me.node).and_then(|p| p.view.plan.as_ref()).is_some_and(Plan::holds_mode);
+        let acks = if plan || raised { AckMode::InSync } else { shard.mode };
+        let held = self.held_by_everybody(me, shard);
+        self.execute(me, shard, acks, held);
+        self.note_members(me, shard);
+        if shard.handover.is_none() {
+            self.change_set(me, shard, held);
+        }
+    }
+
+    /// How many of the primary's writes each of those has that it asks: the set, and whom it proposed.
+    fn held_by_everybody(&self, me: Member, shard: &Shard) -> usize {
         let data = &self.process(me.node).expect("it ticks").data;
-        let proposed = data.proposed.filter(|(_, at)| *at == shard.isr_epoch).map(|(m, _)| m);
-        let must_hold: Vec<Member> = shard.in_sync_replicas().chain(proposed).collect();
-        let held_by = |m: &Member| self.copied(*m, me).unwrap_or(0);
-        let held = must_hold.iter().map(held_by).min().unwrap_or(data.writes.len());
+        let proposed = data.proposed.iter().map(|(m, _)| *m);
+        let held_by = |m: Member| self.copied(m, me).unwrap_or(0);
+        shard.in_sync_replicas().chain(proposed).map(held_by).min().unwrap_or(data.writes.len())
+    }
+
+    /// Executes a write, and acknowledges what the mode allows. What a handover in flight holds back was executed before
+    /// it: it may be acknowledged.
+    fn execute(&mut self, me: Member, shard: &Shard, acks: AckMode, held: usize) {
+        let wants = shard.handover.is_none() && self.rng.chance(1, 2) && self.writes_go_on();
+        let write = self.fresh_write();
+        let data = &mut self.process_mut(me.node).expect("it ticks").data;
+        if wants {
+            data.writes.push(write);
+        }
+        let end = match acks {
+            AckMode::InSync => held,
+            AckMode::Primary => data.writes.len().min(held + MAX_LAG),
+        };
+        data.acknowledged = data.acknowledged.max(end);
+        let acknowledged = data.writes[..end].to_vec();
+        self.acknowledge(shard.id, &acknowledged);
+    }
+
+    /// Since when members are silent, and since when they are in the set.
+    fn note_members(&mut self, me: Member, shard: &Shard) {
+        let now_ms = self.now_ms;
         let silent_now: Vec<Member> =
             shard.in_sync_replicas().filter(|m| self.copied(*m, me).is_none()).collect();
-        // What is held back by a handover in flight was executed before it: it may be acknowledged.
-        if shard.mode == AckMode::InSync {
-            let acknowledged = data.writes[..held].to_vec();
-            self.acknowledge(shard.id, &acknowledged);
-        }
         let data = &mut self.process_mut(me.node).expect("it ticks").data;
-        data.proposed = data.proposed.filter(|(_, at)| *at == shard.isr_epoch);
         data.silent.retain(|(m, _)| silent_now.contains(m));
         for member in silent_now {
             if !data.silent.iter().any(|(m, _)| *m == member) {
@@ -69,19 +100,17 @@ impl World {
                 data.in_sync_since.push((member, now_ms));
             }
         }
-        if shard.handover.is_none() {
-            self.change_set(me, shard);
-        }
     }
 
-    fn change_set(&mut self, me: Member, shard: &Shard) {
+    fn change_set(&mut self, me: Member, shard: &Shard, held: usize) {
         let (id, isr_epoch, now_ms) = (shard.id, shard.isr_epoch, self.now_ms);
         let process = self.process(me.node).expect("it ticks");
         let plan = process.view.plan.as_ref().is_some_and(Plan::holds_mode);
         let out = shard.nodes.iter().any(|n| process.view.nodes.get(n).is_some_and(|n| n.out.is_some()));
-        let mode = if plan || out { AckMode::InSync } else { AckMode::Primary };
+        let mode = if plan || out { AckMode::InSync } else { process.view.policy.steady_mode };
         let overdue = process.data.silent.iter().find(|(_, since)| now_ms > since + SILENT_MS);
         let whole = process.data.writes.len();
+        let lacks_acknowledged = held < process.data.acknowledged;
         let newcomer = shard.nodes.iter().find_map(|n| {
             let member = self.process(*n).map(|p| p.me)?;
             let known = process.view.nodes.get(n).is_some_and(|k| k.member() == member && k.out.is_none());
@@ -91,11 +120,16 @@ impl World {
         let command = if let Some((member, _)) = overdue {
             let (member, reason) = (*member, Reason::new("silent", "silent"));
             Command::RemoveInSync { shard: id, isr_epoch, primary: me, member, reason }
-        } else if shard.mode != mode {
+        } else if shard.mode != mode && !(mode == AckMode::InSync && lacks_acknowledged) {
+            if mode == AckMode::InSync {
+                self.process_mut(me.node).expect("it ticks").data.raised_at = Some(isr_epoch);
+            }
             Command::SetMode { shard: id, isr_epoch, primary: me, mode }
         } else if let Some(member) = newcomer {
-            // It is asked from now on, whether the log takes it or not, until the set changes.
-            self.process_mut(me.node).expect("it ticks").data.proposed = Some((member, isr_epoch));
+            let proposed = &mut self.process_mut(me.node).expect("it ticks").data.proposed;
+            if !proposed.contains(&(member, isr_epoch)) {
+                proposed.push((member, isr_epoch));
+            }
             Command::AddInSync { shard: id, isr_epoch, primary: me, member }
         } else {
             return;
@@ -104,26 +138,40 @@ impl World {
     }
 
     fn replica_tick(&mut self, me: Member, primary: Member, shard: &Shard) {
-        let source = self.serving(primary, me.node).map(|p| p.data.writes.clone());
         let copies = self.rng.chance(1, 4);
+        let source = self.serving(primary, me.node).map(|p| p.data.writes.clone());
         // A node that is being stopped is not promoted any more.
         let leaves = self.is_leaving(me.node);
         let data = &mut self.process_mut(me.node).expect("it ticks").data;
-        data.linked = source.is_some();
-        let Some(source) = source else { return };
+        match data.link {
+            Link::Syncing(epoch) | Link::Streaming(epoch) if epoch != shard.epoch => data.link = Link::Down,
+            Link::Down | Link::Syncing(_) | Link::Streaming(_) => {}
+        }
+        let Some(source) = source else {
+            data.link = Link::Down;
+            return;
+        };
         if !copies {
             return;
         }
-        if source.starts_with(&data.writes) {
-            let next = source.len().min(data.writes.len() + COPY);
-            data.writes.extend_from_slice(&source[data.writes.len()..next]);
-        } else {
-            // Another history: a full sync.
-            data.writes.clone_from(&source);
+        if !source.starts_with(&data.writes) {
+            // Another history: a full sync. Who is in the set by what it has applied may not discard what it holds.
+            if shard.in_sync.contains(&me) {
+                data.link = Link::Down;
+                return;
+            }
+            data.writes.clear();
+            data.link = Link::Syncing(shard.epoch);
+        }
+        let next = source.len().min(data.writes.len() + COPY);
+        data.writes.extend_from_slice(&source[data.writes.len()..next]);
+        if data.link == Link::Down || next == source.len() {
+            data.link = Link::Streaming(shard.epoch);
         }
         if let Some(flight) = shard.handover
             && flight.to == me
             && !leaves
+            && data.streams()
             && data.writes.len() == source.len()
         {
             // The primary has parked, so this is the end: the fence is met.
@@ -145,7 +193,7 @@ impl World {
     pub fn copied(&self, replica: Member, primary: Member) -> Option<usize> {
         let source = &self.serving(primary, replica.node)?.data.writes;
         let process = self.process(replica.node).filter(|p| p.me == replica)?;
-        let follows = process.data.linked && process.my_shard()?.is_primary(primary);
+        let follows = process.data.streams() && process.my_shard()?.is_primary(primary);
         (follows && source.starts_with(&process.data.writes)).then_some(process.data.writes.len())
     }
 

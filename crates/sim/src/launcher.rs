@@ -9,6 +9,8 @@ use ironcache_types::{Epoch, Release};
 pub struct Launcher {
     pub active: Release,
     pub facts: LauncherFacts,
+    /// A trial of it ended by the release's fault.
+    pub has_blamed: bool,
     trial: Option<Trial>,
 }
 
@@ -26,7 +28,7 @@ const TRIAL_MS: u64 = 4_000;
 impl Launcher {
     pub fn new() -> Self {
         let facts = LauncherFacts { phase: LauncherPhase::Idle, ..LauncherFacts::default() };
-        Launcher { active: old(), facts, trial: None }
+        Launcher { active: old(), facts, has_blamed: false, trial: None }
     }
 
     /// The daemon asks for a new binary. The caller ends the daemon if it is granted.
@@ -84,6 +86,7 @@ impl Launcher {
     }
 
     fn end(&mut self, step: Epoch, result: StepResult) {
+        self.has_blamed |= matches!(result, StepResult::Failed { .. });
         self.facts.phase = LauncherPhase::Idle;
         self.facts.last_done = step;
         self.facts.last_outcome = Some(StepOutcome { step, result });

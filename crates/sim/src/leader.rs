@@ -1,22 +1,36 @@
 //! Who leads raft, and what the leader's loop does: the real `decide` on its own view.
 
-use crate::data::offset;
-use crate::node::Process;
+use crate::node::{Link, Process};
 use crate::world::World;
 use ironcache_coordinator::{
-    Bars, DataObservation, Decision, LeaderMemory, NodeObservation, Observation, ReplicaObservation, decide,
+    Bars, DataObservation, Decision, Duty, LeaderMemory, NodeObservation, Observation, ReplicaObservation,
+    decide,
 };
 use ironcache_types::NodeId;
+use std::collections::BTreeMap;
 
 #[derive(Debug)]
 pub struct Leadership {
     pub leader: NodeId,
     memory: LeaderMemory,
+    /// The newest answer of each node.
+    answers: BTreeMap<NodeId, Answer>,
     /// It may act once it has applied this many entries.
     settled_at: usize,
     /// It waits for the outcome of its last act.
     busy_until_ms: u64,
 }
+
+/// What a node said, and when.
+#[derive(Debug)]
+struct Answer {
+    at_ms: u64,
+    applied: usize,
+    said: NodeObservation,
+}
+
+/// A leader that was deposed learns it within this.
+const FORMER_MS: u64 = 500;
 
 /// Simulated machines are slow: entries take tens of ms.
 const BARS: Bars = Bars {
@@ -24,6 +38,7 @@ const BARS: Bars = Bars {
     raft_lag_entries_max: 64,
     handover_lag_bytes_max: 64,
     handover_alone_ms: 200,
+    failover_answers_ms: 200,
     handover_backoff_ms: 100,
     handover_backoff_ms_max: 1_000,
 };
@@ -54,40 +69,74 @@ impl World {
         self.leadership = Some(Leadership {
             leader,
             memory: LeaderMemory::default(),
+            answers: BTreeMap::new(),
             settled_at: self.log.len(),
             busy_until_ms: 0,
         });
     }
 
-    /// A random voter takes over; the old leader does not know yet and may act once more.
+    /// Nobody leads for a while. The old leader does not know yet, and goes on deciding by what it has applied; what it
+    /// proposes is handed on to whoever leads by then.
     pub fn change_leader(&mut self) {
-        self.lead();
-        self.leadership = None;
+        if let Some(leadership) = self.leadership.take() {
+            self.former = Some((self.now_ms + FORMER_MS, leadership));
+        }
     }
 
-    pub fn lead(&mut self) {
-        let Some(mut leadership) = self.leadership.take() else { return };
-        let decision = self.ask(&mut leadership);
-        let leader = leadership.leader;
-        if self.now_ms >= leadership.busy_until_ms {
-            leadership.busy_until_ms = self.now_ms + 30;
-            self.leadership = Some(leadership);
-            match decision {
-                Decision::Propose(command) => self.propose(leader, command),
-                // Leadership may be lost on the way.
-                Decision::TransferLeader { to } if self.rng.chance(4, 5) => self.make_leader(to),
-                Decision::TransferLeader { .. } => self.leadership = None,
-                Decision::Wait(_) | Decision::Done => {}
+    pub fn lead(&mut self) -> Result<(), String> {
+        if let Some((until_ms, mut former)) =
+            self.former.take().filter(|(until_ms, _)| self.now_ms < *until_ms)
+        {
+            match self.act(&mut former)? {
+                Decision::Propose(command) => self.propose(former.leader, command),
+                Decision::TransferLeader { .. } | Decision::Wait(_) | Decision::Done => {}
             }
-        } else {
-            self.leadership = Some(leadership);
+            self.former = Some((until_ms, former));
+        }
+        let Some(mut leadership) = self.leadership.take() else { return Ok(()) };
+        let decision = self.act(&mut leadership)?;
+        let leader = leadership.leader;
+        self.leadership = Some(leadership);
+        match decision {
+            Decision::Propose(command) => self.propose(leader, command),
+            // Leadership may be lost on the way.
+            Decision::TransferLeader { to } if self.rng.chance(4, 5) => self.make_leader(to),
+            Decision::TransferLeader { .. } => self.leadership = None,
+            Decision::Wait(_) | Decision::Done => {}
+        }
+        Ok(())
+    }
+
+    /// What it does now. A coordinator never asks for what the state that it saw refuses.
+    fn act(&mut self, leadership: &mut Leadership) -> Result<Decision, String> {
+        self.hear(leadership);
+        if self.now_ms < leadership.busy_until_ms {
+            return Ok(Decision::Wait(Vec::new()));
+        }
+        leadership.busy_until_ms = self.now_ms + 30;
+        let decision = self.ask(leadership);
+        if let Decision::Propose(command) = &decision {
+            self.check_proposal(leadership.leader, command)?;
+        }
+        Ok(decision)
+    }
+
+    /// Some nodes answer in this tick; what the others said before grows old.
+    fn hear(&mut self, leadership: &mut Leadership) {
+        for id in self.nodes.keys().copied().collect::<Vec<_>>() {
+            if self.rng.chance(1, 3)
+                && !self.is_cut_off(leadership.leader)
+                && let Some(answer) = self.observe(id)
+            {
+                leadership.answers.insert(id, answer);
+            }
         }
     }
 
     fn ask(&self, leadership: &mut Leadership) -> Decision {
         let Some(process) = self.process(leadership.leader) else { return Decision::Done };
         let timers = leadership.memory.note(&process.view, &BARS, self.now_ms);
-        let nodes = self.nodes.keys().filter_map(|id| Some((*id, self.observe(*id)?))).collect();
+        let nodes = leadership.answers.iter().map(|(id, answer)| (*id, self.aged(answer))).collect();
         let observation = Observation {
             now_ms: self.now_ms,
             leader: leadership.leader,
@@ -104,23 +153,41 @@ impl World {
         self.ask(&mut leadership).to_string()
     }
 
-    fn observe(&self, id: NodeId) -> Option<NodeObservation> {
-        let process = self.process(id).filter(|_| !self.is_cut_off(id))?;
+    /// The answer as it looks to the leader now.
+    fn aged(&self, answer: &Answer) -> NodeObservation {
+        NodeObservation {
+            seen_ms_ago: self.now_ms - answer.at_ms,
+            raft_lag_entries: (self.log.len() - answer.applied) as u64,
+            ..answer.said.clone()
+        }
+    }
+
+    fn observe(&self, id: NodeId) -> Option<Answer> {
+        let node = &self.nodes[&id];
+        let stands_still = node.is_cut_off(self.now_ms) || self.now_ms < node.stalled_until_ms;
+        let process = node.process.as_ref().filter(|_| !stands_still)?;
         let data = process.my_shard().map(|shard| DataObservation {
             shard: shard.id,
-            offset: offset(&process.data),
+            duty: match process.data.link {
+                _ if process.is_primary() => Duty::Serves(shard.epoch),
+                Link::Streaming(epoch) => Duty::Follows(epoch),
+                Link::Down | Link::Syncing(_) => Duty::Neither,
+            },
+            isr_epoch: shard.isr_epoch,
+            offset: process.data.offset(),
             replicas: if process.is_primary() { self.replicas_of(process) } else { Vec::new() },
         });
-        Some(NodeObservation {
+        let said = NodeObservation {
             seen_ms_ago: 0,
             member: process.me,
             release: process.release.clone(),
             ready: self.is_ready(process),
-            raft_lag_entries: (self.log.len() - process.applied) as u64,
-            state_hashes: Vec::new(),
+            raft_lag_entries: 0,
+            state_hashes: process.hash.into_iter().collect(),
             cannot_upgrade: None,
             data,
-        })
+        };
+        Some(Answer { at_ms: self.now_ms, applied: process.applied, said })
     }
 
     fn replicas_of(&self, process: &Process) -> Vec<ReplicaObservation> {
@@ -148,7 +215,7 @@ impl World {
         }
         match process.my_shard() {
             None => process.applied > 0,
-            Some(_) => process.is_primary() || process.data.linked,
+            Some(_) => process.is_primary() || process.data.streams(),
         }
     }
 }

@@ -1,16 +1,17 @@
 //! A whole cluster in one thread: the pure crates under a seeded scheduler.
 //!
 //! ```text
-//!             proposals: lost, doubled, late                faults: kill -9, cut off, another leader,
-//!   nodes ────────────────────────────────► ordered log           a release that does not start
-//!     ▲  agent::next, data plane, launcher      │                              │
+//!             proposals: lost, doubled, late                faults: kill -9, also at a committed step; a dataset
+//!   nodes ────────────────────────────────► ordered log           lost; cut off; stalled; a deposed leader that goes
+//!     ▲  agent::next, data plane, launcher      │                 on; a release that does not start
 //!     └───────── each applies at its own pace ──┘      checks after every entry and every tick
 //! ```
 //!
 //! Control state, coordinator and agent are the real ones. Raft is an ordered log with a leader, the
 //! launcher and the data plane are small models: a dataset is the list of writes it holds; a primary
-//! acknowledges a write when every member that it has to ask holds it, and its own data outlives its process
-//! (the journal of the design), a replica's may not.
+//! acknowledges a write when every member that it has to ask holds it, or in mode primary while nobody trails too
+//! far. Its own data outlives its process in a pair (a stand-in for the keeper, which is not there yet); in a shard of
+//! three everybody's may go with it while nothing else is wrong. A leader decides by answers that grow old.
 //!
 //! After a time of faults everything heals, and the cluster has to converge: every node on the target, or,
 //! if the release is bad, everybody back in service on the old one with the release quarantined.
@@ -19,8 +20,10 @@
 
 mod checks;
 mod data;
+mod faults;
 mod launcher;
 mod leader;
+mod ledger;
 mod network;
 mod node;
 mod operator;

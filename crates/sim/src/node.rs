@@ -4,7 +4,8 @@ use crate::launcher::Launcher;
 use crate::scenario::old;
 use ironcache_agent::PreflightResult;
 use ironcache_control::{Command, ControlState, Shard};
-use ironcache_types::{Digest, Epoch, Incarnation, Member, NodeId, Release};
+use ironcache_coordinator::StateHash;
+use ironcache_types::{Digest, Epoch, Incarnation, Member, NodeId, Offset, Release};
 use std::collections::BTreeSet;
 
 #[derive(Debug)]
@@ -21,6 +22,10 @@ pub struct Node {
     pub cut_until_ms: u64,
     /// It stands still (SIGSTOP, a full disk queue) before this time.
     pub stalled_until_ms: u64,
+    /// Since when nothing has been wrong with it: whole in its set, or away by plan only.
+    pub whole_since_ms: Option<u64>,
+    /// Out for a step, or not back in the set since.
+    pub away_by_plan: bool,
     /// How many processes there have been.
     pub starts: u64,
     /// The newest answer of an unstarted binary.
@@ -38,6 +43,8 @@ pub struct Process {
     /// Entries applied.
     pub applied: usize,
     pub view: ControlState,
+    /// Of the newest index divisible by [`HASH_EVERY`].
+    pub hash: Option<StateHash>,
     /// Its view counts once it has applied this many.
     pub current_at: usize,
     /// The step it is out for, and since when it knows.
@@ -50,14 +57,42 @@ pub struct Process {
 pub struct Data {
     /// The writes it holds, in order.
     pub writes: Vec<u64>,
-    /// A replica: is the link to the primary up, and is the dataset a prefix of the primary's?
-    pub linked: bool,
-    /// A primary: whom it has proposed for the in-sync set, and the set's epoch at that time.
-    pub proposed: Option<(Member, Epoch)>,
+    /// A replica's link to its primary.
+    pub link: Link,
+    /// A primary: whom it has proposed for the in-sync set, and the set's epoch at that time. Each is asked until the set
+    /// changes: any of the proposals may be the one that the log takes.
+    pub proposed: Vec<(Member, Epoch)>,
+    /// A primary: the epoch of the set at which it proposed mode in-sync. Until the set changes the log may take it, so
+    /// nothing weaker is acknowledged.
+    pub raised_at: Option<Epoch>,
+    /// A primary: its ownership epoch, and how many writes it held when it took the role up.
+    pub start: Option<(Epoch, Offset)>,
+    /// A primary: how many of its writes may have been acknowledged.
+    pub acknowledged: usize,
     /// A primary: members that did not answer, and since when.
     pub silent: Vec<(Member, u64)>,
     /// In sync since, as far as this primary saw.
     pub in_sync_since: Vec<(Member, u64)>,
+}
+
+impl Data {
+    pub fn streams(&self) -> bool {
+        matches!(self.link, Link::Streaming(_))
+    }
+
+    pub fn offset(&self) -> Offset {
+        Offset(self.writes.len() as u64)
+    }
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Link {
+    #[default]
+    Down,
+    /// A full sync runs from the primary of this epoch: what was held before is gone.
+    Syncing(Epoch),
+    /// The dataset is a prefix of that of the primary of this epoch.
+    Streaming(Epoch),
 }
 
 impl Node {
@@ -71,6 +106,8 @@ impl Node {
             leaving_until_ms: None,
             cut_until_ms: 0,
             stalled_until_ms: 0,
+            whole_since_ms: None,
+            away_by_plan: false,
             starts: 0,
             preflight: None,
             on_disk: Vec::new(),
@@ -85,6 +122,7 @@ impl Node {
             release: self.launcher.active.clone(),
             applied: 0,
             view: ControlState::default(),
+            hash: None,
             current_at: committed,
             told: None,
             data: Data { writes: self.on_disk.clone(), ..Data::default() },
@@ -96,7 +134,24 @@ impl Node {
     }
 }
 
+/// Nodes take the hash of their state at multiples of this log index, as the real state machine does. Its number: a smaller
+/// one costs more than everything else that a run does.
+pub const HASH_EVERY: u64 = 64;
+
 impl Process {
+    /// Applies the next entry. The state's hash, if every node takes one here.
+    pub fn apply(&mut self, command: &Command) -> Option<StateHash> {
+        self.applied += 1;
+        let log_index = self.applied as u64;
+        // A rejection is an outcome like any other; one that is not was found when the entry was committed.
+        let _ = self.view.apply(log_index, command);
+        if !log_index.is_multiple_of(HASH_EVERY) {
+            return None;
+        }
+        self.hash = Some(StateHash { log_index, hash: crate::checks::hash(&self.view) });
+        self.hash
+    }
+
     /// Has it applied what was committed when it started? Before that it acts on nothing.
     pub fn is_current(&self) -> bool {
         self.applied >= self.current_at

@@ -1,8 +1,14 @@
-//! `cargo test -p ironcache-sim` plays 120 seeds. `IRONCACHE_SIM_SEED=n` repeats one, and
-//! `IRONCACHE_SIM_SEEDS=n` plays the first n.
+//! `cargo test -p ironcache-sim` plays the first seeds. `IRONCACHE_SIM_SEED=n` repeats one, and `IRONCACHE_SIM_SEEDS=n`
+//! plays the first n.
 
 use ironcache_sim::{Summary, run};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// A guard that is taken away (`make mutations`) is missed in at least one run of a hundred; fewer seeds would let it pass,
+/// more cost every test run a second for each fifty.
+const SEEDS: u64 = 300;
+/// So many failures say what is to be known.
+const FAILURES_MAX: usize = 8;
 
 fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name}={text} is no number")))
@@ -20,12 +26,7 @@ fn play(seed: u64) -> Result<Summary, String> {
     }
 }
 
-#[test]
-fn every_seed_keeps_the_invariants_and_converges() {
-    let seeds = match number("IRONCACHE_SIM_SEED") {
-        Some(seed) => seed..seed + 1,
-        None => 0..number("IRONCACHE_SIM_SEEDS").unwrap_or(120),
-    };
+fn play_all(seeds: impl IntoIterator<Item = u64>) {
     let mut failures = Vec::new();
     let mut played = Vec::new();
     for seed in seeds {
@@ -33,13 +34,47 @@ fn every_seed_keeps_the_invariants_and_converges() {
             Ok(summary) => played.push(summary),
             Err(failure) => failures.push(failure),
         }
+        if failures.len() == FAILURES_MAX {
+            break;
+        }
     }
     let of = failures.len() + played.len();
+    let brief: Vec<&str> = failures.iter().filter_map(|failure| failure.lines().next()).collect();
     let first = failures.first().map_or("", String::as_str);
-    assert!(failures.is_empty(), "{} of {of} seeds failed; the first: {first}", failures.len());
-    let (kills, acknowledged): (u64, usize) =
-        played.iter().fold((0, 0), |(k, a), s| (k + s.kills, a + s.acknowledged));
-    println!("{of} seeds: {kills} kills, {acknowledged} acknowledged writes, none lost");
+    assert!(failures.is_empty(), "{} of {of} seeds failed:\n{}\n{first}", failures.len(), brief.join("\n"));
+    let sum = |of: fn(&Summary) -> usize| played.iter().map(of).sum::<usize>();
+    let (kills, datasets) = (sum(|s| s.kills as usize), sum(|s| s.datasets_lost as usize));
+    let (acknowledged, lost) = (sum(|s| s.acknowledged), sum(|s| s.lost));
+    println!("{of} seeds: {kills} kills, {datasets} with the dataset");
+    println!("{acknowledged} acknowledged writes, {lost} lost in mode primary");
+}
+
+#[test]
+fn every_seed_keeps_the_invariants_and_converges() {
+    match number("IRONCACHE_SIM_SEED") {
+        Some(seed) => play_all([seed]),
+        None => play_all(0..number("IRONCACHE_SIM_SEEDS").unwrap_or(SEEDS)),
+    }
+}
+
+/// The first five broke I13 when a replica's answer passed for that of the primary which it had become by the log; the
+/// others do so in the simulator of today if that gate is taken away.
+#[test]
+fn an_old_primary_is_not_taken_out_before_the_new_one_serves() {
+    play_all([934, 5_248, 5_843, 13_801, 18_873, 2, 82, 103, 118]);
+}
+
+/// Here a model of a primary forgot the first of two members that it had proposed; the log took the first.
+#[test]
+fn a_primary_asks_everybody_whom_it_has_proposed() {
+    play_all([3_818, 20, 158]);
+}
+
+/// A copy of `UpgradeSelf` that was rejected while another node was out arrived when that one was confirmed, and not yet
+/// back in the set.
+#[test]
+fn a_late_step_leaves_two_copies_of_three() {
+    play_all([798, 1_932]);
 }
 
 #[test]

@@ -12,7 +12,7 @@ use ironcache_store::{DiskError, at, sync_dir};
 use ironcache_types::Digest;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -51,6 +51,10 @@ impl DataDir {
         self.staged().join(format!("{digest}.part"))
     }
 
+    pub(crate) fn lock_path(&self) -> PathBuf {
+        self.root.join("lock")
+    }
+
     /// Makes the directories that are missing.
     pub(crate) fn create(&self) -> Result<(), DiskError> {
         for path in [self.root.clone(), self.slots(), self.staged()] {
@@ -63,7 +67,7 @@ impl DataDir {
     /// was just killed holds the lock until it is dead too.
     pub fn lock(&self, wait: Duration) -> Result<DataDirLock, LockError> {
         self.create().map_err(LockError::Disk)?;
-        let path = self.root.join("lock");
+        let path = self.lock_path();
         let mut file = OpenOptions::new()
             .read(true)
             .write(true)
@@ -102,6 +106,13 @@ const LOCK_RETRY: Duration = Duration::from_millis(5);
 #[derive(Debug)]
 pub struct DataDirLock {
     file: File,
+}
+
+impl DataDirLock {
+    /// The lock that another launcher took in this very process.
+    pub(crate) fn inherited(fd: OwnedFd) -> Self {
+        DataDirLock { file: File::from(fd) }
+    }
 }
 
 impl AsFd for DataDirLock {

@@ -12,9 +12,11 @@
 //! `state` file and one child, the **daemon**; it keeps the sockets open while daemons come and go,
 //! so a client that connects in between waits instead of being refused.
 //!
+//! The launcher is upgraded too: after a trial it becomes the launcher of the release that was confirmed, in the same process.
+//!
 //! *Invariant:* no async runtime and no network in here: nothing that decides which binary runs
 //! waits for a peer.
-//! *Invariant:* `state` is the only truth about which binary runs, and is durable before the act
+//! *Invariant:* `state` is the only truth about which binary runs, as the daemon and as the launcher, and is durable before the act
 //! that it describes.
 //! *Invariant:* only bytes that were hashed through the very descriptor that is executed are run.
 //! *Invariant:* the launcher changes the binary only when its daemon asks (`Activate`), and by itself
@@ -45,16 +47,19 @@ pub use data_dir::{DataDir, DataDirLock, LockError};
 pub use exit::DaemonExit;
 pub use ironcache_store::{DiskError, LevelError, LevelFile};
 pub use launcher::{
-    DAEMON_VERB, LauncherConfig, LauncherError, LauncherLimits, ListenerSpec, ListenersError, SpawnError,
-    Stopped, run,
+    DAEMON_VERB, HANDOVER_REFUSED_VARIABLE, HANDOVER_VARIABLE, HandoverError, LauncherConfig, LauncherError,
+    LauncherLimits, ListenerSpec, ListenersError, MakeWayError, NotAdmitted, SpawnError, Stopped, make_way,
+    refuse_handover, run,
 };
 pub use link::{FDS_VARIABLE, Inherited, LauncherLink, LinkError, LinkReceiver, LinkSender};
-pub use outcome::{Failure, Outcome, StepRef, Verdict};
+pub use outcome::{Cause, Failure, Outcome, StepRef, Verdict};
 pub use preflight::{
     LAUNCHER_PROTOCOL_FLAG, PREFLIGHT_TIMEOUT, PREFLIGHT_VERB, PROBLEMS_FOUND, PreflightError, PreflightOf,
     PreflightReport, Problem, ProblemCode, preflight,
 };
-pub use protocol::{LAUNCHER_PROTOCOL, MessageError, Refusal, Snapshot, StopReason, ToDaemon, ToLauncher};
+pub use protocol::{
+    LAUNCHER_PROTOCOL, MessageError, Refusal, Request, Snapshot, StopReason, ToDaemon, ToLauncher,
+};
 pub use slot_store::{SlotError, SlotStore, VerifiedBinary};
 pub use state::{Event, IllegalTransition, Phase, Quarantined, State};
-pub use state_file::{ReadState, StateFile, StateReadError};
+pub use state_file::{ReadState, StateFile, StateHead, StateReadError};

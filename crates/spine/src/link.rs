@@ -9,6 +9,7 @@
 //!
 //! Blocking and small on purpose: the daemon gives the [`LinkReceiver`] a thread.
 
+use crate::exit::DaemonExit;
 use crate::protocol::{
     self, LAUNCHER_PROTOCOL, MESSAGE_BYTES_MAX, MessageError, Refusal, Snapshot, ToDaemon, ToLauncher,
 };
@@ -49,12 +50,32 @@ pub enum LinkError {
     Closed,
     #[error("the launcher refuses this daemon: {0}")]
     Refused(Refusal),
+    #[error("the launcher refuses this daemon, in words of another release: {answer}")]
+    RefusedUnknown { answer: String },
     #[error("the launcher answered Hello with something else")]
     NoHello,
     #[error(transparent)]
     Message(#[from] MessageError),
     #[error("the link to the launcher failed")]
     Io(#[from] io::Error),
+}
+
+impl LinkError {
+    /// How a daemon ends that cannot go on with this.
+    pub fn exit(&self) -> DaemonExit {
+        match self {
+            LinkError::Refused(Refusal::Protocol { .. }) | LinkError::RefusedUnknown { .. } => {
+                DaemonExit::LauncherProtocol
+            }
+            LinkError::Variable { .. }
+            | LinkError::AlreadyTaken
+            | LinkError::Closed
+            | LinkError::Refused(_)
+            | LinkError::NoHello
+            | LinkError::Message(_)
+            | LinkError::Io(_) => DaemonExit::Failed,
+        }
+    }
 }
 
 impl Inherited {
@@ -145,9 +166,16 @@ impl LauncherLink {
 
     fn greet(&mut self) -> Result<Snapshot, LinkError> {
         self.send(&ToLauncher::Hello { protocol: LAUNCHER_PROTOCOL })?;
-        match self.recv()? {
+        let line = self.receiver.line()?;
+        let answer = protocol::decode(&line).map_err(|error| {
+            if protocol::is_refusal(&line) {
+                return LinkError::RefusedUnknown { answer: String::from_utf8_lossy(&line).into_owned() };
+            }
+            error.into()
+        });
+        match answer? {
             ToDaemon::Hello { protocol: _, snapshot } => Ok(snapshot),
-            ToDaemon::Refused { reason } => Err(LinkError::Refused(reason)),
+            ToDaemon::Refused { request: _, reason } => Err(LinkError::Refused(reason)),
             ToDaemon::State { .. }
             | ToDaemon::Stop { .. }
             | ToDaemon::Activating { .. }
@@ -188,11 +216,15 @@ impl LinkReceiver {
     /// Waits for the launcher's next message. A message that is not understood is an error and
     /// leaves the link usable.
     pub fn recv(&mut self) -> Result<ToDaemon, LinkError> {
+        Ok(protocol::decode(&self.line()?)?)
+    }
+
+    fn line(&mut self) -> Result<Vec<u8>, LinkError> {
         let mut line = Vec::new();
         let limit = MESSAGE_BYTES_MAX as u64 + 1;
         (&mut self.reader).take(limit).read_until(b'\n', &mut line).map_err(closed_or)?;
         match line.pop() {
-            Some(b'\n') => Ok(protocol::decode(&line)?),
+            Some(b'\n') => Ok(line),
             Some(_) if line.len() >= MESSAGE_BYTES_MAX => {
                 Err(MessageError::TooLong { len_bytes: line.len() + 1 }.into())
             }
@@ -212,6 +244,7 @@ fn closed_or(error: io::Error) -> LinkError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::Request;
 
     #[test]
     fn the_variable_is_read_or_refused_whole() {
@@ -224,6 +257,18 @@ mod tests {
     }
 
     #[test]
+    fn a_launcher_that_speaks_nothing_of_this_is_understood_to_refuse() {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        (&theirs).write_all(b"{\"type\":\"refused\",\"why\":\"words to come\"}\n").unwrap();
+        let error = LauncherLink::new(ours).unwrap().greet().unwrap_err();
+        assert!(
+            matches!(&error, LinkError::RefusedUnknown { answer } if answer.contains("words to come")),
+            "{error}"
+        );
+        assert_eq!(error.exit(), DaemonExit::LauncherProtocol);
+    }
+
+    #[test]
     fn messages_cross_and_an_end_is_told() {
         let (ours, theirs) = UnixStream::pair().unwrap();
         let mut link = LauncherLink::new(ours).unwrap();
@@ -232,9 +277,10 @@ mod tests {
         BufReader::new(&theirs).read_line(&mut line).unwrap();
         assert_eq!(line, "{\"type\":\"ready\"}\n");
         (&theirs).write_all(b"{\"type\":\"reboot\"}\n").unwrap();
-        (&theirs).write_all(&protocol::encode(&ToDaemon::Refused { reason: Refusal::Stopping {} })).unwrap();
+        let refused = ToDaemon::Refused { request: Request::Unknown {}, reason: Refusal::Stopping {} };
+        (&theirs).write_all(&protocol::encode(&refused)).unwrap();
         assert!(matches!(link.recv(), Err(LinkError::Message(_))));
-        assert_eq!(link.recv().unwrap(), ToDaemon::Refused { reason: Refusal::Stopping {} });
+        assert_eq!(link.recv().unwrap(), refused);
         drop(theirs);
         assert!(matches!(link.recv(), Err(LinkError::Closed)));
         assert!(matches!(link.send(&ToLauncher::Ready {}), Err(LinkError::Closed)));

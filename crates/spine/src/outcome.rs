@@ -37,7 +37,56 @@ pub enum Verdict {
     /// The new release failed on this node, and is quarantined here.
     Failed { failure: Failure, attempts: u32 },
     /// The trial says nothing about the release: back to the old one, nothing quarantined.
-    Inconclusive { reason: String },
+    Inconclusive { cause: Cause },
+}
+
+/// Why a trial says nothing about the release.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "cause", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Cause {
+    /// The daemon gave it up: it was isolated, say, or the plan was aborted.
+    Abandoned { reason: String },
+    /// It ran and was ready, and no confirmation came in time: catching up may take long.
+    NotConfirmed { confirm_timeout_ms: u64 },
+    /// Its time passed while the node was down.
+    TimePassed {},
+    /// The slot could not be used when the attempt was due.
+    SlotUnusable { problem: String },
+    /// The data directory or the log is above what the release admits, or below.
+    LevelNotAdmitted {},
+    /// The release and the launcher have no version of their protocol in common.
+    LauncherProtocol {},
+}
+
+impl Cause {
+    /// The cause in one word.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Cause::Abandoned { .. } => "abandoned",
+            Cause::NotConfirmed { .. } => "not_confirmed",
+            Cause::TimePassed {} => "time_passed",
+            Cause::SlotUnusable { .. } => "slot_unusable",
+            Cause::LevelNotAdmitted {} => "level_not_admitted",
+            Cause::LauncherProtocol {} => "launcher_protocol",
+        }
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Cause::Abandoned { reason } => write!(f, "{reason}"),
+            Cause::NotConfirmed { confirm_timeout_ms } => {
+                write!(f, "it ran and was not confirmed within {confirm_timeout_ms} ms of its start")
+            }
+            Cause::TimePassed {} => write!(f, "its time passed while the node was down"),
+            Cause::SlotUnusable { problem } => write!(f, "{problem}"),
+            Cause::LevelNotAdmitted {} => write!(f, "it does not admit the level that this node is at"),
+            Cause::LauncherProtocol {} => {
+                write!(f, "it speaks no version of the launcher protocol that is spoken here")
+            }
+        }
+    }
 }
 
 /// How one attempt of a release failed on this node.
@@ -61,16 +110,27 @@ pub enum Failure {
     CannotStart {
         problem: String,
     },
-    /// It does not speak the launcher's protocol.
+    /// What it said is no message of the launcher protocol.
     Protocol {
         problem: String,
     },
-    /// It ran, and no confirmation came in time.
-    DeadlineMissed {
-        confirm_timeout_ms: u64,
-    },
     /// The launcher ended during the last attempt that was allowed.
     Interrupted {},
+}
+
+impl Failure {
+    /// The failure in one word.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Failure::Exited { .. } => "exited",
+            Failure::Killed { .. } => "killed",
+            Failure::Hung { .. } => "hung",
+            Failure::NotReady { .. } => "not_ready",
+            Failure::CannotStart { .. } => "cannot_start",
+            Failure::Protocol { .. } => "protocol",
+            Failure::Interrupted {} => "interrupted",
+        }
+    }
 }
 
 impl fmt::Display for Failure {
@@ -82,9 +142,6 @@ impl fmt::Display for Failure {
             Failure::NotReady { waited_ms } => write!(f, "was not ready after {waited_ms} ms"),
             Failure::CannotStart { problem } => write!(f, "could not be started: {problem}"),
             Failure::Protocol { problem } => write!(f, "broke the launcher protocol: {problem}"),
-            Failure::DeadlineMissed { confirm_timeout_ms } => {
-                write!(f, "was not confirmed within {confirm_timeout_ms} ms")
-            }
             Failure::Interrupted {} => {
                 write!(f, "used up its attempts, the last one cut short with its launcher")
             }
@@ -97,7 +154,7 @@ impl fmt::Display for Verdict {
         match self {
             Verdict::Confirmed {} => write!(f, "confirmed"),
             Verdict::Failed { failure, attempts } => write!(f, "failed: it {failure} (attempt {attempts})"),
-            Verdict::Inconclusive { reason } => write!(f, "inconclusive: {reason}"),
+            Verdict::Inconclusive { cause } => write!(f, "inconclusive: {cause}"),
         }
     }
 }

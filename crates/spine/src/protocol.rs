@@ -12,13 +12,23 @@
 //!                     <──────────────────────── Confirmed
 //! ```
 //!
-//! *Invariant:* the first message names the versions that its sender speaks; a launcher outlives
-//! its daemons, so the two are often of different releases.
+//! The version is one number for all that launchers and daemons of different releases share: these messages, the inherited
+//! descriptors and variables, arguments and exit codes, the JSON in `state`, and what one launcher leaves to another.
+//!
+//! Frozen for ever, read leniently: the daemon's Hello is a JSON object whose `type` is `hello` and whose `protocol` is
+//! `{"min":…,"max":…}`; a launcher that speaks none of those versions answers an object whose `type` is `refused`. Other
+//! members of the two are ignored. All other messages are strict within the agreed version: a member or word that it does
+//! not have is refused. Who adds one adds a version, and sends it only where that was agreed on.
+//!
+//! *Invariant:* the first message names the versions that its sender speaks; launcher and daemon are often of different
+//! releases.
 //! *Invariant:* a message that is not understood is refused, never ignored.
+//! *Invariant:* a daemon that has no version in common with its launcher ends with an exit code of its own, and nobody is
+//! blamed for it.
 
 use crate::outcome::StepRef;
 use crate::state::{IllegalTransition, State};
-use ironcache_types::{Digest, Release, WireRange};
+use ironcache_types::{Digest, Level, LevelRange, Release, WireRange};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -72,8 +82,27 @@ pub enum ToDaemon {
     },
     /// The request had no effect.
     Refused {
+        request: Request,
         reason: Refusal,
     },
+}
+
+/// What is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "request", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Request {
+    Hello {},
+    Activate {
+        step: StepRef,
+    },
+    Confirm {
+        step: StepRef,
+    },
+    Abandon {
+        step: StepRef,
+    },
+    /// A message that was not understood.
+    Unknown {},
 }
 
 /// What the daemon is told about its node's binaries.
@@ -88,6 +117,8 @@ pub struct Snapshot {
     pub degraded: Option<String>,
     /// How often this daemon must be heard of, in milliseconds, by this launcher's limits.
     pub heartbeat_ms: u64,
+    /// What this launcher speaks: the next release has to have one of these versions.
+    pub launcher_protocol: WireRange,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -108,6 +139,8 @@ pub enum Refusal {
     Illegal { why: IllegalTransition },
     #[error("the release cannot be run: {problem}")]
     SlotUnusable { digest: Digest, problem: String },
+    #[error("the node is at level {level}, and the release admits {admits}")]
+    Level { level: Level, admits: LevelRange },
     #[error("{why}")]
     Degraded { why: String },
     #[error("the node is stopping")]
@@ -115,7 +148,7 @@ pub enum Refusal {
     #[error("the state could not be made durable, so nothing was done: {problem}")]
     StateNotWritten { problem: String },
     #[error(
-        "launcher protocol {theirs} is spoken by the daemon, and {ours} by the launcher: restart the node with a launcher of the newer release"
+        "launcher protocol {theirs} is spoken by the daemon, and {ours} by the launcher: upgrade to a release in between first"
     )]
     Protocol { theirs: WireRange, ours: WireRange },
     #[error("the message was not understood: {problem}")]
@@ -140,6 +173,28 @@ pub(crate) fn encode(message: &impl Serialize) -> Vec<u8> {
 /// Reads one line, without its newline.
 pub(crate) fn decode<M: DeserializeOwned>(line: &[u8]) -> Result<M, MessageError> {
     serde_json::from_slice(line).map_err(MessageError::NotUnderstood)
+}
+
+/// The versions that a daemon of any release greets with; `None` if the line is no Hello.
+pub(crate) fn decode_hello(line: &[u8]) -> Option<WireRange> {
+    #[derive(Deserialize)]
+    struct Hello {
+        r#type: String,
+        protocol: WireRange,
+    }
+    serde_json::from_slice(line)
+        .ok()
+        .filter(|hello: &Hello| hello.r#type == "hello")
+        .map(|hello| hello.protocol)
+}
+
+/// Is this, in the words of any release, a refusal?
+pub(crate) fn is_refusal(line: &[u8]) -> bool {
+    #[derive(Deserialize)]
+    struct Typed {
+        r#type: String,
+    }
+    serde_json::from_slice(line).is_ok_and(|typed: Typed| typed.r#type == "refused")
 }
 
 /// The version that both speak, the newest one if several.
@@ -174,27 +229,28 @@ mod tests {
     }
 
     fn to_daemon() -> Vec<ToDaemon> {
-        let activate = Event::Activate {
-            release: release(2),
-            step: STEP,
-            attempts_max: 1,
-            confirm_timeout_ms: 60_000,
-            now_unix_ms: 1_700_000_000_000,
-        };
+        let activate =
+            Event::Activate { release: release(2), step: STEP, attempts_max: 1, confirm_timeout_ms: 60_000 };
         let failed = Event::AttemptFailed { failure: Failure::Killed { signal: 9 } };
+        let starts = Event::AttemptStarts { now_unix_ms: 1_700_000_000_000 };
         let trial = State::new(release(1)).on(&activate).unwrap();
-        let back = trial.on(&Event::AttemptStarts).unwrap().on(&failed).unwrap();
+        let back = trial.on(&starts).unwrap().on(&failed).unwrap();
         let snapshot = |state: State| Snapshot {
             running: state.to_run().clone(),
             state,
             degraded: None,
             heartbeat_ms: 200,
+            launcher_protocol: WireRange { min: 1, max: 1 },
         };
-        let refused = |reason| ToDaemon::Refused { reason };
+        let refused = |reason| ToDaemon::Refused { request: Request::Activate { step: STEP }, reason };
+        let refusal_of = |request| ToDaemon::Refused { request, reason: Refusal::Stopping {} };
+        let given_up =
+            trial.on(&starts).unwrap().on(&Event::DeadlineMissed).unwrap().on(&Event::OldStarted).unwrap();
         vec![
             ToDaemon::Hello { protocol: 1, snapshot: snapshot(State::new(release(1))) },
             ToDaemon::State { snapshot: snapshot(trial.clone()) },
             ToDaemon::State { snapshot: snapshot(back) },
+            ToDaemon::State { snapshot: snapshot(given_up) },
             ToDaemon::Stop { reason: StopReason::Operator, deadline_ms: 5000 },
             ToDaemon::Stop { reason: StopReason::Activate, deadline_ms: 5000 },
             ToDaemon::Stop { reason: StopReason::RollBack, deadline_ms: 5000 },
@@ -202,6 +258,7 @@ mod tests {
             ToDaemon::Confirmed { step: STEP },
             refused(Refusal::Illegal { why: trial.on(&activate).unwrap_err() }),
             refused(Refusal::SlotUnusable { digest: release(2).digest, problem: "altered".into() }),
+            refused(Refusal::Level { level: Level(3), admits: LevelRange::new(1, 2) }),
             refused(Refusal::Degraded { why: "the state file was corrupt".into() }),
             refused(Refusal::Stopping {}),
             refused(Refusal::StateNotWritten { problem: "no space".into() }),
@@ -210,6 +267,10 @@ mod tests {
                 ours: WireRange { min: 1, max: 1 },
             }),
             refused(Refusal::NotUnderstood { problem: "unknown variant".into() }),
+            refusal_of(Request::Hello {}),
+            refusal_of(Request::Confirm { step: STEP }),
+            refusal_of(Request::Abandon { step: STEP }),
+            refusal_of(Request::Unknown {}),
         ]
     }
 
@@ -247,6 +308,15 @@ mod tests {
         for line in lines {
             assert!(decode::<ToLauncher>(line).is_err(), "{}", String::from_utf8_lossy(line));
         }
+    }
+
+    #[test]
+    fn a_hello_and_a_refusal_of_any_release_are_understood() {
+        let future = br#"{"type":"hello","protocol":{"min":2,"max":5,"odd":true},"zone":"north"}"#;
+        assert_eq!(decode_hello(future), Some(WireRange { min: 2, max: 5 }));
+        assert_eq!(decode_hello(b"{\"type\":\"ready\",\"protocol\":{\"min\":2,\"max\":5}}"), None);
+        assert!(is_refusal(b"{\"type\":\"refused\",\"for\":[\"new reasons\"]}"));
+        assert!(!is_refusal(b"{\"type\":\"hello\"}"));
     }
 
     #[test]

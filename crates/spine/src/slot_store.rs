@@ -56,6 +56,11 @@ impl SlotStore {
         Ok(SlotStore { dir: dir.clone() })
     }
 
+    /// The store of a directory that is as it should be, or else has no slots.
+    pub(crate) fn of(dir: &DataDir) -> Self {
+        SlotStore { dir: dir.clone() }
+    }
+
     /// Copies the executable at `path` into a slot. `path` may be `/proc/self/exe`.
     pub fn install_file(&self, path: &Path) -> Result<Artifact, ArtifactError> {
         static COPIES: AtomicU64 = AtomicU64::new(0);

@@ -3,8 +3,8 @@
 //! ```text
 //!            Activate                    Confirm
 //!   Idle ──────────────> Trial ─────────────────────────> Idle (the new one)
-//!    ^                     │ attempts used up, deadline missed: quarantine
-//!    │     OldStarted      v abandoned: no quarantine
+//!    ^                     │ attempts used up: quarantine
+//!    │     OldStarted      v not confirmed in time, abandoned: no quarantine
 //!    └──────────────── RollingBack
 //! ```
 //!
@@ -13,10 +13,11 @@
 //! *Invariant:* `attempts` counts starts, and is raised before each.
 //! *Invariant:* a release that failed is in `quarantined` from the moment it stops being run.
 //! *Invariant:* the binary changes by `Activate`, and back by `RollingBack`; by nothing else.
+//! *Invariant:* the launcher changes only between trials, and never by a trial.
 //!
 //! The caller's duty: make what [`State::on`] returns durable before acting on it.
 
-use crate::outcome::{Failure, Outcome, StepRef, Verdict};
+use crate::outcome::{Cause, Failure, Outcome, StepRef, Verdict};
 use ironcache_types::{Digest, Epoch, Release};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -25,6 +26,8 @@ use std::fmt;
 #[serde(deny_unknown_fields)]
 pub struct State {
     pub phase: Phase,
+    /// The slot whose launcher is to run. After a trial it follows the active release.
+    pub launcher: Digest,
     /// What failed here; the newest last, at most `QUARANTINED_MAX`.
     pub quarantined: Vec<Quarantined>,
     /// The highest epoch of a step that this node ever acted on.
@@ -50,10 +53,11 @@ pub enum Phase {
         attempts: u32,
         attempts_max: u32,
         step: StepRef,
-        /// How long the whole trial may take; bounds the deadline if the clock was set.
+        /// How long an attempt may take from its start to its confirmation; bounds the deadline if the clock was set.
         confirm_timeout_ms: u64,
-        /// Milliseconds since the Unix epoch.
-        deadline_unix_ms: u64,
+        /// Of the last attempt, in milliseconds since the Unix epoch. None has begun before the old daemon is gone, and its
+        /// drain is no part of the trial.
+        deadline_unix_ms: Option<u64>,
     },
     RollingBack {
         /// The old release, that runs again.
@@ -82,17 +86,18 @@ pub enum Event {
         step: StepRef,
         attempts_max: u32,
         confirm_timeout_ms: u64,
+    },
+    /// The release on trial is about to be started.
+    AttemptStarts {
         /// Milliseconds since the Unix epoch.
         now_unix_ms: u64,
     },
-    /// The release on trial is about to be started.
-    AttemptStarts,
     /// The operator stopped the node during an attempt, which therefore does not count.
     AttemptWithdrawn,
     AttemptFailed {
         failure: Failure,
     },
-    /// The confirmation did not come in time though the release on trial ran.
+    /// The confirmation did not come in time though the release on trial ran and was ready.
     DeadlineMissed,
     /// The log confirmed the step.
     Confirm {
@@ -101,10 +106,14 @@ pub enum Event {
     /// The trial cannot tell anything: back, without quarantine.
     Abandon {
         step: StepRef,
-        reason: String,
+        cause: Cause,
     },
     /// The old release was started after a rollback.
     OldStarted,
+    /// The launcher of this slot is the one to run: it is about to take over, or it stays.
+    LauncherIs {
+        launcher: Digest,
+    },
 }
 
 /// Why an event does not apply to a state. The state stays as it is.
@@ -135,6 +144,7 @@ impl State {
     /// A node that was never upgraded.
     pub fn new(active: Release) -> Self {
         State {
+            launcher: active.digest,
             phase: Phase::Idle { active, rollback: None },
             quarantined: Vec::new(),
             last_done: Epoch(0),
@@ -157,7 +167,14 @@ impl State {
             Phase::Trial { active, rollback, previous, .. } => (active, [Some(rollback), previous.as_ref()]),
             Phase::RollingBack { to, previous, .. } => (to, [previous.as_ref(), None]),
         };
-        std::iter::once(first).chain(others.into_iter().flatten()).map(|release| release.digest).collect()
+        let mut needed: Vec<_> = std::iter::once(first)
+            .chain(others.into_iter().flatten())
+            .map(|release| release.digest)
+            .collect();
+        if !needed.contains(&self.launcher) {
+            needed.push(self.launcher);
+        }
+        needed
     }
 
     /// The state after `event`.
@@ -165,7 +182,7 @@ impl State {
         match (&self.phase, event) {
             (
                 Phase::Idle { active, rollback },
-                Event::Activate { release, step, attempts_max, confirm_timeout_ms, now_unix_ms },
+                Event::Activate { release, step, attempts_max, confirm_timeout_ms },
             ) => {
                 if step.epoch <= self.last_done {
                     return Err(IllegalTransition::StepDone { epoch: step.epoch, last_done: self.last_done });
@@ -186,7 +203,7 @@ impl State {
                     attempts_max: (*attempts_max).max(1),
                     step: *step,
                     confirm_timeout_ms: *confirm_timeout_ms,
-                    deadline_unix_ms: now_unix_ms.saturating_add(*confirm_timeout_ms),
+                    deadline_unix_ms: None,
                 };
                 Ok(State { phase, last_done: step.epoch, ..self.clone() })
             }
@@ -197,9 +214,12 @@ impl State {
                 }
                 Some(_) | None => Err(IllegalTransition::NoTrial {}),
             },
+            (Phase::Idle { .. }, Event::LauncherIs { launcher }) => {
+                Ok(State { launcher: *launcher, ..self.clone() })
+            }
             (
                 Phase::Idle { .. },
-                Event::AttemptStarts
+                Event::AttemptStarts { .. }
                 | Event::AttemptWithdrawn
                 | Event::AttemptFailed { .. }
                 | Event::DeadlineMissed
@@ -207,17 +227,23 @@ impl State {
                 | Event::OldStarted,
             ) => Err(IllegalTransition::NoTrial {}),
 
-            (Phase::Trial { active, step, .. }, Event::Activate { .. } | Event::OldStarted) => {
-                Err(IllegalTransition::TrialUnderWay { release: active.clone(), step: *step })
-            }
-            (Phase::Trial { attempts, attempts_max, .. }, Event::AttemptStarts) => {
+            (
+                Phase::Trial { active, step, .. },
+                Event::Activate { .. } | Event::OldStarted | Event::LauncherIs { .. },
+            ) => Err(IllegalTransition::TrialUnderWay { release: active.clone(), step: *step }),
+            (
+                Phase::Trial { attempts, attempts_max, confirm_timeout_ms, .. },
+                Event::AttemptStarts { now_unix_ms },
+            ) => {
                 if attempts >= attempts_max {
                     return Err(IllegalTransition::AttemptsUsedUp { attempts_max: *attempts_max });
                 }
-                Ok(self.with_attempts(attempts + 1))
+                let deadline = now_unix_ms.saturating_add(*confirm_timeout_ms);
+                Ok(self.with_attempts(attempts + 1, Some(deadline)))
             }
+            // A node that was stopped in order may stay down for as long as it likes.
             (Phase::Trial { attempts, .. }, Event::AttemptWithdrawn) => match attempts.checked_sub(1) {
-                Some(attempts) => Ok(self.with_attempts(attempts)),
+                Some(attempts) => Ok(self.with_attempts(attempts, None)),
                 None => Err(IllegalTransition::NoAttempt {}),
             },
             (Phase::Trial { attempts, attempts_max, .. }, Event::AttemptFailed { failure }) => {
@@ -230,7 +256,8 @@ impl State {
                 }
             }
             (Phase::Trial { confirm_timeout_ms, .. }, Event::DeadlineMissed) => {
-                Ok(self.failed(&Failure::DeadlineMissed { confirm_timeout_ms: *confirm_timeout_ms }))
+                let cause = Cause::NotConfirmed { confirm_timeout_ms: *confirm_timeout_ms };
+                Ok(self.rolling_back(Verdict::Inconclusive { cause }))
             }
             (Phase::Trial { active, rollback, attempts, step: expected, .. }, Event::Confirm { step }) => {
                 if step != expected {
@@ -247,11 +274,11 @@ impl State {
                     ..self.clone()
                 })
             }
-            (Phase::Trial { step: expected, .. }, Event::Abandon { step, reason }) => {
+            (Phase::Trial { step: expected, .. }, Event::Abandon { step, cause }) => {
                 if step != expected {
                     return Err(IllegalTransition::OtherStep { step: *step, expected: *expected });
                 }
-                Ok(self.rolling_back(Verdict::Inconclusive { reason: reason.clone() }))
+                Ok(self.rolling_back(Verdict::Inconclusive { cause: cause.clone() }))
             }
 
             (Phase::RollingBack { to, previous, outcome }, Event::OldStarted) => Ok(State {
@@ -262,20 +289,24 @@ impl State {
             (
                 Phase::RollingBack { outcome, .. },
                 Event::Activate { .. }
-                | Event::AttemptStarts
+                | Event::AttemptStarts { .. }
                 | Event::AttemptWithdrawn
                 | Event::AttemptFailed { .. }
                 | Event::DeadlineMissed
                 | Event::Confirm { .. }
-                | Event::Abandon { .. },
+                | Event::Abandon { .. }
+                | Event::LauncherIs { .. },
             ) => Err(IllegalTransition::RollingBack { release: outcome.release.clone(), step: outcome.step }),
         }
     }
 
-    fn with_attempts(&self, count: u32) -> State {
+    fn with_attempts(&self, count: u32, deadline: Option<u64>) -> State {
         let mut next = self.clone();
         match &mut next.phase {
-            Phase::Trial { attempts, .. } => *attempts = count,
+            Phase::Trial { attempts, deadline_unix_ms, .. } => {
+                *attempts = count;
+                *deadline_unix_ms = deadline;
+            }
             Phase::Idle { .. } | Phase::RollingBack { .. } => {}
         }
         next

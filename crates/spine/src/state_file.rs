@@ -1,17 +1,34 @@
-//! The `state` file: one line that names the format and the checksum, one line of JSON.
+//! The `state` file: three frozen lines that every launcher reads, and the state itself as JSON.
 //!
 //! ```text
 //! ironcache-state 1 crc32 89abcdef
+//! run 0202020202020202020202020202020202020202020202020202020202020202
+//! launcher 0101010101010101010101010101010101010101010101010101010101010101
 //! {"phase":{"phase":"idle",…
 //! ```
+//! Frozen for ever, byte by byte: a launcher of any release, the image's after a pod was restarted say, reads these lines
+//! before anything else and makes way for the launcher that they name. Text is ASCII, a line ends with one `\n`.
 //!
-//! *Invariant:* written tmp → fsync → rename → fsync(dir): a reader meets the old state or the new
-//! one, whole, whatever moment the writer died at.
+//! | line | bytes |
+//! | --- | --- |
+//! | 1 | `ironcache-state `, the format in decimal without leading zeros (1 to 4294967295), ` crc32 `, eight lowercase hex digits |
+//! | 2 | `run `, 64 lowercase hex digits: the sha256 of the slot whose daemon is to run |
+//! | 3 | `launcher `, 64 lowercase hex digits: the sha256 of the slot whose launcher is to run |
+//! | rest | at least one byte, the last one `\n`; in format 1 one line of strict JSON, a [`State`] |
+//!
+//! The digits are the CRC-32 (IEEE) of the file without them: of `ironcache-state 1 crc32 ` and of everything from the end
+//! of the first line on. The format is that of the rest only. A slot is `slots/<sha256>/ironcache`.
+//!
+//! Whoever writes has to write a format that the launcher it names reads.
+//!
+//! *Invariant:* a reader meets the old state or the new one, whole, whatever moment the writer died at.
 //! *Invariant:* what does not pass its checksum is never interpreted; it is set aside for people.
+//! *Invariant:* lines 2 and 3 say what the JSON says; they are written from it.
 
 use crate::data_dir::DataDir;
 use crate::state::State;
 use ironcache_store::{DiskError, at, replace_durably, sync_dir};
+use ironcache_types::Digest;
 use std::fs;
 use std::io;
 use std::path::PathBuf;
@@ -33,13 +50,23 @@ pub enum ReadState {
     Corrupt { problem: String },
 }
 
+/// What the frozen lines of a whole `state` file say, whatever the format of the rest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StateHead {
+    pub format: u32,
+    /// The slot whose daemon is to run.
+    pub run: Digest,
+    /// The slot whose launcher is to run.
+    pub launcher: Digest,
+}
+
 #[derive(Debug, thiserror::Error)]
 pub enum StateReadError {
     #[error(
-        "{} has format {format} and this release reads up to {FORMAT}: a newer release wrote it; start that release's launcher",
-        path.display()
+        "{} has format {format} and this release reads up to {FORMAT}: a newer release wrote it; start the launcher of slot {}",
+        path.display(), launcher.short()
     )]
-    Newer { path: PathBuf, format: u32 },
+    Newer { path: PathBuf, format: u32, launcher: Digest },
     #[error(transparent)]
     Disk(#[from] DiskError),
 }
@@ -53,18 +80,29 @@ impl StateFile {
         self.dir.root().join("state")
     }
 
-    pub fn read(&self) -> Result<ReadState, StateReadError> {
+    fn bytes(&self) -> Result<Option<Vec<u8>>, DiskError> {
         let path = self.path();
-        let bytes = match fs::read(&path) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(ReadState::Missing),
-            Err(error) => return Err(at("read", &path)(error).into()),
-        };
+        match fs::read(&path) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(at("read", &path)(error)),
+        }
+    }
+
+    pub fn read(&self) -> Result<ReadState, StateReadError> {
+        let Some(bytes) = self.bytes()? else { return Ok(ReadState::Missing) };
         match decode(&bytes) {
             Ok(state) => Ok(ReadState::Present(Box::new(state))),
-            Err(DecodeError::Newer { format }) => Err(StateReadError::Newer { path, format }),
+            Err(DecodeError::Newer(StateHead { format, launcher, .. })) => {
+                Err(StateReadError::Newer { path: self.path(), format, launcher })
+            }
             Err(DecodeError::Corrupt { problem }) => Ok(ReadState::Corrupt { problem: problem.to_owned() }),
         }
+    }
+
+    /// The frozen lines, of a file in any format; `None` if there is no whole file.
+    pub fn head(&self) -> Result<Option<StateHead>, DiskError> {
+        Ok(self.bytes()?.and_then(|bytes| Some(split(&bytes).ok()?.0)))
     }
 
     /// Returns once `state` is durable. After an error either state may be on the disk.
@@ -102,37 +140,72 @@ const ASIDE_PREFIX: &str = "state.corrupt-";
 
 fn encode(state: &State) -> String {
     let json = serde_json::to_string(state).expect("a State has only string keys and finite numbers");
-    format!("{MAGIC} {FORMAT} crc32 {:08x}\n{json}\n", crc32fast::hash(json.as_bytes()))
+    let head = StateHead { format: FORMAT, run: state.to_run().digest, launcher: state.launcher };
+    assemble(head, &json)
+}
+
+/// The file of a `head` and of the `rest`, a newline after it.
+fn assemble(head: StateHead, rest: &str) -> String {
+    let StateHead { format, run, launcher } = head;
+    let before = format!("{MAGIC} {format} crc32 ");
+    let after = format!("\nrun {run}\nlauncher {launcher}\n{rest}\n");
+    let crc = crc_of(&before, &after);
+    format!("{before}{crc}{after}")
+}
+
+fn crc_of(before: &str, after: &str) -> String {
+    let mut crc = crc32fast::Hasher::new();
+    crc.update(before.as_bytes());
+    crc.update(after.as_bytes());
+    format!("{:08x}", crc.finalize())
 }
 
 enum DecodeError {
-    Newer { format: u32 },
+    Newer(StateHead),
     Corrupt { problem: &'static str },
 }
 
 fn decode(bytes: &[u8]) -> Result<State, DecodeError> {
     let corrupt = |problem| DecodeError::Corrupt { problem };
-    let text = std::str::from_utf8(bytes).map_err(|_| corrupt("it is not text"))?;
-    let (head, body) = text.split_once('\n').ok_or(corrupt("it ends within its first line"))?;
-    let fields: Vec<&str> = head.split(' ').collect();
-    let [MAGIC, format, rest @ ..] = &fields[..] else {
-        return Err(corrupt("it does not start as a state file does"));
+    let (head, rest) = split(bytes).map_err(corrupt)?;
+    if head.format > FORMAT {
+        return Err(DecodeError::Newer(head));
+    }
+    let json = rest.strip_suffix('\n').ok_or(corrupt("its last line is cut off"))?;
+    let state: State =
+        serde_json::from_str(json).map_err(|_| corrupt("it passes its checksum and is no state"))?;
+    if (state.to_run().digest, state.launcher) != (head.run, head.launcher) {
+        return Err(corrupt("its first lines and its state name different slots"));
+    }
+    Ok(state)
+}
+
+/// The frozen lines and the rest, of a file in any format.
+fn split(bytes: &[u8]) -> Result<(StateHead, &str), &'static str> {
+    let text = std::str::from_utf8(bytes).map_err(|_| "it is not text")?;
+    let end = text.find('\n').ok_or("it ends within its first line")?;
+    let fields: Vec<&str> = text[..end].split(' ').collect();
+    let [MAGIC, number, "crc32", crc] = fields[..] else {
+        return Err("it does not start as a state file does");
     };
-    let format: u32 = format.parse().map_err(|_| corrupt("its format number is not a number"))?;
-    if format == 0 {
-        return Err(corrupt("its format number is zero"));
+    if crc.len() != 8 || crc != crc_of(&text[..end - crc.len()], &text[end..]) {
+        return Err("its checksum does not match");
     }
-    if format > FORMAT {
-        return Err(DecodeError::Newer { format });
+    let format: u32 = number.parse().map_err(|_| "its format number is not a number")?;
+    if format == 0 || number != format.to_string() {
+        return Err("its format number is none");
     }
-    let ["crc32", crc] = rest else {
-        return Err(corrupt("its first line does not name a checksum"));
-    };
-    let json = body.strip_suffix('\n').ok_or(corrupt("its last line is cut off"))?;
-    if *crc != format!("{:08x}", crc32fast::hash(json.as_bytes())) {
-        return Err(corrupt("its checksum does not match"));
-    }
-    serde_json::from_str(json).map_err(|_| corrupt("it passes its checksum and is no state"))
+    let after = &text[end + 1..];
+    let (run, after) = after.split_once('\n').ok_or("it ends within its second line")?;
+    let (launcher, rest) = after.split_once('\n').ok_or("it ends within its third line")?;
+    let run = slot(run, "run ").ok_or("its second line names no slot to run")?;
+    let launcher = slot(launcher, "launcher ").ok_or("its third line names no slot of the launcher")?;
+    Ok((StateHead { format, run, launcher }, rest))
+}
+
+fn slot(line: &str, word: &str) -> Option<Digest> {
+    let hex = line.strip_prefix(word)?;
+    hex.parse().ok().filter(|digest: &Digest| digest.to_string() == hex)
 }
 
 #[cfg(test)]
@@ -140,7 +213,7 @@ mod tests {
     use super::*;
     use crate::outcome::StepRef;
     use crate::state::Event;
-    use ironcache_types::{Digest, Epoch, PlanId, Release, Version};
+    use ironcache_types::{Epoch, PlanId, Release, Version};
 
     fn release(n: u8) -> Release {
         Release { version: Version::new(0, n.into(), 0), digest: Digest([n; 32]) }
@@ -148,14 +221,13 @@ mod tests {
 
     fn on_trial() -> State {
         let step = StepRef { plan: PlanId(3), epoch: Epoch(41) };
-        let activate = Event::Activate {
-            release: release(2),
-            step,
-            attempts_max: 3,
-            confirm_timeout_ms: 60_000,
-            now_unix_ms: 1_700_000_000_000,
-        };
-        State::new(release(1)).on(&activate).unwrap().on(&Event::AttemptStarts).unwrap()
+        let activate =
+            Event::Activate { release: release(2), step, attempts_max: 3, confirm_timeout_ms: 60_000 };
+        State::new(release(1))
+            .on(&activate)
+            .unwrap()
+            .on(&Event::AttemptStarts { now_unix_ms: 1_700_000_000_000 })
+            .unwrap()
     }
 
     fn file() -> (tempfile::TempDir, StateFile) {
@@ -175,6 +247,15 @@ mod tests {
         }
     }
 
+    #[test]
+    fn the_frozen_lines_name_the_slots_to_run() {
+        let (_temp, file) = file();
+        assert_eq!(file.head().unwrap(), None);
+        file.write(&on_trial()).unwrap();
+        let head = StateHead { format: 1, run: release(2).digest, launcher: release(1).digest };
+        assert_eq!(file.head().unwrap(), Some(head));
+    }
+
     /// This file never changes: each later release reads it.
     #[test]
     fn the_first_format_stays_readable() {
@@ -186,14 +267,15 @@ mod tests {
     #[test]
     fn every_cut_and_every_flipped_bit_is_noticed() {
         let good = encode(&on_trial()).into_bytes();
+        let is_corrupt = |bytes: &[u8]| matches!(decode(bytes), Err(DecodeError::Corrupt { .. }));
         for len in 0..good.len() {
-            assert!(decode(&good[..len]).is_err(), "cut to {len} bytes");
+            assert!(is_corrupt(&good[..len]), "cut to {len} bytes");
         }
         for at in 0..good.len() {
             for bit in 0..8 {
                 let mut bytes = good.clone();
                 bytes[at] ^= 1 << bit;
-                assert!(decode(&bytes).is_err(), "bit {bit} of byte {at} flipped");
+                assert!(is_corrupt(&bytes), "bit {bit} of byte {at} flipped");
             }
         }
     }
@@ -209,11 +291,26 @@ mod tests {
     }
 
     #[test]
-    fn a_newer_format_is_refused_and_left_alone() {
+    fn a_newer_format_is_refused_and_left_alone_and_its_frozen_lines_are_read() {
         let (temp, file) = file();
         let path = temp.path().join("state");
-        fs::write(&path, "ironcache-state 2 whatever the future needs\n{}\n").unwrap();
-        assert!(matches!(file.read(), Err(StateReadError::Newer { format: 2, .. })));
+        let head = StateHead { format: 2, run: Digest([2; 32]), launcher: Digest([3; 32]) };
+        fs::write(&path, assemble(head, "whatever the future\nneeds")).unwrap();
+        assert!(
+            matches!(file.read(), Err(StateReadError::Newer { format: 2, launcher, .. }) if launcher == head.launcher)
+        );
+        assert_eq!(file.head().unwrap(), Some(head));
         assert!(path.exists());
+    }
+
+    #[test]
+    fn lines_that_disagree_with_the_state_are_corrupt() {
+        let json = serde_json::to_string(&on_trial()).unwrap();
+        let right = StateHead { format: 1, run: release(2).digest, launcher: release(1).digest };
+        assert!(decode(assemble(right, &json).as_bytes()).is_ok());
+        for wrong in [StateHead { run: right.launcher, ..right }, StateHead { launcher: right.run, ..right }]
+        {
+            assert!(decode(assemble(wrong, &json).as_bytes()).is_err());
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! The transitions of [`State`], one by one and at random.
 
-use ironcache_spine::{Event, Failure, IllegalTransition, Phase, State, StepRef, Verdict};
+use ironcache_spine::{Cause, Event, Failure, IllegalTransition, Phase, State, StepRef, Verdict};
 use ironcache_types::{Digest, Epoch, PlanId, Release, Version};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
@@ -14,13 +14,13 @@ fn step(epoch: u64) -> StepRef {
 }
 
 fn activate(n: u8, epoch: u64) -> Event {
-    Event::Activate {
-        release: release(n),
-        step: step(epoch),
-        attempts_max: 3,
-        confirm_timeout_ms: 1000,
-        now_unix_ms: 50_000,
-    }
+    Event::Activate { release: release(n), step: step(epoch), attempts_max: 3, confirm_timeout_ms: 1000 }
+}
+
+const STARTS: Event = Event::AttemptStarts { now_unix_ms: 50_000 };
+
+fn isolated() -> Cause {
+    Cause::Abandoned { reason: "isolated".into() }
 }
 
 fn exited() -> Event {
@@ -32,16 +32,17 @@ fn after(events: &[Event]) -> State {
     events.iter().fold(State::new(release(1)), |state, event| state.on(event).unwrap())
 }
 
-fn all_events() -> [Event; 8] {
+fn all_events() -> [Event; 9] {
     [
         activate(3, 100),
-        Event::AttemptStarts,
+        STARTS,
         Event::AttemptWithdrawn,
         exited(),
         Event::DeadlineMissed,
         Event::Confirm { step: step(7) },
-        Event::Abandon { step: step(7), reason: "isolated".into() },
+        Event::Abandon { step: step(7), cause: isolated() },
         Event::OldStarted,
+        Event::LauncherIs { launcher: release(2).digest },
     ]
 }
 
@@ -53,10 +54,10 @@ fn legal_events(state: &State) -> Vec<usize> {
 fn each_phase_accepts_its_events_and_no_other() {
     let idle = State::new(release(1));
     let fresh = after(&[activate(2, 7)]);
-    let attempted = after(&[activate(2, 7), Event::AttemptStarts]);
-    let used_up = [activate(2, 7), Event::AttemptStarts, Event::AttemptStarts, Event::AttemptStarts];
+    let attempted = after(&[activate(2, 7), STARTS]);
+    let used_up = [activate(2, 7), STARTS, STARTS, STARTS];
     let rolling_back = after(&[activate(2, 7), Event::DeadlineMissed]);
-    assert_eq!(legal_events(&idle), [0]);
+    assert_eq!(legal_events(&idle), [0, 8]);
     assert_eq!(legal_events(&fresh), [1, 4, 6]);
     assert_eq!(legal_events(&attempted), [1, 2, 3, 4, 5, 6]);
     assert_eq!(legal_events(&after(&used_up)), [2, 3, 4, 5, 6]);
@@ -65,7 +66,7 @@ fn each_phase_accepts_its_events_and_no_other() {
 
 #[test]
 fn a_confirmed_trial_keeps_the_old_release_as_the_rollback() {
-    let state = after(&[activate(2, 7), Event::AttemptStarts, Event::Confirm { step: step(7) }]);
+    let state = after(&[activate(2, 7), STARTS, Event::Confirm { step: step(7) }]);
     assert_eq!(state.phase, Phase::Idle { active: release(2), rollback: Some(release(1)) });
     assert_eq!(state.last_outcome.as_ref().unwrap().verdict, Verdict::Confirmed {});
     assert_eq!(state.needs(), [release(2).digest, release(1).digest]);
@@ -80,7 +81,7 @@ fn a_confirmed_trial_keeps_the_old_release_as_the_rollback() {
 fn three_failed_attempts_quarantine_before_the_old_release_runs() {
     let mut state = after(&[activate(2, 7)]);
     for attempt in 1..=3 {
-        state = state.on(&Event::AttemptStarts).unwrap();
+        state = state.on(&STARTS).unwrap();
         assert_eq!(*state.to_run(), release(2), "attempt {attempt}");
         state = state.on(&exited()).unwrap();
     }
@@ -98,15 +99,37 @@ fn three_failed_attempts_quarantine_before_the_old_release_runs() {
 }
 
 #[test]
-fn a_missed_deadline_quarantines() {
-    let state = after(&[activate(2, 7), Event::AttemptStarts, Event::DeadlineMissed]);
-    assert_eq!(state.quarantined[0].failure, Failure::DeadlineMissed { confirm_timeout_ms: 1000 });
+fn a_missed_deadline_says_nothing_about_the_release() {
+    let state = after(&[activate(2, 7), STARTS, Event::DeadlineMissed, Event::OldStarted]);
+    assert!(state.quarantined.is_empty());
+    let cause = Cause::NotConfirmed { confirm_timeout_ms: 1000 };
+    assert_eq!(state.last_outcome.as_ref().unwrap().verdict, Verdict::Inconclusive { cause });
+    assert!(state.on(&activate(2, 8)).is_ok(), "it may be tried again");
+}
+
+#[test]
+fn the_clock_of_a_trial_starts_with_each_of_its_processes() {
+    let deadline = |state: &State| match state.phase {
+        Phase::Trial { deadline_unix_ms, .. } => deadline_unix_ms,
+        Phase::Idle { .. } | Phase::RollingBack { .. } => panic!("no trial"),
+    };
+    let activated = after(&[activate(2, 7)]);
+    assert_eq!(deadline(&activated), None, "the old daemon still drains");
+    let started = activated.on(&STARTS).unwrap();
+    assert_eq!(deadline(&started), Some(51_000));
+    let again = started.on(&exited()).unwrap().on(&Event::AttemptStarts { now_unix_ms: 90_000 }).unwrap();
+    assert_eq!(deadline(&again), Some(91_000));
+    assert_eq!(
+        deadline(&again.on(&Event::AttemptWithdrawn).unwrap()),
+        None,
+        "a node that is down misses nothing"
+    );
 }
 
 #[test]
 fn an_abandoned_trial_quarantines_nothing() {
-    let abandon = Event::Abandon { step: step(7), reason: "no quorum in reach".into() };
-    let state = after(&[activate(2, 7), Event::AttemptStarts, abandon, Event::OldStarted]);
+    let abandon = Event::Abandon { step: step(7), cause: isolated() };
+    let state = after(&[activate(2, 7), STARTS, abandon, Event::OldStarted]);
     assert_eq!(state.phase, Phase::Idle { active: release(1), rollback: None });
     assert!(state.quarantined.is_empty());
     assert!(matches!(state.last_outcome.unwrap().verdict, Verdict::Inconclusive { .. }));
@@ -114,7 +137,7 @@ fn an_abandoned_trial_quarantines_nothing() {
 
 #[test]
 fn a_step_is_not_done_twice() {
-    let back = [activate(2, 7), Event::Abandon { step: step(7), reason: String::new() }, Event::OldStarted];
+    let back = [activate(2, 7), Event::Abandon { step: step(7), cause: isolated() }, Event::OldStarted];
     let state = after(&back);
     for epoch in [6, 7] {
         let refused = state.on(&activate(2, epoch));
@@ -125,7 +148,7 @@ fn a_step_is_not_done_twice() {
 
 #[test]
 fn a_trial_that_fails_gives_the_old_rollback_back() {
-    let confirmed = [activate(2, 7), Event::AttemptStarts, Event::Confirm { step: step(7) }];
+    let confirmed = [activate(2, 7), STARTS, Event::Confirm { step: step(7) }];
     let state = [activate(3, 8), Event::DeadlineMissed, Event::OldStarted]
         .iter()
         .fold(after(&confirmed), |state, event| state.on(event).unwrap());
@@ -140,22 +163,23 @@ fn the_active_release_is_not_tried() {
 
 #[test]
 fn only_the_step_on_trial_is_confirmed_or_abandoned() {
-    let state = after(&[activate(2, 7), Event::AttemptStarts]);
+    let state = after(&[activate(2, 7), STARTS]);
     let other = Err(IllegalTransition::OtherStep { step: step(6), expected: step(7) });
     assert_eq!(state.on(&Event::Confirm { step: step(6) }), other);
-    assert_eq!(state.on(&Event::Abandon { step: step(6), reason: String::new() }), other);
+    assert_eq!(state.on(&Event::Abandon { step: step(6), cause: isolated() }), other);
 }
 
 fn any_event() -> impl Strategy<Value = Event> {
     prop_oneof![
         4 => (1u8..6, 0u64..12).prop_map(|(n, epoch)| activate(n, epoch)),
-        4 => Just(Event::AttemptStarts),
+        4 => Just(STARTS),
         1 => Just(Event::AttemptWithdrawn),
         2 => Just(exited()),
         1 => Just(Event::DeadlineMissed),
         2 => (0u64..12).prop_map(|epoch| Event::Confirm { step: step(epoch) }),
-        1 => (0u64..12).prop_map(|epoch| Event::Abandon { step: step(epoch), reason: "r".into() }),
+        1 => (0u64..12).prop_map(|epoch| Event::Abandon { step: step(epoch), cause: isolated() }),
         4 => Just(Event::OldStarted),
+        2 => (1u8..6).prop_map(|n| Event::LauncherIs { launcher: release(n).digest }),
     ]
 }
 
@@ -189,6 +213,10 @@ proptest! {
             for quarantined in &state.quarantined {
                 prop_assert!(next.quarantined.contains(quarantined));
             }
+            if next.launcher != state.launcher {
+                prop_assert!(matches!(next.phase, Phase::Idle { .. }), "the launcher changed by {event:?}");
+            }
+            prop_assert!(next.needs().contains(&next.launcher));
             prop_assert!(next.needs().contains(&next.to_run().digest));
             state = next;
         }

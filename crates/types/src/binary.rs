@@ -80,7 +80,7 @@ impl StampScanner {
     }
 
     fn finish(self) -> Result<Manifest, StampError> {
-        let cut = Stamp::positions(&self.window).next();
+        let cut = Stamp::positions(&self.window).first().copied();
         match (self.count, self.found, cut) {
             (1, Some(stamp), None) => stamp.manifest(),
             (0, _, Some(at)) => Err(StampError::Cut { present: self.window.len() - at }),

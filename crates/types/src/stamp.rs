@@ -224,21 +224,19 @@ impl Stamp {
     /// # Errors
     /// [`StampError::Missing`], [`StampError::Several`].
     pub fn find(binary: &[u8]) -> Result<usize, StampError> {
-        let mut found = Stamp::positions(binary);
-        match (found.next(), found.count()) {
-            (None, _) => Err(StampError::Missing),
-            (Some(at), 0) => Ok(at),
-            (Some(_), others) => Err(StampError::Several { count: 1 + others }),
+        match Stamp::positions(binary)[..] {
+            [] => Err(StampError::Missing),
+            [at] => Ok(at),
+            ref several => Err(StampError::Several { count: several.len() }),
         }
     }
 
     /// Where sections begin, whole ones and one that is cut off at the end.
-    pub fn positions(binary: &[u8]) -> impl Iterator<Item = usize> {
+    pub fn positions(binary: &[u8]) -> Vec<usize> {
         let magic = black_box(MASKED_MAGIC).map(|byte| byte ^ MASK);
         // Millions of windows: most end at the first byte.
-        let begins =
-            move |(at, window): (usize, &[u8])| (window[0] == magic[0] && *window == magic).then_some(at);
-        binary.windows(MAGIC_LEN).enumerate().filter_map(begins)
+        let begins = |(at, window): (usize, &[u8])| (window[0] == magic[0] && *window == magic).then_some(at);
+        binary.windows(MAGIC_LEN).enumerate().filter_map(begins).collect()
     }
 
     /// The section that `bytes` begin with.

@@ -6,7 +6,7 @@
 //! *Invariant:* looks at code that is compiled into the product; prose, text and tests may say what they like.
 
 use crate::purity::{Violation, occurrences, unfold_imports};
-use crate::rules::{FIELD_TYPES, FORMATS, LIVE_CRATES, NOT_IN_A_VERSION, SERDE_WORDS, Serialisation};
+use crate::rules::{FIELD_TYPES, FORMATS, LIVE_CRATES, NOT_IN_A_VERSION, SERDE_WORDS};
 use crate::source::{Token, after_group, product_tokens};
 use crate::workspace::Package;
 use std::collections::BTreeSet;
@@ -32,11 +32,8 @@ pub fn check_file(package: &Package, inside: &Path, source: &str) -> Vec<Violati
     if is_version_of(package, inside) {
         found.extend(in_a_version(&tokens));
     }
-    if let Some(live) = LIVE_CRATES.iter().find(|live| live.package == package.name) {
-        match live.serialisation {
-            Serialisation::None => found.extend(serialisation(&tokens, &package.name)),
-            Serialisation::StillDerived { .. } => {}
-        }
+    if LIVE_CRATES.contains(&package.name.as_str()) {
+        found.extend(serialisation(&tokens, &package.name));
     }
     let violation = |(line, found, reason)| Violation { file: inside.to_path_buf(), line, found, reason };
     let mut violations: Vec<Violation> = found.into_iter().map(violation).collect();
@@ -48,37 +45,24 @@ pub fn check_file(package: &Package, inside: &Path, source: &str) -> Vec<Violati
 /// What the files of a package have, taken together.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Seen {
-    serialises: bool,
     has_versions: bool,
 }
 
 impl Seen {
     /// Takes in one file of `package`; `inside` is its path below the package's folder.
-    pub fn note(&mut self, package: &Package, inside: &Path, source: &str) {
-        self.serialises |= !serialisation(&product_tokens(source), "").is_empty();
+    pub fn note(&mut self, package: &Package, inside: &Path) {
         self.has_versions |= is_version_of(package, inside);
     }
 }
 
-/// A rule that holds nothing any more: a live crate that is said to derive still and does not, or a formats crate
-/// without versions.
+/// A rule that holds nothing any more: a formats crate without versions.
 pub fn check_rules(package: &str, seen: Seen) -> Option<Violation> {
-    let stale = |reason: String| Violation {
+    (package == FORMATS.package && !seen.has_versions).then(|| Violation {
         file: "crates/xtask/src/rules.rs".into(),
         line: 0,
         found: package.to_owned(),
-        reason,
-    };
-    if package == FORMATS.package && !seen.has_versions {
-        return Some(stale("not one of its files is a version (`vN.rs`): where are they now?".to_owned()));
-    }
-    let live = LIVE_CRATES.iter().find(|live| live.package == package)?;
-    match live.serialisation {
-        Serialisation::StillDerived { until } if !seen.serialises => Some(stale(format!(
-            "it serialises nothing any more ({until}): its row says `Serialisation::None` from now on"
-        ))),
-        Serialisation::StillDerived { .. } | Serialisation::None => None,
-    }
+        reason: "not one of its files is a version (`vN.rs`): where are they now?".to_owned(),
+    })
 }
 
 fn is_version_of(package: &Package, inside: &Path) -> bool {
@@ -367,24 +351,17 @@ mod tests {
         }
     }
 
-    fn rules_of(package: &str, files: &[(&str, &str)]) -> Option<String> {
+    fn rules_of(package: &str, files: &[&str]) -> Option<String> {
         let of = Package { name: package.to_owned(), dir: "d".into(), dependencies: Vec::new() };
         let mut seen = Seen::default();
-        files.iter().for_each(|(file, source)| seen.note(&of, Path::new(file), source));
+        files.iter().for_each(|file| seen.note(&of, Path::new(file)));
         check_rules(package, seen).map(|violation| violation.to_string())
     }
 
     #[test]
     fn a_rule_that_holds_nothing_any_more_is_seen() {
-        let (serialises, does_not) = ("use serde::Serialize;", "use std::fmt;");
-        for live in LIVE_CRATES.iter().filter(|live| live.serialisation != Serialisation::None) {
-            let files = [("src/a.rs", serialises), ("src/b.rs", does_not)];
-            assert_eq!(rules_of(live.package, &files), None);
-            assert!(rules_of(live.package, &files[1..]).unwrap().contains("Serialisation::None"));
-        }
-        assert_eq!(rules_of("ironcache-agent", &[("src/lib.rs", does_not)]), None);
-        assert_eq!(rules_of("ironcache-node", &[("src/lib.rs", serialises)]), None);
-        let formats = [("src/state/mod.rs", serialises), ("src/state/v1.rs", serialises)];
+        assert_eq!(rules_of("ironcache-node", &["src/lib.rs"]), None);
+        let formats = ["src/state/mod.rs", "src/state/v1.rs"];
         assert_eq!(rules_of("ironcache-formats", &formats), None);
         assert!(rules_of("ironcache-formats", &formats[..1]).unwrap().contains("where are they now?"));
     }
@@ -397,8 +374,8 @@ mod tests {
             "impl Serialize for A {}",
             "pub struct A { #[serde(skip)] a: u8 }",
         ] {
-            for live in LIVE_CRATES.iter().filter(|live| live.serialisation == Serialisation::None) {
-                assert!(!said(live.package, "src/state.rs", source).is_empty(), "{}: {source}", live.package);
+            for live in LIVE_CRATES {
+                assert!(!said(live, "src/state.rs", source).is_empty(), "{live}: {source}");
             }
         }
         assert_eq!(

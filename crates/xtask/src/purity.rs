@@ -40,7 +40,7 @@ pub fn check(workspace: &Workspace) -> Result<Vec<Violation>> {
                 file.strip_prefix(&package.dir).expect("the file was found below the package's folder");
             let mut found = check_file(package, inside, &source);
             found.append(&mut formats::check_file(package, inside, &source));
-            seen.note(package, inside, &source);
+            seen.note(package, inside);
             for violation in &mut found {
                 violation.file = file.strip_prefix(&workspace.root).unwrap_or(&file).to_path_buf();
             }

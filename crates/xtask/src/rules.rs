@@ -261,31 +261,13 @@ pub const FIELD_TYPES: &[&str] = &[
 /// Words that only code which serialises has.
 pub const SERDE_WORDS: &[&str] = &["serde", "Serialize", "Deserialize"];
 
-/// A crate whose types live in memory only: the formats convert them.
-pub struct LiveCrate {
-    pub package: &'static str,
-    pub serialisation: Serialisation,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Serialisation {
-    /// None, and it stays so.
-    None,
-    /// Derived as yet: what it waits for. A crate that no longer derives is refused until it says [`Serialisation::None`].
-    StillDerived { until: &'static str },
-}
-
-pub const LIVE_CRATES: &[LiveCrate] = &[
-    LiveCrate { package: "ironcache-keyspace", serialisation: Serialisation::None },
-    LiveCrate { package: "ironcache-replication", serialisation: Serialisation::None },
-    LiveCrate {
-        package: "ironcache-control",
-        serialisation: Serialisation::StillDerived {
-            until: "the formats convert its types, and HTTP has types of its own",
-        },
-    },
-    LiveCrate { package: "ironcache-coordinator", serialisation: Serialisation::None },
-    LiveCrate { package: "ironcache-agent", serialisation: Serialisation::None },
+/// The crates whose types live in memory only: the formats convert them, and nothing there serialises.
+pub const LIVE_CRATES: &[&str] = &[
+    "ironcache-keyspace",
+    "ironcache-replication",
+    "ironcache-control",
+    "ironcache-coordinator",
+    "ironcache-agent",
 ];
 
 #[cfg(test)]

@@ -54,6 +54,8 @@ fn a_release_that_was_left_twice_stays_while_the_log_says_that_it_is_held_here()
     let (running, before) = (Digest([9; 32]), Digest([8; 32]));
     facts.running = Release { version: Version::new(9, 0, 0), digest: running };
     state.nodes.get_mut(&NodeId(2)).unwrap().release = facts.running.clone();
+    register_release(&mut state, facts.running.clone());
+    apply(&mut state, &Command::ReportStaged { node: NodeId(2), digest: running });
     facts.launcher.needs = vec![running, before];
     assert_eq!(kept(&state, &facts), BTreeSet::from([running, before, old().digest]));
 }

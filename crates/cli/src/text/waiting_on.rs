@@ -21,6 +21,12 @@ pub fn waiting_on(wait: &WaitingOn) -> String {
         WaitingOn::OtherLife { node, registered, answers } => {
             format!("node {node} answers as process {answers}, and {registered} is registered")
         }
+        WaitingOn::OldAnswer { node, shard, epoch } => {
+            format!("node {node} has not answered yet for epoch {epoch} of shard {shard}")
+        }
+        WaitingOn::StateDiffers { node, log_index } => {
+            format!("node {node} holds another control state than the others at log index {log_index}")
+        }
         WaitingOn::NotReady { node } => format!("node {node} answers, and does not serve its role yet"),
         WaitingOn::RaftLag { node, entries, max_entries } => {
             format!("node {node} is {entries} log entries behind; at most {max_entries} is allowed")

@@ -8,6 +8,10 @@ use crate::shard::{AckMode, Shard};
 use crate::state::{ControlState, Node, OutStep, Quarantine, TrialPhase};
 use ironcache_types::{Digest, Epoch, Member, NodeId, PlanId, Release};
 
+/// Copies of a shard with as many other nodes that stay while one is out. More, and one slow replica of many stops every
+/// roll; fewer, and one failure beyond the step's own outage takes the dataset along.
+const COPIES_MIN: usize = 2;
+
 impl ControlState {
     pub(super) fn upgrade_self(
         &mut self,
@@ -104,6 +108,13 @@ impl ControlState {
         let others = || shard.nodes.iter().filter(|n| **n != member.node).map(|n| &self.nodes[n]);
         if let Some(other) = others().find(|n| n.out.is_some()) {
             return Err(Rejection::ShardHasNodeOut { shard: id, other: other.id });
+        }
+        // A proposal may be older than the loss of a member: of three copies two stay. (Of two, one: the pair's other node.)
+        let kept = others().filter(|n| shard.in_sync.contains(&n.member())).count();
+        if let Some(other) = others().find(|n| !shard.in_sync.contains(&n.member()))
+            && kept < COPIES_MIN
+        {
+            return Err(Rejection::NotInSync { shard: id, member: other.member() });
         }
         if plan.start_primaries.get(&id) != Some(&member.node) {
             return Ok(StepRole::Replica);

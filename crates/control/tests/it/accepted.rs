@@ -165,8 +165,8 @@ fn an_inconclusive_step_holds_the_plan_and_can_be_tried_again() {
     assert!(cluster.state.quarantined.is_empty());
     cluster.ok(&cluster.resume());
     cluster.ok(&cluster.begin_rolling());
-    cluster.upgrade(5);
     cluster.ok(&cluster.add_in_sync(S0, 3));
+    cluster.upgrade(5);
     cluster.upgrade(3);
 }
 

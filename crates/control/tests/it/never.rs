@@ -4,7 +4,7 @@
 
 use crate::generate::{Draw, draw};
 use crate::setup::Cluster;
-use ironcache_control::{Applied, Command, ControlState, Outcome, Rejection};
+use ironcache_control::{Applied, Command, Outcome, Rejection};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::{Config, TestRunner};
@@ -55,19 +55,13 @@ proptest! {
     }
 
     #[test]
-    fn the_same_log_gives_the_same_hash_through_any_copy(draws in sequences()) {
+    fn the_same_log_gives_the_same_state(draws in sequences()) {
         let (cluster, log) = play(&draws);
         let mut replayed = Cluster::new();
         for (command, result) in &log {
-            let json = serde_json::to_string(command).unwrap();
-            let read: Command = serde_json::from_str(&json).unwrap();
-            prop_assert_eq!(&replayed.apply(&read), result);
+            prop_assert_eq!(&replayed.apply(command), result);
         }
         prop_assert_eq!(&replayed.state, &cluster.state);
-        let json = serde_json::to_string(&cluster.state).unwrap();
-        let read: ControlState = serde_json::from_str(&json).unwrap();
-        prop_assert_eq!(read.hash(), cluster.state.hash());
-        prop_assert_eq!(&read, &cluster.state);
     }
 }
 

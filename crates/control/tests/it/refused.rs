@@ -181,6 +181,20 @@ fn a_node_that_is_out_joins_no_set() {
     cluster.refused(&cluster.take_out(5), "shard_has_node_out");
 }
 
+/// The proposal may be one that was made while everybody was in sync.
+#[test]
+fn a_step_that_would_leave_the_primary_alone_with_two_replicas() {
+    let mut cluster = Cluster::rolling();
+    let late = cluster.take_out(5);
+    cluster.ok(&cluster.take_out(3));
+    cluster.ok(&cluster.restart(3, new()));
+    cluster.ok(&cluster.confirm(3));
+    cluster.ok(&cluster.confirmed(3));
+    cluster.refused(&late, "not_in_sync");
+    cluster.ok(&cluster.add_in_sync(S0, 3));
+    cluster.ok(&late);
+}
+
 #[test]
 fn everything_about_a_node_that_was_set_aside_but_its_own_word() {
     let mut cluster = Cluster::rolling();

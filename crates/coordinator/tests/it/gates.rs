@@ -5,8 +5,8 @@ use crate::cluster::{
 };
 use expect_test::{Expect, expect};
 use ironcache_control::{Command, ControlState, PlanOptions};
-use ironcache_coordinator::{Bars, Decision, NodeObservation, Observation, StateHash};
-use ironcache_types::{Incarnation, NodeId, ShardId};
+use ironcache_coordinator::{Bars, Decision, Duty, NodeObservation, Observation, StateHash};
+use ironcache_types::{Incarnation, NodeId, Offset, ShardId};
 
 fn check(state: &ControlState, observation: &Observation, expected: &Expect) {
     let decision = ask(state, observation);
@@ -275,6 +275,103 @@ fn a_node_that_stays_out_too_long_holds_the_plan_once() {
     );
 }
 
+/// The node is promoted with everybody in the set, as at an orderly stop of the primary.
+fn promote(state: &mut ControlState, id: u64) {
+    let shard = &state.shards[&ShardId(0)];
+    let (from, to, plan) = (shard.primary().unwrap(), state.nodes[&NodeId(id)].member(), None);
+    let begin = Command::BeginHandover { shard: shard.id, shard_epoch: shard.epoch, from, to, plan };
+    apply(state, &begin);
+    let shard = &state.shards[&ShardId(0)];
+    let (handover, in_sync) = (shard.handover.unwrap().epoch, shard.in_sync.clone());
+    apply(state, &Command::Promote { shard: shard.id, handover, to, offset: Offset(1), in_sync });
+}
+
+/// What a node said of its data before the log went on.
+fn said_before(seen: &mut Observation, before: &Observation, id: u64) {
+    node(seen, id).data.clone_from(&before.nodes[&NodeId(id)].data);
+}
+
+#[test]
+fn an_answer_from_before_its_promotion_is_none_of_a_primary() {
+    let mut state = before_handover();
+    let before = see(&state, 3);
+    promote(&mut state, 2);
+    // Ready as a replica, and asked a moment ago: the promotion is not applied there, and its data could still go.
+    let mut seen = see(&state, 3);
+    said_before(&mut seen, &before, 2);
+    node(&mut seen, 2).seen_ms_ago = 0;
+    check(&state, &seen, &expect!["n2 has not answered yet for epoch 18 of shard 0"]);
+    assert_eq!(text(&ask(&state, &see(&state, 3))), "upgrade n1");
+}
+
+#[test]
+fn a_replica_of_an_earlier_primary_is_not_in_service_yet() {
+    let mut state = before_handover();
+    let before = see(&state, 2);
+    promote(&mut state, 3);
+    // Node 2 still follows the primary of before; it is not known to follow the new one.
+    let mut seen = see(&state, 2);
+    said_before(&mut seen, &before, 2);
+    check(&state, &seen, &expect!["n2 has not answered yet for epoch 18 of shard 0"]);
+    node(&mut seen, 2).data.as_mut().unwrap().duty = Duty::Neither;
+    check(&state, &seen, &expect!["n2 has not answered yet for epoch 18 of shard 0"]);
+}
+
+#[test]
+fn an_earlier_stay_in_the_set_settles_nobody() {
+    let mut state = before_handover();
+    let before = see(&state, 1);
+    let shard = &state.shards[&ShardId(0)];
+    let (id, isr_epoch, primary) = (shard.id, shard.isr_epoch, shard.primary().unwrap());
+    for id_of in [2, 3] {
+        let isr_epoch = state.shards[&id].isr_epoch;
+        let member = state.nodes[&NodeId(id_of)].member();
+        let reason = ironcache_control::Reason::new("silent", "silent");
+        apply(&mut state, &Command::RemoveInSync { shard: id, isr_epoch, primary, member, reason });
+    }
+    crate::cluster::add_all(&mut state, id);
+    assert!(state.shards[&id].isr_epoch > isr_epoch);
+    let mut seen = see(&state, 1);
+    said_before(&mut seen, &before, 1);
+    check(&state, &seen, &expect!["n1 has not answered yet for epoch 20 of shard 0"]);
+    assert_eq!(text(&ask(&state, &see(&state, 1))), "hand shard 0 over from n1 to n2");
+}
+
+#[test]
+fn a_trial_that_followed_an_earlier_primary_is_not_confirmed() {
+    let mut state = rolling(one_by_three());
+    take_out(&mut state, 2);
+    restart(&mut state, NodeId(2), new());
+    let before = see(&state, 1);
+    promote(&mut state, 3);
+    let mut seen = see(&state, 1);
+    said_before(&mut seen, &before, 2);
+    check(
+        &state,
+        &seen,
+        &expect![
+            "n2 has been out for 0.0 s of at most 120.0 s: the new binary answers and does not serve its role yet"
+        ],
+    );
+    assert_eq!(text(&ask(&state, &see(&state, 1))), "confirm n2");
+}
+
+#[test]
+fn a_launcher_that_was_in_order_once_has_to_say_so_again() {
+    let mut state = three_by_two();
+    start(&mut state, PlanOptions::default());
+    for id in 1..=6 {
+        apply(&mut state, &Command::ReportStaged { node: NodeId(id), digest: new().digest });
+    }
+    let mut seen = see(&state, 1);
+    node(&mut seen, 5).seen_ms_ago = 4_000;
+    node(&mut seen, 6).member.incarnation = Incarnation(0);
+    let decision = ask(&state, &seen);
+    let said = text(&decision);
+    assert!(said.contains("n5 has not answered for 4.0 s; at most 3.0 s is allowed"), "{said}");
+    assert!(said.contains("n6 answers as process 0000000000000000"), "{said}");
+}
+
 #[test]
 fn disagreement_about_the_state_holds_the_plan() {
     let state = rolling(three_by_two());
@@ -290,9 +387,41 @@ fn disagreement_about_the_state_holds_the_plan() {
             "hold plan 1: n5 holds another control state at log index 64; `ironcache cluster upgrade rollback` takes everybody back to what they agreed on"
         ],
     );
+    // What an earlier life said is not held against this one.
+    node(&mut seen, 5).member.incarnation = Incarnation(0);
+    assert!(!text(&ask(&state, &seen)).contains("another control state"));
+    node(&mut seen, 5).member.incarnation = Incarnation(1);
     node(&mut seen, 5).state_hashes = vec![StateHash { log_index: 128, hash: 8 }];
     assert_eq!(text(&ask(&state, &seen)), "upgrade n4", "there is no index at which it can be compared");
     node(&mut seen, 5).state_hashes =
         vec![StateHash { log_index: 64, hash: 8 }, StateHash { log_index: 128, hash: 9 }];
     assert!(text(&ask(&state, &seen)).contains("at log index 64"), "an older index is one too");
+}
+
+/// Whose state differs from the majority's at one index neither leads nor is promoted, on the way back included.
+#[test]
+fn the_odd_node_neither_leads_nor_is_promoted() {
+    let state = rolling(one_by_three());
+    let mut seen = see(&state, 1);
+    let hash = |seen: &mut Observation, id: u64, hash: u64| {
+        node(seen, id).state_hashes = vec![StateHash { log_index: 64, hash }];
+    };
+    for (id, value) in [(1, 8), (2, 8), (3, 7)] {
+        hash(&mut seen, id, value);
+    }
+    assert!(text(&ask(&state, &seen)).starts_with("hold plan 1: n3 holds another control state"));
+    // The leader is the odd one: another one leads.
+    for (id, value) in [(1, 7), (2, 8), (3, 8)] {
+        hash(&mut seen, id, value);
+    }
+    assert_eq!(text(&ask(&state, &seen)), "transfer raft's leadership to n2");
+    // Its primary is gone, and only the odd one answers.
+    let mut state = rolling(one_by_three());
+    let primary = state.nodes[&NodeId(1)].release.clone();
+    restart(&mut state, NodeId(1), primary);
+    let mut seen = see(&state, 1);
+    for (id, value) in [(1, 8), (2, 7), (3, 8)] {
+        hash(&mut seen, id, value);
+    }
+    assert_eq!(text(&ask(&state, &seen)), "promote n3 in shard 0");
 }

@@ -75,7 +75,7 @@ impl Story {
         panic!("it goes round in circles:\n{}", self.told.join("\n"));
     }
 
-    fn to_the_end(&mut self) {
+    fn until_the_end(&mut self) {
         self.until(|state| state.plan.is_none());
     }
 
@@ -130,7 +130,7 @@ fn a_failed_step_takes_everybody_back() {
     story.until(|state| state.nodes[&NodeId(2)].release == new() && state.nodes[&NodeId(2)].out.is_none());
     story.until(|state| state.nodes[&NodeId(3)].out.is_some());
     story.fail(NodeId(3));
-    story.to_the_end();
+    story.until_the_end();
     assert!(story.world.state.quarantined.contains_key(&new().digest));
     story.check(&expect![[r#"
         -- an operator sets the target 1.4.0
@@ -156,7 +156,7 @@ fn a_failed_step_holds_the_plan_where_the_policy_says_so() {
     story.until(|state| state.nodes.values().any(|n| n.out.is_some()));
     let node = story.out().expect("one is out");
     story.fail(node);
-    story.to_the_end();
+    story.until_the_end();
     story.check(&expect![[r#"
         -- an operator sets the target 1.4.0
         begin the steps of plan 1
@@ -172,7 +172,7 @@ fn a_rollback_by_command_with_every_node_on_the_target() {
     story.start();
     story.until(|state| matches!(state.plan.as_ref().unwrap().phase, Phase::Soaking { .. }));
     story.roll_back("latency doubled");
-    story.to_the_end();
+    story.until_the_end();
     story.check(&expect![[r#"
         -- an operator sets the target 1.4.0
         begin the steps of plan 1
@@ -226,7 +226,8 @@ fn nothing_becomes_final_while_a_hash_differs() {
     let state = &story.world.state;
     let mut observation = observe_perfect(state, NodeId(1));
     for (id, node) in &mut observation.nodes {
-        node.state_hash = Some(StateHash { log_index: 64, hash: if *id == NodeId(2) { 7 } else { 8 } });
+        let hash = if *id == NodeId(2) { 7 } else { 8 };
+        node.state_hashes = vec![StateHash { log_index: 64, hash }];
     }
     let decision = decide(state, &observation, &Bars::default(), 1);
     let Decision::Propose(hold @ Command::Hold { .. }) = &decision else { panic!("{decision}") };
@@ -237,7 +238,7 @@ fn nothing_becomes_final_while_a_hash_differs() {
     let refused = story.world.state.clone().apply(9, &finalize).unwrap_err();
     assert_eq!(refused.code(), "hash_differs");
     story.roll_back("a node disagrees");
-    story.to_the_end();
+    story.until_the_end();
     story.check(&expect![[r#"
         -- an operator sets the target 1.4.0
         begin the steps of plan 1
@@ -276,7 +277,7 @@ fn a_rollback_goes_on_under_another_leader_after_every_act() {
             .until(|state| state.nodes[&NodeId(2)].release == new() && state.nodes[&NodeId(2)].out.is_none());
         story.roll_back("second thoughts");
         let before = story.told.len();
-        story.to_the_end();
+        story.until_the_end();
         story.told.len() - before
     };
     for change_at in 0..=reference {
@@ -291,7 +292,7 @@ fn a_rollback_goes_on_under_another_leader_after_every_act() {
                 story.step();
             }
             story.another_leader(next);
-            story.to_the_end();
+            story.until_the_end();
             let runs_old = story.world.state.nodes.values().all(|n| n.release == old());
             assert!(runs_old && story.world.state.plan.is_none(), "{change_at}: {}", story.told.join("\n"));
         }
@@ -318,7 +319,7 @@ fn the_policy_starts_a_staged_release_once_however_often_leaders_change() {
     let refused = story.world.state.clone().apply(9, &second).unwrap_err();
     assert_eq!(refused.code(), "plan_active");
     story.another_leader(2);
-    story.to_the_end();
+    story.until_the_end();
     assert_eq!(starts(&story, 3), Decision::Done);
     story.check(&expect![[r#"
         start a plan to 1.4.0, as the policy admits it
@@ -354,7 +355,7 @@ fn a_minor_release_does_not_start_under_patch_nor_one_that_is_held_or_was_declin
     minor.commit(&Command::RegisterRelease { info });
     minor.start();
     minor.roll_back("not this one");
-    minor.to_the_end();
+    minor.until_the_end();
     assert!(quiet(&minor.world.state), "what was taken back is not started again");
     minor.commit(&Command::AllowRelease { digest: new().digest });
     assert!(!quiet(&minor.world.state));
@@ -374,7 +375,7 @@ fn an_operator_and_the_policy_at_once() {
     story.start();
     let refused = story.world.state.clone().apply(9, &by_policy).unwrap_err();
     assert_eq!(refused.code(), "plan_active");
-    story.to_the_end();
+    story.until_the_end();
     story.check(&expect![[r#"
         -- the policy starts a plan
         -- an operator sets the target 1.4.0
@@ -403,7 +404,7 @@ fn a_target_that_would_not_start_on_a_node_holds_everybody_before_the_first_step
     story.say("node 3 has a key that 1.4.0 does not know");
     let problem = Some(Reason::new("configuration", "old-key: unknown key"));
     story.commit(&Command::ReportPreflight { member, digest, turn, problem });
-    story.to_the_end();
+    story.until_the_end();
     let begun = story.world.state.plan.as_ref().unwrap().steps.len();
     assert_eq!(begun, 0);
     story.check(&expect![[r#"

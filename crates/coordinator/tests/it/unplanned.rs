@@ -40,6 +40,26 @@ fn the_most_advanced_member_in_sync_is_promoted() {
         .assert_eq(&text(&ask(&state, &seen)));
 }
 
+/// What a member held before the end of its primary is not what it holds: both may have gone on since.
+#[test]
+fn members_are_compared_by_what_they_hold_since_the_loss() {
+    let mut state = one_by_three();
+    add_all(&mut state, ShardId(0));
+    let before = see(&state, 2);
+    restart(&mut state, NodeId(1), old());
+    let mut seen = see(&state, 2);
+    for (id, offset) in [(2, 700), (3, 800)] {
+        seen.nodes.get_mut(&NodeId(id)).unwrap().data.as_mut().unwrap().offset = Offset(offset);
+    }
+    let late = &mut seen.nodes.get_mut(&NodeId(3)).unwrap().data;
+    late.clone_from(&before.nodes[&NodeId(3)].data);
+    late.as_mut().unwrap().offset = Offset(600);
+    expect!["wait: n3 has not answered yet for epoch 4 of shard 0"].assert_eq(&text(&ask(&state, &seen)));
+    // It may have died with the primary: the shard does not wait for ever.
+    seen.timers.recovering_ms.insert(ShardId(0), 201);
+    assert_eq!(text(&ask(&state, &seen)), "promote n2 in shard 0");
+}
+
 #[test]
 fn a_failover_at_any_moment_does_not_stop_the_plan() {
     a_loss_does_not_stop_the_plan(|_, _, _| {});

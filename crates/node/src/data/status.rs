@@ -5,7 +5,7 @@ use super::plane::Plane;
 use super::role::Role;
 use ironcache_api::{DataRole, DataStatus, ReplicaStatus};
 use ironcache_control::Shard;
-use ironcache_types::Offset;
+use ironcache_types::{Epoch, Offset};
 
 pub fn snapshot(plane: &Plane) -> DataSnapshot {
     DataSnapshot {
@@ -39,6 +39,9 @@ fn status(plane: &Plane) -> DataStatus {
         replicas: replicas(plane, shard),
         link_up,
         in_sync: shard.is_some() && plane.in_sync(),
+        serves: shard.and_then(|shard| serves(plane, shard)),
+        follows: shard.and_then(|shard| follows(plane, shard)),
+        isr_epoch: shard.map_or(Epoch::default(), |shard| shard.isr_epoch),
     }
 }
 
@@ -84,14 +87,26 @@ fn replicas(plane: &Plane, shard: Option<&Shard>) -> Vec<ReplicaStatus> {
 
 /// Is the node what the applied state says it is: serving, or following with its dataset whole?
 fn is_settled(plane: &Plane) -> bool {
-    let Some(shard) = plane.my_shard() else {
-        return !plane.view.state.nodes.is_empty();
-    };
+    match plane.my_shard() {
+        Some(shard) => serves(plane, shard).is_some() || follows(plane, shard).is_some(),
+        None => !plane.view.state.nodes.is_empty(),
+    }
+}
+
+/// The ownership epoch under which this node serves.
+fn serves(plane: &Plane, shard: &Shard) -> Option<Epoch> {
     match &plane.role {
-        Role::Loading => false,
-        Role::Primary(_) => shard.is_primary(plane.me),
-        Role::Replica(replica) => {
-            !shard.is_primary(plane.me) && replica.link_up && replica.cursor.ack().is_some()
+        Role::Primary(primary) if shard.is_primary(plane.me) => Some(primary.epoch),
+        Role::Loading | Role::Replica(_) | Role::Primary(_) => None,
+    }
+}
+
+/// The ownership epoch of the primary from which this node, its dataset whole, receives.
+fn follows(plane: &Plane, shard: &Shard) -> Option<Epoch> {
+    match &plane.role {
+        Role::Replica(replica) if !shard.is_primary(plane.me) && replica.link_up => {
+            replica.cursor.ack().map(|ack| ack.source.epoch)
         }
+        Role::Loading | Role::Replica(_) | Role::Primary(_) => None,
     }
 }

@@ -10,7 +10,6 @@ use ironcache_api::{LauncherStatus, NodeStatus, RaftStatus, RaftTimers};
 use ironcache_control::ControlState;
 use ironcache_formats::state;
 use ironcache_raft::{AppliedView, RaftNode};
-use ironcache_spine::LAUNCHER_PROTOCOL;
 use ironcache_types::{Digest, LEVELS, chain};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -35,7 +34,7 @@ pub(super) async fn node_status(app: &App) -> Result<NodeStatus, HttpError> {
         peer_addr: app.config.peer_addr(),
         http_addr: app.config.http_addr(),
         levels: LEVELS,
-        launcher_protocol: Some(LAUNCHER_PROTOCOL),
+        launcher_protocol: Some(app.launcher_protocol()),
         timers: Some(RaftTimers {
             heartbeat_ms: app.config.heartbeat_ms,
             election_min_ms: app.config.election_min_ms,

@@ -96,6 +96,9 @@ fn scrape() -> Scrape {
         replicas: vec![replica],
         link_up: true,
         in_sync: true,
+        serves: Some(Epoch(3)),
+        follows: None,
+        isr_epoch: Epoch(3),
     };
     Scrape {
         me: ME,

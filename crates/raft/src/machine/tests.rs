@@ -295,3 +295,84 @@ async fn a_machine_that_opens_its_snapshot_is_at_its_level_with_the_hash_that_wa
     assert_eq!(second.views().borrow().hashes, first.views().borrow().hashes);
     assert_eq!(LevelFile::new(dir.path()).read().unwrap(), Some(ADMITS.max));
 }
+
+/// A cluster at level 1 whose one node runs a plan's target, admits `max` and soaks: what is left is to finalize.
+async fn soaking(dir: &tempfile::TempDir, admits: LevelRange, max: Level) -> StateMachine {
+    let level = NodeLevel::new(LevelFile::new(dir.path()), admits).unwrap();
+    let mut machine =
+        StateMachine::open(SnapshotStore::new(dir.path().join("snapshot"), NODE), level).unwrap();
+    apply(&mut machine, 1, 70, found_at(1)).await;
+    {
+        let mut machine = machine.lock();
+        let control = Arc::make_mut(&mut machine.control);
+        let node = control.nodes.get_mut(&NODE).unwrap();
+        node.levels.max = max;
+        let target = node.release.clone();
+        control.last_plan = PlanId(1);
+        control.plan = Some(ironcache_control::Plan {
+            id: PlanId(1),
+            started_by: ironcache_control::StartedBy::Operator,
+            direction: ironcache_control::Direction::Forward,
+            origin: target.clone(),
+            target,
+            turn: control.epoch,
+            options: ironcache_control::PlanOptions::default(),
+            phase: ironcache_control::Phase::Soaking { since_ms: 7 },
+            epoch: control.epoch,
+            start_leader: NODE,
+            start_primaries: [].into(),
+            steps: Vec::new(),
+            handovers: Vec::new(),
+            started_at_ms: 6,
+        });
+    }
+    machine
+}
+
+fn finalize(machine: &StateMachine, level: Level) -> EntryBytes {
+    let plan_epoch = machine.lock().control.plan.as_ref().unwrap().epoch;
+    entry(71, &Command::Finalize { plan: PlanId(1), plan_epoch, level, at_ms: 8 })
+}
+
+#[tokio::test]
+async fn a_finalize_that_raises_is_in_force_once_the_file_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let (admits, next) = (LevelRange::new(1, 2), Level(2));
+    let mut machine = soaking(&dir, admits, next).await;
+    let entry = finalize(&machine, next);
+    // The file cannot be raised: nothing is at the new level, and the entry can be tried again.
+    std::fs::write(dir.path().join("level"), "altered").unwrap();
+    feed(&mut machine, 2, entry.clone()).await.unwrap_err();
+    assert_eq!((machine.ended(), machine.level.now()), (None, Level(1)));
+    assert_eq!(machine.lock().control.cluster_level, Level(1));
+    std::fs::write(dir.path().join("level"), "ironcache-level 1\n").unwrap();
+    feed(&mut machine, 2, entry).await.unwrap();
+    assert_eq!(machine.lock().control.cluster_level, next);
+    assert_eq!(LevelFile::new(dir.path()).read().unwrap(), Some(next));
+    assert_eq!(machine.level.now(), next, "from here on it seals at the new level");
+}
+
+#[tokio::test]
+async fn a_committed_finalize_above_the_range_ends_the_node_and_changes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let (admits, next) = (LevelRange::new(1, 1), Level(2));
+    let mut machine = soaking(&dir, admits, next).await;
+    let (entry, before) = (finalize(&machine, next), hash(&machine));
+    feed(&mut machine, 2, entry).await.unwrap_err();
+    assert_eq!(machine.ended(), Some(Ended::AboveLevel { level: next, admits }));
+    assert_eq!(hash(&machine), before);
+    assert_eq!(machine.applied_state().await.unwrap().0.unwrap().index, 1);
+    assert_eq!(LevelFile::new(dir.path()).read().unwrap(), Some(Level(1)));
+}
+
+#[tokio::test]
+async fn a_refused_finalize_raises_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let next = Level(2);
+    let mut machine = soaking(&dir, LevelRange::new(1, 1), Level(1)).await;
+    let entry = finalize(&machine, next);
+    feed(&mut machine, 2, entry).await.unwrap();
+    let answer = machine.lock().answers.get(RequestId(71)).unwrap().clone();
+    assert_eq!(answer.refused.as_deref(), Some("cannot_read"), "the node does not admit the level");
+    assert_eq!(LevelFile::new(dir.path()).read().unwrap(), Some(Level(1)));
+}

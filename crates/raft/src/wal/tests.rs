@@ -197,6 +197,13 @@ fn a_log_reads_back_what_was_written() {
 }
 
 #[test]
+fn the_table_of_levels_says_which_version_is_written() {
+    use ironcache_formats::levels::{Format, RANGE, version_at, versions_read};
+    assert_eq!(version_at(Format::Wal, RANGE.max), Some(frame::VERSION));
+    assert_eq!(versions_read(Format::Wal), Some((frame::VERSION, frame::VERSION)));
+}
+
+#[test]
 fn the_file_is_what_it_was_when_the_format_was_made() {
     let first = [
         Record::Cluster(ClusterId(0xc0ffee)),

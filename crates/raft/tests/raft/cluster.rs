@@ -88,7 +88,7 @@ fn a_killed_leader_is_replaced_and_comes_back_with_its_log() {
         assert!(back.node.view().last_log.is_some());
         back.applied(proposed.index).await;
         let caught_up = back.node.catch_up().await.unwrap();
-        assert_eq!(hash_of(&caught_up), hash_of(&*servers[0].node.catch_up().await.unwrap()));
+        assert_eq!(hash_of(&caught_up), hash_of(&servers[0].node.catch_up().await.unwrap()));
         servers.push(back);
         stop(servers).await;
     });

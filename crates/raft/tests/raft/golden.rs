@@ -4,7 +4,7 @@
 use crate::commands::register;
 use expect_test::expect_file;
 use ironcache_formats::entry;
-use ironcache_formats::wire::{self, Header, Kind};
+use ironcache_formats::wire::{self, Header, Kind, WireError};
 use ironcache_raft::bodies::v1::*;
 use ironcache_types::{Level, RequestId};
 use serde::Serialize;
@@ -26,6 +26,27 @@ fn check<T: Serialize + DeserializeOwned + PartialEq + Debug>(
     let opened = wire::open(kind, &bytes).unwrap();
     assert_eq!((opened.version, opened.level), (1, Level::FIRST));
     assert_eq!(opened.body::<T>().unwrap(), *value);
+    damage(kind, &bytes);
+    other_releases(header, value);
+}
+
+/// Every cut and every flipped bit is refused before a body is parsed.
+fn damage(kind: Kind, good: &[u8]) {
+    for at in 0..good.len() {
+        assert!(wire::open(kind, &good[..at]).is_err(), "{kind:?}, length {at}");
+        let mut bad = good.to_vec();
+        bad[at] ^= 1 << (at % 8);
+        assert!(wire::open(kind, &bad).is_err(), "{kind:?}, byte {at}");
+    }
+}
+
+/// A version that is not known is named; a known one is read at any level, since entries may be of any.
+fn other_releases<T: Serialize + DeserializeOwned + PartialEq + Debug>(header: Header, value: &T) {
+    let later = Header { version: 999, level: Level(999), ..header };
+    let error = wire::open(header.kind, &wire::seal(later, value).unwrap()).unwrap_err();
+    assert!(matches!(error, WireError::Version { found: 999, level: Level(999), .. }), "{error}");
+    let above = wire::seal(Header { level: Level(999), ..header }, value).unwrap();
+    assert_eq!(wire::open(header.kind, &above).unwrap().body::<T>().unwrap(), *value);
 }
 
 fn header<T>(body: T) -> (RpcHeader, T) {

@@ -1,14 +1,16 @@
 //! What strangers and mistakes on the peer port get: a clear refusal, and no harm.
 
 use crate::commands::init_cluster;
-use crate::servers::{CLUSTER, Server, options};
+use crate::servers::{BOUND, CLUSTER, Server, options};
 use ironcache_formats::entry::{self, EntryBytes};
+use ironcache_formats::levels::RANGE;
 use ironcache_formats::wire::{self, Header, Kind};
-use ironcache_raft::Role;
 use ironcache_raft::bodies::v1::{
-    Answer, AppendRequest, Ask, Entry, ForwardRequest, LogId, Membership, Outcome, Payload, RpcHeader,
-    SnapshotMeta, SnapshotRequest, Vote, VoteRequest,
+    Answer, AppendRequest, AppendResponse, Ask, Entry, ForwardRequest, LogId, Membership, Outcome, Payload,
+    RpcHeader, SnapshotMeta, SnapshotRequest, Vote, VoteRequest,
 };
+use ironcache_raft::{Ended, RaftNode, Role};
+use ironcache_store::LevelFile;
 use ironcache_types::{ClusterId, Level, RequestId};
 use serde::Serialize;
 
@@ -173,5 +175,68 @@ async fn a_proposal_that_is_sent_twice_is_applied_once() {
     let again = Answer::Proposed { index, outcome: Outcome::Unchanged };
     assert_eq!(answers[1..], [again.clone(), again]);
     assert!(server.node.view().last_log.unwrap() >= 3, "the log holds all three");
+    server.kill().await;
+}
+
+/// What a leader of a later release would send to a new node: its membership, and an entry of its level.
+fn later_log(commit: Option<u64>) -> Vec<u8> {
+    let members = Membership {
+        configs: vec![vec![1, 9]],
+        nodes: [(1, "h:1".to_owned()), (9, "h:9".to_owned())].into(),
+    };
+    let entries = vec![
+        Entry { log_id: LogId { term: 5, index: 0 }, payload: Payload::Membership(members) },
+        Entry { log_id: LogId { term: 5, index: 1 }, payload: Payload::Entry(later_entry(Level(2))) },
+    ];
+    let commit = commit.map(|index| LogId { term: 5, index });
+    let vote = Vote { term: 5, node: 9, committed: true };
+    sealed(Kind::AppendRequest, HEADER, &AppendRequest { vote, prev: None, entries, commit })
+}
+
+async fn ended(server: &Server) -> Ended {
+    tokio::time::timeout(BOUND, server.node.ended()).await.expect("it is told in time")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_entry_of_a_later_level_is_stored_as_it_is_and_ends_the_node_when_it_is_to_be_applied() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(options(1, dir.path()), None).await;
+    let (status, bytes) = post(&server, "/raft/append", later_log(None)).await;
+    let answer: AppendResponse = wire::open(Kind::AppendResponse, &bytes).unwrap().body().unwrap();
+    assert_eq!((status, answer), (200, AppendResponse::Success), "it is not looked into");
+    server.kill().await;
+
+    let server = Server::start(options(1, dir.path()), None).await;
+    assert_eq!(server.node.view().last_log, Some(1), "nor at a restart");
+    assert_eq!(server.node.oldest_level(), Level(2));
+    post(&server, "/raft/append", later_log(Some(1))).await;
+    assert_eq!(ended(&server).await, Ended::AboveLevel { level: Level(2), admits: RANGE });
+    assert_eq!(server.node.applied().borrow().state.cluster_id, None);
+    server.kill().await;
+    // The commit index was stored with it: the next start meets the entry again, and changes nothing either.
+    let error = RaftNode::open(options(1, dir.path())).await.err().expect("it cannot go on");
+    assert_eq!(error.above_level(), Some(Level(2)), "{error}");
+    let level = LevelFile::new(&options(1, dir.path()).dir).read().unwrap();
+    assert_eq!(level, Some(Level::FIRST), "what it joined at");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leaders_snapshot_of_a_later_level_ends_the_node_and_changes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = founded(&dir).await;
+    server.node.propose(init_cluster()).await.unwrap();
+    let meta = SnapshotMeta {
+        last_log: Some(LogId { term: 900, index: 900 }),
+        membership_log: None,
+        membership: Membership { configs: vec![vec![1]], nodes: [(1, "h:1".to_owned())].into() },
+    };
+    let later = Header { kind: Kind::Snapshot, version: 7, level: Level(2) };
+    let data = wire::seal(later, &"of a later release").unwrap();
+    let vote = Vote { term: 900, node: 9, committed: true };
+    let request = SnapshotRequest { vote, meta, data };
+    post(&server, "/raft/snapshot", sealed(Kind::SnapshotRequest, HEADER, &request)).await;
+    assert_eq!(ended(&server).await, Ended::AboveLevel { level: Level(2), admits: RANGE });
+    assert_eq!(server.node.applied().borrow().state.cluster_id, Some(CLUSTER));
+    assert_eq!(LevelFile::new(&options(1, dir.path()).dir).read().unwrap(), Some(Level::FIRST));
     server.kill().await;
 }

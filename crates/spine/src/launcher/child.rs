@@ -7,17 +7,19 @@
 //! *Invariant:* the daemon inherits the listeners, the lock and its link; every other descriptor is
 //! closed by exec.
 
+use super::handover::{HANDOVER_REFUSED_VARIABLE, HANDOVER_VARIABLE};
 use crate::clock::{self, CLOCK_VARIABLE};
 use crate::link::{CONTROL_NAME, FDS_VARIABLE, LOCK_NAME};
 use crate::protocol::{self, MESSAGE_BYTES_MAX, ToDaemon};
 use crate::slot_store::VerifiedBinary;
 use rustix::event::{PollFd, PollFlags, Timespec};
-use rustix::process::{Pid, PidfdFlags, Signal};
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions};
 use std::ffi::OsString;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
-use std::os::unix::process::CommandExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
@@ -34,8 +36,8 @@ pub(super) struct Inheritance<'a> {
 
 #[derive(Debug)]
 pub(super) struct Daemon {
-    child: Child,
     pid: Pid,
+    has_been_reaped: bool,
     pidfd: OwnedFd,
     stream: UnixStream,
     stream_is_open: bool,
@@ -75,27 +77,18 @@ impl Daemon {
             .envs(inheritance.env.iter().map(|(key, value)| (key, value)))
             .env(FDS_VARIABLE, variable.join(","))
             .env(CLOCK_VARIABLE, clock::handed_on())
+            .env_remove(HANDOVER_VARIABLE)
+            .env_remove(HANDOVER_REFUSED_VARIABLE)
             .stdin(Stdio::null());
         let fds: Vec<RawFd> = inherited.iter().map(|(_, fd)| *fd).collect();
         let launcher = std::process::id();
         // SAFETY: `prepare` makes system calls only; it neither allocates nor takes a lock.
         unsafe { command.pre_exec(move || prepare(&fds, launcher)) };
 
-        let child = spawn_when_closed_for_writing(&mut command)?;
-        let pid = Pid::from_child(&child);
-        let pidfd = rustix::process::pidfd_open(pid, PidfdFlags::empty()).map_err(io::Error::from);
-        match pidfd {
-            Ok(pidfd) => Ok(Daemon {
-                child,
-                pid,
-                pidfd,
-                stream,
-                stream_is_open: true,
-                received: Vec::new(),
-                started: Instant::now(),
-            }),
+        let mut child = spawn_when_closed_for_writing(&mut command)?;
+        match Daemon::of(Pid::from_child(&child), stream, Vec::new(), Instant::now()) {
+            Ok(daemon) => Ok(daemon),
             Err(error) => {
-                let mut child = child;
                 child.kill()?;
                 child.wait()?;
                 Err(error.into())
@@ -103,8 +96,30 @@ impl Daemon {
         }
     }
 
+    /// The daemon that another launcher started in this very process, and the launcher's end of its link.
+    pub(super) fn adopt(pid: Pid, stream: OwnedFd, received: Vec<u8>, started: Instant) -> io::Result<Self> {
+        let stream = UnixStream::from(stream);
+        stream.set_nonblocking(true)?;
+        Daemon::of(pid, stream, received, started)
+    }
+
+    /// `pid` is a child of this process that nobody else waits for.
+    fn of(pid: Pid, stream: UnixStream, received: Vec<u8>, started: Instant) -> io::Result<Self> {
+        let pidfd = rustix::process::pidfd_open(pid, PidfdFlags::empty())?;
+        Ok(Daemon { pid, has_been_reaped: false, pidfd, stream, stream_is_open: true, received, started })
+    }
+
+    pub(super) fn pid(&self) -> Pid {
+        self.pid
+    }
+
+    /// The beginning of a message whose end has not come yet.
+    pub(super) fn received(&self) -> &[u8] {
+        &self.received
+    }
+
     pub(super) fn id(&self) -> u32 {
-        self.child.id()
+        self.pid.as_raw_nonzero().get().cast_unsigned()
     }
 
     pub(super) fn pidfd(&self) -> BorrowedFd<'_> {
@@ -184,17 +199,27 @@ impl Daemon {
 
     /// How the daemon ended; waits for that.
     pub(super) fn reap(&mut self) -> io::Result<ExitStatus> {
-        self.child.wait()
+        loop {
+            match rustix::process::waitpid(Some(self.pid), WaitOptions::empty()) {
+                Ok(Some((_, status))) => {
+                    self.has_been_reaped = true;
+                    return Ok(ExitStatus::from_raw(status.as_raw()));
+                }
+                // Only without waiting is there no answer.
+                Ok(None) | Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
     }
 }
 
 /// A daemon is never left running without its launcher's eye on it.
 impl Drop for Daemon {
     fn drop(&mut self) {
-        if let Ok(None) = self.child.try_wait() {
+        if !self.has_been_reaped {
             self.kill();
             // Waits for a process that was just killed; a failure leaves a zombie to our own parent.
-            let _ = self.child.wait();
+            let _ = self.reap();
         }
     }
 }

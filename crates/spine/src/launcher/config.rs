@@ -1,5 +1,6 @@
 //! What a launcher is told at its start.
 
+use ironcache_types::LevelRange;
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -15,17 +16,20 @@ pub struct LauncherConfig {
     pub child_env: Vec<(OsString, OsString)>,
     /// What a first start installs: `/proc/self/exe`.
     pub own_exe: PathBuf,
+    /// The levels that this release admits.
+    pub levels: LevelRange,
     pub limits: LauncherLimits,
 }
 
 impl LauncherConfig {
-    pub fn new(data_dir: impl Into<PathBuf>) -> Self {
+    pub fn new(data_dir: impl Into<PathBuf>, levels: LevelRange) -> Self {
         LauncherConfig {
             data_dir: data_dir.into(),
             listeners: Vec::new(),
             child_args: Vec::new(),
             child_env: Vec::new(),
             own_exe: PathBuf::from("/proc/self/exe"),
+            levels,
             limits: LauncherLimits::default(),
         }
     }

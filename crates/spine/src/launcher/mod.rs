@@ -1,18 +1,21 @@
 //! The launcher: owns the listeners, the state file and the daemon.
 //!
 //! ```text
-//!   run: lock → bind → boot ─> next_binary (durable) ─> spawn ─> watch ─> settle ─┐
+//!   run: make way for the launcher that `state` names → file `level` → lock → bind → boot ─> next_binary (durable) ─> spawn ─> watch ─> settle ─┐
 //!                                   ^                                             │
 //!                                   └─────────────────────────────────────────────┘
 //! ```
 //! [`run`] is the process: one thread, `poll` over the signals, the link and the daemon's pidfd.
 //!
 //! *Invariant:* what [`State::on`](crate::State::on) answers is durable before it is acted on.
+//! *Invariant:* the launcher that `state` names runs the node; any other reads the frozen lines of `state` and makes way.
 //! *Invariant:* a clean stop is no crash; a hang is.
 //! *Invariant:* the launcher removes no slot: what the log says is held here, only the daemon knows.
 
 mod child;
 mod config;
+mod exec;
+mod handover;
 mod listeners;
 mod signals;
 mod supervisor;
@@ -21,13 +24,19 @@ mod watch;
 pub(crate) use child::prepare;
 pub use child::{DAEMON_VERB, SpawnError};
 pub use config::{LauncherConfig, LauncherLimits, ListenerSpec};
+pub use exec::{MakeWayError, make_way};
+pub use handover::{
+    HANDOVER_REFUSED_VARIABLE, HANDOVER_VARIABLE, HandoverError, NotAdmitted, refuse_handover,
+};
 pub use listeners::ListenersError;
 
 use crate::boot::BootError;
 use crate::data_dir::{DataDir, LockError};
+use crate::exit::DaemonExit;
+use crate::outcome::Cause;
 use crate::slot_store::{SlotError, SlotStore};
-use ironcache_store::DiskError;
-use ironcache_types::Release;
+use ironcache_store::{DiskError, LevelError, LevelFile};
+use ironcache_types::{Release, chain};
 use std::time::Duration;
 
 /// Why a launcher ended in good order; both are exit code 0.
@@ -53,17 +62,72 @@ pub enum LauncherError {
     NoBinary { release: Release, source: Box<SlotError> },
     #[error(transparent)]
     Disk(#[from] DiskError),
+    #[error(transparent)]
+    Level(#[from] LevelError),
+    /// Outside of a trial there is no other release to go back to.
+    #[error("{release} is the active release and does not run here: {cause}; {}", way_out(*exit))]
+    DoesNotRun { release: Release, exit: DaemonExit, cause: Cause },
+    #[error(transparent)]
+    Handover(#[from] HandoverError),
     #[error("waiting for the daemon failed")]
     Wait(#[source] std::io::Error),
 }
 
+/// Goes on as this launcher if the other cannot be run: a node is never without one.
+fn give_way(config: &LauncherConfig) {
+    if let Err(error) = make_way(&config.data_dir, &config.own_exe) {
+        tracing::error!(error = %chain(&error), "this launcher stays");
+    }
+}
+
+fn way_out(exit: DaemonExit) -> &'static str {
+    match exit {
+        DaemonExit::AboveLevel | DaemonExit::BelowLevel => {
+            "start a release that admits that level; nothing was changed (the file `level` in the data directory says which)"
+        }
+        DaemonExit::LauncherProtocol => {
+            "start the node with that release's own launcher; nothing was changed"
+        }
+        DaemonExit::Done | DaemonExit::Failed | DaemonExit::Usage => "its own words say why",
+    }
+}
+
+impl LauncherError {
+    /// How the launcher's process ends.
+    pub fn exit(&self) -> DaemonExit {
+        match self {
+            LauncherError::Level(LevelError::Above { .. }) => DaemonExit::AboveLevel,
+            LauncherError::Level(LevelError::Below { .. }) => DaemonExit::BelowLevel,
+            LauncherError::DoesNotRun { exit, .. } => *exit,
+            LauncherError::Level(LevelError::Unreadable { .. } | LevelError::Disk(_))
+            | LauncherError::Lock(_)
+            | LauncherError::Listeners(_)
+            | LauncherError::Boot(_)
+            | LauncherError::NoBinary { .. }
+            | LauncherError::Disk(_)
+            | LauncherError::Handover(_)
+            | LauncherError::Wait(_) => DaemonExit::Failed,
+        }
+    }
+}
+
 /// Runs a node until it is stopped. Call it from the thread that lives as long as the process.
 pub fn run(config: LauncherConfig) -> Result<Stopped, LauncherError> {
+    // Started through a descriptor, the process is listed under that descriptor's number. Only a matter of looks: a system
+    // that forbids the write runs as well.
+    let _ = std::fs::write("/proc/self/comm", "ironcache");
+    if let Some(supervisor) = supervisor::Supervisor::arrive(&config)? {
+        return supervisor.run();
+    }
     let dir = DataDir::new(&config.data_dir);
+    give_way(&config);
+    LevelFile::new(&config.data_dir).admit(config.levels)?;
     let lock = dir.lock(Duration::from_millis(config.limits.lock_wait_ms))?;
     let signals = signals::StopSignals::block()?;
     let listeners = listeners::bind(&config.listeners)?;
     let store = SlotStore::open(&dir)?;
     let boot = crate::boot::boot(&dir, &store, &config.own_exe)?;
+    // A state that was lost is now there again, and names a launcher too.
+    give_way(&config);
     supervisor::Supervisor::new(config, &dir, lock, signals, listeners, store, boot).run()
 }

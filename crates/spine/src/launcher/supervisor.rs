@@ -3,14 +3,14 @@
 use super::child::{Daemon, Inheritance};
 use super::config::LauncherConfig;
 use super::signals::StopSignals;
-use super::watch::Why;
+use super::watch::{Watch, Why};
 use super::{LauncherError, Stopped};
 use crate::binary;
 use crate::boot::Boot;
 use crate::clock;
 use crate::data_dir::{DataDir, DataDirLock};
-use crate::outcome::Failure;
-use crate::protocol::{Refusal, Snapshot, StopReason};
+use crate::outcome::{Cause, Failure};
+use crate::protocol::{LAUNCHER_PROTOCOL, Refusal, Snapshot, StopReason};
 use crate::slot_store::{SlotError, SlotStore, VerifiedBinary};
 use crate::state::{Event, Phase, State};
 use crate::state_file::StateFile;
@@ -22,9 +22,9 @@ use std::time::{Duration, Instant};
 
 pub(super) struct Supervisor {
     pub(super) config: LauncherConfig,
-    lock: DataDirLock,
+    pub(super) lock: DataDirLock,
     pub(super) signals: StopSignals,
-    listeners: Vec<(String, OwnedFd)>,
+    pub(super) listeners: Vec<(String, OwnedFd)>,
     pub(super) store: SlotStore,
     file: StateFile,
     pub(super) state: State,
@@ -33,9 +33,14 @@ pub(super) struct Supervisor {
     pub(super) degraded: Option<String>,
     /// Hashed when its activation was asked for, so that the time without a daemon is not spent on it.
     pub(super) verified: Option<VerifiedBinary>,
-    /// When the trial under way is over, on the clock that nobody sets.
+    /// When the attempt under way is over, on the clock that nobody sets: it starts with the new process.
     pub(super) trial_ends: Option<Instant>,
     last_pause: Option<Duration>,
+    /// A daemon that another launcher started in this process.
+    pub(super) adopted: Option<Watch>,
+    /// The active release whose launcher could not take over.
+    pub(super) stays_for: Option<Digest>,
+    pub(super) hand_over_not_before: Option<Instant>,
 }
 
 /// Why the supervisor's work is over.
@@ -77,6 +82,9 @@ impl Supervisor {
             verified: None,
             trial_ends: None,
             last_pause: None,
+            adopted: None,
+            stays_for: None,
+            hand_over_not_before: None,
         }
     }
 
@@ -94,25 +102,29 @@ impl Supervisor {
         }
     }
 
-    /// A trial that a former launcher left goes on for the time it has left.
+    /// A trial that a former launcher left goes on, unless its time is over.
     fn resume_trial(&mut self) -> Result<(), End> {
-        let Phase::Trial { step, confirm_timeout_ms, deadline_unix_ms, .. } = self.state.phase else {
+        let Phase::Trial { step, deadline_unix_ms, .. } = self.state.phase else {
             return Ok(());
         };
-        match deadline_unix_ms.saturating_sub(clock::unix_ms()) {
+        match deadline_unix_ms {
             // Whatever kept this node down says nothing about the release.
-            0 => self
-                .record(&Event::Abandon { step, reason: "its time passed while the node was down".into() }),
-            // At most the whole timeout, should the clock have been set back.
-            left_ms => {
-                self.trial_ends =
-                    Some(Instant::now() + Duration::from_millis(left_ms.min(confirm_timeout_ms)));
-                Ok(())
+            Some(deadline) if deadline <= clock::unix_ms() => {
+                self.record(&Event::Abandon { step, cause: Cause::TimePassed {} })
             }
+            // The next attempt has all its time.
+            Some(_) | None => Ok(()),
         }
     }
 
     fn supervise(&mut self) -> Result<Stopped, End> {
+        if let Some(watch) = self.adopted.take() {
+            let started = watch.daemon.started;
+            let why = self.watch(watch)?;
+            if let Some(stopped) = self.settle(why, started.elapsed())? {
+                return Ok(stopped);
+            }
+        }
         loop {
             let binary = self.next_binary()?;
             self.running = self.state.to_run().clone();
@@ -129,7 +141,13 @@ impl Supervisor {
                     tracing::info!(pid = daemon.id(), release = %self.running, "daemon started");
                     self.note_old_started();
                     let started = daemon.started;
-                    (self.watch(daemon)?, started.elapsed())
+                    self.trial_ends = match self.state.phase {
+                        Phase::Trial { confirm_timeout_ms, .. } => {
+                            started.checked_add(Duration::from_millis(confirm_timeout_ms))
+                        }
+                        Phase::Idle { .. } | Phase::RollingBack { .. } => None,
+                    };
+                    (self.watch(Watch::of(daemon))?, started.elapsed())
                 }
                 Err(error) => (Why::Failed(Failure::CannotStart { problem: chain(&error) }), Duration::ZERO),
             };
@@ -155,15 +173,15 @@ impl Supervisor {
                 Phase::Trial { attempts, attempts_max, .. } if attempts >= attempts_max => {
                     self.record(&Event::AttemptFailed { failure: Failure::Interrupted {} })?;
                 }
-                Phase::Trial { .. } if self.trial_ends.is_some_and(|at| at <= Instant::now()) => {
-                    self.record(&Event::DeadlineMissed)?;
-                }
                 Phase::Trial { active, step, .. } => match self.open(&active.digest) {
                     Ok(binary) => {
-                        self.record(&Event::AttemptStarts)?;
+                        self.record(&Event::AttemptStarts { now_unix_ms: clock::unix_ms() })?;
                         return Ok(binary);
                     }
-                    Err(error) => self.record(&Event::Abandon { step, reason: chain(&error) })?,
+                    Err(error) => {
+                        let cause = Cause::SlotUnusable { problem: chain(&error) };
+                        self.record(&Event::Abandon { step, cause })?;
+                    }
                 },
             }
         }
@@ -199,6 +217,16 @@ impl Supervisor {
                 return Ok(Some(Stopped::BySignal));
             }
             Why::Asked { reason: StopReason::Activate | StopReason::RollBack, .. } => {
+                self.last_pause = None;
+                return Ok(None);
+            }
+            Why::DoesNotRun { exit, cause } => {
+                tracing::warn!(release = %self.running, %cause, "the release does not run here");
+                let Phase::Trial { step, .. } = self.state.phase else {
+                    let release = self.running.clone();
+                    return Err(LauncherError::DoesNotRun { release, exit, cause }.into());
+                };
+                self.record(&Event::Abandon { step, cause })?;
                 self.last_pause = None;
                 return Ok(None);
             }
@@ -286,6 +314,7 @@ impl Supervisor {
             state: self.state.clone(),
             degraded: self.degraded.clone(),
             heartbeat_ms: self.config.limits.heartbeat_ms,
+            launcher_protocol: LAUNCHER_PROTOCOL,
         }
     }
 }

@@ -7,11 +7,12 @@
 use super::LauncherError;
 use super::child::{Daemon, Heard};
 use super::supervisor::{End, Supervisor, poll};
-use crate::clock;
-use crate::outcome::{Failure, StepRef};
-use crate::protocol::{self, LAUNCHER_PROTOCOL, Refusal, StopReason, ToDaemon, ToLauncher};
+use crate::exit::DaemonExit;
+use crate::outcome::{Cause, Failure, StepRef};
+use crate::protocol::{self, LAUNCHER_PROTOCOL, Refusal, Request, StopReason, ToDaemon, ToLauncher};
 use crate::state::{Event, Phase};
-use ironcache_types::{Digest, chain};
+use ironcache_store::LevelFile;
+use ironcache_types::{Digest, Manifest, WireRange, chain};
 use rustix::event::{PollFd, PollFlags};
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
@@ -27,18 +28,24 @@ pub(super) enum Why {
     /// Code 0, and nobody had asked.
     ExitedCleanly,
     Failed(Failure),
+    /// This release and this node do not go together. Nobody is to blame: no crash, no attempt, no quarantine.
+    DoesNotRun {
+        exit: DaemonExit,
+        cause: Cause,
+    },
 }
 
-struct Watch {
-    daemon: Daemon,
-    greeted: bool,
+pub(super) struct Watch {
+    pub(super) daemon: Daemon,
+    /// The version of the protocol that was agreed on, once the daemon has greeted.
+    greeted: Option<u16>,
     ready: bool,
     /// Start of the daemon, moved on by what the launcher overslept.
     started: Instant,
     last_heard: Instant,
     stopping: Option<Stopping>,
-    /// Set when SIGKILL was sent for a failure.
-    condemned: Option<Failure>,
+    /// Set when SIGKILL was sent: why.
+    condemned: Option<Why>,
 }
 
 struct Stopping {
@@ -59,17 +66,7 @@ enum Due {
 
 impl Supervisor {
     /// Serves the daemon until it is gone.
-    pub(super) fn watch(&mut self, daemon: Daemon) -> Result<Why, End> {
-        let started = daemon.started;
-        let mut watch = Watch {
-            daemon,
-            greeted: false,
-            ready: false,
-            started,
-            last_heard: started,
-            stopping: None,
-            condemned: None,
-        };
+    pub(super) fn watch(&mut self, mut watch: Watch) -> Result<Why, End> {
         loop {
             self.wait(&mut watch);
             if self.signals.take() {
@@ -88,6 +85,7 @@ impl Supervisor {
                     self.act(&mut watch, due, now);
                 }
             }
+            self.hand_over_if_due(&watch);
         }
     }
 
@@ -121,13 +119,14 @@ impl Supervisor {
         }
         let on_trial = matches!(self.state.phase, Phase::Trial { .. });
         let mut timers = Vec::new();
-        if watch.greeted {
+        if watch.greeted.is_some() {
             timers.push((watch.last_heard + limits.hang_timeout(), Due::Hung));
         }
-        if !watch.greeted || on_trial && !watch.ready {
+        if watch.greeted.is_none() || on_trial && !watch.ready {
             timers.push((watch.started + limits.ready_timeout(), Due::NotReady));
         }
-        if let Some(at) = self.trial_ends.filter(|_| on_trial) {
+        // One that is not ready in time has a timer of its own, and is judged by it.
+        if let Some(at) = self.trial_ends.filter(|_| on_trial && watch.ready) {
             timers.push((at, Due::TrialOver));
         }
         timers
@@ -173,7 +172,7 @@ impl Supervisor {
                 let now = Instant::now();
                 watch.daemon.tell(&ToDaemon::Stop { reason, deadline_ms: ms(drain) });
                 // Whoever has not greeted may not be reading yet; a signal reaches it all the same.
-                let terminate_at = if watch.greeted { now + drain / 2 } else { now };
+                let terminate_at = if watch.greeted.is_some() { now + drain / 2 } else { now };
                 watch.stopping =
                     Some(Stopping { reason, terminate_at: Some(terminate_at), kill_at: Some(now + drain) });
             }
@@ -195,36 +194,26 @@ impl Supervisor {
     }
 
     fn answer(&mut self, watch: &mut Watch, line: &[u8]) {
+        if let (None, Some(theirs)) = (watch.greeted, protocol::decode_hello(line)) {
+            return self.greet(watch, theirs);
+        }
         let message = match protocol::decode::<ToLauncher>(line) {
             Ok(message) => message,
-            Err(error) if watch.greeted => {
+            Err(error) if watch.greeted.is_some() => {
                 let problem = chain(&error);
                 tracing::warn!(pid = watch.daemon.id(), %problem, "a message of the daemon is refused");
-                watch.refuse(Refusal::NotUnderstood { problem });
+                watch.refuse(Request::Unknown {}, Refusal::NotUnderstood { problem });
                 return;
             }
             Err(error) => return watch.condemn(Failure::Protocol { problem: chain(&error) }),
         };
-        match (watch.greeted, message) {
-            (false, ToLauncher::Hello { protocol: theirs }) => {
-                match protocol::agree(theirs, LAUNCHER_PROTOCOL) {
-                    Some(version) => {
-                        watch.greeted = true;
-                        watch.daemon.tell(&ToDaemon::Hello { protocol: version, snapshot: self.snapshot() });
-                    }
-                    None => {
-                        let refusal = Refusal::Protocol { theirs, ours: LAUNCHER_PROTOCOL };
-                        let problem = refusal.to_string();
-                        watch.refuse(refusal);
-                        watch.condemn(Failure::Protocol { problem });
-                    }
-                }
-            }
+        match (watch.greeted.is_some(), message) {
             (false, message) => {
                 watch.condemn(Failure::Protocol { problem: format!("{message:?} came before Hello") });
             }
             (true, ToLauncher::Hello { .. }) => {
-                watch.refuse(Refusal::NotUnderstood { problem: "a second Hello".to_owned() });
+                let reason = Refusal::NotUnderstood { problem: "a second Hello".to_owned() };
+                watch.refuse(Request::Hello {}, reason);
             }
             (true, ToLauncher::Ready {}) => {
                 if !watch.ready {
@@ -242,18 +231,35 @@ impl Supervisor {
                         watch.daemon.tell(&ToDaemon::Activating { step });
                         self.stop(watch, StopReason::Activate);
                     }
-                    Err(refusal) => watch.refuse(refusal),
+                    Err(refusal) => watch.refuse(Request::Activate { step }, refusal),
                 }
             }
             (true, ToLauncher::Confirm { step }) => match self.try_record(&Event::Confirm { step }) {
                 Ok(()) => watch.daemon.tell(&ToDaemon::Confirmed { step }),
-                Err(refusal) => watch.refuse(refusal),
+                Err(refusal) => watch.refuse(Request::Confirm { step }, refusal),
             },
             (true, ToLauncher::Abandon { step, reason }) => {
-                match self.try_record(&Event::Abandon { step, reason }) {
+                match self.try_record(&Event::Abandon { step, cause: Cause::Abandoned { reason } }) {
                     Ok(()) => self.stop(watch, StopReason::RollBack),
-                    Err(refusal) => watch.refuse(refusal),
+                    Err(refusal) => watch.refuse(Request::Abandon { step }, refusal),
                 }
+            }
+        }
+    }
+
+    fn greet(&self, watch: &mut Watch, theirs: WireRange) {
+        match protocol::agree(theirs, LAUNCHER_PROTOCOL) {
+            Some(version) => {
+                watch.greeted = Some(version);
+                watch.daemon.tell(&ToDaemon::Hello { protocol: version, snapshot: self.snapshot() });
+            }
+            None => {
+                let reason = Refusal::Protocol { theirs, ours: LAUNCHER_PROTOCOL };
+                tracing::warn!(pid = watch.daemon.id(), %reason, "the daemon is ended");
+                watch.refuse(Request::Hello {}, reason);
+                // Without waiting for it to end by itself: it has nothing to put in order.
+                let exit = DaemonExit::LauncherProtocol;
+                watch.end(Why::DoesNotRun { exit, cause: Cause::LauncherProtocol {} });
             }
         }
     }
@@ -276,44 +282,96 @@ impl Supervisor {
             .store
             .artifact(digest)
             .map_err(|error| Refusal::SlotUnusable { digest: *digest, problem: chain(&error) })?;
+        let Manifest { version: _, levels: admits, launcher_protocol: theirs, min_from: _, critical: _ } =
+            artifact.manifest;
+        // Found out while the old daemon still runs, and not by stopping it.
+        if protocol::agree(theirs, LAUNCHER_PROTOCOL).is_none() {
+            return Err(Refusal::Protocol { theirs, ours: LAUNCHER_PROTOCOL });
+        }
+        match LevelFile::new(&self.config.data_dir).read() {
+            Ok(Some(level)) if !admits.admits(level) => return Err(Refusal::Level { level, admits }),
+            // One that cannot be read is the daemon's to refuse.
+            Ok(_) | Err(_) => {}
+        }
         self.try_record(&Event::Activate {
             release: artifact.release,
             step,
             attempts_max: self.config.limits.attempts_max,
             confirm_timeout_ms,
-            now_unix_ms: clock::unix_ms(),
         })?;
         self.verified = Some(binary);
-        self.trial_ends = Instant::now().checked_add(Duration::from_millis(confirm_timeout_ms));
         Ok(())
     }
 }
 
 impl Watch {
-    fn refuse(&mut self, reason: Refusal) {
-        self.daemon.tell(&ToDaemon::Refused { reason });
+    pub(super) fn of(daemon: Daemon) -> Self {
+        let started = daemon.started;
+        Watch {
+            daemon,
+            greeted: None,
+            ready: false,
+            started,
+            last_heard: started,
+            stopping: None,
+            condemned: None,
+        }
+    }
+
+    /// A daemon that has greeted another launcher, in version `protocol`.
+    pub(super) fn adopted(daemon: Daemon, protocol: u16, ready: bool) -> Self {
+        // The other launcher heard it until a moment ago.
+        Watch { greeted: Some(protocol), ready, last_heard: Instant::now(), ..Watch::of(daemon) }
+    }
+
+    /// The version of the protocol that is spoken with the daemon, if that is all there is to say: it has greeted, is heard,
+    /// and nobody is about to end it.
+    pub(super) fn settled(&self) -> Option<u16> {
+        let undisturbed =
+            self.stopping.is_none() && self.condemned.is_none() && self.daemon.stream().is_some();
+        self.greeted.filter(|_| undisturbed)
+    }
+
+    pub(super) fn is_ready(&self) -> bool {
+        self.ready
+    }
+
+    fn refuse(&mut self, request: Request, reason: Refusal) {
+        self.daemon.tell(&ToDaemon::Refused { request, reason });
     }
 
     /// Kills a daemon that failed; the failure stands whatever status it leaves.
     fn condemn(&mut self, failure: Failure) {
         if self.condemned.is_none() {
             tracing::warn!(pid = self.daemon.id(), "the daemon {failure}: it is killed");
-            self.daemon.kill();
-            self.condemned = Some(failure);
+            self.end(Why::Failed(failure));
         }
+    }
+
+    fn end(&mut self, why: Why) {
+        self.daemon.kill();
+        self.condemned = Some(why);
     }
 
     fn why(self, status: ExitStatus) -> Why {
         if let Some(Stopping { reason, .. }) = self.stopping {
             return Why::Asked { reason, exited_cleanly: status.success() };
         }
-        if let Some(failure) = self.condemned {
-            return Why::Failed(failure);
+        if let Some(why) = self.condemned {
+            return why;
         }
-        match (status.code(), status.signal()) {
-            (Some(0), _) => Why::ExitedCleanly,
-            (Some(code), _) => Why::Failed(Failure::Exited { code }),
-            (None, signal) => Why::Failed(Failure::Killed { signal: signal.unwrap_or(0) }),
+        let Some(code) = status.code() else {
+            return Why::Failed(Failure::Killed { signal: status.signal().unwrap_or(0) });
+        };
+        match DaemonExit::of(code) {
+            Some(DaemonExit::Done) => Why::ExitedCleanly,
+            Some(exit @ (DaemonExit::AboveLevel | DaemonExit::BelowLevel)) => {
+                Why::DoesNotRun { exit, cause: Cause::LevelNotAdmitted {} }
+            }
+            Some(exit @ DaemonExit::LauncherProtocol) => {
+                Why::DoesNotRun { exit, cause: Cause::LauncherProtocol {} }
+            }
+            Some(DaemonExit::Failed | DaemonExit::Usage) | None => Why::Failed(Failure::Exited { code }),
         }
     }
 }

@@ -2,13 +2,14 @@
 
 use crate::node::{Node, ask_over, eventually, is_alive, signal, step};
 use ironcache_spine::{
-    Event, Failure, IllegalTransition, Outcome, Phase, Refusal, State, ToDaemon, ToLauncher, Verdict,
+    Cause, Event, Failure, IllegalTransition, Outcome, Phase, Refusal, Request, State, ToDaemon, ToLauncher,
+    Verdict,
 };
-use ironcache_types::{Digest, Release};
+use ironcache_types::{Digest, Level, LevelRange, Manifest, Release, WireRange};
 use std::fs;
 use std::time::Duration;
 
-type Case = (&'static str, fn());
+pub type Case = (&'static str, fn());
 
 macro_rules! cases {
     ($($name:ident)*) => { &[$((stringify!($name), $name)),*] };
@@ -21,8 +22,13 @@ pub const ALL: &[Case] = cases! {
     a_release_that_hangs_is_rolled_back
     a_release_that_is_never_ready_is_rolled_back
     a_release_that_never_greets_is_rolled_back
-    a_release_of_a_foreign_protocol_is_rolled_back
-    a_release_that_nobody_confirms_is_rolled_back
+    a_release_of_a_foreign_protocol_is_inconclusive
+    a_release_that_does_not_admit_the_level_is_inconclusive
+    an_active_release_that_does_not_admit_the_level_stops_its_node_by_name
+    a_directory_above_this_launcher_is_left_alone
+    a_release_whose_stamp_does_not_fit_is_not_even_activated
+    the_drain_of_the_old_daemon_costs_the_trial_nothing
+    a_release_that_nobody_confirms_is_inconclusive
     a_rollback_is_durable_while_the_bad_release_still_drains
     an_abandoned_trial_is_inconclusive
     a_daemon_killed_on_trial_gets_its_next_attempt
@@ -57,6 +63,12 @@ fn idle_on(state: &State, release: &Release) -> Option<Outcome> {
         Phase::Idle { active, .. } if active == release => state.last_outcome.clone(),
         Phase::Idle { .. } | Phase::Trial { .. } | Phase::RollingBack { .. } => None,
     }
+}
+
+#[track_caller]
+fn inconclusive(outcome: &Outcome) -> &Cause {
+    let Verdict::Inconclusive { cause } = &outcome.verdict else { panic!("{outcome}") };
+    cause
 }
 
 fn attempts(state: &State) -> Option<u32> {
@@ -117,7 +129,7 @@ fn rolled_back(node: &mut Node, bad: &str) -> Failure {
     assert_eq!((outcome.step, &outcome.release), (step(7), &bad));
     let Verdict::Failed { failure, attempts } = outcome.verdict else { panic!("{outcome}") };
     assert_eq!(attempts, 3);
-    let ToDaemon::Refused { reason: Refusal::Illegal { why } } = node.activate(&bad, 8, 600_000) else {
+    let ToDaemon::Refused { reason: Refusal::Illegal { why }, .. } = node.activate(&bad, 8, 600_000) else {
         panic!("a quarantined release was activated again")
     };
     assert!(matches!(why, IllegalTransition::Quarantined { digest, .. } if digest == bad.digest));
@@ -149,19 +161,96 @@ fn a_release_that_never_greets_is_rolled_back() {
     assert!(matches!(failure, Failure::NotReady { .. }), "{failure}");
 }
 
-fn a_release_of_a_foreign_protocol_is_rolled_back() {
-    let failure = rolled_back(&mut Node::new(), "0.2.0-foreign");
-    assert!(matches!(failure, Failure::Protocol { .. }), "{failure}");
+/// Activates a release that does not go with this node, and expects that nobody is blamed; why.
+fn not_blamed(version: &str) -> Cause {
+    let node = Node::started();
+    let (old, new) = (first_release(&node), node.stage(version));
+    node.begin_trial(&new, 7);
+    let outcome = node.state("back on the old release", |state| {
+        assert!(state.quarantined.is_empty(), "{:?}", state.quarantined);
+        assert!(attempts(state).is_none_or(|attempts| attempts <= 1), "one process is enough");
+        idle_on(state, &old)
+    });
+    node.serving("0.1.0");
+    node.begin_trial(&new, 8);
+    inconclusive(&outcome).clone()
 }
 
-fn a_release_that_nobody_confirms_is_rolled_back() {
+fn a_release_of_a_foreign_protocol_is_inconclusive() {
+    assert_eq!(not_blamed("0.2.0-foreign"), Cause::LauncherProtocol {});
+}
+
+fn a_release_that_does_not_admit_the_level_is_inconclusive() {
+    assert_eq!(not_blamed("0.2.0-above"), Cause::LevelNotAdmitted {});
+}
+
+fn an_active_release_that_does_not_admit_the_level_stops_its_node_by_name() {
+    for (version, code, word) in [("0.1.0-above", 20, "level"), ("0.1.0-foreign", 22, "launcher")] {
+        let node = Node::new();
+        node.write_state(&State::new(node.stage(version)));
+        let output = node.start_in_vain();
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(code), "{text}");
+        assert!(text.contains(version) && text.contains(word), "{text}");
+    }
+}
+
+fn a_directory_above_this_launcher_is_left_alone() {
+    let node = Node::new();
+    let own = node.stage("0.1.0");
+    node.write_state(&State::new(own));
+    let level = node.dir().root().join("level");
+    for (text, code) in [("ironcache-level 99\n", 20), ("ironcache-level\n", 1)] {
+        fs::write(&level, text).unwrap();
+        let output = node.start_in_vain();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(code), "{said}");
+        assert!(said.contains("level"), "{said}");
+        assert_eq!(fs::read_to_string(&level).unwrap(), text);
+    }
+}
+
+fn a_release_whose_stamp_does_not_fit_is_not_even_activated() {
+    let node = Node::started();
+    let own = node.manifest();
+    fs::write(node.dir().root().join("level"), "ironcache-level 1\n").unwrap();
+    let level = Manifest { levels: LevelRange::new(2, 3), ..own.clone() };
+    let ToDaemon::Refused { reason, .. } = node.activate(&node.stage_as("0.2.0", level), 7, 600_000) else {
+        panic!()
+    };
+    assert_eq!(reason, Refusal::Level { level: Level(1), admits: LevelRange::new(2, 3) });
+    let protocol = Manifest { launcher_protocol: WireRange { min: 7, max: 9 }, ..own };
+    let ToDaemon::Refused { reason, .. } = node.activate(&node.stage_as("0.3.0", protocol), 8, 600_000)
+    else {
+        panic!()
+    };
+    assert!(matches!(reason, Refusal::Protocol { .. }), "{reason}");
+    node.serving("0.1.0");
+}
+
+fn the_drain_of_the_old_daemon_costs_the_trial_nothing() {
+    let mut node = Node::new();
+    node.drain_ms = 4_000;
+    node.write_state(&State::new(node.stage("0.1.0-stubborn")));
+    node.start();
+    node.serving("0.1.0-stubborn");
+    let new = node.stage("0.2.0");
+    // Over before the old daemon is gone, if it were counted from here.
+    assert_eq!(node.activate(&new, 7, 3_500), ToDaemon::Activating { step: step(7) });
+    node.serving("0.2.0");
+    let confirmed = node.tell_launcher(&ToLauncher::Confirm { step: step(7) });
+    assert_eq!(confirmed, ToDaemon::Confirmed { step: step(7) });
+}
+
+fn a_release_that_nobody_confirms_is_inconclusive() {
     let node = Node::started();
     let (old, new) = (first_release(&node), node.stage("0.2.0"));
     node.activate(&new, 7, 1_500);
     let outcome = node.state("back on the old release", |state| idle_on(state, &old));
-    let missed = Failure::DeadlineMissed { confirm_timeout_ms: 1_500 };
-    assert!(matches!(outcome.verdict, Verdict::Failed { failure, .. } if failure == missed));
+    assert_eq!(inconclusive(&outcome), &Cause::NotConfirmed { confirm_timeout_ms: 1_500 });
     node.serving("0.1.0");
+    node.begin_trial(&new, 8);
+    node.serving("0.2.0");
 }
 
 fn a_rollback_is_durable_while_the_bad_release_still_drains() {
@@ -171,9 +260,9 @@ fn a_rollback_is_durable_while_the_bad_release_still_drains() {
     node.serving("0.1.0");
     let (old, new) = (first_release(&node), node.stage("0.2.0-stubborn"));
     node.activate(&new, 7, 1_500);
-    node.state("rolling back, with the quarantine", |state| {
+    node.state("rolling back, without a quarantine", |state| {
         let Phase::RollingBack { to, .. } = &state.phase else { return None };
-        assert_eq!((to, state.quarantined[0].digest), (&old, new.digest));
+        assert_eq!((to, state.quarantined.len()), (&old, 0));
         Some(())
     });
     assert!(node.who().is_none_or(|(version, _)| version != "0.1.0"), "the old release waits for its turn");
@@ -193,7 +282,7 @@ fn an_abandoned_trial_is_inconclusive() {
     std::thread::scope(|scope| {
         scope.spawn(|| ask_over(&connection, &serde_json::to_string(&abandon).unwrap()));
         let outcome = node.state("back on the old release", |state| idle_on(state, &old));
-        assert_eq!(outcome.verdict, Verdict::Inconclusive { reason: "no quorum in reach".into() });
+        assert_eq!(inconclusive(&outcome), &Cause::Abandoned { reason: "no quorum in reach".into() });
     });
     node.serving("0.1.0");
     node.begin_trial(&new, 8);
@@ -264,14 +353,14 @@ fn the_daemon_dies_with_its_launcher() {
 }
 
 /// A stopped node with two releases and a trial of the second, `attempts` begun.
-fn stopped_on_trial(attempts: u32, confirm_timeout_ms: u64, now_unix_ms: u64) -> (Node, Release, State) {
+fn stopped_on_trial(attempts: u32, now_unix_ms: u64) -> (Node, Release, State) {
     let node = Node::new();
     let (old, new) = (node.stage("0.1.0"), node.stage("0.2.0"));
     let activate =
-        Event::Activate { release: new, step: step(7), attempts_max: 3, confirm_timeout_ms, now_unix_ms };
+        Event::Activate { release: new, step: step(7), attempts_max: 3, confirm_timeout_ms: 600_000 };
     let mut state = State::new(old.clone()).on(&activate).unwrap();
     for _ in 0..attempts {
-        state = state.on(&Event::AttemptStarts).unwrap();
+        state = state.on(&Event::AttemptStarts { now_unix_ms }).unwrap();
     }
     node.write_state(&state);
     (node, old, state)
@@ -281,7 +370,7 @@ fn stopped_on_trial(attempts: u32, confirm_timeout_ms: u64, now_unix_ms: u64) ->
 const NO_HURRY: u64 = 1 << 42;
 
 fn a_launcher_killed_before_the_first_attempt_goes_on_with_the_trial() {
-    let (mut node, _, _) = stopped_on_trial(0, 600_000, NO_HURRY);
+    let (mut node, _, _) = stopped_on_trial(0, NO_HURRY);
     node.start();
     node.serving("0.2.0");
     node.state("the first attempt", |state| (attempts(state)? == 1).then_some(()));
@@ -303,7 +392,7 @@ fn a_launcher_killed_on_trial_goes_on_with_the_next_attempt() {
 }
 
 fn a_launcher_killed_in_the_last_attempt_rolls_back() {
-    let (mut node, old, _) = stopped_on_trial(3, 600_000, NO_HURRY);
+    let (mut node, old, _) = stopped_on_trial(3, NO_HURRY);
     node.start();
     node.serving("0.1.0");
     let outcome = node.state("back on the old release", |state| idle_on(state, &old));
@@ -311,20 +400,20 @@ fn a_launcher_killed_in_the_last_attempt_rolls_back() {
 }
 
 fn a_launcher_killed_while_rolling_back_runs_the_old_release() {
-    let (mut node, old, state) = stopped_on_trial(1, 600_000, NO_HURRY);
+    let (mut node, old, state) = stopped_on_trial(1, NO_HURRY);
     node.write_state(&state.on(&Event::DeadlineMissed).unwrap());
     node.start();
     node.serving("0.1.0");
     let outcome = node.state("idle on the old release", |state| idle_on(state, &old));
-    assert!(matches!(outcome.verdict, Verdict::Failed { failure: Failure::DeadlineMissed { .. }, .. }));
+    assert_eq!(inconclusive(&outcome), &Cause::NotConfirmed { confirm_timeout_ms: 600_000 });
 }
 
 fn a_trial_whose_time_passed_while_down_is_inconclusive() {
-    let (mut node, old, _) = stopped_on_trial(1, 600_000, 1_000);
+    let (mut node, old, _) = stopped_on_trial(1, 1_000);
     node.start();
     node.serving("0.1.0");
     let outcome = node.state("back on the old release", |state| idle_on(state, &old));
-    assert!(matches!(outcome.verdict, Verdict::Inconclusive { .. }), "{outcome}");
+    assert_eq!(inconclusive(&outcome), &Cause::TimePassed {});
 }
 
 fn a_launcher_killed_at_any_moment_comes_back() {
@@ -364,12 +453,12 @@ fn a_corrupt_state_runs_the_only_slot_and_refuses_upgrades() {
     assert_eq!(fs::read(&aside).unwrap(), torn[..torn.len() / 2]);
     let new = node.stage("0.2.0");
     let refused = node.activate(&new, 7, 600_000);
-    assert!(matches!(refused, ToDaemon::Refused { reason: Refusal::Degraded { .. } }), "{refused:?}");
+    assert!(matches!(refused, ToDaemon::Refused { reason: Refusal::Degraded { .. }, .. }), "{refused:?}");
     let ToDaemon::State { snapshot } = node.tell_launcher(&ToLauncher::QueryState {}) else { panic!() };
     assert!(snapshot.degraded.unwrap().contains("state.corrupt-1"));
 }
 
-fn alter(node: &Node, release: &Release) {
+pub fn alter(node: &Node, release: &Release) {
     // A new file of that name: the kernel forbids writing to one that runs.
     let path = node.binary(release);
     let mut bytes = fs::read(&path).unwrap();
@@ -388,7 +477,7 @@ fn a_release_altered_on_disk_is_not_activated() {
         step: step(7),
         confirm_timeout_ms: 600_000,
     }) {
-        ToDaemon::Refused { reason: Refusal::SlotUnusable { problem, .. } } => problem,
+        ToDaemon::Refused { reason: Refusal::SlotUnusable { problem, .. }, .. } => problem,
         other => panic!("{other:?}"),
     };
     assert!(unusable(new.digest).contains("altered"));
@@ -397,12 +486,12 @@ fn a_release_altered_on_disk_is_not_activated() {
 }
 
 fn a_release_altered_before_its_attempt_is_inconclusive() {
-    let (mut node, old, state) = stopped_on_trial(1, 600_000, NO_HURRY);
+    let (mut node, old, state) = stopped_on_trial(1, NO_HURRY);
     alter(&node, state.to_run());
     node.start();
     node.serving("0.1.0");
     let outcome = node.state("back on the old release", |state| idle_on(state, &old));
-    assert!(matches!(outcome.verdict, Verdict::Inconclusive { .. }), "{outcome}");
+    assert!(matches!(inconclusive(&outcome), Cause::SlotUnusable { .. }), "{outcome}");
 }
 
 fn an_altered_active_release_is_refused() {
@@ -431,22 +520,33 @@ fn a_stale_or_repeated_step_is_refused() {
     node.serving("0.2.0");
     let busy = node.activate(&first, 8, 600_000);
     let under_way = IllegalTransition::TrialUnderWay { release: second, step: step(7) };
-    assert_eq!(busy, ToDaemon::Refused { reason: Refusal::Illegal { why: under_way } });
+    assert_eq!(
+        busy,
+        ToDaemon::Refused {
+            request: Request::Activate { step: step(8) },
+            reason: Refusal::Illegal { why: under_way }
+        }
+    );
     node.tell_launcher(&ToLauncher::Confirm { step: step(7) });
     for epoch in [6, 7] {
         let refused = node.activate(&first, epoch, 600_000);
-        let ToDaemon::Refused { reason: Refusal::Illegal { why } } = refused else { panic!("{refused:?}") };
+        let ToDaemon::Refused { reason: Refusal::Illegal { why }, .. } = refused else {
+            panic!("{refused:?}")
+        };
         assert!(matches!(why, IllegalTransition::StepDone { .. }), "{why}");
     }
     let other = node.tell_launcher(&ToLauncher::Confirm { step: step(6) });
-    assert!(matches!(other, ToDaemon::Refused { reason: Refusal::Illegal { .. } }), "{other:?}");
+    assert!(matches!(other, ToDaemon::Refused { reason: Refusal::Illegal { .. }, .. }), "{other:?}");
     node.serving("0.2.0");
 }
 
 fn a_message_that_is_not_understood_is_refused() {
     let node = Node::started();
     let refused = node.tell_launcher(&ToLauncher::Hello { protocol: ironcache_spine::LAUNCHER_PROTOCOL });
-    assert!(matches!(refused, ToDaemon::Refused { reason: Refusal::NotUnderstood { .. } }), "{refused:?}");
+    assert!(
+        matches!(refused, ToDaemon::Refused { reason: Refusal::NotUnderstood { .. }, .. }),
+        "{refused:?}"
+    );
 }
 
 fn two_launchers_on_one_directory_are_refused() {

@@ -1,14 +1,14 @@
 //! The daemon of the tests. Its version's pre-release text says what is wrong with it:
 //! `0.2.0` is good, `0.2.0-exits` exits at once, `-hangs` never heartbeats, `-unready` is never
 //! ready, `-mute` never greets, `-stubborn` neither stops when asked nor on SIGTERM, `-foreign`
-//! speaks another protocol version.
+//! speaks another protocol version, `-above` says that it does not admit the level.
 //!
 //! Each connection to `client` carries one line: `who`, `fds`, `exit`, or a message for the launcher, whose
 //! answer goes back.
 
 use crate::own_version;
 use ironcache_spine::{
-    DataDir, Inherited, LauncherLink, Phase, ReadState, StateFile, ToDaemon, ToLauncher, Verdict,
+    DaemonExit, DataDir, Inherited, LauncherLink, Phase, ReadState, StateFile, ToDaemon, ToLauncher, Verdict,
 };
 use ironcache_types::{Version, WireRange};
 use std::io::{BufRead, BufReader, Write};
@@ -24,6 +24,7 @@ pub fn main() -> ! {
     }
     match version.pre.as_str() {
         "exits" => exit(3),
+        "above" => exit(DaemonExit::AboveLevel.code().into()),
         "mute" => wait_for_ever(),
         "foreign" => foreign(),
         _ => {}
@@ -98,8 +99,14 @@ fn serve(version: &Version, mut inherited: Inherited) -> ! {
             "fds" => open_fds(),
             "exit" => exit(0),
             message => {
-                sender.send(&serde_json::from_str(message).unwrap()).unwrap();
-                serde_json::to_string(&answer.recv().unwrap()).unwrap()
+                let message: ToLauncher = serde_json::from_str(message).unwrap();
+                sender.send(&message).unwrap();
+                // A launcher that has just taken over tells the state unasked.
+                let asked_for = |answer: &ToDaemon| {
+                    !matches!(answer, ToDaemon::State { .. }) || message == ToLauncher::QueryState {}
+                };
+                let answer = answer.iter().find(asked_for).unwrap();
+                serde_json::to_string(&answer).unwrap()
             }
         };
         reply_to(&stream, &reply);

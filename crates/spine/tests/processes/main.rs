@@ -6,10 +6,11 @@
 
 mod cases;
 mod daemon;
+mod handover;
 mod node;
 mod preflight;
 
-use ironcache_types::{LEVELS, Stamp, Version};
+use ironcache_types::{LEVELS, Manifest, Stamp, Version};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 #[used]
@@ -18,8 +19,12 @@ static STAMP: Stamp = Stamp::of_build("0.1.0", LEVELS, ironcache_spine::LAUNCHER
 
 /// The version that was stamped into this executable.
 fn own_version() -> Version {
+    own_manifest().version
+}
+
+fn own_manifest() -> Manifest {
     // SAFETY: reads a static of ours; volatile, for a packager may have rewritten it in the file.
-    unsafe { std::ptr::read_volatile(&raw const STAMP) }.manifest().unwrap().version
+    unsafe { std::ptr::read_volatile(&raw const STAMP) }.manifest().unwrap()
 }
 
 fn main() {
@@ -32,15 +37,19 @@ fn main() {
     }
 }
 
+fn all_cases() -> impl Iterator<Item = &'static cases::Case> {
+    cases::ALL.iter().chain(handover::ALL).chain(preflight::ALL)
+}
+
 /// As `cargo test` does it: names that contain one of the arguments, all without any.
 fn run_tests(args: &[String]) {
     let wanted: Vec<&String> = args.iter().filter(|arg| !arg.starts_with("--")).collect();
     if args.iter().any(|arg| arg == "--list") {
-        cases::ALL.iter().chain(preflight::ALL).for_each(|(name, _)| println!("{name}: test"));
+        all_cases().for_each(|(name, _)| println!("{name}: test"));
         return;
     }
     let mut failed = Vec::new();
-    for (name, case) in cases::ALL.iter().chain(preflight::ALL) {
+    for (name, case) in all_cases() {
         if !wanted.is_empty() && !wanted.iter().any(|part| name.contains(part.as_str())) {
             continue;
         }

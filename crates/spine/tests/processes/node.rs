@@ -1,10 +1,11 @@
 //! One node under test: a data directory, a port, and a launcher that is started and killed.
 
+use crate::own_version;
 use ironcache_spine::{
-    DataDir, LauncherConfig, ListenerSpec, ReadState, SlotStore, State, StateFile, StepRef, ToDaemon,
-    ToLauncher, run,
+    DataDir, HANDOVER_VARIABLE, LauncherConfig, ListenerSpec, ReadState, SlotStore, State, StateFile,
+    StepRef, ToDaemon, ToLauncher, refuse_handover, run,
 };
-use ironcache_types::{Epoch, Manifest, PlanId, Release};
+use ironcache_types::{Epoch, LEVELS, Manifest, PlanId, Release};
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -17,8 +18,9 @@ pub const LAUNCHER_VERB: &str = "run-launcher";
 
 /// `run-launcher DATA_DIR ADDRESS READY_MS HANG_MS DRAIN_MS`
 pub fn launcher_main(args: &[String]) -> ! {
+    misbehave(&args[0]);
     let [data_dir, address, ready_ms, hang_ms, drain_ms] = args else { panic!("{LAUNCHER_VERB}: {args:?}") };
-    let mut config = LauncherConfig::new(data_dir);
+    let mut config = LauncherConfig::new(data_dir, LEVELS);
     config.listeners.push(ListenerSpec {
         name: "client".into(),
         key: "client_addr".into(),
@@ -39,8 +41,28 @@ pub fn launcher_main(args: &[String]) -> ! {
                 source = error.source();
             }
             eprintln!("{text}");
-            std::process::exit(1)
+            std::process::exit(error.exit().code().into())
         }
+    }
+}
+
+/// What a launcher does by its version: `-refuses` gives a handover back, `-dies` does not survive one, `-future` is only
+/// there to be run.
+fn misbehave(data_dir: &str) {
+    let is_handed_over = std::env::var_os(HANDOVER_VARIABLE).is_some();
+    match own_version().pre.as_str() {
+        "refuses" if is_handed_over => {
+            let mut told = fs::File::options()
+                .create(true)
+                .append(true)
+                .open(Path::new(data_dir).join("refused"))
+                .unwrap();
+            told.write_all(b"x").unwrap();
+            panic!("the old launcher cannot be run: {:?}", refuse_handover("it does not want to"));
+        }
+        "dies" if is_handed_over => signal(std::process::id(), libc::SIGKILL),
+        "future" => std::process::exit(9),
+        _ => {}
     }
 }
 
@@ -108,9 +130,19 @@ impl Node {
         if path.exists() {
             return path;
         }
+        self.executable_as(version, self.manifest())
+    }
+
+    /// What this executable says of itself.
+    pub fn manifest(&self) -> Manifest {
+        crate::own_manifest()
+    }
+
+    /// The same, with claims of its own beside its version.
+    fn executable_as(&self, version: &str, claims: Manifest) -> PathBuf {
+        let path = self.temp.path().join(format!("release-{version}"));
         let mut bytes = fs::read("/proc/self/exe").unwrap();
-        let own = Manifest::read(&bytes).unwrap();
-        Manifest { version: version.parse().unwrap(), ..own }.write(&mut bytes).unwrap();
+        Manifest { version: version.parse().unwrap(), ..claims }.write(&mut bytes).unwrap();
         fs::write(&path, bytes).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
         path
@@ -118,6 +150,10 @@ impl Node {
 
     pub fn stage(&self, version: &str) -> Release {
         self.store().install_file(&self.executable(version)).unwrap().release
+    }
+
+    pub fn stage_as(&self, version: &str, claims: Manifest) -> Release {
+        self.store().install_file(&self.executable_as(version, claims)).unwrap().release
     }
 
     pub fn binary(&self, release: &Release) -> PathBuf {
@@ -143,7 +179,7 @@ impl Node {
     /// Runs a launcher that is expected to give up by itself.
     pub fn start_in_vain(&self) -> Output {
         let output = self.command(&self.executable("0.1.0")).stderr(Stdio::piped()).output().unwrap();
-        assert_eq!(output.status.code(), Some(1));
+        assert_ne!(output.status.code(), Some(0));
         output
     }
 

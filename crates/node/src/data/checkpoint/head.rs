@@ -111,4 +111,11 @@ mod tests {
             assert_eq!(error.fate(), Fate::Damaged, "{len} bytes: {error}");
         }
     }
+
+    #[test]
+    fn the_table_of_levels_says_which_version_is_written() {
+        use ironcache_formats::levels::{Format, RANGE, version_at, versions_read};
+        assert_eq!(version_at(Format::Checkpoint, RANGE.max), Some(VERSION));
+        assert_eq!(versions_read(Format::Checkpoint), Some((VERSION, VERSION)));
+    }
 }

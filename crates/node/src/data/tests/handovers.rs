@@ -5,6 +5,7 @@ use crate::data::handover::{Attached, Patience, promotion};
 use crate::data::membership;
 use crate::data::plane::{ReadFrom, Route};
 use crate::data::role::Turned;
+use crate::data::status;
 use ironcache_keyspace::Expiry;
 use ironcache_replication::Fence;
 use ironcache_types::Slot;
@@ -61,6 +62,30 @@ fn only_an_applied_outcome_lets_the_old_primary_execute_again() {
     world.abort(handover);
     plane.apply_view(world.view());
     assert_eq!(plane.route(SLOT, ReadFrom::Primary), Route::Execute);
+}
+
+/// What the leader's gates compare: for which start of a primary a node does what it does, and by which set.
+#[test]
+fn a_node_says_under_which_epochs_it_serves_or_follows() {
+    let mut world = World::pair(AckMode::InSync);
+    let (mut old, _proposals) = plane(A, &world);
+    let mut new = following(&world);
+    let said = |plane: &Plane| {
+        let shown = status::snapshot(plane);
+        (shown.status.serves, shown.status.follows, shown.status.isr_epoch, shown.settled)
+    };
+    let before = world.shard().clone();
+    assert_eq!(said(&old), (Some(before.epoch), None, before.isr_epoch, true));
+    assert_eq!(said(&new), (None, Some(before.epoch), before.isr_epoch, true));
+    let handover = world.begin_handover(A, B);
+    world.promote(handover, Offset(0));
+    // The log names B; until B has applied that, it says what it did before.
+    assert_eq!(said(&new), (None, Some(before.epoch), before.isr_epoch, true));
+    new.apply_view(world.view());
+    old.apply_view(world.view());
+    let now = world.shard();
+    assert_eq!(said(&new), (Some(now.epoch), None, now.isr_epoch, true));
+    assert_eq!(said(&old), (None, None, now.isr_epoch, false), "it has no link to B yet");
 }
 
 #[test]

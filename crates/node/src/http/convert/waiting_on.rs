@@ -14,6 +14,12 @@ pub(in super::super) fn waiting_on(wait: &WaitingOn) -> api::WaitingOn {
         WaitingOn::OtherLife { node, registered, answers } => {
             api::WaitingOn::OtherLife { node: *node, registered: *registered, answers: *answers }
         }
+        WaitingOn::OldAnswer { node, shard, epoch } => {
+            api::WaitingOn::OldAnswer { node: *node, shard: *shard, epoch: *epoch }
+        }
+        WaitingOn::StateDiffers { node, log_index } => {
+            api::WaitingOn::StateDiffers { node: *node, log_index: *log_index }
+        }
         WaitingOn::NotReady { node } => api::WaitingOn::NotReady { node: *node },
         WaitingOn::RaftLag { node, entries, max_entries } => {
             api::WaitingOn::RaftLag { node: *node, entries: *entries, max_entries: *max_entries }

@@ -3,9 +3,10 @@
 use super::super::convert;
 use super::support::{TestNode, layout};
 use ironcache_api::{
-    ClusterStatus, Done, NodeStep, Outcome, Phase, PlanAnswer, ServingRole, StagedRelease, UpgradeStatus,
+    ClusterStatus, Done, NodeStep, Outcome, Phase, PlanAnswer, PolicyStatus, ServingRole, StagedRelease,
+    UpgradeStatus,
 };
-use ironcache_types::{LEVELS, PlanId, Stamp, Version, WireRange};
+use ironcache_types::{LEVELS, LevelRange, PlanId, Stamp, Version, WireRange};
 use reqwest::StatusCode;
 
 async fn founded(count: u64) -> Vec<TestNode> {
@@ -107,6 +108,44 @@ async fn a_release_is_staged_once_and_its_version_is_taken() {
     assert!(matches!(&listed[..], [only] if only.release == staged.release), "{listed:?}");
     assert_eq!(node.status().await.staged, [staged.release.digest]);
     assert_eq!(node.half_received(), 0);
+}
+
+/// Whichever node it is staged at, a release is recorded with what its own manifest says.
+#[tokio::test]
+async fn a_release_has_its_own_ranges_and_a_hold_only_if_asked_for() {
+    let nodes = founded(1).await;
+    let (levels, protocol) = (LevelRange::new(1, 9), WireRange { min: 1, max: 4 });
+    let mut bytes = vec![7; 3_000];
+    bytes.extend(Stamp::of_build("1.2.0", levels, protocol, Some("0.9.0")).0);
+    let staged = nodes[0].post("/v1/releases?hold=1", bytes.clone()).await.read::<StagedRelease>();
+    assert_eq!((staged.levels, staged.min_from.clone()), (Some(levels), Some(Version::new(0, 9, 0))));
+    assert!(staged.hold);
+    let recorded = nodes[0].app.raft.applied().borrow().state.releases[&staged.release.digest].clone();
+    assert_eq!((recorded.levels, recorded.launcher_protocol), (levels, protocol));
+    let again = nodes[0].post("/v1/releases", bytes).await.read::<StagedRelease>();
+    assert!(!again.hold, "staged again without it, the release is free");
+    nodes[0].post("/v1/releases?hold=yes", "x").await.error(StatusCode::BAD_REQUEST);
+}
+
+#[tokio::test]
+async fn the_policy_is_shown_changed_and_refused_by_name() {
+    let nodes = founded(1).await;
+    let shown = nodes[0].get("/v1/policy").await.read::<PolicyStatus>();
+    assert_eq!(shown.get("auto-rollout").map(|s| s.value.to_string()), Some("off".to_owned()));
+    let change = |text: &str| nodes[0].post("/v1/policy", text.to_owned());
+    let changed = change(r#"{"set":{"auto-rollout":"patch","settle-ms":"70"}}"#).await.read::<PolicyStatus>();
+    assert!(changed.epoch > shown.epoch);
+    assert_eq!(changed.get("settle-ms").map(|s| s.value.to_string()), Some("70".to_owned()));
+    for bad in [
+        r#"{"set":{"settle-ms":"soon"}}"#,
+        r#"{"set":{"settle":"70"}}"#,
+        r#"{"set":{"heartbeat-ms":"70"}}"#,
+        r#"{"set":{"min-in-sync":"9"}}"#,
+    ] {
+        assert_eq!(change(bad).await.refused(), "bad_setting", "{bad}");
+    }
+    let seen = format!(r#"{{"set":{{"settle-ms":"71"}},"seen":{}}}"#, shown.epoch.0);
+    assert_eq!(change(&seen).await.refused(), "stale_epoch");
 }
 
 #[tokio::test]

@@ -1,0 +1,204 @@
+//! What goes wrong, and when it may: the promise covers one unplanned failure beyond a step's own outage.
+
+use crate::node::Node;
+use crate::world::World;
+use ironcache_control::{Command, Shard};
+use ironcache_types::NodeId;
+
+/// A node that is told to stop gives its roles away within this, or goes with them.
+const LEAVE_MS_MAX: u64 = 1_000;
+/// How many entries back a proposal may be that arrives once more.
+const AGAIN: usize = 40;
+/// A node whose failure is over counts as whole when it has been in sync for so long: longer than a primary takes to drop
+/// a silent member, and a proposal to arrive.
+const WHOLE_MS: u64 = 500;
+
+impl World {
+    pub fn faults(&mut self) {
+        let ids: Vec<NodeId> = self.nodes.keys().copied().collect();
+        for id in ids.iter().copied() {
+            if self.rng.chance(self.scenario.kills_per_mille, 1_000) && self.may_fail(id) {
+                self.failing(id);
+                self.kill(id);
+            }
+            if self.rng.chance(self.scenario.kills_per_mille, 1_000) && self.may_lose_its_dataset(id) {
+                self.lose_dataset(id);
+            }
+            if self.rng.chance(self.scenario.kills_per_mille, 1_000) && self.may_fail(id) {
+                let until_ms = self.now_ms + self.rng.below(LEAVE_MS_MAX);
+                self.failing(id).leaving_until_ms = Some(until_ms);
+            }
+            if self.rng.chance(self.scenario.cuts_per_mille, 1_000) && self.may_fail(id) {
+                let at_most_ms = if self.rng.chance(1, 4) { 6_000 } else { 1_500 };
+                let until_ms = self.now_ms + self.rng.below(at_most_ms);
+                self.failing(id).cut_until_ms = until_ms;
+            }
+        }
+        if self.rng.chance(1, 50)
+            && let Some(id) = self.rng.pick(&ids)
+        {
+            let until_ms = self.now_ms + self.rng.below(400);
+            self.failing(id).stalled_until_ms = until_ms;
+        }
+        if self.rng.chance(1, 400) {
+            self.change_leader();
+        }
+    }
+
+    /// At the moment at which a step is committed somebody of its shard may go, or the leader.
+    pub fn strike(&mut self, committed: &Command) {
+        let Some(shard) = self.shard_of_step(committed) else { return };
+        let anybody = self.rng.pick(&shard.nodes);
+        let victim = if self.rng.chance(1, 2) { shard.primary().map(|p| p.node) } else { anybody };
+        if self.rng.chance(1, 4)
+            && let Some(id) = victim
+        {
+            if self.may_lose_its_dataset(id) {
+                self.lose_dataset(id);
+            } else if self.may_fail(id) {
+                self.failing(id);
+                self.kill(id);
+            }
+        }
+        if self.rng.chance(1, 12) {
+            self.change_leader();
+        }
+    }
+
+    /// Commands that come at a bad time: whoever proposed one may have waited for an outcome for any time, and proposes it
+    /// again; and anybody may lose patience with a handover.
+    pub fn untimely(&mut self) -> Vec<Command> {
+        let mut untimely = Vec::new();
+        let newest: Vec<Command> = self.log.iter().rev().take(AGAIN).cloned().collect();
+        if self.rng.chance(1, 8) {
+            untimely.push(newest[self.rng.below(newest.len() as u64) as usize].clone());
+        }
+        let in_flight: Vec<_> =
+            self.truth.shards.values().filter_map(|s| Some((s.id, s.handover?.epoch))).collect();
+        for (shard, handover) in in_flight {
+            if self.rng.chance(1, 40) {
+                untimely.push(Command::AbortHandover { shard, handover });
+            }
+            // What belongs to an earlier attempt.
+            let earlier = |c: &&Command| matches!(c, Command::Promote { shard: of, .. } if *of == shard);
+            if self.rng.chance(1, 8) {
+                untimely.extend(newest.iter().find(earlier).cloned());
+            }
+        }
+        untimely
+    }
+
+    fn shard_of_step(&self, command: &Command) -> Option<Shard> {
+        let shard = match command {
+            Command::UpgradeSelf { member, .. }
+            | Command::Confirm { member, .. }
+            | Command::Confirmed { member, .. } => self.truth.shard_of_node(member.node),
+            Command::BeginHandover { shard, .. }
+            | Command::Promote { shard, .. }
+            | Command::AbortHandover { shard, .. }
+            | Command::Failover { shard, .. }
+            | Command::Reclaim { shard, .. }
+            | Command::SetMode { shard, .. } => self.truth.shards.get(shard),
+            Command::InitCluster(_)
+            | Command::RegisterNode { .. }
+            | Command::AddInSync { .. }
+            | Command::RemoveInSync { .. }
+            | Command::ReportHandover { .. }
+            | Command::PrimaryReady { .. }
+            | Command::RegisterRelease { .. }
+            | Command::ReportStaged { .. }
+            | Command::StartPlan { .. }
+            | Command::BeginRolling { .. }
+            | Command::StepFailed { .. }
+            | Command::Hold { .. }
+            | Command::Pause { .. }
+            | Command::Resume { .. }
+            | Command::Abort { .. }
+            | Command::Finalize { .. }
+            | Command::BeginSoaking { .. }
+            | Command::Rollback { .. }
+            | Command::TurnBack { .. }
+            | Command::ReportPreflight { .. }
+            | Command::LevelReached { .. }
+            | Command::SetPolicy { .. }
+            | Command::AllowRelease { .. }
+            | Command::Rejoin { .. } => None,
+        };
+        shard.cloned()
+    }
+
+    /// The next failure waits until the shard's other nodes are in sync, or out for their step.
+    fn may_fail(&self, id: NodeId) -> bool {
+        let Some(shard) = self.truth.shard_of_node(id) else { return true };
+        others(shard, id).all(|n| {
+            let node = &self.truth.nodes[&n];
+            node.out.is_some()
+                || (!self.is_leaving(n)
+                    && shard.in_sync.contains(&node.member())
+                    && self.is_registered(node.member()))
+        })
+    }
+
+    /// A process may go with everything that was in its memory if nothing is wrong with its shard: in a shard of three that
+    /// has to be survived at every moment of a roll. A pair has one copy while a node is out for its step; and a primary
+    /// that was cut off may have asked for the removal of the others.
+    fn may_lose_its_dataset(&self, id: NodeId) -> bool {
+        let Some(shard) = self.truth.shard_of_node(id) else { return false };
+        let whole = |n: NodeId| self.nodes[&n].whole_since_ms.is_some_and(|at| self.now_ms > at + WHOLE_MS);
+        shard.nodes.len() > 2 && shard.nodes.iter().copied().all(whole)
+    }
+
+    /// A failed node is whole again once nothing is wrong with it and it is in sync. To be out for a step, and not back in
+    /// the set yet, is no failure.
+    pub fn note_recoveries(&mut self) {
+        let now_ms = self.now_ms;
+        for (id, node) in &mut self.nodes {
+            let Some(shard) = self.truth.shard_of_node(*id) else { continue };
+            let in_sync = node.process.as_ref().is_some_and(|p| shard.in_sync.contains(&p.me));
+            let is_out = self.truth.nodes[id].out.is_some();
+            node.away_by_plan = is_out || (node.away_by_plan && !in_sync);
+            let well =
+                now_ms >= node.stalled_until_ms.max(node.cut_until_ms) && node.leaving_until_ms.is_none();
+            if in_sync && well {
+                node.whole_since_ms.get_or_insert(now_ms);
+            } else if !node.away_by_plan {
+                node.whole_since_ms = None;
+            }
+        }
+    }
+
+    fn lose_dataset(&mut self, id: NodeId) {
+        self.kill(id);
+        self.failing(id).on_disk = Vec::new();
+        self.datasets_lost += 1;
+    }
+
+    /// Something goes wrong with the node. While it is out for its step nobody counts on it.
+    fn failing(&mut self, id: NodeId) -> &mut Node {
+        let is_out = self.truth.nodes[&id].out.is_some();
+        let node = self.nodes.get_mut(&id).expect("it is a node");
+        if !is_out {
+            node.whole_since_ms = None;
+        }
+        node
+    }
+
+    /// kill -9: a primary's journal stays, and what the next life has read of it; what a replica held may be gone.
+    pub fn kill(&mut self, id: NodeId) {
+        let keeps = self.rng.chance(1, 2);
+        let start_at_ms = self.now_ms + self.rng.below(600);
+        let node = self.nodes.get_mut(&id).expect("it is a node");
+        let Some(process) = node.process.take() else { return };
+        self.kills += 1;
+        let follows =
+            process.is_current() && process.my_shard().and_then(Shard::primary).is_some_and(|p| p.node != id);
+        node.on_disk = if follows && !keeps { Vec::new() } else { process.data.writes };
+        node.start_at_ms = start_at_ms;
+        node.leaving_until_ms = None;
+        node.launcher.daemon_died();
+    }
+}
+
+fn others(shard: &Shard, id: NodeId) -> impl Iterator<Item = NodeId> {
+    shard.nodes.iter().copied().filter(move |n| *n != id)
+}
