@@ -449,10 +449,18 @@ const MUTATIONS: &[Mutation] = &[
     Mutation {
         name: "what-is-remembered-is-not-hashed",
         breaks: "two nodes answer a repeated request differently, and nobody sees it",
-        file: "crates/formats/src/state/v1/mod.rs",
-        guard: "            answers: each(answers),\n        }\n    }\n\n    pub",
-        instead: "            answers: { let _: Vec<Answer> = each(answers); Vec::new() },\n        }\n    }\n\n    pub",
+        file: "crates/formats/src/state/live/mod.rs",
+        guard: "            answers: each(answers),",
+        instead: "            answers: each(answers.into_iter().skip(usize::MAX)),",
         tests: &["-p", "ironcache-formats"],
+    },
+    Mutation {
+        name: "the-hash-ignores-the-level",
+        breaks: "nodes of two releases hash one state differently, so a mixed cluster holds its own plan",
+        file: "crates/formats/src/state/mod.rs",
+        guard: "    Ok(hash_of(&write(state, answers, level_of(state))?))",
+        instead: "    Ok(hash_of(&write(state, answers, levels::RANGE.max)?))",
+        tests: &["-p", "ironcache-formats", "--features", "next"],
     },
 ];
 
