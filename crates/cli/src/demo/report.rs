@@ -45,7 +45,7 @@ pub(super) struct Report {
 
 /// The way back of a plan that every node had gone.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
-pub struct Back {
+pub(super) struct Back {
     /// From the command to the plan's end.
     pub ms: Option<u64>,
     pub handovers: Vec<HandoverLine>,
@@ -54,7 +54,7 @@ pub struct Back {
 
 impl Back {
     /// What `ended` did after it had been where `went` was.
-    pub fn of(ended: &Plan, went: &Plan, ms: Option<u64>) -> Self {
+    pub(super) fn of(ended: &Plan, went: &Plan, ms: Option<u64>) -> Self {
         let handovers = ended.handovers.iter().skip(went.handovers.len());
         let steps = ended.steps.iter().skip(went.steps.len());
         Self { ms, handovers: handovers.map(handover_line).collect(), order: steps.map(order_line).collect() }

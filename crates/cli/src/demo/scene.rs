@@ -41,7 +41,7 @@ pub(super) enum Scene {
 
 impl Scene {
     /// Settings of the cluster, as `KEY=VALUE`.
-    pub fn settings(self) -> Vec<String> {
+    pub(super) fn settings(self) -> Vec<String> {
         let set: &[&str] = match self {
             Scene::Roll => &[],
             Scene::Auto => &["auto-rollout=minor"],
