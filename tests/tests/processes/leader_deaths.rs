@@ -14,10 +14,10 @@ const REPLICA: usize = 1;
 const TARGET: &str = "0.2.0";
 const SHARD: ShardId = ShardId(0);
 /// Who is halted stays in the set, and a handover to it in flight.
-pub const PATIENT: &[(&str, &str)] = &[("isr-timeout-ms", "30000"), ("handover-timeout-ms", "5000")];
+pub(crate) const PATIENT: &[(&str, &str)] = &[("isr-timeout-ms", "30000"), ("handover-timeout-ms", "5000")];
 
 /// A cluster that a witness leads.
-pub async fn cluster(set: &[(&'static str, &'static str)]) -> Cluster {
+pub(crate) async fn cluster(set: &[(&'static str, &'static str)]) -> Cluster {
     // Halted processes are not hung ones.
     let mut spec = Spec::new(PRODUCT, 1, 1).with(&[("hang-timeout-ms", 60_000)]);
     spec.set.extend(set);
@@ -27,17 +27,17 @@ pub async fn cluster(set: &[(&'static str, &'static str)]) -> Cluster {
 }
 
 /// The step that `node` is out for, and how far it is.
-pub fn out(status: &ClusterStatus, node: NodeId) -> Option<(Epoch, TrialPhase)> {
+pub(crate) fn out(status: &ClusterStatus, node: NodeId) -> Option<(Epoch, TrialPhase)> {
     status.control.nodes[&node].out.as_ref().map(|out| (out.epoch, out.phase.clone()))
 }
 
-pub fn is_confirming(phase: &TrialPhase) -> bool {
+pub(crate) fn is_confirming(phase: &TrialPhase) -> bool {
     matches!(phase, TrialPhase::Confirming { .. })
 }
 
 /// Halts the launcher of node `index` once its daemon of `version` answers, before it can make the trial final: the
 /// step that is then waited for.
-pub async fn hold_in_trial(cluster: &Cluster, index: usize, node: NodeId, version: &str) -> Epoch {
+pub(crate) async fn hold_in_trial(cluster: &Cluster, index: usize, node: NodeId, version: &str) -> Epoch {
     until_just("the binary on trial answers", async || {
         let status = cluster.status(index).await?;
         (status.release.version.to_string() == version).then_some(())
@@ -54,7 +54,7 @@ pub async fn hold_in_trial(cluster: &Cluster, index: usize, node: NodeId, versio
 
 /// The way of a plan through the one shard: who goes first, who was primary when it began, and to which version.
 #[derive(Clone, Copy)]
-pub struct Way {
+pub(crate) struct Way {
     pub replica: usize,
     pub primary: usize,
     pub version: &'static str,
@@ -63,7 +63,7 @@ pub struct Way {
 impl Way {
     /// Kills the leader once the replica is out and its halted launcher has not exchanged it, and again while it is on
     /// trial. The launcher has to be halted before.
-    pub async fn kill_leaders_of_the_first_step(self, cluster: &Cluster) {
+    pub(crate) async fn kill_leaders_of_the_first_step(self, cluster: &Cluster) {
         let Way { replica: index, primary: _, version } = self;
         let replica = cluster.ids().await[index];
         let (step, phase) = cluster.until_cluster("the replica is out", |status| out(status, replica)).await;
@@ -80,7 +80,7 @@ impl Way {
 
     /// Kills the leader while the shard is handed over, while its old primary is out, and while the last node of all is
     /// on trial. A member that is halted has to stay in the set: so a handover to it begins, and does not end.
-    pub async fn kill_leaders_from_the_handover_on(self, cluster: &Cluster, plan: PlanId) {
+    pub(crate) async fn kill_leaders_from_the_handover_on(self, cluster: &Cluster, plan: PlanId) {
         let Way { replica: candidate, primary: owner, version } = self;
         let ids = cluster.ids().await;
         let replica = ids[candidate];

@@ -15,19 +15,19 @@ const WITNESSES: usize = 2;
 const ORIGIN: &str = "0.1.0";
 const TARGET: &str = "0.2.0";
 
-pub fn said(output: &Output) -> String {
+pub(crate) fn said(output: &Output) -> String {
     let bytes = [&output.stdout[..], &output.stderr[..]].concat();
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
 /// A command of the product that is done.
-pub fn done(cluster: &Cluster, args: &[&str]) -> String {
+pub(crate) fn done(cluster: &Cluster, args: &[&str]) -> String {
     let output = cluster.cli(args);
     assert!(output.status.success(), "{args:?}: {output:?}");
     said(&output)
 }
 
-pub async fn until_soaking(cluster: &Cluster, plan: PlanId) {
+pub(crate) async fn until_soaking(cluster: &Cluster, plan: PlanId) {
     let soaks = |seen: &Plan| (seen.id == plan && matches!(seen.phase, Phase::Soaking { .. })).then_some(());
     cluster.until_plan("every node runs the target", soaks).await;
 }
