@@ -3,12 +3,12 @@
 use crate::node::{Node, Ports, clean_command};
 use crate::wait::{until, until_just};
 use ironcache_api::{
-    AckMode, ClusterStatus, NodeRole, NodeStatus, Outcome, Ownership, Plan, PlanRequest, StageHold,
-    StagedRelease, UpgradeStatus,
+    AckMode, ClusterStatus, NodeRole, NodeStatus, Outcome, Ownership, Plan, PlanRequest, PolicyChange,
+    StageHold, StagedRelease, UpgradeStatus,
 };
 use ironcache_cli::cluster::create::{self, CreateSpec};
 use ironcache_client::Client;
-use ironcache_types::{NodeId, PlanId, Version};
+use ironcache_types::{Digest, NodeId, PlanId, Version};
 use rustix::process::Signal;
 use serde::de::DeserializeOwned;
 use std::path::{Path, PathBuf};
@@ -34,14 +34,14 @@ pub struct Spec {
     pub set: Vec<(&'static str, &'static str)>,
     /// For every node.
     pub flags: Vec<String>,
-    /// For witnesses, after those of every node.
-    pub witness_flags: Vec<String>,
+    /// The configuration file that witnesses are started with again, once they belong to the cluster.
+    pub witness_config: &'static str,
 }
 
 impl Spec {
     /// Shards of a primary and `replicas`, with timers that suit a test.
     pub fn new(binary: &str, shards: u16, replicas: u16) -> Self {
-        let spec = Self {
+        Self {
             binary: PathBuf::from(binary),
             shards,
             replicas,
@@ -51,9 +51,8 @@ impl Spec {
             // before.
             set: vec![("finalize-after-s", "0"), ("on-failure", "hold")],
             flags: Vec::new(),
-            witness_flags: Vec::new(),
-        };
-        spec.with(&[("heartbeat-ms", 100), ("election-min-ms", 500), ("election-max-ms", 1_000)])
+            witness_config: "",
+        }
     }
 
     /// As `cluster create --set`; the last one of a key counts.
@@ -63,15 +62,16 @@ impl Spec {
     }
 
     pub fn with(mut self, flags: &[(&str, u64)]) -> Self {
-        self.flags.extend(as_flags(flags));
+        self.flags.extend(flags.iter().map(|(key, value)| format!("--{key}={value}")));
         self
     }
 
     /// Witnesses elect themselves before anybody else gives the leader up: one of them leads, once the node
-    /// that founded the cluster no longer does.
+    /// that founded the cluster no longer does. No cluster is created of nodes with other timers than it is to have, so
+    /// they are given theirs afterwards.
     pub fn with_leading_witnesses(mut self, count: u16) -> Self {
         self.witnesses = count;
-        self.witness_flags = as_flags(&[("election-min-ms", 250), ("election-max-ms", 300)]);
+        self.witness_config = "election-min-ms = 250\nelection-max-ms = 300\n";
         self
     }
 
@@ -79,18 +79,6 @@ impl Spec {
         self.mode = AckMode::InSync;
         self
     }
-}
-
-/// The later of two equal flags counts for nothing: clap refuses them. So the earlier one is left out.
-fn as_flags(flags: &[(&str, u64)]) -> Vec<String> {
-    flags.iter().map(|(key, value)| format!("--{key}={value}")).collect()
-}
-
-fn merged(flags: &[String], later: &[String]) -> Vec<String> {
-    let key = |flag: &String| flag.split('=').next().unwrap_or_default().to_owned();
-    let all: Vec<&String> = flags.iter().chain(later).collect();
-    let is_last = |at: usize| all[at + 1..].iter().all(|flag| key(flag) != key(all[at]));
-    (0..all.len()).filter(|at| is_last(*at)).map(|at| all[at].clone()).collect()
 }
 
 #[derive(Debug)]
@@ -112,12 +100,9 @@ impl Cluster {
         let dir = tempfile::tempdir().expect("a temporary directory can be made");
         let data = usize::from(spec.shards * (1 + spec.replicas));
         let ports = Ports::free(data + usize::from(spec.witnesses));
-        let flags = |index: usize| match index < data {
-            true => merged(&spec.flags, &[]),
-            false => merged(&spec.flags, &spec.witness_flags),
-        };
         let nodes = (0..).zip(&ports);
-        let nodes = nodes.map(|(i, ports)| Node::start(&spec.binary, dir.path(), i, *ports, flags(i)));
+        let nodes =
+            nodes.map(|(i, ports)| Node::start(&spec.binary, dir.path(), i, *ports, spec.flags.clone()));
         let mut cluster = Self {
             nodes: nodes.collect(),
             dir,
@@ -152,7 +137,25 @@ impl Cluster {
         let request = create::plan(&create).await.expect("the layout fits");
         create::create(&request).await.expect("the cluster can be created");
         cluster.until_whole().await;
+        if !spec.witness_config.is_empty() {
+            for index in data..cluster.nodes.len() {
+                cluster.configure_anew(index, spec.witness_config).await;
+            }
+            cluster.until_whole().await;
+        }
         cluster
+    }
+
+    /// Writes a node's configuration file, and has its launcher start another daemon.
+    async fn configure_anew(&self, index: usize, config: &str) {
+        let node = &self.nodes[index];
+        std::fs::write(&node.config, config).expect("a file can be written");
+        let old = node.signal_daemon(Signal::KILL).expect("the daemon runs").as_raw_nonzero().get();
+        until("the next daemon answers", async || {
+            let status = self.status(index).await?;
+            (status.pid != old.unsigned_abs()).then_some(())
+        })
+        .await;
     }
 
     pub fn dir(&self) -> &Path {
@@ -308,6 +311,21 @@ impl Cluster {
         self.client().stage(file, StageHold::Free).await.expect("the release can be staged")
     }
 
+    /// [`Cluster::stage`] with `--hold`: no policy starts it.
+    pub async fn stage_on_hold(&self, version: &str) -> StagedRelease {
+        let file = self.release(&self.binary, version);
+        self.client().stage(&file, StageHold::Held).await.expect("the release can be staged")
+    }
+
+    /// Waits until every node holds the release.
+    pub async fn until_held_by_all(&self, digest: Digest) {
+        let holds = |status: &ClusterStatus| {
+            let nodes = &status.control.nodes;
+            nodes.values().all(|node| node.staged.contains(&digest)).then_some(())
+        };
+        self.until_cluster("every node holds the release", holds).await;
+    }
+
     /// Makes a witness lead raft, if none does: whoever leads is halted until a witness has taken over.
     pub async fn let_a_witness_lead(&self) {
         let is_witness =
@@ -339,6 +357,13 @@ impl Cluster {
         assert!(!seen.control.is_primary_node(seen.leader), "a primary would be killed");
         self.until_cluster("the next leader leads", |next| (next.term > seen.term).then(|| next.clone()))
             .await
+    }
+
+    /// `cluster policy set KEY VALUE`.
+    pub async fn set_policy(&self, key: &str, value: &str) {
+        let set = [(key.to_owned(), value.to_owned())].into();
+        let change = PolicyChange { set, seen: None };
+        self.client().set_policy(&change).await.expect("the policy can be changed");
     }
 
     /// Starts a plan.

@@ -1,5 +1,6 @@
 //! One node's processes, and what can be done to them.
 
+use ironcache_types::Digest;
 use rustix::process::{Pid, Signal};
 use std::fs::OpenOptions;
 use std::net::TcpListener;
@@ -41,6 +42,8 @@ pub struct Node {
     pub ports: Ports,
     pub data_dir: PathBuf,
     pub log: PathBuf,
+    /// Its configuration file. Empty at first: everything that a test needs is a flag.
+    pub config: PathBuf,
     binary: PathBuf,
     flags: Vec<String>,
     launcher: Child,
@@ -51,13 +54,15 @@ impl Node {
     /// long as the node should: the kernel ends the launcher when that thread ends.
     pub fn start(binary: &Path, dir: &Path, index: usize, ports: Ports, flags: Vec<String>) -> Self {
         let (data_dir, log) = (dir.join(format!("node-{index}")), dir.join(format!("node-{index}.log")));
-        let launcher = spawn(binary, &data_dir, &log, ports, &flags);
-        Self { ports, data_dir, log, binary: binary.to_owned(), flags, launcher }
+        let config = dir.join(format!("node-{index}.toml"));
+        std::fs::write(&config, "").expect("a file can be written");
+        let launcher = spawn(binary, &data_dir, &log, &config, ports, &flags);
+        Self { ports, data_dir, log, config, binary: binary.to_owned(), flags, launcher }
     }
 
     /// Starts the launcher again, after it has ended.
     pub fn start_again(&mut self) {
-        self.launcher = spawn(&self.binary, &self.data_dir, &self.log, self.ports, &self.flags);
+        self.launcher = spawn(&self.binary, &self.data_dir, &self.log, &self.config, self.ports, &self.flags);
     }
 
     /// From the next start on this is the launcher that is started, with these flags more.
@@ -111,6 +116,21 @@ impl Node {
         Pid::from_raw(children.split_whitespace().next()?.parse().ok()?)
     }
 
+    /// Does the daemon of this moment run the release of this digest?
+    pub fn runs(&self, digest: &Digest) -> bool {
+        self.daemon_pid().is_some_and(|daemon| self.is_of(daemon, digest))
+    }
+
+    /// Is the launcher that of the release of this digest? It becomes it a moment after a trial is final.
+    pub fn is_launched_by(&self, digest: &Digest) -> bool {
+        self.is_of(self.launcher_pid(), digest)
+    }
+
+    fn is_of(&self, process: Pid, digest: &Digest) -> bool {
+        let binary = std::fs::read_link(format!("/proc/{}/exe", process.as_raw_nonzero()));
+        binary.is_ok_and(|binary| binary.starts_with(self.data_dir.join(format!("slots/{digest}"))))
+    }
+
     pub fn signal_launcher(&self, signal: Signal) {
         // It may have ended: then there is nobody to signal. It is not reaped before it is waited for.
         let _ = rustix::process::kill_process(self.launcher_pid(), signal);
@@ -145,12 +165,14 @@ impl Drop for Node {
     }
 }
 
-fn spawn(binary: &Path, data_dir: &Path, log: &Path, ports: Ports, flags: &[String]) -> Child {
+fn spawn(binary: &Path, data_dir: &Path, log: &Path, config: &Path, ports: Ports, flags: &[String]) -> Child {
     let to_log = OpenOptions::new().create(true).append(true).open(log).expect("a log can be opened");
     let mut command = clean_command(binary);
     command
         .args(["server", "--bind", "127.0.0.1", "--port", &ports.client.to_string()])
         .args(["--peer-port", &ports.peer.to_string(), "--http-port", &ports.http.to_string()])
+        .arg("--config")
+        .arg(config)
         .arg("--data-dir")
         .arg(data_dir)
         .args(flags)

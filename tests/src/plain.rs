@@ -23,14 +23,14 @@ pub(crate) struct Plain {
 }
 
 impl Plain {
-    pub fn new(addrs: Addrs, give_up: Duration) -> Self {
+    pub(crate) fn new(addrs: Addrs, give_up: Duration) -> Self {
         let next = addrs.lock().expect("nothing panics while it holds it")[0].clone();
         Self { addrs, next, connection: None, give_up }
     }
 
     /// Asks until somebody answers, or `give_up` is over. A command is sent again when its outcome is unknown, so
     /// it has to be one that may be executed twice.
-    pub async fn ask<T: FromRedisValue>(&mut self, command: &Cmd) -> Result<T, RedisError> {
+    pub(crate) async fn ask<T: FromRedisValue>(&mut self, command: &Cmd) -> Result<T, RedisError> {
         let give_up = Instant::now() + self.give_up;
         loop {
             let error = match self.try_once(command).await {

@@ -1,9 +1,9 @@
-//! Artifacts are here before they are needed: the plan's target, and the newest release that is newer than
-//! what runs.
+//! Artifacts are here before they are needed: the plan's target, what the policy would start once everybody holds it, and
+//! the newest release that is newer than what runs.
 
 use crate::action::{Action, Waiting};
 use crate::facts::LocalFacts;
-use ironcache_control::{ControlState, Node, ReleaseInfo};
+use ironcache_control::{AutoRollout, ControlState, Node, NotByPolicy, Rejection, ReleaseInfo};
 use ironcache_types::{Digest, Release};
 
 pub(crate) fn next(state: &ControlState, facts: &LocalFacts, node: &Node) -> Action {
@@ -46,10 +46,23 @@ fn wanted(state: &ControlState, facts: &LocalFacts) -> Vec<Digest> {
         .filter(|r| r.version > facts.running.version && !state.quarantined.contains_key(&r.digest))
         .max_by_key(|r| &r.version)
         .map(|r| r.digest);
-    let mut wanted: Vec<Digest> = target.chain(newest).collect();
+    let mut wanted: Vec<Digest> = target.chain(by_policy(state)).chain(newest).collect();
     wanted.dedup();
     wanted.retain(|d| *d != facts.running.digest && !state.quarantined.contains_key(d));
     wanted
+}
+
+/// The newest release that only waits for every node to hold it: it need not be the newest of all.
+fn by_policy(state: &ControlState) -> Option<Digest> {
+    if state.policy.auto_rollout == AutoRollout::Off {
+        return None;
+    }
+    let lacks_nothing_else = |release: &&Release| match state.check_plan_by_policy(&release.version) {
+        Ok(_) | Err(Rejection::NotByPolicy { why: NotByPolicy::NotHeld { .. }, .. }) => true,
+        Err(_) => false,
+    };
+    let releases = state.releases.values().map(|info| &info.release);
+    releases.filter(lacks_nothing_else).max_by_key(|r| &r.version).map(|r| r.digest)
 }
 
 pub(crate) fn fetch(state: &ControlState, facts: &LocalFacts, digest: Digest) -> Action {

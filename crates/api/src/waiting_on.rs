@@ -24,6 +24,11 @@ pub enum WaitingOn {
         shard: ShardId,
         epoch: Epoch,
     },
+    /// The node holds another control state than the others: it neither leads nor is promoted.
+    StateDiffers {
+        node: NodeId,
+        log_index: u64,
+    },
     /// Another process of the node answers than the one that is registered.
     OtherLife {
         node: NodeId,

@@ -9,6 +9,7 @@
 //! | 4 | timed out, or unreachable |
 //! | 20, 21, 22 | `server` and `server-daemon`: above or below this release's levels, or no launcher protocol in common |
 
+use crate::release::DownloadError;
 use ironcache_api::Refused;
 use ironcache_client::{ClientError, SeedError};
 use std::process::ExitCode;
@@ -70,6 +71,15 @@ impl From<ClientError> for Failure {
             | ClientError::Unreadable { .. }
             | ClientError::File { .. } => Failure::Failed(error.into()),
         }
+    }
+}
+
+impl From<DownloadError> for Failure {
+    fn from(error: DownloadError) -> Self {
+        if error.is_unreachable() {
+            return Failure::Unreachable(ironcache_types::chain(&error));
+        }
+        Failure::Failed(error.into())
     }
 }
 

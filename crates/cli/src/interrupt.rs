@@ -4,12 +4,12 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// From its making on, these signals no longer end the process by themselves.
 #[derive(Debug)]
-pub struct Interrupt {
+pub(crate) struct Interrupt {
     signals: [Signal; 3],
 }
 
 impl Interrupt {
-    pub fn new() -> std::io::Result<Self> {
+    pub(crate) fn new() -> std::io::Result<Self> {
         let of = |kind| signal(kind);
         Ok(Self {
             signals: [of(SignalKind::interrupt())?, of(SignalKind::terminate())?, of(SignalKind::hangup())?],
@@ -17,7 +17,7 @@ impl Interrupt {
     }
 
     /// Returns at the first of them.
-    pub async fn wait(&mut self) {
+    pub(crate) async fn wait(&mut self) {
         let [interrupt, terminate, hangup] = &mut self.signals;
         tokio::select! {
             _ = interrupt.recv() => {}

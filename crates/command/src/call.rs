@@ -94,20 +94,20 @@ impl Db<'_> {
     }
 
     /// What a writing command has looked up so far was read, and what follows is not.
-    pub fn was_read(&mut self) {
+    pub(crate) fn was_read(&mut self) {
         self.reads = self.lookups.get();
     }
 
-    pub fn entry(&mut self, key: &[u8]) -> Option<&Entry> {
+    pub(crate) fn entry(&mut self, key: &[u8]) -> Option<&Entry> {
         self.place(key).map(|place| self.keyspace.at(place))
     }
 
-    pub fn exists(&mut self, key: &[u8]) -> bool {
+    pub(crate) fn exists(&mut self, key: &[u8]) -> bool {
         self.place(key).is_some()
     }
 
     /// The value of a key that must hold a `V` or nothing.
-    pub fn read<V: View + ?Sized>(&mut self, key: &[u8]) -> Result<Option<&V>, CommandError> {
+    pub(crate) fn read<V: View + ?Sized>(&mut self, key: &[u8]) -> Result<Option<&V>, CommandError> {
         match self.place(key) {
             None => Ok(None),
             Some(place) => V::view(self.keyspace.at(place).value()).map(Some).ok_or(CommandError::WrongType),
@@ -115,18 +115,18 @@ impl Db<'_> {
     }
 
     /// Reads without deleting: several values at once. Expired keys are absent all the same.
-    pub fn peek<V: View + ?Sized>(&self, key: &[u8]) -> Result<Option<&V>, CommandError> {
+    pub(crate) fn peek<V: View + ?Sized>(&self, key: &[u8]) -> Result<Option<&V>, CommandError> {
         let entry = self.keyspace.live(key, self.now_ms);
         self.count(entry.is_some());
         entry.map(|entry| V::view(entry.value()).ok_or(CommandError::WrongType)).transpose()
     }
 
     /// For what concerns all keys.
-    pub fn keyspace(&self) -> &Keyspace {
+    pub(crate) fn keyspace(&self) -> &Keyspace {
         self.keyspace
     }
 
-    pub fn record(&mut self, effect: Effect<'_>) {
+    pub(crate) fn record(&mut self, effect: Effect<'_>) {
         self.effects.record(self.keyspace, &effect);
     }
 }

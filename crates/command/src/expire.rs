@@ -18,7 +18,7 @@ pub(crate) enum Moment {
 
 impl Moment {
     /// The option `EX`, `PX`, `EXAT` or `PXAT`.
-    pub fn option(option: &[u8]) -> Option<Self> {
+    pub(crate) fn option(option: &[u8]) -> Option<Self> {
         [("ex", Moment::InSeconds), ("px", Moment::InMs), ("exat", Moment::AtSeconds), ("pxat", Moment::AtMs)]
             .into_iter()
             .find_map(|(name, moment)| arg::is(option, name).then_some(moment))

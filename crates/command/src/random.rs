@@ -6,11 +6,11 @@ use std::collections::BTreeSet;
 pub(crate) struct Dice(u64);
 
 impl Dice {
-    pub fn new(random: u64) -> Self {
+    pub(crate) fn new(random: u64) -> Self {
         Dice(random)
     }
 
-    pub fn next(&mut self) -> u64 {
+    pub(crate) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -19,12 +19,12 @@ impl Dice {
     }
 
     /// Uniform below `bound`, which is not 0; the bias is below bound / 2^64.
-    pub fn below(&mut self, bound: usize) -> usize {
+    pub(crate) fn below(&mut self, bound: usize) -> usize {
         ((u128::from(self.next()) * bound as u128) >> 64) as usize
     }
 
     /// `count` different numbers below `bound`, all if there are not more (Floyd's algorithm).
-    pub fn distinct(&mut self, count: usize, bound: usize) -> Vec<usize> {
+    pub(crate) fn distinct(&mut self, count: usize, bound: usize) -> Vec<usize> {
         if count >= bound {
             return (0..bound).collect();
         }

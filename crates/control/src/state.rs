@@ -19,7 +19,7 @@ pub struct ControlState {
     /// The level whose formats, commands and rules are in force; it rises only at finalize, and never falls.
     pub cluster_level: Level,
     pub policy: Policy,
-    /// Of the last change of the policy.
+    /// Of the last change of the policy; 0 as the cluster was created.
     pub policy_epoch: Epoch,
     pub nodes: BTreeMap<NodeId, Node>,
     pub shards: BTreeMap<ShardId, Shard>,

@@ -6,7 +6,7 @@ use crate::decision::Decision;
 use crate::observation::Observation;
 use crate::view::{View, note};
 use crate::waiting_on::WaitingOn;
-use crate::{auto, failover, handover, in_flight, rollback, rolling, soaking, staging};
+use crate::{auto, failover, handover, in_flight, rollback, rolling, soaking, staging, transfer};
 use ironcache_control::{Command, ControlState, Phase};
 
 /// What the leader does now. `now_wall_ms` (Unix ms) goes into the times that commands keep for people, and is compared
@@ -20,6 +20,9 @@ pub fn decide(state: &ControlState, obs: &Observation, bars: &Bars, now_wall_ms:
         return Decision::Wait(vec![WaitingOn::LeaderSettling { leader: obs.leader }]);
     }
     let mut waiting = Vec::new();
+    if let Some(to) = transfer::away_from_an_odd_leader(view) {
+        return Decision::TransferLeader { to };
+    }
     let urgent = failover::next(view, &mut waiting).or_else(|| handover::abort_overdue(view));
     if let Some(command) = urgent {
         return Decision::Propose(command);

@@ -3,6 +3,7 @@
 //! What a member holds is final once it has applied the end of its primary: it takes nothing more from it. An answer from
 //! before that says what the member held once, and would let a primary be chosen that holds less than another.
 
+use crate::disagreement;
 use crate::view::{View, note};
 use crate::waiting_on::WaitingOn;
 use ironcache_control::{Command, Ownership, Shard};
@@ -28,7 +29,8 @@ fn most_advanced(view: View<'_>, shard: &Shard) -> Result<Member, Vec<WaitingOn>
     let target = view.state.plan.as_ref().map(|p| p.target.digest);
     let mut best: Option<((Offset, bool), Member)> = None;
     let mut late = Vec::new();
-    for member in &shard.in_sync {
+    let odd = disagreement::odd(view).map(|odd| odd.node);
+    for member in shard.in_sync.iter().filter(|member| Some(member.node) != odd) {
         let Some(node) = view.state.nodes.get(&member.node) else { continue };
         let Ok(answer) = view.answer(node) else { continue };
         match View::data_of_set(answer, shard) {

@@ -3,6 +3,7 @@
 //! The fence makes a promotion exact, so the gates here only keep the time short in which clients are held
 //! back. A replica that lags is not promoted: the plan waits, and says how far behind it is.
 
+use crate::disagreement::{self, Odd};
 use crate::observation::ReplicaObservation;
 use crate::rolling::{HandoverTo, PlannedHandover};
 use crate::view::{View, note};
@@ -67,6 +68,9 @@ fn candidate<'a>(
         return Err(WaitingOn::Unreachable { node: id, seen_ms_ago: None, max_ms });
     };
     view.in_service(node)?;
+    if let Some(Odd { node, log_index }) = disagreement::odd(view).filter(|odd| odd.node == id) {
+        return Err(WaitingOn::StateDiffers { node, log_index });
+    }
     // For how long it is in sync may be of an earlier stay in the set, if it was told before the set's last change.
     let replicas = &View::data_of_set(primary, shard)?.replicas;
     let Some(replica) = replicas.iter().find(|r| r.member == node.member()) else {

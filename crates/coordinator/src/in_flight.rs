@@ -1,11 +1,10 @@
 //! What has begun is brought to its end, in every phase of the plan: trials are confirmed, and a node that
 //! stays out for too long, or that disagrees about the state, holds the plan.
 
+use crate::disagreement::{self, Odd};
 use crate::view::{View, note};
 use crate::waiting_on::{OutStage, WaitingOn};
 use ironcache_control::{Command, HoldReason, Node, OutStep, Phase, Plan, TrialPhase};
-use ironcache_types::NodeId;
-use std::collections::BTreeMap;
 
 pub(crate) fn next(view: View<'_>, plan: &Plan, waiting: &mut Vec<WaitingOn>) -> Option<Command> {
     let mut overdue = None;
@@ -34,8 +33,11 @@ pub(crate) fn next(view: View<'_>, plan: &Plan, waiting: &mut Vec<WaitingOn>) ->
         }
     }
     let reason = match plan.phase {
-        Phase::Rolling => disagreement(view).or(overdue),
-        Phase::Staging | Phase::Soaking { .. } => disagreement(view),
+        // On the way back a mismatch is what is left behind: it holds nobody.
+        Phase::Rolling if plan.goes_back() => overdue,
+        Phase::Staging if plan.goes_back() => None,
+        Phase::Rolling => mismatch(view).or(overdue),
+        Phase::Staging | Phase::Soaking { .. } => mismatch(view),
         Phase::Paused | Phase::Held { .. } | Phase::TurningBack { .. } => None,
     };
     reason.map(|reason| Command::Hold { plan: plan.id, plan_epoch: plan.epoch, reason })
@@ -71,19 +73,7 @@ fn turning_back(view: View<'_>) -> bool {
     view.state.plan.as_ref().is_some_and(|plan| matches!(plan.phase, Phase::TurningBack { .. }))
 }
 
-/// A node that holds another state than most others at one log index.
-fn disagreement(view: View<'_>) -> Option<HoldReason> {
-    let mut by_index: BTreeMap<u64, BTreeMap<u64, Vec<NodeId>>> = BTreeMap::new();
-    for node in view.state.nodes.values() {
-        let Ok(answer) = view.answer(node) else { continue };
-        for at in &answer.state_hashes {
-            by_index.entry(at.log_index).or_default().entry(at.hash).or_default().push(node.id);
-        }
-    }
-    by_index.into_iter().find_map(|(log_index, holders)| {
-        let (common, _) =
-            holders.iter().max_by_key(|(_, nodes)| (nodes.len(), nodes.contains(&view.obs.leader)))?;
-        let odd = holders.iter().filter(|(hash, _)| *hash != common).flat_map(|(_, nodes)| nodes).min()?;
-        Some(HoldReason::StateMismatch { node: *odd, log_index })
-    })
+fn mismatch(view: View<'_>) -> Option<HoldReason> {
+    let Odd { node, log_index } = disagreement::odd(view)?;
+    Some(HoldReason::StateMismatch { node, log_index })
 }

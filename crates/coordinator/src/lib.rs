@@ -20,6 +20,7 @@ mod auto;
 mod bars;
 mod decide;
 mod decision;
+mod disagreement;
 mod failover;
 mod handover;
 mod in_flight;

@@ -15,7 +15,7 @@ pub(crate) struct View<'a> {
 
 impl<'a> View<'a> {
     /// The node's answer, if it is recent and comes from the registered process.
-    pub fn answer(&self, node: &Node) -> Result<&'a NodeObservation, WaitingOn> {
+    pub(crate) fn answer(&self, node: &Node) -> Result<&'a NodeObservation, WaitingOn> {
         let max_ms = self.bars.seen_ms_max;
         let Some(answer) = self.obs.nodes.get(&node.id) else {
             return Err(WaitingOn::Unreachable { node: node.id, seen_ms_ago: None, max_ms });
@@ -35,7 +35,7 @@ impl<'a> View<'a> {
     ///
     /// A data node has to do for its shard what the log says, under the very epoch: ready as a replica, or for an earlier
     /// primary, is no answer to what it does since.
-    pub fn in_service(&self, node: &Node) -> Result<&'a NodeObservation, WaitingOn> {
+    pub(crate) fn in_service(&self, node: &Node) -> Result<&'a NodeObservation, WaitingOn> {
         let answer = self.answer(node)?;
         if !answer.ready {
             return Err(WaitingOn::NotReady { node: node.id });
@@ -56,19 +56,22 @@ impl<'a> View<'a> {
 
     /// What the answer says of the data, if it was given under the in-sync set that the log names now. The set's epoch
     /// is fresh at every start and end of a primary, too.
-    pub fn data_of_set(answer: &'a NodeObservation, shard: &Shard) -> Result<&'a DataObservation, WaitingOn> {
+    pub(crate) fn data_of_set(
+        answer: &'a NodeObservation,
+        shard: &Shard,
+    ) -> Result<&'a DataObservation, WaitingOn> {
         let data = answer.data.as_ref();
         data.filter(|data| data.shard == shard.id && data.isr_epoch == shard.isr_epoch)
             .ok_or(WaitingOn::OldAnswer { node: answer.member.node, shard: shard.id, epoch: shard.isr_epoch })
     }
 
-    pub fn caught_up(&self, node: NodeId, answer: &NodeObservation) -> Result<(), WaitingOn> {
+    pub(crate) fn caught_up(&self, node: NodeId, answer: &NodeObservation) -> Result<(), WaitingOn> {
         let (entries, max_entries) = (answer.raft_lag_entries, self.bars.raft_lag_entries_max);
         if entries > max_entries { Err(WaitingOn::RaftLag { node, entries, max_entries }) } else { Ok(()) }
     }
 
     /// Can the node change its binary? It has to say so itself: it may be dead, or have lost its launcher since.
-    pub fn can_upgrade(&self, node: &Node) -> Result<(), WaitingOn> {
+    pub(crate) fn can_upgrade(&self, node: &Node) -> Result<(), WaitingOn> {
         match self.answer(node)?.cannot_upgrade.clone() {
             Some(reason) => Err(WaitingOn::CannotUpgrade { node: node.id, reason }),
             None => Ok(()),
@@ -76,14 +79,14 @@ impl<'a> View<'a> {
     }
 
     /// Voters that answer, follow the log and are not out.
-    pub fn voters_in_service(&self) -> impl Iterator<Item = &'a Node> + '_ {
+    pub(crate) fn voters_in_service(&self) -> impl Iterator<Item = &'a Node> + '_ {
         self.state.voters().filter(|n| {
             n.out.is_none() && self.answer(n).is_ok_and(|answer| self.caught_up(n.id, answer).is_ok())
         })
     }
 
     /// The answer of the shard's primary, which has to serve under the shard's ownership epoch.
-    pub fn primary(&self, shard: &Shard) -> Result<&'a NodeObservation, WaitingOn> {
+    pub(crate) fn primary(&self, shard: &Shard) -> Result<&'a NodeObservation, WaitingOn> {
         let Some(primary) = shard.primary() else {
             return Err(self.no_primary(shard));
         };
@@ -92,7 +95,7 @@ impl<'a> View<'a> {
         self.in_service(node).map_err(|reason| if reason.is_old_answer() { reason } else { silent })
     }
 
-    pub fn no_primary(&self, shard: &Shard) -> WaitingOn {
+    pub(crate) fn no_primary(&self, shard: &Shard) -> WaitingOn {
         use ironcache_control::Ownership;
         match shard.ownership {
             Ownership::Recovering { last } if shard.in_sync.is_empty() => {
@@ -108,12 +111,12 @@ impl<'a> View<'a> {
     }
 
     /// The shard's nodes, in the order of the cluster's creation.
-    pub fn nodes_of(&self, shard: &'a Shard) -> impl Iterator<Item = &'a Node> + '_ {
+    pub(crate) fn nodes_of(&self, shard: &'a Shard) -> impl Iterator<Item = &'a Node> + '_ {
         shard.nodes.iter().filter_map(|id| self.state.nodes.get(id))
     }
 
     /// Does the node run `target` for good?
-    pub fn is_on(&self, node: NodeId, target: Digest) -> bool {
+    pub(crate) fn is_on(&self, node: NodeId, target: Digest) -> bool {
         self.state.nodes.get(&node).is_some_and(|n| n.release.digest == target && n.out.is_none())
     }
 }

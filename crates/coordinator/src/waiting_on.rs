@@ -30,6 +30,11 @@ pub enum WaitingOn {
         shard: ShardId,
         epoch: Epoch,
     },
+    /// The node holds another control state than the others at this index: it neither leads nor is promoted.
+    StateDiffers {
+        node: NodeId,
+        log_index: u64,
+    },
     RaftLag {
         node: NodeId,
         entries: u64,
@@ -185,6 +190,9 @@ impl fmt::Display for WaitingOn {
             Self::NotReady { node } => write!(f, "node {node} answers, and does not serve its role yet"),
             Self::OldAnswer { node, shard, epoch } => {
                 write!(f, "node {node} has not answered yet for epoch {epoch} of shard {shard}")
+            }
+            Self::StateDiffers { node, log_index } => {
+                write!(f, "node {node} holds another control state at log index {log_index}")
             }
             Self::RaftLag { node, entries, max_entries } => {
                 write!(f, "node {node} is {entries} log entries behind; at most {max_entries} is allowed")

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 /// Becomes the launcher that the state in the data directory names, if that is another one. `given` is what follows
 /// `server` on the command line.
-pub fn make_way(given: &[OsString]) {
+pub(crate) fn make_way(given: &[OsString]) {
     // These are about this very binary.
     if given.iter().any(|arg| ["--check", "--help", "-h"].iter().any(|own| arg == own)) {
         return;

@@ -8,7 +8,7 @@ use crate::output;
 use crate::settings::{self, ConfigFlags};
 use crate::version;
 use ironcache_node::Config;
-use ironcache_spine::{DaemonExit, LauncherConfig, ListenerSpec};
+use ironcache_spine::{DaemonExit, LauncherConfig, ListenerSpec, WayBack};
 use ironcache_types::LEVELS;
 use std::ffi::OsString;
 use std::io::IsTerminal;
@@ -54,6 +54,11 @@ pub fn run(args: &ServerArgs, given: Vec<OsString>) -> Result<(), Failure> {
     launcher.child_args = given;
     launcher.limits.ready_timeout_ms = config.ready_timeout_ms;
     launcher.limits.hang_timeout_ms = config.hang_timeout_ms;
+    let args = args.clone();
+    launcher.way_back = WayBack::new(move || {
+        let Sources { file, variables } = sources(&args).map_err(|error| error.to_string())?;
+        settings::layered(file, &variables, &args.flags).map(drop).map_err(|error| error.to_string())
+    });
     match ironcache_spine::run(launcher) {
         Ok(_stopped) => Ok(()),
         Err(error) => Err(ended(error.exit(), anyhow::Error::new(error).context("the node ended"))),

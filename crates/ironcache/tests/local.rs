@@ -93,10 +93,10 @@ fn a_playground_that_is_killed_takes_its_nodes_along() {
     wait_until("a node outlived its playground", || !addrs.iter().any(is_up));
 }
 
-#[test]
-fn a_demo_rolls_loses_nothing_and_leaves_nothing() {
+/// The report of a demo that passed.
+fn demo(scene: &[&str]) -> serde_json::Value {
     let temporary = tempfile::tempdir().unwrap();
-    let args = ["demo", "--json", "--keys", "3000", "--rate", "100", "--seconds", "1"];
+    let args = [&["demo", "--json", "--keys", "3000", "--rate", "100", "--seconds", "1"], scene].concat();
     let output = command(temporary.path(), &args).output().unwrap();
     let (stdout, stderr) =
         (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
@@ -110,6 +110,27 @@ fn a_demo_rolls_loses_nothing_and_leaves_nothing() {
     assert_eq!(report["order"].as_array().unwrap().len(), 6, "{stdout}");
     assert_eq!(report["handovers"].as_array().unwrap().len(), 3, "{stdout}");
     assert_eq!(std::fs::read_dir(temporary.path()).unwrap().count(), 0);
+    report
+}
+
+#[test]
+fn a_demo_rolls_loses_nothing_and_leaves_nothing() {
+    let report = demo(&[]);
+    assert!(report.get("rollback").is_none() && report.get("started_by").is_none(), "{report}");
+}
+
+#[test]
+fn a_demo_of_the_way_back_goes_there_and_back() {
+    let report = demo(&["--rollback"]);
+    let back = &report["rollback"];
+    assert_eq!(back["order"].as_array().unwrap().len(), 6, "{report}");
+    assert_eq!(back["handovers"].as_array().unwrap().len(), 3, "{report}");
+    assert!(back["ms"].as_u64().unwrap() > 0, "{report}");
+}
+
+#[test]
+fn a_demo_of_the_policy_only_stages() {
+    assert_eq!(demo(&["--auto"])["started_by"], "policy");
 }
 
 #[test]

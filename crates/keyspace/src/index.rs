@@ -25,18 +25,18 @@ pub(crate) struct Index {
 }
 
 impl Index {
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.len == 0
     }
 
     /// The first position with this hash that satisfies `wanted`.
     #[inline]
-    pub fn find(&self, hash: u32, wanted: impl Fn(usize) -> bool) -> Option<usize> {
+    pub(crate) fn find(&self, hash: u32, wanted: impl Fn(usize) -> bool) -> Option<usize> {
         let cell = self.probe(hash, wanted)?;
         Some(self.cells[cell].at as usize)
     }
 
-    pub fn insert(&mut self, hash: u32, at: usize) {
+    pub(crate) fn insert(&mut self, hash: u32, at: usize) {
         let at = u32::try_from(at).ok().filter(|at| *at != EMPTY).expect("no table has 2^32 elements");
         if (self.len + 1) * 4 > self.cells.len() * 3 {
             self.resize((self.cells.len() * 2).max(CELLS_MIN));
@@ -46,7 +46,7 @@ impl Index {
     }
 
     /// Removes a position that is there.
-    pub fn remove(&mut self, hash: u32, at: usize) {
+    pub(crate) fn remove(&mut self, hash: u32, at: usize) {
         let mask = self.cells.len() - 1;
         let mut gap = self.cell_of(hash, at);
         // Whoever probed past the gap moves into it (Knuth 6.4, algorithm R).
@@ -71,7 +71,7 @@ impl Index {
     }
 
     /// The element at `from`, which is there, is now at `to`.
-    pub fn relocate(&mut self, hash: u32, from: usize, to: usize) {
+    pub(crate) fn relocate(&mut self, hash: u32, from: usize, to: usize) {
         let cell = self.cell_of(hash, from);
         self.cells[cell].at = to as u32;
     }

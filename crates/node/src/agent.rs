@@ -5,7 +5,7 @@ use crate::background;
 use crate::clock::unix_ms;
 use crate::fetch::{Wanted, fetch};
 use crate::launcher::{LauncherView, RefusedActivation, Trial};
-use crate::preflight;
+use crate::preflight::{self, Asked};
 use ironcache_agent::{Action, LocalFacts, PreflightResult, Waiting, kept_slots, next};
 use ironcache_control::{Command, ControlState, ReleaseInfo, StageHold};
 use ironcache_spine::{Artifact, LinkSender, StepRef, ToLauncher, inspect};
@@ -22,6 +22,9 @@ const IDLE: Duration = Duration::from_millis(200);
 const FETCH_AGAIN: Duration = Duration::from_millis(1_000);
 /// After an answer that named a problem: whoever mends a configuration looks for the effect.
 const PREFLIGHT_AGAIN: Duration = Duration::from_millis(5_000);
+/// After an answer that named none: a configuration may be changed at any time of a day of soaking, and whoever reads that
+/// a rollback is possible should be able to believe it. Sooner would start processes for nothing.
+const PREFLIGHT_ANEW: Duration = Duration::from_millis(60_000);
 /// A snapshot and a purge take milliseconds; both are done in the background.
 const COMPACT_AGAIN: Duration = Duration::from_millis(500);
 /// How long an order to the launcher may go without a visible effect before it is given again.
@@ -37,7 +40,7 @@ const CONTACT_MAX: Duration = Duration::from_millis(1_000);
 /// machine misses the deadline first, whose reason does not name the isolation; more, and a short partition ends a trial.
 const GIVE_UP_FRACTION: u64 = 4;
 
-pub struct Agent {
+pub(crate) struct Agent {
     app: Arc<App>,
     launcher: LinkSender,
     launcher_view: watch::Receiver<LauncherView>,
@@ -60,7 +63,7 @@ pub struct Agent {
     /// The newest answer of an unstarted binary, the question under way, and where its answer comes.
     preflight: Option<PreflightResult>,
     asking: Option<Digest>,
-    preflights: (mpsc::UnboundedSender<PreflightResult>, mpsc::UnboundedReceiver<PreflightResult>),
+    preflights: (mpsc::UnboundedSender<PreflightAnswer>, mpsc::UnboundedReceiver<PreflightAnswer>),
     preflight_not_before: Instant,
     compact_not_before: Instant,
     /// When a leader with a majority behind it last answered; at first, when this process started. Kept only while
@@ -68,13 +71,16 @@ pub struct Agent {
     contact: watch::Receiver<Instant>,
 }
 
+/// What was asked, for which turn of the plan, and what became of it.
+type PreflightAnswer = (Digest, Epoch, Asked);
+
 struct Fetched {
     digest: Digest,
     outcome: Result<(), String>,
 }
 
 impl Agent {
-    pub fn new(
+    pub(crate) fn new(
         app: Arc<App>,
         launcher: LinkSender,
         launcher_view: watch::Receiver<LauncherView>,
@@ -107,13 +113,13 @@ impl Agent {
     }
 
     /// Runs until the process ends.
-    pub async fn run(mut self) {
+    pub(crate) async fn run(mut self) {
         let mut views = self.app.raft.applied();
         let mut waited_for: Option<Waiting> = None;
         loop {
             let view = Arc::clone(&views.borrow_and_update());
             let action = if view.state.cluster_id.is_some() {
-                self.forget_bad_preflight();
+                self.forget_old_preflight();
                 let facts = self.facts(&view.state).await;
                 self.tidy_slots(&facts).await;
                 next(&view.state, &facts)
@@ -135,7 +141,7 @@ impl Agent {
                 Ok(()) = self.launcher_view.changed() => {}
                 Some(fetched) = self.fetched.1.recv() => self.note(fetched),
                 Some(refused) = self.refusals.recv() => self.refused(refused),
-                Some(answer) = self.preflights.1.recv() => self.note_preflight(answer),
+                Some((digest, turn, asked)) = self.preflights.1.recv() => self.note_preflight(digest, turn, asked),
                 () = tokio::time::sleep(pause) => {}
             }
         }
@@ -316,27 +322,34 @@ impl Agent {
         let (slots, answers) = (Arc::clone(&self.app.slots), self.preflights.0.clone());
         let launcher_protocol = self.app.launcher_protocol();
         tokio::spawn(async move {
-            let problem = preflight::ask(slots, digest, launcher_protocol).await;
+            let asked = preflight::ask(slots, digest, launcher_protocol).await;
             // The agent ends with the process.
-            let _ = answers.send(PreflightResult { digest, turn, problem });
+            let _ = answers.send((digest, turn, asked));
         });
     }
 
-    fn note_preflight(&mut self, answer: PreflightResult) {
+    fn note_preflight(&mut self, digest: Digest, turn: Epoch, asked: Asked) {
         self.asking = None;
+        let problem = match asked {
+            Asked::Answered(problem) => problem,
+            Asked::SlotUnusable(problem) => {
+                tracing::warn!(digest = %digest.short(), problem, "the slot was altered: fetching the artifact anew");
+                self.held.remove(&digest);
+                return;
+            }
+        };
+        let answer = PreflightResult { digest, turn, problem };
         if let Some(problem) = &answer.problem {
             tracing::warn!(digest = answer.digest.short(), %problem, "the release would not start here");
         }
+        let keeps = if answer.problem.is_some() { PREFLIGHT_AGAIN } else { PREFLIGHT_ANEW };
         self.preflight = Some(answer);
-        self.preflight_not_before = Instant::now() + PREFLIGHT_AGAIN;
+        self.preflight_not_before = Instant::now() + keeps;
     }
 
-    /// A problem may have been mended since: the binary is asked again.
-    fn forget_bad_preflight(&mut self) {
-        if self.preflight.as_ref().is_some_and(|answer| answer.problem.is_some())
-            && self.asking.is_none()
-            && Instant::now() >= self.preflight_not_before
-        {
+    /// A problem may have been mended since, or made: the binary is asked again, if its answer still matters.
+    fn forget_old_preflight(&mut self) {
+        if self.asking.is_none() && Instant::now() >= self.preflight_not_before {
             self.preflight = None;
         }
     }

@@ -16,7 +16,7 @@ use std::time::Instant;
 use tokio::sync::watch;
 
 /// One node's control plane. Everything in it can be asked from any task.
-pub struct App {
+pub(crate) struct App {
     pub config: Arc<Config>,
     pub me: Member,
     /// What this process runs.
@@ -39,7 +39,7 @@ pub struct App {
 
 /// What the leader's loop last saw and decided; empty on followers.
 #[derive(Clone, Debug, Default)]
-pub struct Lead {
+pub(crate) struct Lead {
     pub reports: BTreeMap<NodeId, Seen>,
     /// What the coordinator waits for.
     pub waiting_on: Vec<WaitingOn>,
@@ -47,14 +47,14 @@ pub struct Lead {
 
 /// A node's newest report, and when it was asked for.
 #[derive(Clone, Debug)]
-pub struct Seen {
+pub(crate) struct Seen {
     pub report: NodeReport,
     pub at: Instant,
 }
 
 /// What a node tells the leader: `GET /node/report` on the peer port, as JSON.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct NodeReport {
+pub(crate) struct NodeReport {
     pub member: Member,
     pub release: Release,
     /// Does it serve its role?
@@ -69,7 +69,7 @@ pub struct NodeReport {
 }
 
 /// What an [`App`] is made of.
-pub struct Parts {
+pub(crate) struct Parts {
     pub config: Arc<Config>,
     pub me: Member,
     pub release: Release,
@@ -83,11 +83,11 @@ pub struct Parts {
 
 impl App {
     /// The protocols that this node's running launcher speaks. Without a launcher no other one will do either.
-    pub fn launcher_protocol(&self) -> WireRange {
+    pub(crate) fn launcher_protocol(&self) -> WireRange {
         self.launcher.borrow().protocol.unwrap_or(LAUNCHER_PROTOCOL)
     }
 
-    pub fn new(parts: Parts) -> Self {
+    pub(crate) fn new(parts: Parts) -> Self {
         let Parts { config, me, release, raft, data, slots, launcher, log_is_current, client } = parts;
         Self {
             config,
@@ -107,18 +107,18 @@ impl App {
     }
 
     /// The leader's last observation. A std mutex: held to copy or replace, never across an await.
-    pub fn lead(&self) -> MutexGuard<'_, Lead> {
+    pub(crate) fn lead(&self) -> MutexGuard<'_, Lead> {
         self.lead.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// This process stops: it gives its roles away, is not ready for another one, and refuses one.
-    pub fn leave(&self) {
+    pub(crate) fn leave(&self) {
         self.leaving.store(true, Ordering::Relaxed);
         self.data.leave();
     }
 
     /// Is this node what the applied state says it is? `Err` says what is missing.
-    pub async fn readiness(&self) -> Result<(), String> {
+    pub(crate) async fn readiness(&self) -> Result<(), String> {
         let data = self.data.snapshot().await.map_err(|error| error.to_string())?;
         self.ready_with(&data)
     }
@@ -155,7 +155,7 @@ impl App {
 
 impl App {
     /// What this node tells the leader of itself.
-    pub async fn report(&self) -> Result<NodeReport, crate::data::DataStopped> {
+    pub(crate) async fn report(&self) -> Result<NodeReport, crate::data::DataStopped> {
         let view = Arc::clone(&self.raft.applied().borrow());
         let data = self.data.snapshot().await?;
         let ready = self.ready_with(&data).is_ok();

@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 const NICE: i32 = 10;
 
 #[derive(Debug, thiserror::Error)]
-pub enum BackgroundError {
+pub(crate) enum BackgroundError {
     #[error("no thread can be started for work in the background")]
     Spawn(#[from] std::io::Error),
     #[error("work in the background panicked")]
@@ -17,7 +17,9 @@ pub enum BackgroundError {
 }
 
 /// Runs `work` on a thread of its own, at a low priority, and answers what it gave.
-pub async fn run<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, BackgroundError> {
+pub(crate) async fn run<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, BackgroundError> {
     let (answer, answered) = oneshot::channel();
     std::thread::Builder::new().name("background".to_owned()).spawn(move || {
         // On Linux it holds for the calling thread alone.

@@ -42,7 +42,7 @@ impl Default for Config {
 
 impl Config {
     /// The settings of the cluster that a node takes from its own file, variables and flags, as raft runs by them before
-    /// there is a log to read; `cluster create` records them, and refuses nodes that differ. Every other is refused there
+    /// there is a log to read; `cluster create` records them, and warns of nodes that differ. Every other is refused there
     /// by name.
     pub const HOLDS: &'static [ClusterKey] =
         &[ClusterKey::HeartbeatMs, ClusterKey::ElectionMinMs, ClusterKey::ElectionMaxMs];

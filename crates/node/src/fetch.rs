@@ -12,7 +12,7 @@ const SILENCE_MAX: Duration = Duration::from_millis(10_000);
 
 /// What is to be fetched, and from whom.
 #[derive(Clone, Debug)]
-pub struct Wanted {
+pub(crate) struct Wanted {
     pub digest: Digest,
     pub version: Version,
     pub size_bytes: u64,
@@ -21,7 +21,7 @@ pub struct Wanted {
 }
 
 #[derive(Debug, thiserror::Error)]
-pub enum FetchError {
+pub(crate) enum FetchError {
     #[error("no node could give the artifact; the last one: {last}")]
     NoSource { last: String },
     #[error(transparent)]
@@ -34,7 +34,7 @@ pub enum FetchError {
 
 /// Fetches, resuming what an earlier attempt left, and verifies: the slot is there afterwards. What an operator
 /// has handed to this very node is there already, and only hashed.
-pub async fn fetch(
+pub(crate) async fn fetch(
     client: &reqwest::Client,
     slots: &Arc<SlotStore>,
     wanted: &Wanted,
@@ -75,7 +75,7 @@ impl SourceError {
             | ArtifactError::Truncated { .. }
             | ArtifactError::WrongDigest { .. }
             | ArtifactError::WrongVersion { .. }
-            | ArtifactError::Stamp { .. } => SourceError::There(chain(&error)),
+            | ArtifactError::NoRelease { .. } => SourceError::There(chain(&error)),
         }
     }
 }

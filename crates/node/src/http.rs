@@ -40,7 +40,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 /// Every path of the HTTP port; `ironcache_api` has the table.
-pub fn router(app: Arc<App>) -> Router {
+pub(crate) fn router(app: Arc<App>) -> Router {
     let routes = Router::new()
         .route("/livez", get(health::livez))
         .route("/readyz", get(health::readyz))

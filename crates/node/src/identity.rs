@@ -66,7 +66,7 @@ pub enum IdentityError {
 }
 
 /// The node of `data_dir` and the peer address it had last; `None` for a new directory.
-pub fn last_seen_at(data_dir: &Path) -> Result<Option<(NodeId, String)>, IdentityError> {
+pub(crate) fn last_seen_at(data_dir: &Path) -> Result<Option<(NodeId, String)>, IdentityError> {
     let path = data_dir.join("node.json");
     let Some(Stored { node, peer_addr: Some(addr), .. }) = read(&path)? else { return Ok(None) };
     let node = node.parse().map_err(|error| IdentityError::Damaged { path, problem: format!("{error}") })?;
@@ -83,12 +83,12 @@ pub fn check_identity(data_dir: &Path) -> Result<(), IdentityError> {
 
 /// Reads the identity of `data_dir`, or draws a new one, and begins a life, which listens for its peers at
 /// `peer_addr`.
-pub fn begin_life(data_dir: &Path, peer_addr: &str) -> Result<Member, IdentityError> {
+pub(crate) fn begin_life(data_dir: &Path, peer_addr: &str) -> Result<Member, IdentityError> {
     begin_life_in(data_dir, peer_addr, boot_id())
 }
 
 /// A random number.
-pub fn random() -> Result<u64, IdentityError> {
+pub(crate) fn random() -> Result<u64, IdentityError> {
     getrandom::u64().map_err(IdentityError::Random)
 }
 

@@ -12,14 +12,14 @@ use tokio::sync::{mpsc, watch};
 
 /// An order to end this process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Stop {
+pub(crate) struct Stop {
     pub reason: StopReason,
     pub deadline: Duration,
 }
 
 /// What the launcher said last.
 #[derive(Clone, Debug, Default)]
-pub struct LauncherView {
+pub(crate) struct LauncherView {
     pub facts: LauncherFacts,
     pub trial: Option<Trial>,
     /// What the launcher speaks; `None` without one.
@@ -31,7 +31,7 @@ pub struct LauncherView {
 
 /// An activation that the launcher refused: no trial of that step follows from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RefusedActivation {
+pub(crate) struct RefusedActivation {
     pub step: StepRef,
     /// Set if the reason is what lies in the slot of this release.
     pub unusable_slot: Option<Digest>,
@@ -39,7 +39,7 @@ pub struct RefusedActivation {
 
 /// The trial that is running.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Trial {
+pub(crate) struct Trial {
     pub step: StepRef,
     /// How long it may take from the start of this process on.
     pub confirm_timeout_ms: u64,
@@ -48,7 +48,7 @@ pub struct Trial {
 }
 
 /// What the launcher's snapshot says, in the agent's words.
-pub fn view(snapshot: &Snapshot) -> LauncherView {
+pub(crate) fn view(snapshot: &Snapshot) -> LauncherView {
     let trial = match &snapshot.state.phase {
         Phase::Idle { .. } | Phase::RollingBack { .. } => None,
         Phase::Trial { step, confirm_timeout_ms, deadline_unix_ms, .. } => Some(Trial {
@@ -94,7 +94,7 @@ fn facts(snapshot: &Snapshot) -> LauncherFacts {
 
 /// Listens on its own thread until the launcher closes the link; a launcher that is gone is an order to stop.
 /// `refused` is told every activation that the launcher refused, whatever its reason.
-pub fn listen(
+pub(crate) fn listen(
     mut link: LinkReceiver,
     sender: LinkSender,
     known: watch::Sender<LauncherView>,

@@ -31,7 +31,7 @@ const ANSWER_SOON: Duration = Duration::from_millis(20);
 const AGAIN: Duration = Duration::from_millis(50);
 
 /// Runs until the process ends; acts only while this node leads.
-pub async fn run(app: Arc<App>) {
+pub(crate) async fn run(app: Arc<App>) {
     let mut leadership = app.raft.view_changes();
     loop {
         if leadership.borrow_and_update().is_leader {

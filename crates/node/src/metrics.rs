@@ -22,7 +22,7 @@ use std::fmt;
 use std::sync::Arc;
 use writer::Writer;
 
-pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+pub(crate) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// All that is shown, gathered before anything is written.
 #[derive(Clone, Debug)]
@@ -43,7 +43,7 @@ struct Scrape {
 
 /// # Errors
 /// Only if a number cannot be written, which would be our bug.
-pub async fn render(app: &App) -> Result<String, fmt::Error> {
+pub(crate) async fn render(app: &App) -> Result<String, fmt::Error> {
     let (cpu_user_seconds, cpu_system_seconds) = process::cpu_seconds();
     let upgrades_refused = app.launcher.borrow().facts.degraded.is_some();
     let scrape = Scrape {

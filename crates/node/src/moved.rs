@@ -45,7 +45,7 @@ pub enum CopyError {
 ///
 /// # Errors
 /// It is. Silence there is no proof, and cannot be: a node that moved for good does not answer either.
-pub async fn refuse_a_copy(config: &Config) -> Result<(), CopyError> {
+pub(crate) async fn refuse_a_copy(config: &Config) -> Result<(), CopyError> {
     let here = config.peer_addr();
     let Some((node, elsewhere)) = identity::last_seen_at(&config.data_dir)?.filter(|(_, last)| *last != here)
     else {
@@ -78,7 +78,7 @@ struct Who {
 }
 
 /// Returns once raft's membership has this node where it listens. The registration follows through the log.
-pub async fn tell(raft: &RaftNode, me: Member, here: String) {
+pub(crate) async fn tell(raft: &RaftNode, me: Member, here: String) {
     let here = PeerAddr(here);
     loop {
         match raft.addresses().get(&me.node) {

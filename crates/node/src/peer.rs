@@ -17,7 +17,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncSeekExt};
 use tokio::net::{TcpListener, TcpStream};
 
-pub fn router(app: &Arc<App>) -> Router {
+pub(crate) fn router(app: &Arc<App>) -> Router {
     Router::new()
         .route(REPLICATION_PATH, get(replication))
         .route("/node/report", get(report))
@@ -27,7 +27,7 @@ pub fn router(app: &Arc<App>) -> Router {
 }
 
 /// Accepts connections for ever. Without `TCP_NODELAY` a small answer may wait 40 ms.
-pub async fn serve(listener: TcpListener, router: Router) {
+pub(crate) async fn serve(listener: TcpListener, router: Router) {
     loop {
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,

@@ -4,7 +4,7 @@ use ironcache_control::{AckMode, AutoRollout, FinalizeAfter, OnFailure, Policy, 
 use ironcache_settings::{BadSetting, ClusterKey, Value, cluster};
 
 /// What is in force of the setting.
-pub fn value(policy: &Policy, key: ClusterKey) -> Value {
+pub(crate) fn value(policy: &Policy, key: ClusterKey) -> Value {
     // Destructured, so that a new field does not compile until it has its row of the table.
     let Policy {
         auto_rollout,
@@ -56,7 +56,7 @@ pub fn value(policy: &Policy, key: ClusterKey) -> Value {
 }
 
 /// Puts a value of the table into the policy.
-pub fn set(policy: &mut Policy, key: ClusterKey, value: &Value) {
+pub(crate) fn set(policy: &mut Policy, key: ClusterKey, value: &Value) {
     let number = || value.number().unwrap_or_default();
     // The table bounds both far below it.
     let small = || u16::try_from(number()).unwrap_or(u16::MAX);
@@ -97,7 +97,7 @@ pub fn set(policy: &mut Policy, key: ClusterKey, value: &Value) {
 ///
 /// # Errors
 /// Names the setting, its value and what is wrong with it.
-pub fn changed<'a>(
+pub(crate) fn changed<'a>(
     policy: &Policy,
     changes: impl IntoIterator<Item = (&'a str, &'a str)>,
 ) -> Result<Policy, BadSetting> {
@@ -114,7 +114,7 @@ pub fn changed<'a>(
 ///
 /// # Errors
 /// As of [`changed`].
-pub fn at_create<'a>(
+pub(crate) fn at_create<'a>(
     policy: &Policy,
     settings: impl IntoIterator<Item = (&'a str, &'a str)>,
 ) -> Result<Policy, BadSetting> {

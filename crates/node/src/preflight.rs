@@ -8,23 +8,30 @@ use ironcache_types::{Digest, WireRange, chain};
 use std::ffi::OsString;
 use std::sync::Arc;
 
-/// What stands against starting the release, if anything does; the first problem in full, and how many there are.
-pub async fn ask(slots: Arc<SlotStore>, digest: Digest, launcher_protocol: WireRange) -> Option<Reason> {
+/// What became of a question.
+pub(crate) enum Asked {
+    /// What stands against starting the release, if anything does: the first problem in full, and how many there are.
+    Answered(Option<Reason>),
+    /// The slot holds something else than what was verified once: the artifact has to be fetched anew.
+    SlotUnusable(String),
+}
+
+pub(crate) async fn ask(slots: Arc<SlotStore>, digest: Digest, launcher_protocol: WireRange) -> Asked {
     // After the verb: what the launcher passes to every daemon of this node.
     let args: Vec<OsString> = std::env::args_os().skip(2).collect();
     let asked = background::run(move || {
-        let binary = match slots.open_verified(&digest) {
-            Ok(binary) => binary,
-            Err(error) => return vec![Problem::new(ProblemCode::PreflightFailed, None, chain(&error))],
-        };
+        let binary = slots.open_verified(&digest).map_err(|error| chain(&error))?;
         let of = PreflightOf { launcher_protocol, args: &args, env: &[], timeout: PREFLIGHT_TIMEOUT };
-        preflight(&binary, &of).unwrap_or_else(|error| vec![Problem::from(&error)])
+        Ok(preflight(&binary, &of).unwrap_or_else(|error| vec![Problem::from(&error)]))
     });
-    let problems = match asked.await {
-        Ok(problems) => problems,
-        Err(error) => vec![Problem::new(ProblemCode::PreflightFailed, None, chain(&error))],
-    };
-    reason(problems)
+    match asked.await {
+        Ok(Ok(problems)) => Asked::Answered(reason(problems)),
+        Ok(Err(slot)) => Asked::SlotUnusable(slot),
+        Err(error) => {
+            let problem = Problem::new(ProblemCode::PreflightFailed, None, chain(&error));
+            Asked::Answered(reason(vec![problem]))
+        }
+    }
 }
 
 fn reason(problems: Vec<Problem>) -> Option<Reason> {

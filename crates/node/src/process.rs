@@ -1,7 +1,7 @@
 //! What the kernel says of this process.
 
 /// Resident memory, in bytes; 0 where the kernel does not say.
-pub fn resident_bytes() -> u64 {
+pub(crate) fn resident_bytes() -> u64 {
     let pages = std::fs::read_to_string("/proc/self/statm")
         .ok()
         .and_then(|text| text.split_whitespace().nth(1)?.parse::<u64>().ok());
@@ -9,7 +9,7 @@ pub fn resident_bytes() -> u64 {
 }
 
 /// Processor time so far, in seconds: in user and in system mode.
-pub fn cpu_seconds() -> (f64, f64) {
+pub(crate) fn cpu_seconds() -> (f64, f64) {
     let ticks = rustix::param::clock_ticks_per_second() as f64;
     let field = |text: &str, index: usize| text.split_whitespace().nth(index)?.parse::<f64>().ok();
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();

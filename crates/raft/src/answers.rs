@@ -9,21 +9,21 @@ use std::collections::{HashMap, VecDeque};
 /// Answers kept, at level 1: the number is part of what the state's hash covers, so it changes with a level only.
 /// A retry comes within seconds of the first try; at a thousand commands a second, far more than a control plane has,
 /// this still spans one. All of it is in every snapshot.
-pub const KEPT: usize = 1024;
+pub(crate) const KEPT: usize = 1024;
 
 #[derive(Clone, Debug, Default)]
-pub struct Answers {
+pub(crate) struct Answers {
     order: VecDeque<RequestId>,
     by_id: HashMap<RequestId, Answer>,
 }
 
 impl Answers {
-    pub fn get(&self, id: RequestId) -> Option<&Answer> {
+    pub(crate) fn get(&self, id: RequestId) -> Option<&Answer> {
         self.by_id.get(&id)
     }
 
     /// Remembers the first answer to a request, and forgets the oldest one beyond [`KEPT`].
-    pub fn remember(&mut self, answer: Answer) {
+    pub(crate) fn remember(&mut self, answer: Answer) {
         let id = answer.request;
         if self.by_id.insert(id, answer).is_none() {
             self.order.push_back(id);
@@ -36,7 +36,7 @@ impl Answers {
     }
 
     /// Oldest first.
-    pub fn iter(&self) -> impl Iterator<Item = &Answer> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Answer> {
         self.order.iter().map(|id| &self.by_id[id])
     }
 }

@@ -32,27 +32,27 @@ pub enum IdentityError {
 }
 
 impl Identity {
-    pub fn new(node: NodeId, wal: Wal, level: NodeLevel) -> Self {
+    pub(crate) fn new(node: NodeId, wal: Wal, level: NodeLevel) -> Self {
         Identity { node, wal, level, joining: Mutex::default() }
     }
 
     /// What this node writes at.
-    pub fn level(&self) -> Level {
+    pub(crate) fn level(&self) -> Level {
         self.level.now()
     }
 
-    pub fn cluster(&self) -> Option<ClusterId> {
+    pub(crate) fn cluster(&self) -> Option<ClusterId> {
         self.wal.cluster()
     }
 
     /// What this node puts in front of a request; `None` while it belongs to no cluster.
-    pub fn header(&self, to: NodeId) -> Option<RpcHeader> {
+    pub(crate) fn header(&self, to: NodeId) -> Option<RpcHeader> {
         Some(RpcHeader::new(self.cluster()?, self.node, to))
     }
 
     /// Refuses a request of another cluster or for another node. A node without a cluster joins the caller's, which
     /// writes at `level`.
-    pub async fn admit(&self, header: RpcHeader, level: Level) -> Result<(), IdentityError> {
+    pub(crate) async fn admit(&self, header: RpcHeader, level: Level) -> Result<(), IdentityError> {
         let RpcHeader { cluster, from: _, to } = header;
         let to = NodeId(to);
         if to != self.node {
@@ -62,7 +62,7 @@ impl Identity {
     }
 
     /// Returns when the membership is durable; does nothing if this node is in `cluster` already.
-    pub async fn join(&self, cluster: ClusterId, level: Level) -> Result<(), IdentityError> {
+    pub(crate) async fn join(&self, cluster: ClusterId, level: Level) -> Result<(), IdentityError> {
         // The common case costs no lock of ours. What the log says here may not be synced yet, but
         // whoever set it waits for that, and nothing raft acknowledges overtakes it in the log.
         let check = |mine: ClusterId| match mine == cluster {

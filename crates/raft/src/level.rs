@@ -26,22 +26,22 @@ pub enum RaiseError {
 
 impl NodeLevel {
     /// A node that has applied nothing yet: it was told its level when it joined, or has none.
-    pub fn new(file: LevelFile, admits: LevelRange) -> Result<Self, LevelError> {
+    pub(crate) fn new(file: LevelFile, admits: LevelRange) -> Result<Self, LevelError> {
         let known = file.admit(admits)?.unwrap_or(admits.min);
         Ok(NodeLevel { file, admits, now: Arc::new(AtomicU16::new(known.0)) })
     }
 
-    pub fn admits(&self) -> LevelRange {
+    pub(crate) fn admits(&self) -> LevelRange {
         self.admits
     }
 
     /// What this node seals at.
-    pub fn now(&self) -> Level {
+    pub(crate) fn now(&self) -> Level {
         Level(self.now.load(Ordering::Acquire))
     }
 
     /// Returns once the file says `level` or more. Blocks for a write and its fsync, once a level.
-    pub fn make_durable(&self, level: Level) -> Result<(), RaiseError> {
+    pub(crate) fn make_durable(&self, level: Level) -> Result<(), RaiseError> {
         if !self.admits.admits(level) {
             return Err(RaiseError::NotAdmitted { level, admits: self.admits });
         }
@@ -49,7 +49,7 @@ impl NodeLevel {
     }
 
     /// From here on this node seals at `level`, which is durable.
-    pub fn begin(&self, level: Level) {
+    pub(crate) fn begin(&self, level: Level) {
         self.now.store(level.0, Ordering::Release);
     }
 }

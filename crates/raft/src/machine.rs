@@ -87,7 +87,7 @@ struct Machine {
 
 impl StateMachine {
     /// Starts from the stored snapshot, if there is one.
-    pub fn open(store: SnapshotStore, level: NodeLevel) -> Result<Self, MachineError> {
+    pub(crate) fn open(store: SnapshotStore, level: NodeLevel) -> Result<Self, MachineError> {
         let machine = match store.load()? {
             None => Machine::default(),
             Some(stored) => Machine::from_snapshot(stored, &level)?,
@@ -98,21 +98,21 @@ impl StateMachine {
         Ok(StateMachine { shared, store, level, views, ended: Arc::default() })
     }
 
-    pub fn views(&self) -> watch::Receiver<Arc<AppliedView>> {
+    pub(crate) fn views(&self) -> watch::Receiver<Arc<AppliedView>> {
         self.views.subscribe()
     }
 
     /// Why an entry or a snapshot has ended raft here.
-    pub fn ended(&self) -> Option<Ended> {
+    pub(crate) fn ended(&self) -> Option<Ended> {
         self.ended.get().cloned()
     }
 
-    pub fn snapshot_index(&self) -> Option<u64> {
+    pub(crate) fn snapshot_index(&self) -> Option<u64> {
         self.lock().snapshot.as_ref()?.meta.last_log_id.map(|id| id.index)
     }
 
     /// `None` while there is no snapshot.
-    pub fn snapshot_level(&self) -> Option<Level> {
+    pub(crate) fn snapshot_level(&self) -> Option<Level> {
         self.lock().snapshot.as_ref().map(|stored| stored.level)
     }
 

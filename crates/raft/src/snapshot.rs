@@ -52,11 +52,11 @@ pub(crate) struct SnapshotStore {
 }
 
 impl SnapshotStore {
-    pub fn new(path: PathBuf, node: NodeId) -> Self {
+    pub(crate) fn new(path: PathBuf, node: NodeId) -> Self {
         SnapshotStore { path, node, covers: Arc::default() }
     }
 
-    pub fn load(&self) -> Result<Option<Stored>, SnapshotError> {
+    pub(crate) fn load(&self) -> Result<Option<Stored>, SnapshotError> {
         let path = || self.path.clone();
         let bytes = match fs::read(&self.path) {
             Ok(bytes) => bytes,
@@ -80,7 +80,7 @@ impl SnapshotStore {
     }
 
     /// Returns when this snapshot, or a newer one, is durable. The file is of the level of what it holds. Blocks.
-    pub fn save(&self, stored: &Stored) -> Result<(), SnapshotError> {
+    pub(crate) fn save(&self, stored: &Stored) -> Result<(), SnapshotError> {
         let Stored { meta, level, data } = stored;
         let mut covers = self.covers.lock().unwrap_or_else(PoisonError::into_inner);
         if meta.last_log_id < *covers {

@@ -363,7 +363,8 @@ pub static TABLE: [Setting; ClusterKey::ElectionMaxMs as usize + 1] = [
         redis: None,
         doc: "Raft's heartbeat, in ms",
         more: "On quiet machines 50, 150 and 300 for this and the two below elect sooner; on small or shared ones they \
-               elect for nothing.",
+               elect for nothing. Raft runs by these three before there is a log to read, so each node is started with them (`--heartbeat-ms`); \
+               `cluster create` records what the first node runs by, and warns of a node that differs.",
     },
     Setting {
         key: Key::Cluster(ClusterKey::ElectionMinMs),

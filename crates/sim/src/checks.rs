@@ -12,7 +12,7 @@ const HANDOVER_MS_MAX: u64 = 3_000;
 
 impl World {
     /// After an accepted entry.
-    pub fn check_entry(&mut self, before: &ControlState) -> Result<(), String> {
+    pub(crate) fn check_entry(&mut self, before: &ControlState) -> Result<(), String> {
         self.check_quarantine()?;
         for (id, shard) in self.truth.shards.clone() {
             if let Some(old) = before.shards.get(&id)
@@ -80,7 +80,7 @@ impl World {
     }
 
     /// I14: two processes of a shard never both execute writes. I13: of everybody in a set.
-    pub fn check_tick(&self) -> Result<(), String> {
+    pub(crate) fn check_tick(&self) -> Result<(), String> {
         for (id, shard) in &self.truth.shards {
             let executing: Vec<&NodeId> =
                 shard.nodes.iter().filter(|n| self.process(**n).is_some_and(Process::executes)).collect();
@@ -97,7 +97,7 @@ impl World {
     }
 
     /// Whoever decides does not ask for what the state that it saw refuses.
-    pub fn check_proposal(&self, proposer: NodeId, command: &Command) -> Result<(), String> {
+    pub(crate) fn check_proposal(&self, proposer: NodeId, command: &Command) -> Result<(), String> {
         let Some(process) = self.process(proposer) else { return Ok(()) };
         match process.view.clone().apply(process.applied as u64 + 1, command) {
             Ok(_) => Ok(()),
@@ -108,7 +108,7 @@ impl World {
     }
 
     /// A release is blamed only for what a launcher saw it do.
-    pub fn check_quarantine(&self) -> Result<(), String> {
+    pub(crate) fn check_quarantine(&self) -> Result<(), String> {
         match self.truth.quarantined.values().next() {
             Some(q) if !self.nodes.values().any(|n| n.launcher.has_blamed) => {
                 Err(format!("the release is quarantined for nothing that it did: {}", q.reason))
@@ -118,7 +118,7 @@ impl World {
     }
 
     /// I19: a handover ends within a bound while somebody leads and can commit.
-    pub fn check_handovers(&mut self, tick_ms: u64) -> Result<(), String> {
+    pub(crate) fn check_handovers(&mut self, tick_ms: u64) -> Result<(), String> {
         let in_flight: Vec<_> =
             self.truth.shards.values().filter_map(|s| Some((s.id, s.handover?.epoch))).collect();
         self.handovers_ms.retain(|flight, _| in_flight.contains(flight));
@@ -140,7 +140,7 @@ impl World {
 
     /// A binary is changed only under a node that the log has relieved of every role, and whose primary knows: one that
     /// does not would hold every write back for it.
-    pub fn check_activation(&self, me: Member) -> Result<(), String> {
+    pub(crate) fn check_activation(&self, me: Member) -> Result<(), String> {
         let node = &self.truth.nodes[&me.node];
         let in_a_role = self.truth.shards.values().any(|s| s.in_sync.contains(&me) || s.is_primary(me));
         if in_a_role {
@@ -163,7 +163,7 @@ impl World {
     }
 
     /// After the healing: everybody is in service, and every acknowledged write is there.
-    pub fn check_end(&self) -> Result<(), String> {
+    pub(crate) fn check_end(&self) -> Result<(), String> {
         for (id, shard) in &self.truth.shards {
             let primary = shard.primary().ok_or_else(|| format!("shard {id} has no primary"))?;
             let held = self.held(primary).ok_or_else(|| format!("{primary} of shard {id} is gone"))?;

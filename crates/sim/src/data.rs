@@ -12,7 +12,7 @@ const SILENT_MS: u64 = 300;
 const COPY: usize = 40;
 
 impl World {
-    pub fn data_tick(&mut self, id: NodeId) {
+    pub(crate) fn data_tick(&mut self, id: NodeId) {
         let Some(shard) = self.process(id).and_then(|p| p.my_shard()).cloned() else { return };
         let me = self.process(id).map(|p| p.me).expect("it has a shard, so it has a process");
         match shard.ownership {
@@ -190,7 +190,7 @@ impl World {
     }
 
     /// How many of `primary`'s writes that replica has acknowledged, if it can be asked.
-    pub fn copied(&self, replica: Member, primary: Member) -> Option<usize> {
+    pub(crate) fn copied(&self, replica: Member, primary: Member) -> Option<usize> {
         let source = &self.serving(primary, replica.node)?.data.writes;
         let process = self.process(replica.node).filter(|p| p.me == replica)?;
         let follows = process.data.streams() && process.my_shard()?.is_primary(primary);

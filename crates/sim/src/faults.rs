@@ -14,7 +14,7 @@ const AGAIN: usize = 40;
 const WHOLE_MS: u64 = 500;
 
 impl World {
-    pub fn faults(&mut self) {
+    pub(crate) fn faults(&mut self) {
         let ids: Vec<NodeId> = self.nodes.keys().copied().collect();
         for id in ids.iter().copied() {
             if self.rng.chance(self.scenario.kills_per_mille, 1_000) && self.may_fail(id) {
@@ -40,13 +40,13 @@ impl World {
             let until_ms = self.now_ms + self.rng.below(400);
             self.failing(id).stalled_until_ms = until_ms;
         }
-        if self.rng.chance(1, 400) {
+        if self.rng.chance(1, 150) {
             self.change_leader();
         }
     }
 
     /// At the moment at which a step is committed somebody of its shard may go, or the leader.
-    pub fn strike(&mut self, committed: &Command) {
+    pub(crate) fn strike(&mut self, committed: &Command) {
         let Some(shard) = self.shard_of_step(committed) else { return };
         let anybody = self.rng.pick(&shard.nodes);
         let victim = if self.rng.chance(1, 2) { shard.primary().map(|p| p.node) } else { anybody };
@@ -67,7 +67,7 @@ impl World {
 
     /// Commands that come at a bad time: whoever proposed one may have waited for an outcome for any time, and proposes it
     /// again; and anybody may lose patience with a handover.
-    pub fn untimely(&mut self) -> Vec<Command> {
+    pub(crate) fn untimely(&mut self) -> Vec<Command> {
         let mut untimely = Vec::new();
         let newest: Vec<Command> = self.log.iter().rev().take(AGAIN).cloned().collect();
         if self.rng.chance(1, 8) {
@@ -150,7 +150,7 @@ impl World {
 
     /// A failed node is whole again once nothing is wrong with it and it is in sync. To be out for a step, and not back in
     /// the set yet, is no failure.
-    pub fn note_recoveries(&mut self) {
+    pub(crate) fn note_recoveries(&mut self) {
         let now_ms = self.now_ms;
         for (id, node) in &mut self.nodes {
             let Some(shard) = self.truth.shard_of_node(*id) else { continue };
@@ -184,7 +184,7 @@ impl World {
     }
 
     /// kill -9: a primary's journal stays, and what the next life has read of it; what a replica held may be gone.
-    pub fn kill(&mut self, id: NodeId) {
+    pub(crate) fn kill(&mut self, id: NodeId) {
         let keeps = self.rng.chance(1, 2);
         let start_at_ms = self.now_ms + self.rng.below(600);
         let node = self.nodes.get_mut(&id).expect("it is a node");

@@ -6,7 +6,7 @@ use ironcache_control::Reason;
 use ironcache_types::{Epoch, Release};
 
 #[derive(Clone, Debug)]
-pub struct Launcher {
+pub(crate) struct Launcher {
     pub active: Release,
     pub facts: LauncherFacts,
     /// A trial of it ended by the release's fault.
@@ -26,13 +26,13 @@ const ATTEMPTS: u32 = 3;
 const TRIAL_MS: u64 = 4_000;
 
 impl Launcher {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let facts = LauncherFacts { phase: LauncherPhase::Idle, ..LauncherFacts::default() };
         Launcher { active: old(), facts, has_blamed: false, trial: None }
     }
 
     /// The daemon asks for a new binary. The caller ends the daemon if it is granted.
-    pub fn activate(&mut self, step: Epoch, target: Release, now_ms: u64) -> bool {
+    pub(crate) fn activate(&mut self, step: Epoch, target: Release, now_ms: u64) -> bool {
         if self.trial.is_some() || step <= self.facts.last_done {
             return false;
         }
@@ -42,7 +42,7 @@ impl Launcher {
         true
     }
 
-    pub fn confirm(&mut self, step: Epoch) {
+    pub(crate) fn confirm(&mut self, step: Epoch) {
         if self.trial.as_ref().is_some_and(|t| t.step == step) {
             self.trial = None;
             self.end(step, StepResult::Done);
@@ -50,7 +50,7 @@ impl Launcher {
     }
 
     /// The daemon ended by itself. Answers whether the old binary is back.
-    pub fn daemon_died(&mut self) -> bool {
+    pub(crate) fn daemon_died(&mut self) -> bool {
         let Some(trial) = &mut self.trial else { return false };
         trial.failures += 1;
         trial.failures >= ATTEMPTS
@@ -59,20 +59,20 @@ impl Launcher {
             })
     }
 
-    pub fn abandon(&mut self, step: Epoch, reason: String) -> bool {
+    pub(crate) fn abandon(&mut self, step: Epoch, reason: String) -> bool {
         self.trial.as_ref().is_some_and(|t| t.step == step)
             && self.roll_back(StepResult::Inconclusive { reason: Reason::new("abandoned", reason) })
     }
 
     /// A trial that nobody accepted in time says nothing about the release.
-    pub fn tick(&mut self, now_ms: u64) -> bool {
+    pub(crate) fn tick(&mut self, now_ms: u64) -> bool {
         let late = self.trial.as_ref().is_some_and(|t| now_ms > t.deadline_ms);
         late && self
             .roll_back(StepResult::Inconclusive { reason: Reason::new("deadline", "not accepted in time") })
     }
 
     /// Is the end of a trial's time near?
-    pub fn is_nearly_over(&self, now_ms: u64) -> bool {
+    pub(crate) fn is_nearly_over(&self, now_ms: u64) -> bool {
         self.trial.as_ref().is_some_and(|t| now_ms + TRIAL_MS / 4 > t.deadline_ms)
     }
 

@@ -10,7 +10,7 @@ use ironcache_types::NodeId;
 use std::collections::BTreeMap;
 
 #[derive(Debug)]
-pub struct Leadership {
+pub(crate) struct Leadership {
     pub leader: NodeId,
     memory: LeaderMemory,
     /// The newest answer of each node.
@@ -45,12 +45,12 @@ const BARS: Bars = Bars {
 
 impl World {
     /// A majority of the voters is up and connected.
-    pub fn has_quorum(&self) -> bool {
+    pub(crate) fn has_quorum(&self) -> bool {
         let up = |id: &NodeId| self.process(*id).is_some() && !self.is_cut_off(*id);
         self.truth.voters().filter(|n| up(&n.id)).count() >= self.truth.majority()
     }
 
-    pub fn elect(&mut self) {
+    pub(crate) fn elect(&mut self) {
         let fit = |id: &NodeId| self.process(*id).is_some() && !self.is_cut_off(*id);
         let voters: Vec<NodeId> = self.truth.voters().map(|n| n.id).filter(fit).collect();
         if self.leadership.as_ref().is_some_and(|l| fit(&l.leader)) || !self.has_quorum() {
@@ -65,7 +65,7 @@ impl World {
         }
     }
 
-    pub fn make_leader(&mut self, leader: NodeId) {
+    pub(crate) fn make_leader(&mut self, leader: NodeId) {
         self.leadership = Some(Leadership {
             leader,
             memory: LeaderMemory::default(),
@@ -77,13 +77,13 @@ impl World {
 
     /// Nobody leads for a while. The old leader does not know yet, and goes on deciding by what it has applied; what it
     /// proposes is handed on to whoever leads by then.
-    pub fn change_leader(&mut self) {
+    pub(crate) fn change_leader(&mut self) {
         if let Some(leadership) = self.leadership.take() {
             self.former = Some((self.now_ms + FORMER_MS, leadership));
         }
     }
 
-    pub fn lead(&mut self) -> Result<(), String> {
+    pub(crate) fn lead(&mut self) -> Result<(), String> {
         if let Some((until_ms, mut former)) =
             self.former.take().filter(|(until_ms, _)| self.now_ms < *until_ms)
         {
@@ -148,7 +148,7 @@ impl World {
     }
 
     /// Why the leader waits, for the report of a failed run.
-    pub fn why_waiting(&mut self) -> String {
+    pub(crate) fn why_waiting(&mut self) -> String {
         let Some(mut leadership) = self.leadership.take() else { return "nobody leads".to_owned() };
         self.ask(&mut leadership).to_string()
     }

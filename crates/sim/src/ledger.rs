@@ -4,11 +4,11 @@ use ironcache_types::ShardId;
 use std::collections::BTreeMap;
 
 /// In mode `primary` a member may trail by this many acknowledged writes; at that bound its primary waits for it.
-pub const MAX_LAG: usize = 24;
+pub(crate) const MAX_LAG: usize = 24;
 
 /// Of each shard the acknowledged writes, in order: every dataset that may be promoted begins with them.
 #[derive(Debug, Default)]
-pub struct Ledger {
+pub(crate) struct Ledger {
     shards: BTreeMap<ShardId, Vec<u64>>,
     /// Writes that a failover in mode `primary` cost.
     pub lost: usize,
@@ -19,7 +19,7 @@ impl Ledger {
     ///
     /// # Errors
     /// What it lacks that was acknowledged before.
-    pub fn acknowledge(&mut self, shard: ShardId, writes: &[u64]) -> Result<(), String> {
+    pub(crate) fn acknowledge(&mut self, shard: ShardId, writes: &[u64]) -> Result<(), String> {
         let missing = self.missing(shard, writes);
         let known = self.shards.entry(shard).or_default();
         if writes.len() > known.len() {
@@ -34,7 +34,7 @@ impl Ledger {
     }
 
     /// How many acknowledged writes the dataset lacks.
-    pub fn missing(&self, shard: ShardId, writes: &[u64]) -> usize {
+    pub(crate) fn missing(&self, shard: ShardId, writes: &[u64]) -> usize {
         let known = self.shards.get(&shard).map_or(&[][..], Vec::as_slice);
         if writes.starts_with(known) {
             return 0;
@@ -43,7 +43,7 @@ impl Ledger {
     }
 
     /// The shard goes on with this dataset, and what it lacks is lost.
-    pub fn give_up(&mut self, shard: ShardId, writes: &[u64]) {
+    pub(crate) fn give_up(&mut self, shard: ShardId, writes: &[u64]) {
         let missing = self.missing(shard, writes);
         if let Some(known) = self.shards.get_mut(&shard) {
             known.truncate(known.len() - missing);
@@ -52,7 +52,7 @@ impl Ledger {
     }
 
     /// How many writes are acknowledged and not given up.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.shards.values().map(Vec::len).sum()
     }
 }

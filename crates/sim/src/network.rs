@@ -4,7 +4,7 @@ use crate::rng::Rng;
 use ironcache_control::Command;
 
 #[derive(Debug)]
-pub struct Network {
+pub(crate) struct Network {
     on_the_way: Vec<(u64, Command)>,
     pub lost_percent: u64,
 }
@@ -13,11 +13,11 @@ pub struct Network {
 const LATE_MS: u64 = 60;
 
 impl Network {
-    pub fn new(lost_percent: u64) -> Self {
+    pub(crate) fn new(lost_percent: u64) -> Self {
         Network { on_the_way: Vec::new(), lost_percent }
     }
 
-    pub fn send(&mut self, command: Command, now_ms: u64, rng: &mut Rng) {
+    pub(crate) fn send(&mut self, command: Command, now_ms: u64, rng: &mut Rng) {
         if rng.chance(self.lost_percent, 100) {
             return;
         }
@@ -28,7 +28,7 @@ impl Network {
     }
 
     /// What arrives now, in an arbitrary order.
-    pub fn arrivals(&mut self, now_ms: u64, rng: &mut Rng) -> Vec<Command> {
+    pub(crate) fn arrivals(&mut self, now_ms: u64, rng: &mut Rng) -> Vec<Command> {
         let (mut due, later) =
             std::mem::take(&mut self.on_the_way).into_iter().partition(|(at, _)| *at <= now_ms);
         self.on_the_way = later;

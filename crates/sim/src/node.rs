@@ -9,7 +9,7 @@ use ironcache_types::{Digest, Epoch, Incarnation, Member, NodeId, Offset, Releas
 use std::collections::BTreeSet;
 
 #[derive(Debug)]
-pub struct Node {
+pub(crate) struct Node {
     pub id: NodeId,
     pub launcher: Launcher,
     /// Artifacts on disk.
@@ -37,7 +37,7 @@ pub struct Node {
 }
 
 #[derive(Debug)]
-pub struct Process {
+pub(crate) struct Process {
     pub me: Member,
     pub release: Release,
     /// Entries applied.
@@ -54,7 +54,7 @@ pub struct Process {
 
 /// The data plane of one process.
 #[derive(Debug, Default)]
-pub struct Data {
+pub(crate) struct Data {
     /// The writes it holds, in order.
     pub writes: Vec<u64>,
     /// A replica's link to its primary.
@@ -76,17 +76,17 @@ pub struct Data {
 }
 
 impl Data {
-    pub fn streams(&self) -> bool {
+    pub(crate) fn streams(&self) -> bool {
         matches!(self.link, Link::Streaming(_))
     }
 
-    pub fn offset(&self) -> Offset {
+    pub(crate) fn offset(&self) -> Offset {
         Offset(self.writes.len() as u64)
     }
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Link {
+pub(crate) enum Link {
     #[default]
     Down,
     /// A full sync runs from the primary of this epoch: what was held before is gone.
@@ -96,7 +96,7 @@ pub enum Link {
 }
 
 impl Node {
-    pub fn new(id: NodeId) -> Self {
+    pub(crate) fn new(id: NodeId) -> Self {
         Node {
             id,
             launcher: Launcher::new(),
@@ -115,7 +115,7 @@ impl Node {
         }
     }
 
-    pub fn start(&mut self, committed: usize) {
+    pub(crate) fn start(&mut self, committed: usize) {
         self.starts += 1;
         self.process = Some(Process {
             me: Member { node: self.id, incarnation: Incarnation(self.starts) },
@@ -129,18 +129,18 @@ impl Node {
         });
     }
 
-    pub fn is_cut_off(&self, now_ms: u64) -> bool {
+    pub(crate) fn is_cut_off(&self, now_ms: u64) -> bool {
         now_ms < self.cut_until_ms
     }
 }
 
 /// Nodes take the hash of their state at multiples of this log index, as the real state machine does. Its number: a smaller
 /// one costs more than everything else that a run does.
-pub const HASH_EVERY: u64 = 64;
+pub(crate) const HASH_EVERY: u64 = 64;
 
 impl Process {
     /// Applies the next entry. The state's hash, if every node takes one here.
-    pub fn apply(&mut self, command: &Command) -> Option<StateHash> {
+    pub(crate) fn apply(&mut self, command: &Command) -> Option<StateHash> {
         self.applied += 1;
         let log_index = self.applied as u64;
         // A rejection is an outcome like any other; one that is not was found when the entry was committed.
@@ -153,20 +153,20 @@ impl Process {
     }
 
     /// Has it applied what was committed when it started? Before that it acts on nothing.
-    pub fn is_current(&self) -> bool {
+    pub(crate) fn is_current(&self) -> bool {
         self.applied >= self.current_at
     }
 
-    pub fn my_shard(&self) -> Option<&Shard> {
+    pub(crate) fn my_shard(&self) -> Option<&Shard> {
         self.view.shard_of_node(self.me.node)
     }
 
-    pub fn is_primary(&self) -> bool {
+    pub(crate) fn is_primary(&self) -> bool {
         self.is_current() && self.my_shard().is_some_and(|shard| shard.is_primary(self.me))
     }
 
     /// Does it execute writes? Not while it hands its role over.
-    pub fn executes(&self) -> bool {
+    pub(crate) fn executes(&self) -> bool {
         self.is_primary() && self.my_shard().is_some_and(|shard| shard.handover.is_none())
     }
 }

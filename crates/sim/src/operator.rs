@@ -6,7 +6,7 @@ use ironcache_control::{Command, HoldReason, OnFailure, Outcome, Phase, Reason, 
 use ironcache_types::NodeId;
 
 impl World {
-    pub fn operate(&mut self) {
+    pub(crate) fn operate(&mut self) {
         let Some(node) = self.leadership.as_ref().map(|l| l.leader) else { return };
         if !self.rng.chance(1, 20) {
             return;
@@ -59,7 +59,7 @@ impl World {
         Command::StartPlan { target: new().version, options, leader, started_by, at_ms: self.now_ms }
     }
 
-    pub fn went_back(&self) -> bool {
+    pub(crate) fn went_back(&self) -> bool {
         self.truth.history.iter().any(|ended| ended.outcome == Outcome::RolledBack)
     }
 }

@@ -86,7 +86,7 @@ impl Scenario {
     }
 }
 
-pub fn info(release: Release) -> ReleaseInfo {
+pub(crate) fn info(release: Release) -> ReleaseInfo {
     ReleaseInfo {
         release,
         size_bytes: 9,
@@ -97,10 +97,10 @@ pub fn info(release: Release) -> ReleaseInfo {
     }
 }
 
-pub fn old() -> Release {
+pub(crate) fn old() -> Release {
     Release { version: Version::new(1, 3, 0), digest: Digest([3; 32]) }
 }
 
-pub fn new() -> Release {
+pub(crate) fn new() -> Release {
     Release { version: Version::new(1, 4, 0), digest: Digest([4; 32]) }
 }

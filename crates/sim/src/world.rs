@@ -203,7 +203,7 @@ impl World {
         node.leaving_until_ms = None;
     }
 
-    pub fn is_leaving(&self, id: NodeId) -> bool {
+    pub(crate) fn is_leaving(&self, id: NodeId) -> bool {
         self.nodes.get(&id).is_some_and(|n| n.leaving_until_ms.is_some())
     }
 
@@ -378,7 +378,7 @@ impl World {
     }
 
     /// Is this the life that the log knows?
-    pub fn is_registered(&self, member: Member) -> bool {
+    pub(crate) fn is_registered(&self, member: Member) -> bool {
         let running = self.process(member.node).is_some_and(|p| p.me == member);
         running && self.truth.nodes.get(&member.node).is_some_and(|n| n.member() == member)
     }
@@ -390,7 +390,7 @@ impl World {
         self.propose(from, command);
     }
 
-    pub fn propose(&mut self, from: NodeId, command: Command) {
+    pub(crate) fn propose(&mut self, from: NodeId, command: Command) {
         if !self.is_cut_off(from) && !self.was_just_sent(from, &command) {
             self.network.send(command, self.now_ms, &mut self.rng);
         }
@@ -408,33 +408,33 @@ impl World {
         known
     }
 
-    pub fn process(&self, id: NodeId) -> Option<&Process> {
+    pub(crate) fn process(&self, id: NodeId) -> Option<&Process> {
         self.nodes.get(&id)?.process.as_ref()
     }
 
-    pub fn process_mut(&mut self, id: NodeId) -> Option<&mut Process> {
+    pub(crate) fn process_mut(&mut self, id: NodeId) -> Option<&mut Process> {
         self.nodes.get_mut(&id)?.process.as_mut()
     }
 
-    pub fn is_cut_off(&self, id: NodeId) -> bool {
+    pub(crate) fn is_cut_off(&self, id: NodeId) -> bool {
         self.nodes.get(&id).is_some_and(|n| n.is_cut_off(self.now_ms))
     }
 
-    pub fn is_chaotic(&self) -> bool {
+    pub(crate) fn is_chaotic(&self) -> bool {
         self.now_ms <= CHAOS_MS
     }
 
     /// Writes stop when the cluster heals, so that it can come to rest.
-    pub fn writes_go_on(&self) -> bool {
+    pub(crate) fn writes_go_on(&self) -> bool {
         self.is_chaotic()
     }
 
-    pub fn fresh_write(&mut self) -> u64 {
+    pub(crate) fn fresh_write(&mut self) -> u64 {
         self.newest_write += 1;
         self.newest_write
     }
 
-    pub fn acknowledge(&mut self, shard: ShardId, writes: &[u64]) {
+    pub(crate) fn acknowledge(&mut self, shard: ShardId, writes: &[u64]) {
         if let Err(what) = self.ledger.acknowledge(shard, writes) {
             self.broken.get_or_insert(what);
         }

@@ -6,14 +6,11 @@
 use crate::binary::{self, Artifact};
 use crate::slot_store::SlotStore;
 use ironcache_store::{DiskError, at};
-use ironcache_types::{Digest, Release, StampError, Version};
+use ironcache_types::{BinaryError, Digest, MAX_ARTIFACT_BYTES, Release, Version};
 use std::fs::{self, File, TryLockError};
 use std::io::Seek;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::PathBuf;
-
-/// No binary of ours comes near it, unstripped ones included; without a limit a wrong size fills the disk.
-pub const MAX_ARTIFACT_BYTES: u64 = 1 << 30;
 
 /// A file in `staged/` that grows to `size_bytes`. Dropping it keeps what was received.
 #[derive(Debug)]
@@ -42,8 +39,8 @@ pub enum ArtifactError {
     WrongDigest { expected: Digest, found: Digest },
     #[error("the artifact states version {found}, and {expected} was announced: it was deleted")]
     WrongVersion { expected: Version, found: Version },
-    #[error("{} cannot say its version", path.display())]
-    Stamp { path: PathBuf, source: StampError },
+    #[error("{} is no release", path.display())]
+    NoRelease { path: PathBuf, source: BinaryError },
     #[error(transparent)]
     Disk(#[from] DiskError),
 }
@@ -121,7 +118,7 @@ impl PartialArtifact {
                     let found = artifact.release.version;
                     ArtifactError::WrongVersion { expected: expected_version, found }
                 }
-                Err(source) => ArtifactError::Stamp { path: self.path.clone(), source },
+                Err(source) => ArtifactError::NoRelease { path: self.path.clone(), source },
             }
         };
         self.discard()?;

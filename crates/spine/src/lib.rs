@@ -39,7 +39,7 @@ mod slot_store;
 mod state;
 mod state_file;
 
-pub use artifact::{ArtifactError, MAX_ARTIFACT_BYTES, PartialArtifact};
+pub use artifact::{ArtifactError, PartialArtifact};
 pub use binary::{Artifact, Inspected, inspect};
 pub use boot::{Boot, BootError, boot};
 pub use clock::{CLOCK_VARIABLE, boottime_ms, unix_ms};
@@ -48,8 +48,8 @@ pub use exit::DaemonExit;
 pub use ironcache_store::{DiskError, LevelError, LevelFile};
 pub use launcher::{
     DAEMON_VERB, HANDOVER_REFUSED_VARIABLE, HANDOVER_VARIABLE, HandoverError, LauncherConfig, LauncherError,
-    LauncherLimits, ListenerSpec, ListenersError, MakeWayError, NotAdmitted, SpawnError, Stopped, make_way,
-    refuse_handover, run,
+    LauncherLimits, ListenerSpec, ListenersError, MakeWayError, NotAdmitted, SpawnError, Stopped, WayBack,
+    make_way, refuse_handover, run,
 };
 pub use link::{FDS_VARIABLE, Inherited, LauncherLink, LinkError, LinkReceiver, LinkSender};
 pub use outcome::{Cause, Failure, Outcome, StepRef, Verdict};

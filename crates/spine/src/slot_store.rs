@@ -8,7 +8,7 @@ use crate::artifact::{ArtifactError, PartialArtifact};
 use crate::binary::{self, Artifact, copy_inspected};
 use crate::data_dir::DataDir;
 use ironcache_store::{DiskError, at, sync_dir};
-use ironcache_types::{Digest, Release, StampError};
+use ironcache_types::{BinaryError, Digest, Release};
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Seek};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -43,8 +43,8 @@ pub enum SlotError {
     Missing { digest: Digest },
     #[error("the binary in {} was altered: its sha256 is {found}. Remove the slot and stage the release again", path.display())]
     Altered { path: PathBuf, found: Digest },
-    #[error("the binary in {} cannot say its version", path.display())]
-    Stamp { path: PathBuf, source: StampError },
+    #[error("the binary in {} is no release", path.display())]
+    NoRelease { path: PathBuf, source: BinaryError },
     #[error(transparent)]
     Disk(#[from] DiskError),
 }
@@ -79,8 +79,9 @@ impl SlotStore {
         let mut from = File::open(path).map_err(at("open", path))?;
         let mut to = File::create(part).map_err(at("create", part))?;
         let inspected = copy_inspected(&mut from, &mut to).map_err(at("copy", path))?;
-        let artifact =
-            inspected.artifact().map_err(|source| ArtifactError::Stamp { path: path.to_owned(), source })?;
+        let artifact = inspected
+            .artifact()
+            .map_err(|source| ArtifactError::NoRelease { path: path.to_owned(), source })?;
         self.commit(&to, part, &artifact.release.digest)?;
         Ok(artifact)
     }
@@ -105,7 +106,7 @@ impl SlotStore {
         let binary = verified(&path, file, digest, inspected.digest, size_bytes)?;
         match inspected.artifact() {
             Ok(artifact) => Ok((artifact, binary)),
-            Err(source) => Err(SlotError::Stamp { path, source }),
+            Err(source) => Err(SlotError::NoRelease { path, source }),
         }
     }
 
@@ -142,7 +143,9 @@ impl SlotStore {
                 Ok((artifact, _)) => releases.push(artifact.release),
                 Err(SlotError::Disk(error)) => return Err(error),
                 Err(
-                    error @ (SlotError::Missing { .. } | SlotError::Altered { .. } | SlotError::Stamp { .. }),
+                    error @ (SlotError::Missing { .. }
+                    | SlotError::Altered { .. }
+                    | SlotError::NoRelease { .. }),
                 ) => {
                     tracing::warn!(%error, "slot passed over");
                 }
@@ -263,7 +266,23 @@ mod tests {
         let path = temp.path().join("script");
         fs::write(&path, "#!/bin/sh\n").unwrap();
         let error = store.install_file(&path).unwrap_err();
-        assert!(matches!(error, ArtifactError::Stamp { .. }), "{error}");
+        assert!(matches!(error, ArtifactError::NoRelease { .. }), "{error}");
+        assert_eq!(fs::read_dir(store.dir.staged()).unwrap().count(), 0);
+        assert!(store.list().unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_cut_executable_is_refused_and_leaves_nothing() {
+        let (temp, store) = store();
+        let path = temp.path().join("cut");
+        let own = fs::read("/proc/self/exe").unwrap();
+        // Most of it, as a download that broke off: the stamp of a release would be in it.
+        fs::write(&path, &own[..own.len() - 100]).unwrap();
+        let error = store.install_file(&path).unwrap_err();
+        let ArtifactError::NoRelease { source: BinaryError::Cut { present_bytes, .. }, .. } = error else {
+            panic!("{error}")
+        };
+        assert_eq!(present_bytes, own.len() as u64 - 100);
         assert_eq!(fs::read_dir(store.dir.staged()).unwrap().count(), 0);
         assert!(store.list().unwrap().is_empty());
     }

@@ -76,7 +76,7 @@ pub struct Quarantined {
 }
 
 /// The log keeps the cluster's quarantine for ever; this is one node's memory of its own failures.
-pub const QUARANTINED_MAX: usize = 64;
+pub(crate) const QUARANTINED_MAX: usize = 64;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {

@@ -5,9 +5,11 @@
 //! *Invariant:* pure; no I/O, no clock, no randomness. Whoever needs a fresh [`Incarnation`] draws
 //! it outside and passes it in.
 
+mod binary;
 mod chain;
 mod crc32;
 mod digest;
+mod elf;
 mod hex_id;
 mod ids;
 mod level;
@@ -16,6 +18,7 @@ mod slots;
 pub mod stamp;
 mod wire_range;
 
+pub use binary::{BinaryError, BinaryReader, MAX_ARTIFACT_BYTES};
 pub use chain::chain;
 pub use digest::{Digest, ParseDigestError};
 pub use hex_id::ParseIdError;

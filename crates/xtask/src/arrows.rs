@@ -5,7 +5,7 @@ use crate::workspace::{Kind, Package, Workspace};
 use std::fmt;
 
 #[derive(Debug, PartialEq, Eq)]
-pub enum Violation {
+pub(crate) enum Violation {
     /// A member of the workspace that the table does not know.
     UnknownCrate { package: String },
     /// An arrow between our crates that the table does not allow.
@@ -47,7 +47,7 @@ impl fmt::Display for Violation {
     }
 }
 
-pub fn check(workspace: &Workspace) -> Vec<Violation> {
+pub(crate) fn check(workspace: &Workspace) -> Vec<Violation> {
     workspace.packages.iter().flat_map(|package| check_package(workspace, package)).collect()
 }
 

@@ -18,7 +18,7 @@ const LEFT_OUT: &[&str] = &["xtask", "ironcache-tests", "ironcache-benches"];
 type Arrows<'a> = BTreeMap<&'a str, BTreeSet<&'a str>>;
 
 /// The diagram as a fenced mermaid block.
-pub fn render(workspace: &Workspace) -> String {
+pub(crate) fn render(workspace: &Workspace) -> String {
     let arrows = product_arrows(workspace);
     let mut out = String::from("```mermaid\ngraph TD\n");
     for (from, to) in &arrows {
@@ -37,7 +37,7 @@ pub fn render(workspace: &Workspace) -> String {
 }
 
 /// `doc` with what stands between the markers replaced by `diagram`.
-pub fn splice(doc: &str, diagram: &str) -> Result<String> {
+pub(crate) fn splice(doc: &str, diagram: &str) -> Result<String> {
     let Some((before, rest)) = doc.split_once(BEGIN) else {
         bail!("the document lacks the line {:?}", BEGIN.trim_end());
     };

@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 /// Is this path, from the workspace's root, a version of a format?
-pub fn is_version(path: &str) -> bool {
+pub(crate) fn is_version(path: &str) -> bool {
     let Some(inside) = path.strip_prefix(FORMATS.dir).and_then(|rest| rest.strip_prefix("/src/")) else {
         return false;
     };
@@ -26,7 +26,7 @@ fn is_version_name(part: &str) -> bool {
 }
 
 /// Checks one file of a package; `inside` is its path below the package's folder.
-pub fn check_file(package: &Package, inside: &Path, source: &str) -> Vec<Violation> {
+pub(crate) fn check_file(package: &Package, inside: &Path, source: &str) -> Vec<Violation> {
     let tokens = product_tokens(source);
     let mut found = Vec::new();
     if is_version_of(package, inside) {
@@ -44,19 +44,19 @@ pub fn check_file(package: &Package, inside: &Path, source: &str) -> Vec<Violati
 
 /// What the files of a package have, taken together.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Seen {
+pub(crate) struct Seen {
     has_versions: bool,
 }
 
 impl Seen {
     /// Takes in one file of `package`; `inside` is its path below the package's folder.
-    pub fn note(&mut self, package: &Package, inside: &Path) {
+    pub(crate) fn note(&mut self, package: &Package, inside: &Path) {
         self.has_versions |= is_version_of(package, inside);
     }
 }
 
 /// A rule that holds nothing any more: a formats crate without versions.
-pub fn check_rules(package: &str, seen: Seen) -> Option<Violation> {
+pub(crate) fn check_rules(package: &str, seen: Seen) -> Option<Violation> {
     (package == FORMATS.package && !seen.has_versions).then(|| Violation {
         file: "crates/xtask/src/rules.rs".into(),
         line: 0,

@@ -28,8 +28,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use workspace::Workspace;
 
-const USAGE: &str =
-    "usage: cargo run -p xtask -- arrows | diagram [--check | --write] | released | mutations [NAME]";
+const USAGE: &str = "usage: cargo run -p xtask -- arrows | diagram [--check | --write] | released | mutations [NAME | --sample N]";
 
 /// The document that holds the diagram, relative to the workspace root.
 const DIAGRAM_DOC: &str = "docs/architecture.md";
@@ -44,6 +43,7 @@ fn main() -> ExitCode {
         ["diagram", "--write"] => write_diagram(),
         ["released"] => check_released(),
         ["mutations"] => try_mutations(None),
+        ["mutations", "--sample", count] => try_sample(count),
         ["mutations", name] => try_mutations(Some(name)),
         _ => {
             eprintln!("{USAGE}");
@@ -102,6 +102,12 @@ fn check_released() -> Result<()> {
 
 fn try_mutations(only: Option<&str>) -> Result<()> {
     mutations::run(&Workspace::load()?.root, only)
+}
+
+/// The rows are others with every commit, and the same for one commit.
+fn try_sample(count: &str) -> Result<()> {
+    let count = count.parse().with_context(|| format!("--sample {count}: a number is expected"))?;
+    mutations::run_sample(&Workspace::load()?.root, count)
 }
 
 fn print_diagram() -> Result<()> {

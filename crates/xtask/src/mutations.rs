@@ -449,10 +449,18 @@ const MUTATIONS: &[Mutation] = &[
     Mutation {
         name: "what-is-remembered-is-not-hashed",
         breaks: "two nodes answer a repeated request differently, and nobody sees it",
-        file: "crates/formats/src/state/v1/mod.rs",
-        guard: "            answers: each(answers),\n        }\n    }\n\n    pub",
-        instead: "            answers: { let _: Vec<Answer> = each(answers); Vec::new() },\n        }\n    }\n\n    pub",
+        file: "crates/formats/src/state/live/mod.rs",
+        guard: "            answers: each(answers),",
+        instead: "            answers: each(answers.into_iter().skip(usize::MAX)),",
         tests: &["-p", "ironcache-formats"],
+    },
+    Mutation {
+        name: "the-hash-ignores-the-level",
+        breaks: "nodes of two releases hash one state differently, so a mixed cluster holds its own plan",
+        file: "crates/formats/src/state/mod.rs",
+        guard: "    Ok(hash_of(&write(state, answers, level_of(state))?))",
+        instead: "    Ok(hash_of(&write(state, answers, levels::RANGE.max)?))",
+        tests: &["-p", "ironcache-formats", "--features", "next"],
     },
 ];
 
@@ -460,15 +468,31 @@ const MUTATIONS: &[Mutation] = &[
 ///
 /// # Errors
 /// When a mutation survives its tests, or does not fit the code any more; the others are tried all the same.
-pub fn run(root: &Path, only: Option<&str>) -> Result<()> {
+pub(crate) fn run(root: &Path, only: Option<&str>) -> Result<()> {
     let chosen: Vec<&Mutation> =
         MUTATIONS.iter().filter(|m| only.is_none_or(|name| name == m.name)).collect();
     if chosen.is_empty() {
         let names: Vec<&str> = MUTATIONS.iter().map(|m| m.name).collect();
         bail!("there is no mutation {:?}; there are {}", only.unwrap_or_default(), names.join(", "));
     }
+    try_each(root, &chosen)
+}
+
+/// Tries `count` rows, evenly spread, and beginning at one that the present commit chooses.
+pub(crate) fn run_sample(root: &Path, count: usize) -> Result<()> {
+    let head = Command::new("git").args(["rev-parse", "HEAD"]).current_dir(root).output();
+    let head = head.context("git cannot be asked for the present commit")?;
+    let id = String::from_utf8_lossy(&head.stdout);
+    let begin = id.get(..8).and_then(|hex| usize::from_str_radix(hex, 16).ok()).unwrap_or(0);
+    let (count, all) = (count.clamp(1, MUTATIONS.len()), MUTATIONS.len());
+    let chosen: Vec<&Mutation> = (0..count).map(|at| &MUTATIONS[(begin + at * all / count) % all]).collect();
+    println!("mutations: a sample of {count} of {all}; `make mutations` tries all");
+    try_each(root, &chosen)
+}
+
+fn try_each(root: &Path, chosen: &[&Mutation]) -> Result<()> {
     let mut problems = Vec::new();
-    for mutation in &chosen {
+    for mutation in chosen {
         match try_one(root, mutation) {
             Ok(test) => println!("caught: {} ({}), by {test}", mutation.name, mutation.breaks),
             Err(error) => {
@@ -550,5 +574,28 @@ impl Drop for Restored {
         if let Err(error) = std::fs::write(&self.path, &self.original) {
             eprintln!("xtask: {} stays broken: {error}; run git checkout on it", self.path.display());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    /// A row that is out of date guards nothing, and only a long run would tell.
+    #[test]
+    fn every_guard_stands_in_its_file_once() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let mut wrong = Vec::new();
+        for mutation in MUTATIONS {
+            let text = std::fs::read_to_string(root.join(mutation.file)).unwrap_or_default();
+            let places = text.matches(mutation.guard).count();
+            if places != 1 {
+                wrong.push(format!("{}: {places} places in {}", mutation.name, mutation.file));
+            }
+        }
+        assert_eq!(wrong, Vec::<String>::new());
+        let names: BTreeSet<&str> = MUTATIONS.iter().map(|m| m.name).collect();
+        assert_eq!(names.len(), MUTATIONS.len(), "a name is given twice");
     }
 }

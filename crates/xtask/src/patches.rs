@@ -10,7 +10,7 @@ use std::fmt;
 use toml::{Table, Value};
 
 #[derive(Debug, PartialEq, Eq)]
-pub enum Violation {
+pub(crate) enum Violation {
     /// The lock file has it under `[[patch.unused]]`.
     Unused { name: String, version: String },
     /// The original is built, beside the patch or in its place.
@@ -43,7 +43,7 @@ impl fmt::Display for Violation {
 ///
 /// # Errors
 /// When one of the two is not what cargo writes.
-pub fn check(manifest: &str, lock: &str) -> Result<Vec<Violation>> {
+pub(crate) fn check(manifest: &str, lock: &str) -> Result<Vec<Violation>> {
     let manifest: Table = manifest.parse().context("Cargo.toml is not TOML")?;
     let lock: Table = lock.parse().context("Cargo.lock is not TOML")?;
     let patched = manifest.get("patch").and_then(|patch| patch.get("crates-io")).and_then(Value::as_table);

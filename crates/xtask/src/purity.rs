@@ -14,7 +14,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 #[derive(Debug, PartialEq, Eq)]
-pub struct Violation {
+pub(crate) struct Violation {
     pub file: PathBuf,
     pub line: usize,
     pub found: String,
@@ -29,7 +29,7 @@ impl fmt::Display for Violation {
 }
 
 /// Checks every crate of the workspace. Fails only if a source file cannot be read.
-pub fn check(workspace: &Workspace) -> Result<Vec<Violation>> {
+pub(crate) fn check(workspace: &Workspace) -> Result<Vec<Violation>> {
     let mut violations = Vec::new();
     for package in &workspace.packages {
         let mut seen = formats::Seen::default();
@@ -110,14 +110,14 @@ impl StartsWithText for Path {
 }
 
 /// Where `wanted` stands as adjacent tokens.
-pub fn occurrences<'a>(tokens: &[Token<'a>], wanted: &[&str]) -> Vec<Token<'a>> {
+pub(crate) fn occurrences<'a>(tokens: &[Token<'a>], wanted: &[&str]) -> Vec<Token<'a>> {
     let matches = |window: &&[Token<'_>]| window.iter().map(|t| t.text).eq(wanted.iter().copied());
     tokens.windows(wanted.len()).filter(matches).map(|window| window[0]).collect()
 }
 
 /// The leaves of every `use` tree as whole paths: `use std::{fs, io::Read};` gives `std::fs` and
 /// `std::io::Read`.
-pub fn unfold_imports<'a>(tokens: &[Token<'a>]) -> Vec<Vec<Token<'a>>> {
+pub(crate) fn unfold_imports<'a>(tokens: &[Token<'a>]) -> Vec<Vec<Token<'a>>> {
     let mut paths = Vec::new();
     let mut at = 0;
     while at < tokens.len() {

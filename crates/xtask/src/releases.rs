@@ -15,11 +15,11 @@ use std::path::Path;
 use std::process::Command;
 
 /// The list, relative to the workspace root.
-pub const LIST: &str = "releases.toml";
+pub(crate) const LIST: &str = "releases.toml";
 
 /// What `releases.toml` says.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Releases {
+pub(crate) struct Releases {
     /// The least level that the present source admits.
     pub min: u32,
     /// In the order in which they were cut.
@@ -28,7 +28,7 @@ pub struct Releases {
 
 /// One release.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Cut {
+pub(crate) struct Cut {
     pub version: String,
     /// Forty hex digits.
     pub commit: String,
@@ -40,7 +40,7 @@ pub struct Cut {
 
 /// A released file that is not what it was.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Violation {
+pub(crate) enum Violation {
     Changed { path: String, version: String, level: u32 },
     Gone { path: String, version: String, level: u32 },
 }
@@ -67,7 +67,7 @@ impl Releases {
     ///
     /// # Errors
     /// Unknown keys, missing ones, levels that contradict each other: what is wrong, and where.
-    pub fn parse(text: &str) -> Result<Self> {
+    pub(crate) fn parse(text: &str) -> Result<Self> {
         let mut table: toml::Table = text.parse().with_context(|| format!("{LIST} is not TOML"))?;
         let min = take_level(&mut table, "min").context("at the top")?;
         let entries = match table.remove("release") {
@@ -148,7 +148,7 @@ fn refuse_others(table: &toml::Table) -> Result<()> {
 
 /// Is this a file that a release freezes? A golden, unless it is prose for people, or a version of a format; and nothing
 /// of the feature `next`, which is the future of whatever release it stands beside.
-pub fn is_frozen(path: &str) -> bool {
+pub(crate) fn is_frozen(path: &str) -> bool {
     let (dirs, name) = path.rsplit_once('/').unwrap_or(("", path));
     let is_next = |part: &str| part.split(['_', '-', '.']).any(|word| word == "next");
     if path.split('/').any(is_next) {
@@ -163,7 +163,7 @@ pub fn is_frozen(path: &str) -> bool {
 ///
 /// # Errors
 /// When git cannot be asked, or does not know a release's commit.
-pub fn check(root: &Path, releases: &Releases) -> Result<Vec<Violation>> {
+pub(crate) fn check(root: &Path, releases: &Releases) -> Result<Vec<Violation>> {
     let mut violations = Vec::new();
     for cut in releases.cut.iter().filter(|cut| cut.level >= releases.min) {
         let released = released(root, cut)?;

@@ -4,7 +4,7 @@
 //! where it stands.
 
 /// One of our crates and what it may lean on.
-pub struct CrateRule {
+pub(crate) struct CrateRule {
     /// The package name.
     pub name: &'static str,
     /// Our own crates that it may depend on, in any dependency kind (a test's arrow points up too).
@@ -13,7 +13,7 @@ pub struct CrateRule {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Purity {
+pub(crate) enum Purity {
     /// No runtime, clock, randomness, environment, file or output: all of it is passed in.
     Pure,
     /// Files and processes, but no async runtime and no network: the launcher has to outlive both.
@@ -80,7 +80,7 @@ const EVERYTHING: &[&str] = &[
     "ironcache",
 ];
 
-pub const CRATES: &[CrateRule] = &[
+pub(crate) const CRATES: &[CrateRule] = &[
     // Stands in for a crate that openraft uses (docs/adr/0012): nothing of ours names it.
     CrateRule { name: "base2histogram", may_use: &[], purity: Purity::Pure },
     CrateRule { name: "ironcache-types", may_use: &[], purity: Purity::Pure },
@@ -136,12 +136,12 @@ pub const CRATES: &[CrateRule] = &[
     CrateRule { name: "xtask", may_use: &[], purity: Purity::Shell },
 ];
 
-pub fn rule_of(name: &str) -> Option<&'static CrateRule> {
+pub(crate) fn rule_of(name: &str) -> Option<&'static CrateRule> {
     CRATES.iter().find(|rule| rule.name == name)
 }
 
 /// Foreign crates that no pure crate links, in normal or build dependencies.
-pub const NOT_IN_PURE: &[&str] = &[
+pub(crate) const NOT_IN_PURE: &[&str] = &[
     "axum",
     "fastrand",
     "getrandom",
@@ -158,11 +158,11 @@ pub const NOT_IN_PURE: &[&str] = &[
 ];
 
 /// Foreign crates that the launcher's crate does not link.
-pub const NOT_IN_BLOCKING: &[&str] =
+pub(crate) const NOT_IN_BLOCKING: &[&str] =
     &["axum", "hyper", "hyper-util", "mio", "reqwest", "tokio", "tokio-util", "tower"];
 
 /// A foreign crate that only one place may name.
-pub struct Confined {
+pub(crate) struct Confined {
     pub krate: &'static str,
     /// The only package that may depend on it.
     pub package: &'static str,
@@ -171,7 +171,7 @@ pub struct Confined {
     pub why: &'static str,
 }
 
-pub const CONFINED: &[Confined] = &[
+pub(crate) const CONFINED: &[Confined] = &[
     Confined {
         krate: "openraft",
         package: "ironcache-raft",
@@ -187,14 +187,14 @@ pub const CONFINED: &[Confined] = &[
 ];
 
 /// A word or path that the sources of a pure crate do not contain outside comments, text and tests.
-pub struct Banned {
+pub(crate) struct Banned {
     /// Adjacent tokens, as written without spaces.
     pub tokens: &'static [&'static str],
     pub instead: &'static str,
 }
 
 /// Paths are listed as tokens, `["std", "::", "fs"]`; the groups of `use std::{…}` are unfolded first.
-pub const BANNED_IN_PURE: &[Banned] = &[
+pub(crate) const BANNED_IN_PURE: &[Banned] = &[
     Banned { tokens: &["SystemTime"], instead: "take the time as an argument" },
     Banned { tokens: &["Instant"], instead: "take the time as an argument" },
     Banned { tokens: &["std", "::", "fs"], instead: "take the bytes as an argument" },
@@ -210,7 +210,7 @@ pub const BANNED_IN_PURE: &[Banned] = &[
 ];
 
 /// The crates whose results every node and every leader has to reproduce (I17).
-pub const DETERMINISTIC: &[&str] = &[
+pub(crate) const DETERMINISTIC: &[&str] = &[
     "ironcache-types",
     "ironcache-control",
     "ironcache-formats",
@@ -219,22 +219,22 @@ pub const DETERMINISTIC: &[&str] = &[
 ];
 
 /// Hash tables are seeded afresh in every process, and so is the order in which they are walked.
-pub const BANNED_IN_DETERMINISTIC: &[Banned] = &[
+pub(crate) const BANNED_IN_DETERMINISTIC: &[Banned] = &[
     Banned { tokens: &["HashMap"], instead: "its order differs from process to process; take a BTreeMap" },
     Banned { tokens: &["HashSet"], instead: "its order differs from process to process; take a BTreeSet" },
 ];
 
 /// Where the formats have their versions.
-pub struct FormatsCrate {
+pub(crate) struct FormatsCrate {
     pub package: &'static str,
     /// From the workspace's root.
     pub dir: &'static str,
 }
 
-pub const FORMATS: FormatsCrate = FormatsCrate { package: "ironcache-formats", dir: "crates/formats" };
+pub(crate) const FORMATS: FormatsCrate = FormatsCrate { package: "ironcache-formats", dir: "crates/formats" };
 
 /// What no version of a format names, whatever for.
-pub const NOT_IN_A_VERSION: &[Banned] = &[
+pub(crate) const NOT_IN_A_VERSION: &[Banned] = &[
     Banned { tokens: &["f32"], instead: FLOAT },
     Banned { tokens: &["f64"], instead: FLOAT },
     Banned { tokens: &["usize"], instead: POINTER_SIZED },
@@ -253,16 +253,16 @@ const POINTER_SIZED: &str = "its width is the machine's; name the width";
 
 /// What the fields of a version are made of, beside the types of the formats crate itself.
 /// A set is written as a list, in the order of its elements: it is as fixed as a map.
-pub const FIELD_TYPES: &[&str] = &[
+pub(crate) const FIELD_TYPES: &[&str] = &[
     "u8", "u16", "u32", "u64", "u128", "i8", "i16", "i32", "i64", "i128", "bool", "String", "Vec", "Option",
     "BTreeMap", "BTreeSet",
 ];
 
 /// Words that only code which serialises has.
-pub const SERDE_WORDS: &[&str] = &["serde", "Serialize", "Deserialize"];
+pub(crate) const SERDE_WORDS: &[&str] = &["serde", "Serialize", "Deserialize"];
 
 /// The crates whose types live in memory only: the formats convert them, and nothing there serialises.
-pub const LIVE_CRATES: &[&str] = &[
+pub(crate) const LIVE_CRATES: &[&str] = &[
     "ironcache-keyspace",
     "ironcache-replication",
     "ironcache-control",

@@ -6,19 +6,19 @@
 //! *Invariant:* total. Source that does not end properly gives the tokens read so far.
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Token<'a> {
+pub(crate) struct Token<'a> {
     pub text: &'a str,
     /// Counted from 1.
     pub line: usize,
 }
 
 /// The tokens of the file that are compiled into the product: `#[cfg(test)]` items are left out.
-pub fn product_tokens(source: &str) -> Vec<Token<'_>> {
+pub(crate) fn product_tokens(source: &str) -> Vec<Token<'_>> {
     without_test_items(&tokens(source))
 }
 
 /// Names of the modules declared as `#[cfg(test)] mod name;`, whose files are test code.
-pub fn test_modules(source: &str) -> Vec<&str> {
+pub(crate) fn test_modules(source: &str) -> Vec<&str> {
     let tokens = tokens(source);
     let mut names = Vec::new();
     for at in 0..tokens.len() {
@@ -86,7 +86,7 @@ fn after_item(tokens: &[Token<'_>], mut at: usize) -> usize {
 }
 
 /// The position behind the bracket that closes the one at `at`.
-pub fn after_group(tokens: &[Token<'_>], mut at: usize) -> usize {
+pub(crate) fn after_group(tokens: &[Token<'_>], mut at: usize) -> usize {
     let mut depth = 0;
     while let Some(token) = tokens.get(at) {
         at += 1;

@@ -6,14 +6,14 @@ use std::path::PathBuf;
 use std::process::Command;
 
 #[derive(Debug)]
-pub struct Workspace {
+pub(crate) struct Workspace {
     pub root: PathBuf,
     /// Sorted by name.
     pub packages: Vec<Package>,
 }
 
 #[derive(Debug)]
-pub struct Package {
+pub(crate) struct Package {
     pub name: String,
     /// The folder of its `Cargo.toml`.
     pub dir: PathBuf,
@@ -21,14 +21,14 @@ pub struct Package {
 }
 
 #[derive(Debug)]
-pub struct Dependency {
+pub(crate) struct Dependency {
     /// The package's real name, also where the manifest renames it.
     pub name: String,
     pub kind: Kind,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub(crate) enum Kind {
     Normal,
     Build,
     Dev,
@@ -36,7 +36,7 @@ pub enum Kind {
 
 impl Workspace {
     /// Asks cargo. Reads manifests only: no network, no build.
-    pub fn load() -> Result<Workspace> {
+    pub(crate) fn load() -> Result<Workspace> {
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         let output = Command::new(cargo)
             .args(["metadata", "--format-version", "1", "--no-deps"])
@@ -51,7 +51,7 @@ impl Workspace {
     }
 
     /// Reads the JSON of `cargo metadata --format-version 1`.
-    pub fn parse(json: &str) -> Result<Workspace> {
+    pub(crate) fn parse(json: &str) -> Result<Workspace> {
         let json: Value = serde_json::from_str(json).context("cargo metadata is not JSON")?;
         let root = text(&json, "workspace_root")?.into();
         let mut packages =
@@ -60,7 +60,7 @@ impl Workspace {
         Ok(Workspace { root, packages })
     }
 
-    pub fn is_ours(&self, name: &str) -> bool {
+    pub(crate) fn is_ours(&self, name: &str) -> bool {
         self.packages.iter().any(|package| package.name == name)
     }
 }
@@ -96,11 +96,11 @@ fn array<'a>(json: &'a Value, key: &str) -> Result<&'a Vec<Value>> {
 }
 
 #[cfg(test)]
-pub mod tests {
+pub(crate) mod tests {
     use super::*;
 
     /// A workspace of `(package, [(dependency, kind)])`.
-    pub fn workspace(packages: &[(&str, &[(&str, Kind)])]) -> Workspace {
+    pub(crate) fn workspace(packages: &[(&str, &[(&str, Kind)])]) -> Workspace {
         let packages = packages.iter().map(|(name, dependencies)| Package {
             name: (*name).to_owned(),
             dir: format!("crates/{name}").into(),

@@ -137,7 +137,10 @@ async fn what_is_no_release_is_not_staged() {
     let unstamped = post(9, b"#!/bin/sh");
     assert!(unstamped.starts_with("HTTP/1.1 400") && unstamped.contains("no version stamp"), "{unstamped}");
     let whole = std::fs::read(PRODUCT).expect("the product was built");
-    post(whole.len(), &whole[..whole.len() / 2]);
+    let half = &whole[..whole.len() / 2];
+    let cut = post(half.len(), half);
+    assert!(cut.starts_with("HTTP/1.1 400") && cut.contains("the file is cut"), "{cut}");
+    post(whole.len(), half);
     let listed = cluster.client().releases().await.expect("the cluster answers");
     assert!(listed.iter().all(|known| known.release.version.to_string() == "0.1.0"), "{listed:?}");
     let left = std::fs::read_dir(cluster.nodes[0].data_dir.join("staged")).expect("the directory is there");

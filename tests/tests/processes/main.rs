@@ -1,6 +1,7 @@
-//! The product as real processes: rolls, deaths, bad releases, bad input.
+//! The product as real processes: rolls there and back, by command and by policy, deaths, bad releases, bad input.
 
 mod aborts;
+mod auto_rollouts;
 mod bad_input;
 mod bad_releases;
 mod lag;
@@ -8,7 +9,9 @@ mod leader_deaths;
 mod moves;
 mod node_deaths;
 mod refusals;
+mod rollbacks;
 mod rolls;
+mod soaking;
 mod stops;
 
 /// The product, built with this package.

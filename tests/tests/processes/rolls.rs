@@ -7,7 +7,7 @@ use ironcache_types::Version;
 use std::path::Path;
 
 /// Replicas and witnesses before the shard's old primary, each step confirmed.
-pub fn assert_order(plan: &Plan) {
+pub(crate) fn assert_order(plan: &Plan) {
     for step in &plan.steps {
         assert!(matches!(step.state, StepState::Confirmed), "{step:?}");
     }
@@ -20,7 +20,7 @@ pub fn assert_order(plan: &Plan) {
 }
 
 /// Every process runs `version`, as it says itself.
-pub async fn assert_all_run(cluster: &Cluster, version: &str) {
+pub(crate) async fn assert_all_run(cluster: &Cluster, version: &str) {
     let version: Version = version.parse().unwrap();
     for index in 0..cluster.nodes.len() {
         let status = cluster.status(index).await.expect("every node answers");

@@ -13,13 +13,13 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 /// Commands in flight while filling.
 const BATCH: usize = 500;
 
-pub struct Client {
+pub(crate) struct Client {
     stream: TcpStream,
     received: Vec<u8>,
 }
 
 impl Client {
-    pub fn connect(addr: &str) -> Result<Self> {
+    pub(crate) fn connect(addr: &str) -> Result<Self> {
         let stream = TcpStream::connect(addr).with_context(|| format!("could not connect to {addr}"))?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(ANSWER_TIMEOUT))?;
@@ -27,7 +27,7 @@ impl Client {
     }
 
     /// The answer to one command; an error reply is an error.
-    pub fn call(&mut self, args: &[&[u8]]) -> Result<Value> {
+    pub(crate) fn call(&mut self, args: &[&[u8]]) -> Result<Value> {
         let mut bytes = Vec::new();
         encode_command(args, &mut bytes);
         self.stream.write_all(&bytes)?;
@@ -52,7 +52,7 @@ impl Client {
     }
 
     /// SETs the first `keys` keys to values of 100 bytes.
-    pub fn fill(&mut self, keys: usize) -> Result<()> {
+    pub(crate) fn fill(&mut self, keys: usize) -> Result<()> {
         let value = [b'x'; VALUE_BYTES];
         for batch in (0..keys).step_by(BATCH) {
             let batch = batch..keys.min(batch + BATCH);
@@ -70,7 +70,7 @@ impl Client {
         Ok(())
     }
 
-    pub fn keys(&mut self) -> Result<usize> {
+    pub(crate) fn keys(&mut self) -> Result<usize> {
         match self.call(&[b"DBSIZE"])? {
             Value::Int(keys) => Ok(usize::try_from(keys)?),
             other => bail!("DBSIZE answers {other:?}"),
@@ -78,7 +78,7 @@ impl Client {
     }
 
     /// The lines of a section of `INFO`.
-    pub fn info(&mut self, section: &str) -> Result<BTreeMap<String, String>> {
+    pub(crate) fn info(&mut self, section: &str) -> Result<BTreeMap<String, String>> {
         let answer = self.call(&[b"INFO", section.as_bytes()])?;
         let text = answer.as_bytes().context("INFO answers something else than text")?;
         let text = String::from_utf8_lossy(text);
@@ -87,7 +87,7 @@ impl Client {
     }
 
     /// The process that answers.
-    pub fn pid(&mut self) -> Result<u32> {
+    pub(crate) fn pid(&mut self) -> Result<u32> {
         let info = self.info("server")?;
         info.get("process_id")
             .and_then(|pid| pid.parse().ok())

@@ -19,7 +19,7 @@ writing). While optimising, `make bench` gives the figures of single functions.
 ";
 
 /// `old` with the section in its place: where it was, or else in the order of [`Name::ALL`].
-pub fn with_section(old: &str, name: Name, body: &str) -> String {
+pub(crate) fn with_section(old: &str, name: Name, body: &str) -> String {
     let mut text = INTRODUCTION.to_owned();
     for each in Name::ALL {
         let kept = if each == name { Some(body) } else { section(old, each) };

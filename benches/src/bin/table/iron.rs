@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 /// `ironcache playground`, of one shard.
-pub struct Playground {
+pub(crate) struct Playground {
     _running: Running,
     /// Client addresses.
     pub seeds: Vec<String>,
@@ -20,7 +20,7 @@ pub struct Playground {
 
 impl Playground {
     /// Starts a shard with `replicas` replicas; returns when all are in sync.
-    pub fn start(bench: &Bench, replicas: u16) -> Result<Self> {
+    pub(crate) fn start(bench: &Bench, replicas: u16) -> Result<Self> {
         let dir = bench.fresh_dir()?;
         let log = dir.join("playground.log");
         let mut command = binary(bench)?;
@@ -52,7 +52,7 @@ impl Playground {
     }
 
     /// The client address of the node with this role (`master` or `slave`).
-    pub fn with_role(&self, role: &str) -> Result<&str> {
+    pub(crate) fn with_role(&self, role: &str) -> Result<&str> {
         for seed in &self.seeds {
             let info = Client::connect(seed)?.info("replication")?;
             if info.get("role").is_some_and(|found| found == role) {
@@ -64,7 +64,7 @@ impl Playground {
 }
 
 /// One run of `ironcache demo --json` with `args`: its object.
-pub fn demo(bench: &Bench, args: &[String]) -> Result<serde_json::Value> {
+pub(crate) fn demo(bench: &Bench, args: &[String]) -> Result<serde_json::Value> {
     let output = binary(bench)?.args(["demo", "--json"]).args(args).output()?;
     let said = String::from_utf8_lossy(&output.stderr);
     let report: serde_json::Value = serde_json::from_slice(&output.stdout)

@@ -4,7 +4,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 /// As in "2 cores, 24 GB, Linux 6.1.0; 2026-01-31, load 0.12 before it". The load is that of the last minute: above 1
 /// or so, something else than this was running too, and times are longer than they could be.
-pub fn line() -> String {
+pub(crate) fn line() -> String {
     let cores = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
     let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
     let memory = memory_gb(&read("/proc/meminfo"));

@@ -10,14 +10,14 @@ use std::time::{Duration, Instant};
 /// A cluster drains its nodes before it ends.
 const STOP_TIMEOUT: Duration = Duration::from_secs(20);
 
-pub struct Running {
+pub(crate) struct Running {
     child: Child,
     name: &'static str,
 }
 
 impl Running {
     /// Starts `command`. The kernel ends it, too, when this thread ends.
-    pub fn start(name: &'static str, command: &mut Command) -> Result<Self> {
+    pub(crate) fn start(name: &'static str, command: &mut Command) -> Result<Self> {
         let parent = rustix::process::getpid();
         // SAFETY: two system calls, no allocation, no lock.
         unsafe { command.pre_exec(move || die_with(parent)) };
@@ -25,16 +25,16 @@ impl Running {
         Ok(Self { child, name })
     }
 
-    pub fn child(&mut self) -> &mut Child {
+    pub(crate) fn child(&mut self) -> &mut Child {
         &mut self.child
     }
 
-    pub fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
 
     /// An error if it has ended.
-    pub fn check(&mut self) -> Result<()> {
+    pub(crate) fn check(&mut self) -> Result<()> {
         match self.child.try_wait()? {
             None => Ok(()),
             Some(status) => bail!("{} ended with {status}", self.name),
@@ -42,7 +42,7 @@ impl Running {
     }
 
     /// Ends it at once, as a crash would.
-    pub fn kill(&mut self) -> Result<()> {
+    pub(crate) fn kill(&mut self) -> Result<()> {
         self.child.kill()?;
         self.child.wait()?;
         Ok(())
@@ -80,7 +80,7 @@ fn die_with(parent: Pid) -> std::io::Result<()> {
 }
 
 /// Resident memory of a process, in MiB.
-pub fn resident_mib(pid: u32) -> Result<f64> {
+pub(crate) fn resident_mib(pid: u32) -> Result<f64> {
     let path = format!("/proc/{pid}/status");
     let status =
         std::fs::read_to_string(Path::new(&path)).with_context(|| format!("could not read {path}"))?;
@@ -92,7 +92,11 @@ pub fn resident_mib(pid: u32) -> Result<f64> {
 }
 
 /// Asks again until there is an answer: `what` names what is waited for.
-pub fn wait_for<T>(what: &str, timeout: Duration, mut ask: impl FnMut() -> Result<Option<T>>) -> Result<T> {
+pub(crate) fn wait_for<T>(
+    what: &str,
+    timeout: Duration,
+    mut ask: impl FnMut() -> Result<Option<T>>,
+) -> Result<T> {
     let started = Instant::now();
     loop {
         if let Some(answer) = ask()? {

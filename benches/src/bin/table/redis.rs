@@ -12,7 +12,7 @@ use std::time::Duration;
 const START_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A redis-server that keeps nothing on disk.
-pub struct RedisServer {
+pub(crate) struct RedisServer {
     running: Running,
     pub addr: String,
     dir: PathBuf,
@@ -20,12 +20,12 @@ pub struct RedisServer {
 }
 
 impl RedisServer {
-    pub fn start(bench: &Bench) -> Result<Self> {
+    pub(crate) fn start(bench: &Bench) -> Result<Self> {
         Self::start_with(bench, None)
     }
 
     /// A replica of `primary`, at first without its data.
-    pub fn replica_of(bench: &Bench, primary: &RedisServer) -> Result<Self> {
+    pub(crate) fn replica_of(bench: &Bench, primary: &RedisServer) -> Result<Self> {
         Self::start_with(bench, Some(primary.addr.clone()))
     }
 
@@ -63,23 +63,23 @@ impl RedisServer {
         .map(|_pong| ())
     }
 
-    pub fn client(&self) -> Result<Client> {
+    pub(crate) fn client(&self) -> Result<Client> {
         Client::connect(&self.addr)
     }
 
-    pub fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.running.pid()
     }
 
     /// `kill -9`, and the same again without its memory.
-    pub fn restart(&mut self) -> Result<()> {
+    pub(crate) fn restart(&mut self) -> Result<()> {
         self.running.kill()?;
         self.running = Self::spawn(&self.addr, &self.dir, self.of.as_deref())?;
         Ok(())
     }
 
     /// Waits until this replica's link is up, its full sync done.
-    pub fn wait_in_sync(&self) -> Result<()> {
+    pub(crate) fn wait_in_sync(&self) -> Result<()> {
         wait_for("the replica's link", START_TIMEOUT, || {
             let info = self.client()?.info("replication")?;
             Ok((info.get("master_link_status").map(String::as_str) == Some("up")).then_some(()))
@@ -94,7 +94,7 @@ fn free_port() -> Result<u16> {
 
 /// One run of redis-benchmark.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Load {
+pub(crate) struct Load {
     pub requests: usize,
     pub pipeline: usize,
     pub keys: usize,
@@ -102,14 +102,14 @@ pub struct Load {
 
 /// What one test of one run answered.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Outcome {
+pub(crate) struct Outcome {
     pub per_second: f64,
     pub p99_ms: f64,
 }
 
 impl Load {
     /// The command for people, without the port.
-    pub fn command(self) -> String {
+    pub(crate) fn command(self) -> String {
         format!("redis-benchmark {}", self.args().join(" "))
     }
 
@@ -120,7 +120,7 @@ impl Load {
     }
 
     /// SETs, then GETs of the same random keys; their outcomes in that order.
-    pub fn run(self, addr: &str) -> Result<[Outcome; 2]> {
+    pub(crate) fn run(self, addr: &str) -> Result<[Outcome; 2]> {
         let (host, port) = addr.split_once(':').context("an address has a port")?;
         let output = Command::new("redis-benchmark")
             .args(["-h", host, "-p", port, "--csv"])

@@ -4,7 +4,7 @@ use std::fmt;
 
 /// A figure's unit, which also says whether more or less of it is better.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unit {
+pub(crate) enum Unit {
     Nanoseconds,
     Milliseconds,
     Mebibytes,
@@ -16,18 +16,18 @@ pub enum Unit {
 
 /// One measured number, with what belongs to it in words.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Figure {
+pub(crate) struct Figure {
     pub value: f64,
     pub unit: Unit,
     pub note: Option<String>,
 }
 
 impl Figure {
-    pub fn new(value: f64, unit: Unit) -> Self {
+    pub(crate) fn new(value: f64, unit: Unit) -> Self {
         Self { value, unit, note: None }
     }
 
-    pub fn with_note(self, note: String) -> Self {
+    pub(crate) fn with_note(self, note: String) -> Self {
         Self { note: Some(note), ..self }
     }
 
@@ -84,7 +84,7 @@ fn thousands(value: f64) -> String {
 
 /// One line of a table.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Row {
+pub(crate) struct Row {
     pub what: String,
     pub ours: Figure,
     pub peer: Option<Figure>,
@@ -104,7 +104,7 @@ impl fmt::Display for Row {
 
 /// One table, with what a reader has to know to read it.
 #[derive(Clone, Debug)]
-pub struct Section {
+pub(crate) struct Section {
     pub title: &'static str,
     /// What is compared, how often it was measured, what a figure is.
     pub about: String,
@@ -113,7 +113,7 @@ pub struct Section {
 
 impl Section {
     /// `machine` says where and when it was measured.
-    pub fn markdown(&self, machine: &str) -> String {
+    pub(crate) fn markdown(&self, machine: &str) -> String {
         let Self { title, about, rows } = self;
         let mut text = format!("## {title}\n\n{about}\n\n{machine}.\n\n");
         text.push_str("| what | ours | peer | ratio | command |\n| --- | --- | --- | --- | --- |\n");

@@ -4,7 +4,9 @@ use crate::setup::*;
 use ironcache_agent::{
     Action, LauncherPhase, LocalFacts, PreflightResult, StepOutcome, StepResult, Waiting, next,
 };
-use ironcache_control::{Command, ControlState, PlanOptions, Quarantine, Reason, StartedBy};
+use ironcache_control::{
+    AutoRollout, Command, ControlState, PlanOptions, Policy, Quarantine, Reason, StartedBy,
+};
 use ironcache_types::{Digest, Epoch, Incarnation, Level, Member, NodeId, PlanId, Release, Version};
 
 const PLAN: PlanId = PlanId(1);
@@ -79,6 +81,31 @@ fn the_newest_release_is_fetched_early_and_reported_once() {
     check(&state, &facts, &Action::ReportStaged { digest: newest.digest });
     apply(&mut state, &Command::ReportStaged { node: NodeId(2), digest: newest.digest });
     check(&state, &facts, &Action::Nothing);
+}
+
+#[test]
+fn what_the_policy_would_start_is_fetched_before_what_is_newer() {
+    let mut state = cluster();
+    let patch = Release { version: Version::new(1, 3, 1), digest: Digest([31; 32]) };
+    let newest = Release { version: Version::new(1, 5, 0), digest: Digest([5; 32]) };
+    for release in [newest.clone(), patch.clone()] {
+        register_release(&mut state, release.clone());
+        apply(&mut state, &Command::ReportStaged { node: NodeId(1), digest: release.digest });
+    }
+    let mut facts = facts(&state, 2);
+    let fetches = |state: &ControlState, facts: &LocalFacts, release: &Release| {
+        let action = next(state, facts);
+        assert!(matches!(&action, Action::Fetch { digest, .. } if *digest == release.digest), "{action:?}");
+    };
+    fetches(&state, &facts, &newest);
+    let policy = Policy { auto_rollout: AutoRollout::Patch, ..state.policy };
+    let set = Command::SetPolicy { seen: state.policy_epoch, policy };
+    apply(&mut state, &set);
+    fetches(&state, &facts, &patch);
+    facts.held.insert(patch.digest);
+    check(&state, &facts, &Action::ReportStaged { digest: patch.digest });
+    apply(&mut state, &Command::ReportStaged { node: NodeId(2), digest: patch.digest });
+    fetches(&state, &facts, &newest);
 }
 
 #[test]

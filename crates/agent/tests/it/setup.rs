@@ -11,21 +11,21 @@ use ironcache_types::{
 };
 use std::collections::BTreeSet;
 
-pub fn old() -> Release {
+pub(crate) fn old() -> Release {
     Release { version: Version::new(1, 3, 0), digest: Digest([3; 32]) }
 }
 
-pub fn new() -> Release {
+pub(crate) fn new() -> Release {
     Release { version: Version::new(1, 4, 0), digest: Digest([4; 32]) }
 }
 
-pub const SHARD: ShardId = ShardId(0);
+pub(crate) const SHARD: ShardId = ShardId(0);
 
-pub fn apply(state: &mut ControlState, command: &Command) {
+pub(crate) fn apply(state: &mut ControlState, command: &Command) {
     state.apply(77, command).unwrap_or_else(|rejection| panic!("{command:?}: {rejection}"));
 }
 
-pub fn cluster() -> ControlState {
+pub(crate) fn cluster() -> ControlState {
     let spec = |id: u64| NodeSpec {
         member: Member { node: NodeId(id), incarnation: Incarnation(1) },
         client_addr: format!("c{id}"),
@@ -52,7 +52,7 @@ pub fn cluster() -> ControlState {
     state
 }
 
-pub fn register_release(state: &mut ControlState, release: Release) {
+pub(crate) fn register_release(state: &mut ControlState, release: Release) {
     let info = ReleaseInfo {
         release,
         size_bytes: 9_000,
@@ -64,7 +64,7 @@ pub fn register_release(state: &mut ControlState, release: Release) {
     apply(state, &Command::RegisterRelease { info });
 }
 
-pub fn add_in_sync(state: &mut ControlState, id: u64) {
+pub(crate) fn add_in_sync(state: &mut ControlState, id: u64) {
     let shard = &state.shards[&SHARD];
     let (isr_epoch, primary) = (shard.isr_epoch, shard.primary().unwrap());
     let member = state.nodes[&NodeId(id)].member();
@@ -72,7 +72,7 @@ pub fn add_in_sync(state: &mut ControlState, id: u64) {
 }
 
 /// A plan to 1.4.0 in its rolling phase.
-pub fn rolling() -> ControlState {
+pub(crate) fn rolling() -> ControlState {
     let mut state = cluster();
     register_release(&mut state, new());
     let start = Command::StartPlan {
@@ -93,30 +93,30 @@ pub fn rolling() -> ControlState {
 }
 
 /// The plan's target would start on the node.
-pub fn preflight(state: &mut ControlState, id: u64) {
+pub(crate) fn preflight(state: &mut ControlState, id: u64) {
     let plan = state.plan.as_ref().unwrap();
     let (digest, turn, member) = (plan.target.digest, plan.turn, state.nodes[&NodeId(id)].member());
     apply(state, &Command::ReportPreflight { member, digest, turn, problem: None });
 }
 
 /// Rolling, and this node is out.
-pub fn told(id: u64) -> ControlState {
+pub(crate) fn told(id: u64) -> ControlState {
     let mut state = rolling();
     take_out(&mut state, id);
     state
 }
 
-pub fn take_out(state: &mut ControlState, id: u64) {
+pub(crate) fn take_out(state: &mut ControlState, id: u64) {
     let (plan, plan_epoch) = state.plan.as_ref().map(|p| (p.id, p.epoch)).unwrap();
     let member = state.nodes[&NodeId(id)].member();
     apply(state, &Command::UpgradeSelf { plan, plan_epoch, member, at_ms: 0 });
 }
 
-pub fn step_of(state: &ControlState, id: u64) -> Epoch {
+pub(crate) fn step_of(state: &ControlState, id: u64) -> Epoch {
     state.nodes[&NodeId(id)].out.as_ref().map(|o| o.epoch).unwrap()
 }
 
-pub fn register(state: &mut ControlState, facts: &LocalFacts) {
+pub(crate) fn register(state: &mut ControlState, facts: &LocalFacts) {
     let node = state.nodes[&facts.me.node].clone();
     let command = Command::RegisterNode {
         member: facts.me,
@@ -130,7 +130,7 @@ pub fn register(state: &mut ControlState, facts: &LocalFacts) {
     apply(state, &command);
 }
 
-pub fn confirm(state: &mut ControlState, id: u64) {
+pub(crate) fn confirm(state: &mut ControlState, id: u64) {
     let node = &state.nodes[&NodeId(id)];
     let (out, member) = (node.out.clone().unwrap(), node.member());
     let digest = out.target.digest;
@@ -138,7 +138,7 @@ pub fn confirm(state: &mut ControlState, id: u64) {
 }
 
 /// What the node of that id knows of itself: idle on the registered binary, the artifact at hand.
-pub fn facts(state: &ControlState, id: u64) -> LocalFacts {
+pub(crate) fn facts(state: &ControlState, id: u64) -> LocalFacts {
     let node = &state.nodes[&NodeId(id)];
     LocalFacts {
         me: node.member(),
@@ -158,7 +158,7 @@ pub fn facts(state: &ControlState, id: u64) -> LocalFacts {
 }
 
 /// A later process of the node, on the new binary, on trial for its step.
-pub fn on_trial(state: &ControlState, id: u64) -> LocalFacts {
+pub(crate) fn on_trial(state: &ControlState, id: u64) -> LocalFacts {
     let mut facts = facts(state, id);
     facts.me.incarnation.0 += 1;
     facts.running = new();
@@ -167,7 +167,7 @@ pub fn on_trial(state: &ControlState, id: u64) -> LocalFacts {
 }
 
 /// A later process of the node, back on the old binary.
-pub fn back_on_old(state: &ControlState, id: u64) -> LocalFacts {
+pub(crate) fn back_on_old(state: &ControlState, id: u64) -> LocalFacts {
     let mut facts = facts(state, id);
     facts.me.incarnation.0 += 1;
     facts.running = old();
@@ -175,6 +175,6 @@ pub fn back_on_old(state: &ControlState, id: u64) -> LocalFacts {
     facts
 }
 
-pub fn check(state: &ControlState, facts: &LocalFacts, expected: &Action) {
+pub(crate) fn check(state: &ControlState, facts: &LocalFacts, expected: &Action) {
     assert_eq!(&next(state, facts), expected);
 }

@@ -7,7 +7,7 @@ use crate::text;
 use ironcache_api::{ClusterStatus, Node, NodeRole, Ownership, ServingRole};
 use ironcache_types::NodeId;
 
-pub async fn status(args: &ShowArgs) -> Result<(), Failure> {
+pub(super) async fn status(args: &ShowArgs) -> Result<(), Failure> {
     let status = args.seeds.client().await?.cluster().await?;
     match Format::of(args.json) {
         Format::Json => output::json(&status),
@@ -15,7 +15,7 @@ pub async fn status(args: &ShowArgs) -> Result<(), Failure> {
     }
 }
 
-pub async fn nodes(args: &ShowArgs) -> Result<(), Failure> {
+pub(super) async fn nodes(args: &ShowArgs) -> Result<(), Failure> {
     let status = args.seeds.client().await?.cluster().await?;
     match Format::of(args.json) {
         Format::Json => output::json(&node_rows(&status)),

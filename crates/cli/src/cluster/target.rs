@@ -59,7 +59,7 @@ fn request(order: &PlanOrder, act: Act) -> PlanRequest {
     }
 }
 
-pub async fn run(args: TargetArgs) -> Result<(), Failure> {
+pub(super) async fn run(args: TargetArgs) -> Result<(), Failure> {
     let client = args.seeds.client().await?;
     let format = Format::of(args.json);
     let order = PlanOrder { target: args.version, max_parallel: args.max_parallel };

@@ -13,13 +13,13 @@ const READ_AGAIN_AFTER: Duration = Duration::from_millis(500);
 
 /// One for each shard, in the order of their ids.
 #[derive(Clone, Debug)]
-pub struct ShardMap {
+pub(super) struct ShardMap {
     shards: Vec<Shard>,
     primaries: Vec<String>,
 }
 
 impl ShardMap {
-    pub fn of(control: &ControlView) -> anyhow::Result<Self> {
+    pub(super) fn of(control: &ControlView) -> anyhow::Result<Self> {
         let shards: Vec<_> = control.shards.values().cloned().collect();
         let primary = |shard: &Shard| {
             let owner = shard.primary().with_context(|| format!("shard {} has no primary", shard.id))?;
@@ -31,12 +31,12 @@ impl ShardMap {
         Ok(Self { shards, primaries })
     }
 
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.shards.len()
     }
 
     /// Position of the key's shard.
-    pub fn shard_of(&self, key: &str) -> usize {
+    pub(super) fn shard_of(&self, key: &str) -> usize {
         let slot = key_slot(key.as_bytes());
         self.shards
             .iter()
@@ -44,13 +44,13 @@ impl ShardMap {
             .expect("the shards of a cluster cover every slot")
     }
 
-    pub fn primary(&self, shard: usize) -> &str {
+    pub(super) fn primary(&self, shard: usize) -> &str {
         &self.primaries[shard]
     }
 }
 
 /// Sets `count` keys, all shards at once.
-pub async fn fill(map: &ShardMap, count: u64, value_bytes: usize) -> anyhow::Result<()> {
+pub(super) async fn fill(map: &ShardMap, count: u64, value_bytes: usize) -> anyhow::Result<()> {
     let mut tasks = tokio::task::JoinSet::new();
     for shard in 0..map.len() {
         let map = map.clone();
@@ -76,7 +76,11 @@ pub async fn fill(map: &ShardMap, count: u64, value_bytes: usize) -> anyhow::Res
 
 /// Reads every key of every shard. `keys` has one list for each shard of `map`; `map_now` gives the
 /// present map when a primary turns out to have moved.
-pub async fn read_back<F>(keys: Vec<Vec<String>>, value_bytes: usize, map_now: F) -> anyhow::Result<Balance>
+pub(super) async fn read_back<F>(
+    keys: Vec<Vec<String>>,
+    value_bytes: usize,
+    map_now: F,
+) -> anyhow::Result<Balance>
 where
     F: AsyncFn() -> anyhow::Result<ShardMap>,
 {

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 /// One shard's acknowledged writes, and how its clients fared.
 #[derive(Debug)]
-pub struct Ledger {
+pub(super) struct Ledger {
     /// Names the writer in its keys.
     writer: u16,
     /// Sequence numbers of the acknowledged writes, in the order of their acknowledgement.
@@ -31,7 +31,7 @@ pub struct Ledger {
 
 /// Names one operation that is under way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Ticket(u64);
+pub(super) struct Ticket(u64);
 
 #[derive(Debug)]
 struct UnderWay {
@@ -44,7 +44,7 @@ struct UnderWay {
 const SAMPLES_MAX: usize = 5;
 
 impl Ledger {
-    pub fn new(writer: u16, start: Instant) -> Self {
+    pub(super) fn new(writer: u16, start: Instant) -> Self {
         Self {
             writer,
             acknowledged: Vec::new(),
@@ -60,7 +60,7 @@ impl Ledger {
     }
 
     /// An operation is sent at `begun`.
-    pub fn begin(&mut self, verb: &'static str, key: &str, begun: Instant) -> Ticket {
+    pub(super) fn begin(&mut self, verb: &'static str, key: &str, begun: Instant) -> Ticket {
         let ticket = Ticket(self.next_ticket);
         self.next_ticket += 1;
         let since_start = begun.saturating_duration_since(self.start);
@@ -69,30 +69,30 @@ impl Ledger {
     }
 
     /// The client library has given the operation back, with whatever result.
-    pub fn returned(&mut self, ticket: Ticket) {
+    pub(super) fn returned(&mut self, ticket: Ticket) {
         self.under_way.remove(&ticket);
     }
 
     /// What has not come back by now never will: a client that hangs has met an error, a silent one.
-    pub fn close(&mut self) {
+    pub(super) fn close(&mut self) {
         for UnderWay { verb, key, since_start } in std::mem::take(&mut self.under_way).into_values() {
             let sent = since_start.as_secs_f64();
             self.fail(format!("{verb} {key}: sent {sent:.3} s after the load began, and never answered"));
         }
     }
 
-    pub fn acknowledge(&mut self, sequence: u64, due: Instant, at: Instant) {
+    pub(super) fn acknowledge(&mut self, sequence: u64, due: Instant, at: Instant) {
         self.acknowledged.push(sequence);
         self.writes.acknowledged(due, at);
     }
 
-    pub fn fail(&mut self, what: String) {
+    pub(super) fn fail(&mut self, what: String) {
         self.client_errors += 1;
         self.sample(what);
     }
 
     /// A read of an acknowledged key was answered.
-    pub fn read(&mut self, key: &str, check: Check, due: Instant, at: Instant) {
+    pub(super) fn read(&mut self, key: &str, check: Check, due: Instant, at: Instant) {
         self.reads.acknowledged(due, at);
         match check {
             Check::Right => {}
@@ -104,12 +104,12 @@ impl Ledger {
     }
 
     /// One of the acknowledged writes, by a number that the caller draws.
-    pub fn pick(&self, draw: u64) -> Option<u64> {
+    pub(super) fn pick(&self, draw: u64) -> Option<u64> {
         let count = self.acknowledged.len() as u64;
         (count > 0).then(|| self.acknowledged[(draw % count) as usize])
     }
 
-    pub fn keys(&self) -> impl Iterator<Item = String> + '_ {
+    pub(super) fn keys(&self) -> impl Iterator<Item = String> + '_ {
         self.acknowledged.iter().map(|sequence| key_of(self.writer, *sequence))
     }
 
@@ -121,17 +121,17 @@ impl Ledger {
 }
 
 /// The key of a writer's write.
-pub fn key_of(writer: u16, sequence: u64) -> String {
+pub(super) fn key_of(writer: u16, sequence: u64) -> String {
     format!("w:{writer}:{sequence}")
 }
 
 /// The key of the `n`-th key of the fill.
-pub fn fill_key(n: u64) -> String {
+pub(super) fn fill_key(n: u64) -> String {
     format!("k:{n}")
 }
 
 /// The value of a key: `size` bytes of hex that follow from it.
-pub fn value_of(key: &str, size: usize) -> Vec<u8> {
+pub(super) fn value_of(key: &str, size: usize) -> Vec<u8> {
     // FNV-1a, then splitmix64 for as many bytes as are asked for.
     let mut state =
         key.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3));
@@ -150,7 +150,7 @@ pub fn value_of(key: &str, size: usize) -> Vec<u8> {
 
 /// How an answer compares with what was acknowledged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Check {
+pub(super) enum Check {
     Right,
     /// The key is gone.
     Lost,
@@ -168,7 +168,7 @@ impl std::fmt::Display for Check {
     }
 }
 
-pub fn check(key: &str, size: usize, answer: Option<&[u8]>) -> Check {
+pub(super) fn check(key: &str, size: usize, answer: Option<&[u8]>) -> Check {
     match answer {
         None => Check::Lost,
         Some(value) if value == value_of(key, size) => Check::Right,
@@ -178,14 +178,14 @@ pub fn check(key: &str, size: usize, answer: Option<&[u8]>) -> Check {
 
 /// What reading everything back found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Balance {
+pub(super) struct Balance {
     pub read: u64,
     pub lost: u64,
     pub wrong: u64,
 }
 
 impl Balance {
-    pub fn enter(&mut self, check: Check) {
+    pub(super) fn enter(&mut self, check: Check) {
         self.read += 1;
         match check {
             Check::Right => {}

@@ -24,13 +24,13 @@ use tokio::task::JoinSet;
 const LANES: usize = 4;
 
 #[derive(Clone, Copy, Debug)]
-pub struct LoadSpec {
+pub(super) struct LoadSpec {
     /// Writes a second for each shard, and as many reads.
     pub rate: u32,
     pub value_bytes: usize,
 }
 
-pub struct Load {
+pub(super) struct Load {
     ledgers: Vec<SharedLedger>,
     stop: watch::Sender<Running>,
     tasks: JoinSet<()>,
@@ -49,7 +49,7 @@ impl SharedLedger {
 
 impl Load {
     /// Connects, and starts to write and read. `addrs` are the nodes' client addresses.
-    pub async fn start(map: &ShardMap, addrs: &[String], spec: LoadSpec) -> anyhow::Result<Self> {
+    pub(super) async fn start(map: &ShardMap, addrs: &[String], spec: LoadSpec) -> anyhow::Result<Self> {
         let urls = addrs.iter().map(|addr| format!("redis://{addr}/"));
         let client = ClusterClient::new(urls).context("could not make a cluster client")?;
         // Connections first: a client that is still connecting is no gap of the cluster.
@@ -72,7 +72,7 @@ impl Load {
     }
 
     /// How the clients fare, in words, whenever it is asked.
-    pub fn gauge(&self) -> Gauge {
+    pub(super) fn gauge(&self) -> Gauge {
         let ledgers = self.ledgers.clone();
         Box::new(move || {
             let (mut writes, mut errors, mut gap) = (0, 0, Duration::ZERO);
@@ -87,7 +87,7 @@ impl Load {
     }
 
     /// Stops, waits for the last answers, and hands over the ledgers, one for each shard.
-    pub async fn finish(mut self) -> anyhow::Result<Vec<Ledger>> {
+    pub(super) async fn finish(mut self) -> anyhow::Result<Vec<Ledger>> {
         self.stop.send_replace(Running::No);
         while let Some(ended) = self.tasks.join_next().await {
             ended.context("a task of the load panicked")?;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 /// How long the acknowledgements of one shard stayed away, and how long each operation took.
 #[derive(Clone, Debug)]
-pub struct Meter {
+pub(super) struct Meter {
     last: Instant,
     longest_gap: Duration,
     /// One for each acknowledged operation, in microseconds.
@@ -15,31 +15,31 @@ pub struct Meter {
 }
 
 impl Meter {
-    pub fn new(start: Instant) -> Self {
+    pub(super) fn new(start: Instant) -> Self {
         Self { last: start, longest_gap: Duration::ZERO, took_us: Vec::new() }
     }
 
     /// An operation that was due at `due` was acknowledged at `at`.
-    pub fn acknowledged(&mut self, due: Instant, at: Instant) {
+    pub(super) fn acknowledged(&mut self, due: Instant, at: Instant) {
         self.stretch(at);
         let took_us = at.saturating_duration_since(due).as_micros();
         self.took_us.push(u32::try_from(took_us).unwrap_or(u32::MAX));
     }
 
     /// The load ends at `at`: what has not been acknowledged by then was a gap until then.
-    pub fn end(&mut self, at: Instant) {
+    pub(super) fn end(&mut self, at: Instant) {
         self.stretch(at);
     }
 
-    pub fn longest_gap(&self) -> Duration {
+    pub(super) fn longest_gap(&self) -> Duration {
         self.longest_gap
     }
 
-    pub fn count(&self) -> usize {
+    pub(super) fn count(&self) -> usize {
         self.took_us.len()
     }
 
-    pub fn took_us(&self) -> &[u32] {
+    pub(super) fn took_us(&self) -> &[u32] {
         &self.took_us
     }
 
@@ -51,7 +51,7 @@ impl Meter {
 
 /// Percentiles in ms, exact: every latency was kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize)]
-pub struct Percentiles {
+pub(super) struct Percentiles {
     pub p50: f64,
     pub p99: f64,
     pub p999: f64,
@@ -59,7 +59,7 @@ pub struct Percentiles {
 }
 
 impl Percentiles {
-    pub fn of(mut took_us: Vec<u32>) -> Self {
+    pub(super) fn of(mut took_us: Vec<u32>) -> Self {
         took_us.sort_unstable();
         // The smallest value that at least that share of all does not exceed.
         let at = |share: f64| {
@@ -71,7 +71,7 @@ impl Percentiles {
 }
 
 /// Milliseconds with three digits behind the point: more is noise.
-pub fn ms(duration: Duration) -> f64 {
+pub(super) fn ms(duration: Duration) -> f64 {
     (duration.as_secs_f64() * 1_000_000.0).round() / 1000.0
 }
 

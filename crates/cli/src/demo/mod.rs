@@ -1,8 +1,9 @@
-//! `ironcache demo`: a cluster of real processes rolls itself to another release under load.
+//! `ironcache demo`: a cluster of real processes rolls itself to another release under load; with `--auto` by itself, with
+//! `--rollback` there and back.
 //!
 //! ```text
 //!   stamp a second release ─► start ─► fill ─► load ═════════════════════════╗
-//!                                             stage ─► set target ─► follow  ║
+//!                                             stage ─► the scene ─► follow   ║
 //!   verdict ◄─ judge ◄─ ask every node ◄─ read every key back ◄──── stop ════╝
 //! ```
 //! *Invariant:* every wait has a bound, and what was started is stopped, however the demo ends.
@@ -16,6 +17,7 @@ mod pace;
 mod pipe;
 mod report;
 mod roll;
+mod scene;
 
 use crate::exit::{Failure, Format};
 use crate::interrupt::Interrupt;
@@ -25,6 +27,7 @@ use crate::program::Program;
 use crate::release::{self, OWN_BINARY};
 use crate::upgrade::View;
 use report::{Evidence, Report, Verdict};
+use scene::Scene;
 use std::path::{Path, PathBuf};
 
 #[derive(Clone, Debug, clap::Args)]
@@ -50,6 +53,12 @@ pub struct DemoArgs {
     /// How long the load runs at least; it always covers the whole roll
     #[arg(long, default_value_t = 5, value_name = "N")]
     seconds: u64,
+    /// Let the policy start the roll: the release is staged, and nobody says anything more
+    #[arg(long, conflicts_with = "rollback")]
+    auto: bool,
+    /// Take everybody back once every node runs the second release
+    #[arg(long)]
+    rollback: bool,
     /// Keep data directories and logs
     #[arg(long)]
     keep: bool,
@@ -67,6 +76,11 @@ pub async fn run(args: DemoArgs, program: &Program) -> Result<(), Failure> {
             return Err(Failure::Usage(why));
         }
     };
+    let scene = match (args.auto, args.rollback) {
+        (true, _) => Scene::Auto,
+        (false, true) => Scene::Rollback,
+        (false, false) => Scene::Roll,
+    };
     let mut interrupted = Interrupt::new()?;
     let directory =
         tempfile::Builder::new().prefix("ironcache-demo-").disable_cleanup(args.keep).tempdir()?;
@@ -78,14 +92,14 @@ pub async fn run(args: DemoArgs, program: &Program) -> Result<(), Failure> {
         shards,
         replicas,
         base_port: None,
-        set: LocalSpec::settings(&[])?,
+        set: LocalSpec::settings(&scene.settings())?,
     };
     let nodes =
         spec.nodes().ok_or_else(|| Failure::Usage("that is more nodes than there are ports".to_owned()))?;
     let (from, to) = (program.version.clone(), program.next_version());
     let mut demo = Demo {
         report: Report::new(from, to, shards, nodes, args.keys),
-        evidence: Evidence::default(),
+        evidence: Evidence { scene, ..Evidence::default() },
         view: View::for_stderr(),
         args,
     };

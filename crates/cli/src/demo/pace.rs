@@ -22,29 +22,29 @@ const TICK: Duration = Duration::from_millis(1);
 const UNDER_WAY_MAX: u32 = 40;
 
 /// The last answers have to be there by then.
-pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(15);
+pub(super) const DRAIN_TIMEOUT: Duration = Duration::from_secs(15);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Running {
+pub(super) enum Running {
     Yes,
     No,
 }
 
 /// One connection, and room for the operations that it may have under way.
-pub struct Lane {
+pub(super) struct Lane {
     connection: ClusterConnection,
     room: Arc<Semaphore>,
 }
 
 impl Lane {
-    pub fn new(connection: ClusterConnection) -> Self {
+    pub(super) fn new(connection: ClusterConnection) -> Self {
         Self { connection, room: Arc::new(Semaphore::new(UNDER_WAY_MAX as usize)) }
     }
 }
 
 /// Starts `operation` `rate` times a second until told to stop; then waits for those under way. Each is given
 /// its connection, and the time at which it was due. Gives the time at which it was told to stop.
-pub async fn pace<F>(
+pub(super) async fn pace<F>(
     rate: u32,
     lanes: Vec<Lane>,
     running: watch::Receiver<Running>,

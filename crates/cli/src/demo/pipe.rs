@@ -8,19 +8,19 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 
 /// Keys in one write: fewer cost round trips, more only memory.
-pub const BATCH: usize = 512;
+pub(super) const BATCH: usize = 512;
 /// One batch takes milliseconds.
 const BATCH_TIMEOUT: Duration = Duration::from_secs(20);
 /// No value of a demo is longer.
-pub const VALUE_BYTES_MAX: usize = 16 << 20;
+pub(super) const VALUE_BYTES_MAX: usize = 16 << 20;
 
-pub struct Pipe {
+pub(super) struct Pipe {
     stream: BufReader<TcpStream>,
     addr: String,
 }
 
 impl Pipe {
-    pub async fn connect(addr: &str) -> anyhow::Result<Self> {
+    pub(super) async fn connect(addr: &str) -> anyhow::Result<Self> {
         let stream = tokio::time::timeout(BATCH_TIMEOUT, TcpStream::connect(addr)).await;
         let stream = stream
             .context("timed out")
@@ -31,7 +31,7 @@ impl Pipe {
     }
 
     /// Sets every pair; returns when all are acknowledged.
-    pub async fn set(&mut self, pairs: &[(String, Vec<u8>)]) -> anyhow::Result<()> {
+    pub(super) async fn set(&mut self, pairs: &[(String, Vec<u8>)]) -> anyhow::Result<()> {
         let mut request = Vec::new();
         for (key, value) in pairs {
             command(&mut request, &[b"SET", key.as_bytes(), value]);
@@ -51,7 +51,7 @@ impl Pipe {
     }
 
     /// The values of `keys`, in their order; `None` where there is none.
-    pub async fn get(&mut self, keys: &[String]) -> anyhow::Result<Vec<Option<Vec<u8>>>> {
+    pub(super) async fn get(&mut self, keys: &[String]) -> anyhow::Result<Vec<Option<Vec<u8>>>> {
         let mut request = Vec::new();
         for key in keys {
             command(&mut request, &[b"GET", key.as_bytes()]);

@@ -1,17 +1,13 @@
-//! The demo's middle: fill, load, stage, roll, read back, ask.
+//! The demo's middle: fill, load, play the scene, read back, ask.
 
-use super::Demo;
 use super::keys::{self, ShardMap};
 use super::ledger::{Ledger, fill_key};
 use super::load::{Load, LoadSpec};
 use super::meter::{Percentiles, ms};
-use crate::cluster::{PlanOrder, set_target};
+use super::{Demo, scene};
 use crate::exit::Failure;
 use crate::local::LocalCluster;
-use crate::text;
-use crate::upgrade::{self, Ending};
 use anyhow::Context;
-use ironcache_api::{Outcome, Plan, Refused, StageHold};
 use ironcache_client::Client;
 use std::path::Path;
 use std::time::Duration;
@@ -22,8 +18,6 @@ const WARM_UP: Duration = Duration::from_millis(1_000);
 const AFTERGLOW: Duration = Duration::from_millis(500);
 /// Filling and reading back move some hundred thousand keys a second.
 const KEYS_TIMEOUT: Duration = Duration::from_secs(300);
-/// A roll of six nodes takes seconds; a plan that waits for this long waits for ever.
-const ROLL_TIMEOUT: Duration = Duration::from_secs(180);
 
 /// Fills the report. An error is what kept the demo from going on.
 pub(super) async fn roll(demo: &mut Demo, cluster: &LocalCluster, next: &Path) -> Result<(), Failure> {
@@ -39,10 +33,10 @@ pub(super) async fn roll(demo: &mut Demo, cluster: &LocalCluster, next: &Path) -
     let load = Load::start(&map, &cluster.client_addrs(), LoadSpec { rate, value_bytes }).await?;
     tokio::time::sleep(WARM_UP).await;
     demo.view.gauge(Some(load.gauge()));
-    let rolled = stage_and_follow(demo, client, next).await;
+    let played = scene::play(demo, client, next).await;
     demo.view.gauge(None);
     demo.view.say(&load.gauge()())?;
-    if rolled.is_ok() {
+    if played.is_ok() {
         let remaining = Duration::from_secs(demo.args.seconds).saturating_sub(load.started.elapsed());
         tokio::time::sleep(remaining.max(AFTERGLOW)).await;
     }
@@ -60,42 +54,14 @@ pub(super) async fn roll(demo: &mut Demo, cluster: &LocalCluster, next: &Path) -
         demo.report.lost_writes = Some(balance.lost);
         demo.report.wrong_values += balance.wrong;
     }
-    // Of two failures the roll's came first, and likely led to the other.
-    demo.evidence.start_primaries = rolled?.start_primaries;
+    // Of two failures the plan's came first, and likely led to the other.
+    played?;
     balance?;
     for addr in cluster.http_addrs() {
         let status = Client::of_http(vec![addr.clone()]).status().await.ok();
         demo.evidence.runs.insert(addr, status.map(|s| s.release.version));
     }
     Ok(())
-}
-
-/// The plan as it ended. One that is held or was aborted is a failure of the demo.
-async fn stage_and_follow(demo: &mut Demo, client: &Client, next: &Path) -> Result<Plan, Failure> {
-    demo.view.say(&format!("staging {}", demo.report.to))?;
-    let staged = client.stage(next, StageHold::Held).await?;
-    demo.evidence.to = Some(staged.release);
-    let order = PlanOrder { target: demo.report.to.clone(), max_parallel: None };
-    let answer = set_target(client, &order).await?;
-    let plan =
-        answer.plan.ok_or_else(|| Failure::failed("the cluster accepted the plan without naming it"))?;
-    match upgrade::follow(client, plan, &mut demo.view, Some(ROLL_TIMEOUT)).await? {
-        Ending::Ended(entry) => {
-            let ended_at_ms = (entry.outcome == Outcome::Finalized).then_some(entry.ended_at_ms);
-            demo.report.enter_plan(&entry.plan, ended_at_ms);
-            Ok(entry.plan)
-        }
-        Ending::Held { plan, reason } => {
-            demo.report.enter_plan(&plan, None);
-            let detail = text::hold_reason(&reason);
-            demo.report.refused = Some(Refused { code: "plan_held".to_owned(), detail: detail.clone() });
-            Err(Failure::failed(format!("plan {} is held: {detail}", plan.id)))
-        }
-        Ending::Soaks { plan, .. } => {
-            demo.report.enter_plan(&plan, None);
-            Err(Failure::failed(format!("plan {} soaks: it was to finalize at once", plan.id)))
-        }
-    }
 }
 
 fn enter_load(demo: &mut Demo, ledgers: &[Ledger]) {

@@ -2,8 +2,8 @@
 
 use std::net::TcpListener;
 
-pub const PEER_OFFSET: u16 = 10_000;
-pub const HTTP_OFFSET: u16 = 20_000;
+pub(super) const PEER_OFFSET: u16 = 10_000;
+pub(super) const HTTP_OFFSET: u16 = 20_000;
 
 /// Bases that are tried are below the ports that the system hands out for outgoing connections
 /// (32768 and up), with 20000 added too: else a client's connection may take a node's port.
@@ -44,7 +44,7 @@ pub enum PortsError {
 }
 
 /// `count` nodes from `base` on.
-pub fn from_base(base: u16, count: u16) -> Result<Vec<NodePorts>, PortsError> {
+pub(super) fn from_base(base: u16, count: u16) -> Result<Vec<NodePorts>, PortsError> {
     let too_high = PortsError::TooHigh { base, count };
     let ports: Option<Vec<_>> =
         (0..count).map(|i| base.checked_add(i).filter(|p| *p != 0).and_then(NodePorts::of_client)).collect();
@@ -56,7 +56,7 @@ pub fn from_base(base: u16, count: u16) -> Result<Vec<NodePorts>, PortsError> {
 }
 
 /// `count` nodes wherever there is room. `seed` spreads simultaneous callers.
-pub fn anywhere(count: u16, seed: u64) -> Result<Vec<NodePorts>, PortsError> {
+pub(super) fn anywhere(count: u16, seed: u64) -> Result<Vec<NodePorts>, PortsError> {
     let bases = u64::from(BASES.end - BASES.start);
     for attempt in 0..TRIES as u64 {
         // A step that shares no factor with the range's size meets every base.

@@ -1,15 +1,25 @@
-//! `ironcache release …`: binaries, from a file to the cluster.
+//! `ironcache release …`: binaries, from a file or the web to the cluster.
 
+mod at_hand;
+mod download;
+mod progress;
+mod source;
+mod stage;
 mod stamp;
+mod trust;
 
 use crate::cluster::{Seeds, ShowArgs};
 use crate::exit::{Failure, Format};
 use crate::output;
-use ironcache_api::{AllowRelease, Declined, Quarantine, StageHold, StagedRelease};
+use ironcache_api::{AllowRelease, Declined, Quarantine, StagedRelease};
 use ironcache_types::Version;
-use std::path::PathBuf;
 
-pub use stamp::{OWN_BINARY, StampArgs, stamped_copy, version_of};
+pub(crate) use at_hand::AtHand;
+pub(crate) use download::DownloadError;
+pub(crate) use source::Source;
+pub use stage::StageArgs;
+pub use stamp::{OWN_BINARY, StampArgs, stamped_copy};
+pub(crate) use trust::TrustArgs;
 
 #[derive(Clone, Debug, clap::Subcommand)]
 pub enum ReleaseCommand {
@@ -21,20 +31,6 @@ pub enum ReleaseCommand {
     List(ShowArgs),
     /// Write a copy of a binary that says of itself that it is another version
     Stamp(StampArgs),
-}
-
-#[derive(Clone, Debug, clap::Args)]
-pub struct StageArgs {
-    /// The binary
-    file: PathBuf,
-    /// No policy starts it: only `set-target-version` does
-    #[arg(long)]
-    hold: bool,
-    #[command(flatten)]
-    seeds: Seeds,
-    /// Answer in JSON
-    #[arg(long)]
-    json: bool,
 }
 
 #[derive(Clone, Debug, clap::Args)]
@@ -60,36 +56,10 @@ impl ReleaseCommand {
 
     pub async fn run(self) -> Result<(), Failure> {
         match self {
-            ReleaseCommand::Stage(args) => stage(&args).await,
+            ReleaseCommand::Stage(args) => stage::run(&args).await,
             ReleaseCommand::Allow(args) => allow(args).await,
             ReleaseCommand::List(args) => list(&args).await,
             ReleaseCommand::Stamp(args) => stamp::run(&args),
-        }
-    }
-}
-
-async fn stage(args: &StageArgs) -> Result<(), Failure> {
-    // Said here, before a byte is sent, what the cluster would say too.
-    version_of(&args.file)?;
-    let hold = if args.hold { StageHold::Held } else { StageHold::Free };
-    let staged = args.seeds.client().await?.stage(&args.file, hold).await?;
-    if args.hold && !staged.hold {
-        let version = &staged.release.version;
-        return Err(Failure::failed(format!(
-            "{version} was staged, and is not on hold: the node that took it is of a release that does not know --hold"
-        )));
-    }
-    match Format::of(args.json) {
-        Format::Json => output::json(&staged),
-        Format::Text => {
-            let StagedRelease { release, size_bytes, held_by, nodes, hold, .. } = &staged;
-            let on_hold = if *hold { "; on hold" } else { "" };
-            let others = if held_by < nodes { " so far; the others are fetching it" } else { "" };
-            output::line(&format!(
-                "staged {} ({}, {size_bytes} bytes), held by {held_by} of {nodes} nodes{others}{on_hold}",
-                release.version,
-                release.digest.short()
-            ))
         }
     }
 }
@@ -181,5 +151,23 @@ mod tests {
             0.3.0    030303030303  1000   1-2     3 of 3   on hold: starts by command only
             0.4.0    040404040404  1000   1-2     3 of 3   declined since plan 7: rolled back by command
             0.5.0    050505050505  1000   1-2     3 of 3   quarantined, failed on node 0000000000000002: exited with code 3"#]].assert_eq(&table(&releases));
+    }
+}
+
+/// Binaries for the tests of this crate.
+#[cfg(test)]
+mod testing {
+    use ironcache_types::{LevelRange, Manifest, Stamp, WireRange};
+
+    /// What says of itself that it is `version`, among bytes that say nothing.
+    pub(super) fn release_bytes(version: &str) -> Vec<u8> {
+        let manifest = Manifest {
+            version: version.parse().unwrap(),
+            levels: LevelRange::new(1, 1),
+            launcher_protocol: WireRange { min: 1, max: 1 },
+            min_from: None,
+            critical: Vec::new(),
+        };
+        [&[1; 50][..], &Stamp::of(&manifest).unwrap().0, &[2; 50]].concat()
     }
 }

@@ -38,7 +38,7 @@ pub struct StampArgs {
     pub json: bool,
 }
 
-pub fn run(args: &StampArgs) -> Result<(), Failure> {
+pub(super) fn run(args: &StampArgs) -> Result<(), Failure> {
     let source = args.file.as_deref().unwrap_or(Path::new(OWN_BINARY));
     copy(source, &args.out, |of_source| Manifest {
         version: args.stamp.clone(),
@@ -72,39 +72,21 @@ fn copy(source: &Path, out: &Path, stamp: impl FnOnce(Manifest) -> Manifest) -> 
     Ok(())
 }
 
-/// What the binary in `file` says of itself.
-pub fn version_of(file: &Path) -> Result<Version, Failure> {
-    let name = file.display();
-    let bytes = std::fs::read(file).with_context(|| format!("could not read {name}"))?;
-    Ok(Manifest::read(&bytes).with_context(|| format!("{name} cannot be staged"))?.version)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ironcache_types::{Stamp, WireRange};
+    use crate::release::AtHand;
+    use crate::release::testing::release_bytes;
 
     #[test]
     fn the_copy_says_its_new_version_and_is_never_written_over_a_file() {
         let dir = tempfile::tempdir().unwrap();
         let (source, out) = (dir.path().join("a"), dir.path().join("b"));
-        let stamp = Stamp::of_build("1.0.0", LevelRange::new(1, 1), WireRange::CURRENT, None);
-        std::fs::write(&source, [&[1; 50][..], &stamp.0, &[2; 50]].concat()).unwrap();
+        std::fs::write(&source, release_bytes("1.0.0")).unwrap();
         let version = Version::new(1, 1, 0);
         stamped_copy(&source, &version, &out).unwrap();
-        assert_eq!(
-            (version_of(&source).unwrap(), version_of(&out).unwrap()),
-            (Version::new(1, 0, 0), version.clone())
-        );
+        let says = |file: &Path| AtHand::open(file).unwrap().version().clone();
+        assert_eq!((says(&source), says(&out)), (Version::new(1, 0, 0), version.clone()));
         assert_eq!(stamped_copy(&source, &version, &out).unwrap_err().code(), 1);
-    }
-
-    #[test]
-    fn what_is_no_release_is_refused() {
-        let dir = tempfile::tempdir().unwrap();
-        let file = dir.path().join("script");
-        std::fs::write(&file, "#!/bin/sh").unwrap();
-        let error = version_of(&file).unwrap_err().to_string();
-        assert!(error.contains("carries no version stamp"), "{error}");
     }
 }

@@ -7,7 +7,8 @@ pub fn hold_reason(hold: &HoldReason) -> String {
     match hold {
         HoldReason::StepFailed { node, reason } => format!(
             "node {node} could not run the release and went back to its old binary: {}; the release is quarantined: \
-             `ironcache cluster upgrade abort` ends the plan, then stage a mended release",
+             `ironcache cluster upgrade rollback` takes everybody back, `ironcache cluster upgrade abort` ends the plan \
+             where it stands; then stage a mended release",
             reason.reason
         ),
         HoldReason::StepInconclusive { node, reason } => format!(
@@ -21,7 +22,8 @@ pub fn hold_reason(hold: &HoldReason) -> String {
         ),
         HoldReason::StateMismatch { node, log_index } => {
             format!(
-                "node {node} holds another control state at log index {log_index}; take it out of service"
+                "node {node} holds another control state at log index {log_index}: a defect, to be reported; nothing \
+                 becomes final, and `ironcache cluster upgrade rollback` takes everybody back"
             )
         }
         HoldReason::PreflightFailed { node, problem } => format!(

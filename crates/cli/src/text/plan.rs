@@ -2,7 +2,7 @@
 
 use super::hold_reason;
 use crate::output;
-use ironcache_api::{Direction, HistoryEntry, Outcome, Phase, Plan};
+use ironcache_api::{Direction, HistoryEntry, Outcome, Phase, Plan, StartedBy};
 
 /// `plan 1: 0.1.0 to 0.2.0: rolling`, and why, where there is a why.
 pub fn phase_line(plan: &Plan) -> String {
@@ -37,7 +37,12 @@ fn subject(plan: &Plan) -> String {
         Direction::Forward | Direction::Unknown(_) => "to",
         Direction::Back { .. } => "back to",
     };
-    format!("plan {}: {} {to} {}", plan.id, plan.from, plan.target.version)
+    // By an operator goes without saying; by another hand than these two is said as the cluster says it.
+    let by = match &plan.started_by {
+        StartedBy::Operator => String::new(),
+        by @ (StartedBy::Policy | StartedBy::Unknown(_)) => format!(", started by {by}"),
+    };
+    format!("plan {}{by}: {} {to} {}", plan.id, plan.from, plan.target.version)
 }
 
 /// A plan that goes back has the same phases under another name.
@@ -61,6 +66,16 @@ mod tests {
     use expect_test::expect;
     use ironcache_api::Unknown;
     use ironcache_types::Version;
+
+    #[test]
+    fn a_plan_that_no_operator_started_says_who_did() {
+        let by = |started_by| phase_line(&Plan { started_by, ..plan(Phase::Rolling) });
+        let lines = [by(StartedBy::Policy), by(StartedBy::Unknown("window".to_owned()))];
+        expect![[r#"
+            plan 1, started by policy: 0.1.0 to 0.2.0: rolling
+            plan 1, started by window: 0.1.0 to 0.2.0: rolling"#]]
+        .assert_eq(&lines.join("\n"));
+    }
 
     #[test]
     fn a_plan_that_goes_back_says_so_and_why() {

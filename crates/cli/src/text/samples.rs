@@ -6,16 +6,16 @@ use ironcache_api::{
 use ironcache_types::{Digest, Epoch, NodeId, PlanId, Release, ShardId, Version};
 use std::collections::BTreeMap;
 
-pub fn release(minor: u64) -> Release {
+pub(crate) fn release(minor: u64) -> Release {
     Release { version: Version::new(0, minor, 0), digest: Digest([minor as u8; 32]) }
 }
 
-pub fn reason(text: &str) -> Reason {
+pub(crate) fn reason(text: &str) -> Reason {
     Reason { code: None, reason: text.to_owned() }
 }
 
 /// From 0.1.0 to 0.2.0, begun at one second.
-pub fn plan(phase: Phase) -> Plan {
+pub(crate) fn plan(phase: Phase) -> Plan {
     Plan {
         id: PlanId(1),
         from: Version::new(0, 1, 0),
@@ -34,7 +34,7 @@ pub fn plan(phase: Phase) -> Plan {
 }
 
 /// A replica of shard 0 for each of `steps`, ids from 1.
-pub fn status(plan: Option<Plan>, steps: &[NodeStep]) -> UpgradeStatus {
+pub(crate) fn status(plan: Option<Plan>, steps: &[NodeStep]) -> UpgradeStatus {
     let node = |(id, step): (u64, &NodeStep)| UpgradeNode {
         node: NodeId(id),
         client_addr: format!("127.0.0.1:{id}"),

@@ -24,6 +24,9 @@ pub fn waiting_on(wait: &WaitingOn) -> String {
         WaitingOn::OldAnswer { node, shard, epoch } => {
             format!("node {node} has not answered yet for epoch {epoch} of shard {shard}")
         }
+        WaitingOn::StateDiffers { node, log_index } => {
+            format!("node {node} holds another control state than the others at log index {log_index}")
+        }
         WaitingOn::NotReady { node } => format!("node {node} answers, and does not serve its role yet"),
         WaitingOn::RaftLag { node, entries, max_entries } => {
             format!("node {node} is {entries} log entries behind; at most {max_entries} is allowed")
@@ -251,10 +254,10 @@ mod tests {
             plan 3 is paused; `ironcache cluster upgrade resume` goes on
             plan 3 soaks, and finalizes by itself in 1 h 30 min
             plan 3 soaks, and waits for `ironcache cluster upgrade finalize`
-            plan 3 is held: node 0000000000000002 could not run the release and went back to its old binary: exited with code 3; the release is quarantined: `ironcache cluster upgrade abort` ends the plan, then stage a mended release
+            plan 3 is held: node 0000000000000002 could not run the release and went back to its old binary: exited with code 3; the release is quarantined: `ironcache cluster upgrade rollback` takes everybody back, `ironcache cluster upgrade abort` ends the plan where it stands; then stage a mended release
             plan 3 is held: node 0000000000000002 went back to its old binary without proof against the release: it was cut off; `ironcache cluster upgrade resume` tries again
             plan 3 is held: node 0000000000000002 has been out for 120000 ms; look at its log. Once it is back: `ironcache cluster upgrade resume`; if it is lost: `ironcache cluster upgrade abort`
-            plan 3 is held: node 0000000000000002 holds another control state at log index 64; take it out of service
+            plan 3 is held: node 0000000000000002 holds another control state at log index 64: a defect, to be reported; nothing becomes final, and `ironcache cluster upgrade rollback` takes everybody back
             plan 3 is held: the binary would not start on node 0000000000000002: key `zone`: is not known (unknown_key); mend that and `ironcache cluster upgrade resume`"#]].assert_eq(&told(&waits));
     }
 }

@@ -5,10 +5,9 @@ use super::view::View;
 use crate::cluster::{PlanOrder, Seeds, set_target};
 use crate::exit::{Failure, Format};
 use crate::output;
-use crate::release;
+use crate::release::{AtHand, Source, TrustArgs};
 use ironcache_api::StageHold;
 use ironcache_types::Version;
-use std::path::PathBuf;
 use std::time::Duration;
 
 #[derive(Clone, Debug, clap::Args)]
@@ -16,9 +15,11 @@ pub struct UpgradeArgs {
     /// The version to roll to
     #[arg(long = "to", value_name = "VERSION")]
     to: Version,
-    /// The release's binary; without it, the release has been staged before
-    #[arg(long, value_name = "FILE")]
-    binary: Option<PathBuf>,
+    /// The release's binary, a file or an https URL; without it, the release has been staged before
+    #[arg(long, value_name = "FILE|URL")]
+    binary: Option<Source>,
+    #[command(flatten)]
+    trust: TrustArgs,
     #[command(flatten)]
     seeds: Seeds,
     /// Stop watching after this (the roll goes on): 90s, 10m
@@ -30,7 +31,11 @@ pub struct UpgradeArgs {
 }
 
 pub async fn run(args: UpgradeArgs) -> Result<(), Failure> {
-    let UpgradeArgs { to, binary, seeds, timeout, json } = args;
+    let UpgradeArgs { to, binary, trust, seeds, timeout, json } = args;
+    if binary.is_none() && !trust.is_silent() {
+        let text = "--digest and --yes are about the binary of --binary, and none is given";
+        return Err(Failure::Usage(text.to_owned()));
+    }
     let format = Format::of(json);
     let client = seeds.client().await?;
     client.cluster().await?;
@@ -39,13 +44,15 @@ pub async fn run(args: UpgradeArgs) -> Result<(), Failure> {
         Format::Json => View::silent(),
     };
     if let Some(binary) = binary {
-        let stamped = release::version_of(&binary)?;
-        if stamped != to {
-            let path = binary.display();
-            return Err(Failure::Usage(format!("{path} says of itself that it is {stamped}, and not {to}")));
+        let at_hand = AtHand::obtain(&binary, &trust).await?;
+        if at_hand.version() != &to {
+            let stamped = at_hand.version();
+            return Err(Failure::Usage(format!(
+                "the binary says of itself that it is {stamped}, and not {to}"
+            )));
         }
         // On hold: a policy must not begin its own plan before ours.
-        let staged = client.stage(&binary, StageHold::Held).await?;
+        let staged = client.stage(&at_hand.path(), StageHold::Held).await?;
         view.say(&format!("staged {} ({})", staged.release.version, staged.release.digest.short()))?;
     }
     let answer = set_target(&client, &PlanOrder { target: to, max_parallel: None }).await?;

@@ -5,7 +5,7 @@ use ironcache_keyspace::Keyspace;
 use ironcache_resp::Protocol;
 use ironcache_types::LEVELS;
 
-pub struct Db {
+pub(crate) struct Db {
     pub keyspace: Keyspace,
     pub context: Context,
     pub effects: Effects,
@@ -14,7 +14,7 @@ pub struct Db {
 }
 
 impl Db {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let context =
             Context { now_ms: 1_000_000, random: 7, expiry: Expiry::Delete, protocol: Protocol::Resp2 };
         Db {
@@ -26,7 +26,7 @@ impl Db {
     }
 
     /// Runs one command; answers the raw reply. `effects` holds what it changed.
-    pub fn run_args(&mut self, args: &[&[u8]]) -> Vec<u8> {
+    pub(crate) fn run_args(&mut self, args: &[&[u8]]) -> Vec<u8> {
         self.effects.clear();
         let mut out = Vec::new();
         let spec =
@@ -43,7 +43,7 @@ impl Db {
     }
 
     /// Runs words split at spaces, `""` being the empty one; answers the reply on one line.
-    pub fn run(&mut self, line: &str) -> String {
+    pub(crate) fn run(&mut self, line: &str) -> String {
         let args: Vec<&[u8]> =
             line.split(' ').map(|word| if word == "\"\"" { &b""[..] } else { word.as_bytes() }).collect();
         let reply = self.run_args(&args);

@@ -26,7 +26,6 @@ impl ControlState {
         self.cluster_id = Some(*cluster_id);
         self.cluster_level = level;
         self.policy = *policy;
-        self.policy_epoch = self.fresh_epoch();
         for spec in nodes {
             self.nodes.insert(
                 spec.member.node,

@@ -11,14 +11,14 @@ use std::collections::BTreeSet;
 
 /// One draw: which of the candidates, and how it is spoiled.
 #[derive(Clone, Debug)]
-pub struct Draw {
+pub(crate) struct Draw {
     pub pick: Pick,
     pub index: prop::sample::Index,
     pub spoil: Spoil,
 }
 
 #[derive(Clone, Copy, Debug)]
-pub enum Pick {
+pub(crate) enum Pick {
     /// Something that takes the cluster on.
     Useful,
     /// Anything at all.
@@ -28,20 +28,20 @@ pub enum Pick {
 }
 
 #[derive(Clone, Copy, Debug)]
-pub enum Spoil {
+pub(crate) enum Spoil {
     No,
     /// The proposer saw an epoch that is this much older or newer.
     Epoch(i64),
 }
 
-pub fn draw() -> impl Strategy<Value = Draw> {
+pub(crate) fn draw() -> impl Strategy<Value = Draw> {
     let pick = prop_oneof![16 => Just(Pick::Useful), 4 => Just(Pick::Any), 1 => Just(Pick::Again)];
     let spoil = prop_oneof![12 => Just(Spoil::No), 1 => (-3i64..4).prop_map(Spoil::Epoch)];
     (pick, any::<prop::sample::Index>(), spoil).prop_map(|(pick, index, spoil)| Draw { pick, index, spoil })
 }
 
 impl Draw {
-    pub fn command(&self, state: &ControlState, log: &[Command]) -> Command {
+    pub(crate) fn command(&self, state: &ControlState, log: &[Command]) -> Command {
         let from = match self.pick {
             Pick::Useful => useful(state),
             Pick::Any => any_of(state),

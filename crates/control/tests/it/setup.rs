@@ -10,18 +10,18 @@ use ironcache_types::{
     Version, WireRange,
 };
 
-pub const S0: ShardId = ShardId(0);
-pub const S1: ShardId = ShardId(1);
+pub(crate) const S0: ShardId = ShardId(0);
+pub(crate) const S1: ShardId = ShardId(1);
 
-pub fn old() -> Release {
+pub(crate) fn old() -> Release {
     Release { version: Version::new(1, 3, 0), digest: Digest([3; 32]) }
 }
 
-pub fn new() -> Release {
+pub(crate) fn new() -> Release {
     Release { version: Version::new(1, 4, 0), digest: Digest([4; 32]) }
 }
 
-pub fn info(release: Release) -> ReleaseInfo {
+pub(crate) fn info(release: Release) -> ReleaseInfo {
     ReleaseInfo {
         release,
         size_bytes: 9,
@@ -32,7 +32,7 @@ pub fn info(release: Release) -> ReleaseInfo {
     }
 }
 
-pub fn layout() -> InitCluster {
+pub(crate) fn layout() -> InitCluster {
     let spec = |id: u64| NodeSpec {
         member: Member { node: NodeId(id), incarnation: Incarnation(1) },
         client_addr: format!("c{id}"),
@@ -59,13 +59,13 @@ pub fn layout() -> InitCluster {
 }
 
 /// A state under test. Panics where a fact that the test needs cannot be set up.
-pub struct Cluster {
+pub(crate) struct Cluster {
     pub state: ControlState,
     pub log_index: u64,
 }
 
 impl Cluster {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let mut cluster = Cluster { state: ControlState::default(), log_index: 0 };
         cluster.ok(&Command::InitCluster(layout()));
         for release in [old(), new()] {
@@ -75,7 +75,7 @@ impl Cluster {
     }
 
     /// Every node is in sync.
-    pub fn in_sync() -> Self {
+    pub(crate) fn in_sync() -> Self {
         let mut cluster = Cluster::new();
         for (shard, node) in [(S0, 3), (S0, 5), (S1, 4)] {
             cluster.ok(&cluster.add_in_sync(shard, node));
@@ -84,7 +84,7 @@ impl Cluster {
     }
 
     /// A plan to 1.4.0 in staging, with everything that it waits for.
-    pub fn staged() -> Self {
+    pub(crate) fn staged() -> Self {
         let mut cluster = Cluster::in_sync();
         cluster.ok(&cluster.start_plan());
         for node in 1..=6 {
@@ -99,14 +99,14 @@ impl Cluster {
         cluster
     }
 
-    pub fn rolling() -> Self {
+    pub(crate) fn rolling() -> Self {
         let mut cluster = Cluster::staged();
         cluster.ok(&cluster.begin_rolling());
         cluster
     }
 
     /// Rolling, and these nodes are upgraded, confirmed and in sync again.
-    pub fn upgraded(nodes: &[u64]) -> Self {
+    pub(crate) fn upgraded(nodes: &[u64]) -> Self {
         let mut cluster = Cluster::rolling();
         for node in nodes {
             cluster.upgrade(*node);
@@ -114,7 +114,7 @@ impl Cluster {
         cluster
     }
 
-    pub fn upgrade(&mut self, node: u64) {
+    pub(crate) fn upgrade(&mut self, node: u64) {
         self.ok(&self.take_out(node));
         self.ok(&self.restart(node, new()));
         self.ok(&self.confirm(node));
@@ -124,13 +124,13 @@ impl Cluster {
         }
     }
 
-    pub fn apply(&mut self, command: &Command) -> Result<Applied, Rejection> {
+    pub(crate) fn apply(&mut self, command: &Command) -> Result<Applied, Rejection> {
         self.log_index += 1;
         self.state.apply(self.log_index, command)
     }
 
     #[track_caller]
-    pub fn ok(&mut self, command: &Command) -> Applied {
+    pub(crate) fn ok(&mut self, command: &Command) -> Applied {
         match self.apply(command) {
             Ok(applied) => applied,
             Err(rejection) => panic!("{command:?}: {rejection}"),
@@ -139,7 +139,7 @@ impl Cluster {
 
     /// The command is refused with this code, and nothing changes.
     #[track_caller]
-    pub fn refused(&mut self, command: &Command, code: &str) {
+    pub(crate) fn refused(&mut self, command: &Command, code: &str) {
         let before = self.state.clone();
         match self.apply(command) {
             Ok(applied) => panic!("{command:?} is accepted: {applied:?}"),
@@ -148,11 +148,11 @@ impl Cluster {
         assert_eq!(self.state, before);
     }
 
-    pub fn member(&self, node: u64) -> Member {
+    pub(crate) fn member(&self, node: u64) -> Member {
         self.state.nodes[&NodeId(node)].member()
     }
 
-    pub fn primary(&self, shard: ShardId) -> Member {
+    pub(crate) fn primary(&self, shard: ShardId) -> Member {
         self.state.shards[&shard].primary().expect("the shard has a primary")
     }
 
@@ -165,52 +165,52 @@ impl Cluster {
         (out.plan, out.epoch)
     }
 
-    pub fn add_in_sync(&self, shard: ShardId, node: u64) -> Command {
+    pub(crate) fn add_in_sync(&self, shard: ShardId, node: u64) -> Command {
         let (isr_epoch, primary) = (self.state.shards[&shard].isr_epoch, self.primary(shard));
         Command::AddInSync { shard, isr_epoch, primary, member: self.member(node) }
     }
 
-    pub fn remove_in_sync(&self, shard: ShardId, node: u64) -> Command {
+    pub(crate) fn remove_in_sync(&self, shard: ShardId, node: u64) -> Command {
         let (isr_epoch, primary) = (self.state.shards[&shard].isr_epoch, self.primary(shard));
         let (member, reason) = (self.member(node), Reason::new("silent", "silent"));
         Command::RemoveInSync { shard, isr_epoch, primary, member, reason }
     }
 
-    pub fn set_mode(&self, shard: ShardId, mode: AckMode) -> Command {
+    pub(crate) fn set_mode(&self, shard: ShardId, mode: AckMode) -> Command {
         let (isr_epoch, primary) = (self.state.shards[&shard].isr_epoch, self.primary(shard));
         Command::SetMode { shard, isr_epoch, primary, mode }
     }
 
-    pub fn hand_over(&self, shard: ShardId, to: u64) -> Command {
+    pub(crate) fn hand_over(&self, shard: ShardId, to: u64) -> Command {
         let (shard_epoch, from) = (self.state.shards[&shard].epoch, self.primary(shard));
         let plan = self.state.plan.as_ref().map(|p| p.id);
         Command::BeginHandover { shard, shard_epoch, from, to: self.member(to), plan }
     }
 
     /// The primary's node is stopped in order: a handover of no plan.
-    pub fn leave(&self, shard: ShardId, to: u64) -> Command {
+    pub(crate) fn leave(&self, shard: ShardId, to: u64) -> Command {
         let (shard_epoch, from) = (self.state.shards[&shard].epoch, self.primary(shard));
         Command::BeginHandover { shard, shard_epoch, from, to: self.member(to), plan: None }
     }
 
-    pub fn promote(&self, shard: ShardId) -> Command {
+    pub(crate) fn promote(&self, shard: ShardId) -> Command {
         let flight = self.state.shards[&shard].handover.expect("a handover is in flight");
         let in_sync = self.state.shards[&shard].in_sync.clone();
         let offset = ironcache_types::Offset(100);
         Command::Promote { shard, handover: flight.epoch, to: flight.to, offset, in_sync }
     }
 
-    pub fn fail_over(&self, shard: ShardId, to: u64) -> Command {
+    pub(crate) fn fail_over(&self, shard: ShardId, to: u64) -> Command {
         Command::Failover { shard, shard_epoch: self.state.shards[&shard].epoch, to: self.member(to) }
     }
 
-    pub fn reclaim(&self, shard: ShardId, node: u64) -> Command {
+    pub(crate) fn reclaim(&self, shard: ShardId, node: u64) -> Command {
         let (shard_epoch, member) = (self.state.shards[&shard].epoch, self.member(node));
         Command::Reclaim { shard, shard_epoch, member, end: ironcache_types::Offset(50) }
     }
 
     /// The node's next process registers.
-    pub fn restart(&self, node: u64, release: Release) -> Command {
+    pub(crate) fn restart(&self, node: u64, release: Release) -> Command {
         let node = &self.state.nodes[&NodeId(node)];
         Command::RegisterNode {
             member: Member { node: node.id, incarnation: Incarnation(node.incarnation.0 + 1) },
@@ -225,107 +225,107 @@ impl Cluster {
         }
     }
 
-    pub fn start_plan(&self) -> Command {
+    pub(crate) fn start_plan(&self) -> Command {
         let (target, options) = (new().version, PlanOptions::default());
         let started_by = StartedBy::Operator;
         Command::StartPlan { target, options, leader: NodeId(1), started_by, at_ms: 1 }
     }
 
     /// The policy starts 1.4.0 by itself.
-    pub fn start_by_policy(&self) -> Command {
+    pub(crate) fn start_by_policy(&self) -> Command {
         let (target, options) = (new().version, self.state.policy.plan_options());
         let started_by = StartedBy::Policy;
         Command::StartPlan { target, options, leader: NodeId(1), started_by, at_ms: 1 }
     }
 
     /// The plan's target would start on the node.
-    pub fn preflight(&self, node: u64) -> Command {
+    pub(crate) fn preflight(&self, node: u64) -> Command {
         let plan = self.state.plan.as_ref().expect("a plan is active");
         let (digest, turn) = (plan.target.digest, plan.turn);
         Command::ReportPreflight { member: self.member(node), digest, turn, problem: None }
     }
 
-    pub fn set_policy(&self, change: impl FnOnce(&mut Policy)) -> Command {
+    pub(crate) fn set_policy(&self, change: impl FnOnce(&mut Policy)) -> Command {
         let mut policy = self.state.policy;
         change(&mut policy);
         Command::SetPolicy { seen: self.state.policy_epoch, policy }
     }
 
-    pub fn begin_rolling(&self) -> Command {
+    pub(crate) fn begin_rolling(&self) -> Command {
         let (plan, plan_epoch) = self.plan();
         Command::BeginRolling { plan, plan_epoch }
     }
 
-    pub fn take_out(&self, node: u64) -> Command {
+    pub(crate) fn take_out(&self, node: u64) -> Command {
         let (plan, plan_epoch) = self.plan();
         Command::UpgradeSelf { plan, plan_epoch, member: self.member(node), at_ms: 2 }
     }
 
-    pub fn confirm(&self, node: u64) -> Command {
+    pub(crate) fn confirm(&self, node: u64) -> Command {
         let (plan, step) = self.step(node);
         Command::Confirm { plan, step, member: self.member(node), digest: new().digest }
     }
 
-    pub fn confirmed(&self, node: u64) -> Command {
+    pub(crate) fn confirmed(&self, node: u64) -> Command {
         let (plan, step) = self.step(node);
         Command::Confirmed { plan, step, member: self.member(node), digest: new().digest, at_ms: 3 }
     }
 
     /// The node's step failed; `quarantine` says whether the release is at fault.
-    pub fn failed(&self, node: u64, quarantine: bool) -> Command {
+    pub(crate) fn failed(&self, node: u64, quarantine: bool) -> Command {
         let (plan, step) = self.step(node);
         let reason = Reason::new("exit", "exit status 7");
         Command::StepFailed { plan, step, member: self.member(node), reason, quarantine, at_ms: 4 }
     }
 
-    pub fn hold(&self) -> Command {
+    pub(crate) fn hold(&self) -> Command {
         let (plan, plan_epoch) = self.plan();
         let reason = ironcache_control::HoldReason::StepTimedOut { node: NodeId(1), waited_ms: 9 };
         Command::Hold { plan, plan_epoch, reason }
     }
 
-    pub fn pause(&self) -> Command {
+    pub(crate) fn pause(&self) -> Command {
         Command::Pause { plan: self.plan().0 }
     }
 
-    pub fn resume(&self) -> Command {
+    pub(crate) fn resume(&self) -> Command {
         Command::Resume { plan: self.plan().0 }
     }
 
-    pub fn abort(&self) -> Command {
+    pub(crate) fn abort(&self) -> Command {
         Command::Abort { plan: self.plan().0, at_ms: 5 }
     }
 
-    pub fn rejoin(&self, node: u64) -> Command {
+    pub(crate) fn rejoin(&self, node: u64) -> Command {
         Command::Rejoin { step: self.step(node).1, member: self.member(node) }
     }
 
-    pub fn finalize(&self) -> Command {
+    pub(crate) fn finalize(&self) -> Command {
         let (plan, plan_epoch) = self.plan();
         let level = self.state.nodes.values().map(|n| n.levels.max).min().expect("there are nodes");
         Command::Finalize { plan, plan_epoch, level, at_ms: 6 }
     }
 
-    pub fn soak(&self) -> Command {
+    pub(crate) fn soak(&self) -> Command {
         let (plan, plan_epoch) = self.plan();
         Command::BeginSoaking { plan, plan_epoch, at_ms: 7 }
     }
 
-    pub fn roll_back(&self) -> Command {
+    pub(crate) fn roll_back(&self) -> Command {
         let (plan, plan_epoch) = self.plan();
         Command::Rollback { plan, plan_epoch, reason: Reason::new("operator", "latency doubled") }
     }
 
-    pub fn roll_back_of_none(&self) -> Command {
+    pub(crate) fn roll_back_of_none(&self) -> Command {
         let reason = Reason::new("operator", "too late");
         Command::Rollback { plan: self.state.last_plan, plan_epoch: self.state.epoch, reason }
     }
 
-    pub fn set_mode_if_needed(&self, shard: ShardId) -> Command {
+    pub(crate) fn set_mode_if_needed(&self, shard: ShardId) -> Command {
         self.set_mode(shard, AckMode::InSync)
     }
 
-    pub fn turn_back(&self) -> Command {
+    pub(crate) fn turn_back(&self) -> Command {
         let (plan, plan_epoch) = self.plan();
         Command::TurnBack { plan, plan_epoch, leader: NodeId(1) }
     }

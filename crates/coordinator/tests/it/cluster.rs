@@ -9,15 +9,15 @@ use ironcache_types::{
     ClusterId, Digest, Incarnation, LevelRange, Member, NodeId, Release, ShardId, SlotSet, Version, WireRange,
 };
 
-pub fn old() -> Release {
+pub(crate) fn old() -> Release {
     Release { version: Version::new(1, 3, 0), digest: Digest([3; 32]) }
 }
 
-pub fn new() -> Release {
+pub(crate) fn new() -> Release {
     Release { version: Version::new(1, 4, 0), digest: Digest([4; 32]) }
 }
 
-pub struct Layout {
+pub(crate) struct Layout {
     pub shards: u16,
     pub nodes_per_shard: u16,
     pub witnesses: u16,
@@ -27,7 +27,7 @@ pub struct Layout {
 impl Layout {
     /// Nodes are numbered from 1: the primaries first, then the replicas, then the witnesses. The first
     /// `voters` of them vote, counted from the witnesses backwards if there are any.
-    pub fn build(&self) -> ControlState {
+    pub(crate) fn build(&self) -> ControlState {
         let data = self.shards * self.nodes_per_shard;
         let count = data + self.witnesses;
         let spec = |index: u16| {
@@ -76,27 +76,27 @@ impl Layout {
 }
 
 /// 3 × (1+1): nodes 1 to 3 are primaries, 4 to 6 their replicas; node 6 does not vote.
-pub fn three_by_two() -> ControlState {
+pub(crate) fn three_by_two() -> ControlState {
     Layout { shards: 3, nodes_per_shard: 2, witnesses: 0, voters: 5 }.build()
 }
 
 /// One shard: primary 1, replicas 2 and 3; all vote.
-pub fn one_by_three() -> ControlState {
+pub(crate) fn one_by_three() -> ControlState {
     Layout { shards: 1, nodes_per_shard: 3, witnesses: 0, voters: 3 }.build()
 }
 
-pub fn apply(state: &mut ControlState, command: &Command) {
+pub(crate) fn apply(state: &mut ControlState, command: &Command) {
     state.apply(1, command).unwrap_or_else(|rejection| panic!("{command:?}: {rejection}"));
 }
 
-pub fn start(state: &mut ControlState, options: PlanOptions) {
+pub(crate) fn start(state: &mut ControlState, options: PlanOptions) {
     let target = new().version;
     let started_by = StartedBy::Operator;
     apply(state, &Command::StartPlan { target, options, leader: NodeId(1), started_by, at_ms: 0 });
 }
 
 /// A plan in its rolling phase, with everything in sync.
-pub fn rolling(mut state: ControlState) -> ControlState {
+pub(crate) fn rolling(mut state: ControlState) -> ControlState {
     start(&mut state, PlanOptions::default());
     for id in state.nodes.keys().copied().collect::<Vec<_>>() {
         for digest in [old().digest, new().digest] {
@@ -117,14 +117,14 @@ pub fn rolling(mut state: ControlState) -> ControlState {
 }
 
 /// The plan's target would start on the node.
-pub fn preflight(state: &mut ControlState, id: NodeId) {
+pub(crate) fn preflight(state: &mut ControlState, id: NodeId) {
     let plan = state.plan.as_ref().expect("a plan is active");
     let (digest, turn, member) = (plan.target.digest, plan.turn, state.nodes[&id].member());
     apply(state, &Command::ReportPreflight { member, digest, turn, problem: None });
 }
 
 /// Takes every node of the shard that may be in sync into the set.
-pub fn add_all(state: &mut ControlState, id: ShardId) {
+pub(crate) fn add_all(state: &mut ControlState, id: ShardId) {
     for node in state.shards[&id].nodes.clone() {
         let shard = &state.shards[&id];
         let member = state.nodes[&node].member();
@@ -136,7 +136,7 @@ pub fn add_all(state: &mut ControlState, id: ShardId) {
 }
 
 /// A new process of the node registers.
-pub fn restart(state: &mut ControlState, id: NodeId, release: Release) {
+pub(crate) fn restart(state: &mut ControlState, id: NodeId, release: Release) {
     let node = state.nodes[&id].clone();
     let command = Command::RegisterNode {
         member: Member { node: id, incarnation: Incarnation(node.incarnation.0 + 1) },
@@ -150,19 +150,19 @@ pub fn restart(state: &mut ControlState, id: NodeId, release: Release) {
     apply(state, &command);
 }
 
-pub fn see(state: &ControlState, leader: u64) -> Observation {
+pub(crate) fn see(state: &ControlState, leader: u64) -> Observation {
     observe_perfect(state, NodeId(leader))
 }
 
-pub fn ask(state: &ControlState, observation: &Observation) -> Decision {
+pub(crate) fn ask(state: &ControlState, observation: &Observation) -> Decision {
     decide(state, observation, &Bars::default(), 0)
 }
 
 /// What people read, with short names for nodes.
-pub fn text(decision: &Decision) -> String {
+pub(crate) fn text(decision: &Decision) -> String {
     short(&decision.to_string())
 }
 
-pub fn short(text: &str) -> String {
+pub(crate) fn short(text: &str) -> String {
     text.replace("node 000000000000000", "n").replace("replica 000000000000000", "replica n")
 }

@@ -397,3 +397,31 @@ fn disagreement_about_the_state_holds_the_plan() {
         vec![StateHash { log_index: 64, hash: 8 }, StateHash { log_index: 128, hash: 9 }];
     assert!(text(&ask(&state, &seen)).contains("at log index 64"), "an older index is one too");
 }
+
+/// Whose state differs from the majority's at one index neither leads nor is promoted, on the way back included.
+#[test]
+fn the_odd_node_neither_leads_nor_is_promoted() {
+    let state = rolling(one_by_three());
+    let mut seen = see(&state, 1);
+    let hash = |seen: &mut Observation, id: u64, hash: u64| {
+        node(seen, id).state_hashes = vec![StateHash { log_index: 64, hash }];
+    };
+    for (id, value) in [(1, 8), (2, 8), (3, 7)] {
+        hash(&mut seen, id, value);
+    }
+    assert!(text(&ask(&state, &seen)).starts_with("hold plan 1: n3 holds another control state"));
+    // The leader is the odd one: another one leads.
+    for (id, value) in [(1, 7), (2, 8), (3, 8)] {
+        hash(&mut seen, id, value);
+    }
+    assert_eq!(text(&ask(&state, &seen)), "transfer raft's leadership to n2");
+    // Its primary is gone, and only the odd one answers.
+    let mut state = rolling(one_by_three());
+    let primary = state.nodes[&NodeId(1)].release.clone();
+    restart(&mut state, NodeId(1), primary);
+    let mut seen = see(&state, 1);
+    for (id, value) in [(1, 8), (2, 7), (3, 8)] {
+        hash(&mut seen, id, value);
+    }
+    assert_eq!(text(&ask(&state, &seen)), "promote n3 in shard 0");
+}

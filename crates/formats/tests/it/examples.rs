@@ -20,11 +20,11 @@ fn member(node: u64) -> Member {
     Member { node: NodeId(node), incarnation: Incarnation(BIG) }
 }
 
-pub fn reason() -> Reason {
+pub(crate) fn reason() -> Reason {
     Reason::new("exit", "it ended with exit status 7")
 }
 
-pub fn policy() -> Policy {
+pub(crate) fn policy() -> Policy {
     Policy {
         auto_rollout: AutoRollout::Patch,
         finalize_after: FinalizeAfter::Seconds(300),
@@ -76,7 +76,7 @@ fn release_info() -> ReleaseInfo {
 }
 
 /// Every field of every kind is set, and every word of every enum is in one of them.
-pub fn commands(kind: EntryKind) -> Vec<Command> {
+pub(crate) fn commands(kind: EntryKind) -> Vec<Command> {
     let (shard, plan, plan_epoch, step) = (S1, PlanId(3), Epoch(BIG), Epoch(301));
     let (digest, at_ms) = (Digest(std::array::from_fn(|i| i as u8)), 1_700_000_000_000);
     let (isr_epoch, shard_epoch, primary, from, to) =
@@ -176,14 +176,14 @@ pub fn commands(kind: EntryKind) -> Vec<Command> {
 }
 
 /// Those of [`commands`] that `level` has a place for.
-pub fn commands_at(kind: EntryKind, level: Level) -> Vec<Command> {
+pub(crate) fn commands_at(kind: EntryKind, level: Level) -> Vec<Command> {
     let mut commands = commands(kind);
     commands.retain(|command| since(command) <= level);
     commands
 }
 
 /// The level that brought the last of what the command says.
-pub fn since(command: &Command) -> Level {
+pub(crate) fn since(command: &Command) -> Level {
     match command {
         #[cfg(feature = "next")]
         Command::RegisterNode { zone: Some(_), .. } | Command::SetZone { .. } => ironcache_types::NEXT,
@@ -192,7 +192,7 @@ pub fn since(command: &Command) -> Level {
 }
 
 /// A state as its cluster would hold it at `level`.
-pub fn raised(mut state: ControlState, level: Level) -> ControlState {
+pub(crate) fn raised(mut state: ControlState, level: Level) -> ControlState {
     if state.cluster_id.is_some() {
         state.cluster_level = level;
     }
@@ -204,7 +204,7 @@ pub fn raised(mut state: ControlState, level: Level) -> ControlState {
 }
 
 /// A state with something in every field, every word of every enum in one place, and answers.
-pub fn full() -> (ControlState, Vec<Answer>) {
+pub(crate) fn full() -> (ControlState, Vec<Answer>) {
     let mut state = Cluster::upgraded(&[3]).state;
     state.policy = policy();
     state.policy_epoch = Epoch(12);

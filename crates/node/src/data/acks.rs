@@ -10,14 +10,14 @@ use std::task::{Poll, Waker};
 
 /// What became of a reply that waited.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub(crate) enum Verdict {
     Acknowledged,
     /// The role was lost first: nothing may be said about the command.
     Lost,
 }
 
 #[derive(Default)]
-pub struct AckWaiters {
+pub(crate) struct AckWaiters {
     waiting: BTreeMap<(u64, u64), Rc<Cell<State>>>,
     next: u64,
 }
@@ -30,14 +30,14 @@ struct State {
 
 impl AckWaiters {
     /// Waits for everything below `offset`.
-    pub fn wait(&mut self, offset: u64) -> Ticket {
+    pub(crate) fn wait(&mut self, offset: u64) -> Ticket {
         let state = Rc::new(Cell::new(State::default()));
         self.waiting.insert((offset, self.next), Rc::clone(&state));
         self.next += 1;
         Ticket(state)
     }
 
-    pub fn acknowledged(&mut self, offset: u64) {
+    pub(crate) fn acknowledged(&mut self, offset: u64) {
         while let Some(entry) = self.waiting.first_entry() {
             if entry.key().0 > offset {
                 break;
@@ -47,11 +47,11 @@ impl AckWaiters {
     }
 
     /// The lowest offset that somebody waits for.
-    pub fn first(&self) -> Option<u64> {
+    pub(crate) fn first(&self) -> Option<u64> {
         self.waiting.first_key_value().map(|((offset, _), _)| *offset)
     }
 
-    pub fn lost(&mut self) {
+    pub(crate) fn lost(&mut self) {
         for state in std::mem::take(&mut self.waiting).into_values() {
             settle(&state, Verdict::Lost);
         }
@@ -67,7 +67,7 @@ fn settle(state: &Rc<Cell<State>>, verdict: Verdict) {
 }
 
 /// A future: the verdict on one waiting reply.
-pub struct Ticket(Rc<Cell<State>>);
+pub(crate) struct Ticket(Rc<Cell<State>>);
 
 impl std::future::Future for Ticket {
     type Output = Verdict;

@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 
 /// One connection's state, outside of the sockets and buffers.
-pub struct Client {
+pub(crate) struct Client {
     pub id: u64,
     pub protocol: Protocol,
     pub authenticated: bool,
@@ -28,7 +28,7 @@ pub struct Client {
 }
 
 #[derive(Default)]
-pub struct Transaction {
+pub(crate) struct Transaction {
     pub commands: Vec<Vec<Vec<u8>>>,
     /// Their arguments, with what each costs to keep.
     pub bytes: usize,
@@ -38,7 +38,7 @@ pub struct Transaction {
 
 /// The offsets that buffered replies depend on; 0 stands for none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Owed {
+pub(crate) struct Owed {
     /// End of the last write.
     pub write: u64,
     /// End of the last effect on a slot that was read.
@@ -47,7 +47,7 @@ pub struct Owed {
 
 impl Client {
     /// Shows others what this connection is doing: once a batch of commands, so that no command pays for it.
-    pub fn show(&self, now_ms: u64) {
+    pub(crate) fn show(&self, now_ms: u64) {
         let mut info = self.info.borrow_mut();
         info.last_active_ms = now_ms;
         info.readonly = self.readonly;
@@ -55,20 +55,20 @@ impl Client {
     }
 
     /// Ends `MULTI` and `WATCH`: nothing that was queued is ever executed.
-    pub fn forget_transaction(&mut self) {
+    pub(crate) fn forget_transaction(&mut self) {
         self.transaction = None;
         self.watched.clear();
     }
 }
 
 impl Owed {
-    pub fn is_nothing(&self) -> bool {
+    pub(crate) fn is_nothing(&self) -> bool {
         *self == Owed::default()
     }
 }
 
 /// What `CLIENT LIST` shows.
-pub struct ClientInfo {
+pub(crate) struct ClientInfo {
     pub id: u64,
     pub addr: SocketAddr,
     pub local_addr: SocketAddr,
@@ -87,14 +87,14 @@ pub struct ClientInfo {
 
 /// All connections, by id.
 #[derive(Default)]
-pub struct Clients {
+pub(crate) struct Clients {
     next: u64,
     list: BTreeMap<u64, Rc<RefCell<ClientInfo>>>,
     pub total: u64,
 }
 
 impl Clients {
-    pub fn connect(
+    pub(crate) fn connect(
         &mut self,
         addr: SocketAddr,
         local_addr: SocketAddr,
@@ -132,26 +132,26 @@ impl Clients {
         }
     }
 
-    pub fn disconnect(&mut self, id: u64) {
+    pub(crate) fn disconnect(&mut self, id: u64) {
         self.list.remove(&id);
     }
 
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.list.len()
     }
 
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.list.is_empty()
     }
 
-    pub fn iter(&self) -> impl Iterator<Item = &Rc<RefCell<ClientInfo>>> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Rc<RefCell<ClientInfo>>> {
         self.list.values()
     }
 }
 
 /// Does a new connection count as authenticated?
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Trusted {
+pub(crate) enum Trusted {
     Yes,
     /// A password is set: `AUTH` comes first.
     No,

@@ -36,7 +36,7 @@ const SEND_BYTES: usize = 256 << 10;
 const KEEP_BYTES: usize = 64 << 10;
 
 /// Serves one client until it leaves, errs, or the node drains.
-pub async fn serve(node: Rc<DataNode>, stream: TcpStream, addr: SocketAddr) {
+pub(super) async fn serve(node: Rc<DataNode>, stream: TcpStream, addr: SocketAddr) {
     let local = stream.local_addr().unwrap_or(addr);
     // Without it a reply can wait 40 ms for the client's delayed acknowledgement.
     if let Err(error) = stream.set_nodelay(true) {

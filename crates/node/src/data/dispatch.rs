@@ -12,13 +12,13 @@ use ironcache_resp::Writer;
 use ironcache_types::{Level, Offset, Slot, key_slot};
 
 /// Longest command, and longest transaction, in bytes: what it writes has to fit one replication frame.
-pub const COMMAND_BYTES_MAX: usize = 768 << 20;
+pub(super) const COMMAND_BYTES_MAX: usize = 768 << 20;
 /// What an argument costs besides its bytes while it is queued.
 const QUEUED_ARG_BYTES: usize = 32;
 
 /// What became of one command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Turn {
+pub(super) enum Turn {
     /// Answered.
     Done,
     /// Not executed, not answered: try again when roles changed.
@@ -30,7 +30,7 @@ pub enum Turn {
 }
 
 /// Runs one command, or says what it waits for. `args` has at least the name.
-pub fn run(plane: &mut Plane, client: &mut Client, args: &[&[u8]], out: &mut Vec<u8>) -> Turn {
+pub(super) fn run(plane: &mut Plane, client: &mut Client, args: &[&[u8]], out: &mut Vec<u8>) -> Turn {
     plane.stats.commands += 1;
     let Some(spec) = lookup(args[0]) else {
         if is_http(args[0]) {
@@ -94,7 +94,7 @@ fn refuse_arity(client: &mut Client, spec: &Spec, out: &mut Vec<u8>, text: &str)
 }
 
 /// Answers with an error. Inside `MULTI` that spoils the transaction.
-pub fn refuse(client: &mut Client, out: &mut Vec<u8>, text: &str) -> Turn {
+pub(super) fn refuse(client: &mut Client, out: &mut Vec<u8>, text: &str) -> Turn {
     if let Some(transaction) = &mut client.transaction {
         transaction.spoilt = true;
     }
@@ -102,14 +102,14 @@ pub fn refuse(client: &mut Client, out: &mut Vec<u8>, text: &str) -> Turn {
 }
 
 /// Answers with an error that is about no command of the transaction: as in Redis, `EXEC` runs what was queued.
-pub fn refuse_alone(client: &Client, out: &mut Vec<u8>, text: &str) -> Turn {
+pub(super) fn refuse_alone(client: &Client, out: &mut Vec<u8>, text: &str) -> Turn {
     Writer::new(out, client.protocol).error(text);
     Turn::Done
 }
 
 /// Answers a command that was held back for too long. It was not executed and never will be; nor will the
 /// transaction that it belongs to.
-pub fn try_again(plane: &mut Plane, client: &mut Client, name: &[u8], out: &mut Vec<u8>, why: &str) {
+pub(super) fn try_again(plane: &mut Plane, client: &mut Client, name: &[u8], out: &mut Vec<u8>, why: &str) {
     plane.stats.tryagain += 1;
     if name.eq_ignore_ascii_case(b"exec") {
         client.forget_transaction();
@@ -213,7 +213,7 @@ fn finish(plane: &mut Plane, client: &mut Client, slot: Option<Slot>) {
 }
 
 /// `EXEC`: everything queued, as one indivisible frame.
-pub fn exec(plane: &mut Plane, client: &mut Client, out: &mut Vec<u8>) -> Turn {
+pub(super) fn exec(plane: &mut Plane, client: &mut Client, out: &mut Vec<u8>) -> Turn {
     let Some(transaction) = &client.transaction else {
         return refuse(client, out, "ERR EXEC without MULTI");
     };
@@ -259,7 +259,13 @@ pub fn exec(plane: &mut Plane, client: &mut Client, out: &mut Vec<u8>) -> Turn {
 /// `WATCH`: any write to the slots of the keys, and any change of primary, makes `EXEC` answer null. A slot holds few
 /// keys, so a transaction is retried a little more often than a watch by key would have it, and never wrongly
 /// executed.
-pub fn watch(plane: &Plane, client: &mut Client, spec: &Spec, args: &[&[u8]], out: &mut Vec<u8>) -> Turn {
+pub(super) fn watch(
+    plane: &Plane,
+    client: &mut Client,
+    spec: &Spec,
+    args: &[&[u8]],
+    out: &mut Vec<u8>,
+) -> Turn {
     if client.transaction.is_some() {
         return refuse_alone(client, out, "ERR WATCH inside MULTI is not allowed");
     }

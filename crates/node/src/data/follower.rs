@@ -42,7 +42,7 @@ const SILENCE_MAX: Duration = Duration::from_millis(3_000);
 const VIEW_TIMEOUT: Duration = Duration::from_millis(2_000);
 
 /// Keeps the links that the applied state asks for.
-pub async fn run(node: Rc<DataNode>) {
+pub(super) async fn run(node: Rc<DataNode>) {
     let mut links: BTreeMap<Member, JoinHandle<()>> = BTreeMap::new();
     loop {
         let changed = Rc::clone(&node.changed);

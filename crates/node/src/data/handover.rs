@@ -24,7 +24,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// The old primary's side, from the applied `BeginHandover` to the applied outcome.
-pub async fn hand_over(node: Rc<DataNode>, handover: Handover) {
+pub(super) async fn hand_over(node: Rc<DataNode>, handover: Handover) {
     let began = Instant::now();
     let (shard, timeout) = {
         let plane = node.plane.borrow();
@@ -115,7 +115,7 @@ async fn fence(node: &Rc<DataNode>, handover: Handover) {
 }
 
 /// The candidate's side: it has met the fence.
-pub async fn on_fence(node: Rc<DataNode>, met: FenceMet) {
+pub(super) async fn on_fence(node: Rc<DataNode>, met: FenceMet) {
     tracing::debug!(epoch = %met.handover_epoch, offset = %met.offset, "the fence is met");
     let deadline = {
         let plane = node.plane.borrow();

@@ -12,16 +12,16 @@ use tokio::net::TcpStream;
 use tokio::net::tcp::OwnedReadHalf;
 
 /// What `Upgrade:` names on the peer port.
-pub const REPLICATION_UPGRADE: &str = "ironcache-replication";
+pub(crate) const REPLICATION_UPGRADE: &str = "ironcache-replication";
 /// Where the upgrade is asked for.
-pub const REPLICATION_PATH: &str = "/replication";
+pub(crate) const REPLICATION_PATH: &str = "/replication";
 /// A peer on the same network answers within this, or not at all.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(2_000);
 const READ_BYTES: usize = 256 << 10;
 
 /// Why a link ended.
 #[derive(Debug, thiserror::Error)]
-pub enum LinkError {
+pub(super) enum LinkError {
     #[error("the peer closed the link")]
     Closed,
     #[error("the link broke")]
@@ -64,7 +64,7 @@ pub enum LinkError {
 
 /// Goes on with the next message, or leaves it for later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Next {
+pub(super) enum Next {
     Go,
     /// This message was the last one for now.
     Stop,
@@ -73,31 +73,31 @@ pub enum Next {
 }
 
 /// The receiving half of a link: bytes until they are whole messages.
-pub struct FrameReader {
+pub(super) struct FrameReader {
     read: OwnedReadHalf,
     buf: BytesMut,
     version: LinkVersion,
 }
 
 impl FrameReader {
-    pub fn new(read: OwnedReadHalf, already: &[u8]) -> Self {
+    pub(super) fn new(read: OwnedReadHalf, already: &[u8]) -> Self {
         let mut buf = BytesMut::with_capacity(READ_BYTES.min(16 << 10));
         buf.extend_from_slice(already);
         Self { read, buf, version: LinkVersion::HANDSHAKE }
     }
 
     /// What the link speaks: until something is agreed on, nothing but the handshake.
-    pub fn version(&self) -> LinkVersion {
+    pub(super) fn version(&self) -> LinkVersion {
         self.version
     }
 
     /// Both ends have agreed on this version.
-    pub fn speak(&mut self, version: LinkVersion) {
+    pub(super) fn speak(&mut self, version: LinkVersion) {
         self.version = version;
     }
 
     /// Waits for more bytes.
-    pub async fn fill(&mut self) -> Result<(), LinkError> {
+    pub(super) async fn fill(&mut self) -> Result<(), LinkError> {
         self.buf.reserve(if self.buf.len() < 4096 { 16 << 10 } else { READ_BYTES });
         match self.read.read_buf(&mut self.buf).await? {
             0 => Err(LinkError::Closed),
@@ -106,7 +106,7 @@ impl FrameReader {
     }
 
     /// Hands whole messages that have arrived, with their bytes as sent, to `each`, until it says stop.
-    pub fn drain<E: From<FrameError>>(
+    pub(super) fn drain<E: From<FrameError>>(
         &mut self,
         mut each: impl FnMut(Message<'_>, &[u8]) -> Result<Next, E>,
     ) -> Result<(), E> {
@@ -135,7 +135,7 @@ impl FrameReader {
 }
 
 /// Connects to a peer port and asks for the upgrade: the socket, and what was read past the answer.
-pub async fn open(addr: &str) -> Result<(TcpStream, Vec<u8>), LinkError> {
+pub(super) async fn open(addr: &str) -> Result<(TcpStream, Vec<u8>), LinkError> {
     let timed_out = |_| LinkError::TimedOut { ms: CONNECT_TIMEOUT.as_millis() as u64 };
     tokio::time::timeout(CONNECT_TIMEOUT, upgrade(addr)).await.map_err(timed_out)?
 }

@@ -31,7 +31,7 @@ const OUTCOME_MAX: Duration = Duration::from_millis(6_000);
 const EXPIRE_MAX: usize = 200;
 
 /// Runs until the process ends.
-pub async fn run(node: Rc<DataNode>) {
+pub(super) async fn run(node: Rc<DataNode>) {
     let mut ticks = tokio::time::interval(TICK);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -229,7 +229,7 @@ fn tend_mode(node: &Rc<DataNode>, plane: &mut Plane) {
 impl Plane {
     /// Has the log say where this ownership started, unless it does: a replica of an earlier epoch resumes only up to a
     /// known end. Level-triggered, because a proposal may go without an outcome.
-    pub fn publish_start(&mut self) {
+    pub(crate) fn publish_start(&mut self) {
         let state = std::sync::Arc::clone(&self.view.state);
         let Role::Primary(primary) = &mut self.role else { return };
         let Some(shard) = state.shards.get(&primary.shard) else { return };
@@ -244,7 +244,7 @@ impl Plane {
     }
 
     /// Has a member removed from the in-sync set; nothing changes before the removal is applied.
-    pub fn remove_member(&mut self, member: Member, reason: String) {
+    pub(crate) fn remove_member(&mut self, member: Member, reason: String) {
         let state = std::sync::Arc::clone(&self.view.state);
         let Some(shard) = state.shard_of_node(self.me.node) else { return };
         let me = self.me;

@@ -31,10 +31,10 @@ mod status;
 #[cfg(test)]
 mod tests;
 
-pub use link_io::{REPLICATION_PATH, REPLICATION_UPGRADE};
-pub use plane::ToControl;
-pub use source::LinkSocket;
-pub use stats::Stats;
+pub(crate) use link_io::{REPLICATION_PATH, REPLICATION_UPGRADE};
+pub(crate) use plane::ToControl;
+pub(crate) use source::LinkSocket;
+pub(crate) use stats::Stats;
 
 use crate::config::Config;
 use crate::launcher::LauncherView;
@@ -54,10 +54,10 @@ use tokio::task::{JoinHandle, LocalSet, spawn_local};
 use tokio::time::Instant;
 
 /// The data thread's name.
-pub const THREAD: &str = "ironcache-data";
+pub(crate) const THREAD: &str = "ironcache-data";
 
 /// What the tasks of the data thread share.
-pub struct DataNode {
+pub(crate) struct DataNode {
     pub plane: RefCell<Plane>,
     /// Role, routing or a handover changed: what is held back tries again.
     pub changed: Rc<Notify>,
@@ -75,17 +75,17 @@ pub struct DataNode {
 }
 
 impl DataNode {
-    pub fn is_draining(&self) -> bool {
+    pub(crate) fn is_draining(&self) -> bool {
         self.drain_until.get().is_some()
     }
 
-    pub fn drain_deadline(&self) -> Instant {
+    pub(crate) fn drain_deadline(&self) -> Instant {
         self.drain_until.get().unwrap_or_else(Instant::now)
     }
 }
 
 /// What the data thread needs to start.
-pub struct DataOptions {
+pub(crate) struct DataOptions {
     pub config: Arc<Config>,
     pub me: Member,
     /// The cluster that this node has joined: whose checkpoint it may resume from.
@@ -104,7 +104,7 @@ pub struct DataOptions {
 
 /// What is shown of the data plane.
 #[derive(Clone, Debug)]
-pub struct DataSnapshot {
+pub(crate) struct DataSnapshot {
     pub status: DataStatus,
     pub stats: Stats,
     pub used_bytes: u64,
@@ -129,7 +129,7 @@ enum Request {
 
 /// The data plane, as other threads reach it. Clones share it.
 #[derive(Clone)]
-pub struct DataHandle {
+pub(crate) struct DataHandle {
     requests: mpsc::UnboundedSender<Request>,
 }
 
@@ -140,30 +140,30 @@ pub struct DataStopped;
 
 impl DataHandle {
     /// Hands over a connection on which a replica says hello.
-    pub fn link(&self, socket: LinkSocket) -> Result<(), DataStopped> {
+    pub(crate) fn link(&self, socket: LinkSocket) -> Result<(), DataStopped> {
         self.requests.send(Request::Link(socket)).map_err(|_| DataStopped)
     }
 
-    pub async fn snapshot(&self) -> Result<DataSnapshot, DataStopped> {
+    pub(crate) async fn snapshot(&self) -> Result<DataSnapshot, DataStopped> {
         let (answer, snapshot) = oneshot::channel();
         self.requests.send(Request::Snapshot(answer)).map_err(|_| DataStopped)?;
         snapshot.await.map_err(|_| DataStopped)
     }
 
     /// The node stops soon: it may not be promoted any more.
-    pub fn leave(&self) {
+    pub(crate) fn leave(&self) {
         // Stopped already is as good.
         let _ = self.requests.send(Request::Leave);
     }
 
     /// Answers what was received, lets clients go, and writes the checkpoint.
-    pub async fn drain(&self, timeout: Duration) -> Result<(), DataStopped> {
+    pub(crate) async fn drain(&self, timeout: Duration) -> Result<(), DataStopped> {
         let (done, drained) = oneshot::channel();
         self.requests.send(Request::Drain { timeout, done }).map_err(|_| DataStopped)?;
         drained.await.map_err(|_| DataStopped)
     }
 
-    pub fn stop(&self) {
+    pub(crate) fn stop(&self) {
         // Gone already is as good as stopped.
         let _ = self.requests.send(Request::Stop);
     }
@@ -173,7 +173,7 @@ impl DataHandle {
 ///
 /// # Errors
 /// When the thread or its runtime cannot be made.
-pub fn start(options: DataOptions) -> std::io::Result<(DataHandle, std::thread::JoinHandle<()>)> {
+pub(crate) fn start(options: DataOptions) -> std::io::Result<(DataHandle, std::thread::JoinHandle<()>)> {
     let (requests, receiver) = mpsc::unbounded_channel();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let thread = std::thread::Builder::new().name(THREAD.to_owned()).spawn(move || {

@@ -31,7 +31,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot;
 
-pub struct Plane {
+pub(crate) struct Plane {
     pub config: Arc<Config>,
     pub me: Member,
     pub version: Version,
@@ -82,13 +82,13 @@ const WARN_OF_HTTP_AGAIN: Duration = Duration::from_secs(60);
 
 /// What the data plane asks of the control plane: have a command committed. Whoever asked watches the
 /// applied state for its outcome; a rejection is told here.
-pub struct ToControl {
+pub(crate) struct ToControl {
     pub command: Command,
     pub rejected: Option<oneshot::Sender<Refusal>>,
 }
 
 /// One attached replica.
-pub struct LinkState {
+pub(crate) struct LinkState {
     /// Distinguishes a link from the one that replaces it.
     pub serial: u64,
     /// In the gate of this primary; `None` on a candidate.
@@ -105,7 +105,7 @@ pub struct LinkState {
 
 /// What to do with a keyed command.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Route {
+pub(crate) enum Route {
     Execute,
     /// Hold it back, unexecuted: who serves it is being decided.
     Park,
@@ -117,14 +117,14 @@ pub enum Route {
 
 /// Which copies a read may be answered from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ReadFrom {
+pub(crate) enum ReadFrom {
     Primary,
     Replica,
 }
 
 /// Whether a reply may leave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reply {
+pub(crate) enum Reply {
     Now,
     /// When everything below this offset may be acknowledged.
     After(u64),
@@ -133,7 +133,7 @@ pub enum Reply {
 }
 
 impl Plane {
-    pub fn new(
+    pub(crate) fn new(
         config: Arc<Config>,
         me: Member,
         version: Version,
@@ -175,7 +175,7 @@ impl Plane {
     }
 
     /// A random number that need not be secret (xorshift64*).
-    pub fn random(&mut self) -> u64 {
+    pub(crate) fn random(&mut self) -> u64 {
         self.random ^= self.random >> 12;
         self.random ^= self.random << 25;
         self.random ^= self.random >> 27;
@@ -183,7 +183,7 @@ impl Plane {
     }
 
     /// A changed configuration is in force from here on, for replies that wait already as well.
-    pub fn reconfigure(&mut self, config: Config) {
+    pub(crate) fn reconfigure(&mut self, config: Config) {
         self.requirepass.clone_from(&config.requirepass);
         self.config = Arc::new(config);
         if let Some(mode) = self.primary().map(|primary| self.gate_mode(primary.mode))
@@ -195,7 +195,7 @@ impl Plane {
     }
 
     /// A connection is closed because it speaks HTTP.
-    pub fn warn_of_http(&mut self, addr: SocketAddr) {
+    pub(crate) fn warn_of_http(&mut self, addr: SocketAddr) {
         if self.http_warned.is_none_or(|at| at.elapsed() >= WARN_OF_HTTP_AGAIN) {
             self.http_warned = Some(Instant::now());
             tracing::warn!(
@@ -207,36 +207,36 @@ impl Plane {
     }
 
     /// Milliseconds of a monotonic clock that began with this process.
-    pub fn clock_ms(&self) -> u64 {
+    pub(crate) fn clock_ms(&self) -> u64 {
         u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
-    pub fn uptime_s(&self) -> u64 {
+    pub(crate) fn uptime_s(&self) -> u64 {
         self.started.elapsed().as_secs()
     }
 
-    pub fn offset(&self) -> Offset {
+    pub(crate) fn offset(&self) -> Offset {
         self.backlog.end()
     }
 
-    pub fn my_shard(&self) -> Option<&Shard> {
+    pub(crate) fn my_shard(&self) -> Option<&Shard> {
         self.view.state.shard_of_node(self.me.node)
     }
 
     /// The level that this node has applied: at which it writes. Never below that of what it holds, however little of
     /// the log a new process has applied yet.
-    pub fn level(&self) -> Level {
+    pub(crate) fn level(&self) -> Level {
         self.view.state.cluster_level.max(self.began_at)
     }
 
     /// The dataset that is read was written at this level.
-    pub fn begin_at(&mut self, level: Level) {
+    pub(crate) fn begin_at(&mut self, level: Level) {
         self.began_at = level;
     }
 
     /// Where a command on `slot` goes.
     #[inline]
-    pub fn route(&self, slot: Slot, read: ReadFrom) -> Route {
+    pub(crate) fn route(&self, slot: Slot, read: ReadFrom) -> Route {
         let Some((index, shard)) = self.routing.shard_of(slot) else {
             return Route::Unowned;
         };
@@ -262,7 +262,7 @@ impl Plane {
 
     /// Does this node hold everything that was acknowledged: a serving primary, or a replica that the log
     /// names in sync and whose link is up?
-    pub fn in_sync(&self) -> bool {
+    pub(crate) fn in_sync(&self) -> bool {
         match &self.role {
             Role::Loading => false,
             Role::Primary(_) => true,
@@ -284,25 +284,25 @@ impl Plane {
         })
     }
 
-    pub fn expiry(&self) -> Expiry {
+    pub(crate) fn expiry(&self) -> Expiry {
         if self.is_serving() { Expiry::Delete } else { Expiry::Hide }
     }
 
     /// A primary that no handover holds back.
-    pub fn is_serving(&self) -> bool {
+    pub(crate) fn is_serving(&self) -> bool {
         matches!(&self.role, Role::Primary(p) if p.handover.is_none()) && !self.sealed
     }
 
     /// From here on the dataset stays as it is: what the checkpoint says is all that was ever acknowledged.
-    pub fn seal(&mut self) {
+    pub(crate) fn seal(&mut self) {
         self.sealed = true;
     }
 
-    pub fn is_sealed(&self) -> bool {
+    pub(crate) fn is_sealed(&self) -> bool {
         self.sealed
     }
 
-    pub fn primary(&self) -> Option<&Primary> {
+    pub(crate) fn primary(&self) -> Option<&Primary> {
         match &self.role {
             Role::Primary(primary) => Some(primary),
             Role::Loading | Role::Replica(_) => None,
@@ -311,7 +311,7 @@ impl Plane {
 
     /// Puts the effects of one command (or one EXEC) into the stream as one frame, and forgets them.
     /// Answers the stream's new end.
-    pub fn commit(&mut self, scope: Scope) -> Offset {
+    pub(crate) fn commit(&mut self, scope: Scope) -> Offset {
         let now_ms = self.clock_ms();
         let start = self.backlog.end();
         let Role::Primary(primary) = &mut self.role else {
@@ -338,29 +338,29 @@ impl Plane {
 
     /// A new start as primary: what was held then is held by every member of the in-sync set, and offsets of an
     /// earlier start may be of another history.
-    pub fn forget_written(&mut self) {
+    pub(crate) fn forget_written(&mut self) {
         self.slot_written.fill(0);
         self.last_written = 0;
     }
 
     /// The offset after the last effect on `slot` (on any slot, for `None`) that this node executed since its
     /// promotion: what a read of it shows. 0 if there is none.
-    pub fn written(&self, slot: Option<Slot>) -> u64 {
+    pub(crate) fn written(&self, slot: Option<Slot>) -> u64 {
         slot.map_or(self.last_written, |slot| self.slot_written[usize::from(slot.0)])
     }
 
     /// The ownership epoch in which this node is primary.
-    pub fn primary_epoch(&self) -> Option<Epoch> {
+    pub(crate) fn primary_epoch(&self) -> Option<Epoch> {
         self.primary().map(|primary| primary.epoch)
     }
 
     /// May a write be acknowledged with the present in-sync set (`min-in-sync`)?
-    pub fn has_enough_in_sync(&self) -> bool {
+    pub(crate) fn has_enough_in_sync(&self) -> bool {
         self.primary().is_none_or(|p| p.in_sync >= usize::from(self.view.state.policy.min_in_sync))
     }
 
     /// May the replies that owe this be sent now?
-    pub fn may_reply(&mut self, owed: Owed) -> Reply {
+    pub(crate) fn may_reply(&mut self, owed: Owed) -> Reply {
         let enough = self.has_enough_in_sync();
         let Role::Primary(primary) = &mut self.role else {
             return Reply::Lost;
@@ -389,7 +389,7 @@ impl Plane {
     }
 
     /// Something moved the gate: wakes the replies that it lets through.
-    pub fn settle_replies(&mut self) {
+    pub(crate) fn settle_replies(&mut self) {
         if !self.has_enough_in_sync() {
             return;
         }
@@ -402,13 +402,13 @@ impl Plane {
         }
     }
 
-    pub fn propose(&self, command: Command, rejected: Option<oneshot::Sender<Refusal>>) {
+    pub(crate) fn propose(&self, command: Command, rejected: Option<oneshot::Sender<Refusal>>) {
         // The receiver lives as long as the process does; while it stops, nothing needs proposing.
         let _ = self.to_control.send(ToControl { command, rejected });
     }
 
     /// `host:port` of a node's peer port.
-    pub fn peer_addr(&self, node: NodeId) -> Option<String> {
+    pub(crate) fn peer_addr(&self, node: NodeId) -> Option<String> {
         self.view.state.nodes.get(&node).map(|n| n.peer_addr.clone())
     }
 }

@@ -6,7 +6,7 @@ use ironcache_replication::{AttachError, FrameError, LinkVersions};
 use ironcache_types::{Level, LevelRange, Member, NodeId, ShardId};
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
+pub(super) enum Refusal {
     #[error(
         "the replica's release speaks link versions {theirs}, and this one {ours}: run a release in between"
     )]
@@ -36,7 +36,7 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    pub fn code(&self) -> &'static str {
+    pub(super) fn code(&self) -> &'static str {
         match self {
             Refusal::NoCommonVersion { .. } => "no_common_version",
             Refusal::CannotRead { .. } => "cannot_read",
@@ -54,7 +54,7 @@ impl Refusal {
 }
 
 /// The code for bytes that are no message, or none for this end.
-pub fn code_of(error: &FrameError) -> &'static str {
+pub(super) fn code_of(error: &FrameError) -> &'static str {
     match error {
         FrameError::UnknownPurpose { .. } => "unknown_purpose",
         FrameError::UnknownKind { .. } => "unknown_kind",

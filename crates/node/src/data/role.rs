@@ -24,14 +24,14 @@ use std::time::{Duration, Instant};
 
 // One value a node: its size does not matter, an indirection on every command would.
 #[expect(clippy::large_enum_variant)]
-pub enum Role {
+pub(crate) enum Role {
     /// The checkpoint is not read yet.
     Loading,
     Replica(Replica),
     Primary(Primary),
 }
 
-pub struct Replica {
+pub(crate) struct Replica {
     pub cursor: ReplicaCursor,
     /// Is the link to the primary up?
     pub link_up: bool,
@@ -49,7 +49,7 @@ pub struct Replica {
 /// The shard is asked back again after this, if there is no outcome.
 const RECLAIM_AGAIN: Duration = Duration::from_millis(1_000);
 
-pub struct Primary {
+pub(crate) struct Primary {
     pub shard: ShardId,
     pub epoch: Epoch,
     pub lineage: Lineage,
@@ -68,7 +68,7 @@ pub struct Primary {
 
 /// A change of the in-sync set that was proposed, and whose outcome is not known.
 #[derive(Clone, Copy, Debug)]
-pub struct Asked {
+pub(crate) struct Asked {
     pub what: SetChange,
     pub at: Instant,
     /// What the proposal compares: at another `isr_epoch` the log can only reject it.
@@ -76,7 +76,7 @@ pub struct Asked {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SetChange {
+pub(crate) enum SetChange {
     Add,
     Remove,
     /// It was rejected; kept so that the next one does not follow at once.
@@ -84,7 +84,7 @@ pub enum SetChange {
 }
 
 /// The old primary's side of a handover.
-pub struct HandingOver {
+pub(crate) struct HandingOver {
     pub handover: Handover,
     /// The end offset, once the fence has been sent.
     pub fence: Option<Offset>,
@@ -92,7 +92,7 @@ pub struct HandingOver {
 
 /// What a new view asks of the tasks around the plane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Turned {
+pub(crate) enum Turned {
     Nothing,
     /// This node was just told to hand its shard over.
     HandOver(Handover),
@@ -117,7 +117,7 @@ impl Primary {
 
 impl Plane {
     /// The applied control state advanced.
-    pub fn apply_view(&mut self, view: Arc<AppliedView>) -> Turned {
+    pub(crate) fn apply_view(&mut self, view: Arc<AppliedView>) -> Turned {
         self.view = view;
         if self.effects.level() != self.level() {
             // No command is under way between two views.
@@ -135,7 +135,7 @@ impl Plane {
     }
 
     /// The checkpoint is read, or there is none.
-    pub fn loaded(&mut self, keyspace: Keyspace, position: Option<(Lineage, Offset)>) {
+    pub(crate) fn loaded(&mut self, keyspace: Keyspace, position: Option<(Lineage, Offset)>) {
         self.keyspace = keyspace;
         let (cursor, clean_end) = match position {
             Some((lineage, offset)) => {
@@ -307,7 +307,7 @@ impl Plane {
         }
     }
 
-    pub fn gate_mode(&self, mode: AckMode) -> replication::AckMode {
+    pub(crate) fn gate_mode(&self, mode: AckMode) -> replication::AckMode {
         match mode {
             AckMode::InSync => replication::AckMode::InSync,
             AckMode::Primary => replication::AckMode::Primary {
@@ -317,7 +317,7 @@ impl Plane {
         }
     }
 
-    pub fn gate_limits(&self) -> GateLimits {
+    pub(crate) fn gate_limits(&self) -> GateLimits {
         GateLimits {
             isr_timeout_ms: self.view.state.policy.isr_timeout_ms,
             // A replica that kept up for a moment is let in; the plan's own settle time is longer.

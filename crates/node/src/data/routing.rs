@@ -4,7 +4,7 @@ use ironcache_control::{ControlState, Ownership, Shard};
 use ironcache_types::{Epoch, Member, NodeId, SLOT_COUNT, Slot};
 
 /// A lookup table over the applied state: one load per keyed command.
-pub struct Routing {
+pub(crate) struct Routing {
     /// Per slot an index into `shards`, or [`Routing::NONE`].
     slots: Vec<u16>,
     shards: Vec<ShardRoute>,
@@ -14,7 +14,7 @@ pub struct Routing {
 
 /// Where a shard's commands go.
 #[derive(Clone, Debug)]
-pub struct ShardRoute {
+pub(crate) struct ShardRoute {
     pub epoch: Epoch,
     /// `None` while the shard is recovering.
     pub primary: Option<Member>,
@@ -27,11 +27,11 @@ pub struct ShardRoute {
 impl Routing {
     const NONE: u16 = u16::MAX;
 
-    pub fn empty() -> Self {
+    pub(crate) fn empty() -> Self {
         Self { slots: vec![Self::NONE; usize::from(SLOT_COUNT)], shards: Vec::new(), mine: None }
     }
 
-    pub fn of(state: &ControlState, me: NodeId) -> Self {
+    pub(crate) fn of(state: &ControlState, me: NodeId) -> Self {
         let mut routing = Self::empty();
         for (index, shard) in state.shards.values().enumerate() {
             let code = u16::try_from(index).expect("shards have 16-bit ids");
@@ -47,18 +47,18 @@ impl Routing {
     }
 
     #[inline]
-    pub fn shard_of(&self, slot: Slot) -> Option<(usize, &ShardRoute)> {
+    pub(crate) fn shard_of(&self, slot: Slot) -> Option<(usize, &ShardRoute)> {
         let index = usize::from(self.slots[usize::from(slot.0)]);
         self.shards.get(index).map(|shard| (index, shard))
     }
 
     #[inline]
-    pub fn is_mine(&self, index: usize) -> bool {
+    pub(crate) fn is_mine(&self, index: usize) -> bool {
         self.mine == Some(index)
     }
 
     /// The candidate's promotion was heard of before it was applied here: redirect to it already.
-    pub fn hint(&mut self, epoch: Epoch, to: Member, addr: String) {
+    pub(crate) fn hint(&mut self, epoch: Epoch, to: Member, addr: String) {
         if let Some(mine) = self.mine {
             let route = &mut self.shards[mine];
             if epoch > route.epoch {

@@ -17,7 +17,7 @@ use ironcache_resp::{Protocol, Writer, parse_integer};
 use ironcache_types::Offset;
 
 /// Runs one of them. The caller has checked arity and authentication.
-pub fn run(
+pub(super) fn run(
     plane: &mut Plane,
     client: &mut Client,
     spec: &'static Spec,

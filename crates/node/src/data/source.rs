@@ -35,14 +35,14 @@ const PING_EVERY: Duration = Duration::from_millis(100);
 const SEND_BYTES: usize = 128 << 10;
 
 /// A connection that asked for the upgrade, on its way to the data thread.
-pub struct LinkSocket {
+pub(crate) struct LinkSocket {
     pub stream: std::net::TcpStream,
     /// What was read past the request.
     pub read: Vec<u8>,
 }
 
 /// Serves the replica on this socket until the link breaks.
-pub async fn serve(node: Rc<DataNode>, socket: LinkSocket) {
+pub(super) async fn serve(node: Rc<DataNode>, socket: LinkSocket) {
     let LinkSocket { stream, read } = socket;
     let stream = match TcpStream::from_std(stream) {
         Ok(stream) => stream,

@@ -1,7 +1,7 @@
 //! What is counted, for `INFO` and metrics.
 
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Stats {
+pub(crate) struct Stats {
     pub commands: u64,
     pub effects: u64,
     /// Keys that were read, and existed or not.

@@ -7,7 +7,7 @@ use ironcache_api::{DataRole, DataStatus, ReplicaStatus};
 use ironcache_control::Shard;
 use ironcache_types::{Epoch, Offset};
 
-pub fn snapshot(plane: &Plane) -> DataSnapshot {
+pub(super) fn snapshot(plane: &Plane) -> DataSnapshot {
     DataSnapshot {
         status: status(plane),
         stats: plane.stats,
@@ -50,7 +50,7 @@ fn status(plane: &Plane) -> DataStatus {
     }
 }
 
-pub fn role(plane: &Plane, shard: Option<&Shard>) -> DataRole {
+pub(super) fn role(plane: &Plane, shard: Option<&Shard>) -> DataRole {
     match (&plane.role, shard) {
         (_, None) => DataRole::Absent,
         (Role::Loading, Some(_)) => DataRole::Loading,

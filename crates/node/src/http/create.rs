@@ -163,17 +163,16 @@ fn policy_of(
     let policy = policy::at_create(&policy, set.iter().map(|(key, text)| (key.as_str(), text.as_str())))?;
     let RaftTimers { heartbeat_ms, election_min_ms, election_max_ms } = policy.timers;
     let wanted = api::RaftTimers { heartbeat_ms, election_min_ms, election_max_ms };
-    match statuses.iter().find(|status| status.timers.is_some_and(|timers| timers != wanted)) {
-        None => Ok(policy),
-        Some(status) => Err(HttpError::refused(
-            "bad_setting",
-            format!(
-                "node {} runs by other raft timers than the cluster is to have: start it with --heartbeat-ms \
-                 {heartbeat_ms} --election-min-ms {election_min_ms} --election-max-ms {election_max_ms}",
-                status.node
-            ),
-        )),
+    // Not refused: a node that asks for elections sooner, or never, is a means to choose who leads.
+    for status in statuses.iter().filter(|status| status.timers.is_some_and(|timers| timers != wanted)) {
+        tracing::warn!(
+            node = %status.node,
+            timers = ?status.timers,
+            "this node runs by other raft timers than the cluster's: --heartbeat-ms {heartbeat_ms} --election-min-ms \
+             {election_min_ms} --election-max-ms {election_max_ms}"
+        );
     }
+    Ok(policy)
 }
 
 /// What every node of the new cluster admits, and the control state will say.

@@ -38,7 +38,7 @@ pub(super) enum HttpError {
 }
 
 impl HttpError {
-    pub fn refused(code: &str, detail: String) -> Self {
+    pub(super) fn refused(code: &str, detail: String) -> Self {
         HttpError::Refused(Refused { code: code.to_owned(), detail })
     }
 

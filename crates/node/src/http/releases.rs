@@ -13,8 +13,8 @@ use axum::extract::{Query, State};
 use axum::http::{HeaderMap, header};
 use ironcache_api::{AllowRelease, Done, StagedRelease};
 use ironcache_control::{Command, ControlState, Rejection, ReleaseInfo, StageHold};
-use ironcache_spine::{Artifact, ArtifactError, MAX_ARTIFACT_BYTES};
-use ironcache_types::{Manifest, chain};
+use ironcache_spine::{Artifact, ArtifactError};
+use ironcache_types::{MAX_ARTIFACT_BYTES, Manifest, chain};
 use std::sync::Arc;
 
 pub(super) async fn list(State(app): State<Arc<App>>) -> Result<Json<Vec<StagedRelease>>, HttpError> {
@@ -100,7 +100,7 @@ async fn install(app: &App, upload: Upload) -> Result<Artifact, HttpError> {
     let installed = installed.map_err(|error| HttpError::Internal(chain(&error)))?;
     installed.map_err(|error| match error {
         // The path says nothing to who sent the file.
-        ArtifactError::Stamp { source, .. } => HttpError::BadRequest(source.to_string()),
+        ArtifactError::NoRelease { source, .. } => HttpError::BadRequest(source.to_string()),
         ArtifactError::Size { .. }
         | ArtifactError::Busy { .. }
         | ArtifactError::OutOfOrder { .. }

@@ -25,7 +25,7 @@ pub(super) struct Upload {
 
 impl Upload {
     /// Receives `body` into a file in `dir`.
-    pub async fn receive(body: Body, dir: &Path, max_bytes: u64) -> Result<Upload, HttpError> {
+    pub(super) async fn receive(body: Body, dir: &Path, max_bytes: u64) -> Result<Upload, HttpError> {
         static UPLOADS: AtomicU64 = AtomicU64::new(0);
         let number = UPLOADS.fetch_add(1, Ordering::Relaxed);
         // `copy-`: what a killed process leaves behind is removed at the launcher's next start.
@@ -58,7 +58,7 @@ impl Upload {
         Ok(upload)
     }
 
-    pub fn path(&self) -> &Path {
+    pub(super) fn path(&self) -> &Path {
         &self.path
     }
 }

@@ -32,17 +32,17 @@ pub(super) fn seconds(name: &'static str, help: &'static str) -> Family {
 }
 
 impl<'a> Writer<'a> {
-    pub fn new(encoder: DescriptorEncoder<'a>) -> Self {
+    pub(super) fn new(encoder: DescriptorEncoder<'a>) -> Self {
         Self { encoder }
     }
 
-    pub fn gauge(&mut self, family: &Family, value: impl EncodeGaugeValue + Copy) -> fmt::Result {
+    pub(super) fn gauge(&mut self, family: &Family, value: impl EncodeGaugeValue + Copy) -> fmt::Result {
         let Family { name, help, unit } = family;
         self.encoder.encode_descriptor(name, help, unit.as_ref(), MetricType::Gauge)?.encode_gauge(&value)
     }
 
     /// One gauge for each label set. A family without any is still described.
-    pub fn gauges<L: EncodeLabelSet, V: EncodeGaugeValue>(
+    pub(super) fn gauges<L: EncodeLabelSet, V: EncodeGaugeValue>(
         &mut self,
         family: &Family,
         values: impl IntoIterator<Item = (L, V)>,
@@ -56,7 +56,7 @@ impl<'a> Writer<'a> {
     }
 
     /// 1 for the state that holds, 0 for the others: sums and alerts need no text.
-    pub fn states(
+    pub(super) fn states(
         &mut self,
         family: &Family,
         label: &'static str,
@@ -66,13 +66,13 @@ impl<'a> Writer<'a> {
         self.gauges(family, states.iter().map(|state| ([(label, *state)], u64::from(*state == holds))))
     }
 
-    pub fn counter(&mut self, family: &Family, value: impl EncodeCounterValue + Copy) -> fmt::Result {
+    pub(super) fn counter(&mut self, family: &Family, value: impl EncodeCounterValue + Copy) -> fmt::Result {
         let Family { name, help, unit } = family;
         let mut to = self.encoder.encode_descriptor(name, help, unit.as_ref(), MetricType::Counter)?;
         to.encode_counter::<NoLabelSet, _, f64>(&value, None)
     }
 
-    pub fn counters<L: EncodeLabelSet, V: EncodeCounterValue>(
+    pub(super) fn counters<L: EncodeLabelSet, V: EncodeCounterValue>(
         &mut self,
         family: &Family,
         values: impl IntoIterator<Item = (L, V)>,
@@ -86,7 +86,7 @@ impl<'a> Writer<'a> {
     }
 
     /// A text that describes: the gauge is always 1.
-    pub fn info<L: EncodeLabelSet>(
+    pub(super) fn info<L: EncodeLabelSet>(
         &mut self,
         family: &Family,
         labels: impl IntoIterator<Item = L>,
@@ -100,7 +100,7 @@ impl<'a> Writer<'a> {
     }
 
     /// A histogram for each label set over `observed`, with `bounds` as the buckets' upper ends.
-    pub fn histograms<L: EncodeLabelSet>(
+    pub(super) fn histograms<L: EncodeLabelSet>(
         &mut self,
         family: &Family,
         bounds: &[f64],

@@ -61,7 +61,7 @@ pub enum CallError {
 }
 
 impl Peers {
-    pub fn new(identity: Arc<Identity>, options: &RaftOptions) -> Result<Self, reqwest::Error> {
+    pub(crate) fn new(identity: Arc<Identity>, options: &RaftOptions) -> Result<Self, reqwest::Error> {
         let http = reqwest::Client::builder()
             .no_proxy()
             .tcp_nodelay(true)
@@ -79,7 +79,7 @@ impl Peers {
     }
 
     /// From here on a member's address is looked up at each call. To be called once.
-    pub fn look_up_with(&self, lookup: impl Fn(NodeId) -> Option<PeerAddr> + Send + Sync + 'static) {
+    pub(crate) fn look_up_with(&self, lookup: impl Fn(NodeId) -> Option<PeerAddr> + Send + Sync + 'static) {
         // A second book would be as good as the first.
         let _ = self.book.0.set(Box::new(lookup));
     }
@@ -89,7 +89,7 @@ impl Peers {
         self.book.0.get().and_then(|lookup| lookup(to)).unwrap_or_else(|| known.clone())
     }
 
-    pub async fn call<Q: Serialize, A: DeserializeOwned>(
+    pub(crate) async fn call<Q: Serialize, A: DeserializeOwned>(
         &self,
         to: NodeId,
         addr: &PeerAddr,

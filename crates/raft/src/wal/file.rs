@@ -9,7 +9,7 @@ use std::path::PathBuf;
 ///
 /// The contract that recovery rests on: after [`sync`](LogFile::sync) returned, everything appended
 /// before it survives a power cut; [`replace`](LogFile::replace) is all or nothing, and durable when it returns.
-pub trait LogFile: Send + 'static {
+pub(crate) trait LogFile: Send + 'static {
     /// The whole content; `None` if the file does not exist.
     fn read(&mut self) -> io::Result<Option<Vec<u8>>>;
     fn append(&mut self, bytes: &[u8]) -> io::Result<()>;
@@ -21,14 +21,14 @@ pub trait LogFile: Send + 'static {
 
 /// The real one.
 #[derive(Debug)]
-pub struct DiskFile {
+pub(crate) struct DiskFile {
     path: PathBuf,
     /// Opened for appending by the first write.
     file: Option<File>,
 }
 
 impl DiskFile {
-    pub fn new(path: PathBuf) -> Self {
+    pub(crate) fn new(path: PathBuf) -> Self {
         DiskFile { path, file: None }
     }
 

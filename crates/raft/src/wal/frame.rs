@@ -16,9 +16,9 @@
 use ironcache_formats::wire::{u32_at, u64_at};
 use ironcache_types::NodeId;
 
-pub const MAGIC: [u8; 4] = *b"ICWL";
-pub const VERSION: u16 = 1;
-pub const HEADER_BYTES: usize = 18;
+pub(crate) const MAGIC: [u8; 4] = *b"ICWL";
+pub(crate) const VERSION: u16 = 1;
+pub(crate) const HEADER_BYTES: usize = 18;
 const PREFIX_BYTES: usize = 8;
 const SEQUENCE_BYTES: usize = 8;
 
@@ -36,7 +36,7 @@ pub enum HeaderError {
     OtherNode { found: NodeId, expected: NodeId },
 }
 
-pub fn header(node: NodeId) -> Vec<u8> {
+pub(crate) fn header(node: NodeId) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(HEADER_BYTES);
     bytes.extend_from_slice(&MAGIC);
     bytes.extend_from_slice(&VERSION.to_le_bytes());
@@ -45,7 +45,7 @@ pub fn header(node: NodeId) -> Vec<u8> {
     bytes
 }
 
-pub fn check_header(file: &[u8], expected: NodeId) -> Result<(), HeaderError> {
+pub(crate) fn check_header(file: &[u8], expected: NodeId) -> Result<(), HeaderError> {
     let Some(header) = file.get(..HEADER_BYTES) else {
         return Err(HeaderError::Short { actual: file.len() });
     };
@@ -66,7 +66,7 @@ pub fn check_header(file: &[u8], expected: NodeId) -> Result<(), HeaderError> {
     Ok(())
 }
 
-pub fn encode(sequence: u64, records: &[u8]) -> Vec<u8> {
+pub(crate) fn encode(sequence: u64, records: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(PREFIX_BYTES + SEQUENCE_BYTES + records.len());
     let len = u32::try_from(SEQUENCE_BYTES + records.len()).expect("the writer bounds a group commit");
     bytes.extend_from_slice(&len.to_le_bytes());
@@ -80,7 +80,7 @@ pub fn encode(sequence: u64, records: &[u8]) -> Vec<u8> {
 
 /// A frame that was read whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Frame<'a> {
+pub(crate) struct Frame<'a> {
     pub sequence: u64,
     pub records: &'a [u8],
     /// Where the frame starts in the file.
@@ -89,7 +89,7 @@ pub struct Frame<'a> {
 
 /// What lies behind the last good frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Tail {
+pub(crate) enum Tail {
     Clean,
     /// Nothing valid follows: an append that was cut short. `len` bytes from `at` are to be dropped.
     Torn {
@@ -104,7 +104,7 @@ pub enum Tail {
 }
 
 /// Reads every frame behind the header. `file` has passed [`check_header`].
-pub fn scan(file: &[u8]) -> (Vec<Frame<'_>>, Tail) {
+pub(crate) fn scan(file: &[u8]) -> (Vec<Frame<'_>>, Tail) {
     let mut frames = Vec::new();
     let mut at = HEADER_BYTES;
     let mut expected = 0;

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::ops::{Bound, RangeBounds};
 
 #[derive(Debug, Default)]
-pub struct Index {
+pub(super) struct Index {
     pub vote: Option<Vote>,
     pub cluster: Option<ClusterId>,
     pub purged: Option<LogId>,
@@ -28,11 +28,11 @@ pub enum IndexError {
 }
 
 impl Index {
-    pub fn last(&self) -> Option<LogId> {
+    pub(super) fn last(&self) -> Option<LogId> {
         self.entries.last_key_value().map(|(_, entry)| entry.log_id).or(self.purged)
     }
 
-    pub fn append(&mut self, entry: Entry) -> Result<(), IndexError> {
+    pub(super) fn append(&mut self, entry: Entry) -> Result<(), IndexError> {
         let found = entry.log_id.index;
         // An empty log may start anywhere: openraft's own suite starts some at 1.
         let expected = if self.last().is_none() { found } else { self.last().next_index() };
@@ -43,16 +43,16 @@ impl Index {
         Ok(())
     }
 
-    pub fn truncate_after(&mut self, after: Option<LogId>) {
+    pub(super) fn truncate_after(&mut self, after: Option<LogId>) {
         self.entries.split_off(&after.next_index());
     }
 
-    pub fn purge(&mut self, upto: LogId) {
+    pub(super) fn purge(&mut self, upto: LogId) {
         self.entries = self.entries.split_off(&(upto.index + 1));
         self.purged = self.purged.max(Some(upto));
     }
 
-    pub fn range(&self, range: impl RangeBounds<u64>) -> Vec<Entry> {
+    pub(super) fn range(&self, range: impl RangeBounds<u64>) -> Vec<Entry> {
         if is_empty(&range) {
             return Vec::new();
         }
@@ -60,7 +60,7 @@ impl Index {
     }
 
     /// Blank entries and memberships have no level.
-    pub fn oldest_level(&self) -> Option<Level> {
+    pub(super) fn oldest_level(&self) -> Option<Level> {
         let level = |entry: &Entry| match &entry.payload {
             EntryPayload::Normal(entry) => Some(entry.header().level),
             EntryPayload::Blank | EntryPayload::Membership(_) => None,
@@ -69,7 +69,7 @@ impl Index {
     }
 
     /// Does to this index what writing `record` did to the file.
-    pub fn replay(&mut self, record: Record) -> Result<(), IndexError> {
+    pub(super) fn replay(&mut self, record: Record) -> Result<(), IndexError> {
         match record {
             Record::Vote(vote) => self.vote = Some(vote.into()),
             Record::Entry(entry) => {
@@ -86,7 +86,7 @@ impl Index {
     }
 
     /// The shortest list of records that builds this index: what compaction writes.
-    pub fn records(&self) -> impl Iterator<Item = Record> + '_ {
+    pub(super) fn records(&self) -> impl Iterator<Item = Record> + '_ {
         let Self { vote, cluster, purged, committed, entries } = self;
         let vote = vote.map(|vote| Record::Vote(vote.into()));
         let cluster = cluster.map(Record::Cluster);

@@ -15,7 +15,7 @@ pub(crate) struct LogStore {
 }
 
 impl LogStore {
-    pub fn new(wal: Wal) -> Self {
+    pub(crate) fn new(wal: Wal) -> Self {
         LogStore { wal }
     }
 }

@@ -9,11 +9,11 @@
 //! *Invariant:* a vote or an entry is acknowledged only after the fsync that covers it.
 //! *Invariant:* damaged acknowledged data is refused, never cut off; only a torn tail is.
 
-pub mod file;
-pub mod frame;
+pub(crate) mod file;
+pub(crate) mod frame;
 mod index;
 mod log_store;
-pub mod record;
+pub(crate) mod record;
 mod writer;
 
 pub(crate) use log_store::LogStore;
@@ -53,7 +53,7 @@ pub enum WalError {
 
 /// The log of one node; clones share it.
 #[derive(Clone, Debug)]
-pub struct Wal {
+pub(crate) struct Wal {
     shared: Arc<Mutex<Shared>>,
 }
 
@@ -69,7 +69,7 @@ struct Shared {
 
 impl Wal {
     /// Opens the log of `node`, or makes a new one. A torn tail is cut off, with a line in the log.
-    pub fn open(mut file: impl LogFile, node: NodeId) -> Result<Wal, WalError> {
+    pub(crate) fn open(mut file: impl LogFile, node: NodeId) -> Result<Wal, WalError> {
         let header = frame::header(node);
         let (index, sequence, bytes) = match file.read()? {
             None => {
@@ -92,44 +92,44 @@ impl Wal {
         Ok(Wal { shared: Arc::new(Mutex::new(shared)) })
     }
 
-    pub fn cluster(&self) -> Option<ClusterId> {
+    pub(crate) fn cluster(&self) -> Option<ClusterId> {
         self.lock().index.cluster
     }
 
-    pub fn purged(&self) -> Option<LogId> {
+    pub(crate) fn purged(&self) -> Option<LogId> {
         self.lock().index.purged
     }
 
-    pub fn last(&self) -> Option<LogId> {
+    pub(crate) fn last(&self) -> Option<LogId> {
         self.lock().index.last()
     }
 
-    pub fn vote(&self) -> Option<Vote> {
+    pub(crate) fn vote(&self) -> Option<Vote> {
         self.lock().index.vote
     }
 
-    pub fn committed(&self) -> Option<LogId> {
+    pub(crate) fn committed(&self) -> Option<LogId> {
         self.lock().index.committed
     }
 
-    pub fn entries(&self, range: impl std::ops::RangeBounds<u64>) -> Vec<Entry> {
+    pub(crate) fn entries(&self, range: impl std::ops::RangeBounds<u64>) -> Vec<Entry> {
         self.lock().index.range(range)
     }
 
     /// The lowest level of an entry that is held.
-    pub fn oldest_level(&self) -> Option<Level> {
+    pub(crate) fn oldest_level(&self) -> Option<Level> {
         self.lock().index.oldest_level()
     }
 
     /// Readable at once; `done` is called when it is durable.
-    pub fn save_vote(&self, vote: Vote, done: Done) -> io::Result<()> {
+    pub(crate) fn save_vote(&self, vote: Vote, done: Done) -> io::Result<()> {
         self.lock().write(&[Record::Vote(vote.into())], Some(done), |index| {
             index.vote = Some(vote);
             Ok(())
         })
     }
 
-    pub fn save_cluster(&self, id: ClusterId, done: Done) -> io::Result<()> {
+    pub(crate) fn save_cluster(&self, id: ClusterId, done: Done) -> io::Result<()> {
         self.lock().write(&[Record::Cluster(id)], Some(done), |index| {
             index.cluster = Some(id);
             Ok(())
@@ -137,7 +137,7 @@ impl Wal {
     }
 
     /// Readable at once; `done` is called when all of them are durable.
-    pub fn append(&self, entries: Vec<Entry>, done: Done) -> io::Result<()> {
+    pub(crate) fn append(&self, entries: Vec<Entry>, done: Done) -> io::Result<()> {
         let records: Vec<Record> = entries.iter().map(|entry| Record::Entry(entry.into())).collect();
         self.lock().write(&records, Some(done), |index| {
             entries.into_iter().try_for_each(|entry| index.append(entry))
@@ -146,7 +146,7 @@ impl Wal {
 
     /// Written in order with what follows. Losing it in a power cut is harmless: nothing after it was
     /// acknowledged then, and raft truncates again.
-    pub fn truncate_after(&self, after: Option<LogId>) -> io::Result<()> {
+    pub(crate) fn truncate_after(&self, after: Option<LogId>) -> io::Result<()> {
         self.lock().write(&[Record::Truncate(after.map(Into::into))], None, |index| {
             index.truncate_after(after);
             Ok(())
@@ -154,7 +154,7 @@ impl Wal {
     }
 
     /// The caller has made a snapshot durable that covers `upto`.
-    pub fn purge(&self, upto: LogId) -> io::Result<()> {
+    pub(crate) fn purge(&self, upto: LogId) -> io::Result<()> {
         let mut shared = self.lock();
         shared.write(&[Record::Purge(upto.into())], None, |index| {
             index.purge(upto);
@@ -164,7 +164,7 @@ impl Wal {
     }
 
     /// Advisory: written with the next frame.
-    pub fn save_committed(&self, upto: Option<LogId>) -> io::Result<()> {
+    pub(crate) fn save_committed(&self, upto: Option<LogId>) -> io::Result<()> {
         let mut shared = self.lock();
         shared.index.committed = upto;
         let records = encode(&[Record::Committed(upto.map(Into::into))])?;
@@ -174,7 +174,7 @@ impl Wal {
     }
 
     /// Writes and syncs what is queued, then ends the writer thread. Later writes fail. Blocks.
-    pub fn stop(&self) {
+    pub(crate) fn stop(&self) {
         self.lock().writer.stop();
     }
 

@@ -9,7 +9,7 @@ use ironcache_types::ClusterId;
 
 /// One change of what the log file says.
 #[derive(Clone, Debug)]
-pub enum Record {
+pub(crate) enum Record {
     Vote(v1::Vote),
     Entry(v1::Entry),
     /// Entries after this one are gone; all of them, for `None`.
@@ -43,7 +43,7 @@ pub enum RecordError {
 }
 
 impl Record {
-    pub fn encode_into(&self, out: &mut Vec<u8>) -> Result<(), WireError> {
+    pub(crate) fn encode_into(&self, out: &mut Vec<u8>) -> Result<(), WireError> {
         let (kind, body) = match self {
             Record::Vote(vote) => (VOTE, wire::encode(vote)?),
             Record::Entry(entry) => (ENTRY, wire::encode(entry)?),
@@ -60,7 +60,7 @@ impl Record {
     }
 
     /// Takes one record from the front of `bytes`.
-    pub fn decode_from(bytes: &mut &[u8]) -> Result<Record, RecordError> {
+    pub(crate) fn decode_from(bytes: &mut &[u8]) -> Result<Record, RecordError> {
         let (prefix, rest) = bytes.split_at_checked(PREFIX_BYTES).ok_or(RecordError::Cut)?;
         let len = wire::u32_at(prefix, 1) as usize;
         let (body, rest) = rest.split_at_checked(len).ok_or(RecordError::Cut)?;

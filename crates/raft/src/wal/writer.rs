@@ -17,7 +17,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 /// Called once, from the writer's thread, with whether the record is durable.
-pub type Done = Box<dyn FnOnce(io::Result<()>) + Send>;
+pub(super) type Done = Box<dyn FnOnce(io::Result<()>) + Send>;
 
 /// How long an advisory record may wait for a frame to ride on. Longer: a killed process restarts from
 /// an older committed index. Shorter: a quiet node syncs twice for one command.
@@ -26,7 +26,7 @@ const ADVISORY_DELAY: Duration = Duration::from_millis(50);
 /// The records of one frame, in bytes; what is queued beyond goes into the next frame.
 const FRAME_BYTES_MAX: usize = 4 << 20;
 
-pub enum Op {
+pub(super) enum Op {
     /// Append these records, then call `done`.
     Append { records: Vec<u8>, done: Option<Done> },
     /// Written with the next frame, or alone after a quiet moment.
@@ -39,14 +39,14 @@ pub enum Op {
 
 /// The queue's end that the log store holds.
 #[derive(Debug)]
-pub struct Writer {
+pub(super) struct Writer {
     queue: Sender<Op>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Writer {
     /// `sequence` is the next frame's.
-    pub fn start(file: impl LogFile, header: Vec<u8>, sequence: u64) -> io::Result<Writer> {
+    pub(super) fn start(file: impl LogFile, header: Vec<u8>, sequence: u64) -> io::Result<Writer> {
         let (queue, ops) = channel();
         let state = State { file, header, sequence, advisory: Vec::new(), failed: None };
         let thread =
@@ -55,7 +55,7 @@ impl Writer {
     }
 
     /// Queues `op`. If the writer has ended, its callback is told so.
-    pub fn send(&self, op: Op) {
+    pub(super) fn send(&self, op: Op) {
         if let Err(refused) = self.queue.send(op)
             && let Op::Append { done: Some(done), .. } = refused.0
         {
@@ -64,7 +64,7 @@ impl Writer {
     }
 
     /// Ends the thread after it wrote and synced what is queued.
-    pub fn stop(&mut self) {
+    pub(super) fn stop(&mut self) {
         self.send(Op::Stop);
         if let Some(thread) = self.thread.take()
             && thread.join().is_err()

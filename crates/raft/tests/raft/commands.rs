@@ -6,7 +6,7 @@ use ironcache_types::{
 };
 
 /// The cluster that these commands speak of.
-pub const CLUSTER: ClusterId = ClusterId(0xc1);
+pub(crate) const CLUSTER: ClusterId = ClusterId(0xc1);
 
 fn release() -> Release {
     Release { version: Version::new(0, 1, 0), digest: Digest([7; 32]) }
@@ -28,7 +28,7 @@ fn spec(id: u64) -> NodeSpec {
 }
 
 /// A cluster of one shard on three nodes.
-pub fn init_cluster() -> Command {
+pub(crate) fn init_cluster() -> Command {
     Command::InitCluster(InitCluster {
         cluster_id: CLUSTER,
         nodes: (1..=3).map(spec).collect(),
@@ -42,7 +42,7 @@ pub fn init_cluster() -> Command {
 }
 
 /// An accepted command that changes something each time.
-pub fn register(id: u64, incarnation: u64) -> Command {
+pub(crate) fn register(id: u64, incarnation: u64) -> Command {
     let NodeSpec { client_addr, peer_addr, http_addr, release, levels, launcher_protocol, .. } = spec(id);
     let member = Member { node: NodeId(id), incarnation: Incarnation(incarnation) };
     Command::RegisterNode {

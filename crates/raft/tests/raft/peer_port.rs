@@ -16,12 +16,12 @@ use serde::Serialize;
 
 const HEADER: RpcHeader = RpcHeader { cluster: CLUSTER.0, from: 9, to: 1 };
 
-pub fn header(cluster: ClusterId, from: u64, to: u64) -> RpcHeader {
+pub(crate) fn header(cluster: ClusterId, from: u64, to: u64) -> RpcHeader {
     RpcHeader { cluster: cluster.0, from, to }
 }
 
 /// An entry of a release to come.
-pub fn later_entry(level: Level) -> Vec<u8> {
+pub(crate) fn later_entry(level: Level) -> Vec<u8> {
     let sealed = entry::seal(&init_cluster(), RequestId(5), Level::FIRST).unwrap();
     let mut bytes = sealed.as_bytes().to_vec();
     bytes[0..2].copy_from_slice(&999_u16.to_le_bytes());
@@ -43,18 +43,18 @@ async fn founded(dir: &tempfile::TempDir) -> Server {
     server
 }
 
-pub async fn post(server: &Server, path: &str, body: Vec<u8>) -> (u16, Vec<u8>) {
+pub(crate) async fn post(server: &Server, path: &str, body: Vec<u8>) -> (u16, Vec<u8>) {
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     let response = client.post(format!("http://{}{path}", server.addr)).body(body).send().await.unwrap();
     (response.status().as_u16(), response.bytes().await.unwrap().to_vec())
 }
 
-pub async fn refused(server: &Server, path: &str, body: Vec<u8>) -> (u16, String) {
+pub(crate) async fn refused(server: &Server, path: &str, body: Vec<u8>) -> (u16, String) {
     let (status, text) = post(server, path, body).await;
     (status, String::from_utf8(text).unwrap())
 }
 
-pub fn sealed(kind: Kind, header: RpcHeader, body: &impl Serialize) -> Vec<u8> {
+pub(crate) fn sealed(kind: Kind, header: RpcHeader, body: &impl Serialize) -> Vec<u8> {
     wire::seal(first(kind), &(header, body)).unwrap()
 }
 
@@ -62,7 +62,7 @@ fn first(kind: Kind) -> Header {
     Header::at(kind, Level::FIRST).unwrap()
 }
 
-pub fn vote() -> VoteRequest {
+pub(crate) fn vote() -> VoteRequest {
     let vote = Vote { term: 900, node: 9, committed: false };
     VoteRequest { vote, last_log: None, leadership_transfer: false }
 }

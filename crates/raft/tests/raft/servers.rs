@@ -12,11 +12,11 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-pub use crate::commands::CLUSTER;
+pub(crate) use crate::commands::CLUSTER;
 /// Far more than anything here takes; a test that waits this long has failed.
-pub const BOUND: Duration = Duration::from_secs(30);
+pub(crate) const BOUND: Duration = Duration::from_secs(30);
 
-pub struct Server {
+pub(crate) struct Server {
     pub id: NodeId,
     pub node: RaftNode,
     pub addr: SocketAddr,
@@ -24,7 +24,7 @@ pub struct Server {
 }
 
 /// The timers of tests: quick, and still several times what a loaded machine needs for a round trip.
-pub fn options(id: u64, dir: &Path) -> RaftOptions {
+pub(crate) fn options(id: u64, dir: &Path) -> RaftOptions {
     RaftOptions {
         heartbeat_ms: 60,
         election_min_ms: 300,
@@ -36,7 +36,7 @@ pub fn options(id: u64, dir: &Path) -> RaftOptions {
 
 impl Server {
     /// Opens a node and serves its peer port; `addr` is kept over restarts.
-    pub async fn start(options: RaftOptions, addr: Option<SocketAddr>) -> Server {
+    pub(crate) async fn start(options: RaftOptions, addr: Option<SocketAddr>) -> Server {
         let id = options.node;
         let node = RaftNode::open(options).await.unwrap();
         let listener = bind(addr).await;
@@ -52,19 +52,19 @@ impl Server {
         Server { id, node, addr, task }
     }
 
-    pub fn peer(&self) -> PeerAddr {
+    pub(crate) fn peer(&self) -> PeerAddr {
         PeerAddr(self.addr.to_string())
     }
 
     /// Ends the node as a killed process would seem to its peers: the port is closed at once.
-    pub async fn kill(self) -> SocketAddr {
+    pub(crate) async fn kill(self) -> SocketAddr {
         self.task.abort();
         let _ = self.task.await;
         self.node.shutdown().await;
         self.addr
     }
 
-    pub async fn applied(&self, index: u64) {
+    pub(crate) async fn applied(&self, index: u64) {
         let mut views = self.node.applied();
         tokio::time::timeout(BOUND, views.wait_for(|view| view.index >= index))
             .await
@@ -87,7 +87,7 @@ async fn bind(addr: Option<SocketAddr>) -> TcpListener {
 }
 
 /// Three voters, initialized through the first.
-pub async fn three(dir: &Path, change: impl Fn(&mut RaftOptions)) -> Vec<Server> {
+pub(crate) async fn three(dir: &Path, change: impl Fn(&mut RaftOptions)) -> Vec<Server> {
     let mut servers = Vec::new();
     for id in 1..=3 {
         let mut options = options(id, dir);
@@ -100,7 +100,7 @@ pub async fn three(dir: &Path, change: impl Fn(&mut RaftOptions)) -> Vec<Server>
 }
 
 /// Waits for a level that nothing announces.
-pub async fn until(mut holds: impl FnMut() -> bool) {
+pub(crate) async fn until(mut holds: impl FnMut() -> bool) {
     let started = std::time::Instant::now();
     while !holds() {
         assert!(started.elapsed() < BOUND, "it never held");
@@ -109,7 +109,7 @@ pub async fn until(mut holds: impl FnMut() -> bool) {
 }
 
 /// Waits for a leader that a quorum answers.
-pub async fn leader(servers: &[Server]) -> NodeId {
+pub(crate) async fn leader(servers: &[Server]) -> NodeId {
     let mut leader = None;
     until(|| {
         let leads = |server: &&Server| {
@@ -123,17 +123,17 @@ pub async fn leader(servers: &[Server]) -> NodeId {
     leader.expect("until waits for it")
 }
 
-pub fn position(servers: &[Server], id: NodeId) -> usize {
+pub(crate) fn position(servers: &[Server], id: NodeId) -> usize {
     servers.iter().position(|s| s.id == id).unwrap()
 }
 
 /// A peer that counts pre-votes and votes, and answers neither.
-pub struct Deaf {
+pub(crate) struct Deaf {
     task: JoinHandle<()>,
 }
 
 impl Deaf {
-    pub async fn start(addr: SocketAddr, asked: watch::Sender<(u32, u32)>) -> Deaf {
+    pub(crate) async fn start(addr: SocketAddr, asked: watch::Sender<(u32, u32)>) -> Deaf {
         let votes = asked.clone();
         let router = axum::Router::new()
             .route(

@@ -2,8 +2,10 @@
 
 use ironcache_types::LevelRange;
 use std::ffi::OsString;
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::rc::Rc;
 use std::time::Duration;
 
 #[derive(Clone, Debug)]
@@ -19,6 +21,7 @@ pub struct LauncherConfig {
     /// The levels that this release admits.
     pub levels: LevelRange,
     pub limits: LauncherLimits,
+    pub way_back: WayBack,
 }
 
 impl LauncherConfig {
@@ -31,7 +34,31 @@ impl LauncherConfig {
             own_exe: PathBuf::from("/proc/self/exe"),
             levels,
             limits: LauncherLimits::default(),
+            way_back: WayBack::new(|| Ok(())),
         }
+    }
+}
+
+/// Could a launcher of this release start with the configuration as it is at this moment? It is asked before another
+/// launcher takes over: one that refuses executes this one again, which reads the configuration anew.
+#[derive(Clone)]
+pub struct WayBack(Rc<dyn Fn() -> Result<(), String>>);
+
+impl WayBack {
+    pub fn new(ask: impl Fn() -> Result<(), String> + 'static) -> Self {
+        WayBack(Rc::new(ask))
+    }
+
+    /// # Errors
+    /// What keeps it from starting, for people.
+    pub(super) fn ask(&self) -> Result<(), String> {
+        (self.0)()
+    }
+}
+
+impl fmt::Debug for WayBack {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("WayBack")
     }
 }
 

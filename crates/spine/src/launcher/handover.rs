@@ -21,6 +21,8 @@
 //! that comes in between is pending for the other one.
 //!
 //! *Invariant:* `state` names the new launcher, durably, before the exec; whatever dies then, the next start runs it.
+//! *Invariant:* it begins only while this launcher could start again: a configuration that neither of the two reads would
+//! end the node.
 //! *Invariant:* nothing is taken before everything is admitted; a launcher that refuses leaves all as it found it.
 //! *Invariant:* a handover that failed is not tried again in this process.
 
@@ -64,6 +66,9 @@ const DESCRIPTION_BYTES_MAX: usize = 1 << 20;
 const CONFIRMED_FIRST: Duration = Duration::from_millis(100);
 /// After a state that could not be written.
 const WRITE_AGAIN: Duration = Duration::from_secs(1);
+/// After a configuration that this launcher could not start with. Nothing waits for another launcher; sooner would only
+/// repeat the message.
+const READ_AGAIN: Duration = Duration::from_secs(10);
 
 /// Set once this process has made what it was left its own.
 static TAKEN: AtomicBool = AtomicBool::new(false);
@@ -111,6 +116,8 @@ enum StaysError {
     Slot(#[from] SlotError),
     #[error("the new launcher speaks launcher protocol {theirs}, and this one {ours}")]
     Protocol { theirs: WireRange, ours: WireRange },
+    #[error("the configuration as it is now would not let this launcher start again: {problem}")]
+    NoWayBack { problem: String },
     #[error("that the new launcher runs could not be made durable")]
     State(#[source] Refusal),
     #[error("the handover could not be prepared")]
@@ -179,6 +186,7 @@ impl Supervisor {
         let Err(error) = self.hand_over(watch, spoken, to);
         match error {
             StaysError::State(_) => self.hand_over_not_before = Some(now + WRITE_AGAIN),
+            StaysError::NoWayBack { .. } => self.hand_over_not_before = Some(now + READ_AGAIN),
             StaysError::Slot(_)
             | StaysError::Protocol { .. }
             | StaysError::Prepare(_)
@@ -196,6 +204,7 @@ impl Supervisor {
         spoken: u16,
         to: Digest,
     ) -> Result<std::convert::Infallible, StaysError> {
+        self.config.way_back.ask().map_err(|problem| StaysError::NoWayBack { problem })?;
         let (artifact, binary) = self.store.artifact(&to)?;
         let theirs = artifact.manifest.launcher_protocol;
         let version = protocol::agree(theirs, LAUNCHER_PROTOCOL)

@@ -23,7 +23,7 @@ mod watch;
 
 pub(crate) use child::prepare;
 pub use child::{DAEMON_VERB, SpawnError};
-pub use config::{LauncherConfig, LauncherLimits, ListenerSpec};
+pub use config::{LauncherConfig, LauncherLimits, ListenerSpec, WayBack};
 pub use exec::{MakeWayError, make_way};
 pub use handover::{
     HANDOVER_REFUSED_VARIABLE, HANDOVER_VARIABLE, HandoverError, NotAdmitted, refuse_handover,

@@ -9,13 +9,13 @@ use ironcache_types::{Digest, Level, LevelRange, Manifest, Release, WireRange};
 use std::fs;
 use std::time::Duration;
 
-pub type Case = (&'static str, fn());
+pub(crate) type Case = (&'static str, fn());
 
 macro_rules! cases {
     ($($name:ident)*) => { &[$((stringify!($name), $name)),*] };
 }
 
-pub const ALL: &[Case] = cases! {
+pub(crate) const ALL: &[Case] = cases! {
     a_confirmed_release_becomes_the_active_one
     the_launcher_removes_no_slot
     a_release_that_exits_at_once_is_rolled_back
@@ -458,7 +458,7 @@ fn a_corrupt_state_runs_the_only_slot_and_refuses_upgrades() {
     assert!(snapshot.degraded.unwrap().contains("state.corrupt-1"));
 }
 
-pub fn alter(node: &Node, release: &Release) {
+pub(crate) fn alter(node: &Node, release: &Release) {
     // A new file of that name: the kernel forbids writing to one that runs.
     let path = node.binary(release);
     let mut bytes = fs::read(&path).unwrap();

@@ -17,7 +17,7 @@ use std::process::exit;
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
-pub fn main() -> ! {
+pub(crate) fn main() -> ! {
     let version = own_version();
     if !state_was_durable_before(&version) {
         exit(NOT_DURABLE);

@@ -11,7 +11,7 @@ macro_rules! cases {
     ($($name:ident)*) => { &[$((stringify!($name), $name)),*] };
 }
 
-pub const ALL: &[(&str, fn())] = cases! {
+pub(crate) const ALL: &[(&str, fn())] = cases! {
     the_launcher_follows_a_confirmed_release_and_nobody_notices
     the_launcher_goes_back_with_an_older_release
     a_signal_and_a_dead_daemon_find_the_new_launcher

@@ -14,10 +14,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-pub const LAUNCHER_VERB: &str = "run-launcher";
+pub(crate) const LAUNCHER_VERB: &str = "run-launcher";
 
 /// `run-launcher DATA_DIR ADDRESS READY_MS HANG_MS DRAIN_MS`
-pub fn launcher_main(args: &[String]) -> ! {
+pub(crate) fn launcher_main(args: &[String]) -> ! {
     misbehave(&args[0]);
     let [data_dir, address, ready_ms, hang_ms, drain_ms] = args else { panic!("{LAUNCHER_VERB}: {args:?}") };
     let mut config = LauncherConfig::new(data_dir, LEVELS);
@@ -71,7 +71,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Waits until `look` answers something.
 #[track_caller]
-pub fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+pub(crate) fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let give_up = Instant::now() + PATIENCE;
     loop {
         if let Some(found) = look() {
@@ -82,7 +82,7 @@ pub fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     }
 }
 
-pub struct Node {
+pub(crate) struct Node {
     temp: tempfile::TempDir,
     pub address: SocketAddr,
     pub ready_ms: u64,
@@ -92,7 +92,7 @@ pub struct Node {
 }
 
 impl Node {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         Node {
             temp: tempfile::tempdir().unwrap(),
@@ -105,27 +105,27 @@ impl Node {
     }
 
     /// A node that runs, and first did so from release 0.1.0.
-    pub fn started() -> Self {
+    pub(crate) fn started() -> Self {
         let mut node = Node::new();
         node.start();
         node.serving("0.1.0");
         node
     }
 
-    pub fn dir(&self) -> DataDir {
+    pub(crate) fn dir(&self) -> DataDir {
         DataDir::new(self.temp.path().join("data"))
     }
 
-    pub fn store(&self) -> SlotStore {
+    pub(crate) fn store(&self) -> SlotStore {
         SlotStore::open(&self.dir()).unwrap()
     }
 
-    pub fn state_path(&self) -> PathBuf {
+    pub(crate) fn state_path(&self) -> PathBuf {
         self.dir().root().join("state")
     }
 
     /// Makes an executable of `version` out of this one.
-    pub fn executable(&self, version: &str) -> PathBuf {
+    pub(crate) fn executable(&self, version: &str) -> PathBuf {
         let path = self.temp.path().join(format!("release-{version}"));
         if path.exists() {
             return path;
@@ -134,7 +134,7 @@ impl Node {
     }
 
     /// What this executable says of itself.
-    pub fn manifest(&self) -> Manifest {
+    pub(crate) fn manifest(&self) -> Manifest {
         crate::own_manifest()
     }
 
@@ -148,15 +148,15 @@ impl Node {
         path
     }
 
-    pub fn stage(&self, version: &str) -> Release {
+    pub(crate) fn stage(&self, version: &str) -> Release {
         self.store().install_file(&self.executable(version)).unwrap().release
     }
 
-    pub fn stage_as(&self, version: &str, claims: Manifest) -> Release {
+    pub(crate) fn stage_as(&self, version: &str, claims: Manifest) -> Release {
         self.store().install_file(&self.executable_as(version, claims)).unwrap().release
     }
 
-    pub fn binary(&self, release: &Release) -> PathBuf {
+    pub(crate) fn binary(&self, release: &Release) -> PathBuf {
         self.dir().root().join("slots").join(release.digest.to_string()).join("ironcache")
     }
 
@@ -171,56 +171,56 @@ impl Node {
         command
     }
 
-    pub fn start(&mut self) {
+    pub(crate) fn start(&mut self) {
         let child = self.command(&self.executable("0.1.0")).spawn().unwrap();
         assert!(self.launcher.replace(child).is_none(), "one launcher at a time");
     }
 
     /// Runs a launcher that is expected to give up by itself.
-    pub fn start_in_vain(&self) -> Output {
+    pub(crate) fn start_in_vain(&self) -> Output {
         let output = self.command(&self.executable("0.1.0")).stderr(Stdio::piped()).output().unwrap();
         assert_ne!(output.status.code(), Some(0));
         output
     }
 
-    pub fn launcher_id(&self) -> u32 {
+    pub(crate) fn launcher_id(&self) -> u32 {
         self.launcher.as_ref().unwrap().id()
     }
 
     /// Kills the launcher; its daemon must follow it.
-    pub fn kill_launcher(&mut self) {
+    pub(crate) fn kill_launcher(&mut self) {
         let mut launcher = self.launcher.take().unwrap();
         launcher.kill().unwrap();
         launcher.wait().unwrap();
     }
 
     /// Waits for the launcher to end by itself.
-    pub fn launcher_exit_code(&mut self) -> Option<i32> {
+    pub(crate) fn launcher_exit_code(&mut self) -> Option<i32> {
         let status = eventually("the launcher ends", || self.launcher.as_mut().unwrap().try_wait().unwrap());
         self.launcher = None;
         status.code()
     }
 
-    pub fn connect(&self) -> TcpStream {
+    pub(crate) fn connect(&self) -> TcpStream {
         let stream = TcpStream::connect(self.address).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream
     }
 
     /// Sends a line to the daemon. `None` if nobody was there to answer.
-    pub fn ask(&self, line: &str) -> Option<String> {
+    pub(crate) fn ask(&self, line: &str) -> Option<String> {
         let stream = TcpStream::connect(self.address).ok()?;
         ask_over(&stream, line)
     }
 
-    pub fn tell_launcher(&self, message: &ToLauncher) -> ToDaemon {
+    pub(crate) fn tell_launcher(&self, message: &ToLauncher) -> ToDaemon {
         let line = serde_json::to_string(message).unwrap();
         let answer = eventually("the launcher answers", || self.ask(&line));
         serde_json::from_str(&answer).unwrap()
     }
 
     /// The version and process id of the daemon that answers.
-    pub fn who(&self) -> Option<(String, u32)> {
+    pub(crate) fn who(&self) -> Option<(String, u32)> {
         let answer = self.ask("who")?;
         let (version, pid) = answer.split_once(' ')?;
         Some((version.to_owned(), pid.parse().ok()?))
@@ -228,7 +228,7 @@ impl Node {
 
     /// Waits until a daemon of `version` answers; its process id.
     #[track_caller]
-    pub fn serving(&self, version: &str) -> u32 {
+    pub(crate) fn serving(&self, version: &str) -> u32 {
         eventually(&format!("{version} serves"), || {
             self.who().filter(|(v, _)| v == version).map(|(_, pid)| pid)
         })
@@ -236,7 +236,7 @@ impl Node {
 
     /// Waits until a state that `look` likes is durable.
     #[track_caller]
-    pub fn state<T>(&self, what: &str, mut look: impl FnMut(&State) -> Option<T>) -> T {
+    pub(crate) fn state<T>(&self, what: &str, mut look: impl FnMut(&State) -> Option<T>) -> T {
         let file = StateFile::new(&self.dir());
         eventually(what, || match file.read().unwrap() {
             ReadState::Present(state) => look(&state),
@@ -245,17 +245,17 @@ impl Node {
         })
     }
 
-    pub fn write_state(&self, state: &State) {
+    pub(crate) fn write_state(&self, state: &State) {
         StateFile::new(&self.dir()).write(state).unwrap();
     }
 
-    pub fn activate(&self, release: &Release, epoch: u64, confirm_timeout_ms: u64) -> ToDaemon {
+    pub(crate) fn activate(&self, release: &Release, epoch: u64, confirm_timeout_ms: u64) -> ToDaemon {
         let digest = release.digest;
         self.tell_launcher(&ToLauncher::Activate { digest, step: step(epoch), confirm_timeout_ms })
     }
 
     /// Activates, and expects that the launcher agrees.
-    pub fn begin_trial(&self, release: &Release, epoch: u64) {
+    pub(crate) fn begin_trial(&self, release: &Release, epoch: u64) {
         assert_eq!(self.activate(release, epoch, 600_000), ToDaemon::Activating { step: step(epoch) });
     }
 }
@@ -268,11 +268,11 @@ impl Drop for Node {
     }
 }
 
-pub fn step(epoch: u64) -> StepRef {
+pub(crate) fn step(epoch: u64) -> StepRef {
     StepRef { plan: PlanId(1), epoch: Epoch(epoch) }
 }
 
-pub fn ask_over(mut stream: &TcpStream, line: &str) -> Option<String> {
+pub(crate) fn ask_over(mut stream: &TcpStream, line: &str) -> Option<String> {
     stream.set_read_timeout(Some(PATIENCE)).ok()?;
     stream.write_all(format!("{line}\n").as_bytes()).ok()?;
     let mut answer = String::new();
@@ -281,12 +281,12 @@ pub fn ask_over(mut stream: &TcpStream, line: &str) -> Option<String> {
 }
 
 /// Sends a signal to one process, by its id.
-pub fn signal(pid: u32, signal: libc::c_int) {
+pub(crate) fn signal(pid: u32, signal: libc::c_int) {
     // SAFETY: takes numbers only.
     assert_eq!(unsafe { libc::kill(pid as libc::pid_t, signal) }, 0, "kill {pid}");
 }
 
-pub fn is_alive(pid: u32) -> bool {
+pub(crate) fn is_alive(pid: u32) -> bool {
     // A zombie is dead: it holds nothing any more.
     fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| {
         let state = stat.rsplit(") ").next().and_then(|rest| rest.chars().next());

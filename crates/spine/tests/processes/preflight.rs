@@ -11,7 +11,7 @@ use std::ffi::OsString;
 use std::io::Write;
 use std::time::{Duration, Instant};
 
-pub const ALL: &[(&str, fn())] = &[
+pub(crate) const ALL: &[(&str, fn())] = &[
     ("a_preflight_says_what_it_was_asked_with", a_preflight_says_what_it_was_asked_with),
     ("a_preflight_that_hangs_is_ended_by_its_id", a_preflight_that_hangs_is_ended_by_its_id),
     (
@@ -21,7 +21,7 @@ pub const ALL: &[(&str, fn())] = &[
 ];
 
 /// `server-preflight --launcher-protocol 1-1 ARGS…`: tells what it was given, as problems.
-pub fn main(args: &[String]) -> ! {
+pub(crate) fn main(args: &[String]) -> ! {
     let problems = |detail: String| PreflightReport {
         problems: vec![Problem { code: "told".to_owned(), key: std::env::var("TOLD").ok(), detail }],
     };

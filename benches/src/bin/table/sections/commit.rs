@@ -8,7 +8,7 @@ use ironcache_benches::measure::Percentiles;
 use ironcache_benches::workload::commit::{Appends, Group};
 use std::time::Duration;
 
-pub fn measure(bench: &Bench) -> Result<Section> {
+pub(super) fn measure(bench: &Bench) -> Result<Section> {
     let commits = bench.scale.pick(2000, 200);
     let runtime = tokio::runtime::Runtime::new()?;
     let beside_the_disk = |what: &str, voters| -> Result<Row> {

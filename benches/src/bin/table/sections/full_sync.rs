@@ -18,7 +18,7 @@ const SYNC_TIMEOUT: Duration = Duration::from_secs(300);
 /// Between two questions of the client that watches the primary.
 const PROBE_EVERY: Duration = Duration::from_millis(1);
 
-pub fn measure(bench: &Bench) -> Result<Section> {
+pub(super) fn measure(bench: &Bench) -> Result<Section> {
     let keys = bench.scale.pick(1_000_000, 100_000);
     let ours = of_ironcache(bench, keys)?;
     let peer = of_redis(bench, keys)?;

@@ -9,7 +9,7 @@ use crate::redis::RedisServer;
 use crate::row::{Figure, Row, Section, Unit};
 use anyhow::Result;
 
-pub fn measure(bench: &Bench) -> Result<Section> {
+pub(super) fn measure(bench: &Bench) -> Result<Section> {
     let keys = bench.scale.pick(1_000_000, 100_000);
     let (iron, redis) = (Playground::start(bench, 0)?, RedisServer::start(bench)?);
     let (mut ours, mut peer) = (Client::connect(&iron.seeds[0])?, redis.client()?);

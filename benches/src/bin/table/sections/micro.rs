@@ -10,7 +10,7 @@ use ironcache_benches::workload::replication::{FullSync, Replica, Stream, encode
 use ironcache_benches::workload::{key, resp};
 use ironcache_resp::CommandParser;
 
-pub fn measure(bench: &Bench) -> Result<Section> {
+pub(super) fn measure(bench: &Bench) -> Result<Section> {
     let mut rows = parsing(bench);
     rows.extend(Op::ALL.map(|op| executing(bench, op)));
     rows.extend(replicating(bench));

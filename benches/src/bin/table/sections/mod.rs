@@ -14,7 +14,7 @@ use std::fmt;
 
 /// A section's name, on the command line and in the document's marks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum Name {
+pub(crate) enum Name {
     Throughput,
     Roll,
     FullSync,
@@ -25,10 +25,10 @@ pub enum Name {
 
 impl Name {
     /// In the order of the document: what an operator feels first.
-    pub const ALL: [Name; 6] =
+    pub(crate) const ALL: [Name; 6] =
         [Name::Throughput, Name::Roll, Name::FullSync, Name::Micro, Name::Commit, Name::Memory];
 
-    pub fn measure(self, bench: &Bench) -> Result<Section> {
+    pub(crate) fn measure(self, bench: &Bench) -> Result<Section> {
         match self {
             Name::Throughput => throughput::measure(bench),
             Name::Roll => roll::measure(bench),
@@ -40,7 +40,7 @@ impl Name {
     }
 
     /// The command that measures this section alone.
-    pub fn command(self) -> String {
+    pub(crate) fn command(self) -> String {
         format!("table --only {self}")
     }
 }

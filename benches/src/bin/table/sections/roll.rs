@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use ironcache_benches::measure::Percentiles;
 use serde_json::Value;
 
-pub fn measure(bench: &Bench) -> Result<Section> {
+pub(super) fn measure(bench: &Bench) -> Result<Section> {
     let runs = bench.scale.pick(10, 1);
     let args: Vec<String> = bench
         .scale

@@ -12,7 +12,7 @@ const KEYS: usize = 100_000;
 const PIPELINES: [usize; 2] = [1, 16];
 const COMMANDS: [&str; 2] = ["SET", "GET"];
 
-pub fn measure(bench: &Bench) -> Result<Section> {
+pub(super) fn measure(bench: &Bench) -> Result<Section> {
     let runs = bench.scale.pick(5, 1);
     let mut rows = alone(bench, runs)?;
     rows.extend(with_a_replica(bench, runs)?);

@@ -23,7 +23,7 @@
 mod head;
 mod retention;
 
-pub use retention::let_go;
+pub(super) use retention::let_go;
 
 use super::plane::Plane;
 use super::role::Role;
@@ -43,7 +43,7 @@ const PART_BYTES: usize = 1 << 20;
 /// Bound of what is read for the position: a capped lineage is about a kilobyte.
 const POSITION_BYTES_MAX: usize = 16 << 10;
 
-pub struct Checkpoint {
+pub(super) struct Checkpoint {
     pub level: Level,
     pub keyspace: Keyspace,
     pub lineage: Lineage,
@@ -51,7 +51,7 @@ pub struct Checkpoint {
 }
 
 #[derive(Debug, thiserror::Error)]
-pub enum CheckpointError {
+pub(super) enum CheckpointError {
     #[error("the checkpoint cannot be read or written")]
     Io(#[from] io::Error),
     #[error("the file does not start as a checkpoint does")]
@@ -83,7 +83,7 @@ pub enum CheckpointError {
 
 /// What becomes of a checkpoint that cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fate {
+pub(super) enum Fate {
     /// Another release reads it, or the disk does later.
     Stays,
     /// It is of no use to anybody.
@@ -92,7 +92,7 @@ pub enum Fate {
 }
 
 impl CheckpointError {
-    pub fn fate(&self) -> Fate {
+    pub(super) fn fate(&self) -> Fate {
         match self {
             Self::Io(_) | Self::Version { .. } | Self::Level { .. } => Fate::Stays,
             // Its checksum is right: it says what whoever wrote it meant.
@@ -118,7 +118,7 @@ impl CheckpointError {
 /// Writes the dataset, at the level that this node has applied; answers the number of keys, or `None` if this node holds
 /// no whole dataset. It has to be sealed: others run between the parts, and while the disk works. What was there before
 /// is replaced, or stays as it is.
-pub async fn write(plane: &RefCell<Plane>, data_dir: &Path) -> Result<Option<u64>, CheckpointError> {
+pub(super) async fn write(plane: &RefCell<Plane>, data_dir: &Path) -> Result<Option<u64>, CheckpointError> {
     let (level, begin) = {
         let plane = plane.borrow();
         let saved = match &plane.role {
@@ -192,7 +192,7 @@ fn write_part(file: &mut File, part: &[u8]) -> Result<(), CheckpointError> {
 /// Reads the checkpoint, if there is one, and leaves it where it is. A damaged one is set aside as
 /// `checkpoint.damaged`, and one of another cluster than `mine` as `checkpoint.other-cluster`; a node that belongs to
 /// none has no checkpoint of its own. Lets other tasks run between the parts.
-pub async fn load(
+pub(super) async fn load(
     data_dir: &Path,
     mine: Option<ClusterId>,
     levels: LevelRange,

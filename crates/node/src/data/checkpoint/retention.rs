@@ -14,7 +14,7 @@ use std::rc::Rc;
 
 /// Is this process the trial of a release, which may still go back?
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OnTrial {
+pub(super) enum OnTrial {
     Yes,
     No,
 }
@@ -22,7 +22,7 @@ pub enum OnTrial {
 /// May `me` remove the checkpoint that its life began from? Only when nobody can go back to the time before this life,
 /// and the log names this very life in an in-sync set of two or more: then it holds everything that was acknowledged,
 /// which is at least what it began from, and so does another node.
-pub fn may_remove_checkpoint(state: &ControlState, me: Member, on_trial: OnTrial) -> bool {
+pub(super) fn may_remove_checkpoint(state: &ControlState, me: Member, on_trial: OnTrial) -> bool {
     let confirmed = match on_trial {
         OnTrial::Yes => false,
         OnTrial::No => {
@@ -37,7 +37,7 @@ pub fn may_remove_checkpoint(state: &ControlState, me: Member, on_trial: OnTrial
 
 /// Removes the checkpoint that was read, once it may go. A node that stops before leaves it where it is; its own
 /// checkpoint then takes the place.
-pub async fn let_go(node: Rc<DataNode>) {
+pub(crate) async fn let_go(node: Rc<DataNode>) {
     loop {
         let changed = Rc::clone(&node.changed);
         let change = changed.notified();

@@ -42,7 +42,7 @@ const SUBCOMMANDS: &[Subcommand] = &[
     },
 ];
 
-pub fn run(plane: &mut Plane, client: &mut Client, args: &[&[u8]], out: &mut Vec<u8>) -> Turn {
+pub(super) fn run(plane: &mut Plane, client: &mut Client, args: &[&[u8]], out: &mut Vec<u8>) -> Turn {
     let protocol = client.protocol;
     match (args[1].to_ascii_lowercase().as_slice(), &args[2..]) {
         (b"id", []) => answer(out, protocol, |reply| reply.int(client.id.cast_signed())),
@@ -138,7 +138,7 @@ impl Filter {
     }
 }
 
-pub fn set_name(client: &mut Client, name: &[u8], out: &mut Vec<u8>) -> Result<(), Turn> {
+pub(super) fn set_name(client: &mut Client, name: &[u8], out: &mut Vec<u8>) -> Result<(), Turn> {
     match printable(name) {
         Some(name) => {
             client.info.borrow_mut().name = name;

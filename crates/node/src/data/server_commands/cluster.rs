@@ -45,7 +45,7 @@ const SUBCOMMANDS: &[Subcommand] = &[
     },
 ];
 
-pub fn run(plane: &Plane, client: &mut Client, args: &[&[u8]], out: &mut Vec<u8>) -> Turn {
+pub(super) fn run(plane: &Plane, client: &mut Client, args: &[&[u8]], out: &mut Vec<u8>) -> Turn {
     let protocol = client.protocol;
     match (args[1].to_ascii_lowercase().as_slice(), &args[2..]) {
         (b"slots", []) => slots(plane, &mut Writer::new(out, protocol)),

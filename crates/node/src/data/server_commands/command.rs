@@ -32,7 +32,7 @@ const SUBCOMMANDS: &[Subcommand] = &[
     },
 ];
 
-pub fn run(client: &mut Client, args: &[&[u8]], out: &mut Vec<u8>) -> Turn {
+pub(super) fn run(client: &mut Client, args: &[&[u8]], out: &mut Vec<u8>) -> Turn {
     let protocol = client.protocol;
     let Some(sub) = args.get(1) else {
         let mut reply = Writer::new(out, protocol);

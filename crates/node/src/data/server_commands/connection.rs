@@ -7,7 +7,7 @@ use super::client::set_name;
 use super::{answer, is_shown_as_master, ok};
 use ironcache_resp::{Protocol, Writer, parse_integer};
 
-pub fn ping(client: &mut Client, args: &[&[u8]], out: &mut Vec<u8>) -> Turn {
+pub(super) fn ping(client: &mut Client, args: &[&[u8]], out: &mut Vec<u8>) -> Turn {
     match args {
         [_] => answer(out, client.protocol, |reply| reply.simple("PONG")),
         [_, text] => answer(out, client.protocol, |reply| reply.bulk(text)),
@@ -15,7 +15,7 @@ pub fn ping(client: &mut Client, args: &[&[u8]], out: &mut Vec<u8>) -> Turn {
     }
 }
 
-pub fn hello(plane: &mut Plane, client: &mut Client, args: &[&[u8]], out: &mut Vec<u8>) -> Turn {
+pub(super) fn hello(plane: &mut Plane, client: &mut Client, args: &[&[u8]], out: &mut Vec<u8>) -> Turn {
     let protocol = match args.get(1).map(|version| parse_integer(version)) {
         None => client.protocol,
         Some(Some(2)) => Protocol::Resp2,
@@ -94,7 +94,7 @@ fn password_fits(plane: &Plane, user: &[u8], password: &[u8]) -> bool {
     user == b"default" && (wanted.is_empty() || same)
 }
 
-pub fn auth(plane: &mut Plane, client: &mut Client, args: &[&[u8]], out: &mut Vec<u8>) -> Turn {
+pub(super) fn auth(plane: &mut Plane, client: &mut Client, args: &[&[u8]], out: &mut Vec<u8>) -> Turn {
     let (user, password) = match args {
         [_, password] => {
             if plane.requirepass.is_empty() {
@@ -116,7 +116,7 @@ pub fn auth(plane: &mut Plane, client: &mut Client, args: &[&[u8]], out: &mut Ve
     ok(out, client.protocol)
 }
 
-pub fn select(client: &mut Client, args: &[&[u8]], out: &mut Vec<u8>) -> Turn {
+pub(super) fn select(client: &mut Client, args: &[&[u8]], out: &mut Vec<u8>) -> Turn {
     match parse_integer(args[1]) {
         Some(0) => ok(out, client.protocol),
         Some(_) => dispatch::refuse(client, out, "ERR SELECT is not allowed in cluster mode"),
@@ -124,7 +124,7 @@ pub fn select(client: &mut Client, args: &[&[u8]], out: &mut Vec<u8>) -> Turn {
     }
 }
 
-pub fn reset(plane: &Plane, client: &mut Client, out: &mut Vec<u8>) -> Turn {
+pub(super) fn reset(plane: &Plane, client: &mut Client, out: &mut Vec<u8>) -> Turn {
     client.protocol = Protocol::Resp2;
     client.transaction = None;
     client.watched.clear();

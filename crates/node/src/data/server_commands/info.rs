@@ -10,7 +10,7 @@ use ironcache_types::Offset;
 use std::fmt::Write;
 
 /// The Redis whose commands and replies are offered; clients compare it.
-pub const REDIS_VERSION: &str = "7.2.0";
+pub(super) const REDIS_VERSION: &str = "7.2.0";
 
 const SECTIONS: [&str; 10] = [
     "server",
@@ -25,7 +25,7 @@ const SECTIONS: [&str; 10] = [
     "ironcache",
 ];
 
-pub fn run(plane: &Plane, client: &Client, args: &[&[u8]], out: &mut Vec<u8>) -> Turn {
+pub(super) fn run(plane: &Plane, client: &Client, args: &[&[u8]], out: &mut Vec<u8>) -> Turn {
     let wanted: Vec<String> = args[1..].iter().map(|a| String::from_utf8_lossy(a).to_lowercase()).collect();
     let all =
         wanted.is_empty() || wanted.iter().any(|w| matches!(w.as_str(), "all" | "default" | "everything"));

@@ -9,7 +9,7 @@ use super::answer;
 use ironcache_command::{unknown_subcommand, wrong_arity};
 
 /// One subcommand, as HELP shows it.
-pub struct Subcommand {
+pub(super) struct Subcommand {
     /// In upper case.
     pub name: &'static str,
     /// What follows the name; empty if nothing does.
@@ -21,7 +21,12 @@ pub struct Subcommand {
 const HELP: Subcommand = Subcommand { name: "HELP", arguments: "", about: &["Prints this help."] };
 
 /// Answers what no other arm of a container's `match` took: HELP, or why it is an error.
-pub fn help_or_refuse(client: &mut Client, args: &[&[u8]], table: &[Subcommand], out: &mut Vec<u8>) -> Turn {
+pub(super) fn help_or_refuse(
+    client: &mut Client,
+    args: &[&[u8]],
+    table: &[Subcommand],
+    out: &mut Vec<u8>,
+) -> Turn {
     let container = String::from_utf8_lossy(args[0]).to_uppercase();
     let given = args.get(1).copied().unwrap_or_default();
     if args.len() == 2 && given.eq_ignore_ascii_case(HELP.name.as_bytes()) {

@@ -34,19 +34,19 @@ use std::rc::Rc;
 use std::sync::Arc;
 use tokio::sync::{Notify, mpsc, watch};
 
-pub const A: Member = Member { node: NodeId(1), incarnation: Incarnation(10) };
-pub const B: Member = Member { node: NodeId(2), incarnation: Incarnation(20) };
+pub(super) const A: Member = Member { node: NodeId(1), incarnation: Incarnation(10) };
+pub(super) const B: Member = Member { node: NodeId(2), incarnation: Incarnation(20) };
 const SHARD: ShardId = ShardId(0);
 
 /// One shard with all slots, A its primary and B its replica; 3 is a witness.
-pub struct World {
+pub(super) struct World {
     pub state: ControlState,
     index: u64,
 }
 
 impl World {
     /// A alone is in the in-sync set.
-    pub fn alone(mode: AckMode) -> World {
+    pub(super) fn alone(mode: AckMode) -> World {
         let node = |member: Member, role: NodeRole| NodeSpec {
             member,
             client_addr: format!("c{}:1", member.node.0),
@@ -72,24 +72,24 @@ impl World {
     }
 
     /// A and B are in the in-sync set.
-    pub fn pair(mode: AckMode) -> World {
+    pub(super) fn pair(mode: AckMode) -> World {
         let mut world = World::alone(mode);
         let isr_epoch = world.shard().isr_epoch;
         world.apply(&Command::AddInSync { shard: SHARD, isr_epoch, primary: A, member: B });
         world
     }
 
-    pub fn apply(&mut self, command: &Command) {
+    pub(super) fn apply(&mut self, command: &Command) {
         self.index += 1;
         let applied = self.state.apply(self.index, command);
         applied.unwrap_or_else(|rejection| panic!("{command:?}: {rejection}"));
     }
 
-    pub fn shard(&self) -> &Shard {
+    pub(super) fn shard(&self) -> &Shard {
         &self.state.shards[&SHARD]
     }
 
-    pub fn view(&self) -> Arc<AppliedView> {
+    pub(super) fn view(&self) -> Arc<AppliedView> {
         Arc::new(AppliedView {
             index: self.index,
             term: 1,
@@ -98,24 +98,24 @@ impl World {
         })
     }
 
-    pub fn begin_handover(&mut self, from: Member, to: Member) -> Handover {
+    pub(super) fn begin_handover(&mut self, from: Member, to: Member) -> Handover {
         let shard_epoch = self.shard().epoch;
         self.apply(&Command::BeginHandover { shard: SHARD, shard_epoch, from, to, plan: None });
         self.shard().handover.expect("it just began")
     }
 
-    pub fn abort(&mut self, handover: Handover) {
+    pub(super) fn abort(&mut self, handover: Handover) {
         self.apply(&Command::AbortHandover { shard: SHARD, handover: handover.epoch });
     }
 
-    pub fn promote(&mut self, handover: Handover, offset: Offset) {
+    pub(super) fn promote(&mut self, handover: Handover, offset: Offset) {
         let in_sync = BTreeSet::from([A, B]);
         let (to, handover) = (handover.to, handover.epoch);
         self.apply(&Command::Promote { shard: SHARD, handover, to, offset, in_sync });
     }
 
     /// Node `old` was restarted: its roles are gone.
-    pub fn restart(&mut self, old: Member) -> Member {
+    pub(super) fn restart(&mut self, old: Member) -> Member {
         let member = Member { incarnation: Incarnation(old.incarnation.0 + 1), ..old };
         let node = self.state.nodes[&old.node].clone();
         self.apply(&Command::RegisterNode {
@@ -130,36 +130,36 @@ impl World {
         member
     }
 
-    pub fn set_policy(&mut self, change: impl FnOnce(&mut Policy)) {
+    pub(super) fn set_policy(&mut self, change: impl FnOnce(&mut Policy)) {
         let mut policy = self.state.policy;
         change(&mut policy);
         self.apply(&Command::SetPolicy { seen: self.state.policy_epoch, policy });
     }
 
-    pub fn remove_in_sync(&mut self, member: Member) {
+    pub(super) fn remove_in_sync(&mut self, member: Member) {
         let isr_epoch = self.shard().isr_epoch;
         let reason = Reason::new("silent", "a test");
         self.apply(&Command::RemoveInSync { shard: SHARD, isr_epoch, primary: A, member, reason });
     }
 
     /// The cluster is finalized at this level.
-    pub fn raise(&mut self, level: Level) {
+    pub(super) fn raise(&mut self, level: Level) {
         self.index += 1;
         self.state.cluster_level = level;
     }
 
-    pub fn source(&self) -> Source {
+    pub(super) fn source(&self) -> Source {
         let primary = self.shard().primary().expect("the shard is served");
         Source { epoch: self.shard().epoch, incarnation: primary.incarnation }
     }
 }
 
-pub fn release() -> Release {
+pub(super) fn release() -> Release {
     Release { version: Version::new(1, 0, 0), digest: Digest([1; 32]) }
 }
 
 /// A plane that has read an absent checkpoint, and applied the world.
-pub fn plane(me: Member, world: &World) -> (Plane, mpsc::UnboundedReceiver<ToControl>) {
+pub(super) fn plane(me: Member, world: &World) -> (Plane, mpsc::UnboundedReceiver<ToControl>) {
     let (to_control, proposals) = mpsc::unbounded_channel();
     let mut plane = Plane::new(Arc::new(Config::default()), me, Version::new(1, 0, 0), LEVELS, to_control, 1);
     plane.loaded(Keyspace::new(), None);
@@ -168,7 +168,7 @@ pub fn plane(me: Member, world: &World) -> (Plane, mpsc::UnboundedReceiver<ToCon
 }
 
 /// B's plane, following A from the very start.
-pub fn following(world: &World) -> Plane {
+pub(super) fn following(world: &World) -> Plane {
     let (mut plane, _) = plane(B, world);
     let source = world.source();
     let lineage = Lineage::new(source.epoch, Offset(0));
@@ -181,14 +181,14 @@ pub fn following(world: &World) -> Plane {
     plane
 }
 
-pub fn replica(plane: &mut Plane) -> &mut Replica {
+pub(super) fn replica(plane: &mut Plane) -> &mut Replica {
     match &mut plane.role {
         Role::Replica(replica) => replica,
         Role::Loading | Role::Primary(_) => panic!("no replica"),
     }
 }
 
-pub fn primary(plane: &mut Plane) -> &mut Primary {
+pub(super) fn primary(plane: &mut Plane) -> &mut Primary {
     match &mut plane.role {
         Role::Primary(primary) => primary,
         Role::Loading | Role::Replica(_) => panic!("no primary"),
@@ -196,7 +196,7 @@ pub fn primary(plane: &mut Plane) -> &mut Primary {
 }
 
 /// `member` is linked to this primary, and has applied everything so far.
-pub fn attach(plane: &mut Plane, member: Member) -> Link {
+pub(super) fn attach(plane: &mut Plane, member: Member) -> Link {
     let (from, now_ms) = (plane.offset(), plane.clock_ms());
     let link = primary(plane).gate.attach(member, SyncMode::Partial { from }, now_ms).unwrap();
     acknowledge(plane, link);
@@ -204,7 +204,7 @@ pub fn attach(plane: &mut Plane, member: Member) -> Link {
 }
 
 /// It acknowledges everything.
-pub fn acknowledge(plane: &mut Plane, link: Link) {
+pub(super) fn acknowledge(plane: &mut Plane, link: Link) {
     let (applied, now_ms) = (plane.offset(), plane.clock_ms());
     let gate = &mut primary(plane).gate;
     let source = gate.source();
@@ -212,13 +212,13 @@ pub fn acknowledge(plane: &mut Plane, link: Link) {
     plane.settle_replies();
 }
 
-pub fn client(plane: &mut Plane) -> Client {
+pub(super) fn client(plane: &mut Plane) -> Client {
     let addr: SocketAddr = "127.0.0.1:1".parse().unwrap();
     plane.clients.connect(addr, addr, 0, Trusted::Yes)
 }
 
 /// Runs one command, given as words; the reply is text.
-pub fn run(plane: &mut Plane, client: &mut Client, command: &str) -> (Turn, String) {
+pub(super) fn run(plane: &mut Plane, client: &mut Client, command: &str) -> (Turn, String) {
     let args: Vec<&[u8]> = command.split(' ').map(str::as_bytes).collect();
     let mut out = Vec::new();
     let turn = dispatch::run(plane, client, &args, &mut out);
@@ -226,18 +226,18 @@ pub fn run(plane: &mut Plane, client: &mut Client, command: &str) -> (Turn, Stri
 }
 
 /// The same, for one that is answered at once.
-pub fn answer(plane: &mut Plane, client: &mut Client, command: &str) -> String {
+pub(super) fn answer(plane: &mut Plane, client: &mut Client, command: &str) -> String {
     let (turn, reply) = run(plane, client, command);
     assert_eq!(turn, Turn::Done, "{command}: {reply}");
     reply
 }
 
 /// What the tasks of the data thread share, around a plane.
-pub fn node(plane: Plane) -> Rc<DataNode> {
+pub(super) fn node(plane: Plane) -> Rc<DataNode> {
     node_in(PathBuf::new(), plane)
 }
 
-pub fn node_in(data_dir: PathBuf, plane: Plane) -> Rc<DataNode> {
+pub(super) fn node_in(data_dir: PathBuf, plane: Plane) -> Rc<DataNode> {
     Rc::new(DataNode {
         plane: RefCell::new(plane),
         changed: Rc::new(Notify::new()),
@@ -252,13 +252,13 @@ pub fn node_in(data_dir: PathBuf, plane: Plane) -> Rc<DataNode> {
 }
 
 /// The node applies the world, as `watch_views` has it do.
-pub fn show(node: &DataNode, world: &World) {
+pub(super) fn show(node: &DataNode, world: &World) {
     node.plane.borrow_mut().apply_view(world.view());
     node.changed.notify_waiters();
     node.feed.notify_waiters();
 }
 
 /// An epoch that the log has not reached.
-pub fn future(world: &World) -> Epoch {
+pub(super) fn future(world: &World) -> Epoch {
     world.state.epoch.next().next()
 }

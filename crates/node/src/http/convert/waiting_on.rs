@@ -17,6 +17,9 @@ pub(in super::super) fn waiting_on(wait: &WaitingOn) -> api::WaitingOn {
         WaitingOn::OldAnswer { node, shard, epoch } => {
             api::WaitingOn::OldAnswer { node: *node, shard: *shard, epoch: *epoch }
         }
+        WaitingOn::StateDiffers { node, log_index } => {
+            api::WaitingOn::StateDiffers { node: *node, log_index: *log_index }
+        }
         WaitingOn::NotReady { node } => api::WaitingOn::NotReady { node: *node },
         WaitingOn::RaftLag { node, entries, max_entries } => {
             api::WaitingOn::RaftLag { node: *node, entries: *entries, max_entries: *max_entries }

@@ -15,7 +15,7 @@ use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 
-pub struct TestNode {
+pub(super) struct TestNode {
     pub app: Arc<App>,
     client: reqwest::Client,
     dir: TempDir,
@@ -28,7 +28,7 @@ impl Drop for TestNode {
 }
 
 impl TestNode {
-    pub async fn start(id: u64) -> Self {
+    pub(super) async fn start(id: u64) -> Self {
         let dir = tempfile::tempdir().unwrap();
         // Large, as a drawn one may be: a number of its size would be rounded by some readers of JSON.
         let me = Member { node: NodeId(id), incarnation: Incarnation(u64::MAX - 6) };
@@ -80,75 +80,75 @@ impl TestNode {
         Self { app, client, dir }
     }
 
-    pub fn id(&self) -> NodeId {
+    pub(super) fn id(&self) -> NodeId {
         self.app.me.node
     }
 
     /// Files in the directory where binaries come in.
-    pub fn half_received(&self) -> usize {
+    pub(super) fn half_received(&self) -> usize {
         std::fs::read_dir(self.dir.path().join("staged")).unwrap().count()
     }
 
-    pub async fn send(&self, method: Method, path: &str, body: impl Into<reqwest::Body>) -> Answer {
+    pub(super) async fn send(&self, method: Method, path: &str, body: impl Into<reqwest::Body>) -> Answer {
         let url = format!("http://{}{path}", self.app.config.http_addr());
         let response = self.client.request(method, url).body(body).send().await.unwrap();
         Answer { status: response.status(), text: response.text().await.unwrap() }
     }
 
     /// A `POST` that says since which level its verb exists.
-    pub async fn post_since(&self, level: &str, path: &str, body: impl Into<reqwest::Body>) -> Answer {
+    pub(super) async fn post_since(&self, level: &str, path: &str, body: impl Into<reqwest::Body>) -> Answer {
         let url = format!("http://{}{path}", self.app.config.http_addr());
         let asked = self.client.post(url).header(LEVEL_HEADER, level).body(body);
         let response = asked.send().await.unwrap();
         Answer { status: response.status(), text: response.text().await.unwrap() }
     }
 
-    pub async fn get(&self, path: &str) -> Answer {
+    pub(super) async fn get(&self, path: &str) -> Answer {
         self.send(Method::GET, path, "").await
     }
 
-    pub async fn post(&self, path: &str, body: impl Into<reqwest::Body>) -> Answer {
+    pub(super) async fn post(&self, path: &str, body: impl Into<reqwest::Body>) -> Answer {
         self.send(Method::POST, path, body).await
     }
 
-    pub async fn create(&self, request: &CreateCluster) -> Answer {
+    pub(super) async fn create(&self, request: &CreateCluster) -> Answer {
         self.post("/v1/cluster/create", serde_json::to_vec(request).unwrap()).await
     }
 
-    pub async fn status(&self) -> NodeStatus {
+    pub(super) async fn status(&self) -> NodeStatus {
         self.get("/status").await.read()
     }
 }
 
 #[derive(Debug)]
-pub struct Answer {
+pub(super) struct Answer {
     pub status: StatusCode,
     pub text: String,
 }
 
 impl Answer {
-    pub fn read<T: DeserializeOwned>(&self) -> T {
+    pub(super) fn read<T: DeserializeOwned>(&self) -> T {
         assert_eq!(self.status, StatusCode::OK, "{}", self.text);
         serde_json::from_str(&self.text).unwrap()
     }
 
     /// The text of an error of this status.
     #[track_caller]
-    pub fn error(&self, status: StatusCode) -> String {
+    pub(super) fn error(&self, status: StatusCode) -> String {
         assert_eq!(self.status, status, "{}", self.text);
         serde_json::from_str::<ApiError>(&self.text).unwrap().error
     }
 
     /// The stable word of a guardrail's answer.
     #[track_caller]
-    pub fn refused(&self) -> String {
+    pub(super) fn refused(&self) -> String {
         assert_eq!(self.status, StatusCode::CONFLICT, "{}", self.text);
         serde_json::from_str::<ApiError>(&self.text).unwrap().refused.unwrap().code
     }
 }
 
 /// One shard over all of `nodes`, of which all but the last vote if they are an even number.
-pub fn layout(nodes: &[TestNode]) -> CreateCluster {
+pub(super) fn layout(nodes: &[TestNode]) -> CreateCluster {
     let voters = nodes.len() - usize::from(nodes.len().is_multiple_of(2));
     let shard = ShardId(0);
     CreateCluster {
