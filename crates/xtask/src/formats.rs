@@ -29,7 +29,7 @@ fn is_version_name(part: &str) -> bool {
 pub(crate) fn check_file(package: &Package, inside: &Path, source: &str) -> Vec<Violation> {
     let tokens = product_tokens(source);
     let mut found = Vec::new();
-    if is_version_of(package, inside) {
+    if is_version_of(package, inside) || is_next_of(package, inside) {
         found.extend(in_a_version(&tokens));
     }
     if LIVE_CRATES.contains(&package.name.as_str()) {
@@ -68,6 +68,13 @@ pub(crate) fn check_rules(package: &str, seen: Seen) -> Option<Violation> {
 fn is_version_of(package: &Package, inside: &Path) -> bool {
     let path = inside.to_str().map(|inside| format!("{}/{inside}", FORMATS.dir));
     package.name == FORMATS.package && path.is_some_and(|path| is_version(&path))
+}
+
+/// The version that the feature `next` invents (`next.rs`) is made of the same; no release freezes it.
+fn is_next_of(package: &Package, inside: &Path) -> bool {
+    package.name == FORMATS.package
+        && inside.file_name().is_some_and(|name| name == "next.rs")
+        && inside.starts_with("src")
 }
 
 /// Line, what was found, and why it must not be.

@@ -2,7 +2,7 @@
 
 use ironcache_control::{Command, InitCluster, NodeRole, NodeSpec, Policy, ShardSpec};
 use ironcache_types::{
-    ClusterId, Digest, Incarnation, LEVELS, Member, NodeId, Release, ShardId, SlotSet, Version, WireRange,
+    ClusterId, Digest, Incarnation, LevelRange, Member, NodeId, Release, ShardId, SlotSet, Version, WireRange,
 };
 
 /// The cluster that these commands speak of.
@@ -22,7 +22,8 @@ fn spec(id: u64) -> NodeSpec {
         voter: true,
         shard: Some(ShardId(0)),
         release: release(),
-        levels: LEVELS,
+        // At the first level, whatever else the build admits: what is golden stays.
+        levels: LevelRange::new(1, 1),
         launcher_protocol: WireRange::CURRENT,
     }
 }

@@ -20,6 +20,11 @@ pub(crate) fn header(cluster: ClusterId, from: u64, to: u64) -> RpcHeader {
     RpcHeader { cluster: cluster.0, from, to }
 }
 
+/// The first level that this build does not admit.
+pub(crate) fn later() -> Level {
+    RANGE.max.next()
+}
+
 /// An entry of a release to come.
 pub(crate) fn later_entry(level: Level) -> Vec<u8> {
     let sealed = entry::seal(&init_cluster(), RequestId(5), Level::FIRST).unwrap();
@@ -77,7 +82,7 @@ async fn garbage_gets_400_and_the_node_goes_on() {
     *flipped.last_mut().unwrap() ^= 1;
     let newer = Header { version: 9, level: Level(9), ..first(Kind::VoteRequest) };
     let newer = wire::seal(newer, &(HEADER, vote())).unwrap();
-    let cut = later_entry(Level(2))[..40].to_vec();
+    let cut = later_entry(later())[..40].to_vec();
     let entries = vec![Entry { log_id: LogId { term: 900, index: 1 }, payload: Payload::Entry(cut) }];
     let vote_of = Vote { term: 900, node: 9, committed: true };
     let damaged = AppendRequest { vote: vote_of, prev: None, entries, commit: None };
@@ -186,7 +191,7 @@ fn later_log(commit: Option<u64>) -> Vec<u8> {
     };
     let entries = vec![
         Entry { log_id: LogId { term: 5, index: 0 }, payload: Payload::Membership(members) },
-        Entry { log_id: LogId { term: 5, index: 1 }, payload: Payload::Entry(later_entry(Level(2))) },
+        Entry { log_id: LogId { term: 5, index: 1 }, payload: Payload::Entry(later_entry(later())) },
     ];
     let commit = commit.map(|index| LogId { term: 5, index });
     let vote = Vote { term: 5, node: 9, committed: true };
@@ -208,14 +213,14 @@ async fn an_entry_of_a_later_level_is_stored_as_it_is_and_ends_the_node_when_it_
 
     let server = Server::start(options(1, dir.path()), None).await;
     assert_eq!(server.node.view().last_log, Some(1), "nor at a restart");
-    assert_eq!(server.node.oldest_level(), Level(2));
+    assert_eq!(server.node.oldest_level(), later());
     post(&server, "/raft/append", later_log(Some(1))).await;
-    assert_eq!(ended(&server).await, Ended::AboveLevel { level: Level(2), admits: RANGE });
+    assert_eq!(ended(&server).await, Ended::AboveLevel { level: later(), admits: RANGE });
     assert_eq!(server.node.applied().borrow().state.cluster_id, None);
     server.kill().await;
     // The commit index was stored with it: the next start meets the entry again, and changes nothing either.
     let error = RaftNode::open(options(1, dir.path())).await.err().expect("it cannot go on");
-    assert_eq!(error.above_level(), Some(Level(2)), "{error}");
+    assert_eq!(error.above_level(), Some(later()), "{error}");
     let level = LevelFile::new(&options(1, dir.path()).dir).read().unwrap();
     assert_eq!(level, Some(Level::FIRST), "what it joined at");
 }
@@ -230,12 +235,12 @@ async fn a_leaders_snapshot_of_a_later_level_ends_the_node_and_changes_nothing()
         membership_log: None,
         membership: Membership { configs: vec![vec![1]], nodes: [(1, "h:1".to_owned())].into() },
     };
-    let later = Header { kind: Kind::Snapshot, version: 7, level: Level(2) };
-    let data = wire::seal(later, &"of a later release").unwrap();
+    let newer = Header { kind: Kind::Snapshot, version: 7, level: later() };
+    let data = wire::seal(newer, &"of a later release").unwrap();
     let vote = Vote { term: 900, node: 9, committed: true };
     let request = SnapshotRequest { vote, meta, data };
     post(&server, "/raft/snapshot", sealed(Kind::SnapshotRequest, HEADER, &request)).await;
-    assert_eq!(ended(&server).await, Ended::AboveLevel { level: Level(2), admits: RANGE });
+    assert_eq!(ended(&server).await, Ended::AboveLevel { level: later(), admits: RANGE });
     assert_eq!(server.node.applied().borrow().state.cluster_id, Some(CLUSTER));
     assert_eq!(LevelFile::new(&options(1, dir.path()).dir).read().unwrap(), Some(Level::FIRST));
     server.kill().await;
