@@ -1,7 +1,7 @@
 # The commands a contributor needs. `make verify` only reads; `make fix` mends what a tool can mend.
 CARGO ?= cargo
 
-.PHONY: build release verify arrows doc fix test demo compat bench table roll-compare deny ci clean-compat mutations loss-window sim
+.PHONY: build release verify arrows doc fix test demo compat bench table roll-compare deny ci clean-compat mutations loss-window sim train
 
 build:
 	$(CARGO) build --workspace --all-targets
@@ -31,6 +31,13 @@ fix:
 
 test:
 	$(CARGO) test --workspace
+
+# The crates that the feature `next` changes by themselves.
+NEXT_CRATES = types control formats raft keyspace command replication
+train: ## rolls from this release to the one that the feature `next` invents, back, and on: docs/train.md
+	$(CARGO) test $(NEXT_CRATES:%=-p ironcache-%) --features "$(NEXT_CRATES:%=ironcache-%/next)"
+	$(CARGO) build -p ironcache-tests --features next --bin ironcache-next
+	$(CARGO) test -p ironcache-tests --features trains --test trains -- --test-threads=1
 
 demo: ## a cluster of real processes rolls itself to a new release under load
 	$(CARGO) run --release -- demo

@@ -65,6 +65,17 @@ impl Node {
         self.launcher = spawn(&self.binary, &self.data_dir, &self.log, &self.config, self.ports, &self.flags);
     }
 
+    /// From the next start on this is the launcher that is started, with these flags more.
+    pub fn change(&mut self, binary: &Path, more: &[&str]) {
+        self.binary = binary.to_owned();
+        self.flags.extend(more.iter().map(|flag| (*flag).to_owned()));
+    }
+
+    /// From the next start on, without this flag.
+    pub fn drop_flag(&mut self, flag: &str) {
+        self.flags.retain(|given| given != flag);
+    }
+
     /// Starts the launcher again at other ports, after it has ended.
     pub fn start_again_at(&mut self, ports: Ports) {
         self.ports = ports;

@@ -376,3 +376,35 @@ async fn a_refused_finalize_raises_nothing() {
     assert_eq!(answer.refused.as_deref(), Some("cannot_read"), "the node does not admit the level");
     assert_eq!(LevelFile::new(dir.path()).read().unwrap(), Some(Level(1)));
 }
+
+/// Stored at level 1, raised by an entry of level 1, and gone on with at both: what a node reads again when it was killed
+/// between a finalize and the writing anew of its log.
+#[cfg(feature = "next")]
+#[tokio::test]
+async fn a_log_is_replayed_across_a_raise() {
+    use ironcache_types::NEXT;
+    let dir = tempfile::tempdir().unwrap();
+    let mut machine = soaking(&dir, ADMITS, NEXT).await;
+    machine.get_snapshot_builder().await.build_snapshot().await.unwrap();
+    let zone = Command::SetZone { node: NODE, zone: "east".to_owned() };
+    let zone = |request| entry::seal(&zone, RequestId(request), NEXT).unwrap();
+    // Sealed too early, raised, sealed in time, and sealed by a node that has not seen the raise yet.
+    let log = [zone(72), finalize(&machine, NEXT), zone(73), entry(74, &resume())];
+    let feed_all = async |machine: &mut StateMachine| {
+        for (index, entry) in (2..).zip(&log) {
+            feed(machine, index, entry.clone()).await.unwrap();
+        }
+    };
+    feed_all(&mut machine).await;
+    let refused = machine.lock().answers.get(RequestId(72)).unwrap().refused.clone();
+    assert_eq!(refused.as_deref(), Some(NOT_YET));
+    assert_eq!(machine.lock().control.nodes[&NODE].zone.as_deref(), Some("east"));
+    let before = hash(&machine);
+    drop(machine);
+
+    let mut again =
+        StateMachine::open(SnapshotStore::new(dir.path().join("snapshot"), NODE), level(&dir)).unwrap();
+    assert_eq!(again.lock().control.cluster_level, Level(1), "the snapshot is of before");
+    feed_all(&mut again).await;
+    assert_eq!((hash(&again), again.level.now()), (before, NEXT));
+}

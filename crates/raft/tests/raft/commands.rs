@@ -45,5 +45,15 @@ pub(crate) fn init_cluster() -> Command {
 pub(crate) fn register(id: u64, incarnation: u64) -> Command {
     let NodeSpec { client_addr, peer_addr, http_addr, release, levels, launcher_protocol, .. } = spec(id);
     let member = Member { node: NodeId(id), incarnation: Incarnation(incarnation) };
-    Command::RegisterNode { member, client_addr, peer_addr, http_addr, release, levels, launcher_protocol }
+    Command::RegisterNode {
+        member,
+        client_addr,
+        peer_addr,
+        http_addr,
+        release,
+        levels,
+        launcher_protocol,
+        #[cfg(feature = "next")]
+        zone: None,
+    }
 }
