@@ -216,7 +216,7 @@ mod op {
     pub(super) const PUT_SET: u8 = 66;
     pub(super) const PUT_ZSET: u8 = 67;
     #[cfg(feature = "next")]
-    pub const TOUCHED: u8 = 128;
+    pub(super) const TOUCHED: u8 = 128;
 }
 
 impl<'a> Effect<'a> {

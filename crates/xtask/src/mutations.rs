@@ -462,6 +462,22 @@ const MUTATIONS: &[Mutation] = &[
         instead: "    Ok(hash_of(&write(state, answers, levels::RANGE.max)?))",
         tests: &["-p", "ironcache-formats", "--features", "next"],
     },
+    Mutation {
+        name: "a-writer-ignores-the-level",
+        breaks: "a node seals entries at the newest level of its release, and the others refuse them",
+        file: "crates/raft/src/node.rs",
+        guard: "        let (id, level) = (self.inner.next_request_id(), self.inner.identity.level());",
+        instead: "        let (id, level) = (self.inner.next_request_id(), self.inner.options.admits.max);",
+        tests: &["-p", "ironcache-raft", "--features", "next", "--test", "raft", "a_follower_forwards"],
+    },
+    Mutation {
+        name: "a-verb-of-a-later-level-is-answered",
+        breaks: "a verb of a level to come is unknown to one node and done by another",
+        file: "crates/node/src/http/level.rs",
+        guard: "    if state >= level { Ok(()) } else { Err(Rejection::NotYet { level, state }.into()) }",
+        instead: "    let _ = state;\n    Ok(())",
+        tests: &["-p", "ironcache-node", "--lib", "a_verb_of_a_level_to_come"],
+    },
 ];
 
 /// Tries every mutation, or the named one.

@@ -9,7 +9,7 @@ mod transcript;
 mod world;
 
 /// This release, built with this package.
-pub const PRODUCT: &str = env!("CARGO_BIN_EXE_ironcache-under-test");
+pub(crate) const PRODUCT: &str = env!("CARGO_BIN_EXE_ironcache-under-test");
 /// Its version, and that of the next.
-pub const THIS: &str = "0.1.0";
-pub const NEXT: &str = "0.2.0";
+pub(crate) const THIS: &str = "0.1.0";
+pub(crate) const NEXT: &str = "0.2.0";

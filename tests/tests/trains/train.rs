@@ -7,7 +7,7 @@ use crate::world::{
 };
 use crate::{NEXT, PRODUCT, THIS};
 use ironcache_api::Outcome;
-use ironcache_tests::{Cluster, Load, Node, until};
+use ironcache_tests::{Cluster, Load, Node, Signal, until};
 use ironcache_types::Digest;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -54,16 +54,18 @@ async fn to_the_next_release_and_back_and_on_and_final() {
     told.say("On again: every node runs 0.2.0, and it soaks.");
     let output = cluster.cli(&["cluster", "upgrade", "finalize"]);
     assert!(output.status.success(), "{output:?}");
+    // What the witness had stored is read again, from before the raise on.
+    cluster.nodes[4].signal_daemon(Signal::KILL).expect("it runs");
     assert_eq!(cluster.until_ended(second).await.1, Outcome::Finalized);
     until_level(&cluster, 2).await;
     load.until_more(50).await;
     let balance = load.finish(&cluster).await;
     balance.assert_unseen();
-    told.say("Finalized by command: every node's file says level 2. Writes lost in all this: 0; errors that clients saw: 0.");
+    told.say("Finalized by command, and the witness is killed at that moment: every node's file says level 2. Writes lost in all this: 0; errors that clients saw: 0.");
     cluster.until_whole().await;
 
     after_finalize(&cluster, &next, &ids, &zone, &zone_shown, &mut told).await;
-    old_binaries(&mut cluster, digest, &mut told).await;
+    old_binaries(&mut cluster, &next, digest, &mut told).await;
     told.check();
 }
 
@@ -151,12 +153,13 @@ async fn after_finalize(
 }
 
 /// A launcher of 0.1.0 on a directory of level 2, with everything in place and with its successor's slot gone.
-async fn old_binaries(cluster: &mut Cluster, digest: Digest, told: &mut Transcript) {
+async fn old_binaries(cluster: &mut Cluster, next: &Path, digest: Digest, told: &mut Transcript) {
     let last = cluster.nodes.len() - 1;
     // Its log is read again, from level 2 on; what starts it is the image's old launcher.
     restart(cluster, last, |_| {}).await;
     assert_eq!(launcher_runs(&cluster.nodes[last], digest), Some(true));
     all_run(cluster, NEXT).await;
+    launcher_names_itself(cluster, last).await;
     told.say("A node is stopped, and started by the launcher of 0.1.0: that one makes way for the launcher of 0.2.0.");
 
     let before = until("the node answers", async || cluster.status(last).await).await.incarnation;
@@ -180,6 +183,11 @@ async fn old_binaries(cluster: &mut Cluster, digest: Digest, told: &mut Transcri
     all_run(cluster, NEXT).await;
     assert_eq!(level_file(&cluster.nodes[last]), "ironcache-level 2");
     told.say("With the slot back, the node comes up as before.");
+
+    restart(cluster, last, |node| node.change(Path::new(PRODUCT), &["--next-zone=west"])).await;
+    let id = cluster.status(last).await.expect("it answers").node;
+    assert_eq!(zones(next, &cluster.nodes[0])[&id.to_string()], "west");
+    told.say("A node that is restarted with `next-zone` registers in that zone: west.");
 }
 
 fn by_hand(node: &Node, verb: &str) -> Output {
@@ -205,7 +213,7 @@ fn contents(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
 }
 
 /// Every process runs `version`, as it says itself.
-pub async fn all_run(cluster: &Cluster, version: &str) {
+pub(crate) async fn all_run(cluster: &Cluster, version: &str) {
     for index in 0..cluster.nodes.len() {
         until("the node runs the release", async || {
             let status = cluster.status(index).await?;
@@ -219,6 +227,16 @@ pub async fn all_run(cluster: &Cluster, version: &str) {
 async fn launchers_follow(cluster: &Cluster, digest: Digest, to_next: bool) {
     until("the launchers have become those of the release that runs", async || {
         cluster.nodes.iter().all(|node| launcher_runs(node, digest) == Some(to_next)).then_some(())
+    })
+    .await;
+}
+
+/// Where daemon and launcher both speak protocol 2, the daemon shows what only that one says.
+async fn launcher_names_itself(cluster: &Cluster, index: usize) {
+    let pid = u64::from(cluster.nodes[index].launcher_pid().as_raw_nonzero().get().unsigned_abs());
+    until("the daemon knows its launcher", async || {
+        let status: serde_json::Value = cluster.get(index, "/status").await?;
+        (status["launcher"]["pid"].as_u64() == Some(pid)).then_some(())
     })
     .await;
 }

@@ -8,24 +8,24 @@ use std::path::PathBuf;
 use std::process::Output;
 
 #[derive(Debug)]
-pub struct Transcript {
+pub(crate) struct Transcript {
     text: String,
     /// In the order of the cluster's nodes.
     nodes: Vec<NodeId>,
 }
 
 impl Transcript {
-    pub fn new(nodes: Vec<NodeId>) -> Self {
+    pub(crate) fn new(nodes: Vec<NodeId>) -> Self {
         Transcript { text: String::new(), nodes }
     }
 
-    pub fn say(&mut self, what: &str) {
+    pub(crate) fn say(&mut self, what: &str) {
         eprintln!("train: {what}");
         writeln!(self.text, "{}", self.plain(what)).expect("a String takes everything");
     }
 
     /// A command of the product, and what it came to: the same wherever it was asked.
-    pub fn asked(&mut self, command: &str, of: &str, outputs: &[Output]) {
+    pub(crate) fn asked(&mut self, command: &str, of: &str, outputs: &[Output]) {
         self.say(&format!("$ ironcache {command}    (asked of {of})"));
         let told: Vec<String> = outputs.iter().map(told).collect();
         assert!(told.iter().all(|line| *line == told[0]), "{command}: {told:#?}");
@@ -39,7 +39,7 @@ impl Transcript {
     }
 
     /// Compares with the document, or writes it anew where `UPDATE_EXPECT` says so.
-    pub fn check(&self) {
+    pub(crate) fn check(&self) {
         const BEGIN: &str = "```text\n";
         let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../docs/train.md");
         let document = std::fs::read_to_string(&path).expect("the document is there");

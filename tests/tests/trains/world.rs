@@ -16,7 +16,7 @@ use std::time::Duration;
 ///
 /// # Panics
 /// If it was not built.
-pub fn next() -> PathBuf {
+pub(crate) fn next() -> PathBuf {
     let beside = || Path::new(PRODUCT).with_file_name("ironcache-next");
     let path = std::env::var_os("IRONCACHE_NEXT").map_or_else(beside, PathBuf::from);
     assert!(
@@ -28,7 +28,7 @@ pub fn next() -> PathBuf {
 }
 
 /// A cluster that is final by command only.
-pub fn spec(shards: u16, replicas: u16) -> Spec {
+pub(crate) fn spec(shards: u16, replicas: u16) -> Spec {
     let mut spec = Spec::new(PRODUCT, shards, replicas).setting("finalize-after-s", "never");
     spec = spec.setting("settle-ms", "200").with(&[("hang-timeout-ms", 60_000)]);
     spec.witnesses = 1;
@@ -36,7 +36,7 @@ pub fn spec(shards: u16, replicas: u16) -> Spec {
 }
 
 /// Runs a command of `binary` that knows one node only.
-pub fn cli_of(binary: &Path, node: &Node, args: &[&str]) -> Output {
+pub(crate) fn cli_of(binary: &Path, node: &Node, args: &[&str]) -> Output {
     let mut command = std::process::Command::new(binary);
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("IRONCACHE_"))
     {
@@ -46,11 +46,11 @@ pub fn cli_of(binary: &Path, node: &Node, args: &[&str]) -> Output {
 }
 
 /// Asks every node alike.
-pub fn cli_of_all(binary: &Path, cluster: &Cluster, args: &[&str]) -> Vec<Output> {
+pub(crate) fn cli_of_all(binary: &Path, cluster: &Cluster, args: &[&str]) -> Vec<Output> {
     cluster.nodes.iter().map(|node| cli_of(binary, node, args)).collect()
 }
 
-pub async fn until_soaking(cluster: &Cluster) -> Plan {
+pub(crate) async fn until_soaking(cluster: &Cluster) -> Plan {
     cluster
         .until_plan("every node runs the target", |plan| {
             assert!(!matches!(plan.phase, Phase::Held { .. }), "{plan:#?}");
@@ -60,7 +60,7 @@ pub async fn until_soaking(cluster: &Cluster) -> Plan {
 }
 
 /// Waits for a plan that was turned round to end.
-pub async fn until_rolled_back(cluster: &Cluster, plan: PlanId) -> Plan {
+pub(crate) async fn until_rolled_back(cluster: &Cluster, plan: PlanId) -> Plan {
     let (plan, outcome) = cluster.until_ended(plan).await;
     assert_eq!(outcome, Outcome::RolledBack, "{plan:#?}");
     assert!(matches!(plan.direction, Direction::Back { .. }), "{plan:#?}");
@@ -69,7 +69,7 @@ pub async fn until_rolled_back(cluster: &Cluster, plan: PlanId) -> Plan {
 
 /// Stops node `index` as an operator does; `change` happens while it is stopped. Returns when its next process is a whole
 /// part of the cluster.
-pub async fn restart(cluster: &mut Cluster, index: usize, change: impl FnOnce(&mut Node)) {
+pub(crate) async fn restart(cluster: &mut Cluster, index: usize, change: impl FnOnce(&mut Node)) {
     let before = until("the node answers", async || cluster.status(index).await).await.incarnation;
     assert!(cluster.nodes[index].stop().success());
     change(&mut cluster.nodes[index]);
@@ -78,7 +78,7 @@ pub async fn restart(cluster: &mut Cluster, index: usize, change: impl FnOnce(&m
 }
 
 /// Waits until a later process of node `index` than that of `before` is a whole part of the cluster.
-pub async fn until_returned(cluster: &Cluster, index: usize, before: Incarnation) {
+pub(crate) async fn until_returned(cluster: &Cluster, index: usize, before: Incarnation) {
     let status = until("its next process answers", async || {
         cluster.status(index).await.filter(|status| status.incarnation > before)
     })
@@ -92,11 +92,11 @@ pub async fn until_returned(cluster: &Cluster, index: usize, before: Incarnation
 }
 
 /// The file `level` of a node.
-pub fn level_file(node: &Node) -> String {
+pub(crate) fn level_file(node: &Node) -> String {
     std::fs::read_to_string(node.data_dir.join("level")).expect("a member has the file").trim().to_owned()
 }
 
-pub async fn until_level(cluster: &Cluster, level: u16) {
+pub(crate) async fn until_level(cluster: &Cluster, level: u16) {
     let line = format!("ironcache-level {level}");
     until("every node's file says the level", async || {
         cluster.nodes.iter().all(|node| level_file(node) == line).then_some(())
@@ -105,7 +105,7 @@ pub async fn until_level(cluster: &Cluster, level: u16) {
 }
 
 /// A gauge of node `index` by the line that begins with `name`.
-pub async fn gauge(cluster: &Cluster, index: usize, name: &str) -> Option<u64> {
+pub(crate) async fn gauge(cluster: &Cluster, index: usize, name: &str) -> Option<u64> {
     let url = format!("http://{}/metrics", cluster.nodes[index].http_addr());
     let client = reqwest::Client::builder().no_proxy().build().ok()?;
     let text = client.get(url).timeout(Duration::from_secs(2)).send().await.ok()?.text().await.ok()?;
@@ -114,18 +114,18 @@ pub async fn gauge(cluster: &Cluster, index: usize, name: &str) -> Option<u64> {
         .map(|value| value as u64)
 }
 
-pub const PURGED: &str = "ironcache_raft_index{at=\"purged\"}";
-pub const APPLIED: &str = "ironcache_raft_index{at=\"applied\"}";
+pub(crate) const PURGED: &str = "ironcache_raft_index{at=\"purged\"}";
+pub(crate) const APPLIED: &str = "ironcache_raft_index{at=\"applied\"}";
 
 /// Which launchers were seen with which daemons: `(launcher is next, daemon is next)`.
-pub struct Pairs {
+pub(crate) struct Pairs {
     seen: Arc<Mutex<BTreeSet<(bool, bool)>>>,
     stop: Arc<AtomicBool>,
 }
 
 impl Pairs {
     /// Looks at these launchers and their children until it is dropped.
-    pub fn watch(launchers: Vec<Pid>, next: Digest) -> Self {
+    pub(crate) fn watch(launchers: Vec<Pid>, next: Digest) -> Self {
         let (seen, stop) = (Arc::new(Mutex::new(BTreeSet::new())), Arc::new(AtomicBool::new(false)));
         let (noted, over) = (Arc::clone(&seen), Arc::clone(&stop));
         std::thread::spawn(move || {
@@ -141,7 +141,7 @@ impl Pairs {
         Pairs { seen, stop }
     }
 
-    pub fn seen(&self) -> BTreeSet<(bool, bool)> {
+    pub(crate) fn seen(&self) -> BTreeSet<(bool, bool)> {
         self.seen.lock().expect("nothing panics while it holds it").clone()
     }
 }
@@ -170,6 +170,6 @@ fn runs(process: i32, next: Digest) -> Option<bool> {
 }
 
 /// Does the launcher of a node run the release of this digest?
-pub fn launcher_runs(node: &Node, next: Digest) -> Option<bool> {
+pub(crate) fn launcher_runs(node: &Node, next: Digest) -> Option<bool> {
     runs(node.launcher_pid().as_raw_nonzero().get(), next)
 }

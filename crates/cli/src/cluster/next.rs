@@ -19,7 +19,7 @@ pub struct ZoneArgs {
     pub json: bool,
 }
 
-pub async fn set_zone(args: ZoneArgs) -> Result<(), Failure> {
+pub(super) async fn set_zone(args: ZoneArgs) -> Result<(), Failure> {
     let ZoneArgs { node, zone, seeds, json } = args;
     let done = seeds.client().await?.set_zone(&SetZone { node, zone }).await?;
     output::done(&done, Format::of(json))

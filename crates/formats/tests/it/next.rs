@@ -11,7 +11,7 @@ use ironcache_types::{Incarnation, Level, LevelRange, Member, NEXT, NodeId, Requ
 const REQUEST: RequestId = RequestId(9);
 const BELOW: Level = Level(NEXT.0 - 1);
 
-pub fn registers_in_a_zone() -> Command {
+pub(crate) fn registers_in_a_zone() -> Command {
     Command::RegisterNode {
         member: Member { node: NodeId(2), incarnation: Incarnation(4) },
         client_addr: "host:7000".to_owned(),
@@ -68,6 +68,18 @@ fn a_zone_is_part_of_the_state_and_of_its_hash_and_has_no_place_below() {
     assert_ne!(state::hash(&control, &answers).unwrap(), state::hash(&other, &answers).unwrap());
     let refused = state::write(&control, &answers, BELOW).unwrap_err();
     assert!(matches!(&refused, WriteError::AboveLevel(above) if above.what.contains("zone")), "{refused}");
+}
+
+#[test]
+fn a_state_is_hashed_as_the_release_before_hashes_it_until_it_is_raised() {
+    let (control, answers) = full();
+    let of = |control: &ironcache_control::ControlState, level| {
+        state::hash_of(&state::write(control, &answers, level).unwrap())
+    };
+    assert_eq!(state::hash(&control, &answers).unwrap(), of(&control, BELOW));
+    assert_ne!(state::hash(&control, &answers).unwrap(), of(&control, NEXT));
+    let control = raised(control, NEXT);
+    assert_eq!(state::hash(&control, &answers).unwrap(), of(&control, NEXT));
 }
 
 #[test]
