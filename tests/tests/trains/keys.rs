@@ -17,7 +17,7 @@ async fn a_key_of_the_next_release_is_named_while_it_soaks_and_keeps_the_rollbac
     cluster.stage_file(&next).await;
     let plan = cluster.set_target(NEXT, Some(200)).await;
     until_soaking(&cluster).await;
-    until_can_roll_back(&cluster, |blockers| blockers.is_empty()).await;
+    until_can_roll_back(&cluster, <[RollbackBlocker]>::is_empty).await;
 
     // The operator uses what is new, with the launcher of the old image still in the unit file.
     let index = 1;
