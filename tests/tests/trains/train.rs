@@ -69,6 +69,21 @@ async fn to_the_next_release_and_back_and_on_and_final() {
     told.check();
 }
 
+/// What founds a cluster says its level: the least that every node of it writes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cluster_of_the_next_release_begins_at_its_level() {
+    let mut spec = spec(1, 1);
+    spec.binary = next();
+    let mut cluster = Cluster::start(&spec).await;
+    until_level(&cluster, 2).await;
+    assert!(zones(&spec.binary, &cluster.nodes[0]).values().all(|zone| zone == "default"));
+    assert_eq!(until("the key is touched", async || touch(&cluster, "k").await).await, Ok(1));
+    replicas_hold(&cluster, "k", "1").await;
+    // Its log and its dataset are of that level, and are read again.
+    restart(&mut cluster, 1, |_| {}).await;
+    replicas_hold(&cluster, "k", "1").await;
+}
+
 /// Asks of nodes of both releases, while the roll is half done.
 async fn mixed(cluster: &Cluster, next: &Path, zone: &[&str], shown: &str, told: &mut Transcript) {
     cluster
