@@ -33,7 +33,7 @@ test:
 	$(CARGO) test --workspace
 
 # The crates that the feature `next` changes by themselves.
-NEXT_CRATES = types control formats raft keyspace command replication
+NEXT_CRATES = types control formats raft keyspace command replication sim
 train: ## rolls from this release to the one that the feature `next` invents, back, and on: docs/train.md
 	$(CARGO) test $(NEXT_CRATES:%=-p ironcache-%) --features "$(NEXT_CRATES:%=ironcache-%/next)"
 	$(CARGO) build -p ironcache-tests --features next --bin ironcache-next

@@ -29,7 +29,7 @@ impl From<Older> for RegisterNode {
 
 impl RegisterNode {
     /// As `level`, which is below [`ironcache_types::NEXT`], has it.
-    pub fn older(self, level: Level) -> Result<Older, AboveLevel> {
+    pub(crate) fn older(self, level: Level) -> Result<Older, AboveLevel> {
         let RegisterNode {
             member,
             client_addr,

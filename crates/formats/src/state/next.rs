@@ -95,7 +95,7 @@ impl From<v1::State> for State {
 
 impl State {
     /// As `level`, which is below [`ironcache_types::NEXT`], has it.
-    pub fn older(self, level: Level) -> Result<v1::State, AboveLevel> {
+    pub(super) fn older(self, level: Level) -> Result<v1::State, AboveLevel> {
         let State {
             cluster_id,
             epoch,
