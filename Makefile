@@ -33,8 +33,8 @@ test:
 	$(CARGO) test --workspace
 
 # The crates that the feature `next` changes by themselves.
-NEXT_CRATES = types control formats raft keyspace command replication
-train: ## rolls from this release to the one that the feature `next` invents, back, and on: docs/train.md
+NEXT_CRATES = types control formats raft keyspace command replication sim
+train: ## two versions: simulated, and real processes that roll from this release to the one that the feature `next` invents, back, and on: docs/train.md
 	$(CARGO) test $(NEXT_CRATES:%=-p ironcache-%) --features "$(NEXT_CRATES:%=ironcache-%/next)"
 	$(CARGO) build -p ironcache-tests --features next --bin ironcache-next
 	$(CARGO) test -p ironcache-tests --features trains --test trains -- --test-threads=1

@@ -4,7 +4,7 @@
 //! manifest states, what a node registers, and what the file `level` is held against.
 //!
 //! To change a format at the next level, give its row one pair more; the range follows. A row whose first pair is above
-//! [`MIN`] is new at that level: below it, a command of that kind is refused (`not_yet`). The feature `next`, this
+//! `MIN` is new at that level: below it, a command of that kind is refused (`not_yet`). The feature `next`, this
 //! release's invented future, adds its pairs here, each under `#[cfg(feature = "next")]`.
 //!
 //! Not in it is what no level chooses. A level *is* a set of opcodes for effects (`ironcache-keyspace`); the ends of a

@@ -1,5 +1,6 @@
 //! What goes wrong, and when it may: the promise covers one unplanned failure beyond a step's own outage.
 
+use crate::entry::Entry;
 use crate::node::Node;
 use crate::world::World;
 use ironcache_control::{Command, Shard};
@@ -67,9 +68,9 @@ impl World {
 
     /// Commands that come at a bad time: whoever proposed one may have waited for an outcome for any time, and proposes it
     /// again; and anybody may lose patience with a handover.
-    pub(crate) fn untimely(&mut self) -> Vec<Command> {
+    pub(crate) fn untimely(&mut self) -> Vec<Entry> {
         let mut untimely = Vec::new();
-        let newest: Vec<Command> = self.log.iter().rev().take(AGAIN).cloned().collect();
+        let newest: Vec<Entry> = self.log.iter().rev().take(AGAIN).cloned().collect();
         if self.rng.chance(1, 8) {
             untimely.push(newest[self.rng.below(newest.len() as u64) as usize].clone());
         }
@@ -77,10 +78,11 @@ impl World {
             self.truth.shards.values().filter_map(|s| Some((s.id, s.handover?.epoch))).collect();
         for (shard, handover) in in_flight {
             if self.rng.chance(1, 40) {
-                untimely.push(Command::AbortHandover { shard, handover });
+                untimely.push(Entry::seal(Command::AbortHandover { shard, handover }, &self.truth));
             }
             // What belongs to an earlier attempt.
-            let earlier = |c: &&Command| matches!(c, Command::Promote { shard: of, .. } if *of == shard);
+            let earlier =
+                |e: &&Entry| matches!(&e.command, Command::Promote { shard: of, .. } if *of == shard);
             if self.rng.chance(1, 8) {
                 untimely.extend(newest.iter().find(earlier).cloned());
             }
@@ -123,6 +125,8 @@ impl World {
             | Command::SetPolicy { .. }
             | Command::AllowRelease { .. }
             | Command::Rejoin { .. } => None,
+            #[cfg(feature = "next")]
+            Command::SetZone { .. } => None,
         };
         shard.cloned()
     }

@@ -20,6 +20,7 @@
 
 mod checks;
 mod data;
+mod entry;
 mod faults;
 mod launcher;
 mod leader;

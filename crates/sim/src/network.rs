@@ -1,11 +1,11 @@
 //! Proposals on their way to the log: some are lost, some arrive twice, all arrive late and out of order.
 
+use crate::entry::Entry;
 use crate::rng::Rng;
-use ironcache_control::Command;
 
 #[derive(Debug)]
 pub(crate) struct Network {
-    on_the_way: Vec<(u64, Command)>,
+    on_the_way: Vec<(u64, Entry)>,
     pub lost_percent: u64,
 }
 
@@ -17,23 +17,23 @@ impl Network {
         Network { on_the_way: Vec::new(), lost_percent }
     }
 
-    pub(crate) fn send(&mut self, command: Command, now_ms: u64, rng: &mut Rng) {
+    pub(crate) fn send(&mut self, entry: Entry, now_ms: u64, rng: &mut Rng) {
         if rng.chance(self.lost_percent, 100) {
             return;
         }
         if rng.chance(self.lost_percent, 100) {
-            self.on_the_way.push((now_ms + rng.below(20 * LATE_MS), command.clone()));
+            self.on_the_way.push((now_ms + rng.below(20 * LATE_MS), entry.clone()));
         }
-        self.on_the_way.push((now_ms + rng.below(LATE_MS), command));
+        self.on_the_way.push((now_ms + rng.below(LATE_MS), entry));
     }
 
     /// What arrives now, in an arbitrary order.
-    pub(crate) fn arrivals(&mut self, now_ms: u64, rng: &mut Rng) -> Vec<Command> {
+    pub(crate) fn arrivals(&mut self, now_ms: u64, rng: &mut Rng) -> Vec<Entry> {
         let (mut due, later) =
             std::mem::take(&mut self.on_the_way).into_iter().partition(|(at, _)| *at <= now_ms);
         self.on_the_way = later;
         shuffle(&mut due, rng);
-        due.into_iter().map(|(_, command)| command).collect()
+        due.into_iter().map(|(_, entry)| entry).collect()
     }
 }
 

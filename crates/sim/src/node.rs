@@ -1,11 +1,12 @@
 //! One node: its launcher and its process, which holds a view of the log, and data.
 
+use crate::entry::Entry;
 use crate::launcher::Launcher;
 use crate::scenario::old;
 use ironcache_agent::PreflightResult;
 use ironcache_control::{Command, ControlState, Shard};
 use ironcache_coordinator::StateHash;
-use ironcache_types::{Digest, Epoch, Incarnation, Member, NodeId, Offset, Release};
+use ironcache_types::{Digest, Epoch, Incarnation, Level, Member, NodeId, Offset, Release};
 use std::collections::BTreeSet;
 
 #[derive(Debug)]
@@ -30,6 +31,8 @@ pub(crate) struct Node {
     pub starts: u64,
     /// The newest answer of an unstarted binary.
     pub preflight: Option<PreflightResult>,
+    /// The lowest level of anything that its log and snapshot hold.
+    pub oldest: Level,
     /// What the next process finds on disk.
     pub on_disk: Vec<u64>,
     /// What it proposed lately, and when.
@@ -110,6 +113,7 @@ impl Node {
             away_by_plan: false,
             starts: 0,
             preflight: None,
+            oldest: Level::FIRST,
             on_disk: Vec::new(),
             sent: Vec::new(),
         }
@@ -139,17 +143,26 @@ impl Node {
 pub(crate) const HASH_EVERY: u64 = 64;
 
 impl Process {
+    /// Where a node says that it stands: what the level below cannot say.
+    #[cfg(feature = "next")]
+    pub(crate) fn zone(&self) -> Option<String> {
+        (self.view.cluster_level >= ironcache_types::NEXT).then(|| "a".to_owned())
+    }
+
     /// Applies the next entry. The state's hash, if every node takes one here.
-    pub(crate) fn apply(&mut self, command: &Command) -> Option<StateHash> {
+    ///
+    /// # Errors
+    /// The entry is none that this process may apply: a violation.
+    pub(crate) fn apply(&mut self, entry: &Entry) -> Result<Option<StateHash>, String> {
         self.applied += 1;
         let log_index = self.applied as u64;
         // A rejection is an outcome like any other; one that is not was found when the entry was committed.
-        let _ = self.view.apply(log_index, command);
+        let _ = entry.apply(log_index, &mut self.view, &self.release)?;
         if !log_index.is_multiple_of(HASH_EVERY) {
-            return None;
+            return Ok(None);
         }
         self.hash = Some(StateHash { log_index, hash: crate::checks::hash(&self.view) });
-        self.hash
+        Ok(self.hash)
     }
 
     /// Has it applied what was committed when it started? Before that it acts on nothing.

@@ -1,6 +1,6 @@
 //! A person with the command line: stages a release, starts a plan, and deals with a plan that is held.
 
-use crate::scenario::{info, new};
+use crate::scenario::{info, new, old};
 use crate::world::World;
 use ironcache_control::{Command, HoldReason, OnFailure, Outcome, Phase, Reason, StartedBy};
 use ironcache_types::NodeId;
@@ -18,7 +18,7 @@ impl World {
                 Command::RegisterRelease { info: info(target) }
             }
             // Once everybody was taken back, that is where they stay.
-            None if self.truth.quarantined.is_empty() && !self.went_back() => self.start_plan(node),
+            None if self.truth.quarantined.is_empty() && !self.stays_back() => self.start_plan(node),
             None => return,
             Some(plan) => {
                 let id = plan.id;
@@ -59,7 +59,10 @@ impl World {
         Command::StartPlan { target: new().version, options, leader, started_by, at_ms: self.now_ms }
     }
 
-    pub(crate) fn went_back(&self) -> bool {
-        self.truth.history.iter().any(|ended| ended.outcome == Outcome::RolledBack)
+    /// Everybody was taken back, and is there. (A command can be committed twice: a plan may start again after one was
+    /// rolled back, and be given up half way.)
+    pub(crate) fn stays_back(&self) -> bool {
+        self.truth.all_on(old().digest)
+            && self.truth.history.iter().any(|ended| ended.outcome == Outcome::RolledBack)
     }
 }

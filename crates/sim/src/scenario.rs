@@ -5,7 +5,8 @@ use ironcache_control::{
     FinalizeAfter, InitCluster, NodeRole, NodeSpec, OnFailure, Policy, ReleaseInfo, ShardSpec, StageHold,
 };
 use ironcache_types::{
-    ClusterId, Digest, Incarnation, LevelRange, Member, NodeId, Release, ShardId, SlotSet, Version, WireRange,
+    ClusterId, Digest, Incarnation, LEVELS, LevelRange, Member, NodeId, Release, ShardId, SlotSet, Version,
+    WireRange,
 };
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,7 +63,7 @@ impl Scenario {
                 voter: from_end < self.voters,
                 shard: (index < data).then_some(ShardId(index % self.shards)),
                 release: old(),
-                levels: LevelRange::new(1, 1),
+                levels: levels(&old()),
                 launcher_protocol: WireRange::CURRENT,
             }
         };
@@ -86,12 +87,18 @@ impl Scenario {
     }
 }
 
+/// The levels that a release admits. With the feature `next` the new one is this source's future, one level above.
+pub(crate) fn levels(release: &Release) -> LevelRange {
+    if *release == new() { LEVELS } else { LevelRange::new(1, 1) }
+}
+
 pub(crate) fn info(release: Release) -> ReleaseInfo {
+    let levels = levels(&release);
     ReleaseInfo {
         release,
         size_bytes: 9,
         min_from: None,
-        levels: LevelRange::new(1, 1),
+        levels,
         launcher_protocol: WireRange::CURRENT,
         hold: StageHold::None,
     }

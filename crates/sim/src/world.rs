@@ -1,15 +1,16 @@
 //! The scheduler: time in ticks, and in each tick everybody once, in an arbitrary order.
 
+use crate::entry::Entry;
 use crate::leader::Leadership;
 use crate::ledger::Ledger;
 use crate::network::Network;
 use crate::node::{HASH_EVERY, Node, Process};
 use crate::rng::Rng;
-use crate::scenario::{Scenario, info, new, old};
+use crate::scenario::{Scenario, info, levels, new};
 use ironcache_agent::{Action, LocalFacts, PreflightResult, next};
 use ironcache_control::{Command, ControlState, Rejection};
 use ironcache_coordinator::StateHash;
-use ironcache_types::{Epoch, Level, LevelRange, Member, NodeId, ShardId, WireRange};
+use ironcache_types::{Epoch, Member, NodeId, ShardId, WireRange};
 use std::collections::BTreeMap;
 
 const TICK_MS: u64 = 10;
@@ -59,7 +60,7 @@ pub(crate) struct World {
     pub scenario: Scenario,
     pub rng: Rng,
     pub now_ms: u64,
-    pub log: Vec<Command>,
+    pub log: Vec<Entry>,
     /// The state at the end of the log.
     pub truth: ControlState,
     pub nodes: BTreeMap<NodeId, Node>,
@@ -122,7 +123,7 @@ impl World {
             scenario,
             rng,
             now_ms: 0,
-            log: vec![init],
+            log: vec![Entry::seal(init, &ControlState::default())],
             truth,
             nodes,
             leadership: None,
@@ -146,12 +147,12 @@ impl World {
             self.network.lost_percent = 0;
         }
         self.elect();
-        for command in self.network.arrivals(self.now_ms, &mut self.rng) {
-            self.commit(&command)?;
+        for entry in self.network.arrivals(self.now_ms, &mut self.rng) {
+            self.commit(&entry)?;
         }
         if self.is_chaotic() {
-            for command in self.untimely() {
-                self.commit(&command)?;
+            for entry in self.untimely() {
+                self.commit(&entry)?;
             }
         }
         let ids: Vec<NodeId> = self.nodes.keys().copied().collect();
@@ -167,14 +168,16 @@ impl World {
         self.broken.take().map_or(Ok(()), Err)
     }
 
-    fn commit(&mut self, command: &Command) -> Result<(), String> {
+    fn commit(&mut self, entry: &Entry) -> Result<(), String> {
         if self.leadership.is_none() || !self.has_quorum() {
             return Ok(());
         }
         let before = self.truth.clone();
-        self.log.push(command.clone());
+        let command = &entry.command;
+        self.log.push(entry.clone());
         let index = self.log.len() as u64;
-        let outcome = self.truth.apply(index, command);
+        // Whoever keeps the log can read all of it.
+        let outcome = entry.apply(index, &mut self.truth, &new())?;
         if index.is_multiple_of(HASH_EVERY) {
             self.hashes.insert(index, crate::checks::hash(&self.truth));
         }
@@ -265,8 +268,14 @@ impl World {
     fn apply_some(&mut self, id: NodeId) {
         let count = if self.rng.chance(1, 3) { 0 } else { 1 + self.rng.below(40) as usize };
         let process = self.nodes.get_mut(&id).and_then(|n| n.process.as_mut()).expect("it ticks");
-        for command in self.log.iter().skip(process.applied).take(count) {
-            let hash = process.apply(command);
+        for entry in self.log.iter().skip(process.applied).take(count) {
+            let hash = match process.apply(entry) {
+                Ok(hash) => hash,
+                Err(what) => {
+                    self.broken.get_or_insert(what);
+                    return;
+                }
+            };
             if let Some(StateHash { log_index, hash }) = hash
                 && self.hashes.get(&log_index) != Some(&hash)
             {
@@ -321,8 +330,11 @@ impl World {
                 let answer = PreflightResult { digest, turn, problem: None };
                 self.nodes.get_mut(&id).expect("it ticks").preflight = Some(answer);
             }
-            // Nothing here is of an earlier level.
-            Action::Compact | Action::Wait(_) | Action::Nothing => {}
+            Action::Compact => {
+                let level = view.cluster_level;
+                self.nodes.get_mut(&id).expect("it ticks").oldest = level;
+            }
+            Action::Wait(_) | Action::Nothing => {}
         }
     }
 
@@ -351,7 +363,7 @@ impl World {
             told_ms_ago: process.told.map_or(0, |(_, since)| now_ms - since),
             cut_off: nobody_leads && node.launcher.is_nearly_over(now_ms),
             preflight: node.preflight.clone(),
-            oldest: Level(1),
+            oldest: node.oldest,
             now_wall_ms: now_ms,
         })
     }
@@ -372,8 +384,10 @@ impl World {
             peer_addr: node.peer_addr.clone(),
             http_addr: node.http_addr.clone(),
             release: facts.running.clone(),
-            levels: LevelRange::new(1, 1),
+            levels: levels(&facts.running),
             launcher_protocol: WireRange::CURRENT,
+            #[cfg(feature = "next")]
+            zone: self.process(facts.me.node).and_then(Process::zone),
         }
     }
 
@@ -392,7 +406,9 @@ impl World {
 
     pub(crate) fn propose(&mut self, from: NodeId, command: Command) {
         if !self.is_cut_off(from) && !self.was_just_sent(from, &command) {
-            self.network.send(command, self.now_ms, &mut self.rng);
+            let state = self.process(from).map_or(&self.truth, |process| &process.view);
+            let entry = Entry::seal(command, state);
+            self.network.send(entry, self.now_ms, &mut self.rng);
         }
     }
 
@@ -446,13 +462,18 @@ impl World {
         if let Some(plan) = &self.truth.plan {
             undone.push(format!("plan {} is {}", plan.id, plan.phase));
         }
-        if self.went_back() {
-            if !self.truth.all_on(old().digest) {
-                undone.push("not every node is back".to_owned());
-            }
         // A quarantine ends the plan where it stands.
-        } else if !self.truth.all_on(new().digest) && self.truth.quarantined.is_empty() {
-            undone.push("not every node runs the target".to_owned());
+        let settled = self.truth.all_on(new().digest) || self.stays_back();
+        if !settled && self.truth.quarantined.is_empty() {
+            undone.push("not every node runs the target, nor is every node back".to_owned());
+        }
+        let level = self.truth.cluster_level;
+        for (id, node) in &self.truth.nodes {
+            let held = self.nodes[id].oldest;
+            if held < level || node.oldest < level {
+                let said = node.oldest;
+                undone.push(format!("node {id} holds files of level {held}, said {said}, of {level}"));
+            }
         }
         for (id, node) in &self.truth.nodes {
             if self.process(*id).is_none_or(|p| p.me != node.member()) {
@@ -475,7 +496,7 @@ impl World {
     }
 
     fn failure(&self, seed: u64, what: String) -> Failure {
-        let mut newest = self.log.clone();
+        let mut newest: Vec<&Command> = self.log.iter().map(|entry| &entry.command).collect();
         newest.dedup();
         let from = newest.len().saturating_sub(30);
         let log = newest[from..].iter().map(|command| format!("  {command:?}")).collect();

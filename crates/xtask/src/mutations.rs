@@ -28,6 +28,9 @@ struct Mutation {
 /// A guard that only a whole cluster in trouble misses.
 const SIMULATED: &[&str] = &["-p", "ironcache-sim", "--test", "seeds"];
 
+/// The same with two versions at a time: the new release of a run knows one level more.
+const SIMULATED_NEXT: &[&str] = &["-p", "ironcache-sim", "--features", "next", "--test", "seeds"];
+
 const MUTATIONS: &[Mutation] = &[
     Mutation {
         name: "the-policy-starts-what-was-declined",
@@ -314,9 +317,25 @@ const MUTATIONS: &[Mutation] = &[
         name: "a-node-applies-something-else",
         breaks: "the states of two nodes differ, and their hashes are not compared",
         file: "crates/sim/src/node.rs",
-        guard: "self.view.apply(log_index, command);",
-        instead: "self.view.apply(log_index + self.me.node.0 % 2, command);",
+        guard: "entry.apply(log_index, &mut self.view, &self.release)?;",
+        instead: "entry.apply(log_index + self.me.node.0 % 2, &mut self.view, &self.release)?;",
         tests: SIMULATED,
+    },
+    Mutation {
+        name: "files-of-the-level-before-are-kept",
+        breaks: "a node says that it holds nothing of the level before, and holds it: no release may drop that level",
+        file: "crates/agent/src/level.rs",
+        guard: "    if facts.oldest < level {",
+        instead: "    if false {",
+        tests: SIMULATED_NEXT,
+    },
+    Mutation {
+        name: "the-level-rises-in-the-middle-of-a-plan",
+        breaks: "an entry of a level that an old release does not know stands in the log while a node runs that release",
+        file: "crates/control/src/apply/plan.rs",
+        guard: "        self.check_all_on_target(active)?;\n        self.check_level(level, outcome)?;",
+        instead: "        self.check_level(level, outcome)?;",
+        tests: &["-p", "ironcache-control"],
     },
     Mutation {
         name: "quarantine-is-forgotten",

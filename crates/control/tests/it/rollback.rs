@@ -132,6 +132,19 @@ fn soaking_holds_no_mode_and_admits_no_other_plan() {
 fn nothing_is_final_before_all_confirm_or_above_what_a_node_admits() {
     let mut cluster = Cluster::upgraded(&[3, 5, 4, 6]);
     cluster.refused(&cluster.soak(), "not_on_target");
+    // Every node runs the target, and the last one is on trial still: it may yet go back by itself.
+    for (shard, to) in [(S0, 3), (S1, 4)] {
+        cluster.ok(&cluster.hand_over(shard, to));
+        cluster.ok(&cluster.promote(shard));
+    }
+    cluster.upgrade(1);
+    cluster.ok(&cluster.take_out(2));
+    cluster.ok(&cluster.restart(2, new()));
+    cluster.refused(&cluster.soak(), "node_out");
+    cluster.ok(&cluster.confirm(2));
+    cluster.refused(&cluster.soak(), "node_out");
+    cluster.ok(&cluster.confirmed(2));
+    cluster.ok(&cluster.soak());
     let mut cluster = soaking();
     let finalize = |cluster: &Cluster, level| {
         let plan = cluster.state.plan.as_ref().unwrap();

@@ -81,7 +81,7 @@ pub fn write<'a>(
     Ok(wire::encode(&state)?)
 }
 
-/// What [`write`] wrote at `level`.
+/// What [`write()`] wrote at `level`.
 ///
 /// # Errors
 /// The bytes are no state of that level.
@@ -94,10 +94,10 @@ pub fn read(bytes: &[u8], level: Level) -> Result<(ControlState, Vec<Answer>), R
     Ok(wire::decode::<newest::State>(bytes)?.into_live()?)
 }
 
-/// The hash of a state: of what [`write`] makes of it at its own level.
+/// The hash of a state: of what [`write()`] makes of it at its own level.
 ///
 /// # Errors
-/// As [`write`].
+/// As [`write()`].
 pub fn hash<'a>(
     state: &ControlState,
     answers: impl IntoIterator<Item = &'a Answer>,
