@@ -106,8 +106,11 @@ async fn a_release_that_would_not_start_is_named_with_its_key_before_a_step_eith
     cluster.until_cluster("the old primary, which goes last, is out", is_out).await;
 
     // Soaking: the old release would not start any more.
-    let launcher = async || cluster.nodes[REPLICA].is_launched_by(&digest).then_some(());
-    until("the replica's launcher, which reads the file too, is the new one", launcher).await;
+    // What neither launcher reads, in the instant between the two, would end the node.
+    let replica = &cluster.nodes[REPLICA];
+    let took_over = async || replica.log_text().contains("the launcher took over").then_some(());
+    until("the replica's launcher, which reads the file too, is the new one", took_over).await;
+    assert!(replica.is_launched_by(&digest));
     spoil(REPLICA, "zone = \"a\"\n");
     cluster.nodes[PRIMARY].signal_launcher(Signal::CONT);
     until_soaking(&cluster, plan).await;
