@@ -3,7 +3,7 @@
 use crate::hold::{HoldReason, Reason};
 use crate::soaking::Problem;
 use crate::unknown::Unknown;
-use ironcache_types::{Epoch, Incarnation, Level, NodeId, PlanId, ShardId};
+use ironcache_types::{Epoch, Incarnation, NodeId, PlanId, ShardId};
 use serde::{Deserialize, Serialize};
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -149,12 +149,6 @@ pub enum WaitingOn {
     Soaking {
         plan: PlanId,
         remaining_ms: Option<u64>,
-    },
-    /// The node still holds bytes of a level that the target does not read.
-    OldLevel {
-        node: NodeId,
-        oldest: Level,
-        needed: Level,
     },
     #[serde(untagged)]
     Unknown(Unknown),

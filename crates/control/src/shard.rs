@@ -93,10 +93,6 @@ impl Shard {
         self.in_sync.iter().copied().filter(|m| !self.is_primary(*m))
     }
 
-    pub fn in_sync_member(&self, node: NodeId) -> Option<Member> {
-        self.in_sync.iter().copied().find(|m| m.node == node)
-    }
-
     pub(crate) fn begin_ownership(&mut self, owner: Member, epoch: Epoch, start: Option<Offset>) {
         self.ownership = Ownership::Serving(owner);
         self.epoch = epoch;

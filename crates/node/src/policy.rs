@@ -101,13 +101,7 @@ pub(crate) fn changed<'a>(
     policy: &Policy,
     changes: impl IntoIterator<Item = (&'a str, &'a str)>,
 ) -> Result<Policy, BadSetting> {
-    let mut next = *policy;
-    for (name, text) in changes {
-        let (key, value) = cluster::parse_change(name, text)?;
-        set(&mut next, key, &value);
-    }
-    cluster::together(|key| self::value(&next, key))?;
-    Ok(next)
+    with(policy, changes, cluster::parse_change)
 }
 
 /// As [`changed`], for a cluster that is being created: nothing is fixed yet.
@@ -118,9 +112,17 @@ pub(crate) fn at_create<'a>(
     policy: &Policy,
     settings: impl IntoIterator<Item = (&'a str, &'a str)>,
 ) -> Result<Policy, BadSetting> {
+    with(policy, settings, cluster::parse)
+}
+
+fn with<'a>(
+    policy: &Policy,
+    settings: impl IntoIterator<Item = (&'a str, &'a str)>,
+    parse: fn(&str, &str) -> Result<(ClusterKey, Value), BadSetting>,
+) -> Result<Policy, BadSetting> {
     let mut next = *policy;
     for (name, text) in settings {
-        let (key, value) = cluster::parse(name, text)?;
+        let (key, value) = parse(name, text)?;
         set(&mut next, key, &value);
     }
     cluster::together(|key| self::value(&next, key))?;

@@ -100,11 +100,6 @@ pub fn waiting_on(wait: &WaitingOn) -> String {
         WaitingOn::Soaking { plan, remaining_ms: None } => {
             format!("plan {plan} soaks, and waits for `ironcache cluster upgrade finalize`")
         }
-        WaitingOn::OldLevel { node, oldest, needed } => {
-            format!(
-                "node {node} still holds bytes of level {oldest}; {needed} is the oldest that the target reads"
-            )
-        }
         WaitingOn::Unknown(unknown) => unknown.to_string(),
     }
 }
@@ -139,7 +134,7 @@ mod tests {
     use crate::text::samples::reason;
     use expect_test::expect;
     use ironcache_api::{HoldReason, Problem};
-    use ironcache_types::{Incarnation, Level, NodeId, PlanId, ShardId};
+    use ironcache_types::{Incarnation, NodeId, PlanId, ShardId};
 
     const NODE: NodeId = NodeId(2);
     const SHARD: ShardId = ShardId(1);
@@ -181,7 +176,6 @@ mod tests {
             WaitingOn::Quarantined { node: NODE, reason: reason("exited with code 3") },
             WaitingOn::Preflight { node: NODE },
             WaitingOn::PreflightFailed { node: NODE, problem: problem() },
-            WaitingOn::OldLevel { node: NODE, oldest: Level(1), needed: Level(2) },
         ];
         expect![[r#"
             node 0000000000000002 leads raft, and has not yet applied an entry of its own term
@@ -203,8 +197,7 @@ mod tests {
             node 0000000000000002 cannot change its binary: it has no launcher
             the release is quarantined: it failed on node 0000000000000002: exited with code 3
             node 0000000000000002 has not said yet whether the release would start there
-            the release would not start on node 0000000000000002: key `zone`: is not known (unknown_key)
-            node 0000000000000002 still holds bytes of level 1; 2 is the oldest that the target reads"#]].assert_eq(&told(&waits));
+            the release would not start on node 0000000000000002: key `zone`: is not known (unknown_key)"#]].assert_eq(&told(&waits));
     }
 
     #[test]
