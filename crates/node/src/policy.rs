@@ -115,10 +115,13 @@ pub(crate) fn at_create<'a>(
     with(policy, settings, cluster::parse)
 }
 
+/// A setting of the cluster, and what it is to be.
+type Parsed = Result<(ClusterKey, Value), BadSetting>;
+
 fn with<'a>(
     policy: &Policy,
     settings: impl IntoIterator<Item = (&'a str, &'a str)>,
-    parse: fn(&str, &str) -> Result<(ClusterKey, Value), BadSetting>,
+    parse: fn(&str, &str) -> Parsed,
 ) -> Result<Policy, BadSetting> {
     let mut next = *policy;
     for (name, text) in settings {
