@@ -44,6 +44,13 @@ pub struct RaftTimers {
     pub election_max_ms: u64,
 }
 
+impl Default for RaftTimers {
+    /// For small or shared machines.
+    fn default() -> Self {
+        RaftTimers { heartbeat_ms: 100, election_min_ms: 500, election_max_ms: 1_000 }
+    }
+}
+
 /// Which staged release starts a plan by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AutoRollout {
@@ -92,7 +99,7 @@ impl Default for Policy {
             max_lag_bytes: 1 << 20,
             max_lag_ops: 10_000,
             park_ms_max: 2_000,
-            timers: RaftTimers { heartbeat_ms: 100, election_min_ms: 500, election_max_ms: 1_000 },
+            timers: RaftTimers::default(),
         }
     }
 }

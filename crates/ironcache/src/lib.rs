@@ -7,7 +7,6 @@
 //! *Invariant:* this is the one place that links both the daemon and the command line.
 
 pub mod cli;
-pub mod give_way;
 mod make_way;
 pub mod preflight;
 pub mod server;
@@ -26,9 +25,6 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let args: Vec<OsString> = args.into_iter().collect();
     if is(&args, SERVER_VERB) {
         make_way::make_way(&args[2..]);
-    }
-    if is(&args, "server") {
-        give_way::to_the_launcher_of_the_node(args.get(2..).unwrap_or_default());
     }
     let command = Cli::command().version(version::text());
     let parsed = command.try_get_matches_from(&args).and_then(|matches| Cli::from_arg_matches(&matches));

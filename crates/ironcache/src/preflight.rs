@@ -26,6 +26,8 @@ pub struct PreflightArgs {
 }
 
 pub fn run(args: &PreflightArgs) -> Result<(), Failure> {
+    // Whoever asked may have died: nobody would end this process if it hung. A kernel that refuses changes no answer.
+    let _ = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL));
     let PreflightArgs { launcher_protocol, server } = args;
     let mut problems = claims(&version::manifest());
     problems.extend(protocol(*launcher_protocol));
@@ -81,7 +83,7 @@ fn protocol(launcher: WireRange) -> Option<Problem> {
 fn configuration(args: &ServerArgs) -> Result<Config, Vec<Problem>> {
     let problem = |key, detail: String| Problem::new(ProblemCode::Configuration, key, detail);
     let Sources { mut file, variables } =
-        server::sources(args).map_err(|error| vec![problem(None, error.to_string())])?;
+        server::sources(args, None).map_err(|error| vec![problem(None, error.to_string())])?;
     let mut problems = Vec::new();
     loop {
         let error = match settings::layered(file.clone(), &variables, args.flags()) {

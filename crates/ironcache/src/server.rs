@@ -31,7 +31,8 @@ pub struct ServerArgs {
 
 /// Runs the launcher until it is told to stop. `given` is what followed `server` on the command line.
 pub fn run(args: &ServerArgs, given: Vec<OsString>) -> Result<(), Failure> {
-    let config = configuration(args)?;
+    // Another launcher may have left what it read of it.
+    let config = resolve(args, sources(args, ironcache_spine::handed_configuration())?)?;
     let filter = log_filter(&config)?;
     if args.check {
         return show(&config);
@@ -56,8 +57,10 @@ pub fn run(args: &ServerArgs, given: Vec<OsString>) -> Result<(), Failure> {
     launcher.limits.hang_timeout_ms = config.hang_timeout_ms;
     let args = args.clone();
     launcher.way_back = WayBack::new(move || {
-        let Sources { file, variables } = sources(&args).map_err(|error| error.to_string())?;
-        settings::layered(file, &variables, &args.flags).map(drop).map_err(|error| error.to_string())
+        let Sources { file, variables } = sources(&args, None).map_err(|error| error.to_string())?;
+        let text = file.as_ref().map(|(_, text)| text.clone());
+        settings::layered(file, &variables, &args.flags).map_err(|error| error.to_string())?;
+        Ok(text)
     });
     match ironcache_spine::run(launcher) {
         Ok(_stopped) => Ok(()),
@@ -117,14 +120,16 @@ impl ServerArgs {
     }
 }
 
-pub(crate) fn sources(args: &ServerArgs) -> Result<Sources, Failure> {
-    let file = match &args.config {
-        Some(path) => {
+/// `handed` stands for the text of the configuration file.
+pub(crate) fn sources(args: &ServerArgs, handed: Option<String>) -> Result<Sources, Failure> {
+    let file = match (&args.config, handed) {
+        (Some(path), Some(text)) => Some((path.clone(), text)),
+        (Some(path), None) => {
             let text = std::fs::read_to_string(path)
                 .map_err(|error| Failure::Usage(format!("could not read {}: {error}", path.display())))?;
             Some((path.clone(), text))
         }
-        None => None,
+        (None, _) => None,
     };
     // A variable whose name or value is no text is none of ours.
     let text = |part: OsString| part.into_string().ok();
@@ -133,7 +138,11 @@ pub(crate) fn sources(args: &ServerArgs) -> Result<Sources, Failure> {
 }
 
 fn configuration(args: &ServerArgs) -> Result<Config, Failure> {
-    let Sources { file, variables } = sources(args)?;
+    resolve(args, sources(args, None)?)
+}
+
+fn resolve(args: &ServerArgs, from: Sources) -> Result<Config, Failure> {
+    let Sources { file, variables } = from;
     for name in settings::unknown_variables(&variables) {
         eprintln!("ironcache: warning: {name} names no configuration key and is ignored");
     }

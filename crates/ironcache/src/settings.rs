@@ -23,6 +23,7 @@ const OTHER_VARIABLES: &[&str] = &[
     ironcache_spine::FDS_VARIABLE,
     ironcache_spine::CLOCK_VARIABLE,
     ironcache_spine::HANDOVER_VARIABLE,
+    ironcache_spine::HANDOVER_CONFIG_VARIABLE,
     ironcache_spine::HANDOVER_REFUSED_VARIABLE,
 ];
 
@@ -185,11 +186,13 @@ pub fn unknown_variables(variables: &[(String, String)]) -> Vec<String> {
         .collect()
 }
 
-/// The configuration as a file that says the same, in the order of the table. Passwords are not shown.
+/// The configuration as a file that says the same, in the order of the table. Passwords are not shown, and what the cluster
+/// decides only if this node was given its own.
 pub fn as_file(config: &Config) -> String {
     let line = |setting: &Setting| {
         let value = match setting.key {
             Key::Node(key) => config.value(key),
+            Key::Cluster(_) if !config.own_timers => return None,
             Key::Cluster(key) => config.cluster_value(key)?,
         };
         let shown = match value {
@@ -271,11 +274,17 @@ mod tests {
 
     #[test]
     fn what_check_shows_is_a_file_that_says_the_same() {
-        let flags = flags(&["--port", "7001", "--data-dir", "a \"b\"", "--requirepass", "secret"]);
-        let config = layered(None, &[], &flags).unwrap();
+        let given = flags(&["--port", "7001", "--data-dir", "a \"b\"", "--requirepass", "secret"]);
+        let config = layered(None, &[], &given).unwrap();
         let shown = as_file(&config);
         let again = layered(file(&shown), &[], &ConfigFlags::default()).unwrap();
         assert_eq!(again, Config { requirepass: "(set)".to_owned(), ..config });
+        assert!(
+            !shown.contains("heartbeat-ms"),
+            "a file of it would take the node out of the cluster's timers"
+        );
+        let own = layered(None, &[], &flags(&["--election-max-ms", "2000"])).unwrap();
+        assert_eq!(layered(file(&as_file(&own)), &[], &ConfigFlags::default()).unwrap(), own);
     }
 
     #[test]

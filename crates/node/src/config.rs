@@ -1,6 +1,8 @@
 //! What a node is told, as one struct. The table of settings says what each may be; the binary reads file,
 //! variables and flags.
 
+use ironcache_control::RaftTimers;
+use ironcache_raft::Timers;
 use ironcache_settings::{BadSetting, ClusterKey, Key, NodeKey, Value, Why, cluster};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -28,10 +30,12 @@ pub struct Config {
     #[cfg(feature = "next")]
     pub next_zone: String,
 
-    // Settings of the cluster that a node has to know before it has a log: [`Config::HOLDS`].
+    // Settings of the cluster that a node may be given for itself: [`Config::HOLDS`].
     pub heartbeat_ms: u64,
     pub election_min_ms: u64,
     pub election_max_ms: u64,
+    /// Was any of the three given? If not, the node runs by the cluster's.
+    pub own_timers: bool,
 }
 
 impl Default for Config {
@@ -41,9 +45,9 @@ impl Default for Config {
 }
 
 impl Config {
-    /// The settings of the cluster that a node takes from its own file, variables and flags, as raft runs by them before
-    /// there is a log to read; `cluster create` records them, and warns of nodes that differ. Every other is refused there
-    /// by name.
+    /// The settings of the cluster that a node may take from its own file, variables and flags, since raft runs by them
+    /// before there is a log to read. A node that is given none of them runs by those that the cluster was created with,
+    /// from its first start as a member on. Every other is refused there by name.
     pub const HOLDS: &'static [ClusterKey] =
         &[ClusterKey::HeartbeatMs, ClusterKey::ElectionMinMs, ClusterKey::ElectionMaxMs];
 
@@ -70,6 +74,17 @@ impl Config {
             heartbeat_ms: number(&cluster(ClusterKey::HeartbeatMs)),
             election_min_ms: number(&cluster(ClusterKey::ElectionMinMs)),
             election_max_ms: number(&cluster(ClusterKey::ElectionMaxMs)),
+            own_timers: false,
+        }
+    }
+
+    /// What this node runs raft by.
+    pub(crate) fn timers(&self) -> Timers {
+        let Config { heartbeat_ms, election_min_ms, election_max_ms, own_timers, .. } = *self;
+        if own_timers {
+            Timers::Own(RaftTimers { heartbeat_ms, election_min_ms, election_max_ms })
+        } else {
+            Timers::OfTheCluster
         }
     }
 
@@ -120,13 +135,16 @@ impl Config {
     /// This configuration with `values` instead of its own. Values come from the table, which bounds them.
     pub fn with(&self, values: &BTreeMap<Key, Value>) -> Config {
         let given = |key| values.get(&key).cloned();
-        Config::from_values(
+        let config = Config::from_values(
             |key| given(Key::Node(key)).unwrap_or_else(|| self.value(key)),
             |key| {
                 let own = || self.cluster_value(key).unwrap_or_else(|| key.setting().default_value());
                 given(Key::Cluster(key)).unwrap_or_else(own)
             },
-        )
+        );
+        let own_timers =
+            self.own_timers || Config::HOLDS.iter().any(|key| given(Key::Cluster(*key)).is_some());
+        Config { own_timers, ..config }
     }
 
     /// Fills in what is derived, and checks what the table cannot: that the values fit one another.

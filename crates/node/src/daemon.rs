@@ -155,9 +155,7 @@ async fn serve(
     tracing::info!(node = %me.node, incarnation = %me.incarnation, %release, "starting");
 
     let raft = RaftNode::open(RaftOptions {
-        heartbeat_ms: config.heartbeat_ms,
-        election_min_ms: config.election_min_ms,
-        election_max_ms: config.election_max_ms,
+        timers: config.timers(),
         level,
         ..RaftOptions::new(me.node, config.data_dir.join("raft"))
     })

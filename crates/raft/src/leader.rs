@@ -158,7 +158,7 @@ impl Inner {
         if let Err(error) = self.raft.trigger().transfer_leader(to.0).await {
             return Answer::Retry(error.to_string());
         }
-        let wait = self.raft.wait(Some(self.options.election_max() * 2));
+        let wait = self.raft.wait(Some(self.election_max() * 2));
         let moved = wait.metrics(
             |metrics| {
                 let term = metrics.vote.leader_id.term;

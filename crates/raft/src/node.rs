@@ -23,7 +23,7 @@ use crate::view::{LeaderView, RaftView};
 use crate::wal::file::DiskFile;
 use crate::wal::{LogStore, Wal, WalError};
 use axum::Router;
-use ironcache_control::Command;
+use ironcache_control::{Command, RaftTimers};
 use ironcache_formats::entry::{self, NOT_YET, SealError};
 use ironcache_formats::snapshot;
 use ironcache_store::LevelError;
@@ -53,6 +53,7 @@ pub struct RaftNode {
 
 pub(crate) struct Inner {
     pub options: RaftOptions,
+    pub timers: RaftTimers,
     pub identity: Arc<Identity>,
     pub raft: Raft<TypeConfig, StateMachine>,
     wal: Wal,
@@ -159,7 +160,6 @@ impl RaftNode {
     /// [`initialize`](RaftNode::initialize), or to be made a member by another node. A node that was a
     /// member goes on as one. Needs no quorum and no network.
     pub async fn open(options: RaftOptions) -> Result<RaftNode, OpenError> {
-        let config = Arc::new(options.config()?);
         let dir = || options.dir.clone();
         let lock = lock_dir(&options)?;
         let (log_path, snapshot_path) = (options.dir.join("raft.wal"), options.dir.join("snapshot"));
@@ -176,6 +176,8 @@ impl RaftNode {
         {
             return Err(OpenError::SnapshotMissing { dir: dir(), purged, snapshot });
         }
+        let timers = options.timers.resolve(&machine, &wal);
+        let config = Arc::new(options.config(timers)?);
         let identity = Arc::new(Identity::new(options.node, wal.clone(), level));
         let peers = Peers::new(identity.clone(), &options).map_err(|error| OpenError::Http(chain(&error)))?;
         let (views, applies_to) = (machine.views(), machine.clone());
@@ -210,6 +212,7 @@ impl RaftNode {
             request_prefix: random(),
             lock: Mutex::new(Some(lock)),
             options,
+            timers,
         };
         let node = RaftNode { inner: Arc::new(inner) };
         node.elect_if_alone().await;
@@ -285,6 +288,11 @@ impl RaftNode {
     /// The level that this node seals at: the one that it has applied.
     pub fn level(&self) -> Level {
         self.inner.identity.level()
+    }
+
+    /// What raft runs by in this process.
+    pub fn timers(&self) -> RaftTimers {
+        self.inner.timers
     }
 
     /// The levels that this node may be at.
@@ -428,6 +436,11 @@ impl Inner {
         Some((node_id(leader), addr.clone()))
     }
 
+    /// Within this time, after a leader was lost, another one asks for the votes.
+    pub(crate) fn election_max(&self) -> Duration {
+        Duration::from_millis(self.timers.election_max_ms)
+    }
+
     /// The newest life of `node` that the applied state knows.
     pub(crate) fn registered(&self, node: NodeId) -> Option<Incarnation> {
         self.views.borrow().state.nodes.get(&node).map(|node| node.incarnation)
@@ -466,7 +479,7 @@ impl Inner {
             let hinted = hint.is_some();
             // An election is waited for. When it takes longer, there may be a leader that does not find this node:
             // the other members know it.
-            let ask_around = started.elapsed() >= self.options.election_max();
+            let ask_around = started.elapsed() >= self.election_max();
             let known = || self.leader_addr().filter(|_| !(ask_around && leader_failed));
             let target = hint.take().or_else(known);
             leader_failed = false;
@@ -508,7 +521,7 @@ impl Inner {
 
     async fn ask_node(&self, to: NodeId, addr: &PeerAddr, ask: &Ask, left: Duration) -> Answer {
         // One attempt that hangs, say on a leader that was cut off, must not eat the whole deadline.
-        let timeout = left.min(self.options.election_max() * 2);
+        let timeout = left.min(self.election_max() * 2);
         if to == self.options.node {
             return self.answer(ask.clone(), timeout).await;
         }

@@ -1,5 +1,7 @@
 //! How a node takes part: where it keeps its log, and how long it waits.
 
+use crate::timers::Timers;
+use ironcache_control::RaftTimers;
 use ironcache_formats::levels;
 use ironcache_store::LevelFile;
 use ironcache_types::{LevelRange, NodeId};
@@ -16,11 +18,7 @@ pub struct RaftOptions {
     pub level: LevelFile,
     /// The levels that this node may be at: those of the build.
     pub admits: LevelRange,
-    /// The leader tells its followers that it lives.
-    pub heartbeat_ms: u64,
-    /// A follower that heard nothing for a random time between these two asks for an election.
-    pub election_min_ms: u64,
-    pub election_max_ms: u64,
+    pub timers: Timers,
     /// One replication or vote RPC.
     pub rpc_timeout_ms: u64,
     /// Sending and installing one snapshot.
@@ -39,9 +37,7 @@ impl RaftOptions {
             level: LevelFile::new(&dir),
             admits: levels::RANGE,
             dir,
-            heartbeat_ms: 100,
-            election_min_ms: 500,
-            election_max_ms: 1000,
+            timers: Timers::OfTheCluster,
             rpc_timeout_ms: 500,
             snapshot_timeout_ms: 10_000,
             ask_timeout_ms: 5000,
@@ -49,21 +45,18 @@ impl RaftOptions {
         }
     }
 
-    pub(crate) fn election_max(&self) -> Duration {
-        Duration::from_millis(self.election_max_ms)
-    }
-
     pub(crate) fn ask_timeout(&self) -> Duration {
         Duration::from_millis(self.ask_timeout_ms)
     }
 
-    pub(crate) fn config(&self) -> Result<Config, openraft::ConfigError> {
-        let heartbeat = format!("{}ms", self.heartbeat_ms);
+    pub(crate) fn config(&self, timers: RaftTimers) -> Result<Config, openraft::ConfigError> {
+        let RaftTimers { heartbeat_ms, election_min_ms, election_max_ms } = timers;
+        let heartbeat = format!("{heartbeat_ms}ms");
         Config {
             cluster_name: "ironcache".to_owned(),
-            heartbeat_interval: self.heartbeat_ms,
-            election_timeout_min: self.election_min_ms,
-            election_timeout_max: self.election_max_ms,
+            heartbeat_interval: heartbeat_ms,
+            election_timeout_min: election_min_ms,
+            election_timeout_max: election_max_ms,
             install_snapshot_timeout: self.snapshot_timeout_ms,
             snapshot_policy: SnapshotPolicy::LogsSinceLast(self.snapshot_every),
             // A follower that was away for a restart catches up from the log, not with a snapshot.
@@ -72,13 +65,13 @@ impl RaftOptions {
             // A node that cannot win does not raise the term, so it cannot depose a healthy leader.
             enable_pre_vote: Some(true),
             // A leader without a quorum goes quiet, so that the others may elect. At least lease + election_max.
-            quorum_loss_probe_interval: Some(self.election_max_ms * 2),
+            quorum_loss_probe_interval: Some(election_max_ms * 2),
             // A restarted leader must win an election again. If it lost unsynced entries that a follower has,
             // leading on in the old term would give two entries one log id.
             enable_leader_restore: Some(false),
             // Followers sync while the leader does.
             broadcast_submitted_on_append: Some(true),
-            removed_leader_step_down: StepDownPolicy::After(self.election_min_ms),
+            removed_leader_step_down: StepDownPolicy::After(election_min_ms),
             // A node that restarts is reached again within a heartbeat: a rollout waits for it.
             backoff: format!("{heartbeat} {heartbeat} {heartbeat}"),
             ..Config::default()

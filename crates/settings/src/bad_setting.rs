@@ -57,10 +57,6 @@ pub enum Why {
     },
     /// It was chosen when the cluster was created, for good.
     FixedAtCreate,
-    /// One command sets it twice.
-    Twice,
-    /// `KEY=VALUE` was expected.
-    NoAssignment,
     /// It does not fit another setting, or this machine.
     Unfit(&'static str),
 }
@@ -95,8 +91,6 @@ impl fmt::Display for Why {
             Why::FixedAtCreate => f.write_str(
                 "it was fixed when the cluster was created; `ironcache cluster create --set` is where it is chosen",
             ),
-            Why::Twice => f.write_str("it is set twice in one command"),
-            Why::NoAssignment => f.write_str("KEY=VALUE is expected"),
             Why::Unfit(why) => f.write_str(why),
         }
     }

@@ -11,7 +11,6 @@ use crate::bad_setting::{BadSetting, Why};
 use crate::kind::{DAY_MS, Kind, Range, Unit};
 use crate::setting::{Change, Key, Setting, named};
 use crate::value::Value;
-use std::collections::BTreeMap;
 
 /// In the order of [`TABLE`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -74,27 +73,6 @@ pub fn parse_change(name: &str, text: &str) -> Result<(ClusterKey, Value), BadSe
         Change::Running => Ok((key, value)),
         Change::AtCreate | Change::AtStart => Err(key.setting().bad(text, Why::FixedAtCreate)),
     }
-}
-
-/// What `cluster create --set KEY=VALUE …` sets, checked together with the defaults of the rest.
-///
-/// # Errors
-/// Names the setting, its value and what is wrong with it.
-pub fn parse_assignments<'a>(
-    assignments: impl IntoIterator<Item = &'a str>,
-) -> Result<BTreeMap<ClusterKey, Value>, BadSetting> {
-    let mut chosen = BTreeMap::new();
-    for assignment in assignments {
-        let (name, text) = assignment
-            .split_once('=')
-            .ok_or_else(|| BadSetting::new("--set", assignment, Why::NoAssignment))?;
-        let (key, value) = parse(name.trim(), text.trim())?;
-        if chosen.insert(key, value).is_some() {
-            return Err(key.setting().bad(text.trim(), Why::Twice));
-        }
-    }
-    together(|key| chosen.get(&key).cloned().unwrap_or_else(|| key.setting().default_value()))?;
-    Ok(chosen)
 }
 
 /// Do the values fit one another?
@@ -363,8 +341,9 @@ pub static TABLE: [Setting; ClusterKey::ElectionMaxMs as usize + 1] = [
         redis: None,
         doc: "Raft's heartbeat, in ms",
         more: "On quiet machines 50, 150 and 300 for this and the two below elect sooner; on small or shared ones they \
-               elect for nothing. Raft runs by these three before there is a log to read, so each node is started with them (`--heartbeat-ms`); \
-               `cluster create` records what the first node runs by, and warns of a node that differs.",
+               elect for nothing. `cluster create` records all three, from `--set` or as the first node runs by them, and every node runs \
+               by what is recorded from its next start on. A node that is given one of them itself (`--heartbeat-ms`) runs by its own: \
+               that is how one node is kept from leading. `cluster create` names those that run by others.",
     },
     Setting {
         key: Key::Cluster(ClusterKey::ElectionMinMs),

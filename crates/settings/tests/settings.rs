@@ -5,7 +5,7 @@ use ironcache_settings::{
     BadSetting, Change, ClusterKey, Key, Kind, Range, Value, Why, all, cluster, document, find, named, node,
     parse,
 };
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 #[test]
 fn the_documents_are_made_from_the_table() {
@@ -124,25 +124,25 @@ fn a_refusal_says_what_to_do() {
 
 #[test]
 fn a_cluster_is_created_with_what_fits_together() {
-    let chosen =
-        cluster::parse_assignments(["heartbeat-ms=50", "election-min-ms = 150", "auto-rollout=patch"]);
-    let chosen: Vec<_> =
-        chosen.unwrap().into_iter().map(|(key, value)| format!("{}={value}", key.name())).collect();
-    assert_eq!(chosen, ["auto-rollout=patch", "heartbeat-ms=50", "election-min-ms=150"]);
+    let create = |chosen: &[(&str, &str)]| -> Result<(), BadSetting> {
+        let chosen = chosen.iter().map(|(name, text)| cluster::parse(name, text));
+        let chosen = chosen.collect::<Result<BTreeMap<_, _>, _>>()?;
+        cluster::together(|key| chosen.get(&key).cloned().unwrap_or_else(|| key.setting().default_value()))
+    };
+    assert_eq!(
+        create(&[("heartbeat-ms", "50"), ("election-min-ms", "150"), ("auto-rollout", "patch")]),
+        Ok(())
+    );
     let said = [
-        &["heartbeat-ms"][..],
-        &["heartbeat-ms=50", "heartbeat-ms=50"],
-        &["heartbeat-ms=300"],
-        &["election-min-ms=1000"],
-        &["step-timeout-s=10", "settle-ms=10000"],
-        &["bind=::1"],
-        &["hartbeat-ms=5"],
+        &[("heartbeat-ms", "300")][..],
+        &[("election-min-ms", "1000")],
+        &[("step-timeout-s", "10"), ("settle-ms", "10000")],
+        &[("bind", "::1")],
+        &[("hartbeat-ms", "5")],
     ]
-    .map(|assignments| cluster::parse_assignments(assignments.iter().copied()).unwrap_err().to_string())
+    .map(|chosen| create(chosen).unwrap_err().to_string())
     .join("\n");
     expect![[r#"
-        --set = heartbeat-ms: KEY=VALUE is expected
-        heartbeat-ms = 50: it is set twice in one command
         election-min-ms = 500: at least twice heartbeat-ms is needed, or leaders come and go
         election-max-ms = 1000: it has to be above election-min-ms, or nodes ask for the same election at once
         settle-ms = 10000: it has to be below step-timeout-s, or every step times out before its replica counts as settled

@@ -47,9 +47,9 @@ pub use data_dir::{DataDir, DataDirLock, LockError};
 pub use exit::DaemonExit;
 pub use ironcache_store::{DiskError, LevelError, LevelFile};
 pub use launcher::{
-    DAEMON_VERB, HANDOVER_REFUSED_VARIABLE, HANDOVER_VARIABLE, HandoverError, LauncherConfig, LauncherError,
-    LauncherLimits, ListenerSpec, ListenersError, MakeWayError, NotAdmitted, SpawnError, Stopped, WayBack,
-    make_way, refuse_handover, run,
+    DAEMON_VERB, HANDOVER_CONFIG_VARIABLE, HANDOVER_REFUSED_VARIABLE, HANDOVER_VARIABLE, HandoverError,
+    LauncherConfig, LauncherError, LauncherLimits, ListenerSpec, ListenersError, MakeWayError, NotAdmitted,
+    SpawnError, Stopped, WayBack, handed_configuration, make_way, refuse_handover, run,
 };
 pub use link::{FDS_VARIABLE, Inherited, LauncherLink, LinkError, LinkReceiver, LinkSender};
 pub use outcome::{Cause, Failure, Outcome, StepRef, Verdict};

@@ -1,16 +1,17 @@
 //! Preflight: a binary says, as a process that starts nothing, what would keep it from running on this node.
 //!
 //! ```text
-//!   daemon ── exec the verified fd ──> server-preflight --launcher-protocol 1-1 <the node's own arguments>
+//!   daemon ── exec of its stdin, the verified file ──> server-preflight --launcher-protocol 1-1 <the node's own arguments>
 //!          <── {"problems":[{"code":"configuration","key":"port","detail":"…"}]} ── exit 0, or 3 with problems
 //! ```
 //! The new binary is asked before the first step of a plan, and the old one before each step back: each knows its own
 //! configuration keys, ranges and formats, and nobody else does.
 //!
 //! *Invariant:* the process changes nothing on the disk; it inherits no listener, no lock and no link.
+//! *Invariant:* the daemon is not forked for it: the kernel would copy the page tables of a whole dataset, and clients would
+//! wait for each page of it that is written to next.
 //! *Invariant:* bounded in time and output, and ended by its id: a release that hangs holds nobody up.
 
-use crate::launcher::prepare;
 use crate::link::FDS_VARIABLE;
 use crate::slot_store::VerifiedBinary;
 use ironcache_types::WireRange;
@@ -20,7 +21,7 @@ use rustix::process::{Pid, PidfdFlags};
 use serde::{Deserialize, Serialize};
 use std::ffi::OsString;
 use std::io::{self, Read};
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -137,7 +138,9 @@ impl From<&PreflightError> for Problem {
 /// # Errors
 /// The binary gave no report that can be read.
 pub fn preflight(binary: &VerifiedBinary, asked: &PreflightOf<'_>) -> Result<Vec<Problem>, PreflightError> {
-    let mut command = Command::new(format!("/proc/self/fd/{}", binary.file.as_raw_fd()));
+    let file = binary.file.try_clone().map_err(PreflightError::Start)?;
+    // The child's own stdin: the one descriptor that it gets without a step between fork and exec.
+    let mut command = Command::new("/proc/self/fd/0");
     command
         .arg0("ironcache")
         .arg(PREFLIGHT_VERB)
@@ -145,12 +148,11 @@ pub fn preflight(binary: &VerifiedBinary, asked: &PreflightOf<'_>) -> Result<Vec
         .args(asked.args)
         .envs(asked.env.iter().map(|(key, value)| (key, value)))
         .env_remove(FDS_VARIABLE)
-        .stdin(Stdio::null())
+        .stdin(Stdio::from(file))
         .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    let asker = std::process::id();
-    // SAFETY: `prepare` makes system calls only; it neither allocates nor takes a lock.
-    unsafe { command.pre_exec(move || prepare(&[], asker)) };
+        .stderr(Stdio::piped())
+        // A terminal's ^C is not for it.
+        .process_group(0);
     let mut process = Process(command.spawn().map_err(PreflightError::Start)?);
     let (stdout, stderr) = process.read_to_its_end(asked.timeout)?;
     let status = process.0.wait().map_err(PreflightError::Watch)?;

@@ -3,24 +3,50 @@
 //! *Invariant:* a binary enters a slot by rename, after its bytes were hashed and are durable.
 //! *Invariant:* a slot's name is never believed: [`SlotStore::open_verified`] hashes what it opened,
 //! and the caller executes that descriptor, so nothing can be exchanged in between.
+//! [`SlotStore::open_unchanged`] spares the hashing of the very file that this process has hashed before.
 
 use crate::artifact::{ArtifactError, PartialArtifact};
 use crate::binary::{self, Artifact, copy_inspected};
 use crate::data_dir::DataDir;
 use ironcache_store::{DiskError, at, sync_dir};
 use ironcache_types::{BinaryError, Digest, Release};
+use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Seek};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// The slots of one data directory. Launcher and daemon each open it: the daemon brings binaries
 /// in, the launcher runs them.
 #[derive(Clone, Debug)]
 pub struct SlotStore {
     dir: DataDir,
+    /// What this process has hashed, as it was then.
+    hashed: Arc<Mutex<BTreeMap<Digest, Identity>>>,
+}
+
+/// Which file it is, and when it or its name was last changed: any write gives another time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Identity {
+    device: u64,
+    inode: u64,
+    size_bytes: u64,
+    changed: (i64, i64),
+}
+
+impl Identity {
+    fn of(file: &File) -> io::Result<Self> {
+        let meta = file.metadata()?;
+        Ok(Identity {
+            device: meta.dev(),
+            inode: meta.ino(),
+            size_bytes: meta.len(),
+            changed: (meta.ctime(), meta.ctime_nsec()),
+        })
+    }
 }
 
 /// An open binary whose bytes were hashed through this descriptor.
@@ -53,12 +79,12 @@ impl SlotStore {
     /// Opens the store, making its directories if they are missing.
     pub fn open(dir: &DataDir) -> Result<Self, DiskError> {
         dir.create()?;
-        Ok(SlotStore { dir: dir.clone() })
+        Ok(SlotStore::of(dir))
     }
 
     /// The store of a directory that is as it should be, or else has no slots.
     pub(crate) fn of(dir: &DataDir) -> Self {
-        SlotStore { dir: dir.clone() }
+        SlotStore { dir: dir.clone(), hashed: Arc::default() }
     }
 
     /// Copies the executable at `path` into a slot. `path` may be `/proc/self/exe`.
@@ -94,8 +120,27 @@ impl SlotStore {
     /// Opens the binary of a slot and hashes what was opened.
     pub fn open_verified(&self, digest: &Digest) -> Result<VerifiedBinary, SlotError> {
         let (path, mut file) = self.open_slot(digest)?;
+        let identity = Identity::of(&file).map_err(at("read", &path))?;
         let (found, size_bytes) = binary::digest_of(&mut file).map_err(at("read", &path))?;
-        verified(&path, file, digest, found, size_bytes)
+        let binary = verified(&path, file, digest, found, size_bytes)?;
+        self.remember(*digest, identity);
+        Ok(binary)
+    }
+
+    /// Opens the binary of a slot; hashed only if it is not, unchanged, the file that this process hashed before. For an
+    /// unstarted process that answers a question: what is to run is hashed anew by whoever runs it.
+    pub fn open_unchanged(&self, digest: &Digest) -> Result<VerifiedBinary, SlotError> {
+        let (path, file) = self.open_slot(digest)?;
+        let identity = Identity::of(&file).map_err(at("read", &path))?;
+        let known = self.hashed.lock().unwrap_or_else(PoisonError::into_inner).get(digest) == Some(&identity);
+        if known {
+            return Ok(VerifiedBinary { file, digest: *digest, size_bytes: identity.size_bytes });
+        }
+        self.open_verified(digest)
+    }
+
+    fn remember(&self, digest: Digest, identity: Identity) {
+        self.hashed.lock().unwrap_or_else(PoisonError::into_inner).insert(digest, identity);
     }
 
     /// What is in a slot, if its bytes are what its name says, and the open binary.
@@ -207,6 +252,8 @@ impl SlotStore {
         file.sync_all().map_err(at("fsync", part))?;
         fs::create_dir_all(&slot).map_err(at("make the directory", &slot))?;
         fs::rename(part, &binary).map_err(at("move into its slot", part))?;
+        // Moving a file changes it too.
+        self.remember(*digest, Identity::of(file).map_err(at("read", &binary))?);
         sync_dir(&slot)?;
         sync_dir(&self.dir.slots())
     }
@@ -297,6 +344,24 @@ mod tests {
         fs::write(&path, bytes).unwrap();
         assert!(matches!(store.open_verified(&release.digest), Err(SlotError::Altered { .. })));
         assert!(store.verified().unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_file_that_was_hashed_is_hashed_again_only_if_it_changed() {
+        let (temp, store) = store();
+        let digest = store.install_file(&executable(&temp, "1.0.0")).unwrap().release.digest;
+        let path = store.dir.binary(&digest);
+        let known = *store.hashed.lock().unwrap().get(&digest).unwrap();
+        assert_eq!(Identity::of(&store.open_unchanged(&digest).unwrap().file).unwrap(), known);
+        // The clock of a file system may stand still for some milliseconds.
+        let mut bytes = fs::read(&path).unwrap();
+        bytes[10] ^= 1;
+        while Identity::of(&File::open(&path).unwrap()).unwrap() == known {
+            fs::write(&path, &bytes).unwrap();
+        }
+        assert!(matches!(store.open_unchanged(&digest), Err(SlotError::Altered { .. })));
+        // Another process has hashed nothing.
+        assert!(matches!(SlotStore::of(&store.dir).open_unchanged(&digest), Err(SlotError::Altered { .. })));
     }
 
     #[test]

@@ -234,9 +234,7 @@ impl Stamp {
     /// Where sections begin, whole ones and one that is cut off at the end.
     pub fn positions(binary: &[u8]) -> Vec<usize> {
         let magic = black_box(MASKED_MAGIC).map(|byte| byte ^ MASK);
-        // Millions of windows: most end at the first byte.
-        let begins = |(at, window): (usize, &[u8])| (window[0] == magic[0] && *window == magic).then_some(at);
-        binary.windows(MAGIC_LEN).enumerate().filter_map(begins).collect()
+        memchr::memmem::find_iter(binary, &magic).collect()
     }
 
     /// The section that `bytes` begin with.

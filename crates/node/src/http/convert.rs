@@ -15,11 +15,21 @@ pub(super) use request::log_ack_mode;
 pub(super) use waiting_on::waiting_on;
 
 use ironcache_api as api;
-use ironcache_control::Reason;
+use ironcache_control::{RaftTimers, Reason};
 
 fn reason(reason: &Reason) -> api::Reason {
     let Reason { code, text } = reason;
     api::Reason { code: Some(code.clone()), reason: text.clone() }
+}
+
+pub(super) fn timers(timers: RaftTimers) -> api::RaftTimers {
+    let RaftTimers { heartbeat_ms, election_min_ms, election_max_ms } = timers;
+    api::RaftTimers { heartbeat_ms, election_min_ms, election_max_ms }
+}
+
+pub(super) fn log_timers(timers: api::RaftTimers) -> RaftTimers {
+    let api::RaftTimers { heartbeat_ms, election_min_ms, election_max_ms } = timers;
+    RaftTimers { heartbeat_ms, election_min_ms, election_max_ms }
 }
 
 /// One that this node itself found, and the log does not carry.

@@ -16,7 +16,7 @@ use crate::policy;
 use axum::Json;
 use axum::extract::State;
 use futures_util::future::{join_all, try_join_all};
-use ironcache_api::{self as api, CreateCluster, CreateNode, Done, NodeStatus};
+use ironcache_api::{CreateCluster, CreateNode, Done, NodeStatus};
 use ironcache_control::{
     AckMode, Command, ControlState, InitCluster, NodeRole, NodeSpec, Policy, RaftTimers, Rejection, ShardSpec,
 };
@@ -48,17 +48,19 @@ pub(super) async fn create(
     };
     let statuses = try_join_all(request.nodes.iter().map(|node| ask(&app, node, cluster))).await?;
     let init = init_cluster(cluster, &request, &statuses)?;
+    let note = others_run_by(init.policy.timers, &statuses);
     // A layout that the log would refuse must not leave a raft group behind.
     ControlState::default().apply(0, &Command::InitCluster(init.clone()))?;
     found_group(&app, cluster, &init).await?;
     app.raft.propose(Command::InitCluster(init)).await?.outcome?;
     let view = app.raft.catch_up().await?;
-    let done = founded(&view.state, &request)?;
+    let Json(mut done) = founded(&view.state, &request)?;
+    done.done.push_str(&note.unwrap_or_default());
     let spread = join_all(request.nodes.iter().map(|node| has_learned(&app.client, &node.http_addr)));
     if tokio::time::timeout(SPREAD_MAX, spread).await.is_err() {
         tracing::warn!("the cluster is founded, and not every node has learned of it yet");
     }
-    Ok(done)
+    Ok(Json(done))
 }
 
 /// Returns when the node at `addr` shows the cluster.
@@ -148,31 +150,31 @@ fn init_cluster(
     })
 }
 
-/// What is asked for, with the timers that the nodes run by.
+/// What is asked for, with the timers that the first node runs by.
 fn policy_of(
     steady_mode: AckMode,
     set: &BTreeMap<String, String>,
     statuses: &[NodeStatus],
 ) -> Result<Policy, HttpError> {
     let mut policy = Policy { steady_mode, ..Policy::default() };
-    if let Some(api::RaftTimers { heartbeat_ms, election_min_ms, election_max_ms }) =
-        statuses.first().and_then(|status| status.timers)
-    {
-        policy.timers = RaftTimers { heartbeat_ms, election_min_ms, election_max_ms };
+    if let Some(timers) = statuses.first().and_then(|status| status.timers) {
+        policy.timers = convert::log_timers(timers);
     }
-    let policy = policy::at_create(&policy, set.iter().map(|(key, text)| (key.as_str(), text.as_str())))?;
-    let RaftTimers { heartbeat_ms, election_min_ms, election_max_ms } = policy.timers;
-    let wanted = api::RaftTimers { heartbeat_ms, election_min_ms, election_max_ms };
-    // Not refused: a node that asks for elections sooner, or never, is a means to choose who leads.
-    for status in statuses.iter().filter(|status| status.timers.is_some_and(|timers| timers != wanted)) {
-        tracing::warn!(
-            node = %status.node,
-            timers = ?status.timers,
-            "this node runs by other raft timers than the cluster's: --heartbeat-ms {heartbeat_ms} --election-min-ms \
-             {election_min_ms} --election-max-ms {election_max_ms}"
-        );
-    }
-    Ok(policy)
+    Ok(policy::at_create(&policy, set.iter().map(|(key, text)| (key.as_str(), text.as_str())))?)
+}
+
+/// Not refused: a node that asks for elections later, or never, is a means to choose who leads.
+fn others_run_by(timers: RaftTimers, statuses: &[NodeStatus]) -> Option<String> {
+    let cluster = convert::timers(timers);
+    let differ = |status: &&NodeStatus| status.timers.is_some_and(|timers| timers != cluster);
+    let others: Vec<&str> = statuses.iter().filter(differ).map(|status| &*status.client_addr).collect();
+    (!others.is_empty()).then(|| {
+        format!(
+            "; {} run by other raft timers than the cluster's: a node that was given none of its own takes them up at \
+             its next start",
+            others.join(", ")
+        )
+    })
 }
 
 /// What every node of the new cluster admits, and the control state will say.

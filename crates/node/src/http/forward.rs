@@ -93,7 +93,7 @@ pub(super) fn require_cluster(app: &App) -> Result<(), HttpError> {
 /// Sits out an election, if one is under way.
 pub(super) async fn wait_for_leader(app: &App) {
     let mut leader = app.raft.view_changes();
-    let patience = Duration::from_millis(2 * app.config.election_max_ms);
+    let patience = Duration::from_millis(2 * app.raft.timers().election_max_ms);
     let known = leader.wait_for(|view| view.leader.is_some());
     // Without one, the caller says so.
     let _ = tokio::time::timeout(patience, known).await;

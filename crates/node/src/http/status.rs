@@ -7,7 +7,7 @@ use crate::launcher::LauncherView;
 use axum::Json;
 use axum::extract::State;
 use ironcache_agent::LauncherPhase;
-use ironcache_api::{LauncherStatus, NodeStatus, RaftStatus, RaftTimers};
+use ironcache_api::{LauncherStatus, NodeStatus, RaftStatus};
 use ironcache_control::ControlState;
 use ironcache_formats::state;
 use ironcache_raft::{AppliedView, RaftNode};
@@ -36,11 +36,7 @@ pub(super) async fn node_status(app: &App) -> Result<NodeStatus, HttpError> {
         http_addr: app.config.http_addr(),
         levels: LEVELS,
         launcher_protocol: Some(app.launcher_protocol()),
-        timers: Some(RaftTimers {
-            heartbeat_ms: app.config.heartbeat_ms,
-            election_min_ms: app.config.election_min_ms,
-            election_max_ms: app.config.election_max_ms,
-        }),
+        timers: Some(convert::timers(app.raft.timers())),
         pristine: !exists,
         launcher: launcher(&app.launcher.borrow()),
         raft: raft(&app.raft, &view),

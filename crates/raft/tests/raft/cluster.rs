@@ -3,11 +3,13 @@
 use crate::commands::{init_cluster, register};
 use crate::peer_port::{header, later_entry, post, refused, sealed, vote};
 use crate::servers::{BOUND, CLUSTER, Deaf, Server, leader, options, position, three, until};
+use ironcache_control::{Command, RaftTimers};
 use ironcache_formats::state;
 use ironcache_formats::wire::{self, Kind};
 use ironcache_raft::bodies::v1::{Answer, Ask, ForwardRequest};
 use ironcache_raft::{
-    AppliedView, AskError, IdentityError, InitializeNodeError, OpenError, PeerAddr, RaftNode, Role,
+    AppliedView, AskError, IdentityError, InitializeNodeError, OpenError, PeerAddr, RaftNode, RaftOptions,
+    Role, Timers,
 };
 use ironcache_types::{ClusterId, Incarnation, Level, LevelRange, NodeId};
 use std::collections::{BTreeMap, BTreeSet};
@@ -370,14 +372,43 @@ fn a_group_of_one_leads_at_once_after_a_restart() {
 }
 
 #[test]
+fn a_node_that_was_given_no_timers_runs_by_those_that_the_cluster_was_created_with() {
+    run(async {
+        let dir = tempfile::tempdir().unwrap();
+        let mut servers = three(dir.path(), |_| {}).await;
+        let timers = RaftTimers { heartbeat_ms: 70, election_min_ms: 350, election_max_ms: 710 };
+        let Command::InitCluster(mut init) = init_cluster() else { unreachable!() };
+        init.policy.timers = timers;
+        let created = servers[2].node.propose(Command::InitCluster(init)).await.unwrap();
+        created.outcome.unwrap();
+        let (mut server, mut own) = (servers.remove(2), None);
+        for compacted in [false, true] {
+            server.applied(created.index).await;
+            own = own.or(Some(server.node.timers()));
+            let RaftOptions { dir, node, .. } = options(3, dir.path());
+            if compacted {
+                server.node.compact().await.unwrap();
+                until(|| dir.join("snapshot").exists()).await;
+            }
+            let addr = server.kill().await;
+            server = Server::start(RaftOptions::new(node, dir), Some(addr)).await;
+            assert_eq!(server.node.timers(), timers, "compacted: {compacted}");
+        }
+        assert_ne!(own, Some(timers), "it was given its own before");
+    });
+}
+
+#[test]
 fn followers_learn_of_a_commit_before_the_next_heartbeat() {
     run(async {
         let dir = tempfile::tempdir().unwrap();
         let heartbeat = Duration::from_secs(20);
         let servers = three(dir.path(), |options| {
-            options.heartbeat_ms = 20_000;
-            options.election_min_ms = 50_000;
-            options.election_max_ms = 60_000;
+            options.timers = Timers::Own(RaftTimers {
+                heartbeat_ms: 20_000,
+                election_min_ms: 50_000,
+                election_max_ms: 60_000,
+            });
         })
         .await;
         let started = Instant::now();

@@ -2,7 +2,8 @@
 
 use axum::http::StatusCode;
 use axum::routing::post;
-use ironcache_raft::{PeerAddr, RaftNode, RaftOptions, Role};
+use ironcache_control::RaftTimers;
+use ironcache_raft::{PeerAddr, RaftNode, RaftOptions, Role, Timers};
 use ironcache_types::{Level, NodeId};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -26,9 +27,7 @@ pub(crate) struct Server {
 /// The timers of tests: quick, and still several times what a loaded machine needs for a round trip.
 pub(crate) fn options(id: u64, dir: &Path) -> RaftOptions {
     RaftOptions {
-        heartbeat_ms: 60,
-        election_min_ms: 300,
-        election_max_ms: 600,
+        timers: Timers::Own(RaftTimers { heartbeat_ms: 60, election_min_ms: 300, election_max_ms: 600 }),
         ask_timeout_ms: 20_000,
         ..RaftOptions::new(NodeId(id), dir.join(format!("node-{id}")))
     }

@@ -7,7 +7,7 @@
 //! *Invariant:* the daemon inherits the listeners, the lock and its link; every other descriptor is
 //! closed by exec.
 
-use super::handover::{HANDOVER_REFUSED_VARIABLE, HANDOVER_VARIABLE};
+use super::handover::{HANDOVER_CONFIG_VARIABLE, HANDOVER_REFUSED_VARIABLE, HANDOVER_VARIABLE};
 use crate::clock::{self, CLOCK_VARIABLE};
 use crate::link::{CONTROL_NAME, FDS_VARIABLE, LOCK_NAME};
 use crate::protocol::{self, MESSAGE_BYTES_MAX, ToDaemon};
@@ -78,6 +78,7 @@ impl Daemon {
             .env(FDS_VARIABLE, variable.join(","))
             .env(CLOCK_VARIABLE, clock::handed_on())
             .env_remove(HANDOVER_VARIABLE)
+            .env_remove(HANDOVER_CONFIG_VARIABLE)
             .env_remove(HANDOVER_REFUSED_VARIABLE)
             .stdin(Stdio::null());
         let fds: Vec<RawFd> = inherited.iter().map(|(_, fd)| *fd).collect();
@@ -225,7 +226,7 @@ impl Drop for Daemon {
 }
 
 /// Runs in a child between fork and exec.
-pub(crate) fn prepare(inherited: &[RawFd], parent: u32) -> io::Result<()> {
+fn prepare(inherited: &[RawFd], parent: u32) -> io::Result<()> {
     let check = |result: libc::c_int| if result == -1 { Err(io::Error::last_os_error()) } else { Ok(()) };
     // SAFETY: system calls on numbers and on a local set; nothing is allocated.
     unsafe {

@@ -34,24 +34,25 @@ impl LauncherConfig {
             own_exe: PathBuf::from("/proc/self/exe"),
             levels,
             limits: LauncherLimits::default(),
-            way_back: WayBack::new(|| Ok(())),
+            way_back: WayBack::new(|| Ok(None)),
         }
     }
 }
 
 /// Could a launcher of this release start with the configuration as it is at this moment? It is asked before another
-/// launcher takes over: one that refuses executes this one again, which reads the configuration anew.
+/// launcher takes over, and answers the text of the configuration file that it read, if there is one: the other launcher
+/// reads that text, and so does this one if the other refuses, whatever is written to the file meanwhile.
 #[derive(Clone)]
-pub struct WayBack(Rc<dyn Fn() -> Result<(), String>>);
+pub struct WayBack(Rc<dyn Fn() -> Result<Option<String>, String>>);
 
 impl WayBack {
-    pub fn new(ask: impl Fn() -> Result<(), String> + 'static) -> Self {
+    pub fn new(ask: impl Fn() -> Result<Option<String>, String> + 'static) -> Self {
         WayBack(Rc::new(ask))
     }
 
     /// # Errors
     /// What keeps it from starting, for people.
-    pub(super) fn ask(&self) -> Result<(), String> {
+    pub(super) fn ask(&self) -> Result<Option<String>, String> {
         (self.0)()
     }
 }

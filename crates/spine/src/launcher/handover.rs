@@ -17,12 +17,15 @@
 //! Line 2 names the descriptor of the old launcher's binary. The rest is strict JSON. With `IRONCACHE_HANDOVER_REFUSED` in
 //! the environment the process is the old launcher again, and the variable says why.
 //!
+//! The configuration file is read once, by the launcher that goes: `IRONCACHE_HANDOVER_CONFIG` names a second memory file
+//! with its text. Both launchers start with that; the file itself is read again at the next start.
+//!
 //! Descriptors, children and the signal mask survive an exec: nobody is disconnected, nothing is restarted, and a signal
 //! that comes in between is pending for the other one.
 //!
 //! *Invariant:* `state` names the new launcher, durably, before the exec; whatever dies then, the next start runs it.
-//! *Invariant:* it begins only while this launcher could start again: a configuration that neither of the two reads would
-//! end the node.
+//! *Invariant:* it begins only while this launcher could start again, with the very text that it leaves: a configuration
+//! that neither of the two reads would end the node.
 //! *Invariant:* nothing is taken before everything is admitted; a launcher that refuses leaves all as it found it.
 //! *Invariant:* a handover that failed is not tried again in this process.
 
@@ -56,14 +59,17 @@ use std::time::{Duration, Instant};
 pub const HANDOVER_VARIABLE: &str = "IRONCACHE_HANDOVER";
 /// Says why the other launcher refused.
 pub const HANDOVER_REFUSED_VARIABLE: &str = "IRONCACHE_HANDOVER_REFUSED";
+/// Names the descriptor of the memory file with the text of the configuration file.
+pub const HANDOVER_CONFIG_VARIABLE: &str = "IRONCACHE_HANDOVER_CONFIG";
 
 const MAGIC: &str = "ironcache-handover";
 /// A description has some hundred bytes, and at most one message of the daemon.
 const DESCRIPTION_BYTES_MAX: usize = 1 << 20;
 
-/// What the daemon asks next, and a roll waits for, is answered by the launcher that it knows: another one needs some tens of
-/// milliseconds to take over. Longer would only leave the old one there longer.
-const CONFIRMED_FIRST: Duration = Duration::from_millis(100);
+/// What the daemon asks next, and a roll waits for, is answered by the launcher that it knows; and the nodes that share this
+/// machine have their steps behind them by then: the new launcher is hashed, which takes tens of milliseconds of a
+/// processor. Longer would only leave the old one there longer.
+const CONFIRMED_FIRST: Duration = Duration::from_secs(1);
 /// After a state that could not be written.
 const WRITE_AGAIN: Duration = Duration::from_secs(1);
 /// After a configuration that this launcher could not start with. Nothing waits for another launcher; sooner would only
@@ -204,7 +210,7 @@ impl Supervisor {
         spoken: u16,
         to: Digest,
     ) -> Result<std::convert::Infallible, StaysError> {
-        self.config.way_back.ask().map_err(|problem| StaysError::NoWayBack { problem })?;
+        let text = self.config.way_back.ask().map_err(|problem| StaysError::NoWayBack { problem })?;
         let (artifact, binary) = self.store.artifact(&to)?;
         let theirs = artifact.manifest.launcher_protocol;
         let version = protocol::agree(theirs, LAUNCHER_PROTOCOL)
@@ -223,6 +229,7 @@ impl Supervisor {
             degraded: self.degraded.clone(),
         };
         let memory = write_down(version, back.as_raw_fd(), &left).map_err(StaysError::Prepare)?;
+        let text = text.map(|text| in_memory(&text)).transpose().map_err(StaysError::Prepare)?;
 
         self.try_record(&Event::LauncherIs { launcher: to }).map_err(StaysError::State)?;
         tracing::info!(from = %from.short(), to = %to.short(), "the launcher hands over to that of the active release");
@@ -232,13 +239,16 @@ impl Supervisor {
             .into_iter()
             .chain(listeners)
             .chain(stream)
+            .chain(text.as_ref().map(AsFd::as_fd))
             .collect();
         let error = match for_each(&inherited, FdFlags::empty()) {
             Ok(()) => {
                 let number = memory.as_raw_fd().to_string();
+                let text = text.as_ref().map(|text| text.as_raw_fd().to_string());
                 // A launcher that took its clock anew would see another time than its daemon.
                 let variables = [
                     (HANDOVER_VARIABLE, Some(number)),
+                    (HANDOVER_CONFIG_VARIABLE, text),
                     (HANDOVER_REFUSED_VARIABLE, None),
                     (CLOCK_VARIABLE, Some(clock::handed_on())),
                 ];
@@ -327,6 +337,20 @@ pub fn refuse_handover(why: &str) -> Result<(), HandoverError> {
     }
 }
 
+/// The text of the configuration file as the other launcher read it, if this process goes on from one that had a file.
+pub fn handed_configuration() -> Option<String> {
+    std::env::var_os(HANDOVER_VARIABLE)?;
+    if TAKEN.load(Ordering::SeqCst) {
+        return None;
+    }
+    // What cannot be read was not left: the file itself is there.
+    read_all(configuration_fd()?, usize::MAX).ok()
+}
+
+fn configuration_fd() -> Option<RawFd> {
+    std::env::var(HANDOVER_CONFIG_VARIABLE).ok()?.parse().ok().filter(|fd| *fd > 2)
+}
+
 /// What stands in the memory file.
 #[derive(Debug)]
 struct Found {
@@ -348,8 +372,8 @@ struct Admitted {
     /// Listeners that the other launcher did not have.
     bound: Vec<(String, OwnedFd)>,
     signals: StopSignals,
-    /// The description, and the way back.
-    used_up: [RawFd; 2],
+    /// The description, the way back, and the text of the configuration file.
+    used_up: Vec<RawFd>,
 }
 
 impl Found {
@@ -360,7 +384,7 @@ impl Found {
             Ok(fd) if fd > 2 => fd,
             Ok(_) | Err(_) => return Err(HandoverError::Variable { value }),
         };
-        let text = read_all(memory).map_err(HandoverError::Read)?;
+        let text = read_all(memory, DESCRIPTION_BYTES_MAX).map_err(HandoverError::Read)?;
         let (version, back, body) = split(&text).map_err(|problem| HandoverError::Head { problem })?;
         let refused =
             std::env::var_os(HANDOVER_REFUSED_VARIABLE).map(|why| why.to_string_lossy().into_owned());
@@ -393,7 +417,7 @@ impl Found {
         let is_left = |name: &str| left.listeners.iter().any(|listener| listener.name == name);
         let new: Vec<_> = config.listeners.iter().filter(|spec| !is_left(&spec.name)).cloned().collect();
         let bound = listeners::bind(&new)?;
-        let used_up = [self.memory, self.back];
+        let used_up = [self.memory, self.back].into_iter().chain(configuration_fd()).collect();
         Ok(Admitted { dir, pid, boot, bound, signals: StopSignals::block()?, left, used_up })
     }
 
@@ -430,9 +454,13 @@ fn describe(watch: &Watch, protocol: u16, running: &Release) -> DaemonHandover {
 
 fn write_down(version: u16, back: RawFd, left: &Handover) -> io::Result<File> {
     let body = serde_json::to_string(left).expect("a handover has only string keys and whole numbers");
+    in_memory(&format!("{MAGIC} {version}\nback {back}\n{body}\n"))
+}
+
+fn in_memory(text: &str) -> io::Result<File> {
     let memory = rustix::fs::memfd_create(MAGIC, rustix::fs::MemfdFlags::CLOEXEC)?;
     let mut file = File::from(memory);
-    write!(file, "{MAGIC} {version}\nback {back}\n{body}\n")?;
+    file.write_all(text.as_bytes())?;
     Ok(file)
 }
 
@@ -450,10 +478,10 @@ fn split(text: &str) -> Result<(u16, RawFd, &str), &'static str> {
 }
 
 /// From its beginning, whoever read it before.
-fn read_all(fd: RawFd) -> io::Result<String> {
+fn read_all(fd: RawFd, bytes_max: usize) -> io::Result<String> {
     let fd = open(fd).map_err(io::Error::other)?;
     let file = File::from(fd.try_clone_to_owned()?);
-    let len = usize::try_from(file.metadata()?.len()).unwrap_or(usize::MAX).min(DESCRIPTION_BYTES_MAX);
+    let len = usize::try_from(file.metadata()?.len()).unwrap_or(usize::MAX).min(bytes_max);
     let mut bytes = vec![0; len];
     file.read_exact_at(&mut bytes, 0)?;
     String::from_utf8(bytes).map_err(io::Error::other)
@@ -530,7 +558,7 @@ mod tests {
     #[test]
     fn the_first_version_stays_as_it_is() {
         let memory = write_down(1, 7, &left()).unwrap();
-        let text = read_all(memory.as_raw_fd()).unwrap();
+        let text = read_all(memory.as_raw_fd(), DESCRIPTION_BYTES_MAX).unwrap();
         assert_eq!(text, include_str!("../../tests/golden/handover-1"));
         let (version, back, body) = split(&text).unwrap();
         assert_eq!((version, back), (1, 7));

@@ -21,12 +21,12 @@ mod signals;
 mod supervisor;
 mod watch;
 
-pub(crate) use child::prepare;
 pub use child::{DAEMON_VERB, SpawnError};
 pub use config::{LauncherConfig, LauncherLimits, ListenerSpec, WayBack};
 pub use exec::{MakeWayError, make_way};
 pub use handover::{
-    HANDOVER_REFUSED_VARIABLE, HANDOVER_VARIABLE, HandoverError, NotAdmitted, refuse_handover,
+    HANDOVER_CONFIG_VARIABLE, HANDOVER_REFUSED_VARIABLE, HANDOVER_VARIABLE, HandoverError, NotAdmitted,
+    handed_configuration, refuse_handover,
 };
 pub use listeners::ListenersError;
 

@@ -17,6 +17,7 @@ pub(crate) const ALL: &[(&str, fn())] = cases! {
     a_signal_and_a_dead_daemon_find_the_new_launcher
     a_trial_is_run_by_the_old_launcher
     a_launcher_that_refuses_the_handover_gives_it_back
+    what_the_old_launcher_read_is_what_either_goes_on_with
     a_launcher_that_cannot_be_executed_leaves_the_old_one
     a_launcher_that_was_altered_leaves_the_old_one
     a_launcher_killed_before_it_named_the_new_one_hands_over_later
@@ -94,6 +95,22 @@ fn the_launcher_follows_a_confirmed_release_and_nobody_notices() {
     assert_eq!(node.launcher_id(), launcher, "the process is the same");
     assert_eq!(fs::read_to_string(format!("/proc/{launcher}/comm")).unwrap().trim(), "ironcache");
     assert_eq!(launcher_in_state(&node), new.digest);
+}
+
+fn what_the_old_launcher_read_is_what_either_goes_on_with() {
+    for (version, goes_on) in [("0.2.0", "0.2.0 good\n"), ("0.2.0-refuses", "0.1.0 good\n")] {
+        let node = Node::started();
+        let file = |name: &str| node.dir().root().join(name);
+        fs::write(file("config"), "good").unwrap();
+        roll(&node, &node.stage(version), 7);
+        let seen = eventually("a launcher that goes on", || fs::read_to_string(file("went-on-with")).ok());
+        assert_eq!(seen, goes_on);
+        assert_eq!(fs::read_to_string(file("config")).unwrap(), "spoilt");
+        // What both can read no more keeps the next one from being tried, and the node as it is.
+        let next = node.stage("0.3.0");
+        let daemon = roll(&node, &next, 8);
+        assert_eq!(node.serving("0.3.0"), daemon);
+    }
 }
 
 fn the_launcher_goes_back_with_an_older_release() {

@@ -3,7 +3,7 @@
 use crate::own_version;
 use ironcache_spine::{
     DataDir, HANDOVER_VARIABLE, LauncherConfig, ListenerSpec, ReadState, SlotStore, State, StateFile,
-    StepRef, ToDaemon, ToLauncher, refuse_handover, run,
+    StepRef, ToDaemon, ToLauncher, WayBack, handed_configuration, refuse_handover, run,
 };
 use ironcache_types::{Epoch, LEVELS, Manifest, PlanId, Release};
 use std::fs;
@@ -31,6 +31,7 @@ pub(crate) fn launcher_main(args: &[String]) -> ! {
     config.limits.hang_timeout_ms = hang_ms.parse().unwrap();
     config.limits.drain_timeout_ms = drain_ms.parse().unwrap();
     config.limits.restart_ms_max = 40;
+    configured(&mut config);
     match run(config) {
         Ok(_) => std::process::exit(0),
         Err(error) => {
@@ -44,6 +45,21 @@ pub(crate) fn launcher_main(args: &[String]) -> ! {
             std::process::exit(error.exit().code().into())
         }
     }
+}
+
+/// A launcher with a configuration file: what it goes on with stands in `went-on-with`, a line for each, and the file is
+/// spoilt as soon as it was read for a handover.
+fn configured(config: &mut LauncherConfig) {
+    let (file, seen) = (config.data_dir.join("config"), config.data_dir.join("went-on-with"));
+    if let Some(text) = handed_configuration() {
+        let mut seen = fs::File::options().create(true).append(true).open(seen).unwrap();
+        writeln!(seen, "{} {text}", own_version()).unwrap();
+    }
+    config.way_back = WayBack::new(move || {
+        let Ok(text) = fs::read_to_string(&file) else { return Ok(None) };
+        fs::write(&file, "spoilt").unwrap();
+        if text == "spoilt" { Err(text) } else { Ok(Some(text)) }
+    });
 }
 
 /// What a launcher does by its version: `-refuses` gives a handover back, `-dies` does not survive one, `-future` is only
