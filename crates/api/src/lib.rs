@@ -7,6 +7,9 @@
 //! | `GET /status` | | [`NodeStatus`]: this node's own view |
 //! | `POST /v1/cluster/create` | [`CreateCluster`] | [`Done`]; to one pristine node, which becomes the first leader |
 //! | `GET /v1/cluster` | | [`ClusterStatus`]: the leader's view |
+//! | `POST /v1/cluster/nodes/add` | [`AddNode`] | [`Done`]: it is begun; [`ClusterStatus`] shows how it goes on |
+//! | `POST /v1/cluster/nodes/replace` | [`ReplaceNode`] | [`Done`], likewise |
+//! | `POST /v1/cluster/nodes/remove` | [`RemoveNode`] | [`Done`], likewise |
 //! | `POST /v1/releases` | the binary itself | [`StagedRelease`] |
 //! | `GET /v1/releases` | | `Vec<`[`StagedRelease`]`>` |
 //! | `POST /v1/upgrade/plan` | [`PlanRequest`] | [`PlanAnswer`] |
@@ -39,6 +42,7 @@ mod control;
 mod error;
 mod hold;
 mod level;
+mod members;
 #[cfg(feature = "next")]
 mod next;
 mod node;
@@ -58,6 +62,7 @@ pub use control::{
 pub use error::{ApiError, Done, Refused};
 pub use hold::{HoldReason, Reason};
 pub use level::LEVEL_HEADER;
+pub use members::{AddNode, MembershipChange, MembershipStage, RemoveNode, ReplaceNode};
 #[cfg(feature = "next")]
 pub use next::SetZone;
 pub use node::{

@@ -16,6 +16,7 @@
 mod apply;
 mod command;
 mod invariants;
+mod membership;
 mod plan;
 mod policy;
 mod reason;
@@ -25,6 +26,7 @@ mod state;
 
 pub use command::{Command, InitCluster, NodeSpec, ShardSpec};
 pub use invariants::Violation;
+pub use membership::{MembershipChange, MembershipStage};
 pub use plan::{
     Direction, HandoverRecord, HistoryEntry, HoldReason, Outcome, Phase, Plan, PlanOptions, StartedBy,
     StepRecord, StepRole, StepState,

@@ -114,6 +114,18 @@ pub enum HoldReason {
     StateMismatch { node: NodeId, log_index: u64 },
 }
 
+impl HoldReason {
+    /// Whom the plan waits for.
+    pub fn node(&self) -> NodeId {
+        match self {
+            HoldReason::StepFailed { node, reason: _ }
+            | HoldReason::StepInconclusive { node, reason: _ }
+            | HoldReason::StepTimedOut { node, waited_ms: _ }
+            | HoldReason::StateMismatch { node, log_index: _ } => *node,
+        }
+    }
+}
+
 impl fmt::Display for HoldReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

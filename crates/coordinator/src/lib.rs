@@ -24,6 +24,7 @@ mod disagreement;
 mod failover;
 mod handover;
 mod in_flight;
+mod members;
 mod memory;
 mod observation;
 mod preview;
@@ -42,7 +43,7 @@ pub use decide::decide;
 pub use decision::Decision;
 pub use memory::LeaderMemory;
 pub use observation::{
-    DataObservation, Duty, NodeObservation, Observation, ReplicaObservation, StateHash, Timers,
+    DataObservation, Duty, NodeObservation, Observation, RaftGroup, ReplicaObservation, StateHash, Timers,
 };
 pub use preview::preview;
 pub use rehearsal::{Progress, Rehearsal, observe_perfect, rehearse};

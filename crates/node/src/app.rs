@@ -3,6 +3,7 @@
 use crate::config::Config;
 use crate::data::{DataHandle, DataSnapshot};
 use crate::launcher::LauncherView;
+use crate::removed;
 use ironcache_api::DataStatus;
 use ironcache_coordinator::WaitingOn;
 use ironcache_raft::RaftNode;
@@ -34,6 +35,8 @@ pub(crate) struct App {
     pub incoming: tokio::sync::RwLock<()>,
     /// This process was told to stop: it takes no role any more.
     leaving: AtomicBool,
+    /// The others said that this node left the cluster for good.
+    removed: AtomicBool,
     lead: Mutex<Lead>,
 }
 
@@ -102,6 +105,7 @@ impl App {
             log_is_current,
             incoming: tokio::sync::RwLock::default(),
             leaving: AtomicBool::new(false),
+            removed: AtomicBool::new(false),
             lead: Mutex::default(),
         }
     }
@@ -117,6 +121,11 @@ impl App {
         self.data.leave();
     }
 
+    /// This node was told that it left for good.
+    pub(crate) fn mark_removed(&self) {
+        self.removed.store(true, Ordering::Relaxed);
+    }
+
     /// Is this node what the applied state says it is? `Err` says what is missing.
     pub(crate) async fn readiness(&self) -> Result<(), String> {
         let data = self.data.snapshot().await.map_err(|error| error.to_string())?;
@@ -125,6 +134,11 @@ impl App {
 
     /// The same, for the data plane as it was shown: what is told together is of one moment.
     fn ready_with(&self, data: &DataSnapshot) -> Result<(), String> {
+        if self.removed.load(Ordering::Relaxed)
+            || self.raft.applied().borrow().state.removed.contains(&self.me.node)
+        {
+            return Err(removed::text(self));
+        }
         if self.leaving.load(Ordering::Relaxed) {
             return Err("this node is being stopped".to_owned());
         }

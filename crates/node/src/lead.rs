@@ -7,9 +7,10 @@ use crate::app::{App, Lead, NodeReport, Seen};
 use crate::clock::unix_ms;
 use ironcache_control::ControlState;
 use ironcache_coordinator::{
-    Bars, DataObservation, Decision, Duty, LeaderMemory, NodeObservation, Observation, ReplicaObservation,
-    StateHash, WaitingOn, decide,
+    Bars, DataObservation, Decision, Duty, LeaderMemory, NodeObservation, Observation, RaftGroup,
+    ReplicaObservation, StateHash, WaitingOn, decide,
 };
+use ironcache_raft::PeerAddr;
 use ironcache_types::NodeId;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -74,11 +75,20 @@ async fn lead(app: &Arc<App>) {
             leader_settled: view.term == raft.term,
             nodes: observations(&app.lead().reports, raft.committed.unwrap_or(0)),
             timers: memory.note(state, &bars, now_ms),
+            raft: RaftGroup {
+                voters: raft.voters.iter().copied().collect(),
+                is_joint: raft.is_joint,
+                learners: raft.learners.iter().copied().collect(),
+            },
         };
         let decision = decide(state, &observation, &bars, unix_ms());
         waiting_on = match &decision {
             Decision::Wait(reasons) => reasons.clone(),
-            Decision::Propose(_) | Decision::TransferLeader { .. } | Decision::Done => Vec::new(),
+            Decision::Propose(_)
+            | Decision::TransferLeader { .. }
+            | Decision::AddLearner { .. }
+            | Decision::ChangeMembership { .. }
+            | Decision::Done => Vec::new(),
         };
         app.lead().waiting_on.clone_from(&waiting_on);
         match decision {
@@ -105,6 +115,20 @@ async fn lead(app: &Arc<App>) {
                     tokio::time::sleep(AGAIN).await;
                 }
             }
+            Decision::AddLearner { node, peer_addr } => {
+                tracing::info!(%node, peer_addr, "taking a node into raft's group");
+                if let Err(error) = app.raft.add_learner(node, PeerAddr(peer_addr)).await {
+                    tracing::warn!(%node, %error, "the node was not taken into raft's group; looking again");
+                    tokio::time::sleep(AGAIN).await;
+                }
+            }
+            Decision::ChangeMembership { voters, learners } => {
+                tracing::info!(?voters, ?learners, "changing raft's group");
+                if let Err(error) = app.raft.change_membership(voters, learners).await {
+                    tracing::warn!(%error, "raft's group was not changed; looking again");
+                    tokio::time::sleep(AGAIN).await;
+                }
+            }
             Decision::Wait(_) | Decision::Done => {
                 tokio::select! {
                     changed = views.changed() => if changed.is_err() { return },
@@ -125,7 +149,9 @@ fn pause(state: &ControlState, waiting_on: &[WaitingOn]) -> Duration {
 }
 
 fn is_busy(state: &ControlState) -> bool {
-    state.plan.is_some() || state.shards.values().any(|s| s.primary().is_none() || s.handover.is_some())
+    state.plan.is_some()
+        || state.membership.is_some()
+        || state.shards.values().any(|s| s.primary().is_none() || s.handover.is_some())
 }
 
 /// Asks every node for its report, all at once, and waits for those that answer soon. One that is slow keeps nobody

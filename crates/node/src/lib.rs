@@ -30,6 +30,7 @@ mod peer;
 mod policy;
 mod preflight;
 mod process;
+mod removed;
 
 pub use config::Config;
 pub use daemon::{DaemonError, run_daemon};

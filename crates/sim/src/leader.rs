@@ -3,8 +3,8 @@
 use crate::node::{Link, Process};
 use crate::world::World;
 use ironcache_coordinator::{
-    Bars, DataObservation, Decision, Duty, LeaderMemory, NodeObservation, Observation, ReplicaObservation,
-    decide,
+    Bars, DataObservation, Decision, Duty, LeaderMemory, NodeObservation, Observation, RaftGroup,
+    ReplicaObservation, decide,
 };
 use ironcache_types::NodeId;
 use std::collections::BTreeMap;
@@ -89,7 +89,11 @@ impl World {
         {
             match self.act(&mut former)? {
                 Decision::Propose(command) => self.propose(former.leader, command),
-                Decision::TransferLeader { .. } | Decision::Wait(_) | Decision::Done => {}
+                Decision::TransferLeader { .. }
+                | Decision::AddLearner { .. }
+                | Decision::ChangeMembership { .. }
+                | Decision::Wait(_)
+                | Decision::Done => {}
             }
             self.former = Some((until_ms, former));
         }
@@ -102,7 +106,11 @@ impl World {
             // Leadership may be lost on the way.
             Decision::TransferLeader { to } if self.rng.chance(4, 5) => self.make_leader(to),
             Decision::TransferLeader { .. } => self.leadership = None,
-            Decision::Wait(_) | Decision::Done => {}
+            // The simulated clusters keep their nodes.
+            Decision::AddLearner { .. }
+            | Decision::ChangeMembership { .. }
+            | Decision::Wait(_)
+            | Decision::Done => {}
         }
         Ok(())
     }
@@ -143,6 +151,7 @@ impl World {
             leader_settled: process.applied >= leadership.settled_at,
             nodes,
             timers,
+            raft: RaftGroup::default(),
         };
         decide(&process.view, &observation, &BARS, self.now_ms)
     }

@@ -12,7 +12,11 @@ fn check(state: &ControlState, observation: &Observation, expected: &Expect) {
     let decision = ask(state, observation);
     let lines = match &decision {
         Decision::Wait(reasons) => reasons.iter().map(|reason| short(&reason.to_string())).collect(),
-        Decision::Propose(_) | Decision::TransferLeader { .. } | Decision::Done => vec![text(&decision)],
+        Decision::Propose(_)
+        | Decision::TransferLeader { .. }
+        | Decision::AddLearner { .. }
+        | Decision::ChangeMembership { .. }
+        | Decision::Done => vec![text(&decision)],
     };
     expected.assert_eq(&lines.join("\n"));
 }
