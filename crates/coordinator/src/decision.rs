@@ -42,7 +42,11 @@ impl fmt::Display for Decision {
                 let ids = |set: &BTreeSet<NodeId>| {
                     set.iter().map(|node| format!("node {node}")).collect::<Vec<_>>().join(", ")
                 };
-                write!(f, "make raft's voters {}, its learners {}", ids(voters), ids(learners))
+                write!(f, "make raft's voters {}", ids(voters))?;
+                match learners.is_empty() {
+                    true => Ok(()),
+                    false => write!(f, ", its learners {}", ids(learners)),
+                }
             }
             Decision::Wait(reasons) => {
                 f.write_str("wait: ")?;

@@ -18,8 +18,9 @@ use ironcache_control::{Command, MembershipChange, MembershipStage, Node, Phase,
 use ironcache_types::NodeId;
 use std::collections::BTreeSet;
 
-/// Copies of a shard that stay in its set when a member is taken out of it, where the shard has so many other nodes. More,
-/// and one slow replica of many keeps a machine from being taken away; fewer, and one failure takes the dataset along.
+/// Copies of a shard that stay in its set when a member is taken out of it, where the shard has so many other nodes,
+/// whether or not those answer. More, and one dead replica of many keeps a machine from being taken away; fewer, and one
+/// failure takes the dataset along.
 const COPIES_MIN: usize = 2;
 
 pub(crate) fn next(
@@ -98,8 +99,10 @@ fn leaving(view: View<'_>, change: MembershipChange) -> Result<Decision, Waiting
     view.primary(shard)?;
     let others = || view.nodes_of(shard).filter(|n| n.id != node.id);
     let kept = others().filter(|n| shard.in_sync.contains(&n.member())).count();
-    let missing = others().find(|n| !shard.in_sync.contains(&n.member()));
-    match missing.filter(|_| kept < COPIES_MIN) {
+    // One that answers gets its copy, and is waited for: the one in whose place it comes, say, stays so long.
+    let missing = others()
+        .find(|n| !shard.in_sync.contains(&n.member()) && (kept < COPIES_MIN || view.answer(n).is_ok()));
+    match missing {
         Some(missing) => Err(WaitingOn::NotInSync { shard: shard.id, node: missing.id }),
         None => Ok(Decision::Propose(Command::RemoveInSync {
             shard: shard.id,

@@ -1,4 +1,5 @@
-//! The product as real processes: rolls there and back, by command and by policy, deaths, bad releases, bad input.
+//! The product as real processes: rolls there and back, by command and by policy, deaths, nodes that come and go, bad
+//! releases, bad input.
 
 mod aborts;
 mod auto_rollouts;
@@ -6,6 +7,7 @@ mod bad_input;
 mod bad_releases;
 mod lag;
 mod leader_deaths;
+mod members;
 mod moves;
 mod node_deaths;
 mod refusals;
