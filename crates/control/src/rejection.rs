@@ -201,6 +201,11 @@ pub enum Rejection {
          it with an empty data directory: a new node, which `ironcache cluster add-node` takes in"
     )]
     Removed { node: NodeId },
+    #[error(
+        "node {node} runs {version}, which admits levels {admits}, and the cluster is at level {level}: start it with a \
+         release that admits level {level}"
+    )]
+    CannotJoin { node: NodeId, version: Version, admits: LevelRange, level: Level },
     #[error("node {node} belongs to the cluster already")]
     AlreadyMember { node: NodeId },
     #[error(
@@ -306,7 +311,9 @@ impl Rejection {
             Rejection::NoSuchStep { .. } => "no_such_step",
             Rejection::DuringPlan { .. } => "during_plan",
             Rejection::TooManyOut { .. } => "too_many_out",
-            Rejection::CannotRead { .. } | Rejection::OlderFiles { .. } => "cannot_read",
+            Rejection::CannotRead { .. } | Rejection::CannotJoin { .. } | Rejection::OlderFiles { .. } => {
+                "cannot_read"
+            }
             Rejection::LauncherTooOld { .. } => "launcher_too_old",
             Rejection::Soaking { .. } => "soaking",
             Rejection::Unfinished { .. } => "unfinished",

@@ -28,10 +28,14 @@ pub(crate) fn next(
     change: MembershipChange,
     waiting: &mut Vec<WaitingOn>,
 ) -> Option<Decision> {
-    let decided = match change.stage {
-        MembershipStage::Joining { voter, replaces } => joining(view, change, voter, replaces),
-        MembershipStage::Leaving => leaving(view, change),
-        MembershipStage::Left => group(view, change, voters(view).collect()),
+    let decided = if gives_up_leading(view, change) {
+        somebody_else_leads(view)
+    } else {
+        match change.stage {
+            MembershipStage::Joining { voter, replaces } => joining(view, change, voter, replaces),
+            MembershipStage::Leaving => leaving(view, change),
+            MembershipStage::Left => group(view, change, voters(view).collect()),
+        }
     };
     match decided {
         Ok(decision) => Some(decision),
@@ -40,6 +44,23 @@ pub(crate) fn next(
             None
         }
     }
+}
+
+/// A leader that takes its own vote away leaves the others to find out; one that hands leadership over does not.
+fn gives_up_leading(view: View<'_>, change: MembershipChange) -> bool {
+    let leader = view.obs.leader;
+    match change.stage {
+        MembershipStage::Joining { voter, replaces } => {
+            voter && replaces == Some(leader) && view.obs.raft.contains(change.node)
+        }
+        MembershipStage::Leaving | MembershipStage::Left => change.node == leader,
+    }
+}
+
+fn somebody_else_leads(view: View<'_>) -> Result<Decision, WaitingOn> {
+    let to = transfer::from_a_leader_that_leaves(view);
+    let to = to.ok_or(WaitingOn::NoOtherLeader { leader: view.obs.leader })?;
+    Ok(Decision::TransferLeader { to })
 }
 
 fn joining(
@@ -64,13 +85,8 @@ fn joining(
 }
 
 fn leaving(view: View<'_>, change: MembershipChange) -> Result<Decision, WaitingOn> {
-    let leader = view.obs.leader;
     let left = Decision::Propose(Command::NodeLeft { change: change.epoch, node: change.node });
     let Some(node) = view.state.nodes.get(&change.node) else { return Ok(left) };
-    if node.id == leader {
-        let to = transfer::from_a_leader_that_leaves(view).ok_or(WaitingOn::NoOtherLeader { leader })?;
-        return Ok(Decision::TransferLeader { to });
-    }
     // Afterwards it could not be taken back.
     majority_answers(view, &voters(view).filter(|id| *id != node.id).collect())?;
     if let Some(waits) = is_out(view, node) {

@@ -1,6 +1,7 @@
 //! Nodes that join, leave, and come in another's place, while clients write.
 
 use crate::PRODUCT;
+use ironcache_api::Outcome;
 use ironcache_tests::{Cluster, Load, Node, Signal, Spec, until};
 use std::process::Output;
 
@@ -104,8 +105,28 @@ async fn a_witness_leaves_and_another_one_joins() {
     cluster.nodes[REPLICA].signal_launcher(Signal::KILL);
     cluster.nodes[REPLICA].ended();
     load.until_more(40).await;
+    // With one more away nobody could agree on anything.
+    assert_eq!(refused(&cluster.cli(&["cluster", "remove-node", &addr, "--json"])), "voters_unreachable");
     cluster.nodes[REPLICA].start_again();
     cluster.until_whole().await;
+    load.finish(&cluster).await.assert_unseen();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_single_node_grows_to_three_that_can_upgrade_themselves() {
+    let mut cluster = Cluster::start(&Spec::new(PRODUCT, 1, 0)).await;
+    let load = Load::start(&cluster).await;
+    for more in [&["--wait"][..], &["--wait", "--witness"]] {
+        let next = cluster.start_another().await;
+        let addr = cluster.nodes[next].client_addr();
+        told(&cluster.cli(&[&["cluster", "add-node", &addr], more].concat()));
+        cluster.until_whole().await;
+    }
+    assert_eq!(voters(&cluster).await, 3);
+    cluster.stage("0.2.0").await;
+    let plan = cluster.set_target("0.2.0", None).await;
+    let (_, outcome) = cluster.until_ended(plan).await;
+    assert_eq!(outcome, Outcome::Finalized);
     load.finish(&cluster).await.assert_unseen();
 }
 

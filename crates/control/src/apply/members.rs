@@ -32,12 +32,14 @@ impl ControlState {
         self.check_plan_leaves_room(replaces)?;
         if !spec.levels.admits(self.cluster_level) {
             let (version, admits, level) = (spec.release.version.clone(), spec.levels, self.cluster_level);
-            return Err(Rejection::CannotRead { version, admits, level });
+            return Err(Rejection::CannotJoin { node, version, admits, level });
         }
+        // The log that it is sent may go back as far.
         if let Some(holder) = self.nodes.values().find(|n| n.oldest < spec.levels.min) {
             let (version, admits, oldest) = (spec.release.version.clone(), spec.levels, holder.oldest);
             return Err(Rejection::OlderFiles { version, admits, node: holder.id, oldest });
         }
+        self.refuse_quarantined(spec.release.digest)?;
         match (role, shard) {
             (NodeRole::Data, Some(shard)) => drop(self.shard(*shard)?),
             (NodeRole::Witness, None) => {}

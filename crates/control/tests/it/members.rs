@@ -136,6 +136,12 @@ fn what_cannot_join_is_refused() {
     };
     cluster.refused(&with(|s| s.levels = LevelRange::new(2, 3)), "cannot_read");
     cluster.refused(&with(|s| s.shard = Some(ShardId(9))), "unknown_shard");
+    let mut bad = Cluster::rolling();
+    bad.ok(&bad.take_out(4));
+    bad.ok(&bad.failed(4, true));
+    bad.ok(&bad.abort());
+    let quarantined = NodeSpec { release: new(), ..joins(7, Some(S1)) };
+    bad.refused(&Command::AddNode { spec: quarantined, replaces: None }, "quarantined");
     cluster.refused(&with(|s| s.shard = None), "bad_layout");
     cluster.refused(&with(|s| s.role = NodeRole::Witness), "bad_layout");
     cluster.refused(&with(|s| s.peer_addr = "p2".to_owned()), "address_taken");

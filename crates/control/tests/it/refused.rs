@@ -529,6 +529,15 @@ fn every_refusal_of_an_operator_is_in_the_runbook_and_says_what_to_do() {
         (Rejection::WrongPhase { phase: text(), wanted: text() }, "`resume`"),
         (Rejection::DuringPlan { what: text() }, "upgrade abort"),
         (Rejection::Removed { node }, "empty data directory"),
+        (
+            Rejection::CannotJoin {
+                node,
+                version: new().version,
+                admits: LevelRange::new(1, 2),
+                level: Level(3),
+            },
+            "start it with a release that admits level 3",
+        ),
         (Rejection::AlreadyMember { node }, "already"),
         (Rejection::UnknownNode { node }, "ironcache cluster nodes"),
         (Rejection::UnknownShard { shard }, "ironcache cluster status"),

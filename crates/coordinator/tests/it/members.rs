@@ -229,6 +229,20 @@ fn a_leader_that_leaves_hands_leadership_over_and_a_primary_its_shard() {
 }
 
 #[test]
+fn a_leader_that_is_replaced_hands_leadership_over_before_its_vote() {
+    let mut world = World::new();
+    world.leader = 3;
+    world.replace(3, 4);
+    world.step();
+    world.step();
+    world.step();
+    world.tells(&expect![[r#"
+        n3 take n4 at 10.0.0.4:16379 into raft's group
+        n3 transfer raft's leadership to n2
+        n2 make raft's voters n1, n2, n4, its learners n3"#]]);
+}
+
+#[test]
 fn nobody_goes_while_those_that_stay_are_no_majority() {
     let mut world = World::new();
     world.commit(&Command::RemoveNode { node: NodeId(3) });
