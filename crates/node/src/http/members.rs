@@ -79,7 +79,7 @@ async fn join(
         None => "a witness".to_owned(),
     };
     let vote = if voter { "with a vote" } else { "without a vote" };
-    let instead = replaces.map_or_else(String::new, |old| format!(" in the place of node {old}"));
+    let instead = replaces.map_or_else(String::new, |old| format!(", in the place of node {old}"));
     let voters = state.voters().count() + usize::from(voter && replaces.is_none());
     let even = if voter { even(voters) } else { String::new() };
     let done = format!(
