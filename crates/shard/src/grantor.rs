@@ -47,11 +47,11 @@ pub enum NotGranted {
 /// One term of leadership. Another term begins with another value.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Grantor {
-    /// The term, and when its first entry was seen committed.
-    term: Option<(u64, u64)>,
+    term: Option<u64>,
     answered_ms: BTreeMap<Member, u64>,
-    /// The owner of each shard as last seen, and since when: its own promotion was its first grant.
-    owners: BTreeMap<ShardId, (Epoch, u64)>,
+    /// Under which ownership epoch each shard was last seen, and since when: at the earliest, when this leader had committed
+    /// its first entry. An owner's own promotion was its first grant.
+    owned_ms: BTreeMap<ShardId, (Epoch, u64)>,
     deposing: BTreeSet<Member>,
 }
 
@@ -63,11 +63,11 @@ pub struct Deposing(pub Member);
 impl Grantor {
     /// The leader of `term` has applied `state`, with an entry of its term in it.
     pub fn leads(&mut self, term: u64, state: &ControlState, now_ms: u64) {
-        if self.term.is_none_or(|(known, _)| known != term) {
-            *self = Grantor { term: Some((term, now_ms)), ..Grantor::default() };
+        if self.term != Some(term) {
+            *self = Grantor { term: Some(term), ..Grantor::default() };
         }
         for shard in state.shards.values() {
-            let seen = self.owners.entry(shard.id).or_insert((shard.epoch, now_ms));
+            let seen = self.owned_ms.entry(shard.id).or_insert((shard.epoch, now_ms));
             if seen.0 != shard.epoch {
                 *seen = (shard.epoch, now_ms);
             }
@@ -77,10 +77,6 @@ impl Grantor {
     /// It leads no more.
     pub fn ended(&mut self) {
         *self = Grantor::default();
-    }
-
-    pub fn term(&self) -> Option<u64> {
-        self.term.map(|(term, _)| term)
     }
 
     /// A life asked; the quorum round in `term` was after its question, and `state` is what is applied.
@@ -96,7 +92,7 @@ impl Grantor {
         state: &ControlState,
         now_ms: u64,
     ) -> Result<(), NotGranted> {
-        if self.term() != Some(term) {
+        if self.term != Some(term) {
             return Err(NotGranted::NotLeading);
         }
         if state.nodes.get(&member.node).is_none_or(|node| node.member() != member) {
@@ -114,10 +110,9 @@ impl Grantor {
 
     /// For how long the owner of a shard has certainly been without an answer, in ms: 0 while this node does not lead.
     pub fn unanswered_ms(&self, shard: ShardId, owner: Member, now_ms: u64) -> u64 {
-        let Some((_, began_ms)) = self.term else { return 0 };
-        let owned = self.owners.get(&shard).map(|(_, since_ms)| *since_ms);
-        let last = [Some(began_ms), owned, self.answered_ms.get(&owner).copied()].into_iter().flatten().max();
-        last.map_or(0, |last| now_ms.saturating_sub(last))
+        let Some((_, owned_ms)) = self.owned_ms.get(&shard) else { return 0 };
+        let answered_ms = self.answered_ms.get(&owner).unwrap_or(owned_ms);
+        now_ms.saturating_sub(*owned_ms.max(answered_ms))
     }
 
     /// A deposing entry is to be proposed, if nothing speaks against it now: `None` if an answer came in between.
