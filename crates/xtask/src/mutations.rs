@@ -76,8 +76,8 @@ const MUTATIONS: &[Mutation] = &[
         name: "executes-without-a-lease",
         breaks: "a primary that no leader answers any more goes on serving clients",
         file: "crates/node/src/data/plane.rs",
-        guard: " && !self.sealed && self.leased",
-        instead: " && !self.sealed",
+        guard: "serves && !self.sealed && self.leased",
+        instead: "serves && !self.sealed",
         tests: &["-p", "ironcache-node", "leases"],
     },
     Mutation {

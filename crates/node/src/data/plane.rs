@@ -316,9 +316,10 @@ impl Plane {
         if self.is_serving() { Expiry::Delete } else { Expiry::Hide }
     }
 
-    /// A primary that no handover holds back, and whose lease runs.
+    /// A primary whose start is in the log, that no handover holds back, and whose lease runs.
     pub(crate) fn is_serving(&self) -> bool {
-        matches!(&self.role, Role::Primary(p) if p.handover.is_none()) && !self.sealed && self.leased
+        let serves = matches!(&self.role, Role::Primary(p) if p.begun && p.handover.is_none());
+        serves && !self.sealed && self.leased
     }
 
     /// The leader's answer.

@@ -57,6 +57,9 @@ pub(crate) struct Primary {
     pub mode: AckMode,
     /// Size of the committed in-sync set, this node included.
     pub in_sync: usize,
+    /// Does the log say where this ownership begins? Nothing is served before: until then another holder of everything may
+    /// take the shard, if this life ends.
+    pub begun: bool,
     /// A handover that holds commands back.
     pub handover: Option<HandingOver>,
     /// Members about which a proposal is under way.
@@ -175,6 +178,7 @@ impl Plane {
         };
         primary.mode = shard.mode;
         primary.in_sync = shard.in_sync.len();
+        primary.begun |= begins(shard, primary.epoch);
         primary.gate.set_limits(limits);
         primary.gate.set_mode(mode);
         primary.gate.set_committed(&others(shard, self.me), now_ms);
@@ -240,6 +244,7 @@ impl Plane {
             gate,
             mode: shard.mode,
             in_sync: shard.in_sync.len(),
+            begun: begins(shard, epoch),
             handover: None,
             proposals: BTreeMap::new(),
             mode_proposed: None,
@@ -331,6 +336,10 @@ impl Plane {
             near_ms: 200,
         }
     }
+}
+
+fn begins(shard: &Shard, epoch: Epoch) -> bool {
+    shard.lineage.iter().any(|entry| entry.epoch == epoch && entry.start.is_some())
 }
 
 fn others(shard: &Shard, me: Member) -> BTreeSet<Member> {
