@@ -8,7 +8,7 @@ use crate::bars::Bars;
 use crate::decide::decide;
 use crate::decision::Decision;
 use crate::observation::{
-    DataObservation, Duty, NodeObservation, Observation, RaftGroup, ReplicaObservation, Timers,
+    DataObservation, Duty, NodeObservation, Observation, RaftGroup, ReplicaObservation,
 };
 use ironcache_control::{
     AckMode, Command, ControlState, FinalizeAfter, Node, Phase, Plan, PlanOptions, Rejection, Shard,
@@ -179,7 +179,7 @@ pub fn observe_perfect(state: &ControlState, leader: NodeId) -> Observation {
     let (voters, learners): (Vec<_>, Vec<_>) = state.nodes.values().partition(|node| node.voter);
     let ids = |nodes: Vec<&Node>| nodes.iter().map(|node| node.id).collect();
     let raft = RaftGroup { voters: ids(voters), is_joint: false, learners: ids(learners) };
-    Observation { now_ms: 0, leader, leader_settled: true, nodes, timers: Timers::default(), raft }
+    Observation { leader, leader_settled: true, nodes, raft, ..Observation::default() }
 }
 
 /// The first thing that nodes and primaries would do by themselves now.

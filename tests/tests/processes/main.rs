@@ -7,6 +7,7 @@ mod bad_input;
 mod bad_releases;
 mod lag;
 mod leader_deaths;
+mod leases;
 mod members;
 mod moves;
 mod node_deaths;

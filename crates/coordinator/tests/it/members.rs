@@ -3,7 +3,7 @@
 
 use crate::cluster::{add_all, apply, ask, new, old, one_by_three, restart, rolling, see, short, text};
 use expect_test::{Expect, expect};
-use ironcache_control::{Command, ControlState, NodeRole, NodeSpec};
+use ironcache_control::{Command, ControlState, NodeRole, NodeSpec, Shard};
 use ironcache_coordinator::{Decision, Observation, RaftGroup};
 use ironcache_types::{Incarnation, LevelRange, Member, NodeId, ShardId, WireRange};
 
@@ -203,9 +203,9 @@ fn a_leader_that_leaves_hands_leadership_over_and_a_primary_its_shard() {
     world.leader = 3;
     // It became the primary after it was told to leave.
     restart(&mut world.state, NodeId(1), old());
-    let shard_epoch = world.state.shards[&S0].epoch;
+    let Shard { epoch: shard_epoch, isr_epoch, .. } = world.state.shards[&S0];
     let to = world.state.nodes[&NodeId(3)].member();
-    world.commit(&Command::Failover { shard: S0, shard_epoch, to });
+    world.commit(&Command::Failover { shard: S0, shard_epoch, isr_epoch, to, term: 0 });
     world.step();
     world.step();
     add_all_but(&mut world.state, 3);
