@@ -12,8 +12,10 @@
 //! *Invariant:* this is the only crate that names openraft.
 //! *Invariant:* an entry is bytes, from the proposer's seal to its apply: nothing in between looks into its body.
 //! *Invariant:* a vote or an entry is fsynced before it is acknowledged; a snapshot before the log is purged.
+//! *Invariant:* whoever knows that a node's log went back counts neither its vote nor its acknowledgement.
 //! *Invariant:* nothing here decides anything about the cluster: that is `ironcache-control`.
 
+mod admission;
 mod answers;
 mod ask;
 pub mod bodies;
@@ -22,6 +24,7 @@ mod ended;
 mod identity;
 mod leader;
 mod level;
+mod lives;
 mod machine;
 mod network;
 mod node;
@@ -32,9 +35,11 @@ mod types;
 mod view;
 mod wal;
 
+pub use admission::Admission;
 pub use ended::Ended;
 pub use identity::IdentityError;
 pub use level::RaiseError;
+pub use lives::WentBack;
 pub use machine::{AppliedView, HASH_EVERY, HASHES_KEPT, MachineError, StateHash};
 pub use network::client::CallError;
 pub use node::{AskError, InitializeNodeError, OpenError, RaftNode};

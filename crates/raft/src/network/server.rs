@@ -2,9 +2,10 @@
 //!
 //! *Invariant:* bytes that are not a valid request of this cluster for this node never reach raft.
 
-use super::{APPEND, FORWARD, PRE_VOTE, Rpc, SNAPSHOT, TRANSFER, VOTE};
+use super::{APPEND, FORWARD, PRE_VOTE, REGISTERED_LIFE, Rpc, SNAPSHOT, TRANSFER, VOTE};
 use crate::bodies::{BodyError, v1};
 use crate::identity::{Identity, IdentityError};
+use crate::lives::WentBack;
 use crate::node::Inner;
 use axum::Router;
 use axum::body::Bytes;
@@ -46,7 +47,17 @@ impl IntoResponse for Refusal {
                 StatusCode::CONFLICT
             }
             Refusal::Identity(IdentityError::OtherNode { .. }) => StatusCode::MISDIRECTED_REQUEST,
-            Refusal::Identity(IdentityError::Io(_)) | Refusal::Stopped(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Refusal::Identity(IdentityError::WentBack(WentBack { registered, .. })) => {
+                let life = [(REGISTERED_LIFE, registered.0.to_string())];
+                return (StatusCode::GONE, life, chain(&self)).into_response();
+            }
+            Refusal::Identity(
+                IdentityError::Io(_)
+                | IdentityError::MyLogWentBack
+                | IdentityError::NotAdmitted
+                | IdentityError::NotDurable(_),
+            )
+            | Refusal::Stopped(_) => StatusCode::SERVICE_UNAVAILABLE,
         };
         (status, chain(&self)).into_response()
     }
@@ -74,6 +85,7 @@ async fn append(State(node): Node, body: Bytes) -> Result<Vec<u8>, Refusal> {
 
 async fn vote(State(node): Node, body: Bytes) -> Result<Vec<u8>, Refusal> {
     serve(&node.identity, VOTE, &body, async |request: v1::VoteRequest| {
+        node.identity.may_vote()?;
         let answer = node.raft.vote(request.into()).await.map_err(stopped)?;
         Ok(v1::VoteResponse::from(answer))
     })
@@ -82,6 +94,7 @@ async fn vote(State(node): Node, body: Bytes) -> Result<Vec<u8>, Refusal> {
 
 async fn pre_vote(State(node): Node, body: Bytes) -> Result<Vec<u8>, Refusal> {
     serve(&node.identity, PRE_VOTE, &body, async |request: v1::VoteRequest| {
+        node.identity.may_vote()?;
         let answer = node.raft.pre_vote(request.into()).await.map_err(stopped)?;
         Ok(v1::VoteResponse::from(answer))
     })
@@ -106,6 +119,7 @@ async fn snapshot(State(node): Node, body: Bytes) -> Result<Vec<u8>, Refusal> {
 
 async fn transfer(State(node): Node, body: Bytes) -> Result<Vec<u8>, Refusal> {
     serve(&node.identity, TRANSFER, &body, async |request: v1::TransferRequest| {
+        node.identity.may_vote()?;
         let answer = node.raft.handle_transfer_leader(request.into()).await.map_err(stopped)?;
         Ok(v1::TransferResponse::from(answer))
     })
@@ -135,7 +149,7 @@ async fn serve<Q: DeserializeOwned, A: Serialize>(
     identity.admit(header, opened.level).await?;
     let answer = answer(request).await?;
     let header = Header { kind: rpc.response, version: opened.version, level: identity.level() };
-    Ok(wire::seal(header, &answer)?)
+    Ok(wire::seal(header, &(v1::Lives::from(identity.lives()), answer))?)
 }
 
 fn stopped(error: impl std::fmt::Display) -> Refusal {
