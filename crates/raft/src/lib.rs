@@ -20,6 +20,7 @@ mod answers;
 mod ask;
 pub mod bodies;
 mod compact;
+mod contact;
 mod ended;
 mod identity;
 mod leader;
@@ -37,6 +38,7 @@ mod view;
 mod wal;
 
 pub use admission::Admission;
+pub use contact::{Contact, NoLeader};
 pub use ended::Ended;
 pub use identity::IdentityError;
 pub use led::{Led, NotLed};

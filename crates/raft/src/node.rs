@@ -10,6 +10,7 @@
 use crate::admission::{self, Admission};
 use crate::ask::{Answer, Ask};
 use crate::bodies::v1;
+use crate::contact::Contact;
 use crate::ended::Ended;
 use crate::identity::{Identity, IdentityError};
 use crate::leader::proposed;
@@ -55,6 +56,7 @@ pub struct RaftNode {
 pub(crate) struct Inner {
     pub options: RaftOptions,
     pub timers: RaftTimers,
+    pub contact: Contact,
     pub identity: Arc<Identity>,
     pub raft: Raft<TypeConfig, StateMachine>,
     wal: Wal,
@@ -98,8 +100,8 @@ pub enum OpenError {
     )]
     SnapshotMissing { dir: PathBuf, purged: u64, snapshot: Option<u64> },
     #[error(
-        "{} has a raft snapshot but no `raft.wal`: its votes are lost, so it must not go on under its id; restore \
-         the file, or remove this node from the cluster and add a new one",
+        "log went back: there is no `raft.wal` in {}, and this node is a member of a cluster: what it promised to the \
+         others is lost, so it must not go on under its id. Put the file back if it is the newest one; else {REJOIN}",
         dir.display()
     )]
     LogMissing { dir: PathBuf },
@@ -141,6 +143,25 @@ pub enum AskError {
 }
 
 impl OpenError {
+    /// What is stored is older than what this node has promised: nobody may start it as it is.
+    pub fn went_back(&self) -> bool {
+        match self {
+            OpenError::LogMissing { .. }
+            | OpenError::LifeWentBack { .. }
+            | OpenError::SnapshotMissing { .. }
+            | OpenError::Wal { source: WalError::WentBack { .. }, .. } => true,
+            OpenError::Wal { .. }
+            | OpenError::Ended(_)
+            | OpenError::Level(_)
+            | OpenError::Machine(_)
+            | OpenError::Dir { .. }
+            | OpenError::InUse { .. }
+            | OpenError::Timers(_)
+            | OpenError::Http(_)
+            | OpenError::Raft(_) => false,
+        }
+    }
+
     /// The level of what is stored, if this release does not admit it: another one has to run here.
     pub fn above_level(&self) -> Option<Level> {
         match self {
@@ -173,7 +194,7 @@ impl RaftNode {
         let dir = || options.dir.clone();
         let lock = lock_dir(&options)?;
         let (log_path, snapshot_path) = (options.dir.join("raft.wal"), options.dir.join("snapshot"));
-        if !log_path.exists() && snapshot_path.exists() {
+        if !log_path.exists() && (snapshot_path.exists() || options.is_member) {
             return Err(OpenError::LogMissing { dir: dir() });
         }
         let level = NodeLevel::new(options.level.clone(), options.admits)?;
@@ -213,7 +234,10 @@ impl RaftNode {
             metrics.borrow_watched().membership_config.membership().get_node(&to.0).cloned()
         });
         let (follower_of_metrics, leader) = follow_leader(&raft);
+        let contact = Contact::new(timers.lease_ms());
+        contact.leads_by(raft.clone());
         let inner = Inner {
+            contact,
             identity,
             raft,
             wal,
@@ -347,6 +371,11 @@ impl RaftNode {
     /// Who leads; changes with elections only.
     pub fn view_changes(&self) -> watch::Receiver<LeaderView> {
         self.inner.leader.clone()
+    }
+
+    /// When a leader with a majority behind it was last heard of.
+    pub fn contact(&self) -> Contact {
+        self.inner.contact.clone()
     }
 
     /// Does this node take part in elections?

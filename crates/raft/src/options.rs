@@ -14,6 +14,8 @@ pub struct RaftOptions {
     pub node: NodeId,
     /// Of this process: later than that of every earlier one of the node.
     pub incarnation: Incarnation,
+    /// The node is known to have been a member of a cluster: it does not start with an empty log.
+    pub is_member: bool,
     /// Holds `raft.wal` and what lies beside it, `snapshot` and `lock`; made if it does not exist.
     pub dir: PathBuf,
     /// The file that says at which level this node writes, for all of its data directory.
@@ -38,6 +40,7 @@ impl RaftOptions {
         RaftOptions {
             node,
             incarnation,
+            is_member: false,
             level: LevelFile::new(&dir),
             admits: levels::RANGE,
             dir,

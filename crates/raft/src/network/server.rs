@@ -16,6 +16,7 @@ use axum::routing::post;
 use ironcache_formats::snapshot::{self as state_snapshot, OpenError};
 use ironcache_formats::wire::{self, BODY_BYTES_MAX, HEADER_BYTES, Header, WireError};
 use ironcache_types::chain;
+use openraft::raft::AppendEntriesResponse;
 use openraft::storage::Snapshot;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -78,6 +79,13 @@ pub(crate) fn router(node: Arc<Inner>) -> Router {
 async fn append(State(node): Node, body: Bytes) -> Result<Vec<u8>, Refusal> {
     serve(&node.identity, APPEND, &body, async |request: v1::AppendRequest| {
         let answer = node.raft.append_entries(request.try_into()?).await.map_err(stopped)?;
+        match &answer {
+            AppendEntriesResponse::Success
+            | AppendEntriesResponse::PartialSuccess(_)
+            | AppendEntriesResponse::Conflict => node.contact.heard(),
+            // Whoever sent it leads no more.
+            AppendEntriesResponse::HigherVote(_) => {}
+        }
         Ok(v1::AppendResponse::from(answer))
     })
     .await
@@ -112,6 +120,7 @@ async fn snapshot(State(node): Node, body: Bytes) -> Result<Vec<u8>, Refusal> {
         }
         let snapshot = Snapshot { meta: meta.try_into()?, snapshot: Arc::new(data) };
         let answer = node.raft.install_full_snapshot(vote.into(), snapshot).await.map_err(stopped)?;
+        node.contact.heard();
         Ok(v1::SnapshotResponse::from(answer))
     })
     .await
