@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 const PRIMARY: usize = 0;
 const REPLICA: usize = 1;
-/// `park-max-ms` is 2 s; the rest is a busy machine's.
+/// `park-ms-max` is 2 s; the rest is a busy machine's.
 const ANSWER_MAX: Duration = Duration::from_secs(10);
 
 fn trio() -> Spec {
