@@ -7,6 +7,7 @@ mod bad_releases;
 mod lag;
 mod leader_deaths;
 mod leases;
+mod majorities;
 mod moves;
 mod node_deaths;
 mod refusals;
@@ -14,6 +15,7 @@ mod rollbacks;
 mod rolls;
 mod soaking;
 mod stops;
+mod went_back;
 
 /// The product, built with this package.
 pub const PRODUCT: &str = env!("CARGO_BIN_EXE_ironcache-under-test");
