@@ -32,7 +32,9 @@ mod policy;
 mod preflight;
 mod process;
 mod removed;
+mod tasks;
 
 pub use config::Config;
 pub use daemon::{DaemonError, run_daemon};
 pub use identity::{IdentityError, check_identity};
+pub use tasks::{How, TaskEnded};

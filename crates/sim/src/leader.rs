@@ -118,7 +118,11 @@ impl World {
         let leader = leadership.leader;
         let deposing = match &decision {
             Decision::Propose(command) => self.deposed(leader, command),
-            Decision::TransferLeader { .. } | Decision::Wait(_) | Decision::Done => None,
+            Decision::TransferLeader { .. }
+            | Decision::AddLearner { .. }
+            | Decision::ChangeMembership { .. }
+            | Decision::Wait(_)
+            | Decision::Done => None,
         };
         if let (Some((shard, owner)), Decision::Propose(command)) = (deposing, &decision) {
             let timers = self.truth.policy.timers;

@@ -185,8 +185,9 @@ impl World {
     /// It is committed, by whoever leads.
     pub(crate) fn append(&mut self, entry: Entry) -> Result<(), String> {
         let before = self.truth.clone();
-        self.log.push(entry.clone());
-        let command = &entry.command;
+        let command = entry.command.clone();
+        self.log.push(entry);
+        let entry = &self.log[self.log.len() - 1];
         let index = self.log.len() as u64;
         // Whoever keeps the log can read all of it.
         let outcome = entry.apply(index, &mut self.truth, &new())?;
@@ -197,7 +198,7 @@ impl World {
             Ok(_) => {
                 self.check_entry(&before)?;
                 if self.is_chaotic() {
-                    self.strike(command);
+                    self.strike(&command);
                 }
                 Ok(())
             }

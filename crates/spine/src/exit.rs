@@ -15,16 +15,20 @@ pub enum DaemonExit {
     BelowLevel,
     /// Launcher and daemon have no version of the launcher protocol in common.
     LauncherProtocol,
+    /// The node's log is older than what it has promised to the others, or gone: it must not go on under its id, whichever
+    /// release and however often it is started. Nothing was changed.
+    LogWentBack,
 }
 
 impl DaemonExit {
-    pub const ALL: [DaemonExit; 6] = [
+    pub const ALL: [DaemonExit; 7] = [
         DaemonExit::Done,
         DaemonExit::Failed,
         DaemonExit::Usage,
         DaemonExit::AboveLevel,
         DaemonExit::BelowLevel,
         DaemonExit::LauncherProtocol,
+        DaemonExit::LogWentBack,
     ];
 
     /// Below 20 is what the command line says of every verb; 125 and above belong to shells and signals.
@@ -36,6 +40,7 @@ impl DaemonExit {
             DaemonExit::AboveLevel => 20,
             DaemonExit::BelowLevel => 21,
             DaemonExit::LauncherProtocol => 22,
+            DaemonExit::LogWentBack => 25,
         }
     }
 

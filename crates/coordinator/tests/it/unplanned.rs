@@ -84,7 +84,10 @@ fn an_owner_whose_lease_is_over_is_deposed_for_a_member_that_answered_since() {
         ask(&state, &seen)
     };
     assert_eq!(text(&look(928, [1, 1])), "nothing to do", "it may answer clients still");
-    assert_eq!(text(&look(950, [22, 22])), "wait: shard 0: its primary, n1, does not serve");
+    assert_eq!(
+        text(&look(950, [22, 22])),
+        "wait: n1, the primary of shard 0, does not answer or does not serve"
+    );
     assert_eq!(text(&look(950, [21, 22])), "promote n2 in shard 0", "what n3 holds is not known to be final");
     let Decision::Propose(Command::Failover { to, term, isr_epoch, .. }) = look(950, [9, 9]) else {
         panic!()

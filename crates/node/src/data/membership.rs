@@ -43,6 +43,7 @@ pub(super) async fn run(node: Rc<DataNode>, moves: Arc<AtomicU64>) {
         let leased = {
             let mut plane = node.plane.borrow_mut();
             plane.coarse_ms = unix_ms();
+            plane.look_at_writes();
             plane.look_at_lease()
         };
         if leased == Leased::Changed {

@@ -30,16 +30,18 @@ mod stats;
 mod status;
 #[cfg(test)]
 mod tests;
+mod trouble;
 
 pub(crate) use link_io::{REPLICATION_PATH, REPLICATION_UPGRADE};
 pub(crate) use plane::ToControl;
 pub(crate) use source::LinkSocket;
 pub(crate) use stats::Stats;
+pub(crate) use trouble::Trouble;
 
 use crate::config::Config;
 use crate::launcher::LauncherView;
 use ironcache_api::DataStatus;
-use ironcache_raft::AppliedView;
+use ironcache_raft::{AppliedView, Contact};
 use ironcache_shard::Grant;
 use ironcache_spine::boottime_ms;
 use ironcache_types::{ClusterId, LevelRange, Member, Version, chain};
@@ -101,6 +103,8 @@ pub(crate) struct DataOptions {
     pub launcher: watch::Receiver<LauncherView>,
     pub views: watch::Receiver<Arc<AppliedView>>,
     pub to_control: mpsc::UnboundedSender<ToControl>,
+    /// When a leader was last heard of.
+    pub contact: Contact,
     /// Seed for what need not be secret.
     pub random: u64,
 }
@@ -120,6 +124,8 @@ pub(crate) struct DataSnapshot {
     pub settled: bool,
     /// Is the checkpoint read, or known to be absent?
     pub loaded: bool,
+    /// Why it does not do for its clients what the log says it does.
+    pub trouble: Option<Trouble>,
 }
 
 enum Request {
@@ -211,11 +217,24 @@ async fn run(
     mut requests: mpsc::UnboundedReceiver<Request>,
     moves: Arc<AtomicU64>,
 ) -> std::io::Result<()> {
-    let DataOptions { config, me, cluster, version, levels, listener, launcher, views, to_control, random } =
-        options;
+    let DataOptions {
+        config,
+        me,
+        cluster,
+        version,
+        levels,
+        listener,
+        launcher,
+        views,
+        to_control,
+        contact,
+        random,
+    } = options;
     let data_dir = config.data_dir.clone();
+    let mut plane = Plane::new(config, me, version, levels, to_control, random);
+    plane.contact = contact;
     let node = Rc::new(DataNode {
-        plane: RefCell::new(Plane::new(config, me, version, levels, to_control, random)),
+        plane: RefCell::new(plane),
         changed: Rc::new(Notify::new()),
         feed: Rc::new(Notify::new()),
         acked: Rc::new(Notify::new()),

@@ -69,6 +69,11 @@ pub enum LauncherError {
     DoesNotRun { release: Release, exit: DaemonExit, cause: Cause },
     #[error(transparent)]
     Handover(#[from] HandoverError),
+    #[error(
+        "log went back: this node must not go on under its id, and starting it again changes nothing; its daemon's own \
+         words say what is missing and how it comes back as a new node"
+    )]
+    WentBack,
     #[error("waiting for the daemon failed")]
     Wait(#[source] std::io::Error),
 }
@@ -88,7 +93,9 @@ fn way_out(exit: DaemonExit) -> &'static str {
         DaemonExit::LauncherProtocol => {
             "start the node with that release's own launcher; nothing was changed"
         }
-        DaemonExit::Done | DaemonExit::Failed | DaemonExit::Usage => "its own words say why",
+        DaemonExit::Done | DaemonExit::Failed | DaemonExit::Usage | DaemonExit::LogWentBack => {
+            "its own words say why"
+        }
     }
 }
 
@@ -99,6 +106,7 @@ impl LauncherError {
             LauncherError::Level(LevelError::Above { .. }) => DaemonExit::AboveLevel,
             LauncherError::Level(LevelError::Below { .. }) => DaemonExit::BelowLevel,
             LauncherError::DoesNotRun { exit, .. } => *exit,
+            LauncherError::WentBack => DaemonExit::LogWentBack,
             LauncherError::Level(LevelError::Unreadable { .. } | LevelError::Disk(_))
             | LauncherError::Lock(_)
             | LauncherError::Listeners(_)

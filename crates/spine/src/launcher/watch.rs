@@ -27,6 +27,8 @@ pub(super) enum Why {
     },
     /// Code 0, and nobody had asked.
     ExitedCleanly,
+    /// The node must not go on under its id.
+    WentBack,
     Failed(Failure),
     /// This release and this node do not go together. Nobody is to blame: no crash, no attempt, no quarantine.
     DoesNotRun {
@@ -375,6 +377,7 @@ impl Watch {
             Some(exit @ DaemonExit::LauncherProtocol) => {
                 Why::DoesNotRun { exit, cause: Cause::LauncherProtocol {} }
             }
+            Some(DaemonExit::LogWentBack) => Why::WentBack,
             Some(DaemonExit::Failed | DaemonExit::Usage) | None => Why::Failed(Failure::Exited { code }),
         }
     }

@@ -9,6 +9,7 @@ mod links;
 mod server_commands;
 mod serving;
 mod transactions;
+mod trouble;
 
 use super::DataNode;
 use super::client::{Client, Trusted};
