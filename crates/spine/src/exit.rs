@@ -15,16 +15,23 @@ pub enum DaemonExit {
     BelowLevel,
     /// Launcher and daemon have no version of the launcher protocol in common.
     LauncherProtocol,
+    /// It was the only one that held its dataset, and ended without a checkpoint: that dataset is gone.
+    DatasetLost,
+    /// It was asked to stop, nothing advanced, and its launcher killed it: what it held is there only if another node
+    /// holds it too.
+    CutShort,
 }
 
 impl DaemonExit {
-    pub const ALL: [DaemonExit; 6] = [
+    pub const ALL: [DaemonExit; 8] = [
         DaemonExit::Done,
         DaemonExit::Failed,
         DaemonExit::Usage,
         DaemonExit::AboveLevel,
         DaemonExit::BelowLevel,
         DaemonExit::LauncherProtocol,
+        DaemonExit::DatasetLost,
+        DaemonExit::CutShort,
     ];
 
     /// Below 20 is what the command line says of every verb; 125 and above belong to shells and signals.
@@ -36,6 +43,8 @@ impl DaemonExit {
             DaemonExit::AboveLevel => 20,
             DaemonExit::BelowLevel => 21,
             DaemonExit::LauncherProtocol => 22,
+            DaemonExit::DatasetLost => 23,
+            DaemonExit::CutShort => 24,
         }
     }
 

@@ -16,10 +16,12 @@ use std::time::{Duration, Instant};
 
 pub(crate) const LAUNCHER_VERB: &str = "run-launcher";
 
-/// `run-launcher DATA_DIR ADDRESS READY_MS HANG_MS DRAIN_MS`
+/// `run-launcher DATA_DIR ADDRESS READY_MS HANG_MS STOP_MS RESTART_MS_MAX`
 pub(crate) fn launcher_main(args: &[String]) -> ! {
     misbehave(&args[0]);
-    let [data_dir, address, ready_ms, hang_ms, drain_ms] = args else { panic!("{LAUNCHER_VERB}: {args:?}") };
+    let [data_dir, address, ready_ms, hang_ms, stop_ms, restart_ms_max] = args else {
+        panic!("{LAUNCHER_VERB}: {args:?}")
+    };
     let mut config = LauncherConfig::new(data_dir, LEVELS);
     config.listeners.push(ListenerSpec {
         name: "client".into(),
@@ -29,8 +31,8 @@ pub(crate) fn launcher_main(args: &[String]) -> ! {
     config.child_args.push(data_dir.into());
     config.limits.ready_timeout_ms = ready_ms.parse().unwrap();
     config.limits.hang_timeout_ms = hang_ms.parse().unwrap();
-    config.limits.drain_timeout_ms = drain_ms.parse().unwrap();
-    config.limits.restart_ms_max = 40;
+    config.limits.stop_timeout_ms = stop_ms.parse().unwrap();
+    config.limits.restart_ms_max = restart_ms_max.parse().unwrap();
     configured(&mut config);
     match run(config) {
         Ok(_) => std::process::exit(0),
@@ -103,7 +105,9 @@ pub(crate) struct Node {
     pub address: SocketAddr,
     pub ready_ms: u64,
     pub hang_ms: u64,
-    pub drain_ms: u64,
+    pub stop_ms: u64,
+    /// Below what makes the launcher refuse its clients.
+    pub restart_ms_max: u64,
     launcher: Option<Child>,
 }
 
@@ -115,7 +119,8 @@ impl Node {
             address,
             ready_ms: 20_000,
             hang_ms: 20_000,
-            drain_ms: 1_000,
+            stop_ms: 1_000,
+            restart_ms_max: 40,
             launcher: None,
         }
     }
@@ -182,7 +187,7 @@ impl Node {
             .arg(LAUNCHER_VERB)
             .arg(self.dir().root())
             .arg(self.address.to_string())
-            .args([self.ready_ms, self.hang_ms, self.drain_ms].map(|ms| ms.to_string()))
+            .args([self.ready_ms, self.hang_ms, self.stop_ms, self.restart_ms_max].map(|ms| ms.to_string()))
             .stdin(Stdio::null());
         command
     }
