@@ -57,7 +57,7 @@ pub fn run(args: &ServerArgs, given: Vec<OsString>) -> Result<(), Failure> {
     launcher.limits.ready_timeout_ms = config.ready_timeout_ms;
     launcher.limits.hang_timeout_ms = config.hang_timeout_ms;
     // What clients may take comes on top of what the rest of a stop may.
-    launcher.limits.stop_timeout_ms += config.drain_timeout_ms;
+    launcher.limits.stop_timeout_ms = config.stop_timeout_ms + config.drain_timeout_ms;
     let args = args.clone();
     launcher.way_back = WayBack::new(move || {
         let Sources { file, variables } = sources(&args, None).map_err(|error| error.to_string())?;

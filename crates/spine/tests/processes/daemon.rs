@@ -97,11 +97,13 @@ fn serve(version: &Version, mut inherited: Inherited) -> ! {
                 ToDaemon::Stop { .. } if stubborn => {}
                 ToDaemon::Stop { .. } => {
                     stops += 1;
+                    if kind == "stays" && stops == 1 {
+                        continue;
+                    }
                     let _served = idle.lock();
-                    match (kind.as_str(), stops) {
-                        ("stays", 1) => continue,
-                        ("stays" | "loses", _) => exit(DaemonExit::DatasetLost.code().into()),
-                        ("writes", _) => long_work(&work),
+                    match kind.as_str() {
+                        "stays" | "loses" => exit(DaemonExit::DatasetLost.code().into()),
+                        "writes" => long_work(&work),
                         _ => {}
                     }
                     exit(0);
