@@ -450,6 +450,14 @@ const MUTATIONS: &[Mutation] = &[
         tests: &["-p", "ironcache-keyspace"],
     },
     Mutation {
+        name: "a-hang-is-judged-by-time-alone",
+        breaks: "a daemon is killed in the middle of a transaction of many commands",
+        file: "crates/command/src/call.rs",
+        guard: "    progress::tick();\n    let start = out.len();",
+        instead: "    let start = out.len();",
+        tests: &["-p", "ironcache-node", "--lib", "data::"],
+    },
+    Mutation {
         name: "a-lost-dataset-is-exit-0",
         breaks: "whoever manages services takes a lost dataset for a clean stop",
         file: "crates/spine/src/launcher/supervisor.rs",
