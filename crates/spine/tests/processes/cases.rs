@@ -38,6 +38,7 @@ pub(crate) const ALL: &[Case] = cases! {
     a_daemon_that_heartbeats_and_does_nothing_is_hung
     a_release_that_loads_for_longer_than_its_time_is_not_blamed
     a_node_that_cannot_start_refuses_its_clients_and_serves_when_it_can
+    a_node_starts_again_though_its_disk_takes_nothing
     clients_queue_while_the_daemon_is_away
     a_daemon_holds_only_what_it_inherits
     the_daemon_dies_with_its_launcher
@@ -374,6 +375,18 @@ fn a_node_that_cannot_start_refuses_its_clients_and_serves_when_it_can() {
     node.write_state(&State::new(good));
     node.start();
     node.serving("0.1.0");
+}
+
+fn a_node_starts_again_though_its_disk_takes_nothing() {
+    let mut node = Node::started();
+    for _ in 0..2 {
+        node.kill_launcher();
+        node.file_bytes_max = 0;
+        node.start();
+        let pid = node.serving("0.1.0");
+        signal(pid, libc::SIGKILL);
+        eventually("another daemon", || node.who().filter(|(_, other)| *other != pid));
+    }
 }
 
 fn clients_queue_while_the_daemon_is_away() {
