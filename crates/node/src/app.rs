@@ -6,6 +6,7 @@ use crate::launcher::LauncherView;
 use ironcache_api::DataStatus;
 use ironcache_coordinator::WaitingOn;
 use ironcache_raft::RaftNode;
+use ironcache_shard::Grantor;
 use ironcache_spine::{LAUNCHER_PROTOCOL, SlotStore};
 use ironcache_types::{Member, NodeId, Release, WireRange};
 use serde::{Deserialize, Serialize};
@@ -37,6 +38,7 @@ pub(crate) struct App {
     /// Why it cannot stop: it holds what nobody else holds.
     stays: Mutex<Option<String>>,
     lead: Mutex<Lead>,
+    grantor: Mutex<Grantor>,
 }
 
 /// What the leader's loop last saw and decided; empty on followers.
@@ -106,7 +108,13 @@ impl App {
             leaving: AtomicBool::new(false),
             stays: Mutex::default(),
             lead: Mutex::default(),
+            grantor: Mutex::default(),
         }
+    }
+
+    /// Whom this node has granted a lease, while it leads. Held across no await.
+    pub(crate) fn grantor(&self) -> MutexGuard<'_, Grantor> {
+        self.grantor.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The leader's last observation. A std mutex: held to copy or replace, never across an await.

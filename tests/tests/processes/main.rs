@@ -7,6 +7,7 @@ mod bad_releases;
 mod lag;
 mod last_copies;
 mod leader_deaths;
+mod leases;
 mod moves;
 mod node_deaths;
 mod refusals;

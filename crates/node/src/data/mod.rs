@@ -46,14 +46,16 @@ use crate::launcher::LauncherView;
 use ironcache_api::DataStatus;
 use ironcache_keyspace::progress::{self, Ticks};
 use ironcache_raft::AppliedView;
+use ironcache_shard::Grant;
+use ironcache_spine::boottime_ms;
 use ironcache_types::{ClusterId, LevelRange, Member, Version, chain};
-use plane::Plane;
+use plane::{Leased, Plane};
 use role::Turned;
 use std::cell::{Cell, RefCell};
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::{JoinHandle, LocalSet, spawn_local};
@@ -133,6 +135,7 @@ pub(crate) struct DataSnapshot {
 
 enum Request {
     Link(LinkSocket),
+    Grant(Grant),
     Snapshot(oneshot::Sender<DataSnapshot>),
     /// It is received by a thread that does not hang: that is all it is for.
     Look,
@@ -150,7 +153,24 @@ enum Request {
 pub(crate) struct DataHandle {
     requests: mpsc::UnboundedSender<Request>,
     ticks: Ticks,
+    /// What was seen of them.
+    seen: Arc<Mutex<Seen>>,
     work: Work,
+}
+
+/// When the ticks were last seen to have changed.
+struct Seen {
+    ticks: u64,
+    at_ms: u64,
+}
+
+impl Seen {
+    fn silence_ms(&mut self, ticks: u64, now_ms: u64) -> u64 {
+        if ticks != self.ticks {
+            *self = Seen { ticks, at_ms: now_ms };
+        }
+        now_ms.saturating_sub(self.at_ms)
+    }
 }
 
 /// The data thread is gone: the process is ending.
@@ -162,6 +182,18 @@ impl DataHandle {
     /// Hands over a connection on which a replica says hello.
     pub(crate) fn link(&self, socket: LinkSocket) -> Result<(), DataStopped> {
         self.requests.send(Request::Link(socket)).map_err(|_| DataStopped)
+    }
+
+    /// The leader has granted this life a lease.
+    pub(crate) fn grant(&self, grant: Grant) {
+        // A data thread that has stopped answers nobody.
+        let _ = self.requests.send(Request::Grant(grant));
+    }
+
+    /// For how long the data thread has not ticked, in ms. A slow command ticks. The heartbeat looks often: by so much at
+    /// most it is too high.
+    pub(crate) fn silence_ms(&self) -> u64 {
+        self.look_at(self.ticks.count())
     }
 
     pub(crate) async fn snapshot(&self) -> Result<DataSnapshot, DataStopped> {
@@ -177,9 +209,16 @@ impl DataHandle {
     }
 
     /// Grows with everything that the data thread does, and inside what takes long: it stands still while the thread
-    /// hangs, or has nothing to do. Waits for nobody.
+    /// hangs. Waits for nobody.
     pub(crate) fn ticks(&self) -> u64 {
-        self.ticks.count()
+        let ticks = self.ticks.count();
+        self.look_at(ticks);
+        ticks
+    }
+
+    fn look_at(&self, ticks: u64) -> u64 {
+        // Held to compare two numbers.
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).silence_ms(ticks, boottime_ms())
     }
 
     /// Bytes of a dataset that were read, received or written; it stands still while nothing of that is under way.
@@ -225,7 +264,8 @@ pub(crate) fn start(options: DataOptions) -> std::io::Result<(DataHandle, std::t
         });
     })?;
     let ticks = begun.1.recv().map_err(std::io::Error::other)?;
-    Ok((DataHandle { requests, ticks, work }, thread))
+    let seen = Arc::new(Mutex::new(Seen { ticks: 0, at_ms: boottime_ms() }));
+    Ok((DataHandle { requests, ticks, seen, work }, thread))
 }
 
 async fn run(
@@ -262,6 +302,11 @@ async fn run(
             Request::Look => {}
             Request::Link(socket) => {
                 spawn_local(source::serve(Rc::clone(&node), socket));
+            }
+            Request::Grant(grant) => {
+                if node.plane.borrow_mut().granted(grant) == Leased::Changed {
+                    node.changed.notify_waiters();
+                }
             }
             Request::Snapshot(answer) => {
                 // Whoever asked may have given up meanwhile.

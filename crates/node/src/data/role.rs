@@ -119,6 +119,8 @@ impl Plane {
     /// The applied control state advanced.
     pub(crate) fn apply_view(&mut self, view: Arc<AppliedView>) -> Turned {
         self.view = view;
+        // An answer may have waited for what is applied now.
+        self.look_at_lease();
         if self.effects.level() != self.level() {
             // No command is under way between two views.
             self.effects.restart_at(self.level());
@@ -253,6 +255,9 @@ impl Plane {
             mode_proposed: None,
             start_proposed: None,
         });
+        if committed.is_some() {
+            self.redeem_promise(start);
+        }
         self.publish_start();
         tracing::info!(shard = %shard.id, %epoch, %start, "this node is primary");
     }
@@ -277,6 +282,7 @@ impl Plane {
             && replica.reclaimed_at.is_none_or(|at| at.elapsed() >= RECLAIM_AGAIN)
         {
             replica.reclaimed_at = Some(Instant::now());
+            self.promised(shard.epoch, end);
             let command =
                 Command::Reclaim { shard: shard.id, shard_epoch: shard.epoch, member: self.me, end };
             self.propose(command, None);
