@@ -38,6 +38,8 @@ pub(crate) struct App {
     leaving: AtomicBool,
     /// The others said that this node left the cluster for good.
     removed: AtomicBool,
+    /// Why it cannot stop: it holds what nobody else holds.
+    stays: Mutex<Option<String>>,
     lead: Mutex<Lead>,
     grantor: Mutex<Grantor>,
 }
@@ -108,6 +110,7 @@ impl App {
             incoming: tokio::sync::RwLock::default(),
             leaving: AtomicBool::new(false),
             removed: AtomicBool::new(false),
+            stays: Mutex::default(),
             lead: Mutex::default(),
             grantor: Mutex::default(),
         }
@@ -134,6 +137,19 @@ impl App {
         self.removed.store(true, Ordering::Relaxed);
     }
 
+    /// This process holds the only copy of its dataset, cannot write it, and serves on. Said once for each reason.
+    pub(crate) fn stays(&self, why: String) {
+        let mut stays = self.stays.lock().unwrap_or_else(PoisonError::into_inner);
+        if stays.as_ref() != Some(&why) {
+            tracing::error!(
+                why,
+                "this node does not stop: it holds the only copy of its shard's dataset, and cannot write it. Make room, or \
+                 bring a replica in sync; asked a second time it ends all the same"
+            );
+            *stays = Some(why);
+        }
+    }
+
     /// Is this node what the applied state says it is? `Err` says what is missing.
     pub(crate) async fn readiness(&self) -> Result<(), String> {
         let data = self.data.snapshot().await.map_err(|error| error.to_string())?;
@@ -146,6 +162,12 @@ impl App {
             || self.raft.applied().borrow().state.removed.contains(&self.me.node)
         {
             return Err(removed::text(self));
+        }
+        let stays = self.stays.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(why) = stays {
+            return Err(format!(
+                "this node is to end, and stays: it holds the only copy of its dataset, and {why}"
+            ));
         }
         if self.leaving.load(Ordering::Relaxed) {
             return Err("this node is being stopped".to_owned());

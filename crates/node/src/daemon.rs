@@ -4,16 +4,24 @@
 //!  launcher ─► listeners, state ─┐
 //!  data dir ─► identity, raft ───┼─► data thread · peer port · HTTP port · agent · leader's loop
 //!                                └─► Ready, heartbeats ─► … ─► Stop ─► drain, checkpoint, exit 0
+//!                                                              │  ▲
+//!                                      no room for the only copy  └─ there is room now; asked again: exit 23
 //! ```
+//! Raft registers this life while the data thread reads the checkpoint: two threads, and neither waits for the other.
+//!
 //!
 //! *Invariant:* starting needs no quorum and no network.
 //! *Invariant:* a task that ends while the daemon runs ends the daemon, by name (see [`crate::tasks`]).
-//! *Invariant:* the heartbeat is sent by whoever has just heard from the data thread: a hang there is seen.
+//! *Invariant:* the heartbeat comes from another thread than the data thread, and tells what that one has done: a hang is
+//! seen, and a slow command is none.
+//! *Invariant:* a deadline runs only while nothing advances, and nothing that advances is cut off.
+//! *Invariant (I23):* a node that holds the only copy of a dataset ends without a checkpoint only when it is asked twice or
+//! when nothing advances, and then with an exit code of its own.
 
 use crate::agent::Agent;
 use crate::app::{App, Parts};
 use crate::config::Config;
-use crate::data::{self, DataHandle, DataOptions, ToControl};
+use crate::data::{self, DataHandle, DataOptions, Drained, Keep, ToControl};
 use crate::identity::{self, IdentityError};
 use crate::launcher::{self, Stop};
 use crate::tasks::{Ends, How, TaskEnded, Tasks, share_panic};
@@ -67,6 +75,8 @@ pub enum DaemonError {
     /// Nothing was changed by what could not be applied, and another attempt would end the same way.
     #[error("raft has ended on this node")]
     CannotGoOn(#[source] Ended),
+    #[error("the only copy of this node's dataset could not be written, and ends with this process: {why}")]
+    DatasetLost { why: String },
     #[error("a daemon is started by its launcher: run `ironcache server`")]
     NoLauncher,
 }
@@ -81,6 +91,7 @@ impl DaemonError {
             DaemonError::Raft(error) if error.went_back() => DaemonExit::LogWentBack,
             DaemonError::Level(LevelError::Below { .. }) => DaemonExit::BelowLevel,
             DaemonError::Launcher(error) => error.exit(),
+            DaemonError::DatasetLost { .. } => DaemonExit::DatasetLost,
             DaemonError::Level(LevelError::Unreadable { .. } | LevelError::Disk(_))
             | DaemonError::CannotGoOn(Ended::Unreadable { .. } | Ended::Raft { .. })
             | DaemonError::NoListener { .. }
@@ -105,6 +116,12 @@ const PROBE_BYTES: usize = 256 << 10;
 
 /// How often it is looked whether the checkpoint is read, in ms.
 const LOADING_LOOK_MS: u64 = 10;
+/// How often it is looked whether what is waited for has advanced. Far below any deadline, and no load.
+const ADVANCE_LOOK: Duration = Duration::from_millis(100);
+/// A node that stays looks this often whether it may go. Sooner would only count its dataset again and again.
+const STAY_LOOK: Duration = Duration::from_millis(500);
+/// Raft has nothing to put in order but its threads; a disk that hangs would keep them.
+const RAFT_ENDS: Duration = Duration::from_millis(500);
 /// A candidate whose process was replaced during the handover is back on the link within this. Longer would only
 /// delay the stop of a shard's last node.
 const ATTACHES_AGAIN: Duration = Duration::from_millis(500);
@@ -217,37 +234,38 @@ async fn serve(
     tasks.spawn("lead", Ends::Never, lead::run(Arc::clone(&app)));
     tasks.spawn("lease", Ends::Never, lease::keep(Arc::clone(&app)));
     tasks.spawn("removed", Ends::Done, removed::watch(Arc::clone(&app)));
+    tasks.spawn("ready", Ends::Done, tell_ready(app.data.clone(), sender.clone()));
     let mut beating = tokio::spawn(heartbeat(app.data.clone(), sender.clone(), snapshot.heartbeat_ms));
     let agent = Agent::new(Arc::clone(&app), sender, app.launcher.clone(), refusals);
     tasks.spawn("agent", Ends::Never, agent.run());
 
-    let asked = tokio::select! {
-        // Without its data thread this process is of no use; a new one is.
-        _ = &mut beating => return Err(DaemonError::DataStopped(crate::data::DataStopped)),
-        ended = task_ended(&mut tasks, &app) => Err(ended.into()),
-        ended = raft_ended(&app) => Err(ended),
-        Some(stop) = stops.recv() => Ok(stop),
-        () = terminated() => Ok(Stop { reason: StopReason::Operator, deadline: Duration::from_secs(5) }),
-    };
-    let ended = match asked {
-        Ok(stop) => {
-            tracing::info!(reason = ?stop.reason, "stopping");
-            let left = leave(&app, stop);
-            if tokio::time::timeout(stop.deadline, left).await.is_err() {
-                tracing::warn!("not everything was put in order within the deadline");
+    let ended = loop {
+        let asked = tokio::select! {
+            // Without its data thread this process is of no use; a new one is.
+            _ = &mut beating => return Err(DaemonError::DataStopped(crate::data::DataStopped)),
+            ended = task_ended(&mut tasks, &app) => Err(ended.into()),
+            ended = raft_ended(&app) => Err(ended),
+            Some(stop) = stops.recv() => Ok(stop),
+            () = terminated() => Ok(Stop { reason: StopReason::Operator, deadline: Duration::from_secs(5) }),
+        };
+        match asked {
+            Ok(stop) => {
+                tracing::info!(reason = ?stop.reason, "stopping");
+                break leave(&app, stop, &mut stops).await;
             }
-            Ok(())
+            // Nothing can be handed over without the log or with a part of this node missing, and this may be the only
+            // whole dataset: it is kept.
+            Err(raft_ended) => match drain(&app, Keep::OrStayWithoutLog).await {
+                Drained::Settled => break Err(raft_ended),
+                Drained::Stays { why } => app.stays(why),
+                Drained::Lost { why } => break Err(DaemonError::DatasetLost { why }),
+            },
         }
-        // Nothing can be handed over without the log or with a part of this node missing, and this may be the only whole
-        // dataset: it is kept.
-        Err(raft_ended) => {
-            drain(&app, Duration::from_millis(app.config.drain_timeout_ms)).await;
-            Err(raft_ended)
-        }
+        tokio::time::sleep(DISK_LOOK).await;
     };
     app.data.stop();
-    // It has nothing left to do but to return.
-    let _ = tokio::task::spawn_blocking(move || data_thread.join()).await;
+    // It has nothing left to do but to return; if a disk holds it, nobody waits.
+    let _ = tokio::time::timeout(RAFT_ENDS, tokio::task::spawn_blocking(move || data_thread.join())).await;
     ended
 }
 
@@ -376,21 +394,36 @@ async fn watch_log(raft: RaftNode, me: Member, config: Arc<Config>, current: wat
     current.send_replace(true);
 }
 
-/// Tells the launcher that the data thread answers: a heartbeat at each interval, and `Ready` once the checkpoint is
-/// read. Returns when the data thread is gone.
+/// Tells the launcher how far the data thread has come, at each interval and without waiting for that thread. Returns
+/// when it is gone.
 async fn heartbeat(data: DataHandle, launcher: LinkSender, every_ms: u64) {
-    let mut told_ready = false;
-    while let Ok(snapshot) = data.snapshot().await {
-        let ready = snapshot.loaded && !told_ready;
-        told_ready |= ready;
-        let message = if ready { ToLauncher::Ready {} } else { ToLauncher::Heartbeat {} };
-        if launcher.send(&message).is_err() {
+    let mut looked_at = None;
+    loop {
+        let (ticks, work_bytes) = (data.ticks(), data.work_bytes());
+        // An idle thread ticks when it is looked at. One that has not ticked since has a look before it already.
+        if looked_at != Some(ticks) {
+            looked_at = Some(ticks);
+            if data.look().is_err() {
+                return;
+            }
+        }
+        if launcher.send(&ToLauncher::Heartbeat { ticks, work_bytes }).is_err() {
             // A launcher that is gone is noticed by whoever listens to it.
             return std::future::pending().await;
         }
-        // While the checkpoint is read, every moment until `Ready` is one more without an upgraded node.
-        let pause_ms = if told_ready { every_ms } else { every_ms.min(LOADING_LOOK_MS) };
-        tokio::time::sleep(Duration::from_millis(pause_ms)).await;
+        tokio::time::sleep(Duration::from_millis(every_ms)).await;
+    }
+}
+
+/// Tells the launcher `Ready` once the checkpoint is read: every moment until then is one more without an upgraded node.
+async fn tell_ready(data: DataHandle, launcher: LinkSender) {
+    while let Ok(snapshot) = data.snapshot().await {
+        if snapshot.loaded {
+            // A launcher that is gone is noticed by whoever listens to it.
+            let _ = launcher.send(&ToLauncher::Ready {});
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(LOADING_LOOK_MS)).await;
     }
 }
 
@@ -407,9 +440,19 @@ async fn terminated() {
     }
 }
 
-/// Gives roles away if there is somebody to take them, then drains and writes the checkpoint.
-async fn leave(app: &Arc<App>, stop: Stop) {
+/// Gives roles away if there is somebody to take them, then drains and writes the checkpoint. A node that holds the only
+/// copy and cannot write it serves on meanwhile, until there is room or somebody to take it; `stops` tells that it is
+/// asked again.
+///
+/// # Errors
+/// [`DaemonError::DatasetLost`], when it was asked again or nothing advanced any more.
+async fn leave(
+    app: &Arc<App>,
+    stop: Stop,
+    stops: &mut mpsc::UnboundedReceiver<Stop>,
+) -> Result<(), DaemonError> {
     app.leave();
+    let stays_until = Instant::now() + stop.deadline;
     match stop.reason {
         StopReason::Operator => {
             // Half of the time for courtesies: the checkpoint matters more.
@@ -423,15 +466,61 @@ async fn leave(app: &Arc<App>, stop: Stop) {
         // The log has taken the roles already.
         StopReason::Activate | StopReason::RollBack => {}
     }
-    drain(app, Duration::from_millis(app.config.drain_timeout_ms).min(stop.deadline / 2)).await;
-    app.raft.shutdown().await;
+    let mut keep = Keep::OrStay;
+    let left = loop {
+        let why = match while_it_advances(app, stop.deadline, drain(app, keep)).await {
+            Some(Drained::Settled) => break Ok(()),
+            Some(Drained::Lost { why }) => break Err(DaemonError::DatasetLost { why }),
+            None if data::is_only_copy(&app.raft.applied().borrow().state, app.me) => {
+                let why = "the disk takes nothing any more".to_owned();
+                break Err(DaemonError::DatasetLost { why });
+            }
+            None => {
+                tracing::warn!("not everything was put in order: nothing advanced any more");
+                break Ok(());
+            }
+            Some(Drained::Stays { why }) => why,
+        };
+        app.stays(why);
+        let look_again = async {
+            // Somebody may be in sync by now.
+            let _ = tokio::time::timeout(ATTACHES_AGAIN, hand_my_shard_over(app)).await;
+            tokio::time::sleep(STAY_LOOK).await;
+        };
+        tokio::select! {
+            Some(_) = stops.recv() => keep = Keep::IfPossible,
+            () = look_again => if Instant::now() >= stays_until { keep = Keep::IfPossible },
+        }
+    };
+    if tokio::time::timeout(RAFT_ENDS, app.raft.shutdown()).await.is_err() {
+        tracing::warn!("raft did not end in time");
+    }
+    left
+}
+
+/// What comes of `work`; `None` when nothing of a dataset was written for `limit` while it was waited for.
+async fn while_it_advances<T>(app: &App, limit: Duration, work: impl Future<Output = T>) -> Option<T> {
+    let mut work = std::pin::pin!(work);
+    let (mut bytes, mut since) = (app.data.work_bytes(), Instant::now());
+    loop {
+        tokio::select! {
+            done = &mut work => return Some(done),
+            () = tokio::time::sleep(ADVANCE_LOOK) => {
+                let now = app.data.work_bytes();
+                if now != bytes {
+                    (bytes, since) = (now, Instant::now());
+                } else if since.elapsed() >= limit {
+                    return None;
+                }
+            }
+        }
+    }
 }
 
 /// Lets clients go, and writes the checkpoint.
-async fn drain(app: &App, timeout: Duration) {
-    if let Err(error) = app.data.drain(timeout).await {
-        tracing::error!(%error, "not drained");
-    }
+async fn drain(app: &App, keep: Keep) -> Drained {
+    let timeout = Duration::from_millis(app.config.drain_timeout_ms);
+    app.data.drain(timeout, keep).await.unwrap_or_else(|error| Drained::Lost { why: error.to_string() })
 }
 
 async fn give_roles_away(app: &Arc<App>, for_the_shard: Duration) {

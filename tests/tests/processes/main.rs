@@ -6,6 +6,7 @@ mod auto_rollouts;
 mod bad_input;
 mod bad_releases;
 mod lag;
+mod last_copies;
 mod leader_deaths;
 mod leases;
 mod majorities;

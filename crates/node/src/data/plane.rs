@@ -372,6 +372,11 @@ impl Plane {
         self.sealed = true;
     }
 
+    /// No checkpoint came of it: what was held is served on.
+    pub(crate) fn unseal(&mut self) {
+        self.sealed = false;
+    }
+
     pub(crate) fn is_sealed(&self) -> bool {
         self.sealed
     }

@@ -160,6 +160,16 @@ impl Plane {
         });
     }
 
+    /// Is the dataset what the checkpoint held from which this life began, and nothing else?
+    pub(crate) fn holds_what_it_read(&self) -> bool {
+        match &self.role {
+            Role::Replica(replica) => {
+                replica.clean_end.is_some_and(|end| replica.cursor.applied_offset() == Some(end))
+            }
+            Role::Loading | Role::Primary(_) => false,
+        }
+    }
+
     fn be_primary(&mut self, shard: &Shard) -> Turned {
         match &self.role {
             Role::Loading => return Turned::Nothing,
