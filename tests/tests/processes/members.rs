@@ -1,7 +1,7 @@
 //! Nodes that join, leave, and come in another's place, while clients write.
 
 use crate::PRODUCT;
-use ironcache_api::Outcome;
+use ironcache_api::{HoldReason, Outcome, Phase, Shard};
 use ironcache_tests::{Cluster, Load, Node, Signal, Spec, until};
 use std::process::Output;
 
@@ -152,6 +152,65 @@ async fn a_change_that_was_begun_is_ended_by_whoever_leads_next() {
     cluster.nodes.remove(REPLICA);
     cluster.until_whole().await;
     assert_eq!(voters(&cluster).await, 3);
+    load.finish(&cluster).await.assert_unseen();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_primary_whose_machine_is_lost_is_replaced_like_any_other_node() {
+    let mut cluster = Cluster::start(&trio().in_sync()).await;
+    let load = Load::start(&cluster).await;
+    let old = cluster.ids().await[0];
+    cluster.lose(0);
+    cluster
+        .until_cluster("the replica has taken over", |status| {
+            let is_other = |shard: &Shard| shard.primary().is_some_and(|primary| primary.node != old);
+            status.control.shards.values().all(is_other).then_some(())
+        })
+        .await;
+    load.until_more(40).await;
+    cluster.nodes[0].start_again();
+    cluster.until_answers(0).await;
+    let addr = cluster.nodes[0].client_addr();
+    // The first of all addresses is that of the new node, which knows of no cluster.
+    let (old, seed) = (old.to_string(), cluster.nodes[REPLICA].client_addr());
+    told(&cluster.cli(&["cluster", "replace-node", &old, &addr, "--wait", "--seed", &seed]));
+    cluster.until_whole().await;
+    assert_eq!(voters(&cluster).await, 3);
+    load.until_more(40).await;
+    load.finish(&cluster).await.assert_nothing_lost();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_is_lost_in_its_step_is_replaced_and_the_plan_goes_on() {
+    let spec = trio().setting("settle-ms", "100").setting("step-timeout-s", "2");
+    let mut cluster = Cluster::start(&spec).await;
+    let load = Load::start(&cluster).await;
+    let old = cluster.ids().await[REPLICA];
+    cluster.stage("0.2.0").await;
+    // Its launcher does not act on the order; then the machine is gone.
+    cluster.nodes[REPLICA].signal_launcher(Signal::STOP);
+    let plan = cluster.set_target("0.2.0", None).await;
+    cluster
+        .until_cluster("the replica is out", |status| status.control.nodes[&old].out.as_ref().map(|_| ()))
+        .await;
+    cluster.lose(REPLICA);
+    let witness = cluster.nodes[WITNESS].client_addr();
+    assert_eq!(refused(&cluster.cli(&["cluster", "remove-node", &witness, "--json"])), "during_plan");
+    cluster
+        .until_plan("the plan is held on the lost node", |plan| {
+            let held = HoldReason::StepTimedOut { node: old, waited_ms: 0 };
+            let Phase::Held { reason } = &plan.phase else { return None };
+            (std::mem::discriminant(reason) == std::mem::discriminant(&held)).then_some(())
+        })
+        .await;
+    cluster.nodes[REPLICA].start_again();
+    cluster.until_answers(REPLICA).await;
+    let addr = cluster.nodes[REPLICA].client_addr();
+    told(&cluster.cli(&["cluster", "replace-node", &old.to_string(), &addr, "--wait"]));
+    told(&cluster.cli(&["cluster", "upgrade", "resume"]));
+    let (_, outcome) = cluster.until_ended(plan).await;
+    assert_eq!(outcome, Outcome::Finalized);
+    cluster.until_whole().await;
     load.finish(&cluster).await.assert_unseen();
 }
 
