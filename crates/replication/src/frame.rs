@@ -13,7 +13,9 @@ use crate::body::{Body, write_mode, write_source};
 use crate::handshake::{Accept, Hello, Refuse};
 use crate::kind::{self, body_bytes_max};
 use crate::lineage::LineageError;
-use crate::message::{Ack, Effects, Fence, Message, Promoted, Scope, SyncBegin, SyncChunk, SyncEnd};
+use crate::message::{
+    Ack, Effects, Fence, Message, Progress, Promoted, Scope, SyncBegin, SyncChunk, SyncEnd,
+};
 use crate::version::LinkVersion;
 use crate::wire::{Reader, put_u16, put_u64};
 use ironcache_types::{Epoch, Level, Offset, SLOT_COUNT, ShardId, Slot};
@@ -105,6 +107,10 @@ pub fn encode(message: &Message<'_>, version: LinkVersion, out: &mut Vec<u8>) ->
             write_source(*source, out);
             put_u64(out, applied.0);
         }),
+        Message::Progress(Progress { received_bytes, effects }) => frame(out, kind, |out| {
+            put_u64(out, *received_bytes);
+            put_u64(out, *effects);
+        }),
         Message::SyncBegin(SyncBegin { source, mode, lineage }) => frame(out, kind, |out| {
             write_source(*source, out);
             write_mode(*mode, out);
@@ -192,6 +198,7 @@ fn kind_of(message: &Message<'_>) -> u8 {
         Message::Accept(_) => kind::ACCEPT,
         Message::Refuse(_) => kind::REFUSE,
         Message::Ack(_) => kind::ACK,
+        Message::Progress(_) => kind::PROGRESS,
         Message::SyncBegin(_) => kind::SYNC_BEGIN,
         Message::SyncChunk(_) => kind::SYNC_CHUNK,
         Message::SyncEnd(_) => kind::SYNC_END,
@@ -234,6 +241,7 @@ fn read_body(mut body: Body<'_>) -> Result<Message<'_>, FrameError> {
         kind::ACCEPT => return Ok(Message::Accept(Accept::read(&mut body)?)),
         kind::REFUSE => return Ok(Message::Refuse(Refuse::read(&mut body)?)),
         kind::ACK => Message::Ack(Ack { source: body.source()?, applied: body.offset()? }),
+        kind::PROGRESS => Message::Progress(Progress { received_bytes: body.u64()?, effects: body.u64()? }),
         kind::SYNC_BEGIN => Message::SyncBegin(SyncBegin {
             source: body.source()?,
             mode: body.mode()?,

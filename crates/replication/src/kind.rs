@@ -17,9 +17,10 @@ pub(crate) const EFFECTS: u8 = 8;
 pub(crate) const FENCE: u8 = 9;
 pub(crate) const PROMOTED: u8 = 10;
 pub(crate) const PING: u8 = 11;
+pub(crate) const PROGRESS: u8 = 12;
 // Of the feature `next`.
 #[cfg(feature = "next")]
-pub(crate) const CLOCK: u8 = 12;
+pub(crate) const CLOCK: u8 = 64;
 
 /// The largest body that carries data. Smaller, and an EXEC of two of Redis's largest values (512 MiB)
 /// could not be replicated; larger, and damage in a length makes a reader buffer that much in vain.
@@ -32,7 +33,9 @@ pub const CONTROL_BODY_BYTES_MAX: usize = 4 << 10;
 pub(crate) const fn since(kind: u8) -> Option<LinkVersion> {
     match kind {
         HELLO | ACCEPT | REFUSE => Some(LinkVersion::HANDSHAKE),
-        ACK | SYNC_BEGIN | SYNC_CHUNK | SYNC_END | EFFECTS | FENCE | PROMOTED | PING => Some(LinkVersion(1)),
+        ACK | SYNC_BEGIN | SYNC_CHUNK | SYNC_END | EFFECTS | FENCE | PROMOTED | PING | PROGRESS => {
+            Some(LinkVersion(1))
+        }
         #[cfg(feature = "next")]
         CLOCK => Some(LinkVersion(2)),
         _ => None,

@@ -25,7 +25,9 @@
 //! - One frame is one command or one EXEC: applied whole, acknowledged whole. Its encoded length advances the offset.
 //! - Frames travel and are kept verbatim, so equal (epoch, offset) means equal content on every node ([`Lineage`]).
 //! - "Acknowledged by a replica" means contiguous, of the primary's epoch and incarnation ([`Source`]), and applied.
-//! - [`AckGate`] is the only place that decides whether a reply may leave, and whom a primary may propose.
+//! - [`AckGate`] is the only place that decides whether a reply may leave, whom a primary may propose, and who has to
+//!   leave the set. Members leave by time, never by size.
+//! - [`Backlog`] keeps what somebody still asks for, however large; who writes waits then.
 //!
 //! *Invariant:* pure: no I/O, no clock, no randomness; time is passed in as milliseconds of a monotonic clock.
 //! *Invariant:* nothing here knows what an effect means, or what the log says: both are handed in.
@@ -41,9 +43,11 @@ mod lag_log;
 mod lineage;
 mod message;
 mod next_sources;
+mod patience;
 mod position;
 mod replica_cursor;
 mod resync;
+mod running_clock;
 mod verdict;
 mod version;
 mod wire;
@@ -58,11 +62,15 @@ pub use full_sync::FullSync;
 pub use handshake::{Accept, CODE_BYTES_MAX, Hello, Purpose, REASON_BYTES_MAX, Refuse};
 pub use kind::{CONTROL_BODY_BYTES_MAX, DATA_BODY_BYTES_MAX};
 pub use lineage::{LINEAGE_MAX, Lineage, LineageError};
-pub use message::{Ack, Effects, Fence, Message, Promoted, Scope, Source, SyncBegin, SyncChunk, SyncEnd};
+pub use message::{
+    Ack, Effects, Fence, Message, Progress, Promoted, Scope, Source, SyncBegin, SyncChunk, SyncEnd,
+};
 pub use next_sources::NextSources;
+pub use patience::Patience;
 pub use position::{Position, PositionError, SavedPosition};
 pub use replica_cursor::{Admitted, Begin, ChunkAct, FenceMet, ReplicaCursor, Standing, StreamError};
 pub use resync::{FullReason, Resync, SyncMode};
+pub use running_clock::{Look, RunningClock};
 pub use verdict::{
     AckError, AckStep, AttachError, Eligibility, FollowerView, Gate, LacksAcknowledged, ProposeError,
     RaiseError, Requirement, Silence, Silent,

@@ -20,6 +20,8 @@ pub enum Message<'a> {
     Refuse(Refuse<'a>),
     /// Replica: what I have applied.
     Ack(Ack),
+    /// Replica: what I have not applied yet moves.
+    Progress(Progress),
     /// Primary: how you get in step.
     SyncBegin(SyncBegin),
     /// Primary, full sync: a part of one slot's content.
@@ -61,6 +63,16 @@ impl fmt::Display for Source {
 pub struct Ack {
     pub source: Source,
     pub applied: Offset,
+}
+
+/// Where the replica is in what it cannot acknowledge yet: a frame that is still arriving, or one that takes long to
+/// apply. Said while that lasts; numbers that grew are progress, and what they count is the replica's own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// Of this link.
+    pub received_bytes: u64,
+    /// Effects applied, of frames that are applied in part as well.
+    pub effects: u64,
 }
 
 /// How the replica gets in step: follows `Accept` on a link that is opened to follow, and the promotion on one to the

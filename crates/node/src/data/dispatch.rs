@@ -23,6 +23,8 @@ pub(super) enum Turn {
     Done,
     /// Not executed, not answered: try again when roles changed.
     Park,
+    /// Not executed, not answered: try again when replicas have taken more of what was written before.
+    Hold,
     /// `WAIT`: answered when enough replicas hold `offset`.
     Wait { replicas: usize, timeout_ms: u64, offset: Offset },
     /// Answered; then the connection closes.
@@ -68,6 +70,7 @@ pub(super) fn run(plane: &mut Plane, client: &mut Client, args: &[&[u8]], out: &
                 Turn::Done
             }
             Err(Refusal::Park) => Turn::Park,
+            Err(Refusal::Hold) => Turn::Hold,
             Err(Refusal::Text(text)) => refuse(client, out, &text),
         };
     }
@@ -119,6 +122,7 @@ pub(super) fn try_again(plane: &mut Plane, client: &mut Client, name: &[u8], out
 
 enum Refusal {
     Park,
+    Hold,
     Text(String),
 }
 
@@ -173,6 +177,7 @@ fn run_data(
     let slot = match admitted {
         Ok(slot) => slot,
         Err(Refusal::Park) => return Turn::Park,
+        Err(Refusal::Hold) => return Turn::Hold,
         Err(Refusal::Text(text)) => {
             if text.starts_with("MOVED") {
                 plane.stats.moved += 1;
@@ -182,6 +187,9 @@ fn run_data(
     };
     if writes && !plane.has_enough_in_sync() {
         return refuse(client, out, "NOREPLICAS Not enough good replicas to write.");
+    }
+    if writes && plane.is_backed_up() {
+        return Turn::Hold;
     }
     execute_one(plane, client, spec, args, out);
     finish(plane, client, slot);
@@ -224,6 +232,7 @@ pub(super) fn exec(plane: &mut Plane, client: &mut Client, out: &mut Vec<u8>) ->
     let slot = match transaction_slot(plane, transaction) {
         Ok(slot) => slot,
         Err(Refusal::Park) => return Turn::Park,
+        Err(Refusal::Hold) => return Turn::Hold,
         Err(Refusal::Text(text)) => {
             client.forget_transaction();
             return refuse(client, out, &text);
@@ -248,7 +257,7 @@ pub(super) fn exec(plane: &mut Plane, client: &mut Client, out: &mut Vec<u8>) ->
                     let holders = plane.primary().map_or(0, |p| p.gate.holders(offset));
                     Writer::new(out, client.protocol).count(holders);
                 }
-                Turn::Done | Turn::Park | Turn::Close => {}
+                Turn::Done | Turn::Park | Turn::Hold | Turn::Close => {}
             },
         }
     }
@@ -283,6 +292,7 @@ pub(super) fn watch(
             Turn::Done
         }
         Err(Refusal::Park) => Turn::Park,
+        Err(Refusal::Hold) => Turn::Hold,
         Err(Refusal::Text(text)) => refuse(client, out, &text),
     }
 }
@@ -307,6 +317,9 @@ fn transaction_slot(plane: &Plane, transaction: &Transaction) -> Result<Option<S
     }
     if writes && !plane.has_enough_in_sync() {
         return Err(Refusal::Text("NOREPLICAS Not enough good replicas to write.".to_owned()));
+    }
+    if writes && plane.is_backed_up() {
+        return Err(Refusal::Hold);
     }
     // A FLUSHALL or a KEYS inside touches more than the keys' slot.
     let whole = transaction

@@ -21,7 +21,9 @@ mod handover;
 mod link_io;
 mod membership;
 mod plane;
+mod pulse;
 mod refusal;
+mod retention;
 mod role;
 mod routing;
 mod server_commands;
@@ -63,9 +65,11 @@ pub(crate) struct DataNode {
     pub changed: Rc<Notify>,
     /// The stream grew, or a link has something to send.
     pub feed: Rc<Notify>,
-    /// A replica acknowledged.
+    /// A replica acknowledged, or took more of the stream.
     pub acked: Rc<Notify>,
     pub drain: Rc<Notify>,
+    /// Tells the primary how far a long frame is.
+    pub pulse: pulse::Pulse,
     drain_until: Cell<Option<Instant>>,
     pub data_dir: PathBuf,
     /// Whether this process is a trial.
@@ -197,11 +201,13 @@ async fn run(options: DataOptions, mut requests: mpsc::UnboundedReceiver<Request
         feed: Rc::new(Notify::new()),
         acked: Rc::new(Notify::new()),
         drain: Rc::new(Notify::new()),
+        pulse: pulse::Pulse::default(),
         drain_until: Cell::new(None),
         data_dir,
         launcher,
         disk: tokio::sync::Mutex::new(()),
     });
+    node.pulse.report()?;
     listener.set_nonblocking(true)?;
     let listener = tokio::net::TcpListener::from_std(listener)?;
     let mut accepting = Some(spawn_local(accept(Rc::clone(&node), listener)));

@@ -29,8 +29,10 @@ use tokio::net::tcp::OwnedWriteHalf;
 const HELLO_TIMEOUT: Duration = Duration::from_millis(5_000);
 /// How long a hello waits for this node's view to catch up with its sender's.
 const VIEW_TIMEOUT: Duration = Duration::from_millis(2_000);
-/// A sign of life when nothing else is sent; well below the in-sync timeout.
-const PING_EVERY: Duration = Duration::from_millis(100);
+/// A sign of life when nothing else is sent. A member for which something waits is given up after a tenth of
+/// `isr-timeout-ms`, 200 ms by default: more seldom, and one answer that is late looks like silence.
+const PING_EVERY: Duration = Duration::from_millis(PING_MS);
+const PING_MS: u64 = 50;
 /// Sent at a time. Larger: a full sync keeps the thread from clients for longer; smaller: more system calls.
 const SEND_BYTES: usize = 128 << 10;
 
@@ -173,15 +175,8 @@ impl Session {
         plane.link_serial += 1;
         self.serial = plane.link_serial;
         let in_sync = plane.my_shard().is_some_and(|s| s.in_sync.contains(&self.member));
-        let state = LinkState {
-            serial: self.serial,
-            link: None,
-            ack: None,
-            syncing: false,
-            fence: None,
-            promoted: None,
-            in_sync_since: in_sync.then(std::time::Instant::now),
-        };
+        let mut state = LinkState::new(self.serial);
+        state.in_sync_since = in_sync.then(std::time::Instant::now);
         // The replaced link's task sees another serial, and ends.
         plane.links.insert(self.member, state);
         drop(plane);
@@ -197,7 +192,11 @@ impl Session {
         if let (Some(link), Role::Primary(primary)) = (link, &mut plane.role) {
             primary.gate.detach(link);
         }
+        plane.retain();
         plane.settle_replies();
+        drop(plane);
+        // What was kept for it holds nobody back any more.
+        self.node.acked.notify_waiters();
     }
 
     /// Waits until this node is primary, and decides how the replica gets in step.
@@ -316,7 +315,9 @@ impl Session {
             if let Some(state) = plane.links.get_mut(&self.member) {
                 state.link = Some(link);
                 state.syncing = progress.sync.is_some();
+                (state.heard_ms, state.moved_ms, state.sent) = (now_ms, now_ms, progress.cursor);
             }
+            plane.retain();
             (source, link, progress)
         };
         self.writer.write_all(&out).await?;
@@ -386,6 +387,12 @@ async fn send(
         {
             let mut plane = node.plane.borrow_mut();
             fill(&mut plane, attached, &mut progress, &mut out)?;
+            if plane.is_backed_up() {
+                plane.retain();
+                if !plane.is_backed_up() {
+                    node.acked.notify_waiters();
+                }
+            }
             let applied_index = plane.view.index;
             if (ping_due || applied_index > told_index) && is_between_frames(&plane, &progress) {
                 encode(
@@ -405,12 +412,31 @@ async fn send(
         if out.is_empty() {
             ping_due = tokio::time::timeout(PING_EVERY, more).await.is_err();
         } else {
-            writer.write_all(&out).await?;
+            write(node, writer, attached, &out).await?;
         }
         if out.capacity() > 4 * SEND_BYTES {
             out = Vec::new();
         }
     }
+}
+
+/// Sends all of it, and notes that the replica takes something as long as it does.
+async fn write(
+    node: &Rc<DataNode>,
+    writer: &mut OwnedWriteHalf,
+    attached: Attached,
+    mut out: &[u8],
+) -> Result<(), LinkError> {
+    while !out.is_empty() {
+        let written = writer.write(out).await?;
+        out = &out[written..];
+        let mut plane = node.plane.borrow_mut();
+        let now_ms = plane.clock_ms();
+        if let Some(state) = plane.links.get_mut(&attached.member).filter(|l| l.serial == attached.serial) {
+            state.moved_ms = now_ms;
+        }
+    }
+    Ok(())
 }
 
 /// May a message of its own follow what was sent? The backlog is sent in pieces that may end inside a frame; a sync
@@ -465,6 +491,9 @@ fn fill(
         }
     }
     let caught_up = progress.sync.is_none() && progress.cursor == plane.offset();
+    if let Some(state) = plane.links.get_mut(&member) {
+        state.sent = progress.cursor;
+    }
     if let Some(state) = plane.links.get_mut(&member)
         && let Some(fence) = state.fence
         && caught_up
@@ -525,20 +554,34 @@ async fn listen(
             let mut guard = node.plane.borrow_mut();
             let plane = &mut *guard;
             let now_ms = plane.clock_ms();
-            let mut last = None;
+            let (mut last, mut moved) = (None, None);
             reader.drain(|message, _| match message {
                 Message::Ack(ack) => {
                     last = Some(ack);
                     Ok(Next::Go)
                 }
-                _ => Err(LinkError::Protocol("only acknowledgements are expected".to_owned())),
-            })?;
-            if let Some(ack) = last {
-                let Role::Primary(primary) = &mut plane.role else { return Err(LinkError::RoleChanged) };
-                primary.gate.on_ack(link, ack, now_ms)?;
-                if let Some(state) = plane.links.get_mut(&link.member).filter(|l| l.serial == serial) {
-                    state.ack = Some(ack);
+                Message::Progress(progress) => {
+                    moved = Some(progress);
+                    Ok(Next::Go)
                 }
+                _ => Err(LinkError::Protocol("only acknowledgements and progress are expected".to_owned())),
+            })?;
+            let mine = plane.links.get_mut(&link.member).filter(|l| l.serial == serial);
+            if let Some(state) = mine
+                && (last.is_some() || moved.is_some())
+            {
+                let late_ms = now_ms.saturating_sub(state.heard_ms).saturating_sub(PING_MS);
+                state.heard_ms = now_ms;
+                state.ack = last.or(state.ack);
+                plane.note_pause(late_ms, now_ms);
+            }
+            let Role::Primary(primary) = &mut plane.role else { return Err(LinkError::RoleChanged) };
+            if let Some(progress) = moved {
+                primary.gate.on_progress(link, progress, now_ms)?;
+            }
+            if let Some(ack) = last {
+                primary.gate.on_ack(link, ack, now_ms)?;
+                plane.retain();
                 plane.settle_replies();
                 drop(guard);
                 node.acked.notify_waiters();
@@ -588,16 +631,7 @@ mod tests {
         let (mut plane, _proposals) = plane(A, &world);
         let mut client = client(&mut plane);
         let source = primary(&mut plane).gate.source();
-        let link = LinkState {
-            serial: 1,
-            link: None,
-            ack: None,
-            syncing: false,
-            fence: None,
-            promoted: None,
-            in_sync_since: None,
-        };
-        plane.links.insert(B, link);
+        plane.links.insert(B, LinkState::new(1));
         let mut progress = Progress { cursor: plane.offset(), sync: None };
         // More than is sent at a time, in frames that do not divide it.
         for n in 0..40 {
@@ -629,16 +663,7 @@ mod tests {
             answer(&mut plane, &mut client, &format!("SET before:{n} {}", "x".repeat(2_000)));
         }
         let (source, lineage) = (primary(&mut plane).gate.source(), primary(&mut plane).lineage.clone());
-        let link = LinkState {
-            serial: 1,
-            link: None,
-            ack: None,
-            syncing: true,
-            fence: None,
-            promoted: None,
-            in_sync_since: None,
-        };
-        plane.links.insert(B, link);
+        plane.links.insert(B, LinkState::new(1));
         let slots = world.shard().slots.clone();
         let mut progress = Progress { cursor: plane.offset(), sync: Some(FullSync::new(slots)) };
         let attached = Attached { source, serial: 1, member: B, version: LINK_VERSIONS.max };

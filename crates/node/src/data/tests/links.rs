@@ -3,6 +3,7 @@
 use super::*;
 use crate::data::follower::{Heard, Receiving, process};
 use crate::data::link_io::{FrameReader, LinkError};
+use crate::data::pulse::Voice;
 use crate::data::refusal::Refusal;
 use crate::data::source::{self, LinkSocket};
 use ironcache_keyspace::{Effect, SetExpiry};
@@ -151,7 +152,8 @@ async fn linked(world: &World, levels: LevelRange) -> (Rc<DataNode>, FrameReader
     let (near, far) = sockets().await;
     let mut reader = FrameReader::new(far.into_split().0, &[]);
     reader.speak(V1);
-    let link = Receiving { member: A, version: V1, source: Some(world.source()), acked: None };
+    let mut link = Receiving::new(A, Voice::of(&near).unwrap());
+    (link.version, link.source) = (V1, Some(world.source()));
     (node(plane), reader, link, near)
 }
 

@@ -5,6 +5,7 @@ mod connections;
 mod handovers;
 mod in_sync_set;
 mod links;
+mod retention;
 mod server_commands;
 mod serving;
 mod transactions;
@@ -244,6 +245,7 @@ pub(super) fn node_in(data_dir: PathBuf, plane: Plane) -> Rc<DataNode> {
         feed: Rc::new(Notify::new()),
         acked: Rc::new(Notify::new()),
         drain: Rc::new(Notify::new()),
+        pulse: Default::default(),
         drain_until: Cell::new(None),
         data_dir,
         launcher: watch::channel(Default::default()).1,
