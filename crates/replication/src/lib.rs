@@ -6,7 +6,7 @@
 //!  command executed                                           ReplicaCursor::position ─► Hello ─┐
 //!    │ effects (opaque here)                                                                    │
 //!    ▼                                       ◄──────────────────────────────────────────────────┘
-//!  encode_effects ─► Backlog::push          Accept{version}; Lineage::can_resume
+//!  encode_group ───► Backlog::push          Accept{version}; Lineage::can_resume
 //!    │               AckGate::on_frame        ├─► SyncBegin{Partial} ─► Backlog::read_from
 //!    │                                        └─► SyncBegin{Full}    ─► FullSync: SyncChunk…, SyncEnd
 //!    │
@@ -22,7 +22,8 @@
 //! ```
 //!
 //! What may be relied on:
-//! - One frame is one command or one EXEC: applied whole, acknowledged whole. Its encoded length advances the offset.
+//! - One frame, or one [`Group`] of frames, is one command or one EXEC: applied whole, acknowledged whole. Its encoded
+//!   length advances the offset.
 //! - Frames travel and are kept verbatim, so equal (epoch, offset) means equal content on every node ([`Lineage`]).
 //! - "Acknowledged by a replica" means contiguous, of the primary's epoch and incarnation ([`Source`]), and applied.
 //! - [`AckGate`] is the only place that decides whether a reply may leave, whom a primary may propose, and who has to
@@ -37,6 +38,7 @@ mod backlog;
 mod body;
 mod frame;
 mod full_sync;
+mod group;
 mod handshake;
 mod kind;
 mod lag_log;
@@ -58,7 +60,8 @@ pub use frame::{
     EFFECTS_OVERHEAD_BYTES, EncodeError, FrameError, FrameTooLarge, HEADER_BYTES, decode, encode,
     encode_effects, encode_sync_chunk,
 };
-pub use full_sync::FullSync;
+pub use full_sync::{Duty, FullSync};
+pub use group::{Group, NotOfOneGroup, PART_BYTES_MAX, encode_group};
 pub use handshake::{Accept, CODE_BYTES_MAX, Hello, Purpose, REASON_BYTES_MAX, Refuse};
 pub use kind::{CONTROL_BODY_BYTES_MAX, DATA_BODY_BYTES_MAX};
 pub use lineage::{LINEAGE_MAX, Lineage, LineageError};

@@ -28,8 +28,10 @@ pub enum Message<'a> {
     SyncChunk(SyncChunk<'a>),
     /// Primary, full sync: what you hold now is my state at this offset.
     SyncEnd(SyncEnd),
-    /// Primary: one command's, or one EXEC's, effects.
+    /// Primary: one command's, or one EXEC's, effects; or the last of several parts of them.
     Effects(Effects<'a>),
+    /// Primary: a part of them; more follows, see the module `group`.
+    EffectsPart(Effects<'a>),
     /// Primary: nothing follows `offset` while this handover is undecided.
     Fence(Fence),
     /// Candidate to old primary: my promotion is committed, look at the log.
@@ -102,7 +104,7 @@ pub struct SyncEnd {
     pub offset: Offset,
 }
 
-/// The effects of one command or one EXEC: applied whole, or not at all. Kept verbatim by backlogs, and sent on by later
+/// The effects of one command or one EXEC, or a part of them: applied whole, or not at all. Kept verbatim by backlogs, and sent on by later
 /// primaries: so these fields are the same at every version of the link, and what `bytes` mean is the level's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Effects<'a> {

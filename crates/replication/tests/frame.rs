@@ -60,6 +60,7 @@ fn of_version_1() -> Vec<(&'static str, Message<'static>)> {
         ("fence", Message::Fence(Fence { handover_epoch: Epoch(8), offset: Offset(181) })),
         ("promoted", Message::Promoted(Promoted { shard: ShardId(2), epoch: Epoch(9), log_index: 77 })),
         ("ping", Message::Ping { now_ms: 1234, applied_index: 77 }),
+        ("effects, part", Message::EffectsPart(Effects { start: Offset(183), ..one })),
         ("progress", Message::Progress(Progress { received_bytes: 1 << 20, effects: 4321 })),
     ]
 }
@@ -229,7 +230,7 @@ fn a_length_beyond_the_limit_is_refused_from_the_header_alone() {
     for kind in 0..=255 {
         header[8] = kind;
         let refused = decode(&header, V1);
-        let is_known = (1..=12).contains(&kind);
+        let is_known = (1..=13).contains(&kind);
         match refused {
             Err(FrameError::TooLong { .. }) if is_known => {}
             Err(FrameError::UnknownKind { .. }) if !is_known => {}

@@ -11,7 +11,8 @@ use ironcache_replication::Scope;
 use ironcache_resp::Writer;
 use ironcache_types::{Level, Offset, Slot, key_slot};
 
-/// Longest command, and longest transaction, in bytes: what it writes has to fit one replication frame.
+/// Longest command, and longest transaction, in bytes: it is held whole until it is executed. Smaller, and the largest
+/// value (512 MiB) could not be set; larger, and a few clients fill the memory with what they have not finished sending.
 pub(super) const COMMAND_BYTES_MAX: usize = 768 << 20;
 /// What an argument costs besides its bytes while it is queued.
 const QUEUED_ARG_BYTES: usize = 32;
@@ -220,7 +221,7 @@ fn finish(plane: &mut Plane, client: &mut Client, slot: Option<Slot>) {
     }
 }
 
-/// `EXEC`: everything queued, as one indivisible frame.
+/// `EXEC`: everything queued, indivisibly.
 pub(super) fn exec(plane: &mut Plane, client: &mut Client, out: &mut Vec<u8>) -> Turn {
     let Some(transaction) = &client.transaction else {
         return refuse(client, out, "ERR EXEC without MULTI");

@@ -24,8 +24,8 @@ use super::role::Role;
 use ironcache_control::Node;
 use ironcache_keyspace::apply_each;
 use ironcache_replication::{
-    Accept, Ack, Begin, ChunkAct, FenceMet, Hello, LINK_VERSIONS, LinkVersion, Message, Progress, Purpose,
-    Refuse, ReplicaCursor, Source, Standing, SyncBegin, encode,
+    Accept, Ack, Begin, ChunkAct, FenceMet, Group, Hello, LINK_VERSIONS, LinkVersion, Message, Progress,
+    Purpose, Refuse, ReplicaCursor, Source, Standing, SyncBegin, encode,
 };
 use ironcache_types::{Level, Member, chain};
 use std::collections::{BTreeMap, BTreeSet};
@@ -217,6 +217,8 @@ pub(super) struct Receiving {
     pub source: Option<Source>,
     /// The last acknowledgement sent on it.
     pub acked: Option<Ack>,
+    /// What has arrived of a command that was cut.
+    group: Group,
     /// When something was last said on it.
     spoke: Instant,
     voice: Voice,
@@ -229,6 +231,7 @@ impl Receiving {
             version: LinkVersion::HANDSHAKE,
             source: None,
             acked: None,
+            group: Group::default(),
             spoke: Instant::now(),
             voice,
         }
@@ -317,16 +320,32 @@ pub(super) fn process(
                 let (cursor, source) = following(&mut plane.role, link)?;
                 let syncing = cursor.ack().is_none();
                 let admitted = cursor.accept(source, &effects)?;
-                let (bytes, level) = (effects.bytes, effects.level);
-                if let Err(error) = apply_each(&mut plane.keyspace, bytes, level, || node.pulse.step()) {
+                if link.group.is_open() {
+                    link.group.take(&effects, raw)?;
+                }
+                let group = std::mem::take(&mut link.group);
+                let bytes = if group.is_open() { group.effects() } else { effects.bytes };
+                let applied = apply_each(&mut plane.keyspace, bytes, effects.level, || node.pulse.step());
+                if let Err(error) = applied {
                     // Half a frame may be applied: this dataset is none any more.
                     *cursor = ReplicaCursor::empty();
                     return Err(error.into());
                 }
                 cursor.applied(admitted)?;
-                if !syncing {
-                    plane.backlog.push(raw);
+                match (syncing, group.is_open()) {
+                    (true, _) => {}
+                    (false, true) => group.into_frames(|frame| plane.backlog.push(frame)),
+                    (false, false) => plane.backlog.push(raw),
                 }
+            }
+            Message::EffectsPart(part) => {
+                if plane.admits(part.level)? == Reached::NotYet {
+                    heard.ahead = Some(part.level);
+                    return Ok(Next::Later);
+                }
+                let (cursor, source) = following(&mut plane.role, link)?;
+                cursor.accept_part(source, &part)?;
+                link.group.take(&part, raw)?;
             }
             Message::SyncChunk(chunk) => {
                 if plane.admits(chunk.level)? == Reached::NotYet {

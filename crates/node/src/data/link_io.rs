@@ -52,6 +52,8 @@ pub(super) enum LinkError {
     Stream(#[from] ironcache_replication::StreamError),
     #[error("the acknowledgement does not count")]
     Ack(#[from] ironcache_replication::AckError),
+    #[error("the parts of a command do not belong together")]
+    Group(#[from] ironcache_replication::NotOfOneGroup),
     #[error("an effect cannot be applied")]
     Effect(#[from] ironcache_keyspace::EffectError),
     #[error("the backlog no longer holds what the replica needs")]

@@ -23,7 +23,7 @@ use ironcache_control::{AckMode, Command, Shard};
 use ironcache_keyspace::{Effects, Expiry, Keyspace};
 use ironcache_raft::{AppliedView, Refusal};
 use ironcache_replication::{
-    Ack, Backlog, Fence, Gate, Link, Look, Patience, Promoted, RunningClock, Scope, encode_effects,
+    Ack, Backlog, Fence, Gate, Link, Look, Patience, Promoted, RunningClock, Scope, encode_group,
 };
 use ironcache_types::{Epoch, Level, LevelRange, Member, NodeId, Offset, SLOT_COUNT, Slot, Version};
 use std::cell::Cell;
@@ -368,7 +368,8 @@ impl Plane {
         }
     }
 
-    /// Puts the effects of one command (or one EXEC) into the stream as one frame, and forgets them.
+    /// Puts the effects of one command (or one EXEC) into the stream, indivisibly, and forgets them. However much it
+    /// wrote, and it may be more than it was sent, it is one frame or one group of them.
     /// Answers the stream's new end.
     pub(crate) fn commit(&mut self, scope: Scope) -> Offset {
         let now_ms = self.clock_ms();
@@ -376,14 +377,10 @@ impl Plane {
         let Role::Primary(primary) = &mut self.role else {
             unreachable!("only a primary executes writes");
         };
-        self.frame.clear();
-        let (level, effects) = (self.effects.level(), &self.effects.bytes);
-        encode_effects(&mut self.frame, level, primary.epoch, start, scope, |out| {
-            out.extend_from_slice(effects)
-        })
-        .expect("a command is bounded below what a frame holds");
-        self.backlog.push(&self.frame);
-        let end = self.backlog.end();
+        let (level, effects, backlog) = (self.effects.level(), &self.effects.bytes, &mut self.backlog);
+        let end = encode_group(&mut self.frame, level, primary.epoch, start, scope, effects, |frame| {
+            backlog.push(frame);
+        });
         primary.gate.on_frame(end, now_ms);
         self.stats.effects += self.effects.count as u64;
         self.effects.clear();
