@@ -9,6 +9,7 @@ mod last_copies;
 mod leader_deaths;
 mod leases;
 mod majorities;
+mod members;
 mod moves;
 mod node_deaths;
 mod refusals;

@@ -23,7 +23,9 @@ mod leaving;
 mod link_io;
 mod membership;
 mod plane;
+mod pulse;
 mod refusal;
+mod retention;
 mod role;
 mod routing;
 mod server_commands;
@@ -74,9 +76,11 @@ pub(crate) struct DataNode {
     pub changed: Rc<Notify>,
     /// The stream grew, or a link has something to send.
     pub feed: Rc<Notify>,
-    /// A replica acknowledged.
+    /// A replica acknowledged, or took more of the stream.
     pub acked: Rc<Notify>,
     pub drain: Rc<Notify>,
+    /// Tells the primary how far a long frame is.
+    pub pulse: pulse::Pulse,
     drain_until: Cell<Option<Instant>>,
     /// The client listener, and the task that accepts from it while the node does not drain.
     listener: TcpListener,
@@ -302,6 +306,7 @@ async fn run(
         feed: Rc::new(Notify::new()),
         acked: Rc::new(Notify::new()),
         drain: Rc::new(Notify::new()),
+        pulse: pulse::Pulse::default(),
         drain_until: Cell::new(None),
         listener,
         accepting: RefCell::default(),
@@ -310,6 +315,7 @@ async fn run(
         launcher,
         disk: tokio::sync::Mutex::new(()),
     });
+    node.pulse.report()?;
     start_accepting(&node);
     spawn_local(watch_views(Rc::clone(&node), views));
     spawn_local(load(Rc::clone(&node), cluster));

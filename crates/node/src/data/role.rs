@@ -132,10 +132,12 @@ impl Plane {
         let state = Arc::clone(&self.view.state);
         let Some(shard) = state.shard_of_node(self.me.node) else {
             self.depose();
+            self.retain();
             return Turned::Nothing;
         };
         let turned = if shard.is_primary(self.me) { self.be_primary(shard) } else { self.be_replica(shard) };
         self.note_in_sync(shard);
+        self.retain();
         turned
     }
 
@@ -341,6 +343,7 @@ impl Plane {
     pub(crate) fn gate_limits(&self) -> GateLimits {
         GateLimits {
             isr_timeout_ms: self.view.state.policy.isr_timeout_ms,
+            hold_ms: self.hold_ms(),
             // A replica that kept up for a moment is let in; the plan's own settle time is longer.
             settle_ms: 20,
             near_ms: 200,
