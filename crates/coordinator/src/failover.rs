@@ -4,28 +4,45 @@
 //! before that says what the member held once, and would let a primary be chosen that holds less than another.
 
 use crate::disagreement;
+use crate::recover;
 use crate::view::{View, note};
 use crate::waiting_on::WaitingOn;
 use ironcache_control::{Command, Ownership, Shard};
 use ironcache_types::{Member, Offset};
 
-pub(crate) fn next(view: View<'_>, waiting: &mut Vec<WaitingOn>) -> Option<Command> {
+pub(crate) fn next(view: View<'_>, now_wall_ms: u64, waiting: &mut Vec<WaitingOn>) -> Option<Command> {
     for shard in view.state.shards.values() {
         match shard.ownership {
             Ownership::Serving(_) => {}
-            Ownership::Recovering { .. } => match most_advanced(view, shard) {
-                Ok(to) => {
+            Ownership::Recovering { last } => match most_advanced(view, shard) {
+                Heirs::Best(to) => {
                     return Some(Command::Failover { shard: shard.id, shard_epoch: shard.epoch, to });
                 }
-                Err(reasons) => reasons.into_iter().for_each(|reason| note(waiting, reason)),
+                Heirs::Late(reasons) => reasons.into_iter().for_each(|reason| note(waiting, reason)),
+                Heirs::None => {
+                    let command = recover::next(view, shard, last, now_wall_ms, waiting);
+                    if command.is_some() {
+                        return command;
+                    }
+                }
             },
         }
     }
     None
 }
 
+/// The members of a set that could take over without a loss.
+enum Heirs {
+    /// The one that holds most.
+    Best(Member),
+    /// There are some, and what they hold is not known yet.
+    Late(Vec<WaitingOn>),
+    /// Nobody of them answers.
+    None,
+}
+
 /// Of equals the one that runs the plan's target (it spares a handover), then the first.
-fn most_advanced(view: View<'_>, shard: &Shard) -> Result<Member, Vec<WaitingOn>> {
+fn most_advanced(view: View<'_>, shard: &Shard) -> Heirs {
     let target = view.state.plan.as_ref().map(|p| p.target.digest);
     let mut best: Option<((Offset, bool), Member)> = None;
     let mut late = Vec::new();
@@ -45,9 +62,10 @@ fn most_advanced(view: View<'_>, shard: &Shard) -> Result<Member, Vec<WaitingOn>
     }
     let recovering_ms = view.obs.timers.recovering_ms.get(&shard.id).copied().unwrap_or(0);
     match best {
-        Some((_, member)) if late.is_empty() || recovering_ms > view.bars.failover_answers_ms => Ok(member),
-        Some(_) => Err(late),
-        None if late.is_empty() => Err(vec![view.no_primary(shard)]),
-        None => Err(late),
+        Some((_, member)) if late.is_empty() || recovering_ms > view.bars.failover_answers_ms => {
+            Heirs::Best(member)
+        }
+        None if late.is_empty() => Heirs::None,
+        Some(_) | None => Heirs::Late(late),
     }
 }

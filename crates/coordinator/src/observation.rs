@@ -55,8 +55,25 @@ pub struct DataObservation {
     pub isr_epoch: Epoch,
     /// A primary: the end of its stream. A replica: what it has applied.
     pub offset: Offset,
+    /// What it could begin with as a primary. `None`: it reads its dataset still, or has not said.
+    pub holds: Option<Holding>,
     /// Attached replicas; only a primary reports them.
     pub replicas: Vec<ReplicaObservation>,
+}
+
+/// What a node holds of its shard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Holding {
+    Nothing,
+    /// Everything below `offset`; `epoch` is of the newest primary whose start it has reached.
+    UpTo {
+        epoch: Epoch,
+        offset: Offset,
+    },
+    /// All that the shard's last owner had when it stopped in order: the node takes the shard back by itself.
+    Sealed {
+        offset: Offset,
+    },
 }
 
 /// What a node does for its shard, and under which ownership epoch.

@@ -7,8 +7,8 @@ use crate::app::{App, Lead, NodeReport, Seen};
 use crate::clock::unix_ms;
 use ironcache_control::ControlState;
 use ironcache_coordinator::{
-    Bars, DataObservation, Decision, Duty, LeaderMemory, NodeObservation, Observation, ReplicaObservation,
-    StateHash, WaitingOn, decide,
+    Bars, DataObservation, Decision, Duty, Holding, LeaderMemory, NodeObservation, Observation,
+    ReplicaObservation, StateHash, Timers, WaitingOn, decide,
 };
 use ironcache_types::NodeId;
 use std::collections::{BTreeMap, BTreeSet};
@@ -175,6 +175,18 @@ async fn ask(app: &App, addr: &str) -> Result<NodeReport, reqwest::Error> {
     app.client.get(url).timeout(REPORT_TIMEOUT).send().await?.error_for_status()?.json().await
 }
 
+/// What the nodes said last, for whoever asks between two looks of the loop. Without its timers: nothing that the loop
+/// measures is decided by it.
+pub(crate) fn what_nodes_said(app: &App) -> Observation {
+    Observation {
+        now_ms: 0,
+        leader: app.me.node,
+        leader_settled: true,
+        nodes: observations(&app.lead().reports, app.raft.view().committed.unwrap_or(0)),
+        timers: Timers::default(),
+    }
+}
+
 fn observations(reports: &BTreeMap<NodeId, Seen>, committed: u64) -> BTreeMap<NodeId, NodeObservation> {
     reports.iter().map(|(id, seen)| (*id, observation(seen, committed))).collect()
 }
@@ -202,6 +214,7 @@ fn observation(seen: &Seen, committed: u64) -> NodeObservation {
             },
             isr_epoch: data.isr_epoch,
             offset: data.offset,
+            holds: data.holds.as_ref().and_then(holding),
             replicas: data
                 .replicas
                 .iter()
@@ -214,5 +227,18 @@ fn observation(seen: &Seen, committed: u64) -> NodeObservation {
                 })
                 .collect(),
         }),
+    }
+}
+
+/// What a node says it holds. In the words of another release it has said nothing: the shard waits, and an operator sees
+/// for whom.
+fn holding(said: &ironcache_api::Holding) -> Option<Holding> {
+    match said {
+        ironcache_api::Holding::Nothing => Some(Holding::Nothing),
+        ironcache_api::Holding::UpTo { epoch, offset } => {
+            Some(Holding::UpTo { epoch: *epoch, offset: *offset })
+        }
+        ironcache_api::Holding::Sealed { offset } => Some(Holding::Sealed { offset: *offset }),
+        ironcache_api::Holding::Unknown(_) => None,
     }
 }

@@ -22,9 +22,9 @@ impl World {
                 let data = &mut self.process_mut(id).expect("it has a process").data;
                 data.link = Link::Down;
                 let end = data.offset();
-                if last.node == id && shard.in_sync.is_empty() && self.is_registered(me) {
-                    let (shard, shard_epoch) = (shard.id, shard.epoch);
-                    self.propose(id, Command::Reclaim { shard, shard_epoch, member: me, end });
+                if data.sealed && data.line == shard.epoch && last.node == id && self.is_registered(me) {
+                    let (shard, shard_epoch, of) = (shard.id, shard.epoch, last.incarnation);
+                    self.propose(id, Command::Reclaim { shard, shard_epoch, member: me, of, end });
                 }
             }
         }
@@ -33,6 +33,8 @@ impl World {
     fn primary_tick(&mut self, me: Member, shard: &Shard) {
         let data = &mut self.process_mut(me.node).expect("it ticks").data;
         data.link = Link::Down;
+        data.sealed = false;
+        data.line = shard.epoch;
         if data.start.is_none_or(|(epoch, _)| epoch != shard.epoch) {
             data.start = Some((shard.epoch, data.offset()));
             // An earlier primary may have acknowledged all of it.
@@ -139,6 +141,7 @@ impl World {
 
     fn replica_tick(&mut self, me: Member, primary: Member, shard: &Shard) {
         let copies = self.rng.chance(1, 4);
+        let begun = self.serving(primary, me.node).and_then(|p| p.data.start);
         let source = self.serving(primary, me.node).map(|p| p.data.writes.clone());
         // A node that is being stopped is not promoted any more.
         let leaves = self.is_leaving(me.node);
@@ -154,6 +157,7 @@ impl World {
         if !copies {
             return;
         }
+        data.sealed = false;
         if !source.starts_with(&data.writes) {
             // Another history: a full sync. Who is in the set by what it has applied may not discard what it holds.
             if shard.in_sync.contains(&me) {
@@ -165,6 +169,11 @@ impl World {
         }
         let next = source.len().min(data.writes.len() + COPY);
         data.writes.extend_from_slice(&source[data.writes.len()..next]);
+        if let Some((epoch, start)) = begun
+            && data.offset() >= start
+        {
+            data.line = epoch;
+        }
         if data.link == Link::Down || next == source.len() {
             data.link = Link::Streaming(shard.epoch);
         }

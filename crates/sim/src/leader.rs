@@ -1,10 +1,11 @@
 //! Who leads raft, and what the leader's loop does: the real `decide` on its own view.
 
-use crate::node::{Link, Process};
+use crate::node::{Data, Link, Process};
 use crate::world::World;
+use ironcache_control::{Ownership, Shard};
 use ironcache_coordinator::{
-    Bars, DataObservation, Decision, Duty, LeaderMemory, NodeObservation, Observation, ReplicaObservation,
-    decide,
+    Bars, DataObservation, Decision, Duty, Holding, LeaderMemory, NodeObservation, Observation,
+    ReplicaObservation, decide,
 };
 use ironcache_types::NodeId;
 use std::collections::BTreeMap;
@@ -175,6 +176,7 @@ impl World {
             },
             isr_epoch: shard.isr_epoch,
             offset: process.data.offset(),
+            holds: holds(process, shard),
             replicas: if process.is_primary() { self.replicas_of(process) } else { Vec::new() },
         });
         let said = NodeObservation {
@@ -218,4 +220,19 @@ impl World {
             Some(_) => process.is_primary() || process.data.streams(),
         }
     }
+}
+
+/// What the process could begin with as a primary.
+fn holds(process: &Process, shard: &Shard) -> Option<Holding> {
+    let Data { writes, line, sealed, link, .. } = &process.data;
+    let offset = process.data.offset();
+    let owned = matches!(shard.ownership, Ownership::Recovering { last } if last.node == process.me.node);
+    Some(match link {
+        Link::Syncing(_) => Holding::Nothing,
+        Link::Down | Link::Streaming(_) if *sealed && owned && *line == shard.epoch => {
+            Holding::Sealed { offset }
+        }
+        Link::Down | Link::Streaming(_) if writes.is_empty() => Holding::Nothing,
+        Link::Down | Link::Streaming(_) => Holding::UpTo { epoch: *line, offset },
+    })
 }

@@ -13,6 +13,7 @@ mod ownership;
 mod plan;
 mod policy;
 mod raise;
+mod recover;
 mod releases;
 mod rollback;
 mod start;
@@ -71,9 +72,10 @@ impl ControlState {
                 self.report_handover(*shard, *epoch, *stall_us)
             }
             Command::Failover { shard, shard_epoch, to } => self.failover(*shard, *shard_epoch, *to),
-            Command::Reclaim { shard, shard_epoch, member, end } => {
-                self.reclaim(*shard, *shard_epoch, *member, *end)
+            Command::Reclaim { shard, shard_epoch, member, of, end } => {
+                self.reclaim(*shard, *shard_epoch, *member, *of, *end)
             }
+            Command::Recover(recover) => self.recover(recover),
             Command::PrimaryReady { shard, epoch, start } => self.primary_ready(*shard, *epoch, *start),
             Command::RegisterRelease { info } => self.register_release(info),
             Command::ReportStaged { node, digest } => self.report_staged(*node, *digest),

@@ -72,7 +72,7 @@ async fn an_owner_that_is_killed_while_it_waits_for_a_quorum_finds_its_dataset_a
     let (plane, proposed) = life(me, &world, dir.path()).await;
     assert_eq!(plane.keyspace.len() as u64, keys);
     let (shard, shard_epoch) = (SHARD, world.shard().epoch);
-    assert_eq!(proposed, [Command::Reclaim { shard, shard_epoch, member: me, end }]);
+    assert_eq!(proposed, [Command::Reclaim { shard, shard_epoch, member: me, of: A.incarnation, end }]);
 }
 
 #[tokio::test]
