@@ -54,6 +54,8 @@ pub struct Recover {
     pub lost_bytes_min: u64,
     /// Everybody who could have taken over without a loss: the whole in-sync set, as the proposer saw it.
     pub given_up: BTreeSet<Member>,
+    /// As of `Failover`: an owner that may still run is deposed by the leader that waited for the end of its lease.
+    pub term: u64,
     pub by: RecoveredBy,
     /// The proposer's clock, Unix ms.
     pub at_ms: u64,
@@ -124,11 +126,15 @@ pub enum Command {
         epoch: Epoch,
         stall_us: u64,
     },
-    /// The primary's process ended and an in-sync member takes over.
+    /// An in-sync member takes over from a primary whose process ended, or whose lease did.
     Failover {
         shard: ShardId,
         shard_epoch: Epoch,
+        isr_epoch: Epoch,
         to: Member,
+        /// The leader that waited until the lease was over. Its own entries alone may depose a life that still runs: a
+        /// leader in between may have granted another lease.
+        term: u64,
     },
     /// A node that was the last owner stopped cleanly, and has all its data again.
     Reclaim {

@@ -121,13 +121,9 @@ fn check_shard(before: &ControlState, old: &Shard, new: &Shard) -> Result<(), Vi
     check_lineage(new)
 }
 
-/// Did the shard, without a primary, begin anew with what one node held, and say what it gave up?
+/// Did the shard begin anew with what one node held, and say what it gave up?
 fn recovers(old: &Shard, new: &Shard) -> bool {
-    let (Ownership::Recovering { .. }, Some(owner), Some(newest)) =
-        (old.ownership, new.primary(), new.losses.newest.last())
-    else {
-        return false;
-    };
+    let (Some(owner), Some(newest)) = (new.primary(), new.losses.newest.last()) else { return false };
     let counted = new.losses.recoveries == old.losses.recoveries.saturating_add(1);
     let said = newest.epoch == new.epoch && newest.to == owner && newest.given_up == old.in_sync;
     counted && said && new.in_sync.iter().eq([&owner])

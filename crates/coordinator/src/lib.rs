@@ -43,7 +43,8 @@ pub use decide::decide;
 pub use decision::Decision;
 pub use memory::LeaderMemory;
 pub use observation::{
-    DataObservation, Duty, Holding, NodeObservation, Observation, ReplicaObservation, StateHash, Timers,
+    DataObservation, Duty, Holding, LeaseObservation, NodeObservation, Observation, ReplicaObservation,
+    StateHash, Timers,
 };
 pub use preview::preview;
 pub use recover::{CannotRecover, Remains, by_operator};

@@ -80,10 +80,31 @@ impl Worth {
     }
 }
 
-/// What is known of the nodes of a shard without a primary.
+/// A shard that nobody serves and of whose set nobody can take over.
+#[derive(Clone, Copy)]
+pub(crate) struct Lost<'a> {
+    pub shard: &'a Shard,
+    /// Its last owner. By the log it may own it still: then its lease is over.
+    pub owner: Member,
+    /// For how long it has been so, as this leader saw it.
+    pub without_ms: u64,
+}
+
+impl<'a> Lost<'a> {
+    /// `None` while somebody may serve it.
+    fn of(view: View<'_>, shard: &'a Shard) -> Option<Self> {
+        let lease = view.obs.leases.get(&shard.id).filter(|lease| lease.is_over());
+        let (owner, without_ms) = match shard.ownership {
+            Ownership::Recovering { last } => (last, view.obs.timers.recovering_ms.get(&shard.id).copied()),
+            Ownership::Serving(owner) => (owner, Some(lease?.over_for_ms())),
+        };
+        Some(Lost { shard, owner, without_ms: without_ms.unwrap_or(0) })
+    }
+}
+
+/// What is known of the nodes of such a shard.
 struct Claims<'a> {
-    shard: &'a Shard,
-    last: Member,
+    lost: Lost<'a>,
     /// The nodes of the shard that may be chosen, in the order of the cluster's creation.
     held: Vec<Claim>,
     /// It answers, and reads its dataset.
@@ -95,20 +116,22 @@ struct Claims<'a> {
     sealed: Option<NodeId>,
 }
 
-/// `shard` has no primary, and no member of its set can take over.
+/// What is done about a shard that nobody serves, and of whose set nobody can take over.
 pub(crate) fn next(
     view: View<'_>,
-    shard: &Shard,
-    last: Member,
+    lost: Lost<'_>,
     now_wall_ms: u64,
     waiting: &mut Vec<WaitingOn>,
 ) -> Option<Command> {
-    let odd = disagreement::odd(view);
-    if let Some(odd) = odd.filter(|odd| alive(view, shard).any(|member| member.node == odd.node)) {
-        note(waiting, WaitingOn::StateDiffers { node: odd.node, log_index: odd.log_index });
+    if let Some(member) = alive(view, lost.shard).next() {
+        // It answers, and does not take over: it holds another state, or has not answered since the lease's end.
+        let odd = disagreement::odd(view).filter(|odd| odd.node == member.node);
+        if let Some(odd) = odd {
+            note(waiting, WaitingOn::StateDiffers { node: odd.node, log_index: odd.log_index });
+        }
         return None;
     }
-    let claims = Claims::of(view, shard, last);
+    let claims = Claims::of(view, lost);
     match claims.when(view) {
         Err(reasons) => {
             reasons.into_iter().for_each(|reason| note(waiting, reason));
@@ -131,14 +154,11 @@ pub fn by_operator(
 ) -> Result<Remains, CannotRecover> {
     let view = View { state, obs, bars };
     let shard = state.shards.get(&id).ok_or(Rejection::UnknownShard { shard: id })?;
-    let last = match shard.ownership {
-        Ownership::Serving(_) => return Err(Rejection::StillServing { shard: id }.into()),
-        Ownership::Recovering { last } => last,
-    };
+    let lost = Lost::of(view, shard).ok_or(Rejection::StillServing { shard: id })?;
     if let Some(member) = alive(view, shard).next() {
         return Err(Rejection::TakesOver { shard: id, member }.into());
     }
-    let claims = Claims::of(view, shard, last);
+    let claims = Claims::of(view, lost);
     if let Some(node) = claims.sealed {
         return Err(CannotRecover::Reclaims { shard: id, node });
     }
@@ -158,11 +178,11 @@ fn alive<'a>(view: View<'a>, shard: &'a Shard) -> impl Iterator<Item = Member> +
 }
 
 impl<'a> Claims<'a> {
-    fn of(view: View<'a>, shard: &'a Shard, last: Member) -> Self {
+    fn of(view: View<'a>, lost: Lost<'a>) -> Self {
         let (held, loading, silent, out) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        let mut claims = Claims { shard, last, held, loading, silent, out, sealed: None };
+        let mut claims = Claims { lost, held, loading, silent, out, sealed: None };
         let odd = disagreement::odd(view).map(|odd| odd.node);
-        for node in shard.nodes.iter().filter_map(|id| view.state.nodes.get(id)) {
+        for node in lost.shard.nodes.iter().filter_map(|id| view.state.nodes.get(id)) {
             claims.hear(view, node, odd);
         }
         claims
@@ -173,8 +193,12 @@ impl<'a> Claims<'a> {
             self.out.push(node.id);
             return;
         }
-        let data = view.answer(node).ok().filter(|_| Some(node.id) != odd);
-        let Some(data) = data.and_then(|answer| View::data_of_set(answer, self.shard).ok()) else {
+        let Lost { shard, without_ms, .. } = self.lost;
+        // An owner without a lease sends nothing, so that what is held since its end is final.
+        let is_final = |seen_ms_ago| shard.primary().is_none() || seen_ms_ago <= without_ms;
+        let answer =
+            view.answer(node).ok().filter(|answer| Some(node.id) != odd && is_final(answer.seen_ms_ago));
+        let Some(data) = answer.and_then(|answer| View::data_of_set(answer, shard).ok()) else {
             self.silent.push(node.id);
             return;
         };
@@ -186,14 +210,14 @@ impl<'a> Claims<'a> {
                 self.held.push(Claim { member, worth, epoch, offset });
             }
             // Of an epoch that the log has not reached: not of this log.
-            Some(Holding::UpTo { epoch, .. }) if epoch > self.shard.epoch => self.silent.push(node.id),
+            Some(Holding::UpTo { epoch, .. }) if epoch > shard.epoch => self.silent.push(node.id),
             Some(Holding::UpTo { epoch, offset }) => {
-                let worth = Worth::of(self.shard, epoch, offset);
+                let worth = Worth::of(shard, epoch, offset);
                 self.held.push(Claim { member, worth, epoch, offset });
             }
             Some(Holding::Sealed { offset }) => {
                 self.sealed = Some(node.id);
-                let (worth, epoch) = (Worth::Prefix, self.shard.epoch);
+                let (worth, epoch) = (Worth::Prefix, shard.epoch);
                 self.held.push(Claim { member, worth, epoch, offset });
             }
         }
@@ -201,13 +225,12 @@ impl<'a> Claims<'a> {
 
     /// The claim to go on with now, by itself, or everything that this waits for.
     fn when(&self, view: View<'_>) -> Result<Claim, Vec<WaitingOn>> {
-        let Self { shard, last: _, held: _, loading, silent, out, sealed } = self;
+        let Self { lost: Lost { shard, without_ms, .. }, held: _, loading, silent, out, sealed } = self;
         if let Some(last) = sealed {
             return Err(vec![WaitingOn::Reclaim { shard: shard.id, last: *last }]);
         }
         let wait = |until| WaitingOn::TotalLoss { shard: shard.id, until };
-        let waited_ms = view.obs.timers.recovering_ms.get(&shard.id).copied().unwrap_or(0);
-        let remaining_ms = view.state.policy.recover_wait_s.saturating_mul(1000).saturating_sub(waited_ms);
+        let remaining_ms = view.state.policy.recover_wait_s.saturating_mul(1000).saturating_sub(*without_ms);
         let mut reasons: Vec<_> = out.iter().map(|node| wait(RecoverWhen::Back { node: *node })).collect();
         reasons.extend(loading.iter().map(|node| wait(RecoverWhen::Loaded { node: *node })));
         if remaining_ms > 0 {
@@ -235,14 +258,14 @@ impl<'a> Claims<'a> {
         let rank = |claim: &Claim| {
             let node = claim.member.node;
             let on_target = target.is_some_and(|target| view.is_on(node, target));
-            (claim.worth, claim.epoch, claim.offset, on_target, node == self.last.node)
+            (claim.worth, claim.epoch, claim.offset, on_target, node == self.lost.owner.node)
         };
         // The last of equals wins, so the order is turned round.
         self.held.iter().rev().max_by_key(|claim| rank(claim)).copied()
     }
 
     fn recover(&self, view: View<'_>, claim: Claim, by: RecoveredBy, at_ms: u64) -> Recover {
-        let shard = self.shard;
+        let shard = self.lost.shard;
         Recover {
             shard: shard.id,
             shard_epoch: shard.epoch,
@@ -251,6 +274,7 @@ impl<'a> Claims<'a> {
             at: claim.offset,
             lost_bytes_min: self.known_end(view).0.saturating_sub(claim.offset.0),
             given_up: shard.in_sync.clone(),
+            term: view.obs.term,
             by,
             at_ms,
         }
@@ -259,10 +283,10 @@ impl<'a> Claims<'a> {
     /// How far the stream had come as the last owner, or a member of its set, said last. Whoever has registered a new
     /// life since has answered anew, and what it said before is forgotten.
     fn known_end(&self, view: View<'_>) -> Offset {
-        let of_the_set = |member: Member| member == self.last || self.shard.in_sync.contains(&member);
+        let Lost { shard, owner, .. } = self.lost;
+        let of_the_set = |member: Member| member == owner || shard.in_sync.contains(&member);
         let answers = view.obs.nodes.values().filter(|answer| of_the_set(answer.member));
-        let said =
-            answers.filter_map(|answer| answer.data.as_ref()).filter(|data| data.shard == self.shard.id);
+        let said = answers.filter_map(|answer| answer.data.as_ref()).filter(|data| data.shard == shard.id);
         said.map(|data| data.offset).max().unwrap_or_default()
     }
 }

@@ -6,6 +6,7 @@ use crate::launcher::LauncherView;
 use ironcache_api::DataStatus;
 use ironcache_coordinator::WaitingOn;
 use ironcache_raft::RaftNode;
+use ironcache_shard::Grantor;
 use ironcache_spine::{LAUNCHER_PROTOCOL, SlotStore};
 use ironcache_types::{Member, NodeId, Release, WireRange};
 use serde::{Deserialize, Serialize};
@@ -35,6 +36,7 @@ pub(crate) struct App {
     /// This process was told to stop: it takes no role any more.
     leaving: AtomicBool,
     lead: Mutex<Lead>,
+    grantor: Mutex<Grantor>,
 }
 
 /// What the leader's loop last saw and decided; empty on followers.
@@ -103,7 +105,13 @@ impl App {
             incoming: tokio::sync::RwLock::default(),
             leaving: AtomicBool::new(false),
             lead: Mutex::default(),
+            grantor: Mutex::default(),
         }
+    }
+
+    /// Whom this node has granted a lease, while it leads. Held across no await.
+    pub(crate) fn grantor(&self) -> MutexGuard<'_, Grantor> {
+        self.grantor.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The leader's last observation. A std mutex: held to copy or replace, never across an await.

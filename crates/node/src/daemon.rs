@@ -15,7 +15,7 @@ use crate::config::Config;
 use crate::data::{self, DataHandle, DataOptions, ToControl};
 use crate::identity::{self, IdentityError};
 use crate::launcher::{self, Stop};
-use crate::{http, lead, moved, peer};
+use crate::{http, lead, lease, moved, peer};
 use ironcache_control::Command;
 use ironcache_formats::levels;
 use ironcache_raft::{Ended, OpenError, RaftNode, RaftOptions};
@@ -203,6 +203,7 @@ async fn serve(
     tokio::spawn(peer::serve(listen(peer)?, peer::router(&app)));
     tokio::spawn(peer::serve(listen(http)?, http::router(Arc::clone(&app))));
     tokio::spawn(lead::run(Arc::clone(&app)));
+    tokio::spawn(lease::keep(Arc::clone(&app)));
     let mut beating = tokio::spawn(heartbeat(app.data.clone(), sender.clone(), snapshot.heartbeat_ms));
     tokio::spawn(Agent::new(Arc::clone(&app), sender, app.launcher.clone(), refusals).run());
 

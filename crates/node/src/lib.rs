@@ -24,6 +24,7 @@ mod http;
 mod identity;
 mod launcher;
 mod lead;
+mod lease;
 mod metrics;
 mod moved;
 mod peer;

@@ -21,6 +21,7 @@ mod compact;
 mod ended;
 mod identity;
 mod leader;
+mod led;
 mod level;
 mod machine;
 mod network;
@@ -34,6 +35,7 @@ mod wal;
 
 pub use ended::Ended;
 pub use identity::IdentityError;
+pub use led::{Led, NotLed};
 pub use level::RaiseError;
 pub use machine::{AppliedView, HASH_EVERY, HASHES_KEPT, MachineError, StateHash};
 pub use network::client::CallError;

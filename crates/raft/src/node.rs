@@ -24,7 +24,7 @@ use crate::wal::file::DiskFile;
 use crate::wal::{LogStore, Wal, WalError};
 use axum::Router;
 use ironcache_control::{Command, RaftTimers};
-use ironcache_formats::entry::{self, NOT_YET, SealError};
+use ironcache_formats::entry::{self, EntryBytes, NOT_YET, SealError};
 use ironcache_formats::snapshot;
 use ironcache_store::LevelError;
 use ironcache_types::{ClusterId, Incarnation, Level, LevelRange, Member, NodeId, RequestId, chain};
@@ -273,16 +273,24 @@ impl RaftNode {
     /// # Errors
     /// There is no outcome; a command that came after this node's level is refused here as `not_yet`.
     pub async fn propose(&self, command: Command) -> Result<Proposed, AskError> {
+        let entry = self.sealed(&command).map_err(AskError::Refused)?;
+        let answer = self.inner.ask(Ask::Propose(entry)).await?;
+        proposed(answer).ok_or_else(|| unexpected("no proposal"))
+    }
+
+    pub(crate) fn sealed(&self, command: &Command) -> Result<EntryBytes, Refusal> {
         let (id, level) = (self.inner.next_request_id(), self.inner.identity.level());
-        let entry = entry::seal(&command, id, level).map_err(|error| {
+        entry::seal(command, id, level).map_err(|error| {
             let code = match &error {
                 SealError::AboveLevel(_) => NOT_YET,
                 SealError::Encode(_) => RAFT_REFUSED,
             };
-            AskError::Refused(Refusal::new(code, chain(&error)))
-        })?;
-        let answer = self.inner.ask(Ask::Propose(entry)).await?;
-        proposed(answer).ok_or_else(|| unexpected("no proposal"))
+            Refusal::new(code, chain(&error))
+        })
+    }
+
+    pub(crate) fn inner(&self) -> &Inner {
+        &self.inner
     }
 
     /// The level that this node seals at: the one that it has applied.
@@ -551,7 +559,7 @@ fn done(answer: Answer) -> Result<(), AskError> {
     }
 }
 
-fn unexpected(answer: &str) -> AskError {
+pub(crate) fn unexpected(answer: &str) -> AskError {
     AskError::Refused(Refusal::new(RAFT_REFUSED, format!("the leader answered another question: {answer}")))
 }
 

@@ -144,6 +144,8 @@ impl World {
             leader_settled: process.applied >= leadership.settled_at,
             nodes,
             timers,
+            // Every lease runs: a primary that goes without one is a process that ended, here.
+            ..Observation::default()
         };
         decide(&process.view, &observation, &BARS, self.now_ms)
     }

@@ -6,6 +6,7 @@ mod bad_input;
 mod bad_releases;
 mod lag;
 mod leader_deaths;
+mod leases;
 mod moves;
 mod node_deaths;
 mod refusals;

@@ -144,7 +144,8 @@ fn useful_for_shard(state: &ControlState, shard: &Shard) -> Vec<Command> {
         return vec![promote(shard, flight.to, shard.in_sync.clone())];
     }
     let Some(primary) = shard.primary() else {
-        let over = |to: &Member| Command::Failover { shard: id, shard_epoch, to: *to };
+        let isr_epoch = shard.isr_epoch;
+        let over = |to: &Member| Command::Failover { shard: id, shard_epoch, isr_epoch, to: *to, term: 0 };
         let back =
             |n: &NodeId| reclaim(shard, state.nodes[n].member(), last_owner(shard), shard.last_start());
         let rest = |n: &NodeId| recover(shard, state.nodes[n].member(), Offset(3), RecoveredBy::Policy);
@@ -247,8 +248,19 @@ fn reclaim(shard: &Shard, member: Member, of: Incarnation, end: Offset) -> Comma
 
 fn recover(shard: &Shard, to: Member, at: Offset, by: RecoveredBy) -> Command {
     let (shard_epoch, isr_epoch, given_up) = (shard.epoch, shard.isr_epoch, shard.in_sync.clone());
-    let (shard, lost_bytes_min, at_ms) = (shard.id, 5, 0);
-    Command::Recover(Recover { shard, shard_epoch, isr_epoch, to, at, lost_bytes_min, given_up, by, at_ms })
+    let (shard, lost_bytes_min, term, at_ms) = (shard.id, 5, 0, 0);
+    Command::Recover(Recover {
+        shard,
+        shard_epoch,
+        isr_epoch,
+        to,
+        at,
+        lost_bytes_min,
+        given_up,
+        term,
+        by,
+        at_ms,
+    })
 }
 
 fn register(node: &Node, release: Release, later: u64) -> Command {
@@ -326,7 +338,8 @@ fn any_for_shard(
             Command::BeginHandover { shard: id, shard_epoch, from: primary, to: member, plan },
             Command::BeginHandover { shard: id, shard_epoch, from: primary, to: member, plan: None },
             promote(shard, member, everybody.clone()),
-            Command::Failover { shard: id, shard_epoch, to: member },
+            Command::Failover { shard: id, shard_epoch, isr_epoch, to: member, term: 0 },
+            Command::Failover { shard: id, shard_epoch, isr_epoch, to: member, term: 1 },
             reclaim(shard, member, member.incarnation, Offset(3)),
             reclaim(shard, member, last_owner(shard), Offset(u64::MAX / 2)),
             recover(shard, member, Offset(0), RecoveredBy::Operator),
@@ -343,6 +356,7 @@ fn any_for_shard(
             let shard_epoch = Epoch(shard_epoch.0 + u64::from(given_up.is_empty()));
             Command::Recover(Recover { given_up, shard_epoch, ..fits.clone() })
         }));
+        commands.push(Command::Recover(Recover { term: 1, ..fits }));
     }
 }
 

@@ -38,7 +38,21 @@ fn what_is_left_is_served_and_the_loss_is_kept() {
     assert_eq!((shard.losses.recoveries, shard.losses.bytes_min), (1, 7));
     let kept = shard.losses.newest.last().unwrap();
     assert_eq!((kept.epoch, kept.to, kept.at, kept.by), (shard.epoch, to, Offset(40), RecoveredBy::Policy));
-    assert_eq!(starts(&cluster).last(), Some(&(cluster.state.shards[&S0].epoch, Some(40))));
+    let epoch = shard.epoch;
+    assert_eq!(starts(&cluster).last(), Some(&(epoch, None)), "the new owner publishes it");
+    cluster.ok(&Command::PrimaryReady { shard: S0, epoch, start: Offset(40) });
+    assert_eq!(starts(&cluster).last(), Some(&(epoch, Some(40))));
+}
+
+/// Its machine is gone: it registers no later life, and the leader that waited for the end of its lease deposes it.
+#[test]
+fn an_owner_that_is_gone_with_its_whole_set_is_given_up_too() {
+    let mut cluster = Cluster::new();
+    let gone = cluster.member(1);
+    cluster.ok(&Command::Recover(cluster.recover(S0, 3, 0)));
+    let shard = &cluster.state.shards[&S0];
+    assert_eq!(shard.primary(), Some(cluster.member(3)));
+    assert_eq!(shard.losses.newest[0].given_up, BTreeSet::from([gone]));
 }
 
 #[test]
@@ -65,14 +79,16 @@ fn what_began_above_the_new_start_is_cut_off_and_counts_as_lost() {
     }
     cluster.ok(&Command::Recover(cluster.recover(S0, 5, 60)));
     let shard = &cluster.state.shards[&S0];
-    assert_eq!(starts(&cluster), [first, (shard.epoch, Some(60))]);
+    assert_eq!(starts(&cluster), [first, (shard.epoch, None)]);
     assert_eq!(shard.losses.bytes_min, 40);
 }
 
 #[test]
-fn only_a_shard_without_a_primary_is_recovered_and_only_as_it_was_seen() {
+fn a_primary_whose_lease_may_run_is_not_deposed_and_a_shard_is_recovered_only_as_it_was_seen() {
     let mut cluster = Cluster::in_sync();
-    cluster.refused(&Command::Recover(cluster.recover(S0, 3, 0)), "still_serving");
+    cluster.ok(&cluster.remove_in_sync(S0, 5));
+    let other_term = Recover { term: 1, ..cluster.recover(S0, 5, 0) };
+    cluster.refused(&Command::Recover(other_term), "other_term");
     let mut cluster = lost();
     let fits = cluster.recover(S0, 3, 0);
     let other = Epoch(99);

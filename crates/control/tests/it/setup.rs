@@ -3,7 +3,7 @@
 
 use ironcache_control::{
     AckMode, Applied, Command, ControlState, InitCluster, NodeRole, NodeSpec, Ownership, PlanOptions, Policy,
-    Reason, Recover, RecoveredBy, Rejection, ReleaseInfo, ShardSpec, StageHold, StartedBy,
+    Reason, Recover, RecoveredBy, Rejection, ReleaseInfo, Shard, ShardSpec, StageHold, StartedBy,
 };
 use ironcache_types::{
     ClusterId, Digest, Epoch, Incarnation, LevelRange, Member, NodeId, Offset, PlanId, Release, ShardId,
@@ -201,7 +201,8 @@ impl Cluster {
     }
 
     pub(crate) fn fail_over(&self, shard: ShardId, to: u64) -> Command {
-        Command::Failover { shard, shard_epoch: self.state.shards[&shard].epoch, to: self.member(to) }
+        let Shard { epoch, isr_epoch, .. } = self.state.shards[&shard];
+        Command::Failover { shard, shard_epoch: epoch, isr_epoch, to: self.member(to), term: 0 }
     }
 
     /// What the node holds was sealed by the shard's last owner, 50 bytes past its start.
@@ -226,6 +227,7 @@ impl Cluster {
             at: Offset(at),
             lost_bytes_min: 0,
             given_up: of_shard.in_sync.clone(),
+            term: 0,
             by: RecoveredBy::Policy,
             at_ms: 8,
         }

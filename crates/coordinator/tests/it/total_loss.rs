@@ -3,7 +3,7 @@
 use crate::cluster::{add_all, apply, ask, old, one_by_three, restart, rolling, see, short, start, text};
 use expect_test::{Expect, expect};
 use ironcache_control::{Command, ControlState, OnTotalLoss, Ownership, PlanOptions};
-use ironcache_coordinator::{Bars, Decision, Holding, Observation, by_operator};
+use ironcache_coordinator::{Bars, Decision, Holding, LeaseObservation, Observation, by_operator};
 use ironcache_types::{Epoch, NodeId, Offset, ShardId};
 
 const SHARD: ShardId = ShardId(0);
@@ -64,6 +64,12 @@ impl Story {
         let mut answer = see(&self.state, 2).nodes.remove(&id).expect("it is a node");
         answer.data.as_mut().expect("it has a shard").holds = holds;
         self.seen.nodes.insert(id, answer);
+    }
+
+    /// The owner has had no answer for so long, and after so long no lease of it runs.
+    fn lease(&mut self, unanswered_ms: u64, over_after_ms: u64) {
+        self.say(&format!("the owner has been granted no lease for {unanswered_ms} ms"));
+        self.seen.leases.insert(SHARD, LeaseObservation { unanswered_ms, over_after_ms });
     }
 
     fn waits(&mut self, ms: u64) {
@@ -162,8 +168,8 @@ fn a_newer_line_of_primaries_counts_more_than_a_longer_stream() {
     let mut story = Story::begin();
     story.killed(&[1]);
     let to = story.state.nodes[&NodeId(2)].member();
-    let shard_epoch = story.state.shards[&SHARD].epoch;
-    apply(&mut story.state, &Command::Failover { shard: SHARD, shard_epoch, to });
+    let (shard_epoch, isr_epoch) = (story.state.shards[&SHARD].epoch, story.state.shards[&SHARD].isr_epoch);
+    apply(&mut story.state, &Command::Failover { shard: SHARD, shard_epoch, isr_epoch, to, term: 0 });
     let epoch = story.state.shards[&SHARD].epoch;
     apply(&mut story.state, &Command::PrimaryReady { shard: SHARD, epoch, start: Offset(500) });
     story.killed(&[2, 3]);
@@ -223,6 +229,30 @@ fn a_member_of_the_set_that_answers_takes_over_and_nothing_is_lost() {
         takes_over: 0000000000000003/0000000000000001 is in the in-sync set of shard 0: it takes over without a loss
         promote n3 in shard 0
         == served by n3; 0 losses, 0 bytes known"#]]);
+}
+
+/// Nobody registers a later life of it: by the log it serves, and the leader sees that it cannot.
+#[test]
+fn an_owner_that_is_gone_with_its_whole_set_is_given_up_once_its_lease_is_over() {
+    let mut story = Story::of(one_by_three());
+    story.gone(1);
+    story.answers(2, Some(Holding::Nothing));
+    story.answers(3, up_to(1, 40));
+    story.leader_looks();
+    story.lease(2_900, 2_800);
+    story.leader_looks();
+    story.lease(12_800, 2_800);
+    story.leader_looks();
+    story.check(&expect![[r#"
+        -- the machine of n1 is gone
+        -- n2 answers that it holds nothing
+        -- n3 answers that it holds everything up to 40, of epoch 1
+        nothing to do
+        -- the owner has been granted no lease for 2900 ms
+        wait: n1, the primary of shard 0, does not answer or does not serve; shard 0 lost its in-sync set: n1, which may hold more, has 9.9 s to answer
+        -- the owner has been granted no lease for 12800 ms
+        go on in shard 0 with what n3 holds, up to offset 40
+        == served by n3; 1 losses, 0 bytes known"#]]);
 }
 
 #[test]

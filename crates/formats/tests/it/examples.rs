@@ -119,7 +119,7 @@ pub(crate) fn commands(kind: EntryKind) -> Vec<Command> {
         EntryKind::ReportHandover => {
             vec![Command::ReportHandover { shard, epoch: Epoch(300), stall_us: 70_000 }]
         }
-        EntryKind::Failover => vec![Command::Failover { shard, shard_epoch, to }],
+        EntryKind::Failover => vec![Command::Failover { shard, shard_epoch, isr_epoch, to, term: 7 }],
         EntryKind::Reclaim => {
             vec![Command::Reclaim { shard, shard_epoch, member: to, of: Incarnation(7), end: Offset(BIG) }]
         }
@@ -135,6 +135,7 @@ pub(crate) fn commands(kind: EntryKind) -> Vec<Command> {
                     at,
                     lost_bytes_min,
                     given_up,
+                    term: 7,
                     by,
                     at_ms,
                 })

@@ -8,6 +8,8 @@
 //!
 //! *Invariant:* replies leave in the order of the commands, and none before what it tells of may be
 //! acknowledged.
+//! *Invariant:* a primary's lease is looked at before a batch is executed and after it; if it ended in between, the connection
+//! closes, and nothing is said of what the batch came to.
 //! *Invariant:* a command that was answered `MOVED` or `TRYAGAIN` was not executed, and never will be.
 
 use super::DataNode;
@@ -137,6 +139,8 @@ impl Connection {
         let node = Rc::clone(&self.node);
         let mut plane = node.plane.borrow_mut();
         let end_before = plane.offset();
+        plane.look_at_lease();
+        let leased = plane.is_leased();
         let batch = loop {
             if plane.is_sealed() && plane.primary().is_some() {
                 // The checkpoint would lack what is executed now. A replica only says where to go.
@@ -194,6 +198,11 @@ impl Connection {
             self.client.show(plane.coarse_ms);
         }
         let wrote = plane.offset() != end_before;
+        // What was executed is of a moment at which this node was the only primary, or nothing is said of it.
+        let in_doubt = leased && plane.primary().is_some() && {
+            plane.look_at_lease();
+            !plane.is_leased()
+        };
         drop(plane);
         if wrote {
             self.node.feed.notify_waiters();
@@ -201,6 +210,11 @@ impl Connection {
         self.buf.advance(consumed_total);
         if self.buf.is_empty() && self.buf.capacity() > KEEP_BYTES {
             self.buf = BytesMut::with_capacity(READ_BYTES);
+        }
+        if in_doubt && consumed_total > 0 {
+            self.out.clear();
+            self.client.owed = Owed::default();
+            return Batch::Close;
         }
         batch
     }

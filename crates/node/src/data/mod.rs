@@ -40,14 +40,17 @@ use crate::config::Config;
 use crate::launcher::LauncherView;
 use ironcache_api::DataStatus;
 use ironcache_raft::AppliedView;
+use ironcache_shard::Grant;
+use ironcache_spine::boottime_ms;
 use ironcache_types::{ClusterId, LevelRange, Member, Version, chain};
-use plane::Plane;
+use plane::{Leased, Plane};
 use role::Turned;
 use std::cell::{Cell, RefCell};
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::{JoinHandle, LocalSet, spawn_local};
@@ -121,6 +124,7 @@ pub(crate) struct DataSnapshot {
 
 enum Request {
     Link(LinkSocket),
+    Grant(Grant),
     Snapshot(oneshot::Sender<DataSnapshot>),
     Leave,
     Drain { timeout: Duration, done: oneshot::Sender<()> },
@@ -131,6 +135,8 @@ enum Request {
 #[derive(Clone)]
 pub(crate) struct DataHandle {
     requests: mpsc::UnboundedSender<Request>,
+    /// When the data thread last came round.
+    moved_ms: Arc<AtomicU64>,
 }
 
 /// The data thread is gone: the process is ending.
@@ -142,6 +148,17 @@ impl DataHandle {
     /// Hands over a connection on which a replica says hello.
     pub(crate) fn link(&self, socket: LinkSocket) -> Result<(), DataStopped> {
         self.requests.send(Request::Link(socket)).map_err(|_| DataStopped)
+    }
+
+    /// The leader has granted this life a lease.
+    pub(crate) fn grant(&self, grant: Grant) {
+        // A data thread that has stopped answers nobody.
+        let _ = self.requests.send(Request::Grant(grant));
+    }
+
+    /// For how long the data thread has not come round, in ms.
+    pub(crate) fn silence_ms(&self) -> u64 {
+        boottime_ms().saturating_sub(self.moved_ms.load(Ordering::Relaxed))
     }
 
     pub(crate) async fn snapshot(&self) -> Result<DataSnapshot, DataStopped> {
@@ -175,19 +192,25 @@ impl DataHandle {
 /// When the thread or its runtime cannot be made.
 pub(crate) fn start(options: DataOptions) -> std::io::Result<(DataHandle, std::thread::JoinHandle<()>)> {
     let (requests, receiver) = mpsc::unbounded_channel();
+    let moved_ms = Arc::new(AtomicU64::new(boottime_ms()));
+    let moves = Arc::clone(&moved_ms);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let thread = std::thread::Builder::new().name(THREAD.to_owned()).spawn(move || {
         let local = LocalSet::new();
         local.block_on(&runtime, async move {
-            if let Err(error) = run(options, receiver).await {
+            if let Err(error) = run(options, receiver, moves).await {
                 tracing::error!(%error, "the data plane cannot start");
             }
         });
     })?;
-    Ok((DataHandle { requests }, thread))
+    Ok((DataHandle { requests, moved_ms }, thread))
 }
 
-async fn run(options: DataOptions, mut requests: mpsc::UnboundedReceiver<Request>) -> std::io::Result<()> {
+async fn run(
+    options: DataOptions,
+    mut requests: mpsc::UnboundedReceiver<Request>,
+    moves: Arc<AtomicU64>,
+) -> std::io::Result<()> {
     let DataOptions { config, me, cluster, version, levels, listener, launcher, views, to_control, random } =
         options;
     let data_dir = config.data_dir.clone();
@@ -207,12 +230,17 @@ async fn run(options: DataOptions, mut requests: mpsc::UnboundedReceiver<Request
     let mut accepting = Some(spawn_local(accept(Rc::clone(&node), listener)));
     spawn_local(watch_views(Rc::clone(&node), views));
     spawn_local(load(Rc::clone(&node), cluster));
-    spawn_local(membership::run(Rc::clone(&node)));
+    spawn_local(membership::run(Rc::clone(&node), moves));
     spawn_local(follower::run(Rc::clone(&node)));
     while let Some(request) = requests.recv().await {
         match request {
             Request::Link(socket) => {
                 spawn_local(source::serve(Rc::clone(&node), socket));
+            }
+            Request::Grant(grant) => {
+                if node.plane.borrow_mut().granted(grant) == Leased::Changed {
+                    node.changed.notify_waiters();
+                }
             }
             Request::Snapshot(answer) => {
                 // Whoever asked may have given up meanwhile.

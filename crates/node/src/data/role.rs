@@ -122,6 +122,8 @@ impl Plane {
     /// The applied control state advanced.
     pub(crate) fn apply_view(&mut self, view: Arc<AppliedView>) -> Turned {
         self.view = view;
+        // An answer may have waited for what is applied now.
+        self.look_at_lease();
         if self.effects.level() != self.level() {
             // No command is under way between two views.
             self.effects.restart_at(self.level());
@@ -204,6 +206,7 @@ impl Plane {
         let Role::Replica(replica) = &self.role else { return Turned::Nothing };
         let epoch = shard.epoch;
         let committed = shard.lineage.iter().find(|entry| entry.epoch == epoch).and_then(|entry| entry.start);
+        let recovered = shard.losses.newest.last().is_some_and(|newest| newest.epoch == epoch);
         let founded = shard.lineage.len() == 1 && shard.lineage[0].start == Some(Offset(0));
         let (lineage, start) = match replica.cursor.promote(epoch) {
             // The first primary of a new shard begins with nothing: what this directory held is of another cluster.
@@ -213,7 +216,7 @@ impl Plane {
             }
             Ok(begun) => begun,
             // Nobody of the shard held anything: it begins anew, as the first one did.
-            Err(StreamError::Detached | StreamError::Syncing) if committed == Some(Offset(0)) => {
+            Err(StreamError::Detached | StreamError::Syncing) if recovered => {
                 self.keyspace.clear();
                 (Lineage::new(epoch, Offset(0)), Offset(0))
             }
@@ -252,6 +255,9 @@ impl Plane {
             mode_proposed: None,
             start_proposed: None,
         });
+        if committed.is_some() {
+            self.redeem_promise(start);
+        }
         self.publish_start();
         tracing::info!(shard = %shard.id, %epoch, %start, "this node is primary");
         Turned::Nothing
@@ -273,6 +279,7 @@ impl Plane {
             replica.reclaimed_at = Some(Instant::now());
             let (of, member) = (last.incarnation, self.me);
             let (shard, shard_epoch) = (shard.id, shard.epoch);
+            self.promised(shard_epoch, end);
             self.propose(Command::Reclaim { shard, shard_epoch, member, of, end }, None);
         }
         Turned::Nothing

@@ -8,7 +8,7 @@ use super::error::HttpError;
 use super::forward::{Answerer, Origin, Question, find_leader};
 use crate::app::App;
 use crate::clock::unix_ms;
-use crate::lead::what_nodes_said;
+use crate::lead::{commit, what_nodes_said};
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -36,13 +36,13 @@ pub(super) async fn recover(
 
 async fn of_leader(app: &App, view: &AppliedView, request: &RecoverRequest) -> Result<Done, HttpError> {
     let RecoverRequest { shard, accept_loss } = *request;
-    let observation = what_nodes_said(app);
+    let observation = what_nodes_said(app, &view.state);
     let remains = by_operator(&view.state, &observation, &Bars::default(), shard, unix_ms())?;
     if !accept_loss {
         return Err(HttpError::refused(NOT_ACCEPTED, what_would_be(&remains)));
     }
     let done = format!("shard {shard} goes on with {}", kept(&remains.recover));
-    app.raft.propose(Command::Recover(remains.recover)).await?.outcome?;
+    commit(app, &view.state, Command::Recover(remains.recover)).await?.outcome?;
     Ok(Done { done })
 }
 
@@ -99,6 +99,7 @@ mod tests {
             at: Offset(at),
             lost_bytes_min,
             given_up: if at > 0 { BTreeSet::from([member(2)]) } else { BTreeSet::new() },
+            term: 0,
             by: RecoveredBy::Operator,
             at_ms: 0,
         };

@@ -7,8 +7,14 @@ use ironcache_control::Command;
 use ironcache_types::{Epoch, Incarnation, Offset, ShardId};
 
 impl From<Failover> for Command {
-    fn from(Failover { shard, shard_epoch, to }: Failover) -> Self {
-        Command::Failover { shard: ShardId(shard), shard_epoch: Epoch(shard_epoch), to: to.into() }
+    fn from(Failover { shard, shard_epoch, isr_epoch, to, term }: Failover) -> Self {
+        Command::Failover {
+            shard: ShardId(shard),
+            shard_epoch: Epoch(shard_epoch),
+            isr_epoch: Epoch(isr_epoch),
+            to: to.into(),
+            term,
+        }
     }
 }
 
@@ -26,8 +32,18 @@ impl From<Reclaim> for Command {
 
 impl From<&live::Recover> for Recover {
     fn from(recover: &live::Recover) -> Self {
-        let live::Recover { shard, shard_epoch, isr_epoch, to, at, lost_bytes_min, given_up, by, at_ms } =
-            recover;
+        let live::Recover {
+            shard,
+            shard_epoch,
+            isr_epoch,
+            to,
+            at,
+            lost_bytes_min,
+            given_up,
+            term,
+            by,
+            at_ms,
+        } = recover;
         Recover {
             shard: shard.0,
             shard_epoch: shard_epoch.0,
@@ -36,6 +52,7 @@ impl From<&live::Recover> for Recover {
             at: at.0,
             lost_bytes_min: *lost_bytes_min,
             given_up: each(given_up.iter().copied()),
+            term: *term,
             by: (*by).into(),
             at_ms: *at_ms,
         }
@@ -44,7 +61,8 @@ impl From<&live::Recover> for Recover {
 
 impl From<Recover> for Command {
     fn from(recover: Recover) -> Self {
-        let Recover { shard, shard_epoch, isr_epoch, to, at, lost_bytes_min, given_up, by, at_ms } = recover;
+        let Recover { shard, shard_epoch, isr_epoch, to, at, lost_bytes_min, given_up, term, by, at_ms } =
+            recover;
         Command::Recover(live::Recover {
             shard: ShardId(shard),
             shard_epoch: Epoch(shard_epoch),
@@ -53,6 +71,7 @@ impl From<Recover> for Command {
             at: Offset(at),
             lost_bytes_min,
             given_up: each(given_up),
+            term,
             by: by.into(),
             at_ms,
         })

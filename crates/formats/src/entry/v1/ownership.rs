@@ -7,7 +7,9 @@ use serde::{Deserialize, Serialize};
 pub(crate) struct Failover {
     pub shard: u16,
     pub shard_epoch: u64,
+    pub isr_epoch: u64,
     pub to: Member,
+    pub term: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,6 +30,7 @@ pub(crate) struct Recover {
     pub at: u64,
     pub lost_bytes_min: u64,
     pub given_up: Vec<Member>,
+    pub term: u64,
     pub by: RecoveredBy,
     pub at_ms: u64,
 }

@@ -46,6 +46,7 @@ async fn reading_a_checkpoint_consumes_nothing() {
 async fn life(me: Member, world: &World, dir: &Path) -> (Plane, Vec<Command>) {
     let (to_control, mut proposals) = mpsc::unbounded_channel();
     let mut plane = Plane::new(Arc::new(Config::default()), me, Version::new(1, 0, 0), LEVELS, to_control, 1);
+    plane.granted(super::FOR_EVER);
     match load(dir, MINE, LEVELS).await.unwrap() {
         Some(read) => {
             plane.begin_at(read.level);
@@ -177,6 +178,7 @@ async fn a_node_that_has_not_applied_the_raise_again_writes_no_lower_level() {
     let (to_control, _proposals) = mpsc::unbounded_channel();
     let me = Member { incarnation: Incarnation(11), ..A };
     let mut after = Plane::new(Arc::new(Config::default()), me, Version::new(1, 0, 0), admits, to_control, 1);
+    after.granted(super::FOR_EVER);
     after.begin_at(read.level);
     after.loaded(read.keyspace, Some((read.lineage, read.offset)));
     after.apply_view(World::alone(AckMode::Primary).view());

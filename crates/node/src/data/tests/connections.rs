@@ -292,7 +292,7 @@ async fn the_coarse_clock_follows_the_real_one() {
             let (mut plane, _proposals) = plane(A, &World::alone(AckMode::Primary));
             plane.coarse_ms = 0;
             let node = node(plane);
-            spawn_local(crate::data::membership::run(Rc::clone(&node)));
+            spawn_local(crate::data::membership::run(Rc::clone(&node), Default::default()));
             until(&node, |plane| plane.coarse_ms > 0).await;
         })
         .await;

@@ -4,6 +4,7 @@ mod checkpoints;
 mod connections;
 mod handovers;
 mod in_sync_set;
+mod leases;
 mod links;
 mod server_commands;
 mod serving;
@@ -22,6 +23,7 @@ use ironcache_control::{
 use ironcache_keyspace::Keyspace;
 use ironcache_raft::AppliedView;
 use ironcache_replication::{Ack, LINK_VERSIONS, Lineage, Link, Source, Standing, SyncBegin, SyncMode};
+use ironcache_shard::Grant;
 use ironcache_types::{
     ClusterId, Digest, Epoch, Incarnation, LEVELS, Level, LevelRange, Member, NodeId, Offset, Release,
     ShardId, SlotSet, Version, WireRange,
@@ -162,10 +164,14 @@ pub(super) fn release() -> Release {
 pub(super) fn plane(me: Member, world: &World) -> (Plane, mpsc::UnboundedReceiver<ToControl>) {
     let (to_control, proposals) = mpsc::unbounded_channel();
     let mut plane = Plane::new(Arc::new(Config::default()), me, Version::new(1, 0, 0), LEVELS, to_control, 1);
+    plane.granted(FOR_EVER);
     plane.loaded(Keyspace::new(), None);
     plane.apply_view(world.view());
     (plane, proposals)
 }
+
+/// A lease that no test outlives.
+pub(super) const FOR_EVER: Grant = Grant { until_ms: u64::MAX, index: 0 };
 
 /// B's plane, following A from the very start.
 pub(super) fn following(world: &World) -> Plane {

@@ -57,6 +57,7 @@ impl TestNode {
             random: id,
         })
         .unwrap();
+        data.grant(ironcache_shard::Grant { until_ms: u64::MAX, index: 0 });
         let proposer = raft.clone();
         tokio::spawn(async move {
             while let Some(proposal) = proposals.recv().await {
