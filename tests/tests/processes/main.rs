@@ -14,6 +14,7 @@ mod rollbacks;
 mod rolls;
 mod soaking;
 mod stops;
+mod total_losses;
 
 /// The product, built with this package.
 pub const PRODUCT: &str = env!("CARGO_BIN_EXE_ironcache-under-test");
