@@ -4,6 +4,7 @@ use crate::dict::{Dict, Keyed};
 use crate::effect::{Content, Effect, SetExpiry, Side};
 use crate::items::Items;
 use crate::keyspace::{Entry, Keyspace};
+use crate::progress::{self, ticking};
 use crate::value::Value;
 use ironcache_types::{Level, Slot};
 
@@ -17,10 +18,28 @@ impl Keyspace {
     /// # Panics
     /// If the slot holds what the level does not have: a level never falls, and nothing above it is applied.
     pub fn dump_slot(&self, slot: Slot, level: Level, out: &mut Vec<u8>) -> usize {
+        self.dump_slot_by(slot, level, out, |_| {})
+    }
+
+    /// The same, and hands `out` to `each` after each effect: whoever takes what is in it bounds what is in memory.
+    ///
+    /// # Panics
+    /// As [`Self::dump_slot`].
+    pub fn dump_slot_by(
+        &self,
+        slot: Slot,
+        level: Level,
+        out: &mut Vec<u8>,
+        mut each: impl FnMut(&mut Vec<u8>),
+    ) -> usize {
         let mut write = |effect: Effect<'_>| {
             effect.encode(level, out).expect("what a dataset holds was written at this level or below");
+            each(out);
         };
-        self.slot_entries(slot).iter().for_each(|entry| dump_entry(entry, &mut write));
+        for entry in self.slot_entries(slot) {
+            progress::tick();
+            dump_entry(entry, &mut write);
+        }
         self.slot_len(slot)
     }
 }
@@ -76,8 +95,9 @@ fn dump_entry(entry: &Entry, write: &mut impl FnMut(Effect<'_>)) {
             );
         }
         Value::List(list) => {
-            let items: Vec<&[u8]> = list.items().iter().map(|item| &**item).collect();
+            let items: Vec<&[u8]> = ticking(list.items()).map(|item| &**item).collect();
             for (i, chunk) in items.chunks(CHUNK).enumerate() {
+                progress::tick();
                 let values = Items::new(chunk);
                 let push = Effect::ListPush { key, side: Side::Tail, values };
                 write(if i == 0 { put(entry, Content::List(values)) } else { push });
@@ -94,6 +114,7 @@ fn put<'a>(entry: &'a Entry, content: Content<'a>) -> Effect<'a> {
 fn chunked<'a, E: Keyed, T>(dict: &'a Dict<E>, view: impl Fn(&'a E) -> T, mut emit: impl FnMut(&[T], bool)) {
     let mut items = Vec::with_capacity(CHUNK.min(dict.len()));
     for (i, chunk) in dict.as_slice().chunks(CHUNK).enumerate() {
+        progress::tick();
         items.clear();
         items.extend(chunk.iter().map(&view));
         emit(&items, i == 0);

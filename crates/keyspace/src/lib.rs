@@ -27,6 +27,7 @@ mod hash;
 mod index;
 mod items;
 mod keyspace;
+pub mod progress;
 mod scan;
 mod value;
 mod wire;

@@ -5,8 +5,10 @@ mod auto_rollouts;
 mod bad_input;
 mod bad_releases;
 mod lag;
+mod last_copies;
 mod leader_deaths;
 mod leases;
+mod majorities;
 mod moves;
 mod node_deaths;
 mod refusals;
@@ -15,6 +17,7 @@ mod rolls;
 mod soaking;
 mod stops;
 mod total_losses;
+mod went_back;
 
 /// The product, built with this package.
 pub const PRODUCT: &str = env!("CARGO_BIN_EXE_ironcache-under-test");

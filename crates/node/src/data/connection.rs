@@ -10,9 +10,10 @@
 //! acknowledged.
 //! *Invariant:* a primary's lease is looked at before a batch is executed and after it; if it ended in between, the connection
 //! closes, and nothing is said of what the batch came to.
-//! *Invariant:* a command that was answered `MOVED` or `TRYAGAIN` was not executed, and never will be.
+//! *Invariant:* a command that was answered `MOVED`, `TRYAGAIN` or `CLUSTERDOWN` was not executed, and never will be.
 
 use super::DataNode;
+use super::acks::{Ticket, Verdict};
 use super::client::{Client, Owed, Trusted};
 use super::dispatch::{self, COMMAND_BYTES_MAX, Turn};
 use super::plane::Reply;
@@ -232,7 +233,7 @@ impl Connection {
                 }
             };
             if let Some(ticket) = ticket
-                && ticket.await == super::acks::Verdict::Lost
+                && self.acknowledged(ticket).await == Verdict::Lost
             {
                 return Err(Lost);
             }
@@ -246,6 +247,23 @@ impl Connection {
             self.out = Vec::with_capacity(1024);
         }
         sent.map_err(|_| Lost)
+    }
+
+    /// What becomes of a reply that has to wait. What was executed and is not acknowledged while the cluster is down may
+    /// be lost or not: nobody can tell, and the connection is closed instead of kept waiting for ever.
+    async fn acknowledged(&self, mut ticket: Ticket) -> Verdict {
+        let park_max = Duration::from_millis(self.node.plane.borrow().view.state.policy.park_ms_max);
+        loop {
+            tokio::select! {
+                biased;
+                verdict = &mut ticket => return verdict,
+                () = tokio::time::sleep(park_max) => {
+                    if self.node.plane.borrow().is_down().is_some() {
+                        return Verdict::Lost;
+                    }
+                }
+            }
+        }
     }
 
     /// Holds the next command back until who serves it may have changed.
@@ -275,8 +293,15 @@ impl Connection {
         if let Ok(Parsed::Complete { consumed }) = self.parser.parse(&self.buf) {
             let name = self.parser.args(&self.buf).iter().next().unwrap_or_default();
             let mut plane = self.node.plane.borrow_mut();
-            let why = "the shard has no primary at the moment";
-            dispatch::try_again(&mut plane, &mut self.client, name, &mut self.out, why);
+            match plane.is_down() {
+                Some(why) => {
+                    dispatch::cluster_down(&mut plane, &mut self.client, name, &mut self.out, why);
+                }
+                None => {
+                    let why = "the shard has no primary at the moment";
+                    dispatch::try_again(&mut plane, &mut self.client, name, &mut self.out, why);
+                }
+            }
             drop(plane);
             self.buf.advance(consumed);
         }

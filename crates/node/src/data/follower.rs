@@ -310,6 +310,7 @@ pub(super) fn process(
                     ChunkAct::Append => {}
                 }
                 apply_effects(&mut plane.keyspace, chunk.bytes, chunk.level)?;
+                node.work.add(chunk.bytes.len());
             }
             Message::SyncEnd(end) => {
                 let (cursor, source) = following(&mut plane.role, link)?;

@@ -9,14 +9,11 @@ use super::plane::{Leased, Plane};
 use super::role::{Asked, Role, SetChange};
 use crate::clock::{unix_ms, wall_ms};
 use ironcache_control::{AckMode, Command, Plan, Reason};
-use ironcache_keyspace::Effects;
+use ironcache_keyspace::{Effects, progress};
 use ironcache_raft::Refusal;
 use ironcache_replication::{Eligibility, Proposal, RaiseError, Requirement, Scope, Silence};
-use ironcache_spine::boottime_ms;
 use ironcache_types::{Member, key_slot};
 use std::rc::Rc;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 use tokio::task::spawn_local;
@@ -34,15 +31,16 @@ const OUTCOME_MAX: Duration = Duration::from_millis(6_000);
 const EXPIRE_MAX: usize = 200;
 
 /// Runs until the process ends.
-pub(super) async fn run(node: Rc<DataNode>, moves: Arc<AtomicU64>) {
+pub(super) async fn run(node: Rc<DataNode>) {
     let mut ticks = tokio::time::interval(TICK);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        moves.store(boottime_ms(), Ordering::Relaxed);
+        progress::tick();
         let leased = {
             let mut plane = node.plane.borrow_mut();
             plane.coarse_ms = unix_ms();
+            plane.look_at_writes();
             plane.look_at_lease()
         };
         if leased == Leased::Changed {

@@ -18,10 +18,11 @@ use super::client::{Clients, Owed};
 use super::role::{Primary, Role};
 use super::routing::Routing;
 use super::stats::Stats;
+use super::trouble::HeldUp;
 use crate::config::Config;
 use ironcache_control::{AckMode, Command, Shard};
 use ironcache_keyspace::{Effects, Expiry, Keyspace};
-use ironcache_raft::{AppliedView, Refusal};
+use ironcache_raft::{AppliedView, Contact, Refusal};
 use ironcache_replication::{Ack, Backlog, Fence, Gate, Link, Promoted, Scope, encode_effects};
 use ironcache_shard::{Grant, Lease};
 use ironcache_spine::boottime_ms;
@@ -59,6 +60,9 @@ pub(crate) struct Plane {
     leased: bool,
     /// Where this node's ownership would begin by what it has proposed itself, and since when.
     promise: Option<Promise>,
+    /// When a leader was last heard of; of nobody but this plane until it is given the node's.
+    pub contact: Contact,
+    pub held_up: HeldUp,
     /// The checkpoint is being written, or is: nothing is executed or applied any more.
     sealed: bool,
     /// The node stops soon: a promotion now would be an outage in a moment.
@@ -186,6 +190,8 @@ impl Plane {
             lease: Lease::default(),
             leased: false,
             promise: None,
+            contact: Contact::new(u64::MAX),
+            held_up: HeldUp::default(),
             sealed: false,
             leaving: false,
             waiters: AckWaiters::default(),
@@ -316,9 +322,10 @@ impl Plane {
         if self.is_serving() { Expiry::Delete } else { Expiry::Hide }
     }
 
-    /// A primary that no handover holds back, and whose lease runs.
+    /// A primary whose start is in the log, that no handover holds back, and whose lease runs.
     pub(crate) fn is_serving(&self) -> bool {
-        matches!(&self.role, Role::Primary(p) if p.handover.is_none()) && !self.sealed && self.leased
+        let serves = matches!(&self.role, Role::Primary(p) if p.begun && p.handover.is_none());
+        serves && !self.sealed && self.leased
     }
 
     /// The leader's answer.
@@ -363,6 +370,11 @@ impl Plane {
     /// From here on the dataset stays as it is: what the checkpoint says is all that was ever acknowledged.
     pub(crate) fn seal(&mut self) {
         self.sealed = true;
+    }
+
+    /// No checkpoint came of it: what was held is served on.
+    pub(crate) fn unseal(&mut self) {
+        self.sealed = false;
     }
 
     pub(crate) fn is_sealed(&self) -> bool {

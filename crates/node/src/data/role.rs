@@ -57,6 +57,9 @@ pub(crate) struct Primary {
     pub mode: AckMode,
     /// Size of the committed in-sync set, this node included.
     pub in_sync: usize,
+    /// Does the log say where this ownership begins? Nothing is served before: until then another holder of everything may
+    /// take the shard, if this life ends.
+    pub begun: bool,
     /// A handover that holds commands back.
     pub handover: Option<HandingOver>,
     /// Members about which a proposal is under way.
@@ -160,6 +163,16 @@ impl Plane {
         });
     }
 
+    /// Is the dataset what the checkpoint held from which this life began, and nothing else?
+    pub(crate) fn holds_what_it_read(&self) -> bool {
+        match &self.role {
+            Role::Replica(replica) => {
+                replica.clean_end.is_some_and(|end| replica.cursor.applied_offset() == Some(end))
+            }
+            Role::Loading | Role::Primary(_) => false,
+        }
+    }
+
     fn be_primary(&mut self, shard: &Shard) -> Turned {
         match &self.role {
             Role::Loading => return Turned::Nothing,
@@ -179,6 +192,7 @@ impl Plane {
         };
         primary.mode = shard.mode;
         primary.in_sync = shard.in_sync.len();
+        primary.begun |= begins(shard, primary.epoch);
         primary.gate.set_limits(limits);
         primary.gate.set_mode(mode);
         primary.gate.set_committed(&others(shard, self.me), now_ms);
@@ -250,6 +264,7 @@ impl Plane {
             gate,
             mode: shard.mode,
             in_sync: shard.in_sync.len(),
+            begun: begins(shard, epoch),
             handover: None,
             proposals: BTreeMap::new(),
             mode_proposed: None,
@@ -351,6 +366,10 @@ impl Plane {
             near_ms: 200,
         }
     }
+}
+
+fn begins(shard: &Shard, epoch: Epoch) -> bool {
+    shard.lineage.iter().any(|entry| entry.epoch == epoch && entry.start.is_some())
 }
 
 fn others(shard: &Shard, me: Member) -> BTreeSet<Member> {

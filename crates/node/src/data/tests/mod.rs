@@ -5,10 +5,13 @@ mod connections;
 mod handovers;
 mod in_sync_set;
 mod leases;
+mod leaving;
 mod links;
 mod server_commands;
 mod serving;
+mod total_loss;
 mod transactions;
+mod trouble;
 
 use super::DataNode;
 use super::client::{Client, Trusted};
@@ -251,10 +254,19 @@ pub(super) fn node_in(data_dir: PathBuf, plane: Plane) -> Rc<DataNode> {
         acked: Rc::new(Notify::new()),
         drain: Rc::new(Notify::new()),
         drain_until: Cell::new(None),
+        listener: listener(),
+        accepting: RefCell::default(),
+        work: Default::default(),
         data_dir,
         launcher: watch::channel(Default::default()).1,
         disk: tokio::sync::Mutex::new(()),
     })
+}
+
+fn listener() -> std::net::TcpListener {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    listener
 }
 
 /// The node applies the world, as `watch_views` has it do.
