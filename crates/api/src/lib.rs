@@ -10,6 +10,7 @@
 //! | `POST /v1/cluster/nodes/add` | [`AddNode`] | [`Done`]: it is begun; [`ClusterStatus`] shows how it goes on |
 //! | `POST /v1/cluster/nodes/replace` | [`ReplaceNode`] | [`Done`], likewise |
 //! | `POST /v1/cluster/nodes/remove` | [`RemoveNode`] | [`Done`], likewise |
+//! | `POST /v1/cluster/recover` | [`RecoverRequest`] | [`Done`]; without `accept_loss` refused, with what would be lost |
 //! | `POST /v1/releases` | the binary itself | [`StagedRelease`] |
 //! | `GET /v1/releases` | | `Vec<`[`StagedRelease`]`>` |
 //! | `POST /v1/upgrade/plan` | [`PlanRequest`] | [`PlanAnswer`] |
@@ -54,10 +55,10 @@ mod unknown;
 mod upgrade;
 mod waiting_on;
 
-pub use cluster::{ClusterStatus, CreateCluster, CreateNode, CreateShard, NodeBrief};
+pub use cluster::{ClusterStatus, CreateCluster, CreateNode, CreateShard, NodeBrief, RecoverRequest};
 pub use control::{
-    AckMode, ControlView, Handover, LineageEntry, Node, NodeRole, OutStep, Ownership, Shard, TrialPhase,
-    Unfinished,
+    AckMode, ControlView, Handover, LineageEntry, Losses, Node, NodeRole, OutStep, Ownership, RecoveredBy,
+    Recovery, Shard, TrialPhase, Unfinished,
 };
 pub use error::{ApiError, Done, Refused};
 pub use hold::{HoldReason, Reason};
@@ -66,7 +67,8 @@ pub use members::{AddNode, MembershipChange, MembershipStage, RemoveNode, Replac
 #[cfg(feature = "next")]
 pub use next::SetZone;
 pub use node::{
-    DataRole, DataStatus, LauncherPhase, LauncherStatus, NodeStatus, RaftStatus, RaftTimers, ReplicaStatus,
+    DataRole, DataStatus, Holding, LauncherPhase, LauncherStatus, NodeStatus, RaftStatus, RaftTimers,
+    ReplicaStatus,
 };
 pub use plan::{
     Direction, HandoverRecord, HistoryEntry, Outcome, Phase, Plan, PlanOptions, StartedBy, StepRecord,
@@ -79,4 +81,4 @@ pub use unknown::Unknown;
 pub use upgrade::{
     NodeStep, PlanAnswer, PlanRequest, RollbackRequest, ServingRole, UpgradeNode, UpgradeStatus,
 };
-pub use waiting_on::{OutStage, WaitingOn};
+pub use waiting_on::{OutStage, RecoverWhen, WaitingOn};

@@ -8,7 +8,7 @@ use crate::bars::Bars;
 use crate::decide::decide;
 use crate::decision::Decision;
 use crate::observation::{
-    DataObservation, Duty, NodeObservation, Observation, RaftGroup, ReplicaObservation,
+    DataObservation, Duty, Holding, NodeObservation, Observation, RaftGroup, ReplicaObservation,
 };
 use ironcache_control::{
     AckMode, Command, ControlState, FinalizeAfter, Node, Phase, Plan, PlanOptions, Rejection, Shard,
@@ -163,7 +163,14 @@ pub fn observe_perfect(state: &ControlState, leader: NodeId) -> Observation {
             false => Duty::Follows(shard.epoch),
         };
         let (shard, isr_epoch) = (shard.id, shard.isr_epoch);
-        Some(DataObservation { shard, duty, isr_epoch, offset: OFFSET, replicas })
+        Some(DataObservation {
+            shard,
+            duty,
+            isr_epoch,
+            offset: OFFSET,
+            holds: Some(Holding::Nothing),
+            replicas,
+        })
     };
     let answer = |node: &Node| NodeObservation {
         seen_ms_ago: 0,
@@ -236,7 +243,7 @@ fn shard_moves(state: &ControlState, shard: &Shard) -> Option<Command> {
             shard: shard.id,
             handover: handover.epoch,
             to: handover.to,
-            offset: OFFSET,
+            offset: shard.last_start(),
             in_sync: shard.in_sync.clone(),
         });
     }

@@ -123,6 +123,7 @@ const TABLE: &[(Format, &[Since])] = &[
     (Format::Entry(EntryKind::LevelReached), &[since(1, 1)]),
     (Format::Entry(EntryKind::SetPolicy), &[since(1, 1)]),
     (Format::Entry(EntryKind::AllowRelease), &[since(1, 1)]),
+    (Format::Entry(EntryKind::Recover), &[since(1, 1)]),
     (Format::Entry(EntryKind::AddNode), &[since(1, 1)]),
     (Format::Entry(EntryKind::RemoveNode), &[since(1, 1)]),
     (Format::Entry(EntryKind::NodeLeft), &[since(1, 1)]),

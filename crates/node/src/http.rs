@@ -23,6 +23,7 @@ mod members;
 #[cfg(feature = "next")]
 mod next;
 mod policy;
+mod recover;
 mod releases;
 mod status;
 #[cfg(test)]
@@ -52,6 +53,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/v1/cluster/nodes/add", post(members::add))
         .route("/v1/cluster/nodes/replace", post(members::replace))
         .route("/v1/cluster/nodes/remove", post(members::remove))
+        .route("/v1/cluster/recover", post(recover::recover))
         .route("/v1/policy", get(policy::get).post(policy::change))
         .route("/v1/releases", get(releases::list).post(releases::stage))
         .route("/v1/releases/allow", post(releases::allow))

@@ -6,12 +6,12 @@
 use crate::app::{App, Lead, NodeReport, Seen};
 use crate::clock::unix_ms;
 use crate::tasks::share_panic;
-use ironcache_control::{Command, ControlState, Shard};
+use ironcache_control::{Command, ControlState, Recover, Shard};
 use ironcache_coordinator::{
-    Bars, DataObservation, Decision, Duty, LeaderMemory, LeaseObservation, NodeObservation, Observation,
-    RaftGroup, ReplicaObservation, StateHash, WaitingOn, decide,
+    Bars, DataObservation, Decision, Duty, Holding, LeaderMemory, LeaseObservation, NodeObservation,
+    Observation, RaftGroup, ReplicaObservation, StateHash, Timers, WaitingOn, decide,
 };
-use ironcache_raft::{AskError, PeerAddr, Proposed};
+use ironcache_raft::{AskError, PeerAddr, Proposed, RaftView};
 use ironcache_shard::depose_after_ms;
 use ironcache_spine::boottime_ms;
 use ironcache_types::{Member, NodeId, ShardId};
@@ -86,11 +86,7 @@ async fn lead(app: &Arc<App>) {
             leases: leases.clone(),
             nodes: observations(&app.lead().reports, raft.committed.unwrap_or(0)),
             timers: memory.note(state, &bars, now_ms),
-            raft: RaftGroup {
-                voters: raft.voters.iter().copied().collect(),
-                is_joint: raft.is_joint,
-                learners: raft.learners.iter().copied().collect(),
-            },
+            raft: group(&raft),
         };
         let decision = decide(state, &observation, &bars, unix_ms());
         waiting_on = match &decision {
@@ -105,11 +101,7 @@ async fn lead(app: &Arc<App>) {
         match decision {
             Decision::Propose(command) => {
                 tracing::info!(?command, "proposing");
-                let proposed = match deposed(state, &command) {
-                    Some((shard, owner)) => depose(app, state, shard, owner, command).await,
-                    None => app.raft.propose(command).await,
-                };
-                match proposed {
+                match commit(app, state, command).await {
                     Ok(proposed) => match proposed.outcome {
                         Ok(_) => {}
                         Err(rejection) => {
@@ -168,8 +160,18 @@ fn leases(app: &App, state: &ControlState) -> Leases {
 
 /// The owner that `command` would depose, if it has one.
 fn deposed(state: &ControlState, command: &Command) -> Option<(ShardId, Member)> {
-    let Command::Failover { shard, .. } = command else { return None };
+    let (Command::Failover { shard, .. } | Command::Recover(Recover { shard, .. })) = command else {
+        return None;
+    };
     Some((*shard, state.shards.get(shard)?.primary()?))
+}
+
+/// Has the leader's own command committed: what deposes an owner by this node itself, while it leads.
+pub(crate) async fn commit(app: &App, state: &ControlState, command: Command) -> Result<Proposed, AskError> {
+    match deposed(state, &command) {
+        Some((shard, owner)) => depose(app, state, shard, owner, command).await,
+        None => app.raft.propose(command).await,
+    }
 }
 
 /// Proposes what deposes an owner: from here on it is granted no lease, unless the log rejects the entry.
@@ -258,6 +260,30 @@ async fn ask(app: &App, addr: &str) -> Result<NodeReport, reqwest::Error> {
     app.client.get(url).timeout(REPORT_TIMEOUT).send().await?.error_for_status()?.json().await
 }
 
+/// What the nodes said last, for whoever asks between two looks of the loop. Without its timers: nothing that the loop
+/// measures is decided by it.
+pub(crate) fn what_nodes_said(app: &App, state: &ControlState) -> Observation {
+    let raft = app.raft.view();
+    Observation {
+        now_ms: 0,
+        leader: app.me.node,
+        leader_settled: true,
+        term: raft.term,
+        leases: leases(app, state),
+        nodes: observations(&app.lead().reports, raft.committed.unwrap_or(0)),
+        timers: Timers::default(),
+        raft: group(&raft),
+    }
+}
+
+fn group(RaftView { voters, is_joint, learners, .. }: &RaftView) -> RaftGroup {
+    RaftGroup {
+        voters: voters.iter().copied().collect(),
+        is_joint: *is_joint,
+        learners: learners.iter().copied().collect(),
+    }
+}
+
 fn observations(reports: &BTreeMap<NodeId, Seen>, committed: u64) -> BTreeMap<NodeId, NodeObservation> {
     reports.iter().map(|(id, seen)| (*id, observation(seen, committed))).collect()
 }
@@ -285,6 +311,7 @@ fn observation(seen: &Seen, committed: u64) -> NodeObservation {
             },
             isr_epoch: data.isr_epoch,
             offset: data.offset,
+            holds: data.holds.as_ref().and_then(holding),
             replicas: data
                 .replicas
                 .iter()
@@ -297,5 +324,18 @@ fn observation(seen: &Seen, committed: u64) -> NodeObservation {
                 })
                 .collect(),
         }),
+    }
+}
+
+/// What a node says it holds. In the words of another release it has said nothing: the shard waits, and an operator sees
+/// for whom.
+fn holding(said: &ironcache_api::Holding) -> Option<Holding> {
+    match said {
+        ironcache_api::Holding::Nothing => Some(Holding::Nothing),
+        ironcache_api::Holding::UpTo { epoch, offset } => {
+            Some(Holding::UpTo { epoch: *epoch, offset: *offset })
+        }
+        ironcache_api::Holding::Sealed { offset } => Some(Holding::Sealed { offset: *offset }),
+        ironcache_api::Holding::Unknown(_) => None,
     }
 }

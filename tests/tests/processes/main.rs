@@ -5,6 +5,7 @@ mod aborts;
 mod auto_rollouts;
 mod bad_input;
 mod bad_releases;
+mod joins;
 mod lag;
 mod last_copies;
 mod leader_deaths;
@@ -18,6 +19,7 @@ mod rollbacks;
 mod rolls;
 mod soaking;
 mod stops;
+mod total_losses;
 mod went_back;
 
 /// The product, built with this package.

@@ -4,5 +4,6 @@ mod journeys;
 mod leader_change;
 mod members;
 mod memory;
+mod total_loss;
 mod transcripts;
 mod unplanned;
