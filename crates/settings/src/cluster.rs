@@ -18,6 +18,8 @@ pub enum ClusterKey {
     AutoRollout,
     FinalizeAfterS,
     OnFailure,
+    OnTotalLoss,
+    RecoverWaitS,
     SettleMs,
     StepTimeoutS,
     MaxParallel,
@@ -144,6 +146,38 @@ pub static TABLE: [Setting; ClusterKey::ElectionMaxMs as usize + 1] = [
         redis: None,
         doc: "What follows a step that failed: everybody goes back, or the plan is held for an operator",
         more: "",
+    },
+    Setting {
+        key: Key::Cluster(ClusterKey::OnTotalLoss),
+        name: "on-total-loss",
+        kind: Kind::Word(&["serve-what-is-left", "wait"]),
+        default: "serve-what-is-left",
+        change: Change::Running,
+        redis: None,
+        doc: "What follows when a shard has lost every member of its in-sync set: it goes on with what is left, or waits",
+        more: "`serve-what-is-left`: the node that holds most becomes primary, an empty one if none holds anything, and \
+               the loss is recorded. `wait`: nothing is served until `cluster recover --accept-loss`. A last owner that \
+               was stopped in order takes its shard back either way, and nothing is lost.",
+    },
+    Setting {
+        key: Key::Cluster(ClusterKey::RecoverWaitS),
+        name: "recover-wait-s",
+        kind: Kind::number(
+            Unit::Seconds,
+            Range {
+                least: 0,
+                below: "",
+                most: 24 * 60 * 60,
+                above: "a shard would be without a primary for longer than a day, for a node that may never come back",
+            },
+        ),
+        // A process that was killed is back within a second or two, a small machine has booted within twenty or so.
+        default: "10",
+        change: Change::Running,
+        redis: None,
+        doc: "How long a shard that lost its whole in-sync set waits for nodes that may hold more, in s",
+        more: "It waits no longer than until every node of the shard has answered, and for one that answers and reads its \
+               dataset however long that takes. More gives slow machines time to come back with their data.",
     },
     Setting {
         key: Key::Cluster(ClusterKey::SettleMs),
@@ -283,8 +317,8 @@ pub static TABLE: [Setting; ClusterKey::ElectionMaxMs as usize + 1] = [
         default: "2000",
         change: Change::Running,
         redis: None,
-        doc: "A replica that has not acknowledged for this long leaves the in-sync set, in ms",
-        more: "In mode `in-sync` a silent replica holds writes back for as long.",
+        doc: "A replica that is unheard, or owes something and does not move, for this long leaves the in-sync set, in ms",
+        more: "While writes wait for it, a tenth of this and what pauses last on the machine; never more than this.",
     },
     Setting {
         key: Key::Cluster(ClusterKey::MaxLagBytes),
@@ -293,7 +327,7 @@ pub static TABLE: [Setting; ClusterKey::ElectionMaxMs as usize + 1] = [
             Unit::Bytes,
             Range {
                 least: 1,
-                below: "every write would take every replica out of the in-sync set",
+                below: "every write would wait for every replica, as in mode `in-sync`",
                 most: 1 << 30,
                 above: "an unplanned failure might lose more than a gigabyte of what was acknowledged",
             },
@@ -302,8 +336,8 @@ pub static TABLE: [Setting; ClusterKey::ElectionMaxMs as usize + 1] = [
         change: Change::Running,
         redis: None,
         doc: "Acknowledged bytes that an in-sync replica may lack in mode `primary`",
-        more: "This is what an unplanned failure may lose a shard (docs/upgrade.md). A replica that would lack more first \
-               leaves the in-sync set.",
+        more: "This is what an unplanned failure may lose a shard (docs/upgrade.md). A write that would leave a replica \
+               further behind waits for it.",
     },
     Setting {
         key: Key::Cluster(ClusterKey::MaxLagOps),
@@ -312,7 +346,7 @@ pub static TABLE: [Setting; ClusterKey::ElectionMaxMs as usize + 1] = [
             Unit::Count,
             Range {
                 least: 1,
-                below: "every write would take every replica out of the in-sync set",
+                below: "every write would wait for every replica, as in mode `in-sync`",
                 most: 1_000_000_000,
                 above: "it would bound nothing that max-lag-bytes does not",
             },

@@ -9,6 +9,7 @@ mod last_copies;
 mod leader_deaths;
 mod leases;
 mod majorities;
+mod members;
 mod moves;
 mod node_deaths;
 mod refusals;
@@ -16,6 +17,7 @@ mod rollbacks;
 mod rolls;
 mod soaking;
 mod stops;
+mod total_losses;
 mod went_back;
 
 /// The product, built with this package.

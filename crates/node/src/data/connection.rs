@@ -3,7 +3,7 @@
 //! ```text
 //!  read ─► parse ─► dispatch ─► out ─┬─ owed? ─► wait for acknowledgement ─► write
 //!                      │             └─ lost role ─► close, nothing is said
-//!                      └─ Park: the command stays in the buffer, unexecuted
+//!                      └─ Park, Hold: the command stays in the buffer, unexecuted
 //! ```
 //!
 //! *Invariant:* replies leave in the order of the commands, and none before what it tells of may be
@@ -118,11 +118,15 @@ impl Connection {
                 }
                 Batch::Sent => {}
                 // Roles may have changed while the replies were sent: park only on what is so now.
-                Batch::Parked if replies => {}
+                Batch::Parked | Batch::Held if replies => {}
                 Batch::Parked => match self.park().await {
                     Parked::Retry => {}
                     Parked::TooLong => self.give_up_parking(),
                     Parked::Gone => return End::Closed,
+                },
+                Batch::Held => match self.hold().await {
+                    Held::Retry => {}
+                    Held::Gone => return End::Closed,
                 },
                 Batch::Wait { replicas, timeout_ms, offset } => {
                     if self.wait_for_replicas(replicas, timeout_ms, offset).await.is_err() {
@@ -181,6 +185,7 @@ impl Connection {
                     let why = "too many commands wait for a handover already";
                     dispatch::try_again(&mut plane, &mut self.client, args[0], &mut self.out, why);
                 }
+                Turn::Hold => break Batch::Held,
                 Turn::Wait { replicas, timeout_ms, offset } => {
                     consumed_total += consumed;
                     break Batch::Wait { replicas, timeout_ms, offset };
@@ -286,6 +291,23 @@ impl Connection {
         outcome
     }
 
+    /// Holds the next command back until replicas have taken more of the stream. There is no deadline of its own: who
+    /// takes nothing is not waited for much longer, and who takes something lets it go on. A change of roles ends it too.
+    async fn hold(&mut self) -> Held {
+        self.parked_since = None;
+        let (acked, changed) = (Rc::clone(&self.node.acked), Rc::clone(&self.node.changed));
+        let (progress, change) = (acked.notified(), changed.notified());
+        self.node.plane.borrow_mut().parked += 1;
+        let outcome = tokio::select! {
+            biased;
+            () = gone(&self.stream) => Held::Gone,
+            () = progress => Held::Retry,
+            () = change => Held::Retry,
+        };
+        self.node.plane.borrow_mut().parked -= 1;
+        outcome
+    }
+
     /// Takes the held-back command out of the buffer and answers that it was not executed.
     fn give_up_parking(&mut self) {
         self.parked_since = None;
@@ -382,6 +404,7 @@ enum Batch {
     /// Send what there is, then go on.
     Sent,
     Parked,
+    Held,
     Wait {
         replicas: usize,
         timeout_ms: u64,
@@ -393,6 +416,11 @@ enum Batch {
 enum Parked {
     Retry,
     TooLong,
+    Gone,
+}
+
+enum Held {
+    Retry,
     Gone,
 }
 

@@ -23,7 +23,9 @@ mod leaving;
 mod link_io;
 mod membership;
 mod plane;
+mod pulse;
 mod refusal;
+mod retention;
 mod role;
 mod routing;
 mod server_commands;
@@ -74,9 +76,11 @@ pub(crate) struct DataNode {
     pub changed: Rc<Notify>,
     /// The stream grew, or a link has something to send.
     pub feed: Rc<Notify>,
-    /// A replica acknowledged.
+    /// A replica acknowledged, or took more of the stream.
     pub acked: Rc<Notify>,
     pub drain: Rc<Notify>,
+    /// Tells the primary how far a long frame is.
+    pub pulse: pulse::Pulse,
     drain_until: Cell<Option<Instant>>,
     /// The client listener, and the task that accepts from it while the node does not drain.
     listener: TcpListener,
@@ -302,6 +306,7 @@ async fn run(
         feed: Rc::new(Notify::new()),
         acked: Rc::new(Notify::new()),
         drain: Rc::new(Notify::new()),
+        pulse: pulse::Pulse::default(),
         drain_until: Cell::new(None),
         listener,
         accepting: RefCell::default(),
@@ -310,6 +315,7 @@ async fn run(
         launcher,
         disk: tokio::sync::Mutex::new(()),
     });
+    node.pulse.report()?;
     start_accepting(&node);
     spawn_local(watch_views(Rc::clone(&node), views));
     spawn_local(load(Rc::clone(&node), cluster));
@@ -393,12 +399,7 @@ async fn watch_views(node: Rc<DataNode>, mut views: watch::Receiver<Arc<AppliedV
         let turned = node.plane.borrow_mut().apply_view(view);
         node.changed.notify_waiters();
         node.feed.notify_waiters();
-        match turned {
-            Turned::Nothing => {}
-            Turned::HandOver(handover) => {
-                spawn_local(handover::hand_over(Rc::clone(&node), handover));
-            }
-        }
+        act_on(&node, turned);
         if views.changed().await.is_err() {
             return;
         }
@@ -411,7 +412,8 @@ async fn load(node: Rc<DataNode>, cluster: Option<ClusterId>) {
     let (keyspace, position) = match loaded {
         Ok(Some(checkpoint)) => {
             node.plane.borrow_mut().begin_at(checkpoint.level);
-            spawn_local(checkpoint::let_go(Rc::clone(&node)));
+            let (lineage, offset) = (checkpoint.lineage.clone(), checkpoint.offset);
+            spawn_local(checkpoint::let_go(Rc::clone(&node), lineage, offset));
             (checkpoint.keyspace, Some((checkpoint.lineage, checkpoint.offset)))
         }
         Ok(None) => (ironcache_keyspace::Keyspace::new(), None),
@@ -437,7 +439,29 @@ async fn load(node: Rc<DataNode>, cluster: Option<ClusterId>) {
         plane.apply_view(view)
     };
     node.changed.notify_waiters();
-    if let Turned::HandOver(handover) = turned {
-        spawn_local(handover::hand_over(Rc::clone(&node), handover));
+    act_on(&node, turned);
+}
+
+fn act_on(node: &Rc<DataNode>, turned: Turned) {
+    match turned {
+        Turned::Nothing => {}
+        Turned::HandOver(handover) => {
+            spawn_local(handover::hand_over(Rc::clone(node), handover));
+        }
+        Turned::CannotServe => {
+            spawn_local(give_up(Rc::clone(node)));
+        }
     }
+}
+
+/// The shard would stay with a primary that never serves. Ended, this process makes room for its next life, whose
+/// registration takes the role away; what it holds is kept for that.
+async fn give_up(node: Rc<DataNode>) {
+    if node.plane.borrow().is_sealed() {
+        return;
+    }
+    let drained = leaving::drain(&node, Duration::ZERO, Keep::IfPossible).await;
+    panic!(
+        "the log made this process primary of its shard, and it does not hold what it was to begin with ({drained:?})"
+    );
 }

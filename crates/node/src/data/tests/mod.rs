@@ -7,8 +7,10 @@ mod in_sync_set;
 mod leases;
 mod leaving;
 mod links;
+mod retention;
 mod server_commands;
 mod serving;
+mod total_loss;
 mod transactions;
 mod trouble;
 
@@ -252,6 +254,7 @@ pub(super) fn node_in(data_dir: PathBuf, plane: Plane) -> Rc<DataNode> {
         feed: Rc::new(Notify::new()),
         acked: Rc::new(Notify::new()),
         drain: Rc::new(Notify::new()),
+        pulse: Default::default(),
         drain_until: Cell::new(None),
         listener: listener(),
         accepting: RefCell::default(),
