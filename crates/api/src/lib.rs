@@ -7,10 +7,10 @@
 //! | `GET /status` | | [`NodeStatus`]: this node's own view |
 //! | `POST /v1/cluster/create` | [`CreateCluster`] | [`Done`]; to one pristine node, which becomes the first leader |
 //! | `GET /v1/cluster` | | [`ClusterStatus`]: the leader's view |
+//! | `POST /v1/cluster/recover` | [`RecoverRequest`] | [`Done`]; without `accept_loss` refused, with what would be lost |
 //! | `POST /v1/cluster/nodes/add` | [`AddNode`] | [`Done`]: it is begun; [`ClusterStatus`] shows how it goes on |
 //! | `POST /v1/cluster/nodes/replace` | [`ReplaceNode`] | [`Done`], likewise |
 //! | `POST /v1/cluster/nodes/remove` | [`RemoveNode`] | [`Done`], likewise |
-//! | `POST /v1/cluster/recover` | [`RecoverRequest`] | [`Done`]; without `accept_loss` refused, with what would be lost |
 //! | `POST /v1/releases` | the binary itself | [`StagedRelease`] |
 //! | `GET /v1/releases` | | `Vec<`[`StagedRelease`]`>` |
 //! | `POST /v1/upgrade/plan` | [`PlanRequest`] | [`PlanAnswer`] |

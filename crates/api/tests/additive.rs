@@ -380,11 +380,11 @@ fn a_request_with_one_field_more_anywhere_is_refused() {
         set: BTreeMap::from([("max-parallel".to_owned(), "2".to_owned())]),
         seen: Some(Epoch(4)),
     });
+    is_strict(&RecoverRequest { shard: ShardId(3), accept_loss: true });
     let http_addr = "a:3".to_owned();
     is_strict(&AddNode { http_addr: http_addr.clone(), node: NODE, shard: Some(ShardId(0)), learner: true });
     is_strict(&ReplaceNode { old: NODE, http_addr, node: NODE });
     is_strict(&RemoveNode { node: NODE });
-    is_strict(&RecoverRequest { shard: ShardId(3), accept_loss: true });
     is_strict(&AllowRelease { version: Version::new(0, 2, 0) });
 }
 

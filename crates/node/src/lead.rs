@@ -276,11 +276,11 @@ pub(crate) fn what_nodes_said(app: &App, state: &ControlState) -> Observation {
     }
 }
 
-fn group(RaftView { voters, is_joint, learners, .. }: &RaftView) -> RaftGroup {
+fn group(raft: &RaftView) -> RaftGroup {
     RaftGroup {
-        voters: voters.iter().copied().collect(),
-        is_joint: *is_joint,
-        learners: learners.iter().copied().collect(),
+        voters: raft.voters.iter().copied().collect(),
+        is_joint: raft.is_joint,
+        learners: raft.learners.iter().copied().collect(),
     }
 }
 

@@ -447,8 +447,8 @@ const MUTATIONS: &[Mutation] = &[
         name: "old-primary-serves-behind-the-fence",
         breaks: "the old primary executes commands while its shard is handed over",
         file: "crates/node/src/data/plane.rs",
-        guard: "matches!(&self.role, Role::Primary(p) if p.handover.is_none())",
-        instead: "matches!(&self.role, Role::Primary(_))",
+        guard: "matches!(&self.role, Role::Primary(p) if p.begun && p.handover.is_none())",
+        instead: "matches!(&self.role, Role::Primary(p) if p.begun)",
         tests: &["-p", "ironcache-node", "--lib", "data::"],
     },
     Mutation {
