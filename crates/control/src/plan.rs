@@ -143,7 +143,7 @@ impl fmt::Display for HoldReason {
             HoldReason::StepTimedOut { node, waited_ms } => write!(
                 f,
                 "node {node} has been out for {waited_ms} ms; look at its log. Once it is back: `ironcache cluster \
-                 upgrade resume`; if it is lost: `ironcache cluster replace-node {node} HOST:PORT` and \
+                 upgrade resume`; if it is lost: `ironcache cluster replace-node OLD HOST:PORT` and \
                  `resume`, or `ironcache cluster upgrade abort`"
             ),
             HoldReason::StateMismatch { node, log_index } => write!(

@@ -71,7 +71,7 @@ fn the_draws_reach_far() {
     let mut runner = TestRunner::deterministic();
     let (mut finalized, mut quarantined, mut failovers, mut rejoined, mut recovered, mut codes) =
         (0, 0, 0, 0, 0, BTreeSet::new());
-    for _ in 0..200 {
+    for _ in 0..300 {
         let draws = sequences().new_tree(&mut runner).unwrap().current();
         let (cluster, log) = play(&draws);
         finalized += cluster.state.history.iter().filter(|h| h.outcome == Outcome::Finalized).count();
