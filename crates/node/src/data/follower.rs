@@ -39,8 +39,9 @@ use tokio::task::{JoinHandle, spawn_local};
 const RETRY_MIN: Duration = Duration::from_millis(10);
 /// A dead primary's address is tried this seldom.
 const RETRY_MAX: Duration = Duration::from_millis(500);
-/// A primary pings ten times a second: so long a silence is a dead link.
-const SILENCE_MAX: Duration = Duration::from_millis(3_000);
+/// A primary pings twenty times a second, but while it executes one long command: so long a silence is a dead link. Shorter,
+/// and a long command costs every link; longer, and a link whose other end is gone without a word is tried anew later.
+const SILENCE_MAX: Duration = Duration::from_millis(10_000);
 /// How long a `SyncBegin`, or a level, may be ahead of this node's view.
 const VIEW_TIMEOUT: Duration = Duration::from_millis(2_000);
 
