@@ -2,7 +2,9 @@
 
 use crate::error::CommandError;
 use crate::spec::{Run, Spec};
-use ironcache_keyspace::{Effect, Effects, Entry, Expiry, Hash, Keyspace, List, Place, Set, Value, Zset};
+use ironcache_keyspace::{
+    Effect, Effects, Entry, Expiry, Hash, Keyspace, List, Place, Set, Value, Zset, progress,
+};
 use ironcache_resp::{Protocol, Writer};
 use std::cell::Cell;
 
@@ -36,6 +38,7 @@ pub fn execute(
     out: &mut Vec<u8>,
     effects: &mut Effects,
 ) -> Lookups {
+    progress::tick();
     let start = out.len();
     let expiry = if spec.is_write() { Expiry::Delete } else { context.expiry };
     let (result, lookups) = match spec.run {

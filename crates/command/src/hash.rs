@@ -4,6 +4,7 @@ use crate::arg;
 use crate::call::Call;
 use crate::decimal::{self, SumError};
 use crate::error::CommandError;
+use ironcache_keyspace::progress::ticking;
 use ironcache_keyspace::{Effect, Hash, Items};
 use ironcache_resp::parse_integer;
 
@@ -68,7 +69,7 @@ pub(crate) fn hmget(call: &mut Call<'_>) -> Outcome {
 pub(crate) fn hgetall(call: &mut Call<'_>) -> Outcome {
     let fields = call.db.read::<Hash>(call.args[1])?.map_or(&[][..], |hash| hash.fields().as_slice());
     call.reply.map(fields.len());
-    for field in fields {
+    for field in ticking(fields) {
         call.reply.bulk(&field.name);
         call.reply.bulk(&field.value);
     }
@@ -78,14 +79,14 @@ pub(crate) fn hgetall(call: &mut Call<'_>) -> Outcome {
 pub(crate) fn hkeys(call: &mut Call<'_>) -> Outcome {
     let fields = call.db.read::<Hash>(call.args[1])?.map_or(&[][..], |hash| hash.fields().as_slice());
     call.reply.array(fields.len());
-    fields.iter().for_each(|field| call.reply.bulk(&field.name));
+    ticking(fields).for_each(|field| call.reply.bulk(&field.name));
     Ok(())
 }
 
 pub(crate) fn hvals(call: &mut Call<'_>) -> Outcome {
     let fields = call.db.read::<Hash>(call.args[1])?.map_or(&[][..], |hash| hash.fields().as_slice());
     call.reply.array(fields.len());
-    fields.iter().for_each(|field| call.reply.bulk(&field.value));
+    ticking(fields).for_each(|field| call.reply.bulk(&field.value));
     Ok(())
 }
 

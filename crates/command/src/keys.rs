@@ -5,6 +5,7 @@ use crate::call::Call;
 use crate::error::CommandError;
 use crate::glob::glob_matches;
 use crate::random::Dice;
+use ironcache_keyspace::progress::ticking;
 use ironcache_keyspace::{Effect, Entry};
 
 type Outcome = Result<(), CommandError>;
@@ -60,10 +61,10 @@ pub(crate) fn renamenx(call: &mut Call<'_>) -> Outcome {
 }
 
 pub(crate) fn keys(call: &mut Call<'_>) -> Outcome {
-    let live = call.db.keyspace().entries().filter(|entry| !entry.is_expired(call.db.now_ms));
+    let live = ticking(call.db.keyspace().entries()).filter(|entry| !entry.is_expired(call.db.now_ms));
     let keys: Vec<&[u8]> = live.map(Entry::key).filter(|key| glob_matches(call.args[1], key)).collect();
     call.reply.array(keys.len());
-    keys.into_iter().for_each(|key| call.reply.bulk(key));
+    ticking(keys).for_each(|key| call.reply.bulk(key));
     Ok(())
 }
 

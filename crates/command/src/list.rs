@@ -3,6 +3,7 @@
 use crate::arg;
 use crate::call::Call;
 use crate::error::CommandError;
+use ironcache_keyspace::progress::ticking;
 use ironcache_keyspace::{Effect, Items, List, Side};
 
 type Outcome = Result<(), CommandError>;
@@ -72,7 +73,7 @@ fn pop(call: &mut Call<'_>, side: Side) -> Outcome {
     if wanted.is_some() {
         call.reply.array(count);
     }
-    for i in 0..count {
+    for i in ticking(0..count) {
         let at = if side == Side::Head { i } else { items.len() - 1 - i };
         call.reply.bulk(&items[at]);
     }
@@ -96,7 +97,7 @@ pub(crate) fn lrange(call: &mut Call<'_>) -> Outcome {
     };
     let range = arg::range(start, stop, list.items().len());
     call.reply.array(range.len());
-    list.items().range(range).for_each(|item| call.reply.bulk(item));
+    ticking(list.items().range(range)).for_each(|item| call.reply.bulk(item));
     Ok(())
 }
 
@@ -151,7 +152,7 @@ pub(crate) fn lrem(call: &mut Call<'_>) -> Outcome {
         return Ok(());
     };
     let before = list.items().len();
-    if list.items().iter().any(|item| **item == *value) {
+    if ticking(list.items()).any(|item| **item == *value) {
         call.db.record(Effect::ListRemove { key, count, value });
     }
     let removed = before - len(call)?;
@@ -173,7 +174,8 @@ pub(crate) fn linsert(call: &mut Call<'_>) -> Outcome {
         return Ok(());
     };
     let before = list.items().len();
-    match list.items().iter().position(|item| **item == *pivot) {
+    let found = ticking(list.items()).position(|item| **item == *pivot);
+    match found {
         None => call.reply.int(-1),
         Some(at) => {
             call.db.record(Effect::ListInsert { key, index: (at + after) as u64, value });

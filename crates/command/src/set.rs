@@ -4,6 +4,7 @@ use crate::arg;
 use crate::call::Call;
 use crate::error::CommandError;
 use crate::random::Dice;
+use ironcache_keyspace::progress::ticking;
 use ironcache_keyspace::{Effect, Items, Set};
 use std::collections::BTreeSet;
 
@@ -53,7 +54,7 @@ pub(crate) fn smembers(call: &mut Call<'_>) -> Outcome {
     let set = call.db.read::<Set>(call.args[1])?;
     let members = set.map_or(&[][..], |set| set.members().as_slice());
     call.reply.set(members.len());
-    members.iter().for_each(|member| call.reply.bulk(&member.0));
+    ticking(members).for_each(|member| call.reply.bulk(&member.0));
     Ok(())
 }
 
@@ -83,7 +84,7 @@ pub(crate) fn spop(call: &mut Call<'_>) -> Outcome {
     let set = call.db.read::<Set>(key)?;
     let members = set.map_or(&[][..], |set| set.members().as_slice());
     let chosen = dice.distinct(wanted.unwrap_or(1), members.len());
-    let popped: Vec<Box<[u8]>> = chosen.into_iter().map(|at| members[at].0.clone()).collect();
+    let popped: Vec<Box<[u8]>> = ticking(chosen).map(|at| members[at].0.clone()).collect();
     let all = popped.len() == members.len();
     if all && !popped.is_empty() {
         call.db.record(Effect::Delete { key });
@@ -94,7 +95,7 @@ pub(crate) fn spop(call: &mut Call<'_>) -> Outcome {
     match (wanted, popped.first()) {
         (Some(_), _) => {
             call.reply.set(popped.len());
-            popped.iter().for_each(|member| call.reply.bulk(member));
+            ticking(&popped).for_each(|member| call.reply.bulk(member));
         }
         (None, Some(member)) => call.reply.bulk(member),
         (None, None) => call.reply.null(),
@@ -129,7 +130,7 @@ pub(crate) fn srandmember(call: &mut Call<'_>) -> Outcome {
         Err(_) => (0..count.unsigned_abs()).map(|_| dice.below(members.len())).collect(),
     };
     call.reply.array(chosen.len());
-    chosen.into_iter().for_each(|at| call.reply.bulk(&members[at].0));
+    ticking(chosen).for_each(|at| call.reply.bulk(&members[at].0));
     Ok(())
 }
 
@@ -162,7 +163,7 @@ pub(crate) fn sdiff(call: &mut Call<'_>) -> Outcome {
 }
 
 fn all(set: Option<&Set>) -> impl Iterator<Item = &[u8]> {
-    set.map_or(&[][..], |set| set.members().as_slice()).iter().map(|member| &*member.0)
+    ticking(set.map_or(&[][..], |set| set.members().as_slice())).map(|member| &*member.0)
 }
 
 /// Answers what `choose` makes of the sets under the keys, of which some may be absent.
@@ -171,6 +172,6 @@ fn combine(call: &mut Call<'_>, choose: impl for<'s> FnOnce(&[Option<&'s Set>]) 
     let sets: Vec<_> = call.args[1..].iter().map(|key| db.peek::<Set>(key)).collect::<Result<_, _>>()?;
     let members = choose(&sets);
     call.reply.set(members.len());
-    members.into_iter().for_each(|member| call.reply.bulk(member));
+    ticking(members).for_each(|member| call.reply.bulk(member));
     Ok(())
 }

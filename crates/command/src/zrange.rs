@@ -3,6 +3,7 @@
 use crate::arg;
 use crate::call::Call;
 use crate::error::CommandError;
+use ironcache_keyspace::progress::ticking;
 use ironcache_keyspace::{Effect, Items, Scored, Zset};
 use ironcache_resp::Protocol;
 use std::ops::Range;
@@ -141,7 +142,7 @@ fn show<'z>(
     let nested = show == Show::WithScores && reply.protocol() == Protocol::Resp3;
     let flat_pairs = show == Show::WithScores && !nested;
     reply.array(if flat_pairs { count * 2 } else { count });
-    for scored in found {
+    for scored in ticking(found) {
         if nested {
             reply.array(2);
         }

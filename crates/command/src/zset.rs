@@ -3,6 +3,7 @@
 use crate::arg;
 use crate::call::Call;
 use crate::error::CommandError;
+use ironcache_keyspace::progress::ticking;
 use ironcache_keyspace::{Effect, Items, Scored, Zset};
 use ironcache_resp::Protocol;
 
@@ -219,7 +220,7 @@ fn pop(call: &mut Call<'_>, choose: fn(&Zset, usize) -> Vec<Scored>) -> Outcome 
     // In RESP3 a count makes pairs of the answer.
     let nested = wanted.is_some() && call.reply.protocol() == Protocol::Resp3;
     call.reply.array(if nested { popped.len() } else { popped.len() * 2 });
-    for scored in &popped {
+    for scored in ticking(&popped) {
         if nested {
             call.reply.array(2);
         }

@@ -106,11 +106,15 @@ pub enum Command {
         epoch: Epoch,
         stall_us: u64,
     },
-    /// The primary's process ended and an in-sync member takes over.
+    /// An in-sync member takes over from a primary whose process ended, or whose lease did.
     Failover {
         shard: ShardId,
         shard_epoch: Epoch,
+        isr_epoch: Epoch,
         to: Member,
+        /// The leader that waited until the lease was over. Its own entries alone may depose a life that still runs: a
+        /// leader in between may have granted another lease.
+        term: u64,
     },
     /// A node that was the last owner stopped cleanly, and has all its data again.
     Reclaim {

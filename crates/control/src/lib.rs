@@ -7,7 +7,7 @@
 //!                                             └─► watched by data plane, agent and coordinator
 //! ```
 //!
-//! *Invariant:* `apply` is a function of state, log index and command only: no clock, no randomness, no
+//! *Invariant:* `apply` is a function of state, log id and command only: no clock, no randomness, no
 //! I/O. Times inside commands are the proposer's, kept for people, and never compared.
 //! *Invariant:* `apply` is total: it accepts, or rejects with a typed reason and changes nothing.
 //! *Invariant:* health is not log state. `apply` checks counts and roles; whether a node answers is a
@@ -16,6 +16,7 @@
 mod apply;
 mod command;
 mod invariants;
+mod log_id;
 mod plan;
 mod policy;
 mod reason;
@@ -25,6 +26,7 @@ mod state;
 
 pub use command::{Command, InitCluster, NodeSpec, ShardSpec};
 pub use invariants::Violation;
+pub use log_id::LogId;
 pub use plan::{
     Direction, HandoverRecord, HistoryEntry, HoldReason, Outcome, Phase, Plan, PlanOptions, StartedBy,
     StepRecord, StepRole, StepState,

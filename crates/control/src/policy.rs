@@ -51,6 +51,16 @@ impl Default for RaftTimers {
     }
 }
 
+impl RaftTimers {
+    /// For so long after it asked a leader a primary may answer clients, in ms: long enough that a lost leader stops no
+    /// shard. A primary asks every quarter of it, so three quarters are left when a leader is lost, and they have to last
+    /// for two elections and the heartbeat after them. Longer only leaves a shard whose primary is gone down for longer.
+    pub fn lease_ms(&self) -> u64 {
+        let RaftTimers { heartbeat_ms, election_min_ms: _, election_max_ms } = *self;
+        (4 * (2 * election_max_ms + heartbeat_ms)).div_ceil(300) * 100
+    }
+}
+
 /// Which staged release starts a plan by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AutoRollout {

@@ -53,6 +53,11 @@ pub enum Rejection {
     #[error("shard {shard} still has a primary")]
     StillServing { shard: ShardId },
     #[error(
+        "the leader of term {proposed} saw the lease of shard {shard}'s primary end, and the entry is of term {entry}: \
+         another leader may have granted one since"
+    )]
+    OtherTerm { shard: ShardId, proposed: u64, entry: u64 },
+    #[error(
         "node {node} is out for an upgrade, or since a plan was aborted without it: until it is back it joins no \
          in-sync set, and no plan starts or ends well; start it if it does not run, it rejoins by itself"
     )]
@@ -256,6 +261,7 @@ impl Rejection {
             Rejection::IsPrimary { .. } => "is_primary",
             Rejection::Recovering { .. } => "recovering",
             Rejection::StillServing { .. } => "still_serving",
+            Rejection::OtherTerm { .. } => "other_term",
             Rejection::NodeOut { .. } => "node_out",
             Rejection::ShardHasNodeOut { .. } => "shard_has_node_out",
             Rejection::HandoverInFlight { .. } => "handover_in_flight",

@@ -42,7 +42,8 @@ pub use decide::decide;
 pub use decision::Decision;
 pub use memory::LeaderMemory;
 pub use observation::{
-    DataObservation, Duty, NodeObservation, Observation, ReplicaObservation, StateHash, Timers,
+    DataObservation, Duty, LeaseObservation, NodeObservation, Observation, ReplicaObservation, StateHash,
+    Timers,
 };
 pub use preview::preview;
 pub use rehearsal::{Progress, Rehearsal, observe_perfect, rehearse};

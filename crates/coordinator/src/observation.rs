@@ -11,10 +11,33 @@ pub struct Observation {
     pub leader: NodeId,
     /// Has the leader applied an entry of its own term? Before that its state may be an old one.
     pub leader_settled: bool,
+    /// The term in which it leads; named by what may depose a primary.
+    pub term: u64,
+    /// The lease of each shard's owner, as far as this leader knows. A missing one runs.
+    pub leases: BTreeMap<ShardId, LeaseObservation>,
     /// The newest answer of each node, the leader's own included. Nodes that never answered are missing.
     pub nodes: BTreeMap<NodeId, NodeObservation>,
     /// From [`crate::LeaderMemory::note`].
     pub timers: Timers,
+}
+
+/// For how long the owner of a shard has asked in vain, or not at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LeaseObservation {
+    pub unanswered_ms: u64,
+    /// After which no lease of it can run any more.
+    pub over_after_ms: u64,
+}
+
+impl LeaseObservation {
+    pub fn is_over(self) -> bool {
+        self.unanswered_ms >= self.over_after_ms
+    }
+
+    /// Half of the time is gone, and an owner in order asks every quarter of a lease.
+    pub fn is_running_out(self) -> bool {
+        self.unanswered_ms >= self.over_after_ms / 2
+    }
 }
 
 /// One node's newest answer.

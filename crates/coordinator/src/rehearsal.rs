@@ -7,7 +7,7 @@
 use crate::bars::Bars;
 use crate::decide::decide;
 use crate::decision::Decision;
-use crate::observation::{DataObservation, Duty, NodeObservation, Observation, ReplicaObservation, Timers};
+use crate::observation::{DataObservation, Duty, NodeObservation, Observation, ReplicaObservation};
 use ironcache_control::{
     AckMode, Command, ControlState, FinalizeAfter, Node, Phase, Plan, PlanOptions, Rejection, Shard,
     StartedBy, TrialPhase,
@@ -170,7 +170,7 @@ pub fn observe_perfect(state: &ControlState, leader: NodeId) -> Observation {
         data: data(node),
     };
     let nodes: BTreeMap<_, _> = state.nodes.values().map(|n| (n.id, answer(n))).collect();
-    Observation { now_ms: 0, leader, leader_settled: true, nodes, timers: Timers::default() }
+    Observation { leader, leader_settled: true, nodes, ..Observation::default() }
 }
 
 /// The first thing that nodes and primaries would do by themselves now.

@@ -40,6 +40,7 @@ pub fn run(args: &ServerArgs, given: Vec<OsString>) -> Result<(), Failure> {
     log_to_stderr(filter);
     give_memory_back();
     refuse_huge_pages();
+    take_a_file_that_is_full_for_an_error();
     let bind: IpAddr = config.bind.parse().expect("a resolved configuration binds to an IP address");
     let listener = |name: &str, key: &str, port| ListenerSpec {
         name: name.to_owned(),
@@ -55,6 +56,8 @@ pub fn run(args: &ServerArgs, given: Vec<OsString>) -> Result<(), Failure> {
     launcher.child_args = given;
     launcher.limits.ready_timeout_ms = config.ready_timeout_ms;
     launcher.limits.hang_timeout_ms = config.hang_timeout_ms;
+    // What clients may take comes on top of what the rest of a stop may.
+    launcher.limits.stop_timeout_ms = config.stop_timeout_ms + config.drain_timeout_ms;
     let args = args.clone();
     launcher.way_back = WayBack::new(move || {
         let Sources { file, variables } = sources(&args, None).map_err(|error| error.to_string())?;
@@ -82,6 +85,16 @@ fn refuse_huge_pages() {
     if unsafe { libc::prctl(libc::PR_SET_THP_DISABLE, 1, 0, 0, 0) } == -1 {
         let error = std::io::Error::last_os_error();
         tracing::warn!(%error, "transparent huge pages stay on; expect more memory and slower first writes");
+    }
+}
+
+/// Inherited by the daemon. At a limit of a file's size (`ulimit -f`) the kernel would end the process in the middle of a
+/// write; ignored, the signal becomes an error of that write, as a full disk is.
+fn take_a_file_that_is_full_for_an_error() {
+    // SAFETY: it installs no handler, and takes no memory.
+    if unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) } == libc::SIG_ERR {
+        let error = std::io::Error::last_os_error();
+        tracing::warn!(%error, "SIGXFSZ is not ignored: a limit of a file's size ends this node");
     }
 }
 

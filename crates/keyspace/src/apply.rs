@@ -3,6 +3,7 @@
 use crate::effect::{Content, Effect, EffectError, SetExpiry, Side};
 use crate::items::Items;
 use crate::keyspace::{Keyspace, Place};
+use crate::progress::{self, ticking};
 use crate::value::{Hash, Kind, List, Set, Value};
 use crate::zset::Zset;
 use ironcache_types::Level;
@@ -30,6 +31,7 @@ pub fn apply_each(
     while !bytes.is_empty() {
         let (effect, rest) = Effect::decode(bytes, level)?;
         keyspace.apply(&effect)?;
+        progress::tick();
         bytes = rest;
         applied += 1;
         done();
@@ -79,14 +81,14 @@ impl Keyspace {
             Effect::HashSet { key, fields } => return self.hash_set(key, fields),
             Effect::HashRemove { key, fields } => {
                 return self.edit(key, Absent::Ignore, |hash: &mut Hash| {
-                    fields.iter().for_each(|field| hash.remove(field));
+                    ticking(fields.iter()).for_each(|field| hash.remove(field));
                     Ok(())
                 });
             }
             Effect::ListPush { key, side, values } => return self.list_push(key, side, values),
             Effect::ListPop { key, side, count } => {
                 return self.edit(key, Absent::Ignore, |list: &mut List| {
-                    for _ in 0..count.min(list.items().len() as u64) {
+                    for _ in ticking(0..count.min(list.items().len() as u64)) {
                         match side {
                             Side::Head => list.pop_head(),
                             Side::Tail => list.pop_tail(),
@@ -131,14 +133,14 @@ impl Keyspace {
             Effect::SetAdd { key, members } => return self.set_add(key, members),
             Effect::SetRemove { key, members } => {
                 return self.edit(key, Absent::Ignore, |set: &mut Set| {
-                    members.iter().for_each(|member| set.remove(member));
+                    ticking(members.iter()).for_each(|member| set.remove(member));
                     Ok(())
                 });
             }
             Effect::ZsetAdd { key, members } => return self.zset_add(key, members),
             Effect::ZsetRemove { key, members } => {
                 return self.edit(key, Absent::Ignore, |zset: &mut Zset| {
-                    members.iter().for_each(|member| zset.remove(member));
+                    ticking(members.iter()).for_each(|member| zset.remove(member));
                     Ok(())
                 });
             }
@@ -204,7 +206,7 @@ impl Keyspace {
 
     fn hash_set(&mut self, key: &[u8], fields: Items<'_, [&[u8]; 2]>) -> Result<(), EffectError> {
         self.edit(key, Absent::Create, |hash: &mut Hash| {
-            fields.iter().for_each(|[field, value]| hash.set(field, value));
+            ticking(fields.iter()).for_each(|[field, value]| hash.set(field, value));
             Ok(())
         })
     }
@@ -212,8 +214,8 @@ impl Keyspace {
     fn list_push(&mut self, key: &[u8], side: Side, values: Items<'_, &[u8]>) -> Result<(), EffectError> {
         self.edit(key, Absent::Create, |list: &mut List| {
             match side {
-                Side::Head => values.iter().for_each(|value| list.push_head(value)),
-                Side::Tail => values.iter().for_each(|value| list.push_tail(value)),
+                Side::Head => ticking(values.iter()).for_each(|value| list.push_head(value)),
+                Side::Tail => ticking(values.iter()).for_each(|value| list.push_tail(value)),
             }
             Ok(())
         })
@@ -221,14 +223,14 @@ impl Keyspace {
 
     fn set_add(&mut self, key: &[u8], members: Items<'_, &[u8]>) -> Result<(), EffectError> {
         self.edit(key, Absent::Create, |set: &mut Set| {
-            members.iter().for_each(|member| set.add(member));
+            ticking(members.iter()).for_each(|member| set.add(member));
             Ok(())
         })
     }
 
     fn zset_add(&mut self, key: &[u8], members: Items<'_, (f64, &[u8])>) -> Result<(), EffectError> {
         self.edit(key, Absent::Create, |zset: &mut Zset| {
-            members.iter().for_each(|(score, member)| zset.set(score, member));
+            ticking(members.iter()).for_each(|(score, member)| zset.set(score, member));
             Ok(())
         })
     }

@@ -3,6 +3,7 @@
 use crate::effect::{Content, Effect, SetExpiry, Side};
 use crate::items::Items;
 use crate::keyspace::{Entry, Keyspace};
+use crate::progress;
 use crate::value::Value;
 use ironcache_types::{Level, Slot};
 
@@ -16,10 +17,28 @@ impl Keyspace {
     /// # Panics
     /// If the slot holds what the level does not have: a level never falls, and nothing above it is applied.
     pub fn dump_slot(&self, slot: Slot, level: Level, out: &mut Vec<u8>) -> usize {
+        self.dump_slot_by(slot, level, out, |_| {})
+    }
+
+    /// The same, and hands `out` to `each` after each effect: whoever takes what is in it bounds what is in memory.
+    ///
+    /// # Panics
+    /// As [`Self::dump_slot`].
+    pub fn dump_slot_by(
+        &self,
+        slot: Slot,
+        level: Level,
+        out: &mut Vec<u8>,
+        mut each: impl FnMut(&mut Vec<u8>),
+    ) -> usize {
         let mut write = |effect: Effect<'_>| {
             effect.encode(level, out).expect("what a dataset holds was written at this level or below");
+            each(out);
         };
-        self.slot_entries(slot).iter().for_each(|entry| dump_entry(entry, &mut write));
+        for entry in self.slot_entries(slot) {
+            progress::tick();
+            dump_entry(entry, &mut write);
+        }
         self.slot_len(slot)
     }
 }
@@ -42,6 +61,7 @@ pub(crate) fn dump_part(
     write: &mut impl FnMut(Effect<'_>),
 ) -> Option<usize> {
     let (key, first) = (entry.key(), done == 0);
+    progress::tick();
     let (end, len) = match entry.value() {
         Value::String(value) => {
             let end = value.len().min(done.saturating_add(bytes_max.max(1)));

@@ -9,6 +9,7 @@ use crate::effect::Effect;
 use crate::effects::Effects;
 use crate::expiry::{Deadline, DeadlineQueue};
 use crate::hash::table_hash;
+use crate::progress;
 use crate::value::{ALLOC_BYTES, Value};
 use ironcache_types::{SLOT_COUNT, Slot, key_slot};
 use std::mem::size_of;
@@ -178,12 +179,18 @@ impl Keyspace {
 
     /// Deletes every key.
     pub fn clear(&mut self) {
+        // Slot by slot: to give back the memory of a large dataset takes seconds.
+        for slot in &mut self.slots {
+            *slot = Dict::default();
+            progress::tick();
+        }
         *self = Self::new();
     }
 
     /// Deletes every key of a slot.
     pub fn clear_slot(&mut self, slot: Slot) {
         while let Some(last) = self.slot_len(slot).checked_sub(1) {
+            progress::tick();
             self.remove(Place { slot: slot.0, at: last });
         }
     }

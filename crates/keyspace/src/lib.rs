@@ -28,6 +28,7 @@ mod hash;
 mod index;
 mod items;
 mod keyspace;
+pub mod progress;
 mod scan;
 mod slot_dump;
 mod value;

@@ -1,6 +1,7 @@
 //! What a key may hold.
 
 use crate::dict::{Dict, Keyed};
+use crate::progress::ticking;
 use crate::zset::Zset;
 use std::collections::VecDeque;
 use std::mem::size_of;
@@ -240,13 +241,13 @@ impl List {
     pub(crate) fn trim(&mut self, from: usize, len: usize) {
         self.items.truncate(from.saturating_add(len));
         self.items.drain(..from.min(self.items.len()));
-        self.bytes = self.items.iter().map(|item| item_bytes(item)).sum();
+        self.bytes = ticking(&self.items).map(|item| item_bytes(item)).sum();
         self.items.shrink_to(self.items.len() * 2);
     }
 
     /// Removes items equal to `item`: all (0), the first `count`, or the last `-count`.
     pub(crate) fn remove(&mut self, count: i64, item: &[u8]) {
-        let matching = self.items.iter().filter(|i| &***i == item).count() as u64;
+        let matching = ticking(&self.items).filter(|i| &***i == item).count() as u64;
         let removed = if count == 0 { matching } else { count.unsigned_abs().min(matching) };
         // The matching ones are numbered from the head; those below `skip` and past `skip + removed` stay.
         let skip = if count < 0 { matching - removed } else { 0 };

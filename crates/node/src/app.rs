@@ -5,7 +5,8 @@ use crate::data::{DataHandle, DataSnapshot};
 use crate::launcher::LauncherView;
 use ironcache_api::DataStatus;
 use ironcache_coordinator::WaitingOn;
-use ironcache_raft::RaftNode;
+use ironcache_raft::{Admission, RaftNode};
+use ironcache_shard::Grantor;
 use ironcache_spine::{LAUNCHER_PROTOCOL, SlotStore};
 use ironcache_types::{Member, NodeId, Release, WireRange};
 use serde::{Deserialize, Serialize};
@@ -34,7 +35,10 @@ pub(crate) struct App {
     pub incoming: tokio::sync::RwLock<()>,
     /// This process was told to stop: it takes no role any more.
     leaving: AtomicBool,
+    /// Why it cannot stop: it holds what nobody else holds.
+    stays: Mutex<Option<String>>,
     lead: Mutex<Lead>,
+    grantor: Mutex<Grantor>,
 }
 
 /// What the leader's loop last saw and decided; empty on followers.
@@ -102,8 +106,15 @@ impl App {
             log_is_current,
             incoming: tokio::sync::RwLock::default(),
             leaving: AtomicBool::new(false),
+            stays: Mutex::default(),
             lead: Mutex::default(),
+            grantor: Mutex::default(),
         }
+    }
+
+    /// Whom this node has granted a lease, while it leads. Held across no await.
+    pub(crate) fn grantor(&self) -> MutexGuard<'_, Grantor> {
+        self.grantor.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The leader's last observation. A std mutex: held to copy or replace, never across an await.
@@ -117,6 +128,19 @@ impl App {
         self.data.leave();
     }
 
+    /// This process holds the only copy of its dataset, cannot write it, and serves on. Said once for each reason.
+    pub(crate) fn stays(&self, why: String) {
+        let mut stays = self.stays.lock().unwrap_or_else(PoisonError::into_inner);
+        if stays.as_ref() != Some(&why) {
+            tracing::error!(
+                why,
+                "this node does not stop: it holds the only copy of its shard's dataset, and cannot write it. Make room, or \
+                 bring a replica in sync; asked a second time it ends all the same"
+            );
+            *stays = Some(why);
+        }
+    }
+
     /// Is this node what the applied state says it is? `Err` says what is missing.
     pub(crate) async fn readiness(&self) -> Result<(), String> {
         let data = self.data.snapshot().await.map_err(|error| error.to_string())?;
@@ -125,11 +149,20 @@ impl App {
 
     /// The same, for the data plane as it was shown: what is told together is of one moment.
     fn ready_with(&self, data: &DataSnapshot) -> Result<(), String> {
+        let stays = self.stays.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(why) = stays {
+            return Err(format!(
+                "this node is to end, and stays: it holds the only copy of its dataset, and {why}"
+            ));
+        }
         if self.leaving.load(Ordering::Relaxed) {
             return Err("this node is being stopped".to_owned());
         }
         if let Some(why) = self.raft.view().stopped {
             return Err(format!("raft has stopped on this node: {why}"));
+        }
+        if let Admission::WentBack(why) = &*self.raft.admission().borrow() {
+            return Err(why.to_string());
         }
         let view = self.raft.applied().borrow().clone();
         let state = &view.state;
@@ -139,6 +172,9 @@ impl App {
         let Some(node) = state.nodes.get(&self.me.node) else {
             return Err("this node is not part of the cluster".to_owned());
         };
+        if let Some(trouble) = data.trouble {
+            return Err(trouble.to_string());
+        }
         if node.incarnation != self.me.incarnation {
             return Err("this process has not registered yet".to_owned());
         }

@@ -26,6 +26,7 @@ pub struct Config {
     pub ready_timeout_ms: u64,
     pub confirm_timeout_ms: u64,
     pub hang_timeout_ms: u64,
+    pub stop_timeout_ms: u64,
     pub log: String,
     #[cfg(feature = "next")]
     pub next_zone: String,
@@ -68,6 +69,7 @@ impl Config {
             ready_timeout_ms: number(&node(NodeKey::ReadyTimeoutMs)),
             confirm_timeout_ms: number(&node(NodeKey::ConfirmTimeoutMs)),
             hang_timeout_ms: number(&node(NodeKey::HangTimeoutMs)),
+            stop_timeout_ms: number(&node(NodeKey::StopTimeoutMs)),
             log: node(NodeKey::Log).to_string(),
             #[cfg(feature = "next")]
             next_zone: node(NodeKey::NextZone).to_string(),
@@ -104,6 +106,7 @@ impl Config {
             NodeKey::ReadyTimeoutMs => Value::Number(self.ready_timeout_ms),
             NodeKey::ConfirmTimeoutMs => Value::Number(self.confirm_timeout_ms),
             NodeKey::HangTimeoutMs => Value::Number(self.hang_timeout_ms),
+            NodeKey::StopTimeoutMs => Value::Number(self.stop_timeout_ms),
             NodeKey::Log => Value::Text(self.log.clone()),
             #[cfg(feature = "next")]
             NodeKey::NextZone => Value::Text(self.next_zone.clone()),

@@ -5,12 +5,16 @@
 
 use crate::app::{App, Lead, NodeReport, Seen};
 use crate::clock::unix_ms;
-use ironcache_control::ControlState;
+use crate::tasks::share_panic;
+use ironcache_control::{Command, ControlState, Shard};
 use ironcache_coordinator::{
-    Bars, DataObservation, Decision, Duty, LeaderMemory, NodeObservation, Observation, ReplicaObservation,
-    StateHash, WaitingOn, decide,
+    Bars, DataObservation, Decision, Duty, LeaderMemory, LeaseObservation, NodeObservation, Observation,
+    ReplicaObservation, StateHash, WaitingOn, decide,
 };
-use ironcache_types::NodeId;
+use ironcache_raft::{AskError, Proposed};
+use ironcache_shard::depose_after_ms;
+use ironcache_spine::boottime_ms;
+use ironcache_types::{Member, NodeId, ShardId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -36,6 +40,7 @@ pub(crate) async fn run(app: Arc<App>) {
     loop {
         if leadership.borrow_and_update().is_leader {
             lead(&app).await;
+            app.grantor().ended();
             *app.lead() = Lead::default();
         }
         if leadership.changed().await.is_err() {
@@ -62,16 +67,23 @@ async fn lead(app: &Arc<App>) {
         }
         let view = Arc::clone(&views.borrow_and_update());
         let state = &view.state;
-        if asked.is_none_or(|at| at.elapsed() >= pause(state, &waiting_on)) {
+        let raft = app.raft.view();
+        let leader_settled = view.term == raft.term;
+        if leader_settled {
+            app.grantor().leads(raft.term, state, boottime_ms());
+        }
+        if asked.is_none_or(|at| at.elapsed() >= pause(state, &waiting_on, &leases(app, state))) {
             asked = Some(Instant::now());
             ask_all(app, state, &asking).await;
         }
         let now_ms = began.elapsed().as_millis() as u64;
-        let raft = app.raft.view();
+        let leases = leases(app, state);
         let observation = Observation {
             now_ms,
             leader: app.me.node,
-            leader_settled: view.term == raft.term,
+            leader_settled,
+            term: raft.term,
+            leases: leases.clone(),
             nodes: observations(&app.lead().reports, raft.committed.unwrap_or(0)),
             timers: memory.note(state, &bars, now_ms),
         };
@@ -84,7 +96,11 @@ async fn lead(app: &Arc<App>) {
         match decision {
             Decision::Propose(command) => {
                 tracing::info!(?command, "proposing");
-                match app.raft.propose(command).await {
+                let proposed = match deposed(state, &command) {
+                    Some((shard, owner)) => depose(app, state, shard, owner, command).await,
+                    None => app.raft.propose(command).await,
+                };
+                match proposed {
                     Ok(proposed) => match proposed.outcome {
                         Ok(_) => {}
                         Err(rejection) => {
@@ -108,19 +124,57 @@ async fn lead(app: &Arc<App>) {
             Decision::Wait(_) | Decision::Done => {
                 tokio::select! {
                     changed = views.changed() => if changed.is_err() { return },
-                    () = tokio::time::sleep(pause(state, &waiting_on)) => {}
+                    () = tokio::time::sleep(pause(state, &waiting_on, &leases)) => {}
                 }
             }
         }
     }
 }
 
+type Leases = BTreeMap<ShardId, LeaseObservation>;
+
+fn leases(app: &App, state: &ControlState) -> Leases {
+    let (grantor, now_ms) = (app.grantor(), boottime_ms());
+    let over_after_ms = depose_after_ms(&state.policy.timers);
+    let of = |shard: &Shard| {
+        let unanswered_ms = grantor.unanswered_ms(shard.id, shard.primary()?, now_ms);
+        Some((shard.id, LeaseObservation { unanswered_ms, over_after_ms }))
+    };
+    state.shards.values().filter_map(of).collect()
+}
+
+/// The owner that `command` would depose, if it has one.
+fn deposed(state: &ControlState, command: &Command) -> Option<(ShardId, Member)> {
+    let Command::Failover { shard, .. } = command else { return None };
+    Some((*shard, state.shards.get(shard)?.primary()?))
+}
+
+/// Proposes what deposes an owner: from here on it is granted no lease, unless the log rejects the entry.
+async fn depose(
+    app: &App,
+    state: &ControlState,
+    shard: ShardId,
+    owner: Member,
+    command: Command,
+) -> Result<Proposed, AskError> {
+    let deposing = app.grantor().depose(shard, owner, &state.policy.timers, boottime_ms());
+    let Some(deposing) = deposing else {
+        let text = format!("{owner} was granted a lease in between");
+        return Err(AskError::Unknown { after_ms: 0, last: text });
+    };
+    let proposed = app.raft.propose_as_leader(command).await?;
+    app.grantor().settled(deposing);
+    Ok(proposed)
+}
+
 /// From one look to the next.
-fn pause(state: &ControlState, waiting_on: &[WaitingOn]) -> Duration {
-    match is_busy(state) {
+fn pause(state: &ControlState, waiting_on: &[WaitingOn], leases: &Leases) -> Duration {
+    let runs_out = leases.values().any(|lease| lease.is_running_out());
+    match is_busy(state) || runs_out {
         true if waiting_on.iter().any(WaitingOn::is_old_answer) => OLD_ANSWER,
         true => BUSY,
-        false => IDLE,
+        // Soon enough to see a lease run out before it is over.
+        false => IDLE.min(Duration::from_millis(state.policy.timers.lease_ms() / 4)),
     }
 }
 
@@ -149,7 +203,11 @@ async fn ask_all(app: &Arc<App>, state: &ControlState, asking: &Asking) {
         });
         answers.spawn(answer);
     }
-    let all = async { while answers.join_next().await.is_some() {} };
+    let all = async {
+        while let Some(answered) = answers.join_next().await {
+            share_panic(answered).and_then(share_panic);
+        }
+    };
     // Who has not answered by now is decided without.
     let _ = tokio::time::timeout(ANSWER_SOON, all).await;
     app.lead().reports.retain(|id, _| state.nodes.contains_key(id));

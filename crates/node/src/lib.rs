@@ -24,13 +24,16 @@ mod http;
 mod identity;
 mod launcher;
 mod lead;
+mod lease;
 mod metrics;
 mod moved;
 mod peer;
 mod policy;
 mod preflight;
 mod process;
+mod tasks;
 
 pub use config::Config;
 pub use daemon::{DaemonError, run_daemon};
 pub use identity::{IdentityError, check_identity};
+pub use tasks::{How, TaskEnded};

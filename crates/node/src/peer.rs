@@ -2,11 +2,12 @@
 
 use crate::app::{App, NodeReport};
 use crate::data::{DataHandle, LinkSocket, REPLICATION_PATH, REPLICATION_UPGRADE};
+use crate::lease;
 use axum::body::Body;
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Json, Router};
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
@@ -21,6 +22,7 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
     Router::new()
         .route(REPLICATION_PATH, get(replication))
         .route("/node/report", get(report))
+        .route(lease::LEASE_PATH, post(lease::post))
         .route("/artifacts/{digest}", get(artifact))
         .with_state(Arc::clone(app))
         .merge(app.raft.router())

@@ -28,6 +28,8 @@ impl Inner {
                 Ask::ChangeMembership { voters, learners } => self.change_here(&voters, &learners).await,
                 Ask::TransferLeader { to } => self.transfer_here(to).await,
                 Ask::Move { member, addr } => self.move_here(member, addr).await,
+                // They were compared before the question was opened.
+                Ask::Compare => Answer::Done,
             }
         };
         match tokio::time::timeout(timeout, work).await {
@@ -38,7 +40,7 @@ impl Inner {
 
     /// An entry above the level that this node has applied is refused before it is in the log. There it would be refused
     /// as well; here it costs nothing.
-    async fn propose_here(&self, entry: EntryBytes) -> Answer {
+    pub(crate) async fn propose_here(&self, entry: EntryBytes) -> Answer {
         let (level, mine) = (entry.header().level, self.identity.level());
         if level > mine {
             let text = format!("{entry} is above level {mine}, the cluster's: finalize the upgrade first");
@@ -55,7 +57,7 @@ impl Inner {
         }
     }
 
-    async fn confirm_here(&self) -> Answer {
+    pub(crate) async fn confirm_here(&self) -> Answer {
         match self.raft.get_read_log_id(ReadPolicy::ReadIndex).await {
             Ok((read, _applied)) => Answer::Index(read.index()),
             Err(RaftError::APIError(LinearizableReadError::ForwardToLeader(to))) => not_leader(to),

@@ -266,9 +266,7 @@ impl Machine {
                 self.membership = StoredMembership::new(Some(log_id), membership);
                 Response::Internal
             }
-            EntryPayload::Normal(entry) => {
-                Response::Command(self.apply_entry(log_id.index, &entry, level)?)
-            }
+            EntryPayload::Normal(entry) => Response::Command(self.apply_entry(log_id, &entry, level)?),
         };
         self.last_applied = Some(log_id);
         self.keep_hash(|machine| {
@@ -278,12 +276,8 @@ impl Machine {
         Ok(response)
     }
 
-    fn apply_entry(
-        &mut self,
-        index: u64,
-        entry: &EntryBytes,
-        level: &NodeLevel,
-    ) -> Result<Proposed, Failure> {
+    fn apply_entry(&mut self, at: LogId, entry: &EntryBytes, level: &NodeLevel) -> Result<Proposed, Failure> {
+        let (index, term) = (at.index, at.leader_id.term);
         let request = entry.header().request;
         if let Some(first) = self.answers.get(request) {
             return Ok(said_before(first));
@@ -295,7 +289,9 @@ impl Machine {
         let outcome = match entry::open(entry, state_level) {
             Ok((_, command)) => {
                 let mut next = ControlState::clone(&self.control);
-                let outcome = next.apply(index, &command).map_err(|rejection| Refusal::from(&rejection));
+                let outcome = next
+                    .apply(ironcache_control::LogId { term, index }, &command)
+                    .map_err(|rejection| Refusal::from(&rejection));
                 let reached = state::level_of(&next);
                 if next.cluster_id.is_some() && (!founded || reached > state_level) {
                     level.make_durable(reached)?;

@@ -20,6 +20,7 @@ pub enum NodeKey {
     ReadyTimeoutMs,
     ConfirmTimeoutMs,
     HangTimeoutMs,
+    StopTimeoutMs,
     Log,
     #[cfg(feature = "next")]
     NextZone,
@@ -249,7 +250,27 @@ pub static TABLE: [Setting; COUNT] = [
         change: Change::AtStart,
         redis: None,
         doc: "A daemon that gives no sign of life for this long counts as hung, in ms, and is restarted",
-        more: "",
+        more: "A command that takes longer is no hang: what counts is that nothing advances any more.",
+    },
+    Setting {
+        key: Key::Node(NodeKey::StopTimeoutMs),
+        name: "stop-timeout-ms",
+        kind: Kind::number(
+            Unit::Ms,
+            Range {
+                least: 1,
+                below: "a stop would be cut off before anything was put in order",
+                most: DAY_MS,
+                above: "a node whose disk hangs would take longer than a day to end",
+            },
+        ),
+        default: "10000",
+        change: Change::AtStart,
+        redis: None,
+        doc: "A node that is stopped, and whose stop does not advance for this long, is ended, in ms",
+        more: "As long as its checkpoint grows it has all the time it needs. What clients may take (`drain-timeout-ms`) \
+               comes on top. Whoever stops nodes (a service manager, a kubelet) has to be as patient: its own time \
+               limit does not know what advances.",
     },
     Setting {
         key: Key::Node(NodeKey::Log),

@@ -8,11 +8,12 @@
 //! <data_dir>/staged/<sha256>.part     one binary on its way in
 //! ```
 
-use ironcache_store::{DiskError, at, sync_dir};
+use ironcache_store::{DiskError, at, sync_dir, sync_parent};
 use ironcache_types::Digest;
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{Read, Seek, Write};
+use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -57,8 +58,12 @@ impl DataDir {
 
     /// Makes the directories that are missing.
     pub(crate) fn create(&self) -> Result<(), DiskError> {
+        let is_new = !self.root.exists();
         for path in [self.root.clone(), self.slots(), self.staged()] {
             fs::create_dir_all(&path).map_err(at("make the directory", &path))?;
+        }
+        if is_new {
+            sync_parent(&self.root)?;
         }
         sync_dir(&self.root)
     }
@@ -92,11 +97,17 @@ impl DataDir {
                 Err(TryLockError::Error(source)) => return Err(at("lock", &path)(source).into()),
             }
         }
-        file.set_len(0).map_err(at("write", &path))?;
-        file.rewind().map_err(at("write", &path))?;
-        writeln!(file, "{}", std::process::id()).map_err(at("write", &path))?;
+        if let Err(error) = name_holder(&file) {
+            // Only for the message to others: a node whose disk is full starts all the same.
+            tracing::warn!(%error, path = %path.display(), "the lock does not name its holder");
+        }
         Ok(DataDirLock { file })
     }
+}
+
+/// Over what stood there, and as long: on a full disk that takes no room.
+fn name_holder(file: &File) -> io::Result<()> {
+    file.write_all_at(format!("{:<10}\n", std::process::id()).as_bytes(), 0)
 }
 
 /// Long enough not to spin, short enough that a restart after `kill -9` is not held up.

@@ -15,16 +15,27 @@ pub enum DaemonExit {
     BelowLevel,
     /// Launcher and daemon have no version of the launcher protocol in common.
     LauncherProtocol,
+    /// It was the only one that held its dataset, and ended without a checkpoint: that dataset is gone.
+    DatasetLost,
+    /// It was asked to stop, nothing advanced, and its launcher killed it: what it held is there only if another node
+    /// holds it too.
+    CutShort,
+    /// The node's log is older than what it has promised to the others, or gone: it must not go on under its id, whichever
+    /// release and however often it is started. Nothing was changed.
+    LogWentBack,
 }
 
 impl DaemonExit {
-    pub const ALL: [DaemonExit; 6] = [
+    pub const ALL: [DaemonExit; 9] = [
         DaemonExit::Done,
         DaemonExit::Failed,
         DaemonExit::Usage,
         DaemonExit::AboveLevel,
         DaemonExit::BelowLevel,
         DaemonExit::LauncherProtocol,
+        DaemonExit::DatasetLost,
+        DaemonExit::CutShort,
+        DaemonExit::LogWentBack,
     ];
 
     /// Below 20 is what the command line says of every verb; 125 and above belong to shells and signals.
@@ -36,6 +47,9 @@ impl DaemonExit {
             DaemonExit::AboveLevel => 20,
             DaemonExit::BelowLevel => 21,
             DaemonExit::LauncherProtocol => 22,
+            DaemonExit::DatasetLost => 23,
+            DaemonExit::CutShort => 24,
+            DaemonExit::LogWentBack => 25,
         }
     }
 

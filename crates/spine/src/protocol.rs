@@ -7,6 +7,7 @@
 //!     Ready, then Heartbeat… ─────────────────>
 //!     Activate{digest, step} ─────────────────> slot verified, trial durable
 //!                     <──────────────────────── Activating, Stop{activate}
+//!     Heartbeat… with more work each ────────>  (its time begins anew)
 //!     (drains, exits 0; the launcher starts the new release)
 //!     Confirm{step} ──────────────────────────> idle durable
 //!                     <──────────────────────── Confirmed
@@ -23,6 +24,8 @@
 //! *Invariant:* the first message names the versions that its sender speaks; launcher and daemon are often of different
 //! releases.
 //! *Invariant:* a message that is not understood is refused, never ignored.
+//! *Invariant:* a deadline runs only while nothing advances: what the daemon does tells in numbers that only grow, and
+//! who waits for it counts from their last change.
 //! *Invariant:* a daemon that has no version in common with its launcher ends with an exit code of its own, and nobody is
 //! blamed for it.
 
@@ -46,8 +49,14 @@ pub enum ToLauncher {
     Hello { protocol: WireRange },
     /// Local health is good and clients are served.
     Ready {},
-    /// Sent every [`heartbeat_ms`](crate::LauncherLimits::heartbeat_ms) by whatever would stop with the daemon's work.
-    Heartbeat {},
+    /// Sent every [`heartbeat_ms`](crate::LauncherLimits::heartbeat_ms), by a thread that is not the one it tells of.
+    Heartbeat {
+        /// Grows with every command, and inside long ones: a daemon whose ticks stand still hangs.
+        ticks: u64,
+        /// What was read, received or written on the way to `Ready`, to a confirmation, or to the end: it grows as long
+        /// as that advances. Idle it stands still.
+        work_bytes: u64,
+    },
     /// Run another release: the daemon already holds no role, and the step is committed.
     Activate { digest: Digest, step: StepRef, confirm_timeout_ms: u64 },
     /// The log confirmed the release on trial.
@@ -69,7 +78,8 @@ pub enum ToDaemon {
     State {
         snapshot: Snapshot,
     },
-    /// Drain and exit with code 0 within `deadline_ms`; then SIGTERM, and at last SIGKILL follow.
+    /// Drain and exit with code 0 within `deadline_ms` of the last advance; then SIGTERM, and at last SIGKILL follow.
+    /// Sent a second time it ends what keeps the daemon, a disk without room say; what advances goes on to its end.
     Stop {
         reason: StopReason,
         deadline_ms: u64,
@@ -226,7 +236,7 @@ mod tests {
         vec![
             ToLauncher::Hello { protocol: WireRange { min: 1, max: 1 } },
             ToLauncher::Ready {},
-            ToLauncher::Heartbeat {},
+            ToLauncher::Heartbeat { ticks: 41, work_bytes: 7_516_192_768 },
             ToLauncher::Activate { digest: release(2).digest, step: STEP, confirm_timeout_ms: 60_000 },
             ToLauncher::Confirm { step: STEP },
             ToLauncher::Abandon { step: STEP, reason: "no quorum in reach".into() },

@@ -33,6 +33,7 @@ const PURE_CRATES: &[&str] = &[
     "ironcache-formats",
     "ironcache-coordinator",
     "ironcache-agent",
+    "ironcache-shard",
     "ironcache-api",
 ];
 
@@ -48,6 +49,7 @@ const NODE_MAY_USE: &[&str] = &[
     "ironcache-formats",
     "ironcache-coordinator",
     "ironcache-agent",
+    "ironcache-shard",
     "ironcache-api",
     "ironcache-store",
     "ironcache-spine",
@@ -70,6 +72,7 @@ const EVERYTHING: &[&str] = &[
     "ironcache-formats",
     "ironcache-coordinator",
     "ironcache-agent",
+    "ironcache-shard",
     "ironcache-api",
     "ironcache-store",
     "ironcache-spine",
@@ -106,6 +109,11 @@ pub(crate) const CRATES: &[CrateRule] = &[
     },
     CrateRule {
         name: "ironcache-agent",
+        may_use: &["ironcache-types", "ironcache-control"],
+        purity: Purity::Pure,
+    },
+    CrateRule {
+        name: "ironcache-shard",
         may_use: &["ironcache-types", "ironcache-control"],
         purity: Purity::Pure,
     },
@@ -216,6 +224,7 @@ pub(crate) const DETERMINISTIC: &[&str] = &[
     "ironcache-formats",
     "ironcache-coordinator",
     "ironcache-agent",
+    "ironcache-shard",
 ];
 
 /// Hash tables are seeded afresh in every process, and so is the order in which they are walked.
@@ -268,6 +277,7 @@ pub(crate) const LIVE_CRATES: &[&str] = &[
     "ironcache-control",
     "ironcache-coordinator",
     "ironcache-agent",
+    "ironcache-shard",
 ];
 
 #[cfg(test)]

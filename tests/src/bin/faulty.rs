@@ -24,13 +24,15 @@ fn main() {
     }
     let inherited = Inherited::from_env().expect("the launcher answers").expect("a launcher started this");
     let (sender, _receiver) = inherited.link.split();
+    let mut ticks = 0;
     match version.pre.as_str() {
         "hangs" => {
             sender.send(&ToLauncher::Ready {}).expect("the launcher listens");
             wait_for_ever();
         }
         "neverready" => loop {
-            if sender.send(&ToLauncher::Heartbeat {}).is_err() {
+            ticks += 1;
+            if sender.send(&ToLauncher::Heartbeat { ticks, work_bytes: 0 }).is_err() {
                 exit(0);
             }
             std::thread::sleep(Duration::from_millis(100));

@@ -23,6 +23,12 @@ async fn a_key_of_the_next_release_is_named_while_it_soaks_and_keeps_the_rollbac
     let index = 1;
     let flag = format!("--{KEY}=east");
     let image = std::path::PathBuf::from(crate::PRODUCT);
+    let runs = cluster.status(index).await.expect("the node answers").release.digest;
+    // Until then the old launcher is the node's, and knows no such flag.
+    until("the launcher is that of the next release", async || {
+        cluster.nodes[index].is_launched_by(&runs).then_some(())
+    })
+    .await;
     restart(&mut cluster, index, |node| node.change(&image, &[&flag])).await;
     all_run(&cluster, NEXT).await;
     until_can_roll_back(&cluster, |blockers| names_the_key(blockers, ids[index])).await;

@@ -20,6 +20,7 @@ mod step;
 
 use crate::command::Command;
 use crate::invariants;
+use crate::log_id::LogId;
 use crate::rejection::{Applied, Rejection};
 use crate::shard::Shard;
 use crate::state::ControlState;
@@ -29,13 +30,13 @@ use step::Verdict;
 type Result<T = Applied> = std::result::Result<T, Rejection>;
 
 impl ControlState {
-    /// Applies the command committed at `log_index`: accepts it, or rejects it and changes nothing.
+    /// Applies the command committed as the entry `at`: accepts it, or rejects it and changes nothing.
     ///
     /// # Errors
     /// A [`Rejection`] that names what the proposer saw and what is.
-    pub fn apply(&mut self, log_index: u64, command: &Command) -> Result {
+    pub fn apply(&mut self, at: impl Into<LogId>, command: &Command) -> Result {
         let mut next = self.clone();
-        let applied = next.transition(log_index, command)?;
+        let applied = next.transition(at.into(), command)?;
         if let Err(violation) = invariants::check(self, &next) {
             debug_assert!(false, "{command:?} would break {violation}");
             return Err(Rejection::Invariant(violation));
@@ -44,7 +45,7 @@ impl ControlState {
         Ok(applied)
     }
 
-    fn transition(&mut self, log_index: u64, command: &Command) -> Result {
+    fn transition(&mut self, at: LogId, command: &Command) -> Result {
         if self.cluster_id.is_none() && !matches!(command, Command::InitCluster(_)) {
             return Err(Rejection::NoCluster);
         }
@@ -61,7 +62,7 @@ impl ControlState {
                 self.set_mode(*shard, *isr_epoch, *primary, *mode)
             }
             Command::BeginHandover { shard, shard_epoch, from, to, plan } => {
-                self.begin_handover(log_index, *shard, *shard_epoch, *from, *to, *plan)
+                self.begin_handover(at.index, *shard, *shard_epoch, *from, *to, *plan)
             }
             Command::Promote { shard, handover, to, offset, in_sync } => {
                 self.promote(*shard, *handover, *to, *offset, in_sync)
@@ -70,7 +71,9 @@ impl ControlState {
             Command::ReportHandover { shard, epoch, stall_us } => {
                 self.report_handover(*shard, *epoch, *stall_us)
             }
-            Command::Failover { shard, shard_epoch, to } => self.failover(*shard, *shard_epoch, *to),
+            Command::Failover { shard, shard_epoch, isr_epoch, to, term } => {
+                self.failover(at, *shard, *shard_epoch, *isr_epoch, *to, *term)
+            }
             Command::Reclaim { shard, shard_epoch, member, end } => {
                 self.reclaim(*shard, *shard_epoch, *member, *end)
             }
@@ -82,7 +85,7 @@ impl ControlState {
             }
             Command::BeginRolling { plan, plan_epoch } => self.begin_rolling(*plan, *plan_epoch),
             Command::UpgradeSelf { plan, plan_epoch, member, at_ms } => {
-                self.upgrade_self(log_index, *plan, *plan_epoch, *member, *at_ms)
+                self.upgrade_self(at.index, *plan, *plan_epoch, *member, *at_ms)
             }
             Command::Confirm { plan, step, member, digest } => self.confirm(*plan, *step, *member, *digest),
             Command::Confirmed { plan, step, member, digest, at_ms } => {

@@ -1,6 +1,7 @@
 //! Starts of a primary that nobody planned.
 
 use super::{Result, stale};
+use crate::log_id::LogId;
 use crate::rejection::{Applied, Rejection};
 use crate::shard::{Ownership, Shard};
 use crate::state::ControlState;
@@ -8,10 +9,37 @@ use ironcache_types::{Epoch, Member, Offset, ShardId};
 use std::collections::BTreeSet;
 
 impl ControlState {
-    pub(super) fn failover(&mut self, id: ShardId, shard_epoch: Epoch, to: Member) -> Result {
-        let shard = self.recovering(id, shard_epoch)?;
+    pub(super) fn failover(
+        &mut self,
+        at: LogId,
+        id: ShardId,
+        shard_epoch: Epoch,
+        isr_epoch: Epoch,
+        to: Member,
+        term: u64,
+    ) -> Result {
+        let shard = self.shard(id)?;
+        if shard.epoch != shard_epoch {
+            return Err(stale(format!("shard {id}"), shard_epoch, shard.epoch));
+        }
+        if shard.isr_epoch != isr_epoch {
+            return Err(stale(format!("the in-sync set of shard {id}"), isr_epoch, shard.isr_epoch));
+        }
+        match shard.ownership {
+            Ownership::Recovering { .. } => {}
+            Ownership::Serving(_) if term == at.term => {}
+            Ownership::Serving(_) => {
+                return Err(Rejection::OtherTerm { shard: id, proposed: term, entry: at.term });
+            }
+        }
+        if shard.is_primary(to) {
+            return Err(Rejection::IsPrimary { shard: id, member: to });
+        }
         if !shard.in_sync.contains(&to) {
             return Err(Rejection::NotInSync { shard: id, member: to });
+        }
+        if self.nodes.get(&to.node).is_some_and(|node| node.out.is_some()) {
+            return Err(Rejection::NodeOut { node: to.node });
         }
         let epoch = self.fresh_epoch();
         let shard = self.shard_mut(id)?;

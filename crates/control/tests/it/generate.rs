@@ -143,7 +143,8 @@ fn useful_for_shard(state: &ControlState, shard: &Shard) -> Vec<Command> {
         return vec![promote(shard, flight.to, shard.in_sync.clone())];
     }
     let Some(primary) = shard.primary() else {
-        let over = |to: &Member| Command::Failover { shard: id, shard_epoch, to: *to };
+        let isr_epoch = shard.isr_epoch;
+        let over = |to: &Member| Command::Failover { shard: id, shard_epoch, isr_epoch, to: *to, term: 0 };
         let back = |n: &NodeId| {
             let member = state.nodes[n].member();
             Command::Reclaim { shard: id, shard_epoch, member, end: Offset(9) }
@@ -302,7 +303,8 @@ fn any_for_shard(
             Command::BeginHandover { shard: id, shard_epoch, from: primary, to: member, plan },
             Command::BeginHandover { shard: id, shard_epoch, from: primary, to: member, plan: None },
             promote(shard, member, everybody.clone()),
-            Command::Failover { shard: id, shard_epoch, to: member },
+            Command::Failover { shard: id, shard_epoch, isr_epoch, to: member, term: 0 },
+            Command::Failover { shard: id, shard_epoch, isr_epoch, to: member, term: 1 },
             Command::Reclaim { shard: id, shard_epoch, member, end: Offset(3) },
         ]);
     }

@@ -162,7 +162,14 @@ fn a_reclaim_by_another_node_than_the_last_owner() {
 #[test]
 fn acts_that_need_a_primary_or_need_none() {
     let mut cluster = Cluster::in_sync();
-    cluster.refused(&cluster.fail_over(S0, 3), "still_serving");
+    // Its owner is deposed only by an entry of the leader that waited for the end of its lease.
+    let Command::Failover { shard, shard_epoch, isr_epoch, to, term: _ } = cluster.fail_over(S0, 3) else {
+        unreachable!()
+    };
+    let depose = |isr_epoch, to, term| Command::Failover { shard, shard_epoch, isr_epoch, to, term };
+    cluster.refused(&depose(isr_epoch, to, 1), "other_term");
+    cluster.refused(&depose(isr_epoch.next(), to, 0), "stale_epoch");
+    cluster.refused(&depose(isr_epoch, cluster.primary(S0), 0), "is_primary");
     cluster.refused(&cluster.reclaim(S0, 1), "still_serving");
     let mut cluster = Cluster::rolling();
     cluster.ok(&cluster.restart(1, old()));

@@ -3,7 +3,7 @@
 
 use ironcache_control::{
     AckMode, Applied, Command, ControlState, InitCluster, NodeRole, NodeSpec, PlanOptions, Policy, Reason,
-    Rejection, ReleaseInfo, ShardSpec, StageHold, StartedBy,
+    Rejection, ReleaseInfo, Shard, ShardSpec, StageHold, StartedBy,
 };
 use ironcache_types::{
     ClusterId, Digest, Epoch, Incarnation, LevelRange, Member, NodeId, PlanId, Release, ShardId, SlotSet,
@@ -201,7 +201,8 @@ impl Cluster {
     }
 
     pub(crate) fn fail_over(&self, shard: ShardId, to: u64) -> Command {
-        Command::Failover { shard, shard_epoch: self.state.shards[&shard].epoch, to: self.member(to) }
+        let Shard { epoch, isr_epoch, .. } = self.state.shards[&shard];
+        Command::Failover { shard, shard_epoch: epoch, isr_epoch, to: self.member(to), term: 0 }
     }
 
     pub(crate) fn reclaim(&self, shard: ShardId, node: u64) -> Command {

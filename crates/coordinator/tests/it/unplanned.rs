@@ -5,7 +5,7 @@ use crate::cluster::{
 };
 use expect_test::expect;
 use ironcache_control::{Command, ControlState, Outcome, PlanOptions, Shard};
-use ironcache_coordinator::{Decision, Rehearsal};
+use ironcache_coordinator::{Decision, LeaseObservation, Rehearsal};
 use ironcache_types::{Member, NodeId, Offset, ShardId};
 
 fn finish(state: &ControlState, leader: u64) -> Vec<String> {
@@ -19,7 +19,13 @@ fn finish(state: &ControlState, leader: u64) -> Vec<String> {
 fn fail_over(state: &mut ControlState, to: u64) {
     let shard = state.shards.values().find(|s| s.primary().is_none()).unwrap();
     let to = state.nodes[&NodeId(to)].member();
-    let command = Command::Failover { shard: shard.id, shard_epoch: shard.epoch, to };
+    let command = Command::Failover {
+        shard: shard.id,
+        shard_epoch: shard.epoch,
+        isr_epoch: shard.isr_epoch,
+        to,
+        term: 0,
+    };
     apply(state, &command);
 }
 
@@ -58,6 +64,33 @@ fn members_are_compared_by_what_they_hold_since_the_loss() {
     // It may have died with the primary: the shard does not wait for ever.
     seen.timers.recovering_ms.insert(ShardId(0), 201);
     assert_eq!(text(&ask(&state, &seen)), "promote n2 in shard 0");
+}
+
+/// A primary that hangs, or whose machine is gone, owns its shard by the log; its lease says that it answers nobody.
+#[test]
+fn an_owner_whose_lease_is_over_is_deposed_for_a_member_that_answered_since() {
+    let mut state = one_by_three();
+    add_all(&mut state, ShardId(0));
+    let mut seen = see(&state, 2);
+    seen.term = 7;
+    let mut look = |unanswered_ms, seen_ms_ago: [u64; 2]| {
+        let lease = LeaseObservation { unanswered_ms, over_after_ms: 929 };
+        seen.leases.insert(ShardId(0), lease);
+        for ((id, offset), seen_ms_ago) in [(2, 700), (3, 800)].into_iter().zip(seen_ms_ago) {
+            let node = seen.nodes.get_mut(&NodeId(id)).unwrap();
+            node.data.as_mut().unwrap().offset = Offset(offset);
+            node.seen_ms_ago = seen_ms_ago;
+        }
+        ask(&state, &seen)
+    };
+    assert_eq!(text(&look(928, [1, 1])), "nothing to do", "it may answer clients still");
+    assert_eq!(text(&look(950, [22, 22])), "wait: shard 0: its primary, n1, does not serve");
+    assert_eq!(text(&look(950, [21, 22])), "promote n2 in shard 0", "what n3 holds is not known to be final");
+    let Decision::Propose(Command::Failover { to, term, isr_epoch, .. }) = look(950, [9, 9]) else {
+        panic!()
+    };
+    assert_eq!((to.node, term, isr_epoch), (NodeId(3), 7, state.shards[&ShardId(0)].isr_epoch));
+    assert_eq!(text(&look(60_000, [201, 200])), "promote n3 in shard 0", "n2 may have died since");
 }
 
 #[test]

@@ -116,7 +116,7 @@ pub(crate) fn commands(kind: EntryKind) -> Vec<Command> {
         EntryKind::ReportHandover => {
             vec![Command::ReportHandover { shard, epoch: Epoch(300), stall_us: 70_000 }]
         }
-        EntryKind::Failover => vec![Command::Failover { shard, shard_epoch, to }],
+        EntryKind::Failover => vec![Command::Failover { shard, shard_epoch, isr_epoch, to, term: 7 }],
         EntryKind::Reclaim => vec![Command::Reclaim { shard, shard_epoch, member: to, end: Offset(BIG) }],
         EntryKind::PrimaryReady => {
             vec![Command::PrimaryReady { shard, epoch: Epoch(300), start: Offset(BIG) }]

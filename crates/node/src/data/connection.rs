@@ -8,9 +8,12 @@
 //!
 //! *Invariant:* replies leave in the order of the commands, and none before what it tells of may be
 //! acknowledged.
-//! *Invariant:* a command that was answered `MOVED` or `TRYAGAIN` was not executed, and never will be.
+//! *Invariant:* a primary's lease is looked at before a batch is executed and after it; if it ended in between, the connection
+//! closes, and nothing is said of what the batch came to.
+//! *Invariant:* a command that was answered `MOVED`, `TRYAGAIN` or `CLUSTERDOWN` was not executed, and never will be.
 
 use super::DataNode;
+use super::acks::{Ticket, Verdict};
 use super::client::{Client, Owed, Trusted};
 use super::dispatch::{self, COMMAND_BYTES_MAX, Turn};
 use super::plane::Reply;
@@ -141,6 +144,8 @@ impl Connection {
         let node = Rc::clone(&self.node);
         let mut plane = node.plane.borrow_mut();
         let end_before = plane.offset();
+        plane.look_at_lease();
+        let leased = plane.is_leased();
         let batch = loop {
             if plane.is_sealed() && plane.primary().is_some() {
                 // The checkpoint would lack what is executed now. A replica only says where to go.
@@ -199,6 +204,11 @@ impl Connection {
             self.client.show(plane.coarse_ms);
         }
         let wrote = plane.offset() != end_before;
+        // What was executed is of a moment at which this node was the only primary, or nothing is said of it.
+        let in_doubt = leased && plane.primary().is_some() && {
+            plane.look_at_lease();
+            !plane.is_leased()
+        };
         drop(plane);
         if wrote {
             self.node.feed.notify_waiters();
@@ -206,6 +216,11 @@ impl Connection {
         self.buf.advance(consumed_total);
         if self.buf.is_empty() && self.buf.capacity() > KEEP_BYTES {
             self.buf = BytesMut::with_capacity(READ_BYTES);
+        }
+        if in_doubt && consumed_total > 0 {
+            self.out.clear();
+            self.client.owed = Owed::default();
+            return Batch::Close;
         }
         batch
     }
@@ -223,7 +238,7 @@ impl Connection {
                 }
             };
             if let Some(ticket) = ticket
-                && ticket.await == super::acks::Verdict::Lost
+                && self.acknowledged(ticket).await == Verdict::Lost
             {
                 return Err(Lost);
             }
@@ -237,6 +252,23 @@ impl Connection {
             self.out = Vec::with_capacity(1024);
         }
         sent.map_err(|_| Lost)
+    }
+
+    /// What becomes of a reply that has to wait. What was executed and is not acknowledged while the cluster is down may
+    /// be lost or not: nobody can tell, and the connection is closed instead of kept waiting for ever.
+    async fn acknowledged(&self, mut ticket: Ticket) -> Verdict {
+        let park_max = Duration::from_millis(self.node.plane.borrow().view.state.policy.park_ms_max);
+        loop {
+            tokio::select! {
+                biased;
+                verdict = &mut ticket => return verdict,
+                () = tokio::time::sleep(park_max) => {
+                    if self.node.plane.borrow().is_down().is_some() {
+                        return Verdict::Lost;
+                    }
+                }
+            }
+        }
     }
 
     /// Holds the next command back until who serves it may have changed.
@@ -283,8 +315,15 @@ impl Connection {
         if let Ok(Parsed::Complete { consumed }) = self.parser.parse(&self.buf) {
             let name = self.parser.args(&self.buf).iter().next().unwrap_or_default();
             let mut plane = self.node.plane.borrow_mut();
-            let why = "the shard has no primary at the moment";
-            dispatch::try_again(&mut plane, &mut self.client, name, &mut self.out, why);
+            match plane.is_down() {
+                Some(why) => {
+                    dispatch::cluster_down(&mut plane, &mut self.client, name, &mut self.out, why);
+                }
+                None => {
+                    let why = "the shard has no primary at the moment";
+                    dispatch::try_again(&mut plane, &mut self.client, name, &mut self.out, why);
+                }
+            }
             drop(plane);
             self.buf.advance(consumed);
         }

@@ -5,6 +5,7 @@
 use super::client::{Client, Transaction};
 use super::plane::{Plane, ReadFrom, Route};
 use super::server_commands;
+use super::trouble::Trouble;
 use crate::clock::wall_ms;
 use ironcache_command::{Context, Flags, Lookups, Run, Spec, execute, lookup, unknown_command};
 use ironcache_replication::Scope;
@@ -119,6 +120,21 @@ pub(super) fn try_again(plane: &mut Plane, client: &mut Client, name: &[u8], out
         client.forget_transaction();
     }
     refuse(client, out, &format!("TRYAGAIN {why}; the command was not executed"));
+}
+
+/// The same, when it is not this shard that is between two primaries: no leader tells who serves.
+pub(super) fn cluster_down(
+    plane: &mut Plane,
+    client: &mut Client,
+    name: &[u8],
+    out: &mut Vec<u8>,
+    why: Trouble,
+) {
+    plane.stats.clusterdown += 1;
+    if name.eq_ignore_ascii_case(b"exec") {
+        client.forget_transaction();
+    }
+    refuse(client, out, &format!("CLUSTERDOWN {why}; the command was not executed"));
 }
 
 enum Refusal {

@@ -359,6 +359,7 @@ pub(super) fn process(
                     ChunkAct::Append => {}
                 }
                 apply_each(&mut plane.keyspace, chunk.bytes, chunk.level, || node.pulse.step())?;
+                node.work.add(chunk.bytes.len());
             }
             Message::SyncEnd(end) => {
                 let (cursor, source) = following(&mut plane.role, link)?;

@@ -133,7 +133,11 @@ pub(super) async fn on_fence(node: Rc<DataNode>, met: FenceMet) {
             Attached::Promote(command) => {
                 let (rejected, rejection) = tokio::sync::oneshot::channel();
                 tracing::debug!(epoch = %met.handover_epoch, "proposing the promotion");
-                node.plane.borrow().propose(*command, Some(rejected));
+                {
+                    let mut plane = node.plane.borrow_mut();
+                    plane.promised(met.handover_epoch, met.offset);
+                    plane.propose(*command, Some(rejected));
+                }
                 if let Ok(rejection) = rejection.await {
                     tracing::warn!(%rejection, "not promoted");
                 }

@@ -5,11 +5,11 @@
 //! *Invariant:* what writes by itself (expiry) stops while a handover holds commands back.
 
 use super::DataNode;
-use super::plane::{Plane, TICK_MS};
+use super::plane::{Leased, Plane, TICK_MS};
 use super::role::{Asked, Role, SetChange};
 use crate::clock::{unix_ms, wall_ms};
 use ironcache_control::{AckMode, Command, Plan, Reason};
-use ironcache_keyspace::Effects;
+use ironcache_keyspace::{Effects, progress};
 use ironcache_raft::Refusal;
 use ironcache_replication::{Eligibility, Proposal, RaiseError, Requirement, Scope, Silence};
 use ironcache_types::{Member, key_slot};
@@ -36,7 +36,16 @@ pub(super) async fn run(node: Rc<DataNode>) {
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        node.plane.borrow_mut().coarse_ms = unix_ms();
+        progress::tick();
+        let leased = {
+            let mut plane = node.plane.borrow_mut();
+            plane.coarse_ms = unix_ms();
+            plane.look_at_writes();
+            plane.look_at_lease()
+        };
+        if leased == Leased::Changed {
+            node.changed.notify_waiters();
+        }
         expire(&node);
         tend(&node);
         if node.plane.borrow().parked > 0 {

@@ -10,6 +10,7 @@
 //!
 //! *Invariant:* the dataset is reached from this thread only, without a lock: a command executes in one go.
 //! *Invariant:* nothing on this thread waits for raft or for a disk while it serves.
+//! *Invariant:* it ticks with every command and every request, and inside whatever takes long; nobody else ticks for it.
 
 mod acks;
 mod checkpoint;
@@ -18,6 +19,7 @@ mod connection;
 mod dispatch;
 mod follower;
 mod handover;
+mod leaving;
 mod link_io;
 mod membership;
 mod plane;
@@ -32,28 +34,37 @@ mod stats;
 mod status;
 #[cfg(test)]
 mod tests;
+mod trouble;
+mod work;
 
+pub(crate) use checkpoint::is_only_copy;
+pub(crate) use leaving::{Drained, Keep};
 pub(crate) use link_io::{REPLICATION_PATH, REPLICATION_UPGRADE};
 pub(crate) use plane::ToControl;
 pub(crate) use source::LinkSocket;
 pub(crate) use stats::Stats;
+pub(crate) use trouble::Trouble;
 
 use crate::config::Config;
 use crate::launcher::LauncherView;
 use ironcache_api::DataStatus;
-use ironcache_raft::AppliedView;
+use ironcache_keyspace::progress::{self, Ticks};
+use ironcache_raft::{AppliedView, Contact};
+use ironcache_shard::Grant;
+use ironcache_spine::boottime_ms;
 use ironcache_types::{ClusterId, LevelRange, Member, Version, chain};
-use plane::Plane;
+use plane::{Leased, Plane};
 use role::Turned;
 use std::cell::{Cell, RefCell};
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::{JoinHandle, LocalSet, spawn_local};
 use tokio::time::Instant;
+use work::Work;
 
 /// The data thread's name.
 pub(crate) const THREAD: &str = "ironcache-data";
@@ -71,6 +82,11 @@ pub(crate) struct DataNode {
     /// Tells the primary how far a long frame is.
     pub pulse: pulse::Pulse,
     drain_until: Cell<Option<Instant>>,
+    /// The client listener, and the task that accepts from it while the node does not drain.
+    listener: TcpListener,
+    accepting: RefCell<Option<JoinHandle<()>>>,
+    /// What was read, received or written of a dataset.
+    pub work: Work,
     pub data_dir: PathBuf,
     /// Whether this process is a trial.
     pub launcher: watch::Receiver<LauncherView>,
@@ -102,6 +118,8 @@ pub(crate) struct DataOptions {
     pub launcher: watch::Receiver<LauncherView>,
     pub views: watch::Receiver<Arc<AppliedView>>,
     pub to_control: mpsc::UnboundedSender<ToControl>,
+    /// When a leader was last heard of.
+    pub contact: Contact,
     /// Seed for what need not be secret.
     pub random: u64,
 }
@@ -121,13 +139,22 @@ pub(crate) struct DataSnapshot {
     pub settled: bool,
     /// Is the checkpoint read, or known to be absent?
     pub loaded: bool,
+    /// Why it does not do for its clients what the log says it does.
+    pub trouble: Option<Trouble>,
 }
 
 enum Request {
     Link(LinkSocket),
+    Grant(Grant),
     Snapshot(oneshot::Sender<DataSnapshot>),
+    /// It is received by a thread that does not hang: that is all it is for.
+    Look,
     Leave,
-    Drain { timeout: Duration, done: oneshot::Sender<()> },
+    Drain {
+        timeout: Duration,
+        keep: Keep,
+        done: oneshot::Sender<Drained>,
+    },
     Stop,
 }
 
@@ -135,6 +162,25 @@ enum Request {
 #[derive(Clone)]
 pub(crate) struct DataHandle {
     requests: mpsc::UnboundedSender<Request>,
+    ticks: Ticks,
+    /// What was seen of them.
+    seen: Arc<Mutex<Seen>>,
+    work: Work,
+}
+
+/// When the ticks were last seen to have changed.
+struct Seen {
+    ticks: u64,
+    at_ms: u64,
+}
+
+impl Seen {
+    fn silence_ms(&mut self, ticks: u64, now_ms: u64) -> u64 {
+        if ticks != self.ticks {
+            *self = Seen { ticks, at_ms: now_ms };
+        }
+        now_ms.saturating_sub(self.at_ms)
+    }
 }
 
 /// The data thread is gone: the process is ending.
@@ -146,6 +192,18 @@ impl DataHandle {
     /// Hands over a connection on which a replica says hello.
     pub(crate) fn link(&self, socket: LinkSocket) -> Result<(), DataStopped> {
         self.requests.send(Request::Link(socket)).map_err(|_| DataStopped)
+    }
+
+    /// The leader has granted this life a lease.
+    pub(crate) fn grant(&self, grant: Grant) {
+        // A data thread that has stopped answers nobody.
+        let _ = self.requests.send(Request::Grant(grant));
+    }
+
+    /// For how long the data thread has not ticked, in ms. A slow command ticks. The heartbeat looks often: by so much at
+    /// most it is too high.
+    pub(crate) fn silence_ms(&self) -> u64 {
+        self.look_at(self.ticks.count())
     }
 
     pub(crate) async fn snapshot(&self) -> Result<DataSnapshot, DataStopped> {
@@ -160,10 +218,33 @@ impl DataHandle {
         let _ = self.requests.send(Request::Leave);
     }
 
-    /// Answers what was received, lets clients go, and writes the checkpoint.
-    pub(crate) async fn drain(&self, timeout: Duration) -> Result<(), DataStopped> {
+    /// Grows with everything that the data thread does, and inside what takes long: it stands still while the thread
+    /// hangs. Waits for nobody.
+    pub(crate) fn ticks(&self) -> u64 {
+        let ticks = self.ticks.count();
+        self.look_at(ticks);
+        ticks
+    }
+
+    fn look_at(&self, ticks: u64) -> u64 {
+        // Held to compare two numbers.
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).silence_ms(ticks, boottime_ms())
+    }
+
+    /// Bytes of a dataset that were read, received or written; it stands still while nothing of that is under way.
+    pub(crate) fn work_bytes(&self) -> u64 {
+        self.work.bytes()
+    }
+
+    /// Has the data thread tick, as soon as it does anything.
+    pub(crate) fn look(&self) -> Result<(), DataStopped> {
+        self.requests.send(Request::Look).map_err(|_| DataStopped)
+    }
+
+    /// Answers what was received, lets clients go, and writes the checkpoint. One at a time.
+    pub(crate) async fn drain(&self, timeout: Duration, keep: Keep) -> Result<Drained, DataStopped> {
         let (done, drained) = oneshot::channel();
-        self.requests.send(Request::Drain { timeout, done }).map_err(|_| DataStopped)?;
+        self.requests.send(Request::Drain { timeout, keep, done }).map_err(|_| DataStopped)?;
         drained.await.map_err(|_| DataStopped)
     }
 
@@ -180,56 +261,89 @@ impl DataHandle {
 pub(crate) fn start(options: DataOptions) -> std::io::Result<(DataHandle, std::thread::JoinHandle<()>)> {
     let (requests, receiver) = mpsc::unbounded_channel();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let (work, begun) = (Work::default(), std::sync::mpsc::channel());
+    let (of_thread, its_work) = (begun.0, work.clone());
     let thread = std::thread::Builder::new().name(THREAD.to_owned()).spawn(move || {
+        // Whoever starts it waits for this.
+        let _ = of_thread.send(progress::of_this_thread());
         let local = LocalSet::new();
         local.block_on(&runtime, async move {
-            if let Err(error) = run(options, receiver).await {
+            if let Err(error) = run(options, receiver, its_work).await {
                 tracing::error!(%error, "the data plane cannot start");
             }
         });
     })?;
-    Ok((DataHandle { requests }, thread))
+    let ticks = begun.1.recv().map_err(std::io::Error::other)?;
+    let seen = Arc::new(Mutex::new(Seen { ticks: 0, at_ms: boottime_ms() }));
+    Ok((DataHandle { requests, ticks, seen, work }, thread))
 }
 
-async fn run(options: DataOptions, mut requests: mpsc::UnboundedReceiver<Request>) -> std::io::Result<()> {
-    let DataOptions { config, me, cluster, version, levels, listener, launcher, views, to_control, random } =
-        options;
+async fn run(
+    options: DataOptions,
+    mut requests: mpsc::UnboundedReceiver<Request>,
+    work: Work,
+) -> std::io::Result<()> {
+    let DataOptions {
+        config,
+        me,
+        cluster,
+        version,
+        levels,
+        listener,
+        launcher,
+        views,
+        to_control,
+        contact,
+        random,
+    } = options;
     let data_dir = config.data_dir.clone();
+    listener.set_nonblocking(true)?;
+    let mut plane = Plane::new(config, me, version, levels, to_control, random);
+    plane.contact = contact;
     let node = Rc::new(DataNode {
-        plane: RefCell::new(Plane::new(config, me, version, levels, to_control, random)),
+        plane: RefCell::new(plane),
         changed: Rc::new(Notify::new()),
         feed: Rc::new(Notify::new()),
         acked: Rc::new(Notify::new()),
         drain: Rc::new(Notify::new()),
         pulse: pulse::Pulse::default(),
         drain_until: Cell::new(None),
+        listener,
+        accepting: RefCell::default(),
+        work,
         data_dir,
         launcher,
         disk: tokio::sync::Mutex::new(()),
     });
     node.pulse.report()?;
-    listener.set_nonblocking(true)?;
-    let listener = tokio::net::TcpListener::from_std(listener)?;
-    let mut accepting = Some(spawn_local(accept(Rc::clone(&node), listener)));
+    start_accepting(&node);
     spawn_local(watch_views(Rc::clone(&node), views));
     spawn_local(load(Rc::clone(&node), cluster));
     spawn_local(membership::run(Rc::clone(&node)));
     spawn_local(follower::run(Rc::clone(&node)));
     while let Some(request) = requests.recv().await {
+        progress::tick();
         match request {
+            Request::Look => {}
             Request::Link(socket) => {
                 spawn_local(source::serve(Rc::clone(&node), socket));
+            }
+            Request::Grant(grant) => {
+                if node.plane.borrow_mut().granted(grant) == Leased::Changed {
+                    node.changed.notify_waiters();
+                }
             }
             Request::Snapshot(answer) => {
                 // Whoever asked may have given up meanwhile.
                 let _ = answer.send(status::snapshot(&node.plane.borrow()));
             }
             Request::Leave => node.plane.borrow_mut().leaving = true,
-            Request::Drain { timeout, done } => {
-                // Asked a second time it has nothing to wait for: the first one is under way.
-                if let Some(accepting) = accepting.take() {
-                    spawn_local(drain(Rc::clone(&node), accepting, timeout, done));
-                }
+            Request::Drain { timeout, keep, done } => {
+                let node = Rc::clone(&node);
+                spawn_local(async move {
+                    // Nobody waits for it any more when the process was told to end at once.
+                    let _ = done.send(leaving::drain(&node, timeout, keep).await);
+                });
             }
             Request::Stop => break,
         }
@@ -237,7 +351,18 @@ async fn run(options: DataOptions, mut requests: mpsc::UnboundedReceiver<Request
     Ok(())
 }
 
-async fn accept(node: Rc<DataNode>, listener: tokio::net::TcpListener) {
+/// Clients are accepted from here on, until the task is ended.
+fn start_accepting(node: &Rc<DataNode>) {
+    let task = spawn_local(accept(Rc::clone(node)));
+    *node.accepting.borrow_mut() = Some(task);
+}
+
+async fn accept(node: Rc<DataNode>) {
+    // The socket stays open for as long as the node lives: one that drains and then serves on accepts again.
+    let listener = match node.listener.try_clone().and_then(tokio::net::TcpListener::from_std) {
+        Ok(listener) => listener,
+        Err(error) => return tracing::error!(%error, "clients cannot be accepted"),
+    };
     loop {
         match listener.accept().await {
             Ok((mut stream, addr)) => {
@@ -288,7 +413,7 @@ async fn watch_views(node: Rc<DataNode>, mut views: watch::Receiver<Arc<AppliedV
 
 async fn load(node: Rc<DataNode>, cluster: Option<ClusterId>) {
     let levels = node.plane.borrow().levels;
-    let loaded = checkpoint::load(&node.data_dir, cluster, levels).await;
+    let loaded = checkpoint::load(&node.data_dir, cluster, levels, &node.work).await;
     let (keyspace, position) = match loaded {
         Ok(Some(checkpoint)) => {
             node.plane.borrow_mut().begin_at(checkpoint.level);
@@ -320,44 +445,5 @@ async fn load(node: Rc<DataNode>, cluster: Option<ClusterId>) {
     node.changed.notify_waiters();
     if let Turned::HandOver(handover) = turned {
         spawn_local(handover::hand_over(Rc::clone(&node), handover));
-    }
-}
-
-/// A replica writes its checkpoint while its clients and the cluster's maps still reach it: all that it answers is where
-/// to go. A primary first answers what it has received, since that has to be in the checkpoint.
-async fn drain(node: Rc<DataNode>, accepting: JoinHandle<()>, timeout: Duration, done: oneshot::Sender<()>) {
-    let is_primary = node.plane.borrow().primary().is_some();
-    if !is_primary {
-        keep_dataset(&node).await;
-    }
-    accepting.abort();
-    node.drain_until.set(Some(Instant::now() + timeout));
-    node.drain.notify_waiters();
-    node.acked.notify_waiters();
-    // Connections that were just executing see the flag before they read again.
-    while !node.plane.borrow().clients.is_empty() && Instant::now() < node.drain_deadline() {
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
-    if is_primary {
-        keep_dataset(&node).await;
-    }
-    // Nobody waits for it any more when the process was told to end at once.
-    let _ = done.send(());
-}
-
-/// From here on nothing is executed and nothing applied: it would be acknowledged, and not be in the checkpoint.
-async fn keep_dataset(node: &DataNode) {
-    node.plane.borrow_mut().seal();
-    let _disk = node.disk.lock().await;
-    match checkpoint::write(&node.plane, &node.data_dir).await {
-        Ok(Some(keys)) => tracing::info!(keys, "checkpoint written"),
-        Ok(None) => tracing::info!("no whole dataset to write a checkpoint of"),
-        Err(error) if node.plane.borrow().primary().is_some() => tracing::error!(
-            error = chain(&error),
-            "no checkpoint, and this node is the primary: what no replica in sync holds is lost with this process"
-        ),
-        Err(error) => {
-            tracing::error!(error = chain(&error), "no checkpoint; the dataset will come from the primary");
-        }
     }
 }

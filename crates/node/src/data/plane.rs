@@ -18,13 +18,16 @@ use super::client::{Clients, Owed};
 use super::role::{Primary, Role};
 use super::routing::Routing;
 use super::stats::Stats;
+use super::trouble::HeldUp;
 use crate::config::Config;
 use ironcache_control::{AckMode, Command, Shard};
 use ironcache_keyspace::{Effects, Expiry, Keyspace};
-use ironcache_raft::{AppliedView, Refusal};
+use ironcache_raft::{AppliedView, Contact, Refusal};
 use ironcache_replication::{
     Ack, Backlog, Fence, Gate, Link, Look, Patience, Promoted, RunningClock, Scope, encode_group,
 };
+use ironcache_shard::{Grant, Lease};
+use ironcache_spine::boottime_ms;
 use ironcache_types::{Epoch, Level, LevelRange, Member, NodeId, Offset, SLOT_COUNT, Slot, Version};
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -58,6 +61,14 @@ pub(crate) struct Plane {
     slot_written: Vec<u64>,
     /// The same of all slots.
     last_written: u64,
+    /// May this life answer clients as a primary? What the leader granted, and what it came to at the last look.
+    pub lease: Lease,
+    leased: bool,
+    /// Where this node's ownership would begin by what it has proposed itself, and since when.
+    promise: Option<Promise>,
+    /// When a leader was last heard of; of nobody but this plane until it is given the node's.
+    pub contact: Contact,
+    pub held_up: HeldUp,
     /// The checkpoint is being written, or is: nothing is executed or applied any more.
     sealed: bool,
     /// The node stops soon: a promotion now would be an outage in a moment.
@@ -138,6 +149,24 @@ impl LinkState {
     }
 }
 
+/// This node proposed to own its shard from `start` on. It cannot own it before it was proposed: so the lease that comes with
+/// the ownership runs from then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Promise {
+    /// The handover, or the ownership epoch that it would end.
+    of: Epoch,
+    start: Offset,
+    since_ms: u64,
+}
+
+/// What became of the lease at a look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Leased {
+    AsBefore,
+    /// It began, or ended.
+    Changed,
+}
+
 /// What to do with a keyed command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Route {
@@ -195,6 +224,11 @@ impl Plane {
             tail_bytes_max: 0,
             slot_written: vec![0; usize::from(SLOT_COUNT)],
             last_written: 0,
+            lease: Lease::default(),
+            leased: false,
+            promise: None,
+            contact: Contact::new(u64::MAX),
+            held_up: HeldUp::default(),
             sealed: false,
             leaving: false,
             waiters: AckWaiters::default(),
@@ -347,14 +381,59 @@ impl Plane {
         if self.is_serving() && !self.is_backed_up() { Expiry::Delete } else { Expiry::Hide }
     }
 
-    /// A primary that no handover holds back.
+    /// A primary whose start is in the log, that no handover holds back, and whose lease runs.
     pub(crate) fn is_serving(&self) -> bool {
-        matches!(&self.role, Role::Primary(p) if p.handover.is_none()) && !self.sealed
+        let serves = matches!(&self.role, Role::Primary(p) if p.begun && p.handover.is_none());
+        serves && !self.sealed && self.leased
+    }
+
+    /// The leader's answer.
+    pub(crate) fn granted(&mut self, grant: Grant) -> Leased {
+        self.lease.granted(grant, boottime_ms(), self.view.index);
+        self.look_at_lease()
+    }
+
+    /// Reads the clock. Before anything is executed as a primary, and again before what was executed is told.
+    pub(crate) fn look_at_lease(&mut self) -> Leased {
+        let leased = self.lease.holds(boottime_ms(), self.view.index);
+        if leased == std::mem::replace(&mut self.leased, leased) {
+            return Leased::AsBefore;
+        }
+        if let Role::Primary(primary) = &self.role
+            && !leased
+        {
+            tracing::warn!(shard = %primary.shard, "the lease is over: clients wait until the leader grants another");
+        }
+        Leased::Changed
+    }
+
+    pub(crate) fn is_leased(&self) -> bool {
+        self.leased
+    }
+
+    /// This node proposes that it owns its shard from `start` on; asked again for the same, it keeps the first time.
+    pub(crate) fn promised(&mut self, of: Epoch, start: Offset) {
+        if self.promise.is_none_or(|promise| (promise.of, promise.start) != (of, start)) {
+            self.promise = Some(Promise { of, start, since_ms: boottime_ms() });
+        }
+    }
+
+    /// It owns its shard, from `start` on by the entry itself.
+    pub(crate) fn redeem_promise(&mut self, start: Offset) {
+        if let Some(Promise { since_ms, .. }) = self.promise.take_if(|promise| promise.start == start) {
+            let until_ms = since_ms + self.view.state.policy.timers.lease_ms();
+            self.granted(Grant { until_ms, index: self.view.index });
+        }
     }
 
     /// From here on the dataset stays as it is: what the checkpoint says is all that was ever acknowledged.
     pub(crate) fn seal(&mut self) {
         self.sealed = true;
+    }
+
+    /// No checkpoint came of it: what was held is served on.
+    pub(crate) fn unseal(&mut self) {
+        self.sealed = false;
     }
 
     pub(crate) fn is_sealed(&self) -> bool {

@@ -57,6 +57,9 @@ pub(crate) struct Primary {
     pub mode: AckMode,
     /// Size of the committed in-sync set, this node included.
     pub in_sync: usize,
+    /// Does the log say where this ownership begins? Nothing is served before: until then another holder of everything may
+    /// take the shard, if this life ends.
+    pub begun: bool,
     /// A handover that holds commands back.
     pub handover: Option<HandingOver>,
     /// Members about which a proposal is under way.
@@ -119,6 +122,8 @@ impl Plane {
     /// The applied control state advanced.
     pub(crate) fn apply_view(&mut self, view: Arc<AppliedView>) -> Turned {
         self.view = view;
+        // An answer may have waited for what is applied now.
+        self.look_at_lease();
         if self.effects.level() != self.level() {
             // No command is under way between two views.
             self.effects.restart_at(self.level());
@@ -157,6 +162,16 @@ impl Plane {
         });
     }
 
+    /// Is the dataset what the checkpoint held from which this life began, and nothing else?
+    pub(crate) fn holds_what_it_read(&self) -> bool {
+        match &self.role {
+            Role::Replica(replica) => {
+                replica.clean_end.is_some_and(|end| replica.cursor.applied_offset() == Some(end))
+            }
+            Role::Loading | Role::Primary(_) => false,
+        }
+    }
+
     fn be_primary(&mut self, shard: &Shard) -> Turned {
         match &self.role {
             Role::Loading => return Turned::Nothing,
@@ -175,6 +190,7 @@ impl Plane {
         };
         primary.mode = shard.mode;
         primary.in_sync = shard.in_sync.len();
+        primary.begun |= begins(shard, primary.epoch);
         primary.gate.set_limits(limits);
         primary.gate.set_mode(mode);
         primary.gate.set_committed(&others(shard, self.me), now_ms);
@@ -240,11 +256,15 @@ impl Plane {
             gate,
             mode: shard.mode,
             in_sync: shard.in_sync.len(),
+            begun: begins(shard, epoch),
             handover: None,
             proposals: BTreeMap::new(),
             mode_proposed: None,
             start_proposed: None,
         });
+        if committed.is_some() {
+            self.redeem_promise(start);
+        }
         self.publish_start();
         tracing::info!(shard = %shard.id, %epoch, %start, "this node is primary");
     }
@@ -269,6 +289,7 @@ impl Plane {
             && replica.reclaimed_at.is_none_or(|at| at.elapsed() >= RECLAIM_AGAIN)
         {
             replica.reclaimed_at = Some(Instant::now());
+            self.promised(shard.epoch, end);
             let command =
                 Command::Reclaim { shard: shard.id, shard_epoch: shard.epoch, member: self.me, end };
             self.propose(command, None);
@@ -328,6 +349,10 @@ impl Plane {
             near_ms: 200,
         }
     }
+}
+
+fn begins(shard: &Shard, epoch: Epoch) -> bool {
+    shard.lineage.iter().any(|entry| entry.epoch == epoch && entry.start.is_some())
 }
 
 fn others(shard: &Shard, me: Member) -> BTreeSet<Member> {

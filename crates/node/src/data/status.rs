@@ -20,6 +20,7 @@ pub(super) fn snapshot(plane: &Plane) -> DataSnapshot {
         settled: is_settled(plane),
         loaded: !matches!(plane.role, Role::Loading),
         index: plane.view.index,
+        trouble: plane.trouble(),
     }
 }
 
@@ -100,10 +101,10 @@ fn is_settled(plane: &Plane) -> bool {
     }
 }
 
-/// The ownership epoch under which this node serves.
+/// The ownership epoch under which this node serves: it is the primary, and its lease runs.
 fn serves(plane: &Plane, shard: &Shard) -> Option<Epoch> {
     match &plane.role {
-        Role::Primary(primary) if shard.is_primary(plane.me) => Some(primary.epoch),
+        Role::Primary(primary) if shard.is_primary(plane.me) && plane.is_leased() => Some(primary.epoch),
         Role::Loading | Role::Replica(_) | Role::Primary(_) => None,
     }
 }

@@ -83,16 +83,22 @@ pub struct LauncherLimits {
     pub ready_timeout_ms: u64,
     /// How often the daemon is asked to send `Heartbeat`.
     pub heartbeat_ms: u64,
-    /// Silence after which a daemon counts as hung. Shorter kills daemons on a machine that is
+    /// A daemon whose ticks stand still for this long counts as hung. Shorter kills daemons on a machine that is
     /// merely overloaded; longer leaves a hung one in place.
     pub hang_timeout_ms: u64,
-    /// From `Stop` until SIGKILL; SIGTERM comes at half of it.
-    pub drain_timeout_ms: u64,
-    /// The pause before the first restart; it doubles for a daemon that dies young.
+    /// From `Stop`, or from the last advance after it, until a daemon that does not end counts as stuck; SIGTERM comes
+    /// at half of it, SIGKILL a moment after it. Shorter cuts off a disk that pauses; longer only delays the end of a
+    /// node that is lost anyway.
+    pub stop_timeout_ms: u64,
+    /// The pause before the second restart in a row; there is none before the first, since others wait for the node. It
+    /// doubles for a daemon that dies young.
     pub restart_ms_min: u64,
     pub restart_ms_max: u64,
-    /// A daemon that lived this long did not die young.
+    /// A daemon that was ready for this long did not die young.
     pub stable_ms: u64,
+    /// From a pause of this length on nobody is kept waiting for the next daemon: clients and peers are refused, and go
+    /// elsewhere. Shorter refuses those whom the second or third start would have served; longer lets them hang.
+    pub refuse_from_ms: u64,
     /// How long to wait for the daemon of a killed launcher to be dead too.
     pub lock_wait_ms: u64,
 }
@@ -104,10 +110,11 @@ impl Default for LauncherLimits {
             ready_timeout_ms: 30_000,
             heartbeat_ms: 200,
             hang_timeout_ms: 5_000,
-            drain_timeout_ms: 10_000,
+            stop_timeout_ms: 10_000,
             restart_ms_min: 10,
             restart_ms_max: 5_000,
             stable_ms: 5_000,
+            refuse_from_ms: 100,
             lock_wait_ms: 1_000,
         }
     }
@@ -122,19 +129,24 @@ impl LauncherLimits {
         Duration::from_millis(self.hang_timeout_ms)
     }
 
-    pub(crate) fn drain_timeout(&self) -> Duration {
-        Duration::from_millis(self.drain_timeout_ms)
+    pub(crate) fn stop_timeout(&self) -> Duration {
+        Duration::from_millis(self.stop_timeout_ms)
     }
 
-    /// The pause before the next restart, after one of `last` and a daemon that lived `lived`.
-    pub(crate) fn restart_pause(&self, last: Option<Duration>, lived: Duration) -> Duration {
+    /// The pause before the next restart, after one of `last` and a daemon that was ready for `served`.
+    pub(crate) fn restart_pause(&self, last: Option<Duration>, served: Duration) -> Duration {
         let min = Duration::from_millis(self.restart_ms_min);
         match last {
-            Some(last) if lived < Duration::from_millis(self.stable_ms) => {
+            Some(last) if served < Duration::from_millis(self.stable_ms) => {
                 (last * 2).clamp(min, Duration::from_millis(self.restart_ms_max).max(min))
             }
-            Some(_) | None => min,
+            Some(_) | None => Duration::ZERO,
         }
+    }
+
+    /// Is this pause too long for clients and peers to wait in?
+    pub(crate) fn refuses_in(&self, pause: Duration) -> bool {
+        pause >= Duration::from_millis(self.refuse_from_ms)
     }
 }
 
@@ -143,7 +155,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn restarts_are_quick_at_first_and_slow_for_what_dies_young() {
+    fn the_first_restart_follows_at_once_and_those_of_what_dies_young_are_slow() {
         let limits = LauncherLimits::default();
         let young = Duration::from_millis(3);
         let mut pauses = vec![limits.restart_pause(None, young)];
@@ -151,7 +163,9 @@ mod tests {
             pauses.push(limits.restart_pause(pauses.last().copied(), young));
         }
         let pauses_ms: Vec<_> = pauses.iter().map(Duration::as_millis).collect();
-        assert_eq!(pauses_ms, [10, 20, 40, 80, 160, 320, 640, 1280, 2560, 5000, 5000]);
-        assert_eq!(limits.restart_pause(pauses.last().copied(), Duration::from_secs(60)).as_millis(), 10);
+        assert_eq!(pauses_ms, [0, 10, 20, 40, 80, 160, 320, 640, 1280, 2560, 5000]);
+        let refused = pauses.iter().filter(|pause| limits.refuses_in(**pause)).count();
+        assert_eq!(refused, 6, "150 ms of pauses are waited in, not more");
+        assert_eq!(limits.restart_pause(pauses.last().copied(), Duration::from_secs(60)), Duration::ZERO);
     }
 }

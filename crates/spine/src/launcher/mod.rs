@@ -9,7 +9,9 @@
 //!
 //! *Invariant:* what [`State::on`](crate::State::on) answers is durable before it is acted on.
 //! *Invariant:* the launcher that `state` names runs the node; any other reads the frozen lines of `state` and makes way.
-//! *Invariant:* a clean stop is no crash; a hang is.
+//! *Invariant:* a clean stop is no crash; a hang is. A slow command is no hang, and work that advances is not killed.
+//! *Invariant:* a node that may have ended with the only copy of a dataset does not end with code 0.
+//! *Invariant:* clients and peers wait for the next daemon only while it is near; a node that cannot start refuses them.
 //! *Invariant:* the launcher removes no slot: what the log says is held here, only the daemon knows.
 
 mod child;
@@ -67,8 +69,16 @@ pub enum LauncherError {
     /// Outside of a trial there is no other release to go back to.
     #[error("{release} is the active release and does not run here: {cause}; {}", way_out(*exit))]
     DoesNotRun { release: Release, exit: DaemonExit, cause: Cause },
+    /// Stopped as it was asked to be, and not in order.
+    #[error("the node was stopped, and {}", left_behind(*exit))]
+    StoppedBadly { exit: DaemonExit },
     #[error(transparent)]
     Handover(#[from] HandoverError),
+    #[error(
+        "log went back: this node must not go on under its id, and starting it again changes nothing; its daemon's own \
+         words say what is missing and how it comes back as a new node"
+    )]
+    WentBack,
     #[error("waiting for the daemon failed")]
     Wait(#[source] std::io::Error),
 }
@@ -88,7 +98,31 @@ fn way_out(exit: DaemonExit) -> &'static str {
         DaemonExit::LauncherProtocol => {
             "start the node with that release's own launcher; nothing was changed"
         }
-        DaemonExit::Done | DaemonExit::Failed | DaemonExit::Usage => "its own words say why",
+        DaemonExit::Done
+        | DaemonExit::Failed
+        | DaemonExit::Usage
+        | DaemonExit::DatasetLost
+        | DaemonExit::CutShort
+        | DaemonExit::LogWentBack => "its own words say why",
+    }
+}
+
+fn left_behind(exit: DaemonExit) -> &'static str {
+    match exit {
+        DaemonExit::DatasetLost => {
+            "no other node held its dataset, and no checkpoint of it could be written: it is lost"
+        }
+        DaemonExit::CutShort => {
+            "did not end by itself though nothing advanced any more: it was killed, and what it held is there only if \
+             another node holds it"
+        }
+        DaemonExit::Done
+        | DaemonExit::Failed
+        | DaemonExit::Usage
+        | DaemonExit::AboveLevel
+        | DaemonExit::BelowLevel
+        | DaemonExit::LauncherProtocol
+        | DaemonExit::LogWentBack => "its daemon ended with an error: its own words say why",
     }
 }
 
@@ -98,7 +132,8 @@ impl LauncherError {
         match self {
             LauncherError::Level(LevelError::Above { .. }) => DaemonExit::AboveLevel,
             LauncherError::Level(LevelError::Below { .. }) => DaemonExit::BelowLevel,
-            LauncherError::DoesNotRun { exit, .. } => *exit,
+            LauncherError::DoesNotRun { exit, .. } | LauncherError::StoppedBadly { exit } => *exit,
+            LauncherError::WentBack => DaemonExit::LogWentBack,
             LauncherError::Level(LevelError::Unreadable { .. } | LevelError::Disk(_))
             | LauncherError::Lock(_)
             | LauncherError::Listeners(_)

@@ -2,6 +2,7 @@
 
 use super::child::{Daemon, Inheritance};
 use super::config::LauncherConfig;
+use super::listeners;
 use super::signals::StopSignals;
 use super::watch::{Watch, Why};
 use super::{LauncherError, Stopped};
@@ -9,6 +10,7 @@ use crate::binary;
 use crate::boot::Boot;
 use crate::clock;
 use crate::data_dir::{DataDir, DataDirLock};
+use crate::exit::DaemonExit;
 use crate::outcome::{Cause, Failure};
 use crate::protocol::{LAUNCHER_PROTOCOL, Refusal, Snapshot, StopReason};
 use crate::slot_store::{SlotError, SlotStore, VerifiedBinary};
@@ -24,6 +26,7 @@ pub(super) struct Supervisor {
     pub(super) config: LauncherConfig,
     pub(super) lock: DataDirLock,
     pub(super) signals: StopSignals,
+    /// None while the node cannot start: then clients and peers are refused.
     pub(super) listeners: Vec<(String, OwnedFd)>,
     pub(super) store: SlotStore,
     file: StateFile,
@@ -119,15 +122,23 @@ impl Supervisor {
 
     fn supervise(&mut self) -> Result<Stopped, End> {
         if let Some(watch) = self.adopted.take() {
-            let started = watch.daemon.started;
-            let why = self.watch(watch)?;
-            if let Some(stopped) = self.settle(why, started.elapsed())? {
+            let (why, served) = self.watch(watch)?;
+            if let Some(stopped) = self.settle(why, served)? {
                 return Ok(stopped);
             }
         }
         loop {
             let binary = self.next_binary()?;
             self.running = self.state.to_run().clone();
+            if let Err(error) = self.listen() {
+                let problem = chain(&error);
+                if let Some(stopped) =
+                    self.settle(Why::Failed(Failure::CannotStart { problem }), Duration::ZERO)?
+                {
+                    return Ok(stopped);
+                }
+                continue;
+            }
             let inheritance = Inheritance {
                 listeners: &self.listeners,
                 lock: self.lock.as_fd(),
@@ -136,7 +147,7 @@ impl Supervisor {
             };
             let spawned = Daemon::spawn(&binary, &inheritance);
             drop(binary);
-            let (why, lived) = match spawned {
+            let (why, served) = match spawned {
                 Ok(daemon) => {
                     tracing::info!(pid = daemon.id(), release = %self.running, "daemon started");
                     self.note_old_started();
@@ -147,13 +158,30 @@ impl Supervisor {
                         }
                         Phase::Idle { .. } | Phase::RollingBack { .. } => None,
                     };
-                    (self.watch(Watch::of(daemon))?, started.elapsed())
+                    self.watch(Watch::of(daemon))?
                 }
                 Err(error) => (Why::Failed(Failure::CannotStart { problem: chain(&error) }), Duration::ZERO),
             };
-            if let Some(stopped) = self.settle(why, lived)? {
+            if let Some(stopped) = self.settle(why, served)? {
                 return Ok(stopped);
             }
+        }
+    }
+
+    /// Binds the sockets anew if nobody was to wait for this daemon.
+    fn listen(&mut self) -> Result<(), listeners::ListenersError> {
+        if self.listeners.is_empty() {
+            self.listeners = listeners::bind(&self.config.listeners)?;
+        }
+        Ok(())
+    }
+
+    /// Whoever waits is reset, and whoever comes is refused: a node that cannot start looks like one that is dead. No
+    /// daemon holds the sockets at this moment.
+    fn refuse_connections(&mut self) {
+        if !self.listeners.is_empty() {
+            tracing::error!(release = %self.running, "the node cannot start: clients and peers are refused until it is tried again");
+            self.listeners.clear();
         }
     }
 
@@ -204,11 +232,14 @@ impl Supervisor {
     }
 
     /// What the end of a daemon means; `Some` ends the launcher.
-    fn settle(&mut self, why: Why, lived: Duration) -> Result<Option<Stopped>, End> {
+    fn settle(&mut self, why: Why, served: Duration) -> Result<Option<Stopped>, End> {
         let on_trial = matches!(self.state.phase, Phase::Trial { .. });
         let failure = match why {
-            Why::Asked { reason: StopReason::Operator, exited_cleanly } => {
-                if on_trial && exited_cleanly {
+            Why::Asked { reason: StopReason::Operator, exit } => {
+                if exit != DaemonExit::Done {
+                    return Err(LauncherError::StoppedBadly { exit }.into());
+                }
+                if on_trial {
                     // Refused if the attempt had not begun; a failed write costs the release one attempt.
                     if let Err(refusal) = self.try_record(&Event::AttemptWithdrawn) {
                         tracing::debug!(%refusal, "the attempt stays counted");
@@ -216,7 +247,10 @@ impl Supervisor {
                 }
                 return Ok(Some(Stopped::BySignal));
             }
-            Why::Asked { reason: StopReason::Activate | StopReason::RollBack, .. } => {
+            Why::Asked { reason: StopReason::Activate | StopReason::RollBack, exit } => {
+                if exit != DaemonExit::Done {
+                    tracing::error!(release = %self.running, code = exit.code(), "the daemon did not stop in good order");
+                }
                 self.last_pause = None;
                 return Ok(None);
             }
@@ -230,6 +264,8 @@ impl Supervisor {
                 self.last_pause = None;
                 return Ok(None);
             }
+            // Whatever is on trial is not to blame, and another start finds the same.
+            Why::WentBack => return Err(LauncherError::WentBack.into()),
             Why::ExitedCleanly if !on_trial => return Ok(Some(Stopped::ByDaemon)),
             Why::ExitedCleanly => Failure::Exited { code: 0 },
             Why::Failed(failure) => failure,
@@ -243,8 +279,11 @@ impl Supervisor {
                 return Ok(None);
             }
         }
-        let pause = self.config.limits.restart_pause(self.last_pause, lived);
+        let pause = self.config.limits.restart_pause(self.last_pause, served);
         self.last_pause = Some(pause);
+        if self.config.limits.refuses_in(pause) {
+            self.refuse_connections();
+        }
         if self.stopped_within(pause) { Err(End::Stopped(Stopped::BySignal)) } else { Ok(None) }
     }
 
@@ -287,6 +326,7 @@ impl Supervisor {
                 }
                 Err(refusal) => tracing::error!(%refusal, "the node waits for its disk"),
             }
+            self.refuse_connections();
             if self.stopped_within(WRITE_RETRY) {
                 return Err(End::Stopped(Stopped::BySignal));
             }

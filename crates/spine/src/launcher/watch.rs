@@ -1,7 +1,12 @@
 //! One daemon's life under the launcher's eye: its messages, its silence, its end.
 //!
+//! ```text
+//!   ticks grow       ──> it does not hang            (a slow command ticks, too)
+//!   work_bytes grow  ──> Ready, a confirmation, its end: whatever it is waited for, the time begins anew
+//! ```
+//! *Invariant:* a deadline runs only while nothing advances.
 //! *Invariant:* within a turn messages are read before timers are looked at, and time in which the
-//! launcher itself did not run is not held against the daemon: only real silence is a hang.
+//! launcher itself did not run is not held against the daemon: only ticks that really stand still are a hang.
 //! *Invariant:* what a daemon said before it died is acted on.
 
 use super::LauncherError;
@@ -23,10 +28,12 @@ use std::time::{Duration, Instant};
 pub(super) enum Why {
     Asked {
         reason: StopReason,
-        exited_cleanly: bool,
+        exit: DaemonExit,
     },
     /// Code 0, and nobody had asked.
     ExitedCleanly,
+    /// The node must not go on under its id.
+    WentBack,
     Failed(Failure),
     /// This release and this node do not go together. Nobody is to blame: no crash, no attempt, no quarantine.
     DoesNotRun {
@@ -39,10 +46,13 @@ pub(super) struct Watch {
     pub(super) daemon: Daemon,
     /// The version of the protocol that was agreed on, once the daemon has greeted.
     greeted: Option<u16>,
-    ready: bool,
-    /// Start of the daemon, moved on by what the launcher overslept.
-    started: Instant,
-    last_heard: Instant,
+    ready_since: Option<Instant>,
+    /// When the work last advanced: at first the start of the daemon. Moved on by what the launcher overslept.
+    advanced: Instant,
+    work_bytes: u64,
+    /// When the ticks last grew, or something else proved that the daemon runs; moved on in the same way.
+    ticked: Instant,
+    ticks: Option<u64>,
     stopping: Option<Stopping>,
     /// Set when SIGKILL was sent: why.
     condemned: Option<Why>,
@@ -53,6 +63,9 @@ struct Stopping {
     terminate_at: Option<Instant>,
     kill_at: Option<Instant>,
 }
+
+/// A daemon ends by itself when its time is over, and says what that cost; only one that does not even do that is killed.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// What a timer asks for.
 #[derive(Clone, Copy)]
@@ -65,8 +78,8 @@ enum Due {
 }
 
 impl Supervisor {
-    /// Serves the daemon until it is gone.
-    pub(super) fn watch(&mut self, mut watch: Watch) -> Result<Why, End> {
+    /// Serves the daemon until it is gone; also says for how long it was ready.
+    pub(super) fn watch(&mut self, mut watch: Watch) -> Result<(Why, Duration), End> {
         loop {
             self.wait(&mut watch);
             if self.signals.take() {
@@ -77,7 +90,8 @@ impl Supervisor {
             self.hear(&mut watch);
             if ended {
                 let status = watch.daemon.reap().map_err(LauncherError::Wait)?;
-                return Ok(watch.why(status));
+                let served = watch.ready_since.map_or(Duration::ZERO, |since| since.elapsed());
+                return Ok((watch.why(status), served));
             }
             let now = Instant::now();
             for (at, due) in self.timers(&watch) {
@@ -102,8 +116,8 @@ impl Supervisor {
         poll(&mut fds, timeout);
         if let Some(timeout) = timeout {
             let overslept = began.elapsed().saturating_sub(timeout);
-            watch.started += overslept;
-            watch.last_heard += overslept;
+            watch.advanced += overslept;
+            watch.ticked += overslept;
         }
     }
 
@@ -120,13 +134,13 @@ impl Supervisor {
         let on_trial = matches!(self.state.phase, Phase::Trial { .. });
         let mut timers = Vec::new();
         if watch.greeted.is_some() {
-            timers.push((watch.last_heard + limits.hang_timeout(), Due::Hung));
+            timers.push((watch.ticked + limits.hang_timeout(), Due::Hung));
         }
-        if watch.greeted.is_none() || on_trial && !watch.ready {
-            timers.push((watch.started + limits.ready_timeout(), Due::NotReady));
+        if watch.greeted.is_none() || on_trial && !watch.is_ready() {
+            timers.push((watch.advanced + limits.ready_timeout(), Due::NotReady));
         }
         // One that is not ready in time has a timer of its own, and is judged by it.
-        if let Some(at) = self.trial_ends.filter(|_| on_trial && watch.ready) {
+        if let Some(at) = self.trial_ends.filter(|_| on_trial && watch.is_ready()) {
             timers.push((at, Due::TrialOver));
         }
         timers
@@ -148,7 +162,7 @@ impl Supervisor {
                 }
             }
             Due::NotReady => watch.condemn(Failure::NotReady { waited_ms: ms(now - watch.daemon.started) }),
-            Due::Hung => watch.condemn(Failure::Hung { silent_ms: ms(now - watch.last_heard) }),
+            Due::Hung => watch.condemn(Failure::Hung { silent_ms: ms(now - watch.ticked) }),
             Due::TrialOver => match self.try_record(&Event::DeadlineMissed) {
                 Ok(()) => self.stop(watch, StopReason::RollBack),
                 Err(refusal) => {
@@ -159,23 +173,56 @@ impl Supervisor {
         }
     }
 
-    /// Asks the daemon to stop. An operator's wish outranks another reason to stop, and keeps its timers.
+    /// Asks the daemon to stop. An operator's wish outranks another reason to stop, and keeps its timers; a second one
+    /// is told the daemon, and takes no time from what advances.
     fn stop(&mut self, watch: &mut Watch, reason: StopReason) {
-        match &mut watch.stopping {
-            Some(stopping) => {
-                if reason == StopReason::Operator {
-                    stopping.reason = reason;
+        let timeout = self.config.limits.stop_timeout();
+        let order = ToDaemon::Stop { reason, deadline_ms: ms(timeout) };
+        match (&mut watch.stopping, reason) {
+            (Some(stopping), StopReason::Operator) => {
+                if stopping.reason == StopReason::Operator {
+                    tracing::warn!(
+                        pid = watch.daemon.id(),
+                        "asked to stop again: nothing keeps the daemon now but what advances"
+                    );
+                    watch.daemon.tell(&order);
                 }
+                stopping.reason = reason;
             }
-            None => {
-                let drain = self.config.limits.drain_timeout();
+            (Some(_), StopReason::Activate | StopReason::RollBack) => {}
+            (None, reason) => {
                 let now = Instant::now();
-                watch.daemon.tell(&ToDaemon::Stop { reason, deadline_ms: ms(drain) });
+                watch.daemon.tell(&order);
                 // Whoever has not greeted may not be reading yet; a signal reaches it all the same.
-                let terminate_at = if watch.greeted.is_some() { now + drain / 2 } else { now };
-                watch.stopping =
-                    Some(Stopping { reason, terminate_at: Some(terminate_at), kill_at: Some(now + drain) });
+                let terminate_at = if watch.greeted.is_some() { now + timeout / 2 } else { now };
+                watch.stopping = Some(Stopping {
+                    reason,
+                    terminate_at: Some(terminate_at),
+                    kill_at: Some(now + timeout + LAST_WORDS),
+                });
             }
+        }
+    }
+
+    /// The daemon has come further: whatever is waited for has all its time again.
+    fn advance(&mut self, watch: &mut Watch, ticks: u64, work_bytes: u64) {
+        let now = Instant::now();
+        if watch.ticks.replace(ticks) != Some(ticks) {
+            watch.ticked = now;
+        }
+        if work_bytes <= watch.work_bytes {
+            return;
+        }
+        watch.work_bytes = work_bytes;
+        watch.advanced = now;
+        if let Phase::Trial { confirm_timeout_ms, .. } = self.state.phase {
+            self.trial_ends = now.checked_add(Duration::from_millis(confirm_timeout_ms));
+        }
+        if let Some(Stopping { reason: _, terminate_at, kill_at }) = &mut watch.stopping {
+            let timeout = self.config.limits.stop_timeout();
+            // What was sent already is not sent again.
+            *terminate_at = terminate_at.map(|_| now + timeout / 2);
+            *kill_at = kill_at.map(|_| now + timeout + LAST_WORDS);
         }
     }
 
@@ -183,7 +230,6 @@ impl Supervisor {
         match watch.daemon.hear() {
             Heard::Lines(lines) => {
                 for line in lines {
-                    watch.last_heard = Instant::now();
                     self.answer(watch, &line);
                 }
             }
@@ -216,12 +262,13 @@ impl Supervisor {
                 watch.refuse(Request::Hello {}, reason);
             }
             (true, ToLauncher::Ready {}) => {
-                if !watch.ready {
+                if !watch.is_ready() {
                     tracing::info!(pid = watch.daemon.id(), release = %self.running, "daemon ready");
+                    let now = Instant::now();
+                    (watch.ready_since, watch.ticked) = (Some(now), now);
                 }
-                watch.ready = true;
             }
-            (true, ToLauncher::Heartbeat {}) => {}
+            (true, ToLauncher::Heartbeat { ticks, work_bytes }) => self.advance(watch, ticks, work_bytes),
             (true, ToLauncher::QueryState {}) => {
                 watch.daemon.tell(&ToDaemon::State { snapshot: self.snapshot() });
             }
@@ -251,6 +298,7 @@ impl Supervisor {
         match protocol::agree(theirs, LAUNCHER_PROTOCOL) {
             Some(version) => {
                 watch.greeted = Some(version);
+                watch.ticked = Instant::now();
                 watch.daemon.tell(&ToDaemon::Hello { protocol: version, snapshot: self.snapshot() });
                 #[cfg(feature = "next")]
                 if version >= 2 {
@@ -314,9 +362,11 @@ impl Watch {
         Watch {
             daemon,
             greeted: None,
-            ready: false,
-            started,
-            last_heard: started,
+            ready_since: None,
+            advanced: started,
+            work_bytes: 0,
+            ticked: started,
+            ticks: None,
             stopping: None,
             condemned: None,
         }
@@ -325,7 +375,9 @@ impl Watch {
     /// A daemon that has greeted another launcher, in version `protocol`.
     pub(super) fn adopted(daemon: Daemon, protocol: u16, ready: bool) -> Self {
         // The other launcher heard it until a moment ago.
-        Watch { greeted: Some(protocol), ready, last_heard: Instant::now(), ..Watch::of(daemon) }
+        let ticked = Instant::now();
+        let ready_since = ready.then_some(daemon.started);
+        Watch { greeted: Some(protocol), ready_since, ticked, ..Watch::of(daemon) }
     }
 
     /// The version of the protocol that is spoken with the daemon, if that is all there is to say: it has greeted, is heard,
@@ -337,7 +389,7 @@ impl Watch {
     }
 
     pub(super) fn is_ready(&self) -> bool {
-        self.ready
+        self.ready_since.is_some()
     }
 
     fn refuse(&mut self, request: Request, reason: Refusal) {
@@ -359,7 +411,13 @@ impl Watch {
 
     fn why(self, status: ExitStatus) -> Why {
         if let Some(Stopping { reason, .. }) = self.stopping {
-            return Why::Asked { reason, exited_cleanly: status.success() };
+            let exit = match status.code() {
+                Some(code) => DaemonExit::of(code).unwrap_or(DaemonExit::Failed),
+                // What it had not loaded yet is still on the disk.
+                None if self.ready_since.is_none() => DaemonExit::Done,
+                None => DaemonExit::CutShort,
+            };
+            return Why::Asked { reason, exit };
         }
         if let Some(why) = self.condemned {
             return why;
@@ -375,7 +433,9 @@ impl Watch {
             Some(exit @ DaemonExit::LauncherProtocol) => {
                 Why::DoesNotRun { exit, cause: Cause::LauncherProtocol {} }
             }
-            Some(DaemonExit::Failed | DaemonExit::Usage) | None => Why::Failed(Failure::Exited { code }),
+            Some(DaemonExit::LogWentBack) => Why::WentBack,
+            Some(DaemonExit::Failed | DaemonExit::Usage | DaemonExit::DatasetLost | DaemonExit::CutShort)
+            | None => Why::Failed(Failure::Exited { code }),
         }
     }
 }

@@ -7,6 +7,7 @@ use ironcache_spine::{
 };
 use ironcache_types::{Digest, Level, LevelRange, Manifest, Release, WireRange};
 use std::fs;
+use std::net::TcpStream;
 use std::time::Duration;
 
 pub(crate) type Case = (&'static str, fn());
@@ -34,6 +35,10 @@ pub(crate) const ALL: &[Case] = cases! {
     a_daemon_killed_on_trial_gets_its_next_attempt
     a_daemon_killed_while_idle_is_restarted
     a_hung_daemon_is_restarted
+    a_daemon_that_heartbeats_and_does_nothing_is_hung
+    a_release_that_loads_for_longer_than_its_time_is_not_blamed
+    a_node_that_cannot_start_refuses_its_clients_and_serves_when_it_can
+    a_node_starts_again_though_its_disk_takes_nothing
     clients_queue_while_the_daemon_is_away
     a_daemon_holds_only_what_it_inherits
     the_daemon_dies_with_its_launcher
@@ -55,6 +60,9 @@ pub(crate) const ALL: &[Case] = cases! {
     sigterm_stops_the_daemon_in_good_order
     a_stop_on_trial_costs_no_attempt
     a_stubborn_daemon_is_killed_at_the_end_of_its_time
+    a_stop_that_advances_has_all_the_time_it_needs
+    a_dataset_that_is_lost_has_an_exit_code_of_its_own
+    asked_a_second_time_a_daemon_stays_no_longer
     a_daemon_that_exits_cleanly_stops_its_node
 };
 
@@ -230,7 +238,7 @@ fn a_release_whose_stamp_does_not_fit_is_not_even_activated() {
 
 fn the_drain_of_the_old_daemon_costs_the_trial_nothing() {
     let mut node = Node::new();
-    node.drain_ms = 4_000;
+    node.stop_ms = 4_000;
     node.write_state(&State::new(node.stage("0.1.0-stubborn")));
     node.start();
     node.serving("0.1.0-stubborn");
@@ -255,7 +263,7 @@ fn a_release_that_nobody_confirms_is_inconclusive() {
 
 fn a_rollback_is_durable_while_the_bad_release_still_drains() {
     let mut node = Node::new();
-    node.drain_ms = 4_000;
+    node.stop_ms = 4_000;
     node.start();
     node.serving("0.1.0");
     let (old, new) = (first_release(&node), node.stage("0.2.0-stubborn"));
@@ -321,6 +329,64 @@ fn a_hung_daemon_is_restarted() {
     signal(pid, libc::SIGSTOP);
     eventually("another daemon", || node.who().filter(|(_, other)| *other != pid));
     assert!(!is_alive(pid));
+}
+
+fn a_daemon_that_heartbeats_and_does_nothing_is_hung() {
+    let mut node = Node::new();
+    node.hang_ms = 500;
+    node.write_state(&State::new(node.stage("0.1.0-stuck")));
+    node.start();
+    let pid = node.serving("0.1.0-stuck");
+    eventually("another daemon", || node.who().filter(|(_, other)| *other != pid));
+    assert!(!is_alive(pid));
+}
+
+/// Reading a dataset takes as long as it takes: neither the time to be ready nor that of a confirmation runs meanwhile.
+fn a_release_that_loads_for_longer_than_its_time_is_not_blamed() {
+    let mut node = Node::new();
+    node.ready_ms = 1_500;
+    node.start();
+    node.serving("0.1.0");
+    let new = node.stage("0.2.0-loads");
+    assert_eq!(node.activate(&new, 7, 1_500), ToDaemon::Activating { step: step(7) });
+    node.serving("0.2.0-loads");
+    let confirmed = node.tell_launcher(&ToLauncher::Confirm { step: step(7) });
+    assert_eq!(confirmed, ToDaemon::Confirmed { step: step(7) });
+    node.state("idle on the new one, at the first attempt", |state| {
+        matches!(&state.phase, Phase::Idle { active, .. } if *active == new).then_some(())
+    });
+}
+
+fn a_node_that_cannot_start_refuses_its_clients_and_serves_when_it_can() {
+    let mut node = Node::new();
+    node.restart_ms_max = 400;
+    let (good, bad) = (node.stage("0.1.0"), node.stage("0.1.0-exits"));
+    node.write_state(&State::new(bad));
+    node.start();
+    // Whoever came before that is told too: nobody hangs.
+    let refused = |error: &std::io::Error| error.kind() == std::io::ErrorKind::ConnectionRefused;
+    eventually("clients are refused", || TcpStream::connect(node.address).err().filter(refused));
+    eventually("between two starts they are refused again, and between them they are not kept", || {
+        let Ok(stream) = TcpStream::connect(node.address) else { return None };
+        assert_eq!(ask_over(&stream, "who"), None);
+        Some(())
+    });
+    node.kill_launcher();
+    node.write_state(&State::new(good));
+    node.start();
+    node.serving("0.1.0");
+}
+
+fn a_node_starts_again_though_its_disk_takes_nothing() {
+    let mut node = Node::started();
+    for _ in 0..2 {
+        node.kill_launcher();
+        node.file_bytes_max = 0;
+        node.start();
+        let pid = node.serving("0.1.0");
+        signal(pid, libc::SIGKILL);
+        eventually("another daemon", || node.who().filter(|(_, other)| *other != pid));
+    }
 }
 
 fn clients_queue_while_the_daemon_is_away() {
@@ -597,8 +663,45 @@ fn a_stubborn_daemon_is_killed_at_the_end_of_its_time() {
     node.start();
     let pid = node.serving("0.1.0-stubborn");
     signal(node.launcher_id(), libc::SIGTERM);
-    assert_eq!(node.launcher_exit_code(), Some(0));
+    assert_eq!(node.launcher_exit_code(), Some(24), "nobody knows what it left undone");
     assert!(!is_alive(pid));
+}
+
+/// A node that runs from the release of this version.
+fn running(version: &str, stop_ms: u64) -> Node {
+    let mut node = Node::new();
+    node.stop_ms = stop_ms;
+    node.write_state(&State::new(node.stage(version)));
+    node.start();
+    node.serving(version);
+    node
+}
+
+fn a_stop_that_advances_has_all_the_time_it_needs() {
+    let mut node = running("0.1.0-writes", 700);
+    signal(node.launcher_id(), libc::SIGTERM);
+    assert_eq!(node.launcher_exit_code(), Some(0));
+}
+
+fn a_dataset_that_is_lost_has_an_exit_code_of_its_own() {
+    let mut node = running("0.1.0-loses", 20_000);
+    signal(node.launcher_id(), libc::SIGTERM);
+    assert_eq!(node.launcher_exit_code(), Some(23));
+}
+
+fn asked_a_second_time_a_daemon_stays_no_longer() {
+    let mut node = running("0.1.0-stays", 600_000);
+    signal(node.launcher_id(), libc::SIGTERM);
+    eventually("the launcher has taken the first signal", || {
+        let answer = node.tell_launcher(&ToLauncher::Activate {
+            digest: Digest([9; 32]),
+            step: step(7),
+            confirm_timeout_ms: 1,
+        });
+        matches!(answer, ToDaemon::Refused { reason: Refusal::Stopping {}, .. }).then_some(())
+    });
+    signal(node.launcher_id(), libc::SIGTERM);
+    assert_eq!(node.launcher_exit_code(), Some(23));
 }
 
 fn a_daemon_that_exits_cleanly_stops_its_node() {

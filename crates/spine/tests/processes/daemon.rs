@@ -1,7 +1,9 @@
 //! The daemon of the tests. Its version's pre-release text says what is wrong with it:
 //! `0.2.0` is good, `0.2.0-exits` exits at once, `-hangs` never heartbeats, `-unready` is never
 //! ready, `-mute` never greets, `-stubborn` neither stops when asked nor on SIGTERM, `-foreign`
-//! speaks another protocol version, `-above` says that it does not admit the level.
+//! speaks another protocol version, `-above` says that it does not admit the level. `-stuck` heartbeats and
+//! ticks no more; `-loads` is ready, and `-writes` ends, after much work that advances all the time; `-loses` ends without
+//! its dataset, `-stays` ends so only when it is asked a second time.
 //!
 //! Each connection to `client` carries one line: `who`, `fds`, `exit`, or a message for the launcher, whose
 //! answer goes back.
@@ -14,8 +16,9 @@ use ironcache_types::{Version, WireRange};
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
 use std::process::exit;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 pub(crate) fn main() -> ! {
     let version = own_version();
@@ -55,16 +58,25 @@ fn state_was_durable_before(version: &Version) -> bool {
 fn serve(version: &Version, mut inherited: Inherited) -> ! {
     let client = inherited.listeners.remove("client").unwrap();
     let (sender, mut receiver) = inherited.link.split();
-    if version.pre.as_str() != "unready" {
-        sender.send(&ToLauncher::Ready {}).unwrap();
-    }
+    let work = Arc::new(AtomicU64::new(0));
     if version.pre.as_str() != "hangs" {
-        let sender = sender.clone();
+        let (sender, work, stuck) = (sender.clone(), Arc::clone(&work), version.pre.as_str() == "stuck");
         std::thread::spawn(move || {
-            while sender.send(&ToLauncher::Heartbeat {}).is_ok() {
+            for tick in 1.. {
+                let ticks = if stuck { 1 } else { tick };
+                let work_bytes = work.load(Ordering::Relaxed);
+                if sender.send(&ToLauncher::Heartbeat { ticks, work_bytes }).is_err() {
+                    break;
+                }
                 std::thread::sleep(Duration::from_millis(20));
             }
         });
+    }
+    if version.pre.as_str() == "loads" {
+        long_work(&work);
+    }
+    if version.pre.as_str() != "unready" {
+        sender.send(&ToLauncher::Ready {}).unwrap();
     }
 
     let stubborn = version.pre.as_str() == "stubborn";
@@ -76,13 +88,24 @@ fn serve(version: &Version, mut inherited: Inherited) -> ! {
     let serving = Arc::new(Mutex::new(()));
     let idle = Arc::clone(&serving);
     let (answers, answer) = mpsc::channel();
+    let kind = version.pre.as_str().to_owned();
     std::thread::spawn(move || {
+        let mut stops = 0;
         // The link ends with the launcher, and this process a moment later.
         while let Ok(message) = receiver.recv() {
             match message {
                 ToDaemon::Stop { .. } if stubborn => {}
                 ToDaemon::Stop { .. } => {
+                    stops += 1;
+                    if kind == "stays" && stops == 1 {
+                        continue;
+                    }
                     let _served = idle.lock();
+                    match kind.as_str() {
+                        "stays" | "loses" => exit(DaemonExit::DatasetLost.code().into()),
+                        "writes" => long_work(&work),
+                        _ => {}
+                    }
                     exit(0);
                 }
                 message => answers.send(message).unwrap(),
@@ -110,6 +133,17 @@ fn serve(version: &Version, mut inherited: Inherited) -> ! {
             }
         };
         reply_to(&stream, &reply);
+    }
+}
+
+/// How long `-loads` and `-writes` work: above every deadline of their tests. No step of it takes nearly as long as one.
+const LONG_WORK: Duration = Duration::from_millis(4_000);
+
+fn long_work(work: &AtomicU64) {
+    let began = Instant::now();
+    while began.elapsed() < LONG_WORK {
+        work.fetch_add(1 << 20, Ordering::Relaxed);
+        std::thread::sleep(Duration::from_millis(10));
     }
 }
 

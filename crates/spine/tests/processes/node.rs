@@ -16,10 +16,13 @@ use std::time::{Duration, Instant};
 
 pub(crate) const LAUNCHER_VERB: &str = "run-launcher";
 
-/// `run-launcher DATA_DIR ADDRESS READY_MS HANG_MS DRAIN_MS`
+/// `run-launcher DATA_DIR ADDRESS READY_MS HANG_MS STOP_MS RESTART_MS_MAX FILE_BYTES_MAX`
 pub(crate) fn launcher_main(args: &[String]) -> ! {
     misbehave(&args[0]);
-    let [data_dir, address, ready_ms, hang_ms, drain_ms] = args else { panic!("{LAUNCHER_VERB}: {args:?}") };
+    let [data_dir, address, ready_ms, hang_ms, stop_ms, restart_ms_max, file_bytes_max] = args else {
+        panic!("{LAUNCHER_VERB}: {args:?}")
+    };
+    limit_files(file_bytes_max.parse().unwrap());
     let mut config = LauncherConfig::new(data_dir, LEVELS);
     config.listeners.push(ListenerSpec {
         name: "client".into(),
@@ -29,8 +32,8 @@ pub(crate) fn launcher_main(args: &[String]) -> ! {
     config.child_args.push(data_dir.into());
     config.limits.ready_timeout_ms = ready_ms.parse().unwrap();
     config.limits.hang_timeout_ms = hang_ms.parse().unwrap();
-    config.limits.drain_timeout_ms = drain_ms.parse().unwrap();
-    config.limits.restart_ms_max = 40;
+    config.limits.stop_timeout_ms = stop_ms.parse().unwrap();
+    config.limits.restart_ms_max = restart_ms_max.parse().unwrap();
     configured(&mut config);
     match run(config) {
         Ok(_) => std::process::exit(0),
@@ -45,6 +48,17 @@ pub(crate) fn launcher_main(args: &[String]) -> ! {
             std::process::exit(error.exit().code().into())
         }
     }
+}
+
+/// What takes the place of a full disk, for launcher and daemon: no file is written beyond this.
+fn limit_files(bytes: u64) {
+    let limit = libc::rlimit { rlim_cur: bytes, rlim_max: bytes };
+    // SAFETY: one call reads a local struct, the other installs no handler.
+    let done = unsafe {
+        libc::signal(libc::SIGXFSZ, libc::SIG_IGN);
+        libc::setrlimit(libc::RLIMIT_FSIZE, &raw const limit)
+    };
+    assert_eq!(done, 0);
 }
 
 /// A launcher with a configuration file: what it goes on with stands in `went-on-with`, a line for each, and the file is
@@ -103,7 +117,10 @@ pub(crate) struct Node {
     pub address: SocketAddr,
     pub ready_ms: u64,
     pub hang_ms: u64,
-    pub drain_ms: u64,
+    pub stop_ms: u64,
+    /// Below what makes the launcher refuse its clients.
+    pub restart_ms_max: u64,
+    pub file_bytes_max: u64,
     launcher: Option<Child>,
 }
 
@@ -115,7 +132,9 @@ impl Node {
             address,
             ready_ms: 20_000,
             hang_ms: 20_000,
-            drain_ms: 1_000,
+            stop_ms: 1_000,
+            restart_ms_max: 40,
+            file_bytes_max: u64::MAX,
             launcher: None,
         }
     }
@@ -182,7 +201,8 @@ impl Node {
             .arg(LAUNCHER_VERB)
             .arg(self.dir().root())
             .arg(self.address.to_string())
-            .args([self.ready_ms, self.hang_ms, self.drain_ms].map(|ms| ms.to_string()))
+            .args([self.ready_ms, self.hang_ms, self.stop_ms, self.restart_ms_max].map(|ms| ms.to_string()))
+            .arg(self.file_bytes_max.to_string())
             .stdin(Stdio::null());
         command
     }

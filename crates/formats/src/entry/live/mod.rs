@@ -105,9 +105,13 @@ pub(super) fn encode(command: &Command, level: Level) -> Result<Vec<u8>, SealErr
         Command::ReportHandover { shard, epoch, stall_us } => {
             wire::encode(&ReportHandover { shard: shard.0, epoch: epoch.0, stall_us: *stall_us })
         }
-        Command::Failover { shard, shard_epoch, to } => {
-            wire::encode(&Failover { shard: shard.0, shard_epoch: shard_epoch.0, to: (*to).into() })
-        }
+        Command::Failover { shard, shard_epoch, isr_epoch, to, term } => wire::encode(&Failover {
+            shard: shard.0,
+            shard_epoch: shard_epoch.0,
+            isr_epoch: isr_epoch.0,
+            to: (*to).into(),
+            term: *term,
+        }),
         Command::Reclaim { shard, shard_epoch, member, end } => wire::encode(&Reclaim {
             shard: shard.0,
             shard_epoch: shard_epoch.0,

@@ -5,8 +5,14 @@ use ironcache_control::Command;
 use ironcache_types::{Epoch, Offset, ShardId};
 
 impl From<Failover> for Command {
-    fn from(Failover { shard, shard_epoch, to }: Failover) -> Self {
-        Command::Failover { shard: ShardId(shard), shard_epoch: Epoch(shard_epoch), to: to.into() }
+    fn from(Failover { shard, shard_epoch, isr_epoch, to, term }: Failover) -> Self {
+        Command::Failover {
+            shard: ShardId(shard),
+            shard_epoch: Epoch(shard_epoch),
+            isr_epoch: Epoch(isr_epoch),
+            to: to.into(),
+            term,
+        }
     }
 }
 

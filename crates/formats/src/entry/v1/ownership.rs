@@ -7,7 +7,9 @@ use serde::{Deserialize, Serialize};
 pub(crate) struct Failover {
     pub shard: u16,
     pub shard_epoch: u64,
+    pub isr_epoch: u64,
     pub to: Member,
+    pub term: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -8,6 +8,10 @@
 //! ```
 //! Little-endian. Written to a temporary name, synced, renamed, and the directory synced.
 //!
+//! Neither side holds more of it in memory than a part and one value: a slot may go over several parts. What is written is
+//! synced piece by piece, so that its progress is that of the disk; both sides count it ([`Work`]), and who waits for
+//! them goes by that.
+//!
 //! Reading consumes nothing: the file stays until the log says that another copy is held (`retention`), or until the
 //! next one replaces it. So one may be found that is older than what this node held when its last life was killed. That
 //! is no danger: its (lineage, offset) say exactly what it holds, a prefix of what the shard's primary has or had. It is
@@ -22,11 +26,15 @@
 
 mod head;
 mod retention;
+mod room;
 
+pub(crate) use retention::is_only_copy;
 pub(super) use retention::let_go;
+pub(super) use room::make_room;
 
 use super::plane::Plane;
 use super::role::Role;
+use super::work::Work;
 use head::{HEAD_BYTES, Head, VERSION, read_head};
 use ironcache_keyspace::{EffectError, Keyspace, apply_effects};
 use ironcache_replication::{Lineage, PositionError, SavedPosition};
@@ -40,6 +48,11 @@ const NAME: &str = "checkpoint";
 const TMP: &str = "checkpoint.tmp";
 /// A part is closed when it has this size: a few ms to apply, between which the thread serves others.
 const PART_BYTES: usize = 1 << 20;
+/// What is written is synced in pieces of this size. Larger, and a slow disk shows no progress for longer than others
+/// wait for it (10 s at 1.6 MB/s); smaller, and a fast one waits for its queue to run empty each time.
+const SYNC_BYTES: usize = 16 << 20;
+/// Length and checksum of a part.
+const PART_PREFIX_BYTES: usize = 8;
 /// Bound of what is read for the position: a capped lineage is about a kilobyte.
 const POSITION_BYTES_MAX: usize = 16 << 10;
 
@@ -77,6 +90,8 @@ pub(super) enum CheckpointError {
     Torn { part: usize },
     #[error("part {part} of the checkpoint cannot be applied")]
     Effect { part: usize, source: EffectError },
+    #[error("the checkpoint needs {} MB, and its disk does not give them", needed_bytes.div_ceil(1_000_000))]
+    NoRoom { needed_bytes: u64, source: io::Error },
     #[error("the checkpoint holds {found} keys and says {expected}")]
     Count { found: u64, expected: u64 },
 }
@@ -94,7 +109,7 @@ pub(super) enum Fate {
 impl CheckpointError {
     pub(super) fn fate(&self) -> Fate {
         match self {
-            Self::Io(_) | Self::Version { .. } | Self::Level { .. } => Fate::Stays,
+            Self::Io(_) | Self::NoRoom { .. } | Self::Version { .. } | Self::Level { .. } => Fate::Stays,
             // Its checksum is right: it says what whoever wrote it meant.
             Self::Position(PositionError::Version { .. }) | Self::Effect { .. } => Fate::Stays,
             Self::OtherCluster { .. } => Fate::OtherCluster,
@@ -115,10 +130,19 @@ impl CheckpointError {
     }
 }
 
+/// Is there a checkpoint under its name?
+pub(super) fn lies_there(data_dir: &Path) -> bool {
+    data_dir.join(NAME).exists()
+}
+
 /// Writes the dataset, at the level that this node has applied; answers the number of keys, or `None` if this node holds
 /// no whole dataset. It has to be sealed: others run between the parts, and while the disk works. What was there before
 /// is replaced, or stays as it is.
-pub(super) async fn write(plane: &RefCell<Plane>, data_dir: &Path) -> Result<Option<u64>, CheckpointError> {
+pub(super) async fn write(
+    plane: &RefCell<Plane>,
+    data_dir: &Path,
+    work: &Work,
+) -> Result<Option<u64>, CheckpointError> {
     let (level, begin) = {
         let plane = plane.borrow();
         let saved = match &plane.role {
@@ -133,7 +157,7 @@ pub(super) async fn write(plane: &RefCell<Plane>, data_dir: &Path) -> Result<Opt
         (level, begin)
     };
     let (path, tmp) = (data_dir.join(NAME), data_dir.join(TMP));
-    let written = match write_to(&tmp, plane, level, &begin).await {
+    let written = match write_to(&tmp, plane, level, &begin, work).await {
         Ok((file, keys)) => replace(file, tmp.clone(), path).await.map(|()| keys),
         Err(error) => Err(error),
     };
@@ -149,27 +173,59 @@ async fn write_to(
     plane: &RefCell<Plane>,
     level: Level,
     begin: &[u8],
+    work: &Work,
 ) -> Result<(File, u64), CheckpointError> {
-    let mut file = File::create(tmp)?;
+    // Not emptied: what was reserved for it is there (`room`).
+    let mut file = File::options().write(true).create(true).truncate(false).open(tmp)?;
     file.write_all(begin)?;
     let mut out = Vec::with_capacity(PART_BYTES + (PART_BYTES >> 2));
-    let mut keys = 0u64;
+    let (mut keys, mut len, mut synced) = (0u64, begin.len(), 0);
     for slot in 0..SLOT_COUNT {
-        keys += plane.borrow().keyspace.dump_slot(Slot(slot), level, &mut out) as u64;
-        if out.len() >= PART_BYTES {
-            write_part(&mut file, &out)?;
-            out.clear();
+        let full = out.len() >= PART_BYTES;
+        keys += dump_parts(&plane.borrow(), Slot(slot), level, &mut out, |part| {
+            len += part.len() + PART_PREFIX_BYTES;
+            write_part(&mut file, part)
+        })?;
+        if len - synced >= SYNC_BYTES {
+            let piece = file.try_clone()?;
+            tokio::task::spawn_blocking(move || piece.sync_data()).await.map_err(io::Error::other)??;
+            work.add(len - synced);
+            synced = len;
+        } else if full {
             tokio::task::yield_now().await;
         }
     }
     if !out.is_empty() {
+        len += out.len() + PART_PREFIX_BYTES;
         write_part(&mut file, &out)?;
     }
     let count = keys.to_le_bytes();
     file.write_all(&0u32.to_le_bytes())?;
     file.write_all(&crc32fast::hash(&count).to_le_bytes())?;
     file.write_all(&count)?;
+    len += PART_PREFIX_BYTES + count.len();
+    file.set_len(len as u64)?;
+    work.add(len - synced);
     Ok((file, keys))
+}
+
+/// Hands whole parts of the slot to `write`, and leaves what fills none in `out`; answers the number of keys. A part ends
+/// between two effects, of which the largest is one value.
+fn dump_parts(
+    plane: &Plane,
+    slot: Slot,
+    level: Level,
+    out: &mut Vec<u8>,
+    mut write: impl FnMut(&[u8]) -> Result<(), CheckpointError>,
+) -> Result<u64, CheckpointError> {
+    let mut failed = None;
+    let keys = plane.keyspace.dump_slot_by(slot, level, out, |out| {
+        if out.len() >= PART_BYTES && failed.is_none() {
+            failed = write(out).err();
+            out.clear();
+        }
+    });
+    failed.map_or(Ok(keys as u64), Err)
 }
 
 /// Makes the new file durable, and then the checkpoint.
@@ -177,13 +233,19 @@ async fn replace(file: File, tmp: PathBuf, path: PathBuf) -> Result<(), Checkpoi
     let durable = tokio::task::spawn_blocking(move || {
         file.sync_all()?;
         fs::rename(&tmp, &path)?;
-        path.parent().map_or(Ok(()), |dir| File::open(dir)?.sync_all())
+        let durable = path.parent().map_or(Ok(()), |dir| File::open(dir)?.sync_all());
+        if durable.is_err() {
+            // It may be there after a power cut or not; and by then this node may have served on. What says that the
+            // dataset ended here must not be found.
+            let _ = fs::remove_file(&path);
+        }
+        durable
     });
     Ok(durable.await.map_err(io::Error::other)??)
 }
 
 fn write_part(file: &mut File, part: &[u8]) -> Result<(), CheckpointError> {
-    let len = u32::try_from(part.len()).map_err(|_| io::Error::other("one slot is larger than 4 GiB"))?;
+    let len = u32::try_from(part.len()).map_err(|_| io::Error::other("one value is larger than 4 GiB"))?;
     file.write_all(&len.to_le_bytes())?;
     file.write_all(&crc32fast::hash(part).to_le_bytes())?;
     Ok(file.write_all(part)?)
@@ -196,6 +258,7 @@ pub(super) async fn load(
     data_dir: &Path,
     mine: Option<ClusterId>,
     levels: LevelRange,
+    work: &Work,
 ) -> Result<Option<Checkpoint>, CheckpointError> {
     let tmp = data_dir.join(TMP);
     // What a killed process left. Nobody reads it; whether it could be removed is seen when the next one is written.
@@ -206,7 +269,7 @@ pub(super) async fn load(
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error.into()),
     };
-    let loaded = read(BufReader::with_capacity(PART_BYTES, file), mine, levels).await;
+    let loaded = read(BufReader::with_capacity(PART_BYTES, file), mine, levels, work).await;
     match &loaded {
         Ok(checkpoint) => {
             tracing::info!(keys = checkpoint.keyspace.len(), offset = %checkpoint.offset, "checkpoint read");
@@ -229,6 +292,7 @@ async fn read(
     mut file: impl Read,
     mine: Option<ClusterId>,
     levels: LevelRange,
+    work: &Work,
 ) -> Result<Checkpoint, CheckpointError> {
     let mut head = [0; HEAD_BYTES];
     let got = read_up_to(&mut file, &mut head)?;
@@ -246,7 +310,7 @@ async fn read(
     let mut bytes = Vec::new();
     for part in 0.. {
         let torn = |_| CheckpointError::Torn { part };
-        let mut prefix = [0; 8];
+        let mut prefix = [0; PART_PREFIX_BYTES];
         file.read_exact(&mut prefix).map_err(torn)?;
         let len = u32::from_le_bytes([prefix[0], prefix[1], prefix[2], prefix[3]]);
         let found = u32::from_le_bytes([prefix[4], prefix[5], prefix[6], prefix[7]]);
@@ -271,6 +335,7 @@ async fn read(
         }
         apply_effects(&mut keyspace, &bytes, level)
             .map_err(|source| CheckpointError::Effect { part, source })?;
+        work.add(bytes.len() + PART_PREFIX_BYTES);
         tokio::task::yield_now().await;
     }
     unreachable!("the parts are endless, and the loop returns")

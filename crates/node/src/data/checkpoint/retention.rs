@@ -4,7 +4,7 @@
 //! *Invariant:* only what this life has read is removed: neither what it could not read, nor what it wrote itself.
 
 use super::{super::DataNode, NAME};
-use ironcache_control::ControlState;
+use ironcache_control::{ControlState, Ownership};
 use ironcache_store::{DiskError, at, sync_dir};
 use ironcache_types::{Member, chain};
 use std::fs;
@@ -33,6 +33,19 @@ pub(super) fn may_remove_checkpoint(state: &ControlState, me: Member, on_trial: 
         .shard_of_node(me.node)
         .is_some_and(|shard| shard.in_sync.contains(&me) && shard.in_sync.len() >= 2);
     confirmed && is_held_by_two
+}
+
+/// Does the log know of no copy of its shard beside the one that `me` holds? Then nobody but `me` can give it to others,
+/// and a life that ends without a checkpoint ends it.
+pub(crate) fn is_only_copy(state: &ControlState, me: Member) -> bool {
+    state.shard_of_node(me.node).is_some_and(|shard| {
+        let (holds, owner) = match shard.ownership {
+            Ownership::Serving(owner) => (owner == me || shard.in_sync.contains(&me), Some(owner)),
+            Ownership::Recovering { last } => (last.node == me.node || shard.in_sync.contains(&me), None),
+        };
+        let others = shard.in_sync.iter().copied().chain(owner).any(|member| member != me);
+        holds && !others
+    })
 }
 
 /// Removes the checkpoint that was read, once it may go. A node that stops before leaves it where it is; its own
@@ -110,6 +123,24 @@ mod tests {
         let me = world.restart(B);
         assert!(!may(&world, me), "registered, and in no set yet");
         assert!(!may(&world, A), "and the other one is alone now");
+    }
+
+    #[test]
+    fn the_only_copy_is_that_of_whom_the_log_names_alone() {
+        let alone = World::alone(AckMode::Primary);
+        assert!(is_only_copy(&alone.state, A));
+        assert!(!is_only_copy(&alone.state, B), "it holds nothing that anybody acknowledged");
+        let pair = World::pair(AckMode::InSync);
+        assert!(!is_only_copy(&pair.state, A) && !is_only_copy(&pair.state, B), "each has the other");
+        // The replica stopped first, and its next life is in no set.
+        let mut world = World::pair(AckMode::InSync);
+        let replica = world.restart(B);
+        assert!(is_only_copy(&world.state, A));
+        assert!(!is_only_copy(&world.state, replica));
+        // The last owner is back, and waits to be given its shard again.
+        let me = world.restart(A);
+        assert!(is_only_copy(&world.state, me));
+        assert!(!is_only_copy(&world.state, replica));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::data::checkpoint::{CheckpointError, let_go, load, write};
+use crate::data::work::Work;
 use expect_test::expect_file;
 use futures_util::FutureExt;
 use ironcache_replication::Position;
@@ -21,7 +22,7 @@ async fn written(dir: &Path) -> (Offset, u64) {
     answer(&mut plane, &mut client, "RPUSH list a b c");
     answer(&mut plane, &mut client, "SET volatile v PXAT 99999999999999");
     let offset = plane.offset();
-    let keys = write(&RefCell::new(plane), dir).await.unwrap().unwrap();
+    let keys = write(&RefCell::new(plane), dir, &Work::default()).await.unwrap().unwrap();
     (offset, keys)
 }
 
@@ -33,7 +34,7 @@ async fn reading_a_checkpoint_consumes_nothing() {
     let before = fs::read(dir.path().join("checkpoint")).unwrap();
     fs::write(dir.path().join("checkpoint.tmp"), b"half of another one").unwrap();
     for _ in 0..2 {
-        let checkpoint = load(dir.path(), MINE, LEVELS).await.unwrap().unwrap();
+        let checkpoint = load(dir.path(), MINE, LEVELS, &Work::default()).await.unwrap().unwrap();
         assert_eq!((checkpoint.offset, checkpoint.keyspace.len() as u64), (offset, keys));
         let volatile = checkpoint.keyspace.get(b"volatile").unwrap();
         assert_eq!(volatile.expire_at_ms(), Some(99_999_999_999_999));
@@ -46,7 +47,8 @@ async fn reading_a_checkpoint_consumes_nothing() {
 async fn life(me: Member, world: &World, dir: &Path) -> (Plane, Vec<Command>) {
     let (to_control, mut proposals) = mpsc::unbounded_channel();
     let mut plane = Plane::new(Arc::new(Config::default()), me, Version::new(1, 0, 0), LEVELS, to_control, 1);
-    match load(dir, MINE, LEVELS).await.unwrap() {
+    plane.granted(super::FOR_EVER);
+    match load(dir, MINE, LEVELS, &Work::default()).await.unwrap() {
         Some(read) => {
             plane.begin_at(read.level);
             plane.loaded(read.keyspace, Some((read.lineage, read.offset)));
@@ -127,7 +129,7 @@ async fn what_a_node_wrote_when_it_stopped_is_not_removed_by_it() {
     let mut going = Box::pin(let_go(Rc::clone(&node)));
     assert_eq!((&mut going).now_or_never(), None);
     node.plane.borrow_mut().seal();
-    write(&node.plane, dir.path()).await.unwrap().unwrap();
+    write(&node.plane, dir.path(), &Work::default()).await.unwrap().unwrap();
     drop(disk);
     going.await;
     assert!(dir.path().join("checkpoint").exists());
@@ -150,13 +152,13 @@ async fn a_checkpoint_that_another_release_wrote_stays_as_it_is() {
         let crc = crc32fast::hash(&bytes[..28]);
         bytes[28..32].copy_from_slice(&crc.to_le_bytes());
         fs::write(&path, &bytes).unwrap();
-        let error = load(dir.path(), MINE, LEVELS).await.err().expect("it cannot be read");
+        let error = load(dir.path(), MINE, LEVELS, &Work::default()).await.err().expect("it cannot be read");
         assert_eq!(error.to_string(), said);
         assert_eq!(fs::read(&path).unwrap(), bytes);
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "nothing was set aside");
         // A node without a dataset writes nothing over it.
         let (plane, _proposals) = plane(B, &World::pair(AckMode::InSync));
-        assert_eq!(write(&RefCell::new(plane), dir.path()).await.unwrap(), None);
+        assert_eq!(write(&RefCell::new(plane), dir.path(), &Work::default()).await.unwrap(), None);
         assert_eq!(fs::read(&path).unwrap(), bytes);
     }
 }
@@ -170,18 +172,19 @@ async fn a_node_that_has_not_applied_the_raise_again_writes_no_lower_level() {
     let (mut before, _proposals) = plane(A, &world);
     let mut client = client(&mut before);
     answer(&mut before, &mut client, "SET key value");
-    write(&RefCell::new(before), dir.path()).await.unwrap().unwrap();
-    let read = load(dir.path(), MINE, admits).await.unwrap().unwrap();
+    write(&RefCell::new(before), dir.path(), &Work::default()).await.unwrap().unwrap();
+    let read = load(dir.path(), MINE, admits, &Work::default()).await.unwrap().unwrap();
     assert_eq!(read.level, Level(2));
     // The log that is applied so far ends before the raise, and the node is stopped.
     let (to_control, _proposals) = mpsc::unbounded_channel();
     let me = Member { incarnation: Incarnation(11), ..A };
     let mut after = Plane::new(Arc::new(Config::default()), me, Version::new(1, 0, 0), admits, to_control, 1);
+    after.granted(super::FOR_EVER);
     after.begin_at(read.level);
     after.loaded(read.keyspace, Some((read.lineage, read.offset)));
     after.apply_view(World::alone(AckMode::Primary).view());
-    write(&RefCell::new(after), dir.path()).await.unwrap().unwrap();
-    assert_eq!(load(dir.path(), MINE, admits).await.unwrap().unwrap().level, Level(2));
+    write(&RefCell::new(after), dir.path(), &Work::default()).await.unwrap().unwrap();
+    assert_eq!(load(dir.path(), MINE, admits, &Work::default()).await.unwrap().unwrap().level, Level(2));
 }
 
 #[tokio::test]
@@ -193,7 +196,10 @@ async fn a_checkpoint_that_cannot_be_written_leaves_the_old_one() {
     // What takes the place of a full disk here.
     fs::create_dir(dir.path().join("checkpoint.tmp")).unwrap();
     let (plane, _proposals) = plane(A, &World::alone(AckMode::Primary));
-    assert!(matches!(write(&RefCell::new(plane), dir.path()).await, Err(CheckpointError::Io(_))));
+    assert!(matches!(
+        write(&RefCell::new(plane), dir.path(), &Work::default()).await,
+        Err(CheckpointError::Io(_))
+    ));
     assert_eq!(fs::read(&path).unwrap(), before);
 }
 
@@ -207,7 +213,7 @@ async fn others_run_while_a_checkpoint_is_written() {
         answer(&mut plane, &mut client, &format!("SET key:{n} {}", "x".repeat(20_000)));
     }
     plane.seal();
-    let (plane, turns) = (RefCell::new(plane), Cell::new(0));
+    let (plane, turns, work) = (RefCell::new(plane), Cell::new(0), Work::default());
     let others = async {
         loop {
             // Nobody holds the plane for longer than a part takes.
@@ -217,11 +223,13 @@ async fn others_run_while_a_checkpoint_is_written() {
         }
     };
     let keys = tokio::select! {
-        keys = write(&plane, dir.path()) => keys.unwrap(),
+        keys = write(&plane, dir.path(), &work) => keys.unwrap(),
         () = others => unreachable!("it never ends"),
     };
     assert_eq!(keys, Some(500));
     assert!(turns.get() >= 9, "{} turns beside 10 MB", turns.get());
+    let len = fs::metadata(dir.path().join("checkpoint")).unwrap().len();
+    assert_eq!(work.bytes(), len, "what is durable was counted, and nothing else");
 }
 
 #[tokio::test]
@@ -241,7 +249,7 @@ async fn every_altered_byte_and_every_cut_is_refused_and_set_aside() {
     bad.extend((0..good.len()).step_by(97).map(|len| good[..len].to_vec()));
     for bytes in bad {
         fs::write(&path, bytes).unwrap();
-        let error = load(dir.path(), MINE, LEVELS).await.err().expect("it is damaged");
+        let error = load(dir.path(), MINE, LEVELS, &Work::default()).await.err().expect("it is damaged");
         assert!(!matches!(error, CheckpointError::Io(_)), "{error}");
         assert!(!path.exists() && dir.path().join("checkpoint.damaged").exists());
     }
@@ -252,7 +260,7 @@ async fn half_a_dataset_is_not_written() {
     let dir = tempfile::tempdir().unwrap();
     let world = World::pair(AckMode::InSync);
     let (plane, _proposals) = plane(B, &world);
-    assert_eq!(write(&RefCell::new(plane), dir.path()).await.unwrap(), None);
+    assert_eq!(write(&RefCell::new(plane), dir.path(), &Work::default()).await.unwrap(), None);
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
 }
 
@@ -264,7 +272,7 @@ async fn a_checkpoint_of_another_cluster_is_set_aside_and_not_resumed_from() {
     for mine in [Some(ClusterId(8)), None] {
         written(dir.path()).await;
         let before = fs::read(&path).unwrap();
-        let error = load(dir.path(), mine, LEVELS).await.err().expect("it is of cluster 7");
+        let error = load(dir.path(), mine, LEVELS, &Work::default()).await.err().expect("it is of cluster 7");
         assert!(matches!(error, CheckpointError::OtherCluster { found: ClusterId(7), .. }), "{error}");
         assert!(!path.exists());
         assert_eq!(fs::read(dir.path().join("checkpoint.other-cluster")).unwrap(), before, "kept for people");
@@ -283,13 +291,13 @@ async fn the_first_format_stays_readable() {
     answer(&mut plane, &mut client, "SET key value PXAT 99999999999999");
     answer(&mut plane, &mut client, "RPUSH list a b");
     let offset = plane.offset();
-    write(&RefCell::new(plane), dir.path()).await.unwrap().unwrap();
+    write(&RefCell::new(plane), dir.path(), &Work::default()).await.unwrap().unwrap();
     let hex: String = fs::read(&path).unwrap().iter().map(|b| format!("{b:02x}")).collect();
     expect_file!["golden/checkpoint-1.hex"].assert_eq(&format!("{hex}\n"));
     let bytes: Vec<u8> =
         (0..golden.len()).step_by(2).map(|at| u8::from_str_radix(&golden[at..at + 2], 16).unwrap()).collect();
     fs::write(&path, bytes).unwrap();
-    let read = load(dir.path(), MINE, LEVELS).await.unwrap().unwrap();
+    let read = load(dir.path(), MINE, LEVELS, &Work::default()).await.unwrap().unwrap();
     assert_eq!((read.offset, read.keyspace.len()), (offset, 2));
     assert_eq!(read.keyspace.get(b"key").unwrap().expire_at_ms(), Some(99_999_999_999_999));
 }

@@ -63,6 +63,7 @@ fn an_unanswered_proposal_is_made_again_and_not_dropped() {
     let world = World::alone(AckMode::InSync);
     let (to_control, mut proposals) = mpsc::unbounded_channel();
     let mut plane = Plane::new(Arc::new(Config::default()), A, Version::new(1, 0, 0), LEVELS, to_control, 1);
+    plane.granted(super::FOR_EVER);
     plane.loaded(Keyspace::new(), None);
     plane.apply_view(world.view());
     attach(&mut plane, B);
@@ -95,8 +96,8 @@ fn the_start_of_a_primary_is_proposed_until_the_log_has_it() {
     let (mut plane, mut proposals) = plane(B, &world);
     plane.loaded(Keyspace::new(), Some((lineage, Offset(500))));
     world.restart(A);
-    let shard_epoch = world.shard().epoch;
-    world.apply(&Command::Failover { shard: SHARD, shard_epoch, to: B });
+    let (shard_epoch, isr_epoch) = (world.shard().epoch, world.shard().isr_epoch);
+    world.apply(&Command::Failover { shard: SHARD, shard_epoch, isr_epoch, to: B, term: 0 });
     plane.apply_view(world.view());
     let (epoch, start) = (world.shard().epoch, Offset(500));
     assert_eq!(published(&mut proposals), [(epoch, start)], "at once");
@@ -127,6 +128,7 @@ fn reclaiming(epoch: impl FnOnce(&World) -> Epoch) -> Vec<Command> {
     let me = world.restart(A);
     let (to_control, mut proposals) = mpsc::unbounded_channel();
     let mut plane = Plane::new(Arc::new(Config::default()), me, Version::new(1, 0, 0), LEVELS, to_control, 1);
+    plane.granted(super::FOR_EVER);
     plane.loaded(Keyspace::new(), Some((Lineage::new(epoch, Offset(0)), Offset(500))));
     for _ in 0..5 {
         plane.apply_view(world.view());

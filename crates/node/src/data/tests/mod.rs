@@ -4,11 +4,14 @@ mod checkpoints;
 mod connections;
 mod handovers;
 mod in_sync_set;
+mod leases;
+mod leaving;
 mod links;
 mod retention;
 mod server_commands;
 mod serving;
 mod transactions;
+mod trouble;
 
 use super::DataNode;
 use super::client::{Client, Trusted};
@@ -23,6 +26,7 @@ use ironcache_control::{
 use ironcache_keyspace::Keyspace;
 use ironcache_raft::AppliedView;
 use ironcache_replication::{Ack, LINK_VERSIONS, Lineage, Link, Source, Standing, SyncBegin, SyncMode};
+use ironcache_shard::Grant;
 use ironcache_types::{
     ClusterId, Digest, Epoch, Incarnation, LEVELS, Level, LevelRange, Member, NodeId, Offset, Release,
     ShardId, SlotSet, Version, WireRange,
@@ -163,10 +167,14 @@ pub(super) fn release() -> Release {
 pub(super) fn plane(me: Member, world: &World) -> (Plane, mpsc::UnboundedReceiver<ToControl>) {
     let (to_control, proposals) = mpsc::unbounded_channel();
     let mut plane = Plane::new(Arc::new(Config::default()), me, Version::new(1, 0, 0), LEVELS, to_control, 1);
+    plane.granted(FOR_EVER);
     plane.loaded(Keyspace::new(), None);
     plane.apply_view(world.view());
     (plane, proposals)
 }
+
+/// A lease that no test outlives.
+pub(super) const FOR_EVER: Grant = Grant { until_ms: u64::MAX, index: 0 };
 
 /// B's plane, following A from the very start.
 pub(super) fn following(world: &World) -> Plane {
@@ -247,10 +255,19 @@ pub(super) fn node_in(data_dir: PathBuf, plane: Plane) -> Rc<DataNode> {
         drain: Rc::new(Notify::new()),
         pulse: Default::default(),
         drain_until: Cell::new(None),
+        listener: listener(),
+        accepting: RefCell::default(),
+        work: Default::default(),
         data_dir,
         launcher: watch::channel(Default::default()).1,
         disk: tokio::sync::Mutex::new(()),
     })
+}
+
+fn listener() -> std::net::TcpListener {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    listener
 }
 
 /// The node applies the world, as `watch_views` has it do.

@@ -299,6 +299,7 @@ fn info_counts_hits_and_misses() {
 fn info_tells_loading_until_the_checkpoint_is_read() {
     let (to_control, _proposals) = mpsc::unbounded_channel();
     let mut plane = Plane::new(Arc::new(Config::default()), A, Version::new(1, 0, 0), LEVELS, to_control, 1);
+    plane.granted(super::FOR_EVER);
     let mut client = client(&mut plane);
     assert_eq!(info(&mut plane, &mut client, "persistence", "loading").as_deref(), Some("1"));
     plane.loaded(Keyspace::new(), None);

@@ -164,6 +164,7 @@ fn the_first_primary_of_a_cluster_begins_with_nothing() {
     let world = World::alone(AckMode::Primary);
     let (to_control, _proposals) = mpsc::unbounded_channel();
     let mut plane = Plane::new(Arc::new(Config::default()), A, Version::new(1, 0, 0), LEVELS, to_control, 1);
+    plane.granted(super::FOR_EVER);
     let mut keyspace = Keyspace::new();
     ironcache_keyspace::apply_effects(&mut keyspace, &leftover(), Level::FIRST).unwrap();
     assert_eq!(keyspace.len(), 1);

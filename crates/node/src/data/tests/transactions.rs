@@ -160,3 +160,19 @@ fn an_exec_with_arguments_ends_the_transaction() {
     assert_eq!(answer(&mut plane, &mut client, "EXEC"), "-ERR EXEC without MULTI\r\n");
     assert_eq!(plane.keyspace.len(), 0);
 }
+
+/// A watchdog on another thread looks at this: a slow transaction is no hang.
+#[test]
+fn a_transaction_ticks_with_each_of_its_commands() {
+    let world = World::alone(AckMode::Primary);
+    let (mut plane, _proposals) = plane(A, &world);
+    let mut client = client(&mut plane);
+    answer(&mut plane, &mut client, "MULTI");
+    for _ in 0..100 {
+        answer(&mut plane, &mut client, "LREM list 0 absent");
+    }
+    let ticks = ironcache_keyspace::progress::of_this_thread();
+    let before = ticks.count();
+    answer(&mut plane, &mut client, "EXEC");
+    assert!(ticks.count() >= before + 100, "{} ticks", ticks.count() - before);
+}
