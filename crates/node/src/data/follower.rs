@@ -22,7 +22,7 @@ use super::plane::Plane;
 use super::pulse::{REPORT_EVERY, Voice};
 use super::role::Role;
 use ironcache_control::Node;
-use ironcache_keyspace::apply_each;
+use ironcache_keyspace::apply_effects;
 use ironcache_replication::{
     Accept, Ack, Begin, ChunkAct, FenceMet, Group, Hello, LINK_VERSIONS, LinkVersion, Message, Progress,
     Purpose, Refuse, ReplicaCursor, Source, Standing, SyncBegin, encode,
@@ -222,6 +222,8 @@ pub(super) struct Receiving {
     group: Group,
     /// When something was last said on it.
     spoke: Instant,
+    /// How much had arrived when that was last told.
+    reported_bytes: u64,
     voice: Voice,
 }
 
@@ -234,6 +236,7 @@ impl Receiving {
             acked: None,
             group: Group::default(),
             spoke: Instant::now(),
+            reported_bytes: 0,
             voice,
         }
     }
@@ -326,8 +329,7 @@ pub(super) fn process(
                 }
                 let group = std::mem::take(&mut link.group);
                 let bytes = if group.is_open() { group.effects() } else { effects.bytes };
-                let applied = apply_each(&mut plane.keyspace, bytes, effects.level, || node.pulse.step());
-                if let Err(error) = applied {
+                if let Err(error) = apply_effects(&mut plane.keyspace, bytes, effects.level) {
                     // Half a frame may be applied: this dataset is none any more.
                     *cursor = ReplicaCursor::empty();
                     return Err(error.into());
@@ -358,7 +360,7 @@ pub(super) fn process(
                     ChunkAct::Replace => plane.keyspace.clear_slot(chunk.slot),
                     ChunkAct::Append => {}
                 }
-                apply_each(&mut plane.keyspace, chunk.bytes, chunk.level, || node.pulse.step())?;
+                apply_effects(&mut plane.keyspace, chunk.bytes, chunk.level)?;
                 node.work.add(chunk.bytes.len());
             }
             Message::SyncEnd(end) => {
@@ -521,13 +523,16 @@ async fn report(
     writer: &mut OwnedWriteHalf,
     link: &mut Receiving,
 ) -> Result<(), LinkError> {
-    if link.source.is_none() || !reader.has_more() || link.spoke.elapsed() < REPORT_EVERY {
+    let received_bytes = reader.received_bytes();
+    // That this thread goes on is no progress of the link's.
+    let has_more = reader.has_more() && received_bytes != link.reported_bytes;
+    if link.source.is_none() || !has_more || link.spoke.elapsed() < REPORT_EVERY {
         return Ok(());
     }
     let mut out = Vec::with_capacity(64);
-    let progress = Progress { received_bytes: reader.received_bytes(), effects: node.pulse.effects() };
+    let progress = Progress { received_bytes, ticks: node.pulse.ticks() };
     encode(&Message::Progress(progress), link.version, &mut out)?;
     writer.write_all(&out).await?;
-    link.spoke = Instant::now();
+    (link.spoke, link.reported_bytes) = (Instant::now(), received_bytes);
     Ok(())
 }
