@@ -22,7 +22,7 @@ use super::plane::Plane;
 use super::pulse::{REPORT_EVERY, Voice};
 use super::role::Role;
 use ironcache_control::Node;
-use ironcache_keyspace::apply_effects;
+use ironcache_keyspace::{apply_effects, progress};
 use ironcache_replication::{
     Accept, Ack, Begin, ChunkAct, FenceMet, Group, Hello, LINK_VERSIONS, LinkVersion, Message, Progress,
     Purpose, Refuse, ReplicaCursor, Source, Standing, SyncBegin, encode,
@@ -328,7 +328,8 @@ pub(super) fn process(
                     link.group.take(&effects, raw)?;
                 }
                 let group = std::mem::take(&mut link.group);
-                let bytes = if group.is_open() { group.effects() } else { effects.bytes };
+                let joined = group.effects(progress::tick);
+                let bytes = if group.is_open() { &joined } else { effects.bytes };
                 if let Err(error) = apply_effects(&mut plane.keyspace, bytes, effects.level) {
                     // Half a frame may be applied: this dataset is none any more.
                     *cursor = ReplicaCursor::empty();
@@ -337,7 +338,10 @@ pub(super) fn process(
                 cursor.applied(admitted)?;
                 match (syncing, group.is_open()) {
                     (true, _) => {}
-                    (false, true) => group.into_frames(|frame| plane.backlog.push(frame)),
+                    (false, true) => group.into_frames(|frame| {
+                        progress::tick();
+                        plane.backlog.push(frame);
+                    }),
                     (false, false) => plane.backlog.push(raw),
                 }
             }
