@@ -273,6 +273,27 @@ impl<'a> Effect<'a> {
         }
     }
 
+    /// Hands it over in parts of bounded size, which do the same one after the other; mostly that is itself.
+    pub(crate) fn parts(&self, mut each: impl FnMut(&Effect<'_>)) {
+        use Effect::*;
+        match *self {
+            HashSet { key, fields } => fields.parts(|fields| each(&HashSet { key, fields })),
+            HashRemove { key, fields } => fields.parts(|fields| each(&HashRemove { key, fields })),
+            ListPush { key, side, values } => values.parts(|values| each(&ListPush { key, side, values })),
+            SetAdd { key, members } => members.parts(|members| each(&SetAdd { key, members })),
+            SetRemove { key, members } => members.parts(|members| each(&SetRemove { key, members })),
+            ZsetAdd { key, members } => members.parts(|members| each(&ZsetAdd { key, members })),
+            ZsetRemove { key, members } => members.parts(|members| each(&ZsetRemove { key, members })),
+            SetString { .. } | SetRange { .. } | Delete { .. } | Rename { .. } => each(self),
+            ExpireAt { .. } | Persist { .. } | Clear | Put { .. } => each(self),
+            ListPop { .. } | ListSet { .. } | ListInsert { .. } | ListTrim { .. } | ListRemove { .. } => {
+                each(self);
+            }
+            #[cfg(feature = "next")]
+            Touched { .. } => each(self),
+        }
+    }
+
     /// Appends the encoding, as `level` has it.
     ///
     /// # Errors

@@ -4,6 +4,9 @@ use crate::effect::Effect;
 use crate::keyspace::Keyspace;
 use ironcache_types::Level;
 
+/// A larger buffer is given back after use: what it takes to get one again is nothing beside filling it.
+const KEEP_BYTES: usize = 1 << 20;
+
 /// A reusable buffer of encoded effects: what one command, or one transaction, changed.
 pub struct Effects {
     /// The encodings, back to back; what [`crate::apply_effects`] takes.
@@ -28,8 +31,11 @@ impl Effects {
         self.count == 0
     }
 
-    /// Forgets the effects, keeps the buffer.
+    /// Forgets the effects, keeps the buffer unless it is large.
     pub fn clear(&mut self) {
+        if self.bytes.capacity() > KEEP_BYTES {
+            self.bytes = Vec::new();
+        }
         self.bytes.clear();
         self.count = 0;
     }
@@ -50,15 +56,17 @@ impl Effects {
         keyspace.apply(effect).expect("a command records only effects that fit what it has read");
     }
 
-    /// Remembers a change that was applied already.
+    /// Remembers a change that was applied already. A large one becomes several that do the same: whoever applies them
+    /// can say how far it is.
     ///
     /// # Panics
     /// If the level does not have the effect.
     pub fn append(&mut self, effect: &Effect<'_>) {
-        effect
-            .encode(self.level, &mut self.bytes)
-            .expect("a command that needs a higher level was refused before it executed");
-        self.count += 1;
+        effect.parts(|part| {
+            part.encode(self.level, &mut self.bytes)
+                .expect("a command that needs a higher level was refused before it executed");
+            self.count += 1;
+        });
     }
 
     /// The effects, in the order in which they happened.

@@ -35,7 +35,7 @@ mod value;
 mod wire;
 mod zset;
 
-pub use apply::{apply_each, apply_effects};
+pub use apply::apply_effects;
 pub use dict::{Dict, Keyed};
 pub use effect::{AboveLevel, Content, Effect, EffectError, SetExpiry, Side};
 pub use effects::Effects;

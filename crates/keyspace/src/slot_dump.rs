@@ -80,15 +80,11 @@ impl SlotDump {
         while !rest.is_empty() {
             let (effect, after) = Effect::decode(rest, level)?;
             rest = after;
-            let to = match effect {
-                Effect::Rename { key: _, to } => Some(to),
+            if effect == Effect::Clear {
                 // Whatever is there afterwards is noted as well.
-                Effect::Clear => {
-                    (self.below, self.half) = (0, None);
-                    None
-                }
-                _ => None,
-            };
+                (self.below, self.half) = (0, None);
+            }
+            let to = if let Effect::Rename { key: _, to } = effect { Some(to) } else { None };
             for key in effect.key().into_iter().chain(to).filter(|key| key_slot(key) == self.slot) {
                 if !self.changed.contains(key) {
                     self.changed.insert(key.into());

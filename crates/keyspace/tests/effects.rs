@@ -2,7 +2,8 @@
 
 use expect_test::expect_file;
 use ironcache_keyspace::{
-    AboveLevel, Content, Effect, EffectError, Entry, Items, Keyspace, SetExpiry, Side, apply_effects,
+    AboveLevel, Content, Effect, EffectError, Effects, Entry, Items, Keyspace, SetExpiry, Side, Value,
+    apply_effects,
 };
 use ironcache_types::{Level, SLOT_COUNT, Slot};
 use proptest::prelude::*;
@@ -228,4 +229,32 @@ fn check_books(mut keyspace: Keyspace) {
     (0..SLOT_COUNT).for_each(|slot| keyspace.clear_slot(Slot(slot)));
     assert_eq!((keyspace.len(), keyspace.used_bytes(), keyspace.expiring()), (0, 0, 0));
     assert_eq!(keyspace.next_deadline_ms(), None);
+}
+
+#[test]
+fn a_large_change_is_recorded_as_several_that_do_the_same() {
+    let names: Vec<Vec<u8>> = (0..5000u32).map(|i| i.to_be_bytes().to_vec()).collect();
+    let names: Vec<&[u8]> = names.iter().map(Vec::as_slice).collect();
+    let long = vec![7u8; 700_000];
+    let (mut keyspace, mut copy, mut effects) = (Keyspace::new(), Keyspace::new(), Effects::at(L1));
+    let side = Side::Head;
+    for (effect, count) in [
+        (Effect::SetAdd { key: b"s", members: Items::new(&names) }, 5),
+        (Effect::SetRemove { key: b"s", members: Items::new(&names[..1024]) }, 1),
+        (Effect::SetRemove { key: b"s", members: Items::new(&names[1024..2049]) }, 2),
+        (Effect::ListPush { key: b"l", side, values: Items::new(&[&long, &long, &long, b"last"]) }, 3),
+        (Effect::ListPush { key: b"l", side, values: Items::new(&[&long]) }, 1),
+        (Effect::SetAdd { key: b"few", members: Items::new(&names[..3]) }, 1),
+    ] {
+        effects.record(&mut keyspace, &effect);
+        assert_eq!((effects.count, effects.iter().count()), (count, count));
+        apply_effects(&mut copy, &effects.bytes, L1).expect("the same");
+        effects.clear();
+    }
+    assert_eq!(copy.fingerprint(), keyspace.fingerprint());
+    let list = |keyspace: &Keyspace| match keyspace.get(b"l").expect("it is there").value() {
+        Value::List(list) => list.items().iter().map(|item| item.len()).collect::<Vec<_>>(),
+        _ => panic!("a list"),
+    };
+    assert_eq!(list(&copy), [700_000, 4, 700_000, 700_000, 700_000]);
 }

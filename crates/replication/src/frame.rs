@@ -107,9 +107,9 @@ pub fn encode(message: &Message<'_>, version: LinkVersion, out: &mut Vec<u8>) ->
             write_source(*source, out);
             put_u64(out, applied.0);
         }),
-        Message::Progress(Progress { received_bytes, effects }) => frame(out, kind, |out| {
+        Message::Progress(Progress { received_bytes, ticks }) => frame(out, kind, |out| {
             put_u64(out, *received_bytes);
-            put_u64(out, *effects);
+            put_u64(out, *ticks);
         }),
         Message::SyncBegin(SyncBegin { source, mode, lineage }) => frame(out, kind, |out| {
             write_source(*source, out);
@@ -270,7 +270,7 @@ fn read_body(mut body: Body<'_>) -> Result<Message<'_>, FrameError> {
         kind::ACCEPT => return Ok(Message::Accept(Accept::read(&mut body)?)),
         kind::REFUSE => return Ok(Message::Refuse(Refuse::read(&mut body)?)),
         kind::ACK => Message::Ack(Ack { source: body.source()?, applied: body.offset()? }),
-        kind::PROGRESS => Message::Progress(Progress { received_bytes: body.u64()?, effects: body.u64()? }),
+        kind::PROGRESS => Message::Progress(Progress { received_bytes: body.u64()?, ticks: body.u64()? }),
         kind::SYNC_BEGIN => Message::SyncBegin(SyncBegin {
             source: body.source()?,
             mode: body.mode()?,

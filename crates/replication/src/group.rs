@@ -53,9 +53,9 @@ pub fn encode_group(
 /// The parts of a group that have arrived on one link, until the last one does.
 #[derive(Clone, Debug, Default)]
 pub struct Group {
-    effects: Vec<u8>,
-    /// What precedes the effects in each frame, and where its part of them ends.
-    heads: Vec<([u8; EFFECTS_OVERHEAD_BYTES], usize)>,
+    /// What precedes the effects in each frame, and its part of them. They stay apart until they are needed together: a
+    /// buffer that grows with them would be copied again and again.
+    parts: Vec<([u8; EFFECTS_OVERHEAD_BYTES], Vec<u8>)>,
     of: Option<(Level, Epoch, Scope)>,
     start: Offset,
 }
@@ -89,8 +89,7 @@ impl Group {
         }
         let mut head = [0; EFFECTS_OVERHEAD_BYTES];
         head.copy_from_slice(&frame[..EFFECTS_OVERHEAD_BYTES]);
-        self.effects.extend_from_slice(bytes);
-        self.heads.push((head, self.effects.len()));
+        self.parts.push((head, bytes.to_vec()));
         Ok(())
     }
 
@@ -99,20 +98,24 @@ impl Group {
         self.start
     }
 
-    /// The whole group's effects, once the last part was taken.
-    pub fn effects(&self) -> &[u8] {
-        &self.effects
+    /// The whole group's effects, once the last part was taken. They may be many: `step` is called after each part.
+    pub fn effects(&self, mut step: impl FnMut()) -> Vec<u8> {
+        let mut effects = Vec::with_capacity(self.parts.iter().map(|(_, part)| part.len()).sum());
+        for (_, part) in &self.parts {
+            effects.extend_from_slice(part);
+            step();
+        }
+        effects
     }
 
     /// Hands over its frames as they came, piece by piece, and forgets them.
     pub fn into_frames(self, mut each: impl FnMut(&[u8])) {
-        let (mut begin, mut frame) = (0, Vec::new());
-        for (head, end) in self.heads {
+        let mut frame = Vec::new();
+        for (head, part) in self.parts {
             frame.clear();
             frame.extend_from_slice(&head);
-            frame.extend_from_slice(&self.effects[begin..end]);
+            frame.extend_from_slice(&part);
             each(&frame);
-            begin = end;
         }
     }
 }
@@ -158,7 +161,9 @@ mod tests {
             assert!(group.is_open());
         }
         assert_eq!(at, end);
-        assert!(group.effects() == effects);
+        let mut steps = 0;
+        assert!(group.effects(|| steps += 1) == effects);
+        assert_eq!(steps, 3);
         let mut again = Vec::new();
         group.into_frames(|frame| again.push(frame.to_vec()));
         assert!(again == frames, "as they came");

@@ -73,8 +73,8 @@ pub struct Ack {
 pub struct Progress {
     /// Of this link.
     pub received_bytes: u64,
-    /// Effects applied, of frames that are applied in part as well.
-    pub effects: u64,
+    /// Of the thread that applies: they grow with each effect, and inside long ones.
+    pub ticks: u64,
 }
 
 /// How the replica gets in step: follows `Accept` on a link that is opened to follow, and the promotion on one to the

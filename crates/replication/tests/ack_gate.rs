@@ -80,9 +80,9 @@ fn one_write_above_every_bound_makes_nobody_leave_and_its_reply_waits() {
     for now_ms in (10..1_000).step_by(10) {
         assert!(matches!(gate.may_acknowledge(Offset(100_000_000)), Gate::WaitFor { .. }));
         // One receives it still, the other applies it.
-        let progress = |moved| Progress { received_bytes: moved, effects: 0 };
+        let progress = |moved| Progress { received_bytes: moved, ticks: 0 };
         gate.on_progress(links[0], progress(now_ms), now_ms).unwrap();
-        gate.on_progress(links[1], Progress { received_bytes: 5, effects: now_ms }, now_ms).unwrap();
+        gate.on_progress(links[1], Progress { received_bytes: 5, ticks: now_ms }, now_ms).unwrap();
         assert_eq!(gate.silent_members(now_ms), [], "at {now_ms}");
     }
     for link in links {
@@ -280,7 +280,7 @@ fn a_member_that_is_heard_and_owes_something_has_to_move() {
         ack(gate, links[0], 1100, now_ms).unwrap();
         ack(gate, links[1], 1000, now_ms).unwrap();
         // What it says does not grow.
-        gate.on_progress(links[1], Progress { received_bytes: 1, effects: 1 }, now_ms).unwrap();
+        gate.on_progress(links[1], Progress { received_bytes: 1, ticks: 1 }, now_ms).unwrap();
     });
     let evidence = Silence::Stalled { for_ms: 300, behind_bytes: 100, behind_ops: 1 };
     assert_eq!(named, (510, vec![committed(2, evidence)]), "the first thing it said was progress");
@@ -292,7 +292,7 @@ fn one_that_moves_now_and_then_has_ten_seconds_of_standing_still() {
     gate.on_frame(Offset(1100), 0);
     let named = first_named(&mut gate, 10, |gate, now_ms| {
         // Every 250 ms, of which 50 count as standing still.
-        let progress = Progress { received_bytes: now_ms / 250, effects: 0 };
+        let progress = Progress { received_bytes: now_ms / 250, ticks: 0 };
         gate.on_progress(links[0], progress, now_ms).unwrap();
     });
     let (at_ms, silent) = named;
@@ -301,7 +301,7 @@ fn one_that_moves_now_and_then_has_ten_seconds_of_standing_still() {
     let (mut gate, links) = self::gate(AckMode::InSync, &[1]);
     gate.on_frame(Offset(1100), 0);
     let named = first_named(&mut gate, 10, |gate, now_ms| {
-        let progress = Progress { received_bytes: now_ms / 50, effects: 0 };
+        let progress = Progress { received_bytes: now_ms / 50, ticks: 0 };
         gate.on_progress(links[0], progress, now_ms).unwrap();
     });
     assert_eq!(named, (0, vec![]), "one that always moves has all the time that it needs");

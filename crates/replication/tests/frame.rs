@@ -61,7 +61,7 @@ fn of_version_1() -> Vec<(&'static str, Message<'static>)> {
         ("promoted", Message::Promoted(Promoted { shard: ShardId(2), epoch: Epoch(9), log_index: 77 })),
         ("ping", Message::Ping { now_ms: 1234, applied_index: 77 }),
         ("effects, part", Message::EffectsPart(Effects { start: Offset(183), ..one })),
-        ("progress", Message::Progress(Progress { received_bytes: 1 << 20, effects: 4321 })),
+        ("progress", Message::Progress(Progress { received_bytes: 1 << 20, ticks: 4321 })),
     ]
 }
 

@@ -414,8 +414,8 @@ const MUTATIONS: &[Mutation] = &[
         name: "changed-while-it-was-sent",
         breaks: "a key that is renamed while its slot is half sent is missing on the replica",
         file: "crates/keyspace/src/slot_dump.rs",
-        guard: "                Effect::Rename { key: _, to } => Some(to),",
-        instead: "                Effect::Rename { .. } => None,",
+        guard: "if let Effect::Rename { key: _, to } = effect { Some(to) } else { None };",
+        instead: "if let Effect::Rename { key: _, to } = effect { Some(to).filter(|_| false) } else { None };",
         tests: &["-p", "ironcache-keyspace", "--lib"],
     },
     Mutation {

@@ -22,7 +22,7 @@ use super::plane::Plane;
 use super::pulse::{REPORT_EVERY, Voice};
 use super::role::Role;
 use ironcache_control::Node;
-use ironcache_keyspace::apply_each;
+use ironcache_keyspace::{apply_effects, progress};
 use ironcache_replication::{
     Accept, Ack, Begin, ChunkAct, FenceMet, Group, Hello, LINK_VERSIONS, LinkVersion, Message, Progress,
     Purpose, Refuse, ReplicaCursor, Source, Standing, SyncBegin, encode,
@@ -39,8 +39,9 @@ use tokio::task::{JoinHandle, spawn_local};
 const RETRY_MIN: Duration = Duration::from_millis(10);
 /// A dead primary's address is tried this seldom.
 const RETRY_MAX: Duration = Duration::from_millis(500);
-/// A primary pings ten times a second: so long a silence is a dead link.
-const SILENCE_MAX: Duration = Duration::from_millis(3_000);
+/// A primary pings twenty times a second, but while it executes one long command: so long a silence is a dead link. Shorter,
+/// and a long command costs every link; longer, and a link whose other end is gone without a word is tried anew later.
+const SILENCE_MAX: Duration = Duration::from_millis(10_000);
 /// How long a `SyncBegin`, or a level, may be ahead of this node's view.
 const VIEW_TIMEOUT: Duration = Duration::from_millis(2_000);
 
@@ -221,6 +222,8 @@ pub(super) struct Receiving {
     group: Group,
     /// When something was last said on it.
     spoke: Instant,
+    /// How much had arrived when that was last told.
+    reported_bytes: u64,
     voice: Voice,
 }
 
@@ -233,6 +236,7 @@ impl Receiving {
             acked: None,
             group: Group::default(),
             spoke: Instant::now(),
+            reported_bytes: 0,
             voice,
         }
     }
@@ -324,9 +328,9 @@ pub(super) fn process(
                     link.group.take(&effects, raw)?;
                 }
                 let group = std::mem::take(&mut link.group);
-                let bytes = if group.is_open() { group.effects() } else { effects.bytes };
-                let applied = apply_each(&mut plane.keyspace, bytes, effects.level, || node.pulse.step());
-                if let Err(error) = applied {
+                let joined = group.effects(progress::tick);
+                let bytes = if group.is_open() { &joined } else { effects.bytes };
+                if let Err(error) = apply_effects(&mut plane.keyspace, bytes, effects.level) {
                     // Half a frame may be applied: this dataset is none any more.
                     *cursor = ReplicaCursor::empty();
                     return Err(error.into());
@@ -334,7 +338,10 @@ pub(super) fn process(
                 cursor.applied(admitted)?;
                 match (syncing, group.is_open()) {
                     (true, _) => {}
-                    (false, true) => group.into_frames(|frame| plane.backlog.push(frame)),
+                    (false, true) => group.into_frames(|frame| {
+                        progress::tick();
+                        plane.backlog.push(frame);
+                    }),
                     (false, false) => plane.backlog.push(raw),
                 }
             }
@@ -357,7 +364,7 @@ pub(super) fn process(
                     ChunkAct::Replace => plane.keyspace.clear_slot(chunk.slot),
                     ChunkAct::Append => {}
                 }
-                apply_each(&mut plane.keyspace, chunk.bytes, chunk.level, || node.pulse.step())?;
+                apply_effects(&mut plane.keyspace, chunk.bytes, chunk.level)?;
                 node.work.add(chunk.bytes.len());
             }
             Message::SyncEnd(end) => {
@@ -520,13 +527,16 @@ async fn report(
     writer: &mut OwnedWriteHalf,
     link: &mut Receiving,
 ) -> Result<(), LinkError> {
-    if link.source.is_none() || !reader.has_more() || link.spoke.elapsed() < REPORT_EVERY {
+    let received_bytes = reader.received_bytes();
+    // That this thread goes on is no progress of the link's.
+    let has_more = reader.has_more() && received_bytes != link.reported_bytes;
+    if link.source.is_none() || !has_more || link.spoke.elapsed() < REPORT_EVERY {
         return Ok(());
     }
     let mut out = Vec::with_capacity(64);
-    let progress = Progress { received_bytes: reader.received_bytes(), effects: node.pulse.effects() };
+    let progress = Progress { received_bytes, ticks: node.pulse.ticks() };
     encode(&Message::Progress(progress), link.version, &mut out)?;
     writer.write_all(&out).await?;
-    link.spoke = Instant::now();
+    (link.spoke, link.reported_bytes) = (Instant::now(), received_bytes);
     Ok(())
 }

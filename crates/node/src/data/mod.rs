@@ -306,7 +306,7 @@ async fn run(
         feed: Rc::new(Notify::new()),
         acked: Rc::new(Notify::new()),
         drain: Rc::new(Notify::new()),
-        pulse: pulse::Pulse::default(),
+        pulse: pulse::Pulse::of_this_thread(),
         drain_until: Cell::new(None),
         listener,
         accepting: RefCell::default(),

@@ -1,21 +1,21 @@
 //! Says that a frame is being applied, while the data thread is busy with just that.
 //!
 //! ```text
-//!  data thread    process: busy ─► effects: +1, +1, +1 … ─► not busy: what is owed to the socket, then the Ack
-//!  this thread                    every 50 ms: Progress{received, effects} ──► the primary
+//!  data thread    process: busy ─► tick, tick, tick … ─► not busy: what is owed to the socket, then the Ack
+//!  this thread                    every 50 ms: Progress{received, ticks} ──► the primary
 //! ```
 //!
 //! One frame may take seconds to apply: a transaction over long lists. Its replica acknowledges nothing meanwhile, and is
-//! well. It is the data thread's counter that is told, so that a thread which hangs tells nothing new.
+//! well. It is the data thread's own count that is told ([`progress`]), so that a thread which hangs tells nothing new.
 //!
 //! *Invariant:* two threads never write to one socket at a time: this one does between `busy` and the end of it, the data
 //! thread before and after.
 
+use ironcache_keyspace::progress::{self, Ticks};
 use ironcache_replication::{LinkVersion, Message, Progress, encode};
 use std::io::{ErrorKind, Write};
 use std::net::TcpStream;
 use std::os::fd::AsFd;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -23,13 +23,11 @@ use std::time::Duration;
 /// report that comes late is taken for silence.
 pub(super) const REPORT_EVERY: Duration = Duration::from_millis(50);
 
-/// The data thread's counter, and whom to tell of it.
-#[derive(Default)]
+/// The data thread's count, and whom to tell of it.
 pub(crate) struct Pulse(Arc<Shared>);
 
-#[derive(Default)]
 struct Shared {
-    effects: AtomicU64,
+    ticks: Ticks,
     busy: Mutex<Option<Busy>>,
 }
 
@@ -38,8 +36,8 @@ struct Busy {
     socket: Arc<TcpStream>,
     version: LinkVersion,
     received_bytes: u64,
-    /// Ticks of this thread since.
-    ticks: u32,
+    /// How often this thread has looked since.
+    looks: u32,
     /// The rest of a report that the socket did not take.
     owed: Vec<u8>,
 }
@@ -56,11 +54,16 @@ impl Voice {
 }
 
 impl Pulse {
+    /// Of the thread that calls this.
+    pub(super) fn of_this_thread() -> Pulse {
+        Pulse(Arc::new(Shared { ticks: progress::of_this_thread(), busy: Mutex::new(None) }))
+    }
+
     /// Has a thread report from now on, for as long as this exists.
     pub(super) fn report(&self) -> std::io::Result<()> {
         let shared = Arc::downgrade(&self.0);
         std::thread::Builder::new().name("ironcache-pulse".to_owned()).spawn(move || {
-            while tick(&shared) {
+            while look(&shared) {
                 std::thread::sleep(REPORT_EVERY);
             }
         })?;
@@ -70,7 +73,7 @@ impl Pulse {
     /// The data thread begins with what has arrived: so many bytes on this link so far.
     pub(super) fn busy(&self, voice: &Voice, version: LinkVersion, received_bytes: u64) {
         let socket = Arc::clone(&voice.0);
-        *lock(&self.0.busy) = Some(Busy { socket, version, received_bytes, ticks: 0, owed: Vec::new() });
+        *lock(&self.0.busy) = Some(Busy { socket, version, received_bytes, looks: 0, owed: Vec::new() });
     }
 
     /// It is done with that. What is answered has to be written to the socket first.
@@ -78,33 +81,27 @@ impl Pulse {
         lock(&self.0.busy).take().map(|busy| busy.owed).unwrap_or_default()
     }
 
-    /// One effect more was applied.
-    #[inline]
-    pub(super) fn step(&self) {
-        self.0.effects.fetch_add(1, Ordering::Relaxed);
-    }
-
-    pub(super) fn effects(&self) -> u64 {
-        self.0.effects.load(Ordering::Relaxed)
+    pub(super) fn ticks(&self) -> u64 {
+        self.0.ticks.count()
     }
 }
 
 /// Reports, if there is something to be reported; false once nobody is left.
-fn tick(shared: &Weak<Shared>) -> bool {
+fn look(shared: &Weak<Shared>) -> bool {
     let Some(shared) = shared.upgrade() else { return false };
     if let Some(busy) = &mut *lock(&shared.busy) {
-        busy.ticks += 1;
-        // It began since the last tick: the acknowledgement is about to follow.
-        if busy.ticks > 1 {
-            say(busy, shared.effects.load(Ordering::Relaxed));
+        busy.looks += 1;
+        // It began since the last look: the acknowledgement is about to follow.
+        if busy.looks > 1 {
+            say(busy, shared.ticks.count());
         }
     }
     true
 }
 
-fn say(busy: &mut Busy, effects: u64) {
+fn say(busy: &mut Busy, ticks: u64) {
     if busy.owed.is_empty() {
-        let report = Message::Progress(Progress { received_bytes: busy.received_bytes, effects });
+        let report = Message::Progress(Progress { received_bytes: busy.received_bytes, ticks });
         if encode(&report, busy.version, &mut busy.owed).is_err() {
             return;
         }
@@ -121,7 +118,7 @@ fn say(busy: &mut Busy, effects: u64) {
 /// Is what is owed a report of which nothing was written?
 fn is_whole(busy: &Busy) -> bool {
     let mut report = Vec::new();
-    let any = Message::Progress(Progress { received_bytes: 0, effects: 0 });
+    let any = Message::Progress(Progress { received_bytes: 0, ticks: 0 });
     encode(&any, busy.version, &mut report).is_ok_and(|len| len == busy.owed.len())
 }
 
@@ -159,23 +156,26 @@ mod tests {
         let (near, far) = sockets().await;
         let mut far = far.into_std().unwrap();
         far.set_nonblocking(false).unwrap();
-        let (pulse, voice) = (Pulse::default(), Voice::of(&near).unwrap());
+        let (pulse, voice) = (Pulse::of_this_thread(), Voice::of(&near).unwrap());
         let reporter = Arc::downgrade(&pulse.0);
         pulse.busy(&voice, V1, 77);
-        pulse.step();
-        assert!(tick(&reporter), "it has just begun");
-        pulse.step();
-        assert!(tick(&reporter));
-        assert_eq!(heard(&mut far), Progress { received_bytes: 77, effects: 2 });
-        assert!(tick(&reporter));
-        assert_eq!(heard(&mut far), Progress { received_bytes: 77, effects: 2 }, "nothing moved");
+        assert!(look(&reporter), "it has just begun");
+        progress::tick();
+        let told = Progress { received_bytes: 77, ticks: pulse.ticks() };
+        assert!(look(&reporter));
+        assert_eq!(heard(&mut far), told);
+        assert!(look(&reporter));
+        assert_eq!(heard(&mut far), told, "nothing moved");
+        progress::tick();
+        assert!(look(&reporter));
+        assert_eq!(heard(&mut far), Progress { ticks: told.ticks + 1, ..told });
         assert!(pulse.not_busy().is_empty());
-        assert!(tick(&reporter) && tick(&reporter));
+        assert!(look(&reporter) && look(&reporter));
         drop((near, voice));
         let mut rest = Vec::new();
         far.read_to_end(&mut rest).unwrap();
         assert_eq!(rest, b"", "not a word of it afterwards");
         drop(pulse);
-        assert!(!tick(&reporter), "its thread ends");
+        assert!(!look(&reporter), "its thread ends");
     }
 }

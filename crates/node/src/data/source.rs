@@ -16,7 +16,7 @@ use super::link_io::{FrameReader, LinkError, Next};
 use super::plane::{LinkState, Plane};
 use super::refusal::{Refusal, code_of};
 use super::role::Role;
-use ironcache_keyspace::{Dumped, Effect, SlotDump};
+use ironcache_keyspace::{Dumped, Effect, SlotDump, progress};
 use ironcache_replication::{
     Accept, Duty, Effects, FullSync, Group, Hello, LINK_VERSIONS, Link, LinkVersion, Message, PART_BYTES_MAX,
     Purpose, Refuse, Resync, Scope, Source, SyncBegin, SyncEnd, SyncMode, decode, encode, encode_group,
@@ -618,8 +618,9 @@ fn forward_command(
         sync.group.take(last, frame)?;
     }
     let group = std::mem::take(&mut sync.group);
+    let joined = group.effects(progress::tick);
     let (start, effects) =
-        if group.is_open() { (group.start(), group.effects()) } else { (last.start, last.bytes) };
+        if group.is_open() { (group.start(), &joined[..]) } else { (last.start, last.bytes) };
     let Scope::Slot(slot) = last.scope else {
         return forward_some(sync, Effects { start, bytes: effects, ..*last }, out);
     };
@@ -726,7 +727,8 @@ mod tests {
                         group.take(&effects, frame).unwrap();
                     }
                     let group = std::mem::take(&mut group);
-                    let bytes = if group.is_open() { group.effects() } else { effects.bytes };
+                    let joined = group.effects(|| {});
+                    let bytes = if group.is_open() { &joined } else { effects.bytes };
                     let admitted = cursor.accept(source, &effects).unwrap();
                     apply_effects(keyspace, bytes, effects.level).unwrap();
                     cursor.applied(admitted).unwrap();

@@ -254,7 +254,7 @@ pub(super) fn node_in(data_dir: PathBuf, plane: Plane) -> Rc<DataNode> {
         feed: Rc::new(Notify::new()),
         acked: Rc::new(Notify::new()),
         drain: Rc::new(Notify::new()),
-        pulse: Default::default(),
+        pulse: crate::data::pulse::Pulse::of_this_thread(),
         drain_until: Cell::new(None),
         listener: listener(),
         accepting: RefCell::default(),
