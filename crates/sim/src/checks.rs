@@ -31,7 +31,11 @@ impl World {
             // It died on the way; its next life will have to register first.
             return Ok(());
         };
-        self.check_loss(new.id, old.mode, primary, &held)?;
+        // After a whole shard was lost, what a recovery gives up is no breach: the log says that it does. Before, nothing may
+        // be given up either.
+        if self.shards_lost == 0 || new.losses.recoveries == old.losses.recoveries {
+            self.check_loss(new.id, old.mode, primary, &held)?;
+        }
         self.ledger.give_up(new.id, &held);
         let start = new.lineage.last().and_then(|entry| entry.start);
         if let Some(start) = start.filter(|start| start.0 != held.len() as u64) {

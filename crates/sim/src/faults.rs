@@ -3,7 +3,7 @@
 use crate::entry::Entry;
 use crate::node::{Kept, Node};
 use crate::world::World;
-use ironcache_control::{Command, Recover, Shard};
+use ironcache_control::{Command, LineageEntry, Recover, Shard};
 use ironcache_types::{Epoch, NodeId};
 
 /// A node that is told to stop gives its roles away within this, or goes with them.
@@ -18,6 +18,7 @@ const WHOLE_MS: u64 = 500;
 
 impl World {
     pub(crate) fn faults(&mut self) {
+        self.lose_a_shard();
         let ids: Vec<NodeId> = self.nodes.keys().copied().collect();
         for id in ids.iter().copied() {
             if self.rng.chance(self.scenario.kills_per_mille, 1_000) && self.may_fail(id) {
@@ -48,6 +49,26 @@ impl World {
         if self.rng.chance(1, 150) {
             self.change_leader();
         }
+    }
+
+    /// Every process of a shard is killed at once, and a part of what each held is what it finds again. Outside of the promise:
+    /// the shard has to serve again all the same, and the log has to say that something is lost.
+    fn lose_a_shard(&mut self) {
+        let Some((_, mut rng)) = self.total_loss.take_if(|(at_ms, _)| *at_ms <= self.now_ms) else { return };
+        let ids: Vec<_> = self.truth.shards.keys().copied().collect();
+        let Some(shard) = rng.pick(&ids).and_then(|id| self.truth.shards.get(&id)).cloned() else { return };
+        for id in shard.nodes.iter().copied() {
+            self.failing(id);
+            self.kill(id);
+            let node = self.nodes.get_mut(&id).expect("it is a node");
+            let end = rng.below(node.on_disk.len() as u64 + 1);
+            node.on_disk.truncate(usize::try_from(end).expect("it is below a length"));
+            let reached = |entry: &&LineageEntry| entry.start.is_some_and(|start| start.0 <= end);
+            let line = shard.lineage.iter().rev().find(reached).map(|entry| entry.epoch).unwrap_or_default();
+            node.line_on_disk = if end == 0 { Epoch::default() } else { line.min(node.line_on_disk) };
+            node.sealed_on_disk = false;
+        }
+        self.shards_lost += 1;
     }
 
     /// At the moment at which a step is committed somebody of its shard may go, or the leader.

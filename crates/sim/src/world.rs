@@ -31,6 +31,10 @@ pub struct Summary {
     pub kills: u64,
     /// Of the kills those that took the dataset along.
     pub datasets_lost: u64,
+    /// Shards of which every process was killed at once.
+    pub shards_lost: u64,
+    /// How often a shard went on with what was left.
+    pub recoveries: u64,
     pub plans: u64,
     /// Writes acknowledged and there in the end.
     pub acknowledged: usize,
@@ -78,6 +82,10 @@ pub(crate) struct World {
     newest_write: u64,
     pub kills: u64,
     pub datasets_lost: u64,
+    /// When a whole shard is lost, and the chance that decides what is left of it: one apart, so that a seed without such a
+    /// loss is what it was.
+    pub total_loss: Option<(u64, Rng)>,
+    pub shards_lost: u64,
     /// How long each handover has been in flight while somebody led.
     pub handovers_ms: BTreeMap<(ShardId, Epoch), u64>,
     broken: Option<String>,
@@ -107,10 +115,18 @@ pub fn run(seed: u64) -> Result<Summary, Failure> {
         kills: world.kills,
         plans: world.truth.last_plan.0,
         datasets_lost: world.datasets_lost,
+        shards_lost: world.shards_lost,
+        recoveries: world.truth.shards.values().map(|shard| shard.losses.recoveries).sum(),
         acknowledged: world.ledger.len(),
         lost: world.ledger.lost,
         scenario: world.scenario,
     })
+}
+
+/// One seed of sixteen loses a whole shard, somewhere in the middle of its faults.
+fn total_loss(seed: u64) -> Option<(u64, Rng)> {
+    let mut rng = Rng::new(!seed);
+    (seed % 16 == 8).then(|| (CHAOS_MS / 10 + rng.below(CHAOS_MS * 8 / 10), rng))
 }
 
 impl World {
@@ -140,6 +156,8 @@ impl World {
             newest_write: 0,
             kills: 0,
             datasets_lost: 0,
+            total_loss: total_loss(seed),
+            shards_lost: 0,
             handovers_ms: BTreeMap::new(),
             broken: None,
         }

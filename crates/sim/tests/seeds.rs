@@ -44,8 +44,9 @@ fn play_all(seeds: impl IntoIterator<Item = u64>) {
     assert!(failures.is_empty(), "{} of {of} seeds failed:\n{}\n{first}", failures.len(), brief.join("\n"));
     let sum = |of: fn(&Summary) -> usize| played.iter().map(of).sum::<usize>();
     let (kills, datasets) = (sum(|s| s.kills as usize), sum(|s| s.datasets_lost as usize));
+    let shards = sum(|s| s.shards_lost as usize);
     let (acknowledged, lost) = (sum(|s| s.acknowledged), sum(|s| s.lost));
-    println!("{of} seeds: {kills} kills, {datasets} with the dataset");
+    println!("{of} seeds: {kills} kills, {datasets} with the dataset; {shards} shards lost whole");
     println!("{acknowledged} acknowledged writes, {lost} lost in mode primary");
 }
 
@@ -75,6 +76,18 @@ fn a_primary_asks_everybody_whom_it_has_proposed() {
 #[test]
 fn a_late_step_leaves_two_copies_of_three() {
     play_all([798, 1_932]);
+}
+
+/// Outside of the promise: what is left is served, and `Recover` says that it is less.
+#[test]
+fn a_shard_that_is_lost_whole_serves_again() {
+    let played: Vec<Summary> = (0..40)
+        .map(|n| 8 + 16 * n)
+        .map(|seed| play(seed).unwrap_or_else(|failure| panic!("{failure}")))
+        .collect();
+    let sum = |of: fn(&Summary) -> u64| played.iter().map(of).sum::<u64>();
+    let (lost, recoveries) = (sum(|s| s.shards_lost), sum(|s| s.recoveries));
+    assert!(lost >= 35 && recoveries >= 30, "{lost} shards lost whole, and {recoveries} recoveries");
 }
 
 #[test]
