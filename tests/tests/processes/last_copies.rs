@@ -203,3 +203,25 @@ async fn a_transaction_that_takes_longer_than_a_hang_is_executed_and_nobody_is_k
     assert_eq!(cluster.nodes[0].daemon_pid(), daemon, "{}", cluster.nodes[0].log_tail());
     assert_eq!(keys(&cluster, 0).await, 1);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_whose_disk_takes_nothing_starts_and_says_what_it_lacks() {
+    let mut spec = Spec::new(PRODUCT, 1, 1);
+    spec.witnesses = 1;
+    let cluster = Cluster::start(&spec).await;
+    const REPLICA: usize = 1;
+    let limited = cluster.nodes[REPLICA].launcher_pid();
+    // The next daemon inherits it.
+    limit_files(limited, Some(0));
+    let killed = cluster.nodes[REPLICA].signal_daemon(Signal::KILL).expect("it runs");
+    let why = until("the new process says that it is not ready", async || {
+        why_not_ready(&cluster, REPLICA).await.filter(|why| why.contains("raft has stopped on this node"))
+    })
+    .await;
+    let daemon = cluster.nodes[REPLICA].daemon_pid().filter(|daemon| *daemon != killed);
+    assert!(daemon.is_some(), "{why}: it starts, and is not restarted again and again");
+    // Room again, for both: the node comes back by itself.
+    limit_files(limited, None);
+    limit_files(daemon.expect("it runs"), None);
+    cluster.until_whole().await;
+}
