@@ -72,7 +72,7 @@ impl Default for Stream {
 impl Stream {
     pub fn new() -> Self {
         let member = Member { node: NodeId(2), incarnation: Incarnation(2) };
-        let limits = GateLimits { isr_timeout_ms: 2000, settle_ms: 500, near_ms: 100 };
+        let limits = GateLimits { isr_timeout_ms: 2000, hold_ms: 400, settle_ms: 500, near_ms: 100 };
         let start = Offset(1000);
         let mut gate = AckGate::new(SOURCE, start, AckMode::InSync, &BTreeSet::from([member]), limits, 0);
         let link = gate

@@ -80,6 +80,10 @@ pub struct RaftStatus {
     pub last_log: u64,
     pub last_applied: u64,
     pub committed: u64,
+    /// Why the node counts for no vote and no acknowledgement, if its log is older than what the cluster has heard of it,
+    /// and how it comes back.
+    #[serde(default)]
+    pub went_back: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

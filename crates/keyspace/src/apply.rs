@@ -13,7 +13,20 @@ use ironcache_types::Level;
 /// # Errors
 /// [`EffectError`]; the effects before the bad one have been applied, so that the keyspace is then to
 /// be discarded.
-pub fn apply_effects(keyspace: &mut Keyspace, mut bytes: &[u8], level: Level) -> Result<usize, EffectError> {
+pub fn apply_effects(keyspace: &mut Keyspace, bytes: &[u8], level: Level) -> Result<usize, EffectError> {
+    apply_each(keyspace, bytes, level, || {})
+}
+
+/// The same, and says when each effect was applied: a whole transaction may take long.
+///
+/// # Errors
+/// As [`apply_effects`].
+pub fn apply_each(
+    keyspace: &mut Keyspace,
+    mut bytes: &[u8],
+    level: Level,
+    mut done: impl FnMut(),
+) -> Result<usize, EffectError> {
     let mut applied = 0;
     while !bytes.is_empty() {
         let (effect, rest) = Effect::decode(bytes, level)?;
@@ -21,6 +34,7 @@ pub fn apply_effects(keyspace: &mut Keyspace, mut bytes: &[u8], level: Level) ->
         progress::tick();
         bytes = rest;
         applied += 1;
+        done();
     }
     Ok(applied)
 }

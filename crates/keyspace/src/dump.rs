@@ -1,10 +1,9 @@
 //! A slot as effects: what full syncs and checkpoints are made of.
 
-use crate::dict::{Dict, Keyed};
 use crate::effect::{Content, Effect, SetExpiry, Side};
 use crate::items::Items;
 use crate::keyspace::{Entry, Keyspace};
-use crate::progress::{self, ticking};
+use crate::progress;
 use crate::value::Value;
 use ironcache_types::{Level, Slot};
 
@@ -46,77 +45,91 @@ impl Keyspace {
 
 /// The first chunk replaces the key, further ones add to it.
 fn dump_entry(entry: &Entry, write: &mut impl FnMut(Effect<'_>)) {
-    let key = entry.key();
-    match entry.value() {
+    let mut done = Some(0);
+    while let Some(from) = done {
+        done = dump_part(entry, from, usize::MAX, write);
+    }
+}
+
+/// Writes one effect: the value from `done` on, of up to about `bytes_max`, and a piece of it at least. `done` counts the
+/// bytes of a string, or the elements of a collection; the answer is where to go on, `None` at the end. The part at 0
+/// replaces the key, further ones add to it.
+pub(crate) fn dump_part(
+    entry: &Entry,
+    done: usize,
+    bytes_max: usize,
+    write: &mut impl FnMut(Effect<'_>),
+) -> Option<usize> {
+    let (key, first) = (entry.key(), done == 0);
+    progress::tick();
+    let (end, len) = match entry.value() {
         Value::String(value) => {
+            let end = value.len().min(done.saturating_add(bytes_max.max(1)));
+            let part = &value[done..end];
             let expiry = entry.expire_at_ms().map_or(SetExpiry::Never, SetExpiry::At);
-            write(Effect::SetString { key, value, expiry });
+            write(if first {
+                Effect::SetString { key, value: part, expiry }
+            } else {
+                Effect::SetRange { key, offset: done as u64, value: part }
+            });
+            (end, value.len())
         }
         Value::Hash(hash) => {
-            chunked(
-                hash.fields(),
-                |field| [&*field.name, &*field.value],
-                |items, first| {
-                    let fields = Items::new(items);
-                    write(if first {
-                        put(entry, Content::Hash(fields))
-                    } else {
-                        Effect::HashSet { key, fields }
-                    });
-                },
-            );
+            let all = hash.fields().as_slice();
+            let end = reach(all, done, bytes_max, |field| field.name.len() + field.value.len());
+            let part: Vec<_> = all[done..end].iter().map(|field| [&*field.name, &*field.value]).collect();
+            let fields = Items::new(&part);
+            write(if first { put(entry, Content::Hash(fields)) } else { Effect::HashSet { key, fields } });
+            (end, all.len())
         }
         Value::Set(set) => {
-            chunked(
-                set.members(),
-                |member| &*member.0,
-                |items, first| {
-                    let members = Items::new(items);
-                    write(if first {
-                        put(entry, Content::Set(members))
-                    } else {
-                        Effect::SetAdd { key, members }
-                    });
-                },
-            );
+            let all = set.members().as_slice();
+            let end = reach(all, done, bytes_max, |member| member.0.len());
+            let part: Vec<_> = all[done..end].iter().map(|member| &*member.0).collect();
+            let members = Items::new(&part);
+            write(if first { put(entry, Content::Set(members)) } else { Effect::SetAdd { key, members } });
+            (end, all.len())
         }
         Value::Zset(zset) => {
-            chunked(
-                zset.members(),
-                |scored| (scored.score, &*scored.member),
-                |items, first| {
-                    let members = Items::new(items);
-                    write(if first {
-                        put(entry, Content::Zset(members))
-                    } else {
-                        Effect::ZsetAdd { key, members }
-                    });
-                },
-            );
+            let all = zset.members().as_slice();
+            let end = reach(all, done, bytes_max, |scored| scored.member.len());
+            let part: Vec<_> = all[done..end].iter().map(|scored| (scored.score, &*scored.member)).collect();
+            let members = Items::new(&part);
+            write(if first { put(entry, Content::Zset(members)) } else { Effect::ZsetAdd { key, members } });
+            (end, all.len())
         }
         Value::List(list) => {
-            let items: Vec<&[u8]> = ticking(list.items()).map(|item| &**item).collect();
-            for (i, chunk) in items.chunks(CHUNK).enumerate() {
-                progress::tick();
-                let values = Items::new(chunk);
-                let push = Effect::ListPush { key, side: Side::Tail, values };
-                write(if i == 0 { put(entry, Content::List(values)) } else { push });
-            }
+            let all = list.items();
+            let end = reach(all.range(done..), 0, bytes_max, |item| item.len()) + done;
+            let part: Vec<_> = all.range(done..end).map(|item| &**item).collect();
+            let values = Items::new(&part);
+            let push = Effect::ListPush { key, side: Side::Tail, values };
+            write(if first { put(entry, Content::List(values)) } else { push });
+            (end, all.len())
         }
-    }
+    };
+    (end < len).then_some(end)
 }
 
 fn put<'a>(entry: &'a Entry, content: Content<'a>) -> Effect<'a> {
     Effect::Put { key: entry.key(), expire_at_ms: entry.expire_at_ms(), content }
 }
 
-/// Hands the elements to `emit` in chunks, telling the first one apart.
-fn chunked<'a, E: Keyed, T>(dict: &'a Dict<E>, view: impl Fn(&'a E) -> T, mut emit: impl FnMut(&[T], bool)) {
-    let mut items = Vec::with_capacity(CHUNK.min(dict.len()));
-    for (i, chunk) in dict.as_slice().chunks(CHUNK).enumerate() {
-        progress::tick();
-        items.clear();
-        items.extend(chunk.iter().map(&view));
-        emit(&items, i == 0);
+/// Where a part ends that begins with element `done`: it has one at least, and [`CHUNK`] at most.
+fn reach<T>(
+    all: impl IntoIterator<Item = T>,
+    done: usize,
+    bytes_max: usize,
+    bytes: impl Fn(T) -> usize,
+) -> usize {
+    let mut total = 0usize;
+    let mut end = done;
+    for element in all.into_iter().skip(done).take(CHUNK) {
+        total = total.saturating_add(bytes(element));
+        if end > done && total > bytes_max {
+            break;
+        }
+        end += 1;
     }
+    end
 }

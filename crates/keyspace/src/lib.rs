@@ -14,7 +14,8 @@
 //! *Invariant:* no key holds an empty collection.
 //! *Invariant:* an expired key leaves the keyspace by a `Delete` effect only, never by being read.
 //! *Invariant:* the order of iteration follows from the effects applied, so that a `SCAN` cursor
-//! means the same on a primary and on its replicas.
+//! means the same on a primary and on its replicas. (But for a slot that a full sync had to send in
+//! pieces: the replica has its keys in another order.)
 
 mod apply;
 mod dict;
@@ -29,11 +30,12 @@ mod items;
 mod keyspace;
 pub mod progress;
 mod scan;
+mod slot_dump;
 mod value;
 mod wire;
 mod zset;
 
-pub use apply::apply_effects;
+pub use apply::{apply_each, apply_effects};
 pub use dict::{Dict, Keyed};
 pub use effect::{AboveLevel, Content, Effect, EffectError, SetExpiry, Side};
 pub use effects::Effects;
@@ -41,5 +43,6 @@ pub use expiry::Expiry;
 pub use items::{Item, Items};
 pub use keyspace::{Entry, Keyspace, Place};
 pub use scan::ScanCursor;
+pub use slot_dump::{Dumped, SlotDump};
 pub use value::{Field, Hash, Kind, List, MAX_STRING_BYTES, Member, Set, Value};
 pub use zset::{Scored, Zset};

@@ -6,6 +6,7 @@ use crate::clock::unix_ms;
 use crate::fetch::{Wanted, fetch};
 use crate::launcher::{LauncherView, RefusedActivation, Trial};
 use crate::preflight::{self, Asked};
+use crate::tasks::share_panic;
 use ironcache_agent::{Action, LocalFacts, PreflightResult, Waiting, kept_slots, next};
 use ironcache_control::{Command, ControlState, ReleaseInfo, StageHold};
 use ironcache_spine::{Artifact, LinkSender, StepRef, ToLauncher, inspect};
@@ -14,6 +15,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
 
 /// While a step concerns this node, facts change without the log telling: they are looked at this often.
 const BUSY: Duration = Duration::from_millis(10);
@@ -69,6 +71,8 @@ pub(crate) struct Agent {
     /// When a leader with a majority behind it last answered; at first, when this process started. Kept only while
     /// on trial.
     contact: watch::Receiver<Instant>,
+    /// What runs beside the agent for it: a panic there is its own.
+    helpers: JoinSet<()>,
 }
 
 /// What was asked, for which turn of the plan, and what became of it.
@@ -87,10 +91,12 @@ impl Agent {
         refusals: mpsc::UnboundedReceiver<RefusedActivation>,
     ) -> Self {
         let (heard, contact) = watch::channel(Instant::now());
+        let mut helpers = JoinSet::new();
         if launcher_view.borrow().trial.is_some() {
-            tokio::spawn(keep_contact(Arc::clone(&app), heard));
+            helpers.spawn(keep_contact(Arc::clone(&app), heard));
         }
         Self {
+            helpers,
             contact,
             launcher_view,
             refusals,
@@ -142,6 +148,7 @@ impl Agent {
                 Some(fetched) = self.fetched.1.recv() => self.note(fetched),
                 Some(refused) = self.refusals.recv() => self.refused(refused),
                 Some((digest, turn, asked)) = self.preflights.1.recv() => self.note_preflight(digest, turn, asked),
+                Some(ended) = self.helpers.join_next() => drop(share_panic(ended)),
                 () = tokio::time::sleep(pause) => {}
             }
         }
@@ -321,7 +328,7 @@ impl Agent {
         self.asking = Some(digest);
         let (slots, answers) = (Arc::clone(&self.app.slots), self.preflights.0.clone());
         let launcher_protocol = self.app.launcher_protocol();
-        tokio::spawn(async move {
+        self.helpers.spawn(async move {
             let asked = preflight::ask(slots, digest, launcher_protocol).await;
             // The agent ends with the process.
             let _ = answers.send((digest, turn, asked));
@@ -361,7 +368,7 @@ impl Agent {
         self.fetching = Some(wanted.digest);
         let (client, slots) = (self.app.client.clone(), Arc::clone(&self.app.slots));
         let done = self.fetched.0.clone();
-        tokio::spawn(async move {
+        self.helpers.spawn(async move {
             let outcome = fetch(&client, &slots, &wanted).await.map(|_| ()).map_err(|error| chain(&error));
             // The agent ends with the process.
             let _ = done.send(Fetched { digest: wanted.digest, outcome });

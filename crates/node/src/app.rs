@@ -5,7 +5,7 @@ use crate::data::{DataHandle, DataSnapshot};
 use crate::launcher::LauncherView;
 use ironcache_api::DataStatus;
 use ironcache_coordinator::WaitingOn;
-use ironcache_raft::RaftNode;
+use ironcache_raft::{Admission, RaftNode};
 use ironcache_shard::Grantor;
 use ironcache_spine::{LAUNCHER_PROTOCOL, SlotStore};
 use ironcache_types::{Member, NodeId, Release, WireRange};
@@ -161,6 +161,9 @@ impl App {
         if let Some(why) = self.raft.view().stopped {
             return Err(format!("raft has stopped on this node: {why}"));
         }
+        if let Admission::WentBack(why) = &*self.raft.admission().borrow() {
+            return Err(why.to_string());
+        }
         let view = self.raft.applied().borrow().clone();
         let state = &view.state;
         if state.cluster_id.is_none() {
@@ -169,6 +172,9 @@ impl App {
         let Some(node) = state.nodes.get(&self.me.node) else {
             return Err("this node is not part of the cluster".to_owned());
         };
+        if let Some(trouble) = data.trouble {
+            return Err(trouble.to_string());
+        }
         if node.incarnation != self.me.incarnation {
             return Err("this process has not registered yet".to_owned());
         }

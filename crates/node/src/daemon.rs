@@ -11,6 +11,7 @@
 //!
 //!
 //! *Invariant:* starting needs no quorum and no network.
+//! *Invariant:* a task that ends while the daemon runs ends the daemon, by name (see [`crate::tasks`]).
 //! *Invariant:* the heartbeat comes from another thread than the data thread, and tells what that one has done: a hang is
 //! seen, and a slow command is none.
 //! *Invariant:* a deadline runs only while nothing advances, and nothing that advances is cut off.
@@ -23,15 +24,16 @@ use crate::config::Config;
 use crate::data::{self, DataHandle, DataOptions, Drained, Keep, ToControl};
 use crate::identity::{self, IdentityError};
 use crate::launcher::{self, Stop};
+use crate::tasks::{Ends, How, TaskEnded, Tasks, share_panic};
 use crate::{http, lead, lease, moved, peer};
 use ironcache_control::Command;
 use ironcache_formats::levels;
-use ironcache_raft::{Ended, OpenError, RaftNode, RaftOptions};
+use ironcache_raft::{Admission, Ended, OpenError, RaftNode, RaftOptions};
 use ironcache_spine::{
     DaemonExit, DataDir, DiskError, Inherited, LevelError, LevelFile, LinkError, LinkSender, SlotStore,
     StopReason, ToLauncher,
 };
-use ironcache_types::{Member, Release, Version};
+use ironcache_types::{Member, Release, Version, chain};
 use std::collections::BTreeMap;
 use std::io;
 use std::net::TcpListener;
@@ -39,6 +41,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
 
 /// Why a daemon did not start, or ended badly.
 #[derive(Debug, thiserror::Error)]
@@ -63,6 +66,8 @@ pub enum DaemonError {
     Io { what: &'static str, source: io::Error },
     #[error(transparent)]
     DataStopped(#[from] crate::data::DataStopped),
+    #[error(transparent)]
+    Task(#[from] TaskEnded),
     #[error(
         "raft had stopped on this node ({why}), and the disk takes its log again: a new process takes over"
     )]
@@ -83,6 +88,7 @@ impl DaemonError {
             DaemonError::Level(LevelError::Above { .. })
             | DaemonError::CannotGoOn(Ended::AboveLevel { .. }) => DaemonExit::AboveLevel,
             DaemonError::Raft(error) if error.above_level().is_some() => DaemonExit::AboveLevel,
+            DaemonError::Raft(error) if error.went_back() => DaemonExit::LogWentBack,
             DaemonError::Level(LevelError::Below { .. }) => DaemonExit::BelowLevel,
             DaemonError::Launcher(error) => error.exit(),
             DaemonError::DatasetLost { .. } => DaemonExit::DatasetLost,
@@ -96,6 +102,7 @@ impl DaemonError {
             | DaemonError::Client(_)
             | DaemonError::Io { .. }
             | DaemonError::DataStopped(_)
+            | DaemonError::Task(_)
             | DaemonError::RaftEnded { .. }
             | DaemonError::NoLauncher => DaemonExit::Failed,
         }
@@ -174,7 +181,8 @@ async fn serve(
     let raft = RaftNode::open(RaftOptions {
         timers: config.timers(),
         level,
-        ..RaftOptions::new(me.node, config.data_dir.join("raft"))
+        is_member: identity::is_member(&config.data_dir)?,
+        ..RaftOptions::new(me, config.data_dir.join("raft"))
     })
     .await?;
     let (launcher_known, launcher) = watch::channel(launcher::view(&snapshot));
@@ -189,10 +197,12 @@ async fn serve(
         launcher: launcher.clone(),
         views: raft.applied(),
         to_control,
+        contact: raft.contact(),
         random: identity::random()?,
     })
     .map_err(|source| DaemonError::Io { what: "the data thread cannot start", source })?;
-    tokio::spawn(propose_all(raft.clone(), proposals));
+    let mut tasks = Tasks::default();
+    tasks.spawn("proposals", Ends::Never, propose_all(raft.clone(), proposals));
 
     let slots = Arc::new(SlotStore::open(&DataDir::new(&config.data_dir))?);
     let (stop, mut stops) = mpsc::unbounded_channel();
@@ -200,11 +210,13 @@ async fn serve(
     let (refused, refusals) = mpsc::unbounded_channel();
     launcher::listen(receiver, sender.clone(), launcher_known, stop, refused)
         .map_err(|source| DaemonError::Io { what: "the launcher's thread cannot start", source })?;
+    let (current, log_is_current) = watch::channel(false);
+    tasks.spawn("log watch", Ends::Done, watch_log(raft.clone(), me, Arc::clone(&config), current));
     let app = Arc::new(App::new(Parts {
         config: Arc::clone(&config),
         me,
         release,
-        log_is_current: watch_log(raft.clone(), me, config.peer_addr()),
+        log_is_current,
         raft,
         data,
         slots,
@@ -217,18 +229,20 @@ async fn serve(
             .pool_idle_timeout(Duration::from_secs(30))
             .build()?,
     }));
-    tokio::spawn(peer::serve(listen(peer)?, peer::router(&app)));
-    tokio::spawn(peer::serve(listen(http)?, http::router(Arc::clone(&app))));
-    tokio::spawn(lead::run(Arc::clone(&app)));
-    tokio::spawn(tell_ready(app.data.clone(), sender.clone()));
-    tokio::spawn(lease::keep(Arc::clone(&app)));
+    tasks.spawn("peer port", Ends::Never, peer::serve(listen(peer)?, peer::router(&app)));
+    tasks.spawn("http port", Ends::Never, peer::serve(listen(http)?, http::router(Arc::clone(&app))));
+    tasks.spawn("lead", Ends::Never, lead::run(Arc::clone(&app)));
+    tasks.spawn("lease", Ends::Never, lease::keep(Arc::clone(&app)));
+    tasks.spawn("ready", Ends::Done, tell_ready(app.data.clone(), sender.clone()));
     let mut beating = tokio::spawn(heartbeat(app.data.clone(), sender.clone(), snapshot.heartbeat_ms));
-    tokio::spawn(Agent::new(Arc::clone(&app), sender, app.launcher.clone(), refusals).run());
+    let agent = Agent::new(Arc::clone(&app), sender, app.launcher.clone(), refusals);
+    tasks.spawn("agent", Ends::Never, agent.run());
 
     let ended = loop {
         let asked = tokio::select! {
             // Without its data thread this process is of no use; a new one is.
             _ = &mut beating => return Err(DaemonError::DataStopped(crate::data::DataStopped)),
+            ended = task_ended(&mut tasks, &app) => Err(ended.into()),
             ended = raft_ended(&app) => Err(ended),
             Some(stop) = stops.recv() => Ok(stop),
             () = terminated() => Ok(Stop { reason: StopReason::Operator, deadline: Duration::from_secs(5) }),
@@ -238,7 +252,8 @@ async fn serve(
                 tracing::info!(reason = ?stop.reason, "stopping");
                 break leave(&app, stop, &mut stops).await;
             }
-            // Nothing can be handed over without the log, and this may be the only whole dataset: it is kept.
+            // Nothing can be handed over without the log or with a part of this node missing, and this may be the only
+            // whole dataset: it is kept.
             Err(raft_ended) => match drain(&app, Keep::OrStayWithoutLog).await {
                 Drained::Settled => break Err(raft_ended),
                 Drained::Stays { why } => app.stays(why),
@@ -251,6 +266,19 @@ async fn serve(
     // It has nothing left to do but to return; if a disk holds it, nobody waits.
     let _ = tokio::time::timeout(RAFT_ENDS, tokio::task::spawn_blocking(move || data_thread.join())).await;
     ended
+}
+
+/// Returns when a task has ended that should not have. Without raft, what follows it has nothing to do any more: that is
+/// [`raft_ended`]'s to judge.
+async fn task_ended(tasks: &mut Tasks, app: &App) -> TaskEnded {
+    loop {
+        let ended = tasks.ended().await;
+        if ended.how == How::Returned && app.raft.view().stopped.is_some() {
+            tracing::warn!(task = ended.task, "a task has ended with raft");
+            continue;
+        }
+        return ended;
+    }
 }
 
 /// Returns when raft has stopped and another process has to go on: at once if what stopped it was an entry or a snapshot;
@@ -270,6 +298,11 @@ async fn raft_ended(app: &App) -> DaemonError {
     );
     loop {
         tokio::time::sleep(DISK_LOOK).await;
+        // What the disk lost of the log nobody knows: the next process reads one that was written anew.
+        if let Err(error) = app.raft.mend_log().await {
+            tracing::debug!(%error, "the log cannot be written anew yet");
+            continue;
+        }
         let probe = app.config.data_dir.join("raft").join("probe");
         let works = tokio::task::spawn_blocking(move || takes_a_log(&probe)).await;
         match works {
@@ -299,43 +332,65 @@ fn listen(listener: TcpListener) -> Result<tokio::net::TcpListener, DaemonError>
 /// Hands the data plane's proposals to raft. Their outcomes are seen in the applied state; a rejection is
 /// told to whoever asked.
 async fn propose_all(raft: RaftNode, mut proposals: mpsc::UnboundedReceiver<ToControl>) {
-    while let Some(ToControl { command, rejected }) = proposals.recv().await {
-        let raft = raft.clone();
-        tokio::spawn(async move {
-            match raft.propose(command.clone()).await {
-                Ok(proposed) => {
-                    if let (Err(rejection), Some(rejected)) = (proposed.outcome, rejected) {
-                        // Whoever asked may have lost its role meanwhile.
-                        let _ = rejected.send(rejection);
-                    }
-                }
-                Err(error) => tracing::warn!(?command, %error, "a proposal has no outcome"),
-            }
-        });
+    let mut under_way = JoinSet::new();
+    loop {
+        tokio::select! {
+            asked = proposals.recv() => match asked {
+                Some(asked) => drop(under_way.spawn(propose(raft.clone(), asked))),
+                None => return,
+            },
+            Some(ended) = under_way.join_next() => drop(share_panic(ended)),
+        }
     }
 }
 
-/// True once this process has applied up to a commit index that a leader confirmed after it started. Not before the
-/// cluster has accepted where this process is: until then it may be a copy of a node that runs elsewhere, and what
-/// follows (its registration) would depose that one.
-fn watch_log(raft: RaftNode, me: Member, here: String) -> watch::Receiver<bool> {
-    let (current, watch) = watch::channel(false);
-    tokio::spawn(async move {
-        moved::tell(&raft, me, here).await;
-        let mut leadership = raft.view_changes();
-        loop {
-            // Without a leader there is nobody to ask; a pristine node waits here until it is a member.
-            if leadership.borrow_and_update().leader.is_some() && raft.catch_up().await.is_ok() {
-                current.send_replace(true);
-                return;
-            }
-            tokio::select! {
-                changed = leadership.changed() => if changed.is_err() { return },
-                () = tokio::time::sleep(Duration::from_millis(100)) => {}
+async fn propose(raft: RaftNode, ToControl { command, rejected }: ToControl) {
+    match raft.propose(command.clone()).await {
+        Ok(proposed) => {
+            if let (Err(rejection), Some(rejected)) = (proposed.outcome, rejected) {
+                // Whoever asked may have lost its role meanwhile.
+                let _ = rejected.send(rejection);
             }
         }
-    });
-    watch
+        Err(error) => tracing::warn!(?command, %error, "a proposal has no outcome"),
+    }
+}
+
+/// Tells that this process has applied up to a commit index that a leader confirmed after it started, and that the others
+/// have admitted this life. Not before the cluster has accepted where this process is: until then it may be a copy of a node
+/// that runs elsewhere, and what follows (its registration) would depose that one.
+async fn watch_log(raft: RaftNode, me: Member, config: Arc<Config>, current: watch::Sender<bool>) {
+    moved::tell(&raft, me, config.peer_addr()).await;
+    let mut leadership = raft.view_changes();
+    loop {
+        // Without a leader there is nobody to ask; a pristine node waits here until it is a member.
+        if leadership.borrow_and_update().leader.is_some() && raft.catch_up().await.is_ok() {
+            break;
+        }
+        tokio::select! {
+            changed = leadership.changed() => if changed.is_err() { return },
+            () = tokio::time::sleep(Duration::from_millis(100)) => {}
+        }
+    }
+    let mut admission = raft.admission();
+    let decided = |now: &Admission| matches!(now, Admission::Admitted | Admission::WentBack(_));
+    let admitted = admission.wait_for(decided).await.is_ok_and(|now| *now == Admission::Admitted);
+    // One whose log went back never registers; its readiness says so.
+    if !admitted {
+        return;
+    }
+    if let Some(cluster) = raft.cluster() {
+        let noted =
+            tokio::task::spawn_blocking(move || identity::note_member(&config.data_dir, cluster)).await;
+        if let Some(Err(error)) = share_panic(noted) {
+            let error = chain(&error);
+            tracing::warn!(
+                error,
+                "a loss of this node's log would not be noticed: it is not noted that it is a member"
+            );
+        }
+    }
+    current.send_replace(true);
 }
 
 /// Tells the launcher how far the data thread has come, at each interval and without waiting for that thread. Returns

@@ -6,15 +6,16 @@
 //! A start in the same boot of the machine, at the same address, needs no write: the clock alone makes its incarnation
 //! the higher one. So a node whose disk is full starts, and says what it lacks. Every other start counts up first.
 //!
+//! The file also says whether the node is a member of a cluster: then its log is beside it, or the node does not start.
+//!
 //! *Invariant:* an incarnation is never used twice, and a later life has the higher one: a count is durable before it is
 //! used, and of two lives within one count the clock has moved in between.
 
 use ironcache_spine::boottime_ms;
-use ironcache_store::{DiskError, replace_durably};
-use ironcache_types::{Incarnation, Member, NodeId};
+use ironcache_store::{DiskError, at, read_durably, replace_durably};
+use ironcache_types::{ClusterId, Incarnation, Member, NodeId};
 use serde::{Deserialize, Serialize};
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -28,6 +29,9 @@ struct Stored {
     /// Where the last of them listened for its peers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     peer_addr: Option<String>,
+    /// The cluster that the node is a member of: its log holds what it promised there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    cluster: Option<String>,
     /// When `starts` was counted up; unknown where the kernel does not name its boots.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     counted: Option<Counted>,
@@ -52,8 +56,8 @@ const LIFE_MS_MAX: u32 = 1 << 31;
 
 #[derive(Debug, thiserror::Error)]
 pub enum IdentityError {
-    #[error("the node's identity {} cannot be read", path.display())]
-    Read { path: PathBuf, source: io::Error },
+    #[error("the node's identity cannot be read")]
+    Read(#[source] DiskError),
     #[error("the node's identity cannot be written")]
     Write(#[from] DiskError),
     #[error(
@@ -71,6 +75,19 @@ pub(crate) fn last_seen_at(data_dir: &Path) -> Result<Option<(NodeId, String)>, 
     let Some(Stored { node, peer_addr: Some(addr), .. }) = read(&path)? else { return Ok(None) };
     let node = node.parse().map_err(|error| IdentityError::Damaged { path, problem: format!("{error}") })?;
     Ok(Some((node, addr)))
+}
+
+/// Has the node of `data_dir` become a member of a cluster?
+pub(crate) fn is_member(data_dir: &Path) -> Result<bool, IdentityError> {
+    Ok(read(&data_dir.join("node.json"))?.is_some_and(|stored| stored.cluster.is_some()))
+}
+
+/// Notes, durably, that the node of `data_dir` is a member of `cluster`. Costs nothing if that is noted already.
+pub(crate) fn note_member(data_dir: &Path, cluster: ClusterId) -> Result<(), IdentityError> {
+    let path = data_dir.join("node.json");
+    let Some(stored) = read(&path)?.filter(|stored| stored.cluster.is_none()) else { return Ok(()) };
+    let next = Stored { cluster: Some(cluster.to_string()), ..stored };
+    Ok(replace_durably(&path, &serde_json::to_vec(&next).expect("six plain fields"))?)
 }
 
 /// Reads the identity of `data_dir` and changes nothing. A new directory has none, which is fine.
@@ -100,9 +117,9 @@ fn begin_life_in(data_dir: &Path, peer_addr: &str, boot: Option<String>) -> Resu
         Some(stored) => stored.clone(),
         None => {
             fs::create_dir_all(data_dir)
-                .map_err(|source| IdentityError::Read { path: path.clone(), source })?;
+                .map_err(|source| IdentityError::Write(at("make the directory", data_dir)(source)))?;
             let node = NodeId(random()?.max(1)).to_string();
-            Stored { format: FORMAT, node, starts: 0, peer_addr: None, counted: None }
+            Stored { format: FORMAT, node, starts: 0, peer_addr: None, cluster: None, counted: None }
         }
     };
     let node: NodeId = stored.node.parse().map_err(|error| damaged(format!("{error}")))?;
@@ -110,7 +127,7 @@ fn begin_life_in(data_dir: &Path, peer_addr: &str, boot: Option<String>) -> Resu
     let (next, incarnation) =
         stored.life(peer_addr, &now).ok_or_else(|| damaged("too many starts".to_owned()))?;
     if found.as_ref() != Some(&next) {
-        replace_durably(&path, &serde_json::to_vec(&next).expect("five plain fields"))?;
+        replace_durably(&path, &serde_json::to_vec(&next).expect("six plain fields"))?;
     }
     // Whoever begins the next life finds the clock moved on, however soon that is.
     while boottime_ms() == now.ms {
@@ -130,7 +147,7 @@ struct Now {
 impl Stored {
     /// What the file has to say before this life begins, and its incarnation; `None` when no number is left.
     fn life(&self, peer_addr: &str, now: &Now) -> Option<(Stored, Incarnation)> {
-        let Self { format: _, node: _, starts, peer_addr: last_addr, counted } = self;
+        let Self { format: _, node: _, starts, peer_addr: last_addr, cluster: _, counted } = self;
         let same_boot = counted.as_ref().filter(|counted| Some(&counted.boot) == now.boot.as_ref());
         let elapsed_ms = same_boot.and_then(|counted| now.ms.checked_sub(counted.at_ms));
         if let (Some(counted), Some(elapsed_ms)) = (same_boot, elapsed_ms)
@@ -160,11 +177,7 @@ fn boot_id() -> Option<String> {
 
 fn read(path: &Path) -> Result<Option<Stored>, IdentityError> {
     let damaged = |problem: String| IdentityError::Damaged { path: path.to_owned(), problem };
-    let bytes = match fs::read(path) {
-        Ok(bytes) => bytes,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(source) => return Err(IdentityError::Read { path: path.to_owned(), source }),
-    };
+    let Some(bytes) = read_durably(path).map_err(IdentityError::Read)? else { return Ok(None) };
     let stored: Stored = serde_json::from_slice(&bytes).map_err(|error| damaged(error.to_string()))?;
     if stored.format != FORMAT {
         return Err(damaged(format!("format {} is unknown to this release", stored.format)));
@@ -180,7 +193,14 @@ mod tests {
     use super::*;
 
     fn new_node() -> Stored {
-        Stored { format: FORMAT, node: "7".to_owned(), starts: 0, peer_addr: None, counted: None }
+        Stored {
+            format: FORMAT,
+            node: "7".to_owned(),
+            starts: 0,
+            peer_addr: None,
+            cluster: None,
+            counted: None,
+        }
     }
 
     fn now(boot: &str, ms: u64) -> Now {
@@ -218,6 +238,19 @@ mod tests {
         // What has to be written is not passed over.
         let moved = begin_life_in(dir.path(), "h:2", Some("one".to_owned())).unwrap_err();
         assert!(matches!(moved, IdentityError::Write(_)), "{moved}");
+    }
+
+    #[test]
+    fn that_the_node_is_a_member_is_noted_once_and_outlives_its_starts() {
+        let dir = tempfile::tempdir().unwrap();
+        begin_life(dir.path(), "h:1").unwrap();
+        assert!(!is_member(dir.path()).unwrap());
+        note_member(dir.path(), ClusterId(7)).unwrap();
+        let noted = fs::read(dir.path().join("node.json")).unwrap();
+        note_member(dir.path(), ClusterId(7)).unwrap();
+        assert_eq!(fs::read(dir.path().join("node.json")).unwrap(), noted);
+        begin_life(dir.path(), "h:2").unwrap();
+        assert!(is_member(dir.path()).unwrap());
     }
 
     #[test]

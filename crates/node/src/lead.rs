@@ -5,6 +5,7 @@
 
 use crate::app::{App, Lead, NodeReport, Seen};
 use crate::clock::unix_ms;
+use crate::tasks::share_panic;
 use ironcache_control::{Command, ControlState, Shard};
 use ironcache_coordinator::{
     Bars, DataObservation, Decision, Duty, LeaderMemory, LeaseObservation, NodeObservation, Observation,
@@ -202,7 +203,11 @@ async fn ask_all(app: &Arc<App>, state: &ControlState, asking: &Asking) {
         });
         answers.spawn(answer);
     }
-    let all = async { while answers.join_next().await.is_some() {} };
+    let all = async {
+        while let Some(answered) = answers.join_next().await {
+            share_panic(answered).and_then(share_panic);
+        }
+    };
     // Who has not answered by now is decided without.
     let _ = tokio::time::timeout(ANSWER_SOON, all).await;
     app.lead().reports.retain(|id, _| state.nodes.contains_key(id));

@@ -31,7 +31,9 @@ mod peer;
 mod policy;
 mod preflight;
 mod process;
+mod tasks;
 
 pub use config::Config;
 pub use daemon::{DaemonError, run_daemon};
 pub use identity::{IdentityError, check_identity};
+pub use tasks::{How, TaskEnded};

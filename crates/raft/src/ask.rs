@@ -1,4 +1,4 @@
-//! What nodes ask of the leader, and what it answers.
+//! What nodes ask of the leader, and of each other, and what is answered.
 
 use crate::types::{PeerAddr, Proposed, Refusal};
 use ironcache_formats::entry::EntryBytes;
@@ -27,6 +27,8 @@ pub(crate) enum Ask {
         member: Member,
         addr: PeerAddr,
     },
+    /// Of anybody: to compare the lives that stand in front of the question. Whoever finds nothing says so.
+    Compare,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

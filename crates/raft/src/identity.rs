@@ -2,19 +2,35 @@
 //!
 //! *Invariant:* a node joins at most one cluster in its life, durably, before it answers the first RPC of it.
 //! *Invariant:* the level of the cluster that it joins is durable before the joining is.
+//! *Invariant:* nothing is answered by a log that is not durable, or that went back.
 
+use crate::admission::Admission;
 use crate::bodies::v1::RpcHeader;
 use crate::level::{NodeLevel, RaiseError};
+use crate::lives::{self, Lives, WentBack};
+use crate::machine::AppliedView;
 use crate::wal::Wal;
-use ironcache_types::{ClusterId, Level, NodeId};
+use ironcache_types::{ClusterId, Incarnation, Level, Member, NodeId};
+use std::collections::BTreeMap;
 use std::io;
-use tokio::sync::{Mutex, oneshot};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError};
+use tokio::sync::{Mutex, oneshot, watch};
 
 #[derive(Debug)]
 pub(crate) struct Identity {
     pub node: NodeId,
+    present: Incarnation,
+    /// The newest life that was admitted, this one once it is.
+    remembered: AtomicU64,
     wal: Wal,
+    failure: watch::Receiver<Option<String>>,
     level: NodeLevel,
+    /// Who has registered.
+    views: watch::Receiver<Arc<AppliedView>>,
+    admission: watch::Sender<Admission>,
+    /// Of each node the life that was named in this node's own output: once is enough.
+    named: std::sync::Mutex<BTreeMap<NodeId, Incarnation>>,
     /// Held while a first cluster is made durable, so that two callers cannot each win.
     joining: Mutex<()>,
 }
@@ -29,11 +45,115 @@ pub enum IdentityError {
     Level(#[from] RaiseError),
     #[error("the raft log cannot record which cluster this node joins")]
     Io(#[from] io::Error),
+    #[error(transparent)]
+    WentBack(#[from] WentBack),
+    #[error("this node's own log went back: it takes part in nothing")]
+    MyLogWentBack,
+    #[error("this node was started a moment ago, and a majority has not compared its log yet")]
+    NotAdmitted,
+    #[error("what this node's log says is not on its disk for certain: {0}")]
+    NotDurable(String),
 }
 
 impl Identity {
-    pub(crate) fn new(node: NodeId, wal: Wal, level: NodeLevel) -> Self {
-        Identity { node, wal, level, joining: Mutex::default() }
+    pub(crate) fn new(
+        me: Member,
+        wal: Wal,
+        level: NodeLevel,
+        views: watch::Receiver<Arc<AppliedView>>,
+    ) -> Self {
+        let Member { node, incarnation: present } = me;
+        Identity {
+            node,
+            present,
+            remembered: AtomicU64::new(wal.life().unwrap_or_default().0),
+            failure: wal.failure(),
+            wal,
+            level,
+            views,
+            admission: watch::Sender::default(),
+            named: std::sync::Mutex::default(),
+            joining: Mutex::default(),
+        }
+    }
+
+    /// What this node says of its lives.
+    pub(crate) fn lives(&self) -> Lives {
+        Lives { remembered: Incarnation(self.remembered.load(Ordering::Acquire)), present: self.present }
+    }
+
+    pub(crate) fn admission(&self) -> watch::Receiver<Admission> {
+        self.admission.subscribe()
+    }
+
+    pub(crate) fn went_back(&self) -> Option<WentBack> {
+        match &*self.admission.borrow() {
+            Admission::WentBack(went_back) => Some(went_back.clone()),
+            Admission::Comparing | Admission::New | Admission::Admitted => None,
+        }
+    }
+
+    /// The newest life of `node` that this node has applied.
+    fn registered(&self, node: NodeId) -> Option<Incarnation> {
+        self.views.borrow().state.nodes.get(&node).map(|node| node.incarnation)
+    }
+
+    /// Compares what `node` says of its lives with what this node has applied. The first time that a life is found out,
+    /// it is named.
+    pub(crate) fn compare(&self, node: NodeId, lives: Lives) -> Result<(), WentBack> {
+        lives::compare(node, lives, self.registered(node)).inspect_err(|went_back| {
+            let mut named = self.named.lock().unwrap_or_else(PoisonError::into_inner);
+            if named.insert(node, went_back.present) != Some(went_back.present) {
+                tracing::error!("{went_back}");
+            }
+        })
+    }
+
+    /// Another node, or this node's own log, knows of a later life.
+    pub(crate) fn note_went_back(&self, went_back: WentBack) {
+        self.admission.send_if_modified(|now| match now {
+            Admission::WentBack(_) => false,
+            Admission::Comparing | Admission::New | Admission::Admitted => {
+                tracing::error!("this node takes part in nothing any more: {went_back}");
+                *now = Admission::WentBack(went_back);
+                true
+            }
+        });
+    }
+
+    /// Returns when the log says durably that this life was admitted.
+    pub(crate) async fn be_admitted(&self) -> io::Result<()> {
+        let (done, durable) = oneshot::channel();
+        self.wal.save_life(self.present, Box::new(move |result| drop(done.send(result))))?;
+        durable.await.map_err(io::Error::other)??;
+        self.remembered.store(self.present.0, Ordering::Release);
+        self.advance(Admission::Admitted);
+        Ok(())
+    }
+
+    /// The log is empty: there is nothing in it that could have gone back.
+    pub(crate) fn be_new(&self) {
+        self.advance(Admission::New);
+    }
+
+    fn advance(&self, next: Admission) {
+        self.admission.send_if_modified(|now| match now {
+            Admission::Comparing | Admission::New => {
+                *now = next;
+                true
+            }
+            Admission::Admitted | Admission::WentBack(_) => false,
+        });
+    }
+
+    /// # Errors
+    /// Not before it is admitted, and never if its log went back.
+    pub(crate) fn may_vote(&self) -> Result<(), IdentityError> {
+        match &*self.admission.borrow() {
+            Admission::New | Admission::Admitted => Ok(()),
+            Admission::Comparing => Err(IdentityError::NotAdmitted),
+            Admission::WentBack(_) => Err(IdentityError::MyLogWentBack),
+        }
     }
 
     /// What this node writes at.
@@ -47,18 +167,29 @@ impl Identity {
 
     /// What this node puts in front of a request; `None` while it belongs to no cluster.
     pub(crate) fn header(&self, to: NodeId) -> Option<RpcHeader> {
-        Some(RpcHeader::new(self.cluster()?, self.node, to))
+        let (cluster, lives) = (self.cluster()?, self.lives().into());
+        let heard = self.registered(to).unwrap_or_default().0;
+        Some(RpcHeader { cluster: cluster.0, from: self.node.0, to: to.0, lives, heard })
     }
 
-    /// Refuses a request of another cluster or for another node. A node without a cluster joins the caller's, which
+    /// Refuses a request of another cluster, for another node, or of one whose log went back, and any while this node's
+    /// own log is not to be relied on. A node without a cluster joins the caller's, which
     /// writes at `level`.
     pub(crate) async fn admit(&self, header: RpcHeader, level: Level) -> Result<(), IdentityError> {
-        let RpcHeader { cluster, from: _, to } = header;
+        let RpcHeader { cluster, from, to, lives, heard } = header;
         let to = NodeId(to);
         if to != self.node {
             return Err(IdentityError::OtherNode { mine: self.node, theirs: to });
         }
-        self.join(ClusterId(cluster), level).await
+        if let Some(why) = &*self.failure.borrow() {
+            return Err(IdentityError::NotDurable(why.clone()));
+        }
+        self.join(ClusterId(cluster), level).await?;
+        self.compare(NodeId(from), lives.into())?;
+        if let Err(went_back) = lives::compare(self.node, self.lives(), Some(Incarnation(heard))) {
+            self.note_went_back(went_back);
+        }
+        if self.went_back().is_some() { Err(IdentityError::MyLogWentBack) } else { Ok(()) }
     }
 
     /// Returns when the membership is durable; does nothing if this node is in `cluster` already.

@@ -12,17 +12,21 @@
 //! *Invariant:* this is the only crate that names openraft.
 //! *Invariant:* an entry is bytes, from the proposer's seal to its apply: nothing in between looks into its body.
 //! *Invariant:* a vote or an entry is fsynced before it is acknowledged; a snapshot before the log is purged.
+//! *Invariant:* whoever knows that a node's log went back counts neither its vote nor its acknowledgement.
 //! *Invariant:* nothing here decides anything about the cluster: that is `ironcache-control`.
 
+mod admission;
 mod answers;
 mod ask;
 pub mod bodies;
 mod compact;
+mod contact;
 mod ended;
 mod identity;
 mod leader;
 mod led;
 mod level;
+mod lives;
 mod machine;
 mod network;
 mod node;
@@ -33,10 +37,13 @@ mod types;
 mod view;
 mod wal;
 
+pub use admission::Admission;
+pub use contact::{Contact, NoLeader};
 pub use ended::Ended;
 pub use identity::IdentityError;
 pub use led::{Led, NotLed};
 pub use level::RaiseError;
+pub use lives::WentBack;
 pub use machine::{AppliedView, HASH_EVERY, HASHES_KEPT, MachineError, StateHash};
 pub use network::client::CallError;
 pub use node::{AskError, InitializeNodeError, OpenError, RaftNode};

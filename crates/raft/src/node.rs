@@ -7,8 +7,10 @@
 //!
 //! *Invariant:* every verb works on every node, and may be called again when its outcome is unknown.
 
+use crate::admission::{self, Admission};
 use crate::ask::{Answer, Ask};
 use crate::bodies::v1;
+use crate::contact::Contact;
 use crate::ended::Ended;
 use crate::identity::{Identity, IdentityError};
 use crate::leader::proposed;
@@ -21,12 +23,12 @@ use crate::snapshot::SnapshotStore;
 use crate::types::{PeerAddr, Proposed, RAFT_REFUSED, Refusal, Role, TypeConfig, node_id};
 use crate::view::{LeaderView, RaftView};
 use crate::wal::file::DiskFile;
-use crate::wal::{LogStore, Wal, WalError};
+use crate::wal::{LogStore, REJOIN, Wal, WalError};
 use axum::Router;
 use ironcache_control::{Command, RaftTimers};
 use ironcache_formats::entry::{self, EntryBytes, NOT_YET, SealError};
 use ironcache_formats::snapshot;
-use ironcache_store::LevelError;
+use ironcache_store::{LevelError, sync_parent};
 use ironcache_types::{ClusterId, Incarnation, Level, LevelRange, Member, NodeId, RequestId, chain};
 use openraft::async_runtime::watch::WatchReceiver;
 use openraft::errors::{InitializeError, RaftError};
@@ -38,7 +40,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
@@ -54,6 +56,7 @@ pub struct RaftNode {
 pub(crate) struct Inner {
     pub options: RaftOptions,
     pub timers: RaftTimers,
+    pub contact: Contact,
     pub identity: Arc<Identity>,
     pub raft: Raft<TypeConfig, StateMachine>,
     wal: Wal,
@@ -70,6 +73,8 @@ pub(crate) struct Inner {
     request_prefix: u64,
     /// Held while the node runs: one process a directory.
     lock: Mutex<Option<File>>,
+    /// Has the others compare this node's lives.
+    admission: Mutex<Option<JoinHandle<()>>>,
 }
 
 /// Why a node was not opened. Nothing on disk was changed, but for a torn tail that was cut off.
@@ -95,11 +100,17 @@ pub enum OpenError {
     )]
     SnapshotMissing { dir: PathBuf, purged: u64, snapshot: Option<u64> },
     #[error(
-        "{} has a raft snapshot but no `raft.wal`: its votes are lost, so it must not go on under its id; restore \
-         the file, or remove this node from the cluster and add a new one",
+        "log went back: there is no `raft.wal` in {}, and this node is a member of a cluster: what it promised to the \
+         others is lost, so it must not go on under its id. Put the file back if it is the newest one; else {REJOIN}",
         dir.display()
     )]
     LogMissing { dir: PathBuf },
+    #[error(
+        "log went back: the raft log in {} knows of life {newest} of this node, and the process that starts is {me}: \
+         the file `node.json` beside it is an older copy; {REJOIN}",
+        dir.display()
+    )]
+    LifeWentBack { dir: PathBuf, me: Member, newest: Incarnation },
     #[error("the raft timers are not usable: {0}")]
     Timers(#[from] openraft::ConfigError),
     #[error("no HTTP client can be made: {0}")]
@@ -132,6 +143,25 @@ pub enum AskError {
 }
 
 impl OpenError {
+    /// What is stored is older than what this node has promised: nobody may start it as it is.
+    pub fn went_back(&self) -> bool {
+        match self {
+            OpenError::LogMissing { .. }
+            | OpenError::LifeWentBack { .. }
+            | OpenError::SnapshotMissing { .. }
+            | OpenError::Wal { source: WalError::WentBack { .. }, .. } => true,
+            OpenError::Wal { .. }
+            | OpenError::Ended(_)
+            | OpenError::Level(_)
+            | OpenError::Machine(_)
+            | OpenError::Dir { .. }
+            | OpenError::InUse { .. }
+            | OpenError::Timers(_)
+            | OpenError::Http(_)
+            | OpenError::Raft(_) => false,
+        }
+    }
+
     /// The level of what is stored, if this release does not admit it: another one has to run here.
     pub fn above_level(&self) -> Option<Level> {
         match self {
@@ -148,6 +178,7 @@ impl OpenError {
             | OpenError::Wal { .. }
             | OpenError::SnapshotMissing { .. }
             | OpenError::LogMissing { .. }
+            | OpenError::LifeWentBack { .. }
             | OpenError::Timers(_)
             | OpenError::Http(_)
             | OpenError::Raft(_) => None,
@@ -163,7 +194,7 @@ impl RaftNode {
         let dir = || options.dir.clone();
         let lock = lock_dir(&options)?;
         let (log_path, snapshot_path) = (options.dir.join("raft.wal"), options.dir.join("snapshot"));
-        if !log_path.exists() && snapshot_path.exists() {
+        if !log_path.exists() && (snapshot_path.exists() || options.is_member) {
             return Err(OpenError::LogMissing { dir: dir() });
         }
         let level = NodeLevel::new(options.level.clone(), options.admits)?;
@@ -178,7 +209,11 @@ impl RaftNode {
         }
         let timers = options.timers.resolve(&machine, &wal);
         let config = Arc::new(options.config(timers)?);
-        let identity = Arc::new(Identity::new(options.node, wal.clone(), level));
+        let me = Member { node: options.node, incarnation: options.incarnation };
+        if let Some(newest) = wal.life().filter(|newest| *newest >= me.incarnation) {
+            return Err(OpenError::LifeWentBack { dir: dir(), me, newest });
+        }
+        let identity = Arc::new(Identity::new(me, wal.clone(), level, machine.views()));
         let peers = Peers::new(identity.clone(), &options).map_err(|error| OpenError::Http(chain(&error)))?;
         let (views, applies_to) = (machine.views(), machine.clone());
         let log = LogStore::new(wal.clone());
@@ -199,7 +234,10 @@ impl RaftNode {
             metrics.borrow_watched().membership_config.membership().get_node(&to.0).cloned()
         });
         let (follower_of_metrics, leader) = follow_leader(&raft);
+        let contact = Contact::new(timers.lease_ms());
+        contact.leads_by(raft.clone());
         let inner = Inner {
+            contact,
             identity,
             raft,
             wal,
@@ -211,22 +249,23 @@ impl RaftNode {
             next_request: AtomicU64::new(0),
             request_prefix: random(),
             lock: Mutex::new(Some(lock)),
+            admission: Mutex::default(),
             options,
             timers,
         };
         let node = RaftNode { inner: Arc::new(inner) };
-        node.elect_if_alone().await;
-        Ok(node)
-    }
-
-    /// A restarted group of one need not wait for an election timeout.
-    async fn elect_if_alone(&self) {
-        let view = self.view();
-        if view.voters == [view.node]
-            && let Err(error) = self.inner.raft.trigger().elect(false).await
+        let voters = node.view().voters;
+        if voters.is_empty() {
+            node.inner.identity.be_new();
+            node.inner.raft.runtime_config().elect(true);
+        } else if voters == [me.node]
+            && let Err(error) = node.inner.take_part().await
         {
-            tracing::warn!("the only voter cannot elect itself: {error}");
+            tracing::warn!(%error, "this life of the node is not admitted: its log cannot record it");
         }
+        let admission = tokio::spawn(admission::run(Arc::downgrade(&node.inner)));
+        *node.inner.admission.lock().unwrap_or_else(PoisonError::into_inner) = Some(admission);
+        Ok(node)
     }
 
     /// The peer port's routes, all under `/raft/`.
@@ -334,15 +373,33 @@ impl RaftNode {
         self.inner.leader.clone()
     }
 
+    /// When a leader with a majority behind it was last heard of.
+    pub fn contact(&self) -> Contact {
+        self.inner.contact.clone()
+    }
+
+    /// Does this node take part in elections?
+    pub fn admission(&self) -> watch::Receiver<Admission> {
+        self.inner.identity.admission()
+    }
+
+    /// Writes the log anew, for the next process, after it has failed. This one acknowledges nothing any more.
+    ///
+    /// # Errors
+    /// The disk does not take it.
+    pub async fn mend_log(&self) -> io::Result<()> {
+        let (done, written) = oneshot::channel();
+        self.inner.wal.mend(Box::new(move |result| drop(done.send(result))))?;
+        written.await.map_err(io::Error::other)?
+    }
+
     pub fn cluster(&self) -> Option<ClusterId> {
         self.inner.identity.cluster()
     }
 
     /// The peer address of every member, this node included, by the newest membership in its log.
     pub fn addresses(&self) -> BTreeMap<NodeId, PeerAddr> {
-        let metrics = self.inner.raft.metrics();
-        let membership = metrics.borrow_watched().membership_config.clone();
-        membership.membership().nodes().map(|(id, addr)| (node_id(*id), addr.clone())).collect()
+        self.inner.members()
     }
 
     /// A commit index that the present leader confirmed by a quorum round begun after this call: whoever has
@@ -400,24 +457,42 @@ impl RaftNode {
     /// Returns when raft has stopped on this node without being told to, and why: its log cannot be written, say. What
     /// was applied stays readable; nothing is applied or proposed here any more.
     pub async fn ended(&self) -> Ended {
+        let mut failure = self.inner.wal.failure();
+        let failed = async {
+            match failure.wait_for(Option::is_some).await {
+                Ok(why) => why.clone().unwrap_or_default(),
+                // The writer has ended with nothing failed.
+                Err(_) => std::future::pending().await,
+            }
+        };
+        let why = tokio::select! {
+            why = self.raft_stopped() => why,
+            why = failed => why,
+        };
+        self.inner.machine.ended().unwrap_or(Ended::Raft { why })
+    }
+
+    async fn raft_stopped(&self) -> String {
         let mut metrics = self.inner.raft.metrics();
-        let why = loop {
+        loop {
             let stopped = metrics.borrow_watched().running_state.as_ref().err().map(ToString::to_string);
             if let Some(why) = stopped {
-                break why;
+                return why;
             }
             if metrics.changed().await.is_err() {
                 let last = metrics.borrow_watched().running_state.as_ref().err().map(ToString::to_string);
-                break last.unwrap_or_else(|| "its task is gone".to_owned());
+                return last.unwrap_or_else(|| "its task is gone".to_owned());
             }
-        };
-        self.inner.machine.ended().unwrap_or(Ended::Raft { why })
+        }
     }
 
     /// Ends raft on this node: what is queued is written and synced, the directory is free again. Handles
     /// that are left answer errors.
     pub async fn shutdown(&self) {
         let inner = &self.inner;
+        if let Some(admission) = inner.admission.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            admission.abort();
+        }
         if let Err(error) = inner.raft.shutdown().await {
             tracing::error!("raft did not end well: {error}");
         }
@@ -432,7 +507,27 @@ impl RaftNode {
 
 impl Inner {
     pub(crate) fn view(&self) -> RaftView {
-        RaftView::new(&self.raft.metrics().borrow_watched())
+        let mut view = RaftView::new(&self.raft.metrics().borrow_watched());
+        // Raft itself may not have met it yet.
+        view.stopped = view.stopped.or_else(|| self.wal.failure().borrow().clone());
+        view
+    }
+
+    /// The peer address of every member, this node included, by the newest membership in its log.
+    pub(crate) fn members(&self) -> BTreeMap<NodeId, PeerAddr> {
+        let metrics = self.raft.metrics();
+        let membership = metrics.borrow_watched().membership_config.clone();
+        membership.membership().nodes().map(|(id, addr)| (node_id(*id), addr.clone())).collect()
+    }
+
+    /// A restarted group of one need not wait for an election timeout.
+    pub(crate) async fn elect_if_alone(&self) {
+        let view = self.view();
+        if view.voters == [view.node]
+            && let Err(error) = self.raft.trigger().elect(false).await
+        {
+            tracing::warn!("the only voter cannot elect itself: {error}");
+        }
     }
 
     /// The leader and its address, as far as this node knows.
@@ -567,6 +662,8 @@ fn lock_dir(options: &RaftOptions) -> Result<File, OpenError> {
     let dir = || options.dir.clone();
     let failed = |source| OpenError::Dir { dir: dir(), source };
     fs::create_dir_all(&options.dir).map_err(failed)?;
+    // A directory that a power cut takes away takes the votes in it along.
+    sync_parent(&options.dir).map_err(|error| failed(error.source))?;
     let file = File::create(options.dir.join("lock")).map_err(failed)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
@@ -611,7 +708,8 @@ mod tests {
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn a_node_whose_log_cannot_be_written_says_that_raft_has_ended() {
         let dir = tempfile::tempdir().unwrap();
-        let node = RaftNode::open(RaftOptions::new(NodeId(1), dir.path().join("raft"))).await.unwrap();
+        let me = Member { node: NodeId(1), incarnation: Incarnation(1) };
+        let node = RaftNode::open(RaftOptions::new(me, dir.path().join("raft"))).await.unwrap();
         let me = BTreeMap::from([(NodeId(1), (PeerAddr("127.0.0.1:1".to_owned()), Role::Voter))]);
         node.initialize(ClusterId(7), Level::FIRST, me).await.unwrap();
         assert_eq!(node.view().stopped, None);

@@ -4,7 +4,7 @@ use crate::timers::Timers;
 use ironcache_control::RaftTimers;
 use ironcache_formats::levels;
 use ironcache_store::LevelFile;
-use ironcache_types::{LevelRange, NodeId};
+use ironcache_types::{Incarnation, LevelRange, Member, NodeId};
 use openraft::{Config, SnapshotPolicy, StepDownPolicy};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -12,7 +12,11 @@ use std::time::Duration;
 #[derive(Clone, Debug)]
 pub struct RaftOptions {
     pub node: NodeId,
-    /// Holds `raft.wal`, `snapshot` and `lock`; made if it does not exist.
+    /// Of this process: later than that of every earlier one of the node.
+    pub incarnation: Incarnation,
+    /// The node is known to have been a member of a cluster: it does not start with an empty log.
+    pub is_member: bool,
+    /// Holds `raft.wal` and what lies beside it, `snapshot` and `lock`; made if it does not exist.
     pub dir: PathBuf,
     /// The file that says at which level this node writes, for all of its data directory.
     pub level: LevelFile,
@@ -31,9 +35,12 @@ pub struct RaftOptions {
 
 impl RaftOptions {
     /// Timers for small or shared machines; the file `level` in `dir`.
-    pub fn new(node: NodeId, dir: PathBuf) -> Self {
+    pub fn new(me: Member, dir: PathBuf) -> Self {
+        let Member { node, incarnation } = me;
         RaftOptions {
             node,
+            incarnation,
+            is_member: false,
             level: LevelFile::new(&dir),
             admits: levels::RANGE,
             dir,
@@ -64,6 +71,8 @@ impl RaftOptions {
             replication_lag_threshold: self.snapshot_every * 2,
             // A node that cannot win does not raise the term, so it cannot depose a healthy leader.
             enable_pre_vote: Some(true),
+            // Once it is admitted.
+            enable_elect: false,
             // A leader without a quorum goes quiet, so that the others may elect. At least lease + election_max.
             quorum_loss_probe_interval: Some(election_max_ms * 2),
             // A restarted leader must win an election again. If it lost unsynced entries that a follower has,

@@ -1,15 +1,15 @@
 //! The file `snapshot`: the replicated state at one log index, in an envelope.
 //!
-//! *Invariant:* written as a whole and durable before anyone learns of it, so before the log is purged.
+//! *Invariant:* written as a whole and durable before anyone learns of it, so before the log is purged; one that is read
+//! is made durable before it is used.
 
 use crate::bodies::{BodyError, v1};
 use crate::types::{LogId, SnapshotMeta};
 use ironcache_formats::wire::{self, Header, Kind, WireError};
-use ironcache_store::{DiskError, replace_durably};
+use ironcache_store::{DiskError, read_durably, replace_durably};
 use ironcache_types::{Level, NodeId};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::{fs, io};
 
 /// A snapshot in memory: what it covers, the level that it is sealed at, and a sealed snapshot of `ironcache_formats`.
 #[derive(Clone, Debug)]
@@ -21,8 +21,8 @@ pub(crate) struct Stored {
 
 #[derive(Debug, thiserror::Error)]
 pub enum SnapshotError {
-    #[error("the raft snapshot {} cannot be read", path.display())]
-    Io { path: PathBuf, source: io::Error },
+    #[error("the raft snapshot cannot be read")]
+    Read(#[source] DiskError),
     #[error("the raft snapshot cannot be written")]
     Write(#[from] DiskError),
     #[error("the raft snapshot cannot be sealed")]
@@ -58,11 +58,7 @@ impl SnapshotStore {
 
     pub(crate) fn load(&self) -> Result<Option<Stored>, SnapshotError> {
         let path = || self.path.clone();
-        let bytes = match fs::read(&self.path) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(source) => return Err(SnapshotError::Io { path: path(), source }),
-        };
+        let Some(bytes) = read_durably(&self.path).map_err(SnapshotError::Read)? else { return Ok(None) };
         // Every level is at version 1 so far.
         let file = wire::open(Kind::SnapshotFile, &bytes).and_then(|opened| opened.body());
         let v1::SnapshotFile { node, meta, data } =

@@ -1,10 +1,17 @@
 //! The primary's side of acknowledgement, and the gate of the in-sync set: one mechanism (DESIGN §5).
 //!
 //! ```text
-//!  frame written ──► on_frame                         in-sync: replies ≤ acknowledged() may leave
-//!  Ack arrives ────► on_ack ──► progress of members ─┤
-//!  entry applied ──► set_committed, set_mode          primary: may_acknowledge(end) → Open | WaitFor | RemoveFirst
+//!  frame written ───► on_frame                           in-sync: replies ≤ acknowledged() may leave
+//!  Ack arrives ─────► on_ack ───► progress of members ─┤
+//!  it moves, only ──► on_progress                        primary: may_acknowledge(end) → Open | WaitFor
+//!  entry applied ───► set_committed, set_mode
+//!  a tick ──────────► silent_members ──► whom the primary has to have removed
 //! ```
+//!
+//! Whoever trails is waited for, however large what it lacks is: one write may be larger than every bound. A member
+//! leaves by time alone: unheard, or owing something and showing no progress. Progress is that it acknowledged more,
+//! received more bytes, or moved inside what it applies ([`Progress`]). A member that holds nobody back has
+//! `isr_timeout_ms`; one for which replies or commands wait, `hold_ms`.
 //!
 //! Who is required:
 //! - **committed**: in the in-sync set by applied state. Not required any more only when its removal is applied.
@@ -19,9 +26,12 @@
 //! *Invariant:* an acknowledgement counts only for the link, source and epoch it was sent on. A gate lives as long
 //! as one (ownership epoch, incarnation) of a primary; a new one knows nothing.
 //! *Invariant:* a member is proposed only while it holds every offset that was ever acknowledged.
+//! *Invariant:* nothing that is counted in bytes or operations makes a member leave.
+//! *Invariant:* times are those of a [`RunningClock`](crate::RunningClock): while this process stands still nobody is
+//! silent.
 
 use crate::lag_log::LagLog;
-use crate::message::{Ack, Source};
+use crate::message::{Ack, Progress, Source};
 use crate::resync::SyncMode;
 use crate::verdict::{
     AckError, AckStep, AttachError, Eligibility, FollowerView, Gate, LacksAcknowledged, ProposeError,
@@ -29,6 +39,14 @@ use crate::verdict::{
 };
 use ironcache_types::{Member, Offset};
 use std::collections::{BTreeMap, BTreeSet};
+
+/// How long a member may go without acknowledging its oldest outstanding byte, not counting the time in which it shows
+/// progress: else one that moves a little, and stops again, would never be late. Larger: it slows its shard for longer.
+/// Smaller: a disk or a machine that stutters under a large write empties the set. Never below `isr_timeout_ms`.
+const ISR_LAG_MS_MAX: u64 = 10_000;
+
+/// A member whose last progress is older shows none: four of the reports that a busy one makes.
+const PROGRESS_MS: u64 = 200;
 
 /// Decides what a primary may acknowledge, and whom it may propose.
 #[derive(Clone, Debug)]
@@ -51,6 +69,8 @@ pub struct AckGate {
     lag: LagLog,
     links: u64,
     proposals: u64,
+    /// When stalls were last added up.
+    ticked_ms: u64,
 }
 
 /// When a write is acknowledged. Log state per shard.
@@ -65,9 +85,11 @@ pub enum AckMode {
 /// The gate's times, in milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GateLimits {
-    /// A required member unheard, or with data outstanding, for this long is to be removed. Larger: the shard
-    /// stands still longer when a member dies. Smaller: a member is removed for a hiccup.
+    /// A required member that is unheard, or owes something and makes no progress, for this long is to be removed.
     pub isr_timeout_ms: u64,
+    /// The same for one that was heard before, and for which something waits. Larger: the shard stands still longer when
+    /// a member dies. Smaller: a member is removed for a hiccup. [`Patience`](crate::Patience) finds the mean.
+    pub hold_ms: u64,
     /// A replica must have kept up for this long before it may enter. Smaller: members flap in and out.
     pub settle_ms: u64,
     /// A replica keeps up while its oldest outstanding byte is at most this old.
@@ -116,6 +138,11 @@ struct Follower {
     /// When it began to owe its first acknowledgement.
     since_ms: u64,
     heard_ms: u64,
+    /// When it last showed progress, and what it then said of it.
+    progress_ms: u64,
+    progress: Option<Progress>,
+    /// How long it has shown none since it last acknowledged more.
+    stalled_ms: u64,
     near_since_ms: Option<u64>,
 }
 
@@ -145,6 +172,7 @@ impl AckGate {
             lag: LagLog::new(start, now_ms),
             links: 0,
             proposals: 0,
+            ticked_ms: now_ms,
         };
         gate.set_committed(committed, now_ms);
         gate
@@ -242,6 +270,10 @@ impl AckGate {
         follower.applied = Some(applied);
         follower.applied_ops = ops.unwrap_or(follower.applied_ops);
         follower.heard_ms = now_ms;
+        if advanced {
+            follower.progress_ms = now_ms;
+            follower.stalled_ms = 0;
+        }
         follower.near_since_ms = match (was_near, is_near) {
             (_, false) => None,
             (true, true) => follower.near_since_ms.or(Some(now_ms)),
@@ -254,6 +286,18 @@ impl AckGate {
             (false, true) => AckStep::Advanced,
             (false, false) => AckStep::Unchanged,
         })
+    }
+
+    /// It says how far it is with what it has not acknowledged yet.
+    pub fn on_progress(&mut self, link: Link, progress: Progress, now_ms: u64) -> Result<(), AckError> {
+        let member = link.member;
+        self.follower_of(link).ok_or(AckError::StaleLink { member })?;
+        let follower = self.followers.get_mut(&member).expect("found above");
+        follower.heard_ms = now_ms;
+        if follower.progress.replace(progress) != Some(progress) {
+            follower.progress_ms = now_ms;
+        }
+        Ok(())
     }
 
     // --- acknowledgement -----------------------------------------------------------------------------------
@@ -273,6 +317,12 @@ impl AckGate {
             self.high_water = self.high_water.max(end);
         }
         gate
+    }
+
+    /// Below it every committed or proposed member holds everything, as far as this primary was told; `None` without
+    /// members. What is above it, one of them may still ask for.
+    pub fn held_by_members(&self) -> Option<Offset> {
+        self.required().map(|member| self.applied_by(member)).min()
     }
 
     /// Whether every required member holds all that was ever acknowledged: what a `SetMode` to `in-sync`
@@ -301,7 +351,7 @@ impl AckGate {
             attached: follower.link.is_some(),
             applied: follower.applied,
             behind_bytes: self.behind_bytes(member, self.end),
-            behind_ops: self.lag.ops_total() - follower.applied_ops,
+            behind_ops: self.behind_ops(follower),
         })
     }
 
@@ -430,34 +480,22 @@ impl AckGate {
         self.drop_strangers();
     }
 
-    /// Required members to be removed: unheard, or with outstanding data, for `isr_timeout_ms`. Awaited ones are
-    /// to be dropped as soon as they do not keep up (`near_ms`).
-    pub fn silent_members(&self, now_ms: u64) -> Vec<Silent> {
-        let mut silent = Vec::new();
-        for (member, requirement) in self.all_required() {
-            let Some(follower) = self.followers.get(&member) else { continue };
-            let timeout_ms = match requirement {
-                Requirement::Committed | Requirement::Proposed => self.limits.isr_timeout_ms,
-                Requirement::Awaited => self.limits.near_ms.saturating_add(1),
-            };
-            let for_ms = match requirement {
-                Requirement::Committed | Requirement::Proposed => now_ms.saturating_sub(follower.heard_ms),
-                // An idle awaited replica holds nobody back.
-                Requirement::Awaited => 0,
-            };
-            let age_ms = self.age_of(follower, now_ms);
-            let evidence = if for_ms >= timeout_ms {
-                Silence::Unheard { for_ms }
-            } else if age_ms >= timeout_ms {
-                let behind_ops = self.lag.ops_total() - follower.applied_ops;
-                let behind_bytes = self.behind_bytes(member, self.end);
-                Silence::Outstanding { age_ms, behind_bytes, behind_ops }
-            } else {
-                continue;
-            };
-            silent.push(Silent { member, requirement, evidence });
-        }
-        silent
+    /// Required members to be removed. Awaited ones are to be dropped as soon as they do not keep up (`near_ms`). To be
+    /// called at every tick.
+    pub fn silent_members(&mut self, now_ms: u64) -> Vec<Silent> {
+        self.add_up_stalls(now_ms);
+        let silent = self.all_required().filter_map(|(member, requirement)| {
+            let follower = self.followers.get(&member)?;
+            let evidence = match requirement {
+                Requirement::Committed | Requirement::Proposed => self.silence_of(member, follower, now_ms),
+                Requirement::Awaited => {
+                    let age_ms = self.age_of(follower, now_ms);
+                    (age_ms > self.limits.near_ms).then(|| self.outstanding(member, follower, age_ms))
+                }
+            }?;
+            Some(Silent { member, requirement, evidence })
+        });
+        silent.collect()
     }
 
     /// Whether this replica has kept up for long enough to enter the set.
@@ -488,21 +526,73 @@ impl AckGate {
                 let required = self.all_required().map(|(member, _)| member);
                 self.furthest_behind(required, end).map_or(Gate::Open, wait)
             }
-            AckMode::Primary { max_lag_bytes, max_lag_ops } => {
-                for member in self.required() {
-                    let behind_bytes = self.behind_bytes(member, end);
-                    let Some(follower) =
-                        self.followers.get(&member).filter(|f| f.applied >= Some(self.start))
-                    else {
-                        // How far it trails in the predecessor's part of the stream is not known here.
-                        return Gate::WaitFor { member, behind_bytes };
-                    };
-                    let behind_ops = self.lag.ops_total() - follower.applied_ops;
-                    if behind_bytes > max_lag_bytes || behind_ops > max_lag_ops {
-                        return Gate::RemoveFirst { member, behind_bytes, behind_ops };
-                    }
+            AckMode::Primary { .. } => {
+                let trailing = self.required().find(|member| self.trails(*member, end));
+                match trailing {
+                    Some(member) => wait((member, self.behind_bytes(member, end))),
+                    None => self.furthest_behind(self.awaited.iter().copied(), end).map_or(Gate::Open, wait),
                 }
-                self.furthest_behind(self.awaited.iter().copied(), end).map_or(Gate::Open, wait)
+            }
+        }
+    }
+
+    /// Does what ends at `end` wait for this committed or proposed member?
+    fn trails(&self, member: Member, end: Offset) -> bool {
+        let behind_bytes = self.behind_bytes(member, end);
+        match self.effective_mode() {
+            AckMode::InSync => behind_bytes > 0,
+            AckMode::Primary { max_lag_bytes, max_lag_ops } => {
+                match self.followers.get(&member).filter(|f| f.applied >= Some(self.start)) {
+                    Some(follower) => {
+                        behind_bytes > max_lag_bytes || self.lacks_ops(follower, end, max_lag_ops)
+                    }
+                    // How far it trails in the predecessor's part of the stream is not known here.
+                    None => true,
+                }
+            }
+        }
+    }
+
+    /// Does this member lack more operations of what is below `end`?
+    fn lacks_ops(&self, follower: &Follower, end: Offset, max_lag_ops: u64) -> bool {
+        // Counting those below `end` is a search; mostly there is no need.
+        self.behind_ops(follower) > max_lag_ops
+            && self.lag.ops_at(end).is_none_or(|ops| ops.saturating_sub(follower.applied_ops) > max_lag_ops)
+    }
+
+    /// Why this committed or proposed member is to leave, if it is.
+    fn silence_of(&self, member: Member, follower: &Follower, now_ms: u64) -> Option<Silence> {
+        let GateLimits { isr_timeout_ms, hold_ms, settle_ms: _, near_ms: _ } = self.limits;
+        // Of one that was never heard nobody knows how long it takes to find its way here.
+        let is_known = follower.applied.is_some();
+        let holds_back = is_known && self.trails(member, self.end);
+        let timeout_ms = if holds_back { hold_ms } else { isr_timeout_ms };
+        let for_ms = now_ms.saturating_sub(follower.heard_ms);
+        if for_ms >= timeout_ms {
+            return Some(Silence::Unheard { for_ms });
+        }
+        let age_ms = self.age_of(follower, now_ms);
+        let for_ms = now_ms.saturating_sub(follower.progress_ms).min(age_ms);
+        if for_ms >= timeout_ms {
+            let (behind_bytes, behind_ops) = (self.behind_bytes(member, self.end), self.behind_ops(follower));
+            return Some(Silence::Stalled { for_ms, behind_bytes, behind_ops });
+        }
+        (follower.stalled_ms >= ISR_LAG_MS_MAX.max(isr_timeout_ms))
+            .then(|| self.outstanding(member, follower, age_ms))
+    }
+
+    fn outstanding(&self, member: Member, follower: &Follower, age_ms: u64) -> Silence {
+        let (behind_bytes, behind_ops) = (self.behind_bytes(member, self.end), self.behind_ops(follower));
+        Silence::Outstanding { age_ms, behind_bytes, behind_ops }
+    }
+
+    fn add_up_stalls(&mut self, now_ms: u64) {
+        let since_ms = now_ms.saturating_sub(self.ticked_ms);
+        self.ticked_ms = now_ms;
+        for follower in self.followers.values_mut() {
+            let owes = follower.applied.is_none_or(|applied| applied < self.end);
+            if owes && now_ms.saturating_sub(follower.progress_ms) >= PROGRESS_MS {
+                follower.stalled_ms += since_ms;
             }
         }
     }
@@ -528,6 +618,10 @@ impl AckGate {
 
     fn behind_bytes(&self, member: Member, end: Offset) -> u64 {
         end.0.saturating_sub(self.applied_by(member).0)
+    }
+
+    fn behind_ops(&self, follower: &Follower) -> u64 {
+        self.lag.ops_total() - follower.applied_ops
     }
 
     fn held_by_all(&self) -> Offset {
@@ -590,6 +684,9 @@ impl Follower {
             applied_ops: 0,
             since_ms: now_ms,
             heard_ms: now_ms,
+            progress_ms: now_ms,
+            progress: None,
+            stalled_ms: 0,
             near_since_ms: None,
         }
     }

@@ -1,7 +1,16 @@
-//! The newest part of a shard's stream, for replicas that were away for a moment.
+//! The newest part of a shard's stream: for replicas that follow, and for those that were away for a moment.
 //!
-//! *Invariant:* holds exactly the bytes `start()..end()` of the stream, verbatim, at most `capacity`
-//! of them. An idle shard holds (almost) no memory: the ring grows as it fills.
+//! ```text
+//!         start()             held_from                end()
+//!  ───────── [ ───────────────── [ ───────────────────── [
+//!             dropped when above   somebody still asks
+//!             the capacity         for it: never dropped
+//! ```
+//!
+//! *Invariant:* holds exactly the bytes `start()..end()` of the stream, verbatim: the newest `capacity` of them, and all
+//! that is held from some offset on, however much that is. It is bounded by whoever executes: no write is executed while
+//! too much is held (`node/src/data/retention.rs`), so that what is held is at most that bound and one write.
+//! An idle shard holds (almost) no memory: the ring grows as it fills.
 //!
 //! `start()` may lie inside a frame: only positions of replicas are ever asked for, and those lie
 //! between frames.
@@ -19,26 +28,38 @@ pub struct Backlog {
     bytes: VecDeque<u8>,
     capacity_bytes: usize,
     end: Offset,
+    /// Nothing from here on is dropped.
+    held_from: Option<Offset>,
 }
 
 impl Backlog {
     /// An empty backlog of a stream that is at `at`. Allocates nothing yet.
     pub fn new(capacity_bytes: usize, at: Offset) -> Self {
-        Backlog { bytes: VecDeque::new(), capacity_bytes, end: at }
+        Backlog { bytes: VecDeque::new(), capacity_bytes, end: at, held_from: None }
     }
 
     /// Appends one encoded frame (or several), which starts at `end()`. One that is larger than the
-    /// capacity leaves the backlog empty, behind it.
+    /// capacity, and that nobody holds, leaves the backlog empty, behind it.
     pub fn push(&mut self, frame: &[u8]) {
-        self.end.0 += frame.len() as u64;
-        if frame.len() > self.capacity_bytes {
+        let is_held = self.held_from.is_some_and(|from| from <= self.end);
+        if frame.len() > self.capacity_bytes && !is_held {
             self.bytes.clear();
+            self.end.0 += frame.len() as u64;
             return;
         }
-        let excess = (self.bytes.len() + frame.len()).saturating_sub(self.capacity_bytes);
-        self.bytes.drain(..excess);
+        self.drop_above(self.capacity_bytes.saturating_sub(frame.len()));
         self.grow_for(frame.len());
         self.bytes.extend(frame);
+        self.end.0 += frame.len() as u64;
+    }
+
+    /// From here on nothing at or above `from` is dropped; `None`: nobody asks for anything.
+    pub fn hold_from(&mut self, from: Option<Offset>) {
+        self.held_from = from;
+        self.drop_above(self.capacity_bytes);
+        if self.bytes.capacity() > self.capacity_bytes && self.bytes.len() <= self.capacity_bytes {
+            self.bytes.shrink_to(self.capacity_bytes);
+        }
     }
 
     /// The offset of the oldest byte held.
@@ -83,14 +104,28 @@ impl Backlog {
         *self = Backlog::new(self.capacity_bytes, at);
     }
 
+    /// Drops the oldest bytes until so many are left, or the oldest is held.
+    fn drop_above(&mut self, left_bytes: usize) {
+        let excess = self.bytes.len().saturating_sub(left_bytes);
+        let free = self.held_from.map_or(u64::MAX, |from| from.0.saturating_sub(self.start().0));
+        self.bytes.drain(..excess.min(usize::try_from(free).unwrap_or(usize::MAX)));
+    }
+
     // Doubles while it is small, then takes the whole capacity at once: copying a ring of many megabytes would keep
-    // clients waiting, and pages that nobody has written cost nothing.
+    // clients waiting, and pages that nobody has written cost nothing. Above the capacity it grows by half: that is
+    // copied seldom, and given back soon.
     fn grow_for(&mut self, more: usize) {
         let needed = self.bytes.len() + more;
         if needed > self.bytes.capacity() {
             let doubled = needed.max(2 * self.bytes.capacity());
-            let target = if doubled > COPIED_BYTES_MAX { self.capacity_bytes } else { doubled };
-            self.bytes.reserve_exact(target.min(self.capacity_bytes) - self.bytes.len());
+            let target = if needed > self.capacity_bytes {
+                needed + needed / 2
+            } else if doubled > COPIED_BYTES_MAX {
+                self.capacity_bytes
+            } else {
+                doubled.min(self.capacity_bytes)
+            };
+            self.bytes.reserve_exact(target - self.bytes.len());
         }
     }
 }
@@ -127,6 +162,26 @@ mod tests {
     }
 
     #[test]
+    fn what_is_held_is_kept_however_large_it_is_and_given_back_once_it_is_not() {
+        let mut backlog = Backlog::new(10, Offset(100));
+        backlog.push(&[1; 8]);
+        backlog.hold_from(Some(Offset(108)));
+        backlog.push(&[2; 500]);
+        assert_eq!((backlog.start(), backlog.end()), (Offset(108), Offset(608)), "what nobody asks for went");
+        backlog.push(&[3; 5]);
+        assert_eq!(all(&backlog, Offset(108), 999).map(|bytes| bytes.len()), Some(505));
+        // Half of it was taken: what is left is still more than the capacity.
+        backlog.hold_from(Some(Offset(350)));
+        assert_eq!(backlog.start(), Offset(350));
+        backlog.hold_from(Some(backlog.end()));
+        assert_eq!((backlog.start(), backlog.bytes.capacity()), (Offset(603), 10));
+        assert_eq!(all(&backlog, Offset(603), 99), Some([vec![2; 5], vec![3; 5]].concat()));
+        backlog.hold_from(None);
+        backlog.push(&[4; 11]);
+        assert_eq!(backlog.start(), backlog.end(), "nobody asks for anything");
+    }
+
+    #[test]
     fn the_level_of_a_frame_is_read_off_wherever_it_lies_in_the_ring() {
         let frame = |level| {
             let mut frame = Vec::new();
@@ -150,23 +205,29 @@ mod tests {
         fn it_is_the_tail_of_the_stream(
             capacity in 0usize..64,
             at in 0u64..1000,
-            frames in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..40), 0..40),
+            frames in prop::collection::vec(
+                (prop::collection::vec(any::<u8>(), 0..40), prop::option::weighted(0.5, 0u64..60)), 0..40),
             from in 0u64..2000, max in 0usize..80,
         ) {
             let mut backlog = Backlog::new(capacity, Offset(at));
-            let mut stream = Vec::new();
-            for frame in &frames {
+            let (mut stream, mut held) = (Vec::new(), None);
+            for (frame, holds_back_by) in &frames {
                 backlog.push(frame);
                 stream.extend_from_slice(frame);
-                let start = backlog.start().0;
-                prop_assert_eq!(backlog.end().0, at + stream.len() as u64);
-                prop_assert!(backlog.end().0 - start <= capacity as u64);
-                prop_assert!(backlog.bytes.capacity() <= capacity);
-                let expected = (start..=backlog.end().0).contains(&from).then(|| {
+                let (start, end) = (backlog.start().0, backlog.end().0);
+                prop_assert_eq!(end, at + stream.len() as u64);
+                let allowed = held.map_or(0, |held| end.saturating_sub(held)).max(capacity as u64);
+                prop_assert!(end - start <= allowed);
+                prop_assert!(held.is_none_or(|held| start <= held), "{held:?} is held, and {start} is the oldest");
+                let expected = (start..=end).contains(&from).then(|| {
                     let tail = &stream[(from - at) as usize..];
                     tail[..tail.len().min(max)].to_vec()
                 });
                 prop_assert_eq!(all(&backlog, Offset(from), max), expected);
+                // A follower stands at what is still there.
+                held = holds_back_by.map(|back| end.saturating_sub(back).max(start));
+                backlog.hold_from(held.map(Offset));
+                prop_assert!(held.is_some() || backlog.bytes.capacity() <= capacity);
             }
         }
     }

@@ -13,7 +13,9 @@ use crate::body::{Body, write_mode, write_source};
 use crate::handshake::{Accept, Hello, Refuse};
 use crate::kind::{self, body_bytes_max};
 use crate::lineage::LineageError;
-use crate::message::{Ack, Effects, Fence, Message, Promoted, Scope, SyncBegin, SyncChunk, SyncEnd};
+use crate::message::{
+    Ack, Effects, Fence, Message, Progress, Promoted, Scope, SyncBegin, SyncChunk, SyncEnd,
+};
 use crate::version::LinkVersion;
 use crate::wire::{Reader, put_u16, put_u64};
 use ironcache_types::{Epoch, Level, Offset, SLOT_COUNT, ShardId, Slot};
@@ -105,6 +107,10 @@ pub fn encode(message: &Message<'_>, version: LinkVersion, out: &mut Vec<u8>) ->
             write_source(*source, out);
             put_u64(out, applied.0);
         }),
+        Message::Progress(Progress { received_bytes, effects }) => frame(out, kind, |out| {
+            put_u64(out, *received_bytes);
+            put_u64(out, *effects);
+        }),
         Message::SyncBegin(SyncBegin { source, mode, lineage }) => frame(out, kind, |out| {
             write_source(*source, out);
             write_mode(*mode, out);
@@ -119,6 +125,9 @@ pub fn encode(message: &Message<'_>, version: LinkVersion, out: &mut Vec<u8>) ->
         }),
         Message::Effects(Effects { level, epoch, start, scope, bytes }) => {
             encode_effects(out, *level, *epoch, *start, *scope, |out| out.extend_from_slice(bytes))
+        }
+        Message::EffectsPart(Effects { level, epoch, start, scope, bytes }) => {
+            encode_effects_part(out, *level, *epoch, *start, *scope, |out| out.extend_from_slice(bytes))
         }
         Message::Fence(Fence { handover_epoch, offset }) => frame(out, kind, |out| {
             put_u64(out, handover_epoch.0);
@@ -149,7 +158,32 @@ pub fn encode_effects(
     scope: Scope,
     write: impl FnOnce(&mut Vec<u8>),
 ) -> Result<usize, FrameTooLarge> {
-    frame(out, kind::EFFECTS, |out| {
+    encode_effects_as(kind::EFFECTS, out, level, epoch, start, scope, write)
+}
+
+/// The same of a part that is not the last one.
+pub(crate) fn encode_effects_part(
+    out: &mut Vec<u8>,
+    level: Level,
+    epoch: Epoch,
+    start: Offset,
+    scope: Scope,
+    write: impl FnOnce(&mut Vec<u8>),
+) -> Result<usize, FrameTooLarge> {
+    encode_effects_as(kind::EFFECTS_PART, out, level, epoch, start, scope, write)
+}
+
+#[inline]
+fn encode_effects_as(
+    kind: u8,
+    out: &mut Vec<u8>,
+    level: Level,
+    epoch: Epoch,
+    start: Offset,
+    scope: Scope,
+    write: impl FnOnce(&mut Vec<u8>),
+) -> Result<usize, FrameTooLarge> {
+    frame(out, kind, |out| {
         let mut head = [0; EFFECTS_OVERHEAD_BYTES - HEADER_BYTES];
         head[..2].copy_from_slice(&level.0.to_le_bytes());
         head[2..10].copy_from_slice(&epoch.0.to_le_bytes());
@@ -163,7 +197,7 @@ pub fn encode_effects(
 /// The level of the [`Effects`] frame whose first bytes these are; `None` if they are of none, or too few.
 pub(crate) fn level_of_frame(head: &[u8]) -> Option<Level> {
     let (kind, rest) = head.get(HEADER_BYTES - 1..)?.split_first()?;
-    (*kind == kind::EFFECTS).then(|| Reader::new(rest).u16().map(Level)).flatten()
+    [kind::EFFECTS, kind::EFFECTS_PART].contains(kind).then(|| Reader::new(rest).u16().map(Level)).flatten()
 }
 
 /// How much of a frame [`level_of_frame`] looks at.
@@ -192,10 +226,12 @@ fn kind_of(message: &Message<'_>) -> u8 {
         Message::Accept(_) => kind::ACCEPT,
         Message::Refuse(_) => kind::REFUSE,
         Message::Ack(_) => kind::ACK,
+        Message::Progress(_) => kind::PROGRESS,
         Message::SyncBegin(_) => kind::SYNC_BEGIN,
         Message::SyncChunk(_) => kind::SYNC_CHUNK,
         Message::SyncEnd(_) => kind::SYNC_END,
         Message::Effects(_) => kind::EFFECTS,
+        Message::EffectsPart(_) => kind::EFFECTS_PART,
         Message::Fence(_) => kind::FENCE,
         Message::Promoted(_) => kind::PROMOTED,
         Message::Ping { .. } => kind::PING,
@@ -234,6 +270,7 @@ fn read_body(mut body: Body<'_>) -> Result<Message<'_>, FrameError> {
         kind::ACCEPT => return Ok(Message::Accept(Accept::read(&mut body)?)),
         kind::REFUSE => return Ok(Message::Refuse(Refuse::read(&mut body)?)),
         kind::ACK => Message::Ack(Ack { source: body.source()?, applied: body.offset()? }),
+        kind::PROGRESS => Message::Progress(Progress { received_bytes: body.u64()?, effects: body.u64()? }),
         kind::SYNC_BEGIN => Message::SyncBegin(SyncBegin {
             source: body.source()?,
             mode: body.mode()?,
@@ -251,6 +288,7 @@ fn read_body(mut body: Body<'_>) -> Result<Message<'_>, FrameError> {
             Message::SyncEnd(SyncEnd { lineage: body.lineage()?, offset })
         }
         kind::EFFECTS => Message::Effects(read_effects(&mut body)?),
+        kind::EFFECTS_PART => Message::EffectsPart(read_effects(&mut body)?),
         kind::FENCE => Message::Fence(Fence { handover_epoch: Epoch(body.u64()?), offset: body.offset()? }),
         kind::PROMOTED => Message::Promoted(Promoted {
             shard: ShardId(body.u16()?),

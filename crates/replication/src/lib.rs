@@ -6,7 +6,7 @@
 //!  command executed                                           ReplicaCursor::position ─► Hello ─┐
 //!    │ effects (opaque here)                                                                    │
 //!    ▼                                       ◄──────────────────────────────────────────────────┘
-//!  encode_effects ─► Backlog::push          Accept{version}; Lineage::can_resume
+//!  encode_group ───► Backlog::push          Accept{version}; Lineage::can_resume
 //!    │               AckGate::on_frame        ├─► SyncBegin{Partial} ─► Backlog::read_from
 //!    │                                        └─► SyncBegin{Full}    ─► FullSync: SyncChunk…, SyncEnd
 //!    │
@@ -22,10 +22,13 @@
 //! ```
 //!
 //! What may be relied on:
-//! - One frame is one command or one EXEC: applied whole, acknowledged whole. Its encoded length advances the offset.
+//! - One frame, or one [`Group`] of frames, is one command or one EXEC: applied whole, acknowledged whole. Its encoded
+//!   length advances the offset.
 //! - Frames travel and are kept verbatim, so equal (epoch, offset) means equal content on every node ([`Lineage`]).
 //! - "Acknowledged by a replica" means contiguous, of the primary's epoch and incarnation ([`Source`]), and applied.
-//! - [`AckGate`] is the only place that decides whether a reply may leave, and whom a primary may propose.
+//! - [`AckGate`] is the only place that decides whether a reply may leave, whom a primary may propose, and who has to
+//!   leave the set. Members leave by time, never by size.
+//! - [`Backlog`] keeps what somebody still asks for, however large; who writes waits then.
 //!
 //! *Invariant:* pure: no I/O, no clock, no randomness; time is passed in as milliseconds of a monotonic clock.
 //! *Invariant:* nothing here knows what an effect means, or what the log says: both are handed in.
@@ -35,15 +38,18 @@ mod backlog;
 mod body;
 mod frame;
 mod full_sync;
+mod group;
 mod handshake;
 mod kind;
 mod lag_log;
 mod lineage;
 mod message;
 mod next_sources;
+mod patience;
 mod position;
 mod replica_cursor;
 mod resync;
+mod running_clock;
 mod verdict;
 mod version;
 mod wire;
@@ -54,15 +60,20 @@ pub use frame::{
     EFFECTS_OVERHEAD_BYTES, EncodeError, FrameError, FrameTooLarge, HEADER_BYTES, decode, encode,
     encode_effects, encode_sync_chunk,
 };
-pub use full_sync::FullSync;
+pub use full_sync::{Duty, FullSync};
+pub use group::{Group, NotOfOneGroup, PART_BYTES_MAX, encode_group};
 pub use handshake::{Accept, CODE_BYTES_MAX, Hello, Purpose, REASON_BYTES_MAX, Refuse};
 pub use kind::{CONTROL_BODY_BYTES_MAX, DATA_BODY_BYTES_MAX};
 pub use lineage::{LINEAGE_MAX, Lineage, LineageError};
-pub use message::{Ack, Effects, Fence, Message, Promoted, Scope, Source, SyncBegin, SyncChunk, SyncEnd};
+pub use message::{
+    Ack, Effects, Fence, Message, Progress, Promoted, Scope, Source, SyncBegin, SyncChunk, SyncEnd,
+};
 pub use next_sources::NextSources;
+pub use patience::Patience;
 pub use position::{Position, PositionError, SavedPosition};
 pub use replica_cursor::{Admitted, Begin, ChunkAct, FenceMet, ReplicaCursor, Standing, StreamError};
 pub use resync::{FullReason, Resync, SyncMode};
+pub use running_clock::{Look, RunningClock};
 pub use verdict::{
     AckError, AckStep, AttachError, Eligibility, FollowerView, Gate, LacksAcknowledged, ProposeError,
     RaiseError, Requirement, Silence, Silent,

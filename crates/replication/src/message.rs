@@ -20,14 +20,18 @@ pub enum Message<'a> {
     Refuse(Refuse<'a>),
     /// Replica: what I have applied.
     Ack(Ack),
+    /// Replica: what I have not applied yet moves.
+    Progress(Progress),
     /// Primary: how you get in step.
     SyncBegin(SyncBegin),
     /// Primary, full sync: a part of one slot's content.
     SyncChunk(SyncChunk<'a>),
     /// Primary, full sync: what you hold now is my state at this offset.
     SyncEnd(SyncEnd),
-    /// Primary: one command's, or one EXEC's, effects.
+    /// Primary: one command's, or one EXEC's, effects; or the last of several parts of them.
     Effects(Effects<'a>),
+    /// Primary: a part of them; more follows, see the module `group`.
+    EffectsPart(Effects<'a>),
     /// Primary: nothing follows `offset` while this handover is undecided.
     Fence(Fence),
     /// Candidate to old primary: my promotion is committed, look at the log.
@@ -63,6 +67,16 @@ pub struct Ack {
     pub applied: Offset,
 }
 
+/// Where the replica is in what it cannot acknowledge yet: a frame that is still arriving, or one that takes long to
+/// apply. Said while that lasts; numbers that grew are progress, and what they count is the replica's own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// Of this link.
+    pub received_bytes: u64,
+    /// Effects applied, of frames that are applied in part as well.
+    pub effects: u64,
+}
+
 /// How the replica gets in step: follows `Accept` on a link that is opened to follow, and the promotion on one to the
 /// next source.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,7 +104,7 @@ pub struct SyncEnd {
     pub offset: Offset,
 }
 
-/// The effects of one command or one EXEC: applied whole, or not at all. Kept verbatim by backlogs, and sent on by later
+/// The effects of one command or one EXEC, or a part of them: applied whole, or not at all. Kept verbatim by backlogs, and sent on by later
 /// primaries: so these fields are the same at every version of the link, and what `bytes` mean is the level's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Effects<'a> {

@@ -11,7 +11,8 @@
 //! The caller's duties:
 //! 1. Hand every message of a link in with the [`Source`] of that link's `SyncBegin`.
 //! 2. Apply what `accept` admitted, whole and in order, then call `applied`. Do so for everything admitted
-//!    before opening another link: what is still being applied must not be asked for again.
+//!    before opening another link: what is still being applied must not be asked for again. Of a group of frames
+//!    `accept_part` admits all but the last; they are applied with it, and forgotten with their link.
 //! 3. Send [`ReplicaCursor::ack`] after applying, and on `Ping`.
 //!
 //! *Invariant:* what is acknowledged was applied; a frame that does not follow the last one without a gap,
@@ -40,7 +41,7 @@ pub struct ReplicaCursor {
 enum State {
     Detached { held: Option<Held> },
     Streaming { source: Source, held: Held },
-    Syncing { source: Source, received: Offset, last_slot: Option<Slot>, frame_since_chunk: FrameSinceChunk },
+    Syncing { source: Source, received: Offset, last_slot: Option<Slot> },
 }
 
 /// A dataset: everything below `applied`; frames up to `received` were admitted.
@@ -49,12 +50,6 @@ struct Held {
     lineage: Lineage,
     received: Offset,
     applied: Offset,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum FrameSinceChunk {
-    No,
-    Yes,
 }
 
 /// Whether the replica may throw its dataset away.
@@ -119,7 +114,7 @@ pub enum StreamError {
     Syncing,
     #[error("no full sync is under way, and this message is part of one")]
     NotSyncing,
-    #[error("slot {slot} was sent after slot {last}, or in two parts with frames in between")]
+    #[error("slot {slot} was sent after slot {last}")]
     SlotOrder { last: Slot, slot: Slot },
     #[error("{frames} admitted frames are not applied yet: apply them first")]
     InFlight { frames: u64 },
@@ -218,8 +213,7 @@ impl ReplicaCursor {
                     return Err(StreamError::DiscardWhileInSync);
                 }
                 let (_, received) = lineage.last();
-                let frame_since_chunk = FrameSinceChunk::No;
-                self.enter(State::Syncing { source: *source, received, last_slot: None, frame_since_chunk });
+                self.enter(State::Syncing { source: *source, received, last_slot: None });
                 Ok(Begin::Discard)
             }
         }
@@ -229,6 +223,18 @@ impl ReplicaCursor {
     /// lineage has there. During a full sync frames on slots not yet dumped are missing, so that gaps
     /// are right, and only going back is not.
     pub fn accept(&mut self, from: Source, frame: &Effects<'_>) -> Result<Admitted, StreamError> {
+        let end = self.receive(from, frame)?;
+        self.in_flight += 1;
+        Ok(Admitted { end })
+    }
+
+    /// Admits a part of a group by the same rules. It is neither applied nor acknowledged before the last one, which is
+    /// an ordinary frame.
+    pub fn accept_part(&mut self, from: Source, part: &Effects<'_>) -> Result<(), StreamError> {
+        self.receive(from, part).map(drop)
+    }
+
+    fn receive(&mut self, from: Source, frame: &Effects<'_>) -> Result<Offset, StreamError> {
         self.check_source(from)?;
         let (start, end) = (frame.start, frame.end());
         match &mut self.state {
@@ -243,7 +249,7 @@ impl ReplicaCursor {
                 }
                 held.received = end;
             }
-            State::Syncing { source, received, frame_since_chunk, .. } => {
+            State::Syncing { source, received, .. } => {
                 if start < *received {
                     return Err(StreamError::Gap { received: *received, start });
                 }
@@ -252,13 +258,11 @@ impl ReplicaCursor {
                     return Err(StreamError::EpochMismatch { start, got: frame.epoch, expected });
                 }
                 *received = end;
-                *frame_since_chunk = FrameSinceChunk::Yes;
             }
         }
-        self.in_flight += 1;
         self.fence = None;
         self.met = None;
-        Ok(Admitted { end })
+        Ok(end)
     }
 
     /// The frame was applied, whole. Frames are reported in the order in which they were admitted.
@@ -289,21 +293,20 @@ impl ReplicaCursor {
         }
     }
 
-    /// Admits a part of a slot. A slot's parts come in a row: only so are they of one moment.
+    /// Admits a part of a slot. Slots come one after the other; between a slot's parts there may be frames on those before.
     pub fn on_sync_chunk(&mut self, from: Source, chunk: &SyncChunk<'_>) -> Result<ChunkAct, StreamError> {
         self.check_source(from)?;
-        let State::Syncing { last_slot, frame_since_chunk, .. } = &mut self.state else {
+        let State::Syncing { last_slot, .. } = &mut self.state else {
             return Err(StreamError::NotSyncing);
         };
         let slot = chunk.slot;
         let act = match *last_slot {
             None => ChunkAct::Replace,
             Some(last) if slot > last => ChunkAct::Replace,
-            Some(last) if slot == last && *frame_since_chunk == FrameSinceChunk::No => ChunkAct::Append,
+            Some(last) if slot == last => ChunkAct::Append,
             Some(last) => return Err(StreamError::SlotOrder { last, slot }),
         };
         *last_slot = Some(slot);
-        *frame_since_chunk = FrameSinceChunk::No;
         Ok(act)
     }
 

@@ -9,16 +9,10 @@ use std::fmt;
 #[must_use]
 pub enum Gate {
     Open,
-    /// Until this member acknowledges more.
+    /// Until this member acknowledges more, or a committed entry has removed it.
     WaitFor {
         member: Member,
         behind_bytes: u64,
-    },
-    /// Not before a committed entry has removed this member, or it has caught up.
-    RemoveFirst {
-        member: Member,
-        behind_bytes: u64,
-        behind_ops: u64,
     },
 }
 
@@ -94,7 +88,9 @@ pub struct Silent {
 pub enum Silence {
     /// Nothing was heard from it for this long.
     Unheard { for_ms: u64 },
-    /// It is heard from, and its oldest outstanding byte is this old.
+    /// It is heard from, owes something, and has not moved for this long.
+    Stalled { for_ms: u64, behind_bytes: u64, behind_ops: u64 },
+    /// It moves now and then, and its oldest outstanding byte is this old.
     Outstanding { age_ms: u64, behind_bytes: u64, behind_ops: u64 },
 }
 
@@ -125,11 +121,6 @@ impl fmt::Display for Gate {
             Gate::WaitFor { member, behind_bytes } => {
                 write!(f, "waiting for {member}, which is {behind_bytes} bytes behind")
             }
-            Gate::RemoveFirst { member, behind_bytes, behind_ops } => write!(
-                f,
-                "{member} is {behind_bytes} bytes and {behind_ops} operations behind, more than the mode allows: \
-                 it has to leave the in-sync set first"
-            ),
         }
     }
 }
@@ -139,6 +130,10 @@ impl fmt::Display for Silent {
         let Self { member, requirement: _, evidence } = self;
         match evidence {
             Silence::Unheard { for_ms } => write!(f, "{member} was not heard for {for_ms} ms"),
+            Silence::Stalled { for_ms, behind_bytes, behind_ops } => write!(
+                f,
+                "{member} lacks {behind_bytes} bytes ({behind_ops} operations), and has not moved for {for_ms} ms"
+            ),
             Silence::Outstanding { age_ms, behind_bytes, behind_ops } => write!(
                 f,
                 "{member} has not applied {behind_bytes} bytes ({behind_ops} operations), the oldest for {age_ms} ms"

@@ -5,7 +5,7 @@ use ironcache_types::{Epoch, Incarnation, Member, NodeId, Offset};
 use std::collections::BTreeSet;
 
 const SOURCE: Source = Source { epoch: Epoch(4), incarnation: Incarnation(1) };
-const LIMITS: GateLimits = GateLimits { isr_timeout_ms: 1000, settle_ms: 500, near_ms: 100 };
+const LIMITS: GateLimits = GateLimits { isr_timeout_ms: 1000, hold_ms: 300, settle_ms: 500, near_ms: 100 };
 const WEAK: AckMode = AckMode::Primary { max_lag_bytes: 100, max_lag_ops: 3 };
 
 fn member(node: u64) -> Member {
@@ -54,25 +54,47 @@ fn a_set_of_one_acknowledges_at_once() {
 }
 
 #[test]
-fn in_mode_primary_a_member_beyond_the_lag_is_removed_first() {
-    let (mut by_bytes, _) = gate(WEAK, &[1]);
+fn in_mode_primary_a_member_beyond_the_lag_is_waited_for() {
+    let (mut by_bytes, links) = gate(WEAK, &[1]);
     by_bytes.on_frame(Offset(1100), 0);
     assert_eq!(by_bytes.may_acknowledge(Offset(1100)), Gate::Open);
     by_bytes.on_frame(Offset(1101), 0);
-    let remove = Gate::RemoveFirst { member: member(1), behind_bytes: 101, behind_ops: 2 };
-    assert_eq!(by_bytes.may_acknowledge(Offset(1101)), remove);
-    // Nothing but the applied removal opens it.
-    by_bytes.set_committed(&set(&[1]), 1);
-    assert_eq!(by_bytes.may_acknowledge(Offset(1101)), remove);
-    by_bytes.set_committed(&set(&[]), 1);
+    let wait = Gate::WaitFor { member: member(1), behind_bytes: 101 };
+    assert_eq!(by_bytes.may_acknowledge(Offset(1101)), wait);
+    ack(&mut by_bytes, links[0], 1001, 1).unwrap();
     assert_eq!(by_bytes.may_acknowledge(Offset(1101)), Gate::Open);
 
     let (mut by_ops, links) = gate(WEAK, &[1]);
     (1..=4).for_each(|i| by_ops.on_frame(Offset(1000 + i), 0));
-    let remove = Gate::RemoveFirst { member: member(1), behind_bytes: 4, behind_ops: 4 };
-    assert_eq!(by_ops.may_acknowledge(Offset(1004)), remove);
+    // The fourth reply waits, and not the third: it says nothing of the fourth.
+    assert_eq!(by_ops.may_acknowledge(Offset(1003)), Gate::Open);
+    assert_eq!(by_ops.may_acknowledge(Offset(1004)), Gate::WaitFor { member: member(1), behind_bytes: 4 });
     ack(&mut by_ops, links[0], 1001, 1).unwrap();
     assert_eq!(by_ops.may_acknowledge(Offset(1004)), Gate::Open);
+}
+
+#[test]
+fn one_write_above_every_bound_makes_nobody_leave_and_its_reply_waits() {
+    let (mut gate, links) = gate(WEAK, &[1, 2]);
+    gate.on_frame(Offset(100_000_000), 10);
+    for now_ms in (10..1_000).step_by(10) {
+        assert!(matches!(gate.may_acknowledge(Offset(100_000_000)), Gate::WaitFor { .. }));
+        // One receives it still, the other applies it.
+        let progress = |moved| Progress { received_bytes: moved, effects: 0 };
+        gate.on_progress(links[0], progress(now_ms), now_ms).unwrap();
+        gate.on_progress(links[1], Progress { received_bytes: 5, effects: now_ms }, now_ms).unwrap();
+        assert_eq!(gate.silent_members(now_ms), [], "at {now_ms}");
+    }
+    for link in links {
+        ack(&mut gate, link, 100_000_000, 1_000).unwrap();
+    }
+    assert_eq!(gate.may_acknowledge(Offset(100_000_000)), Gate::Open);
+    // Nothing but an applied removal opens it without the member.
+    gate.on_frame(Offset(200_000_000), 1_000);
+    gate.set_committed(&set(&[1, 2]), 1_000);
+    assert!(matches!(gate.may_acknowledge(Offset(200_000_000)), Gate::WaitFor { .. }));
+    gate.set_committed(&set(&[]), 1_000);
+    assert_eq!(gate.may_acknowledge(Offset(200_000_000)), Gate::Open);
 }
 
 #[test]
@@ -214,26 +236,96 @@ fn a_full_sync_forgets_what_the_replica_had_applied() {
     gate.propose(member(2)).unwrap();
 }
 
+/// Whom the gate names at each tick from here on, the first time that it names somebody.
+fn first_named(
+    gate: &mut AckGate,
+    from_ms: u64,
+    mut at_tick: impl FnMut(&mut AckGate, u64),
+) -> (u64, Vec<Silent>) {
+    for now_ms in (from_ms..from_ms + 60_000).step_by(10) {
+        at_tick(gate, now_ms);
+        let silent = gate.silent_members(now_ms);
+        if !silent.is_empty() {
+            return (now_ms, silent);
+        }
+    }
+    (0, Vec::new())
+}
+
+fn committed(node: u64, evidence: Silence) -> Silent {
+    Silent { member: member(node), requirement: Requirement::Committed, evidence }
+}
+
 #[test]
-fn silent_members_are_named_with_evidence() {
+fn a_member_that_holds_nobody_back_has_the_whole_timeout_and_one_that_does_has_less() {
+    for mode in [AckMode::InSync, WEAK] {
+        let (mut idle, _) = gate(mode, &[1]);
+        let unheard = |for_ms| vec![committed(1, Silence::Unheard { for_ms })];
+        assert_eq!(first_named(&mut idle, 10, |_, _| {}), (1_000, unheard(1_000)));
+        let (mut waited_for, _) = gate(mode, &[1]);
+        waited_for.on_frame(Offset(1_101), 10);
+        assert_eq!(first_named(&mut waited_for, 10, |_, _| {}), (300, unheard(300)));
+    }
+    let (mut trails, _) = gate(WEAK, &[1]);
+    trails.on_frame(Offset(1_050), 10);
+    assert_eq!(first_named(&mut trails, 10, |_, _| {}).0, 1_000, "within the lag nobody waits");
+}
+
+#[test]
+fn a_member_that_is_heard_and_owes_something_has_to_move() {
     let (mut gate, links) = gate(AckMode::InSync, &[1, 2]);
     gate.on_frame(Offset(1100), 200);
-    ack(&mut gate, links[0], 1100, 900).unwrap();
-    ack(&mut gate, links[1], 1000, 900).unwrap();
-    assert_eq!(gate.silent_members(1199), []);
-    let requirement = Requirement::Committed;
-    let evidence = Silence::Outstanding { age_ms: 1000, behind_bytes: 100, behind_ops: 1 };
-    assert_eq!(gate.silent_members(1200), [Silent { member: member(2), requirement, evidence }]);
-    let unheard =
-        |node| Silent { member: member(node), requirement, evidence: Silence::Unheard { for_ms: 1000 } };
-    assert_eq!(gate.silent_members(1900), [unheard(1), unheard(2)]);
+    ack(&mut gate, links[0], 1100, 200).unwrap();
+    let named = first_named(&mut gate, 210, |gate, now_ms| {
+        ack(gate, links[0], 1100, now_ms).unwrap();
+        ack(gate, links[1], 1000, now_ms).unwrap();
+        // What it says does not grow.
+        gate.on_progress(links[1], Progress { received_bytes: 1, effects: 1 }, now_ms).unwrap();
+    });
+    let evidence = Silence::Stalled { for_ms: 300, behind_bytes: 100, behind_ops: 1 };
+    assert_eq!(named, (510, vec![committed(2, evidence)]), "the first thing it said was progress");
+}
+
+#[test]
+fn one_that_moves_now_and_then_has_ten_seconds_of_standing_still() {
+    let (mut gate, links) = gate(AckMode::InSync, &[1]);
+    gate.on_frame(Offset(1100), 0);
+    let named = first_named(&mut gate, 10, |gate, now_ms| {
+        // Every 250 ms, of which 50 count as standing still.
+        let progress = Progress { received_bytes: now_ms / 250, effects: 0 };
+        gate.on_progress(links[0], progress, now_ms).unwrap();
+    });
+    let (at_ms, silent) = named;
+    assert!(matches!(silent[..], [Silent { evidence: Silence::Outstanding { .. }, .. }]), "{silent:?}");
+    assert!((40_000..60_000).contains(&at_ms), "{at_ms}");
+    let (mut gate, links) = self::gate(AckMode::InSync, &[1]);
+    gate.on_frame(Offset(1100), 0);
+    let named = first_named(&mut gate, 10, |gate, now_ms| {
+        let progress = Progress { received_bytes: now_ms / 50, effects: 0 };
+        gate.on_progress(links[0], progress, now_ms).unwrap();
+    });
+    assert_eq!(named, (0, vec![]), "one that always moves has all the time that it needs");
 }
 
 #[test]
 fn a_member_that_never_appears_is_silent_though_nothing_is_written() {
-    let gate = AckGate::new(SOURCE, Offset(0), WEAK, &set(&[1]), LIMITS, 50);
+    let mut gate = AckGate::new(SOURCE, Offset(0), WEAK, &set(&[1]), LIMITS, 50);
     assert_eq!(gate.silent_members(1049), []);
     assert_eq!(gate.silent_members(1050).len(), 1);
+}
+
+#[test]
+fn what_members_hold_is_the_least_that_one_of_them_said() {
+    let (mut gate, links) = gate(WEAK, &[1, 2]);
+    gate.on_frame(Offset(1100), 0);
+    ack(&mut gate, links[0], 1100, 0).unwrap();
+    assert_eq!(gate.held_by_members(), Some(Offset(1000)));
+    gate.detach(links[1]);
+    assert_eq!(gate.held_by_members(), Some(Offset(1000)), "it may come back and go on there");
+    gate.set_committed(&set(&[1, 3]), 0);
+    assert_eq!(gate.held_by_members(), Some(Offset(0)), "nothing is known of it");
+    gate.set_committed(&set(&[]), 0);
+    assert_eq!(gate.held_by_members(), None);
 }
 
 #[test]

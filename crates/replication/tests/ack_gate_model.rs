@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 const NODES: usize = 4;
 const MAX_LAG_OPS: u64 = 2;
 const WEAK: AckMode = AckMode::Primary { max_lag_bytes: 10_000, max_lag_ops: MAX_LAG_OPS };
-const LIMITS: GateLimits = GateLimits { isr_timeout_ms: 50, settle_ms: 5, near_ms: 20 };
+const LIMITS: GateLimits = GateLimits { isr_timeout_ms: 50, hold_ms: 10, settle_ms: 5, near_ms: 20 };
 
 #[derive(Clone, Debug)]
 enum Op {

@@ -157,7 +157,7 @@ fn a_full_sync_takes_slots_in_order_and_gaps_forward_only() {
     assert_eq!(chunk(&mut cursor, 5), Ok(ChunkAct::Append));
     take(&mut cursor, &frame(7, 200)).unwrap();
     let refused = |slot| Err(StreamError::SlotOrder { last: Slot(5), slot: Slot(slot) });
-    assert_eq!(chunk(&mut cursor, 5), refused(5));
+    assert_eq!(chunk(&mut cursor, 5), Ok(ChunkAct::Append), "a large slot comes in pieces");
     assert_eq!(chunk(&mut cursor, 4), refused(4));
     assert_eq!(chunk(&mut cursor, 6), Ok(ChunkAct::Replace));
     assert!(matches!(take(&mut cursor, &frame(7, 228)), Err(StreamError::Gap { .. })));
@@ -182,4 +182,28 @@ fn a_promoted_replica_starts_where_it_stands_and_drops_epochs_it_never_reached()
     let epochs = [(Epoch(3), Offset(0)), (Epoch(7), Offset(129)), (Epoch(9), Offset(129))];
     assert_eq!((lineage.entries(), start), (&epochs[..], Offset(129)));
     assert!(cursor.promote(Epoch(7)).is_err());
+}
+
+#[test]
+fn the_parts_of_a_group_move_the_position_with_the_last_one_only() {
+    let mut cursor = streaming();
+    let part = frame(3, 100);
+    cursor.accept_part(SOURCE, &part).unwrap();
+    let gap = StreamError::Gap { received: part.end(), start: Offset(100) };
+    assert_eq!(cursor.accept_part(SOURCE, &part), Err(gap), "it came already");
+    assert_eq!(cursor.applied_offset(), Some(Offset(100)));
+    assert_eq!(cursor.position().unwrap().map(|at| at.offset), Some(Offset(100)));
+    let last = Effects { epoch: Epoch(7), ..frame(3, part.end().0) };
+    take(&mut cursor, &last).unwrap();
+    assert_eq!(cursor.applied_offset(), Some(last.end()));
+
+    // Half of one, and the link is gone: it is asked for again from its start.
+    let next = frame(7, last.end().0);
+    cursor.accept_part(SOURCE, &next).unwrap();
+    cursor.detach();
+    assert_eq!(cursor.position().unwrap().map(|at| at.offset), Some(last.end()));
+    let mode = SyncMode::Partial { from: last.end() };
+    let begin = SyncBegin { source: SOURCE, mode, lineage: lineage() };
+    assert_eq!(cursor.follow(SOURCE, &begin, Standing::InSync), Ok(Begin::Continue { from: last.end() }));
+    cursor.accept_part(SOURCE, &next).unwrap();
 }

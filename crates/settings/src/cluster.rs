@@ -283,8 +283,8 @@ pub static TABLE: [Setting; ClusterKey::ElectionMaxMs as usize + 1] = [
         default: "2000",
         change: Change::Running,
         redis: None,
-        doc: "A replica that has not acknowledged for this long leaves the in-sync set, in ms",
-        more: "In mode `in-sync` a silent replica holds writes back for as long.",
+        doc: "A replica that is unheard, or owes something and does not move, for this long leaves the in-sync set, in ms",
+        more: "While writes wait for it, a tenth of this and what pauses last on the machine; never more than this.",
     },
     Setting {
         key: Key::Cluster(ClusterKey::MaxLagBytes),
@@ -293,7 +293,7 @@ pub static TABLE: [Setting; ClusterKey::ElectionMaxMs as usize + 1] = [
             Unit::Bytes,
             Range {
                 least: 1,
-                below: "every write would take every replica out of the in-sync set",
+                below: "every write would wait for every replica, as in mode `in-sync`",
                 most: 1 << 30,
                 above: "an unplanned failure might lose more than a gigabyte of what was acknowledged",
             },
@@ -302,8 +302,8 @@ pub static TABLE: [Setting; ClusterKey::ElectionMaxMs as usize + 1] = [
         change: Change::Running,
         redis: None,
         doc: "Acknowledged bytes that an in-sync replica may lack in mode `primary`",
-        more: "This is what an unplanned failure may lose a shard (docs/upgrade.md). A replica that would lack more first \
-               leaves the in-sync set.",
+        more: "This is what an unplanned failure may lose a shard (docs/upgrade.md). A write that would leave a replica \
+               further behind waits for it.",
     },
     Setting {
         key: Key::Cluster(ClusterKey::MaxLagOps),
@@ -312,7 +312,7 @@ pub static TABLE: [Setting; ClusterKey::ElectionMaxMs as usize + 1] = [
             Unit::Count,
             Range {
                 least: 1,
-                below: "every write would take every replica out of the in-sync set",
+                below: "every write would wait for every replica, as in mode `in-sync`",
                 most: 1_000_000_000,
                 above: "it would bound nothing that max-lag-bytes does not",
             },

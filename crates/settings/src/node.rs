@@ -159,7 +159,8 @@ pub static TABLE: [Setting; COUNT] = [
         redis: Some("repl-backlog-size"),
         doc: "Replication frames kept for a replica that comes back, in bytes",
         more: "Larger: a longer absence ends in a partial instead of a full synchronisation. It should hold what is \
-               written while a node is upgraded.",
+               written while a node is upgraded. While replicas have yet to take more than half of it, writes wait; \
+               what they have yet to take is kept in any case, so that one large write may take more than this.",
     },
     Setting {
         key: Key::Node(NodeKey::ParkCommandsMax),

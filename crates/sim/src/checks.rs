@@ -2,9 +2,8 @@
 //! an entry that it refuses for their sake ends the run.
 
 use crate::ledger::MAX_LAG;
-use crate::node::Process;
 use crate::world::World;
-use ironcache_control::{AckMode, Command, ControlState, Shard};
+use ironcache_control::{AckMode, Command, ControlState, LogId, Shard};
 use ironcache_types::{Member, NodeId, ShardId};
 
 /// The coordinator's bar, and some elections, stalls and lost proposals on top.
@@ -82,10 +81,15 @@ impl World {
     /// I14: two processes of a shard never both execute writes. I13: of everybody in a set.
     pub(crate) fn check_tick(&self) -> Result<(), String> {
         for (id, shard) in &self.truth.shards {
-            let executing: Vec<&NodeId> =
-                shard.nodes.iter().filter(|n| self.process(**n).is_some_and(Process::executes)).collect();
+            let executes = |n: &&NodeId| self.process(**n).is_some_and(|p| p.executes(self.now_ms));
+            let executing: Vec<&NodeId> = shard.nodes.iter().filter(executes).collect();
             if executing.len() > 1 {
                 return Err(format!("I14: {executing:?} execute writes of shard {id} at once"));
+            }
+            if let Some(node) = executing.iter().find(|n| shard.primary().map(|p| p.node) != Some(***n)) {
+                return Err(format!(
+                    "I14: {node} executes writes of shard {id}, which it does not own any more"
+                ));
             }
             for member in &shard.in_sync {
                 if let Some(writes) = self.held(*member) {
@@ -99,7 +103,12 @@ impl World {
     /// Whoever decides does not ask for what the state that it saw refuses.
     pub(crate) fn check_proposal(&self, proposer: NodeId, command: &Command) -> Result<(), String> {
         let Some(process) = self.process(proposer) else { return Ok(()) };
-        match process.view.clone().apply(process.applied as u64 + 1, command) {
+        let term = match command {
+            Command::Failover { term, .. } => *term,
+            _ => 0,
+        };
+        let at = LogId { term, index: process.applied as u64 + 1 };
+        match process.view.clone().apply(at, command) {
             Ok(_) => Ok(()),
             Err(rejection) => {
                 Err(format!("{proposer} proposes what its own state refuses ({rejection}): {command:?}"))

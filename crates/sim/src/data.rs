@@ -4,7 +4,8 @@ use crate::ledger::MAX_LAG;
 use crate::node::Link;
 use crate::world::World;
 use ironcache_control::{AckMode, Command, Ownership, Plan, Reason, Shard};
-use ironcache_types::{Member, NodeId, Offset};
+use ironcache_shard::Grant;
+use ironcache_types::{Epoch, Member, NodeId, Offset};
 
 /// A member that is silent for this long is dropped from the set.
 const SILENT_MS: u64 = 300;
@@ -24,6 +25,7 @@ impl World {
                 let end = data.offset();
                 if last.node == id && shard.in_sync.is_empty() && self.is_registered(me) {
                     let (shard, shard_epoch) = (shard.id, shard.epoch);
+                    self.promises(id, shard_epoch, end);
                     self.propose(id, Command::Reclaim { shard, shard_epoch, member: me, end });
                 }
             }
@@ -31,10 +33,13 @@ impl World {
     }
 
     fn primary_tick(&mut self, me: Member, shard: &Shard) {
+        self.keep_lease(me, shard);
+        let now_ms = self.now_ms;
         let data = &mut self.process_mut(me.node).expect("it ticks").data;
         data.link = Link::Down;
         if data.start.is_none_or(|(epoch, _)| epoch != shard.epoch) {
             data.start = Some((shard.epoch, data.offset()));
+            data.ask_at_ms = now_ms;
             // An earlier primary may have acknowledged all of it.
             data.acknowledged = data.writes.len();
         }
@@ -56,6 +61,28 @@ impl World {
         }
     }
 
+    /// Asks every quarter of a lease, and at once for the first one; a promotion that it proposed itself is a lease.
+    fn keep_lease(&mut self, me: Member, shard: &Shard) {
+        let (now_ms, delay_ms) = (self.now_ms, self.rng.below(60));
+        let process = self.process_mut(me.node).expect("it ticks");
+        let (applied, lease_ms) = (process.applied as u64, process.view.policy.timers.lease_ms());
+        let data = &mut process.data;
+        let begun = shard.lineage.last().and_then(|entry| entry.start);
+        if let Some((_, _, since_ms)) = data.promise.take_if(|(_, start, _)| begun == Some(*start)) {
+            data.lease.granted(Grant { until_ms: since_ms + lease_ms, index: 0 }, now_ms, applied);
+        }
+        if let Some((_, grant)) = data.answer.take_if(|(at_ms, _)| *at_ms <= now_ms) {
+            data.lease.granted(grant, now_ms, applied);
+        }
+        if now_ms < data.ask_at_ms || data.answer.is_some() {
+            return;
+        }
+        let Some(index) = self.grant(me) else { return };
+        let data = &mut self.process_mut(me.node).expect("it ticks").data;
+        data.ask_at_ms = now_ms + lease_ms / 4;
+        data.answer = Some((now_ms + delay_ms, Grant { until_ms: now_ms + lease_ms, index }));
+    }
+
     /// How many of the primary's writes each of those has that it asks: the set, and whom it proposed.
     fn held_by_everybody(&self, me: Member, shard: &Shard) -> usize {
         let data = &self.process(me.node).expect("it ticks").data;
@@ -67,7 +94,8 @@ impl World {
     /// Executes a write, and acknowledges what the mode allows. What a handover in flight holds back was executed before
     /// it: it may be acknowledged.
     fn execute(&mut self, me: Member, shard: &Shard, acks: AckMode, held: usize) {
-        let wants = shard.handover.is_none() && self.rng.chance(1, 2) && self.writes_go_on();
+        let executes = self.process(me.node).is_some_and(|process| process.executes(self.now_ms));
+        let wants = executes && self.rng.chance(1, 2) && self.writes_go_on();
         let write = self.fresh_write();
         let data = &mut self.process_mut(me.node).expect("it ticks").data;
         if wants {
@@ -77,9 +105,12 @@ impl World {
             AckMode::InSync => held,
             AckMode::Primary => data.writes.len().min(held + MAX_LAG),
         };
-        data.acknowledged = data.acknowledged.max(end);
-        let acknowledged = data.writes[..end].to_vec();
-        self.acknowledge(shard.id, &acknowledged);
+        // A reply is sent once. One that was sent by a life that is deposed and does not know it is not sent again.
+        if end > data.acknowledged {
+            data.acknowledged = end;
+            let acknowledged = data.writes[..end].to_vec();
+            self.acknowledge(shard.id, &acknowledged);
+        }
     }
 
     /// Since when members are silent, and since when they are in the set.
@@ -181,11 +212,21 @@ impl World {
                     |m: &&Member| **m == primary || self.copied(**m, primary) == Some(source.len());
                 let in_sync = shard.in_sync.iter().filter(attached).copied().collect();
                 let (handover, offset) = (flight.epoch, Offset(source.len() as u64));
+                self.promises(me.node, handover, offset);
                 self.propose(
                     me.node,
                     Command::Promote { shard: shard.id, handover, to: me, offset, in_sync },
                 );
             }
+        }
+    }
+
+    /// It proposes to own its shard from `start` on; asked again for the same, the first time counts.
+    fn promises(&mut self, id: NodeId, of: Epoch, start: Offset) {
+        let now_ms = self.now_ms;
+        let data = &mut self.process_mut(id).expect("it ticks").data;
+        if data.promise.is_none_or(|(known, at, _)| (known, at) != (of, start)) {
+            data.promise = Some((of, start, now_ms));
         }
     }
 

@@ -4,13 +4,15 @@
 //! state's.
 
 use crate::scenario::levels;
-use ironcache_control::{Applied, Command, ControlState, Rejection};
+use ironcache_control::{Applied, Command, ControlState, LogId, Rejection};
 use ironcache_formats::entry::{self, EntryBytes, EntryError};
 use ironcache_types::{Level, Release, RequestId};
 
 #[derive(Clone, Debug)]
 pub(crate) struct Entry {
     pub command: Command,
+    /// Of the leader that appended it.
+    pub term: u64,
     bytes: EntryBytes,
 }
 
@@ -21,7 +23,7 @@ impl Entry {
         let bytes = entry::seal(&command, RequestId(0), level).unwrap_or_else(|error| {
             panic!("nobody proposes what its own level does not have: {command:?}: {error}")
         });
-        Entry { command, bytes }
+        Entry { command, term: 0, bytes }
     }
 
     /// Applies the entry at `index` as a process of `release` does. The outer error is a violation.
@@ -33,7 +35,7 @@ impl Entry {
     ) -> Result<Result<Applied, Rejection>, String> {
         let level = state.cluster_level.max(Level::FIRST);
         let outcome = match entry::open(&self.bytes, level) {
-            Ok((_, command)) => state.apply(index, &command),
+            Ok((_, command)) => state.apply(LogId { term: self.term, index }, &command),
             Err(EntryError::NotYet { level, state }) => Err(Rejection::NotYet { level, state }),
             Err(error) => return Err(format!("entry {index} cannot be read at level {level}: {error}")),
         };

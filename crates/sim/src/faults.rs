@@ -8,6 +8,8 @@ use ironcache_types::NodeId;
 
 /// A node that is told to stop gives its roles away within this, or goes with them.
 const LEAVE_MS_MAX: u64 = 1_000;
+/// A stall that anybody may have at any time: less than what a lease outlasts.
+const STALL_MS: u64 = 150;
 /// How many entries back a proposal may be that arrives once more.
 const AGAIN: usize = 40;
 /// A node whose failure is over counts as whole when it has been in sync for so long: longer than a primary takes to drop
@@ -38,7 +40,9 @@ impl World {
         if self.rng.chance(1, 50)
             && let Some(id) = self.rng.pick(&ids)
         {
-            let until_ms = self.now_ms + self.rng.below(400);
+            // One that outlasts a lease is a failure like any other.
+            let at_most_ms = if self.may_fail(id) { 400 } else { STALL_MS };
+            let until_ms = self.now_ms + self.rng.below(at_most_ms);
             self.failing(id).stalled_until_ms = until_ms;
         }
         if self.rng.chance(1, 150) {
@@ -131,13 +135,16 @@ impl World {
         shard.cloned()
     }
 
-    /// The next failure waits until the shard's other nodes are in sync, or out for their step.
+    /// The next failure waits until the shard's other nodes are well and in sync, or out for their step.
     fn may_fail(&self, id: NodeId) -> bool {
         let Some(shard) = self.truth.shard_of_node(id) else { return true };
         others(shard, id).all(|n| {
             let node = &self.truth.nodes[&n];
+            let faults = &self.nodes[&n];
+            let well = self.now_ms >= faults.stalled_until_ms.max(faults.cut_until_ms);
             node.out.is_some()
-                || (!self.is_leaving(n)
+                || (well
+                    && !self.is_leaving(n)
                     && shard.in_sync.contains(&node.member())
                     && self.is_registered(node.member()))
         })

@@ -1,17 +1,22 @@
 //! Who leads raft, and what the leader's loop does: the real `decide` on its own view.
 
+use crate::entry::Entry;
 use crate::node::{Link, Process};
 use crate::world::World;
+use ironcache_control::{Command, Shard};
 use ironcache_coordinator::{
-    Bars, DataObservation, Decision, Duty, LeaderMemory, NodeObservation, Observation, ReplicaObservation,
-    decide,
+    Bars, DataObservation, Decision, Duty, LeaderMemory, LeaseObservation, NodeObservation, Observation,
+    ReplicaObservation, decide,
 };
-use ironcache_types::NodeId;
+use ironcache_shard::{Deposing, Grantor, depose_after_ms};
+use ironcache_types::{Member, NodeId, ShardId};
 use std::collections::BTreeMap;
 
 #[derive(Debug)]
 pub(crate) struct Leadership {
     pub leader: NodeId,
+    pub term: u64,
+    grantor: Grantor,
     memory: LeaderMemory,
     /// The newest answer of each node.
     answers: BTreeMap<NodeId, Answer>,
@@ -66,8 +71,19 @@ impl World {
     }
 
     pub(crate) fn make_leader(&mut self, leader: NodeId) {
+        self.term += 1;
+        // What an earlier leader appended is in this one's log, or nowhere; it comes before anything of its own.
+        for entry in std::mem::take(&mut self.appended) {
+            if self.rng.chance(1, 2)
+                && let Err(what) = self.append(entry)
+            {
+                self.broken(what);
+            }
+        }
         self.leadership = Some(Leadership {
             leader,
+            term: self.term,
+            grantor: Grantor::default(),
             memory: LeaderMemory::default(),
             answers: BTreeMap::new(),
             settled_at: self.log.len(),
@@ -96,6 +112,19 @@ impl World {
         let Some(mut leadership) = self.leadership.take() else { return Ok(()) };
         let decision = self.act(&mut leadership)?;
         let leader = leadership.leader;
+        let deposing = match &decision {
+            Decision::Propose(command) => self.deposed(leader, command),
+            Decision::TransferLeader { .. } | Decision::Wait(_) | Decision::Done => None,
+        };
+        if let (Some((shard, owner)), Decision::Propose(command)) = (deposing, &decision) {
+            let timers = self.truth.policy.timers;
+            let deposing = leadership.grantor.depose(shard, owner, &timers, self.now_ms);
+            self.leadership = Some(leadership);
+            return match deposing {
+                Some(deposing) => self.depose(deposing, command.clone()),
+                None => Ok(()),
+            };
+        }
         self.leadership = Some(leadership);
         match decision {
             Decision::Propose(command) => self.propose(leader, command),
@@ -105,6 +134,49 @@ impl World {
             Decision::Wait(_) | Decision::Done => {}
         }
         Ok(())
+    }
+
+    /// The owner that `command` would depose, by what `leader` has applied.
+    fn deposed(&self, leader: NodeId, command: &Command) -> Option<(ShardId, Member)> {
+        let Command::Failover { shard, .. } = command else { return None };
+        Some((*shard, self.process(leader)?.view.shards.get(shard)?.primary()?))
+    }
+
+    /// The leader appends the entry itself: it commits it, or is gone before it does.
+    fn depose(&mut self, deposing: Deposing, command: Command) -> Result<(), String> {
+        let Some(leadership) = &self.leadership else { return Ok(()) };
+        let Some(process) = self.process(leadership.leader) else { return Ok(()) };
+        let mut entry = Entry::seal(command, &process.view);
+        entry.term = leadership.term;
+        if self.rng.chance(1, 4) {
+            self.appended.push(entry);
+            self.change_leader();
+            return Ok(());
+        }
+        self.append(entry)?;
+        // It hears the outcome: whatever it was, there is no entry under way.
+        if let Some(leadership) = &mut self.leadership {
+            leadership.grantor.settled(deposing);
+        }
+        Ok(())
+    }
+
+    /// A life asks for a lease. Only the newest leader gets a quorum, and it answers once it has applied an entry of its own.
+    pub(crate) fn grant(&mut self, member: Member) -> Option<u64> {
+        let (now_ms, index) = (self.now_ms, self.log.len() as u64);
+        if self.is_cut_off(member.node) || !self.has_quorum() {
+            return None;
+        }
+        let mut leadership = self.leadership.take()?;
+        let answer = self.process(leadership.leader).and_then(|process| {
+            let silence_ms = 0;
+            let state = &process.view;
+            let granted =
+                leadership.grantor.grant(member, silence_ms, u64::MAX, leadership.term, state, now_ms);
+            granted.is_ok().then_some(index)
+        });
+        self.leadership = Some(leadership);
+        answer
     }
 
     /// What it does now. A coordinator never asks for what the state that it saw refuses.
@@ -136,15 +208,25 @@ impl World {
     fn ask(&self, leadership: &mut Leadership) -> Decision {
         let Some(process) = self.process(leadership.leader) else { return Decision::Done };
         let timers = leadership.memory.note(&process.view, &BARS, self.now_ms);
+        let leader_settled = process.applied >= leadership.settled_at;
+        if leader_settled {
+            leadership.grantor.leads(leadership.term, &process.view, self.now_ms);
+        }
+        let over_after_ms = depose_after_ms(&process.view.policy.timers);
+        let lease = |shard: &Shard| {
+            let unanswered_ms = leadership.grantor.unanswered_ms(shard.id, shard.primary()?, self.now_ms);
+            Some((shard.id, LeaseObservation { unanswered_ms, over_after_ms }))
+        };
+        let leases = process.view.shards.values().filter_map(lease).collect();
         let nodes = leadership.answers.iter().map(|(id, answer)| (*id, self.aged(answer))).collect();
         let observation = Observation {
             now_ms: self.now_ms,
             leader: leadership.leader,
-            leader_settled: process.applied >= leadership.settled_at,
+            leader_settled,
+            term: leadership.term,
+            leases,
             nodes,
             timers,
-            // Every lease runs: a primary that goes without one is a process that ended, here.
-            ..Observation::default()
         };
         decide(&process.view, &observation, &BARS, self.now_ms)
     }

@@ -6,6 +6,7 @@ use crate::scenario::old;
 use ironcache_agent::PreflightResult;
 use ironcache_control::{Command, ControlState, Shard};
 use ironcache_coordinator::StateHash;
+use ironcache_shard::{Grant, Lease};
 use ironcache_types::{Digest, Epoch, Incarnation, Level, Member, NodeId, Offset, Release};
 use std::collections::BTreeSet;
 
@@ -74,6 +75,14 @@ pub(crate) struct Data {
     pub acknowledged: usize,
     /// A primary: members that did not answer, and since when.
     pub silent: Vec<(Member, u64)>,
+    /// May it answer clients as a primary?
+    pub lease: Lease,
+    /// A leader's answer on its way, and when it arrives.
+    pub answer: Option<(u64, Grant)>,
+    /// A primary asks again at this time.
+    pub ask_at_ms: u64,
+    /// Where its ownership would begin by what it has proposed itself, under which epoch, and since when.
+    pub promise: Option<(Epoch, Offset, u64)>,
     /// In sync since, as far as this primary saw.
     pub in_sync_since: Vec<(Member, u64)>,
 }
@@ -178,8 +187,11 @@ impl Process {
         self.is_current() && self.my_shard().is_some_and(|shard| shard.is_primary(self.me))
     }
 
-    /// Does it execute writes? Not while it hands its role over.
-    pub(crate) fn executes(&self) -> bool {
-        self.is_primary() && self.my_shard().is_some_and(|shard| shard.handover.is_none())
+    /// Does it execute writes? Not while it hands its role over, nor without a lease, nor before the log says where it begins.
+    pub(crate) fn executes(&self, now_ms: u64) -> bool {
+        let mut lease = self.data.lease;
+        let leased = lease.holds(now_ms, self.applied as u64);
+        let begun = |shard: &Shard| shard.lineage.last().is_some_and(|entry| entry.start.is_some());
+        leased && self.is_primary() && self.my_shard().is_some_and(|s| s.handover.is_none() && begun(s))
     }
 }

@@ -29,6 +29,12 @@ impl World {
                     return self.propose(node, Command::Rollback { plan, plan_epoch, reason });
                 }
                 match &plan.phase {
+                    // Killed three times on its trial, the old release is blamed too: nothing is left to go to.
+                    Phase::Held { reason: HoldReason::StepFailed { .. } }
+                        if plan.goes_back() && self.truth.quarantined.contains_key(&plan.target.digest) =>
+                    {
+                        Command::Abort { plan: id, at_ms: self.now_ms }
+                    }
                     Phase::Held { reason: HoldReason::StepFailed { .. } } if plan.goes_back() => {
                         Command::Resume { plan: id }
                     }

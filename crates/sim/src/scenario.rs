@@ -2,7 +2,8 @@
 
 use crate::rng::Rng;
 use ironcache_control::{
-    FinalizeAfter, InitCluster, NodeRole, NodeSpec, OnFailure, Policy, ReleaseInfo, ShardSpec, StageHold,
+    FinalizeAfter, InitCluster, NodeRole, NodeSpec, OnFailure, Policy, RaftTimers, ReleaseInfo, ShardSpec,
+    StageHold,
 };
 use ironcache_types::{
     ClusterId, Digest, Incarnation, LEVELS, LevelRange, Member, NodeId, Release, ShardId, SlotSet, Version,
@@ -81,6 +82,8 @@ impl Scenario {
             on_failure: self.on_failure,
             settle_ms: 50,
             step_timeout_s: 6,
+            // A lease of 300 ms: several times what a message needs, and less than many a fault lasts.
+            timers: RaftTimers { heartbeat_ms: 10, election_min_ms: 50, election_max_ms: 100 },
             ..Policy::default()
         };
         InitCluster { cluster_id: ClusterId(7), nodes, shards, policy }

@@ -65,6 +65,10 @@ pub(crate) struct World {
     pub truth: ControlState,
     pub nodes: BTreeMap<NodeId, Node>,
     pub leadership: Option<Leadership>,
+    /// Of the newest leader.
+    pub term: u64,
+    /// What a leader appended, and was gone before anybody could tell what became of it.
+    pub appended: Vec<Entry>,
     /// A leader that does not know yet that it is none, and when it will.
     pub former: Option<(u64, Leadership)>,
     network: Network,
@@ -128,6 +132,8 @@ impl World {
             nodes,
             leadership: None,
             former: None,
+            term: 0,
+            appended: Vec::new(),
             network,
             hashes: BTreeMap::new(),
             ledger: Ledger::default(),
@@ -169,12 +175,19 @@ impl World {
     }
 
     fn commit(&mut self, entry: &Entry) -> Result<(), String> {
-        if self.leadership.is_none() || !self.has_quorum() {
-            return Ok(());
-        }
+        let Some(leadership) = self.leadership.as_ref().filter(|_| self.has_quorum()) else { return Ok(()) };
+        let term = leadership.term;
+        let mut entry = entry.clone();
+        entry.term = term;
+        self.append(entry)
+    }
+
+    /// It is committed, by whoever leads.
+    pub(crate) fn append(&mut self, entry: Entry) -> Result<(), String> {
         let before = self.truth.clone();
-        let command = &entry.command;
-        self.log.push(entry.clone());
+        let command = entry.command.clone();
+        self.log.push(entry);
+        let entry = &self.log[self.log.len() - 1];
         let index = self.log.len() as u64;
         // Whoever keeps the log can read all of it.
         let outcome = entry.apply(index, &mut self.truth, &new())?;
@@ -185,7 +198,7 @@ impl World {
             Ok(_) => {
                 self.check_entry(&before)?;
                 if self.is_chaotic() {
-                    self.strike(command);
+                    self.strike(&command);
                 }
                 Ok(())
             }
@@ -448,6 +461,10 @@ impl World {
     pub(crate) fn fresh_write(&mut self) -> u64 {
         self.newest_write += 1;
         self.newest_write
+    }
+
+    pub(crate) fn broken(&mut self, what: String) {
+        self.broken.get_or_insert(what);
     }
 
     pub(crate) fn acknowledge(&mut self, shard: ShardId, writes: &[u64]) {

@@ -8,7 +8,7 @@
 //! <data_dir>/staged/<sha256>.part     one binary on its way in
 //! ```
 
-use ironcache_store::{DiskError, at, sync_dir};
+use ironcache_store::{DiskError, at, sync_dir, sync_parent};
 use ironcache_types::Digest;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read};
@@ -58,8 +58,12 @@ impl DataDir {
 
     /// Makes the directories that are missing.
     pub(crate) fn create(&self) -> Result<(), DiskError> {
+        let is_new = !self.root.exists();
         for path in [self.root.clone(), self.slots(), self.staged()] {
             fs::create_dir_all(&path).map_err(at("make the directory", &path))?;
+        }
+        if is_new {
+            sync_parent(&self.root)?;
         }
         sync_dir(&self.root)
     }

@@ -20,10 +20,13 @@ pub enum DaemonExit {
     /// It was asked to stop, nothing advanced, and its launcher killed it: what it held is there only if another node
     /// holds it too.
     CutShort,
+    /// The node's log is older than what it has promised to the others, or gone: it must not go on under its id, whichever
+    /// release and however often it is started. Nothing was changed.
+    LogWentBack,
 }
 
 impl DaemonExit {
-    pub const ALL: [DaemonExit; 8] = [
+    pub const ALL: [DaemonExit; 9] = [
         DaemonExit::Done,
         DaemonExit::Failed,
         DaemonExit::Usage,
@@ -32,6 +35,7 @@ impl DaemonExit {
         DaemonExit::LauncherProtocol,
         DaemonExit::DatasetLost,
         DaemonExit::CutShort,
+        DaemonExit::LogWentBack,
     ];
 
     /// Below 20 is what the command line says of every verb; 125 and above belong to shells and signals.
@@ -45,6 +49,7 @@ impl DaemonExit {
             DaemonExit::LauncherProtocol => 22,
             DaemonExit::DatasetLost => 23,
             DaemonExit::CutShort => 24,
+            DaemonExit::LogWentBack => 25,
         }
     }
 

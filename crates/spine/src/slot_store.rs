@@ -76,10 +76,17 @@ pub enum SlotError {
 }
 
 impl SlotStore {
-    /// Opens the store, making its directories if they are missing.
+    /// Opens the store, making its directories if they are missing. What is found in it is durable: a process that died
+    /// in the middle of [`commit`](Self::commit) may have left a slot that a power cut would take back, and `state` may
+    /// come to name it.
     pub fn open(dir: &DataDir) -> Result<Self, DiskError> {
         dir.create()?;
-        Ok(SlotStore::of(dir))
+        let store = SlotStore::of(dir);
+        for digest in store.list()? {
+            sync_dir(&dir.slot(&digest))?;
+        }
+        sync_dir(&dir.slots())?;
+        Ok(store)
     }
 
     /// The store of a directory that is as it should be, or else has no slots.

@@ -27,10 +27,9 @@
 
 use crate::data_dir::DataDir;
 use crate::state::State;
-use ironcache_store::{DiskError, at, replace_durably, sync_dir};
+use ironcache_store::{DiskError, at, read_durably, replace_durably, sync_dir};
 use ironcache_types::Digest;
 use std::fs;
-use std::io;
 use std::path::PathBuf;
 
 /// The format that this build writes, and the newest that it reads.
@@ -81,12 +80,7 @@ impl StateFile {
     }
 
     fn bytes(&self) -> Result<Option<Vec<u8>>, DiskError> {
-        let path = self.path();
-        match fs::read(&path) {
-            Ok(bytes) => Ok(Some(bytes)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(at("read", &path)(error)),
-        }
+        read_durably(&self.path())
     }
 
     pub fn read(&self) -> Result<ReadState, StateReadError> {

@@ -8,11 +8,10 @@
 //! *Invariant:* durable before the first byte of its level is sealed anywhere in the directory.
 //! *Invariant:* it never falls.
 
-use crate::disk_error::{DiskError, at};
+use crate::disk_error::DiskError;
+use crate::read::read_durably;
 use crate::replace::replace_durably;
 use ironcache_types::{Level, LevelRange};
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 
 const NAME: &str = "level";
@@ -59,11 +58,7 @@ impl LevelFile {
     /// # Errors
     /// [`LevelError::Unreadable`] for anything but the frozen line.
     pub fn read(&self) -> Result<Option<Level>, LevelError> {
-        let bytes = match fs::read(&self.path) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(at("read", &self.path)(error).into()),
-        };
+        let Some(bytes) = read_durably(&self.path)? else { return Ok(None) };
         match parse(&bytes) {
             Some(level) => Ok(Some(level)),
             None => {
@@ -113,6 +108,7 @@ fn parse(bytes: &[u8]) -> Option<Level> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     const ADMITS: LevelRange = LevelRange::new(2, 3);
 

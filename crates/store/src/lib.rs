@@ -1,11 +1,13 @@
-//! What every part that keeps files shares: the one durable replace, and the file `level`.
+//! What every part that keeps files shares: the one durable replace, the one durable read, and the file `level`.
 //!
 //! *Invariant:* no async runtime and no network: the launcher stands on this.
 
 mod disk_error;
 mod level_file;
+mod read;
 mod replace;
 
 pub use disk_error::{DiskError, at};
 pub use level_file::{LevelError, LevelFile};
-pub use replace::{replace_durably, sync_dir};
+pub use read::read_durably;
+pub use replace::{replace_durably, sync_dir, sync_parent};

@@ -19,6 +19,14 @@ pub fn replace_durably(path: &Path, bytes: &[u8]) -> Result<(), DiskError> {
         let _ = fs::remove_file(&tmp);
     }
     written?;
+    sync_parent(path)
+}
+
+/// Makes the name of `path` durable: its creation, its rename or its removal.
+///
+/// # Errors
+/// The directory that it is in cannot be opened or synced.
+pub fn sync_parent(path: &Path) -> Result<(), DiskError> {
     match path.parent() {
         Some(dir) if !dir.as_os_str().is_empty() => sync_dir(dir),
         Some(_) | None => sync_dir(Path::new(".")),

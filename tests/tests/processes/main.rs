@@ -8,6 +8,8 @@ mod lag;
 mod last_copies;
 mod leader_deaths;
 mod leases;
+mod majorities;
+mod members;
 mod moves;
 mod node_deaths;
 mod refusals;
@@ -15,6 +17,7 @@ mod rollbacks;
 mod rolls;
 mod soaking;
 mod stops;
+mod went_back;
 
 /// The product, built with this package.
 pub const PRODUCT: &str = env!("CARGO_BIN_EXE_ironcache-under-test");

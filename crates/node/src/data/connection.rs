@@ -3,16 +3,17 @@
 //! ```text
 //!  read ─► parse ─► dispatch ─► out ─┬─ owed? ─► wait for acknowledgement ─► write
 //!                      │             └─ lost role ─► close, nothing is said
-//!                      └─ Park: the command stays in the buffer, unexecuted
+//!                      └─ Park, Hold: the command stays in the buffer, unexecuted
 //! ```
 //!
 //! *Invariant:* replies leave in the order of the commands, and none before what it tells of may be
 //! acknowledged.
 //! *Invariant:* a primary's lease is looked at before a batch is executed and after it; if it ended in between, the connection
 //! closes, and nothing is said of what the batch came to.
-//! *Invariant:* a command that was answered `MOVED` or `TRYAGAIN` was not executed, and never will be.
+//! *Invariant:* a command that was answered `MOVED`, `TRYAGAIN` or `CLUSTERDOWN` was not executed, and never will be.
 
 use super::DataNode;
+use super::acks::{Ticket, Verdict};
 use super::client::{Client, Owed, Trusted};
 use super::dispatch::{self, COMMAND_BYTES_MAX, Turn};
 use super::plane::Reply;
@@ -117,11 +118,15 @@ impl Connection {
                 }
                 Batch::Sent => {}
                 // Roles may have changed while the replies were sent: park only on what is so now.
-                Batch::Parked if replies => {}
+                Batch::Parked | Batch::Held if replies => {}
                 Batch::Parked => match self.park().await {
                     Parked::Retry => {}
                     Parked::TooLong => self.give_up_parking(),
                     Parked::Gone => return End::Closed,
+                },
+                Batch::Held => match self.hold().await {
+                    Held::Retry => {}
+                    Held::Gone => return End::Closed,
                 },
                 Batch::Wait { replicas, timeout_ms, offset } => {
                     if self.wait_for_replicas(replicas, timeout_ms, offset).await.is_err() {
@@ -180,6 +185,7 @@ impl Connection {
                     let why = "too many commands wait for a handover already";
                     dispatch::try_again(&mut plane, &mut self.client, args[0], &mut self.out, why);
                 }
+                Turn::Hold => break Batch::Held,
                 Turn::Wait { replicas, timeout_ms, offset } => {
                     consumed_total += consumed;
                     break Batch::Wait { replicas, timeout_ms, offset };
@@ -232,7 +238,7 @@ impl Connection {
                 }
             };
             if let Some(ticket) = ticket
-                && ticket.await == super::acks::Verdict::Lost
+                && self.acknowledged(ticket).await == Verdict::Lost
             {
                 return Err(Lost);
             }
@@ -246,6 +252,23 @@ impl Connection {
             self.out = Vec::with_capacity(1024);
         }
         sent.map_err(|_| Lost)
+    }
+
+    /// What becomes of a reply that has to wait. What was executed and is not acknowledged while the cluster is down may
+    /// be lost or not: nobody can tell, and the connection is closed instead of kept waiting for ever.
+    async fn acknowledged(&self, mut ticket: Ticket) -> Verdict {
+        let park_max = Duration::from_millis(self.node.plane.borrow().view.state.policy.park_ms_max);
+        loop {
+            tokio::select! {
+                biased;
+                verdict = &mut ticket => return verdict,
+                () = tokio::time::sleep(park_max) => {
+                    if self.node.plane.borrow().is_down().is_some() {
+                        return Verdict::Lost;
+                    }
+                }
+            }
+        }
     }
 
     /// Holds the next command back until who serves it may have changed.
@@ -268,6 +291,23 @@ impl Connection {
         outcome
     }
 
+    /// Holds the next command back until replicas have taken more of the stream. There is no deadline of its own: who
+    /// takes nothing is not waited for much longer, and who takes something lets it go on. A change of roles ends it too.
+    async fn hold(&mut self) -> Held {
+        self.parked_since = None;
+        let (acked, changed) = (Rc::clone(&self.node.acked), Rc::clone(&self.node.changed));
+        let (progress, change) = (acked.notified(), changed.notified());
+        self.node.plane.borrow_mut().parked += 1;
+        let outcome = tokio::select! {
+            biased;
+            () = gone(&self.stream) => Held::Gone,
+            () = progress => Held::Retry,
+            () = change => Held::Retry,
+        };
+        self.node.plane.borrow_mut().parked -= 1;
+        outcome
+    }
+
     /// Takes the held-back command out of the buffer and answers that it was not executed.
     fn give_up_parking(&mut self) {
         self.parked_since = None;
@@ -275,8 +315,15 @@ impl Connection {
         if let Ok(Parsed::Complete { consumed }) = self.parser.parse(&self.buf) {
             let name = self.parser.args(&self.buf).iter().next().unwrap_or_default();
             let mut plane = self.node.plane.borrow_mut();
-            let why = "the shard has no primary at the moment";
-            dispatch::try_again(&mut plane, &mut self.client, name, &mut self.out, why);
+            match plane.is_down() {
+                Some(why) => {
+                    dispatch::cluster_down(&mut plane, &mut self.client, name, &mut self.out, why);
+                }
+                None => {
+                    let why = "the shard has no primary at the moment";
+                    dispatch::try_again(&mut plane, &mut self.client, name, &mut self.out, why);
+                }
+            }
             drop(plane);
             self.buf.advance(consumed);
         }
@@ -357,6 +404,7 @@ enum Batch {
     /// Send what there is, then go on.
     Sent,
     Parked,
+    Held,
     Wait {
         replicas: usize,
         timeout_ms: u64,
@@ -368,6 +416,11 @@ enum Batch {
 enum Parked {
     Retry,
     TooLong,
+    Gone,
+}
+
+enum Held {
+    Retry,
     Gone,
 }
 

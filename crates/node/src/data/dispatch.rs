@@ -5,13 +5,15 @@
 use super::client::{Client, Transaction};
 use super::plane::{Plane, ReadFrom, Route};
 use super::server_commands;
+use super::trouble::Trouble;
 use crate::clock::wall_ms;
 use ironcache_command::{Context, Flags, Lookups, Run, Spec, execute, lookup, unknown_command};
 use ironcache_replication::Scope;
 use ironcache_resp::Writer;
 use ironcache_types::{Level, Offset, Slot, key_slot};
 
-/// Longest command, and longest transaction, in bytes: what it writes has to fit one replication frame.
+/// Longest command, and longest transaction, in bytes: it is held whole until it is executed. Smaller, and the largest
+/// value (512 MiB) could not be set; larger, and a few clients fill the memory with what they have not finished sending.
 pub(super) const COMMAND_BYTES_MAX: usize = 768 << 20;
 /// What an argument costs besides its bytes while it is queued.
 const QUEUED_ARG_BYTES: usize = 32;
@@ -23,6 +25,8 @@ pub(super) enum Turn {
     Done,
     /// Not executed, not answered: try again when roles changed.
     Park,
+    /// Not executed, not answered: try again when replicas have taken more of what was written before.
+    Hold,
     /// `WAIT`: answered when enough replicas hold `offset`.
     Wait { replicas: usize, timeout_ms: u64, offset: Offset },
     /// Answered; then the connection closes.
@@ -68,6 +72,7 @@ pub(super) fn run(plane: &mut Plane, client: &mut Client, args: &[&[u8]], out: &
                 Turn::Done
             }
             Err(Refusal::Park) => Turn::Park,
+            Err(Refusal::Hold) => Turn::Hold,
             Err(Refusal::Text(text)) => refuse(client, out, &text),
         };
     }
@@ -117,8 +122,24 @@ pub(super) fn try_again(plane: &mut Plane, client: &mut Client, name: &[u8], out
     refuse(client, out, &format!("TRYAGAIN {why}; the command was not executed"));
 }
 
+/// The same, when it is not this shard that is between two primaries: no leader tells who serves.
+pub(super) fn cluster_down(
+    plane: &mut Plane,
+    client: &mut Client,
+    name: &[u8],
+    out: &mut Vec<u8>,
+    why: Trouble,
+) {
+    plane.stats.clusterdown += 1;
+    if name.eq_ignore_ascii_case(b"exec") {
+        client.forget_transaction();
+    }
+    refuse(client, out, &format!("CLUSTERDOWN {why}; the command was not executed"));
+}
+
 enum Refusal {
     Park,
+    Hold,
     Text(String),
 }
 
@@ -173,6 +194,7 @@ fn run_data(
     let slot = match admitted {
         Ok(slot) => slot,
         Err(Refusal::Park) => return Turn::Park,
+        Err(Refusal::Hold) => return Turn::Hold,
         Err(Refusal::Text(text)) => {
             if text.starts_with("MOVED") {
                 plane.stats.moved += 1;
@@ -182,6 +204,9 @@ fn run_data(
     };
     if writes && !plane.has_enough_in_sync() {
         return refuse(client, out, "NOREPLICAS Not enough good replicas to write.");
+    }
+    if writes && plane.is_backed_up() {
+        return Turn::Hold;
     }
     execute_one(plane, client, spec, args, out);
     finish(plane, client, slot);
@@ -212,7 +237,7 @@ fn finish(plane: &mut Plane, client: &mut Client, slot: Option<Slot>) {
     }
 }
 
-/// `EXEC`: everything queued, as one indivisible frame.
+/// `EXEC`: everything queued, indivisibly.
 pub(super) fn exec(plane: &mut Plane, client: &mut Client, out: &mut Vec<u8>) -> Turn {
     let Some(transaction) = &client.transaction else {
         return refuse(client, out, "ERR EXEC without MULTI");
@@ -224,6 +249,7 @@ pub(super) fn exec(plane: &mut Plane, client: &mut Client, out: &mut Vec<u8>) ->
     let slot = match transaction_slot(plane, transaction) {
         Ok(slot) => slot,
         Err(Refusal::Park) => return Turn::Park,
+        Err(Refusal::Hold) => return Turn::Hold,
         Err(Refusal::Text(text)) => {
             client.forget_transaction();
             return refuse(client, out, &text);
@@ -248,7 +274,7 @@ pub(super) fn exec(plane: &mut Plane, client: &mut Client, out: &mut Vec<u8>) ->
                     let holders = plane.primary().map_or(0, |p| p.gate.holders(offset));
                     Writer::new(out, client.protocol).count(holders);
                 }
-                Turn::Done | Turn::Park | Turn::Close => {}
+                Turn::Done | Turn::Park | Turn::Hold | Turn::Close => {}
             },
         }
     }
@@ -283,6 +309,7 @@ pub(super) fn watch(
             Turn::Done
         }
         Err(Refusal::Park) => Turn::Park,
+        Err(Refusal::Hold) => Turn::Hold,
         Err(Refusal::Text(text)) => refuse(client, out, &text),
     }
 }
@@ -307,6 +334,9 @@ fn transaction_slot(plane: &Plane, transaction: &Transaction) -> Result<Option<S
     }
     if writes && !plane.has_enough_in_sync() {
         return Err(Refusal::Text("NOREPLICAS Not enough good replicas to write.".to_owned()));
+    }
+    if writes && plane.is_backed_up() {
+        return Err(Refusal::Hold);
     }
     // A FLUSHALL or a KEYS inside touches more than the keys' slot.
     let whole = transaction

@@ -9,6 +9,8 @@
 //! ```
 //!
 //! *Invariant:* what is acknowledged was applied.
+//! *Invariant:* a replica that receives or applies says so before its primary may take it for silent, however large the
+//! frame is.
 //! *Invariant (I20):* effects of a level that this release does not admit end the link before anything of them is
 //! applied; those of one that the log has not reached here wait for it.
 //! *Invariant:* nothing is followed that the applied state does not name as primary.
@@ -17,17 +19,18 @@ use super::DataNode;
 use super::handover;
 use super::link_io::{FrameReader, LinkError, Next, open};
 use super::plane::Plane;
+use super::pulse::{REPORT_EVERY, Voice};
 use super::role::Role;
 use ironcache_control::Node;
-use ironcache_keyspace::apply_effects;
+use ironcache_keyspace::apply_each;
 use ironcache_replication::{
-    Accept, Ack, Begin, ChunkAct, FenceMet, Hello, LINK_VERSIONS, LinkVersion, Message, Purpose, Refuse,
-    ReplicaCursor, Source, Standing, SyncBegin, encode,
+    Accept, Ack, Begin, ChunkAct, FenceMet, Group, Hello, LINK_VERSIONS, LinkVersion, Message, Progress,
+    Purpose, Refuse, ReplicaCursor, Source, Standing, SyncBegin, encode,
 };
 use ironcache_types::{Level, Member, chain};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::io::AsyncWriteExt;
 use tokio::net::tcp::OwnedWriteHalf;
 use tokio::task::{JoinHandle, spawn_local};
@@ -130,16 +133,23 @@ async fn session(node: &Rc<DataNode>, member: Member) -> Result<(), LinkError> {
     let addr = node.plane.borrow().peer_addr(member.node);
     let addr = addr.ok_or_else(|| LinkError::Protocol(format!("node {} has no address", member.node)))?;
     let (stream, already) = open(&addr).await?;
+    let voice = Voice::of(&stream)?;
     let (read, mut writer) = stream.into_split();
     let mut reader = FrameReader::new(read, &already);
     let mut out = Vec::new();
     encode(&Message::Hello(hello(&node.plane.borrow(), member)?), LinkVersion::HANDSHAKE, &mut out)?;
     writer.write_all(&out).await?;
-    let mut link = Receiving { member, version: LinkVersion::HANDSHAKE, source: None, acked: None };
+    let mut link = Receiving::new(member, voice);
     loop {
         let (feed, changed) = (Rc::clone(&node.feed), Rc::clone(&node.changed));
         let (progress, change) = (feed.notified(), changed.notified());
-        let heard = process(node, &mut reader, &mut link)?;
+        let heard = process(node, &mut reader, &mut link);
+        // The rest of a report comes before anything else that is said.
+        let owed = node.pulse.not_busy();
+        if !owed.is_empty() {
+            writer.write_all(&owed).await?;
+        }
+        let heard = heard?;
         if let Some(version) = heard.accepted {
             reader.speak(version);
             link.version = version;
@@ -152,6 +162,7 @@ async fn session(node: &Rc<DataNode>, member: Member) -> Result<(), LinkError> {
         }
         let again = if heard.pinged { Again::Yes } else { Again::No };
         acknowledge(node, &mut writer, &mut link, again).await?;
+        report(node, &reader, &mut writer, &mut link).await?;
         if let Some(met) = heard.fence {
             spawn_local(handover::on_fence(Rc::clone(node), met));
         }
@@ -206,9 +217,26 @@ pub(super) struct Receiving {
     pub source: Option<Source>,
     /// The last acknowledgement sent on it.
     pub acked: Option<Ack>,
+    /// What has arrived of a command that was cut.
+    group: Group,
+    /// When something was last said on it.
+    spoke: Instant,
+    voice: Voice,
 }
 
 impl Receiving {
+    pub(super) fn new(member: Member, voice: Voice) -> Self {
+        Self {
+            member,
+            version: LinkVersion::HANDSHAKE,
+            source: None,
+            acked: None,
+            group: Group::default(),
+            spoke: Instant::now(),
+            voice,
+        }
+    }
+
     fn is_accepted(&self) -> bool {
         self.version != LinkVersion::HANDSHAKE
     }
@@ -239,6 +267,9 @@ pub(super) fn process(
     link: &mut Receiving,
 ) -> Result<Heard, LinkError> {
     let mut heard = Heard::default();
+    if link.source.is_some() {
+        node.pulse.busy(&link.voice, link.version, reader.received_bytes());
+    }
     let mut guard = node.plane.borrow_mut();
     let plane = &mut *guard;
     if !is_followed(plane, link) {
@@ -289,15 +320,32 @@ pub(super) fn process(
                 let (cursor, source) = following(&mut plane.role, link)?;
                 let syncing = cursor.ack().is_none();
                 let admitted = cursor.accept(source, &effects)?;
-                if let Err(error) = apply_effects(&mut plane.keyspace, effects.bytes, effects.level) {
+                if link.group.is_open() {
+                    link.group.take(&effects, raw)?;
+                }
+                let group = std::mem::take(&mut link.group);
+                let bytes = if group.is_open() { group.effects() } else { effects.bytes };
+                let applied = apply_each(&mut plane.keyspace, bytes, effects.level, || node.pulse.step());
+                if let Err(error) = applied {
                     // Half a frame may be applied: this dataset is none any more.
                     *cursor = ReplicaCursor::empty();
                     return Err(error.into());
                 }
                 cursor.applied(admitted)?;
-                if !syncing {
-                    plane.backlog.push(raw);
+                match (syncing, group.is_open()) {
+                    (true, _) => {}
+                    (false, true) => group.into_frames(|frame| plane.backlog.push(frame)),
+                    (false, false) => plane.backlog.push(raw),
                 }
+            }
+            Message::EffectsPart(part) => {
+                if plane.admits(part.level)? == Reached::NotYet {
+                    heard.ahead = Some(part.level);
+                    return Ok(Next::Later);
+                }
+                let (cursor, source) = following(&mut plane.role, link)?;
+                cursor.accept_part(source, &part)?;
+                link.group.take(&part, raw)?;
             }
             Message::SyncChunk(chunk) => {
                 if plane.admits(chunk.level)? == Reached::NotYet {
@@ -309,7 +357,7 @@ pub(super) fn process(
                     ChunkAct::Replace => plane.keyspace.clear_slot(chunk.slot),
                     ChunkAct::Append => {}
                 }
-                apply_effects(&mut plane.keyspace, chunk.bytes, chunk.level)?;
+                apply_each(&mut plane.keyspace, chunk.bytes, chunk.level, || node.pulse.step())?;
                 node.work.add(chunk.bytes.len());
             }
             Message::SyncEnd(end) => {
@@ -323,7 +371,7 @@ pub(super) fn process(
                 let (cursor, source) = following(&mut plane.role, link)?;
                 heard.fence = Some(cursor.on_fence(source, &fence)?);
             }
-            Message::Hello(_) | Message::Accept(_) | Message::Ack(_) => {
+            Message::Hello(_) | Message::Accept(_) | Message::Ack(_) | Message::Progress(_) => {
                 return Err(LinkError::Protocol("only a source's messages are expected".to_owned()));
             }
         }
@@ -461,5 +509,24 @@ async fn acknowledge(
     encode(&Message::Ack(ack), link.version, &mut out)?;
     writer.write_all(&out).await?;
     link.acked = Some(ack);
+    link.spoke = Instant::now();
+    Ok(())
+}
+
+/// Part of a frame has arrived: the rest may take long.
+async fn report(
+    node: &DataNode,
+    reader: &FrameReader,
+    writer: &mut OwnedWriteHalf,
+    link: &mut Receiving,
+) -> Result<(), LinkError> {
+    if link.source.is_none() || !reader.has_more() || link.spoke.elapsed() < REPORT_EVERY {
+        return Ok(());
+    }
+    let mut out = Vec::with_capacity(64);
+    let progress = Progress { received_bytes: reader.received_bytes(), effects: node.pulse.effects() };
+    encode(&Message::Progress(progress), link.version, &mut out)?;
+    writer.write_all(&out).await?;
+    link.spoke = Instant::now();
     Ok(())
 }

@@ -52,6 +52,8 @@ pub(super) enum LinkError {
     Stream(#[from] ironcache_replication::StreamError),
     #[error("the acknowledgement does not count")]
     Ack(#[from] ironcache_replication::AckError),
+    #[error("the parts of a command do not belong together")]
+    Group(#[from] ironcache_replication::NotOfOneGroup),
     #[error("an effect cannot be applied")]
     Effect(#[from] ironcache_keyspace::EffectError),
     #[error("the backlog no longer holds what the replica needs")]
@@ -76,6 +78,7 @@ pub(super) enum Next {
 pub(super) struct FrameReader {
     read: OwnedReadHalf,
     buf: BytesMut,
+    received_bytes: u64,
     version: LinkVersion,
 }
 
@@ -83,7 +86,7 @@ impl FrameReader {
     pub(super) fn new(read: OwnedReadHalf, already: &[u8]) -> Self {
         let mut buf = BytesMut::with_capacity(READ_BYTES.min(16 << 10));
         buf.extend_from_slice(already);
-        Self { read, buf, version: LinkVersion::HANDSHAKE }
+        Self { read, buf, received_bytes: already.len() as u64, version: LinkVersion::HANDSHAKE }
     }
 
     /// What the link speaks: until something is agreed on, nothing but the handshake.
@@ -101,8 +104,21 @@ impl FrameReader {
         self.buf.reserve(if self.buf.len() < 4096 { 16 << 10 } else { READ_BYTES });
         match self.read.read_buf(&mut self.buf).await? {
             0 => Err(LinkError::Closed),
-            _ => Ok(()),
+            read => {
+                self.received_bytes += read as u64;
+                Ok(())
+            }
         }
+    }
+
+    /// So far.
+    pub(super) fn received_bytes(&self) -> u64 {
+        self.received_bytes
+    }
+
+    /// Has part of a message arrived, or one that has to wait?
+    pub(super) fn has_more(&self) -> bool {
+        !self.buf.is_empty()
     }
 
     /// Hands whole messages that have arrived, with their bytes as sent, to `each`, until it says stop.

@@ -5,7 +5,7 @@
 //! *Invariant:* what writes by itself (expiry) stops while a handover holds commands back.
 
 use super::DataNode;
-use super::plane::{Leased, Plane};
+use super::plane::{Leased, Plane, TICK_MS};
 use super::role::{Asked, Role, SetChange};
 use crate::clock::{unix_ms, wall_ms};
 use ironcache_control::{AckMode, Command, Plan, Reason};
@@ -19,7 +19,7 @@ use tokio::sync::oneshot;
 use tokio::task::spawn_local;
 
 /// Often enough that a replica enters the set within a few of these; seldom enough to cost nothing.
-const TICK: Duration = Duration::from_millis(10);
+const TICK: Duration = Duration::from_millis(TICK_MS);
 /// A proposal without an outcome is made again after this.
 const PROPOSE_AGAIN: Duration = Duration::from_millis(1_000);
 /// A rejected one at the earliest after this: the entry that made it wrong has to be applied here first, and every
@@ -40,6 +40,7 @@ pub(super) async fn run(node: Rc<DataNode>) {
         let leased = {
             let mut plane = node.plane.borrow_mut();
             plane.coarse_ms = unix_ms();
+            plane.look_at_writes();
             plane.look_at_lease()
         };
         if leased == Leased::Changed {
@@ -47,12 +48,16 @@ pub(super) async fn run(node: Rc<DataNode>) {
         }
         expire(&node);
         tend(&node);
+        if node.plane.borrow().parked > 0 {
+            // What held commands back may have been a link that stands still.
+            node.acked.notify_waiters();
+        }
     }
 }
 
 pub(super) fn expire(node: &Rc<DataNode>) {
     let mut plane = node.plane.borrow_mut();
-    if !plane.is_serving() {
+    if !plane.is_serving() || plane.is_backed_up() {
         return;
     }
     let now_ms = wall_ms();
@@ -81,7 +86,10 @@ pub(super) fn tend(node: &Rc<DataNode>) {
     let plane = &mut *guard;
     let now_ms = plane.clock_ms();
     plane.publish_start();
+    plane.retain();
+    let limits = plane.gate_limits();
     let Role::Primary(primary) = &mut plane.role else { return };
+    primary.gate.set_limits(limits);
     if primary.handover.is_some() {
         return;
     }
@@ -103,6 +111,11 @@ pub(super) fn tend(node: &Rc<DataNode>) {
             Requirement::Committed | Requirement::Proposed => {
                 let reason = match silent.evidence {
                     Silence::Unheard { for_ms } => format!("unheard for {for_ms} ms"),
+                    Silence::Stalled { for_ms, behind_bytes, behind_ops } => {
+                        format!(
+                            "{behind_bytes} bytes and {behind_ops} writes behind, unmoved for {for_ms} ms"
+                        )
+                    }
                     Silence::Outstanding { age_ms, behind_bytes, behind_ops } => {
                         format!("{behind_bytes} bytes and {behind_ops} writes behind for {age_ms} ms")
                     }

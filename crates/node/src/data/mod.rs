@@ -23,7 +23,9 @@ mod leaving;
 mod link_io;
 mod membership;
 mod plane;
+mod pulse;
 mod refusal;
+mod retention;
 mod role;
 mod routing;
 mod server_commands;
@@ -32,6 +34,7 @@ mod stats;
 mod status;
 #[cfg(test)]
 mod tests;
+mod trouble;
 mod work;
 
 pub(crate) use checkpoint::is_only_copy;
@@ -40,12 +43,13 @@ pub(crate) use link_io::{REPLICATION_PATH, REPLICATION_UPGRADE};
 pub(crate) use plane::ToControl;
 pub(crate) use source::LinkSocket;
 pub(crate) use stats::Stats;
+pub(crate) use trouble::Trouble;
 
 use crate::config::Config;
 use crate::launcher::LauncherView;
 use ironcache_api::DataStatus;
 use ironcache_keyspace::progress::{self, Ticks};
-use ironcache_raft::AppliedView;
+use ironcache_raft::{AppliedView, Contact};
 use ironcache_shard::Grant;
 use ironcache_spine::boottime_ms;
 use ironcache_types::{ClusterId, LevelRange, Member, Version, chain};
@@ -72,9 +76,11 @@ pub(crate) struct DataNode {
     pub changed: Rc<Notify>,
     /// The stream grew, or a link has something to send.
     pub feed: Rc<Notify>,
-    /// A replica acknowledged.
+    /// A replica acknowledged, or took more of the stream.
     pub acked: Rc<Notify>,
     pub drain: Rc<Notify>,
+    /// Tells the primary how far a long frame is.
+    pub pulse: pulse::Pulse,
     drain_until: Cell<Option<Instant>>,
     /// The client listener, and the task that accepts from it while the node does not drain.
     listener: TcpListener,
@@ -112,6 +118,8 @@ pub(crate) struct DataOptions {
     pub launcher: watch::Receiver<LauncherView>,
     pub views: watch::Receiver<Arc<AppliedView>>,
     pub to_control: mpsc::UnboundedSender<ToControl>,
+    /// When a leader was last heard of.
+    pub contact: Contact,
     /// Seed for what need not be secret.
     pub random: u64,
 }
@@ -131,6 +139,8 @@ pub(crate) struct DataSnapshot {
     pub settled: bool,
     /// Is the checkpoint read, or known to be absent?
     pub loaded: bool,
+    /// Why it does not do for its clients what the log says it does.
+    pub trouble: Option<Trouble>,
 }
 
 enum Request {
@@ -273,16 +283,30 @@ async fn run(
     mut requests: mpsc::UnboundedReceiver<Request>,
     work: Work,
 ) -> std::io::Result<()> {
-    let DataOptions { config, me, cluster, version, levels, listener, launcher, views, to_control, random } =
-        options;
+    let DataOptions {
+        config,
+        me,
+        cluster,
+        version,
+        levels,
+        listener,
+        launcher,
+        views,
+        to_control,
+        contact,
+        random,
+    } = options;
     let data_dir = config.data_dir.clone();
     listener.set_nonblocking(true)?;
+    let mut plane = Plane::new(config, me, version, levels, to_control, random);
+    plane.contact = contact;
     let node = Rc::new(DataNode {
-        plane: RefCell::new(Plane::new(config, me, version, levels, to_control, random)),
+        plane: RefCell::new(plane),
         changed: Rc::new(Notify::new()),
         feed: Rc::new(Notify::new()),
         acked: Rc::new(Notify::new()),
         drain: Rc::new(Notify::new()),
+        pulse: pulse::Pulse::default(),
         drain_until: Cell::new(None),
         listener,
         accepting: RefCell::default(),
@@ -291,6 +315,7 @@ async fn run(
         launcher,
         disk: tokio::sync::Mutex::new(()),
     });
+    node.pulse.report()?;
     start_accepting(&node);
     spawn_local(watch_views(Rc::clone(&node), views));
     spawn_local(load(Rc::clone(&node), cluster));

@@ -18,14 +18,18 @@ use super::client::{Clients, Owed};
 use super::role::{Primary, Role};
 use super::routing::Routing;
 use super::stats::Stats;
+use super::trouble::HeldUp;
 use crate::config::Config;
 use ironcache_control::{AckMode, Command, Shard};
 use ironcache_keyspace::{Effects, Expiry, Keyspace};
-use ironcache_raft::{AppliedView, Refusal};
-use ironcache_replication::{Ack, Backlog, Fence, Gate, Link, Promoted, Scope, encode_effects};
+use ironcache_raft::{AppliedView, Contact, Refusal};
+use ironcache_replication::{
+    Ack, Backlog, Fence, Gate, Link, Look, Patience, Promoted, RunningClock, Scope, encode_group,
+};
 use ironcache_shard::{Grant, Lease};
 use ironcache_spine::boottime_ms;
 use ironcache_types::{Epoch, Level, LevelRange, Member, NodeId, Offset, SLOT_COUNT, Slot, Version};
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -50,6 +54,9 @@ pub(crate) struct Plane {
     pub role: Role,
     /// Frames verbatim, on every role; its end is the offset of the dataset.
     pub backlog: Backlog,
+    /// On a primary: from here on somebody has yet to take the stream; and how much that may be while writes are executed.
+    pub tail_from: Option<Offset>,
+    pub tail_bytes_max: u64,
     /// Per slot the offset after its last effect since this node's promotion; 0 before the first.
     slot_written: Vec<u64>,
     /// The same of all slots.
@@ -59,6 +66,9 @@ pub(crate) struct Plane {
     leased: bool,
     /// Where this node's ownership would begin by what it has proposed itself, and since when.
     promise: Option<Promise>,
+    /// When a leader was last heard of; of nobody but this plane until it is given the node's.
+    pub contact: Contact,
+    pub held_up: HeldUp,
     /// The checkpoint is being written, or is: nothing is executed or applied any more.
     sealed: bool,
     /// The node stops soon: a promotion now would be an outage in a moment.
@@ -77,12 +87,18 @@ pub(crate) struct Plane {
     pub requirepass: String,
     random: u64,
     started: Instant,
+    /// The time in which this process ran, and how long pauses last here.
+    clock: Cell<RunningClock>,
+    patience: Cell<Patience>,
     /// Unix time in ms as of the last tick of the plane's clockwork: for what is shown in seconds, without reading
     /// a clock where commands are executed.
     pub coarse_ms: u64,
     /// When an HTTP request was last warned of.
     http_warned: Option<Instant>,
 }
+
+/// How often the plane's clockwork ticks.
+pub(super) const TICK_MS: u64 = 10;
 
 /// Whoever makes a browser send requests can send many: one line in this time tells as much as all.
 const WARN_OF_HTTP_AGAIN: Duration = Duration::from_secs(60);
@@ -108,6 +124,29 @@ pub(crate) struct LinkState {
     pub promoted: Option<Promoted>,
     /// Since when it has been in the committed in-sync set.
     pub in_sync_since: Option<Instant>,
+    /// When it was last heard.
+    pub heard_ms: u64,
+    /// What was taken from the stream for it, and when its socket last took something.
+    pub sent: Offset,
+    pub moved_ms: u64,
+}
+
+impl LinkState {
+    /// Of a replica that has said hello, and nothing else.
+    pub(crate) fn new(serial: u64) -> Self {
+        Self {
+            serial,
+            link: None,
+            ack: None,
+            syncing: false,
+            fence: None,
+            promoted: None,
+            in_sync_since: None,
+            heard_ms: 0,
+            sent: Offset(0),
+            moved_ms: 0,
+        }
+    }
 }
 
 /// This node proposed to own its shard from `start` on. It cannot own it before it was proposed: so the lease that comes with
@@ -181,11 +220,15 @@ impl Plane {
             routing: Routing::empty(),
             role: Role::Loading,
             backlog,
+            tail_from: None,
+            tail_bytes_max: 0,
             slot_written: vec![0; usize::from(SLOT_COUNT)],
             last_written: 0,
             lease: Lease::default(),
             leased: false,
             promise: None,
+            contact: Contact::new(u64::MAX),
+            held_up: HeldUp::default(),
             sealed: false,
             leaving: false,
             waiters: AckWaiters::default(),
@@ -197,6 +240,8 @@ impl Plane {
             parked: 0,
             random: random | 1,
             started: Instant::now(),
+            clock: Cell::new(RunningClock::new(0)),
+            patience: Cell::new(Patience::new(0)),
             coarse_ms: crate::clock::unix_ms(),
             http_warned: None,
         }
@@ -234,9 +279,28 @@ impl Plane {
         }
     }
 
-    /// Milliseconds of a monotonic clock that began with this process.
+    /// For how many milliseconds this process has run: frozen, or waiting for a processor, it did not.
     pub(crate) fn clock_ms(&self) -> u64 {
-        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+        let mut clock = self.clock.get();
+        let Look { ran_ms, since_last_ms } =
+            clock.look(u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX));
+        self.clock.set(clock);
+        if since_last_ms > TICK_MS {
+            self.note_pause(since_last_ms - TICK_MS, ran_ms);
+        }
+        ran_ms
+    }
+
+    /// Something came so much later than it was due: a tick, or what a replica says.
+    pub(crate) fn note_pause(&self, pause_ms: u64, now_ms: u64) {
+        let mut patience = self.patience.get();
+        patience.observe(pause_ms, self.view.state.policy.isr_timeout_ms, now_ms);
+        self.patience.set(patience);
+    }
+
+    /// How long a member for which something waits may be silent.
+    pub(crate) fn hold_ms(&self) -> u64 {
+        self.patience.get().ms(self.view.state.policy.isr_timeout_ms)
     }
 
     pub(crate) fn uptime_s(&self) -> u64 {
@@ -313,12 +377,14 @@ impl Plane {
     }
 
     pub(crate) fn expiry(&self) -> Expiry {
-        if self.is_serving() { Expiry::Delete } else { Expiry::Hide }
+        // A key that expires is written to the stream, and that waits with every other write.
+        if self.is_serving() && !self.is_backed_up() { Expiry::Delete } else { Expiry::Hide }
     }
 
-    /// A primary that no handover holds back, and whose lease runs.
+    /// A primary whose start is in the log, that no handover holds back, and whose lease runs.
     pub(crate) fn is_serving(&self) -> bool {
-        matches!(&self.role, Role::Primary(p) if p.handover.is_none()) && !self.sealed && self.leased
+        let serves = matches!(&self.role, Role::Primary(p) if p.begun && p.handover.is_none());
+        serves && !self.sealed && self.leased
     }
 
     /// The leader's answer.
@@ -381,7 +447,8 @@ impl Plane {
         }
     }
 
-    /// Puts the effects of one command (or one EXEC) into the stream as one frame, and forgets them.
+    /// Puts the effects of one command (or one EXEC) into the stream, indivisibly, and forgets them. However much it
+    /// wrote, and it may be more than it was sent, it is one frame or one group of them.
     /// Answers the stream's new end.
     pub(crate) fn commit(&mut self, scope: Scope) -> Offset {
         let now_ms = self.clock_ms();
@@ -389,14 +456,10 @@ impl Plane {
         let Role::Primary(primary) = &mut self.role else {
             unreachable!("only a primary executes writes");
         };
-        self.frame.clear();
-        let (level, effects) = (self.effects.level(), &self.effects.bytes);
-        encode_effects(&mut self.frame, level, primary.epoch, start, scope, |out| {
-            out.extend_from_slice(effects)
-        })
-        .expect("a command is bounded below what a frame holds");
-        self.backlog.push(&self.frame);
-        let end = self.backlog.end();
+        let (level, effects, backlog) = (self.effects.level(), &self.effects.bytes, &mut self.backlog);
+        let end = encode_group(&mut self.frame, level, primary.epoch, start, scope, effects, |frame| {
+            backlog.push(frame);
+        });
         primary.gate.on_frame(end, now_ms);
         self.stats.effects += self.effects.count as u64;
         self.effects.clear();
@@ -452,11 +515,6 @@ impl Plane {
         match primary.gate.may_acknowledge(Offset(needed)) {
             Gate::Open => Reply::Now,
             Gate::WaitFor { member: _, behind_bytes: _ } => Reply::After(needed),
-            Gate::RemoveFirst { member, behind_bytes, behind_ops } => {
-                let reason = format!("{behind_bytes} bytes and {behind_ops} writes behind");
-                self.remove_member(member, reason);
-                Reply::After(needed)
-            }
         }
     }
 
@@ -469,7 +527,7 @@ impl Plane {
         while let Some(offset) = self.waiters.first() {
             match primary.gate.may_acknowledge(Offset(offset)) {
                 Gate::Open => self.waiters.acknowledged(offset),
-                Gate::WaitFor { .. } | Gate::RemoveFirst { .. } => break,
+                Gate::WaitFor { member: _, behind_bytes: _ } => break,
             }
         }
     }

@@ -57,6 +57,9 @@ pub(crate) struct Primary {
     pub mode: AckMode,
     /// Size of the committed in-sync set, this node included.
     pub in_sync: usize,
+    /// Does the log say where this ownership begins? Nothing is served before: until then another holder of everything may
+    /// take the shard, if this life ends.
+    pub begun: bool,
     /// A handover that holds commands back.
     pub handover: Option<HandingOver>,
     /// Members about which a proposal is under way.
@@ -129,10 +132,12 @@ impl Plane {
         let state = Arc::clone(&self.view.state);
         let Some(shard) = state.shard_of_node(self.me.node) else {
             self.depose();
+            self.retain();
             return Turned::Nothing;
         };
         let turned = if shard.is_primary(self.me) { self.be_primary(shard) } else { self.be_replica(shard) };
         self.note_in_sync(shard);
+        self.retain();
         turned
     }
 
@@ -185,6 +190,7 @@ impl Plane {
         };
         primary.mode = shard.mode;
         primary.in_sync = shard.in_sync.len();
+        primary.begun |= begins(shard, primary.epoch);
         primary.gate.set_limits(limits);
         primary.gate.set_mode(mode);
         primary.gate.set_committed(&others(shard, self.me), now_ms);
@@ -250,6 +256,7 @@ impl Plane {
             gate,
             mode: shard.mode,
             in_sync: shard.in_sync.len(),
+            begun: begins(shard, epoch),
             handover: None,
             proposals: BTreeMap::new(),
             mode_proposed: None,
@@ -336,11 +343,16 @@ impl Plane {
     pub(crate) fn gate_limits(&self) -> GateLimits {
         GateLimits {
             isr_timeout_ms: self.view.state.policy.isr_timeout_ms,
+            hold_ms: self.hold_ms(),
             // A replica that kept up for a moment is let in; the plan's own settle time is longer.
             settle_ms: 20,
             near_ms: 200,
         }
     }
+}
+
+fn begins(shard: &Shard, epoch: Epoch) -> bool {
+    shard.lineage.iter().any(|entry| entry.epoch == epoch && entry.start.is_some())
 }
 
 fn others(shard: &Shard, me: Member) -> BTreeSet<Member> {

@@ -7,18 +7,22 @@
 //!
 //! *Invariant:* a replica whose release does not admit the level that this node has applied is refused by name.
 //! *Invariant:* a frame leaves as it lies in the backlog, so that equal (epoch, offset) means equal content.
-//! *Invariant:* during a full sync a slot is dumped only when everything before it was forwarded, in one go.
+//! *Invariant:* during a full sync a piece of a slot is dumped only when everything before it was forwarded, skipped or
+//! noted.
+//! *Invariant:* what is dumped and sent in one go is bounded, however large a slot or a value is.
 
 use super::DataNode;
 use super::link_io::{FrameReader, LinkError, Next};
 use super::plane::{LinkState, Plane};
 use super::refusal::{Refusal, code_of};
 use super::role::Role;
+use ironcache_keyspace::{Dumped, Effect, SlotDump};
 use ironcache_replication::{
-    Accept, FullSync, Hello, LINK_VERSIONS, Link, LinkVersion, Message, Purpose, Refuse, Resync, Source,
-    SyncBegin, SyncEnd, SyncMode, decode, encode, encode_sync_chunk,
+    Accept, Duty, Effects, FullSync, Group, Hello, LINK_VERSIONS, Link, LinkVersion, Message, PART_BYTES_MAX,
+    Purpose, Refuse, Resync, Scope, Source, SyncBegin, SyncEnd, SyncMode, decode, encode, encode_group,
+    encode_sync_chunk,
 };
-use ironcache_types::{Member, Offset};
+use ironcache_types::{Level, Member, Offset, SlotSet, key_slot};
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::io::AsyncWriteExt;
@@ -29,10 +33,17 @@ use tokio::net::tcp::OwnedWriteHalf;
 const HELLO_TIMEOUT: Duration = Duration::from_millis(5_000);
 /// How long a hello waits for this node's view to catch up with its sender's.
 const VIEW_TIMEOUT: Duration = Duration::from_millis(2_000);
-/// A sign of life when nothing else is sent; well below the in-sync timeout.
-const PING_EVERY: Duration = Duration::from_millis(100);
+/// A sign of life when nothing else is sent. A member for which something waits is given up after a tenth of
+/// `isr-timeout-ms`, 200 ms by default: more seldom, and one answer that is late looks like silence.
+const PING_EVERY: Duration = Duration::from_millis(PING_MS);
+const PING_MS: u64 = 50;
 /// Sent at a time. Larger: a full sync keeps the thread from clients for longer; smaller: more system calls.
 const SEND_BYTES: usize = 128 << 10;
+/// A slot, or a value in it, that is larger is dumped in pieces of this. Larger: the thread is kept from clients for
+/// longer, a millisecond or two here. Smaller: more is written between two pieces, and has to be sent again.
+const PIECE_BYTES: usize = 1 << 20;
+/// Looked through at a time: the largest frame fits. More would be copied for nothing where the backlog wraps around.
+const FORWARD_BYTES: usize = 2 * PART_BYTES_MAX;
 
 /// A connection that asked for the upgrade, on its way to the data thread.
 pub(crate) struct LinkSocket {
@@ -91,6 +102,7 @@ fn refusal(ended: &LinkError) -> Option<(&'static str, String)> {
         | LinkError::LevelAhead { .. }
         | LinkError::Stream(_)
         | LinkError::Ack(_)
+        | LinkError::Group(_)
         | LinkError::Effect(_)
         | LinkError::BacklogPassed
         | LinkError::Encode(_)
@@ -173,15 +185,8 @@ impl Session {
         plane.link_serial += 1;
         self.serial = plane.link_serial;
         let in_sync = plane.my_shard().is_some_and(|s| s.in_sync.contains(&self.member));
-        let state = LinkState {
-            serial: self.serial,
-            link: None,
-            ack: None,
-            syncing: false,
-            fence: None,
-            promoted: None,
-            in_sync_since: in_sync.then(std::time::Instant::now),
-        };
+        let mut state = LinkState::new(self.serial);
+        state.in_sync_since = in_sync.then(std::time::Instant::now);
         // The replaced link's task sees another serial, and ends.
         plane.links.insert(self.member, state);
         drop(plane);
@@ -197,7 +202,11 @@ impl Session {
         if let (Some(link), Role::Primary(primary)) = (link, &mut plane.role) {
             primary.gate.detach(link);
         }
+        plane.retain();
         plane.settle_replies();
+        drop(plane);
+        // What was kept for it holds nobody back any more.
+        self.node.acked.notify_waiters();
     }
 
     /// Waits until this node is primary, and decides how the replica gets in step.
@@ -311,12 +320,14 @@ impl Session {
             let progress = match mode {
                 SyncMode::Partial { from } => Progress { cursor: from, sync: None },
                 // Slots are dumped as of now: nothing before is needed.
-                SyncMode::Full => Progress { cursor: end, sync: Some(FullSync::new(slots)) },
+                SyncMode::Full => Progress { cursor: end, sync: Some(Syncing::new(slots)) },
             };
             if let Some(state) = plane.links.get_mut(&self.member) {
                 state.link = Some(link);
                 state.syncing = progress.sync.is_some();
+                (state.heard_ms, state.moved_ms, state.sent) = (now_ms, now_ms, progress.cursor);
             }
+            plane.retain();
             (source, link, progress)
         };
         self.writer.write_all(&out).await?;
@@ -367,7 +378,22 @@ struct Attached {
 /// How far the sending came.
 struct Progress {
     cursor: Offset,
-    sync: Option<FullSync>,
+    sync: Option<Syncing>,
+}
+
+/// How far a full sync came.
+struct Syncing {
+    slots: FullSync,
+    /// The slot that is half sent.
+    slot: Option<SlotDump>,
+    /// Of a command that was cut, what was read from the backlog.
+    group: Group,
+}
+
+impl Syncing {
+    fn new(slots: SlotSet) -> Self {
+        Self { slots: FullSync::new(slots), slot: None, group: Group::default() }
+    }
 }
 
 async fn send(
@@ -386,6 +412,12 @@ async fn send(
         {
             let mut plane = node.plane.borrow_mut();
             fill(&mut plane, attached, &mut progress, &mut out)?;
+            if plane.is_backed_up() {
+                plane.retain();
+                if !plane.is_backed_up() {
+                    node.acked.notify_waiters();
+                }
+            }
             let applied_index = plane.view.index;
             if (ping_due || applied_index > told_index) && is_between_frames(&plane, &progress) {
                 encode(
@@ -405,12 +437,31 @@ async fn send(
         if out.is_empty() {
             ping_due = tokio::time::timeout(PING_EVERY, more).await.is_err();
         } else {
-            writer.write_all(&out).await?;
+            write(node, writer, attached, &out).await?;
         }
         if out.capacity() > 4 * SEND_BYTES {
             out = Vec::new();
         }
     }
+}
+
+/// Sends all of it, and notes that the replica takes something as long as it does.
+async fn write(
+    node: &Rc<DataNode>,
+    writer: &mut OwnedWriteHalf,
+    attached: Attached,
+    mut out: &[u8],
+) -> Result<(), LinkError> {
+    while !out.is_empty() {
+        let written = writer.write(out).await?;
+        out = &out[written..];
+        let mut plane = node.plane.borrow_mut();
+        let now_ms = plane.clock_ms();
+        if let Some(state) = plane.links.get_mut(&attached.member).filter(|l| l.serial == attached.serial) {
+            state.moved_ms = now_ms;
+        }
+    }
+    Ok(())
 }
 
 /// May a message of its own follow what was sent? The backlog is sent in pieces that may end inside a frame; a sync
@@ -442,13 +493,16 @@ fn fill(
         Some(sync) => {
             forward(plane, sync, version, &mut progress.cursor, out)?;
             while progress.cursor == plane.offset() && out.len() < SEND_BYTES {
-                match sync.next_slot() {
-                    // An empty one too: what touches all slots was forwarded, and may have put something there.
-                    Some(slot) => {
-                        let level = plane.level();
-                        encode_sync_chunk(out, version, level, slot, |out| {
-                            plane.keyspace.dump_slot(slot, level, out);
-                        })?;
+                if sync.slot.is_none() {
+                    sync.slot = sync.slots.next_slot().map(|slot| SlotDump::new(slot, PIECE_BYTES));
+                }
+                match &mut sync.slot {
+                    // An empty one too: the replica may hold something there.
+                    Some(dump) => {
+                        if dump_piece(plane, dump, version, out)? == Dumped::Whole {
+                            sync.slot = None;
+                            sync.slots.slot_done();
+                        }
                     }
                     None => {
                         let Some(primary) = plane.primary() else { return Err(LinkError::RoleChanged) };
@@ -465,6 +519,9 @@ fn fill(
         }
     }
     let caught_up = progress.sync.is_none() && progress.cursor == plane.offset();
+    if let Some(state) = plane.links.get_mut(&member) {
+        state.sent = progress.cursor;
+    }
     if let Some(state) = plane.links.get_mut(&member)
         && let Some(fence) = state.fence
         && caught_up
@@ -476,16 +533,49 @@ fn fill(
     Ok(())
 }
 
-/// Sends on the frames that touch slots which the replica has already.
+/// Puts the next piece of a slot into `out`.
+fn dump_piece(
+    plane: &Plane,
+    dump: &mut SlotDump,
+    version: LinkVersion,
+    out: &mut Vec<u8>,
+) -> Result<Dumped, LinkError> {
+    let (slot, level, mut piece) = (dump.slot(), plane.level(), Vec::new());
+    let dumped = dump.next_piece(&plane.keyspace, level, &mut piece);
+    let mut rest = &piece[..];
+    loop {
+        let (chunk, after) = rest.split_at(whole_effects(rest, level)?);
+        encode_sync_chunk(out, version, level, slot, |out| out.extend_from_slice(chunk))?;
+        rest = after;
+        if rest.is_empty() {
+            return Ok(dumped);
+        }
+    }
+}
+
+/// How many bytes of these effects are sent in one message: whole effects, and one at least. A piece is one message; the
+/// last one of a slot that never rested may be too large for that.
+fn whole_effects(effects: &[u8], level: Level) -> Result<usize, LinkError> {
+    if effects.len() <= 2 * PIECE_BYTES {
+        return Ok(effects.len());
+    }
+    let mut rest = effects;
+    while !rest.is_empty() && effects.len() - rest.len() < PIECE_BYTES {
+        (_, rest) = Effect::decode(rest, level)?;
+    }
+    Ok(effects.len() - rest.len())
+}
+
+/// Sends on what touches slots that the replica has already, and notes what touches the one that is half sent.
 fn forward(
     plane: &Plane,
-    sync: &FullSync,
+    sync: &mut Syncing,
     version: LinkVersion,
     cursor: &mut Offset,
     out: &mut Vec<u8>,
 ) -> Result<(), LinkError> {
     while *cursor < plane.offset() && out.len() < SEND_BYTES {
-        let (head, tail) = plane.backlog.read_from(*cursor, usize::MAX).ok_or(LinkError::BacklogPassed)?;
+        let (head, tail) = plane.backlog.read_from(*cursor, FORWARD_BYTES).ok_or(LinkError::BacklogPassed)?;
         let joined;
         let frames = if tail.is_empty() {
             head
@@ -495,11 +585,14 @@ fn forward(
         };
         let mut at = 0;
         while let Some((message, len)) = decode(&frames[at..], version)? {
-            let Message::Effects(effects) = message else {
-                return Err(LinkError::Protocol("the backlog holds something else than effects".to_owned()));
-            };
-            if sync.forwards(effects.scope) {
-                out.extend_from_slice(&frames[at..at + len]);
+            let frame = &frames[at..at + len];
+            match message {
+                Message::EffectsPart(part) => sync.group.take(&part, frame)?,
+                Message::Effects(last) => forward_command(sync, &last, frame, out)?,
+                _ => {
+                    let what = "the backlog holds something else than effects";
+                    return Err(LinkError::Protocol(what.to_owned()));
+                }
             }
             at += len;
             if at == frames.len() {
@@ -510,6 +603,53 @@ fn forward(
         if at == 0 {
             return Err(LinkError::BacklogPassed);
         }
+    }
+    Ok(())
+}
+
+/// One command: this frame, or the group that it is the last one of.
+fn forward_command(
+    sync: &mut Syncing,
+    last: &Effects<'_>,
+    frame: &[u8],
+    out: &mut Vec<u8>,
+) -> Result<(), LinkError> {
+    if sync.group.is_open() {
+        sync.group.take(last, frame)?;
+    }
+    let group = std::mem::take(&mut sync.group);
+    let (start, effects) =
+        if group.is_open() { (group.start(), group.effects()) } else { (last.start, last.bytes) };
+    let Scope::Slot(slot) = last.scope else {
+        return forward_some(sync, Effects { start, bytes: effects, ..*last }, out);
+    };
+    match (sync.slots.duty(slot), &mut sync.slot) {
+        (Duty::Forward, _) if group.is_open() => group.into_frames(|frame| out.extend_from_slice(frame)),
+        (Duty::Forward, _) => out.extend_from_slice(frame),
+        (Duty::Note, Some(dump)) => dump.note(effects, last.level)?,
+        (Duty::Note, None) | (Duty::Skip, _) => {}
+    }
+    Ok(())
+}
+
+/// Of a command that touches several slots: what is about those that the replica has. The rest would meet there what it
+/// was not executed on.
+fn forward_some(sync: &mut Syncing, command: Effects<'_>, out: &mut Vec<u8>) -> Result<(), LinkError> {
+    let Effects { level, epoch, start, scope, bytes } = command;
+    if let Some(dump) = &mut sync.slot {
+        dump.note(bytes, level)?;
+    }
+    let (mut some, mut rest) = (Vec::new(), bytes);
+    while !rest.is_empty() {
+        let (effect, after) = Effect::decode(rest, level)?;
+        if effect.key().is_none_or(|key| sync.slots.duty(key_slot(key)) == Duty::Forward) {
+            some.extend_from_slice(&rest[..rest.len() - after.len()]);
+        }
+        rest = after;
+    }
+    if !some.is_empty() {
+        let mut frame = Vec::new();
+        encode_group(&mut frame, level, epoch, start, scope, &some, |frame| out.extend_from_slice(frame));
     }
     Ok(())
 }
@@ -525,20 +665,34 @@ async fn listen(
             let mut guard = node.plane.borrow_mut();
             let plane = &mut *guard;
             let now_ms = plane.clock_ms();
-            let mut last = None;
+            let (mut last, mut moved) = (None, None);
             reader.drain(|message, _| match message {
                 Message::Ack(ack) => {
                     last = Some(ack);
                     Ok(Next::Go)
                 }
-                _ => Err(LinkError::Protocol("only acknowledgements are expected".to_owned())),
-            })?;
-            if let Some(ack) = last {
-                let Role::Primary(primary) = &mut plane.role else { return Err(LinkError::RoleChanged) };
-                primary.gate.on_ack(link, ack, now_ms)?;
-                if let Some(state) = plane.links.get_mut(&link.member).filter(|l| l.serial == serial) {
-                    state.ack = Some(ack);
+                Message::Progress(progress) => {
+                    moved = Some(progress);
+                    Ok(Next::Go)
                 }
+                _ => Err(LinkError::Protocol("only acknowledgements and progress are expected".to_owned())),
+            })?;
+            let mine = plane.links.get_mut(&link.member).filter(|l| l.serial == serial);
+            if let Some(state) = mine
+                && (last.is_some() || moved.is_some())
+            {
+                let late_ms = now_ms.saturating_sub(state.heard_ms).saturating_sub(PING_MS);
+                state.heard_ms = now_ms;
+                state.ack = last.or(state.ack);
+                plane.note_pause(late_ms, now_ms);
+            }
+            let Role::Primary(primary) = &mut plane.role else { return Err(LinkError::RoleChanged) };
+            if let Some(progress) = moved {
+                primary.gate.on_progress(link, progress, now_ms)?;
+            }
+            if let Some(ack) = last {
+                primary.gate.on_ack(link, ack, now_ms)?;
+                plane.retain();
                 plane.settle_replies();
                 drop(guard);
                 node.acked.notify_waiters();
@@ -558,13 +712,23 @@ mod tests {
 
     /// Applies what was sent, as a follower does.
     fn receive(sent: &[u8], source: Source, cursor: &mut ReplicaCursor, keyspace: &mut Keyspace) {
-        let mut at = 0;
+        let (mut at, mut group) = (0, Group::default());
         while let Some((message, len)) = decode(&sent[at..], LINK_VERSIONS.max).unwrap() {
+            let frame = &sent[at..at + len];
             at += len;
             match message {
+                Message::EffectsPart(part) => {
+                    cursor.accept_part(source, &part).unwrap();
+                    group.take(&part, frame).unwrap();
+                }
                 Message::Effects(effects) => {
+                    if group.is_open() {
+                        group.take(&effects, frame).unwrap();
+                    }
+                    let group = std::mem::take(&mut group);
+                    let bytes = if group.is_open() { group.effects() } else { effects.bytes };
                     let admitted = cursor.accept(source, &effects).unwrap();
-                    apply_effects(keyspace, effects.bytes, effects.level).unwrap();
+                    apply_effects(keyspace, bytes, effects.level).unwrap();
                     cursor.applied(admitted).unwrap();
                 }
                 Message::SyncChunk(chunk) => {
@@ -588,16 +752,7 @@ mod tests {
         let (mut plane, _proposals) = plane(A, &world);
         let mut client = client(&mut plane);
         let source = primary(&mut plane).gate.source();
-        let link = LinkState {
-            serial: 1,
-            link: None,
-            ack: None,
-            syncing: false,
-            fence: None,
-            promoted: None,
-            in_sync_since: None,
-        };
-        plane.links.insert(B, link);
+        plane.links.insert(B, LinkState::new(1));
         let mut progress = Progress { cursor: plane.offset(), sync: None };
         // More than is sent at a time, in frames that do not divide it.
         for n in 0..40 {
@@ -620,6 +775,136 @@ mod tests {
         assert!(rounds > 2, "{rounds}: the backlog has to be sent in several pieces");
     }
 
+    /// A full sync of A's dataset, with commands between what is sent: the replica's keyspace at its end.
+    fn synced(
+        world: &World,
+        plane: &mut Plane,
+        mut between: impl FnMut(&mut Plane, usize),
+    ) -> (Keyspace, usize, usize) {
+        let (source, lineage) = (primary(plane).gate.source(), primary(plane).lineage.clone());
+        plane.links.insert(B, LinkState::new(1));
+        let slots = world.shard().slots.clone();
+        let mut progress = Progress { cursor: plane.offset(), sync: Some(Syncing::new(slots)) };
+        let attached = Attached { source, serial: 1, member: B, version: LINK_VERSIONS.max };
+        let (mut cursor, mut keyspace) = (ReplicaCursor::empty(), Keyspace::new());
+        let begin = SyncBegin { source, mode: SyncMode::Full, lineage };
+        let _ = cursor.follow(source, &begin, Standing::Outside).unwrap();
+        let (mut rounds, mut longest, mut stream) = (0, 0, Vec::new());
+        while progress.sync.is_some() || progress.cursor < plane.offset() {
+            let (syncs, mut out) = (progress.sync.is_some(), Vec::new());
+            fill(plane, attached, &mut progress, &mut out).unwrap();
+            if !syncs {
+                // Sent as it lies in the backlog, and not frame by frame.
+                stream.extend(out);
+                continue;
+            }
+            longest = longest.max(out.len());
+            receive(&out, source, &mut cursor, &mut keyspace);
+            rounds += 1;
+            between(plane, rounds);
+        }
+        receive(&stream, source, &mut cursor, &mut keyspace);
+        assert_eq!(cursor.applied_offset(), Some(plane.offset()));
+        (keyspace, rounds, longest)
+    }
+
+    #[test]
+    fn a_large_slot_is_sent_in_pieces_while_commands_change_it() {
+        let world = World::alone(AckMode::Primary);
+        let (mut plane, _proposals) = plane(A, &world);
+        let mut client = client(&mut plane);
+        for n in 0..4_000 {
+            answer(&mut plane, &mut client, &format!("SET {{t}}{n} {}", "x".repeat(2_000)));
+        }
+        answer(&mut plane, &mut client, &format!("SET {{t}}long {}", "y".repeat(5 << 20)));
+        for _ in 0..30 {
+            answer(&mut plane, &mut client, &format!("RPUSH {{t}}list {}", "z".repeat(100_000)));
+        }
+        let (keyspace, rounds, longest) = synced(&world, &mut plane, |plane, round| {
+            for command in [
+                format!("SET {{t}}{round} changed"),
+                format!("DEL {{t}}{}", 3_999 - round),
+                format!("RENAME {{t}}{} {{t}}{}", 2_000 + round, 100 + round),
+                format!("LPOP {{t}}list {}", round % 2),
+                format!("APPEND {{t}}long {round}"),
+                format!("SADD {{t}}new {round}"),
+                format!("SET elsewhere:{round} v"),
+                "MULTI".to_owned(),
+                "DBSIZE".to_owned(),
+                format!("RPUSH {{t}}list {round}"),
+                format!("SET {{t}}{round} again"),
+                "EXEC".to_owned(),
+            ] {
+                answer(plane, &mut client, &command);
+            }
+        });
+        assert!(rounds > 12, "{rounds}: it has to be under way while commands come");
+        assert_eq!(keyspace.fingerprint(), plane.keyspace.fingerprint());
+        // The last round of what never rests is the value as a whole.
+        assert!(longest < 20 << 20, "{longest}");
+    }
+
+    #[test]
+    fn a_large_slot_at_rest_is_never_sent_in_one_go() {
+        let world = World::alone(AckMode::Primary);
+        let (mut plane, _proposals) = plane(A, &world);
+        let mut client = client(&mut plane);
+        answer(&mut plane, &mut client, &format!("SET {{t}}long {}", "y".repeat(20 << 20)));
+        for n in 0..4_000 {
+            answer(&mut plane, &mut client, &format!("SET {{t}}{n} {}", "x".repeat(2_000)));
+        }
+        let (keyspace, rounds, longest) = synced(&world, &mut plane, |_, _| {});
+        assert!(rounds > 20 && longest < 2 * PIECE_BYTES + SEND_BYTES, "{rounds} of at most {longest} bytes");
+        assert_eq!(keyspace.fingerprint(), plane.keyspace.fingerprint());
+    }
+
+    #[test]
+    fn a_command_on_all_slots_does_not_meet_what_is_yet_to_be_sent() {
+        let world = World::alone(AckMode::Primary);
+        let (mut plane, _proposals) = plane(A, &world);
+        let mut client = client(&mut plane);
+        for n in 0..300 {
+            answer(&mut plane, &mut client, &format!("SET before:{n} {}", "x".repeat(2_000)));
+        }
+        let late = (0..).map(|n| format!("late:{n}")).find(|k| key_slot(k.as_bytes()).0 > 16_000);
+        let late = late.expect("keys are many");
+        let (keyspace, rounds, _) = synced(&world, &mut plane, |plane, round| {
+            // Of another kind each time, by commands some of which are not sent.
+            let commands: &[&str] = match round {
+                1 => &["MULTI", "DBSIZE", "HSET {late} f v", "EXEC"],
+                2 => &["DEL {late}", "MULTI", "DBSIZE", "RPUSH {late} a b c", "EXEC"],
+                3 => &["MULTI", "DBSIZE", "LSET {late} 2 d", "EXEC"],
+                _ => &[],
+            };
+            for command in commands {
+                answer(plane, &mut client, &command.replace("{late}", &late));
+            }
+        });
+        assert!(rounds > 3, "{rounds}");
+        assert_eq!(keyspace.fingerprint(), plane.keyspace.fingerprint());
+    }
+
+    #[test]
+    fn a_command_that_was_cut_is_forwarded_whole_or_noted_whole() {
+        let world = World::alone(AckMode::Primary);
+        let (mut plane, _proposals) = plane(A, &world);
+        let mut client = client(&mut plane);
+        for n in 0..300 {
+            answer(&mut plane, &mut client, &format!("SET before:{n} {}", "x".repeat(2_000)));
+        }
+        let long = "w".repeat(PART_BYTES_MAX + 1_000);
+        let (keyspace, rounds, _) = synced(&world, &mut plane, |plane, round| {
+            if round < 4 {
+                answer(plane, &mut client, &format!("SET before:{round} {long}"));
+                for command in ["MULTI", "DBSIZE", &format!("SET before:{} {long}", 100 + round), "EXEC"] {
+                    answer(plane, &mut client, command);
+                }
+            }
+        });
+        assert!(rounds > 4, "{rounds}");
+        assert_eq!(keyspace.fingerprint(), plane.keyspace.fingerprint());
+    }
+
     #[test]
     fn a_full_sync_under_writes_that_touch_all_slots_ends_with_the_same_keys() {
         let world = World::alone(AckMode::Primary);
@@ -629,18 +914,9 @@ mod tests {
             answer(&mut plane, &mut client, &format!("SET before:{n} {}", "x".repeat(2_000)));
         }
         let (source, lineage) = (primary(&mut plane).gate.source(), primary(&mut plane).lineage.clone());
-        let link = LinkState {
-            serial: 1,
-            link: None,
-            ack: None,
-            syncing: true,
-            fence: None,
-            promoted: None,
-            in_sync_since: None,
-        };
-        plane.links.insert(B, link);
+        plane.links.insert(B, LinkState::new(1));
         let slots = world.shard().slots.clone();
-        let mut progress = Progress { cursor: plane.offset(), sync: Some(FullSync::new(slots)) };
+        let mut progress = Progress { cursor: plane.offset(), sync: Some(Syncing::new(slots)) };
         let attached = Attached { source, serial: 1, member: B, version: LINK_VERSIONS.max };
         let (mut cursor, mut keyspace) = (ReplicaCursor::empty(), Keyspace::new());
         let begin = SyncBegin { source, mode: SyncMode::Full, lineage };

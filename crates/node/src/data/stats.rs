@@ -9,6 +9,7 @@ pub(crate) struct Stats {
     pub misses: u64,
     pub moved: u64,
     pub tryagain: u64,
+    pub clusterdown: u64,
     pub rejected_connections: u64,
     pub full_syncs: u64,
     pub partial_syncs: u64,

@@ -20,6 +20,7 @@ pub(super) fn snapshot(plane: &Plane) -> DataSnapshot {
         settled: is_settled(plane),
         loaded: !matches!(plane.role, Role::Loading),
         index: plane.view.index,
+        trouble: plane.trouble(),
     }
 }
 

@@ -10,7 +10,7 @@ use ironcache_agent::LauncherPhase;
 use ironcache_api::{LauncherStatus, NodeStatus, RaftStatus};
 use ironcache_control::ControlState;
 use ironcache_formats::state;
-use ironcache_raft::{AppliedView, RaftNode};
+use ironcache_raft::{Admission, AppliedView, RaftNode};
 use ironcache_types::{Digest, LEVELS, chain};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -80,6 +80,10 @@ fn raft(node: &RaftNode, applied: &AppliedView) -> RaftStatus {
         last_log: view.last_log.unwrap_or(0),
         last_applied: applied.index,
         committed: view.committed.unwrap_or(0),
+        went_back: match &*node.admission().borrow() {
+            Admission::WentBack(why) => Some(why.to_string()),
+            Admission::Comparing | Admission::New | Admission::Admitted => None,
+        },
     }
 }
 

@@ -48,8 +48,17 @@ pub(super) fn write(scrape: &Scrape, to: &mut Writer<'_>) -> fmt::Result {
 const ROLES: [&str; 6] = ["primary", "replica", "candidate", "syncing", "loading", "none"];
 
 fn write_data(data: &DataSnapshot, to: &mut Writer<'_>) -> fmt::Result {
-    let DataSnapshot { status, stats, used_bytes, parked, primary_applied: _, index, settled: _, loaded: _ } =
-        data;
+    let DataSnapshot {
+        status,
+        stats,
+        used_bytes,
+        parked,
+        primary_applied: _,
+        index,
+        settled: _,
+        loaded: _,
+        trouble: _,
+    } = data;
     to.states(
         &plain("data_role", "1 for the role of this node's dataset"),
         "role",
@@ -107,6 +116,7 @@ fn write_stats(stats: &Stats, to: &mut Writer<'_>) -> fmt::Result {
         misses,
         moved,
         tryagain,
+        clusterdown,
         rejected_connections,
         full_syncs,
         partial_syncs,
@@ -122,7 +132,11 @@ fn write_stats(stats: &Stats, to: &mut Writer<'_>) -> fmt::Result {
     )?;
     to.counters(
         &plain("redirects", "Commands that were not executed here: MOVED or TRYAGAIN"),
-        [([("reply", "moved")], *moved), ([("reply", "tryagain")], *tryagain)],
+        [
+            ([("reply", "moved")], *moved),
+            ([("reply", "tryagain")], *tryagain),
+            ([("reply", "clusterdown")], *clusterdown),
+        ],
     )?;
     to.counter(&plain("rejected_connections", "Clients beyond maxclients"), *rejected_connections)?;
     to.counters(

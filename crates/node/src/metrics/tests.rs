@@ -118,6 +118,7 @@ fn scrape() -> Scrape {
             index: 6,
             settled: true,
             loaded: true,
+            trouble: None,
         }),
         raft: RaftView {
             node: ME.node,

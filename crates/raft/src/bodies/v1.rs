@@ -2,10 +2,11 @@
 
 use super::BodyError;
 use crate::ask::{Answer as LiveAnswer, Ask as LiveAsk};
+use crate::lives::Lives as LiveLives;
 use crate::types::{self, PeerAddr, Proposed, Refusal, TypeConfig};
 use ironcache_control::Applied;
 use ironcache_formats::entry::EntryBytes;
-use ironcache_types::{ClusterId, Epoch, Incarnation, Member, NodeId, PlanId};
+use ironcache_types::{Epoch, Incarnation, Member, NodeId, PlanId};
 use openraft::entry::RaftEntry;
 use openraft::raft::{
     AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse as RaftSnapshotResponse,
@@ -127,11 +128,28 @@ pub struct RpcHeader {
     pub from: u64,
     /// Whom the sender means: an address may have been taken over by another node.
     pub to: u64,
+    pub lives: Lives,
+    /// The newest life of the receiver that the sender has heard of; 0 for none. So a node whose log went back is told by
+    /// whoever speaks to it first, however little its own log knows of the others.
+    pub heard: u64,
 }
 
-impl RpcHeader {
-    pub(crate) fn new(cluster: ClusterId, from: NodeId, to: NodeId) -> Self {
-        RpcHeader { cluster: cluster.0, from: from.0, to: to.0 }
+/// The lives of a node, as it says itself: in front of the body of every answer, and in the header of every request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lives {
+    pub remembered: u64,
+    pub present: u64,
+}
+
+impl From<LiveLives> for Lives {
+    fn from(LiveLives { remembered, present }: LiveLives) -> Self {
+        Lives { remembered: remembered.0, present: present.0 }
+    }
+}
+
+impl From<Lives> for LiveLives {
+    fn from(Lives { remembered, present }: Lives) -> Self {
+        LiveLives { remembered: Incarnation(remembered), present: Incarnation(present) }
     }
 }
 
@@ -388,6 +406,7 @@ pub enum Ask {
         incarnation: u64,
         addr: String,
     },
+    Compare,
 }
 
 impl From<&LiveAsk> for Ask {
@@ -404,6 +423,7 @@ impl From<&LiveAsk> for Ask {
             LiveAsk::Move { member: Member { node, incarnation }, addr } => {
                 Ask::Move { node: node.0, incarnation: incarnation.0, addr: addr.0.clone() }
             }
+            LiveAsk::Compare => Ask::Compare,
         }
     }
 }
@@ -427,6 +447,7 @@ impl TryFrom<Ask> for LiveAsk {
                 member: Member { node: NodeId(node), incarnation: Incarnation(incarnation) },
                 addr: PeerAddr(addr),
             },
+            Ask::Compare => LiveAsk::Compare,
         })
     }
 }

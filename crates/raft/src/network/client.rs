@@ -1,13 +1,14 @@
 //! The calling side.
 
-use super::{APPEND, PRE_VOTE, Rpc, SNAPSHOT, TRANSFER, VOTE};
+use super::{APPEND, PRE_VOTE, REGISTERED_LIFE, Rpc, SNAPSHOT, TRANSFER, VOTE};
 use crate::bodies::v1;
 use crate::identity::Identity;
+use crate::lives::{Lives, WentBack};
 use crate::machine::SnapshotData;
 use crate::options::RaftOptions;
 use crate::types::{PeerAddr, TypeConfig, Vote, node_id};
 use ironcache_formats::wire::{self, Header, WireError};
-use ironcache_types::{NodeId, chain};
+use ironcache_types::{Incarnation, NodeId, chain};
 use openraft::alias::SnapshotOf;
 use openraft::errors::{NetworkError, RPCError, ReplicationClosed, StreamingError, Timeout, Unreachable};
 use openraft::network::RPCOption;
@@ -16,6 +17,7 @@ use openraft::raft::{
     TransferLeaderResponse, VoteRequest, VoteResponse,
 };
 use openraft::{OptionalSend, RPCTypes, RaftNetworkFactory, RaftNetworkV2};
+use reqwest::StatusCode;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::fmt;
@@ -58,6 +60,9 @@ pub enum CallError {
     Refused { to: NodeId, addr: PeerAddr, status: u16, text: String },
     #[error("the RPC body is not usable")]
     Wire(#[from] WireError),
+    /// Nothing of what it answers counts.
+    #[error(transparent)]
+    WentBack(#[from] WentBack),
 }
 
 impl Peers {
@@ -107,13 +112,28 @@ impl Peers {
         };
         let response = self.http.post(url).timeout(timeout).body(body).send().await.map_err(failed)?;
         let status = response.status();
+        let registered = registered_life(&response);
         let bytes = response.bytes().await.map_err(failed)?;
         if !status.is_success() {
             let text = String::from_utf8_lossy(&bytes).into_owned();
+            if status == StatusCode::GONE
+                && let Some(registered) = registered
+            {
+                let Lives { remembered, present } = self.identity.lives();
+                let node = self.identity.node;
+                self.identity.note_went_back(WentBack { node, remembered, present, registered });
+            }
             return Err(CallError::Refused { to, addr: addr.clone(), status: status.as_u16(), text });
         }
-        Ok(wire::open(rpc.response, &bytes)?.body()?)
+        let (lives, answer): (v1::Lives, A) = wire::open(rpc.response, &bytes)?.body()?;
+        self.identity.compare(to, lives.into())?;
+        Ok(answer)
     }
+}
+
+/// The later life of this node that the other side knows of, if that is why it refuses.
+fn registered_life(response: &reqwest::Response) -> Option<Incarnation> {
+    response.headers().get(REGISTERED_LIFE)?.to_str().ok()?.parse().ok().map(Incarnation)
 }
 
 impl RaftNetworkFactory<TypeConfig> for Peers {
@@ -147,9 +167,10 @@ impl Peer {
                 target: self.to.0,
                 timeout,
             }),
-            CallError::Unreachable { .. } | CallError::NoCluster | CallError::Refused { .. } => {
-                RPCError::Unreachable(Unreachable::from_string(chain(&error)))
-            }
+            CallError::Unreachable { .. }
+            | CallError::NoCluster
+            | CallError::Refused { .. }
+            | CallError::WentBack(_) => RPCError::Unreachable(Unreachable::from_string(chain(&error))),
             CallError::Wire(_) => RPCError::Network(NetworkError::from_string(chain(&error))),
         })
     }

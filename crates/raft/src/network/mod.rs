@@ -3,6 +3,9 @@
 //! Every request starts with an [`RpcHeader`](crate::bodies::v1::RpcHeader): a node of another cluster, or an
 //! address that another node took over, is refused before raft hears of it.
 //!
+//! The header says which lives the sender's directory knows of, and so does the front of every answer: each side counts
+//! nothing of a node whose log went back (see [`crate::lives`]).
+//!
 //! A request is written in its kind's version at the sender's level, and answered in the version that it came in. One in
 //! a version that the receiver does not read is refused by name.
 
@@ -10,6 +13,9 @@ pub(crate) mod client;
 pub(crate) mod server;
 
 use ironcache_formats::wire::Kind;
+
+/// The HTTP header of a refusal for a log that went back: the later life that was registered.
+pub(crate) const REGISTERED_LIFE: &str = "ironcache-registered-life";
 
 /// One RPC: its path and what its two envelopes carry.
 #[derive(Clone, Copy, Debug)]

@@ -2,9 +2,10 @@
 //!
 //! *Invariant:* bytes that are not a valid request of this cluster for this node never reach raft.
 
-use super::{APPEND, FORWARD, PRE_VOTE, Rpc, SNAPSHOT, TRANSFER, VOTE};
+use super::{APPEND, FORWARD, PRE_VOTE, REGISTERED_LIFE, Rpc, SNAPSHOT, TRANSFER, VOTE};
 use crate::bodies::{BodyError, v1};
 use crate::identity::{Identity, IdentityError};
+use crate::lives::WentBack;
 use crate::node::Inner;
 use axum::Router;
 use axum::body::Bytes;
@@ -15,6 +16,7 @@ use axum::routing::post;
 use ironcache_formats::snapshot::{self as state_snapshot, OpenError};
 use ironcache_formats::wire::{self, BODY_BYTES_MAX, HEADER_BYTES, Header, WireError};
 use ironcache_types::chain;
+use openraft::raft::AppendEntriesResponse;
 use openraft::storage::Snapshot;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -46,7 +48,17 @@ impl IntoResponse for Refusal {
                 StatusCode::CONFLICT
             }
             Refusal::Identity(IdentityError::OtherNode { .. }) => StatusCode::MISDIRECTED_REQUEST,
-            Refusal::Identity(IdentityError::Io(_)) | Refusal::Stopped(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Refusal::Identity(IdentityError::WentBack(WentBack { registered, .. })) => {
+                let life = [(REGISTERED_LIFE, registered.0.to_string())];
+                return (StatusCode::GONE, life, chain(&self)).into_response();
+            }
+            Refusal::Identity(
+                IdentityError::Io(_)
+                | IdentityError::MyLogWentBack
+                | IdentityError::NotAdmitted
+                | IdentityError::NotDurable(_),
+            )
+            | Refusal::Stopped(_) => StatusCode::SERVICE_UNAVAILABLE,
         };
         (status, chain(&self)).into_response()
     }
@@ -67,6 +79,13 @@ pub(crate) fn router(node: Arc<Inner>) -> Router {
 async fn append(State(node): Node, body: Bytes) -> Result<Vec<u8>, Refusal> {
     serve(&node.identity, APPEND, &body, async |request: v1::AppendRequest| {
         let answer = node.raft.append_entries(request.try_into()?).await.map_err(stopped)?;
+        match &answer {
+            AppendEntriesResponse::Success
+            | AppendEntriesResponse::PartialSuccess(_)
+            | AppendEntriesResponse::Conflict => node.contact.heard(),
+            // Whoever sent it leads no more.
+            AppendEntriesResponse::HigherVote(_) => {}
+        }
         Ok(v1::AppendResponse::from(answer))
     })
     .await
@@ -74,6 +93,7 @@ async fn append(State(node): Node, body: Bytes) -> Result<Vec<u8>, Refusal> {
 
 async fn vote(State(node): Node, body: Bytes) -> Result<Vec<u8>, Refusal> {
     serve(&node.identity, VOTE, &body, async |request: v1::VoteRequest| {
+        node.identity.may_vote()?;
         let answer = node.raft.vote(request.into()).await.map_err(stopped)?;
         Ok(v1::VoteResponse::from(answer))
     })
@@ -82,6 +102,7 @@ async fn vote(State(node): Node, body: Bytes) -> Result<Vec<u8>, Refusal> {
 
 async fn pre_vote(State(node): Node, body: Bytes) -> Result<Vec<u8>, Refusal> {
     serve(&node.identity, PRE_VOTE, &body, async |request: v1::VoteRequest| {
+        node.identity.may_vote()?;
         let answer = node.raft.pre_vote(request.into()).await.map_err(stopped)?;
         Ok(v1::VoteResponse::from(answer))
     })
@@ -99,6 +120,7 @@ async fn snapshot(State(node): Node, body: Bytes) -> Result<Vec<u8>, Refusal> {
         }
         let snapshot = Snapshot { meta: meta.try_into()?, snapshot: Arc::new(data) };
         let answer = node.raft.install_full_snapshot(vote.into(), snapshot).await.map_err(stopped)?;
+        node.contact.heard();
         Ok(v1::SnapshotResponse::from(answer))
     })
     .await
@@ -106,6 +128,7 @@ async fn snapshot(State(node): Node, body: Bytes) -> Result<Vec<u8>, Refusal> {
 
 async fn transfer(State(node): Node, body: Bytes) -> Result<Vec<u8>, Refusal> {
     serve(&node.identity, TRANSFER, &body, async |request: v1::TransferRequest| {
+        node.identity.may_vote()?;
         let answer = node.raft.handle_transfer_leader(request.into()).await.map_err(stopped)?;
         Ok(v1::TransferResponse::from(answer))
     })
@@ -135,7 +158,7 @@ async fn serve<Q: DeserializeOwned, A: Serialize>(
     identity.admit(header, opened.level).await?;
     let answer = answer(request).await?;
     let header = Header { kind: rpc.response, version: opened.version, level: identity.level() };
-    Ok(wire::seal(header, &answer)?)
+    Ok(wire::seal(header, &(v1::Lives::from(identity.lives()), answer))?)
 }
 
 fn stopped(error: impl std::fmt::Display) -> Refusal {

@@ -1,7 +1,7 @@
 //! The frames of the log file, and how a damaged file is judged.
 //!
 //! ```text
-//! file   = [magic 4][version u16][node id u64][crc u32]  frame*
+//! file   = [magic 4][version u16][node id u64][first sequence u64][crc u32]  frame*
 //! frame  = [len u32][crc u32][sequence u64][records: len - 8 bytes]     crc over sequence and records
 //! ```
 //!
@@ -11,6 +11,9 @@
 //! valid after it: it was never acknowledged, cut it off) from corruption (a bad frame with a valid
 //! one of a later sequence after it: acknowledged data is damaged, refuse).
 //!
+//! Sequences go on when the log is compacted, so that of two states of one log the later one has the higher sequence.
+//! A log whose frames end below what is known to have been synced was cut, or is an older copy.
+//!
 //! *Invariant:* judging a file changes nothing; whoever reads the verdict truncates, or refuses.
 
 use ironcache_formats::wire::{u32_at, u64_at};
@@ -18,7 +21,9 @@ use ironcache_types::NodeId;
 
 pub(crate) const MAGIC: [u8; 4] = *b"ICWL";
 pub(crate) const VERSION: u16 = 1;
-pub(crate) const HEADER_BYTES: usize = 18;
+pub(crate) const HEADER_BYTES: usize = 26;
+/// Where the header's checksum stands: it covers what is before it.
+const CRC_AT: usize = 22;
 const PREFIX_BYTES: usize = 8;
 const SEQUENCE_BYTES: usize = 8;
 
@@ -36,16 +41,19 @@ pub enum HeaderError {
     OtherNode { found: NodeId, expected: NodeId },
 }
 
-pub(crate) fn header(node: NodeId) -> Vec<u8> {
+/// The header of a log whose first frame has the sequence `first`.
+pub(crate) fn header(node: NodeId, first: u64) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(HEADER_BYTES);
     bytes.extend_from_slice(&MAGIC);
     bytes.extend_from_slice(&VERSION.to_le_bytes());
     bytes.extend_from_slice(&node.0.to_le_bytes());
+    bytes.extend_from_slice(&first.to_le_bytes());
     bytes.extend_from_slice(&crc32fast::hash(&bytes).to_le_bytes());
     bytes
 }
 
-pub(crate) fn check_header(file: &[u8], expected: NodeId) -> Result<(), HeaderError> {
+/// The sequence of the first frame, if this is the log of the node `expected`.
+pub(crate) fn check_header(file: &[u8], expected: NodeId) -> Result<u64, HeaderError> {
     let Some(header) = file.get(..HEADER_BYTES) else {
         return Err(HeaderError::Short { actual: file.len() });
     };
@@ -56,14 +64,14 @@ pub(crate) fn check_header(file: &[u8], expected: NodeId) -> Result<(), HeaderEr
     if version != VERSION {
         return Err(HeaderError::Version { found: version });
     }
-    if u32_at(header, 14) != crc32fast::hash(&header[..14]) {
+    if u32_at(header, CRC_AT) != crc32fast::hash(&header[..CRC_AT]) {
         return Err(HeaderError::Checksum);
     }
     let found = NodeId(u64_at(header, 6));
     if found != expected {
         return Err(HeaderError::OtherNode { found, expected });
     }
-    Ok(())
+    Ok(u64_at(header, 14))
 }
 
 pub(crate) fn encode(sequence: u64, records: &[u8]) -> Vec<u8> {
@@ -103,11 +111,11 @@ pub(crate) enum Tail {
     },
 }
 
-/// Reads every frame behind the header. `file` has passed [`check_header`].
-pub(crate) fn scan(file: &[u8]) -> (Vec<Frame<'_>>, Tail) {
+/// Reads every frame behind the header. `file` has passed [`check_header`], which answered `first`.
+pub(crate) fn scan(file: &[u8], first: u64) -> (Vec<Frame<'_>>, Tail) {
     let mut frames = Vec::new();
     let mut at = HEADER_BYTES;
-    let mut expected = 0;
+    let mut expected = first;
     while at < file.len() {
         match read(file, at).filter(|frame| frame.sequence == expected) {
             Some(frame) => {

@@ -5,7 +5,7 @@
 use super::record::Record;
 use crate::bodies::BodyError;
 use crate::types::{Entry, LogId, Vote};
-use ironcache_types::{ClusterId, Level};
+use ironcache_types::{ClusterId, Incarnation, Level};
 use openraft::{EntryPayload, LogIdOptionExt};
 use std::collections::BTreeMap;
 use std::ops::{Bound, RangeBounds};
@@ -14,6 +14,8 @@ use std::ops::{Bound, RangeBounds};
 pub(super) struct Index {
     pub vote: Option<Vote>,
     pub cluster: Option<ClusterId>,
+    /// The newest life of this node that was admitted.
+    pub life: Option<Incarnation>,
     pub purged: Option<LogId>,
     pub committed: Option<LogId>,
     entries: BTreeMap<u64, Entry>,
@@ -81,18 +83,20 @@ impl Index {
             Record::Purge(upto) => self.purge(upto.into()),
             Record::Committed(upto) => self.committed = upto.map(Into::into),
             Record::Cluster(id) => self.cluster = Some(id),
+            Record::Life(life) => self.life = Some(life),
         }
         Ok(())
     }
 
     /// The shortest list of records that builds this index: what compaction writes.
     pub(super) fn records(&self) -> impl Iterator<Item = Record> + '_ {
-        let Self { vote, cluster, purged, committed, entries } = self;
+        let Self { vote, cluster, life, purged, committed, entries } = self;
         let vote = vote.map(|vote| Record::Vote(vote.into()));
         let cluster = cluster.map(Record::Cluster);
+        let life = life.map(Record::Life);
         let purged = purged.map(|upto| Record::Purge(upto.into()));
         let committed = committed.map(|upto| Record::Committed(Some(upto.into())));
-        let head = [cluster, vote, purged, committed].into_iter().flatten();
+        let head = [cluster, life, vote, purged, committed].into_iter().flatten();
         head.chain(entries.values().map(|entry| Record::Entry(entry.into())))
     }
 }

@@ -7,7 +7,10 @@
 //!
 //! *Invariant:* index and queue change together, under one lock, so the file's order is the index's.
 //! *Invariant:* a vote or an entry is acknowledged only after the fsync that covers it.
-//! *Invariant:* damaged acknowledged data is refused, never cut off; only a torn tail is.
+//! *Invariant:* what was read is durable before it is relied on, as what was written is: the process that wrote it may
+//! have died before its fsync.
+//! *Invariant:* damaged acknowledged data is refused, never cut off; only a torn tail is. So is a log that ends before
+//! what is known to have been synced.
 
 pub(crate) mod file;
 pub(crate) mod frame;
@@ -22,10 +25,11 @@ use crate::types::{Entry, LogId, Vote};
 use file::LogFile;
 use frame::{HeaderError, Tail};
 use index::{Index, IndexError};
-use ironcache_types::{ClusterId, Level, NodeId};
+use ironcache_types::{ClusterId, Incarnation, Level, NodeId};
 use record::{Record, RecordError};
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard};
+use tokio::sync::watch;
 use writer::{Done, Op, Writer};
 
 /// Compaction starts when at least this much of the file is dead. Smaller: more rewriting of what is
@@ -49,7 +53,17 @@ pub enum WalError {
     Record { at: usize, source: RecordError },
     #[error("the raft log is inconsistent in the frame at byte {at}")]
     Index { at: usize, source: IndexError },
+    #[error(
+        "log went back: the raft log ends before frame {found}, and frames up to {synced} were synced: its end was cut or \
+         overwritten, or an older copy was put back. What it promised to the others is lost, so it must not go on under \
+         this node id; {REJOIN}"
+    )]
+    WentBack { found: u64, synced: u64 },
 }
+
+/// How a node whose log is lost comes back: as another one.
+pub(crate) const REJOIN: &str =
+    "stop the node, remove its data directory, start it empty and add it to the cluster as a new node";
 
 /// The log of one node; clones share it.
 #[derive(Clone, Debug)]
@@ -61,6 +75,8 @@ pub(crate) struct Wal {
 struct Shared {
     index: Index,
     writer: Writer,
+    /// Why nothing more is acknowledged, if so.
+    failure: watch::Receiver<Option<String>>,
     /// Bytes of records in the file, dead ones included.
     file_bytes: u64,
     /// What `file_bytes` was right after the last compaction.
@@ -68,28 +84,55 @@ struct Shared {
 }
 
 impl Wal {
-    /// Opens the log of `node`, or makes a new one. A torn tail is cut off, with a line in the log.
+    /// Opens the log of `node`, or makes a new one. A torn tail is cut off, with a line in the log. One that cannot be
+    /// made durable is opened as one that has failed: it is readable, and acknowledges nothing.
     pub(crate) fn open(mut file: impl LogFile, node: NodeId) -> Result<Wal, WalError> {
-        let header = frame::header(node);
+        let mut failed = None;
         let (index, sequence, bytes) = match file.read()? {
             None => {
-                file.replace(&header)?;
+                file.replace(&frame::header(node, 0))?;
                 (Index::default(), 0, 0)
             }
             Some(bytes) => {
-                let recovered = recover(&bytes, node)?;
-                if let Some((at, len)) = recovered.torn {
-                    tracing::warn!(
-                        "the raft log ended in a torn append: {len} bytes from {at} on were cut off"
-                    );
-                    file.truncate(at as u64)?;
+                let Recovered { index, mut sequence, torn } = recover(&bytes, node)?;
+                if let Some(synced) = file.noted().filter(|synced| *synced > sequence) {
+                    return Err(WalError::WentBack { found: sequence, synced });
                 }
-                (recovered.index, recovered.sequence, bytes.len() as u64)
+                if let Err(error) = make_durable(&mut file, node, torn, &index, &mut sequence) {
+                    failed = Some(error.to_string());
+                }
+                (index, sequence, bytes.len() as u64)
             }
         };
-        let writer = Writer::start(file, header, sequence)?;
-        let shared = Shared { index, writer, file_bytes: bytes, live_bytes: 0 };
+        let (failure, watched) = watch::channel(None);
+        let writer = Writer::start(file, node, sequence, failed, failure)?;
+        let shared = Shared { index, writer, failure: watched, file_bytes: bytes, live_bytes: 0 };
         Ok(Wal { shared: Arc::new(Mutex::new(shared)) })
+    }
+
+    /// Why nothing more is acknowledged, if so. What the log says is not durable then, and must not be relied on.
+    pub(crate) fn failure(&self) -> watch::Receiver<Option<String>> {
+        self.lock().failure.clone()
+    }
+
+    /// Writes the file anew, for the next process, after a failure.
+    pub(crate) fn mend(&self, done: Done) -> io::Result<()> {
+        let shared = self.lock();
+        let live: Vec<Record> = shared.index.records().collect();
+        shared.writer.send(Op::Mend { records: encode(&live)?, done });
+        Ok(())
+    }
+
+    /// The newest life of this node that was admitted.
+    pub(crate) fn life(&self) -> Option<Incarnation> {
+        self.lock().index.life
+    }
+
+    pub(crate) fn save_life(&self, life: Incarnation, done: Done) -> io::Result<()> {
+        self.lock().write(&[Record::Life(life)], Some(done), |index| {
+            index.life = Some(life);
+            Ok(())
+        })
     }
 
     pub(crate) fn cluster(&self) -> Option<ClusterId> {
@@ -211,6 +254,35 @@ impl Shared {
     }
 }
 
+/// Makes what was read durable, before anything relies on it: synced, or written anew if the file is distrusted or the
+/// sync fails.
+fn make_durable(
+    file: &mut impl LogFile,
+    node: NodeId,
+    torn: Option<(usize, usize)>,
+    index: &Index,
+    sequence: &mut u64,
+) -> io::Result<()> {
+    if !file.is_distrusted()? {
+        let cut = torn.map_or(Ok(()), |(at, len)| {
+            tracing::warn!("the raft log ended in a torn append: {len} bytes from {at} on are cut off");
+            file.truncate(at as u64)
+        });
+        match cut.and_then(|()| file.settle()) {
+            Ok(()) => return Ok(()),
+            Err(error) => {
+                tracing::warn!(%error, "the raft log cannot be synced as it was found");
+                file.distrust()?;
+            }
+        }
+    }
+    tracing::warn!("the raft log was not on the disk for certain: it is written anew");
+    let live: Vec<Record> = index.records().collect();
+    file.replace(&writer::whole(node, *sequence, &encode(&live)?))?;
+    *sequence += 1;
+    Ok(())
+}
+
 fn encode(records: &[Record]) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     for record in records {
@@ -228,15 +300,15 @@ struct Recovered {
 }
 
 fn recover(file: &[u8], node: NodeId) -> Result<Recovered, WalError> {
-    frame::check_header(file, node).map_err(WalError::Header)?;
-    let (frames, tail) = frame::scan(file);
+    let first = frame::check_header(file, node).map_err(WalError::Header)?;
+    let (frames, tail) = frame::scan(file, first);
     let torn = match tail {
         Tail::Clean => None,
         Tail::Torn { at, len } => Some((at, len)),
         Tail::Corrupt { at, next_valid } => return Err(WalError::Corrupt { at, next_valid }),
     };
     let mut index = Index::default();
-    let mut sequence = 0;
+    let mut sequence = first;
     for frame in frames {
         let at = frame.at;
         let mut records = frame.records;

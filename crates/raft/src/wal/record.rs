@@ -5,7 +5,7 @@
 
 use crate::bodies::v1;
 use ironcache_formats::wire::{self, WireError};
-use ironcache_types::ClusterId;
+use ironcache_types::{ClusterId, Incarnation};
 
 /// One change of what the log file says.
 #[derive(Clone, Debug)]
@@ -20,6 +20,8 @@ pub(crate) enum Record {
     Committed(Option<v1::LogId>),
     /// The node joined this cluster.
     Cluster(ClusterId),
+    /// This life of the node was admitted: the others have not heard of a later one than the log remembered.
+    Life(Incarnation),
 }
 
 const VOTE: u8 = 1;
@@ -28,6 +30,7 @@ const TRUNCATE: u8 = 3;
 const PURGE: u8 = 4;
 const COMMITTED: u8 = 5;
 const CLUSTER: u8 = 6;
+const LIFE: u8 = 7;
 
 /// Bytes before a record's body.
 const PREFIX_BYTES: usize = 5;
@@ -51,6 +54,7 @@ impl Record {
             Record::Purge(upto) => (PURGE, wire::encode(upto)?),
             Record::Committed(upto) => (COMMITTED, wire::encode(upto)?),
             Record::Cluster(id) => (CLUSTER, wire::encode(&id.0)?),
+            Record::Life(life) => (LIFE, wire::encode(&life.0)?),
         };
         let len = u32::try_from(body.len()).expect("encode checked the size limit, which fits 32 bits");
         out.push(kind);
@@ -71,6 +75,7 @@ impl Record {
             PURGE => Record::Purge(wire::decode(body)?),
             COMMITTED => Record::Committed(wire::decode(body)?),
             CLUSTER => Record::Cluster(ClusterId(wire::decode(body)?)),
+            LIFE => Record::Life(Incarnation(wire::decode(body)?)),
             kind => return Err(RecordError::UnknownKind { kind }),
         };
         *bytes = rest;

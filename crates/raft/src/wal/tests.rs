@@ -17,7 +17,8 @@ use std::sync::mpsc::{Receiver, channel};
 
 const NODE: NodeId = NodeId(7);
 
-/// A file in memory. A power cut keeps what was synced, and any part of what was not.
+/// A file in memory, as the kernel shows it and as the disk holds it. Clones share it: a process that is killed and
+/// started again reads what the kernel shows; after a power cut there is what the disk holds.
 #[derive(Clone, Default)]
 struct MemoryFile {
     state: Arc<Mutex<Memory>>,
@@ -28,10 +29,21 @@ struct MemoryFile {
 struct Memory {
     exists: bool,
     content: Vec<u8>,
-    /// How much of `content` is on the platter.
-    synced: usize,
+    disk: Vec<u8>,
+    /// What is dirty, from here to the end of `content`. A failed sync leaves nothing dirty and nothing written.
+    dirty_from: usize,
     syncs: usize,
     replaced: usize,
+    distrusted: bool,
+    noted: Option<u64>,
+}
+
+impl Memory {
+    fn flush(&mut self) {
+        self.disk.resize(self.dirty_from, 0);
+        self.disk.extend_from_slice(&self.content[self.dirty_from..]);
+        self.dirty_from = self.content.len();
+    }
 }
 
 impl MemoryFile {
@@ -43,16 +55,30 @@ impl MemoryFile {
         self.memory().content.clone()
     }
 
-    /// The machine after a power cut: of the unsynced bytes, the first `kept` are there.
+    /// The machine after a power cut: of the dirty bytes, the first `kept` are there.
     fn after_power_cut(&self, kept: usize) -> MemoryFile {
         let memory = self.memory();
-        let len = (memory.synced + kept).min(memory.content.len());
-        MemoryFile::with(memory.content[..len].to_vec())
+        let dirty = &memory.content[memory.dirty_from..];
+        let content = [&memory.disk[..], &dirty[..kept.min(dirty.len())]].concat();
+        let file = MemoryFile::with(content);
+        file.memory().distrusted = memory.distrusted;
+        file.memory().noted = memory.noted;
+        file
     }
 
+    /// All of it on the disk.
     fn with(content: Vec<u8>) -> MemoryFile {
         let file = MemoryFile::default();
-        *file.memory() = Memory { exists: true, synced: content.len(), content, ..Memory::default() };
+        let (disk, dirty_from) = (content.clone(), content.len());
+        *file.memory() = Memory { exists: true, content, disk, dirty_from, ..Memory::default() };
+        file
+    }
+
+    /// What a process left that was killed between its last write, from `dirty_from` on, and the sync.
+    fn killed_before_sync(content: Vec<u8>, dirty_from: usize) -> MemoryFile {
+        let file = MemoryFile::with(content);
+        file.memory().disk.truncate(dirty_from);
+        file.memory().dirty_from = dirty_from;
         file
     }
 }
@@ -63,17 +89,22 @@ impl LogFile for MemoryFile {
         Ok(memory.exists.then(|| memory.content.clone()))
     }
 
+    fn settle(&mut self) -> io::Result<()> {
+        self.sync()
+    }
+
     fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.memory().content.extend_from_slice(bytes);
         Ok(())
     }
 
     fn sync(&mut self) -> io::Result<()> {
+        let mut memory = self.memory();
         if self.fail_sync.load(Ordering::Relaxed) {
+            memory.dirty_from = memory.content.len();
             return Err(io::Error::other("the disk is gone"));
         }
-        let mut memory = self.memory();
-        memory.synced = memory.content.len();
+        memory.flush();
         memory.syncs += 1;
         Ok(())
     }
@@ -81,20 +112,45 @@ impl LogFile for MemoryFile {
     fn truncate(&mut self, len: u64) -> io::Result<()> {
         let mut memory = self.memory();
         memory.content.truncate(len as usize);
-        memory.synced = memory.content.len();
+        memory.dirty_from = memory.dirty_from.min(len as usize);
+        memory.flush();
         Ok(())
     }
 
     fn replace(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if self.fail_sync.load(Ordering::Relaxed) {
+            return Err(io::Error::other("the disk is gone"));
+        }
         let mut memory = self.memory();
         *memory = Memory {
             exists: true,
             content: bytes.to_vec(),
-            synced: bytes.len(),
+            disk: bytes.to_vec(),
+            dirty_from: bytes.len(),
             syncs: memory.syncs,
             replaced: memory.replaced + 1,
+            distrusted: false,
+            noted: memory.noted,
         };
         Ok(())
+    }
+
+    fn distrust(&mut self) -> io::Result<()> {
+        self.memory().distrusted = true;
+        Ok(())
+    }
+
+    fn is_distrusted(&mut self) -> io::Result<bool> {
+        Ok(self.memory().distrusted)
+    }
+
+    fn note_synced(&mut self, next: u64) -> io::Result<()> {
+        self.memory().noted = Some(next);
+        Ok(())
+    }
+
+    fn noted(&mut self) -> Option<u64> {
+        self.memory().noted
     }
 }
 
@@ -128,12 +184,19 @@ fn vote(wal: &Wal, term: u64) -> io::Result<()> {
     durable.recv().unwrap()
 }
 
-/// Vote, cluster, what is purged, the last entry, all entries.
-type Content = (Option<Vote>, Option<ClusterId>, Option<LogId>, Option<LogId>, Vec<Entry>);
+fn admit(wal: &Wal, life: u64) -> io::Result<()> {
+    let (done, durable) = watched();
+    wal.save_life(Incarnation(life), done)?;
+    durable.recv().unwrap()
+}
+
+/// Vote, life, cluster, what is purged, the last entry, all entries.
+type Content =
+    (Option<Vote>, Option<Incarnation>, Option<ClusterId>, Option<LogId>, Option<LogId>, Vec<Entry>);
 
 /// Everything a log says, to compare two of them.
 fn content(wal: &Wal) -> Content {
-    (wal.vote(), wal.cluster(), wal.purged(), wal.last(), wal.entries(..))
+    (wal.vote(), wal.life(), wal.cluster(), wal.purged(), wal.last(), wal.entries(..))
 }
 
 /// A log with every kind of record, each in a frame of its own, and where each frame ends.
@@ -150,6 +213,7 @@ fn full_file() -> (MemoryFile, Vec<usize>) {
     let (done, joined) = watched();
     wal.save_cluster(ClusterId(5), done).unwrap();
     frame(&wal, joined.recv().unwrap());
+    frame(&wal, admit(&wal, 1));
     frame(&wal, append(&wal, 1, 1..=6));
     frame(&wal, wal.truncate_after(Some(id(1, 4))));
     frame(&wal, append(&wal, 2, 5..=9));
@@ -188,8 +252,9 @@ fn the_suite_of_openraft_passes() {
 fn a_log_reads_back_what_was_written() {
     let (file, _) = full_file();
     let wal = Wal::open(file, NODE).unwrap();
-    let (vote, cluster, purged, last, entries) = content(&wal);
-    assert_eq!((vote, cluster), (Some(Vote::new(7, 7)), Some(ClusterId(5))));
+    let (vote, life, cluster, purged, last, entries) = content(&wal);
+    assert_eq!((vote, cluster), (Some(Vote::new(8, 7)), Some(ClusterId(5))));
+    assert_eq!(life, Some(Incarnation(1)));
     assert_eq!((purged, last, wal.committed()), (Some(id(1, 3)), Some(id(2, 11)), Some(id(2, 8))));
     let ids: Vec<LogId> = entries.iter().map(|entry| entry.log_id).collect();
     assert_eq!(ids, [id(1, 4), id(2, 5), id(2, 6), id(2, 7), id(2, 8), id(2, 9), id(2, 10), id(2, 11)]);
@@ -208,6 +273,7 @@ fn the_file_is_what_it_was_when_the_format_was_made() {
     let first = [
         Record::Cluster(ClusterId(0xc0ffee)),
         Record::Vote(Vote::new_committed(3, 7).into()),
+        Record::Life(Incarnation(4 << 32 | 5)),
         Record::Entry((&entry(3, 1)).into()),
         Record::Entry((&entry(3, 2)).into()),
         Record::Entry((&entry(3, 3)).into()),
@@ -218,7 +284,7 @@ fn the_file_is_what_it_was_when_the_format_was_made() {
         Record::Purge(id(3, 1).into()),
     ];
     let file = [
-        frame::header(NODE),
+        frame::header(NODE, 0),
         frame::encode(0, &encode(&first).unwrap()),
         frame::encode(1, &encode(&second).unwrap()),
     ]
@@ -228,6 +294,7 @@ fn the_file_is_what_it_was_when_the_format_was_made() {
     let wal = Wal::open(MemoryFile::with(ironcache_formats::wire::unhex(&golden.data())), NODE).unwrap();
     assert_eq!((wal.cluster(), wal.vote()), (Some(ClusterId(0xc0ffee)), Some(Vote::new_committed(3, 7))));
     assert_eq!((wal.purged(), wal.committed()), (Some(id(3, 1)), Some(id(3, 2))));
+    assert_eq!(wal.life(), Some(Incarnation(4 << 32 | 5)));
     assert_eq!(wal.entries(..), [entry(3, 2)]);
 }
 
@@ -235,7 +302,7 @@ fn the_file_is_what_it_was_when_the_format_was_made() {
 fn a_tail_torn_at_any_byte_is_cut_off_and_written_over() {
     let (file, _) = full_file();
     let whole = file.content();
-    let (frames, tail) = frame::scan(&whole);
+    let (frames, tail) = frame::scan(&whole, 0);
     assert_eq!(tail, Tail::Clean);
     let starts: Vec<usize> = frames.iter().map(|frame| frame.at).collect();
     for len in frame::HEADER_BYTES..whole.len() {
@@ -266,7 +333,7 @@ fn a_tail_of_zeros_or_garbage_is_torn() {
 fn any_byte_altered_before_the_last_frame_is_refused_and_nothing_is_changed() {
     let (file, _) = full_file();
     let whole = file.content();
-    let (frames, _) = frame::scan(&whole);
+    let (frames, _) = frame::scan(&whole, 0);
     let last = frames.last().unwrap().at;
     for at in 0..last {
         let mut bytes = whole.clone();
@@ -288,7 +355,7 @@ fn any_byte_altered_before_the_last_frame_is_refused_and_nothing_is_changed() {
 fn a_frame_that_is_missing_or_repeated_is_refused() {
     let (file, _) = full_file();
     let whole = file.content();
-    let (frames, _) = frame::scan(&whole);
+    let (frames, _) = frame::scan(&whole, 0);
     let (second, third) = (frames[1].at, frames[2].at);
     let missing = [&whole[..second], &whole[third..]].concat();
     assert!(matches!(Wal::open(MemoryFile::with(missing), NODE), Err(WalError::Corrupt { .. })));
@@ -310,7 +377,7 @@ fn a_record_of_an_unknown_kind_is_refused() {
     let mut records = Vec::new();
     Record::Vote(Vote::new(3, 7).into()).encode_into(&mut records).unwrap();
     records[0] = 200;
-    let bytes = [frame::header(NODE), frame::encode(0, &records)].concat();
+    let bytes = [frame::header(NODE, 0), frame::encode(0, &records)].concat();
     let error = Wal::open(MemoryFile::with(bytes), NODE).unwrap_err();
     let kind = matches!(error, WalError::Record { source: RecordError::UnknownKind { kind: 200 }, .. });
     assert!(kind, "{error}");
@@ -325,7 +392,7 @@ fn a_hole_is_refused_in_memory_and_on_disk() {
     for index in [1, 3] {
         Record::Entry((&entry(1, index)).into()).encode_into(&mut records).unwrap();
     }
-    let bytes = [frame::header(NODE), frame::encode(0, &records)].concat();
+    let bytes = [frame::header(NODE, 0), frame::encode(0, &records)].concat();
     assert!(matches!(Wal::open(MemoryFile::with(bytes), NODE), Err(WalError::Index { .. })));
 }
 
@@ -341,9 +408,10 @@ fn what_was_acknowledged_survives_a_power_cut() {
         let unsynced = encode(&[Record::Vote(Vote::new(4, 7).into())]).unwrap();
         file.clone().append(&frame::encode(2, &unsynced)).unwrap();
         let back = Wal::open(file.after_power_cut(kept), NODE).unwrap();
-        let (vote, cluster, purged, last, entries) = content(&back);
+        let (vote, life, cluster, purged, last, entries) = content(&back);
         assert!(vote == acknowledged.0 || vote == Some(Vote::new(4, 7)));
-        assert_eq!((cluster, purged, last, entries), (None, None, acknowledged.3, acknowledged.4.clone()));
+        assert_eq!((life, cluster, purged), (None, None, None));
+        assert_eq!((last, entries), (acknowledged.4, acknowledged.5.clone()));
     }
 }
 
@@ -363,6 +431,109 @@ fn after_a_failed_sync_nothing_is_acknowledged_any_more() {
     wal.stop();
     assert_eq!(file.content().len(), size, "and nothing more is written");
     assert_eq!(Wal::open(file.after_power_cut(0), NODE).unwrap().vote(), Some(Vote::new(1, 7)));
+}
+
+#[test]
+fn what_a_killed_process_left_unsynced_is_durable_before_it_is_read_back() {
+    let file = MemoryFile::default();
+    let wal = Wal::open(file.clone(), NODE).unwrap();
+    vote(&wal, 1).unwrap();
+    wal.stop();
+    let synced = file.content();
+    let unsynced = encode(&[Record::Vote(Vote::new(2, 7).into())]).unwrap();
+    let whole = [&synced[..], &frame::encode(1, &unsynced)].concat();
+    let left = MemoryFile::killed_before_sync(whole, synced.len());
+    let wal = Wal::open(left.clone(), NODE).unwrap();
+    assert_eq!(
+        wal.vote(),
+        Some(Vote::new(2, 7)),
+        "by which this process may answer at once, without a write"
+    );
+    let back = Wal::open(left.after_power_cut(0), NODE).unwrap();
+    assert_eq!(back.vote(), wal.vote(), "or it could vote once more in that term");
+}
+
+#[test]
+fn after_a_failed_sync_the_next_process_writes_the_file_anew() {
+    for mended in [false, true] {
+        let file = MemoryFile::default();
+        let wal = Wal::open(file.clone(), NODE).unwrap();
+        vote(&wal, 1).unwrap();
+        file.fail_sync.store(true, Ordering::Relaxed);
+        assert!(vote(&wal, 2).is_err());
+        assert!(wal.failure().borrow().is_some());
+        file.fail_sync.store(false, Ordering::Relaxed);
+        if mended {
+            let (done, written) = watched();
+            wal.mend(done).unwrap();
+            written.recv().unwrap().unwrap();
+            assert!(vote(&wal, 3).is_err(), "this process has said that it acknowledges nothing");
+        }
+        wal.stop();
+        // The kernel shows vote 2 and calls it clean; it is on no disk.
+        let next = Wal::open(file.clone(), NODE).unwrap();
+        assert_eq!(next.vote(), Some(Vote::new(2, 7)));
+        append(&next, 2, 1..=1).unwrap();
+        next.stop();
+        let back = Wal::open(file.after_power_cut(0), NODE).unwrap();
+        assert_eq!((back.vote(), back.last()), (Some(Vote::new(2, 7)), Some(id(2, 1))), "mended: {mended}");
+    }
+}
+
+#[test]
+fn a_log_that_cannot_be_made_durable_is_readable_and_acknowledges_nothing() {
+    let (file, _) = full_file();
+    file.fail_sync.store(true, Ordering::Relaxed);
+    let wal = Wal::open(file.clone(), NODE).unwrap();
+    assert_eq!(wal.last(), Some(id(2, 11)));
+    let failure = wal.failure();
+    while failure.borrow().is_none() {
+        std::thread::yield_now();
+    }
+    file.fail_sync.store(false, Ordering::Relaxed);
+    assert!(vote(&wal, 99).is_err(), "what it would stand on is not on the disk");
+    wal.stop();
+    vote(&Wal::open(file, NODE).unwrap(), 99).unwrap();
+}
+
+#[test]
+fn a_log_whose_end_was_cut_or_overwritten_is_refused_by_name() {
+    let (file, _) = full_file();
+    let whole = file.content();
+    let (frames, _) = frame::scan(&whole, 0);
+    let synced = file.clone().noted().unwrap();
+    assert_eq!(synced, frames.len() as u64);
+    for frame in &frames {
+        let cut = whole[..frame.at].to_vec();
+        let mut zeroed = whole.clone();
+        zeroed[frame.at..].fill(0);
+        for content in [cut, zeroed] {
+            let damaged = MemoryFile::with(content.clone());
+            damaged.clone().note_synced(synced).unwrap();
+            let error = Wal::open(damaged.clone(), NODE).unwrap_err();
+            let found = frame.sequence;
+            assert!(matches!(error, WalError::WentBack { found: at, .. } if at == found), "{error}");
+            assert_eq!(damaged.content(), content, "nothing is changed");
+        }
+    }
+}
+
+#[test]
+fn the_note_of_what_is_synced_stays_true_over_compactions_and_restarts() {
+    let file = MemoryFile::default();
+    let mut last = 0;
+    for round in 1..=4 {
+        let wal = Wal::open(file.clone(), NODE).unwrap();
+        let first = wal.last().map_or(1, |id| id.index + 1);
+        append(&wal, round, first..=first + 49_999).unwrap();
+        wal.purge(id(round, first + 49_990)).unwrap();
+        vote(&wal, round).unwrap();
+        wal.stop();
+        let noted = file.clone().noted().unwrap();
+        assert!(noted > last, "of two states of one log the later one has the higher sequence");
+        last = noted;
+    }
+    assert!(file.memory().replaced > 1, "it was compacted");
 }
 
 #[test]
@@ -415,7 +586,7 @@ fn purging_keeps_the_file_small_and_what_is_live() {
     wal.stop();
     let after = content(&Wal::open(file, NODE).unwrap());
     assert_eq!(after, before);
-    assert_eq!(after.2, Some(id(1, next - 10)));
+    assert_eq!(after.3, Some(id(1, next - 10)));
 }
 
 #[test]

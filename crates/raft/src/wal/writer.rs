@@ -6,15 +6,18 @@
 //!
 //! *Invariant:* a callback says `Ok` only after an fsync that covers its record returned `Ok`.
 //! *Invariant:* after one failed write or fsync nothing is acknowledged any more: the kernel may have
-//! dropped the dirty pages, so a later successful fsync proves nothing about earlier records.
+//! dropped the dirty pages, so a later successful fsync proves nothing about earlier records. The file is distrusted:
+//! before anybody uses it again it is written anew, by this process when the disk takes it, or by the next one.
 //! *Invariant:* at most one unsynced frame is in the file (see [`super::frame`]).
 
 use super::file::LogFile;
 use super::frame;
+use ironcache_types::NodeId;
 use std::io;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
+use tokio::sync::watch;
 
 /// Called once, from the writer's thread, with whether the record is durable.
 pub(super) type Done = Box<dyn FnOnce(io::Result<()>) + Send>;
@@ -33,6 +36,8 @@ pub(super) enum Op {
     Advisory { records: Vec<u8> },
     /// Replace the file by one with these records: compaction.
     Replace { records: Vec<u8> },
+    /// The same after a failure, for the next process: this one acknowledges nothing any more.
+    Mend { records: Vec<u8>, done: Done },
     /// Write what is left, sync, and end.
     Stop,
 }
@@ -45,10 +50,21 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    /// `sequence` is the next frame's.
-    pub(super) fn start(file: impl LogFile, header: Vec<u8>, sequence: u64) -> io::Result<Writer> {
+    /// `sequence` is the next frame's. With `failed` nothing is acknowledged from the start; whoever watches `failure`
+    /// is told so, then or later.
+    pub(super) fn start(
+        file: impl LogFile,
+        node: NodeId,
+        sequence: u64,
+        failed: Option<String>,
+        failure: watch::Sender<Option<String>>,
+    ) -> io::Result<Writer> {
         let (queue, ops) = channel();
-        let state = State { file, header, sequence, advisory: Vec::new(), failed: None };
+        let mut state =
+            State { file, node, sequence, advisory: Vec::new(), failed: None, failure, may_note: true };
+        if let Some(error) = failed {
+            state.fail(&error);
+        }
         let thread =
             std::thread::Builder::new().name("raft-wal".to_owned()).spawn(move || state.run(&ops))?;
         Ok(Writer { queue, thread: Some(thread) })
@@ -56,10 +72,10 @@ impl Writer {
 
     /// Queues `op`. If the writer has ended, its callback is told so.
     pub(super) fn send(&self, op: Op) {
-        if let Err(refused) = self.queue.send(op)
-            && let Op::Append { done: Some(done), .. } = refused.0
-        {
-            done(Err(stopped()));
+        let Err(refused) = self.queue.send(op) else { return };
+        match refused.0 {
+            Op::Append { done: Some(done), .. } | Op::Mend { done, .. } => done(Err(stopped())),
+            Op::Append { done: None, .. } | Op::Advisory { .. } | Op::Replace { .. } | Op::Stop => {}
         }
     }
 
@@ -86,12 +102,15 @@ fn stopped() -> io::Error {
 
 struct State<F> {
     file: F,
-    header: Vec<u8>,
+    node: NodeId,
     sequence: u64,
     /// Advisory records that wait for a frame.
     advisory: Vec<u8>,
     /// The first failure. From then on everything is refused.
     failed: Option<String>,
+    failure: watch::Sender<Option<String>>,
+    /// A note that cannot be written is told of once, and not tried again.
+    may_note: bool,
 }
 
 /// What one group commit gathered.
@@ -132,6 +151,10 @@ impl<F: LogFile> State<F> {
                         self.commit(std::mem::take(&mut batch));
                         self.replace(&records);
                     }
+                    Op::Mend { records, done } => {
+                        self.commit(std::mem::take(&mut batch));
+                        done(self.rewrite(&records));
+                    }
                     Op::Stop => {
                         self.commit(batch);
                         return;
@@ -170,6 +193,7 @@ impl<F: LogFile> State<F> {
         self.file.append(&frame::encode(self.sequence, records))?;
         self.file.sync()?;
         self.sequence += 1;
+        self.note();
         Ok(())
     }
 
@@ -177,17 +201,43 @@ impl<F: LogFile> State<F> {
         if self.failed.is_some() {
             return;
         }
-        let content = [self.header.as_slice(), &frame::encode(0, records)].concat();
-        match self.file.replace(&content) {
-            Ok(()) => self.sequence = 1,
-            Err(error) => self.fail(&error.to_string()),
+        if let Err(error) = self.rewrite(records) {
+            self.fail(&error.to_string());
+        }
+    }
+
+    fn rewrite(&mut self, records: &[u8]) -> io::Result<()> {
+        self.file.replace(&whole(self.node, self.sequence, records))?;
+        self.sequence += 1;
+        self.note();
+        Ok(())
+    }
+
+    /// Costs no sync: a note that is older than the log accuses nobody.
+    fn note(&mut self) {
+        if self.may_note
+            && let Err(error) = self.file.note_synced(self.sequence)
+        {
+            self.may_note = false;
+            tracing::warn!(%error, "how far the raft log is synced cannot be noted; a log that is cut will not be noticed");
         }
     }
 
     fn fail(&mut self, error: &str) {
-        if self.failed.is_none() {
-            tracing::error!("the raft log failed, nothing more is acknowledged: {error}");
-            self.failed = Some(error.to_owned());
+        if self.failed.is_some() {
+            return;
         }
+        tracing::error!("the raft log failed, nothing more is acknowledged: {error}");
+        self.failed = Some(error.to_owned());
+        if let Err(error) = self.file.distrust() {
+            tracing::error!(%error, "the next process will not know that the raft log has to be written anew");
+        }
+        // Nobody watches in a test of the log alone.
+        let _ = self.failure.send_replace(Some(error.to_owned()));
     }
+}
+
+/// A log file of one frame.
+pub(super) fn whole(node: NodeId, sequence: u64, records: &[u8]) -> Vec<u8> {
+    [frame::header(node, sequence), frame::encode(sequence, records)].concat()
 }

@@ -2,17 +2,18 @@
 
 use crate::commands::{init_cluster, register};
 use crate::peer_port::{header, later_entry, post, refused, sealed, vote};
-use crate::servers::{BOUND, CLUSTER, Deaf, Server, leader, options, position, three, until};
+use crate::servers::{BOUND, CLUSTER, Deaf, Server, admitted, leader, options, position, three, until};
 use ironcache_control::{Command, RaftTimers};
 use ironcache_formats::state;
 use ironcache_formats::wire::{self, Kind};
-use ironcache_raft::bodies::v1::{Answer, Ask, ForwardRequest};
+use ironcache_raft::bodies::v1::{Answer, Ask, ForwardRequest, Lives};
 use ironcache_raft::{
-    AppliedView, AskError, IdentityError, InitializeNodeError, OpenError, PeerAddr, RaftNode, RaftOptions,
-    Role, Timers,
+    Admission, AppliedView, AskError, IdentityError, InitializeNodeError, OpenError, PeerAddr, RaftNode,
+    RaftOptions, Role, Timers,
 };
-use ironcache_types::{ClusterId, Incarnation, Level, LevelRange, NodeId};
+use ironcache_types::{ClusterId, Incarnation, Level, LevelRange, Member, NodeId};
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 const TWO_THREADS: usize = 2;
@@ -265,9 +266,12 @@ fn a_node_that_was_away_gets_a_snapshot() {
             incarnation += 1;
             assert!(incarnation < 1_000_000, "the log is purged at last");
         }
-        let mut options = options(id.0, dir.path());
-        often(&mut options);
-        let back = Server::start(options.clone(), Some(addr)).await;
+        let next_life = || {
+            let mut options = options(id.0, dir.path());
+            often(&mut options);
+            options
+        };
+        let back = Server::start(next_life(), Some(addr)).await;
         back.applied(last).await;
         until(|| back.node.view().snapshot.is_some_and(|index| index > init.index)).await;
         let hash = hash_of(&back.node.applied().borrow());
@@ -275,12 +279,13 @@ fn a_node_that_was_away_gets_a_snapshot() {
 
         // What was installed is durable, and the log goes on behind it.
         let addr = back.kill().await;
-        let back = Server::start(options.clone(), Some(addr)).await;
+        let back = Server::start(next_life(), Some(addr)).await;
         back.applied(last).await;
         assert_eq!(hash_of(&back.node.applied().borrow()), hash);
 
         // Without the snapshot the purged log is no use: refused, not guessed.
         back.kill().await;
+        let options = next_life();
         let (log, snapshot) = (options.dir.join("raft.wal"), options.dir.join("snapshot"));
         let kept = std::fs::read(&snapshot).unwrap();
         std::fs::remove_file(&snapshot).unwrap();
@@ -339,6 +344,9 @@ fn learners_are_members_from_the_start() {
         voter.node.initialize(CLUSTER, Level::FIRST, members.clone()).await.unwrap();
         let index = voter.node.confirm_index().await.unwrap();
         learner.applied(index).await;
+        let both = [voter, learner];
+        admitted(&both).await;
+        let [voter, learner] = both;
         until(|| learner.node.view().voters == [NodeId(1)]).await;
         assert!(learner.node.propose(init_cluster()).await.unwrap().outcome.is_ok());
 
@@ -385,13 +393,13 @@ fn a_node_that_was_given_no_timers_runs_by_those_that_the_cluster_was_created_wi
         for compacted in [false, true] {
             server.applied(created.index).await;
             own = own.or(Some(server.node.timers()));
-            let RaftOptions { dir, node, .. } = options(3, dir.path());
+            let RaftOptions { dir, node, incarnation, .. } = options(3, dir.path());
             if compacted {
                 server.node.compact().await.unwrap();
                 until(|| dir.join("snapshot").exists()).await;
             }
             let addr = server.kill().await;
-            server = Server::start(RaftOptions::new(node, dir), Some(addr)).await;
+            server = Server::start(RaftOptions::new(Member { node, incarnation }, dir), Some(addr)).await;
             assert_eq!(server.node.timers(), timers, "compacted: {compacted}");
         }
         assert_ne!(own, Some(timers), "it was given its own before");
@@ -501,7 +509,7 @@ fn an_entry_above_the_level_is_refused_before_it_is_in_the_log() {
         );
         let (status, bytes) = post(leader, "/raft/forward", body).await;
         assert_eq!(status, 200);
-        let answer: Answer = wire::open(Kind::ForwardResponse, &bytes).unwrap().body().unwrap();
+        let (_, answer): (Lives, Answer) = wire::open(Kind::ForwardResponse, &bytes).unwrap().body().unwrap();
         assert!(matches!(&answer, Answer::Refused { code, .. } if code == "not_yet"), "{answer:?}");
         assert_eq!(leader.node.view().last_log, before, "it is not in the log");
         stop(servers).await;
@@ -539,5 +547,127 @@ fn commit_latency_is_printed() {
             }
         }
         stop(servers).await;
+    });
+}
+
+/// Replaces a directory by a copy of another, as an operator does who restores a backup.
+fn put_back(copy: &Path, dir: &Path) {
+    let _ = std::fs::remove_dir_all(dir);
+    std::fs::create_dir(dir).unwrap();
+    for file in std::fs::read_dir(copy).unwrap() {
+        let file = file.unwrap();
+        std::fs::copy(file.path(), dir.join(file.file_name())).unwrap();
+    }
+}
+
+#[test]
+fn a_node_whose_log_went_back_is_named_and_counts_for_nothing_until_it_has_its_own_log_again() {
+    run(async {
+        let dir = tempfile::tempdir().unwrap();
+        let mut servers = three(dir.path(), |options| options.ask_timeout_ms = 2_000).await;
+        servers[0].node.propose(init_cluster()).await.unwrap();
+        let now = leader(&servers).await;
+        let away = servers.remove((position(&servers, now) + 1) % 3);
+        let (id, own_dir) = (away.id.0, options(away.id.0, dir.path()).dir);
+        let (older, erased, newest) =
+            (dir.path().join("older"), dir.path().join("erased"), dir.path().join("newest"));
+        let addr = away.kill().await;
+        put_back(&own_dir, &older);
+        std::fs::create_dir(&erased).unwrap();
+
+        // Another life of it registers, and promises more than the copy knows.
+        let second = options(id, dir.path());
+        let life = second.incarnation;
+        let back = Server::start(second, Some(addr)).await;
+        let mut admission = back.node.admission();
+        tokio::time::timeout(BOUND, admission.wait_for(|now| *now == Admission::Admitted))
+            .await
+            .expect("a majority compares at once")
+            .unwrap();
+        let registered = back.node.propose(register(id, life.0)).await.unwrap();
+        back.applied(registered.index).await;
+        for server in &servers {
+            server.applied(registered.index).await;
+        }
+        back.kill().await;
+        put_back(&own_dir, &newest);
+
+        // Without the third one, whatever the one that went back says decides: it does not count.
+        let third = servers.remove((position(&servers, leader(&servers).await) + 1) % 2);
+        let third_id = third.id.0;
+        for copy in [Some(&older), None, Some(&erased), None] {
+            // A second process on the same directory is no better than the first.
+            if let Some(copy) = copy {
+                put_back(copy, &own_dir);
+            }
+            let back = Server::start(options(id, dir.path()), Some(addr)).await;
+            let mut admission = back.node.admission();
+            let told = admission.wait_for(|now| matches!(now, Admission::WentBack(_)));
+            let told = tokio::time::timeout(BOUND, told).await.expect("it is told in time").unwrap().clone();
+            let Admission::WentBack(why) = &told else { unreachable!() };
+            assert_eq!((why.node.0, why.registered), (id, life), "{why}");
+            assert!(why.remembered < life && why.to_string().contains("as a new node"), "{why}");
+            let body = sealed(Kind::VoteRequest, header(CLUSTER, 9, id), &vote());
+            let (status, text) = refused(&back, "/raft/vote", body).await;
+            assert_eq!(status, 503, "{text}");
+            back.kill().await;
+        }
+        put_back(&older, &own_dir);
+        let back = Server::start(options(id, dir.path()), Some(addr)).await;
+        let third_addr = third.kill().await;
+        let lost = servers[0].node.propose(register(third_id, 7_000)).await;
+        assert!(matches!(lost, Err(AskError::Unknown { .. })), "it was not counted: {lost:?}");
+        back.kill().await;
+
+        // With its own log it is a member as before.
+        put_back(&newest, &own_dir);
+        servers.push(Server::start(options(id, dir.path()), Some(addr)).await);
+        let mut proposed = servers[0].node.propose(register(third_id, 7_001)).await;
+        while proposed.is_err() {
+            proposed = servers[0].node.propose(register(third_id, 7_001)).await;
+        }
+        servers.push(Server::start(options(third_id, dir.path()), Some(third_addr)).await);
+        servers[2].applied(proposed.unwrap().index).await;
+        stop(servers).await;
+    });
+}
+
+#[test]
+fn a_restarted_voter_does_not_vote_before_a_majority_has_compared_its_log() {
+    run(async {
+        let dir = tempfile::tempdir().unwrap();
+        let mut servers = three(dir.path(), |_| {}).await;
+        servers[0].node.propose(init_cluster()).await.unwrap();
+        let mut addrs = BTreeMap::new();
+        for server in servers.drain(..) {
+            let id = server.id.0;
+            addrs.insert(id, server.kill().await);
+        }
+        let alone = Server::start(options(1, dir.path()), Some(addrs[&1])).await;
+        let body = || sealed(Kind::PreVoteRequest, header(CLUSTER, 9, 1), &vote());
+        let (status, text) = refused(&alone, "/raft/prevote", body()).await;
+        assert_eq!(status, 503);
+        assert!(text.contains("has not compared"), "{text}");
+        let second = Server::start(options(2, dir.path()), Some(addrs[&2])).await;
+        let servers = vec![alone, second];
+        admitted(&servers).await;
+        assert_eq!(post(&servers[0], "/raft/prevote", body()).await.0, 200);
+        leader(&servers).await;
+        stop(servers).await;
+    });
+}
+
+#[test]
+fn an_older_identity_file_than_the_log_knows_is_refused() {
+    run(async {
+        let dir = tempfile::tempdir().unwrap();
+        let older = options(1, dir.path());
+        let server = Server::start(options(1, dir.path()), None).await;
+        let members = [(server.id, (server.peer(), Role::Voter))].into();
+        server.node.initialize(CLUSTER, Level::FIRST, members).await.unwrap();
+        until(|| *server.node.admission().borrow() == Admission::Admitted).await;
+        server.kill().await;
+        let error = RaftNode::open(older).await.err().unwrap();
+        assert!(matches!(error, OpenError::LifeWentBack { .. }), "{error}");
     });
 }

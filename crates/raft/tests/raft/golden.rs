@@ -12,6 +12,7 @@ use serde::de::DeserializeOwned;
 use std::fmt::Debug;
 
 const VOTE: Vote = Vote { term: 7, node: 0x1122_3344_5566_7788, committed: true };
+const LIVES: Lives = Lives { remembered: 3 << 32 | 1, present: 3 << 32 | 70_000 };
 const LOG: LogId = LogId { term: 7, index: 70_000 };
 
 /// What is written today equals the file, and the file reads back as the same value.
@@ -50,7 +51,11 @@ fn other_releases<T: Serialize + DeserializeOwned + PartialEq + Debug>(header: H
 }
 
 fn header<T>(body: T) -> (RpcHeader, T) {
-    (RpcHeader { cluster: 0xc0ffee, from: 1, to: u64::MAX }, body)
+    (RpcHeader { cluster: 0xc0ffee, from: 1, to: u64::MAX, lives: LIVES, heard: 2 << 32 }, body)
+}
+
+fn answered<T>(body: T) -> (Lives, T) {
+    (LIVES, body)
 }
 
 fn membership() -> Membership {
@@ -87,7 +92,7 @@ fn append() {
         AppendResponse::Conflict,
         AppendResponse::HigherVote(VOTE),
     ];
-    check(Kind::AppendResponse, &responses, &expect_file!["../golden/append_responses.hex"]);
+    check(Kind::AppendResponse, &responses.map(answered), &expect_file!["../golden/append_responses.hex"]);
 }
 
 #[test]
@@ -96,8 +101,8 @@ fn vote_and_pre_vote() {
     check(Kind::VoteRequest, &header(request), &expect_file!["../golden/vote_request.hex"]);
     check(Kind::PreVoteRequest, &header(request), &expect_file!["../golden/pre_vote_request.hex"]);
     let response = VoteResponse { vote: VOTE, granted: false, last_log: None };
-    check(Kind::VoteResponse, &response, &expect_file!["../golden/vote_response.hex"]);
-    check(Kind::PreVoteResponse, &response, &expect_file!["../golden/pre_vote_response.hex"]);
+    check(Kind::VoteResponse, &answered(response), &expect_file!["../golden/vote_response.hex"]);
+    check(Kind::PreVoteResponse, &answered(response), &expect_file!["../golden/pre_vote_response.hex"]);
 }
 
 #[test]
@@ -107,7 +112,7 @@ fn snapshot() {
     check(Kind::SnapshotRequest, &header(request), &expect_file!["../golden/snapshot_request.hex"]);
     check(
         Kind::SnapshotResponse,
-        &SnapshotResponse { vote: VOTE },
+        &answered(SnapshotResponse { vote: VOTE }),
         &expect_file!["../golden/snapshot_response.hex"],
     );
     let file = SnapshotFile { node: 9, meta: meta(), data };
@@ -123,7 +128,11 @@ fn transfer() {
         TransferResponse::VoteChanged { expected: VOTE, actual: Vote { term: 8, ..VOTE } },
         TransferResponse::LogNotFlushed { expected: Some(LOG), actual: None },
     ];
-    check(Kind::TransferResponse, &responses, &expect_file!["../golden/transfer_responses.hex"]);
+    check(
+        Kind::TransferResponse,
+        &responses.map(answered),
+        &expect_file!["../golden/transfer_responses.hex"],
+    );
 }
 
 #[test]
@@ -135,6 +144,7 @@ fn forward() {
         Ask::ChangeMembership { voters: vec![1, 2], learners: vec![3] },
         Ask::TransferLeader { to: 2 },
         Ask::Move { node: 4, incarnation: 1 << 32 | 7, addr: "h:4".to_owned() },
+        Ask::Compare,
     ];
     let requests = asks.map(|ask| header(ForwardRequest { ask, timeout_ms: 1500 }));
     check(Kind::ForwardRequest, &requests, &expect_file!["../golden/forward_requests.hex"]);
@@ -154,6 +164,6 @@ fn forward() {
         Answer::Retry("r".to_owned()),
         Answer::Refused { code: "raft_refused".to_owned(), text: "no".to_owned() },
     ];
-    let answers: Vec<Answer> = proposed.into_iter().chain(others).collect();
+    let answers: Vec<_> = proposed.into_iter().chain(others).map(answered).collect();
     check(Kind::ForwardResponse, &answers, &expect_file!["../golden/forward_responses.hex"]);
 }

@@ -6,18 +6,19 @@ use ironcache_formats::entry::{self, EntryBytes};
 use ironcache_formats::levels::RANGE;
 use ironcache_formats::wire::{self, Header, Kind};
 use ironcache_raft::bodies::v1::{
-    Answer, AppendRequest, AppendResponse, Ask, Entry, ForwardRequest, LogId, Membership, Outcome, Payload,
-    RpcHeader, SnapshotMeta, SnapshotRequest, Vote, VoteRequest,
+    Answer, AppendRequest, AppendResponse, Ask, Entry, ForwardRequest, Lives, LogId, Membership, Outcome,
+    Payload, RpcHeader, SnapshotMeta, SnapshotRequest, Vote, VoteRequest,
 };
 use ironcache_raft::{Ended, RaftNode, Role};
 use ironcache_store::LevelFile;
 use ironcache_types::{ClusterId, Level, RequestId};
 use serde::Serialize;
 
-const HEADER: RpcHeader = RpcHeader { cluster: CLUSTER.0, from: 9, to: 1 };
+const LIVES: Lives = Lives { remembered: 1, present: 1 };
+const HEADER: RpcHeader = RpcHeader { cluster: CLUSTER.0, from: 9, to: 1, lives: LIVES, heard: 0 };
 
 pub(crate) fn header(cluster: ClusterId, from: u64, to: u64) -> RpcHeader {
-    RpcHeader { cluster: cluster.0, from, to }
+    RpcHeader { cluster: cluster.0, from, to, lives: LIVES, heard: 0 }
 }
 
 /// The first level that this build does not admit.
@@ -171,7 +172,7 @@ async fn a_proposal_that_is_sent_twice_is_applied_once() {
     for _ in 0..3 {
         let (status, bytes) = post(&server, "/raft/forward", body.clone()).await;
         assert_eq!(status, 200);
-        let answer: Answer = wire::open(Kind::ForwardResponse, &bytes).unwrap().body().unwrap();
+        let (_, answer): (Lives, Answer) = wire::open(Kind::ForwardResponse, &bytes).unwrap().body().unwrap();
         answers.push(answer);
     }
     let Answer::Proposed { index, outcome: Outcome::Changed { .. } } = answers[0] else {
@@ -207,7 +208,8 @@ async fn an_entry_of_a_later_level_is_stored_as_it_is_and_ends_the_node_when_it_
     let dir = tempfile::tempdir().unwrap();
     let server = Server::start(options(1, dir.path()), None).await;
     let (status, bytes) = post(&server, "/raft/append", later_log(None)).await;
-    let answer: AppendResponse = wire::open(Kind::AppendResponse, &bytes).unwrap().body().unwrap();
+    let (_, answer): (Lives, AppendResponse) =
+        wire::open(Kind::AppendResponse, &bytes).unwrap().body().unwrap();
     assert_eq!((status, answer), (200, AppendResponse::Success), "it is not looked into");
     server.kill().await;
 

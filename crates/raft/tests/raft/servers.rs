@@ -3,11 +3,12 @@
 use axum::http::StatusCode;
 use axum::routing::post;
 use ironcache_control::RaftTimers;
-use ironcache_raft::{PeerAddr, RaftNode, RaftOptions, Role, Timers};
-use ironcache_types::{Level, NodeId};
+use ironcache_raft::{Admission, PeerAddr, RaftNode, RaftOptions, Role, Timers};
+use ironcache_types::{Incarnation, Level, Member, NodeId};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -26,10 +27,13 @@ pub(crate) struct Server {
 
 /// The timers of tests: quick, and still several times what a loaded machine needs for a round trip.
 pub(crate) fn options(id: u64, dir: &Path) -> RaftOptions {
+    // Later than any life that a command of these tests registers.
+    static LIVES: AtomicU64 = AtomicU64::new(1 << 32);
+    let me = Member { node: NodeId(id), incarnation: Incarnation(LIVES.fetch_add(1, Ordering::Relaxed)) };
     RaftOptions {
         timers: Timers::Own(RaftTimers { heartbeat_ms: 60, election_min_ms: 300, election_max_ms: 600 }),
         ask_timeout_ms: 20_000,
-        ..RaftOptions::new(NodeId(id), dir.join(format!("node-{id}")))
+        ..RaftOptions::new(me, dir.join(format!("node-{id}")))
     }
 }
 
@@ -95,7 +99,14 @@ pub(crate) async fn three(dir: &Path, change: impl Fn(&mut RaftOptions)) -> Vec<
     }
     let members = servers.iter().map(|s| (s.id, (s.peer(), Role::Voter))).collect::<BTreeMap<_, _>>();
     servers[0].node.initialize(CLUSTER, Level::FIRST, members).await.unwrap();
+    admitted(&servers).await;
     servers
+}
+
+/// Waits until the log of each says that its life was admitted. The lives that commands of these tests register are none
+/// of these processes: a node that remembers no life would be one whose log went back.
+pub(crate) async fn admitted(servers: &[Server]) {
+    until(|| servers.iter().all(|server| *server.node.admission().borrow() == Admission::Admitted)).await;
 }
 
 /// Waits for a level that nothing announces.

@@ -74,6 +74,11 @@ pub enum LauncherError {
     StoppedBadly { exit: DaemonExit },
     #[error(transparent)]
     Handover(#[from] HandoverError),
+    #[error(
+        "log went back: this node must not go on under its id, and starting it again changes nothing; its daemon's own \
+         words say what is missing and how it comes back as a new node"
+    )]
+    WentBack,
     #[error("waiting for the daemon failed")]
     Wait(#[source] std::io::Error),
 }
@@ -97,7 +102,8 @@ fn way_out(exit: DaemonExit) -> &'static str {
         | DaemonExit::Failed
         | DaemonExit::Usage
         | DaemonExit::DatasetLost
-        | DaemonExit::CutShort => "its own words say why",
+        | DaemonExit::CutShort
+        | DaemonExit::LogWentBack => "its own words say why",
     }
 }
 
@@ -115,7 +121,8 @@ fn left_behind(exit: DaemonExit) -> &'static str {
         | DaemonExit::Usage
         | DaemonExit::AboveLevel
         | DaemonExit::BelowLevel
-        | DaemonExit::LauncherProtocol => "its daemon ended with an error: its own words say why",
+        | DaemonExit::LauncherProtocol
+        | DaemonExit::LogWentBack => "its daemon ended with an error: its own words say why",
     }
 }
 
@@ -126,6 +133,7 @@ impl LauncherError {
             LauncherError::Level(LevelError::Above { .. }) => DaemonExit::AboveLevel,
             LauncherError::Level(LevelError::Below { .. }) => DaemonExit::BelowLevel,
             LauncherError::DoesNotRun { exit, .. } | LauncherError::StoppedBadly { exit } => *exit,
+            LauncherError::WentBack => DaemonExit::LogWentBack,
             LauncherError::Level(LevelError::Unreadable { .. } | LevelError::Disk(_))
             | LauncherError::Lock(_)
             | LauncherError::Listeners(_)

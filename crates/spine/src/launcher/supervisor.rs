@@ -264,6 +264,8 @@ impl Supervisor {
                 self.last_pause = None;
                 return Ok(None);
             }
+            // Whatever is on trial is not to blame, and another start finds the same.
+            Why::WentBack => return Err(LauncherError::WentBack.into()),
             Why::ExitedCleanly if !on_trial => return Ok(Some(Stopped::ByDaemon)),
             Why::ExitedCleanly => Failure::Exited { code: 0 },
             Why::Failed(failure) => failure,

@@ -32,6 +32,8 @@ pub(super) enum Why {
     },
     /// Code 0, and nobody had asked.
     ExitedCleanly,
+    /// The node must not go on under its id.
+    WentBack,
     Failed(Failure),
     /// This release and this node do not go together. Nobody is to blame: no crash, no attempt, no quarantine.
     DoesNotRun {
@@ -431,6 +433,7 @@ impl Watch {
             Some(exit @ DaemonExit::LauncherProtocol) => {
                 Why::DoesNotRun { exit, cause: Cause::LauncherProtocol {} }
             }
+            Some(DaemonExit::LogWentBack) => Why::WentBack,
             Some(DaemonExit::Failed | DaemonExit::Usage | DaemonExit::DatasetLost | DaemonExit::CutShort)
             | None => Why::Failed(Failure::Exited { code }),
         }

@@ -176,7 +176,9 @@ fn info(plane: &Plane) -> String {
     let state = &plane.view.state;
     let served: u32 = state.shards.values().filter(|s| s.primary().is_some()).map(|s| s.slots.count()).sum();
     let assigned: u32 = state.shards.values().map(|s| s.slots.count()).sum();
-    let ok = if served == u32::from(SLOT_COUNT) { "ok" } else { "fail" };
+    // As in Redis, a node that does not reach the majority says so, whatever it knows of the slots.
+    let serves = served == u32::from(SLOT_COUNT) && plane.is_down().is_none();
+    let ok = if serves { "ok" } else { "fail" };
     let lines = [
         format!("cluster_state:{ok}"),
         format!("cluster_slots_assigned:{assigned}"),

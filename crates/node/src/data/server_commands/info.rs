@@ -88,6 +88,7 @@ fn lines(plane: &Plane, section: &str) -> Vec<(String, String)> {
                 line("sync_partial_ok", &stats.partial_syncs),
                 line("moved_replies", &stats.moved),
                 line("tryagain_replies", &stats.tryagain),
+                line("clusterdown_replies", &stats.clusterdown),
             ]
         }
         "replication" => replication(plane),

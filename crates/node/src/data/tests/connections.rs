@@ -13,7 +13,7 @@ use tokio::task::{LocalSet, spawn_local};
 /// Far more than anything here takes.
 const LONG: Duration = Duration::from_secs(20);
 
-async fn connect(node: &Rc<DataNode>) -> TcpStream {
+pub(super) async fn connect(node: &Rc<DataNode>) -> TcpStream {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let connecting = TcpStream::connect(listener.local_addr().unwrap());
     let (stream, accepted) = tokio::join!(connecting, listener.accept());
@@ -22,20 +22,20 @@ async fn connect(node: &Rc<DataNode>) -> TcpStream {
     stream.unwrap()
 }
 
-async fn expect(stream: &mut TcpStream, text: &str) {
+pub(super) async fn expect(stream: &mut TcpStream, text: &str) {
     let mut read = vec![0; text.len()];
     tokio::time::timeout(LONG, stream.read_exact(&mut read)).await.expect("in time").unwrap();
     assert_eq!(String::from_utf8_lossy(&read), text);
 }
 
-async fn expect_end(stream: &mut TcpStream) {
+pub(super) async fn expect_end(stream: &mut TcpStream) {
     let mut rest = Vec::new();
     // A reset is an end as well.
     let _ = tokio::time::timeout(LONG, stream.read_to_end(&mut rest)).await.expect("in time");
     assert_eq!(String::from_utf8_lossy(&rest), "");
 }
 
-async fn until(node: &DataNode, holds: impl Fn(&Plane) -> bool) {
+pub(super) async fn until(node: &DataNode, holds: impl Fn(&Plane) -> bool) {
     let waiting = async {
         while !holds(&node.plane.borrow()) {
             tokio::task::yield_now().await;

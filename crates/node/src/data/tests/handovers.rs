@@ -156,18 +156,9 @@ fn a_fence_that_was_not_sent_is_forgotten_with_its_handover() {
     let (mut plane, _proposals) = plane(A, &world);
     let handover = world.begin_handover(A, B);
     plane.apply_view(world.view());
-    plane.links.insert(
-        B,
-        crate::data::plane::LinkState {
-            serial: 1,
-            link: None,
-            ack: None,
-            syncing: false,
-            fence: Some(Fence { handover_epoch: handover.epoch, offset: plane.offset() }),
-            promoted: None,
-            in_sync_since: None,
-        },
-    );
+    let mut link = crate::data::plane::LinkState::new(1);
+    link.fence = Some(Fence { handover_epoch: handover.epoch, offset: plane.offset() });
+    plane.links.insert(B, link);
     world.abort(handover);
     plane.apply_view(world.view());
     assert_eq!(plane.links[&B].fence, None);

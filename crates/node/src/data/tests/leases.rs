@@ -72,6 +72,10 @@ fn a_promotion_that_another_node_proposed_gives_no_lease() {
     assert!(plane.primary().is_some());
     assert_eq!(plane.route(Slot(0), ReadFrom::Primary), Route::Park, "it asks the leader first");
     plane.granted(Grant { until_ms: boottime_ms() + LONG_MS, index: world.view().index });
+    assert_eq!(plane.route(Slot(0), ReadFrom::Primary), Route::Park, "and has the log say where it begins");
+    let epoch = world.shard().epoch;
+    world.apply(&Command::PrimaryReady { shard: SHARD, epoch, start: Offset(500) });
+    plane.apply_view(world.view());
     assert_eq!(plane.route(Slot(0), ReadFrom::Primary), Route::Execute);
 }
 

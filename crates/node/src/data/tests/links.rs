@@ -3,6 +3,7 @@
 use super::*;
 use crate::data::follower::{Heard, Receiving, process};
 use crate::data::link_io::{FrameReader, LinkError};
+use crate::data::pulse::Voice;
 use crate::data::refusal::Refusal;
 use crate::data::source::{self, LinkSocket};
 use ironcache_keyspace::{Effect, SetExpiry};
@@ -151,7 +152,8 @@ async fn linked(world: &World, levels: LevelRange) -> (Rc<DataNode>, FrameReader
     let (near, far) = sockets().await;
     let mut reader = FrameReader::new(far.into_split().0, &[]);
     reader.speak(V1);
-    let link = Receiving { member: A, version: V1, source: Some(world.source()), acked: None };
+    let mut link = Receiving::new(A, Voice::of(&near).unwrap());
+    (link.version, link.source) = (V1, Some(world.source()));
     (node(plane), reader, link, near)
 }
 
@@ -220,4 +222,37 @@ async fn a_source_that_chooses_a_version_of_its_own_is_left() {
     let accept = encoded(&Message::Accept(Accept { version: LinkVersion(9) }));
     let ended = hear(&node, &mut reader, &mut link, &mut peer, &accept).await;
     assert!(matches!(ended, Err(LinkError::Version { chosen: LinkVersion(9) })));
+}
+
+#[tokio::test]
+async fn a_command_that_was_cut_is_applied_whole_and_kept_as_it_came() {
+    let world = World::pair(AckMode::InSync);
+    let (mut source, _proposals) = plane(A, &world);
+    let mut writer = client(&mut source);
+    answer(&mut source, &mut writer, &format!("SET k {}", "x".repeat(20 << 20)));
+    let stream = {
+        let (head, tail) = source.backlog.read_from(Offset(0), usize::MAX).expect("it is kept");
+        [head, tail].concat()
+    };
+    let (node, mut reader, mut link, mut peer) = linked(&world, LEVELS).await;
+    let (most, last) = stream.split_at(stream.len() - 1);
+    let sending = async { peer.write_all(most).await.unwrap() };
+    let reading = async {
+        while reader.received_bytes() < most.len() as u64 {
+            reader.fill().await.unwrap();
+            process(&node, &mut reader, &mut link).unwrap();
+        }
+    };
+    tokio::join!(sending, reading);
+    {
+        let mut plane = node.plane.borrow_mut();
+        assert_eq!((plane.keyspace.len(), plane.offset()), (0, Offset(0)), "the last byte is missing");
+        assert_eq!(replica(&mut plane).cursor.applied_offset(), Some(Offset(0)));
+    }
+    hear(&node, &mut reader, &mut link, &mut peer, last).await.unwrap();
+    let mut plane = node.plane.borrow_mut();
+    assert_eq!(plane.keyspace.fingerprint(), source.keyspace.fingerprint());
+    assert_eq!(replica(&mut plane).cursor.applied_offset(), Some(source.offset()));
+    let (head, tail) = plane.backlog.read_from(Offset(0), usize::MAX).expect("it is kept here as well");
+    assert!([head, tail].concat() == stream, "verbatim");
 }

@@ -7,9 +7,11 @@ mod in_sync_set;
 mod leases;
 mod leaving;
 mod links;
+mod retention;
 mod server_commands;
 mod serving;
 mod transactions;
+mod trouble;
 
 use super::DataNode;
 use super::client::{Client, Trusted};
@@ -251,6 +253,7 @@ pub(super) fn node_in(data_dir: PathBuf, plane: Plane) -> Rc<DataNode> {
         feed: Rc::new(Notify::new()),
         acked: Rc::new(Notify::new()),
         drain: Rc::new(Notify::new()),
+        pulse: Default::default(),
         drain_until: Cell::new(None),
         listener: listener(),
         accepting: RefCell::default(),

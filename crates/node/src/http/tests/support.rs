@@ -41,7 +41,7 @@ impl TestNode {
             http_port: port(&http),
             ..Config::default()
         });
-        let raft = RaftNode::open(RaftOptions::new(me.node, dir.path().join("raft"))).await.unwrap();
+        let raft = RaftNode::open(RaftOptions::new(me, dir.path().join("raft"))).await.unwrap();
         let version = Version::new(1, 0, 0);
         let (to_control, mut proposals) = mpsc::unbounded_channel::<ToControl>();
         let (data, _thread) = data::start(DataOptions {
@@ -54,6 +54,7 @@ impl TestNode {
             launcher: watch::channel(Default::default()).1,
             views: raft.applied(),
             to_control,
+            contact: raft.contact(),
             random: id,
         })
         .unwrap();

@@ -1,0 +1,181 @@
+//! Says that a frame is being applied, while the data thread is busy with just that.
+//!
+//! ```text
+//!  data thread    process: busy ─► effects: +1, +1, +1 … ─► not busy: what is owed to the socket, then the Ack
+//!  this thread                    every 50 ms: Progress{received, effects} ──► the primary
+//! ```
+//!
+//! One frame may take seconds to apply: a transaction over long lists. Its replica acknowledges nothing meanwhile, and is
+//! well. It is the data thread's counter that is told, so that a thread which hangs tells nothing new.
+//!
+//! *Invariant:* two threads never write to one socket at a time: this one does between `busy` and the end of it, the data
+//! thread before and after.
+
+use ironcache_replication::{LinkVersion, Message, Progress, encode};
+use std::io::{ErrorKind, Write};
+use std::net::TcpStream;
+use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+/// A quarter of the least patience that a primary has by default. More often, it would say little more; more seldom, one
+/// report that comes late is taken for silence.
+pub(super) const REPORT_EVERY: Duration = Duration::from_millis(50);
+
+/// The data thread's counter, and whom to tell of it.
+#[derive(Default)]
+pub(crate) struct Pulse(Arc<Shared>);
+
+#[derive(Default)]
+struct Shared {
+    effects: AtomicU64,
+    busy: Mutex<Option<Busy>>,
+}
+
+/// The data thread applies what came on this link.
+struct Busy {
+    socket: Arc<TcpStream>,
+    version: LinkVersion,
+    received_bytes: u64,
+    /// Ticks of this thread since.
+    ticks: u32,
+    /// The rest of a report that the socket did not take.
+    owed: Vec<u8>,
+}
+
+/// A link's socket, as the reporting thread has it.
+#[derive(Clone)]
+pub(super) struct Voice(Arc<TcpStream>);
+
+impl Voice {
+    pub(super) fn of(stream: &tokio::net::TcpStream) -> std::io::Result<Voice> {
+        // The same open socket: it does not block here either.
+        Ok(Voice(Arc::new(TcpStream::from(stream.as_fd().try_clone_to_owned()?))))
+    }
+}
+
+impl Pulse {
+    /// Has a thread report from now on, for as long as this exists.
+    pub(super) fn report(&self) -> std::io::Result<()> {
+        let shared = Arc::downgrade(&self.0);
+        std::thread::Builder::new().name("ironcache-pulse".to_owned()).spawn(move || {
+            while tick(&shared) {
+                std::thread::sleep(REPORT_EVERY);
+            }
+        })?;
+        Ok(())
+    }
+
+    /// The data thread begins with what has arrived: so many bytes on this link so far.
+    pub(super) fn busy(&self, voice: &Voice, version: LinkVersion, received_bytes: u64) {
+        let socket = Arc::clone(&voice.0);
+        *lock(&self.0.busy) = Some(Busy { socket, version, received_bytes, ticks: 0, owed: Vec::new() });
+    }
+
+    /// It is done with that. What is answered has to be written to the socket first.
+    pub(super) fn not_busy(&self) -> Vec<u8> {
+        lock(&self.0.busy).take().map(|busy| busy.owed).unwrap_or_default()
+    }
+
+    /// One effect more was applied.
+    #[inline]
+    pub(super) fn step(&self) {
+        self.0.effects.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn effects(&self) -> u64 {
+        self.0.effects.load(Ordering::Relaxed)
+    }
+}
+
+/// Reports, if there is something to be reported; false once nobody is left.
+fn tick(shared: &Weak<Shared>) -> bool {
+    let Some(shared) = shared.upgrade() else { return false };
+    if let Some(busy) = &mut *lock(&shared.busy) {
+        busy.ticks += 1;
+        // It began since the last tick: the acknowledgement is about to follow.
+        if busy.ticks > 1 {
+            say(busy, shared.effects.load(Ordering::Relaxed));
+        }
+    }
+    true
+}
+
+fn say(busy: &mut Busy, effects: u64) {
+    if busy.owed.is_empty() {
+        let report = Message::Progress(Progress { received_bytes: busy.received_bytes, effects });
+        if encode(&report, busy.version, &mut busy.owed).is_err() {
+            return;
+        }
+    }
+    match (&*busy.socket).write(&busy.owed) {
+        Ok(written) => drop(busy.owed.drain(..written)),
+        // Nothing of it left: what is said next time is newer.
+        Err(error) if error.kind() == ErrorKind::WouldBlock && is_whole(busy) => busy.owed.clear(),
+        // The data thread meets the same on its next word.
+        Err(_) => {}
+    }
+}
+
+/// Is what is owed a report of which nothing was written?
+fn is_whole(busy: &Busy) -> bool {
+    let mut report = Vec::new();
+    let any = Message::Progress(Progress { received_bytes: 0, effects: 0 });
+    encode(&any, busy.version, &mut report).is_ok_and(|len| len == busy.owed.len())
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Whoever panicked with it has left it whole.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ironcache_replication::decode;
+    use std::io::Read;
+    use tokio::net::{TcpListener, TcpStream};
+
+    const V1: LinkVersion = LinkVersion(1);
+
+    async fn sockets() -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let near = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        (near, listener.accept().await.unwrap().0)
+    }
+
+    fn heard(peer: &mut std::net::TcpStream) -> Progress {
+        let mut bytes = [0; 25];
+        peer.read_exact(&mut bytes).unwrap();
+        match decode(&bytes, V1) {
+            Ok(Some((Message::Progress(progress), 25))) => progress,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_busy_data_thread_is_told_of_and_a_free_one_speaks_for_itself() {
+        let (near, far) = sockets().await;
+        let mut far = far.into_std().unwrap();
+        far.set_nonblocking(false).unwrap();
+        let (pulse, voice) = (Pulse::default(), Voice::of(&near).unwrap());
+        let reporter = Arc::downgrade(&pulse.0);
+        pulse.busy(&voice, V1, 77);
+        pulse.step();
+        assert!(tick(&reporter), "it has just begun");
+        pulse.step();
+        assert!(tick(&reporter));
+        assert_eq!(heard(&mut far), Progress { received_bytes: 77, effects: 2 });
+        assert!(tick(&reporter));
+        assert_eq!(heard(&mut far), Progress { received_bytes: 77, effects: 2 }, "nothing moved");
+        assert!(pulse.not_busy().is_empty());
+        assert!(tick(&reporter) && tick(&reporter));
+        drop((near, voice));
+        let mut rest = Vec::new();
+        far.read_to_end(&mut rest).unwrap();
+        assert_eq!(rest, b"", "not a word of it afterwards");
+        drop(pulse);
+        assert!(!tick(&reporter), "its thread ends");
+    }
+}
