@@ -10,6 +10,7 @@ fn small(world: &World) -> (Plane, mpsc::UnboundedReceiver<ToControl>, Link) {
     let (to_control, proposals) = mpsc::unbounded_channel();
     let config = Config { backlog_bytes: 64 << 10, ..Config::default() };
     let mut plane = Plane::new(Arc::new(config), A, Version::new(1, 0, 0), LEVELS, to_control, 1);
+    plane.granted(super::FOR_EVER);
     plane.loaded(Keyspace::new(), None);
     plane.apply_view(world.view());
     let link = attach(&mut plane, B);
