@@ -98,7 +98,11 @@ impl Group {
 
 impl Voter {
     async fn start(id: NodeId, dir: &Path) -> Result<(Voter, PeerAddr)> {
-        let node = RaftNode::open(RaftOptions::new(id, dir.join(format!("node-{id}")))).await?;
+        let node = RaftNode::open(RaftOptions::new(
+            Member { node: id, incarnation: Incarnation(1) },
+            dir.join(format!("node-{id}")),
+        ))
+        .await?;
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let addr = PeerAddr(listener.local_addr()?.to_string());
         let router = node.router();

@@ -40,6 +40,14 @@ pub struct CreateShard {
     pub nodes: Vec<NodeId>,
 }
 
+/// `POST /v1/cluster/recover`: a shard that lost every member of its in-sync set goes on with what is left.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RecoverRequest {
+    pub shard: ShardId,
+    pub accept_loss: bool,
+}
+
 /// A slot set as a request has it: the type itself is in answers too, and lenient.
 fn strict_slots<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SlotSet, D::Error> {
     #[derive(Deserialize)]

@@ -144,6 +144,43 @@ pub struct Shard {
     /// Oldest first; bounded.
     pub lineage: Vec<LineageEntry>,
     pub handover: Option<Handover>,
+    #[serde(default)]
+    pub losses: Losses,
+}
+
+/// What a shard is known to have lost.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Losses {
+    /// How often it went on although no member of its in-sync set was left.
+    pub recoveries: u64,
+    /// Of all of them: the bytes of its stream that are known to be gone. There may have been more.
+    pub bytes_min: u64,
+    /// The newest, oldest first; bounded.
+    pub newest: Vec<Recovery>,
+}
+
+/// One time that a shard went on with what was left.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Recovery {
+    /// The ownership epoch that began with it.
+    pub epoch: Epoch,
+    pub to: Member,
+    /// Everything below it was kept; 0 is nothing.
+    pub at: Offset,
+    pub bytes_min: u64,
+    /// The members whose data was not waited for any longer.
+    pub given_up: BTreeSet<Member>,
+    pub by: RecoveredBy,
+    /// Unix ms.
+    pub at_ms: u64,
+}
+
+words! {
+    /// Who accepted a loss.
+    pub enum RecoveredBy {
+        Policy = "policy",
+        Operator = "operator",
+    }
 }
 
 impl Shard {

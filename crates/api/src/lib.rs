@@ -7,6 +7,7 @@
 //! | `GET /status` | | [`NodeStatus`]: this node's own view |
 //! | `POST /v1/cluster/create` | [`CreateCluster`] | [`Done`]; to one pristine node, which becomes the first leader |
 //! | `GET /v1/cluster` | | [`ClusterStatus`]: the leader's view |
+//! | `POST /v1/cluster/recover` | [`RecoverRequest`] | [`Done`]; without `accept_loss` refused, with what would be lost |
 //! | `POST /v1/releases` | the binary itself | [`StagedRelease`] |
 //! | `GET /v1/releases` | | `Vec<`[`StagedRelease`]`>` |
 //! | `POST /v1/upgrade/plan` | [`PlanRequest`] | [`PlanAnswer`] |
@@ -50,10 +51,10 @@ mod unknown;
 mod upgrade;
 mod waiting_on;
 
-pub use cluster::{ClusterStatus, CreateCluster, CreateNode, CreateShard, NodeBrief};
+pub use cluster::{ClusterStatus, CreateCluster, CreateNode, CreateShard, NodeBrief, RecoverRequest};
 pub use control::{
-    AckMode, ControlView, Handover, LineageEntry, Node, NodeRole, OutStep, Ownership, Shard, TrialPhase,
-    Unfinished,
+    AckMode, ControlView, Handover, LineageEntry, Losses, Node, NodeRole, OutStep, Ownership, RecoveredBy,
+    Recovery, Shard, TrialPhase, Unfinished,
 };
 pub use error::{ApiError, Done, Refused};
 pub use hold::{HoldReason, Reason};
@@ -61,7 +62,8 @@ pub use level::LEVEL_HEADER;
 #[cfg(feature = "next")]
 pub use next::SetZone;
 pub use node::{
-    DataRole, DataStatus, LauncherPhase, LauncherStatus, NodeStatus, RaftStatus, RaftTimers, ReplicaStatus,
+    DataRole, DataStatus, Holding, LauncherPhase, LauncherStatus, NodeStatus, RaftStatus, RaftTimers,
+    ReplicaStatus,
 };
 pub use plan::{
     Direction, HandoverRecord, HistoryEntry, Outcome, Phase, Plan, PlanOptions, StartedBy, StepRecord,
@@ -74,4 +76,4 @@ pub use unknown::Unknown;
 pub use upgrade::{
     NodeStep, PlanAnswer, PlanRequest, RollbackRequest, ServingRole, UpgradeNode, UpgradeStatus,
 };
-pub use waiting_on::{OutStage, WaitingOn};
+pub use waiting_on::{OutStage, RecoverWhen, WaitingOn};

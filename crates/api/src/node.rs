@@ -1,7 +1,7 @@
 //! One node, as it sees itself.
 
 use crate::control::ControlView;
-use crate::unknown::words;
+use crate::unknown::{Unknown, words};
 use ironcache_types::{
     ClusterId, Digest, Epoch, Incarnation, LevelRange, NodeId, Offset, Release, ShardId, WireRange,
 };
@@ -107,10 +107,31 @@ pub struct DataStatus {
     /// The epoch of the in-sync set that it acts by; 0 without a shard.
     #[serde(default)]
     pub isr_epoch: Epoch,
+    /// What it could begin with as a primary; nothing is said while it reads its dataset.
+    #[serde(default)]
+    pub holds: Option<Holding>,
     /// On a replica: how often its primary has told it the time.
     #[cfg(feature = "next")]
     #[serde(default)]
     pub clocks_heard: u64,
+}
+
+/// What a node holds of its shard.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Holding {
+    Nothing,
+    /// Everything below `offset`; `epoch` is of the newest primary whose start it has reached.
+    UpTo {
+        epoch: Epoch,
+        offset: Offset,
+    },
+    /// All that the shard's last owner had when it stopped in order: the node takes the shard back by itself.
+    Sealed {
+        offset: Offset,
+    },
+    #[serde(untagged)]
+    Unknown(Unknown),
 }
 
 words! {

@@ -3,7 +3,7 @@
 use crate::hold::{HoldReason, Reason};
 use crate::soaking::Problem;
 use crate::unknown::Unknown;
-use ironcache_types::{Epoch, Incarnation, NodeId, PlanId, ShardId};
+use ironcache_types::{Epoch, Incarnation, NodeId, Offset, PlanId, ShardId};
 use serde::{Deserialize, Serialize};
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,7 +51,7 @@ pub enum WaitingOn {
     WeakMode {
         shard: ShardId,
     },
-    /// No primary, and nobody in sync: the last owner has to reclaim the shard.
+    /// No primary: its last owner is back with all of it, and takes it again.
     Reclaim {
         shard: ShardId,
         last: NodeId,
@@ -150,6 +150,29 @@ pub enum WaitingOn {
         plan: PlanId,
         remaining_ms: Option<u64>,
     },
+    /// No primary, and no member of the in-sync set is left: some of what was acknowledged may be gone.
+    TotalLoss {
+        shard: ShardId,
+        until: RecoverWhen,
+    },
+    #[serde(untagged)]
+    Unknown(Unknown),
+}
+
+/// What a shard of whose in-sync set nobody is left waits for before it goes on with less.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RecoverWhen {
+    /// The node may hold more than those that have answered.
+    Answer { node: NodeId, remaining_ms: u64 },
+    /// The node answers, and reads its dataset.
+    Loaded { node: NodeId },
+    /// The node is out for a step, and may come back with more.
+    Back { node: NodeId },
+    /// No node of the shard has said what it holds.
+    AnyAnswer,
+    /// `on-total-loss` is `wait`; `node` holds most, everything below `at`.
+    Accepted { node: NodeId, at: Offset },
     #[serde(untagged)]
     Unknown(Unknown),
 }

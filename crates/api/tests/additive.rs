@@ -101,6 +101,19 @@ fn control() -> ControlView {
         steady_mode: AckMode::Primary,
         lineage: vec![LineageEntry { epoch: Epoch(3), start: Some(Offset(0)) }],
         handover: Some(Handover { epoch: Epoch(11), from: LIFE, to: LIFE, log_index: 6 }),
+        losses: Losses {
+            recoveries: 1,
+            bytes_min: 5,
+            newest: vec![Recovery {
+                epoch: Epoch(3),
+                to: LIFE,
+                at: Offset(0),
+                bytes_min: 5,
+                given_up: BTreeSet::from([LIFE]),
+                by: RecoveredBy::Operator,
+                at_ms: 9,
+            }],
+        },
     };
     let info = ReleaseInfo {
         release: release(),
@@ -147,6 +160,7 @@ fn data() -> DataStatus {
         serves: Some(Epoch(9)),
         follows: None,
         isr_epoch: Epoch(10),
+        holds: Some(Holding::UpTo { epoch: Epoch(9), offset: Offset(2) }),
     }
 }
 
@@ -189,6 +203,10 @@ fn upgrade() -> UpgradeStatus {
             WaitingOn::RaftLag { node: NODE, entries: 9, max_entries: 4 },
             WaitingOn::NodeOut { node: NODE, out_for_ms: 1, max_ms: 2, stage: OutStage::Silent },
             WaitingOn::CannotUpgrade { node: NODE, reason: reason() },
+            WaitingOn::TotalLoss {
+                shard: ShardId(0),
+                until: RecoverWhen::Accepted { node: NODE, at: Offset(5) },
+            },
         ],
         soaking: Some(Soaking {
             since_ms: 1,
@@ -355,6 +373,7 @@ fn a_request_with_one_field_more_anywhere_is_refused() {
         set: BTreeMap::from([("max-parallel".to_owned(), "2".to_owned())]),
         seen: Some(Epoch(4)),
     });
+    is_strict(&RecoverRequest { shard: ShardId(3), accept_loss: true });
     is_strict(&AllowRelease { version: Version::new(0, 2, 0) });
 }
 
@@ -383,6 +402,8 @@ fn an_unknown_word_of_any_enum_is_kept_and_shown() {
     shows_what_it_does_not_know::<Ownership>();
     shows_what_it_does_not_know::<WaitingOn>();
     shows_what_it_does_not_know::<OutStage>();
+    shows_what_it_does_not_know::<RecoverWhen>();
+    shows_what_it_does_not_know::<Holding>();
     shows_what_it_does_not_know::<RollbackBlocker>();
     shows_a_word_that_it_does_not_know::<StartedBy>();
     shows_a_word_that_it_does_not_know::<Outcome>();
@@ -393,6 +414,7 @@ fn an_unknown_word_of_any_enum_is_kept_and_shown() {
     shows_a_word_that_it_does_not_know::<LauncherPhase>();
     shows_a_word_that_it_does_not_know::<ServingRole>();
     shows_a_word_that_it_does_not_know::<NodeStep>();
+    shows_a_word_that_it_does_not_know::<RecoveredBy>();
 }
 
 #[test]

@@ -8,7 +8,8 @@
 use crate::seed::{self, SeedError};
 use ironcache_api::{
     AllowRelease, ApiError, ClusterStatus, CreateCluster, Done, NodeStatus, PlanAnswer, PlanRequest,
-    PolicyChange, PolicyStatus, Refused, RollbackRequest, StageHold, StagedRelease, UpgradeStatus,
+    PolicyChange, PolicyStatus, RecoverRequest, Refused, RollbackRequest, StageHold, StagedRelease,
+    UpgradeStatus,
 };
 use reqwest::{Method, StatusCode};
 use serde::de::DeserializeOwned;
@@ -125,6 +126,10 @@ impl Client {
 
     pub async fn rollback(&self, request: &RollbackRequest) -> Result<Done, ClientError> {
         self.tell("/v1/upgrade/rollback", |call| call.json(request)).await
+    }
+
+    pub async fn recover(&self, request: &RecoverRequest) -> Result<Done, ClientError> {
+        self.tell("/v1/cluster/recover", |call| call.json(request)).await
     }
 
     pub async fn policy(&self) -> Result<PolicyStatus, ClientError> {

@@ -3,11 +3,11 @@
 use crate::plan::{HoldReason, PlanOptions, StartedBy};
 use crate::policy::Policy;
 use crate::reason::Reason;
-use crate::shard::AckMode;
+use crate::shard::{AckMode, RecoveredBy};
 use crate::state::{NodeRole, ReleaseInfo};
 use ironcache_types::{
-    ClusterId, Digest, Epoch, Level, LevelRange, Member, NodeId, Offset, PlanId, Release, ShardId, SlotSet,
-    Version, WireRange,
+    ClusterId, Digest, Epoch, Incarnation, Level, LevelRange, Member, NodeId, Offset, PlanId, Release,
+    ShardId, SlotSet, Version, WireRange,
 };
 use std::collections::BTreeSet;
 
@@ -39,6 +39,26 @@ pub struct InitCluster {
     pub nodes: Vec<NodeSpec>,
     pub shards: Vec<ShardSpec>,
     pub policy: Policy,
+}
+
+/// A shard that lost every member of its set goes on with less than it had acknowledged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recover {
+    pub shard: ShardId,
+    pub shard_epoch: Epoch,
+    pub isr_epoch: Epoch,
+    pub to: Member,
+    /// What `to` holds: everything below it. 0 is nothing.
+    pub at: Offset,
+    /// Bytes of the stream past `at` of which somebody still knew. There may have been more.
+    pub lost_bytes_min: u64,
+    /// Everybody who could have taken over without a loss: the whole in-sync set, as the proposer saw it.
+    pub given_up: BTreeSet<Member>,
+    /// As of `Failover`: an owner that may still run is deposed by the leader that waited for the end of its lease.
+    pub term: u64,
+    pub by: RecoveredBy,
+    /// The proposer's clock, Unix ms.
+    pub at_ms: u64,
 }
 
 /// What an entry of the log says. Its bytes are those of `ironcache-formats`, which gives every kind its number.
@@ -121,8 +141,12 @@ pub enum Command {
         shard: ShardId,
         shard_epoch: Epoch,
         member: Member,
+        /// The life that wrote what `member` holds, sealed: nothing was acknowledged after it.
+        of: Incarnation,
         end: Offset,
     },
+    /// No member of the set is left: the shard goes on with what somebody still holds.
+    Recover(Recover),
     /// Where a primary promoted by `Failover` began.
     PrimaryReady {
         shard: ShardId,

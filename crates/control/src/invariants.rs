@@ -110,13 +110,43 @@ fn check_shard(before: &ControlState, old: &Shard, new: &Shard) -> Result<(), Vi
         if new.epoch == old.epoch {
             return broken("I2", format!("shard {id} gets a second primary at epoch {}", new.epoch));
         }
-        let reclaims = matches!(old.ownership, Ownership::Recovering { last } if last.node == owner.node)
-            && old.in_sync.is_empty();
-        if !old.in_sync.contains(&owner) && !reclaims {
+        let reclaims = matches!(old.ownership, Ownership::Recovering { last } if last.node == owner.node);
+        if !old.in_sync.contains(&owner) && !reclaims && !recovers(old, new) {
             return broken("I3", format!("{owner} becomes primary of shard {id} without being in sync"));
         }
     }
-    Ok(())
+    if new.losses != old.losses && !recovers(old, new) {
+        return broken("I3", format!("shard {id} records a loss that no start of a primary brought"));
+    }
+    check_lineage(new)
+}
+
+/// Did the shard begin anew with what one node held, and say what it gave up?
+fn recovers(old: &Shard, new: &Shard) -> bool {
+    let (Some(owner), Some(newest)) = (new.primary(), new.losses.newest.last()) else { return false };
+    let counted = new.losses.recoveries == old.losses.recoveries.saturating_add(1);
+    let said = newest.epoch == new.epoch && newest.to == owner && newest.given_up == old.in_sync;
+    counted && said && new.in_sync.iter().eq([&owner])
+}
+
+/// The newest start is the present one; epochs rise, and starts never fall (I15).
+fn check_lineage(shard: &Shard) -> Result<(), Violation> {
+    let id = shard.id;
+    if shard.lineage.last().is_none_or(|newest| newest.epoch != shard.epoch) {
+        return broken("I15", format!("the lineage of shard {id} does not end with epoch {}", shard.epoch));
+    }
+    if shard.lineage.len() > Shard::LINEAGE_MAX {
+        return broken("I15", format!("the lineage of shard {id} is too long"));
+    }
+    if shard.lineage.windows(2).any(|two| two[0].epoch >= two[1].epoch) {
+        return broken("I15", format!("the epochs in the lineage of shard {id} do not rise"));
+    }
+    let starts: Vec<_> = shard.lineage.iter().filter_map(|entry| entry.start).collect();
+    if starts.is_sorted() {
+        Ok(())
+    } else {
+        broken("I15", format!("a start of shard {id} falls: {starts:?}"))
+    }
 }
 
 fn check_in_sync(after: &ControlState, shard: &Shard) -> Result<(), Violation> {

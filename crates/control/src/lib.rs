@@ -24,17 +24,17 @@ mod rejection;
 mod shard;
 mod state;
 
-pub use command::{Command, InitCluster, NodeSpec, ShardSpec};
+pub use command::{Command, InitCluster, NodeSpec, Recover, ShardSpec};
 pub use invariants::Violation;
 pub use log_id::LogId;
 pub use plan::{
     Direction, HandoverRecord, HistoryEntry, HoldReason, Outcome, Phase, Plan, PlanOptions, StartedBy,
     StepRecord, StepRole, StepState,
 };
-pub use policy::{AutoRollout, FinalizeAfter, OnFailure, Policy, RaftTimers};
+pub use policy::{AutoRollout, FinalizeAfter, OnFailure, OnTotalLoss, Policy, RaftTimers};
 pub use reason::Reason;
 pub use rejection::{Applied, NoRollback, NotByPolicy, Rejection};
-pub use shard::{AckMode, Handover, LineageEntry, Ownership, Shard};
+pub use shard::{AckMode, Handover, LineageEntry, Losses, Ownership, RecoveredBy, Recovery, Shard};
 pub use state::{
     ControlState, Declined, Node, NodeRole, OutStep, Preflight, Quarantine, ReleaseInfo, StageHold,
     TrialPhase, Unfinished,

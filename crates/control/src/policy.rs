@@ -12,6 +12,9 @@ pub struct Policy {
     pub auto_rollout: AutoRollout,
     pub finalize_after: FinalizeAfter,
     pub on_failure: OnFailure,
+    pub on_total_loss: OnTotalLoss,
+    /// How long a shard without any member of its set waits for who may hold more, in s.
+    pub recover_wait_s: u64,
     /// How long a replica must have been in sync before it counts as settled, in ms.
     pub settle_ms: u64,
     /// How long one node may be out before its plan is held, in s.
@@ -89,6 +92,15 @@ pub enum OnFailure {
     Hold,
 }
 
+/// What follows when no member of a shard's set is left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnTotalLoss {
+    /// The node that holds most becomes primary: a cache that lost something is better than none.
+    ServeWhatIsLeft,
+    /// The shard stays without a primary until an operator accepts the loss.
+    Wait,
+}
+
 impl Default for Policy {
     fn default() -> Self {
         Policy {
@@ -96,6 +108,10 @@ impl Default for Policy {
             // A day: a release that misbehaves under the load of an evening is still rolled back.
             finalize_after: FinalizeAfter::Seconds(86_400),
             on_failure: OnFailure::Rollback,
+            on_total_loss: OnTotalLoss::ServeWhatIsLeft,
+            // A process that was killed is back within a second or two, and a small machine has booted within twenty. What
+            // returns later may hold more, and every second until then is one without the shard.
+            recover_wait_s: 10,
             // Tells a replica that keeps up from one that is about to fall out.
             settle_ms: 100,
             // Covers a full sync of tens of millions of keys.
@@ -165,6 +181,15 @@ impl fmt::Display for OnFailure {
         f.write_str(match self {
             OnFailure::Rollback => "rollback",
             OnFailure::Hold => "hold",
+        })
+    }
+}
+
+impl fmt::Display for OnTotalLoss {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            OnTotalLoss::ServeWhatIsLeft => "serve-what-is-left",
+            OnTotalLoss::Wait => "wait",
         })
     }
 }

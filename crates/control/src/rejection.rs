@@ -3,7 +3,7 @@
 use crate::invariants::Violation;
 use crate::reason::Reason;
 use ironcache_types::{
-    Epoch, Incarnation, Level, LevelRange, Member, NodeId, PlanId, ShardId, Version, WireRange,
+    Epoch, Incarnation, Level, LevelRange, Member, NodeId, Offset, PlanId, ShardId, Version, WireRange,
 };
 
 /// What an accepted command did.
@@ -141,6 +141,31 @@ pub enum Rejection {
     DuringPlan { what: String },
     #[error("at most {max} nodes may be out at a time")]
     TooManyOut { max: u16 },
+    #[error(
+        "shard {shard} would begin at offset {offset}, and its last primary began at {start}: acknowledged writes lie in \
+         between"
+    )]
+    BelowStart { shard: ShardId, offset: Offset, start: Offset },
+    #[error("{member} is in the in-sync set of shard {shard}: it takes over without a loss")]
+    TakesOver { shard: ShardId, member: Member },
+    #[error("the in-sync set of shard {shard} has other members than those that are given up; look again")]
+    GivenUp { shard: ShardId },
+    #[error(
+        "`on-total-loss` is `wait`: shard {shard} stays without a primary until somebody accepts the loss (`ironcache \
+         cluster recover --shard {shard} --accept-loss`)"
+    )]
+    LossNotAccepted { shard: ShardId },
+    #[error(
+        "node {node} registered its process {incarnation} with another release already; a process has one"
+    )]
+    OtherRelease { node: NodeId, incarnation: Incarnation },
+    #[error(
+        "the binary {digest} is known as version {known}, and version {version} was staged with it; a binary has one \
+         version"
+    )]
+    DigestTaken { version: Version, known: Box<Version>, digest: String },
+    #[error("no version lies in {range}: the first is above the last")]
+    EmptyRange { range: WireRange },
     #[error("our bug: the command would break an invariant: {0}")]
     Invariant(Violation),
     #[error(
@@ -305,6 +330,13 @@ impl Rejection {
             Rejection::TrialNotAccepted { .. } => "trial_not_accepted",
             Rejection::StillOnTarget { .. } => "still_on_target",
             Rejection::StepInFlight { .. } => "step_in_flight",
+            Rejection::BelowStart { .. } => "below_start",
+            Rejection::TakesOver { .. } => "takes_over",
+            Rejection::GivenUp { .. } => "given_up",
+            Rejection::LossNotAccepted { .. } => "loss_not_accepted",
+            Rejection::OtherRelease { .. } => "other_release",
+            Rejection::DigestTaken { .. } => "digest_taken",
+            Rejection::EmptyRange { .. } => "empty_range",
             Rejection::Invariant(_) => "invariant",
         }
     }

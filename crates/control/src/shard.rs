@@ -67,9 +67,68 @@ pub struct Shard {
     pub in_sync: BTreeSet<Member>,
     /// Between plans as the policy's `steady_mode` says; a plan raises it to in-sync.
     pub mode: AckMode,
-    /// Oldest first; bounded.
+    /// Oldest first; bounded. Its epochs rise, and its starts never fall.
     pub lineage: Vec<LineageEntry>,
     pub handover: Option<Handover>,
+    pub losses: Losses,
+}
+
+/// What a shard is known to have lost: every [`crate::Recover`] that was accepted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Losses {
+    /// How often the shard went on without any member of its set.
+    pub recoveries: u64,
+    /// Of all of them: the bytes that are known to be gone.
+    pub bytes_min: u64,
+    /// The newest, oldest first; at most [`Losses::NEWEST_MAX`].
+    pub newest: Vec<Recovery>,
+}
+
+/// One time that a shard went on with what was left.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recovery {
+    /// The ownership epoch that began with it.
+    pub epoch: Epoch,
+    pub to: Member,
+    /// Everything below it was kept.
+    pub at: Offset,
+    pub bytes_min: u64,
+    /// The members whose data was not waited for any longer.
+    pub given_up: BTreeSet<Member>,
+    pub by: RecoveredBy,
+    /// The proposer's clock, Unix ms.
+    pub at_ms: u64,
+}
+
+/// Who accepted the loss.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RecoveredBy {
+    /// The leader, as the policy's `on-total-loss` says.
+    Policy,
+    Operator,
+}
+
+impl fmt::Display for RecoveredBy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            RecoveredBy::Policy => "policy",
+            RecoveredBy::Operator => "operator",
+        })
+    }
+}
+
+impl Losses {
+    /// More are of no use to anybody who asks what happened; all of them are in every snapshot.
+    pub const NEWEST_MAX: usize = 8;
+
+    pub(crate) fn note(&mut self, recovery: Recovery) {
+        self.recoveries = self.recoveries.saturating_add(1);
+        self.bytes_min = self.bytes_min.saturating_add(recovery.bytes_min);
+        self.newest.push(recovery);
+        if self.newest.len() > Self::NEWEST_MAX {
+            self.newest.remove(0);
+        }
+    }
 }
 
 impl Shard {
@@ -98,10 +157,22 @@ impl Shard {
         self.epoch = epoch;
         self.isr_epoch = epoch;
         self.handover = None;
+        self.cut_lineage(start);
         self.lineage.push(LineageEntry { epoch, start });
         if self.lineage.len() > Self::LINEAGE_MAX {
             self.lineage.remove(0);
         }
+    }
+
+    /// Where the newest primary whose start is published began: nothing below it is in doubt.
+    pub fn last_start(&self) -> Offset {
+        self.lineage.iter().rev().find_map(|entry| entry.start).unwrap_or(Offset(0))
+    }
+
+    /// A primary begins at `start`. What others began above it is of a branch that this one has cut off.
+    pub(crate) fn cut_lineage(&mut self, start: Option<Offset>) {
+        let is_cut_off = |entry: &LineageEntry| entry.start.zip(start).is_some_and(|(of, at)| of > at);
+        self.lineage.retain(|entry| !is_cut_off(entry));
     }
 
     /// Takes every role away from the lives of `node` other than `current`. Answers whether anything changed.

@@ -23,7 +23,7 @@ pub fn decide(state: &ControlState, obs: &Observation, bars: &Bars, now_wall_ms:
     if let Some(to) = transfer::away_from_an_odd_leader(view) {
         return Decision::TransferLeader { to };
     }
-    let urgent = failover::next(view, &mut waiting).or_else(|| handover::abort_overdue(view));
+    let urgent = failover::next(view, now_wall_ms, &mut waiting).or_else(|| handover::abort_overdue(view));
     if let Some(command) = urgent {
         return Decision::Propose(command);
     }

@@ -1,8 +1,8 @@
 //! What to do now.
 
 use crate::waiting_on::WaitingOn;
-use ironcache_control::Command;
-use ironcache_types::NodeId;
+use ironcache_control::{Command, Recover};
+use ironcache_types::{NodeId, Offset};
 use std::fmt;
 
 /// One act of the leader, or the reasons for none. A hold is a proposal too: `Command::Hold`.
@@ -49,6 +49,12 @@ fn write_act(f: &mut fmt::Formatter<'_>, command: &Command) -> fmt::Result {
             write!(f, "abort handover {handover} of shard {shard}")
         }
         Command::Failover { shard, to, .. } => write!(f, "promote node {} in shard {shard}", to.node),
+        Command::Recover(Recover { shard, to, at, .. }) if *at == Offset(0) => {
+            write!(f, "go on in shard {shard} with node {}, which holds nothing", to.node)
+        }
+        Command::Recover(Recover { shard, to, at, .. }) => {
+            write!(f, "go on in shard {shard} with what node {} holds, up to offset {at}", to.node)
+        }
         Command::Hold { plan, reason, .. } => write!(f, "hold plan {plan}: {reason}"),
         Command::Finalize { plan, .. } => write!(f, "finalize plan {plan}"),
         Command::StartPlan { target, .. } => write!(f, "start a plan to {target}, as the policy admits it"),

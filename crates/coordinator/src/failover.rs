@@ -9,23 +9,29 @@
 //! without a lease executes nothing: what a member says after the lease's end is final too.
 
 use crate::disagreement;
-use crate::observation::LeaseObservation;
+use crate::recover::{self, Lost};
 use crate::view::{View, note};
 use crate::waiting_on::WaitingOn;
 use ironcache_control::{Command, Ownership, Shard};
 use ironcache_types::{Member, Offset};
 
-pub(crate) fn next(view: View<'_>, waiting: &mut Vec<WaitingOn>) -> Option<Command> {
+pub(crate) fn next(view: View<'_>, now_wall_ms: u64, waiting: &mut Vec<WaitingOn>) -> Option<Command> {
     for shard in view.state.shards.values() {
-        let to = match shard.ownership {
+        let (owner, without_ms, heirs) = match shard.ownership {
             Ownership::Serving(owner) => match view.obs.leases.get(&shard.id) {
-                Some(lease) if lease.is_over() => instead_of(view, shard, owner, *lease),
+                Some(lease) if lease.is_over() => {
+                    let over_ms = lease.over_for_ms();
+                    (owner, over_ms, instead_of(view, shard, owner, over_ms))
+                }
                 Some(_) | None => continue,
             },
-            Ownership::Recovering { .. } => most_advanced(view, shard),
+            Ownership::Recovering { last } => {
+                let recovering_ms = view.obs.timers.recovering_ms.get(&shard.id).copied().unwrap_or(0);
+                (last, recovering_ms, most_advanced_of(view, shard, recovering_ms, |_, _| true))
+            }
         };
-        match to {
-            Ok(to) => {
+        match heirs {
+            Heirs::Best(to) => {
                 return Some(Command::Failover {
                     shard: shard.id,
                     shard_epoch: shard.epoch,
@@ -34,45 +40,47 @@ pub(crate) fn next(view: View<'_>, waiting: &mut Vec<WaitingOn>) -> Option<Comma
                     term: view.obs.term,
                 });
             }
-            Err(reasons) => reasons.into_iter().for_each(|reason| note(waiting, reason)),
+            Heirs::Late(reasons) => reasons.into_iter().for_each(|reason| note(waiting, reason)),
+            Heirs::None => {
+                if shard.primary().is_some() {
+                    note(waiting, WaitingOn::PrimaryNotServing { shard: shard.id, primary: owner.node });
+                }
+                let lost = Lost { shard, owner, without_ms };
+                let command = recover::next(view, lost, now_wall_ms, waiting);
+                if command.is_some() {
+                    return command;
+                }
+            }
         }
     }
     None
 }
 
+/// The members of a set that could take over without a loss.
+enum Heirs {
+    /// The one that holds most.
+    Best(Member),
+    /// There are some, and what they hold is not known yet.
+    Late(Vec<WaitingOn>),
+    /// Nobody of them answers.
+    None,
+}
+
 /// Who takes over from an owner whose lease is over: who has answered since, and a moment ago. What it holds is final then;
 /// and a member that died with the owner would be an owner without a lease: the wait would begin anew.
-fn instead_of(
-    view: View<'_>,
-    shard: &Shard,
-    owner: Member,
-    lease: LeaseObservation,
-) -> Result<Member, Vec<WaitingOn>> {
-    let over_ms = lease.unanswered_ms.saturating_sub(lease.over_after_ms);
+fn instead_of(view: View<'_>, shard: &Shard, owner: Member, over_ms: u64) -> Heirs {
     let young_ms = over_ms.min(view.bars.failover_answers_ms);
     let counts = |member, seen_ms_ago| member != owner && seen_ms_ago <= young_ms;
-    let to = most_advanced_of(view, shard, over_ms, counts);
-    to.map_err(|late| match late.is_empty() {
-        true => vec![WaitingOn::PrimaryNotServing { shard: shard.id, primary: owner.node }],
-        false => late,
-    })
+    most_advanced_of(view, shard, over_ms, counts)
 }
 
 /// Of equals the one that runs the plan's target (it spares a handover), then the first.
-fn most_advanced(view: View<'_>, shard: &Shard) -> Result<Member, Vec<WaitingOn>> {
-    let recovering_ms = view.obs.timers.recovering_ms.get(&shard.id).copied().unwrap_or(0);
-    most_advanced_of(view, shard, recovering_ms, |_, _| true).map_err(|late| match late.is_empty() {
-        true => vec![view.no_primary(shard)],
-        false => late,
-    })
-}
-
 fn most_advanced_of(
     view: View<'_>,
     shard: &Shard,
     waited_ms: u64,
     counts: impl Fn(Member, u64) -> bool,
-) -> Result<Member, Vec<WaitingOn>> {
+) -> Heirs {
     let target = view.state.plan.as_ref().map(|p| p.target.digest);
     let mut best: Option<((Offset, bool), Member)> = None;
     let mut late = Vec::new();
@@ -94,7 +102,10 @@ fn most_advanced_of(
         }
     }
     match best {
-        Some((_, member)) if late.is_empty() || waited_ms > view.bars.failover_answers_ms => Ok(member),
-        Some(_) | None => Err(late),
+        Some((_, member)) if late.is_empty() || waited_ms > view.bars.failover_answers_ms => {
+            Heirs::Best(member)
+        }
+        None if late.is_empty() => Heirs::None,
+        Some(_) | None => Heirs::Late(late),
     }
 }

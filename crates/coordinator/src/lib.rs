@@ -27,6 +27,7 @@ mod in_flight;
 mod memory;
 mod observation;
 mod preview;
+mod recover;
 mod rehearsal;
 mod rollback;
 mod rolling;
@@ -42,10 +43,11 @@ pub use decide::decide;
 pub use decision::Decision;
 pub use memory::LeaderMemory;
 pub use observation::{
-    DataObservation, Duty, LeaseObservation, NodeObservation, Observation, ReplicaObservation, StateHash,
-    Timers,
+    DataObservation, Duty, Holding, LeaseObservation, NodeObservation, Observation, ReplicaObservation,
+    StateHash, Timers,
 };
 pub use preview::preview;
+pub use recover::{CannotRecover, Remains, by_operator};
 pub use rehearsal::{Progress, Rehearsal, observe_perfect, rehearse};
 pub use soaking::level_after;
-pub use waiting_on::{OutStage, WaitingOn};
+pub use waiting_on::{OutStage, RecoverWhen, WaitingOn};

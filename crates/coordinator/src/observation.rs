@@ -34,6 +34,11 @@ impl LeaseObservation {
         self.unanswered_ms >= self.over_after_ms
     }
 
+    /// For how long nobody can have answered clients.
+    pub fn over_for_ms(self) -> u64 {
+        self.unanswered_ms.saturating_sub(self.over_after_ms)
+    }
+
     /// Half of the time is gone, and an owner in order asks every quarter of a lease.
     pub fn is_running_out(self) -> bool {
         self.unanswered_ms >= self.over_after_ms / 2
@@ -78,8 +83,25 @@ pub struct DataObservation {
     pub isr_epoch: Epoch,
     /// A primary: the end of its stream. A replica: what it has applied.
     pub offset: Offset,
+    /// What it could begin with as a primary. `None`: it reads its dataset still, or has not said.
+    pub holds: Option<Holding>,
     /// Attached replicas; only a primary reports them.
     pub replicas: Vec<ReplicaObservation>,
+}
+
+/// What a node holds of its shard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Holding {
+    Nothing,
+    /// Everything below `offset`; `epoch` is of the newest primary whose start it has reached.
+    UpTo {
+        epoch: Epoch,
+        offset: Offset,
+    },
+    /// All that the shard's last owner had when it stopped in order: the node takes the shard back by itself.
+    Sealed {
+        offset: Offset,
+    },
 }
 
 /// What a node does for its shard, and under which ownership epoch.

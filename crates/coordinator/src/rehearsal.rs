@@ -7,7 +7,7 @@
 use crate::bars::Bars;
 use crate::decide::decide;
 use crate::decision::Decision;
-use crate::observation::{DataObservation, Duty, NodeObservation, Observation, ReplicaObservation};
+use crate::observation::{DataObservation, Duty, Holding, NodeObservation, Observation, ReplicaObservation};
 use ironcache_control::{
     AckMode, Command, ControlState, FinalizeAfter, Node, Phase, Plan, PlanOptions, Rejection, Shard,
     StartedBy, TrialPhase,
@@ -157,7 +157,14 @@ pub fn observe_perfect(state: &ControlState, leader: NodeId) -> Observation {
             false => Duty::Follows(shard.epoch),
         };
         let (shard, isr_epoch) = (shard.id, shard.isr_epoch);
-        Some(DataObservation { shard, duty, isr_epoch, offset: OFFSET, replicas })
+        Some(DataObservation {
+            shard,
+            duty,
+            isr_epoch,
+            offset: OFFSET,
+            holds: Some(Holding::Nothing),
+            replicas,
+        })
     };
     let answer = |node: &Node| NodeObservation {
         seen_ms_ago: 0,
@@ -227,7 +234,7 @@ fn shard_moves(state: &ControlState, shard: &Shard) -> Option<Command> {
             shard: shard.id,
             handover: handover.epoch,
             to: handover.to,
-            offset: OFFSET,
+            offset: shard.last_start(),
             in_sync: shard.in_sync.clone(),
         });
     }

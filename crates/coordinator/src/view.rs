@@ -98,10 +98,7 @@ impl<'a> View<'a> {
     pub(crate) fn no_primary(&self, shard: &Shard) -> WaitingOn {
         use ironcache_control::Ownership;
         match shard.ownership {
-            Ownership::Recovering { last } if shard.in_sync.is_empty() => {
-                WaitingOn::Reclaim { shard: shard.id, last: last.node }
-            }
-            Ownership::Recovering { .. } => {
+            Ownership::Recovering { last: _ } => {
                 WaitingOn::InSyncUnreachable { shard: shard.id, in_sync: shard.in_sync.len() }
             }
             Ownership::Serving(member) => {

@@ -1,7 +1,7 @@
 //! Why nothing more is done now: each reason with its number and its bar.
 
 use ironcache_control::{HoldReason, Reason};
-use ironcache_types::{Epoch, Incarnation, NodeId, PlanId, ShardId};
+use ironcache_types::{Epoch, Incarnation, NodeId, Offset, PlanId, ShardId};
 use std::fmt;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,7 +62,12 @@ pub enum WaitingOn {
     WeakMode {
         shard: ShardId,
     },
-    /// No primary, and nobody in sync: the last owner has to reclaim the shard.
+    /// No primary, and no member of the set is left: some of what was acknowledged may be gone.
+    TotalLoss {
+        shard: ShardId,
+        until: RecoverWhen,
+    },
+    /// No primary: its last owner is back with all of it, and takes it again.
     Reclaim {
         shard: ShardId,
         last: NodeId,
@@ -147,6 +152,21 @@ pub enum WaitingOn {
     },
 }
 
+/// What a shard of whose set nobody is left waits for before it goes on with less.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RecoverWhen {
+    /// The node may hold more than those that have answered.
+    Answer { node: NodeId, remaining_ms: u64 },
+    /// The node answers, and reads its dataset.
+    Loaded { node: NodeId },
+    /// The node is out for a step, and may come back with more.
+    Back { node: NodeId },
+    /// No node of the shard has said what it holds.
+    AnyAnswer,
+    /// `on-total-loss` is `wait`; `node` holds most.
+    Accepted { node: NodeId, at: Offset },
+}
+
 /// How far a node that is out has got.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OutStage {
@@ -220,10 +240,17 @@ impl fmt::Display for WaitingOn {
                     "shard {shard} acknowledges in mode primary; its primary has to raise it to in-sync"
                 )
             }
+            Self::TotalLoss { shard, until } => {
+                write!(f, "shard {shard} lost its in-sync set: ")?;
+                until.write(f, *shard)
+            }
             Self::Reclaim { shard, last } => write!(
                 f,
-                "shard {shard} has no primary and 0 members in sync; node {last}, its last owner, has to come back"
+                "shard {shard} has no primary; node {last}, its last owner, holds all of it and takes it back"
             ),
+            Self::InSyncUnreachable { shard, in_sync: 0 } => {
+                write!(f, "shard {shard} has no primary, and its in-sync set is empty")
+            }
             Self::InSyncUnreachable { shard, in_sync } => {
                 write!(
                     f,
@@ -280,6 +307,34 @@ impl fmt::Display for WaitingOn {
                 write!(f, "plan {plan} is paused; `ironcache cluster upgrade resume` goes on")
             }
             Self::Held { plan, reason } => write!(f, "plan {plan} is held: {reason}"),
+        }
+    }
+}
+
+impl RecoverWhen {
+    fn write(self, f: &mut fmt::Formatter<'_>, shard: ShardId) -> fmt::Result {
+        match self {
+            Self::Answer { node, remaining_ms } => {
+                let remaining = Seconds(remaining_ms);
+                write!(f, "node {node}, which may hold more, has {remaining} to answer")
+            }
+            Self::Loaded { node } => write!(f, "node {node} is reading its dataset"),
+            Self::Back { node } => write!(
+                f,
+                "node {node} is out for its step, and may come back with more; `ironcache cluster recover --shard {shard}` \
+                 says what there is without it"
+            ),
+            Self::AnyAnswer => f.write_str("no node of the shard has said what it holds; start one of them"),
+            Self::Accepted { node, at: Offset(0) } => write!(
+                f,
+                "no node that answers holds anything; `ironcache cluster recover --shard {shard} --accept-loss` begins \
+                 anew with node {node}"
+            ),
+            Self::Accepted { node, at } => write!(
+                f,
+                "`ironcache cluster recover --shard {shard} --accept-loss` goes on with what node {node} holds, up to \
+                 offset {at}"
+            ),
         }
     }
 }

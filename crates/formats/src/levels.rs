@@ -123,6 +123,7 @@ const TABLE: &[(Format, &[Since])] = &[
     (Format::Entry(EntryKind::LevelReached), &[since(1, 1)]),
     (Format::Entry(EntryKind::SetPolicy), &[since(1, 1)]),
     (Format::Entry(EntryKind::AllowRelease), &[since(1, 1)]),
+    (Format::Entry(EntryKind::Recover), &[since(1, 1)]),
     #[cfg(feature = "next")]
     (Format::Entry(EntryKind::SetZone), &[since(NEXT.0, 1)]),
     (

@@ -122,6 +122,8 @@ impl Config {
             ClusterKey::AutoRollout
             | ClusterKey::FinalizeAfterS
             | ClusterKey::OnFailure
+            | ClusterKey::OnTotalLoss
+            | ClusterKey::RecoverWaitS
             | ClusterKey::SettleMs
             | ClusterKey::StepTimeoutS
             | ClusterKey::MaxParallel

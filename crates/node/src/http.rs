@@ -22,6 +22,7 @@ mod level;
 #[cfg(feature = "next")]
 mod next;
 mod policy;
+mod recover;
 mod releases;
 mod status;
 #[cfg(test)]
@@ -48,6 +49,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/status", get(status::status))
         .route("/v1/cluster", get(cluster::cluster))
         .route("/v1/cluster/create", post(create::create))
+        .route("/v1/cluster/recover", post(recover::recover))
         .route("/v1/policy", get(policy::get).post(policy::change))
         .route("/v1/releases", get(releases::list).post(releases::stage))
         .route("/v1/releases/allow", post(releases::allow))

@@ -6,10 +6,10 @@
 use crate::app::{App, Lead, NodeReport, Seen};
 use crate::clock::unix_ms;
 use crate::tasks::share_panic;
-use ironcache_control::{Command, ControlState, Shard};
+use ironcache_control::{Command, ControlState, Recover, Shard};
 use ironcache_coordinator::{
-    Bars, DataObservation, Decision, Duty, LeaderMemory, LeaseObservation, NodeObservation, Observation,
-    ReplicaObservation, StateHash, WaitingOn, decide,
+    Bars, DataObservation, Decision, Duty, Holding, LeaderMemory, LeaseObservation, NodeObservation,
+    Observation, ReplicaObservation, StateHash, Timers, WaitingOn, decide,
 };
 use ironcache_raft::{AskError, Proposed};
 use ironcache_shard::depose_after_ms;
@@ -96,11 +96,7 @@ async fn lead(app: &Arc<App>) {
         match decision {
             Decision::Propose(command) => {
                 tracing::info!(?command, "proposing");
-                let proposed = match deposed(state, &command) {
-                    Some((shard, owner)) => depose(app, state, shard, owner, command).await,
-                    None => app.raft.propose(command).await,
-                };
-                match proposed {
+                match commit(app, state, command).await {
                     Ok(proposed) => match proposed.outcome {
                         Ok(_) => {}
                         Err(rejection) => {
@@ -145,8 +141,18 @@ fn leases(app: &App, state: &ControlState) -> Leases {
 
 /// The owner that `command` would depose, if it has one.
 fn deposed(state: &ControlState, command: &Command) -> Option<(ShardId, Member)> {
-    let Command::Failover { shard, .. } = command else { return None };
+    let (Command::Failover { shard, .. } | Command::Recover(Recover { shard, .. })) = command else {
+        return None;
+    };
     Some((*shard, state.shards.get(shard)?.primary()?))
+}
+
+/// Has the leader's own command committed: what deposes an owner by this node itself, while it leads.
+pub(crate) async fn commit(app: &App, state: &ControlState, command: Command) -> Result<Proposed, AskError> {
+    match deposed(state, &command) {
+        Some((shard, owner)) => depose(app, state, shard, owner, command).await,
+        None => app.raft.propose(command).await,
+    }
 }
 
 /// Proposes what deposes an owner: from here on it is granted no lease, unless the log rejects the entry.
@@ -233,6 +239,21 @@ async fn ask(app: &App, addr: &str) -> Result<NodeReport, reqwest::Error> {
     app.client.get(url).timeout(REPORT_TIMEOUT).send().await?.error_for_status()?.json().await
 }
 
+/// What the nodes said last, for whoever asks between two looks of the loop. Without its timers: nothing that the loop
+/// measures is decided by it.
+pub(crate) fn what_nodes_said(app: &App, state: &ControlState) -> Observation {
+    let raft = app.raft.view();
+    Observation {
+        now_ms: 0,
+        leader: app.me.node,
+        leader_settled: true,
+        term: raft.term,
+        leases: leases(app, state),
+        nodes: observations(&app.lead().reports, raft.committed.unwrap_or(0)),
+        timers: Timers::default(),
+    }
+}
+
 fn observations(reports: &BTreeMap<NodeId, Seen>, committed: u64) -> BTreeMap<NodeId, NodeObservation> {
     reports.iter().map(|(id, seen)| (*id, observation(seen, committed))).collect()
 }
@@ -260,6 +281,7 @@ fn observation(seen: &Seen, committed: u64) -> NodeObservation {
             },
             isr_epoch: data.isr_epoch,
             offset: data.offset,
+            holds: data.holds.as_ref().and_then(holding),
             replicas: data
                 .replicas
                 .iter()
@@ -272,5 +294,18 @@ fn observation(seen: &Seen, committed: u64) -> NodeObservation {
                 })
                 .collect(),
         }),
+    }
+}
+
+/// What a node says it holds. In the words of another release it has said nothing: the shard waits, and an operator sees
+/// for whom.
+fn holding(said: &ironcache_api::Holding) -> Option<Holding> {
+    match said {
+        ironcache_api::Holding::Nothing => Some(Holding::Nothing),
+        ironcache_api::Holding::UpTo { epoch, offset } => {
+            Some(Holding::UpTo { epoch: *epoch, offset: *offset })
+        }
+        ironcache_api::Holding::Sealed { offset } => Some(Holding::Sealed { offset: *offset }),
+        ironcache_api::Holding::Unknown(_) => None,
     }
 }

@@ -1,6 +1,6 @@
 //! The cluster's settings between the table, which knows texts and bounds, and the log, which knows types.
 
-use ironcache_control::{AckMode, AutoRollout, FinalizeAfter, OnFailure, Policy, RaftTimers};
+use ironcache_control::{AckMode, AutoRollout, FinalizeAfter, OnFailure, OnTotalLoss, Policy, RaftTimers};
 use ironcache_settings::{BadSetting, ClusterKey, Value, cluster};
 
 /// What is in force of the setting.
@@ -10,6 +10,8 @@ pub(crate) fn value(policy: &Policy, key: ClusterKey) -> Value {
         auto_rollout,
         finalize_after,
         on_failure,
+        on_total_loss,
+        recover_wait_s,
         settle_ms,
         step_timeout_s,
         max_parallel,
@@ -36,6 +38,11 @@ pub(crate) fn value(policy: &Policy, key: ClusterKey) -> Value {
             OnFailure::Rollback => "rollback",
             OnFailure::Hold => "hold",
         }),
+        ClusterKey::OnTotalLoss => Value::Word(match on_total_loss {
+            OnTotalLoss::ServeWhatIsLeft => "serve-what-is-left",
+            OnTotalLoss::Wait => "wait",
+        }),
+        ClusterKey::RecoverWaitS => Value::Number(recover_wait_s),
         ClusterKey::SteadyMode => Value::Word(match steady_mode {
             AckMode::Primary => "primary",
             AckMode::InSync => "in-sync",
@@ -75,6 +82,11 @@ pub(crate) fn set(policy: &mut Policy, key: ClusterKey, value: &Value) {
         ClusterKey::OnFailure => {
             policy.on_failure = if word == "hold" { OnFailure::Hold } else { OnFailure::Rollback };
         }
+        ClusterKey::OnTotalLoss => {
+            policy.on_total_loss =
+                if word == "wait" { OnTotalLoss::Wait } else { OnTotalLoss::ServeWhatIsLeft };
+        }
+        ClusterKey::RecoverWaitS => policy.recover_wait_s = number(),
         ClusterKey::SteadyMode => {
             policy.steady_mode = if word == "in-sync" { AckMode::InSync } else { AckMode::Primary };
         }
@@ -151,6 +163,8 @@ mod tests {
             ("finalize-after-s", "never"),
             ("finalize-after-s", "0"),
             ("on-failure", "hold"),
+            ("on-total-loss", "wait"),
+            ("recover-wait-s", "0"),
             ("steady-mode", "in-sync"),
             ("min-in-sync", "2"),
             ("settle-ms", "7"),

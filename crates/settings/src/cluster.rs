@@ -18,6 +18,8 @@ pub enum ClusterKey {
     AutoRollout,
     FinalizeAfterS,
     OnFailure,
+    OnTotalLoss,
+    RecoverWaitS,
     SettleMs,
     StepTimeoutS,
     MaxParallel,
@@ -144,6 +146,38 @@ pub static TABLE: [Setting; ClusterKey::ElectionMaxMs as usize + 1] = [
         redis: None,
         doc: "What follows a step that failed: everybody goes back, or the plan is held for an operator",
         more: "",
+    },
+    Setting {
+        key: Key::Cluster(ClusterKey::OnTotalLoss),
+        name: "on-total-loss",
+        kind: Kind::Word(&["serve-what-is-left", "wait"]),
+        default: "serve-what-is-left",
+        change: Change::Running,
+        redis: None,
+        doc: "What follows when a shard has lost every member of its in-sync set: it goes on with what is left, or waits",
+        more: "`serve-what-is-left`: the node that holds most becomes primary, an empty one if none holds anything, and \
+               the loss is recorded. `wait`: nothing is served until `cluster recover --accept-loss`. A last owner that \
+               was stopped in order takes its shard back either way, and nothing is lost.",
+    },
+    Setting {
+        key: Key::Cluster(ClusterKey::RecoverWaitS),
+        name: "recover-wait-s",
+        kind: Kind::number(
+            Unit::Seconds,
+            Range {
+                least: 0,
+                below: "",
+                most: 24 * 60 * 60,
+                above: "a shard would be without a primary for longer than a day, for a node that may never come back",
+            },
+        ),
+        // A process that was killed is back within a second or two, a small machine has booted within twenty or so.
+        default: "10",
+        change: Change::Running,
+        redis: None,
+        doc: "How long a shard that lost its whole in-sync set waits for nodes that may hold more, in s",
+        more: "It waits no longer than until every node of the shard has answered, and for one that answers and reads its \
+               dataset however long that takes. More gives slow machines time to come back with their data.",
     },
     Setting {
         key: Key::Cluster(ClusterKey::SettleMs),

@@ -3,7 +3,7 @@
 
 use crate::ledger::MAX_LAG;
 use crate::world::World;
-use ironcache_control::{AckMode, Command, ControlState, LogId, Shard};
+use ironcache_control::{AckMode, Command, ControlState, LogId, Recover, Shard};
 use ironcache_types::{Member, NodeId, ShardId};
 
 /// The coordinator's bar, and some elections, stalls and lost proposals on top.
@@ -104,7 +104,7 @@ impl World {
     pub(crate) fn check_proposal(&self, proposer: NodeId, command: &Command) -> Result<(), String> {
         let Some(process) = self.process(proposer) else { return Ok(()) };
         let term = match command {
-            Command::Failover { term, .. } => *term,
+            Command::Failover { term, .. } | Command::Recover(Recover { term, .. }) => *term,
             _ => 0,
         };
         let at = LogId { term, index: process.applied as u64 + 1 };

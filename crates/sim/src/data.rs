@@ -23,10 +23,10 @@ impl World {
                 let data = &mut self.process_mut(id).expect("it has a process").data;
                 data.link = Link::Down;
                 let end = data.offset();
-                if last.node == id && shard.in_sync.is_empty() && self.is_registered(me) {
-                    let (shard, shard_epoch) = (shard.id, shard.epoch);
+                if data.sealed && data.line == shard.epoch && last.node == id && self.is_registered(me) {
+                    let (shard, shard_epoch, of) = (shard.id, shard.epoch, last.incarnation);
                     self.promises(id, shard_epoch, end);
-                    self.propose(id, Command::Reclaim { shard, shard_epoch, member: me, end });
+                    self.propose(id, Command::Reclaim { shard, shard_epoch, member: me, of, end });
                 }
             }
         }
@@ -37,6 +37,8 @@ impl World {
         let now_ms = self.now_ms;
         let data = &mut self.process_mut(me.node).expect("it ticks").data;
         data.link = Link::Down;
+        data.sealed = false;
+        data.line = shard.epoch;
         if data.start.is_none_or(|(epoch, _)| epoch != shard.epoch) {
             data.start = Some((shard.epoch, data.offset()));
             data.ask_at_ms = now_ms;
@@ -170,6 +172,7 @@ impl World {
 
     fn replica_tick(&mut self, me: Member, primary: Member, shard: &Shard) {
         let copies = self.rng.chance(1, 4);
+        let begun = self.serving(primary, me.node).and_then(|p| p.data.start);
         let source = self.serving(primary, me.node).map(|p| p.data.writes.clone());
         // A node that is being stopped is not promoted any more.
         let leaves = self.is_leaving(me.node);
@@ -185,6 +188,7 @@ impl World {
         if !copies {
             return;
         }
+        data.sealed = false;
         if !source.starts_with(&data.writes) {
             // Another history: a full sync. Who is in the set by what it has applied may not discard what it holds.
             if shard.in_sync.contains(&me) {
@@ -196,6 +200,11 @@ impl World {
         }
         let next = source.len().min(data.writes.len() + COPY);
         data.writes.extend_from_slice(&source[data.writes.len()..next]);
+        if let Some((epoch, start)) = begun
+            && data.offset() >= start
+        {
+            data.line = epoch;
+        }
         if data.link == Link::Down || next == source.len() {
             data.link = Link::Streaming(shard.epoch);
         }

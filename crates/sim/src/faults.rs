@@ -1,10 +1,10 @@
 //! What goes wrong, and when it may: the promise covers one unplanned failure beyond a step's own outage.
 
 use crate::entry::Entry;
-use crate::node::Node;
+use crate::node::{Kept, Node};
 use crate::world::World;
-use ironcache_control::{Command, Shard};
-use ironcache_types::NodeId;
+use ironcache_control::{Command, Recover, Shard};
+use ironcache_types::{Epoch, NodeId};
 
 /// A node that is told to stop gives its roles away within this, or goes with them.
 const LEAVE_MS_MAX: u64 = 1_000;
@@ -104,6 +104,7 @@ impl World {
             | Command::AbortHandover { shard, .. }
             | Command::Failover { shard, .. }
             | Command::Reclaim { shard, .. }
+            | Command::Recover(Recover { shard, .. })
             | Command::SetMode { shard, .. } => self.truth.shards.get(shard),
             Command::InitCluster(_)
             | Command::RegisterNode { .. }
@@ -180,7 +181,8 @@ impl World {
 
     fn lose_dataset(&mut self, id: NodeId) {
         self.kill(id);
-        self.failing(id).on_disk = Vec::new();
+        let node = self.failing(id);
+        (node.on_disk, node.line_on_disk, node.sealed_on_disk) = (Vec::new(), Epoch::default(), false);
         self.datasets_lost += 1;
     }
 
@@ -203,7 +205,7 @@ impl World {
         self.kills += 1;
         let follows =
             process.is_current() && process.my_shard().and_then(Shard::primary).is_some_and(|p| p.node != id);
-        node.on_disk = if follows && !keeps { Vec::new() } else { process.data.writes };
+        node.keep(process, if follows && !keeps { Kept::UpTo(0) } else { Kept::All });
         node.start_at_ms = start_at_ms;
         node.leaving_until_ms = None;
         node.launcher.daemon_died();

@@ -1,12 +1,12 @@
 //! Who leads raft, and what the leader's loop does: the real `decide` on its own view.
 
 use crate::entry::Entry;
-use crate::node::{Link, Process};
+use crate::node::{Data, Link, Process};
 use crate::world::World;
-use ironcache_control::{Command, Shard};
+use ironcache_control::{Command, Ownership, Recover, Shard};
 use ironcache_coordinator::{
-    Bars, DataObservation, Decision, Duty, LeaderMemory, LeaseObservation, NodeObservation, Observation,
-    ReplicaObservation, decide,
+    Bars, DataObservation, Decision, Duty, Holding, LeaderMemory, LeaseObservation, NodeObservation,
+    Observation, ReplicaObservation, decide,
 };
 use ironcache_shard::{Deposing, Grantor, depose_after_ms};
 use ironcache_types::{Member, NodeId, ShardId};
@@ -138,7 +138,9 @@ impl World {
 
     /// The owner that `command` would depose, by what `leader` has applied.
     fn deposed(&self, leader: NodeId, command: &Command) -> Option<(ShardId, Member)> {
-        let Command::Failover { shard, .. } = command else { return None };
+        let (Command::Failover { shard, .. } | Command::Recover(Recover { shard, .. })) = command else {
+            return None;
+        };
         Some((*shard, self.process(leader)?.view.shards.get(shard)?.primary()?))
     }
 
@@ -259,6 +261,7 @@ impl World {
             },
             isr_epoch: shard.isr_epoch,
             offset: process.data.offset(),
+            holds: holds(process, shard),
             replicas: if process.is_primary() { self.replicas_of(process) } else { Vec::new() },
         });
         let said = NodeObservation {
@@ -302,4 +305,19 @@ impl World {
             Some(_) => process.is_primary() || process.data.streams(),
         }
     }
+}
+
+/// What the process could begin with as a primary.
+fn holds(process: &Process, shard: &Shard) -> Option<Holding> {
+    let Data { writes, line, sealed, link, .. } = &process.data;
+    let offset = process.data.offset();
+    let owned = matches!(shard.ownership, Ownership::Recovering { last } if last.node == process.me.node);
+    Some(match link {
+        Link::Syncing(_) => Holding::Nothing,
+        Link::Down | Link::Streaming(_) if *sealed && owned && *line == shard.epoch => {
+            Holding::Sealed { offset }
+        }
+        Link::Down | Link::Streaming(_) if writes.is_empty() => Holding::Nothing,
+        Link::Down | Link::Streaming(_) => Holding::UpTo { epoch: *line, offset },
+    })
 }

@@ -36,6 +36,10 @@ pub(crate) struct Node {
     pub oldest: Level,
     /// What the next process finds on disk.
     pub on_disk: Vec<u64>,
+    /// The epoch of the newest primary whose start that has reached.
+    pub line_on_disk: Epoch,
+    /// It is all that the process had, and the process was its shard's owner: it stopped in order, or its journal stayed.
+    pub sealed_on_disk: bool,
     /// What it proposed lately, and when.
     pub sent: Vec<(u64, Command)>,
 }
@@ -61,6 +65,10 @@ pub(crate) struct Process {
 pub(crate) struct Data {
     /// The writes it holds, in order.
     pub writes: Vec<u64>,
+    /// The epoch of the newest primary whose start it has reached.
+    pub line: Epoch,
+    /// Nothing was done since the owner that this node was had all of it written down.
+    pub sealed: bool,
     /// A replica's link to its primary.
     pub link: Link,
     /// A primary: whom it has proposed for the in-sync set, and the set's epoch at that time. Each is asked until the set
@@ -97,6 +105,13 @@ impl Data {
     }
 }
 
+/// How much of a process's data is on disk when it is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kept {
+    All,
+    UpTo(usize),
+}
+
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Link {
     #[default]
@@ -124,6 +139,8 @@ impl Node {
             preflight: None,
             oldest: Level::FIRST,
             on_disk: Vec::new(),
+            line_on_disk: Epoch::default(),
+            sealed_on_disk: false,
             sent: Vec::new(),
         }
     }
@@ -138,8 +155,28 @@ impl Node {
             hash: None,
             current_at: committed,
             told: None,
-            data: Data { writes: self.on_disk.clone(), ..Data::default() },
+            data: Data {
+                writes: self.on_disk.clone(),
+                line: self.line_on_disk,
+                sealed: self.sealed_on_disk,
+                ..Data::default()
+            },
         });
+    }
+
+    /// The process is over. What of its data the next one finds.
+    pub(crate) fn keep(&mut self, process: Process, kept: Kept) {
+        let owned = process.is_primary() || process.data.sealed;
+        self.sealed_on_disk = owned && kept == Kept::All;
+        self.line_on_disk = process.data.line;
+        self.on_disk = process.data.writes;
+        match kept {
+            Kept::All => {}
+            Kept::UpTo(end) => self.on_disk.truncate(end),
+        }
+        if self.on_disk.is_empty() {
+            self.line_on_disk = Epoch::default();
+        }
     }
 
     pub(crate) fn is_cut_off(&self, now_ms: u64) -> bool {

@@ -4,7 +4,7 @@ use crate::entry::Entry;
 use crate::leader::Leadership;
 use crate::ledger::Ledger;
 use crate::network::Network;
-use crate::node::{HASH_EVERY, Node, Process};
+use crate::node::{HASH_EVERY, Kept, Node, Process};
 use crate::rng::Rng;
 use crate::scenario::{Scenario, info, levels, new};
 use ironcache_agent::{Action, LocalFacts, PreflightResult, next};
@@ -213,7 +213,7 @@ impl World {
         let start_at_ms = self.now_ms + self.rng.below(200);
         let node = self.nodes.get_mut(&id).expect("it is a node");
         if let Some(process) = node.process.take() {
-            node.on_disk = process.data.writes;
+            node.keep(process, Kept::All);
         }
         node.start_at_ms = start_at_ms;
         node.leaving_until_ms = None;

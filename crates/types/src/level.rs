@@ -37,6 +37,11 @@ impl LevelRange {
         LevelRange { min: Level(min), max: Level(max) }
     }
 
+    /// Is there any level in it?
+    pub fn is_range(&self) -> bool {
+        self.min <= self.max
+    }
+
     pub fn admits(&self, level: Level) -> bool {
         (self.min..=self.max).contains(&level)
     }

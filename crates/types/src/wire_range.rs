@@ -15,6 +15,11 @@ impl WireRange {
     /// What this build reads and writes.
     pub const CURRENT: WireRange = WireRange { min: 1, max: 1 };
 
+    /// Is there any version in it?
+    pub fn is_range(&self) -> bool {
+        self.min <= self.max
+    }
+
     pub fn contains(&self, version: u16) -> bool {
         (self.min..=self.max).contains(&version)
     }

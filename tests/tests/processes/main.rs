@@ -17,6 +17,7 @@ mod rollbacks;
 mod rolls;
 mod soaking;
 mod stops;
+mod total_losses;
 mod went_back;
 
 /// The product, built with this package.

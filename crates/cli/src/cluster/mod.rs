@@ -5,6 +5,7 @@ pub mod layout;
 #[cfg(feature = "next")]
 mod next;
 mod policy;
+mod recover;
 mod show;
 mod target;
 
@@ -27,6 +28,8 @@ pub enum ClusterCommand {
     /// Settings that hold for the whole cluster
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
+    /// Let a shard that lost its whole in-sync set go on with what is left
+    Recover(recover::RecoverArgs),
     /// Watch and steer a roll
     #[command(subcommand)]
     Upgrade(UpgradeCommand),
@@ -72,6 +75,7 @@ impl ClusterCommand {
             ClusterCommand::Status(args) | ClusterCommand::Nodes(args) => args.json,
             ClusterCommand::SetTargetVersion(args) => args.json,
             ClusterCommand::Policy(command) => command.json(),
+            ClusterCommand::Recover(args) => args.json,
             ClusterCommand::Upgrade(command) => command.json(),
             #[cfg(feature = "next")]
             ClusterCommand::Zone(args) => args.json,
@@ -85,6 +89,7 @@ impl ClusterCommand {
             ClusterCommand::Nodes(args) => show::nodes(&args).await,
             ClusterCommand::SetTargetVersion(args) => target::run(args).await,
             ClusterCommand::Policy(command) => command.run().await,
+            ClusterCommand::Recover(args) => recover::run(&args).await,
             ClusterCommand::Upgrade(command) => command.run().await,
             #[cfg(feature = "next")]
             ClusterCommand::Zone(args) => next::set_zone(args).await,

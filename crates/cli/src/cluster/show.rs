@@ -4,7 +4,7 @@ use super::ShowArgs;
 use crate::exit::{Failure, Format};
 use crate::output;
 use crate::text;
-use ironcache_api::{ClusterStatus, Node, NodeRole, Ownership, ServingRole};
+use ironcache_api::{ClusterStatus, Losses, Node, NodeRole, Ownership, ServingRole};
 use ironcache_types::NodeId;
 
 pub(super) async fn status(args: &ShowArgs) -> Result<(), Failure> {
@@ -135,8 +135,16 @@ fn overview(status: &ClusterStatus) -> String {
             Ownership::Recovering { last } => format!("none, recovering (last {})", address(last.node)),
             Ownership::Unknown(unknown) => unknown.to_string(),
         };
+        let losses = match &shard.losses {
+            Losses { recoveries: 0, .. } => String::new(),
+            Losses { recoveries, bytes_min, .. } => {
+                format!(
+                    ", recovered {recoveries} times without its in-sync set (at least {bytes_min} bytes lost)"
+                )
+            }
+        };
         lines.push(format!(
-            "shard {:<4} slots {}, primary {primary}, {} of {} in sync, mode {}, epoch {}",
+            "shard {:<4} slots {}, primary {primary}, {} of {} in sync, mode {}, epoch {}{losses}",
             shard.id,
             shard.slots,
             shard.in_sync.len(),

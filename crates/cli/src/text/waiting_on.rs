@@ -3,7 +3,8 @@
 use super::hold_reason;
 use super::soaking::problem_text;
 use crate::output;
-use ironcache_api::{OutStage, WaitingOn};
+use ironcache_api::{OutStage, RecoverWhen, WaitingOn};
+use ironcache_types::{Offset, ShardId};
 use std::fmt;
 
 pub fn waiting_on(wait: &WaitingOn) -> String {
@@ -37,9 +38,15 @@ pub fn waiting_on(wait: &WaitingOn) -> String {
         WaitingOn::WeakMode { shard } => {
             format!("shard {shard} acknowledges in mode primary; its primary has to raise it to in-sync")
         }
+        WaitingOn::TotalLoss { shard, until } => {
+            format!("shard {shard} lost its in-sync set: {}", recover_when(*shard, until))
+        }
         WaitingOn::Reclaim { shard, last } => format!(
-            "shard {shard} has no primary and 0 members in sync; node {last}, its last owner, has to come back"
+            "shard {shard} has no primary; node {last}, its last owner, holds all of it and takes it back"
         ),
+        WaitingOn::InSyncUnreachable { shard, in_sync: 0 } => {
+            format!("shard {shard} has no primary, and its in-sync set is empty")
+        }
         WaitingOn::InSyncUnreachable { shard, in_sync } => {
             format!("shard {shard} has no primary, and 0 of its {in_sync} members in sync answer; 1 needed")
         }
@@ -104,6 +111,28 @@ pub fn waiting_on(wait: &WaitingOn) -> String {
     }
 }
 
+fn recover_when(shard: ShardId, until: &RecoverWhen) -> String {
+    let recover = format!("`ironcache cluster recover --shard {shard}");
+    match until {
+        RecoverWhen::Answer { node, remaining_ms } => {
+            let remaining = Seconds(*remaining_ms);
+            format!("node {node}, which may hold more, has {remaining} to answer")
+        }
+        RecoverWhen::Loaded { node } => format!("node {node} is reading its dataset"),
+        RecoverWhen::Back { node } => format!(
+            "node {node} is out for its step, and may come back with more; {recover}` says what there is without it"
+        ),
+        RecoverWhen::AnyAnswer => "no node of the shard has said what it holds; start one of them".to_owned(),
+        RecoverWhen::Accepted { node, at: Offset(0) } => format!(
+            "no node that answers holds anything; {recover} --accept-loss` begins anew with node {node}"
+        ),
+        RecoverWhen::Accepted { node, at } => {
+            format!("{recover} --accept-loss` goes on with what node {node} holds, up to offset {at}")
+        }
+        RecoverWhen::Unknown(unknown) => unknown.to_string(),
+    }
+}
+
 fn out_stage(stage: &OutStage) -> String {
     match stage {
         OutStage::Replacing => "the new binary has not registered yet".to_owned(),
@@ -134,7 +163,7 @@ mod tests {
     use crate::text::samples::reason;
     use expect_test::expect;
     use ironcache_api::{HoldReason, Problem};
-    use ironcache_types::{Incarnation, NodeId, PlanId, ShardId};
+    use ironcache_types::{Incarnation, NodeId, PlanId};
 
     const NODE: NodeId = NodeId(2);
     const SHARD: ShardId = ShardId(1);
@@ -206,6 +235,13 @@ mod tests {
         let waits = [
             WaitingOn::WeakMode { shard },
             WaitingOn::Reclaim { shard, last: node },
+            WaitingOn::TotalLoss { shard, until: RecoverWhen::Answer { node, remaining_ms: 7_500 } },
+            WaitingOn::TotalLoss { shard, until: RecoverWhen::Loaded { node } },
+            WaitingOn::TotalLoss { shard, until: RecoverWhen::Back { node } },
+            WaitingOn::TotalLoss { shard, until: RecoverWhen::AnyAnswer },
+            WaitingOn::TotalLoss { shard, until: RecoverWhen::Accepted { node, at: Offset(0) } },
+            WaitingOn::TotalLoss { shard, until: RecoverWhen::Accepted { node, at: Offset(90) } },
+            WaitingOn::InSyncUnreachable { shard, in_sync: 0 },
             WaitingOn::InSyncUnreachable { shard, in_sync: 2 },
             WaitingOn::PrimaryNotServing { shard, primary: node },
             WaitingOn::NotInSync { shard, node },
@@ -218,7 +254,14 @@ mod tests {
         ];
         expect![[r#"
             shard 1 acknowledges in mode primary; its primary has to raise it to in-sync
-            shard 1 has no primary and 0 members in sync; node 0000000000000002, its last owner, has to come back
+            shard 1 has no primary; node 0000000000000002, its last owner, holds all of it and takes it back
+            shard 1 lost its in-sync set: node 0000000000000002, which may hold more, has 7.5 s to answer
+            shard 1 lost its in-sync set: node 0000000000000002 is reading its dataset
+            shard 1 lost its in-sync set: node 0000000000000002 is out for its step, and may come back with more; `ironcache cluster recover --shard 1` says what there is without it
+            shard 1 lost its in-sync set: no node of the shard has said what it holds; start one of them
+            shard 1 lost its in-sync set: no node that answers holds anything; `ironcache cluster recover --shard 1 --accept-loss` begins anew with node 0000000000000002
+            shard 1 lost its in-sync set: `ironcache cluster recover --shard 1 --accept-loss` goes on with what node 0000000000000002 holds, up to offset 90
+            shard 1 has no primary, and its in-sync set is empty
             shard 1 has no primary, and 0 of its 2 members in sync answer; 1 needed
             node 0000000000000002, the primary of shard 1, does not answer or does not serve
             node 0000000000000002 is not in the in-sync set of shard 1 yet

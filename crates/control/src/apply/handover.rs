@@ -71,6 +71,7 @@ impl ControlState {
         if flight.to != to || !shard.in_sync.contains(&to) {
             return Err(Rejection::NotInSync { shard: id, member: to });
         }
+        shard.check_start(offset)?;
         // Nobody gets in by this door who was not in sync before.
         let kept: BTreeSet<Member> =
             shard.in_sync.iter().copied().filter(|m| *m == to || in_sync.contains(m)).collect();

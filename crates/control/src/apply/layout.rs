@@ -13,6 +13,13 @@ pub(super) fn check_layout(init: &InitCluster) -> Result<()> {
     if ids.len() != init.nodes.len() || ids.is_empty() {
         return bad("each node has to be named once".to_owned());
     }
+    let shards: BTreeSet<ShardId> = init.shards.iter().map(|s| s.id).collect();
+    if shards.len() != init.shards.len() {
+        return bad("each shard has to be named once".to_owned());
+    }
+    if let Some(node) = init.nodes.iter().find(|n| !n.levels.is_range() || !n.launcher_protocol.is_range()) {
+        return bad(format!("node {} says that it reads no level, or no launcher", node.member.node));
+    }
     if !init.nodes.iter().any(|n| n.voter) {
         return bad("at least one node has to vote".to_owned());
     }
@@ -20,6 +27,10 @@ pub(super) fn check_layout(init: &InitCluster) -> Result<()> {
     for shard in &init.shards {
         if shard.nodes.is_empty() {
             return bad(format!("shard {} has no node", shard.id));
+        }
+        let once: BTreeSet<&NodeId> = shard.nodes.iter().collect();
+        if once.len() != shard.nodes.len() {
+            return bad(format!("shard {} names a node twice", shard.id));
         }
         for range in &shard.slots.0 {
             if range.start > range.end || range.end >= SLOT_COUNT {

@@ -2,10 +2,11 @@
 
 use super::Result;
 use super::layout::check_layout;
-use super::policy::check_policy;
+use super::policy::{check_policy, check_reachable};
+use super::releases::check_range;
 use crate::command::{Command, InitCluster, NodeSpec};
 use crate::rejection::{Applied, Rejection};
-use crate::shard::{LineageEntry, Ownership, Shard};
+use crate::shard::{LineageEntry, Losses, Ownership, Shard};
 use crate::state::{ControlState, Node};
 use ironcache_types::{Level, Member, Offset};
 use std::collections::BTreeSet;
@@ -22,6 +23,7 @@ impl ControlState {
         }
         check_layout(init)?;
         check_policy(policy)?;
+        check_reachable(policy.min_in_sync, shards.iter().map(|s| s.nodes.len()))?;
         let level = least_level(nodes)?;
         self.cluster_id = Some(*cluster_id);
         self.cluster_level = level;
@@ -66,6 +68,7 @@ impl ControlState {
                     mode: policy.steady_mode,
                     lineage: vec![LineageEntry { epoch, start: Some(Offset(0)) }],
                     handover: None,
+                    losses: Losses::default(),
                 },
             );
         }
@@ -95,6 +98,11 @@ impl ControlState {
                 current: node.incarnation,
             });
         }
+        if member.incarnation == node.incarnation && *release != node.release {
+            let (node, incarnation) = (member.node, member.incarnation);
+            return Err(Rejection::OtherRelease { node, incarnation });
+        }
+        check_range(*launcher_protocol)?;
         // Such a process stops by itself as soon as it knows the level; until then it has no role.
         if !levels.admits(self.cluster_level) {
             let (version, admits, level) = (release.version.clone(), *levels, self.cluster_level);

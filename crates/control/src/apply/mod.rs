@@ -13,6 +13,7 @@ mod ownership;
 mod plan;
 mod policy;
 mod raise;
+mod recover;
 mod releases;
 mod rollback;
 mod start;
@@ -74,9 +75,10 @@ impl ControlState {
             Command::Failover { shard, shard_epoch, isr_epoch, to, term } => {
                 self.failover(at, *shard, *shard_epoch, *isr_epoch, *to, *term)
             }
-            Command::Reclaim { shard, shard_epoch, member, end } => {
-                self.reclaim(*shard, *shard_epoch, *member, *end)
+            Command::Reclaim { shard, shard_epoch, member, of, end } => {
+                self.reclaim(*shard, *shard_epoch, *member, *of, *end)
             }
+            Command::Recover(recover) => self.recover(at, recover),
             Command::PrimaryReady { shard, epoch, start } => self.primary_ready(*shard, *epoch, *start),
             Command::RegisterRelease { info } => self.register_release(info),
             Command::ReportStaged { node, digest } => self.report_staged(*node, *digest),

@@ -4,8 +4,8 @@ use super::{Result, stale};
 use crate::log_id::LogId;
 use crate::rejection::{Applied, Rejection};
 use crate::shard::{Ownership, Shard};
-use crate::state::ControlState;
-use ironcache_types::{Epoch, Member, Offset, ShardId};
+use crate::state::{ControlState, Node};
+use ironcache_types::{Epoch, Incarnation, Member, Offset, ShardId};
 use std::collections::BTreeSet;
 
 impl ControlState {
@@ -25,13 +25,7 @@ impl ControlState {
         if shard.isr_epoch != isr_epoch {
             return Err(stale(format!("the in-sync set of shard {id}"), isr_epoch, shard.isr_epoch));
         }
-        match shard.ownership {
-            Ownership::Recovering { .. } => {}
-            Ownership::Serving(_) if term == at.term => {}
-            Ownership::Serving(_) => {
-                return Err(Rejection::OtherTerm { shard: id, proposed: term, entry: at.term });
-            }
-        }
+        shard.check_deposable(at, term)?;
         if shard.is_primary(to) {
             return Err(Rejection::IsPrimary { shard: id, member: to });
         }
@@ -49,16 +43,26 @@ impl ControlState {
         self.changed()
     }
 
-    pub(super) fn reclaim(&mut self, id: ShardId, shard_epoch: Epoch, member: Member, end: Offset) -> Result {
+    /// Whoever is in the set besides: it holds a part of what the last owner wrote down when it stopped. So the set does
+    /// not stand in the way, and neither does a member of it that never returns.
+    pub(super) fn reclaim(
+        &mut self,
+        id: ShardId,
+        shard_epoch: Epoch,
+        member: Member,
+        of: Incarnation,
+        end: Offset,
+    ) -> Result {
         let shard = self.recovering(id, shard_epoch)?;
         let Ownership::Recovering { last } = shard.ownership else {
             return Err(Rejection::StillServing { shard: id });
         };
-        let registered = self.nodes.get(&member.node).map(|n| n.incarnation);
-        if last.node != member.node || registered != Some(member.incarnation) || !shard.in_sync.is_empty() {
+        if last != (Member { node: member.node, incarnation: of }) {
             return Err(Rejection::NotInSync { shard: id, member });
         }
-        if self.nodes[&member.node].out.is_some() {
+        shard.check_start(end)?;
+        let node = self.registered(member)?;
+        if node.out.is_some() {
             return Err(Rejection::NodeOut { node: member.node });
         }
         let epoch = self.fresh_epoch();
@@ -70,15 +74,27 @@ impl ControlState {
 
     pub(super) fn primary_ready(&mut self, id: ShardId, epoch: Epoch, start: Offset) -> Result {
         let shard = self.shard_mut(id)?;
-        match shard.lineage.iter_mut().find(|entry| entry.epoch == epoch) {
-            Some(entry) if entry.start.is_none() => entry.start = Some(start),
-            Some(_) => return Ok(Applied::Unchanged),
-            None => {
-                let current = shard.epoch;
-                return Err(stale(format!("shard {id}"), epoch, current));
+        match shard.lineage.iter().find(|entry| entry.epoch == epoch).map(|entry| entry.start) {
+            // Where an earlier primary began is of no use to anybody, and may be above where the present one did.
+            Some(None) if epoch == shard.epoch => {
+                shard.cut_lineage(Some(start));
+                let own = shard.lineage.iter_mut().filter(|entry| entry.epoch == epoch);
+                own.for_each(|entry| entry.start = Some(start));
+                self.changed()
             }
+            Some(Some(_)) => Ok(Applied::Unchanged),
+            Some(None) | None => Err(stale(format!("shard {id}"), epoch, shard.epoch)),
         }
-        self.changed()
+    }
+
+    /// The node of `member`, if that is its registered life.
+    pub(super) fn registered(&self, member: Member) -> Result<&Node> {
+        let node = self.nodes.get(&member.node).ok_or(Rejection::UnknownNode { node: member.node })?;
+        if node.incarnation == member.incarnation {
+            return Ok(node);
+        }
+        let (seen, current) = (member.incarnation, node.incarnation);
+        Err(Rejection::StaleIncarnation { node: member.node, seen, current })
     }
 
     pub(super) fn recovering(&self, id: ShardId, shard_epoch: Epoch) -> Result<&Shard> {
@@ -90,5 +106,27 @@ impl ControlState {
             Ownership::Recovering { .. } => Ok(shard),
             Ownership::Serving(_) => Err(Rejection::StillServing { shard: id }),
         }
+    }
+}
+
+impl Shard {
+    /// May somebody else become its owner, by an entry that names `term`?
+    pub(super) fn check_deposable(&self, at: LogId, term: u64) -> Result<()> {
+        match self.ownership {
+            Ownership::Recovering { .. } => Ok(()),
+            Ownership::Serving(_) if term == at.term => Ok(()),
+            Ownership::Serving(_) => {
+                Err(Rejection::OtherTerm { shard: self.id, proposed: term, entry: at.term })
+            }
+        }
+    }
+
+    /// Whoever begins with all that was acknowledged begins at or above where its predecessor did.
+    pub(super) fn check_start(&self, offset: Offset) -> Result<()> {
+        let start = self.last_start();
+        if offset < start {
+            return Err(Rejection::BelowStart { shard: self.id, offset, start });
+        }
+        Ok(())
     }
 }

@@ -29,17 +29,25 @@ impl ControlState {
 
     /// A bar that no shard can reach would refuse every write; one that a plan's steps break, those of the plan.
     fn check_min_in_sync(&self, min_in_sync: u16) -> Result<()> {
-        let Some(fewest) = self.shards.values().map(|s| s.nodes.len()).min() else { return Ok(()) };
-        if usize::from(min_in_sync) > fewest {
-            let why = format!("a shard has {fewest} nodes, so every write to it would be refused");
-            return bad("min-in-sync", &min_in_sync.to_string(), &why);
-        }
-        if self.plan.is_some() && usize::from(min_in_sync) >= fewest {
+        let sizes = || self.shards.values().map(|s| s.nodes.len());
+        check_reachable(min_in_sync, sizes())?;
+        if self.plan.is_some() && sizes().any(|nodes| nodes <= usize::from(min_in_sync)) {
             return Err(Rejection::DuringPlan {
                 what: "raising `min-in-sync` to all nodes of a shard".to_owned(),
             });
         }
         Ok(())
+    }
+}
+
+/// Can every shard, of so many nodes each, have as many members in sync?
+pub(super) fn check_reachable(min_in_sync: u16, nodes: impl Iterator<Item = usize>) -> Result<()> {
+    match nodes.min() {
+        Some(fewest) if fewest < usize::from(min_in_sync) => {
+            let why = format!("a shard has {fewest} nodes, so every write to it would be refused");
+            bad("min-in-sync", &min_in_sync.to_string(), &why)
+        }
+        Some(_) | None => Ok(()),
     }
 }
 
@@ -53,6 +61,8 @@ pub(super) fn check_policy(policy: &Policy) -> Result<()> {
         auto_rollout: _,
         finalize_after: _,
         on_failure: _,
+        on_total_loss: _,
+        recover_wait_s: _,
         settle_ms: _,
         step_timeout_s,
         max_parallel,

@@ -4,7 +4,7 @@ use super::{Result, stale};
 use crate::reason::Reason;
 use crate::rejection::{Applied, Rejection};
 use crate::state::{ControlState, Preflight, Quarantine, ReleaseInfo};
-use ironcache_types::{Digest, Epoch, Member, NodeId};
+use ironcache_types::{Digest, Epoch, Member, NodeId, WireRange};
 
 impl ControlState {
     pub(super) fn register_release(&mut self, info: &ReleaseInfo) -> Result {
@@ -17,6 +17,17 @@ impl ControlState {
                 digest: known.release.digest.short(),
             });
         }
+        if let Some(known) = self.releases.get(&release.digest)
+            && known.release != *release
+        {
+            return Err(Rejection::DigestTaken {
+                version: release.version.clone(),
+                known: Box::new(known.release.version.clone()),
+                digest: release.digest.short(),
+            });
+        }
+        check_range(info.launcher_protocol)?;
+        check_range(WireRange { min: info.levels.min.0, max: info.levels.max.0 })?;
         self.refuse_quarantined(release.digest)?;
         if self.releases.get(&release.digest) == Some(info) {
             return Ok(Applied::Unchanged);
@@ -75,4 +86,9 @@ impl ControlState {
             }
         }
     }
+}
+
+/// Nobody reads versions of which the first is above the last.
+pub(super) fn check_range(range: WireRange) -> Result<()> {
+    if range.is_range() { Ok(()) } else { Err(Rejection::EmptyRange { range }) }
 }

@@ -55,6 +55,7 @@ impl ControlState {
         let Phase::TurningBack { reason } = plan.phase.clone() else {
             return Err(self.wrong_phase("turning back"));
         };
+        self.check_node(leader)?;
         let refuse = |why| Err(Rejection::NoRollback { why });
         if let Some(node) = self.nodes.values().find(|n| n.out.is_some()) {
             return refuse(NoRollback::NodeOut { node: node.id });

@@ -177,6 +177,7 @@ impl ControlState {
         at_ms: u64,
     ) -> Result {
         let target = self.check_start(target, started_by)?;
+        self.check_node(leader)?;
         if self.plan.is_some() {
             self.end_plan(Outcome::Superseded, at_ms)?;
         }
@@ -216,6 +217,10 @@ impl ControlState {
     fn common_release(&self) -> Option<Release> {
         let count = |r: &Release| self.nodes.values().filter(|n| n.release == *r).count();
         self.nodes.values().map(|n| &n.release).max_by_key(|r| (count(r), &r.version, r.digest)).cloned()
+    }
+
+    pub(super) fn check_node(&self, node: NodeId) -> Result<()> {
+        if self.nodes.contains_key(&node) { Ok(()) } else { Err(Rejection::UnknownNode { node }) }
     }
 
     pub(super) fn primaries(&self) -> BTreeMap<ShardId, NodeId> {

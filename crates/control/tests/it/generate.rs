@@ -2,8 +2,8 @@
 
 use crate::setup::{info, new, old};
 use ironcache_control::{
-    AckMode, AutoRollout, Command, ControlState, HoldReason, Node, Phase, Plan, PlanOptions, Policy, Reason,
-    Shard, StartedBy, TrialPhase,
+    AckMode, AutoRollout, Command, ControlState, HoldReason, Node, OnTotalLoss, Ownership, Phase, Plan,
+    PlanOptions, Policy, Reason, Recover, RecoveredBy, Shard, StartedBy, TrialPhase,
 };
 use ironcache_types::{Epoch, Incarnation, Level, Member, NodeId, Offset, Release};
 use proptest::prelude::*;
@@ -67,6 +67,7 @@ fn epoch_of(command: &mut Command) -> Option<&mut Epoch> {
         | Command::ReportHandover { epoch, .. }
         | Command::Failover { shard_epoch: epoch, .. }
         | Command::Reclaim { shard_epoch: epoch, .. }
+        | Command::Recover(Recover { isr_epoch: epoch, .. })
         | Command::PrimaryReady { epoch, .. }
         | Command::BeginRolling { plan_epoch: epoch, .. }
         | Command::UpgradeSelf { plan_epoch: epoch, .. }
@@ -145,11 +146,12 @@ fn useful_for_shard(state: &ControlState, shard: &Shard) -> Vec<Command> {
     let Some(primary) = shard.primary() else {
         let isr_epoch = shard.isr_epoch;
         let over = |to: &Member| Command::Failover { shard: id, shard_epoch, isr_epoch, to: *to, term: 0 };
-        let back = |n: &NodeId| {
-            let member = state.nodes[n].member();
-            Command::Reclaim { shard: id, shard_epoch, member, end: Offset(9) }
-        };
-        return shard.in_sync.iter().map(over).chain(shard.nodes.iter().map(back)).collect();
+        let back =
+            |n: &NodeId| reclaim(shard, state.nodes[n].member(), last_owner(shard), shard.last_start());
+        let rest = |n: &NodeId| recover(shard, state.nodes[n].member(), Offset(3), RecoveredBy::Policy);
+        let (backs, rests) = (shard.nodes.iter().map(back), shard.nodes.iter().map(rest));
+        let overs = shard.in_sync.iter().chain(&shard.in_sync).map(over);
+        return overs.chain(backs).chain(rests).collect();
     };
     let isr_epoch = shard.isr_epoch;
     let mut commands = Vec::new();
@@ -229,7 +231,36 @@ fn finalize(state: &ControlState, plan: &Plan) -> Command {
 
 fn promote(shard: &Shard, to: Member, in_sync: BTreeSet<Member>) -> Command {
     let handover = shard.handover.map(|h| h.epoch).unwrap_or_default();
-    Command::Promote { shard: shard.id, handover, to, offset: Offset(7), in_sync }
+    let offset = Offset(shard.last_start().0 + 2);
+    Command::Promote { shard: shard.id, handover, to, offset, in_sync }
+}
+
+fn last_owner(shard: &Shard) -> Incarnation {
+    match shard.ownership {
+        Ownership::Serving(owner) => owner.incarnation,
+        Ownership::Recovering { last } => last.incarnation,
+    }
+}
+
+fn reclaim(shard: &Shard, member: Member, of: Incarnation, end: Offset) -> Command {
+    Command::Reclaim { shard: shard.id, shard_epoch: shard.epoch, member, of, end }
+}
+
+fn recover(shard: &Shard, to: Member, at: Offset, by: RecoveredBy) -> Command {
+    let (shard_epoch, isr_epoch, given_up) = (shard.epoch, shard.isr_epoch, shard.in_sync.clone());
+    let (shard, lost_bytes_min, term, at_ms) = (shard.id, 5, 0, 0);
+    Command::Recover(Recover {
+        shard,
+        shard_epoch,
+        isr_epoch,
+        to,
+        at,
+        lost_bytes_min,
+        given_up,
+        term,
+        by,
+        at_ms,
+    })
 }
 
 fn register(node: &Node, release: Release, later: u64) -> Command {
@@ -252,6 +283,10 @@ fn any_of(state: &ControlState) -> Vec<Command> {
     let mut commands = vec![start(new()), start(old()), start_by_policy(new()), start_by_policy(old())];
     for auto_rollout in [AutoRollout::Off, AutoRollout::Patch, AutoRollout::Minor] {
         let policy = Policy { auto_rollout, ..state.policy };
+        commands.push(Command::SetPolicy { seen: state.policy_epoch, policy });
+    }
+    for on_total_loss in [OnTotalLoss::ServeWhatIsLeft, OnTotalLoss::Wait] {
+        let policy = Policy { on_total_loss, ..state.policy };
         commands.push(Command::SetPolicy { seen: state.policy_epoch, policy });
     }
     commands.extend([new(), old()].map(|release| Command::AllowRelease { digest: release.digest }));
@@ -305,8 +340,23 @@ fn any_for_shard(
             promote(shard, member, everybody.clone()),
             Command::Failover { shard: id, shard_epoch, isr_epoch, to: member, term: 0 },
             Command::Failover { shard: id, shard_epoch, isr_epoch, to: member, term: 1 },
-            Command::Reclaim { shard: id, shard_epoch, member, end: Offset(3) },
+            reclaim(shard, member, member.incarnation, Offset(3)),
+            reclaim(shard, member, last_owner(shard), Offset(u64::MAX / 2)),
+            recover(shard, member, Offset(0), RecoveredBy::Operator),
+            Command::Promote {
+                shard: id,
+                handover,
+                to: member,
+                offset: Offset(1),
+                in_sync: shard.in_sync.clone(),
+            },
         ]);
+        let Command::Recover(fits) = recover(shard, member, Offset(4), RecoveredBy::Policy) else { continue };
+        commands.extend([everybody.clone(), BTreeSet::new()].map(|given_up| {
+            let shard_epoch = Epoch(shard_epoch.0 + u64::from(given_up.is_empty()));
+            Command::Recover(Recover { given_up, shard_epoch, ..fits.clone() })
+        }));
+        commands.push(Command::Recover(Recover { term: 1, ..fits }));
     }
 }
 

@@ -69,8 +69,8 @@ proptest! {
 #[test]
 fn the_draws_reach_far() {
     let mut runner = TestRunner::deterministic();
-    let (mut finalized, mut quarantined, mut failovers, mut rejoined, mut codes) =
-        (0, 0, 0, 0, BTreeSet::new());
+    let (mut finalized, mut quarantined, mut failovers, mut rejoined, mut recovered, mut codes) =
+        (0, 0, 0, 0, 0, BTreeSet::new());
     for _ in 0..200 {
         let draws = sequences().new_tree(&mut runner).unwrap().current();
         let (cluster, log) = play(&draws);
@@ -80,6 +80,7 @@ fn the_draws_reach_far() {
             match result {
                 Ok(_) => {
                     failovers += usize::from(matches!(command, Command::Failover { .. }));
+                    recovered += usize::from(matches!(command, Command::Recover(_)));
                     rejoined += usize::from(matches!(command, Command::Rejoin { .. }));
                 }
                 Err(rejection) => {
@@ -88,7 +89,7 @@ fn the_draws_reach_far() {
             }
         }
     }
-    let reached = (finalized, quarantined, failovers, rejoined, codes.len());
+    let reached = (finalized, quarantined, failovers, rejoined, recovered, codes.len());
     assert!(finalized >= 20 && quarantined >= 10 && failovers >= 20, "{reached:?}");
-    assert!(rejoined >= 10 && codes.len() >= 25, "{reached:?}");
+    assert!(rejoined >= 10 && recovered >= 10 && codes.len() >= 25, "{reached:?}");
 }

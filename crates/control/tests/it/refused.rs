@@ -30,7 +30,7 @@ fn a_second_cluster_but_not_the_same_one_again() {
 #[test]
 fn layouts_that_are_no_cluster() {
     type Spoil = fn(&mut ironcache_control::InitCluster);
-    let spoils: [Spoil; 8] = [
+    let spoils: [Spoil; 14] = [
         |init| init.nodes.clear(),
         |init| init.nodes[1] = init.nodes[0].clone(),
         |init| init.nodes.iter_mut().for_each(|n| n.voter = false),
@@ -39,6 +39,12 @@ fn layouts_that_are_no_cluster() {
         |init| init.shards[0].slots.0[0].end = 20_000,
         |init| init.nodes[5].role = NodeRole::Data,
         |init| init.shards[1].nodes.push(NodeId(99)),
+        |init| init.shards[0].id = S1,
+        |init| init.shards[0].nodes.push(NodeId(1)),
+        |init| init.shards[1].nodes.push(NodeId(1)),
+        |init| init.nodes[0].levels = LevelRange::new(2, 1),
+        |init| init.nodes[0].launcher_protocol = WireRange { min: 3, max: 2 },
+        |init| init.nodes[0].shard = Some(ShardId(9)),
     ];
     for (i, spoil) in spoils.iter().enumerate() {
         let mut init = layout();
@@ -148,8 +154,6 @@ fn promotions_of_members_that_are_not_in_sync() {
     cluster.ok(&cluster.restart(1, old()));
     cluster.refused(&cluster.fail_over(S0, 5), "not_in_sync");
     cluster.refused(&cluster.fail_over(S0, 1), "not_in_sync");
-    // The last owner has no say while others hold the data.
-    cluster.refused(&cluster.reclaim(S0, 1), "not_in_sync");
 }
 
 #[test]
@@ -541,4 +545,56 @@ fn every_refusal_of_an_operator_is_in_the_runbook_and_says_what_to_do() {
         assert!(refusal.to_string().contains(advice), "{refusal}");
         assert!(runbook.contains(&format!("| `{}` |", refusal.code())), "{} is missing", refusal.code());
     }
+}
+
+#[test]
+fn a_bar_of_members_in_sync_that_a_shard_cannot_reach_from_the_start() {
+    let mut init = layout();
+    init.policy.min_in_sync = 3;
+    let refused = ControlState::default().apply(1, &Command::InitCluster(init)).unwrap_err();
+    assert_eq!(refused.code(), "bad_setting");
+}
+
+#[test]
+fn a_process_that_says_that_it_runs_another_release_than_before() {
+    let mut cluster = Cluster::new();
+    let mut registers = cluster.restart(3, new());
+    if let Command::RegisterNode { member, .. } = &mut registers {
+        *member = cluster.member(3);
+    }
+    cluster.refused(&registers, "other_release");
+}
+
+#[test]
+fn releases_and_processes_that_read_nothing() {
+    let mut cluster = Cluster::new();
+    let mut registers = cluster.restart(3, old());
+    if let Command::RegisterNode { launcher_protocol, .. } = &mut registers {
+        *launcher_protocol = WireRange { min: 2, max: 1 };
+    }
+    cluster.refused(&registers, "empty_range");
+    let release = Release { version: Version::new(1, 5, 0), digest: Digest([5; 32]) };
+    let nothing = ironcache_control::ReleaseInfo { levels: LevelRange::new(2, 1), ..info(release.clone()) };
+    cluster.refused(&Command::RegisterRelease { info: nothing }, "empty_range");
+    let launcher_protocol = WireRange { min: 2, max: 1 };
+    let nothing = ironcache_control::ReleaseInfo { launcher_protocol, ..info(release) };
+    cluster.refused(&Command::RegisterRelease { info: nothing }, "empty_range");
+}
+
+#[test]
+fn one_binary_under_two_versions() {
+    let mut cluster = Cluster::new();
+    let again = Release { version: Version::new(1, 5, 0), ..new() };
+    cluster.refused(&Command::RegisterRelease { info: info(again) }, "digest_taken");
+}
+
+#[test]
+fn a_plan_that_a_stranger_leads() {
+    let mut cluster = Cluster::staged();
+    cluster.ok(&cluster.abort());
+    let Command::StartPlan { target, options, started_by, at_ms, .. } = cluster.start_plan() else {
+        unreachable!("a StartPlan")
+    };
+    let leader = GHOST.node;
+    cluster.refused(&Command::StartPlan { target, options, leader, started_by, at_ms }, "unknown_node");
 }

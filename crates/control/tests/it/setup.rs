@@ -2,12 +2,12 @@
 //! node 5 vote. Everybody is on 1.3.0; 1.4.0 is registered.
 
 use ironcache_control::{
-    AckMode, Applied, Command, ControlState, InitCluster, NodeRole, NodeSpec, PlanOptions, Policy, Reason,
-    Rejection, ReleaseInfo, Shard, ShardSpec, StageHold, StartedBy,
+    AckMode, Applied, Command, ControlState, InitCluster, NodeRole, NodeSpec, Ownership, PlanOptions, Policy,
+    Reason, Recover, RecoveredBy, Rejection, ReleaseInfo, Shard, ShardSpec, StageHold, StartedBy,
 };
 use ironcache_types::{
-    ClusterId, Digest, Epoch, Incarnation, LevelRange, Member, NodeId, PlanId, Release, ShardId, SlotSet,
-    Version, WireRange,
+    ClusterId, Digest, Epoch, Incarnation, LevelRange, Member, NodeId, Offset, PlanId, Release, ShardId,
+    SlotSet, Version, WireRange,
 };
 
 pub(crate) const S0: ShardId = ShardId(0);
@@ -196,7 +196,7 @@ impl Cluster {
     pub(crate) fn promote(&self, shard: ShardId) -> Command {
         let flight = self.state.shards[&shard].handover.expect("a handover is in flight");
         let in_sync = self.state.shards[&shard].in_sync.clone();
-        let offset = ironcache_types::Offset(100);
+        let offset = Offset(self.state.shards[&shard].last_start().0 + 100);
         Command::Promote { shard, handover: flight.epoch, to: flight.to, offset, in_sync }
     }
 
@@ -205,9 +205,32 @@ impl Cluster {
         Command::Failover { shard, shard_epoch: epoch, isr_epoch, to: self.member(to), term: 0 }
     }
 
+    /// What the node holds was sealed by the shard's last owner, 50 bytes past its start.
     pub(crate) fn reclaim(&self, shard: ShardId, node: u64) -> Command {
-        let (shard_epoch, member) = (self.state.shards[&shard].epoch, self.member(node));
-        Command::Reclaim { shard, shard_epoch, member, end: ironcache_types::Offset(50) }
+        let (of_shard, member) = (&self.state.shards[&shard], self.member(node));
+        let (shard_epoch, end) = (of_shard.epoch, Offset(of_shard.last_start().0 + 50));
+        let of = match of_shard.ownership {
+            Ownership::Serving(owner) => owner.incarnation,
+            Ownership::Recovering { last } => last.incarnation,
+        };
+        Command::Reclaim { shard, shard_epoch, member, of, end }
+    }
+
+    /// The shard goes on with what the node holds, by the policy.
+    pub(crate) fn recover(&self, shard: ShardId, node: u64, at: u64) -> Recover {
+        let of_shard = &self.state.shards[&shard];
+        Recover {
+            shard,
+            shard_epoch: of_shard.epoch,
+            isr_epoch: of_shard.isr_epoch,
+            to: self.member(node),
+            at: Offset(at),
+            lost_bytes_min: 0,
+            given_up: of_shard.in_sync.clone(),
+            term: 0,
+            by: RecoveredBy::Policy,
+            at_ms: 8,
+        }
     }
 
     /// The node's next process registers.

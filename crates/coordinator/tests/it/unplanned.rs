@@ -42,8 +42,7 @@ fn the_most_advanced_member_in_sync_is_promoted() {
     seen.nodes.get_mut(&NodeId(3)).unwrap().seen_ms_ago = 9_000;
     assert_eq!(text(&ask(&state, &seen)), "promote n2 in shard 0");
     seen.nodes.remove(&NodeId(2));
-    expect!["wait: shard 0 has no primary, and 0 of its 2 members in sync answer; 1 needed"]
-        .assert_eq(&text(&ask(&state, &seen)));
+    expect!["wait: shard 0 lost its in-sync set: n2, which may hold more, has 10.0 s to answer; shard 0 lost its in-sync set: n3, which may hold more, has 10.0 s to answer"].assert_eq(&text(&ask(&state, &seen)));
 }
 
 /// What a member held before the end of its primary is not what it holds: both may have gone on since.
@@ -84,7 +83,10 @@ fn an_owner_whose_lease_is_over_is_deposed_for_a_member_that_answered_since() {
         ask(&state, &seen)
     };
     assert_eq!(text(&look(928, [1, 1])), "nothing to do", "it may answer clients still");
-    assert_eq!(text(&look(950, [22, 22])), "wait: shard 0: its primary, n1, does not serve");
+    assert_eq!(
+        text(&look(950, [22, 22])),
+        "wait: n1, the primary of shard 0, does not answer or does not serve"
+    );
     assert_eq!(text(&look(950, [21, 22])), "promote n2 in shard 0", "what n3 holds is not known to be final");
     let Decision::Propose(Command::Failover { to, term, isr_epoch, .. }) = look(950, [9, 9]) else {
         panic!()
@@ -113,14 +115,6 @@ fn an_orderly_stop_of_a_primary_at_any_moment_does_not_stop_the_plan() {
         let (offset, in_sync) = (Offset(1), shard.in_sync.clone());
         apply(state, &Command::Promote { shard: shard.id, handover, to, offset, in_sync });
     });
-}
-
-#[test]
-fn with_nobody_in_sync_the_last_owner_is_waited_for() {
-    let mut state = three_by_two();
-    restart(&mut state, NodeId(2), old());
-    expect!["wait: shard 1 has no primary and 0 members in sync; n2, its last owner, has to come back"]
-        .assert_eq(&text(&ask(&state, &see(&state, 1))));
 }
 
 /// With two nodes a failover leaves the plan-start primary as the only replica. It goes last all the same:

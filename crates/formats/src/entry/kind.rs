@@ -40,6 +40,7 @@ pub enum EntryKind {
     LevelReached = 31,
     SetPolicy = 32,
     AllowRelease = 33,
+    Recover = 34,
     /// One above the newest kind, whichever that is: no release has it.
     #[cfg(feature = "next")]
     SetZone,
@@ -81,6 +82,7 @@ impl EntryKind {
         EntryKind::LevelReached,
         EntryKind::SetPolicy,
         EntryKind::AllowRelease,
+        EntryKind::Recover,
         #[cfg(feature = "next")]
         EntryKind::SetZone,
     ];
@@ -129,6 +131,7 @@ impl EntryKind {
             Command::LevelReached { .. } => EntryKind::LevelReached,
             Command::SetPolicy { .. } => EntryKind::SetPolicy,
             Command::AllowRelease { .. } => EntryKind::AllowRelease,
+            Command::Recover(_) => EntryKind::Recover,
             #[cfg(feature = "next")]
             Command::SetZone { .. } => EntryKind::SetZone,
         }

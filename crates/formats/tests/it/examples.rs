@@ -3,9 +3,9 @@
 use crate::setup::{Cluster, S0, S1, info, layout, new, old};
 use ironcache_control::{
     AckMode, AutoRollout, Command, ControlState, Declined, Direction, FinalizeAfter, Handover,
-    HandoverRecord, HistoryEntry, HoldReason, OnFailure, OutStep, Outcome, Ownership, Phase, PlanOptions,
-    Policy, Preflight, Quarantine, RaftTimers, Reason, ReleaseInfo, StageHold, StartedBy, StepRecord,
-    StepRole, StepState, TrialPhase, Unfinished,
+    HandoverRecord, HistoryEntry, HoldReason, Losses, OnFailure, OnTotalLoss, OutStep, Outcome, Ownership,
+    Phase, PlanOptions, Policy, Preflight, Quarantine, RaftTimers, Reason, Recover, RecoveredBy, Recovery,
+    ReleaseInfo, StageHold, StartedBy, StepRecord, StepRole, StepState, TrialPhase, Unfinished,
 };
 use ironcache_formats::entry::EntryKind;
 use ironcache_formats::state::Answer;
@@ -29,6 +29,8 @@ pub(crate) fn policy() -> Policy {
         auto_rollout: AutoRollout::Patch,
         finalize_after: FinalizeAfter::Seconds(300),
         on_failure: OnFailure::Hold,
+        on_total_loss: OnTotalLoss::Wait,
+        recover_wait_s: 310,
         settle_ms: 301,
         step_timeout_s: 302,
         max_parallel: 303,
@@ -49,6 +51,7 @@ fn other_policy() -> Policy {
         auto_rollout: AutoRollout::Minor,
         finalize_after: FinalizeAfter::Never,
         on_failure: OnFailure::Rollback,
+        on_total_loss: OnTotalLoss::ServeWhatIsLeft,
         steady_mode: AckMode::Primary,
         ..policy()
     }
@@ -117,7 +120,27 @@ pub(crate) fn commands(kind: EntryKind) -> Vec<Command> {
             vec![Command::ReportHandover { shard, epoch: Epoch(300), stall_us: 70_000 }]
         }
         EntryKind::Failover => vec![Command::Failover { shard, shard_epoch, isr_epoch, to, term: 7 }],
-        EntryKind::Reclaim => vec![Command::Reclaim { shard, shard_epoch, member: to, end: Offset(BIG) }],
+        EntryKind::Reclaim => {
+            vec![Command::Reclaim { shard, shard_epoch, member: to, of: Incarnation(7), end: Offset(BIG) }]
+        }
+        EntryKind::Recover => [RecoveredBy::Policy, RecoveredBy::Operator]
+            .map(|by| {
+                let given_up = [member(1), member(3)].into();
+                let (at, lost_bytes_min) = (Offset(BIG), 300);
+                Command::Recover(Recover {
+                    shard,
+                    shard_epoch,
+                    isr_epoch,
+                    to,
+                    at,
+                    lost_bytes_min,
+                    given_up,
+                    term: 7,
+                    by,
+                    at_ms,
+                })
+            })
+            .into(),
         EntryKind::PrimaryReady => {
             vec![Command::PrimaryReady { shard, epoch: Epoch(300), start: Offset(BIG) }]
         }
@@ -232,6 +255,21 @@ pub(crate) fn full() -> (ControlState, Vec<Answer>) {
     ailing.handover = Some(Handover { epoch: Epoch(30), from, to, log_index: 78 });
     ailing.lineage[0].start = None;
     ailing.mode = AckMode::Primary;
+    ailing.losses = Losses {
+        recoveries: 300,
+        bytes_min: BIG,
+        newest: [RecoveredBy::Policy, RecoveredBy::Operator]
+            .map(|by| Recovery {
+                epoch: Epoch(29),
+                to: member(2),
+                at: Offset(301),
+                bytes_min: 302,
+                given_up: [member(2), member(4)].into(),
+                by,
+                at_ms: 1_700_000_000_005,
+            })
+            .into(),
+    };
 
     let mut plan = state.plan.clone().expect("the example rolls");
     plan.options = PlanOptions { finalize_after: FinalizeAfter::Never, ..plan.options };

@@ -399,12 +399,7 @@ async fn watch_views(node: Rc<DataNode>, mut views: watch::Receiver<Arc<AppliedV
         let turned = node.plane.borrow_mut().apply_view(view);
         node.changed.notify_waiters();
         node.feed.notify_waiters();
-        match turned {
-            Turned::Nothing => {}
-            Turned::HandOver(handover) => {
-                spawn_local(handover::hand_over(Rc::clone(&node), handover));
-            }
-        }
+        act_on(&node, turned);
         if views.changed().await.is_err() {
             return;
         }
@@ -417,7 +412,8 @@ async fn load(node: Rc<DataNode>, cluster: Option<ClusterId>) {
     let (keyspace, position) = match loaded {
         Ok(Some(checkpoint)) => {
             node.plane.borrow_mut().begin_at(checkpoint.level);
-            spawn_local(checkpoint::let_go(Rc::clone(&node)));
+            let (lineage, offset) = (checkpoint.lineage.clone(), checkpoint.offset);
+            spawn_local(checkpoint::let_go(Rc::clone(&node), lineage, offset));
             (checkpoint.keyspace, Some((checkpoint.lineage, checkpoint.offset)))
         }
         Ok(None) => (ironcache_keyspace::Keyspace::new(), None),
@@ -443,7 +439,29 @@ async fn load(node: Rc<DataNode>, cluster: Option<ClusterId>) {
         plane.apply_view(view)
     };
     node.changed.notify_waiters();
-    if let Turned::HandOver(handover) = turned {
-        spawn_local(handover::hand_over(Rc::clone(&node), handover));
+    act_on(&node, turned);
+}
+
+fn act_on(node: &Rc<DataNode>, turned: Turned) {
+    match turned {
+        Turned::Nothing => {}
+        Turned::HandOver(handover) => {
+            spawn_local(handover::hand_over(Rc::clone(node), handover));
+        }
+        Turned::CannotServe => {
+            spawn_local(give_up(Rc::clone(node)));
+        }
     }
+}
+
+/// The shard would stay with a primary that never serves. Ended, this process makes room for its next life, whose
+/// registration takes the role away; what it holds is kept for that.
+async fn give_up(node: Rc<DataNode>) {
+    if node.plane.borrow().is_sealed() {
+        return;
+    }
+    let drained = leaving::drain(&node, Duration::ZERO, Keep::IfPossible).await;
+    panic!(
+        "the log made this process primary of its shard, and it does not hold what it was to begin with ({drained:?})"
+    );
 }

@@ -12,11 +12,11 @@
 
 use super::plane::Plane;
 use super::routing::Routing;
-use ironcache_control::{AckMode, Command, ControlState, Handover, Shard};
+use ironcache_control::{AckMode, Command, ControlState, Handover, Ownership, Shard};
 use ironcache_keyspace::Keyspace;
 use ironcache_raft::AppliedView;
 use ironcache_replication as replication;
-use ironcache_replication::{AckGate, GateLimits, Lineage, ReplicaCursor, Source};
+use ironcache_replication::{AckGate, GateLimits, Lineage, ReplicaCursor, Source, StreamError};
 use ironcache_types::{Epoch, Member, Offset, ShardId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -99,6 +99,9 @@ pub(crate) enum Turned {
     Nothing,
     /// This node was just told to hand its shard over.
     HandOver(Handover),
+    /// The log names this life as primary, and it cannot be that. No role is left to it: the process ends, and its next
+    /// life says anew what it holds.
+    CannotServe,
 }
 
 impl Primary {
@@ -176,12 +179,13 @@ impl Plane {
         match &self.role {
             Role::Loading => return Turned::Nothing,
             Role::Primary(primary) if primary.epoch == shard.epoch => {}
-            Role::Primary(_) => {
+            Role::Primary(_) | Role::Replica(_) => {
                 // Deposed and promoted again between two views: the replica's path in between.
                 self.depose();
-                self.promote(shard);
+                if self.promote(shard) == Turned::CannotServe {
+                    return Turned::CannotServe;
+                }
             }
-            Role::Replica(_) => self.promote(shard),
         }
         let now_ms = self.clock_ms();
         let (mode, limits) = (self.gate_mode(shard.mode), self.gate_limits());
@@ -214,9 +218,11 @@ impl Plane {
         turned
     }
 
-    fn promote(&mut self, shard: &Shard) {
-        let Role::Replica(replica) = &self.role else { return };
+    fn promote(&mut self, shard: &Shard) -> Turned {
+        let Role::Replica(replica) = &self.role else { return Turned::Nothing };
         let epoch = shard.epoch;
+        let committed = shard.lineage.iter().find(|entry| entry.epoch == epoch).and_then(|entry| entry.start);
+        let recovered = shard.losses.newest.last().is_some_and(|newest| newest.epoch == epoch);
         let founded = shard.lineage.len() == 1 && shard.lineage[0].start == Some(Offset(0));
         let (lineage, start) = match replica.cursor.promote(epoch) {
             // The first primary of a new shard begins with nothing: what this directory held is of another cluster.
@@ -225,15 +231,19 @@ impl Plane {
                 (Lineage::new(epoch, Offset(0)), Offset(0))
             }
             Ok(begun) => begun,
+            // Nobody of the shard held anything: it begins anew, as the first one did.
+            Err(StreamError::Detached | StreamError::Syncing) if recovered => {
+                self.keyspace.clear();
+                (Lineage::new(epoch, Offset(0)), Offset(0))
+            }
             Err(error) => {
                 tracing::error!(shard = %shard.id, %epoch, %error, "promoted, but this node cannot serve");
-                return;
+                return Turned::CannotServe;
             }
         };
-        let committed = shard.lineage.iter().find(|entry| entry.epoch == epoch).and_then(|entry| entry.start);
         if committed.is_some_and(|committed| committed != start) {
             tracing::error!(shard = %shard.id, %epoch, ?committed, %start, "promoted at another offset than this node holds");
-            return;
+            return Turned::CannotServe;
         }
         if self.backlog.end() != start {
             self.backlog.reset(start);
@@ -267,34 +277,44 @@ impl Plane {
         }
         self.publish_start();
         tracing::info!(shard = %shard.id, %epoch, %start, "this node is primary");
+        Turned::Nothing
     }
 
     fn be_replica(&mut self, shard: &Shard) -> Turned {
         self.depose();
-        let Role::Replica(replica) = &mut self.role else {
+        let Role::Replica(replica) = &self.role else {
             return Turned::Nothing;
         };
-        // The last owner stopped cleanly and nobody took over: with all its data it may have the shard back.
-        if let ironcache_control::Ownership::Recovering { last } = shard.ownership
-            && last.node == self.me.node
-            && shard.in_sync.is_empty()
-            && let Some(end) = replica.clean_end
-            && replica.cursor.applied_offset() == Some(end)
-            && replica.cursor.promote(shard.epoch.next()).is_ok_and(|(lineage, _)| {
-                // The checkpoint is of the very epoch that nobody has followed.
-                lineage.entries().iter().rev().nth(1).is_some_and(|(epoch, _)| *epoch == shard.epoch)
-            })
-            && self.view.state.nodes.get(&self.me.node).is_some_and(|n| n.incarnation == self.me.incarnation)
-            // A rejection is an entry too, and every entry leads here: without a pause they would chase each other.
-            && replica.reclaimed_at.is_none_or(|at| at.elapsed() >= RECLAIM_AGAIN)
+        // A rejection is an entry too, and every entry leads here: without a pause they would chase each other.
+        if replica.reclaimed_at.is_some_and(|at| at.elapsed() < RECLAIM_AGAIN) {
+            return Turned::Nothing;
+        }
+        let Ownership::Recovering { last } = shard.ownership else { return Turned::Nothing };
+        if let Some(end) = self.sealed_end(shard)
+            && let Role::Replica(replica) = &mut self.role
         {
             replica.reclaimed_at = Some(Instant::now());
-            self.promised(shard.epoch, end);
-            let command =
-                Command::Reclaim { shard: shard.id, shard_epoch: shard.epoch, member: self.me, end };
-            self.propose(command, None);
+            let (of, member) = (last.incarnation, self.me);
+            let (shard, shard_epoch) = (shard.id, shard.epoch);
+            self.promised(shard_epoch, end);
+            self.propose(Command::Reclaim { shard, shard_epoch, member, of, end }, None);
         }
         Turned::Nothing
+    }
+
+    /// The end of all that the shard's last owner had, if this node holds that: the owner was a life of this node that
+    /// stopped in order, and nobody has followed it. Nothing was acknowledged that is not here, so the shard may be had
+    /// back whoever is in its set besides.
+    ///
+    /// A checkpoint does not say which life wrote it. Its last epoch does: an epoch has one owner, and what ends with the
+    /// epoch of a life of this node, and was read from this node's disk, was written by that very life as it stopped.
+    pub(crate) fn sealed_end(&self, shard: &Shard) -> Option<Offset> {
+        let Role::Replica(replica) = &self.role else { return None };
+        let Ownership::Recovering { last } = shard.ownership else { return None };
+        let (end, held) = (replica.clean_end?, replica.cursor.saved_position().ok()??);
+        let registered = self.view.state.nodes.get(&self.me.node)?.member() == self.me;
+        let of_the_last_owner = last.node == self.me.node && held.lineage.last().0 == shard.epoch;
+        (registered && of_the_last_owner && held.position.offset == end).then_some(end)
     }
 
     /// Gives the role up, and keeps the data.

@@ -3,8 +3,9 @@
 use super::DataSnapshot;
 use super::plane::Plane;
 use super::role::Role;
-use ironcache_api::{DataRole, DataStatus, ReplicaStatus};
+use ironcache_api::{DataRole, DataStatus, Holding, ReplicaStatus};
 use ironcache_control::Shard;
+use ironcache_replication::Lineage;
 use ironcache_types::{Epoch, Offset};
 
 pub(super) fn snapshot(plane: &Plane) -> DataSnapshot {
@@ -43,6 +44,7 @@ fn status(plane: &Plane) -> DataStatus {
         serves: shard.and_then(|shard| serves(plane, shard)),
         follows: shard.and_then(|shard| follows(plane, shard)),
         isr_epoch: shard.map_or(Epoch::default(), |shard| shard.isr_epoch),
+        holds: shard.and_then(|shard| holds(plane, shard)),
         #[cfg(feature = "next")]
         clocks_heard: match &plane.role {
             Role::Replica(replica) => replica.clocks_heard,
@@ -91,6 +93,28 @@ fn replicas(plane: &Plane, shard: Option<&Shard>) -> Vec<ReplicaStatus> {
             }
         })
         .collect()
+}
+
+/// What this node could begin with, were it made primary of its shard now. Nothing is said while the checkpoint is read.
+fn holds(plane: &Plane, shard: &Shard) -> Option<Holding> {
+    match &plane.role {
+        Role::Loading => None,
+        Role::Primary(primary) => Some(up_to(&primary.lineage, plane.offset())),
+        Role::Replica(_) if plane.sealed_end(shard).is_some() => {
+            plane.sealed_end(shard).map(|offset| Holding::Sealed { offset })
+        }
+        // Without a lineage that reaches back to its position it could not be continued from.
+        Role::Replica(replica) => Some(match replica.cursor.saved_position().ok()? {
+            Some(saved) => up_to(&saved.lineage, saved.position.offset),
+            None => Holding::Nothing,
+        }),
+    }
+}
+
+/// A primary whose start was never reached wrote nothing of it.
+fn up_to(lineage: &Lineage, offset: Offset) -> Holding {
+    let reached = lineage.entries().iter().rev().find(|(_, start)| *start <= offset);
+    reached.map_or(Holding::Nothing, |(epoch, _)| Holding::UpTo { epoch: *epoch, offset })
 }
 
 /// Is the node what the applied state says it is: serving, or following with its dataset whole?

@@ -43,18 +43,40 @@ pub(super) enum Answerer {
     There(Response),
 }
 
-/// Finds who can answer `path`: this node, with its state, or the leader, with its answer.
+/// What is asked of the leader.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Question<'a> {
+    path: &'static str,
+    /// Of an order: its body, JSON.
+    order: Option<&'a [u8]>,
+}
+
+impl From<&'static str> for Question<'_> {
+    fn from(path: &'static str) -> Self {
+        Question { path, order: None }
+    }
+}
+
+impl<'a> Question<'a> {
+    /// An order that the leader may be sent twice, if another one leads meanwhile: the log has to refuse the second.
+    pub(super) fn order(path: &'static str, body: &'a [u8]) -> Self {
+        Question { path, order: Some(body) }
+    }
+}
+
+/// Finds who can answer: this node, with its state, or the leader, with its answer.
 pub(super) async fn find_leader(
     app: &App,
-    path: &'static str,
+    question: impl Into<Question<'_>>,
     origin: Origin,
 ) -> Result<Answerer, HttpError> {
+    let question = question.into();
     require_cluster(app)?;
     loop {
         wait_for_leader(app).await;
         if let Next::Ask(leader) = next(app.me.node, leader_view(app), origin)? {
             tokio::select! {
-                answer = forward(app, leader, path) => return answer.map(Answerer::There),
+                answer = forward(app, leader, question) => return answer.map(Answerer::There),
                 () = other_leader_than(app, leader) => continue,
             }
         }
@@ -120,7 +142,7 @@ fn next(me: NodeId, view: LeaderView, origin: Origin) -> Result<Next, HttpError>
     }
 }
 
-async fn forward(app: &App, leader: NodeId, path: &'static str) -> Result<Response, HttpError> {
+async fn forward(app: &App, leader: NodeId, question: Question<'_>) -> Result<Response, HttpError> {
     let addr = {
         let view = app.raft.applied().borrow().clone();
         view.state.nodes.get(&leader).map(|node| node.http_addr.clone())
@@ -130,26 +152,28 @@ async fn forward(app: &App, leader: NodeId, path: &'static str) -> Result<Respon
             "node {leader} leads, and this node has not applied its address yet; ask again"
         ))
     })?;
-    relay(&app.client, &addr, path, app.me.node).await
+    relay(&app.client, &addr, question, app.me.node).await
 }
 
-/// Asks `addr` for `path` in the name of `from`: status and body as they come.
+/// Asks `addr` in the name of `from`: status and body as they come.
 async fn relay(
     client: &reqwest::Client,
     addr: &str,
-    path: &'static str,
+    Question { path, order }: Question<'_>,
     from: NodeId,
 ) -> Result<Response, HttpError> {
     let failed = |error: reqwest::Error| {
         HttpError::Unavailable(format!("the leader at {addr} does not answer: {}", chain(&error)))
     };
-    let asked = client
-        .get(format!("http://{addr}{path}"))
-        .header(FORWARDED, from.to_string())
-        .timeout(FORWARD_TIMEOUT)
-        .send()
-        .await
-        .map_err(failed)?;
+    let url = format!("http://{addr}{path}");
+    let call = match order {
+        None => client.get(url),
+        Some(body) => {
+            client.post(url).header(header::CONTENT_TYPE.as_str(), "application/json").body(body.to_vec())
+        }
+    };
+    let asked =
+        call.header(FORWARDED, from.to_string()).timeout(FORWARD_TIMEOUT).send().await.map_err(failed)?;
     let (status, kind) = (asked.status(), asked.headers().get(header::CONTENT_TYPE).cloned());
     let body = asked.bytes().await.map_err(failed)?;
     let mut response = Response::new(Body::from(body));
@@ -197,7 +221,7 @@ mod tests {
         let addr = listener.local_addr().unwrap().to_string();
         tokio::spawn(async move { axum::serve(listener, routes).await });
         let client = reqwest::Client::new();
-        let response = relay(&client, &addr, "/v1/upgrade", ME).await.unwrap();
+        let response = relay(&client, &addr, "/v1/upgrade".into(), ME).await.unwrap();
         assert_eq!(response.status(), StatusCode::CONFLICT);
         let body = axum::body::to_bytes(response.into_body(), 100).await.unwrap();
         assert_eq!(&body[..], b"Forwarded");
@@ -208,7 +232,7 @@ mod tests {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap().to_string();
         drop(listener);
-        let error = relay(&reqwest::Client::new(), &addr, "/v1/upgrade", ME).await.unwrap_err();
+        let error = relay(&reqwest::Client::new(), &addr, "/v1/upgrade".into(), ME).await.unwrap_err();
         assert!(error.to_string().contains(&addr), "{error}");
         assert!(matches!(error, HttpError::Unavailable(_)));
     }

@@ -73,6 +73,17 @@ fn write_shards(state: &ControlState, to: &mut Writer<'_>) -> fmt::Result {
         each(|shard| u64::from(shard.handover.is_some())),
     )?;
     to.gauges(
+        &plain("shard_recoveries", "How often the shard went on with nobody left of its in-sync set"),
+        each(|shard| shard.losses.recoveries),
+    )?;
+    to.gauges(
+        &plain(
+            "shard_lost_bytes_min",
+            "Bytes of the shard's stream that are known to be gone; there may be more",
+        ),
+        each(|shard| shard.losses.bytes_min),
+    )?;
+    to.gauges(
         &plain("shard_mode_in_sync", "1 if writes wait for every in-sync member"),
         each(|shard| u64::from(shard.mode == ironcache_control::AckMode::InSync)),
     )

@@ -99,6 +99,7 @@ fn scrape() -> Scrape {
         serves: Some(Epoch(3)),
         follows: None,
         isr_epoch: Epoch(3),
+        holds: None,
     };
     Scrape {
         me: ME,

@@ -18,7 +18,7 @@ use super::v1::in_sync::{AddInSync, RemoveInSync, SetMode};
 use super::v1::membership::InitCluster;
 #[cfg(not(feature = "next"))]
 use super::v1::membership::RegisterNode;
-use super::v1::ownership::{Failover, PrimaryReady, Reclaim};
+use super::v1::ownership::{Failover, PrimaryReady, Reclaim, Recover};
 use super::v1::plan::{
     Abort, BeginRolling, BeginSoaking, Finalize, Hold, Pause, Resume, Rollback, StartPlan, TurnBack,
 };
@@ -112,12 +112,14 @@ pub(super) fn encode(command: &Command, level: Level) -> Result<Vec<u8>, SealErr
             to: (*to).into(),
             term: *term,
         }),
-        Command::Reclaim { shard, shard_epoch, member, end } => wire::encode(&Reclaim {
+        Command::Reclaim { shard, shard_epoch, member, of, end } => wire::encode(&Reclaim {
             shard: shard.0,
             shard_epoch: shard_epoch.0,
             member: (*member).into(),
+            of: of.0,
             end: end.0,
         }),
+        Command::Recover(recover) => wire::encode(&Recover::from(recover)),
         Command::PrimaryReady { shard, epoch, start } => {
             wire::encode(&PrimaryReady { shard: shard.0, epoch: epoch.0, start: start.0 })
         }
@@ -222,6 +224,7 @@ pub(super) fn decode(kind: EntryKind, level: Level, body: &[u8]) -> Result<Comma
         EntryKind::ReportHandover => plain::<ReportHandover>(body),
         EntryKind::Failover => plain::<Failover>(body),
         EntryKind::Reclaim => plain::<Reclaim>(body),
+        EntryKind::Recover => plain::<Recover>(body),
         EntryKind::PrimaryReady => plain::<PrimaryReady>(body),
         EntryKind::RegisterRelease => checked::<RegisterRelease>(body),
         EntryKind::ReportStaged => plain::<ReportStaged>(body),

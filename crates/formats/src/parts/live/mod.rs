@@ -4,7 +4,9 @@ mod plan;
 mod policy;
 mod release;
 
-use crate::parts::v1::{AckMode, LevelRange, Member, NodeRole, ProtocolRange, Reason, SlotRange};
+use crate::parts::v1::{
+    AckMode, LevelRange, Member, NodeRole, ProtocolRange, Reason, RecoveredBy, SlotRange,
+};
 use ironcache_control as live;
 use ironcache_types as types;
 use ironcache_types::{Incarnation, NodeId, SlotSet};
@@ -99,6 +101,24 @@ impl From<NodeRole> for live::NodeRole {
         match role {
             NodeRole::Data => live::NodeRole::Data,
             NodeRole::Witness => live::NodeRole::Witness,
+        }
+    }
+}
+
+impl From<live::RecoveredBy> for RecoveredBy {
+    fn from(by: live::RecoveredBy) -> Self {
+        match by {
+            live::RecoveredBy::Policy => RecoveredBy::Policy,
+            live::RecoveredBy::Operator => RecoveredBy::Operator,
+        }
+    }
+}
+
+impl From<RecoveredBy> for live::RecoveredBy {
+    fn from(by: RecoveredBy) -> Self {
+        match by {
+            RecoveredBy::Policy => live::RecoveredBy::Policy,
+            RecoveredBy::Operator => live::RecoveredBy::Operator,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The settings of the whole cluster.
 
-use crate::parts::v1::policy::{AutoRollout, FinalizeAfter, OnFailure, Policy, RaftTimers};
+use crate::parts::v1::policy::{AutoRollout, FinalizeAfter, OnFailure, OnTotalLoss, Policy, RaftTimers};
 use ironcache_control as live;
 
 impl From<&live::Policy> for Policy {
@@ -9,6 +9,8 @@ impl From<&live::Policy> for Policy {
             auto_rollout,
             finalize_after,
             on_failure,
+            on_total_loss,
+            recover_wait_s,
             settle_ms,
             step_timeout_s,
             max_parallel,
@@ -25,6 +27,8 @@ impl From<&live::Policy> for Policy {
             auto_rollout: auto_rollout.into(),
             finalize_after: finalize_after.into(),
             on_failure: on_failure.into(),
+            on_total_loss: on_total_loss.into(),
+            recover_wait_s,
             settle_ms,
             step_timeout_s,
             max_parallel,
@@ -46,6 +50,8 @@ impl From<Policy> for live::Policy {
             auto_rollout,
             finalize_after,
             on_failure,
+            on_total_loss,
+            recover_wait_s,
             settle_ms,
             step_timeout_s,
             max_parallel,
@@ -62,6 +68,8 @@ impl From<Policy> for live::Policy {
             auto_rollout: auto_rollout.into(),
             finalize_after: finalize_after.into(),
             on_failure: on_failure.into(),
+            on_total_loss: on_total_loss.into(),
+            recover_wait_s,
             settle_ms,
             step_timeout_s,
             max_parallel,
@@ -143,6 +151,24 @@ impl From<OnFailure> for live::OnFailure {
         match on_failure {
             OnFailure::Rollback => live::OnFailure::Rollback,
             OnFailure::Hold => live::OnFailure::Hold,
+        }
+    }
+}
+
+impl From<live::OnTotalLoss> for OnTotalLoss {
+    fn from(on_total_loss: live::OnTotalLoss) -> Self {
+        match on_total_loss {
+            live::OnTotalLoss::ServeWhatIsLeft => OnTotalLoss::ServeWhatIsLeft,
+            live::OnTotalLoss::Wait => OnTotalLoss::Wait,
+        }
+    }
+}
+
+impl From<OnTotalLoss> for live::OnTotalLoss {
+    fn from(on_total_loss: OnTotalLoss) -> Self {
+        match on_total_loss {
+            OnTotalLoss::ServeWhatIsLeft => live::OnTotalLoss::ServeWhatIsLeft,
+            OnTotalLoss::Wait => live::OnTotalLoss::Wait,
         }
     }
 }

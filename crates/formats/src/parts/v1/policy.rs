@@ -8,6 +8,8 @@ pub(crate) struct Policy {
     pub auto_rollout: AutoRollout,
     pub finalize_after: FinalizeAfter,
     pub on_failure: OnFailure,
+    pub on_total_loss: OnTotalLoss,
+    pub recover_wait_s: u64,
     pub settle_ms: u64,
     pub step_timeout_s: u64,
     pub max_parallel: u16,
@@ -45,4 +47,10 @@ pub(crate) enum FinalizeAfter {
 pub(crate) enum OnFailure {
     Rollback,
     Hold,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum OnTotalLoss {
+    ServeWhatIsLeft,
+    Wait,
 }

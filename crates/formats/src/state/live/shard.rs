@@ -2,7 +2,7 @@
 
 use crate::BadField;
 use crate::parts::{each, slot_set, slots};
-use crate::state::v1::shard::{Handover, LineageEntry, Ownership, Shard};
+use crate::state::v1::shard::{Handover, LineageEntry, Losses, Ownership, Recovery, Shard};
 use ironcache_control as live;
 use ironcache_types::{Epoch, NodeId, Offset, ShardId};
 
@@ -19,6 +19,7 @@ impl From<&live::Shard> for Shard {
             mode,
             lineage,
             handover,
+            losses,
         } = shard;
         Shard {
             id: id.0,
@@ -34,6 +35,7 @@ impl From<&live::Shard> for Shard {
             mode: (*mode).into(),
             lineage: each(lineage),
             handover: handover.map(Into::into),
+            losses: losses.into(),
         }
     }
 }
@@ -42,7 +44,8 @@ impl TryFrom<Shard> for live::Shard {
     type Error = BadField;
 
     fn try_from(shard: Shard) -> Result<Self, BadField> {
-        let Shard { id, slots, nodes, ownership, epoch, isr_epoch, in_sync, mode, lineage, handover } = shard;
+        let Shard { id, slots, nodes, ownership, epoch, isr_epoch, in_sync, mode, lineage, handover, losses } =
+            shard;
         Ok(live::Shard {
             id: ShardId(id),
             slots: slot_set(&slots),
@@ -57,6 +60,7 @@ impl TryFrom<Shard> for live::Shard {
             mode: mode.into(),
             lineage: each(lineage),
             handover: handover.map(Into::into),
+            losses: losses.into(),
         })
     }
 }
@@ -82,5 +86,47 @@ impl From<live::Handover> for Handover {
 impl From<Handover> for live::Handover {
     fn from(Handover { epoch, from, to, log_index }: Handover) -> Self {
         live::Handover { epoch: Epoch(epoch), from: from.into(), to: to.into(), log_index }
+    }
+}
+
+impl From<&live::Losses> for Losses {
+    fn from(live::Losses { recoveries, bytes_min, newest }: &live::Losses) -> Self {
+        Losses { recoveries: *recoveries, bytes_min: *bytes_min, newest: each(newest) }
+    }
+}
+
+impl From<Losses> for live::Losses {
+    fn from(Losses { recoveries, bytes_min, newest }: Losses) -> Self {
+        live::Losses { recoveries, bytes_min, newest: each(newest) }
+    }
+}
+
+impl From<&live::Recovery> for Recovery {
+    fn from(recovery: &live::Recovery) -> Self {
+        let live::Recovery { epoch, to, at, bytes_min, given_up, by, at_ms } = recovery;
+        Recovery {
+            epoch: epoch.0,
+            to: (*to).into(),
+            at: at.0,
+            bytes_min: *bytes_min,
+            given_up: each(given_up.iter().copied()),
+            by: (*by).into(),
+            at_ms: *at_ms,
+        }
+    }
+}
+
+impl From<Recovery> for live::Recovery {
+    fn from(recovery: Recovery) -> Self {
+        let Recovery { epoch, to, at, bytes_min, given_up, by, at_ms } = recovery;
+        live::Recovery {
+            epoch: Epoch(epoch),
+            to: to.into(),
+            at: Offset(at),
+            bytes_min,
+            given_up: each(given_up),
+            by: by.into(),
+            at_ms,
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! A shard.
 
-use crate::parts::v1::{AckMode, Member, SlotRange};
+use crate::parts::v1::{AckMode, Member, RecoveredBy, SlotRange};
 use serde::{Deserialize, Serialize};
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,6 +16,26 @@ pub(crate) struct Shard {
     /// Oldest first.
     pub lineage: Vec<LineageEntry>,
     pub handover: Option<Handover>,
+    pub losses: Losses,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Losses {
+    pub recoveries: u64,
+    pub bytes_min: u64,
+    /// Oldest first.
+    pub newest: Vec<Recovery>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Recovery {
+    pub epoch: u64,
+    pub to: Member,
+    pub at: u64,
+    pub bytes_min: u64,
+    pub given_up: Vec<Member>,
+    pub by: RecoveredBy,
+    pub at_ms: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,12 +1,14 @@
 //! How long the checkpoint that a life began from is kept: it may be the last copy of its shard on any disk.
 //!
 //! *Invariant (I23):* it goes when the log says that another copy at least as new is held, not when it is read.
+//! *Invariant:* what is of a branch that a later primary has cut off is set aside, and never removed: nobody else holds it.
 //! *Invariant:* only what this life has read is removed: neither what it could not read, nor what it wrote itself.
 
 use super::{super::DataNode, NAME};
-use ironcache_control::{ControlState, Ownership};
+use ironcache_control::{ControlState, Ownership, Shard};
+use ironcache_replication::Lineage;
 use ironcache_store::{DiskError, at, sync_dir};
-use ironcache_types::{Member, chain};
+use ironcache_types::{Member, Offset, chain};
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -48,23 +50,50 @@ pub(crate) fn is_only_copy(state: &ControlState, me: Member) -> bool {
     })
 }
 
-/// Removes the checkpoint that was read, once it may go. A node that stops before leaves it where it is; its own
-/// checkpoint then takes the place.
-pub(crate) async fn let_go(node: Rc<DataNode>) {
+/// Where a checkpoint of a branch that was cut off is kept, for whoever wants something back of it. One: the newest.
+const CUT_OFF: &str = "checkpoint.cut-off";
+
+/// What becomes of the checkpoint now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    Stays,
+    /// Others hold at least as much.
+    Goes,
+    /// The shard went on without a part of it.
+    IsSetAside,
+}
+
+/// Has a later primary begun below `offset`, by the log? `lineage` is what the dataset of that end was written in.
+pub(super) fn is_cut_off(shard: &Shard, lineage: &Lineage, offset: Offset) -> bool {
+    let reached = lineage.entries().iter().rev().find(|(_, start)| *start <= offset);
+    let Some((reached, _)) = reached else { return false };
+    let later = shard.lineage.iter().filter(|entry| entry.epoch > *reached).filter_map(|entry| entry.start);
+    later.min().is_some_and(|start| start < offset)
+}
+
+/// Removes the checkpoint that was read, which ended at `offset`, once it may go. A node that stops before leaves it where
+/// it is; its own checkpoint then takes the place.
+pub(crate) async fn let_go(node: Rc<DataNode>, lineage: Lineage, offset: Offset) {
     loop {
         let changed = Rc::clone(&node.changed);
         let change = changed.notified();
         if node.plane.borrow().is_sealed() {
             return;
         }
-        if may_go(&node) {
+        let fate = fate(&node, &lineage, offset);
+        if fate != Fate::Stays {
             let _disk = node.disk.lock().await;
             // While it was waited for, the node may have begun to write its own.
             if node.plane.borrow().is_sealed() {
                 return;
             }
             let path = node.data_dir.join(NAME);
-            match tokio::task::spawn_blocking(move || remove(&path)).await {
+            let to = node.data_dir.join(CUT_OFF);
+            let act = move || if fate == Fate::IsSetAside { rename(&path, &to) } else { remove(&path) };
+            match tokio::task::spawn_blocking(act).await {
+                Ok(Ok(())) if fate == Fate::IsSetAside => {
+                    tracing::warn!(%offset, "the shard went on without a part of the checkpoint: it is kept as {CUT_OFF}");
+                }
                 Ok(Ok(())) => tracing::info!("the checkpoint is removed: others hold as much"),
                 Ok(Err(error)) => tracing::warn!(error = chain(&error), "the checkpoint stays"),
                 Err(error) => tracing::warn!(%error, "the checkpoint was not removed"),
@@ -76,10 +105,21 @@ pub(crate) async fn let_go(node: Rc<DataNode>) {
 }
 
 /// A trial ends before the log takes its node into a set: no change of the launcher's has to be waited for.
-fn may_go(node: &DataNode) -> bool {
+fn fate(node: &DataNode, lineage: &Lineage, offset: Offset) -> Fate {
     let on_trial = if node.launcher.borrow().trial.is_some() { OnTrial::Yes } else { OnTrial::No };
     let plane = node.plane.borrow();
-    may_remove_checkpoint(&plane.view.state, plane.me, on_trial)
+    if plane.my_shard().is_some_and(|shard| is_cut_off(shard, lineage, offset)) {
+        return Fate::IsSetAside;
+    }
+    match may_remove_checkpoint(&plane.view.state, plane.me, on_trial) {
+        true => Fate::Goes,
+        false => Fate::Stays,
+    }
+}
+
+fn rename(path: &Path, to: &Path) -> Result<(), DiskError> {
+    fs::rename(path, to).map_err(at("rename", path))?;
+    path.parent().map_or(Ok(()), sync_dir)
 }
 
 fn remove(path: &Path) -> Result<(), DiskError> {

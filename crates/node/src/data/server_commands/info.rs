@@ -73,7 +73,15 @@ fn lines(plane: &Plane, section: &str) -> Vec<(String, String)> {
             line("maxmemory_policy", &"noeviction"),
         ],
         "persistence" => {
-            vec![line("loading", &u8::from(matches!(plane.role, Role::Loading))), line("aof_enabled", &0)]
+            let mut lines = vec![
+                line("loading", &u8::from(matches!(plane.role, Role::Loading))),
+                line("aof_enabled", &0),
+            ];
+            if let Some(shard) = plane.my_shard() {
+                lines.push(line("shard_recoveries", &shard.losses.recoveries));
+                lines.push(line("shard_lost_bytes_min", &shard.losses.bytes_min));
+            }
+            lines
         }
         "stats" => {
             let stats = &plane.stats;

@@ -74,7 +74,7 @@ async fn an_owner_that_is_killed_while_it_waits_for_a_quorum_finds_its_dataset_a
     let (plane, proposed) = life(me, &world, dir.path()).await;
     assert_eq!(plane.keyspace.len() as u64, keys);
     let (shard, shard_epoch) = (SHARD, world.shard().epoch);
-    assert_eq!(proposed, [Command::Reclaim { shard, shard_epoch, member: me, end }]);
+    assert_eq!(proposed, [Command::Reclaim { shard, shard_epoch, member: me, of: A.incarnation, end }]);
 }
 
 #[tokio::test]
@@ -107,7 +107,7 @@ async fn a_checkpoint_goes_when_the_set_is_two_and_not_before() {
     let mut world = World::alone(AckMode::Primary);
     let (plane, _proposals) = plane(A, &world);
     let node = node_in(dir.path().to_owned(), plane);
-    let mut going = Box::pin(let_go(Rc::clone(&node)));
+    let mut going = Box::pin(let_go(Rc::clone(&node), Lineage::new(Epoch(1), Offset(0)), Offset(0)));
     assert_eq!((&mut going).now_or_never(), None);
     let isr_epoch = world.shard().isr_epoch;
     world.apply(&Command::AddInSync { shard: SHARD, isr_epoch, primary: A, member: B });
@@ -126,7 +126,7 @@ async fn what_a_node_wrote_when_it_stopped_is_not_removed_by_it() {
     let node = node_in(dir.path().to_owned(), plane);
     // The removal is about to begin, and then the node is stopped.
     let disk = node.disk.lock().await;
-    let mut going = Box::pin(let_go(Rc::clone(&node)));
+    let mut going = Box::pin(let_go(Rc::clone(&node), Lineage::new(Epoch(1), Offset(0)), Offset(0)));
     assert_eq!((&mut going).now_or_never(), None);
     node.plane.borrow_mut().seal();
     write(&node.plane, dir.path(), &Work::default()).await.unwrap().unwrap();

@@ -10,6 +10,7 @@ mod links;
 mod retention;
 mod server_commands;
 mod serving;
+mod total_loss;
 mod transactions;
 mod trouble;
 

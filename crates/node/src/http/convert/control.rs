@@ -3,8 +3,8 @@
 use super::{history_entry, plan, reason};
 use ironcache_api as api;
 use ironcache_control::{
-    AckMode, ControlState, Declined, Handover, LineageEntry, Node, NodeRole, OutStep, Ownership, Quarantine,
-    ReleaseInfo, Shard, StageHold, TrialPhase, Unfinished,
+    AckMode, ControlState, Declined, Handover, LineageEntry, Losses, Node, NodeRole, OutStep, Ownership,
+    Quarantine, RecoveredBy, Recovery, ReleaseInfo, Shard, StageHold, TrialPhase, Unfinished,
 };
 
 pub(in super::super) fn control(state: &ControlState) -> api::ControlView {
@@ -104,7 +104,8 @@ fn out_step(step: &OutStep) -> api::OutStep {
 }
 
 fn shard(shard: &Shard, steady_mode: AckMode) -> api::Shard {
-    let Shard { id, slots, nodes, ownership, epoch, isr_epoch, in_sync, mode, lineage, handover } = shard;
+    let Shard { id, slots, nodes, ownership, epoch, isr_epoch, in_sync, mode, lineage, handover, losses } =
+        shard;
     api::Shard {
         id: *id,
         slots: slots.clone(),
@@ -128,6 +129,7 @@ fn shard(shard: &Shard, steady_mode: AckMode) -> api::Shard {
             to,
             log_index,
         }),
+        losses: self::losses(losses),
     }
 }
 
@@ -164,4 +166,24 @@ pub(in super::super) fn is_held(hold: StageHold) -> bool {
         StageHold::None => false,
         StageHold::Held => true,
     }
+}
+
+fn losses(Losses { recoveries, bytes_min, newest }: &Losses) -> api::Losses {
+    let recovery = |recovery: &Recovery| {
+        let Recovery { epoch, to, at, bytes_min, given_up, by, at_ms } = recovery;
+        api::Recovery {
+            epoch: *epoch,
+            to: *to,
+            at: *at,
+            bytes_min: *bytes_min,
+            given_up: given_up.clone(),
+            by: match by {
+                RecoveredBy::Policy => api::RecoveredBy::Policy,
+                RecoveredBy::Operator => api::RecoveredBy::Operator,
+            },
+            at_ms: *at_ms,
+        }
+    };
+    let newest = newest.iter().map(recovery).collect();
+    api::Losses { recoveries: *recoveries, bytes_min: *bytes_min, newest }
 }

@@ -3,7 +3,7 @@
 use super::plan::hold_reason;
 use super::{own_reason, problem, reason};
 use ironcache_api as api;
-use ironcache_coordinator::{OutStage, WaitingOn};
+use ironcache_coordinator::{OutStage, RecoverWhen, WaitingOn};
 
 pub(in super::super) fn waiting_on(wait: &WaitingOn) -> api::WaitingOn {
     match wait {
@@ -35,6 +35,9 @@ pub(in super::super) fn waiting_on(wait: &WaitingOn) -> api::WaitingOn {
             api::WaitingOn::Soaking { plan: *plan, remaining_ms: *remaining_ms }
         }
         WaitingOn::WeakMode { shard } => api::WaitingOn::WeakMode { shard: *shard },
+        WaitingOn::TotalLoss { shard, until } => {
+            api::WaitingOn::TotalLoss { shard: *shard, until: recover_when(*until) }
+        }
         WaitingOn::Reclaim { shard, last } => api::WaitingOn::Reclaim { shard: *shard, last: *last },
         WaitingOn::InSyncUnreachable { shard, in_sync } => {
             api::WaitingOn::InSyncUnreachable { shard: *shard, in_sync: *in_sync }
@@ -95,5 +98,15 @@ fn out_stage(stage: OutStage) -> api::OutStage {
         OutStage::RaftLag { entries, max_entries } => api::OutStage::RaftLag { entries, max_entries },
         OutStage::GoingBack => api::OutStage::GoingBack,
         OutStage::Confirming => api::OutStage::Confirming,
+    }
+}
+
+fn recover_when(until: RecoverWhen) -> api::RecoverWhen {
+    match until {
+        RecoverWhen::Answer { node, remaining_ms } => api::RecoverWhen::Answer { node, remaining_ms },
+        RecoverWhen::Loaded { node } => api::RecoverWhen::Loaded { node },
+        RecoverWhen::Back { node } => api::RecoverWhen::Back { node },
+        RecoverWhen::AnyAnswer => api::RecoverWhen::AnyAnswer,
+        RecoverWhen::Accepted { node, at } => api::RecoverWhen::Accepted { node, at },
     }
 }
