@@ -112,12 +112,7 @@ impl Cluster {
             _one_at_a_time: one_at_a_time,
         };
         for index in 0..cluster.nodes.len() {
-            until("a node that was started answers", async || {
-                let ended = cluster.nodes[index].has_ended();
-                assert_eq!(ended, None, "node {index} ended:\n{}", cluster.nodes[index].log_tail());
-                cluster.status(index).await
-            })
-            .await;
+            cluster.until_answers(index).await;
         }
         cluster
     }
@@ -156,6 +151,37 @@ impl Cluster {
             (status.pid != old.unsigned_abs()).then_some(())
         })
         .await;
+    }
+
+    /// Starts one node more, and waits until it answers: its position. It belongs to no cluster yet.
+    pub async fn start_another(&mut self) -> usize {
+        let (index, ports) = (self.nodes.len(), Ports::free(1)[0]);
+        self.nodes.push(Node::start(&self.binary, self.dir.path(), index, ports, Vec::new()));
+        self.until_answers(index).await;
+        index
+    }
+
+    /// As if the machine died and its disk with it: nothing of the node is left.
+    pub fn lose(&mut self, index: usize) {
+        let node = &mut self.nodes[index];
+        node.signal_launcher(Signal::KILL);
+        node.ended();
+        std::fs::remove_dir_all(&node.data_dir).expect("the directory of a node that ended can be removed");
+    }
+
+    pub async fn until_answers(&mut self, index: usize) {
+        until("a node that was started answers", async || {
+            let ended = self.nodes[index].has_ended();
+            assert_eq!(ended, None, "node {index} ended:\n{}", self.nodes[index].log_tail());
+            self.status(index).await
+        })
+        .await;
+    }
+
+    /// What `GET /readyz` of node `index` says, if it answers.
+    pub async fn readyz(&self, index: usize) -> Option<String> {
+        let url = format!("http://{}/readyz", self.nodes[index].http_addr());
+        self.http.get(url).timeout(ASK_TIMEOUT).send().await.ok()?.text().await.ok()
     }
 
     pub fn dir(&self) -> &Path {

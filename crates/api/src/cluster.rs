@@ -2,6 +2,7 @@
 
 use crate::control::{AckMode, ControlView};
 use crate::node::DataStatus;
+use crate::waiting_on::WaitingOn;
 use ironcache_types::{NodeId, Release, ShardId, SlotRange, SlotSet};
 use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::BTreeMap;
@@ -68,6 +69,9 @@ pub struct ClusterStatus {
     pub control: ControlView,
     /// What each node last said of itself; nodes that have not answered for some seconds are missing.
     pub nodes: BTreeMap<NodeId, NodeBrief>,
+    /// What the leader waits for before it does more.
+    #[serde(default)]
+    pub waiting_on: Vec<WaitingOn>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

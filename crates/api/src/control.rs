@@ -1,5 +1,6 @@
 //! What the log says of the cluster, as far as anybody outside has a use for it.
 
+use crate::members::MembershipChange;
 use crate::plan::{HistoryEntry, Plan};
 use crate::release::{Declined, Quarantine, ReleaseInfo};
 use crate::unknown::{Unknown, words};
@@ -33,6 +34,12 @@ pub struct ControlView {
     pub last_plan: PlanId,
     /// Ended plans, oldest first.
     pub history: Vec<HistoryEntry>,
+    /// A node that joins or leaves.
+    #[serde(default)]
+    pub membership: Option<MembershipChange>,
+    /// Nodes that left for good, oldest first.
+    #[serde(default)]
+    pub removed: Vec<NodeId>,
 }
 
 /// What an aborted plan left: the next one goes on to its target or back to its origin.

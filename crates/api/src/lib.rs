@@ -8,6 +8,9 @@
 //! | `POST /v1/cluster/create` | [`CreateCluster`] | [`Done`]; to one pristine node, which becomes the first leader |
 //! | `GET /v1/cluster` | | [`ClusterStatus`]: the leader's view |
 //! | `POST /v1/cluster/recover` | [`RecoverRequest`] | [`Done`]; without `accept_loss` refused, with what would be lost |
+//! | `POST /v1/cluster/nodes/add` | [`AddNode`] | [`Done`]: it is begun; [`ClusterStatus`] shows how it goes on |
+//! | `POST /v1/cluster/nodes/replace` | [`ReplaceNode`] | [`Done`], likewise |
+//! | `POST /v1/cluster/nodes/remove` | [`RemoveNode`] | [`Done`], likewise |
 //! | `POST /v1/releases` | the binary itself | [`StagedRelease`] |
 //! | `GET /v1/releases` | | `Vec<`[`StagedRelease`]`>` |
 //! | `POST /v1/upgrade/plan` | [`PlanRequest`] | [`PlanAnswer`] |
@@ -40,6 +43,7 @@ mod control;
 mod error;
 mod hold;
 mod level;
+mod members;
 #[cfg(feature = "next")]
 mod next;
 mod node;
@@ -59,6 +63,7 @@ pub use control::{
 pub use error::{ApiError, Done, Refused};
 pub use hold::{HoldReason, Reason};
 pub use level::LEVEL_HEADER;
+pub use members::{AddNode, MembershipChange, MembershipStage, RemoveNode, ReplaceNode};
 #[cfg(feature = "next")]
 pub use next::SetZone;
 pub use node::{

@@ -136,6 +136,12 @@ fn control() -> ControlView {
         plan: Some(plan()),
         last_plan: PlanId(1),
         history: vec![history()],
+        membership: Some(MembershipChange {
+            epoch: Epoch(13),
+            node: NODE,
+            stage: MembershipStage::Joining { voter: true, replaces: Some(NODE) },
+        }),
+        removed: vec![NODE],
     }
 }
 
@@ -304,6 +310,7 @@ fn an_answer_with_more_fields_everywhere_reads_as_what_is_known_of_it() {
             NODE,
             NodeBrief { release: release(), data: data(), ready: true, seen_ms_ago: 1 },
         )]),
+        waiting_on: vec![WaitingOn::NotReady { node: NODE }],
     });
     is_lenient(&upgrade());
     is_lenient(&staged());
@@ -374,6 +381,10 @@ fn a_request_with_one_field_more_anywhere_is_refused() {
         seen: Some(Epoch(4)),
     });
     is_strict(&RecoverRequest { shard: ShardId(3), accept_loss: true });
+    let http_addr = "a:3".to_owned();
+    is_strict(&AddNode { http_addr: http_addr.clone(), node: NODE, shard: Some(ShardId(0)), learner: true });
+    is_strict(&ReplaceNode { old: NODE, http_addr, node: NODE });
+    is_strict(&RemoveNode { node: NODE });
     is_strict(&AllowRelease { version: Version::new(0, 2, 0) });
 }
 

@@ -4,6 +4,7 @@
 //! *Invariant:* what this release does not know is shown as it came, and ends no command.
 
 mod hold;
+mod members;
 mod plan;
 #[cfg(test)]
 pub(crate) mod samples;
@@ -11,6 +12,7 @@ mod soaking;
 mod waiting_on;
 
 pub use hold::hold_reason;
+pub use members::change;
 pub(crate) use plan::phase_word;
 pub use plan::{ended_line, phase_line};
 pub use soaking::{rollback_blocker, soaking_lines};

@@ -7,9 +7,9 @@
 
 use crate::seed::{self, SeedError};
 use ironcache_api::{
-    AllowRelease, ApiError, ClusterStatus, CreateCluster, Done, NodeStatus, PlanAnswer, PlanRequest,
-    PolicyChange, PolicyStatus, RecoverRequest, Refused, RollbackRequest, StageHold, StagedRelease,
-    UpgradeStatus,
+    AddNode, AllowRelease, ApiError, ClusterStatus, CreateCluster, Done, NodeStatus, PlanAnswer, PlanRequest,
+    PolicyChange, PolicyStatus, RecoverRequest, Refused, RemoveNode, ReplaceNode, RollbackRequest, StageHold,
+    StagedRelease, UpgradeStatus,
 };
 use reqwest::{Method, StatusCode};
 use serde::de::DeserializeOwned;
@@ -139,6 +139,18 @@ impl Client {
     /// The policy after the change.
     pub async fn set_policy(&self, change: &PolicyChange) -> Result<PolicyStatus, ClientError> {
         self.tell("/v1/policy", |call| call.json(change)).await
+    }
+
+    pub async fn add_node(&self, request: &AddNode) -> Result<Done, ClientError> {
+        self.tell("/v1/cluster/nodes/add", |call| call.json(request)).await
+    }
+
+    pub async fn replace_node(&self, request: &ReplaceNode) -> Result<Done, ClientError> {
+        self.tell("/v1/cluster/nodes/replace", |call| call.json(request)).await
+    }
+
+    pub async fn remove_node(&self, request: &RemoveNode) -> Result<Done, ClientError> {
+        self.tell("/v1/cluster/nodes/remove", |call| call.json(request)).await
     }
 
     pub async fn allow(&self, request: &AllowRelease) -> Result<Done, ClientError> {

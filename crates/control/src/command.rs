@@ -269,6 +269,26 @@ pub enum Command {
     AllowRelease {
         digest: Digest,
     },
+    /// A new node is to join; `spec` says what it is to be, and whether it is to vote. With `replaces` it comes in the
+    /// place of that node, which leaves afterwards.
+    AddNode {
+        spec: NodeSpec,
+        replaces: Option<NodeId>,
+    },
+    /// The node is to leave for good.
+    RemoveNode {
+        node: NodeId,
+    },
+    /// The node that is leaving has no role left: from here on it does not belong to the cluster.
+    NodeLeft {
+        /// The epoch of the change that its proposer saw.
+        change: Epoch,
+        node: NodeId,
+    },
+    /// Raft's group is what the change of this epoch wants it to be.
+    MembershipDone {
+        change: Epoch,
+    },
     /// The node stands in this zone.
     #[cfg(feature = "next")]
     SetZone {

@@ -29,10 +29,40 @@ pub(crate) fn check(before: &ControlState, after: &ControlState) -> Result<(), V
         }
         check_in_sync(after, shard)?;
     }
+    check_members(before, after)?;
     check_level(before, after)?;
     check_started(before, after)?;
     check_out(before, after)?;
     check_plan(before, after)
+}
+
+/// Who leaves had no role, and never comes back; no step begins while anybody comes or goes (I4).
+fn check_members(before: &ControlState, after: &ControlState) -> Result<(), Violation> {
+    for (id, shard) in &after.shards {
+        if let Some(node) = shard.nodes.iter().find(|n| !after.nodes.contains_key(n)) {
+            return broken("I2", format!("node {node} of shard {id} is no node"));
+        }
+    }
+    for gone in before.nodes.keys().filter(|id| !after.nodes.contains_key(id)) {
+        let ends = |shard: &Shard| shard.handover.is_some_and(|h| h.from.node == *gone || h.to.node == *gone);
+        let is_owner = |shard: &Shard| shard.primary().is_some_and(|p| p.node == *gone);
+        let has_role =
+            |shard: &&Shard| is_owner(shard) || ends(shard) || shard.in_sync.iter().any(|m| m.node == *gone);
+        if let Some(shard) = before.shards.values().find(has_role) {
+            return broken("I3", format!("node {gone} leaves with a role in shard {}", shard.id));
+        }
+    }
+    if let Some(back) = after.removed.iter().find(|id| after.nodes.contains_key(id)) {
+        return broken("I1", format!("node {back} left for good, and is a member"));
+    }
+    let goes_out = |id: &ironcache_types::NodeId| before.nodes.get(id).is_some_and(|old| old.out.is_none());
+    let out = after.nodes.iter().find(|(id, n)| n.out.is_some() && goes_out(id));
+    match (out, before.membership) {
+        (Some((node, _)), Some(change)) => {
+            broken("I4", format!("node {node} goes out while node {} {}", change.node, change.stage.word()))
+        }
+        (Some(_) | None, _) => Ok(()),
+    }
 }
 
 /// The level never falls, rises only as a plan ends, and is one that every node admits (I7).

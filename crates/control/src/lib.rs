@@ -17,6 +17,7 @@ mod apply;
 mod command;
 mod invariants;
 mod log_id;
+mod membership;
 mod plan;
 mod policy;
 mod reason;
@@ -27,6 +28,7 @@ mod state;
 pub use command::{Command, InitCluster, NodeSpec, Recover, ShardSpec};
 pub use invariants::Violation;
 pub use log_id::LogId;
+pub use membership::{MembershipChange, MembershipStage};
 pub use plan::{
     Direction, HandoverRecord, HistoryEntry, HoldReason, Outcome, Phase, Plan, PlanOptions, StartedBy,
     StepRecord, StepRole, StepState,

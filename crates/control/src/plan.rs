@@ -114,6 +114,18 @@ pub enum HoldReason {
     StateMismatch { node: NodeId, log_index: u64 },
 }
 
+impl HoldReason {
+    /// Whom the plan waits for.
+    pub fn node(&self) -> NodeId {
+        match self {
+            HoldReason::StepFailed { node, reason: _ }
+            | HoldReason::StepInconclusive { node, reason: _ }
+            | HoldReason::StepTimedOut { node, waited_ms: _ }
+            | HoldReason::StateMismatch { node, log_index: _ } => *node,
+        }
+    }
+}
+
 impl fmt::Display for HoldReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -131,7 +143,8 @@ impl fmt::Display for HoldReason {
             HoldReason::StepTimedOut { node, waited_ms } => write!(
                 f,
                 "node {node} has been out for {waited_ms} ms; look at its log. Once it is back: `ironcache cluster \
-                 upgrade resume`; if it is lost: `ironcache cluster upgrade abort`"
+                 upgrade resume`; if it is lost: `ironcache cluster replace-node {node} HOST:PORT` and \
+                 `resume`, or `ironcache cluster upgrade abort`"
             ),
             HoldReason::StateMismatch { node, log_index } => write!(
                 f,

@@ -31,9 +31,9 @@ pub enum Rejection {
     ClusterExists,
     #[error("the layout is not a cluster: {detail}; correct it and create the cluster again")]
     BadLayout { detail: String },
-    #[error("node {node} is not part of the cluster")]
+    #[error("node {node} is not part of the cluster; `ironcache cluster nodes` lists those that are")]
     UnknownNode { node: NodeId },
-    #[error("shard {shard} does not exist")]
+    #[error("shard {shard} does not exist; `ironcache cluster status` lists those that do")]
     UnknownShard { shard: ShardId },
     #[error("node {node} has registered incarnation {current}, and {seen} is an older one")]
     StaleIncarnation { node: NodeId, seen: Incarnation, current: Incarnation },
@@ -43,7 +43,10 @@ pub enum Rejection {
     NotPrimary { shard: ShardId, member: Member },
     #[error("{member} is not in the in-sync set of shard {shard}: it may lack acknowledged writes")]
     NotInSync { shard: ShardId, member: Member },
-    #[error("{member} is the primary of shard {shard}; its role leaves by a handover first")]
+    #[error(
+        "{member} is the primary of shard {shard}; its role leaves by a handover first (a node that is stopped hands over \
+         by itself)"
+    )]
     IsPrimary { shard: ShardId, member: Member },
     #[error(
         "shard {shard} has no primary at the moment; wait until a member of its in-sync set has taken over, or \
@@ -64,7 +67,7 @@ pub enum Rejection {
     NodeOut { node: NodeId },
     #[error("node {other} of shard {shard} is out already; one node of a shard goes at a time")]
     ShardHasNodeOut { shard: ShardId, other: NodeId },
-    #[error("a handover of shard {shard} is in flight (epoch {handover})")]
+    #[error("a handover of shard {shard} is in flight (epoch {handover}); ask again when it has ended")]
     HandoverInFlight { shard: ShardId, handover: Epoch },
     #[error("no handover {handover} of shard {shard} is in flight")]
     NoSuchHandover { shard: ShardId, handover: Epoch },
@@ -73,20 +76,18 @@ pub enum Rejection {
     #[error("shard {shard} acknowledges in mode `primary`; a step needs `in-sync`")]
     ModeTooWeak { shard: ShardId },
     #[error(
-        "{left} of {voters} voters would be left and {majority} are a majority; add a voter: a replica or a \
-         witness. A cluster cannot be enlarged yet: create one that has it (`ironcache cluster create … \
-         --witness HOST:PORT`) and move the data"
+        "{left} of {voters} voters would be left and {majority} are a majority; add a voter first: a replica or a \
+         witness (`ironcache cluster add-node HOST:PORT --witness`)"
     )]
     NoQuorumToSpare { voters: usize, left: usize, majority: usize },
     #[error(
-        "a single node cannot be upgraded without downtime; add a replica and a witness. A cluster cannot be \
-         enlarged yet: create one that has them (`ironcache cluster create HOST:PORT HOST:PORT --witness \
-         HOST:PORT`) and move the data"
+        "a single node cannot be upgraded without downtime; add a replica and a witness first (`ironcache cluster \
+         add-node HOST:PORT`, `ironcache cluster add-node HOST:PORT --witness`)"
     )]
     SingleNode,
     #[error(
-        "shard {shard} has no replica that could take over; add a replica. A cluster cannot be enlarged yet: \
-         create one with `--replicas 1` or more and move the data"
+        "shard {shard} has no replica that could take over; add one first (`ironcache cluster add-node HOST:PORT \
+         --shard {shard}`)"
     )]
     NoReplica { shard: ShardId },
     #[error("no release {version} is staged; run `ironcache release stage FILE` first")]
@@ -225,6 +226,35 @@ pub enum Rejection {
          add a replica, or lower it (`ironcache cluster policy set min-in-sync {left}`)"
     )]
     MinInSync { shard: ShardId, left: usize, min_in_sync: u16 },
+    #[error(
+        "node {node} was removed from this cluster and is no member any more; to use its machine again, stop it and start \
+         it with an empty data directory: a new node, which `ironcache cluster add-node` takes in"
+    )]
+    Removed { node: NodeId },
+    #[error(
+        "node {node} runs {version}, which admits levels {admits}, and the cluster is at level {level}: start it with a \
+         release that admits level {level}"
+    )]
+    CannotJoin { node: NodeId, version: Version, admits: LevelRange, level: Level },
+    #[error("node {node} belongs to the cluster already")]
+    AlreadyMember { node: NodeId },
+    #[error(
+        "node {node} {stage}; one node at a time: wait until `ironcache cluster status` shows no change of the nodes"
+    )]
+    MembershipPending { node: NodeId, stage: &'static str },
+    #[error("the change of the nodes is at another point: it is about node {node} now")]
+    OtherChange { node: NodeId },
+    #[error("{voters} nodes vote, and {max} may; take it in without a vote (`--learner`)")]
+    TooManyVoters { voters: usize, max: usize },
+    #[error(
+        "node {node} has an address of node {other}; is that one lost, and this one in its place? \
+         `ironcache cluster replace-node {other} HOST:PORT`"
+    )]
+    AddressTaken { node: NodeId, other: NodeId },
+    #[error("node {node} is still in the in-sync set of shard {shard}: it has to leave that first")]
+    StillInSync { shard: ShardId, node: NodeId },
+    #[error("node {node} is leaving the cluster, and joins no in-sync set any more")]
+    NodeLeaving { node: NodeId },
     #[error("level {level} is not in force yet: the cluster is at level {state}; finalize the rollout first")]
     NotYet { level: Level, state: Level },
     #[error("the leader has not accepted step {step} of node {node} yet")]
@@ -312,7 +342,9 @@ impl Rejection {
             Rejection::NoSuchStep { .. } => "no_such_step",
             Rejection::DuringPlan { .. } => "during_plan",
             Rejection::TooManyOut { .. } => "too_many_out",
-            Rejection::CannotRead { .. } | Rejection::OlderFiles { .. } => "cannot_read",
+            Rejection::CannotRead { .. } | Rejection::CannotJoin { .. } | Rejection::OlderFiles { .. } => {
+                "cannot_read"
+            }
             Rejection::LauncherTooOld { .. } => "launcher_too_old",
             Rejection::Soaking { .. } => "soaking",
             Rejection::Unfinished { .. } => "unfinished",
@@ -327,6 +359,14 @@ impl Rejection {
             Rejection::NotDeclined { .. } => "not_declined",
             Rejection::MinInSync { .. } => "min_in_sync",
             Rejection::NotYet { .. } => "not_yet",
+            Rejection::Removed { .. } => "removed",
+            Rejection::AlreadyMember { .. } => "already_member",
+            Rejection::MembershipPending { .. } => "membership_pending",
+            Rejection::OtherChange { .. } => "other_change",
+            Rejection::TooManyVoters { .. } => "too_many_voters",
+            Rejection::AddressTaken { .. } => "address_taken",
+            Rejection::StillInSync { .. } => "still_in_sync",
+            Rejection::NodeLeaving { .. } => "node_leaving",
             Rejection::TrialNotAccepted { .. } => "trial_not_accepted",
             Rejection::StillOnTarget { .. } => "still_on_target",
             Rejection::StepInFlight { .. } => "step_in_flight",

@@ -1,5 +1,6 @@
 //! The state as a whole, and the views that readers want of it.
 
+use crate::membership::MembershipChange;
 use crate::plan::{HistoryEntry, Plan};
 use crate::policy::Policy;
 use crate::reason::Reason;
@@ -34,6 +35,10 @@ pub struct ControlState {
     pub last_plan: PlanId,
     /// Ended plans, oldest first; at most [`ControlState::HISTORY_MAX`].
     pub history: VecDeque<HistoryEntry>,
+    /// The change of the cluster's nodes that is under way.
+    pub membership: Option<MembershipChange>,
+    /// Nodes that left for good, oldest first; at most [`ControlState::REMOVED_MAX`].
+    pub removed: VecDeque<NodeId>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -162,6 +167,14 @@ impl ControlState {
     /// Twenty ended plans: a year of monthly releases with some retries. All of it is in every snapshot.
     pub const HISTORY_MAX: usize = 20;
 
+    /// Raft waits for a majority of its voters with each entry: more than seven make every entry slower, and bear no more
+    /// failures that a cluster of this kind meets.
+    pub const VOTERS_MAX: usize = 7;
+
+    /// Nodes that left and are still known by name. With fewer, a machine that comes back after years is only told that it
+    /// is unknown; more are in every snapshot.
+    pub const REMOVED_MAX: usize = 256;
+
     pub(crate) fn fresh_epoch(&mut self) -> Epoch {
         self.epoch = self.epoch.next();
         self.epoch
@@ -186,6 +199,11 @@ impl ControlState {
 
     pub fn voters_out(&self) -> usize {
         self.voters().filter(|n| n.out.is_some()).count()
+    }
+
+    /// Is the node to leave, or has it left? It is given no role any more.
+    pub fn is_leaving(&self, node: NodeId) -> bool {
+        self.membership.is_some_and(|change| change.takes_away(node))
     }
 
     pub fn release_by_version(&self, version: &Version) -> Option<&ReleaseInfo> {

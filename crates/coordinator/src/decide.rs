@@ -6,7 +6,7 @@ use crate::decision::Decision;
 use crate::observation::Observation;
 use crate::view::{View, note};
 use crate::waiting_on::WaitingOn;
-use crate::{auto, failover, handover, in_flight, rollback, rolling, soaking, staging, transfer};
+use crate::{auto, failover, handover, in_flight, members, rollback, rolling, soaking, staging, transfer};
 use ironcache_control::{Command, ControlState, Phase};
 
 /// What the leader does now. `now_wall_ms` (Unix ms) goes into the times that commands keep for people, and is compared
@@ -27,7 +27,14 @@ pub fn decide(state: &ControlState, obs: &Observation, bars: &Bars, now_wall_ms:
     if let Some(command) = urgent {
         return Decision::Propose(command);
     }
+    let changing = state.membership.is_some();
+    if let Some(decision) = state.membership.and_then(|change| members::next(view, change, &mut waiting)) {
+        return decision;
+    }
     let Some(plan) = &state.plan else {
+        if changing {
+            return Decision::Wait(waiting);
+        }
         return match auto::next(view, now_wall_ms) {
             Some(command) => Decision::Propose(command),
             None if waiting.is_empty() => Decision::Done,
@@ -64,6 +71,8 @@ pub fn decide(state: &ControlState, obs: &Observation, bars: &Bars, now_wall_ms:
                 return Decision::Propose(command);
             }
         }
+        // No step begins; what is waited for has been noted.
+        Phase::Rolling if changing => {}
         Phase::Rolling => {
             if let Some(decision) = rolling::next(view, plan, now_wall_ms, &mut waiting) {
                 return decision;

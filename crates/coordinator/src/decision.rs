@@ -3,6 +3,7 @@
 use crate::waiting_on::WaitingOn;
 use ironcache_control::{Command, Recover};
 use ironcache_types::{NodeId, Offset};
+use std::collections::BTreeSet;
 use std::fmt;
 
 /// One act of the leader, or the reasons for none. A hold is a proposal too: `Command::Hold`.
@@ -12,6 +13,16 @@ pub enum Decision {
     /// Hand raft's leadership over; the next leader goes on.
     TransferLeader {
         to: NodeId,
+    },
+    /// Take a node into raft's group, without a vote.
+    AddLearner {
+        node: NodeId,
+        peer_addr: String,
+    },
+    /// Make these the voters and the learners of raft's group, and nobody else a member.
+    ChangeMembership {
+        voters: BTreeSet<NodeId>,
+        learners: BTreeSet<NodeId>,
     },
     /// Nothing can be done before these clear. Never empty.
     Wait(Vec<WaitingOn>),
@@ -24,6 +35,19 @@ impl fmt::Display for Decision {
         match self {
             Decision::Propose(command) => write_act(f, command),
             Decision::TransferLeader { to } => write!(f, "transfer raft's leadership to node {to}"),
+            Decision::AddLearner { node, peer_addr } => {
+                write!(f, "take node {node} at {peer_addr} into raft's group")
+            }
+            Decision::ChangeMembership { voters, learners } => {
+                let ids = |set: &BTreeSet<NodeId>| {
+                    set.iter().map(|node| format!("node {node}")).collect::<Vec<_>>().join(", ")
+                };
+                write!(f, "make raft's voters {}", ids(voters))?;
+                match learners.is_empty() {
+                    true => Ok(()),
+                    false => write!(f, ", its learners {}", ids(learners)),
+                }
+            }
             Decision::Wait(reasons) => {
                 f.write_str("wait: ")?;
                 for (i, reason) in reasons.iter().enumerate() {
@@ -61,6 +85,11 @@ fn write_act(f: &mut fmt::Formatter<'_>, command: &Command) -> fmt::Result {
         Command::BeginSoaking { plan, .. } => write!(f, "let plan {plan} soak"),
         Command::Rollback { plan, reason, .. } => write!(f, "roll plan {plan} back: {reason}"),
         Command::TurnBack { plan, .. } => write!(f, "turn plan {plan} round"),
+        Command::RemoveInSync { shard, member, .. } => {
+            write!(f, "take node {} out of the in-sync set of shard {shard}", member.node)
+        }
+        Command::NodeLeft { node, .. } => write!(f, "let node {node} go"),
+        Command::MembershipDone { .. } => f.write_str("the change of the nodes is done"),
         other => write!(f, "{other:?}"),
     }
 }

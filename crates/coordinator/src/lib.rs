@@ -24,6 +24,7 @@ mod disagreement;
 mod failover;
 mod handover;
 mod in_flight;
+mod members;
 mod memory;
 mod observation;
 mod preview;
@@ -43,8 +44,8 @@ pub use decide::decide;
 pub use decision::Decision;
 pub use memory::LeaderMemory;
 pub use observation::{
-    DataObservation, Duty, Holding, LeaseObservation, NodeObservation, Observation, ReplicaObservation,
-    StateHash, Timers,
+    DataObservation, Duty, Holding, LeaseObservation, NodeObservation, Observation, RaftGroup,
+    ReplicaObservation, StateHash, Timers,
 };
 pub use preview::preview;
 pub use recover::{CannotRecover, Remains, by_operator};

@@ -1,7 +1,7 @@
 //! What the leader sees: the answers of the nodes, and how long things have been going on.
 
 use ironcache_types::{Epoch, Member, NodeId, Offset, Release, ShardId};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Observation {
@@ -19,6 +19,22 @@ pub struct Observation {
     pub nodes: BTreeMap<NodeId, NodeObservation>,
     /// From [`crate::LeaderMemory::note`].
     pub timers: Timers,
+    /// Who belongs to raft's group, by the newest entry of the leader's log that says so.
+    pub raft: RaftGroup,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RaftGroup {
+    pub voters: BTreeSet<NodeId>,
+    /// Half of a change of the voters is done: those of before and of after are all in `voters`.
+    pub is_joint: bool,
+    pub learners: BTreeSet<NodeId>,
+}
+
+impl RaftGroup {
+    pub fn contains(&self, node: NodeId) -> bool {
+        self.voters.contains(&node) || self.learners.contains(&node)
+    }
 }
 
 /// For how long the owner of a shard has asked in vain, or not at all.

@@ -37,7 +37,11 @@ fn line(before: &ControlState, act: &Decision) -> Option<String> {
             Some(format!("upgrade node {node} ({was})"))
         }
         Decision::Propose(Command::Confirm { .. } | Command::BeginRolling { .. }) => None,
-        Decision::Propose(_) | Decision::TransferLeader { .. } | Decision::Wait(_) => Some(act.to_string()),
+        Decision::Propose(_)
+        | Decision::TransferLeader { .. }
+        | Decision::AddLearner { .. }
+        | Decision::ChangeMembership { .. }
+        | Decision::Wait(_) => Some(act.to_string()),
         Decision::Done => None,
     }
 }

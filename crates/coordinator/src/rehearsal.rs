@@ -7,7 +7,9 @@
 use crate::bars::Bars;
 use crate::decide::decide;
 use crate::decision::Decision;
-use crate::observation::{DataObservation, Duty, Holding, NodeObservation, Observation, ReplicaObservation};
+use crate::observation::{
+    DataObservation, Duty, Holding, NodeObservation, Observation, RaftGroup, ReplicaObservation,
+};
 use ironcache_control::{
     AckMode, Command, ControlState, FinalizeAfter, Node, Phase, Plan, PlanOptions, Rejection, Shard,
     StartedBy, TrialPhase,
@@ -99,7 +101,11 @@ impl Rehearsal {
             Decision::Propose(command) => self.commit(command)?,
             Decision::TransferLeader { to } => self.leader = *to,
             Decision::Wait(_) if self.soaks() => return Ok(Progress::Made),
-            Decision::Wait(_) | Decision::Done => match world_moves(&self.state) {
+            // No plan starts while the nodes change.
+            Decision::AddLearner { .. }
+            | Decision::ChangeMembership { .. }
+            | Decision::Wait(_)
+            | Decision::Done => match world_moves(&self.state) {
                 Some(command) => {
                     self.commit(&command)?;
                     return Ok(Progress::Made);
@@ -177,7 +183,10 @@ pub fn observe_perfect(state: &ControlState, leader: NodeId) -> Observation {
         data: data(node),
     };
     let nodes: BTreeMap<_, _> = state.nodes.values().map(|n| (n.id, answer(n))).collect();
-    Observation { leader, leader_settled: true, nodes, ..Observation::default() }
+    let (voters, learners): (Vec<_>, Vec<_>) = state.nodes.values().partition(|node| node.voter);
+    let ids = |nodes: Vec<&Node>| nodes.iter().map(|node| node.id).collect();
+    let raft = RaftGroup { voters: ids(voters), is_joint: false, learners: ids(learners) };
+    Observation { leader, leader_settled: true, nodes, raft, ..Observation::default() }
 }
 
 /// The first thing that nodes and primaries would do by themselves now.

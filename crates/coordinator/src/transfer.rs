@@ -17,6 +17,11 @@ pub(crate) fn away_from_an_odd_leader(view: View<'_>) -> Option<NodeId> {
     best(view, view.state.plan.as_ref())
 }
 
+/// Somebody else leads while the leader's own node is taken away for good.
+pub(crate) fn from_a_leader_that_leaves(view: View<'_>) -> Option<NodeId> {
+    best(view, view.state.plan.as_ref())
+}
+
 fn best(view: View<'_>, plan: Option<&Plan>) -> Option<NodeId> {
     let odd = disagreement::odd(view).map(|odd| odd.node);
     view.voters_in_service()

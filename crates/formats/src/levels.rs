@@ -124,6 +124,10 @@ const TABLE: &[(Format, &[Since])] = &[
     (Format::Entry(EntryKind::SetPolicy), &[since(1, 1)]),
     (Format::Entry(EntryKind::AllowRelease), &[since(1, 1)]),
     (Format::Entry(EntryKind::Recover), &[since(1, 1)]),
+    (Format::Entry(EntryKind::AddNode), &[since(1, 1)]),
+    (Format::Entry(EntryKind::RemoveNode), &[since(1, 1)]),
+    (Format::Entry(EntryKind::NodeLeft), &[since(1, 1)]),
+    (Format::Entry(EntryKind::MembershipDone), &[since(1, 1)]),
     #[cfg(feature = "next")]
     (Format::Entry(EntryKind::SetZone), &[since(NEXT.0, 1)]),
     (

@@ -3,6 +3,7 @@
 use crate::config::Config;
 use crate::data::{DataHandle, DataSnapshot};
 use crate::launcher::LauncherView;
+use crate::removed;
 use ironcache_api::DataStatus;
 use ironcache_coordinator::WaitingOn;
 use ironcache_raft::{Admission, RaftNode};
@@ -35,6 +36,8 @@ pub(crate) struct App {
     pub incoming: tokio::sync::RwLock<()>,
     /// This process was told to stop: it takes no role any more.
     leaving: AtomicBool,
+    /// The others said that this node left the cluster for good.
+    removed: AtomicBool,
     /// Why it cannot stop: it holds what nobody else holds.
     stays: Mutex<Option<String>>,
     lead: Mutex<Lead>,
@@ -106,6 +109,7 @@ impl App {
             log_is_current,
             incoming: tokio::sync::RwLock::default(),
             leaving: AtomicBool::new(false),
+            removed: AtomicBool::new(false),
             stays: Mutex::default(),
             lead: Mutex::default(),
             grantor: Mutex::default(),
@@ -126,6 +130,11 @@ impl App {
     pub(crate) fn leave(&self) {
         self.leaving.store(true, Ordering::Relaxed);
         self.data.leave();
+    }
+
+    /// This node was told that it left for good.
+    pub(crate) fn mark_removed(&self) {
+        self.removed.store(true, Ordering::Relaxed);
     }
 
     /// This process holds the only copy of its dataset, cannot write it, and serves on. Said once for each reason.
@@ -149,6 +158,11 @@ impl App {
 
     /// The same, for the data plane as it was shown: what is told together is of one moment.
     fn ready_with(&self, data: &DataSnapshot) -> Result<(), String> {
+        if self.removed.load(Ordering::Relaxed)
+            || self.raft.applied().borrow().state.removed.contains(&self.me.node)
+        {
+            return Err(removed::text(self));
+        }
         let stays = self.stays.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if let Some(why) = stays {
             return Err(format!(

@@ -25,7 +25,7 @@ use crate::data::{self, DataHandle, DataOptions, Drained, Keep, ToControl};
 use crate::identity::{self, IdentityError};
 use crate::launcher::{self, Stop};
 use crate::tasks::{Ends, How, TaskEnded, Tasks, share_panic};
-use crate::{http, lead, lease, moved, peer};
+use crate::{http, lead, lease, moved, peer, removed};
 use ironcache_control::Command;
 use ironcache_formats::levels;
 use ironcache_raft::{Admission, Ended, OpenError, RaftNode, RaftOptions};
@@ -233,6 +233,7 @@ async fn serve(
     tasks.spawn("http port", Ends::Never, peer::serve(listen(http)?, http::router(Arc::clone(&app))));
     tasks.spawn("lead", Ends::Never, lead::run(Arc::clone(&app)));
     tasks.spawn("lease", Ends::Never, lease::keep(Arc::clone(&app)));
+    tasks.spawn("removed", Ends::Done, removed::watch(Arc::clone(&app)));
     tasks.spawn("ready", Ends::Done, tell_ready(app.data.clone(), sender.clone()));
     let mut beating = tokio::spawn(heartbeat(app.data.clone(), sender.clone(), snapshot.heartbeat_ms));
     let agent = Agent::new(Arc::clone(&app), sender, app.launcher.clone(), refusals);

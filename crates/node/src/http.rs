@@ -19,6 +19,7 @@ mod error;
 mod forward;
 mod health;
 mod level;
+mod members;
 #[cfg(feature = "next")]
 mod next;
 mod policy;
@@ -50,6 +51,9 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/v1/cluster", get(cluster::cluster))
         .route("/v1/cluster/create", post(create::create))
         .route("/v1/cluster/recover", post(recover::recover))
+        .route("/v1/cluster/nodes/add", post(members::add))
+        .route("/v1/cluster/nodes/replace", post(members::replace))
+        .route("/v1/cluster/nodes/remove", post(members::remove))
         .route("/v1/policy", get(policy::get).post(policy::change))
         .route("/v1/releases", get(releases::list).post(releases::stage))
         .route("/v1/releases/allow", post(releases::allow))

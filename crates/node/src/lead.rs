@@ -9,9 +9,9 @@ use crate::tasks::share_panic;
 use ironcache_control::{Command, ControlState, Recover, Shard};
 use ironcache_coordinator::{
     Bars, DataObservation, Decision, Duty, Holding, LeaderMemory, LeaseObservation, NodeObservation,
-    Observation, ReplicaObservation, StateHash, Timers, WaitingOn, decide,
+    Observation, RaftGroup, ReplicaObservation, StateHash, Timers, WaitingOn, decide,
 };
-use ironcache_raft::{AskError, Proposed};
+use ironcache_raft::{AskError, PeerAddr, Proposed, RaftView};
 use ironcache_shard::depose_after_ms;
 use ironcache_spine::boottime_ms;
 use ironcache_types::{Member, NodeId, ShardId};
@@ -86,11 +86,16 @@ async fn lead(app: &Arc<App>) {
             leases: leases.clone(),
             nodes: observations(&app.lead().reports, raft.committed.unwrap_or(0)),
             timers: memory.note(state, &bars, now_ms),
+            raft: group(&raft),
         };
         let decision = decide(state, &observation, &bars, unix_ms());
         waiting_on = match &decision {
             Decision::Wait(reasons) => reasons.clone(),
-            Decision::Propose(_) | Decision::TransferLeader { .. } | Decision::Done => Vec::new(),
+            Decision::Propose(_)
+            | Decision::TransferLeader { .. }
+            | Decision::AddLearner { .. }
+            | Decision::ChangeMembership { .. }
+            | Decision::Done => Vec::new(),
         };
         app.lead().waiting_on.clone_from(&waiting_on);
         match decision {
@@ -114,6 +119,20 @@ async fn lead(app: &Arc<App>) {
                 tracing::info!(%to, "handing leadership over");
                 if let Err(error) = app.raft.transfer_leader(to).await {
                     tracing::warn!(%error, "leadership was not handed over");
+                    tokio::time::sleep(AGAIN).await;
+                }
+            }
+            Decision::AddLearner { node, peer_addr } => {
+                tracing::info!(%node, peer_addr, "taking a node into raft's group");
+                if let Err(error) = app.raft.add_learner(node, PeerAddr(peer_addr)).await {
+                    tracing::warn!(%node, %error, "the node was not taken into raft's group; looking again");
+                    tokio::time::sleep(AGAIN).await;
+                }
+            }
+            Decision::ChangeMembership { voters, learners } => {
+                tracing::info!(?voters, ?learners, "changing raft's group");
+                if let Err(error) = app.raft.change_membership(voters, learners).await {
+                    tracing::warn!(%error, "raft's group was not changed; looking again");
                     tokio::time::sleep(AGAIN).await;
                 }
             }
@@ -185,7 +204,9 @@ fn pause(state: &ControlState, waiting_on: &[WaitingOn], leases: &Leases) -> Dur
 }
 
 fn is_busy(state: &ControlState) -> bool {
-    state.plan.is_some() || state.shards.values().any(|s| s.primary().is_none() || s.handover.is_some())
+    state.plan.is_some()
+        || state.membership.is_some()
+        || state.shards.values().any(|s| s.primary().is_none() || s.handover.is_some())
 }
 
 /// Asks every node for its report, all at once, and waits for those that answer soon. One that is slow keeps nobody
@@ -251,6 +272,15 @@ pub(crate) fn what_nodes_said(app: &App, state: &ControlState) -> Observation {
         leases: leases(app, state),
         nodes: observations(&app.lead().reports, raft.committed.unwrap_or(0)),
         timers: Timers::default(),
+        raft: group(&raft),
+    }
+}
+
+fn group(raft: &RaftView) -> RaftGroup {
+    RaftGroup {
+        voters: raft.voters.iter().copied().collect(),
+        is_joint: raft.is_joint,
+        learners: raft.learners.iter().copied().collect(),
     }
 }
 

@@ -31,6 +31,7 @@ mod peer;
 mod policy;
 mod preflight;
 mod process;
+mod removed;
 mod tasks;
 
 pub use config::Config;

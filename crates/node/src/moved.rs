@@ -62,7 +62,7 @@ pub(crate) async fn refuse_a_copy(config: &Config) -> Result<(), CopyError> {
 }
 
 /// The node that answers at a peer address, if one does.
-async fn who_is_at(addr: &str) -> Result<Option<Member>, reqwest::Error> {
+pub(crate) async fn who_is_at(addr: &str) -> Result<Option<Member>, reqwest::Error> {
     let client = reqwest::Client::builder().no_proxy().timeout(ANSWER_MAX).build()?;
     let report = async {
         let answer = client.get(format!("http://{addr}/node/report")).send().await?;

@@ -100,6 +100,12 @@ pub(crate) fn share_panic<T>(ended: Result<T, JoinError>) -> Option<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
+
+    /// Far more than it takes.
+    async fn soon(tasks: &mut Tasks) -> TaskEnded {
+        tokio::time::timeout(Duration::from_secs(20), tasks.ended()).await.expect("it is told")
+    }
 
     #[tokio::test]
     async fn a_task_that_returns_or_panics_is_named() {
@@ -107,10 +113,10 @@ mod tests {
         tasks.spawn("idle", Ends::Never, std::future::pending());
         tasks.spawn("done", Ends::Done, async {});
         tasks.spawn("gone", Ends::Never, async {});
-        let ended = tasks.ended().await;
+        let ended = soon(&mut tasks).await;
         assert_eq!(ended, TaskEnded { task: "gone", how: How::Returned }, "and the one that is done is not");
         tasks.spawn("broken", Ends::Done, async { panic!("on purpose, {}", 7) });
-        let ended = tasks.ended().await;
+        let ended = soon(&mut tasks).await;
         assert!(ended.to_string().contains("`broken` has panicked: on purpose, 7"), "{ended}");
     }
 
@@ -121,7 +127,7 @@ mod tests {
             share_panic(tokio::spawn(async { panic!("the helper") }).await);
             std::future::pending().await
         });
-        let ended = tasks.ended().await;
+        let ended = soon(&mut tasks).await;
         assert_eq!(ended, TaskEnded { task: "parent", how: How::Panicked { why: "the helper".to_owned() } });
     }
 }

@@ -73,6 +73,10 @@ pub(crate) async fn run(node: Weak<Inner>) {
                 let (inner, answers) = (Arc::clone(&inner), answers.clone());
                 tokio::spawn(async move {
                     let compared = has_compared(&inner, id, &addr).await;
+                    if !compared {
+                        // Not at once: it may refuse the connection.
+                        tokio::time::sleep(AGAIN).await;
+                    }
                     // The node may have ended meanwhile.
                     let _ = answers.send((id, compared));
                 });
@@ -83,9 +87,6 @@ pub(crate) async fn run(node: Weak<Inner>) {
             Some((id, has)) = answered.recv() => {
                 if has {
                     compared.insert(id);
-                } else {
-                    // Not at once: it may refuse the connection.
-                    tokio::time::sleep(AGAIN).await;
                 }
                 asked.remove(&id);
             }

@@ -50,6 +50,6 @@ pub use node::{AskError, InitializeNodeError, OpenError, RaftNode};
 pub use options::RaftOptions;
 pub use snapshot::SnapshotError;
 pub use timers::Timers;
-pub use types::{PeerAddr, Proposed, Refusal, Response, Role};
+pub use types::{PeerAddr, Proposed, REMOVED, Refusal, Response, Role};
 pub use view::{LeaderView, RaftView};
 pub use wal::WalError;

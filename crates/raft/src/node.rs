@@ -16,11 +16,12 @@ use crate::identity::{Identity, IdentityError};
 use crate::leader::proposed;
 use crate::level::NodeLevel;
 use crate::machine::{AppliedView, MachineError, StateMachine};
-use crate::network::client::Peers;
+use crate::network::client::{CallError, Peers};
+use crate::network::server::REMOVED_STATUS;
 use crate::network::{FORWARD, server};
 use crate::options::RaftOptions;
 use crate::snapshot::SnapshotStore;
-use crate::types::{PeerAddr, Proposed, RAFT_REFUSED, Refusal, Role, TypeConfig, node_id};
+use crate::types::{PeerAddr, Proposed, RAFT_REFUSED, REMOVED, Refusal, Role, TypeConfig, node_id};
 use crate::view::{LeaderView, RaftView};
 use crate::wal::file::DiskFile;
 use crate::wal::{LogStore, REJOIN, Wal, WalError};
@@ -549,6 +550,16 @@ impl Inner {
         self.views.borrow().state.nodes.get(&node).map(|node| node.incarnation)
     }
 
+    /// Did `node` leave for good, by the log, and has raft's group let it go? Until it has, it may be needed for a majority.
+    pub(crate) fn has_let_go(&self, node: NodeId) -> bool {
+        if !self.views.borrow().state.removed.contains(&node) {
+            return false;
+        }
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        metrics.membership_config.membership().get_node(&node.0).is_none()
+    }
+
     /// One of the other members, in turn.
     fn some_member(&self, turn: usize) -> Option<(NodeId, PeerAddr)> {
         let metrics = self.raft.metrics();
@@ -631,6 +642,9 @@ impl Inner {
         let request = v1::ForwardRequest { ask: ask.into(), timeout_ms: timeout.as_millis() as u64 };
         match self.peers.call::<_, v1::Answer>(to, addr, FORWARD, &request, timeout).await {
             Ok(answer) => answer.into(),
+            Err(CallError::Refused { status, text, .. }) if status == REMOVED_STATUS.as_u16() => {
+                Answer::Refused(Refusal::new(REMOVED, text))
+            }
             Err(error) => Answer::Retry(chain(&error)),
         }
     }

@@ -52,6 +52,9 @@ pub struct Refusal {
 /// The code of what raft itself would not do: a membership that cannot be, a transfer to a node without a vote.
 pub(crate) const RAFT_REFUSED: &str = "raft_refused";
 
+/// The code of the answer to a node that left the cluster for good.
+pub const REMOVED: &str = "removed";
+
 impl Refusal {
     pub(crate) fn new(code: &str, text: impl fmt::Display) -> Self {
         Refusal { code: code.to_owned(), text: text.to_string() }

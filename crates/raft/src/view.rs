@@ -25,6 +25,8 @@ pub struct RaftView {
     /// In node order.
     pub voters: Vec<NodeId>,
     pub learners: Vec<NodeId>,
+    /// The voters are being changed: those of before and of after are both in `voters`, and both have to agree.
+    pub is_joint: bool,
     pub last_log: Option<u64>,
     pub last_applied: Option<u64>,
     pub committed: Option<u64>,
@@ -52,6 +54,7 @@ impl RaftView {
             term: metrics.current_term,
             voters: membership.voter_ids().map(node_id).collect(),
             learners: membership.learner_ids().map(node_id).collect(),
+            is_joint: membership.get_joint_config().len() > 1,
             last_log: metrics.last_log_index,
             last_applied: index(metrics.last_applied),
             committed: index(metrics.cluster_committed.max(metrics.local_committed)),

@@ -129,6 +129,10 @@ impl World {
             | Command::LevelReached { .. }
             | Command::SetPolicy { .. }
             | Command::AllowRelease { .. }
+            | Command::AddNode { .. }
+            | Command::RemoveNode { .. }
+            | Command::NodeLeft { .. }
+            | Command::MembershipDone { .. }
             | Command::Rejoin { .. } => None,
             #[cfg(feature = "next")]
             Command::SetZone { .. } => None,

@@ -6,7 +6,7 @@ use crate::world::World;
 use ironcache_control::{Command, Ownership, Recover, Shard};
 use ironcache_coordinator::{
     Bars, DataObservation, Decision, Duty, Holding, LeaderMemory, LeaseObservation, NodeObservation,
-    Observation, ReplicaObservation, decide,
+    Observation, RaftGroup, ReplicaObservation, decide,
 };
 use ironcache_shard::{Deposing, Grantor, depose_after_ms};
 use ironcache_types::{Member, NodeId, ShardId};
@@ -105,7 +105,11 @@ impl World {
         {
             match self.act(&mut former)? {
                 Decision::Propose(command) => self.propose(former.leader, command),
-                Decision::TransferLeader { .. } | Decision::Wait(_) | Decision::Done => {}
+                Decision::TransferLeader { .. }
+                | Decision::AddLearner { .. }
+                | Decision::ChangeMembership { .. }
+                | Decision::Wait(_)
+                | Decision::Done => {}
             }
             self.former = Some((until_ms, former));
         }
@@ -114,7 +118,11 @@ impl World {
         let leader = leadership.leader;
         let deposing = match &decision {
             Decision::Propose(command) => self.deposed(leader, command),
-            Decision::TransferLeader { .. } | Decision::Wait(_) | Decision::Done => None,
+            Decision::TransferLeader { .. }
+            | Decision::AddLearner { .. }
+            | Decision::ChangeMembership { .. }
+            | Decision::Wait(_)
+            | Decision::Done => None,
         };
         if let (Some((shard, owner)), Decision::Propose(command)) = (deposing, &decision) {
             let timers = self.truth.policy.timers;
@@ -131,7 +139,11 @@ impl World {
             // Leadership may be lost on the way.
             Decision::TransferLeader { to } if self.rng.chance(4, 5) => self.make_leader(to),
             Decision::TransferLeader { .. } => self.leadership = None,
-            Decision::Wait(_) | Decision::Done => {}
+            // The simulated clusters keep their nodes.
+            Decision::AddLearner { .. }
+            | Decision::ChangeMembership { .. }
+            | Decision::Wait(_)
+            | Decision::Done => {}
         }
         Ok(())
     }
@@ -229,6 +241,7 @@ impl World {
             leases,
             nodes,
             timers,
+            raft: RaftGroup::default(),
         };
         decide(&process.view, &observation, &BARS, self.now_ms)
     }

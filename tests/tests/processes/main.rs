@@ -1,9 +1,11 @@
-//! The product as real processes: rolls there and back, by command and by policy, deaths, bad releases, bad input.
+//! The product as real processes: rolls there and back, by command and by policy, deaths, nodes that come and go, bad
+//! releases, bad input.
 
 mod aborts;
 mod auto_rollouts;
 mod bad_input;
 mod bad_releases;
+mod joins;
 mod lag;
 mod last_copies;
 mod leader_deaths;

@@ -2,6 +2,7 @@
 
 pub mod create;
 pub mod layout;
+mod members;
 #[cfg(feature = "next")]
 mod next;
 mod policy;
@@ -23,6 +24,12 @@ pub enum ClusterCommand {
     Status(ShowArgs),
     /// Every node: address, role, version, keys, offset
     Nodes(ShowArgs),
+    /// Take a new node into the cluster: a replica, or a witness
+    AddNode(members::AddNodeArgs),
+    /// Take a new node in, in the place of another one, which may be lost
+    ReplaceNode(members::ReplaceNodeArgs),
+    /// Let a node go, for good
+    RemoveNode(members::RemoveNodeArgs),
     /// Roll the cluster to a staged release
     SetTargetVersion(TargetArgs),
     /// Settings that hold for the whole cluster
@@ -73,6 +80,9 @@ impl ClusterCommand {
         match self {
             ClusterCommand::Create(args) => args.json,
             ClusterCommand::Status(args) | ClusterCommand::Nodes(args) => args.json,
+            ClusterCommand::AddNode(args) => args.json(),
+            ClusterCommand::ReplaceNode(args) => args.json(),
+            ClusterCommand::RemoveNode(args) => args.json(),
             ClusterCommand::SetTargetVersion(args) => args.json,
             ClusterCommand::Policy(command) => command.json(),
             ClusterCommand::Recover(args) => args.json,
@@ -87,6 +97,9 @@ impl ClusterCommand {
             ClusterCommand::Create(args) => create::run(args).await,
             ClusterCommand::Status(args) => show::status(&args).await,
             ClusterCommand::Nodes(args) => show::nodes(&args).await,
+            ClusterCommand::AddNode(args) => members::add(args).await,
+            ClusterCommand::ReplaceNode(args) => members::replace(args).await,
+            ClusterCommand::RemoveNode(args) => members::remove(args).await,
             ClusterCommand::SetTargetVersion(args) => target::run(args).await,
             ClusterCommand::Policy(command) => command.run().await,
             ClusterCommand::Recover(args) => recover::run(&args).await,

@@ -4,7 +4,9 @@ use super::ShowArgs;
 use crate::exit::{Failure, Format};
 use crate::output;
 use crate::text;
-use ironcache_api::{ClusterStatus, Losses, Node, NodeRole, Ownership, ServingRole};
+use ironcache_api::{
+    ClusterStatus, ControlView, Losses, MembershipStage, Node, NodeRole, Ownership, ServingRole,
+};
 use ironcache_types::NodeId;
 
 pub(super) async fn status(args: &ShowArgs) -> Result<(), Failure> {
@@ -40,6 +42,9 @@ struct NodeRow {
     in_sync: bool,
     /// Committed out for a step of a plan.
     out: bool,
+    /// It joins or leaves: `joining`, `leaving`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    change: Option<&'static str>,
     ready: bool,
     /// `None` if the node does not answer the leader.
     keys: Option<u64>,
@@ -71,6 +76,7 @@ fn node_rows(status: &ClusterStatus) -> Vec<NodeRow> {
             digest: node.release.digest.to_string(),
             in_sync: shard.is_some_and(|s| s.in_sync.contains(&node.member())),
             out: node.out.is_some(),
+            change: change_of(control, node.id),
             ready: brief.is_some_and(|b| b.ready),
             keys: brief.map(|b| b.data.keys),
             offset: brief.map(|b| b.data.offset.0),
@@ -81,6 +87,15 @@ fn node_rows(status: &ClusterStatus) -> Vec<NodeRow> {
     let mut rows: Vec<_> = control.nodes.values().map(row).collect();
     rows.sort_by_cached_key(|r| (r.shard.is_none(), r.shard, r.role != ServingRole::Primary, r.node));
     rows
+}
+
+fn change_of(control: &ControlView, node: NodeId) -> Option<&'static str> {
+    let change = control.membership.as_ref().filter(|change| change.node == node)?;
+    match &change.stage {
+        MembershipStage::Joining { .. } => Some("joining"),
+        MembershipStage::Leaving | MembershipStage::Left => Some("leaving"),
+        MembershipStage::Unknown(_) => None,
+    }
 }
 
 fn node_table(rows: &[NodeRow]) -> String {
@@ -96,6 +111,7 @@ fn node_table(rows: &[NodeRow]) -> String {
             (Some(_), false, true, false) => "syncing",
             (Some(_), false, true, true) => "ok",
         };
+        let state = row.change.unwrap_or(state);
         table.push(vec![
             row.node.to_string(),
             row.client_addr.clone(),
@@ -152,6 +168,10 @@ fn overview(status: &ClusterStatus) -> String {
             shard.mode,
             shard.epoch
         ));
+    }
+    if let Some(change) = text::change(control) {
+        lines.push(format!("change     {change}"));
+        lines.extend(status.waiting_on.iter().map(|wait| format!("           {}", text::waiting_on(wait))));
     }
     lines.push(match &control.plan {
         Some(plan) => format!("plan {:<5} to {}: {}", plan.id, plan.target.version, text::phase_word(plan)),

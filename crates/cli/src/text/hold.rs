@@ -18,7 +18,8 @@ pub fn hold_reason(hold: &HoldReason) -> String {
         ),
         HoldReason::StepTimedOut { node, waited_ms } => format!(
             "node {node} has been out for {waited_ms} ms; look at its log. Once it is back: `ironcache cluster upgrade \
-             resume`; if it is lost: `ironcache cluster upgrade abort`"
+             resume`; if it is lost: `ironcache cluster replace-node {node} HOST:PORT` and \
+                 `resume`, or `ironcache cluster upgrade abort`"
         ),
         HoldReason::StateMismatch { node, log_index } => {
             format!(

@@ -292,7 +292,7 @@ mod tests {
             plan 3 soaks, and waits for `ironcache cluster upgrade finalize`
             plan 3 is held: node 0000000000000002 could not run the release and went back to its old binary: exited with code 3; the release is quarantined: `ironcache cluster upgrade rollback` takes everybody back, `ironcache cluster upgrade abort` ends the plan where it stands; then stage a mended release
             plan 3 is held: node 0000000000000002 went back to its old binary without proof against the release: it was cut off; `ironcache cluster upgrade resume` tries again
-            plan 3 is held: node 0000000000000002 has been out for 120000 ms; look at its log. Once it is back: `ironcache cluster upgrade resume`; if it is lost: `ironcache cluster upgrade abort`
+            plan 3 is held: node 0000000000000002 has been out for 120000 ms; look at its log. Once it is back: `ironcache cluster upgrade resume`; if it is lost: `ironcache cluster replace-node 0000000000000002 HOST:PORT` and `resume`, or `ironcache cluster upgrade abort`
             plan 3 is held: node 0000000000000002 holds another control state at log index 64: a defect, to be reported; nothing becomes final, and `ironcache cluster upgrade rollback` takes everybody back
             plan 3 is held: the binary would not start on node 0000000000000002: key `zone`: is not known (unknown_key); mend that and `ironcache cluster upgrade resume`"#]].assert_eq(&told(&waits));
     }

@@ -27,6 +27,9 @@ impl ControlState {
         if node.out.is_some() {
             return Err(Rejection::NodeOut { node: member.node });
         }
+        if self.is_leaving(member.node) {
+            return Err(Rejection::NodeLeaving { node: member.node });
+        }
         let shard = &self.shards[&id];
         if !shard.nodes.contains(&member.node) {
             return Err(Rejection::NotAReplica { shard: id, member });

@@ -90,6 +90,9 @@ impl ControlState {
         else {
             unreachable!("called for RegisterNode only")
         };
+        if self.removed.contains(&member.node) {
+            return Err(Rejection::Removed { node: member.node });
+        }
         let node = self.nodes.get(&member.node).ok_or(Rejection::UnknownNode { node: member.node })?;
         if member.incarnation < node.incarnation {
             return Err(Rejection::StaleIncarnation {

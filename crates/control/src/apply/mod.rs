@@ -6,6 +6,7 @@
 mod handover;
 mod in_sync;
 mod layout;
+mod members;
 mod membership;
 #[cfg(feature = "next")]
 mod next;
@@ -115,6 +116,10 @@ impl ControlState {
             Command::LevelReached { member, oldest } => self.level_reached(*member, *oldest),
             Command::SetPolicy { seen, policy } => self.set_policy(*seen, policy),
             Command::AllowRelease { digest } => self.allow_release(*digest),
+            Command::AddNode { spec, replaces } => self.add_node(spec, *replaces),
+            Command::RemoveNode { node } => self.remove_node(*node),
+            Command::NodeLeft { change, node } => self.node_left(*change, *node),
+            Command::MembershipDone { change } => self.membership_done(*change),
             #[cfg(feature = "next")]
             Command::SetZone { node, zone } => self.set_zone(*node, zone),
             Command::Rejoin { step, member } => self.rejoin(*step, *member),

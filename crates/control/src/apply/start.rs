@@ -26,6 +26,7 @@ impl ControlState {
 
     fn check_start(&self, target: &Version, by: StartedBy) -> Result<Release> {
         self.check_no_plan(by)?;
+        self.check_no_change()?;
         self.check_unfinished(target)?;
         let everybody_runs_it =
             !self.nodes.is_empty() && self.nodes.values().all(|n| n.release.version == *target);

@@ -25,6 +25,7 @@ impl ControlState {
         if plan.phase != Phase::Rolling {
             return Err(self.wrong_phase("rolling"));
         }
+        self.check_no_change()?;
         let target = plan.target.clone();
         let node = self.nodes.get(&member.node).ok_or(Rejection::UnknownNode { node: member.node })?;
         if node.incarnation != member.incarnation {

@@ -1,6 +1,6 @@
 //! Commands for a state: what a cluster would propose next, and what it never should.
 
-use crate::setup::{info, new, old};
+use crate::setup::{S1, info, joins, new, old};
 use ironcache_control::{
     AckMode, AutoRollout, Command, ControlState, HoldReason, Node, OnTotalLoss, Ownership, Phase, Plan,
     PlanOptions, Policy, Reason, Recover, RecoveredBy, Shard, StartedBy, TrialPhase,
@@ -80,6 +80,8 @@ fn epoch_of(command: &mut Command) -> Option<&mut Epoch> {
         | Command::Rollback { plan_epoch: epoch, .. }
         | Command::TurnBack { plan_epoch: epoch, .. }
         | Command::ReportPreflight { turn: epoch, .. }
+        | Command::NodeLeft { change: epoch, .. }
+        | Command::MembershipDone { change: epoch }
         | Command::SetPolicy { seen: epoch, .. }
         | Command::Finalize { plan_epoch: epoch, .. } => Some(epoch),
         Command::InitCluster(_)
@@ -91,6 +93,8 @@ fn epoch_of(command: &mut Command) -> Option<&mut Epoch> {
         | Command::Resume { .. }
         | Command::LevelReached { .. }
         | Command::AllowRelease { .. }
+        | Command::AddNode { .. }
+        | Command::RemoveNode { .. }
         | Command::Abort { .. } => None,
         #[cfg(feature = "next")]
         Command::SetZone { .. } => None,
@@ -101,6 +105,7 @@ fn epoch_of(command: &mut Command) -> Option<&mut Epoch> {
 fn useful(state: &ControlState) -> Vec<Command> {
     let mut commands: Vec<Command> =
         state.shards.values().flat_map(|shard| useful_for_shard(state, shard)).collect();
+    commands.extend(useful_for_members(state));
     let Some(plan) = &state.plan else {
         // On to the new one, or back to the old one; by somebody, or by the policy.
         commands.extend([start(new()), start(old()), start_by_policy(new())]);
@@ -170,6 +175,33 @@ fn useful_for_shard(state: &ControlState, shard: &Shard) -> Vec<Command> {
         commands.push(Command::SetMode { shard: id, isr_epoch, primary, mode: AckMode::InSync });
     }
     commands
+}
+
+/// What takes a change of the nodes to its end.
+fn useful_for_members(state: &ControlState) -> Vec<Command> {
+    let Some(change) = state.membership else { return Vec::new() };
+    let leaves = |m: &&Member| m.node == change.node;
+    let mut commands = vec![
+        Command::NodeLeft { change: change.epoch, node: change.node },
+        Command::MembershipDone { change: change.epoch },
+    ];
+    commands.extend(state.shards.values().filter_map(|shard| {
+        let (primary, member) = (shard.primary()?, *shard.in_sync.iter().find(leaves)?);
+        let (shard, isr_epoch) = (shard.id, shard.isr_epoch);
+        Some(Command::RemoveInSync { shard, isr_epoch, primary, member, reason: Reason::new("leaving", "") })
+    }));
+    commands
+}
+
+/// Nodes that were never seen before, or were removed.
+fn any_for_members(state: &ControlState, commands: &mut Vec<Command>) {
+    for id in 7..=9 {
+        for (shard, replaces) in [(None, None), (Some(S1), None), (Some(S1), Some(NodeId(4)))] {
+            commands.push(Command::AddNode { spec: joins(id, shard), replaces });
+        }
+    }
+    commands.extend(state.nodes.keys().map(|node| Command::RemoveNode { node: *node }));
+    commands.extend(useful_for_members(state));
 }
 
 fn useful_for_node(state: &ControlState, plan: &Plan, node: &Node) -> Vec<Command> {
@@ -297,6 +329,7 @@ fn any_of(state: &ControlState) -> Vec<Command> {
     for node in state.nodes.values() {
         any_for_node(state, node, &mut commands);
     }
+    any_for_members(state, &mut commands);
     if let Some(plan) = &state.plan {
         commands.extend([rollback(plan), finalize(state, plan)]);
         let next = Level(state.cluster_level.0 + 1);

@@ -1,5 +1,6 @@
 mod accepted;
 mod generate;
+mod members;
 mod never;
 #[cfg(feature = "next")]
 mod next;

@@ -528,9 +528,9 @@ fn every_refusal_of_an_operator_is_in_the_runbook_and_says_what_to_do() {
         ),
         (Rejection::HashDiffers { node, log_index: 64 }, "upgrade rollback"),
         (Rejection::MinInSync { shard, left: 1, min_in_sync: 2 }, "policy set min-in-sync 1"),
-        (Rejection::SingleNode, "ironcache cluster create"),
-        (Rejection::NoReplica { shard }, "--replicas 1"),
-        (Rejection::NoQuorumToSpare { voters: 2, left: 1, majority: 2 }, "--witness HOST:PORT"),
+        (Rejection::SingleNode, "ironcache cluster add-node HOST:PORT --witness"),
+        (Rejection::NoReplica { shard }, "ironcache cluster add-node HOST:PORT --shard 0"),
+        (Rejection::NoQuorumToSpare { voters: 2, left: 1, majority: 2 }, "ironcache cluster add-node"),
         (Rejection::Recovering { shard }, "start the node that owned it last"),
         (Rejection::NodeOut { node }, "start it"),
         (Rejection::PlanActive { plan, target: version, phase: text() }, "upgrade abort"),
@@ -539,6 +539,24 @@ fn every_refusal_of_an_operator_is_in_the_runbook_and_says_what_to_do() {
         (Rejection::OtherPlan { plan }, "upgrade status"),
         (Rejection::WrongPhase { phase: text(), wanted: text() }, "`resume`"),
         (Rejection::DuringPlan { what: text() }, "upgrade abort"),
+        (Rejection::Removed { node }, "empty data directory"),
+        (
+            Rejection::CannotJoin {
+                node,
+                version: new().version,
+                admits: LevelRange::new(1, 2),
+                level: Level(3),
+            },
+            "start it with a release that admits level 3",
+        ),
+        (Rejection::AlreadyMember { node }, "already"),
+        (Rejection::UnknownNode { node }, "ironcache cluster nodes"),
+        (Rejection::UnknownShard { shard }, "ironcache cluster status"),
+        (Rejection::MembershipPending { node, stage: "is joining" }, "ironcache cluster status"),
+        (Rejection::TooManyVoters { voters: 7, max: 7 }, "--learner"),
+        (Rejection::AddressTaken { node, other: node }, "ironcache cluster replace-node"),
+        (Rejection::IsPrimary { shard, member: GHOST }, "hands over by itself"),
+        (Rejection::HandoverInFlight { shard, handover: Epoch(1) }, "ask again"),
     ];
     let runbook = include_str!("../../../../docs/upgrade.md");
     for (refusal, advice) in refusals {

@@ -58,6 +58,22 @@ pub(crate) fn layout() -> InitCluster {
     }
 }
 
+/// A new node that is to vote: of `shard`, or a witness.
+pub(crate) fn joins(id: u64, shard: Option<ShardId>) -> NodeSpec {
+    NodeSpec {
+        member: Member { node: NodeId(id), incarnation: Incarnation(1) },
+        client_addr: format!("c{id}"),
+        peer_addr: format!("p{id}"),
+        http_addr: format!("h{id}"),
+        role: if shard.is_some() { NodeRole::Data } else { NodeRole::Witness },
+        voter: true,
+        shard,
+        release: old(),
+        levels: LevelRange::new(1, 1),
+        launcher_protocol: WireRange::CURRENT,
+    }
+}
+
 /// A state under test. Panics where a fact that the test needs cannot be set up.
 pub(crate) struct Cluster {
     pub state: ControlState,
@@ -343,6 +359,33 @@ impl Cluster {
     pub(crate) fn roll_back_of_none(&self) -> Command {
         let reason = Reason::new("operator", "too late");
         Command::Rollback { plan: self.state.last_plan, plan_epoch: self.state.epoch, reason }
+    }
+
+    pub(crate) fn add_node(&self, id: u64, shard: Option<ShardId>) -> Command {
+        Command::AddNode { spec: joins(id, shard), replaces: None }
+    }
+
+    pub(crate) fn replace(&self, old: u64, id: u64) -> Command {
+        let old = &self.state.nodes[&NodeId(old)];
+        let spec = NodeSpec { voter: old.voter, ..joins(id, old.shard) };
+        Command::AddNode { spec, replaces: Some(old.id) }
+    }
+
+    pub(crate) fn remove(&self, id: u64) -> Command {
+        Command::RemoveNode { node: NodeId(id) }
+    }
+
+    fn change(&self) -> (Epoch, NodeId) {
+        self.state.membership.map(|c| (c.epoch, c.node)).expect("a change of the nodes is under way")
+    }
+
+    pub(crate) fn left(&self) -> Command {
+        let (change, node) = self.change();
+        Command::NodeLeft { change, node }
+    }
+
+    pub(crate) fn members_done(&self) -> Command {
+        Command::MembershipDone { change: self.change().0 }
     }
 
     pub(crate) fn set_mode_if_needed(&self, shard: ShardId) -> Command {

@@ -12,7 +12,11 @@ fn check(state: &ControlState, observation: &Observation, expected: &Expect) {
     let decision = ask(state, observation);
     let lines = match &decision {
         Decision::Wait(reasons) => reasons.iter().map(|reason| short(&reason.to_string())).collect(),
-        Decision::Propose(_) | Decision::TransferLeader { .. } | Decision::Done => vec![text(&decision)],
+        Decision::Propose(_)
+        | Decision::TransferLeader { .. }
+        | Decision::AddLearner { .. }
+        | Decision::ChangeMembership { .. }
+        | Decision::Done => vec![text(&decision)],
     };
     expected.assert_eq(&lines.join("\n"));
 }
@@ -261,7 +265,7 @@ fn a_node_that_stays_out_too_long_holds_the_plan_once() {
         &state,
         &seen,
         &expect![
-            "hold plan 1: n2 has been out for 120001 ms; look at its log. Once it is back: `ironcache cluster upgrade resume`; if it is lost: `ironcache cluster upgrade abort`"
+            "hold plan 1: n2 has been out for 120001 ms; look at its log. Once it is back: `ironcache cluster upgrade resume`; if it is lost: `ironcache cluster replace-node n2 HOST:PORT` and `resume`, or `ironcache cluster upgrade abort`"
         ],
     );
     let Decision::Propose(hold) = decision else { panic!("no proposal") };
@@ -271,7 +275,7 @@ fn a_node_that_stays_out_too_long_holds_the_plan_once() {
         &seen,
         &expect![[r#"
             n2 has been out for 120.0 s of at most 120.0 s: the new binary has not registered yet
-            plan 1 is held: n2 has been out for 120001 ms; look at its log. Once it is back: `ironcache cluster upgrade resume`; if it is lost: `ironcache cluster upgrade abort`"#]],
+            plan 1 is held: n2 has been out for 120001 ms; look at its log. Once it is back: `ironcache cluster upgrade resume`; if it is lost: `ironcache cluster replace-node n2 HOST:PORT` and `resume`, or `ironcache cluster upgrade abort`"#]],
     );
 }
 

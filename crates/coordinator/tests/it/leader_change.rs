@@ -66,6 +66,11 @@ fn no_leader_ever_takes_itself_out() {
 fn taken_out(act: &Decision) -> Option<NodeId> {
     match act {
         Decision::Propose(Command::UpgradeSelf { member, .. }) => Some(member.node),
-        Decision::Propose(_) | Decision::TransferLeader { .. } | Decision::Wait(_) | Decision::Done => None,
+        Decision::Propose(_)
+        | Decision::TransferLeader { .. }
+        | Decision::AddLearner { .. }
+        | Decision::ChangeMembership { .. }
+        | Decision::Wait(_)
+        | Decision::Done => None,
     }
 }

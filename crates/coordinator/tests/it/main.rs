@@ -2,6 +2,7 @@ mod cluster;
 mod gates;
 mod journeys;
 mod leader_change;
+mod members;
 mod memory;
 mod total_loss;
 mod transcripts;

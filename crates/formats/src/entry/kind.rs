@@ -41,6 +41,10 @@ pub enum EntryKind {
     SetPolicy = 32,
     AllowRelease = 33,
     Recover = 34,
+    AddNode = 35,
+    RemoveNode = 36,
+    NodeLeft = 37,
+    MembershipDone = 38,
     /// One above the newest kind, whichever that is: no release has it.
     #[cfg(feature = "next")]
     SetZone,
@@ -83,6 +87,10 @@ impl EntryKind {
         EntryKind::SetPolicy,
         EntryKind::AllowRelease,
         EntryKind::Recover,
+        EntryKind::AddNode,
+        EntryKind::RemoveNode,
+        EntryKind::NodeLeft,
+        EntryKind::MembershipDone,
         #[cfg(feature = "next")]
         EntryKind::SetZone,
     ];
@@ -132,6 +140,10 @@ impl EntryKind {
             Command::SetPolicy { .. } => EntryKind::SetPolicy,
             Command::AllowRelease { .. } => EntryKind::AllowRelease,
             Command::Recover(_) => EntryKind::Recover,
+            Command::AddNode { .. } => EntryKind::AddNode,
+            Command::RemoveNode { .. } => EntryKind::RemoveNode,
+            Command::NodeLeft { .. } => EntryKind::NodeLeft,
+            Command::MembershipDone { .. } => EntryKind::MembershipDone,
             #[cfg(feature = "next")]
             Command::SetZone { .. } => EntryKind::SetZone,
         }
@@ -150,11 +162,12 @@ mod tests {
 
     #[test]
     fn a_number_names_one_kind_for_good() {
-        for (at, kind) in EntryKind::ALL.iter().enumerate() {
-            assert_eq!(usize::from(kind.number()), at + 1);
+        assert!(EntryKind::ALL.is_sorted_by(|a, b| a.number() < b.number()), "in order, each number once");
+        for kind in EntryKind::ALL {
             assert_eq!(EntryKind::from_number(kind.number()), Some(*kind));
         }
+        let last = EntryKind::ALL.iter().map(|kind| kind.number()).max().unwrap();
         assert_eq!(EntryKind::from_number(0), None);
-        assert_eq!(EntryKind::from_number(EntryKind::ALL.len() as u16 + 1), None);
+        assert_eq!(EntryKind::from_number(last + 1), None);
     }
 }

@@ -1,6 +1,7 @@
 //! The state of the feature `next`: a node stands in a zone. All else is as version 1 has it.
 
 use super::v1;
+use super::v1::members::MembershipChange;
 use super::v1::node::{OutStep, Preflight};
 use super::v1::plan::{Ended, Plan};
 use super::v1::release::{Declined, Quarantine, Unfinished};
@@ -29,6 +30,9 @@ pub(crate) struct State {
     pub last_plan: u64,
     /// Oldest first.
     pub history: Vec<Ended>,
+    pub membership: Option<MembershipChange>,
+    /// Oldest first.
+    pub removed: Vec<u64>,
     /// Oldest first.
     pub answers: Vec<Answer>,
 }
@@ -70,6 +74,8 @@ impl From<v1::State> for State {
             plan,
             last_plan,
             history,
+            membership,
+            removed,
             answers,
         } = older;
         let nodes = nodes.into_iter().map(|(id, node)| (id, node.into())).collect();
@@ -88,6 +94,8 @@ impl From<v1::State> for State {
             plan,
             last_plan,
             history,
+            membership,
+            removed,
             answers,
         }
     }
@@ -111,6 +119,8 @@ impl State {
             plan,
             last_plan,
             history,
+            membership,
+            removed,
             answers,
         } = self;
         let nodes =
@@ -130,6 +140,8 @@ impl State {
             plan,
             last_plan,
             history,
+            membership,
+            removed,
             answers,
         })
     }

@@ -3,9 +3,10 @@
 use crate::setup::{Cluster, S0, S1, info, layout, new, old};
 use ironcache_control::{
     AckMode, AutoRollout, Command, ControlState, Declined, Direction, FinalizeAfter, Handover,
-    HandoverRecord, HistoryEntry, HoldReason, Losses, OnFailure, OnTotalLoss, OutStep, Outcome, Ownership,
-    Phase, PlanOptions, Policy, Preflight, Quarantine, RaftTimers, Reason, Recover, RecoveredBy, Recovery,
-    ReleaseInfo, StageHold, StartedBy, StepRecord, StepRole, StepState, TrialPhase, Unfinished,
+    HandoverRecord, HistoryEntry, HoldReason, Losses, MembershipChange, MembershipStage, OnFailure,
+    OnTotalLoss, OutStep, Outcome, Ownership, Phase, PlanOptions, Policy, Preflight, Quarantine, RaftTimers,
+    Reason, Recover, RecoveredBy, Recovery, ReleaseInfo, StageHold, StartedBy, StepRecord, StepRole,
+    StepState, TrialPhase, Unfinished,
 };
 use ironcache_formats::entry::EntryKind;
 use ironcache_formats::state::Answer;
@@ -193,6 +194,12 @@ pub(crate) fn commands(kind: EntryKind) -> Vec<Command> {
             .map(|policy| Command::SetPolicy { seen: Epoch(300), policy })
             .into(),
         EntryKind::AllowRelease => vec![Command::AllowRelease { digest }],
+        EntryKind::AddNode => [None, Some(NodeId(BIG))]
+            .map(|replaces| Command::AddNode { spec: layout().nodes[2].clone(), replaces })
+            .into(),
+        EntryKind::RemoveNode => vec![Command::RemoveNode { node: NodeId(BIG) }],
+        EntryKind::NodeLeft => vec![Command::NodeLeft { change: Epoch(BIG), node: NodeId(2) }],
+        EntryKind::MembershipDone => vec![Command::MembershipDone { change: Epoch(BIG) }],
         #[cfg(feature = "next")]
         EntryKind::SetZone => vec![Command::SetZone { node: NodeId(2), zone: "east".to_owned() }],
     }
@@ -307,6 +314,9 @@ pub(crate) fn full() -> (ControlState, Vec<Answer>) {
         HistoryEntry { plan, outcome, ended_at_ms: 1_700_000_000_004 }
     });
     state.history = ended.into();
+    let stage = MembershipStage::Joining { voter: true, replaces: Some(NodeId(BIG)) };
+    state.membership = Some(MembershipChange { epoch: Epoch(33), node: NodeId(8), stage });
+    state.removed = [NodeId(BIG), NodeId(7)].into();
     plan.phase = Phase::Held { reason: hold_reasons()[0].clone() };
     state.plan = Some(plan);
 

@@ -131,7 +131,8 @@ pub(super) fn tend(node: &Rc<DataNode>) {
 /// Proposes a replica that has kept up.
 fn consider(node: &Rc<DataNode>, plane: &mut Plane, member: Member, now_ms: u64) {
     let state = std::sync::Arc::clone(&plane.view.state);
-    let admissible = state.nodes.get(&member.node).is_some_and(|n| n.member() == member && n.out.is_none());
+    let admissible = state.nodes.get(&member.node).is_some_and(|n| n.member() == member && n.out.is_none())
+        && !state.is_leaving(member.node);
     let Some(shard) = state.shard_of_node(plane.me.node) else { return };
     let me = plane.me;
     let Role::Primary(primary) = &mut plane.role else { return };

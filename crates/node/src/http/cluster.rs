@@ -35,6 +35,7 @@ async fn of_leader(app: &App, view: &AppliedView) -> Result<ClusterStatus, HttpE
         term: app.raft.view().term,
         control: convert::control(&view.state),
         nodes,
+        waiting_on: app.lead().waiting_on.iter().map(convert::waiting_on).collect(),
     })
 }
 

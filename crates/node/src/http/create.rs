@@ -88,7 +88,7 @@ async fn ask(app: &App, node: &CreateNode, cluster: ClusterId) -> Result<NodeSta
     Ok(status)
 }
 
-async fn fetch_status(client: &reqwest::Client, addr: &str) -> Result<NodeStatus, HttpError> {
+pub(super) async fn fetch_status(client: &reqwest::Client, addr: &str) -> Result<NodeStatus, HttpError> {
     let failed = |error: reqwest::Error| {
         HttpError::Unavailable(format!(
             "the node at {addr} does not answer ({}): start it, or check its address; nothing was done",

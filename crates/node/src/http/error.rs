@@ -19,8 +19,9 @@ pub(super) enum HttpError {
     Stalled { idle_ms: u64 },
     #[error(
         "nothing answers {method} {path}; there are GET /livez /readyz /metrics /status /v1/cluster /v1/policy \
-         /v1/releases /v1/upgrade and POST /v1/cluster/create /v1/cluster/recover /v1/policy /v1/releases \
-         /v1/releases/allow /v1/upgrade/plan /v1/upgrade/pause /v1/upgrade/resume /v1/upgrade/abort /v1/upgrade/rollback \
+         /v1/releases /v1/upgrade and POST /v1/cluster/create /v1/cluster/nodes/add /v1/cluster/nodes/replace \
+         /v1/cluster/nodes/remove /v1/cluster/recover /v1/policy /v1/releases /v1/releases/allow \
+         /v1/upgrade/plan /v1/upgrade/pause /v1/upgrade/resume /v1/upgrade/abort /v1/upgrade/rollback \
          /v1/upgrade/finalize"
     )]
     NoSuchPath { method: Method, path: String },

@@ -13,7 +13,8 @@ pub(super) async fn livez() -> &'static str {
     "ok"
 }
 
-/// 200 while the node is what the applied state says it is, else 503 with what is missing.
+/// 200 while the node is what the applied state says it is and does for its clients what that means, else 503 with what is
+/// missing.
 pub(super) async fn readyz(State(app): State<Arc<App>>) -> Response {
     match app.readiness().await {
         Ok(()) => "ok".into_response(),

@@ -27,6 +27,8 @@ pub(super) fn write(state: &ControlState, to: &mut Writer<'_>) -> fmt::Result {
         plan,
         last_plan: _,
         history: _,
+        membership,
+        removed: _,
     } = state;
     to.gauge(&plain("cluster_epoch", "The cluster's one counter"), epoch.0)?;
     to.gauge(
@@ -36,6 +38,10 @@ pub(super) fn write(state: &ControlState, to: &mut Writer<'_>) -> fmt::Result {
     to.gauge(&plain("cluster_nodes", "Nodes of the cluster"), nodes.len() as u64)?;
     let out = nodes.values().filter(|node| node.out.is_some()).count();
     to.gauge(&plain("cluster_nodes_out", "Nodes that are out for a step"), out as u64)?;
+    to.gauge(
+        &plain("cluster_nodes_changing", "1 while a node joins or leaves: no step of a plan begins"),
+        u64::from(membership.is_some()),
+    )?;
     to.gauge(&plain("releases", "Releases that the cluster knows"), releases.len() as u64)?;
     to.gauge(
         &plain("releases_quarantined", "Releases that are never activated again"),

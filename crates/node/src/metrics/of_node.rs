@@ -159,6 +159,7 @@ fn write_raft(raft: &RaftView, to: &mut Writer<'_>) -> fmt::Result {
         term,
         voters,
         learners,
+        is_joint: _,
         last_log,
         last_applied,
         committed,

@@ -128,6 +128,7 @@ fn scrape() -> Scrape {
             term: 3,
             voters: vec![ME.node, NodeId(2)],
             learners: Vec::new(),
+            is_joint: false,
             last_log: Some(8),
             last_applied: Some(7),
             committed: Some(7),

@@ -4,7 +4,7 @@
 
 use super::{APPEND, FORWARD, PRE_VOTE, REGISTERED_LIFE, Rpc, SNAPSHOT, TRANSFER, VOTE};
 use crate::bodies::{BodyError, v1};
-use crate::identity::{Identity, IdentityError};
+use crate::identity::IdentityError;
 use crate::lives::WentBack;
 use crate::node::Inner;
 use axum::Router;
@@ -15,7 +15,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use ironcache_formats::snapshot::{self as state_snapshot, OpenError};
 use ironcache_formats::wire::{self, BODY_BYTES_MAX, HEADER_BYTES, Header, WireError};
-use ironcache_types::chain;
+use ironcache_types::{NodeId, chain};
 use openraft::raft::AppendEntriesResponse;
 use openraft::storage::Snapshot;
 use serde::Serialize;
@@ -24,6 +24,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 type Node = State<Arc<Inner>>;
+
+/// The answer to a node that left for good, whatever it asks.
+pub(crate) const REMOVED_STATUS: StatusCode = StatusCode::FORBIDDEN;
 
 /// Why a request was not served. The body of the answer says it in plain text.
 #[derive(Debug, thiserror::Error)]
@@ -36,6 +39,9 @@ enum Refusal {
     Snapshot(#[from] OpenError),
     #[error(transparent)]
     Identity(#[from] IdentityError),
+    /// The log says so, and raft's group has let the asker go.
+    #[error("node {0} was removed from this cluster")]
+    Removed(NodeId),
     #[error("raft has stopped on this node: {0}")]
     Stopped(String),
 }
@@ -47,6 +53,7 @@ impl IntoResponse for Refusal {
             Refusal::Identity(IdentityError::OtherCluster { .. } | IdentityError::Level(_)) => {
                 StatusCode::CONFLICT
             }
+            Refusal::Removed(_) => REMOVED_STATUS,
             Refusal::Identity(IdentityError::OtherNode { .. }) => StatusCode::MISDIRECTED_REQUEST,
             Refusal::Identity(IdentityError::WentBack(WentBack { registered, .. })) => {
                 let life = [(REGISTERED_LIFE, registered.0.to_string())];
@@ -77,7 +84,7 @@ pub(crate) fn router(node: Arc<Inner>) -> Router {
 }
 
 async fn append(State(node): Node, body: Bytes) -> Result<Vec<u8>, Refusal> {
-    serve(&node.identity, APPEND, &body, async |request: v1::AppendRequest| {
+    serve(&node, APPEND, &body, async |request: v1::AppendRequest| {
         let answer = node.raft.append_entries(request.try_into()?).await.map_err(stopped)?;
         match &answer {
             AppendEntriesResponse::Success
@@ -92,7 +99,7 @@ async fn append(State(node): Node, body: Bytes) -> Result<Vec<u8>, Refusal> {
 }
 
 async fn vote(State(node): Node, body: Bytes) -> Result<Vec<u8>, Refusal> {
-    serve(&node.identity, VOTE, &body, async |request: v1::VoteRequest| {
+    serve(&node, VOTE, &body, async |request: v1::VoteRequest| {
         node.identity.may_vote()?;
         let answer = node.raft.vote(request.into()).await.map_err(stopped)?;
         Ok(v1::VoteResponse::from(answer))
@@ -101,7 +108,7 @@ async fn vote(State(node): Node, body: Bytes) -> Result<Vec<u8>, Refusal> {
 }
 
 async fn pre_vote(State(node): Node, body: Bytes) -> Result<Vec<u8>, Refusal> {
-    serve(&node.identity, PRE_VOTE, &body, async |request: v1::VoteRequest| {
+    serve(&node, PRE_VOTE, &body, async |request: v1::VoteRequest| {
         node.identity.may_vote()?;
         let answer = node.raft.pre_vote(request.into()).await.map_err(stopped)?;
         Ok(v1::VoteResponse::from(answer))
@@ -110,7 +117,7 @@ async fn pre_vote(State(node): Node, body: Bytes) -> Result<Vec<u8>, Refusal> {
 }
 
 async fn snapshot(State(node): Node, body: Bytes) -> Result<Vec<u8>, Refusal> {
-    serve(&node.identity, SNAPSHOT, &body, async |request: v1::SnapshotRequest| {
+    serve(&node, SNAPSHOT, &body, async |request: v1::SnapshotRequest| {
         let v1::SnapshotRequest { vote, meta, data } = request;
         // Opened here as well, so that a damaged one is refused instead of ending raft. One above this release's levels
         // goes on: if raft takes its sender for the leader, it ends this node by name.
@@ -127,7 +134,7 @@ async fn snapshot(State(node): Node, body: Bytes) -> Result<Vec<u8>, Refusal> {
 }
 
 async fn transfer(State(node): Node, body: Bytes) -> Result<Vec<u8>, Refusal> {
-    serve(&node.identity, TRANSFER, &body, async |request: v1::TransferRequest| {
+    serve(&node, TRANSFER, &body, async |request: v1::TransferRequest| {
         node.identity.may_vote()?;
         let answer = node.raft.handle_transfer_leader(request.into()).await.map_err(stopped)?;
         Ok(v1::TransferResponse::from(answer))
@@ -136,7 +143,7 @@ async fn transfer(State(node): Node, body: Bytes) -> Result<Vec<u8>, Refusal> {
 }
 
 async fn forward(State(node): Node, body: Bytes) -> Result<Vec<u8>, Refusal> {
-    serve(&node.identity, FORWARD, &body, async |request: v1::ForwardRequest| {
+    serve(&node, FORWARD, &body, async |request: v1::ForwardRequest| {
         let v1::ForwardRequest { ask, timeout_ms } = request;
         // Never longer than this node itself would wait.
         let timeout = Duration::from_millis(timeout_ms).min(node.options.ask_timeout());
@@ -147,7 +154,7 @@ async fn forward(State(node): Node, body: Bytes) -> Result<Vec<u8>, Refusal> {
 
 /// Checks and parses a request, has it answered, and seals the answer in the version that was asked in.
 async fn serve<Q: DeserializeOwned, A: Serialize>(
-    identity: &Identity,
+    node: &Inner,
     rpc: Rpc,
     body: &[u8],
     answer: impl AsyncFnOnce(Q) -> Result<A, Refusal>,
@@ -155,10 +162,14 @@ async fn serve<Q: DeserializeOwned, A: Serialize>(
     let opened = wire::open(rpc.request, body)?;
     // Every RPC is at version 1 so far.
     let (header, request): (v1::RpcHeader, Q) = opened.body()?;
-    identity.admit(header, opened.level).await?;
+    let from = NodeId(header.from);
+    node.identity.admit(header, opened.level).await?;
+    if node.has_let_go(from) {
+        return Err(Refusal::Removed(from));
+    }
     let answer = answer(request).await?;
-    let header = Header { kind: rpc.response, version: opened.version, level: identity.level() };
-    Ok(wire::seal(header, &(v1::Lives::from(identity.lives()), answer))?)
+    let header = Header { kind: rpc.response, version: opened.version, level: node.identity.level() };
+    Ok(wire::seal(header, &(v1::Lives::from(node.identity.lives()), answer))?)
 }
 
 fn stopped(error: impl std::fmt::Display) -> Refusal {

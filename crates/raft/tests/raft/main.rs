@@ -3,5 +3,6 @@
 mod cluster;
 mod commands;
 mod golden;
+mod members;
 mod peer_port;
 mod servers;

@@ -4,6 +4,7 @@
 
 mod handover;
 mod in_sync;
+mod members;
 mod membership;
 mod ownership;
 mod plan;
@@ -15,6 +16,7 @@ mod step;
 use super::next::{RegisterNode, SetZone};
 use super::v1::handover::{AbortHandover, BeginHandover, Promote, ReportHandover};
 use super::v1::in_sync::{AddInSync, RemoveInSync, SetMode};
+use super::v1::members::{AddNode, MembershipDone, NodeLeft, RemoveNode};
 use super::v1::membership::InitCluster;
 #[cfg(not(feature = "next"))]
 use super::v1::membership::RegisterNode;
@@ -192,6 +194,12 @@ pub(super) fn encode(command: &Command, level: Level) -> Result<Vec<u8>, SealErr
             wire::encode(&SetPolicy { seen: seen.0, policy: policy.into() })
         }
         Command::AllowRelease { digest } => wire::encode(&AllowRelease { digest: digest.0 }),
+        Command::AddNode { spec, replaces } => {
+            wire::encode(&AddNode { spec: spec.into(), replaces: replaces.map(|node| node.0) })
+        }
+        Command::RemoveNode { node } => wire::encode(&RemoveNode { node: node.0 }),
+        Command::NodeLeft { change, node } => wire::encode(&NodeLeft { change: change.0, node: node.0 }),
+        Command::MembershipDone { change } => wire::encode(&MembershipDone { change: change.0 }),
         Command::Rejoin { step, member } => wire::encode(&Rejoin { step: step.0, member: (*member).into() }),
         #[cfg(feature = "next")]
         Command::SetZone { node, zone } => wire::encode(&SetZone { node: node.0, zone: zone.clone() }),
@@ -247,6 +255,10 @@ pub(super) fn decode(kind: EntryKind, level: Level, body: &[u8]) -> Result<Comma
         EntryKind::LevelReached => plain::<LevelReached>(body),
         EntryKind::SetPolicy => plain::<SetPolicy>(body),
         EntryKind::AllowRelease => plain::<AllowRelease>(body),
+        EntryKind::AddNode => checked::<AddNode>(body),
+        EntryKind::RemoveNode => plain::<RemoveNode>(body),
+        EntryKind::NodeLeft => plain::<NodeLeft>(body),
+        EntryKind::MembershipDone => plain::<MembershipDone>(body),
         #[cfg(feature = "next")]
         EntryKind::SetZone => plain::<SetZone>(body),
     }

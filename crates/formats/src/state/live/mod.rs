@@ -2,6 +2,7 @@
 //!
 //! *Invariant:* what a live type becomes is said here and never in `vN`, which stays what a release made of it.
 
+mod members;
 mod node;
 mod plan;
 mod release;
@@ -48,6 +49,8 @@ impl State {
             plan,
             last_plan,
             history,
+            membership,
+            removed,
         } = state;
         State {
             cluster_id: cluster_id.map(|id| id.0),
@@ -64,6 +67,8 @@ impl State {
             plan: plan.as_ref().map(Into::into),
             last_plan: last_plan.0,
             history: each(history),
+            membership: membership.as_ref().map(Into::into),
+            removed: removed.iter().map(|node| node.0).collect(),
             answers: each(answers),
         }
     }
@@ -84,6 +89,8 @@ impl State {
             plan,
             last_plan,
             history,
+            membership,
+            removed,
             answers,
         } = self;
         let state = ControlState {
@@ -101,6 +108,8 @@ impl State {
             plan: plan.map(TryInto::try_into).transpose()?,
             last_plan: PlanId(last_plan),
             history: all(history)?,
+            membership: membership.map(Into::into),
+            removed: removed.into_iter().map(NodeId).collect(),
         };
         Ok((state, each(answers)))
     }

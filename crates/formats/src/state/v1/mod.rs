@@ -1,5 +1,6 @@
 //! Version 1 of the state.
 
+pub(crate) mod members;
 pub(crate) mod node;
 pub(crate) mod plan;
 pub(crate) mod release;
@@ -9,6 +10,7 @@ use crate::parts::v1::{Policy, ReleaseInfo};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
+use members::MembershipChange;
 use node::Node;
 use plan::{Ended, Plan};
 use release::{Declined, Quarantine, Unfinished};
@@ -31,6 +33,9 @@ pub(crate) struct State {
     pub last_plan: u64,
     /// Oldest first.
     pub history: Vec<Ended>,
+    pub membership: Option<MembershipChange>,
+    /// Oldest first.
+    pub removed: Vec<u64>,
     /// Oldest first.
     pub answers: Vec<Answer>,
 }

@@ -3,8 +3,9 @@
 use super::{history_entry, plan, reason};
 use ironcache_api as api;
 use ironcache_control::{
-    AckMode, ControlState, Declined, Handover, LineageEntry, Losses, Node, NodeRole, OutStep, Ownership,
-    Quarantine, RecoveredBy, Recovery, ReleaseInfo, Shard, StageHold, TrialPhase, Unfinished,
+    AckMode, ControlState, Declined, Handover, LineageEntry, Losses, MembershipChange, MembershipStage, Node,
+    NodeRole, OutStep, Ownership, Quarantine, RecoveredBy, Recovery, ReleaseInfo, Shard, StageHold,
+    TrialPhase, Unfinished,
 };
 
 pub(in super::super) fn control(state: &ControlState) -> api::ControlView {
@@ -24,6 +25,8 @@ pub(in super::super) fn control(state: &ControlState) -> api::ControlView {
         plan: active,
         last_plan,
         history,
+        membership: change,
+        removed,
     } = state;
     api::ControlView {
         cluster_id: *cluster_id,
@@ -41,6 +44,8 @@ pub(in super::super) fn control(state: &ControlState) -> api::ControlView {
         plan: active.as_ref().map(plan),
         last_plan: *last_plan,
         history: history.iter().map(history_entry).collect(),
+        membership: change.as_ref().map(membership),
+        removed: removed.iter().copied().collect(),
     }
 }
 
@@ -84,6 +89,16 @@ fn node(node: &Node) -> api::Node {
         #[cfg(feature = "next")]
         zone: zone.clone(),
     }
+}
+
+fn membership(change: &MembershipChange) -> api::MembershipChange {
+    let MembershipChange { epoch, node, stage } = *change;
+    let stage = match stage {
+        MembershipStage::Joining { voter, replaces } => api::MembershipStage::Joining { voter, replaces },
+        MembershipStage::Leaving => api::MembershipStage::Leaving,
+        MembershipStage::Left => api::MembershipStage::Left,
+    };
+    api::MembershipChange { epoch, node, stage }
 }
 
 fn out_step(step: &OutStep) -> api::OutStep {
