@@ -12,6 +12,7 @@
 use crate::release::DownloadError;
 use ironcache_api::Refused;
 use ironcache_client::{ClientError, SeedError};
+use std::io::Write;
 use std::process::ExitCode;
 
 /// Why a command did not do what it was told.
@@ -92,7 +93,8 @@ impl From<std::io::Error> for Failure {
 /// Says what went wrong, and gives the code. A refusal goes to stdout too, if the caller reads JSON.
 pub fn report(failure: &Failure, format: Format) -> ExitCode {
     if !matches!(failure, Failure::Reported(_)) {
-        eprintln!("ironcache: {failure}");
+        // A node's stderr may be a file on a full disk: the exit code tells all the same.
+        let _ = writeln!(std::io::stderr(), "ironcache: {failure}");
     }
     if let (Failure::Refused(refused), Format::Json) = (failure, format) {
         // Nothing is left to say if stdout is gone; the exit code still tells.

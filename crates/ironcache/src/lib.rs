@@ -18,6 +18,7 @@ use cli::{Cli, Command};
 use exit::{Failure, Format};
 use ironcache_cli::{Program, exit, output};
 use std::ffi::OsString;
+use std::io::Write;
 use std::process::ExitCode;
 
 /// The whole program. `args` are those of the process, its own name first.
@@ -59,7 +60,7 @@ const SERVER_VERB: &str = "server";
 /// A launcher that cannot even begin goes back to the one that handed over to it. Returns if there is none.
 fn give_back(why: &str) {
     if let Err(error) = ironcache_spine::refuse_handover(why) {
-        eprintln!("ironcache: {}", ironcache_types::chain(&error));
+        let _ = writeln!(std::io::stderr(), "ironcache: {}", ironcache_types::chain(&error));
     }
 }
 

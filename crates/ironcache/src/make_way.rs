@@ -10,6 +10,7 @@ use ironcache_node::Config;
 use ironcache_settings::VARIABLE_PREFIX;
 use ironcache_types::chain;
 use std::ffi::{OsStr, OsString};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 /// Becomes the launcher that the state in the data directory names, if that is another one. `given` is what follows
@@ -21,7 +22,7 @@ pub(crate) fn make_way(given: &[OsString]) {
     }
     let dir = data_dir(given, |name| std::env::var_os(name), |path| std::fs::read_to_string(path).ok());
     if let Err(error) = ironcache_spine::make_way(&dir, Path::new(OWN_BINARY)) {
-        eprintln!("ironcache: warning: {}", chain(&error));
+        let _ = writeln!(std::io::stderr(), "ironcache: warning: {}", chain(&error));
     }
 }
 

@@ -11,7 +11,7 @@ use ironcache_node::Config;
 use ironcache_spine::{DaemonExit, LauncherConfig, ListenerSpec, WayBack};
 use ironcache_types::LEVELS;
 use std::ffi::OsString;
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use tracing_subscriber::EnvFilter;
@@ -115,9 +115,15 @@ pub(crate) fn log_filter(config: &Config) -> Result<EnvFilter, Failure> {
 }
 
 fn log_to_stderr(filter: EnvFilter) {
-    // Colours are for terminals; in a file their codes are in the way.
+    // A log that cannot be written, on a full disk say, is no reason to end: the subscriber would say so on stderr, which is
+    // that very log, and panic. Colours are for terminals; in a file their codes are in the way.
     let colours = std::io::stderr().is_terminal();
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours).init();
+    tracing_subscriber::fmt()
+        .log_internal_errors(false)
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(colours)
+        .init();
 }
 
 /// Where a configuration comes from, besides the flags.
@@ -157,7 +163,11 @@ fn configuration(args: &ServerArgs) -> Result<Config, Failure> {
 fn resolve(args: &ServerArgs, from: Sources) -> Result<Config, Failure> {
     let Sources { file, variables } = from;
     for name in settings::unknown_variables(&variables) {
-        eprintln!("ironcache: warning: {name} names no configuration key and is ignored");
+        // Whoever does not take the warning loses no more than that.
+        let _ = writeln!(
+            std::io::stderr(),
+            "ironcache: warning: {name} names no configuration key and is ignored"
+        );
     }
     settings::layered(file, &variables, &args.flags).map_err(|error| Failure::Usage(error.to_string()))
 }

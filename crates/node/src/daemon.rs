@@ -452,7 +452,8 @@ async fn leave(
     stops: &mut mpsc::UnboundedReceiver<Stop>,
 ) -> Result<(), DaemonError> {
     app.leave();
-    let stays_until = Instant::now() + stop.deadline;
+    let asked_at = Instant::now();
+    let stays_until = asked_at + stop.deadline;
     match stop.reason {
         StopReason::Operator => {
             // Half of the time for courtesies: the checkpoint matters more.
@@ -466,9 +467,9 @@ async fn leave(
         // The log has taken the roles already.
         StopReason::Activate | StopReason::RollBack => {}
     }
-    let mut keep = Keep::OrStay;
+    let (mut keep, mut since) = (Keep::OrStay, asked_at);
     let left = loop {
-        let why = match while_it_advances(app, stop.deadline, drain(app, keep)).await {
+        let why = match while_it_advances(app, stop.deadline, since, drain(app, keep)).await {
             Some(Drained::Settled) => break Ok(()),
             Some(Drained::Lost { why }) => break Err(DaemonError::DatasetLost { why }),
             None if data::is_only_copy(&app.raft.applied().borrow().state, app.me) => {
@@ -491,6 +492,7 @@ async fn leave(
             Some(_) = stops.recv() => keep = Keep::IfPossible,
             () = look_again => if Instant::now() >= stays_until { keep = Keep::IfPossible },
         }
+        since = Instant::now();
     };
     if tokio::time::timeout(RAFT_ENDS, app.raft.shutdown()).await.is_err() {
         tracing::warn!("raft did not end in time");
@@ -498,10 +500,15 @@ async fn leave(
     left
 }
 
-/// What comes of `work`; `None` when nothing of a dataset was written for `limit` while it was waited for.
-async fn while_it_advances<T>(app: &App, limit: Duration, work: impl Future<Output = T>) -> Option<T> {
+/// What comes of `work`; `None` when nothing of a dataset was written for `limit`: from `since` on, or from the last advance.
+async fn while_it_advances<T>(
+    app: &App,
+    limit: Duration,
+    mut since: Instant,
+    work: impl Future<Output = T>,
+) -> Option<T> {
     let mut work = std::pin::pin!(work);
-    let (mut bytes, mut since) = (app.data.work_bytes(), Instant::now());
+    let mut bytes = app.data.work_bytes();
     loop {
         tokio::select! {
             done = &mut work => return Some(done),
@@ -520,7 +527,16 @@ async fn while_it_advances<T>(app: &App, limit: Duration, work: impl Future<Outp
 /// Lets clients go, and writes the checkpoint.
 async fn drain(app: &App, keep: Keep) -> Drained {
     let timeout = Duration::from_millis(app.config.drain_timeout_ms);
-    app.data.drain(timeout, keep).await.unwrap_or_else(|error| Drained::Lost { why: error.to_string() })
+    match app.data.drain(timeout, keep).await {
+        Ok(drained) => drained,
+        Err(stopped) if data::is_only_copy(&app.raft.applied().borrow().state, app.me) => {
+            Drained::Lost { why: stopped.to_string() }
+        }
+        Err(stopped) => {
+            tracing::error!(error = %stopped, "not drained");
+            Drained::Settled
+        }
+    }
 }
 
 async fn give_roles_away(app: &Arc<App>, for_the_shard: Duration) {

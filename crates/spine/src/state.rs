@@ -53,7 +53,8 @@ pub enum Phase {
         attempts: u32,
         attempts_max: u32,
         step: StepRef,
-        /// How long an attempt may take from its start to its confirmation; bounds the deadline if the clock was set.
+        /// How long an attempt may take from its start to its confirmation; bounds the deadline if the clock was set. The
+        /// launcher that sees the work advance counts from there: what is on the disk is for one that did not.
         confirm_timeout_ms: u64,
         /// Of the last attempt, in milliseconds since the Unix epoch. None has begun before the old daemon is gone, and its
         /// drain is no part of the trial.

@@ -20,7 +20,7 @@ use super::plane::Reply;
 use crate::clock::unix_ms;
 use bytes::{Buf, BytesMut};
 use ironcache_resp::{CommandParser, Limits, Parsed, Trust, Writer};
-use ironcache_types::Offset;
+use ironcache_types::{Epoch, Offset};
 use smallvec::SmallVec;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -62,6 +62,7 @@ pub(super) async fn serve(node: Rc<DataNode>, stream: TcpStream, addr: SocketAdd
         buf: BytesMut::with_capacity(READ_BYTES),
         out: Vec::with_capacity(1024),
         parked_since: None,
+        doubt: None,
     };
     let end = connection.run(drained.as_mut()).await;
     if end == End::Drained {
@@ -79,6 +80,8 @@ struct Connection {
     out: Vec<u8>,
     /// When the command at the start of `buf` was first held back.
     parked_since: Option<Instant>,
+    /// The lease ended while something was executed, as the primary of this ownership epoch.
+    doubt: Option<Epoch>,
 }
 
 /// Why a connection ends.
@@ -92,6 +95,9 @@ impl Connection {
     async fn run(&mut self, mut drained: Pin<&mut Notified<'_>>) -> End {
         loop {
             let turn = self.execute_buffered();
+            if self.out_of_doubt().await.is_err() {
+                return End::Closed;
+            }
             let replies = !self.out.is_empty() || !self.client.owed.is_nothing();
             if self.send().await.is_err() {
                 return End::Closed;
@@ -205,10 +211,10 @@ impl Connection {
         }
         let wrote = plane.offset() != end_before;
         // What was executed is of a moment at which this node was the only primary, or nothing is said of it.
-        let in_doubt = leased && plane.primary().is_some() && {
+        if leased && consumed_total > 0 {
             plane.look_at_lease();
-            !plane.is_leased()
-        };
+            self.doubt = plane.primary_epoch().filter(|_| !plane.is_leased());
+        }
         drop(plane);
         if wrote {
             self.node.feed.notify_waiters();
@@ -217,12 +223,33 @@ impl Connection {
         if self.buf.is_empty() && self.buf.capacity() > KEEP_BYTES {
             self.buf = BytesMut::with_capacity(READ_BYTES);
         }
-        if in_doubt && consumed_total > 0 {
-            self.out.clear();
-            self.client.owed = Owed::default();
-            return Batch::Close;
-        }
         batch
+    }
+
+    /// A command may take longer than a lease runs, and this thread takes no answer of the leader meanwhile. Once it has
+    /// one, and still owns the shard by the same start, nobody else was primary in between: the replies are true. If it does
+    /// not come to that, nothing is said of what was executed.
+    async fn out_of_doubt(&mut self) -> Result<(), Lost> {
+        let Some(epoch) = self.doubt.take() else { return Ok(()) };
+        let park_ms_max = self.node.plane.borrow().view.state.policy.park_ms_max;
+        let deadline = Instant::now() + Duration::from_millis(park_ms_max);
+        loop {
+            let changed = Rc::clone(&self.node.changed);
+            let change = changed.notified();
+            {
+                let mut plane = self.node.plane.borrow_mut();
+                if plane.primary_epoch() != Some(epoch) {
+                    return Err(Lost);
+                }
+                plane.look_at_lease();
+                if plane.is_leased() {
+                    return Ok(());
+                }
+            }
+            if tokio::time::timeout_at(deadline, change).await.is_err() {
+                return Err(Lost);
+            }
+        }
     }
 
     /// Sends the replies, once what they tell of may be acknowledged.

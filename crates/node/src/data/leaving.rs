@@ -72,7 +72,10 @@ pub(super) async fn drain(node: &Rc<DataNode>, timeout: Duration, keep: Keep) ->
     let why = chain(&error);
     match (is_needed(node, keep), keep) {
         (false, _) => {
-            tracing::error!(error = why, "no checkpoint; the dataset will come from another node");
+            tracing::error!(
+                error = why,
+                "no new checkpoint; what this node holds is on its disk already, or with another node"
+            );
             Drained::Settled
         }
         (true, Keep::OrStay | Keep::OrStayWithoutLog) => {
