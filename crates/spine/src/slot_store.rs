@@ -77,7 +77,7 @@ pub enum SlotError {
 
 impl SlotStore {
     /// Opens the store, making its directories if they are missing. What is found in it is durable: a process that died
-    /// in the middle of [`commit`](Self::commit) may have left a slot that a power cut would take back, and `state` may
+    /// in the middle of a commit may have left a slot that a power cut would take back, and `state` may
     /// come to name it.
     pub fn open(dir: &DataDir) -> Result<Self, DiskError> {
         dir.create()?;
