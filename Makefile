@@ -1,7 +1,7 @@
 # The commands a contributor needs. `make verify` only reads; `make fix` mends what a tool can mend.
 CARGO ?= cargo
 
-.PHONY: build release verify arrows doc fix test demo compat bench table roll-compare deny ci clean-compat mutations loss-window sim train
+.PHONY: build release verify arrows doc fix test demo compat bench table roll-compare deny ci clean-compat mutations loss-window dead-primaries sim train
 
 build:
 	$(CARGO) build --workspace --all-targets
@@ -52,6 +52,11 @@ loss-window: ## kills primaries under load and counts what was acknowledged and 
 	tests/compat/loss_window.py target/release/ironcache --kills 10 --batch 50
 	tests/compat/loss_window.py target/release/ironcache --kills 10 --batch 1
 	tests/compat/loss_window.py target/release/ironcache --kills 6 --batch 50 --mode in-sync
+
+dead-primaries: ## primaries that are killed, hang, are cut off, or whose machine is gone: how long, and at what cost (root: network namespaces)
+	$(CARGO) build --release
+	tests/compat/dead_primaries.py target/release/ironcache --runs 10
+	tests/compat/dead_primaries.py target/release/ironcache --runs 10 --mode primary
 
 bench: ## single functions, while optimising
 	$(CARGO) bench -p ironcache-benches

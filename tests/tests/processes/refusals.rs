@@ -41,12 +41,12 @@ async fn a_single_node_is_not_rolled() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_nodes_have_no_quorum_to_spare() {
     let spec = Spec::new(PRODUCT, 1, 1);
-    a_staged_roll_is_refused(&spec, "no_quorum_to_spare", "add a voter: a replica or a witness").await;
+    a_staged_roll_is_refused(&spec, "no_quorum_to_spare", "add-node HOST:PORT --witness").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn shards_without_replicas_are_not_rolled() {
-    a_staged_roll_is_refused(&Spec::new(PRODUCT, 3, 0), "no_replica", "add a replica").await;
+    a_staged_roll_is_refused(&Spec::new(PRODUCT, 3, 0), "no_replica", "add-node HOST:PORT --shard 0").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
