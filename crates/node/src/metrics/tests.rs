@@ -100,6 +100,8 @@ fn scrape() -> Scrape {
         follows: None,
         isr_epoch: Epoch(3),
         holds: None,
+        #[cfg(feature = "next")]
+        clocks_heard: 0,
     };
     Scrape {
         me: ME,

@@ -132,6 +132,8 @@ impl World {
             release: node.release,
             levels: node.levels,
             launcher_protocol: node.launcher_protocol,
+            #[cfg(feature = "next")]
+            zone: node.zone,
         });
         member
     }
