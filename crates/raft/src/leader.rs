@@ -40,7 +40,7 @@ impl Inner {
 
     /// An entry above the level that this node has applied is refused before it is in the log. There it would be refused
     /// as well; here it costs nothing.
-    pub(crate) async fn propose_here(&self, entry: EntryBytes) -> Answer {
+    async fn propose_here(&self, entry: EntryBytes) -> Answer {
         let (level, mine) = (entry.header().level, self.identity.level());
         if level > mine {
             let text = format!("{entry} is above level {mine}, the cluster's: finalize the upgrade first");

@@ -2,7 +2,7 @@
 //!
 //! *Invariant:* nothing here is forwarded. Who does not lead says so.
 
-use crate::ask::Answer;
+use crate::ask::{Answer, Ask};
 use crate::leader::proposed;
 use crate::node::{AskError, Inner, RaftNode, unexpected};
 use crate::types::{Proposed, Refusal, TypeConfig};
@@ -45,9 +45,11 @@ impl RaftNode {
     /// There is no outcome: it may have been appended, unless the answer says that it was refused.
     pub async fn propose_as_leader(&self, command: Command) -> Result<Proposed, AskError> {
         let entry = self.sealed(&command).map_err(AskError::Refused)?;
-        match self.inner().propose_here(entry).await {
+        let (inner, after_ms) = (self.inner(), self.inner().options.ask_timeout_ms);
+        // A leader without a majority may wait for ever for what it appended.
+        match inner.answer(Ask::Propose(entry), inner.options.ask_timeout()).await {
             Answer::NotLeader(_) => Err(AskError::Refused(Refusal::new(NOT_LEADER, NotLed))),
-            Answer::Retry(last) => Err(AskError::Unknown { after_ms: 0, last }),
+            Answer::Retry(last) => Err(AskError::Unknown { after_ms, last }),
             Answer::Refused(refusal) => Err(AskError::Refused(refusal)),
             answer => proposed(answer).ok_or_else(|| unexpected("no proposal")),
         }
