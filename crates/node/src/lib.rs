@@ -22,6 +22,7 @@ mod data;
 mod fetch;
 mod http;
 mod identity;
+mod keeper;
 mod launcher;
 mod lead;
 mod lease;

@@ -77,7 +77,7 @@ pub use position::{Position, PositionError, SavedPosition};
 pub use replica_cursor::{Admitted, Begin, ChunkAct, FenceMet, ReplicaCursor, Standing, StreamError};
 pub use resync::{FullReason, Resync, SyncMode};
 pub use running_clock::{Look, RunningClock};
-pub use tail::{KeptTail, TailError};
+pub use tail::{KeptTail, TailError, TailMark};
 pub use tail_head::{TAIL_VERSION, TailHead, TailHeadError};
 pub use verdict::{
     AckError, AckStep, AttachError, Eligibility, FollowerView, Gate, LacksAcknowledged, ProposeError,

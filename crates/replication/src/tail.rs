@@ -33,6 +33,21 @@ pub struct KeptTail {
     open: Option<(Level, Epoch, Scope)>,
 }
 
+/// How far a tail had come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TailMark {
+    whole: Offset,
+    end: Offset,
+    open: Option<(Level, Epoch, Scope)>,
+}
+
+impl TailMark {
+    /// Everything up to here was in the file.
+    pub fn end(self) -> Offset {
+        self.end
+    }
+}
+
 /// Why a frame is not kept, or a file is not the tail that it says it is.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TailError {
@@ -137,6 +152,16 @@ impl KeptTail {
             taken += len;
         }
         Ok(taken)
+    }
+
+    /// What is admitted from here on may have to be taken back.
+    pub fn mark(&self) -> TailMark {
+        TailMark { whole: self.whole, end: self.end, open: self.open }
+    }
+
+    /// What was admitted since could not be kept.
+    pub fn take_back(&mut self, mark: TailMark) {
+        TailMark { whole: self.whole, end: self.end, open: self.open } = mark;
     }
 
     /// The link, or the file, ended here: what is not a whole command is to be cut off.

@@ -76,6 +76,17 @@ fn other_at(start: u64) -> Effects<'static> {
 }
 
 #[test]
+fn what_could_not_be_written_is_taken_back() {
+    let mut tail = tail();
+    tail.admit(&Message::EffectsPart(frame(7, 200))).unwrap();
+    let (before, mark) = (tail.clone(), tail.mark());
+    tail.admit(&Message::Effects(frame(7, 229))).unwrap();
+    tail.admit(&Message::EffectsPart(frame(7, 258))).unwrap();
+    tail.take_back(mark);
+    assert_eq!(tail, before);
+}
+
+#[test]
 fn the_same_primary_goes_on_where_the_tail_ends_and_nobody_else_does() {
     let mut tail = tail();
     tail.admit(&Message::Effects(frame(7, 200))).unwrap();

@@ -6,6 +6,7 @@
 //! *Invariant:* pure: time is passed in, in ms of one clock for each struct, which counts while the machine sleeps.
 
 mod grantor;
+pub mod keeper;
 mod lease;
 
 pub use grantor::{Deposing, Grantor, NotGranted, depose_after_ms};

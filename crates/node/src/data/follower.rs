@@ -1,4 +1,5 @@
-//! The receiving end of replication: keeps a link to the primary, and during a handover one to the candidate.
+//! The receiving end of replication: keeps a link to the primary, during a handover one to the candidate, and one to the
+//! keeper while no primary is found.
 //!
 //! ```text
 //!  applied state ─► who is to be followed ─► a task a peer: connect, Hello, then
@@ -13,7 +14,9 @@
 //! frame is.
 //! *Invariant (I20):* effects of a level that this release does not admit end the link before anything of them is
 //! applied; those of one that the log has not reached here wait for it.
-//! *Invariant:* nothing is followed that the applied state does not name as primary.
+//! *Invariant:* nothing is followed that the applied state does not name as the shard's source ([`source_named`]): its
+//! primary, or the keeper that it records. A keeper is asked only while no primary is followed, offers no full sync, and
+//! costs nothing of what is held.
 
 use super::DataNode;
 use super::handover;
@@ -21,7 +24,7 @@ use super::link_io::{FrameReader, LinkError, Next, open};
 use super::plane::Plane;
 use super::pulse::{REPORT_EVERY, Voice};
 use super::role::Role;
-use ironcache_control::Node;
+use ironcache_control::{HandoverVia, Node, Shard};
 use ironcache_keyspace::{apply_effects, progress};
 use ironcache_replication::{
     Accept, Ack, Begin, ChunkAct, FenceMet, Group, Hello, LINK_VERSIONS, LinkVersion, Message, Progress,
@@ -83,8 +86,41 @@ fn wanted(plane: &Plane) -> Vec<Member> {
     let candidate = shard.handover.map(|h| h.to);
     let next = shard.nodes.iter().filter_map(|n| state.nodes.get(n));
     let next = next.filter(|n| state.plan.is_some() && n.out.is_none()).map(Node::member);
-    let wanted: BTreeSet<Member> = shard.primary().into_iter().chain(candidate).chain(next).collect();
+    let keeper = asked_keeper(plane, shard);
+    let wanted = shard.primary().into_iter().chain(candidate).chain(next).chain(keeper);
+    let wanted: BTreeSet<Member> = wanted.collect();
     wanted.into_iter().filter(|m| m.node != me.node).collect()
+}
+
+/// As what the applied state names a peer, to a node of the shard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum SourceKind {
+    Primary,
+    /// It keeps the tail of the present primary's stream.
+    Keeper,
+}
+
+/// Who may be followed, and in which epoch: the primary that the state names, or the keeper that it records for it.
+pub(super) fn source_named(shard: &Shard, peer: Member) -> Option<(Source, SourceKind)> {
+    let source = Source { epoch: shard.epoch, incarnation: peer.incarnation };
+    if shard.is_primary(peer) {
+        return Some((source, SourceKind::Primary));
+    }
+    let is_keeper = shard.keeper_that_counts().is_some_and(|keeper| keeper.member == peer);
+    is_keeper.then_some((source, SourceKind::Keeper))
+}
+
+/// The keeper, as long as this node holds less than everything and follows no primary. A member of the set needs none: it
+/// takes over by itself.
+fn asked_keeper(plane: &Plane, shard: &Shard) -> Option<Member> {
+    let Role::Replica(replica) = &plane.role else { return None };
+    let keeper = shard.keeper_that_counts()?.member;
+    let follows_primary = replica.link_up
+        && replica
+            .cursor
+            .source()
+            .is_some_and(|s| shard.primary().is_some_and(|primary| primary.incarnation == s.incarnation));
+    (!shard.in_sync.contains(&plane.me) && !follows_primary).then_some(keeper)
 }
 
 async fn keep_link(node: Rc<DataNode>, member: Member) {
@@ -192,7 +228,10 @@ fn hello(plane: &Plane, to: Member) -> Result<Hello, LinkError> {
     let (Some(cluster_id), Some(shard)) = (state.cluster_id, plane.my_shard()) else {
         return Err(LinkError::RoleChanged);
     };
-    let purpose = if shard.is_primary(to) { Purpose::Follow } else { Purpose::NextSource };
+    let purpose = match source_named(shard, to) {
+        Some((_, SourceKind::Primary | SourceKind::Keeper)) => Purpose::Follow,
+        None => Purpose::NextSource,
+    };
     let position = match &plane.role {
         Role::Loading => None,
         Role::Replica(replica) => replica.cursor.position()?,
@@ -256,10 +295,11 @@ pub(super) struct Heard {
     pinged: bool,
 }
 
-/// Does the applied state still name the sender as primary, in the epoch in which it was followed?
+/// Does the applied state still name the sender as source, in the epoch in which it was followed?
 fn is_followed(plane: &Plane, link: &Receiving) -> bool {
     let named = |source: Source| {
-        plane.my_shard().is_some_and(|s| s.epoch == source.epoch && s.is_primary(link.member))
+        let by_now = plane.my_shard().and_then(|shard| source_named(shard, link.member));
+        by_now.is_some_and(|(named, _)| named == source)
     };
     !plane.is_sealed() && link.source.is_none_or(named)
 }
@@ -436,7 +476,7 @@ fn following<'a>(role: &'a mut Role, link: &Receiving) -> Result<(&'a mut Replic
     }
 }
 
-/// Follows the sender of `message`, once the applied state names it as primary.
+/// Follows the sender of `message`, once the applied state names it as source.
 async fn begin(node: &Rc<DataNode>, link: &mut Receiving, message: &SyncBegin) -> Result<(), LinkError> {
     let deadline = tokio::time::Instant::now() + VIEW_TIMEOUT;
     loop {
@@ -445,16 +485,22 @@ async fn begin(node: &Rc<DataNode>, link: &mut Receiving, message: &SyncBegin) -
         {
             let mut guard = node.plane.borrow_mut();
             let plane = &mut *guard;
-            let named = plane.my_shard().filter(|s| s.is_primary(link.member)).map(|s| s.epoch);
+            let named = plane.my_shard().and_then(|shard| source_named(shard, link.member));
             let in_sync = plane.my_shard().is_some_and(|s| s.in_sync.contains(&plane.me));
+            // What a recovery goes through is the shard's only copy, until its outcome is known.
+            let recovers = plane
+                .my_shard()
+                .and_then(|s| s.handover)
+                .is_some_and(|h| h.to == plane.me && h.via == HandoverVia::Keeper);
             if plane.is_sealed() {
                 return Err(LinkError::RoleChanged);
             }
-            if let (Some(epoch), Role::Replica(replica)) = (named, &mut plane.role)
-                && epoch >= message.source.epoch
+            if let (Some((expected, kind)), Role::Replica(replica)) = (named, &mut plane.role)
+                && expected.epoch >= message.source.epoch
             {
-                let expected = Source { epoch, incarnation: link.member.incarnation };
-                let standing = if in_sync { Standing::InSync } else { Standing::Outside };
+                // A keeper has no dataset that could stand for what is held here.
+                let may_discard = !in_sync && !recovers && kind == SourceKind::Primary;
+                let standing = if may_discard { Standing::Outside } else { Standing::InSync };
                 match replica.cursor.follow(expected, message, standing)? {
                     Begin::Continue { from } => tracing::info!(peer = %link.member, %from, "following"),
                     Begin::Discard => {
@@ -472,7 +518,7 @@ async fn begin(node: &Rc<DataNode>, link: &mut Receiving, message: &SyncBegin) -
         }
         if tokio::time::timeout_at(deadline, change).await.is_err() {
             return Err(LinkError::Protocol(
-                "accepted by a node that the log does not name as primary".to_owned(),
+                "accepted by a node that the log names neither as primary nor as its keeper".to_owned(),
             ));
         }
     }

@@ -10,6 +10,9 @@
 //!  applies Promote: MOVED to what it held   applies Promote: serves
 //! ```
 //!
+//! A shard whose primary is gone is handed over by its keeper: it sends the fence in the old primary's place. The old primary,
+//! if it lives after all, holds commands back until the outcome, and fences nothing.
+//!
 //! *Invariant (I9):* from the fence to the applied outcome the old primary executes nothing and emits nothing.
 //! *Invariant:* only an applied entry ends a handover; a timeout merely proposes one.
 
@@ -17,8 +20,9 @@ use super::DataNode;
 use super::acks::Verdict;
 use super::plane::Plane;
 use super::role::Role;
-use ironcache_control::{Command, Handover};
+use ironcache_control::{Command, Handover, HandoverVia};
 use ironcache_replication::{Fence, FenceMet, NextSources};
+use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -32,9 +36,15 @@ pub(super) async fn hand_over(node: Rc<DataNode>, handover: Handover) {
         (primary.shard, Duration::from_millis(plane.view.state.policy.handover_timeout_ms))
     };
     tracing::debug!(%shard, epoch = %handover.epoch, "commands are held back");
-    let fenced = tokio::time::timeout(timeout, fence(&node, handover)).await;
-    if fenced.is_err() {
-        tracing::warn!(%shard, epoch = %handover.epoch, "a member does not acknowledge; the handover is given up");
+    match handover.via {
+        HandoverVia::Primary => {
+            if tokio::time::timeout(timeout, fence(&node, handover)).await.is_err() {
+                tracing::warn!(%shard, epoch = %handover.epoch, "a member does not acknowledge; the handover is given up");
+            }
+        }
+        HandoverVia::Keeper => {
+            tracing::warn!(%shard, epoch = %handover.epoch, "the shard is recovered through its keeper; commands are held back");
+        }
     }
     // The fence is out, or will never be: what is left is the outcome. A point in time, not a pause: other changes wake
     // this loop too, and must not put the abort off.
@@ -175,6 +185,16 @@ pub(super) fn promotion(plane: &Plane, met: FenceMet, patience: Patience) -> Att
         return Attached::Over;
     }
     let Some(shard) = plane.my_shard() else { return Attached::Over };
+    if shard.handover.is_some_and(|h| h.epoch == met.handover_epoch && h.via == HandoverVia::Keeper) {
+        // Nobody else was in the set, or it would have taken over.
+        return Attached::Promote(Box::new(Command::Promote {
+            shard: shard.id,
+            handover: met.handover_epoch,
+            to: plane.me,
+            offset: met.offset,
+            in_sync: BTreeSet::from([plane.me]),
+        }));
+    }
     let mut next = NextSources::new(met.source, met.handover_epoch);
     for (member, link) in &plane.links {
         if let Some(ack) = link.ack {

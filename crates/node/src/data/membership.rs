@@ -2,9 +2,11 @@
 //!
 //! *Invariant:* only the primary proposes, each time with the `isr_epoch` that it saw; it requires a member
 //! from the proposal on, and stops requiring one only after applying its removal.
+//! *Invariant:* a keeper is in no set: it is recorded, and dropped, by entries of its own (module `keeping`).
 //! *Invariant:* what writes by itself (expiry) stops while a handover holds commands back.
 
 use super::DataNode;
+use super::keeping;
 use super::plane::{Leased, Plane, TICK_MS};
 use super::role::{Asked, Role, SetChange};
 use crate::clock::{unix_ms, wall_ms};
@@ -21,10 +23,10 @@ use tokio::task::spawn_local;
 /// Often enough that a replica enters the set within a few of these; seldom enough to cost nothing.
 const TICK: Duration = Duration::from_millis(TICK_MS);
 /// A proposal without an outcome is made again after this.
-const PROPOSE_AGAIN: Duration = Duration::from_millis(1_000);
+pub(super) const PROPOSE_AGAIN: Duration = Duration::from_millis(1_000);
 /// A rejected one at the earliest after this: the entry that made it wrong has to be applied here first, and every
 /// try is an entry of everybody's log.
-const REJECTED_AGAIN: Duration = Duration::from_millis(100);
+pub(super) const REJECTED_AGAIN: Duration = Duration::from_millis(100);
 /// Longer than a proposal is pursued: whatever became of one that is older, nobody will tell.
 const OUTCOME_MAX: Duration = Duration::from_millis(6_000);
 /// Keys that one tick expires at most: a mass expiry is spread instead of stalling clients.
@@ -93,16 +95,19 @@ pub(super) fn tend(node: &Rc<DataNode>) {
     if primary.handover.is_some() {
         return;
     }
+    let nodes = plane.view.state.shards.get(&primary.shard).map(|shard| &shard.nodes[..]).unwrap_or_default();
     let candidates: Vec<Member> = primary
         .gate
         .followers()
         .filter(|f| f.attached && matches!(f.requirement, None | Some(Requirement::Awaited)))
         .map(|f| f.member)
+        .filter(|member| nodes.contains(&member.node))
         .collect();
     let silent = primary.gate.silent_members(now_ms);
     for member in candidates {
         consider(node, plane, member, now_ms);
     }
+    keeping::tend(node, plane);
     ask_again(plane);
     for silent in silent {
         let Role::Primary(primary) = &mut plane.role else { return };
@@ -120,7 +125,7 @@ pub(super) fn tend(node: &Rc<DataNode>) {
                         format!("{behind_bytes} bytes and {behind_ops} writes behind for {age_ms} ms")
                     }
                 };
-                plane.remove_member(silent.member, reason);
+                plane.let_go(silent.member, reason);
             }
         }
     }
@@ -174,11 +179,18 @@ pub(super) fn ask_again(plane: &mut Plane) {
     }
     for (member, isr_epoch) in again {
         tracing::warn!(shard = %shard.id, %member, "the outcome of a proposal is unknown; proposing it again");
-        plane.propose(Command::AddInSync { shard: shard.id, isr_epoch, primary: me, member }, None);
+        let command = if shard.nodes.contains(&member.node) {
+            Some(Command::AddInSync { shard: shard.id, isr_epoch, primary: me, member })
+        } else {
+            keeping::record_again(plane, shard, member, isr_epoch)
+        };
+        if let Some(command) = command {
+            plane.propose(command, None);
+        }
     }
 }
 
-async fn undo_if_rejected(
+pub(super) async fn undo_if_rejected(
     node: Rc<DataNode>,
     member: Member,
     proposal: Proposal,
@@ -200,9 +212,10 @@ async fn undo_if_rejected(
 fn tend_mode(node: &Rc<DataNode>, plane: &mut Plane) {
     let state = std::sync::Arc::clone(&plane.view.state);
     let Some(shard) = state.shard_of_node(plane.me.node) else { return };
-    // A node that is out, of an active plan or of one that ended: what is acknowledged has to be elsewhere.
+    // A node that is out, of an active plan or of one that ended: what is acknowledged has to be elsewhere. And a keeper
+    // keeps only what was acknowledged to be safe.
     let out = shard.nodes.iter().any(|n| state.nodes.get(n).is_some_and(|n| n.out.is_some()));
-    let held = out || state.plan.as_ref().is_some_and(Plan::holds_mode);
+    let held = out || shard.keeper.is_some() || state.plan.as_ref().is_some_and(Plan::holds_mode);
     let wanted = if held { AckMode::InSync } else { state.policy.steady_mode };
     let me = plane.me;
     let Role::Primary(primary) = &mut plane.role else { return };
@@ -263,6 +276,17 @@ impl Plane {
         let Some(start) = primary.lineage.start_of(epoch) else { return };
         primary.start_proposed = Some(Instant::now());
         self.propose(Command::PrimaryReady { shard: shard.id, epoch, start }, None);
+    }
+
+    /// Has a silent member removed from the in-sync set, or a silent keeper dropped.
+    fn let_go(&mut self, member: Member, reason: String) {
+        let state = std::sync::Arc::clone(&self.view.state);
+        let Some(shard) = state.shard_of_node(self.me.node) else { return };
+        if shard.nodes.contains(&member.node) {
+            self.remove_member(member, reason);
+        } else {
+            keeping::drop_keeper(self, shard, member, Reason::new("silent", reason));
+        }
     }
 
     /// Has a member removed from the in-sync set; nothing changes before the removal is applied.

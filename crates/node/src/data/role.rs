@@ -10,6 +10,7 @@
 //! *Invariant:* a role changes only by an applied entry that names this incarnation.
 //! *Invariant:* deposed, a primary keeps its dataset and position: it resumes where its stream ended.
 
+use super::keeping::{self, Keeping, copies, is_keeper};
 use super::plane::Plane;
 use super::routing::Routing;
 use ironcache_control::{AckMode, Command, ControlState, Handover, Ownership, Shard};
@@ -55,7 +56,7 @@ pub(crate) struct Primary {
     pub lineage: Lineage,
     pub gate: AckGate,
     pub mode: AckMode,
-    /// Size of the committed in-sync set, this node included.
+    /// Size of the committed in-sync set, this node included, and the keeper: in so many places a write is held.
     pub in_sync: usize,
     /// Does the log say where this ownership begins? Nothing is served before: until then another holder of everything may
     /// take the shard, if this life ends.
@@ -67,6 +68,7 @@ pub(crate) struct Primary {
     pub mode_proposed: Option<Instant>,
     /// When the start of this ownership was last proposed to the log.
     pub start_proposed: Option<Instant>,
+    pub keeping: Keeping,
 }
 
 /// A change of the in-sync set that was proposed, and whose outcome is not known.
@@ -113,7 +115,8 @@ impl Primary {
         self.proposals.retain(|member, asked| {
             let lives = state.nodes.get(&member.node).is_some_and(|n| n.member() == *member);
             let open = asked.isr_epoch == shard.isr_epoch && lives;
-            if !open && asked.what == SetChange::Add && !shard.in_sync.contains(member) {
+            let counts = shard.in_sync.contains(member) || is_keeper(shard, *member);
+            if !open && asked.what == SetChange::Add && !counts {
                 gate.abandon_proposal(*member);
             }
             open
@@ -193,11 +196,11 @@ impl Plane {
             return Turned::Nothing;
         };
         primary.mode = shard.mode;
-        primary.in_sync = shard.in_sync.len();
+        primary.in_sync = copies(shard);
         primary.begun |= begins(shard, primary.epoch);
         primary.gate.set_limits(limits);
         primary.gate.set_mode(mode);
-        primary.gate.set_committed(&others(shard, self.me), now_ms);
+        primary.gate.set_committed(&keeping::required(shard, self.me), now_ms);
         primary.forget_settled(&self.view.state, shard);
         let turned = match (shard.handover, &primary.handover) {
             (Some(handover), Some(held)) if held.handover == handover => Turned::Nothing,
@@ -252,7 +255,8 @@ impl Plane {
         let limits = self.gate_limits();
         let source = Source { epoch, incarnation: self.me.incarnation };
         let mode = self.gate_mode(shard.mode);
-        let gate = AckGate::new(source, start, mode, &others(shard, self.me), limits, self.clock_ms());
+        let gate =
+            AckGate::new(source, start, mode, &keeping::required(shard, self.me), limits, self.clock_ms());
         for link in self.links.values_mut() {
             link.link = None;
             link.fence = None;
@@ -265,12 +269,13 @@ impl Plane {
             lineage,
             gate,
             mode: shard.mode,
-            in_sync: shard.in_sync.len(),
+            in_sync: copies(shard),
             begun: begins(shard, epoch),
             handover: None,
             proposals: BTreeMap::new(),
             mode_proposed: None,
             start_proposed: None,
+            keeping: Keeping::default(),
         });
         if committed.is_some() {
             self.redeem_promise(start);
@@ -373,8 +378,4 @@ impl Plane {
 
 fn begins(shard: &Shard, epoch: Epoch) -> bool {
     shard.lineage.iter().any(|entry| entry.epoch == epoch && entry.start.is_some())
-}
-
-fn others(shard: &Shard, me: Member) -> BTreeSet<Member> {
-    shard.in_sync.iter().copied().filter(|m| *m != me).collect()
 }
