@@ -131,6 +131,9 @@ const TABLE: &[(Format, &[Since])] = &[
     (Format::Entry(EntryKind::RemoveNode), &[since(1, 1)]),
     (Format::Entry(EntryKind::NodeLeft), &[since(1, 1)]),
     (Format::Entry(EntryKind::MembershipDone), &[since(1, 1)]),
+    (Format::Entry(EntryKind::WantKeeper), &[since(1, 1)]),
+    (Format::Entry(EntryKind::SetKeeper), &[since(1, 1)]),
+    (Format::Entry(EntryKind::BeginRecovery), &[since(1, 1)]),
     #[cfg(feature = "next")]
     (Format::Entry(EntryKind::SetZone), &[since(NEXT.0, 1)]),
     (

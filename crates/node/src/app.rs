@@ -10,7 +10,7 @@ use ironcache_coordinator::WaitingOn;
 use ironcache_raft::{Admission, RaftNode};
 use ironcache_shard::Grantor;
 use ironcache_spine::{LAUNCHER_PROTOCOL, SlotStore};
-use ironcache_types::{Member, NodeId, Release, WireRange};
+use ironcache_types::{MachineId, Member, NodeId, Release, WireRange};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -31,6 +31,8 @@ pub(crate) struct App {
     pub launcher: watch::Receiver<LauncherView>,
     /// For peers and the leader; keeps connections open.
     pub client: reqwest::Client,
+    /// Where it runs.
+    pub machine: MachineId,
     pub started: Instant,
     /// Has this process applied up to a commit index that a leader confirmed after it started?
     pub log_is_current: watch::Receiver<bool>,
@@ -110,6 +112,7 @@ impl App {
             slots,
             launcher,
             client,
+            machine: crate::identity::machine(),
             started: Instant::now(),
             log_is_current,
             incoming: tokio::sync::RwLock::default(),

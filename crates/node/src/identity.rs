@@ -13,7 +13,7 @@
 
 use ironcache_spine::boottime_ms;
 use ironcache_store::{DiskError, at, read_durably, replace_durably};
-use ironcache_types::{ClusterId, Incarnation, Member, NodeId};
+use ironcache_types::{ClusterId, Incarnation, MachineId, Member, NodeId};
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -170,6 +170,11 @@ fn incarnation(starts: u32, low: u64) -> Incarnation {
 }
 
 /// `None` where the kernel does not say; every start then counts.
+/// Where this process runs.
+pub(crate) fn machine() -> MachineId {
+    boot_id().map_or(MachineId::UNKNOWN, |id| MachineId::of_boot_id(&id))
+}
+
 fn boot_id() -> Option<String> {
     let id = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
     Some(id.trim().to_owned()).filter(|id| !id.is_empty())

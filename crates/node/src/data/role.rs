@@ -294,7 +294,7 @@ impl Plane {
         if replica.reclaimed_at.is_some_and(|at| at.elapsed() < RECLAIM_AGAIN) {
             return Turned::Nothing;
         }
-        let Ownership::Recovering { last } = shard.ownership else { return Turned::Nothing };
+        let Ownership::Recovering { last, .. } = shard.ownership else { return Turned::Nothing };
         if let Some(end) = self.sealed_end(shard)
             && let Role::Replica(replica) = &mut self.role
         {
@@ -315,7 +315,7 @@ impl Plane {
     /// epoch of a life of this node, and was read from this node's disk, was written by that very life as it stopped.
     pub(crate) fn sealed_end(&self, shard: &Shard) -> Option<Offset> {
         let Role::Replica(replica) = &self.role else { return None };
-        let Ownership::Recovering { last } = shard.ownership else { return None };
+        let Ownership::Recovering { last, .. } = shard.ownership else { return None };
         let (end, held) = (replica.clean_end?, replica.cursor.saved_position().ok()??);
         let registered = self.view.state.nodes.get(&self.me.node)?.member() == self.me;
         let of_the_last_owner = last.node == self.me.node && held.lineage.last().0 == shard.epoch;
