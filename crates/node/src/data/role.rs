@@ -19,7 +19,7 @@ use ironcache_raft::AppliedView;
 use ironcache_replication as replication;
 use ironcache_replication::{AckGate, GateLimits, Lineage, ReplicaCursor, Source, StreamError};
 use ironcache_types::{Epoch, Member, Offset, ShardId};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 

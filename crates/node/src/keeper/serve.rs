@@ -210,19 +210,21 @@ impl Session {
         let Session { mut reader, writer, member: _ } = self;
         let version = reader.version();
         let sending = send(desk, writer, version, served);
-        let listening = async {
-            loop {
-                reader.drain(|message, _| match message {
-                    Message::Ack(_) | Message::Progress(_) => Ok(Next::Go),
-                    _ => Err(LinkError::Protocol("only acknowledgements are expected".to_owned())),
-                })?;
-                reader.fill().await?;
-            }
-        };
         tokio::select! {
             ended = sending => ended,
-            ended = listening => ended.map_err(Ended::Link),
+            ended = listen(&mut reader) => ended,
         }
+    }
+}
+
+/// What it has applied is of no consequence here: nobody waits for it.
+async fn listen(reader: &mut FrameReader) -> Result<std::convert::Infallible, Ended> {
+    loop {
+        reader.drain(|message, _| match message {
+            Message::Ack(_) | Message::Progress(_) => Ok(Next::Go),
+            _ => Err(LinkError::Protocol("only acknowledgements are expected".to_owned())),
+        })?;
+        reader.fill().await?;
     }
 }
 
