@@ -112,7 +112,7 @@ pub(super) fn source_named(shard: &Shard, peer: Member) -> Option<(Source, Sourc
 
 /// The keeper, as long as this node holds less than everything and follows no primary. A member of the set needs none: it
 /// takes over by itself.
-fn asked_keeper(plane: &Plane, shard: &Shard) -> Option<Member> {
+pub(super) fn asked_keeper(plane: &Plane, shard: &Shard) -> Option<Member> {
     let Role::Replica(replica) = &plane.role else { return None };
     let keeper = shard.keeper_that_counts()?.member;
     let follows_primary = replica.link_up
@@ -492,7 +492,10 @@ async fn begin(node: &Rc<DataNode>, link: &mut Receiving, message: &SyncBegin) -
                 .my_shard()
                 .and_then(|s| s.handover)
                 .is_some_and(|h| h.to == plane.me && h.via == HandoverVia::Keeper);
-            if plane.is_sealed() {
+            let is_asked = plane.my_shard().and_then(|shard| asked_keeper(plane, shard)) == Some(link.member);
+            let is_late = named.is_some_and(|(_, kind)| kind == SourceKind::Keeper) && !is_asked;
+            // A primary was found meanwhile: a keeper never comes before it.
+            if plane.is_sealed() || is_late {
                 return Err(LinkError::RoleChanged);
             }
             if let (Some((expected, kind)), Role::Replica(replica)) = (named, &mut plane.role)

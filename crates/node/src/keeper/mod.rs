@@ -101,3 +101,6 @@ async fn tick(desk: Rc<Desk>) {
         desk.on(Event::Tick);
     }
 }
+
+#[cfg(test)]
+mod tests;

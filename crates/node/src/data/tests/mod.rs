@@ -4,6 +4,7 @@ mod checkpoints;
 mod connections;
 mod handovers;
 mod in_sync_set;
+mod keepers;
 mod leases;
 mod leaving;
 mod links;
