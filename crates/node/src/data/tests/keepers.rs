@@ -62,16 +62,15 @@ fn recorded(world: &World, from: u64) -> Command {
 }
 
 /// A and B in sync, W wished, linked and proposed.
-async fn asked() -> (World, Rc<DataNode>, Link, mpsc::UnboundedReceiver<ToControl>) {
+async fn asked() -> (World, Rc<DataNode>, [Link; 2], mpsc::UnboundedReceiver<ToControl>) {
     let mut world = World::pair(AckMode::InSync);
     world.wish(Some(W.node));
     let (mut plane, mut proposals) = plane(A, &world);
-    attach(&mut plane, B);
-    let link = keeps(&mut plane);
+    let links = [attach(&mut plane, B), keeps(&mut plane)];
     let node = node(plane);
     tend(&node);
     assert_eq!(proposed(&mut proposals), [recorded(&world, 0)], "as a keeper, and not as a member");
-    (world, node, link, proposals)
+    (world, node, links, proposals)
 }
 
 /// All of them are to drop the keeper: why.
@@ -88,16 +87,17 @@ async fn a_keeper_is_required_from_the_proposal_until_its_removal_is_applied() {
     let local = tokio::task::LocalSet::new();
     local
         .run_until(async {
-            let (mut world, node, link, mut proposals) = asked().await;
+            let (mut world, node, [of_b, link], mut proposals) = asked().await;
             let mut writer = client(&mut node.plane.borrow_mut());
             assert_eq!(requirement(&mut node.plane.borrow_mut()), Some(Requirement::Proposed));
-            let (turn, _) = run(&mut node.plane.borrow_mut(), &mut writer, "SET k v");
-            assert_ne!(turn, Turn::Done, "the log may have accepted it already");
+            let acknowledged = |node: &DataNode| primary(&mut node.plane.borrow_mut()).gate.acknowledged();
+            run(&mut node.plane.borrow_mut(), &mut writer, "SET k v");
+            let end = node.plane.borrow().offset();
+            acknowledge(&mut node.plane.borrow_mut(), of_b);
+            assert!(acknowledged(&node) < end, "the log may have accepted it already");
             world.set_keeper(Some(Offset(0)));
             show(&node, &world);
             assert_eq!(requirement(&mut node.plane.borrow_mut()), Some(Requirement::Committed));
-            let end = node.plane.borrow().offset();
-            let acknowledged = |node: &DataNode| primary(&mut node.plane.borrow_mut()).gate.acknowledged();
             assert!(acknowledged(&node) < end);
             primary(&mut node.plane.borrow_mut()).gate.detach(link);
             assert!(acknowledged(&node) < end, "a link that is lost is no removal");
