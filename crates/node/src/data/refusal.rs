@@ -3,6 +3,7 @@
 //! *Invariant:* a code, once released, keeps its meaning; the text is for people, and nobody reads anything out of it.
 
 use ironcache_replication::{AttachError, FrameError, LinkVersions};
+use ironcache_shard::NotKept;
 use ironcache_shard::keeper::NotAttached;
 use ironcache_types::{Level, LevelRange, Member, NodeId, ShardId};
 
@@ -35,7 +36,16 @@ pub(crate) enum Refusal {
     #[error(transparent)]
     InSync(#[from] AttachError),
     #[error(transparent)]
-    NotAttached(#[from] NotAttached),
+    NotAttached(NotAttached),
+}
+
+impl From<NotKept> for Refusal {
+    fn from(why: NotKept) -> Self {
+        match why {
+            NotKept::NotPrimary => Refusal::NotPrimary,
+            NotKept::NotAttached(why) => Refusal::NotAttached(why),
+        }
+    }
 }
 
 impl Refusal {

@@ -361,4 +361,4 @@ impl OfShard {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -9,15 +9,15 @@ use ironcache_types::{
 };
 use std::collections::BTreeSet;
 
-const fn life(node: u64, incarnation: u64) -> Member {
+pub(crate) const fn life(node: u64, incarnation: u64) -> Member {
     Member { node: NodeId(node), incarnation: Incarnation(incarnation) }
 }
 
-const PRIMARY: Member = life(1, 1);
-const REPLICA: Member = life(2, 1);
-const ME: Member = life(3, 1);
+pub(crate) const PRIMARY: Member = life(1, 1);
+pub(crate) const REPLICA: Member = life(2, 1);
+pub(crate) const ME: Member = life(3, 1);
 const OTHER: Member = life(4, 1);
-const SHARD: ShardId = ShardId(0);
+pub(crate) const SHARD: ShardId = ShardId(0);
 const FROM: Offset = Offset(100);
 
 fn release() -> Release {
@@ -25,7 +25,7 @@ fn release() -> Release {
 }
 
 /// One shard on nodes 1 and 2, node 1 its primary; 3 and 4 are witnesses.
-fn founded() -> ControlState {
+pub(crate) fn founded() -> ControlState {
     let node = |member: Member, role: NodeRole| NodeSpec {
         member,
         client_addr: "a:1".to_owned(),
