@@ -22,6 +22,7 @@ use crate::agent::Agent;
 use crate::app::{App, Parts};
 use crate::config::Config;
 use crate::data::{self, DataHandle, DataOptions, Drained, Keep, ToControl};
+use crate::descriptors;
 use crate::identity::{self, IdentityError};
 use crate::launcher::{self, Stop};
 use crate::tasks::{Ends, How, TaskEnded, Tasks, share_panic};
@@ -168,7 +169,7 @@ async fn serve(
     level: LevelFile,
     inherited: Inherited,
 ) -> Result<(), DaemonError> {
-    let config = Arc::new(config);
+    let config = Arc::new(descriptors::fit(config));
     let Inherited { mut listeners, link, snapshot, .. } = inherited;
     let mut take = |name| listeners.remove(name).ok_or(DaemonError::NoListener { name });
     let (client, peer, http) = (take("client")?, take("peer")?, take("http")?);

@@ -19,6 +19,7 @@ mod clock;
 mod config;
 mod daemon;
 mod data;
+mod descriptors;
 mod fetch;
 mod http;
 mod identity;

@@ -19,7 +19,7 @@ pub(crate) struct Client {
     pub readonly: bool,
     /// Commands queued since `MULTI`.
     pub transaction: Option<Transaction>,
-    /// `WATCH`ed slots, each with the offset of its last write then.
+    /// `WATCH`ed slots in their order, each with the offset of its last write then.
     pub watched: Vec<(u16, u64)>,
     /// The ownership epoch in which the first of them was watched. Another one's offsets say nothing about it.
     pub watched_in: Option<Epoch>,
@@ -119,7 +119,7 @@ impl Ending {
         self.told.notify_one();
     }
 
-    fn is_told(&self) -> bool {
+    pub(crate) fn is_told(&self) -> bool {
         self.why.get().is_some()
     }
 
