@@ -1,7 +1,7 @@
 # The commands a contributor needs. `make verify` only reads; `make fix` mends what a tool can mend.
 CARGO ?= cargo
 
-.PHONY: both-releases build release verify arrows doc fix test demo compat bench table roll-compare deny ci clean-compat mutations loss-window dead-primaries kill-matrix endurance sim train
+.PHONY: both-releases build release verify arrows doc fix test demo compat bench table roll-compare deny ci clean-compat mutations loss-window dead-primaries kill-matrix endurance speed-ab sim train
 
 build:
 	$(CARGO) build --workspace --all-targets
@@ -86,6 +86,10 @@ table: ## docs/benchmarks.md, beside redis-server; `make table ONLY=throughput` 
 roll-compare: ## the rolls of two binaries in turns: `make roll-compare OLD=path NEW=path [RUNS=10]`
 	@test -n "$(OLD)" -a -n "$(NEW)" || { echo "usage: make roll-compare OLD=path NEW=path [RUNS=10]" >&2; exit 2; }
 	$(CARGO) run --release -p ironcache-benches --bin roll-compare -- --old "$(OLD)" --new "$(NEW)" $(if $(RUNS),--runs $(RUNS))
+
+speed-ab: ## throughput, p99 and rolls of two binaries in turns: `make speed-ab OLD=path NEW=path [RUNS=5]`
+	@test -n "$(OLD)" -a -n "$(NEW)" || { echo "usage: make speed-ab OLD=path NEW=path [RUNS=5]" >&2; exit 2; }
+	tests/compat/speed_ab.py "$(OLD)" "$(NEW)" $(if $(RUNS),--runs $(RUNS))
 
 mutations: ## what guards safety is taken away, one guard at a time: a test has to fail
 	$(CARGO) run -q -p xtask -- mutations
