@@ -62,8 +62,10 @@ LAYOUTS = {"1+1": dict(shards=2, replicas=1, witnesses=1), "1+2": dict(shards=1,
 AWAY_S = 3
 # A plan is held after this; a node that returns needs far less.
 STEP_TIMEOUT_S = 5
+# A trial that nobody accepts is over after this.
+CONFIRM_TIMEOUT_S = 15
 # From the end of the fault to the end of the roll, each step included.
-END_S = 90
+END_S = 60
 # A shard that takes no write for this long, with a majority and a member left, is down.
 SERVED_S = 20
 # The computer itself stood still for longer than a lease: such a run that fails says nothing, and is made again.
@@ -142,8 +144,14 @@ class Run:
         try:
             settings = ["finalize-after-s=never", f"step-timeout-s={STEP_TIMEOUT_S}"]
             self.cluster = Cluster(
-                self.args.binary, self.folder, settings=settings, timers=self.args.timers, **LAYOUTS[self.layout]
+                self.args.binary, self.folder, settings=settings, timers=self.args.timers,
+                flags=["--confirm-timeout-ms", str(CONFIRM_TIMEOUT_S * 1000)], **LAYOUTS[self.layout],
             )
+            if self.dice.random() < 0.5:
+                # The first primary founds the cluster and leads; somebody else is to, half of the time.
+                leader = self.cluster.patiently("somebody leads", self.cluster.leader)[0]
+                leader.signal_daemon(signal.SIGKILL)
+                self.cluster.patiently("everybody is in sync again", self.cluster.whole)
             self.load = ledger.Load(self.cluster, writers=2, keys=200, rate=self.args.rate)
             result.update(self.play())
             if result["outcome"] != "n/a":
@@ -166,13 +174,14 @@ class Run:
         result["paused_s"] = pauses.end()
         result["notes"] = self.notes
         result["ok"] = is_ok(result)
-        if result["ok"]:
+        if result["ok"] and not self.args.keep:
             shutil.rmtree(self.folder, ignore_errors=True)
         else:
             result["logs"] = self.folder
         return result
 
     def why(self, what):
+        """With what the leader sees at that moment."""
         control = self.cluster.control() if self.cluster else None
         if not control:
             return f"{what}; nobody leads"
@@ -490,7 +499,7 @@ def read_results(path, digests):
 def cells(args):
     only = args.only.split(",") if args.only else []
     for layout in args.layouts.split(","):
-        for step in STEPS:
+        for step in args.steps.split(","):
             if args.way == "back" and step in ("soaking", "finalize"):
                 continue
             for victim in VICTIMS:
@@ -517,6 +526,7 @@ def main():
     parser.add_argument("--runs", type=int, default=1, help="of each cell")
     parser.add_argument("--only", default="", help="words of a cell: machine,leader,promote,1+1")
     parser.add_argument("--layouts", default=",".join(LAYOUTS))
+    parser.add_argument("--steps", default=",".join(STEPS))
     parser.add_argument("--faults", default=",".join(FAULTS))
     parser.add_argument("--way", choices=["forward", "back"], default="forward")
     parser.add_argument("--timers", default="50/150/300", help="raft's heartbeat and election timeouts, in ms")
@@ -526,6 +536,7 @@ def main():
     parser.add_argument("--write", action="store_true", help="the table of all results goes into docs/kill-matrix.md")
     parser.add_argument("--table", action="store_true", help="no run: only print the table of all results")
     parser.add_argument("--again", action="store_true", help="also cells that have as many runs already")
+    parser.add_argument("--keep", action="store_true", help="the logs of what went well, too")
     parser.add_argument("--debug", action="store_true")
     args = parser.parse_args()
     args.binary, args.next = os.path.abspath(args.binary), os.path.abspath(args.next)
