@@ -229,8 +229,16 @@ async fn serve(
             .pool_idle_timeout(Duration::from_secs(30))
             .build()?,
     }));
-    tasks.spawn("peer port", Ends::Never, peer::serve(listen(peer)?, peer::router(&app)));
-    tasks.spawn("http port", Ends::Never, peer::serve(listen(http)?, http::router(Arc::clone(&app))));
+    tasks.spawn(
+        "peer port",
+        Ends::Never,
+        peer::serve(listen(peer)?, peer::router(&app), config.tcp_keepalive),
+    );
+    tasks.spawn(
+        "http port",
+        Ends::Never,
+        peer::serve(listen(http)?, http::router(Arc::clone(&app)), config.tcp_keepalive),
+    );
     tasks.spawn("lead", Ends::Never, lead::run(Arc::clone(&app)));
     tasks.spawn("lease", Ends::Never, lease::keep(Arc::clone(&app)));
     tasks.spawn("removed", Ends::Done, removed::watch(Arc::clone(&app)));

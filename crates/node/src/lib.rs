@@ -32,6 +32,7 @@ mod policy;
 mod preflight;
 mod process;
 mod removed;
+mod sockets;
 mod tasks;
 
 pub use config::Config;

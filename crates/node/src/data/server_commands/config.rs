@@ -85,7 +85,7 @@ fn values(
 }
 
 /// What tools ask Redis for, and is no setting here.
-fn redis_only() -> [(&'static str, String); 8] {
+fn redis_only() -> [(&'static str, String); 7] {
     [
         ("appendonly", "no".to_owned()),
         ("cluster-enabled", "yes".to_owned()),
@@ -94,7 +94,6 @@ fn redis_only() -> [(&'static str, String); 8] {
         ("maxmemory-policy", "noeviction".to_owned()),
         ("proto-max-bulk-len", ironcache_resp::Limits::default().bulk_bytes_max.to_string()),
         ("save", String::new()),
-        ("timeout", "0".to_owned()),
     ]
 }
 

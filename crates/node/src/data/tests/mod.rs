@@ -7,6 +7,7 @@ mod in_sync_set;
 mod leases;
 mod leaving;
 mod links;
+mod outputs;
 mod retention;
 mod server_commands;
 mod serving;
