@@ -2,6 +2,7 @@
 
 use super::output::Excess;
 use ironcache_resp::Protocol;
+use ironcache_shard::Owed;
 use ironcache_types::Epoch;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -39,15 +40,6 @@ pub(crate) struct Transaction {
     pub spoilt: bool,
 }
 
-/// The offsets that buffered replies depend on; 0 stands for none.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Owed {
-    /// End of the last write.
-    pub write: u64,
-    /// End of the last effect on a slot that was read.
-    pub read: u64,
-}
-
 impl Client {
     /// Shows others what this connection is doing: once a batch of commands, so that no command pays for it.
     pub(crate) fn show(&self, now_ms: u64) {
@@ -61,12 +53,6 @@ impl Client {
     pub(crate) fn forget_transaction(&mut self) {
         self.transaction = None;
         self.watched.clear();
-    }
-}
-
-impl Owed {
-    pub(crate) fn is_nothing(&self) -> bool {
-        *self == Owed::default()
     }
 }
 

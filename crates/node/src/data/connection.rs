@@ -15,14 +15,14 @@
 //! *Invariant:* a command that was answered `MOVED`, `TRYAGAIN` or `CLUSTERDOWN` was not executed, and never will be.
 
 use super::DataNode;
-use super::client::{Client, Closing, Kept, Owed, Trusted};
+use super::client::{Client, Closing, Kept, Trusted};
 use super::dispatch::{self, COMMAND_BYTES_MAX, Turn};
 use super::output::{Lost, Output};
-use super::plane::Reply;
 use crate::clock::unix_ms;
 use crate::sockets;
 use bytes::{Buf, BytesMut};
 use ironcache_resp::{CommandParser, Limits, Parsed, Trust, Writer};
+use ironcache_shard::{Owed, Reply};
 use ironcache_types::{Epoch, Offset};
 use smallvec::SmallVec;
 use std::net::SocketAddr;
@@ -189,7 +189,7 @@ impl Connection {
         plane.look_at_lease();
         let leased = plane.is_leased();
         let batch = loop {
-            if plane.is_sealed() && plane.primary().is_some() {
+            if plane.engine.is_sealed() && plane.primary().is_some() {
                 // The checkpoint would lack what is executed now. A replica only says where to go.
                 break Batch::Close;
             }
@@ -432,7 +432,9 @@ impl Connection {
             {
                 let plane = self.node.plane.borrow();
                 match plane.primary() {
-                    Some(primary) if Some(primary.epoch) == epoch => holders = primary.gate.holders(offset),
+                    Some(primary) if Some(primary.epoch()) == epoch => {
+                        holders = primary.gate().holders(offset)
+                    }
                     Some(_) | None => break,
                 }
             }

@@ -4,13 +4,14 @@
 
 use super::client::{Client, Closing, Transaction};
 use super::output::Excess;
-use super::plane::{Plane, ReadFrom, Route};
+use super::plane::Plane;
 use super::server_commands;
 use super::trouble::Trouble;
 use crate::clock::wall_ms;
 use ironcache_command::{Context, Flags, Lookups, Run, Spec, execute, lookup, unknown_command};
 use ironcache_replication::Scope;
 use ironcache_resp::Writer;
+use ironcache_shard::{ReadFrom, Route};
 use ironcache_types::{Level, Offset, Slot, key_slot};
 
 /// Longest command, and longest transaction, in bytes: it is held whole until it is executed. Smaller, and the largest
@@ -277,7 +278,7 @@ pub(super) fn exec(plane: &mut Plane, client: &mut Client, out: &mut Vec<u8>) ->
             Run::Server => match server_commands::run(plane, client, spec, &args, out) {
                 // Inside a transaction nothing waits: it says who holds the last write now.
                 Turn::Wait { offset, .. } => {
-                    let holders = plane.primary().map_or(0, |p| p.gate.holders(offset));
+                    let holders = plane.primary().map_or(0, |p| p.gate().holders(offset));
                     Writer::new(out, client.protocol).count(holders);
                 }
                 Turn::Done | Turn::Park | Turn::Hold | Turn::Close => {}

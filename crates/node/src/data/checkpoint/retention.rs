@@ -77,14 +77,14 @@ pub(crate) async fn let_go(node: Rc<DataNode>, lineage: Lineage, offset: Offset)
     loop {
         let changed = Rc::clone(&node.changed);
         let change = changed.notified();
-        if node.plane.borrow().is_sealed() {
+        if node.plane.borrow().engine.is_sealed() {
             return;
         }
         let fate = fate(&node, &lineage, offset);
         if fate != Fate::Stays {
             let _disk = node.disk.lock().await;
             // While it was waited for, the node may have begun to write its own.
-            if node.plane.borrow().is_sealed() {
+            if node.plane.borrow().engine.is_sealed() {
                 return;
             }
             let path = node.data_dir.join(NAME);
