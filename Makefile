@@ -71,6 +71,7 @@ both-releases:
 kill-matrix: both-releases ## each part is killed at each step of a roll: docs/kill-matrix.md; `make kill-matrix ONLY=machine,leader` (root)
 	tests/compat/kill_matrix.py target/release/ironcache --next target/release/ironcache-next --write $(if $(ONLY),--only $(ONLY))
 	tests/compat/kill_matrix.py target/release/ironcache --next target/release/ironcache-next --write --way back $(if $(ONLY),--only $(ONLY))
+	tests/compat/kill_matrix.py target/release/ironcache --next target/release/ironcache-next --write --way failed --faults process $(if $(ONLY),--only $(ONLY))
 
 MINUTES ?= 30
 endurance: both-releases ## random faults while a cluster rolls forth and back: `make endurance MINUTES=30` (root)

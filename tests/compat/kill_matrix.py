@@ -4,6 +4,7 @@
     sudo tests/compat/kill_matrix.py target/release/ironcache --next target/release/ironcache-next [--runs 3]
     … --only machine,leader,promote          cells that have all of these words
     … --way back                             the steps of the rollback, and not those of the way forward
+    … --way failed                           likewise, after the last step of the shard failed
     … --write                                the table of every run so far goes into docs/kill-matrix.md
 
 Each run is a cluster of its own, each node a machine of its own (machines.py), in mode `in-sync`, under a load that
@@ -28,7 +29,7 @@ import time
 from collections import defaultdict
 
 import ledger
-from machines import Cluster, Pauses, Stuck, folder_for, inside, primary_of
+from machines import Cluster, Pauses, Stuck, folder_for, inside, primary_of, run
 
 # In the order in which they are committed. What is seen is the first state at or past the step: a handover lasts some
 # milliseconds.
@@ -59,6 +60,11 @@ FAULTS = {
     "partition": "cut off from its peers for 3 s",
 }
 LAYOUTS = {"1+1": dict(shards=2, replicas=1, witnesses=1), "1+2": dict(shards=1, replicas=2, witnesses=0)}
+WAYS = {
+    "forward": "on the way to the next release",
+    "back": "on the way back from it, by command",
+    "failed": "on the way back from it, after the last step failed",
+}
 AWAY_S = 3
 # A plan is held after this; a node that returns needs far less.
 STEP_TIMEOUT_S = 5
@@ -144,7 +150,7 @@ class Run:
         try:
             settings = ["finalize-after-s=never", f"step-timeout-s={STEP_TIMEOUT_S}"]
             self.cluster = Cluster(
-                self.args.binary, self.folder, settings=settings, timers=self.args.timers,
+                self.args.binary, self.folder, settings=settings, timers=self.args.timers, data_dirs=self.disks(),
                 flags=["--confirm-timeout-ms", str(CONFIRM_TIMEOUT_S * 1000)], **LAYOUTS[self.layout],
             )
             if self.dice.random() < 0.5:
@@ -174,11 +180,31 @@ class Run:
         result["paused_s"] = pauses.end()
         result["notes"] = self.notes
         result["ok"] = is_ok(result)
-        if result["ok"] and not self.args.keep:
+        kept = self.args.keep or not result["ok"]
+        self.put_disks_away(kept)
+        if not kept:
             shutil.rmtree(self.folder, ignore_errors=True)
         else:
             result["logs"] = self.folder
         return result
+
+    def disks(self):
+        """In memory, unless asked otherwise: a shared disk that stands still for seconds is no fault of this script's."""
+        if self.args.disk:
+            return None
+        disk = f"{self.folder}/disk"
+        os.makedirs(disk)
+        run("mount", "-t", "tmpfs", "tmpfs", disk)
+        return {index: f"{disk}/{index}" for index in range(1, 10)}
+
+    def put_disks_away(self, kept):
+        """What the nodes had on them, without their binaries."""
+        if self.args.disk:
+            return
+        disk = f"{self.folder}/disk"
+        if kept:
+            shutil.copytree(disk, f"{self.folder}/data", ignore=shutil.ignore_patterns("slots"), dirs_exist_ok=True)
+        run("umount", "-l", disk)
 
     def why(self, what):
         """With what the leader sees at that moment."""
@@ -196,7 +222,7 @@ class Run:
         staged = cluster.ask("release", "stage", args.next)
         if staged.returncode != 0:
             raise Stuck(f"the release is not staged: {staged.stderr}")
-        control = cluster.whole() or cluster.patiently("the cluster is whole", cluster.whole)
+        control = cluster.patiently("the cluster is whole", cluster.whole)
         started = cluster.ask("cluster", "set-target-version", args.next_version)
         if started.returncode != 0:
             raise Stuck(f"the plan does not start: {started.stderr}")
@@ -211,11 +237,31 @@ class Run:
             if done.returncode != 0:
                 raise Stuck(f"the rollback is refused: {done.stderr}")
             target = args.version
+        elif args.way == "failed":
+            self.fail(old)
+            control = cluster.patiently("somebody leads", cluster.control)
+            old = primary_of(control["shards"][SHARD]) or old
+            target = args.version
         if not self.strike_at(target, old):
             return {"outcome": "n/a"}
         self.fault_at = time.monotonic()
         outcome = self.after_the_fault(target)
         return {"outcome": outcome, "hit": self.hit, "node": self.node.name, "served_s": self.served_s()}
+
+    def fail(self, last):
+        """The step of the plan-start primary fails: its new binary dies in each attempt, until the plan turns round."""
+        give_up = time.monotonic() + END_S
+        node = self.cluster.by_id[last]
+        while time.monotonic() < give_up:
+            status = node.status(timeout=0.3)
+            if status and status["release"]["version"] == self.args.next_version:
+                node.signal_daemon(signal.SIGKILL)
+                time.sleep(0.02)
+            control = self.cluster.control()
+            plan = control and control["plan"]
+            if plan and plan["direction"] != "forward" or control and plan is None:
+                return
+        raise Stuck("the plan does not turn round although a step failed")
 
     def until_phase(self, phase):
         def there():
@@ -342,28 +388,25 @@ class Run:
         raise Stuck("the roll neither ends nor says that it waits for the machine that is gone")
 
     def names_it(self, phase):
-        if self.node.id not in json.dumps(phase):
+        if self.node.id not in json.dumps(phase) and len(self.notes) < 5:
             self.notes.append(f"held, and not for the node of the fault: {json.dumps(phase)}")
 
     def ended(self):
         """How the plan ends, with everybody there again."""
         give_up = time.monotonic() + END_S
-        held = None
+        resumed = 0
         while time.monotonic() < give_up:
             outcome, plan = self.where()
             if outcome in ("final", "rolled back", "aborted"):
-                return outcome if held is None else f"held, resumed, {outcome}"
+                return f"held, resumed, {outcome}" if resumed else outcome
             if outcome == "soaks":
                 self.finalize()
-            if outcome == "held" and held is None:
-                held = time.monotonic()
+            if outcome == "held":
                 self.names_it(plan["phase"])
                 # What an operator does as soon as the machine is back.
                 time.sleep(1)
                 done = self.cluster.ask("cluster", "upgrade", "resume")
-                if done.returncode != 0:
-                    self.notes.append(f"resume: {done.stderr.strip()}")
-                    held = None
+                resumed += done.returncode == 0
             time.sleep(0.05)
         raise Stuck("the roll does not end")
 
@@ -416,7 +459,7 @@ def is_ok(result):
 def table(results):
     text = []
     for layout in LAYOUTS:
-        for way in ("forward", "back"):
+        for way in WAYS:
             here = [each for each in results if each["layout"] == layout and each["way"] == way]
             if here:
                 text += section(layout, way, here)
@@ -428,15 +471,15 @@ def section(layout, way, results):
         "1+1": "Two shards of a primary and a replica, and a witness",
         "1+2": "One shard of a primary and two replicas",
     }[layout]
-    way_text = {"forward": "on the way to the next release", "back": "on the way back from it"}[way]
     played = [each for each in results if each["outcome"] != "n/a"]
     lost = sum(each.get("lost", 0) for each in played)
     acknowledged = sum(each.get("acknowledged", 0) for each in played)
+    late = sum(each.get("hit", each["step"]) != each["step"] for each in played)
     text = [
-        f"### {what}, {way_text}",
+        f"### {what}, {WAYS[way]}",
         "",
         f"{len(played)} runs, {sum(each['ok'] for each in played)} of them as promised; "
-        f"{acknowledged:,} acknowledged writes, {lost} lost.",
+        f"{acknowledged:,} acknowledged writes, {lost} lost. In {late} runs a later step was committed before the fault came.",
         "",
         "| fault | who | " + " | ".join(STEPS[step] for step in STEPS) + " |",
         "| --- | --- |" + " --- |" * len(STEPS),
@@ -500,7 +543,10 @@ def cells(args):
     only = args.only.split(",") if args.only else []
     for layout in args.layouts.split(","):
         for step in args.steps.split(","):
-            if args.way == "back" and step in ("soaking", "finalize"):
+            if args.way != "forward" and step in ("soaking", "finalize"):
+                continue
+            if args.way == "failed" and step in ("begin-rolling", "upgrade-replica", "confirm"):
+                # The node whose step failed is on the old release already.
                 continue
             for victim in VICTIMS:
                 if victim == "keeper" and layout == "1+2":
@@ -528,7 +574,7 @@ def main():
     parser.add_argument("--layouts", default=",".join(LAYOUTS))
     parser.add_argument("--steps", default=",".join(STEPS))
     parser.add_argument("--faults", default=",".join(FAULTS))
-    parser.add_argument("--way", choices=["forward", "back"], default="forward")
+    parser.add_argument("--way", choices=list(WAYS), default="forward", help="back: after `rollback`; failed: after a step that failed")
     parser.add_argument("--timers", default="50/150/300", help="raft's heartbeat and election timeouts, in ms")
     parser.add_argument("--rate", type=int, default=250, help="writes a second of each of the two writers a shard")
     parser.add_argument("--seed", type=int, default=None)
@@ -536,6 +582,7 @@ def main():
     parser.add_argument("--write", action="store_true", help="the table of all results goes into docs/kill-matrix.md")
     parser.add_argument("--table", action="store_true", help="no run: only print the table of all results")
     parser.add_argument("--again", action="store_true", help="also cells that have as many runs already")
+    parser.add_argument("--disk", action="store_true", help="data directories on the disk of TMPDIR, not in memory")
     parser.add_argument("--keep", action="store_true", help="the logs of what went well, too")
     parser.add_argument("--debug", action="store_true")
     args = parser.parse_args()

@@ -383,7 +383,7 @@ class Load:
     """What a script holds of it."""
 
     def __init__(self, cluster, writers=2, keys=200, rate=400):
-        control = cluster.whole()
+        control = cluster.patiently("everybody is in sync", cluster.whole)
         shards = []
         for name, shard in sorted(control["shards"].items()):
             slots = [(each["start"], each["end"]) for each in shard["slots"]]
