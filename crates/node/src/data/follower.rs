@@ -107,7 +107,8 @@ fn lost(node: &Rc<DataNode>, member: Member) {
 async fn session(node: &Rc<DataNode>, member: Member) -> Result<(), LinkError> {
     let addr = node.plane.borrow().peer_addr(member.node);
     let addr = addr.ok_or_else(|| LinkError::Protocol(format!("node {} has no address", member.node)))?;
-    let (stream, already) = open(&addr).await?;
+    let keepalive_s = node.plane.borrow().config.tcp_keepalive;
+    let (stream, already) = open(&addr, keepalive_s).await?;
     let voice = Voice::of(&stream)?;
     let (read, mut writer) = stream.into_split();
     let mut reader = FrameReader::new(read, &already);

@@ -21,6 +21,7 @@ mod dispatch;
 mod follower;
 mod leaving;
 mod link_io;
+mod output;
 mod perform;
 mod plane;
 mod pulse;
@@ -317,6 +318,7 @@ async fn run(
     spawn_local(load(Rc::clone(&node), cluster));
     spawn_local(clockwork::run(Rc::clone(&node)));
     spawn_local(follower::run(Rc::clone(&node)));
+    spawn_local(end_silent_clients(Rc::clone(&node)));
     while let Some(request) = requests.recv().await {
         progress::tick();
         match request {
@@ -382,6 +384,18 @@ async fn accept(node: Rc<DataNode>) {
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
         }
+    }
+}
+
+/// `timeout` is in seconds.
+const SILENT_EVERY: Duration = Duration::from_secs(1);
+
+async fn end_silent_clients(node: Rc<DataNode>) {
+    loop {
+        tokio::time::sleep(SILENT_EVERY).await;
+        let mut plane = node.plane.borrow_mut();
+        let (now_ms, for_s) = (plane.coarse_ms, plane.config.timeout);
+        plane.clients.end_silent(now_ms, for_s);
     }
 }
 

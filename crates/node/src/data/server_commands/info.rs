@@ -69,6 +69,7 @@ fn lines(plane: &Plane, section: &str) -> Vec<(String, String)> {
         "memory" => vec![
             line("used_memory", &plane.keyspace.used_bytes()),
             line("used_memory_rss", &crate::process::resident_bytes()),
+            line("mem_clients_normal", &plane.clients.kept_bytes()),
             line("maxmemory", &0),
             line("maxmemory_policy", &"noeviction"),
         ],

@@ -5,6 +5,7 @@ mod connections;
 mod handovers;
 mod leaving;
 mod links;
+mod outputs;
 mod retention;
 mod server_commands;
 mod serving;
