@@ -209,6 +209,7 @@ async fn serve(
         me,
         cluster: raft.cluster(),
         data_dir: config.data_dir.clone(),
+        keepalive_s: config.tcp_keepalive,
         levels: levels::RANGE,
         views: raft.applied(),
     })

@@ -152,11 +152,7 @@ impl FrameReader {
 }
 
 /// Connects to a peer port and asks for the upgrade: the socket, and what was read past the answer.
-<<<<<<< HEAD
-pub(crate) async fn open(addr: &str) -> Result<(TcpStream, Vec<u8>), LinkError> {
-=======
-pub(super) async fn open(addr: &str, keepalive_s: u64) -> Result<(TcpStream, Vec<u8>), LinkError> {
->>>>>>> wt-engine
+pub(crate) async fn open(addr: &str, keepalive_s: u64) -> Result<(TcpStream, Vec<u8>), LinkError> {
     let timed_out = |_| LinkError::TimedOut { ms: CONNECT_TIMEOUT.as_millis() as u64 };
     tokio::time::timeout(CONNECT_TIMEOUT, upgrade(addr, keepalive_s)).await.map_err(timed_out)?
 }

@@ -20,6 +20,7 @@ use tokio::task::{AbortHandle, spawn_local};
 pub(super) struct Desk {
     pub me: Member,
     pub levels: LevelRange,
+    pub keepalive_s: u64,
     cluster: Option<ClusterId>,
     pub dir: PathBuf,
     pub state: RefCell<Shared>,
@@ -43,10 +44,11 @@ pub(super) struct Shared {
 
 impl Desk {
     pub(super) fn new(options: KeeperOptions) -> Self {
-        let KeeperOptions { me, cluster, data_dir, levels, views } = options;
+        let KeeperOptions { me, cluster, data_dir, keepalive_s, levels, views } = options;
         Self {
             me,
             levels,
+            keepalive_s,
             cluster,
             dir: dir_of(&data_dir),
             state: RefCell::new(Shared {

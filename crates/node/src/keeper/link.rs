@@ -145,7 +145,7 @@ impl Session<'_> {
     /// Opens the link, and begins or goes on with the file.
     async fn attach(&mut self) -> Result<FrameReader, Ended> {
         let addr = self.desk.state.borrow().view.nodes.get(&self.primary.node).map(|n| n.peer_addr.clone());
-        let (stream, already) = open(&addr.ok_or(Ended::NotAsked)?).await?;
+        let (stream, already) = open(&addr.ok_or(Ended::NotAsked)?, self.desk.keepalive_s).await?;
         let (read, writer) = stream.into_split();
         let mut reader = FrameReader::new(read, &already);
         self.link = Some(Open { writer, version: LinkVersion::HANDSHAKE });

@@ -63,6 +63,7 @@ impl TestNode {
             me,
             cluster: raft.cluster(),
             data_dir: dir.path().to_owned(),
+            keepalive_s: 0,
             levels: LevelRange::new(1, 1),
             views: raft.applied(),
         });
