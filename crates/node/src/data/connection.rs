@@ -19,6 +19,7 @@ use super::dispatch::{self, COMMAND_BYTES_MAX, Turn};
 use super::plane::Reply;
 use crate::clock::unix_ms;
 use bytes::{Buf, BytesMut};
+use ironcache_host::net::{TcpStream, gone, read_arrived};
 use ironcache_resp::{CommandParser, Limits, Parsed, Trust, Writer};
 use ironcache_types::{Epoch, Offset};
 use smallvec::SmallVec;
@@ -26,8 +27,7 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::futures::Notified;
 use tokio::time::Instant;
 
@@ -107,7 +107,7 @@ impl Connection {
                     self.buf.reserve(bytes.clamp(READ_BYTES, 1 << 20));
                     if self.node.is_draining() {
                         // What has arrived is answered; what comes later is not.
-                        match self.stream.try_read_buf(&mut self.buf) {
+                        match read_arrived(&mut self.stream, &mut self.buf) {
                             Ok(1..) => continue,
                             Ok(0) | Err(_) => return End::Drained,
                         }
@@ -410,18 +410,6 @@ impl Connection {
         let read_out = async { while let Ok(1..) = self.stream.read(&mut sink).await {} };
         // At the deadline the client has had its time; whatever it sends now was never executed.
         let _ = tokio::time::timeout_at(deadline, read_out).await;
-    }
-}
-
-/// Returns when the peer has closed, also behind bytes that nobody has read yet; never while it has not.
-pub(super) async fn gone(stream: &TcpStream) {
-    // Interest in reading would be met at once, and for as long as there are unread bytes. This one is met by the
-    // end of the peer's stream alone (EPOLLRDHUP): the socket is not registered for urgent data.
-    match stream.ready(Interest::PRIORITY).await {
-        Ok(ready) if ready.is_read_closed() => {}
-        Ok(_) => std::future::pending().await,
-        // The runtime ends, and with it every connection.
-        Err(_) => {}
     }
 }
 

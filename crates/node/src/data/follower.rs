@@ -22,6 +22,7 @@ use super::plane::Plane;
 use super::pulse::{REPORT_EVERY, Voice};
 use super::role::Role;
 use ironcache_control::Node;
+use ironcache_host::net::OwnedWriteHalf;
 use ironcache_keyspace::{apply_effects, progress};
 use ironcache_replication::{
     Accept, Ack, Begin, ChunkAct, FenceMet, Group, Hello, LINK_VERSIONS, LinkVersion, Message, Progress,
@@ -30,10 +31,10 @@ use ironcache_replication::{
 use ironcache_types::{Level, Member, chain};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::io::AsyncWriteExt;
-use tokio::net::tcp::OwnedWriteHalf;
 use tokio::task::{JoinHandle, spawn_local};
+use tokio::time::Instant;
 
 /// A link is tried again after this, doubling up to [`RETRY_MAX`].
 const RETRY_MIN: Duration = Duration::from_millis(10);

@@ -3,13 +3,12 @@
 use super::refusal::Refusal;
 use bytes::{Buf, BytesMut};
 use hyper_util::rt::TokioIo;
+use ironcache_host::net::{OwnedReadHalf, TcpStream};
 use ironcache_replication::{FrameError, LINK_VERSIONS, LinkVersion, Message, decode};
 use ironcache_types::{Level, LevelRange};
 use std::io;
 use std::time::Duration;
 use tokio::io::AsyncReadExt;
-use tokio::net::TcpStream;
-use tokio::net::tcp::OwnedReadHalf;
 
 /// What `Upgrade:` names on the peer port.
 pub(crate) const REPLICATION_UPGRADE: &str = "ironcache-replication";

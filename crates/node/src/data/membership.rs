@@ -14,9 +14,10 @@ use ironcache_raft::Refusal;
 use ironcache_replication::{Eligibility, Proposal, RaiseError, Requirement, Scope, Silence};
 use ironcache_types::{Member, key_slot};
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::task::spawn_local;
+use tokio::time::Instant;
 
 /// Often enough that a replica enters the set within a few of these; seldom enough to cost nothing.
 const TICK: Duration = Duration::from_millis(TICK_MS);

@@ -20,7 +20,8 @@ use ironcache_replication::{AckGate, GateLimits, Lineage, ReplicaCursor, Source,
 use ironcache_types::{Epoch, Member, Offset, ShardId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use tokio::time::Instant;
 
 // One value a node: its size does not matter, an indirection on every command would.
 #[expect(clippy::large_enum_variant)]

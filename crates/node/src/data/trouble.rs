@@ -11,7 +11,7 @@ use super::plane::Plane;
 use super::role::Role;
 use ironcache_raft::NoLeader;
 use std::fmt;
-use std::time::Instant;
+use tokio::time::Instant;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Trouble {

@@ -3,7 +3,8 @@
 use super::*;
 use crate::data::role::{Asked, SetChange};
 use ironcache_replication::Requirement;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use tokio::time::Instant;
 
 fn requirement(plane: &mut Plane) -> Option<Requirement> {
     primary(plane).gate.followers().find(|f| f.member == B).and_then(|f| f.requirement)
