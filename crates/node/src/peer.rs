@@ -11,12 +11,12 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
+use ironcache_host::net::{Bound, TcpStream, accepting, leave_runtime};
 use ironcache_types::Digest;
 use std::io::SeekFrom;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncSeekExt};
-use tokio::net::{TcpListener, TcpStream};
 
 pub(crate) fn router(app: &Arc<App>) -> Router {
     Router::new()
@@ -28,8 +28,12 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
         .merge(app.raft.router())
 }
 
-/// Accepts connections for ever. Without `TCP_NODELAY` a small answer may wait 40 ms.
-pub(crate) async fn serve(listener: TcpListener, router: Router) {
+/// Accepts connections for ever.
+pub(crate) async fn serve(bound: Bound, router: Router, keepalive_s: u64) {
+    let listener = match accepting(&bound).await {
+        Ok(listener) => listener,
+        Err(error) => return tracing::error!(%error, "connections cannot be accepted"),
+    };
     loop {
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
@@ -39,7 +43,7 @@ pub(crate) async fn serve(listener: TcpListener, router: Router) {
                 continue;
             }
         };
-        if stream.set_nodelay(true).is_err() {
+        if ironcache_host::net::prepare(&stream, keepalive_s).is_err() {
             continue;
         }
         let service = TowerToHyperService::new(router.clone());
@@ -78,7 +82,7 @@ fn hand_over(upgraded: hyper::upgrade::Upgraded, data: &DataHandle) {
         tracing::warn!("a replication link is not plain TCP");
         return;
     };
-    match parts.io.into_inner().into_std() {
+    match leave_runtime(parts.io.into_inner()) {
         Ok(stream) => {
             if let Err(error) = data.link(LinkSocket { stream, read: parts.read_buf.to_vec() }) {
                 tracing::debug!(%error, "a replication link came too late");
