@@ -20,6 +20,7 @@ mod serve;
 
 use crate::data::LinkSocket;
 use desk::Desk;
+use ironcache_host::exec;
 use ironcache_raft::AppliedView;
 use ironcache_shard::keeper::Event;
 use ironcache_types::{ClusterId, LevelRange, Member};
@@ -28,7 +29,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
-use tokio::task::{LocalSet, spawn_local};
+use tokio::task::spawn_local;
 
 /// The thread's name.
 pub(crate) const THREAD: &str = "ironcache-keeper";
@@ -69,10 +70,8 @@ impl KeeperHandle {
 /// When the thread or its runtime cannot be made.
 pub(crate) fn start(options: KeeperOptions) -> std::io::Result<KeeperHandle> {
     let (links, receiver) = mpsc::unbounded_channel();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    std::thread::Builder::new().name(THREAD.to_owned()).spawn(move || {
-        LocalSet::new().block_on(&runtime, run(options, receiver));
-    })?;
+    // It ends with the last handle: nobody waits for it.
+    exec::apart(THREAD, move || run(options, receiver))?;
     Ok(KeeperHandle { links })
 }
 
