@@ -161,7 +161,10 @@ fn leases(app: &App, state: &ControlState) -> Leases {
 
 /// The owner that `command` would depose, if it has one.
 fn deposed(state: &ControlState, command: &Command) -> Option<(ShardId, Member)> {
-    let (Command::Failover { shard, .. } | Command::Recover(Recover { shard, .. })) = command else {
+    let (Command::Failover { shard, .. }
+    | Command::BeginRecovery { shard, .. }
+    | Command::Recover(Recover { shard, .. })) = command
+    else {
         return None;
     };
     Some((*shard, state.shards.get(shard)?.primary()?))
