@@ -153,13 +153,13 @@ fn leases(app: &App, state: &ControlState) -> Leases {
     let (grantor, now_ms) = (app.grantor(), boottime_ms());
     let over_after_ms = depose_after_ms(&state.policy.timers);
     let of = |shard: &Shard| {
-        let unanswered_ms = grantor.unanswered_ms(shard.id, shard.primary()?, now_ms);
+        let unanswered_ms = grantor.unanswered_ms(shard.id, shard.may_answer()?, now_ms);
         Some((shard.id, LeaseObservation { unanswered_ms, over_after_ms }))
     };
     state.shards.values().filter_map(of).collect()
 }
 
-/// The owner that `command` would depose, if it has one.
+/// The owner that `command` would depose, if one may still answer.
 fn deposed(state: &ControlState, command: &Command) -> Option<(ShardId, Member)> {
     let (Command::Failover { shard, .. }
     | Command::BeginRecovery { shard, .. }
@@ -167,7 +167,7 @@ fn deposed(state: &ControlState, command: &Command) -> Option<(ShardId, Member)>
     else {
         return None;
     };
-    Some((*shard, state.shards.get(shard)?.primary()?))
+    Some((*shard, state.shards.get(shard)?.may_answer()?))
 }
 
 /// Has the leader's own command committed: what deposes an owner by this node itself, while it leads.

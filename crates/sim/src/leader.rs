@@ -156,7 +156,7 @@ impl World {
         else {
             return None;
         };
-        Some((*shard, self.process(leader)?.view.shards.get(shard)?.primary()?))
+        Some((*shard, self.process(leader)?.view.shards.get(shard)?.may_answer()?))
     }
 
     /// The leader appends the entry itself: it commits it, or is gone before it does.
@@ -231,7 +231,7 @@ impl World {
         }
         let over_after_ms = depose_after_ms(&process.view.policy.timers);
         let lease = |shard: &Shard| {
-            let unanswered_ms = leadership.grantor.unanswered_ms(shard.id, shard.primary()?, self.now_ms);
+            let unanswered_ms = leadership.grantor.unanswered_ms(shard.id, shard.may_answer()?, self.now_ms);
             Some((shard.id, LeaseObservation { unanswered_ms, over_after_ms }))
         };
         let leases = process.view.shards.values().filter_map(lease).collect();
