@@ -93,6 +93,13 @@ impl Config {
         }
     }
 
+    /// Most bytes of replies that one client may ever be owed: more are not even made.
+    pub(crate) fn output_bytes_max(&self) -> usize {
+        let bounds = [self.client_output_buffer_limit.hard_bytes, self.maxmemory_clients];
+        let least = bounds.into_iter().filter(|bytes| *bytes > 0).min();
+        least.and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(usize::MAX)
+    }
+
     /// What this node runs raft by.
     pub(crate) fn timers(&self) -> Timers {
         let Config { heartbeat_ms, election_min_ms, election_max_ms, own_timers, .. } = *self;

@@ -2,6 +2,7 @@
 
 use super::output::Excess;
 use ironcache_resp::Protocol;
+use ironcache_shard::Owed;
 use ironcache_types::Epoch;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -19,7 +20,7 @@ pub(crate) struct Client {
     pub readonly: bool,
     /// Commands queued since `MULTI`.
     pub transaction: Option<Transaction>,
-    /// `WATCH`ed slots, each with the offset of its last write then.
+    /// `WATCH`ed slots in their order, each with the offset of its last write then.
     pub watched: Vec<(u16, u64)>,
     /// The ownership epoch in which the first of them was watched. Another one's offsets say nothing about it.
     pub watched_in: Option<Epoch>,
@@ -39,15 +40,6 @@ pub(crate) struct Transaction {
     pub spoilt: bool,
 }
 
-/// The offsets that buffered replies depend on; 0 stands for none.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Owed {
-    /// End of the last write.
-    pub write: u64,
-    /// End of the last effect on a slot that was read.
-    pub read: u64,
-}
-
 impl Client {
     /// Shows others what this connection is doing: once a batch of commands, so that no command pays for it.
     pub(crate) fn show(&self, now_ms: u64) {
@@ -61,12 +53,6 @@ impl Client {
     pub(crate) fn forget_transaction(&mut self) {
         self.transaction = None;
         self.watched.clear();
-    }
-}
-
-impl Owed {
-    pub(crate) fn is_nothing(&self) -> bool {
-        *self == Owed::default()
     }
 }
 
@@ -119,7 +105,7 @@ impl Ending {
         self.told.notify_one();
     }
 
-    fn is_told(&self) -> bool {
+    pub(crate) fn is_told(&self) -> bool {
         self.why.get().is_some()
     }
 

@@ -6,10 +6,11 @@ use super::super::plane::Plane;
 use super::ok;
 use super::subcommands::{Subcommand, help_or_refuse};
 use crate::config::Config;
+use crate::descriptors;
 use crate::policy;
 use ironcache_command::glob_matches;
 use ironcache_resp::Writer;
-use ironcache_settings::{BadSetting, Change, ClusterKey, Key, Setting, Value, Why, all};
+use ironcache_settings::{BadSetting, Change, ClusterKey, Key, NodeKey, Setting, Value, Why, all};
 use std::collections::BTreeMap;
 
 const SUBCOMMANDS: &[Subcommand] = &[
@@ -128,7 +129,14 @@ fn changed(config: &Config, pairs: &[[&[u8]; 2]]) -> Result<Config, Refused> {
         }
     }
     let resolved = config.with(&changes).resolve();
-    resolved.map_err(|BadSetting { key, value: _, why }| Refused::Bad { key, why: why.to_string() })
+    let changed =
+        resolved.map_err(|BadSetting { key, value: _, why }| Refused::Bad { key, why: why.to_string() })?;
+    let clients_max = descriptors::clients_max();
+    if changed.maxclients > clients_max && changed.maxclients != config.maxclients {
+        let why = format!("this process has descriptors for {clients_max} clients (ulimit -n)");
+        return Err(Refused::Bad { key: NodeKey::Maxclients.setting().name.to_owned(), why });
+    }
+    Ok(changed)
 }
 
 /// What a name of `CONFIG` stands for.
