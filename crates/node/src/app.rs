@@ -15,8 +15,8 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 /// One node's control plane. Everything in it can be asked from any task.
 pub(crate) struct App {
@@ -30,7 +30,7 @@ pub(crate) struct App {
     pub slots: Arc<SlotStore>,
     pub launcher: watch::Receiver<LauncherView>,
     /// For peers and the leader; keeps connections open.
-    pub client: reqwest::Client,
+    pub client: ironcache_host::http::Client,
     /// Where it runs.
     pub machine: MachineId,
     pub started: Instant,
@@ -90,7 +90,7 @@ pub(crate) struct Parts {
     pub slots: Arc<SlotStore>,
     pub launcher: watch::Receiver<LauncherView>,
     pub log_is_current: watch::Receiver<bool>,
-    pub client: reqwest::Client,
+    pub client: ironcache_host::http::Client,
 }
 
 impl App {

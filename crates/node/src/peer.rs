@@ -3,7 +3,6 @@
 use crate::app::{App, NodeReport};
 use crate::data::{HELLO_TIMEOUT, LinkSocket, REPLICATION_PATH, REPLICATION_UPGRADE};
 use crate::lease;
-use crate::sockets;
 use axum::body::Body;
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
@@ -12,13 +11,13 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
+use ironcache_host::net::{Bound, TcpStream, accepting, leave_runtime};
 use ironcache_replication::{LinkVersion, Message, decode};
 use ironcache_types::{Digest, ShardId};
 use std::io::SeekFrom;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncSeekExt};
-use tokio::net::{TcpListener, TcpStream};
 
 pub(crate) fn router(app: &Arc<App>) -> Router {
     Router::new()
@@ -31,7 +30,11 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
 }
 
 /// Accepts connections for ever.
-pub(crate) async fn serve(listener: TcpListener, router: Router, keepalive_s: u64) {
+pub(crate) async fn serve(bound: Bound, router: Router, keepalive_s: u64) {
+    let listener = match accepting(&bound).await {
+        Ok(listener) => listener,
+        Err(error) => return tracing::error!(%error, "connections cannot be accepted"),
+    };
     loop {
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
@@ -41,7 +44,7 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, keepalive_s: u6
                 continue;
             }
         };
-        if sockets::prepare(&stream, keepalive_s).is_err() {
+        if ironcache_host::net::prepare(&stream, keepalive_s).is_err() {
             continue;
         }
         let service = TowerToHyperService::new(router.clone());
@@ -93,7 +96,7 @@ async fn hand_over(upgraded: hyper::upgrade::Upgraded, app: &App) {
                 .get(&shard)
                 .is_some_and(|shard| shard.keeper.is_some_and(|keeper| keeper.member.node == app.me.node))
     });
-    match stream.into_std() {
+    match leave_runtime(stream) {
         Ok(stream) => {
             let socket = LinkSocket { stream, read };
             if is_kept {

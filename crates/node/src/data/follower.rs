@@ -20,6 +20,7 @@ use super::DataNode;
 use super::link_io::{FrameReader, LinkError, Next, open};
 use super::plane::Plane;
 use super::pulse::{REPORT_EVERY, Voice};
+use ironcache_host::net::OwnedWriteHalf;
 use ironcache_keyspace::{apply_effects, progress};
 use ironcache_replication::{
     Accept, Ack, ChunkAct, Group, LINK_VERSIONS, LinkVersion, Message, Progress, Refuse, ReplicaCursor,
@@ -29,10 +30,10 @@ use ironcache_shard::{Action, Engine, Follow, Hinted};
 use ironcache_types::{Level, Member, chain};
 use std::collections::BTreeMap;
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::io::AsyncWriteExt;
-use tokio::net::tcp::OwnedWriteHalf;
 use tokio::task::{JoinHandle, spawn_local};
+use tokio::time::Instant;
 
 /// A link is tried again after this, doubling up to [`RETRY_MAX`].
 const RETRY_MIN: Duration = Duration::from_millis(10);

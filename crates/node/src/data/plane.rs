@@ -26,9 +26,10 @@ use ironcache_spine::boottime_ms;
 use ironcache_types::{Epoch, Level, LevelRange, Member, NodeId, Offset, SLOT_COUNT, Slot, Version};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 pub(crate) struct Plane {
     pub config: Arc<Config>,

@@ -15,6 +15,7 @@ use super::DataNode;
 use super::link_io::{FrameReader, LinkError, Next};
 use super::plane::Plane;
 use super::refusal::{Refusal, code_of};
+use ironcache_host::net::{Moving, OwnedWriteHalf, enter_runtime};
 use ironcache_keyspace::{Dumped, Effect, SlotDump, progress};
 use ironcache_replication::{
     Accept, Duty, Effects, FullSync, Group, Hello, LINK_VERSIONS, LinkVersion, Message, PART_BYTES_MAX,
@@ -26,8 +27,6 @@ use ironcache_types::{Level, Member, Offset, SlotSet, key_slot};
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
-use tokio::net::tcp::OwnedWriteHalf;
 
 /// A hello follows the upgrade at once.
 pub(crate) const HELLO_TIMEOUT: Duration = Duration::from_millis(5_000);
@@ -47,7 +46,7 @@ const FORWARD_BYTES: usize = 2 * PART_BYTES_MAX;
 
 /// A connection that asked for the upgrade, on its way to the data thread.
 pub(crate) struct LinkSocket {
-    pub stream: std::net::TcpStream,
+    pub stream: Moving,
     /// What was read past the request.
     pub read: Vec<u8>,
 }
@@ -55,7 +54,7 @@ pub(crate) struct LinkSocket {
 /// Serves the replica on this socket until the link breaks.
 pub(super) async fn serve(node: Rc<DataNode>, socket: LinkSocket) {
     let LinkSocket { stream, read } = socket;
-    let stream = match TcpStream::from_std(stream) {
+    let stream = match enter_runtime(stream) {
         Ok(stream) => stream,
         Err(error) => {
             tracing::warn!(%error, "a replication link was lost before it began");

@@ -20,6 +20,7 @@ use tokio::task::{AbortHandle, spawn_local};
 pub(super) struct Desk {
     pub me: Member,
     pub levels: LevelRange,
+    pub keepalive_s: u64,
     cluster: Option<ClusterId>,
     pub dir: PathBuf,
     pub state: RefCell<Shared>,
@@ -43,10 +44,11 @@ pub(super) struct Shared {
 
 impl Desk {
     pub(super) fn new(options: KeeperOptions) -> Self {
-        let KeeperOptions { me, cluster, data_dir, levels, views } = options;
+        let KeeperOptions { me, cluster, data_dir, levels, keepalive_s, views } = options;
         Self {
             me,
             levels,
+            keepalive_s,
             cluster,
             dir: dir_of(&data_dir),
             state: RefCell::new(Shared {
@@ -64,12 +66,14 @@ impl Desk {
 
     /// What earlier lives of this node left.
     pub(super) fn read_back(&self) {
-        let (Some(cluster), Ok(entries)) = (self.cluster, std::fs::read_dir(&self.dir)) else { return };
+        let (Some(cluster), Ok(entries)) = (self.cluster, ironcache_store::disk::read_dir(&self.dir)) else {
+            return;
+        };
         for entry in entries.flatten() {
             let path = entry.path();
             if path.extension().is_some() {
                 // Half a head: nothing was ever acknowledged of it.
-                let _ = std::fs::remove_file(&path);
+                let _ = ironcache_store::disk::remove_file(&path);
                 continue;
             }
             match TailFile::open(&path, cluster, RESERVE_BYTES) {

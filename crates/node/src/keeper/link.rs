@@ -10,6 +10,7 @@
 use super::desk::Desk;
 use super::file::{CannotKeep, RESERVE_BYTES, TailFile};
 use crate::data::{FrameReader, LinkError, Next, open};
+use ironcache_host::net::OwnedWriteHalf;
 use ironcache_replication::{
     Accept, Ack, Hello, KeptTail, LINK_VERSIONS, LinkVersion, Message, Progress, Purpose, Refuse, Source,
     SyncBegin, SyncMode, TailError, TailHead, encode,
@@ -17,9 +18,9 @@ use ironcache_replication::{
 use ironcache_shard::keeper::{Action, Event};
 use ironcache_types::{Epoch, Member, Offset, ShardId, chain};
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::io::AsyncWriteExt;
-use tokio::net::tcp::OwnedWriteHalf;
+use tokio::time::Instant;
 
 /// A link is tried again after this, doubling up to [`RETRY_MAX`].
 const RETRY_MIN: Duration = Duration::from_millis(20);
@@ -145,7 +146,7 @@ impl Session<'_> {
     /// Opens the link, and begins or goes on with the file.
     async fn attach(&mut self) -> Result<FrameReader, Ended> {
         let addr = self.desk.state.borrow().view.nodes.get(&self.primary.node).map(|n| n.peer_addr.clone());
-        let (stream, already) = open(&addr.ok_or(Ended::NotAsked)?).await?;
+        let (stream, already) = open(&addr.ok_or(Ended::NotAsked)?, self.desk.keepalive_s).await?;
         let (read, writer) = stream.into_split();
         let mut reader = FrameReader::new(read, &already);
         self.link = Some(Open { writer, version: LinkVersion::HANDSHAKE });

@@ -28,7 +28,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
-use tokio::task::{LocalSet, spawn_local};
+use tokio::task::spawn_local;
 
 /// The thread's name.
 pub(crate) const THREAD: &str = "ironcache-keeper";
@@ -44,6 +44,7 @@ pub(crate) struct KeeperOptions {
     pub data_dir: PathBuf,
     /// What this release reads and writes.
     pub levels: LevelRange,
+    pub keepalive_s: u64,
     pub views: watch::Receiver<Arc<AppliedView>>,
 }
 
@@ -67,10 +68,7 @@ impl KeeperHandle {
 /// When the thread or its runtime cannot be made.
 pub(crate) fn start(options: KeeperOptions) -> std::io::Result<KeeperHandle> {
     let (links, receiver) = mpsc::unbounded_channel();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    std::thread::Builder::new().name(THREAD.to_owned()).spawn(move || {
-        LocalSet::new().block_on(&runtime, run(options, receiver));
-    })?;
+    let _ = ironcache_host::exec::apart(THREAD, move || run(options, receiver))?;
     Ok(KeeperHandle { links })
 }
 

@@ -12,6 +12,7 @@ use super::desk::Desk;
 use crate::data::{
     FrameReader, HELLO_TIMEOUT, LinkError, LinkSocket, Next, PING_EVERY, SEND_BYTES, VIEW_TIMEOUT,
 };
+use ironcache_host::net::{OwnedWriteHalf, enter_runtime};
 use ironcache_replication::{
     Accept, Fence, FullReason, Hello, LINK_VERSIONS, LinkVersion, LinkVersions, Message, Purpose, Refuse,
     Source, SyncBegin, SyncMode, encode,
@@ -20,8 +21,6 @@ use ironcache_shard::keeper::{Action, Event, NotServed};
 use ironcache_types::{Epoch, Level, LevelRange, Member, Offset, ShardId, chain};
 use std::rc::Rc;
 use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
-use tokio::net::tcp::OwnedWriteHalf;
 use tokio::task::spawn_local;
 
 /// Why a returning node is not served.
@@ -86,7 +85,7 @@ impl From<ironcache_replication::FrameError> for Ended {
 /// Serves whoever is on this socket, until the link breaks or the log says that it is over.
 pub(super) async fn serve(desk: Rc<Desk>, socket: LinkSocket) {
     let LinkSocket { stream, read } = socket;
-    let stream = match TcpStream::from_std(stream) {
+    let stream = match enter_runtime(stream) {
         Ok(stream) => stream,
         Err(error) => return tracing::warn!(%error, "a link was lost before it began"),
     };

@@ -49,6 +49,7 @@ impl World {
             release: Release { version: Version::new(1, 0, 0), digest: Digest([1; 32]) },
             levels: LEVELS,
             launcher_protocol: WireRange::CURRENT,
+            machine: ironcache_types::MachineId(u128::from(member.node.0)),
         };
         let witness = Member { node: NodeId(3), incarnation: Incarnation(30) };
         let init = InitCluster {
@@ -128,6 +129,7 @@ impl World {
             release: node.release,
             levels: node.levels,
             launcher_protocol: node.launcher_protocol,
+            machine: node.machine,
         });
         member
     }

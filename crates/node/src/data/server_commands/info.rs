@@ -54,7 +54,7 @@ fn lines(plane: &Plane, section: &str) -> Vec<(String, String)> {
             line("redis_version", &REDIS_VERSION),
             line("ironcache_version", &plane.version),
             line("redis_mode", &"cluster"),
-            line("process_id", &std::process::id()),
+            line("process_id", &crate::process::id()),
             line("run_id", &plane.me.node.redis_id()),
             line("tcp_port", &config.port),
             line("peer_port", &config.peer_port),

@@ -63,6 +63,7 @@ impl TestNode {
             me,
             cluster: raft.cluster(),
             data_dir: dir.path().to_owned(),
+            keepalive_s: 0,
             levels: LevelRange::new(1, 1),
             views: raft.applied(),
         });
@@ -86,8 +87,8 @@ impl TestNode {
             log_is_current: watch::channel(true).1,
             client: client.clone(),
         }));
-        tokio::spawn(peer::serve(peers, peer::router(&app), 0));
-        tokio::spawn(peer::serve(http, http::router(Arc::clone(&app)), 0));
+        tokio::spawn(peer::serve(peers.into_std().unwrap(), peer::router(&app), 0));
+        tokio::spawn(peer::serve(http.into_std().unwrap(), http::router(Arc::clone(&app)), 0));
         Self { app, client, dir }
     }
 
