@@ -8,5 +8,5 @@
 mod grantor;
 mod lease;
 
-pub use grantor::{Deposing, Grantor, NotGranted, depose_after_ms};
+pub use grantor::{Deposing, Grantor, NotGranted, Round, depose_after_ms, deposed};
 pub use lease::{Grant, Lease};

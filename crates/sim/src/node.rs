@@ -1,14 +1,15 @@
 //! One node: its launcher and its process, which holds a view of the log, and data.
 
 use crate::entry::Entry;
+use crate::keeper::Tail;
 use crate::launcher::Launcher;
 use crate::scenario::old;
 use ironcache_agent::PreflightResult;
 use ironcache_control::{Command, ControlState, Shard};
 use ironcache_coordinator::StateHash;
 use ironcache_shard::{Grant, Lease};
-use ironcache_types::{Digest, Epoch, Incarnation, Level, Member, NodeId, Offset, Release};
-use std::collections::BTreeSet;
+use ironcache_types::{Digest, Epoch, Incarnation, Level, Member, NodeId, Offset, Release, ShardId};
+use std::collections::{BTreeMap, BTreeSet};
 
 #[derive(Debug)]
 pub(crate) struct Node {
@@ -22,6 +23,10 @@ pub(crate) struct Node {
     pub leaving_until_ms: Option<u64>,
     /// No message gets in or out before this time.
     pub cut_until_ms: u64,
+    /// Some of its messages are lost before this time, one way or both.
+    pub patchy_until_ms: u64,
+    /// Its clock's offset in ms, and by how many thousandths it is slow.
+    pub clock: (u64, u64),
     /// It stands still (SIGSTOP, a full disk queue) before this time.
     pub stalled_until_ms: u64,
     /// Since when nothing has been wrong with it: whole in its set, or away by plan only.
@@ -58,6 +63,8 @@ pub(crate) struct Process {
     /// The step it is out for, and since when it knows.
     pub told: Option<(Epoch, u64)>,
     pub data: Data,
+    /// What it keeps of other shards.
+    pub tails: BTreeMap<ShardId, Tail>,
 }
 
 /// The data plane of one process.
@@ -74,6 +81,10 @@ pub(crate) struct Data {
     /// A primary: whom it has proposed for the in-sync set, and the set's epoch at that time. Each is asked until the set
     /// changes: any of the proposals may be the one that the log takes.
     pub proposed: Vec<(Member, Epoch)>,
+    /// A primary: whom it has proposed for its keeper, as above.
+    pub keepers_proposed: Vec<(Member, Epoch)>,
+    /// A primary: since when its keeper does not answer.
+    pub keeper_silent_ms: Option<u64>,
     /// A primary: the epoch of the set at which it proposed mode in-sync. Until the set changes the log may take it, so
     /// nothing weaker is acknowledged.
     pub raised_at: Option<Epoch>,
@@ -123,7 +134,7 @@ pub(crate) enum Link {
 }
 
 impl Node {
-    pub(crate) fn new(id: NodeId) -> Self {
+    pub(crate) fn new(id: NodeId, clock: (u64, u64)) -> Self {
         Node {
             id,
             launcher: Launcher::new(),
@@ -132,6 +143,8 @@ impl Node {
             start_at_ms: 0,
             leaving_until_ms: None,
             cut_until_ms: 0,
+            patchy_until_ms: 0,
+            clock,
             stalled_until_ms: 0,
             whole_since_ms: None,
             away_by_plan: false,
@@ -155,6 +168,7 @@ impl Node {
             hash: None,
             current_at: committed,
             told: None,
+            tails: BTreeMap::new(),
             data: Data {
                 writes: self.on_disk.clone(),
                 line: self.line_on_disk,
@@ -177,6 +191,11 @@ impl Node {
         if self.on_disk.is_empty() {
             self.line_on_disk = Epoch::default();
         }
+    }
+
+    /// Nothing is wrong with the machine and its network.
+    pub(crate) fn is_well(&self, now_ms: u64) -> bool {
+        now_ms >= self.stalled_until_ms.max(self.cut_until_ms).max(self.patchy_until_ms)
     }
 
     pub(crate) fn is_cut_off(&self, now_ms: u64) -> bool {
@@ -225,6 +244,7 @@ impl Process {
     }
 
     /// Does it execute writes? Not while it hands its role over, nor without a lease, nor before the log says where it begins.
+    /// The time is that of its own clock.
     pub(crate) fn executes(&self, now_ms: u64) -> bool {
         let mut lease = self.data.lease;
         let leased = lease.holds(now_ms, self.applied as u64);

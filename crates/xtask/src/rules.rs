@@ -139,6 +139,8 @@ pub(crate) const CRATES: &[CrateRule] = &[
     CrateRule { name: "ironcache", may_use: BINARY_MAY_USE, purity: Purity::Shell },
     // The simulator's own scheduler stands in for raft and the network.
     CrateRule { name: "ironcache-sim", may_use: PURE_CRATES, purity: Purity::Shell },
+    // Whatever decides, under a model checker: every order of events of a small cluster.
+    CrateRule { name: "ironcache-model", may_use: PURE_CRATES, purity: Purity::Shell },
     CrateRule { name: "ironcache-tests", may_use: EVERYTHING, purity: Purity::Shell },
     CrateRule { name: "ironcache-benches", may_use: EVERYTHING, purity: Purity::Shell },
     CrateRule { name: "xtask", may_use: &[], purity: Purity::Shell },
