@@ -136,6 +136,7 @@ fn a_failover_in_a_pair_is_undone_so_that_the_order_holds() {
             "upgrade n4",
             "hand shard 0 over from n1 to n4",
             "upgrade n1",
+            "let n1 keep the tail of shard 2",
             "transfer raft's leadership to n1",
         ]"#]]
     .assert_eq(&format!("{of_shard_0:#?}"));
