@@ -240,6 +240,9 @@ impl World {
             let in_sync = node.process.as_ref().is_some_and(|p| shard.in_sync.contains(&p.me));
             let is_out = self.truth.nodes[id].out.is_some();
             node.away_by_plan = is_out || (node.away_by_plan && !in_sync);
+            if in_sync && shard.in_sync.len() > 1 {
+                node.checkpoint = None;
+            }
             let well = node.is_well(now_ms) && node.leaving_until_ms.is_none();
             if in_sync && well {
                 node.whole_since_ms.get_or_insert(now_ms);
@@ -256,6 +259,11 @@ impl World {
         let away_ms = if is_pair && self.side.chance(1, 2) { self.side.below(AWAY_MS) } else { 0 };
         let node = self.failing(id);
         node.start_at_ms += away_ms;
+        node.checkpoint = None;
+        if is_pair {
+            // Whoever counts on it for a step counts on what it holds.
+            node.whole_since_ms = None;
+        }
         (node.on_disk, node.line_on_disk, node.sealed_on_disk) = (Vec::new(), Epoch::default(), false);
         self.datasets_lost += 1;
     }
@@ -279,7 +287,7 @@ impl World {
         self.kills += 1;
         let follows =
             process.is_current() && process.my_shard().and_then(Shard::primary).is_some_and(|p| p.node != id);
-        node.keep(process, if follows && !keeps { Kept::UpTo(0) } else { Kept::All });
+        node.keep(process, if follows && !keeps { Kept::Checkpoint } else { Kept::All });
         node.start_at_ms = start_at_ms;
         node.leaving_until_ms = None;
         node.launcher.daemon_died();

@@ -16,6 +16,9 @@ pub(crate) struct Tail {
     /// Whose stream it is.
     pub of: Member,
     pub epoch: Epoch,
+    /// The newest of the set that was applied while the keeper was wanted, or on record: until a newer one the log may
+    /// still take a proposal of its primary.
+    isr_epoch: Epoch,
     pub from: usize,
     pub base: KeeperBase,
     /// From `from` on, or all there is if the base is its own.
@@ -54,10 +57,22 @@ impl World {
         let asked = |shard: &&Shard| {
             shard.keeper_wanted == Some(id) || shard.keeper.is_some_and(|keeper| keeper.member == me)
         };
-        let shards: Vec<Shard> = process.view.shards.values().filter(asked).cloned().collect();
+        let shards: Vec<(Shard, bool)> =
+            process.view.shards.values().map(|shard| (shard.clone(), asked(&shard))).collect();
+        let mut goes_on = Vec::new();
         let tails = &mut self.process_mut(id).expect("it ticks").tails;
-        tails.retain(|id, tail| shards.iter().any(|shard| shard.id == *id && shard.epoch == tail.epoch));
-        for shard in shards {
+        for (shard, is_asked) in shards {
+            if let Some(tail) = tails.get_mut(&shard.id).filter(|_| is_asked) {
+                tail.isr_epoch = shard.isr_epoch;
+            }
+            let is_over =
+                |tail: &Tail| tail.epoch != shard.epoch || (!is_asked && tail.isr_epoch < shard.isr_epoch);
+            if tails.get(&shard.id).is_some_and(is_over) {
+                tails.remove(&shard.id);
+            }
+            goes_on.extend((is_asked || tails.contains_key(&shard.id)).then_some(shard));
+        }
+        for shard in goes_on {
             self.keep(me, &shard);
         }
     }
@@ -77,7 +92,8 @@ impl World {
         let tails = &mut self.process_mut(me.node).expect("it ticks").tails;
         let tail = tails.entry(shard.id).or_insert_with(|| {
             let (from, base) = begins;
-            Tail { of: primary, epoch: shard.epoch, from, base, writes: Vec::new() }
+            let (epoch, isr_epoch) = (shard.epoch, shard.isr_epoch);
+            Tail { of: primary, epoch, isr_epoch, from, base, writes: Vec::new() }
         });
         if let Some(next) = writes.get(tail.end()..) {
             tail.writes.extend(next.iter().take(COPY));

@@ -58,13 +58,13 @@ impl World {
     }
 
     pub(crate) fn elect(&mut self) {
-        let fit = |id: &NodeId| self.process(*id).is_some() && !self.is_cut_off(*id);
-        let voters: Vec<NodeId> = self.truth.voters().map(|n| n.id).filter(fit).collect();
+        let is_fit = |world: &World, id: &NodeId| world.process(*id).is_some() && !world.is_cut_off(*id);
+        let voters: Vec<NodeId> = self.truth.voters().map(|n| n.id).filter(|id| is_fit(self, id)).collect();
         // A leader that does not hear a majority any more, which is there, gives up.
         if voters.len() >= self.truth.majority() && !self.has_quorum() {
             self.change_leader();
         }
-        if self.leadership.as_ref().is_some_and(|l| fit(&l.leader)) || !self.has_quorum() {
+        if self.leadership.as_ref().is_some_and(|l| is_fit(self, &l.leader)) || !self.has_quorum() {
             return;
         }
         // An election takes a while; meanwhile nobody leads.

@@ -45,6 +45,8 @@ pub(crate) struct Node {
     pub line_on_disk: Epoch,
     /// It is all that the process had, and the process was its shard's owner: it stopped in order, or its journal stayed.
     pub sealed_on_disk: bool,
+    /// What it wrote down when it last stopped in order. It goes when a life of it is in a set of two.
+    pub checkpoint: Option<(Vec<u64>, Epoch)>,
     /// What it proposed lately, and when.
     pub sent: Vec<(u64, Command)>,
 }
@@ -120,7 +122,8 @@ impl Data {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kept {
     All,
-    UpTo(usize),
+    /// What the last orderly stop wrote down.
+    Checkpoint,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -154,6 +157,7 @@ impl Node {
             on_disk: Vec::new(),
             line_on_disk: Epoch::default(),
             sealed_on_disk: false,
+            checkpoint: None,
             sent: Vec::new(),
         }
     }
@@ -184,9 +188,12 @@ impl Node {
         self.sealed_on_disk = owned && kept == Kept::All;
         self.line_on_disk = process.data.line;
         self.on_disk = process.data.writes;
-        match kept {
-            Kept::All => {}
-            Kept::UpTo(end) => self.on_disk.truncate(end),
+        match (kept, &self.checkpoint) {
+            (Kept::All, _) => {}
+            (Kept::Checkpoint, Some((writes, line))) => {
+                (self.on_disk, self.line_on_disk) = (writes.clone(), *line);
+            }
+            (Kept::Checkpoint, None) => self.on_disk.clear(),
         }
         if self.on_disk.is_empty() {
             self.line_on_disk = Epoch::default();

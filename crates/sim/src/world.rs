@@ -246,6 +246,7 @@ impl World {
         let node = self.nodes.get_mut(&id).expect("it is a node");
         if let Some(process) = node.process.take() {
             node.keep(process, Kept::All);
+            node.checkpoint = Some((node.on_disk.clone(), node.line_on_disk));
         }
         node.start_at_ms = start_at_ms;
         node.leaving_until_ms = None;
