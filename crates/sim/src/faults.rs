@@ -288,6 +288,10 @@ impl World {
         let follows =
             process.is_current() && process.my_shard().and_then(Shard::primary).is_some_and(|p| p.node != id);
         node.keep(process, if follows && !keeps { Kept::Checkpoint } else { Kept::All });
+        if node.on_disk.is_empty() {
+            // Whoever is out for its step takes along what it wrote down when it stopped: it had not come to that.
+            (node.whole_since_ms, node.away_by_plan) = (None, false);
+        }
         node.start_at_ms = start_at_ms;
         node.leaving_until_ms = None;
         node.launcher.daemon_died();
