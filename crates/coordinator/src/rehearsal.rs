@@ -191,9 +191,11 @@ pub fn observe_perfect(state: &ControlState, leader: NodeId) -> Observation {
 
 /// The first thing that nodes and primaries would do by themselves now.
 fn world_moves(state: &ControlState) -> Option<Command> {
-    let keeper = state.shards.values().find_map(|shard| keeper_moves(state, shard));
+    let shards = || state.shards.values();
+    let joins = || shards().find_map(|shard| joins_the_set(state, shard));
+    let keeper = || shards().find_map(|shard| keeper_moves(state, shard));
     let node = || state.nodes.values().find_map(|node| node_moves(state, node));
-    keeper.or_else(node).or_else(|| state.shards.values().find_map(|shard| shard_moves(state, shard)))
+    joins().or_else(keeper).or_else(node).or_else(|| shards().find_map(|shard| shard_moves(state, shard)))
 }
 
 fn node_moves(state: &ControlState, node: &Node) -> Option<Command> {
@@ -269,7 +271,13 @@ fn shard_moves(state: &ControlState, shard: &Shard) -> Option<Command> {
     if shard.mode != AckMode::InSync && state.plan.as_ref().is_some_and(Plan::holds_mode) {
         return Some(Command::SetMode { shard: id, isr_epoch, primary, mode: AckMode::InSync });
     }
+    None
+}
+
+fn joins_the_set(state: &ControlState, shard: &Shard) -> Option<Command> {
+    let (id, isr_epoch, primary, no_handover) =
+        (shard.id, shard.isr_epoch, shard.primary()?, shard.handover.is_none());
     let members = shard.nodes.iter().filter_map(|n| state.nodes.get(n)).filter(|n| n.out.is_none());
     let member = members.map(Node::member).find(|m| !shard.in_sync.contains(m))?;
-    Some(Command::AddInSync { shard: id, isr_epoch, primary, member })
+    no_handover.then_some(Command::AddInSync { shard: id, isr_epoch, primary, member })
 }

@@ -17,8 +17,9 @@ use ironcache_spine::boottime_ms;
 use ironcache_types::{Member, NodeId, ShardId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 /// Between two looks while something is under way: what gates wait for changes in milliseconds.
 const BUSY: Duration = Duration::from_millis(25);
@@ -244,7 +245,7 @@ impl Asking {
     }
 }
 
-async fn ask(app: &App, addr: &str) -> Result<NodeReport, reqwest::Error> {
+async fn ask(app: &App, addr: &str) -> Result<NodeReport, ironcache_host::http::Error> {
     let url = format!("http://{addr}/node/report");
     app.client.get(url).timeout(REPORT_TIMEOUT).send().await?.error_for_status()?.json().await
 }

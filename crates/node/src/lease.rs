@@ -44,7 +44,7 @@ enum AskError {
     #[error("no leader is known")]
     NoLeader,
     #[error("the leader is not reached")]
-    Http(#[from] reqwest::Error),
+    Http(#[from] ironcache_host::http::Error),
     #[error("the leader grants no lease: {0}")]
     Refused(String),
 }

@@ -19,9 +19,11 @@ mod clock;
 mod config;
 mod daemon;
 mod data;
+mod descriptors;
 mod fetch;
 mod http;
 mod identity;
+mod keeper;
 mod launcher;
 mod lead;
 mod lease;
@@ -32,9 +34,13 @@ mod policy;
 mod preflight;
 mod process;
 mod removed;
+#[cfg(turmoil)]
+mod simulated;
 mod tasks;
 
 pub use config::Config;
 pub use daemon::{DaemonError, run_daemon};
 pub use identity::{IdentityError, check_identity};
+#[cfg(turmoil)]
+pub use simulated::{Shown, run_simulated};
 pub use tasks::{How, TaskEnded};

@@ -8,6 +8,7 @@
 use crate::artifact::{ArtifactError, PartialArtifact};
 use crate::binary::{self, Artifact, copy_inspected};
 use crate::data_dir::DataDir;
+use ironcache_store::disk;
 use ironcache_store::{DiskError, at, sync_dir};
 use ironcache_types::{BinaryError, Digest, Release};
 use std::collections::BTreeMap;
@@ -177,7 +178,7 @@ impl SlotStore {
     pub fn list(&self) -> Result<Vec<Digest>, DiskError> {
         let slots = self.dir.slots();
         let mut digests = Vec::new();
-        for entry in fs::read_dir(&slots).map_err(at("list", &slots))? {
+        for entry in disk::read_dir(&slots).map_err(at("list", &slots))? {
             let entry = entry.map_err(at("list", &slots))?;
             if let Some(digest) = entry.file_name().to_str().and_then(|name| name.parse().ok()) {
                 digests.push(digest);

@@ -1,7 +1,7 @@
 //! Replacing a file as a whole, durably.
 
+use crate::disk::{self, File};
 use crate::disk_error::{DiskError, at};
-use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -13,10 +13,10 @@ use std::path::{Path, PathBuf};
 pub fn replace_durably(path: &Path, bytes: &[u8]) -> Result<(), DiskError> {
     let tmp = temporary(path);
     let written =
-        write_durably(&tmp, bytes).and_then(|()| fs::rename(&tmp, path).map_err(at("rename", &tmp)));
+        write_durably(&tmp, bytes).and_then(|()| disk::rename(&tmp, path).map_err(at("rename", &tmp)));
     if written.is_err() {
         // The first error is the one to tell; a leftover is overwritten by the next try.
-        let _ = fs::remove_file(&tmp);
+        let _ = disk::remove_file(&tmp);
     }
     written?;
     sync_parent(path)
@@ -38,7 +38,7 @@ pub fn sync_parent(path: &Path) -> Result<(), DiskError> {
 /// # Errors
 /// The directory cannot be opened or synced.
 pub fn sync_dir(path: &Path) -> Result<(), DiskError> {
-    File::open(path).and_then(|dir| dir.sync_all()).map_err(at("fsync the directory", path))
+    disk::sync_directory(path).map_err(at("fsync the directory", path))
 }
 
 fn write_durably(tmp: &Path, bytes: &[u8]) -> Result<(), DiskError> {
@@ -56,6 +56,7 @@ fn temporary(path: &Path) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     #[test]
     fn a_file_is_replaced_as_a_whole_and_nothing_is_left_beside_it() {

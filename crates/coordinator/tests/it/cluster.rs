@@ -114,13 +114,14 @@ pub(crate) fn rolling(mut state: ControlState) -> ControlState {
     let plan = state.plan.as_ref().unwrap();
     let begin = Command::BeginRolling { plan: plan.id, plan_epoch: plan.epoch };
     apply(&mut state, &begin);
-    keep_all(&mut state);
+    let seen = see(&state, 1);
+    keep_as_wanted(&mut state, &seen);
     state
 }
 
-/// Whoever is wanted as a keeper is one.
-pub(crate) fn keep_all(state: &mut ControlState) {
-    while let Decision::Propose(wish @ Command::WantKeeper { shard, .. }) = ask(state, &see(state, 1)) {
+/// Whoever is wanted as a keeper, by a leader that sees this, is one.
+pub(crate) fn keep_as_wanted(state: &mut ControlState, seen: &Observation) {
+    while let Decision::Propose(wish @ Command::WantKeeper { shard, .. }) = ask(state, seen) {
         apply(state, &wish);
         keep(state, shard);
     }

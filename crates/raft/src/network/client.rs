@@ -1,4 +1,7 @@
 //! The calling side.
+//!
+//! *Invariant:* a node that is gone is told of once, and once more when it answers again: openraft would say it at every
+//! heartbeat, for as long as a machine is away (see `log_filter` of the binary).
 
 use super::{APPEND, PRE_VOTE, REGISTERED_LIFE, Rpc, SNAPSHOT, TRANSFER, VOTE};
 use crate::bodies::v1;
@@ -8,6 +11,7 @@ use crate::machine::SnapshotData;
 use crate::options::RaftOptions;
 use crate::types::{PeerAddr, TypeConfig, Vote, node_id};
 use ironcache_formats::wire::{self, Header, WireError};
+use ironcache_host::http::{self, StatusCode};
 use ironcache_types::{Incarnation, NodeId, chain};
 use openraft::alias::SnapshotOf;
 use openraft::errors::{NetworkError, RPCError, ReplicationClosed, StreamingError, Timeout, Unreachable};
@@ -17,20 +21,22 @@ use openraft::raft::{
     TransferLeaderResponse, VoteRequest, VoteResponse,
 };
 use openraft::{OptionalSend, RPCTypes, RaftNetworkFactory, RaftNetworkV2};
-use reqwest::StatusCode;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::future::Future;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 /// Connections of this node to all others; clones share them.
 #[derive(Clone, Debug)]
 pub(crate) struct Peers {
-    http: reqwest::Client,
+    http: http::Client,
     identity: Arc<Identity>,
     book: AddressBook,
+    /// Who gave no usable answer the last time.
+    silent: Arc<Mutex<BTreeSet<NodeId>>>,
     rpc_timeout: Duration,
     snapshot_timeout: Duration,
 }
@@ -66,18 +72,19 @@ pub enum CallError {
 }
 
 impl Peers {
-    pub(crate) fn new(identity: Arc<Identity>, options: &RaftOptions) -> Result<Self, reqwest::Error> {
-        let http = reqwest::Client::builder()
+    pub(crate) fn new(identity: Arc<Identity>, options: &RaftOptions) -> Result<Self, http::Error> {
+        let http = http::Client::builder()
             .no_proxy()
             .tcp_nodelay(true)
             .http1_only()
-            .redirect(reqwest::redirect::Policy::none())
+            .redirect(http::redirect::Policy::none())
             .connect_timeout(Duration::from_millis(options.rpc_timeout_ms))
             .build()?;
         Ok(Peers {
             http,
             identity,
             book: AddressBook::default(),
+            silent: Arc::default(),
             rpc_timeout: Duration::from_millis(options.rpc_timeout_ms),
             snapshot_timeout: Duration::from_millis(options.snapshot_timeout_ms),
         })
@@ -94,6 +101,18 @@ impl Peers {
         self.book.0.get().and_then(|lookup| lookup(to)).unwrap_or_else(|| known.clone())
     }
 
+    /// What the last call to `to` came to.
+    fn note<A>(&self, to: NodeId, came_to: &Result<A, CallError>) {
+        let mut silent = self.silent.lock().expect("nothing panics while it holds the list");
+        match came_to {
+            Ok(_) if silent.remove(&to) => tracing::info!(peer = %to, "raft hears the peer again"),
+            Err(error) if silent.insert(to) => {
+                tracing::warn!(peer = %to, error = %chain(error), "raft does not hear the peer");
+            }
+            Ok(_) | Err(_) => {}
+        }
+    }
+
     pub(crate) async fn call<Q: Serialize, A: DeserializeOwned>(
         &self,
         to: NodeId,
@@ -106,7 +125,7 @@ impl Peers {
         let sealed = Header::at(rpc.request, self.identity.level()).map_err(WireError::from)?;
         let body = wire::seal(sealed, &(header, request))?;
         let url = format!("http://{addr}{}", rpc.path);
-        let failed = |error: reqwest::Error| match error.is_timeout() {
+        let failed = |error: http::Error| match error.is_timeout() {
             true => CallError::Timeout { to, addr: addr.clone(), timeout_ms: timeout.as_millis() },
             false => CallError::Unreachable { to, addr: addr.clone(), reason: chain(&error) },
         };
@@ -132,7 +151,7 @@ impl Peers {
 }
 
 /// The later life of this node that the other side knows of, if that is why it refuses.
-fn registered_life(response: &reqwest::Response) -> Option<Incarnation> {
+fn registered_life(response: &http::Response) -> Option<Incarnation> {
     response.headers().get(REGISTERED_LIFE)?.to_str().ok()?.parse().ok().map(Incarnation)
 }
 
@@ -160,7 +179,9 @@ impl Peer {
         timeout: Duration,
     ) -> Result<A, RPCError<TypeConfig>> {
         let addr = self.peers.addr_of(self.to, &self.addr);
-        self.peers.call(self.to, &addr, rpc, request, timeout).await.map_err(|error| match error {
+        let answer = self.peers.call(self.to, &addr, rpc, request, timeout).await;
+        self.peers.note(self.to, &answer);
+        answer.map_err(|error| match error {
             CallError::Timeout { .. } => RPCError::Timeout(Timeout {
                 action,
                 id: self.peers.identity.node.0,

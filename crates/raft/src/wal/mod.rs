@@ -16,6 +16,7 @@ pub(crate) mod file;
 pub(crate) mod frame;
 mod index;
 mod log_store;
+mod queue;
 pub(crate) mod record;
 mod writer;
 

@@ -16,7 +16,7 @@
 //! next one replaces it. So one may be found that is older than what this node held when its last life was killed. That
 //! is no danger: its (lineage, offset) say exactly what it holds, a prefix of what the shard's primary has or had. It is
 //! resumed from there, or synced in full; and it is taken for the whole of a shard only if nobody, this node included,
-//! has owned the shard since it was written (`role`: its last epoch is the shard's).
+//! has owned the shard since it was written (its last epoch is the shard's).
 //!
 //! *Invariant:* a checkpoint is used whole or not at all.
 //! *Invariant:* one of a version or level that this release does not read stays as it is, under its name; only damage,
@@ -33,14 +33,15 @@ pub(super) use retention::let_go;
 pub(super) use room::make_room;
 
 use super::plane::Plane;
-use super::role::Role;
 use super::work::Work;
 use head::{HEAD_BYTES, Head, VERSION, read_head};
+use ironcache_host::exec::spawn_blocking;
 use ironcache_keyspace::{EffectError, Keyspace, apply_effects};
 use ironcache_replication::{Lineage, PositionError, SavedPosition};
+use ironcache_store::disk::{self, File, OpenOptions};
+use ironcache_store::sync_dir;
 use ironcache_types::{ClusterId, Level, LevelRange, Offset, SLOT_COUNT, Slot};
 use std::cell::RefCell;
-use std::fs::{self, File};
 use std::io::{self, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 
@@ -132,7 +133,7 @@ impl CheckpointError {
 
 /// Is there a checkpoint under its name?
 pub(super) fn lies_there(data_dir: &Path) -> bool {
-    data_dir.join(NAME).exists()
+    disk::exists(&data_dir.join(NAME)).unwrap_or(false)
 }
 
 /// Writes the dataset, at the level that this node has applied; answers the number of keys, or `None` if this node holds
@@ -145,12 +146,10 @@ pub(super) async fn write(
 ) -> Result<Option<u64>, CheckpointError> {
     let (level, begin) = {
         let plane = plane.borrow();
-        let saved = match &plane.role {
-            Role::Loading => None,
-            Role::Replica(replica) => replica.cursor.saved_position().ok().flatten(),
-            Role::Primary(primary) => SavedPosition::at(&primary.lineage, plane.offset()),
+        let (Some(saved), Some(cluster)) = (plane.engine.saved_position(), plane.view.state.cluster_id)
+        else {
+            return Ok(None);
         };
-        let (Some(saved), Some(cluster)) = (saved, plane.view.state.cluster_id) else { return Ok(None) };
         let level = plane.level();
         let mut begin = Head { level, cluster }.encode().to_vec();
         saved.encode(&mut begin);
@@ -163,7 +162,7 @@ pub(super) async fn write(
     };
     if written.is_err() {
         // Half a checkpoint takes room from whoever needs it. The first error is the one to tell.
-        let _ = fs::remove_file(&tmp);
+        let _ = disk::remove_file(&tmp);
     }
     written.map(Some)
 }
@@ -176,7 +175,7 @@ async fn write_to(
     work: &Work,
 ) -> Result<(File, u64), CheckpointError> {
     // Not emptied: what was reserved for it is there (`room`).
-    let mut file = File::options().write(true).create(true).truncate(false).open(tmp)?;
+    let mut file = OpenOptions::new().write(true).create(true).truncate(false).open(tmp)?;
     file.write_all(begin)?;
     let mut out = Vec::with_capacity(PART_BYTES + (PART_BYTES >> 2));
     let (mut keys, mut len, mut synced) = (0u64, begin.len(), 0);
@@ -188,7 +187,7 @@ async fn write_to(
         })?;
         if len - synced >= SYNC_BYTES {
             let piece = file.try_clone()?;
-            tokio::task::spawn_blocking(move || piece.sync_data()).await.map_err(io::Error::other)??;
+            spawn_blocking(move || piece.sync_data()).await.map_err(io::Error::other)??;
             work.add(len - synced);
             synced = len;
         } else if full {
@@ -230,16 +229,16 @@ fn dump_parts(
 
 /// Makes the new file durable, and then the checkpoint.
 async fn replace(file: File, tmp: PathBuf, path: PathBuf) -> Result<(), CheckpointError> {
-    let durable = tokio::task::spawn_blocking(move || {
+    let durable = spawn_blocking(move || {
         file.sync_all()?;
-        fs::rename(&tmp, &path)?;
-        let durable = path.parent().map_or(Ok(()), |dir| File::open(dir)?.sync_all());
+        disk::rename(&tmp, &path)?;
+        let durable = path.parent().map_or(Ok(()), sync_dir);
         if durable.is_err() {
             // It may be there after a power cut or not; and by then this node may have served on. What says that the
             // dataset ended here must not be found.
-            let _ = fs::remove_file(&path);
+            let _ = disk::remove_file(&path);
         }
-        durable
+        durable.map_err(io::Error::other)
     });
     Ok(durable.await.map_err(io::Error::other)??)
 }
@@ -262,7 +261,7 @@ pub(super) async fn load(
 ) -> Result<Option<Checkpoint>, CheckpointError> {
     let tmp = data_dir.join(TMP);
     // What a killed process left. Nobody reads it; whether it could be removed is seen when the next one is written.
-    let _ = tokio::task::spawn_blocking(move || fs::remove_file(tmp)).await;
+    let _ = spawn_blocking(move || disk::remove_file(tmp)).await;
     let path = data_dir.join(NAME);
     let file = match File::open(&path) {
         Ok(file) => file,
@@ -284,8 +283,8 @@ pub(super) async fn load(
 }
 
 fn set_aside(data_dir: &Path, name: &str) -> io::Result<()> {
-    fs::rename(data_dir.join(NAME), data_dir.join(name))?;
-    File::open(data_dir)?.sync_all()
+    disk::rename(data_dir.join(NAME), data_dir.join(name))?;
+    sync_dir(data_dir).map_err(io::Error::other)
 }
 
 async fn read(

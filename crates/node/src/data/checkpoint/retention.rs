@@ -6,10 +6,11 @@
 
 use super::{super::DataNode, NAME};
 use ironcache_control::{ControlState, Ownership, Shard};
+use ironcache_host::exec::spawn_blocking;
 use ironcache_replication::Lineage;
+use ironcache_store::disk;
 use ironcache_store::{DiskError, at, sync_dir};
 use ironcache_types::{Member, Offset, chain};
-use std::fs;
 use std::io;
 use std::path::Path;
 use std::rc::Rc;
@@ -77,20 +78,20 @@ pub(crate) async fn let_go(node: Rc<DataNode>, lineage: Lineage, offset: Offset)
     loop {
         let changed = Rc::clone(&node.changed);
         let change = changed.notified();
-        if node.plane.borrow().is_sealed() {
+        if node.plane.borrow().engine.is_sealed() {
             return;
         }
         let fate = fate(&node, &lineage, offset);
         if fate != Fate::Stays {
             let _disk = node.disk.lock().await;
             // While it was waited for, the node may have begun to write its own.
-            if node.plane.borrow().is_sealed() {
+            if node.plane.borrow().engine.is_sealed() {
                 return;
             }
             let path = node.data_dir.join(NAME);
             let to = node.data_dir.join(CUT_OFF);
             let act = move || if fate == Fate::IsSetAside { rename(&path, &to) } else { remove(&path) };
-            match tokio::task::spawn_blocking(act).await {
+            match spawn_blocking(act).await {
                 Ok(Ok(())) if fate == Fate::IsSetAside => {
                     tracing::warn!(%offset, "the shard went on without a part of the checkpoint: it is kept as {CUT_OFF}");
                 }
@@ -118,12 +119,12 @@ fn fate(node: &DataNode, lineage: &Lineage, offset: Offset) -> Fate {
 }
 
 fn rename(path: &Path, to: &Path) -> Result<(), DiskError> {
-    fs::rename(path, to).map_err(at("rename", path))?;
+    disk::rename(path, to).map_err(at("rename", path))?;
     path.parent().map_or(Ok(()), sync_dir)
 }
 
 fn remove(path: &Path) -> Result<(), DiskError> {
-    match fs::remove_file(path) {
+    match disk::remove_file(path) {
         Ok(()) => {}
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(at("remove", path)(error)),

@@ -35,6 +35,10 @@ pub(in super::super) fn waiting_on(wait: &WaitingOn) -> api::WaitingOn {
             api::WaitingOn::Soaking { plan: *plan, remaining_ms: *remaining_ms }
         }
         WaitingOn::WeakMode { shard } => api::WaitingOn::WeakMode { shard: *shard },
+        WaitingOn::Keeper { shard, wanted } => api::WaitingOn::Keeper { shard: *shard, wanted: *wanted },
+        WaitingOn::KeepsShard { shard, node } => api::WaitingOn::KeepsShard { shard: *shard, node: *node },
+        WaitingOn::KeeperStays { shard, node } => api::WaitingOn::KeeperStays { shard: *shard, node: *node },
+        WaitingOn::Exposed { shard } => api::WaitingOn::Exposed { shard: *shard },
         WaitingOn::TotalLoss { shard, until } => {
             api::WaitingOn::TotalLoss { shard: *shard, until: recover_when(*until) }
         }
@@ -107,6 +111,8 @@ fn recover_when(until: RecoverWhen) -> api::RecoverWhen {
         RecoverWhen::Loaded { node } => api::RecoverWhen::Loaded { node },
         RecoverWhen::Back { node } => api::RecoverWhen::Back { node },
         RecoverWhen::AnyAnswer => api::RecoverWhen::AnyAnswer,
+        RecoverWhen::Tail { keeper, node } => api::RecoverWhen::Tail { keeper, node },
+        RecoverWhen::Base { keeper } => api::RecoverWhen::Base { keeper },
         RecoverWhen::Accepted { node, at } => api::RecoverWhen::Accepted { node, at },
     }
 }
