@@ -227,8 +227,8 @@ pub(crate) async fn serve(
         me,
         cluster: raft.cluster(),
         data_dir: config.data_dir.clone(),
-        keepalive_s: config.tcp_keepalive,
         levels: levels::RANGE,
+        keepalive_s: config.tcp_keepalive,
         views: raft.applied(),
     })
     .map_err(|source| DaemonError::Io { what: "the keeper's thread cannot start", source })?;

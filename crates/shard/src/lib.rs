@@ -50,7 +50,7 @@ pub use asked::{About, Ask, Asked};
 pub use engine::Engine;
 pub use event::{Event, Now};
 pub use follower::{Follow, Hinted};
-pub use grantor::{Deposing, Grantor, NotGranted, depose_after_ms};
+pub use grantor::{Deposing, Grantor, NotGranted, Round, depose_after_ms, deposed};
 pub use holding::Holds;
 pub use keeping::NotKept;
 pub use lease::{Grant, Lease, Leased};

@@ -45,7 +45,7 @@ pub(super) struct Shared {
 
 impl Desk {
     pub(super) fn new(options: KeeperOptions) -> Self {
-        let KeeperOptions { me, cluster, data_dir, keepalive_s, levels, views } = options;
+        let KeeperOptions { me, cluster, data_dir, levels, keepalive_s, views } = options;
         Self {
             me,
             levels,

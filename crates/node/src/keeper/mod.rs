@@ -43,10 +43,10 @@ pub(crate) struct KeeperOptions {
     /// The cluster that this node has joined.
     pub cluster: Option<ClusterId>,
     pub data_dir: PathBuf,
-    /// Of sockets, in seconds.
-    pub keepalive_s: u64,
     /// What this release reads and writes.
     pub levels: LevelRange,
+    /// Of sockets, in seconds; 0: none.
+    pub keepalive_s: u64,
     pub views: watch::Receiver<Arc<AppliedView>>,
 }
 

@@ -177,8 +177,13 @@ fn nothing_is_proposed_while_a_handover_is_in_flight() {
     let mut brain = Brain::new(A, &world, None);
     brain.attach(B);
     // As the log does not allow it, of a shard of which B is no member.
-    world.state.shards.get_mut(&SHARD).unwrap().handover =
-        Some(Handover { epoch: Epoch(99), from: A, to: B, log_index: 1, via: HandoverVia::Primary });
+    world.state.shards.get_mut(&SHARD).unwrap().handover = Some(Handover {
+        epoch: Epoch(99),
+        from: A,
+        to: B,
+        log_index: 1,
+        via: ironcache_control::HandoverVia::Primary,
+    });
     brain.apply(&world);
     let all = proposed(&keep_up(&mut brain, 90));
     assert!(

@@ -65,8 +65,13 @@ fn a_replica_in_a_full_sync_is_sent_no_fence_before_its_end() {
     let (attached, _) = brain.engine.attach(B, serial, SyncMode::Full, brain.now).unwrap();
     assert_eq!(attached.from, Offset(100), "slots are dumped as of now");
     assert!(brain.engine.attachment_of(B).unwrap().is_syncing());
-    world.state.shards.get_mut(&SHARD).unwrap().handover =
-        Some(Handover { epoch: Epoch(99), from: A, to: B, log_index: 1, via: HandoverVia::Primary });
+    world.state.shards.get_mut(&SHARD).unwrap().handover = Some(Handover {
+        epoch: Epoch(99),
+        from: A,
+        to: B,
+        log_index: 1,
+        via: ironcache_control::HandoverVia::Primary,
+    });
     brain.apply(&world);
     brain.on(Event::RepliesLeft { handover: Epoch(99) });
     assert_eq!(brain.engine.sent(B, serial, Offset(100)), None);

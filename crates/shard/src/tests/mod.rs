@@ -10,8 +10,8 @@ mod routing;
 use crate::{Action, Ask, Engine, Event, Grant, Now, Route};
 use crate::{ReadFrom, StandBy};
 use ironcache_control::{
-    AckMode, Command, ControlState, Handover, HandoverVia, InitCluster, NodeRole, NodeSpec, Policy, Reason,
-    Shard, ShardSpec,
+    AckMode, Command, ControlState, Handover, InitCluster, NodeRole, NodeSpec, Policy, Reason, Shard,
+    ShardSpec,
 };
 use ironcache_replication::{Ack, Fence, Lineage, Scope, Source, SyncBegin, SyncMode};
 use ironcache_types::{
