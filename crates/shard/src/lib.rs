@@ -52,7 +52,7 @@ pub use copies::{CheckpointFate, OnTrial, fate_of_checkpoint, is_only_copy};
 pub use engine::Engine;
 pub use event::{Event, Now};
 pub use follower::{Follow, Hinted};
-pub use grantor::{Deposing, Grantor, NotGranted, depose_after_ms};
+pub use grantor::{Deposing, Grantor, NotGranted, Round, depose_after_ms, deposed};
 pub use holding::Holds;
 pub use keeping::NotKept;
 pub use lease::{Grant, Lease, Leased};
