@@ -870,10 +870,10 @@ const MUTATIONS: &[Mutation] = &[
     Mutation {
         name: "the-checkpoint-of-a-set-of-one-is-removed",
         breaks: "the only copy of a shard on any disk is removed",
-        file: "crates/node/src/data/checkpoint/retention.rs",
+        file: "crates/shard/src/copies.rs",
         guard: "shard.in_sync.len() >= 2",
         instead: "!shard.in_sync.is_empty()",
-        tests: &["-p", "ironcache-node", "--lib", "data::"],
+        tests: &["-p", "ironcache-shard"],
     },
     Mutation {
         name: "a-checkpoint-is-deleted-on-read",
