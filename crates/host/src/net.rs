@@ -62,32 +62,69 @@ pub async fn accepting(bound: &Bound) -> std::io::Result<TcpListener> {
     TcpListener::bind(("0.0.0.0", bound.0)).await
 }
 
+/// Every connection of a node: no delay, without which a small answer may wait 40 ms for the peer's delayed
+/// acknowledgement; and probes after `keepalive_s` seconds of silence (0: none), so that one whose peer vanished ends.
+///
+/// # Errors
+/// The connection has ended already.
+pub fn prepare(stream: &TcpStream, keepalive_s: u64) -> std::io::Result<()> {
+    stream.set_nodelay(true)?;
+    #[cfg(not(turmoil))]
+    if keepalive_s > 0 {
+        let probe = socket2::TcpKeepalive::new()
+            .with_time(std::time::Duration::from_secs(keepalive_s))
+            .with_interval(std::time::Duration::from_secs((keepalive_s / u64::from(PROBES)).max(1)))
+            .with_retries(PROBES);
+        socket2::SockRef::from(stream).set_tcp_keepalive(&probe)?;
+    }
+    // A simulated peer does not vanish without its connections.
+    #[cfg(turmoil)]
+    let _ = keepalive_s;
+    Ok(())
+}
+
+/// Probes without an answer after which a connection ends, as Redis has it: with fewer, a network that is gone for a minute
+/// ends them all.
+#[cfg(not(turmoil))]
+const PROBES: u32 = 3;
+
 /// Takes what has arrived, and waits for nothing.
 ///
 /// # Errors
 /// Nothing has, or the connection is broken.
-#[cfg(not(turmoil))]
-pub fn read_arrived(stream: &mut TcpStream, into: &mut bytes::BytesMut) -> std::io::Result<usize> {
-    stream.try_read_buf(into)
+pub fn read_arrived(from: &mut OwnedReadHalf, into: &mut bytes::BytesMut) -> std::io::Result<usize> {
+    #[cfg(not(turmoil))]
+    return from.try_read_buf(into);
+    #[cfg(turmoil)]
+    at_once(tokio::io::AsyncReadExt::read_buf(from, into))
+}
+
+/// Gives the system what it takes, and waits for nothing.
+///
+/// # Errors
+/// It takes nothing now, or the connection is broken.
+pub fn write_at_once(to: &mut OwnedWriteHalf, bytes: &[u8]) -> std::io::Result<usize> {
+    #[cfg(not(turmoil))]
+    return to.try_write(bytes);
+    #[cfg(turmoil)]
+    at_once(tokio::io::AsyncWriteExt::write(to, bytes))
 }
 
 #[cfg(turmoil)]
-pub fn read_arrived(stream: &mut TcpStream, into: &mut bytes::BytesMut) -> std::io::Result<usize> {
+fn at_once(io: impl Future<Output = std::io::Result<usize>>) -> std::io::Result<usize> {
     use std::task::{Context, Poll, Waker};
-    use tokio::io::AsyncReadExt;
-    let mut read = std::pin::pin!(stream.read_buf(into));
-    match read.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(read) => read,
+    match std::pin::pin!(io).as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(done) => done,
         Poll::Pending => Err(std::io::ErrorKind::WouldBlock.into()),
     }
 }
 
 /// Returns when the peer has closed, also behind bytes that nobody has read yet; never while it has not.
 #[cfg(not(turmoil))]
-pub async fn gone(stream: &TcpStream) {
+pub async fn gone(from: &OwnedReadHalf) {
     // Interest in reading would be met at once, and for as long as there are unread bytes. This one is met by the
     // end of the peer's stream alone (EPOLLRDHUP): the socket is not registered for urgent data.
-    match stream.ready(tokio::io::Interest::PRIORITY).await {
+    match from.ready(tokio::io::Interest::PRIORITY).await {
         Ok(ready) if ready.is_read_closed() => {}
         Ok(_) => std::future::pending().await,
         // The runtime ends, and with it every connection.
@@ -97,6 +134,6 @@ pub async fn gone(stream: &TcpStream) {
 
 /// A simulated socket does not tell: what is held back for a client that left is noticed when it is written to.
 #[cfg(turmoil)]
-pub async fn gone(_stream: &TcpStream) {
+pub async fn gone(_from: &OwnedReadHalf) {
     std::future::pending().await
 }

@@ -107,10 +107,16 @@ pub fn run_daemon(args: &ServerArgs) -> Result<(), Failure> {
         .map_err(|error| ended(error.exit(), anyhow::Error::new(error).context("the daemon ended")))
 }
 
-/// `openraft` tells of every heartbeat's worker at `info`: it speaks from `warn` on, unless the
-/// configured filter names it.
+/// What `openraft` says at each heartbeat and each append for as long as a machine is away, or raft has stopped here on a
+/// full disk: dozens of lines a second. Each of it is told once by ourselves: a peer by our network, the end of raft by the
+/// daemon.
+const REPEATED: &str = "openraft::core::heartbeat=error,openraft::replication=error,\
+     openraft::engine::handler::replication_handler=error,openraft::raft::raft_inner=off";
+
+/// `openraft` tells of every heartbeat's worker at `info`: it speaks from `warn` on, and not at all of what it repeats,
+/// unless the configured filter names it.
 pub(crate) fn log_filter(config: &Config) -> Result<EnvFilter, Failure> {
-    EnvFilter::try_new(format!("openraft=warn,{}", config.log))
+    EnvFilter::try_new(format!("openraft=warn,{REPEATED},{}", config.log))
         .map_err(|error| Failure::Usage(format!("log = {:?} is no filter: {error}", config.log)))
 }
 

@@ -253,6 +253,7 @@ impl Agent {
             release: self.app.release.clone(),
             levels: LEVELS,
             launcher_protocol: self.app.launcher_protocol(),
+            machine: self.app.machine,
             #[cfg(feature = "next")]
             zone: self.zone(),
         }

@@ -14,7 +14,7 @@
 use ironcache_spine::boottime_ms;
 use ironcache_store::disk;
 use ironcache_store::{DiskError, at, read_durably, replace_durably};
-use ironcache_types::{ClusterId, Incarnation, Member, NodeId};
+use ironcache_types::{ClusterId, Incarnation, MachineId, Member, NodeId};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 #[cfg(not(turmoil))]
@@ -172,6 +172,11 @@ fn incarnation(starts: u32, low: u64) -> Incarnation {
 }
 
 /// `None` where the kernel does not say; every start then counts.
+/// Where this process runs.
+pub(crate) fn machine() -> MachineId {
+    boot_id().map_or(MachineId::UNKNOWN, |id| MachineId::of_boot_id(&id))
+}
+
 fn boot_id() -> Option<String> {
     // A simulated kernel does not.
     if cfg!(turmoil) {

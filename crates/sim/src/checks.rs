@@ -85,7 +85,8 @@ impl World {
     /// I14: two processes of a shard never both execute writes. I13: of everybody in a set.
     pub(crate) fn check_tick(&self) -> Result<(), String> {
         for (id, shard) in &self.truth.shards {
-            let executes = |n: &&NodeId| self.process(**n).is_some_and(|p| p.executes(self.now_ms));
+            self.check_kept(*id, shard)?;
+            let executes = |n: &&NodeId| self.process(**n).is_some_and(|p| p.executes(self.clock_ms(**n)));
             let executing: Vec<&NodeId> = shard.nodes.iter().filter(executes).collect();
             if executing.len() > 1 {
                 return Err(format!("I14: {executing:?} execute writes of shard {id} at once"));
@@ -108,7 +109,9 @@ impl World {
     pub(crate) fn check_proposal(&self, proposer: NodeId, command: &Command) -> Result<(), String> {
         let Some(process) = self.process(proposer) else { return Ok(()) };
         let term = match command {
-            Command::Failover { term, .. } | Command::Recover(Recover { term, .. }) => *term,
+            Command::Failover { term, .. }
+            | Command::BeginRecovery { term, .. }
+            | Command::Recover(Recover { term, .. }) => *term,
             _ => 0,
         };
         let at = LogId { term, index: process.applied as u64 + 1 };

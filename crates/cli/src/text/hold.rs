@@ -27,6 +27,10 @@ pub fn hold_reason(hold: &HoldReason) -> String {
                  becomes final, and `ironcache cluster upgrade rollback` takes everybody back"
             )
         }
+        HoldReason::Exposed { shard } => format!(
+            "what shard {shard} acknowledges is in one process only; the plan goes on by itself as soon as another node \
+             keeps it, or two are in sync (`ironcache cluster status` shows who is)"
+        ),
         HoldReason::PreflightFailed { node, problem } => format!(
             "the binary would not start on node {node}: {}; mend that and `ironcache cluster upgrade resume`",
             problem_text(problem)

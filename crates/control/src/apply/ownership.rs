@@ -54,7 +54,7 @@ impl ControlState {
         end: Offset,
     ) -> Result {
         let shard = self.recovering(id, shard_epoch)?;
-        let Ownership::Recovering { last } = shard.ownership else {
+        let Ownership::Recovering { last, lease: _ } = shard.ownership else {
             return Err(Rejection::StillServing { shard: id });
         };
         if last != (Member { node: member.node, incarnation: of }) {
@@ -112,12 +112,10 @@ impl ControlState {
 impl Shard {
     /// May somebody else become its owner, by an entry that names `term`?
     pub(super) fn check_deposable(&self, at: LogId, term: u64) -> Result<()> {
-        match self.ownership {
-            Ownership::Recovering { .. } => Ok(()),
-            Ownership::Serving(_) if term == at.term => Ok(()),
-            Ownership::Serving(_) => {
-                Err(Rejection::OtherTerm { shard: self.id, proposed: term, entry: at.term })
-            }
+        match self.may_answer() {
+            None => Ok(()),
+            Some(_) if term == at.term => Ok(()),
+            Some(_) => Err(Rejection::OtherTerm { shard: self.id, proposed: term, entry: at.term }),
         }
     }
 

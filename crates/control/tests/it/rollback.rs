@@ -34,7 +34,7 @@ fn turned(mut cluster: Cluster) -> Cluster {
 }
 
 fn step_back(cluster: &mut Cluster, node: u64) {
-    cluster.ok(&cluster.take_out(node));
+    cluster.go(node);
     cluster.ok(&cluster.restart(node, old()));
     let out = cluster.state.nodes[&NodeId(node)].out.clone().unwrap();
     let (plan, step, member, digest) = (out.plan, out.epoch, cluster.member(node), old().digest);
@@ -42,6 +42,7 @@ fn step_back(cluster: &mut Cluster, node: u64) {
     cluster.ok(&Command::Confirmed { plan, step, member, digest, at_ms: 9 });
     if let Some(shard) = cluster.state.nodes[&NodeId(node)].shard {
         cluster.ok(&cluster.add_in_sync(shard, node));
+        cluster.ok(&cluster.keep_no_more(shard));
     }
 }
 
@@ -138,7 +139,7 @@ fn nothing_is_final_before_all_confirm_or_above_what_a_node_admits() {
         cluster.ok(&cluster.promote(shard));
     }
     cluster.upgrade(1);
-    cluster.ok(&cluster.take_out(2));
+    cluster.go(2);
     cluster.ok(&cluster.restart(2, new()));
     cluster.refused(&cluster.soak(), "node_out");
     cluster.ok(&cluster.confirm(2));

@@ -13,31 +13,31 @@
 
 use super::DataNode;
 use super::link_io::{FrameReader, LinkError, Next};
-use super::plane::{LinkState, Plane};
+use super::plane::Plane;
 use super::refusal::{Refusal, code_of};
-use super::role::Role;
 use ironcache_host::net::{Moving, OwnedWriteHalf, enter_runtime};
 use ironcache_keyspace::{Dumped, Effect, SlotDump, progress};
 use ironcache_replication::{
-    Accept, Duty, Effects, FullSync, Group, Hello, LINK_VERSIONS, Link, LinkVersion, Message, PART_BYTES_MAX,
-    Purpose, Refuse, Resync, Scope, Source, SyncBegin, SyncEnd, SyncMode, decode, encode, encode_group,
+    Accept, Duty, Effects, FullSync, Group, Hello, LINK_VERSIONS, LinkVersion, Message, PART_BYTES_MAX,
+    Purpose, Refuse, Resync, Scope, Source, SyncEnd, SyncMode, decode, encode, encode_group,
     encode_sync_chunk,
 };
+use ironcache_shard::{self as shard, NotAttached, StandBy};
 use ironcache_types::{Level, Member, Offset, SlotSet, key_slot};
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 
 /// A hello follows the upgrade at once.
-const HELLO_TIMEOUT: Duration = Duration::from_millis(5_000);
+pub(crate) const HELLO_TIMEOUT: Duration = Duration::from_millis(5_000);
 /// How long a hello waits for this node's view to catch up with its sender's.
-const VIEW_TIMEOUT: Duration = Duration::from_millis(2_000);
+pub(crate) const VIEW_TIMEOUT: Duration = Duration::from_millis(2_000);
 /// A sign of life when nothing else is sent. A member for which something waits is given up after a tenth of
 /// `isr-timeout-ms`, 200 ms by default: more seldom, and one answer that is late looks like silence.
-const PING_EVERY: Duration = Duration::from_millis(PING_MS);
+pub(crate) const PING_EVERY: Duration = Duration::from_millis(PING_MS);
 const PING_MS: u64 = 50;
 /// Sent at a time. Larger: a full sync keeps the thread from clients for longer; smaller: more system calls.
-const SEND_BYTES: usize = 128 << 10;
+pub(crate) const SEND_BYTES: usize = 128 << 10;
 /// A slot, or a value in it, that is larger is dumped in pieces of this. Larger: the thread is kept from clients for
 /// longer, a millisecond or two here. Smaller: more is written between two pieces, and has to be sent again.
 const PIECE_BYTES: usize = 1 << 20;
@@ -80,6 +80,9 @@ pub(super) async fn serve(node: Rc<DataNode>, socket: LinkSocket) {
         }
     }
     if let Err(error) = ended {
+        if let LinkError::Refused { code: _, text } = &error {
+            session.node.plane.borrow_mut().engine.keeper_gave_up(session.member, text);
+        }
         tracing::debug!(member = %session.member, %error, "a replica's link ended");
     }
     session.detach();
@@ -131,6 +134,7 @@ impl Session {
         let mode = match hello.purpose {
             Purpose::Follow => self.become_source(&hello).await?,
             Purpose::NextSource => self.stand_by().await?,
+            Purpose::Keep => self.be_kept(&hello).await?,
         };
         self.stream_to(mode).await
     }
@@ -181,13 +185,9 @@ impl Session {
 
     fn register(&mut self) {
         let mut plane = self.node.plane.borrow_mut();
-        plane.link_serial += 1;
-        self.serial = plane.link_serial;
-        let in_sync = plane.my_shard().is_some_and(|s| s.in_sync.contains(&self.member));
-        let mut state = LinkState::new(self.serial);
-        state.in_sync_since = in_sync.then(tokio::time::Instant::now);
+        let now = plane.now();
         // The replaced link's task sees another serial, and ends.
-        plane.links.insert(self.member, state);
+        self.serial = plane.engine.register(self.member, now);
         drop(plane);
         self.node.feed.notify_waiters();
         self.node.changed.notify_waiters();
@@ -195,12 +195,7 @@ impl Session {
 
     fn detach(&mut self) {
         let mut plane = self.node.plane.borrow_mut();
-        let Some(state) = plane.links.get(&self.member).filter(|l| l.serial == self.serial) else { return };
-        let link = state.link;
-        plane.links.remove(&self.member);
-        if let (Some(link), Role::Primary(primary)) = (link, &mut plane.role) {
-            primary.gate.detach(link);
-        }
+        plane.engine.detach(self.member, self.serial);
         plane.retain();
         plane.settle_replies();
         drop(plane);
@@ -215,11 +210,9 @@ impl Session {
             let changed = self.node.changed.notified();
             {
                 let mut plane = self.node.plane.borrow_mut();
-                let (start, end) = (plane.backlog.start(), plane.backlog.end());
-                if let Role::Primary(primary) = &plane.role {
-                    let resync = primary.lineage.can_resume(hello.position, start, end);
-                    let oldest = hello.position.and_then(|at| plane.backlog.level_at(at.offset));
-                    let resync = resync.for_levels(hello.levels, oldest);
+                let oldest = hello.position.and_then(|at| plane.backlog.level_at(at.offset));
+                let start = plane.backlog.start();
+                if let Some(resync) = plane.engine.resync(hello.position, hello.levels, start, oldest) {
                     match resync {
                         Resync::Partial { from } => {
                             tracing::info!(member = %self.member, %from, "partial resync");
@@ -239,34 +232,47 @@ impl Session {
         }
     }
 
+    /// Waits until this node is primary, and decides where the tail begins that the other end keeps.
+    async fn be_kept(&mut self, hello: &Hello) -> Result<SyncMode, LinkError> {
+        let deadline = tokio::time::Instant::now() + VIEW_TIMEOUT;
+        loop {
+            let changed = self.node.changed.notified();
+            let attached = {
+                let mut plane = self.node.plane.borrow_mut();
+                let start = plane.backlog.start();
+                plane.engine.attach_keeper(hello, start).map_err(Refusal::from)
+            };
+            match attached {
+                Ok(mode) => {
+                    tracing::info!(member = %self.member, ?mode, "a keeper is attached");
+                    return Ok(mode);
+                }
+                Err(refusal) if !refusal.may_pass() => return Err(refusal.into()),
+                Err(_) => {}
+            }
+            if tokio::time::timeout_at(deadline, changed).await.is_err() {
+                return Err(Refusal::NotPrimary.into());
+            }
+        }
+    }
+
     /// Notes the acknowledgements of a member that will follow this node once it is promoted.
     async fn stand_by(&mut self) -> Result<SyncMode, LinkError> {
         loop {
             let feed = Rc::clone(&self.node.feed);
             let promotion = feed.notified();
-            let promoted = {
-                let plane = self.node.plane.borrow();
-                let state = plane.links.get(&self.member).filter(|l| l.serial == self.serial);
-                let Some(state) = state else { return Err(LinkError::RoleChanged) };
-                match (plane.primary(), state.promoted) {
-                    (Some(primary), Some(promoted)) => {
-                        let (_, start) = primary.lineage.last();
-                        let there = state.ack.is_some_and(|ack| ack.applied == start);
-                        Some((promoted, there.then_some(start)))
-                    }
-                    // It was promoted before this hello: its sender did not know yet.
-                    (Some(_), None) => {
-                        return Err(Refusal::PrimaryAlready.into());
-                    }
-                    (None, _) => None,
+            let standing = self.node.plane.borrow().engine.stand_by(self.member, self.serial);
+            match standing {
+                StandBy::Wait => {}
+                StandBy::Replaced => return Err(LinkError::RoleChanged),
+                StandBy::PrimaryAlready => return Err(Refusal::PrimaryAlready.into()),
+                StandBy::Promoted { told, from } => {
+                    self.say(&Message::Promoted(told)).await?;
+                    return match from {
+                        Some(from) => Ok(SyncMode::Partial { from }),
+                        None => Err(Refusal::PromotedElsewhere.into()),
+                    };
                 }
-            };
-            if let Some((promoted, start)) = promoted {
-                self.say(&Message::Promoted(promoted)).await?;
-                return match start {
-                    Some(from) => Ok(SyncMode::Partial { from }),
-                    None => Err(Refusal::PromotedElsewhere.into()),
-                };
             }
             tokio::select! {
                 biased;
@@ -288,13 +294,14 @@ impl Session {
             }
             _ => Err(LinkError::Protocol("only acknowledgements are expected".to_owned())),
         })?;
-        let mut plane = self.node.plane.borrow_mut();
-        if let (Some(ack), Some(state)) = (last, plane.links.get_mut(&self.member))
-            && state.serial == self.serial
-        {
-            state.ack = Some(ack);
-            drop(plane);
-            self.node.acked.notify_waiters();
+        if let Some(ack) = last {
+            let errands = {
+                let mut plane = self.node.plane.borrow_mut();
+                let now = plane.now();
+                let actions = plane.engine.note_ack(self.member, self.serial, ack, now);
+                plane.perform(actions)
+            };
+            self.node.run(errands);
         }
         Ok(())
     }
@@ -302,38 +309,31 @@ impl Session {
     /// Says how the replica gets in step, then sends and listens until the link or the role ends.
     async fn stream_to(&mut self, mode: SyncMode) -> Result<(), LinkError> {
         let mut out = Vec::new();
-        let (source, link, progress) = {
+        let (source, progress, errands) = {
             let mut plane = self.node.plane.borrow_mut();
-            let now_ms = plane.clock_ms();
-            let slots = plane.my_shard().map(|s| s.slots.clone()).unwrap_or_default();
-            let end = plane.offset();
-            // A newer link of the same replica has taken over while this one waited.
-            if plane.links.get(&self.member).is_none_or(|l| l.serial != self.serial) {
-                return Err(LinkError::RoleChanged);
-            }
-            let Role::Primary(primary) = &mut plane.role else { return Err(LinkError::RoleChanged) };
-            let source = primary.gate.source();
-            let link = primary.gate.attach(self.member, mode, now_ms).map_err(Refusal::InSync)?;
-            let begin = SyncBegin { source, mode, lineage: primary.lineage.clone() };
+            let now = plane.now();
+            let attached = plane.engine.attach(self.member, self.serial, mode, now);
+            let (shard::Attached { source, begin, from }, actions) =
+                attached.map_err(|error| match error {
+                    NotAttached::RoleChanged => LinkError::RoleChanged,
+                    NotAttached::InSync(error) => Refusal::InSync(error).into(),
+                })?;
             encode(&Message::SyncBegin(begin), self.reader.version(), &mut out)?;
-            let progress = match mode {
-                SyncMode::Partial { from } => Progress { cursor: from, sync: None },
-                // Slots are dumped as of now: nothing before is needed.
-                SyncMode::Full => Progress { cursor: end, sync: Some(Syncing::new(slots)) },
+            let sync = match mode {
+                SyncMode::Partial { .. } => None,
+                SyncMode::Full => {
+                    let slots = plane.my_shard().map(|s| s.slots.clone()).unwrap_or_default();
+                    Some(Syncing::new(slots))
+                }
             };
-            if let Some(state) = plane.links.get_mut(&self.member) {
-                state.link = Some(link);
-                state.syncing = progress.sync.is_some();
-                (state.heard_ms, state.moved_ms, state.sent) = (now_ms, now_ms, progress.cursor);
-            }
-            plane.retain();
-            (source, link, progress)
+            (source, Progress { cursor: from, sync }, plane.perform(actions))
         };
+        self.node.run(errands);
         self.writer.write_all(&out).await?;
         let Self { node, reader, writer, serial, member } = self;
         let attached = Attached { source, serial: *serial, member: *member, version: reader.version() };
         let sending = send(node, writer, attached, progress);
-        let listening = listen(node, reader, link, *serial);
+        let listening = listen(node, reader, attached);
         tokio::select! {
             ended = sending => ended,
             ended = listening => ended,
@@ -360,7 +360,10 @@ pub(super) fn objection(plane: &Plane, hello: &Hello) -> Option<Refusal> {
         Some(node) if node.incarnation != hello.member.incarnation => {
             Some(Refusal::OtherLife { member: hello.member })
         }
-        Some(node) if node.shard != mine => Some(Refusal::NotOfShard { node: node.id }),
+        // A keeper holds no part of the shard: whether it may keep is asked next.
+        Some(node) if node.shard != mine && hello.purpose != Purpose::Keep => {
+            Some(Refusal::NotOfShard { node: node.id })
+        }
         Some(_) => None,
     }
 }
@@ -455,10 +458,8 @@ async fn write(
         let written = writer.write(out).await?;
         out = &out[written..];
         let mut plane = node.plane.borrow_mut();
-        let now_ms = plane.clock_ms();
-        if let Some(state) = plane.links.get_mut(&attached.member).filter(|l| l.serial == attached.serial) {
-            state.moved_ms = now_ms;
-        }
+        let now = plane.now();
+        plane.engine.moved(attached.member, attached.serial, now);
     }
     Ok(())
 }
@@ -477,8 +478,7 @@ fn fill(
     out: &mut Vec<u8>,
 ) -> Result<(), LinkError> {
     let Attached { source, serial, member, version } = attached;
-    let serves = plane.primary().is_some_and(|p| p.gate.source() == source);
-    if !serves || plane.links.get(&member).is_none_or(|l| l.serial != serial) {
+    if !plane.engine.is_attached(source, member, serial) {
         return Err(LinkError::RoleChanged);
     }
     match &mut progress.sync {
@@ -505,29 +505,18 @@ fn fill(
                     }
                     None => {
                         let Some(primary) = plane.primary() else { return Err(LinkError::RoleChanged) };
-                        let end = SyncEnd { lineage: primary.lineage.clone(), offset: progress.cursor };
+                        let end = SyncEnd { lineage: primary.lineage().clone(), offset: progress.cursor };
                         encode(&Message::SyncEnd(end), version, out)?;
                         progress.sync = None;
-                        if let Some(state) = plane.links.get_mut(&member) {
-                            state.syncing = false;
-                        }
+                        plane.engine.synced(member, serial);
                         break;
                     }
                 }
             }
         }
     }
-    let caught_up = progress.sync.is_none() && progress.cursor == plane.offset();
-    if let Some(state) = plane.links.get_mut(&member) {
-        state.sent = progress.cursor;
-    }
-    if let Some(state) = plane.links.get_mut(&member)
-        && let Some(fence) = state.fence
-        && caught_up
-        && fence.offset == progress.cursor
-    {
+    if let Some(fence) = plane.engine.sent(member, serial, progress.cursor) {
         encode(&Message::Fence(fence), version, out)?;
-        state.fence = None;
     }
     Ok(())
 }
@@ -654,17 +643,13 @@ fn forward_some(sync: &mut Syncing, command: Effects<'_>, out: &mut Vec<u8>) -> 
     Ok(())
 }
 
-async fn listen(
-    node: &Rc<DataNode>,
-    reader: &mut FrameReader,
-    link: Link,
-    serial: u64,
-) -> Result<(), LinkError> {
+async fn listen(node: &Rc<DataNode>, reader: &mut FrameReader, attached: Attached) -> Result<(), LinkError> {
+    let Attached { serial, member, .. } = attached;
     loop {
         {
             let mut guard = node.plane.borrow_mut();
             let plane = &mut *guard;
-            let now_ms = plane.clock_ms();
+            let now = plane.now();
             let (mut last, mut moved) = (None, None);
             reader.drain(|message, _| match message {
                 Message::Ack(ack) => {
@@ -675,27 +660,25 @@ async fn listen(
                     moved = Some(progress);
                     Ok(Next::Go)
                 }
+                // A keeper that cannot write.
+                Message::Refuse(Refuse { code, text }) => {
+                    Err(LinkError::Refused { code: code.to_owned(), text: text.to_owned() })
+                }
                 _ => Err(LinkError::Protocol("only acknowledgements and progress are expected".to_owned())),
             })?;
-            let mine = plane.links.get_mut(&link.member).filter(|l| l.serial == serial);
-            if let Some(state) = mine
-                && (last.is_some() || moved.is_some())
-            {
-                let late_ms = now_ms.saturating_sub(state.heard_ms).saturating_sub(PING_MS);
-                state.heard_ms = now_ms;
-                state.ack = last.or(state.ack);
-                plane.note_pause(late_ms, now_ms);
+            if plane.primary().is_none() {
+                return Err(LinkError::RoleChanged);
             }
-            let Role::Primary(primary) = &mut plane.role else { return Err(LinkError::RoleChanged) };
             if let Some(progress) = moved {
-                primary.gate.on_progress(link, progress, now_ms)?;
+                plane.engine.on_progress(member, serial, progress, PING_MS, now)?;
             }
             if let Some(ack) = last {
-                primary.gate.on_ack(link, ack, now_ms)?;
-                plane.retain();
+                let actions = plane.engine.on_ack(member, serial, ack, PING_MS, now)?;
                 plane.settle_replies();
+                let errands = plane.perform(actions);
                 drop(guard);
                 node.acked.notify_waiters();
+                node.run(errands);
             }
         }
         reader.fill().await?;

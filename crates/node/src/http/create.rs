@@ -142,6 +142,7 @@ fn init_cluster(
         release: status.release.clone(),
         levels: status.levels,
         launcher_protocol: status.launcher_protocol.unwrap_or(LAUNCHER_PROTOCOL),
+        machine: status.machine,
     };
     Ok(InitCluster {
         cluster_id: cluster,

@@ -36,6 +36,7 @@ pub(super) async fn node_status(app: &App) -> Result<NodeStatus, HttpError> {
         http_addr: app.config.http_addr(),
         levels: LEVELS,
         launcher_protocol: Some(app.launcher_protocol()),
+        machine: app.machine,
         timers: Some(convert::timers(app.raft.timers())),
         pristine: !exists,
         launcher: launcher(&app.launcher.borrow()),

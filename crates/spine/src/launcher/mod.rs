@@ -8,7 +8,8 @@
 //! [`run`] is the process: one thread, `poll` over the signals, the link and the daemon's pidfd.
 //!
 //! *Invariant:* what [`State::on`](crate::State::on) answers is durable before it is acted on.
-//! *Invariant:* the launcher that `state` names runs the node; any other reads the frozen lines of `state` and makes way.
+//! *Invariant:* the launcher that `state` names runs the node, or that of the active release if the level has outgrown the
+//! other; any other reads the frozen lines of `state` and makes way.
 //! *Invariant:* a clean stop is no crash; a hang is. A slow command is no hang, and work that advances is not killed.
 //! *Invariant:* a node that may have ended with the only copy of a dataset does not end with code 0.
 //! *Invariant:* clients and peers wait for the next daemon only while it is near; a node that cannot start refuses them.
@@ -19,6 +20,7 @@ mod config;
 mod exec;
 mod handover;
 mod listeners;
+mod orphans;
 mod signals;
 mod supervisor;
 mod watch;
@@ -44,7 +46,7 @@ use std::time::Duration;
 /// Why a launcher ended in good order; both are exit code 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stopped {
-    /// SIGTERM or SIGINT.
+    /// SIGTERM, or another signal that asks for an end.
     BySignal,
     /// The daemon exited with code 0 without being asked, outside of a trial.
     ByDaemon,
@@ -85,7 +87,7 @@ pub enum LauncherError {
 
 /// Goes on as this launcher if the other cannot be run: a node is never without one.
 fn give_way(config: &LauncherConfig) {
-    if let Err(error) = make_way(&config.data_dir, &config.own_exe) {
+    if let Err(error) = make_way(&config.data_dir, &config.own_exe, config.levels) {
         tracing::error!(error = %chain(&error), "this launcher stays");
     }
 }
@@ -146,11 +148,23 @@ impl LauncherError {
     }
 }
 
+/// The soft limit is there for programs that use `select`; a node, which inherits it from here, uses all that it may have.
+fn raise_descriptor_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    if current != maximum
+        && let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })
+    {
+        tracing::warn!(?current, ?maximum, %error, "the limit of descriptors stays as it is");
+    }
+}
+
 /// Runs a node until it is stopped. Call it from the thread that lives as long as the process.
 pub fn run(config: LauncherConfig) -> Result<Stopped, LauncherError> {
     // Started through a descriptor, the process is listed under that descriptor's number. Only a matter of looks: a system
     // that forbids the write runs as well.
     let _ = std::fs::write("/proc/self/comm", "ironcache");
+    raise_descriptor_limit();
     if let Some(supervisor) = supervisor::Supervisor::arrive(&config)? {
         return supervisor.run();
     }

@@ -16,7 +16,7 @@
 //! next one replaces it. So one may be found that is older than what this node held when its last life was killed. That
 //! is no danger: its (lineage, offset) say exactly what it holds, a prefix of what the shard's primary has or had. It is
 //! resumed from there, or synced in full; and it is taken for the whole of a shard only if nobody, this node included,
-//! has owned the shard since it was written (`role`: its last epoch is the shard's).
+//! has owned the shard since it was written (its last epoch is the shard's).
 //!
 //! *Invariant:* a checkpoint is used whole or not at all.
 //! *Invariant:* one of a version or level that this release does not read stays as it is, under its name; only damage,
@@ -33,7 +33,6 @@ pub(super) use retention::let_go;
 pub(super) use room::make_room;
 
 use super::plane::Plane;
-use super::role::Role;
 use super::work::Work;
 use head::{HEAD_BYTES, Head, VERSION, read_head};
 use ironcache_host::exec::spawn_blocking;
@@ -147,12 +146,10 @@ pub(super) async fn write(
 ) -> Result<Option<u64>, CheckpointError> {
     let (level, begin) = {
         let plane = plane.borrow();
-        let saved = match &plane.role {
-            Role::Loading => None,
-            Role::Replica(replica) => replica.cursor.saved_position().ok().flatten(),
-            Role::Primary(primary) => SavedPosition::at(&primary.lineage, plane.offset()),
+        let (Some(saved), Some(cluster)) = (plane.engine.saved_position(), plane.view.state.cluster_id)
+        else {
+            return Ok(None);
         };
-        let (Some(saved), Some(cluster)) = (saved, plane.view.state.cluster_id) else { return Ok(None) };
         let level = plane.level();
         let mut begin = Head { level, cluster }.encode().to_vec();
         saved.encode(&mut begin);

@@ -44,7 +44,7 @@ pub(crate) fn is_only_copy(state: &ControlState, me: Member) -> bool {
     state.shard_of_node(me.node).is_some_and(|shard| {
         let (holds, owner) = match shard.ownership {
             Ownership::Serving(owner) => (owner == me || shard.in_sync.contains(&me), Some(owner)),
-            Ownership::Recovering { last } => (last.node == me.node || shard.in_sync.contains(&me), None),
+            Ownership::Recovering { last, .. } => (last.node == me.node || shard.in_sync.contains(&me), None),
         };
         let others = shard.in_sync.iter().copied().chain(owner).any(|member| member != me);
         holds && !others
@@ -78,14 +78,14 @@ pub(crate) async fn let_go(node: Rc<DataNode>, lineage: Lineage, offset: Offset)
     loop {
         let changed = Rc::clone(&node.changed);
         let change = changed.notified();
-        if node.plane.borrow().is_sealed() {
+        if node.plane.borrow().engine.is_sealed() {
             return;
         }
         let fate = fate(&node, &lineage, offset);
         if fate != Fate::Stays {
             let _disk = node.disk.lock().await;
             // While it was waited for, the node may have begun to write its own.
-            if node.plane.borrow().is_sealed() {
+            if node.plane.borrow().engine.is_sealed() {
                 return;
             }
             let path = node.data_dir.join(NAME);
@@ -195,6 +195,7 @@ mod tests {
             target: node.release.clone(),
             log_index: 1,
             phase: TrialPhase::Confirming { incarnation: B.incarnation },
+            base_from: None,
         });
         assert!(!may(&world, B), "not until the log says that it is confirmed");
     }
