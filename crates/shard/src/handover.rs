@@ -83,7 +83,7 @@ impl Engine {
         if let Some(handover) = held {
             primary.handover = None;
             // One that is still to be sent would be of an attempt that is over.
-            self.links.values_mut().for_each(|attachment| attachment.forget_fence());
+            self.links.values_mut().for_each(crate::link::Attachment::forget_fence);
             out.push(Action::HandoverEnded(HandedOver { shard: at.shard.id, handover, promoted: None }));
             out.push(Action::Tell(Note::HandoverAborted { shard: at.shard.id }));
         }
