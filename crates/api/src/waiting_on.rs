@@ -170,6 +170,12 @@ pub enum WaitingOn {
         shard: ShardId,
         node: NodeId,
     },
+    /// No primary: the last one's node registered from another machine, and the life before may still answer clients.
+    LastLease {
+        shard: ShardId,
+        last: NodeId,
+        remaining_ms: u64,
+    },
     /// What the shard acknowledges is in one process only.
     Exposed {
         shard: ShardId,

@@ -6,6 +6,9 @@
 //!
 //! With nobody of the set left, and a keeper that is there: who follows it takes over from it, and nothing is lost.
 //!
+//! A life that registers from another machine proves nothing about the one before: the shard is recovering, and that one's
+//! lease is waited out as if it owned the shard still.
+//!
 //! What a member holds is final once it has applied the end of its primary: it takes nothing more from it. An answer from
 //! before that says what the member held once, and would let a primary be chosen that holds less than another. A primary
 //! without a lease executes nothing: what a member says after the lease's end is final too.
@@ -16,7 +19,7 @@ use crate::observation::Duty;
 use crate::recover::{self, Lost};
 use crate::view::{View, note};
 use crate::waiting_on::WaitingOn;
-use ironcache_control::{Command, Node, Ownership, Shard};
+use ironcache_control::{Command, LastLease, Node, Ownership, Shard};
 use ironcache_types::{Member, Offset};
 
 pub(crate) fn next(view: View<'_>, now_wall_ms: u64, waiting: &mut Vec<WaitingOn>) -> Option<Command> {
@@ -29,7 +32,11 @@ pub(crate) fn next(view: View<'_>, now_wall_ms: u64, waiting: &mut Vec<WaitingOn
                 }
                 Some(_) | None => continue,
             },
-            Ownership::Recovering { last, .. } => {
+            Ownership::Recovering { last, lease } => {
+                if let Some(remaining_ms) = lease_left_ms(view, shard, lease) {
+                    note(waiting, WaitingOn::LastLease { shard: shard.id, last: last.node, remaining_ms });
+                    continue;
+                }
                 let recovering_ms = view.obs.timers.recovering_ms.get(&shard.id).copied().unwrap_or(0);
                 (last, recovering_ms, most_advanced_of(view, shard, recovering_ms, |_, _| true))
             }
@@ -71,6 +78,20 @@ pub(crate) fn next(view: View<'_>, now_wall_ms: u64, waiting: &mut Vec<WaitingOn
         }
     }
     None
+}
+
+/// A later life of the last owner registered from another machine, so that nothing proves the end of the earlier one: for
+/// how long it may still answer clients. `None` once it certainly does not.
+fn lease_left_ms(view: View<'_>, shard: &Shard, lease: LastLease) -> Option<u64> {
+    match lease {
+        LastLease::Ended => None,
+        // Nothing is known of it yet: it may have been granted one a moment ago.
+        LastLease::MayRun => match view.obs.leases.get(&shard.id) {
+            None => Some(0),
+            Some(lease) if lease.is_over() => None,
+            Some(lease) => Some(lease.over_after_ms.saturating_sub(lease.unanswered_ms)),
+        },
+    }
 }
 
 /// What becomes of the tail that a keeper holds.

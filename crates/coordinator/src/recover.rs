@@ -22,8 +22,8 @@ use crate::observation::{Holding, Observation};
 use crate::view::{View, note};
 use crate::waiting_on::{RecoverWhen, WaitingOn};
 use ironcache_control::{
-    Command, ControlState, Keeper, KeeperBase, Node, OnTotalLoss, Ownership, Recover, RecoveredBy, Rejection,
-    Shard,
+    Command, ControlState, Keeper, KeeperBase, LastLease, Node, OnTotalLoss, Ownership, Recover, RecoveredBy,
+    Rejection, Shard,
 };
 use ironcache_types::{Epoch, Member, NodeId, Offset, ShardId};
 
@@ -99,7 +99,13 @@ impl<'a> Lost<'a> {
     fn of(view: View<'_>, shard: &'a Shard) -> Option<Self> {
         let lease = view.obs.leases.get(&shard.id).filter(|lease| lease.is_over());
         let (owner, without_ms) = match shard.ownership {
-            Ownership::Recovering { last, .. } => {
+            Ownership::Recovering { last, lease: ended } => {
+                match ended {
+                    LastLease::Ended => {}
+                    LastLease::MayRun => {
+                        lease?;
+                    }
+                }
                 (last, view.obs.timers.recovering_ms.get(&shard.id).copied())
             }
             Ownership::Serving(owner) => (owner, Some(lease?.over_for_ms())),

@@ -92,6 +92,12 @@ pub enum WaitingOn {
         shard: ShardId,
         last: NodeId,
     },
+    /// No primary: the last one's node registered from another machine, and the life before may still answer clients.
+    LastLease {
+        shard: ShardId,
+        last: NodeId,
+        remaining_ms: u64,
+    },
     /// No primary, and none of the members in sync answers.
     InSyncUnreachable {
         shard: ShardId,
@@ -294,6 +300,12 @@ impl fmt::Display for WaitingOn {
             Self::Reclaim { shard, last } => write!(
                 f,
                 "shard {shard} has no primary; node {last}, its last owner, holds all of it and takes it back"
+            ),
+            Self::LastLease { shard, last, remaining_ms } => write!(
+                f,
+                "shard {shard} has no primary; node {last}, its last owner, registered from another machine, and the process \
+                 before may answer clients for another {}",
+                Seconds(*remaining_ms)
             ),
             Self::InSyncUnreachable { shard, in_sync: 0 } => {
                 write!(f, "shard {shard} has no primary, and its in-sync set is empty")

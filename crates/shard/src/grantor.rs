@@ -33,7 +33,7 @@ pub fn depose_after_ms(timers: &RaftTimers) -> u64 {
     lease_ms + lease_ms * DRIFT_PERCENT / 100 + MARGIN_MS
 }
 
-/// The owner that `command` would depose, if it has one: only the leader itself proposes that, after [`Grantor::depose`].
+/// The owner that `command` would depose, if one may still answer: only the leader itself proposes that, after [`Grantor::depose`].
 pub fn deposed(state: &ControlState, command: &Command) -> Option<(ShardId, Member)> {
     let (Command::Failover { shard, .. }
     | Command::BeginRecovery { shard, .. }
@@ -41,7 +41,7 @@ pub fn deposed(state: &ControlState, command: &Command) -> Option<(ShardId, Memb
     else {
         return None;
     };
-    Some((*shard, state.shards.get(shard)?.primary()?))
+    Some((*shard, state.shards.get(shard)?.may_answer()?))
 }
 
 /// Why a life gets no lease.
@@ -139,13 +139,13 @@ impl Grantor {
         now_ms.saturating_sub(*owned_ms.max(answered_ms))
     }
 
-    /// Of each shard that has an owner, for how long that has been without an answer.
+    /// Of each shard that has an owner which may still answer, for how long that has been without one itself.
     pub fn unanswered<'a>(
         &'a self,
         state: &'a ControlState,
         now_ms: u64,
     ) -> impl Iterator<Item = (ShardId, u64)> + 'a {
-        let owned = state.shards.values().filter_map(|shard| Some((shard.id, shard.primary()?)));
+        let owned = state.shards.values().filter_map(|shard| Some((shard.id, shard.may_answer()?)));
         owned.map(move |(shard, owner)| (shard, self.unanswered_ms(shard, owner, now_ms)))
     }
 

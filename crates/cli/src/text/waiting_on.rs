@@ -52,6 +52,11 @@ pub fn waiting_on(wait: &WaitingOn) -> String {
         WaitingOn::KeeperStays { shard, node } => format!(
             "the handover of shard {shard} begins when node {node} keeps the tail of its stream no more"
         ),
+        WaitingOn::LastLease { shard, last, remaining_ms } => format!(
+            "shard {shard} has no primary; node {last}, its last owner, registered from another machine, and the process \
+             before may answer clients for another {}",
+            Seconds(*remaining_ms)
+        ),
         WaitingOn::Exposed { shard } => format!(
             "what shard {shard} acknowledges is in one process only; another keeper, or two members in sync, are needed"
         ),
@@ -319,6 +324,7 @@ mod tests {
             WaitingOn::KeepsShard { shard: SHARD, node: NODE },
             WaitingOn::KeeperStays { shard: SHARD, node: NODE },
             WaitingOn::Exposed { shard: SHARD },
+            WaitingOn::LastLease { shard: SHARD, last: NODE, remaining_ms: 900 },
         ];
         expect![[r#"
             plan 3 is paused; `ironcache cluster upgrade resume` goes on
@@ -334,6 +340,7 @@ mod tests {
             the next step leaves shard 1 with one member in sync, and no node answers that could keep the tail of its stream
             node 0000000000000002 keeps the tail of shard 1's stream, and goes when that has two members in sync
             the handover of shard 1 begins when node 0000000000000002 keeps the tail of its stream no more
-            what shard 1 acknowledges is in one process only; another keeper, or two members in sync, are needed"#]].assert_eq(&told(&waits));
+            what shard 1 acknowledges is in one process only; another keeper, or two members in sync, are needed
+            shard 1 has no primary; node 0000000000000002, its last owner, registered from another machine, and the process before may answer clients for another 0.9 s"#]].assert_eq(&told(&waits));
     }
 }

@@ -38,6 +38,9 @@ pub(in super::super) fn waiting_on(wait: &WaitingOn) -> api::WaitingOn {
         WaitingOn::Keeper { shard, wanted } => api::WaitingOn::Keeper { shard: *shard, wanted: *wanted },
         WaitingOn::KeepsShard { shard, node } => api::WaitingOn::KeepsShard { shard: *shard, node: *node },
         WaitingOn::KeeperStays { shard, node } => api::WaitingOn::KeeperStays { shard: *shard, node: *node },
+        WaitingOn::LastLease { shard, last, remaining_ms } => {
+            api::WaitingOn::LastLease { shard: *shard, last: *last, remaining_ms: *remaining_ms }
+        }
         WaitingOn::Exposed { shard } => api::WaitingOn::Exposed { shard: *shard },
         WaitingOn::TotalLoss { shard, until } => {
             api::WaitingOn::TotalLoss { shard: *shard, until: recover_when(*until) }
