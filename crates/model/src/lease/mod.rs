@@ -70,7 +70,7 @@ impl LeaseModel {
     pub const QUICK: [(&str, LeaseModel); 4] = [
         ("late clocks", LeaseModel { skews: 1, ..LeaseModel::SMALL }),
         ("a change of leader", LeaseModel { elections: 1, ..LeaseModel::ONE_WAIT }),
-        ("a handover", LeaseModel { handovers: 1, ..LeaseModel::ONE_WAIT }),
+        ("a handover", LeaseModel { handovers: 1, ticks: Some(2), ..LeaseModel::ONE_WAIT }),
         ("a killed process", LeaseModel { kills: 1, ..LeaseModel::ONE_WAIT }),
     ];
     /// What takes minutes.
@@ -80,7 +80,7 @@ impl LeaseModel {
             "a change of leader, late clocks",
             LeaseModel { elections: 1, skews: 1, ticks: Some(5), ..LeaseModel::ONE_WAIT },
         ),
-        ("a handover, for ever", LeaseModel { handovers: 1, goes_on: false, ..LeaseModel::SMALL }),
+        ("a handover, a wait long", LeaseModel { handovers: 1, ..LeaseModel::ONE_WAIT }),
         (
             "a change of the set, and a killed process",
             LeaseModel { changes: 1, kills: 1, ticks: Some(4), ..LeaseModel::ONE_WAIT },
