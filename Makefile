@@ -1,7 +1,7 @@
 # The commands a contributor needs. `make verify` only reads; `make fix` mends what a tool can mend.
 CARGO ?= cargo
 
-.PHONY: both-releases build release verify arrows doc fix test demo compat bench table roll-compare deny ci clean-compat mutations turmoil loss-window dead-primaries kill-matrix endurance speed-ab sim train
+.PHONY: both-releases build release verify arrows doc fix test demo compat bench table roll-compare deny ci clean-compat mutations turmoil loss-window dead-primaries kill-matrix endurance speed-ab sim model train
 
 build:
 	$(CARGO) build --workspace --all-targets
@@ -105,6 +105,9 @@ turmoil: ## real nodes over simulated networks, disks and clocks, one process a 
 	$(TURMOIL) raft --seeds $(SEEDS)
 	$(TURMOIL) node --seeds $(SEEDS)
 turmoil: SEEDS = 50
+
+model: ## every order of events of small clusters: the large models of crates/model
+	$(CARGO) test --release -p ironcache-model -- --include-ignored --nocapture
 
 DENY ?= $(CARGO) deny
 # `advisories` asks GitHub for its database, and is left out where that cannot be reached.

@@ -4,57 +4,50 @@ use ironcache_model::lease::{Broken, LeaseModel};
 use stateright::{Checker, HasDiscoveries, Model};
 use std::time::Instant;
 
+const RULE: &str = "two lives never answer at once";
+
 /// All of it: every state that can be reached.
 fn check(what: &str, model: LeaseModel) {
     let began = Instant::now();
     let checker = model.checker().threads(2).spawn_bfs().join();
+    let (states, distinct, depth) =
+        (checker.state_count(), checker.unique_state_count(), checker.max_depth());
+    let ms = began.elapsed().as_millis();
+    println!("{what}: {distinct} states by {states} events, {depth} deep, {ms} ms");
     checker.assert_properties();
-    println!(
-        "{what}: {} states, {} distinct, depth {}, {} ms",
-        checker.state_count(),
-        checker.unique_state_count(),
-        checker.max_depth(),
-        began.elapsed().as_millis()
-    );
 }
 
 #[test]
-fn two_lives_never_answer_at_once_through_a_change_of_leader() {
-    check("one change of leader", LeaseModel::SMALL);
+fn two_lives_never_answer_at_once() {
+    LeaseModel::QUICK.into_iter().for_each(|(what, model)| check(what, model));
 }
 
-/// Each is searched for in the smallest model that has what it needs.
+/// `make model`.
+#[test]
+#[ignore = "minutes"]
+fn two_lives_never_answer_at_once_in_the_large_models() {
+    LeaseModel::LARGE.into_iter().for_each(|(what, model)| check(what, model));
+}
+
+/// How the rule is broken by `model`, if it is.
+fn broken_by(model: LeaseModel) -> Result<usize, usize> {
+    let checker = model.checker().threads(2).finish_when(HasDiscoveries::AnyFailures).spawn_bfs().join();
+    let path = checker.discovery(RULE).map(|path| path.into_actions().len());
+    path.ok_or(checker.unique_state_count())
+}
+
 #[test]
 fn every_rule_that_is_broken_is_found_out() {
     for broken in Broken::ALL {
-        let model = match broken {
-            Broken::AnswersWhileHandingOver | Broken::PromotionRunsFromItsCommit => {
-                LeaseModel { handovers: 1, elections: 0, ..LeaseModel::SMALL }
-            }
-            Broken::AnyTerm => LeaseModel { skews: 0, ..LeaseModel::SMALL },
-            Broken::GrantsWhileDeposing | Broken::ForgetsWhatItSettled => {
-                LeaseModel { elections: 0, ..LeaseModel::SMALL }
-            }
-            Broken::LeaseIgnored
-            | Broken::RunsFromTheAnswer
-            | Broken::NoReadIndex
-            | Broken::NoQuorumRound
-            | Broken::ShorterWait
-            | Broken::NewLeaderDoesNotWait => LeaseModel::SMALL,
-        };
-        let model = LeaseModel { broken: Some(broken), ..model };
-        let checker = model.checker().threads(2).finish_when(HasDiscoveries::AnyFailures).spawn_bfs().join();
-        let found = checker.discovery("two lives never answer at once");
-        let states = checker.unique_state_count();
-        let path = found.unwrap_or_else(|| panic!("{broken:?} is not found out in {states} states"));
-        println!("{broken:?}: {states} states, {} events", path.into_actions().len());
+        match broken_by(LeaseModel::to_find(broken)) {
+            Ok(events) => println!("{broken:?}: found in {events} events"),
+            Err(states) => panic!("{broken:?} is not found out in {states} states"),
+        }
     }
 }
 
 /// The assumption is needed: with more skew than the wait covers, two lives do answer at once.
 #[test]
 fn clocks_that_differ_by_more_than_the_margin_are_outside_of_the_promise() {
-    let model = LeaseModel { skews: 2, elections: 0, ..LeaseModel::SMALL };
-    let checker = model.checker().threads(2).finish_when(HasDiscoveries::AnyFailures).spawn_bfs().join();
-    assert!(checker.discovery("two lives never answer at once").is_some());
+    assert!(broken_by(LeaseModel { skews: 2, goes_on: false, ..LeaseModel::SMALL }).is_ok());
 }

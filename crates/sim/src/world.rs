@@ -8,7 +8,7 @@ use crate::node::{HASH_EVERY, Kept, Node, Process};
 use crate::rng::Rng;
 use crate::scenario::{Scenario, info, levels, new};
 use ironcache_agent::{Action, LocalFacts, PreflightResult, next};
-use ironcache_control::{Command, ControlState, Rejection};
+use ironcache_control::{Command, ControlState, HandoverVia, Rejection};
 use ironcache_coordinator::StateHash;
 use ironcache_types::{Epoch, Member, NodeId, ShardId, WireRange};
 use std::collections::BTreeMap;
@@ -40,6 +40,8 @@ pub struct Summary {
     pub shards_lost: u64,
     /// How often a shard went on with what was left.
     pub recoveries: u64,
+    /// How often one went on with what its keeper held.
+    pub from_keepers: u64,
     pub plans: u64,
     /// Writes acknowledged and there in the end.
     pub acknowledged: usize,
@@ -91,6 +93,7 @@ pub(crate) struct World {
     newest_write: u64,
     pub kills: u64,
     pub datasets_lost: u64,
+    pub from_keepers: u64,
     /// When a whole shard is lost, and the chance that decides what is left of it: one apart, so that a seed without such a
     /// loss is what it was.
     pub total_loss: Option<(u64, Rng)>,
@@ -124,6 +127,7 @@ pub fn run(seed: u64) -> Result<Summary, Failure> {
         kills: world.kills,
         plans: world.truth.last_plan.0,
         datasets_lost: world.datasets_lost,
+        from_keepers: world.from_keepers,
         shards_lost: world.shards_lost,
         recoveries: world.truth.shards.values().map(|shard| shard.losses.recoveries).sum(),
         acknowledged: world.ledger.len(),
@@ -170,6 +174,7 @@ impl World {
             newest_write: 0,
             kills: 0,
             datasets_lost: 0,
+            from_keepers: 0,
             total_loss: total_loss(seed),
             shards_lost: 0,
             handovers_ms: BTreeMap::new(),
@@ -229,6 +234,12 @@ impl World {
         match outcome {
             Ok(_) => {
                 self.check_entry(&before)?;
+                if let Command::Promote { shard, .. } = &command
+                    && let Some(flight) = before.shards.get(shard).and_then(|shard| shard.handover)
+                    && flight.via == HandoverVia::Keeper
+                {
+                    self.from_keepers += 1;
+                }
                 if self.is_chaotic() {
                     self.strike(&command);
                 }

@@ -90,6 +90,14 @@ fn a_shard_that_is_lost_whole_serves_again() {
     assert!(lost >= 35 && recoveries >= 30, "{lost} shards lost whole, and {recoveries} recoveries");
 }
 
+/// In a pair, whose primary is lost with all that it held while the other node is out for its step.
+#[test]
+fn a_shard_goes_on_with_what_its_keeper_held() {
+    let played = (0..200).map(|seed| play(seed).unwrap_or_else(|failure| panic!("{failure}")));
+    let from_keepers: u64 = played.map(|summary| summary.from_keepers).sum();
+    assert!(from_keepers >= 5, "only {from_keepers} shards went on from a keeper");
+}
+
 #[test]
 fn a_seed_is_repeated_bit_for_bit() {
     let twice = [7, 7].map(|seed| format!("{:?}", play(seed)));

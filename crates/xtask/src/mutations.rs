@@ -97,6 +97,14 @@ const MUTATIONS: &[Mutation] = &[
         tests: &["-p", "ironcache-shard"],
     },
     Mutation {
+        name: "a-grant-forgets-what-its-leader-settled",
+        breaks: "a grant whose round read an older index counts for a life that an entry has deposed since",
+        file: "crates/shard/src/grantor.rs",
+        guard: "        Ok(round.index.max(self.settled_at))",
+        instead: "        Ok(round.index)",
+        tests: &["-p", "ironcache-model", "--test", "lease", "two_lives"],
+    },
+    Mutation {
         name: "a-lease-while-a-deposing-entry-is-under-way",
         breaks: "a life is granted a lease after the entry that deposes it was appended",
         file: "crates/shard/src/grantor.rs",

@@ -51,18 +51,60 @@ pub struct LeaseModel {
 }
 
 impl LeaseModel {
-    /// A lease of two ticks, and three until an owner may be deposed: all that matters happens, in few states.
+    /// A lease of two ticks, and three until an owner may be deposed. One leader, and nothing goes wrong but that messages
+    /// and clocks are late; time goes on for ever.
     pub const SMALL: LeaseModel = LeaseModel {
         tick_ms: 50,
         ticks: None,
-        goes_on: true,
-        elections: 1,
-        skews: 1,
+        elections: 0,
+        skews: 0,
         changes: 0,
         handovers: 0,
         kills: 0,
+        goes_on: true,
         broken: None,
     };
+    /// For as long as an owner has to be without an answer before it is deposed.
+    const ONE_WAIT: LeaseModel = LeaseModel { ticks: Some(3), goes_on: false, ..LeaseModel::SMALL };
+    /// What every test run plays.
+    pub const QUICK: [(&str, LeaseModel); 4] = [
+        ("late clocks", LeaseModel { skews: 1, ..LeaseModel::SMALL }),
+        ("a change of leader", LeaseModel { elections: 1, ..LeaseModel::ONE_WAIT }),
+        ("a handover", LeaseModel { handovers: 1, ticks: Some(2), ..LeaseModel::ONE_WAIT }),
+        ("a killed process", LeaseModel { kills: 1, ..LeaseModel::ONE_WAIT }),
+    ];
+    /// What takes minutes.
+    pub const LARGE: [(&str, LeaseModel); 4] = [
+        ("a change of leader, for ever", LeaseModel { elections: 1, goes_on: false, ..LeaseModel::SMALL }),
+        (
+            "a change of leader, late clocks",
+            LeaseModel { elections: 1, skews: 1, ticks: Some(5), ..LeaseModel::ONE_WAIT },
+        ),
+        ("a handover, a wait long", LeaseModel { handovers: 1, ..LeaseModel::ONE_WAIT }),
+        (
+            "a change of the set, and a killed process",
+            LeaseModel { changes: 1, kills: 1, ticks: Some(4), ..LeaseModel::ONE_WAIT },
+        ),
+    ];
+
+    /// The smallest model that has what `broken` needs.
+    pub fn to_find(broken: Broken) -> LeaseModel {
+        let model = LeaseModel { broken: Some(broken), ..LeaseModel::ONE_WAIT };
+        match broken {
+            Broken::LeaseIgnored
+            | Broken::RunsFromTheAnswer
+            | Broken::NoReadIndex
+            | Broken::GrantsWhileDeposing
+            | Broken::ForgetsWhatItSettled => model,
+            Broken::NoQuorumRound | Broken::AnyTerm | Broken::NewLeaderDoesNotWait => {
+                LeaseModel { elections: 1, ..model }
+            }
+            Broken::ShorterWait => LeaseModel { skews: 1, ..model },
+            Broken::AnswersWhileHandingOver | Broken::PromotionRunsFromItsCommit => {
+                LeaseModel { handovers: 1, ..model }
+            }
+        }
+    }
 
     /// So many ticks after its last answer a life may be deposed.
     fn wait_ticks(&self) -> u64 {
