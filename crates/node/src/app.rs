@@ -2,6 +2,7 @@
 
 use crate::config::Config;
 use crate::data::{DataHandle, DataSnapshot};
+use crate::keeper::KeeperHandle;
 use crate::launcher::LauncherView;
 use crate::removed;
 use ironcache_api::DataStatus;
@@ -25,6 +26,7 @@ pub(crate) struct App {
     pub release: Release,
     pub raft: RaftNode,
     pub data: DataHandle,
+    pub keeper: KeeperHandle,
     pub slots: Arc<SlotStore>,
     pub launcher: watch::Receiver<LauncherView>,
     /// For peers and the leader; keeps connections open.
@@ -84,6 +86,7 @@ pub(crate) struct Parts {
     pub release: Release,
     pub raft: RaftNode,
     pub data: DataHandle,
+    pub keeper: KeeperHandle,
     pub slots: Arc<SlotStore>,
     pub launcher: watch::Receiver<LauncherView>,
     pub log_is_current: watch::Receiver<bool>,
@@ -97,13 +100,15 @@ impl App {
     }
 
     pub(crate) fn new(parts: Parts) -> Self {
-        let Parts { config, me, release, raft, data, slots, launcher, log_is_current, client } = parts;
+        let Parts { config, me, release, raft, data, keeper, slots, launcher, log_is_current, client } =
+            parts;
         Self {
             config,
             me,
             release,
             raft,
             data,
+            keeper,
             slots,
             launcher,
             client,

@@ -24,6 +24,7 @@ use crate::config::Config;
 use crate::data::{self, DataHandle, DataOptions, Drained, Keep, ToControl};
 use crate::descriptors;
 use crate::identity::{self, IdentityError};
+use crate::keeper::{self, KeeperOptions};
 use crate::launcher::{self, Stop};
 use crate::tasks::{Ends, How, TaskEnded, Tasks, share_panic};
 use crate::{http, lead, lease, moved, peer, removed};
@@ -158,13 +159,15 @@ pub fn run_daemon(config: Config, version: Version) -> Result<(), DaemonError> {
     ended
 }
 
-/// A panic on the data thread leaves a dataset that may be half changed, and tokio would go on with the other tasks.
+/// A panic on the data thread leaves a dataset that may be half changed, and tokio would go on with the other tasks; on the
+/// keeper's, a tail of which nobody knows how far it was written.
 /// So the process ends: the launcher starts another one, and what was acknowledged is on the replicas.
 fn die_with_the_data_thread() {
     let report = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
         report(panic);
-        if std::thread::current().name() == Some(data::THREAD) {
+        let thread = std::thread::current();
+        if [Some(data::THREAD), Some(keeper::THREAD)].contains(&thread.name()) {
             std::process::abort();
         }
     }));
@@ -220,6 +223,15 @@ pub(crate) async fn serve(
         random: identity::random()?,
     })
     .map_err(|source| DaemonError::Io { what: "the data thread cannot start", source })?;
+    let keeper = keeper::start(KeeperOptions {
+        me,
+        cluster: raft.cluster(),
+        data_dir: config.data_dir.clone(),
+        levels: levels::RANGE,
+        keepalive_s: config.tcp_keepalive,
+        views: raft.applied(),
+    })
+    .map_err(|source| DaemonError::Io { what: "the keeper's thread cannot start", source })?;
     let mut tasks = Tasks::default();
     tasks.spawn("proposals", Ends::Never, propose_all(raft.clone(), proposals));
 
@@ -246,6 +258,7 @@ pub(crate) async fn serve(
         log_is_current,
         raft,
         data,
+        keeper,
         slots,
         launcher,
         client: ironcache_host::http::Client::builder()

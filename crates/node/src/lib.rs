@@ -23,6 +23,7 @@ mod descriptors;
 mod fetch;
 mod http;
 mod identity;
+mod keeper;
 mod launcher;
 mod lead;
 mod lease;

@@ -5,13 +5,14 @@ use crate::asked::{AGAIN_MS, Asked, may_ask};
 use crate::at::At;
 use crate::engine::Engine;
 use crate::event::Now;
+use crate::keeping::{Keeping, copies, required};
 use crate::role::{CannotServe, Primary, Replica, Role};
 use crate::routing::Routing;
 use ironcache_control::{AckMode, Command, ControlState, Ownership, Shard};
 use ironcache_replication as replication;
 use ironcache_replication::{AckGate, GateLimits, Lineage, ReplicaCursor, Source, StreamError};
-use ironcache_types::{Epoch, Member, Offset};
-use std::collections::{BTreeMap, BTreeSet};
+use ironcache_types::{Epoch, Offset};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 impl Engine {
@@ -54,11 +55,11 @@ impl Engine {
         let limits = self.gate_limits();
         let Role::Primary(primary) = &mut self.role else { return };
         primary.mode = at.shard.mode;
-        primary.in_sync = at.shard.in_sync.len();
+        primary.in_sync = copies(at.shard);
         primary.begun |= begins(at.shard, primary.epoch);
         primary.gate.set_limits(limits);
         primary.gate.set_mode(gate_mode(at.state, at.shard.mode));
-        primary.gate.set_committed(&others(at.shard, at.me), at.now.ran_ms);
+        primary.gate.set_committed(&required(at.shard, at.me), at.now.ran_ms);
         primary.forget_settled(at);
         self.follow_handover(at, out);
         out.push(Action::SettleReplies);
@@ -94,7 +95,7 @@ impl Engine {
         out.push(Action::ForgetWritten);
         let source = Source { epoch, incarnation: me.incarnation };
         let (mode, limits) = (gate_mode(state, shard.mode), self.gate_limits());
-        let gate = AckGate::new(source, start, mode, &others(shard, me), limits, now.ran_ms);
+        let gate = AckGate::new(source, start, mode, &required(shard, me), limits, now.ran_ms);
         let told = replication::Promoted { shard: shard.id, epoch, log_index: self.index };
         self.links.values_mut().for_each(|attachment| attachment.promoted(told));
         self.role = Role::Primary(Primary {
@@ -103,13 +104,14 @@ impl Engine {
             lineage,
             gate,
             mode: shard.mode,
-            in_sync: shard.in_sync.len(),
+            in_sync: copies(shard),
             begun: begins(shard, epoch),
             handover: None,
             set: BTreeMap::new(),
             mode_asked: None,
             start_asked: None,
             asks: 0,
+            keeping: Keeping::default(),
         });
         if committed.is_some() {
             self.redeem_promise(start, now);
@@ -214,8 +216,4 @@ fn gate_mode(state: &ControlState, mode: AckMode) -> replication::AckMode {
 
 fn begins(shard: &Shard, epoch: Epoch) -> bool {
     shard.lineage.iter().any(|entry| entry.epoch == epoch && entry.start.is_some())
-}
-
-fn others(shard: &Shard, me: Member) -> BTreeSet<Member> {
-    shard.in_sync.iter().copied().filter(|m| *m != me).collect()
 }

@@ -1,4 +1,5 @@
-//! The receiving end of replication: keeps a link to the primary, and during a handover one to the candidate.
+//! The receiving end of replication: keeps a link to the primary, during a handover one to the candidate, and one to the
+//! keeper while no primary is found.
 //!
 //! ```text
 //!  applied state ─► who is to be followed ─► a task a peer: connect, Hello, then
@@ -377,7 +378,7 @@ fn following<'a>(
     engine.stream().zip(link.source).ok_or(LinkError::RoleChanged)
 }
 
-/// Follows the sender of `message`, once the applied state names it as primary.
+/// Follows the sender of `message`, once the applied state names it as source.
 async fn begin(node: &Rc<DataNode>, link: &mut Receiving, message: &SyncBegin) -> Result<(), LinkError> {
     let deadline = tokio::time::Instant::now() + VIEW_TIMEOUT;
     loop {
@@ -408,7 +409,7 @@ async fn begin(node: &Rc<DataNode>, link: &mut Receiving, message: &SyncBegin) -
         }
         if tokio::time::timeout_at(deadline, change).await.is_err() {
             return Err(LinkError::Protocol(
-                "accepted by a node that the log does not name as primary".to_owned(),
+                "accepted by a node that the log names neither as primary nor as its keeper".to_owned(),
             ));
         }
     }

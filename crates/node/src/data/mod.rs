@@ -37,9 +37,9 @@ mod work;
 
 pub(crate) use checkpoint::is_only_copy;
 pub(crate) use leaving::{Drained, Keep};
-pub(crate) use link_io::{REPLICATION_PATH, REPLICATION_UPGRADE};
+pub(crate) use link_io::{FrameReader, LinkError, Next, REPLICATION_PATH, REPLICATION_UPGRADE, open};
 pub(crate) use plane::ToControl;
-pub(crate) use source::LinkSocket;
+pub(crate) use source::{HELLO_TIMEOUT, LinkSocket, PING_EVERY, SEND_BYTES, VIEW_TIMEOUT};
 pub(crate) use stats::Stats;
 pub(crate) use trouble::Trouble;
 

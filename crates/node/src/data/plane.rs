@@ -187,6 +187,11 @@ impl Plane {
         self.backlog.end()
     }
 
+    /// Does this node hold a copy of the shard? A keeper does not.
+    pub(crate) fn is_of_my_shard(&self, node: NodeId) -> bool {
+        self.my_shard().is_some_and(|shard| shard.nodes.contains(&node))
+    }
+
     pub(crate) fn my_shard(&self) -> Option<&Shard> {
         self.view.state.shard_of_node(self.me.node)
     }

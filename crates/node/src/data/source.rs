@@ -29,15 +29,15 @@ use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 
 /// A hello follows the upgrade at once.
-const HELLO_TIMEOUT: Duration = Duration::from_millis(5_000);
+pub(crate) const HELLO_TIMEOUT: Duration = Duration::from_millis(5_000);
 /// How long a hello waits for this node's view to catch up with its sender's.
-const VIEW_TIMEOUT: Duration = Duration::from_millis(2_000);
+pub(crate) const VIEW_TIMEOUT: Duration = Duration::from_millis(2_000);
 /// A sign of life when nothing else is sent. A member for which something waits is given up after a tenth of
 /// `isr-timeout-ms`, 200 ms by default: more seldom, and one answer that is late looks like silence.
-const PING_EVERY: Duration = Duration::from_millis(PING_MS);
+pub(crate) const PING_EVERY: Duration = Duration::from_millis(PING_MS);
 const PING_MS: u64 = 50;
 /// Sent at a time. Larger: a full sync keeps the thread from clients for longer; smaller: more system calls.
-const SEND_BYTES: usize = 128 << 10;
+pub(crate) const SEND_BYTES: usize = 128 << 10;
 /// A slot, or a value in it, that is larger is dumped in pieces of this. Larger: the thread is kept from clients for
 /// longer, a millisecond or two here. Smaller: more is written between two pieces, and has to be sent again.
 const PIECE_BYTES: usize = 1 << 20;
@@ -80,6 +80,9 @@ pub(super) async fn serve(node: Rc<DataNode>, socket: LinkSocket) {
         }
     }
     if let Err(error) = ended {
+        if let LinkError::Refused { code: _, text } = &error {
+            session.node.plane.borrow_mut().engine.keeper_gave_up(session.member, text);
+        }
         tracing::debug!(member = %session.member, %error, "a replica's link ended");
     }
     session.detach();
@@ -131,6 +134,7 @@ impl Session {
         let mode = match hello.purpose {
             Purpose::Follow => self.become_source(&hello).await?,
             Purpose::NextSource => self.stand_by().await?,
+            Purpose::Keep => self.be_kept(&hello).await?,
         };
         self.stream_to(mode).await
     }
@@ -221,6 +225,30 @@ impl Session {
                     }
                     return Ok(resync.mode());
                 }
+            }
+            if tokio::time::timeout_at(deadline, changed).await.is_err() {
+                return Err(Refusal::NotPrimary.into());
+            }
+        }
+    }
+
+    /// Waits until this node is primary, and decides where the tail begins that the other end keeps.
+    async fn be_kept(&mut self, hello: &Hello) -> Result<SyncMode, LinkError> {
+        let deadline = tokio::time::Instant::now() + VIEW_TIMEOUT;
+        loop {
+            let changed = self.node.changed.notified();
+            let attached = {
+                let mut plane = self.node.plane.borrow_mut();
+                let start = plane.backlog.start();
+                plane.engine.attach_keeper(hello, start).map_err(Refusal::from)
+            };
+            match attached {
+                Ok(mode) => {
+                    tracing::info!(member = %self.member, ?mode, "a keeper is attached");
+                    return Ok(mode);
+                }
+                Err(refusal) if !refusal.may_pass() => return Err(refusal.into()),
+                Err(_) => {}
             }
             if tokio::time::timeout_at(deadline, changed).await.is_err() {
                 return Err(Refusal::NotPrimary.into());
@@ -332,7 +360,10 @@ pub(super) fn objection(plane: &Plane, hello: &Hello) -> Option<Refusal> {
         Some(node) if node.incarnation != hello.member.incarnation => {
             Some(Refusal::OtherLife { member: hello.member })
         }
-        Some(node) if node.shard != mine => Some(Refusal::NotOfShard { node: node.id }),
+        // A keeper holds no part of the shard: whether it may keep is asked next.
+        Some(node) if node.shard != mine && hello.purpose != Purpose::Keep => {
+            Some(Refusal::NotOfShard { node: node.id })
+        }
         Some(_) => None,
     }
 }
@@ -628,6 +659,10 @@ async fn listen(node: &Rc<DataNode>, reader: &mut FrameReader, attached: Attache
                 Message::Progress(progress) => {
                     moved = Some(progress);
                     Ok(Next::Go)
+                }
+                // A keeper that cannot write.
+                Message::Refuse(Refuse { code, text }) => {
+                    Err(LinkError::Refused { code: code.to_owned(), text: text.to_owned() })
                 }
                 _ => Err(LinkError::Protocol("only acknowledgements and progress are expected".to_owned())),
             })?;

@@ -125,7 +125,8 @@ fn replication(plane: &Plane) -> Vec<(String, String)> {
     match plane.engine.role() {
         Role::Primary(primary) => {
             lines.push(line("role", &"master"));
-            let followers: Vec<_> = primary.gate().followers().filter(|f| f.attached).collect();
+            let followers = primary.gate().followers().filter(|f| f.attached);
+            let followers: Vec<_> = followers.filter(|f| plane.is_of_my_shard(f.member.node)).collect();
             lines.push(line("connected_slaves", &followers.len()));
             for (index, follower) in followers.iter().enumerate() {
                 let (host, port) = client_addr(plane, follower.member.node);
