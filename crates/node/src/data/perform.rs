@@ -197,7 +197,7 @@ impl Plane {
     }
 }
 
-fn tell(note: Note) {
+pub(super) fn tell(note: Note) {
     match note.weight() {
         Weight::Detail => tracing::debug!("{note}"),
         Weight::Normal => tracing::info!("{note}"),

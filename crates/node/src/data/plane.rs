@@ -21,7 +21,7 @@ use ironcache_control::{Command, Shard};
 use ironcache_keyspace::{Effects, Expiry, Keyspace};
 use ironcache_raft::{AppliedView, Contact, Refusal};
 use ironcache_replication::{Backlog, Look, RunningClock, Scope, encode_group};
-use ironcache_shard::{Engine, Leased, Now, Owed, Primary, ReadFrom, Reply, Retention, Route};
+use ironcache_shard::{Engine, Leased, Note, Now, Owed, Primary, ReadFrom, Reply, Retention, Route};
 use ironcache_spine::boottime_ms;
 use ironcache_types::{Epoch, Level, LevelRange, Member, NodeId, Offset, SLOT_COUNT, Slot, Version};
 use std::net::SocketAddr;
@@ -231,7 +231,11 @@ impl Plane {
 
     /// Reads the clock. Before anything is executed as a primary, and again before what was executed is told.
     pub(crate) fn look_at_lease(&mut self) -> Leased {
-        self.engine.look_at_lease(boottime_ms())
+        let leased = self.engine.look_at_lease(boottime_ms());
+        if let (Leased::Changed, false, Some(primary)) = (leased, self.is_leased(), self.primary()) {
+            super::perform::tell(Note::LeaseOver { shard: primary.shard() });
+        }
+        leased
     }
 
     #[inline]
