@@ -171,19 +171,31 @@ fn incarnation(starts: u32, low: u64) -> Incarnation {
     Incarnation(u64::from(starts) << 32 | low)
 }
 
-/// `None` where the kernel does not say; every start then counts.
 /// Where this process runs.
 pub(crate) fn machine() -> MachineId {
     boot_id().map_or(MachineId::UNKNOWN, |id| MachineId::of_boot_id(&id))
 }
 
+/// `None` where the kernel does not say; every start then counts.
+#[cfg(not(turmoil))]
 fn boot_id() -> Option<String> {
-    // A simulated kernel does not.
-    if cfg!(turmoil) {
-        return None;
-    }
     let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
     Some(id.trim().to_owned()).filter(|id| !id.is_empty())
+}
+
+/// A simulated machine draws one when it is asked first, and keeps it where a power cut takes it: in a file that nobody
+/// syncs.
+#[cfg(turmoil)]
+fn boot_id() -> Option<String> {
+    let path = Path::new("/boot-id");
+    if let Ok(id) = disk::read_to_string(path)
+        && !id.is_empty()
+    {
+        return Some(id);
+    }
+    let id = format!("{:016x}", ironcache_store::simulated::random());
+    disk::write(path, &id).ok()?;
+    Some(id)
 }
 
 fn read(path: &Path) -> Result<Option<Stored>, IdentityError> {
