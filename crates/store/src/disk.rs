@@ -51,6 +51,23 @@ pub fn reserve(file: &File, bytes: u64) -> io::Result<()> {
     }
 }
 
+/// What the file's disk has left for this process. A simulated one never fills.
+///
+/// # Errors
+/// The disk does not say.
+pub fn free_bytes(file: &File) -> io::Result<u64> {
+    #[cfg(not(turmoil))]
+    {
+        let stat = rustix::fs::fstatvfs(file)?;
+        Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+    }
+    #[cfg(turmoil)]
+    {
+        let _ = file;
+        Ok(u64::MAX)
+    }
+}
+
 /// Locks a file for this process. A simulated host has one process at a time: it always has the lock.
 ///
 /// # Errors

@@ -88,7 +88,7 @@ async fn hear_votes(State(Shared(id)): State<Shared>, request: Request, next: Ne
         World::voted(asked.vote.node, asked.vote.term, asked.vote.node);
         let answered = read::<v1::Lives, v1::VoteResponse>(Kind::VoteResponse, &body);
         if answered.is_some_and(|(_, answer)| answer.granted) {
-            World::voted(id, asked.vote.term, asked.vote.node);
+            World::granted(id, asked.vote.term, asked.vote.node);
         }
     }
     Response::from_parts(parts, Body::from(body))
