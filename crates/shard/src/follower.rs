@@ -3,6 +3,8 @@
 //! *Invariant:* nothing is followed that the applied state does not name as the shard's source ([`source_named`]): its
 //! primary, or the keeper that it records. A keeper is asked only while no primary is followed, offers no full sync, and
 //! costs nothing of what is held.
+//! *Invariant:* a primary that a recovery in flight deposes is followed no more: its machine may be gone without a word, and
+//! a link that is silent for that is not waited for. What its keeper has is all that was acknowledged.
 
 use crate::engine::Engine;
 use crate::role::Role;
@@ -39,11 +41,16 @@ pub(crate) enum SourceKind {
 /// Who may be followed, and in which epoch: the primary that the state names, or the keeper that it records for it.
 pub(crate) fn source_named(shard: &Shard, peer: Member) -> Option<(Source, SourceKind)> {
     let source = Source { epoch: shard.epoch, incarnation: peer.incarnation };
-    if shard.is_primary(peer) {
+    if shard.is_primary(peer) && !is_deposed(shard, peer) {
         return Some((source, SourceKind::Primary));
     }
     let is_keeper = shard.keeper_that_counts().is_some_and(|keeper| keeper.member == peer);
     is_keeper.then_some((source, SourceKind::Keeper))
+}
+
+/// Is `member` the primary in whose place the keeper hands the shard over?
+fn is_deposed(shard: &Shard, member: Member) -> bool {
+    shard.is_primary(member) && shard.handover.is_some_and(|handover| handover.via == HandoverVia::Keeper)
 }
 
 /// Did it change where commands are sent?
@@ -71,7 +78,7 @@ impl Engine {
         let keeper = self.asked_keeper(shard);
         let wanted = shard.primary().into_iter().chain(candidate).chain(next).chain(keeper);
         let wanted: BTreeSet<Member> = wanted.collect();
-        wanted.into_iter().filter(|m| m.node != me.node).collect()
+        wanted.into_iter().filter(|m| m.node != me.node && !is_deposed(shard, *m)).collect()
     }
 
     /// What is said first on a link to `to`; `None` if there is nothing to say.
@@ -100,8 +107,8 @@ impl Engine {
     fn asked_keeper(&self, shard: &Shard) -> Option<Member> {
         let Role::Replica(replica) = &self.role else { return None };
         let keeper = shard.keeper_that_counts()?.member;
-        let of_primary =
-            |source: Source| shard.primary().is_some_and(|p| p.incarnation == source.incarnation);
+        let primary = shard.primary().filter(|primary| !is_deposed(shard, *primary));
+        let of_primary = |source: Source| primary.is_some_and(|p| p.incarnation == source.incarnation);
         let follows_primary = replica.link_up && replica.cursor.source().is_some_and(of_primary);
         (!shard.in_sync.contains(&self.me) && !follows_primary).then_some(keeper)
     }

@@ -362,3 +362,33 @@ fn a_primary_that_was_taken_for_gone_holds_back_and_fences_nothing() {
     });
     assert!(aborts, "it lives, and goes on once the log says so");
 }
+
+/// Its machine may be gone without a word: the link to it is silent, and nothing else.
+#[test]
+fn a_primary_that_a_recovery_deposes_is_followed_no_more() {
+    let mut world = World::new();
+    world.wish(Some(W.node));
+    world.set_keeper(Some(Offset(0)));
+    world.remove_in_sync(B);
+    let mut engine = world.engine(B, Some(Offset(0)));
+    let followed = engine.follow(A, &begin(&world, A, CONTINUE)).unwrap();
+    assert!(matches!(followed, Follow::Continue { .. }), "{followed:?}");
+    let (shard_epoch, isr_epoch) = (world.shard().epoch, world.shard().isr_epoch);
+    let recovery = Command::BeginRecovery { shard: SHARD, shard_epoch, isr_epoch, to: B, term: 3 };
+    world.index += 1;
+    let at = ironcache_control::LogId { term: 3, index: world.index };
+    world.state.apply(at, &recovery).unwrap();
+    world.show(&mut engine);
+    assert!(!engine.sources().contains(&A) && engine.sources().contains(&W), "{:?}", engine.sources());
+    assert!(!engine.is_followed(A, Some(world.source())));
+    assert_eq!(engine.follow(A, &begin(&world, A, CONTINUE)), Ok(Follow::NotYet));
+    assert!(engine.unfollow(A));
+    let followed = engine.follow(W, &begin(&world, W, CONTINUE)).unwrap();
+    assert!(matches!(followed, Follow::Continue { .. }), "{followed:?}");
+
+    // It answers after all.
+    let handover = world.shard().handover.expect("it began").epoch;
+    world.apply(&Command::AbortHandover { shard: SHARD, handover });
+    world.show(&mut engine);
+    assert!(engine.sources().contains(&A));
+}
