@@ -8,7 +8,7 @@
 use crate::artifact::{ArtifactError, PartialArtifact};
 use crate::binary::{self, Artifact, copy_inspected};
 use crate::data_dir::DataDir;
-use ironcache_store::{DiskError, at, sync_dir};
+use ironcache_store::{DiskError, at, publish, sync_dir};
 use ironcache_types::{BinaryError, Digest, Release};
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions, Permissions};
@@ -256,12 +256,10 @@ impl SlotStore {
     pub(crate) fn commit(&self, file: &File, part: &Path, digest: &Digest) -> Result<(), DiskError> {
         let (slot, binary) = (self.dir.slot(digest), self.dir.binary(digest));
         file.set_permissions(Permissions::from_mode(0o755)).map_err(at("make executable", part))?;
-        file.sync_all().map_err(at("fsync", part))?;
         fs::create_dir_all(&slot).map_err(at("make the directory", &slot))?;
-        fs::rename(part, &binary).map_err(at("move into its slot", part))?;
+        publish(file, part, &binary)?;
         // Moving a file changes it too.
         self.remember(*digest, Identity::of(file).map_err(at("read", &binary))?);
-        sync_dir(&slot)?;
         sync_dir(&self.dir.slots())
     }
 }

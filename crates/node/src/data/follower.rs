@@ -460,9 +460,10 @@ async fn begin(node: &Rc<DataNode>, link: &mut Receiving, message: &SyncBegin) -
                     Begin::Discard => {
                         tracing::info!(peer = %link.member, "following after a full sync");
                         plane.keyspace.clear();
+                        plane.replaced += 1;
                     }
                 }
-                replica.clean_end = None;
+                replica.begun = None;
                 replica.link_up = true;
                 link.source = Some(expected);
                 drop(guard);

@@ -35,6 +35,7 @@ mod status;
 #[cfg(test)]
 mod tests;
 mod trouble;
+mod walk;
 mod work;
 
 pub(crate) use checkpoint::is_only_copy;
@@ -92,6 +93,9 @@ pub(crate) struct DataNode {
     pub launcher: watch::Receiver<LauncherView>,
     /// Held while the checkpoint is written or removed: one after the other.
     pub disk: tokio::sync::Mutex<()>,
+    /// Whose copies are read.
+    pub cluster: Option<ClusterId>,
+    pub beside: checkpoint::Beside,
 }
 
 impl DataNode {
@@ -141,6 +145,10 @@ pub(crate) struct DataSnapshot {
     pub loaded: bool,
     /// Why it does not do for its clients what the log says it does.
     pub trouble: Option<Trouble>,
+    /// Of the snapshot on the disk, Unix ms.
+    pub snapshot_taken_ms: Option<u64>,
+    /// Was the last one given up?
+    pub snapshot_failed: bool,
 }
 
 enum Request {
@@ -314,11 +322,13 @@ async fn run(
         data_dir,
         launcher,
         disk: tokio::sync::Mutex::new(()),
+        cluster,
+        beside: checkpoint::Beside::default(),
     });
     node.pulse.report()?;
     start_accepting(&node);
     spawn_local(watch_views(Rc::clone(&node), views));
-    spawn_local(load(Rc::clone(&node), cluster));
+    spawn_local(load(Rc::clone(&node)));
     spawn_local(membership::run(Rc::clone(&node)));
     spawn_local(follower::run(Rc::clone(&node)));
     while let Some(request) = requests.recv().await {
@@ -406,22 +416,21 @@ async fn watch_views(node: Rc<DataNode>, mut views: watch::Receiver<Arc<AppliedV
     }
 }
 
-async fn load(node: Rc<DataNode>, cluster: Option<ClusterId>) {
+async fn load(node: Rc<DataNode>) {
     let levels = node.plane.borrow().levels;
-    let loaded = checkpoint::load(&node.data_dir, cluster, levels, &node.work).await;
-    let (keyspace, position) = match loaded {
+    let loaded = checkpoint::load(&node.data_dir, node.cluster, levels, &node.work).await;
+    let (keyspace, begun) = match loaded {
         Ok(Some(checkpoint)) => {
             node.plane.borrow_mut().begin_at(checkpoint.level);
-            let (lineage, offset) = (checkpoint.lineage.clone(), checkpoint.offset);
-            spawn_local(checkpoint::let_go(Rc::clone(&node), lineage, offset));
-            (checkpoint.keyspace, Some((checkpoint.lineage, checkpoint.offset)))
+            spawn_local(checkpoint::let_go(Rc::clone(&node), checkpoint.begun.clone()));
+            (checkpoint.keyspace, Some(checkpoint.begun))
         }
         Ok(None) => (ironcache_keyspace::Keyspace::new(), None),
         Err(error) => {
             let became = match error.fate() {
                 checkpoint::Fate::Stays => "it stays where it is",
-                checkpoint::Fate::Damaged => "it is set aside as checkpoint.damaged",
-                checkpoint::Fate::OtherCluster => "it is set aside as checkpoint.other-cluster",
+                checkpoint::Fate::Damaged => "it is set aside as .damaged",
+                checkpoint::Fate::OtherCluster => "it is set aside as .other-cluster",
             };
             let error = chain(&error);
             tracing::error!(
@@ -434,12 +443,14 @@ async fn load(node: Rc<DataNode>, cluster: Option<ClusterId>) {
     };
     let turned = {
         let mut plane = node.plane.borrow_mut();
-        plane.loaded(keyspace, position);
+        plane.loaded(keyspace, begun);
         let view = Arc::clone(&plane.view);
         plane.apply_view(view)
     };
     node.changed.notify_waiters();
     act_on(&node, turned);
+    // What lies there is read: it may be replaced.
+    checkpoint::keep_snapshots(node).await;
 }
 
 fn act_on(node: &Rc<DataNode>, turned: Turned) {

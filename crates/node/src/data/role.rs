@@ -10,6 +10,7 @@
 //! *Invariant:* a role changes only by an applied entry that names this incarnation.
 //! *Invariant:* deposed, a primary keeps its dataset and position: it resumes where its stream ended.
 
+use super::checkpoint::{Begun, Copy};
 use super::plane::Plane;
 use super::routing::Routing;
 use ironcache_control::{AckMode, Command, ControlState, Handover, Ownership, Shard};
@@ -40,8 +41,8 @@ pub(crate) struct Replica {
     /// How often the primary has told the time.
     #[cfg(feature = "next")]
     pub clocks_heard: u64,
-    /// The dataset is what a clean stop left behind, whole, and nothing was applied since.
-    pub clean_end: Option<Offset>,
+    /// What was read from this node's disk, until a primary is followed.
+    pub begun: Option<Begun>,
     /// When the shard was last asked back.
     reclaimed_at: Option<Instant>,
 }
@@ -104,6 +105,13 @@ pub(crate) enum Turned {
     CannotServe,
 }
 
+impl Replica {
+    /// What was read, if that is the dataset still.
+    pub(crate) fn unchanged(&self) -> Option<&Begun> {
+        self.begun.as_ref().filter(|begun| self.cursor.applied_offset() == Some(begun.offset))
+    }
+}
+
 impl Primary {
     /// Forgets proposals that the log can only reject from here on, and with them what they required. Also finds
     /// those whose outcome nobody told: without this, a member whose proposal was lost would be waited for
@@ -145,14 +153,14 @@ impl Plane {
     }
 
     /// The checkpoint is read, or there is none.
-    pub(crate) fn loaded(&mut self, keyspace: Keyspace, position: Option<(Lineage, Offset)>) {
+    pub(crate) fn loaded(&mut self, keyspace: Keyspace, begun: Option<Begun>) {
         self.keyspace = keyspace;
-        let (cursor, clean_end) = match position {
-            Some((lineage, offset)) => {
-                self.backlog.reset(offset);
-                (ReplicaCursor::holding(lineage, offset), Some(offset))
+        let cursor = match &begun {
+            Some(Begun { lineage, offset, .. }) => {
+                self.backlog.reset(*offset);
+                ReplicaCursor::holding(lineage.clone(), *offset)
             }
-            None => (ReplicaCursor::empty(), None),
+            None => ReplicaCursor::empty(),
         };
         self.role = Role::Replica(Replica {
             cursor,
@@ -160,7 +168,7 @@ impl Plane {
             primary_applied: 0,
             #[cfg(feature = "next")]
             clocks_heard: 0,
-            clean_end,
+            begun,
             reclaimed_at: None,
         });
     }
@@ -168,9 +176,7 @@ impl Plane {
     /// Is the dataset what the checkpoint held from which this life began, and nothing else?
     pub(crate) fn holds_what_it_read(&self) -> bool {
         match &self.role {
-            Role::Replica(replica) => {
-                replica.clean_end.is_some_and(|end| replica.cursor.applied_offset() == Some(end))
-            }
+            Role::Replica(replica) => replica.unchanged().is_some_and(|begun| begun.copy == Copy::Checkpoint),
             Role::Loading | Role::Primary(_) => false,
         }
     }
@@ -306,15 +312,17 @@ impl Plane {
     /// stopped in order, and nobody has followed it. Nothing was acknowledged that is not here, so the shard may be had
     /// back whoever is in its set besides.
     ///
-    /// A checkpoint does not say which life wrote it. Its last epoch does: an epoch has one owner, and what ends with the
-    /// epoch of a life of this node, and was read from this node's disk, was written by that very life as it stopped.
+    /// A checkpoint says which life sealed it as a primary. A snapshot was sealed by nobody, and neither was what a life wrote
+    /// that had begun with one: that owner went on.
     pub(crate) fn sealed_end(&self, shard: &Shard) -> Option<Offset> {
         let Role::Replica(replica) = &self.role else { return None };
         let Ownership::Recovering { last } = shard.ownership else { return None };
-        let (end, held) = (replica.clean_end?, replica.cursor.saved_position().ok()??);
+        let begun = replica.unchanged()?;
         let registered = self.view.state.nodes.get(&self.me.node)?.member() == self.me;
-        let of_the_last_owner = last.node == self.me.node && held.lineage.last().0 == shard.epoch;
-        (registered && of_the_last_owner && held.position.offset == end).then_some(end)
+        let by_the_last_owner = last.node == self.me.node && begun.sealed_by == Some(last.incarnation);
+        // An owner that was killed, and began again without a start of its own in the log, has nothing of that start.
+        let of_its_epoch = begun.lineage.last().0 == shard.epoch;
+        (registered && by_the_last_owner && of_its_epoch).then_some(begun.offset)
     }
 
     /// Gives the role up, and keeps the data.
@@ -334,7 +342,7 @@ impl Plane {
             primary_applied: 0,
             #[cfg(feature = "next")]
             clocks_heard: 0,
-            clean_end: None,
+            begun: None,
             reclaimed_at: None,
         });
         self.waiters.lost();

@@ -22,6 +22,8 @@ pub(super) fn snapshot(plane: &Plane) -> DataSnapshot {
         loaded: !matches!(plane.role, Role::Loading),
         index: plane.view.index,
         trouble: plane.trouble(),
+        snapshot_taken_ms: plane.snapshots.taken_ms,
+        snapshot_failed: plane.snapshots.failed.is_some(),
     }
 }
 
@@ -99,22 +101,25 @@ fn replicas(plane: &Plane, shard: Option<&Shard>) -> Vec<ReplicaStatus> {
 fn holds(plane: &Plane, shard: &Shard) -> Option<Holding> {
     match &plane.role {
         Role::Loading => None,
-        Role::Primary(primary) => Some(up_to(&primary.lineage, plane.offset())),
+        Role::Primary(primary) => Some(up_to(&primary.lineage, plane.offset(), None)),
         Role::Replica(_) if plane.sealed_end(shard).is_some() => {
             plane.sealed_end(shard).map(|offset| Holding::Sealed { offset })
         }
         // Without a lineage that reaches back to its position it could not be continued from.
         Role::Replica(replica) => Some(match replica.cursor.saved_position().ok()? {
-            Some(saved) => up_to(&saved.lineage, saved.position.offset),
+            Some(saved) => {
+                let as_of_ms = replica.unchanged().map(|begun| begun.taken_ms);
+                up_to(&saved.lineage, saved.position.offset, as_of_ms)
+            }
             None => Holding::Nothing,
         }),
     }
 }
 
 /// A primary whose start was never reached wrote nothing of it.
-fn up_to(lineage: &Lineage, offset: Offset) -> Holding {
+fn up_to(lineage: &Lineage, offset: Offset, as_of_ms: Option<u64>) -> Holding {
     let reached = lineage.entries().iter().rev().find(|(_, start)| *start <= offset);
-    reached.map_or(Holding::Nothing, |(epoch, _)| Holding::UpTo { epoch: *epoch, offset })
+    reached.map_or(Holding::Nothing, |(epoch, _)| Holding::UpTo { epoch: *epoch, offset, as_of_ms })
 }
 
 /// Is the node what the applied state says it is: serving, or following with its dataset whole?

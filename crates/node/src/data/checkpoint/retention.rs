@@ -4,14 +4,11 @@
 //! *Invariant:* what is of a branch that a later primary has cut off is set aside, and never removed: nobody else holds it.
 //! *Invariant:* only what this life has read is removed: neither what it could not read, nor what it wrote itself.
 
-use super::{super::DataNode, NAME};
+use super::{super::DataNode, Begun, Copy};
 use ironcache_control::{ControlState, Ownership, Shard};
 use ironcache_replication::Lineage;
-use ironcache_store::{DiskError, at, sync_dir};
+use ironcache_store::{remove_durably, rename_durably};
 use ironcache_types::{Member, Offset, chain};
-use std::fs;
-use std::io;
-use std::path::Path;
 use std::rc::Rc;
 
 /// Is this process the trial of a release, which may still go back?
@@ -50,8 +47,9 @@ pub(crate) fn is_only_copy(state: &ControlState, me: Member) -> bool {
     })
 }
 
-/// Where a checkpoint of a branch that was cut off is kept, for whoever wants something back of it. One: the newest.
-const CUT_OFF: &str = "checkpoint.cut-off";
+/// `<name>.cut-off`: where a copy of a branch that was cut off is kept, for whoever wants something back of it. One of each:
+/// the newest.
+const CUT_OFF: &str = "cut-off";
 
 /// What becomes of the checkpoint now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,9 +69,11 @@ pub(super) fn is_cut_off(shard: &Shard, lineage: &Lineage, offset: Offset) -> bo
     later.min().is_some_and(|start| start < offset)
 }
 
-/// Removes the checkpoint that was read, which ended at `offset`, once it may go. A node that stops before leaves it where
-/// it is; its own checkpoint then takes the place.
-pub(crate) async fn let_go(node: Rc<DataNode>, lineage: Lineage, offset: Offset) {
+/// Removes the copy that was read, once it may go. A node that stops before leaves it where it is; its own checkpoint then
+/// takes the place. A snapshot goes so only if none are taken any more: the next one takes its place, and until then it is
+/// what outlives all nodes.
+pub(crate) async fn let_go(node: Rc<DataNode>, begun: Begun) {
+    let Begun { copy, lineage, offset, .. } = begun;
     loop {
         let changed = Rc::clone(&node.changed);
         let change = changed.notified();
@@ -81,22 +81,26 @@ pub(crate) async fn let_go(node: Rc<DataNode>, lineage: Lineage, offset: Offset)
             return;
         }
         let fate = fate(&node, &lineage, offset);
-        if fate != Fate::Stays {
+        let is_kept = copy == Copy::Snapshot && node.plane.borrow().config.snapshot_interval_s > 0;
+        if fate == Fate::IsSetAside || fate == Fate::Goes && !is_kept {
             let _disk = node.disk.lock().await;
             // While it was waited for, the node may have begun to write its own.
-            if node.plane.borrow().is_sealed() {
+            if node.plane.borrow().is_sealed() || node.plane.borrow().snapshots.has_replaced(copy) {
                 return;
             }
-            let path = node.data_dir.join(NAME);
-            let to = node.data_dir.join(CUT_OFF);
-            let act = move || if fate == Fate::IsSetAside { rename(&path, &to) } else { remove(&path) };
+            let path = copy.path(&node.data_dir);
+            let to = path.with_extension(CUT_OFF);
+            let act = move || {
+                if fate == Fate::IsSetAside { rename_durably(&path, &to) } else { remove_durably(&path) }
+            };
+            let name = copy.name();
             match tokio::task::spawn_blocking(act).await {
                 Ok(Ok(())) if fate == Fate::IsSetAside => {
-                    tracing::warn!(%offset, "the shard went on without a part of the checkpoint: it is kept as {CUT_OFF}");
+                    tracing::warn!(%offset, "the shard went on without a part of the {name}: it is kept as {name}.{CUT_OFF}");
                 }
-                Ok(Ok(())) => tracing::info!("the checkpoint is removed: others hold as much"),
-                Ok(Err(error)) => tracing::warn!(error = chain(&error), "the checkpoint stays"),
-                Err(error) => tracing::warn!(%error, "the checkpoint was not removed"),
+                Ok(Ok(())) => tracing::info!("the {name} is removed: others hold as much"),
+                Ok(Err(error)) => tracing::warn!(error = chain(&error), "the {name} stays"),
+                Err(error) => tracing::warn!(%error, "the {name} was not removed"),
             }
             return;
         }
@@ -115,20 +119,6 @@ fn fate(node: &DataNode, lineage: &Lineage, offset: Offset) -> Fate {
         true => Fate::Goes,
         false => Fate::Stays,
     }
-}
-
-fn rename(path: &Path, to: &Path) -> Result<(), DiskError> {
-    fs::rename(path, to).map_err(at("rename", path))?;
-    path.parent().map_or(Ok(()), sync_dir)
-}
-
-fn remove(path: &Path) -> Result<(), DiskError> {
-    match fs::remove_file(path) {
-        Ok(()) => {}
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(at("remove", path)(error)),
-    }
-    path.parent().map_or(Ok(()), sync_dir)
 }
 
 #[cfg(test)]

@@ -94,7 +94,7 @@ fn the_start_of_a_primary_is_proposed_until_the_log_has_it() {
     let mut world = World::pair(AckMode::InSync);
     let lineage = Lineage::new(world.shard().epoch, Offset(0));
     let (mut plane, mut proposals) = plane(B, &world);
-    plane.loaded(Keyspace::new(), Some((lineage, Offset(500))));
+    plane.loaded(Keyspace::new(), begun(lineage, Offset(500)));
     world.restart(A);
     let (shard_epoch, isr_epoch) = (world.shard().epoch, world.shard().isr_epoch);
     world.apply(&Command::Failover { shard: SHARD, shard_epoch, isr_epoch, to: B, term: 0 });
@@ -129,7 +129,7 @@ fn reclaiming(epoch: impl FnOnce(&World) -> Epoch) -> Vec<Command> {
     let (to_control, mut proposals) = mpsc::unbounded_channel();
     let mut plane = Plane::new(Arc::new(Config::default()), me, Version::new(1, 0, 0), LEVELS, to_control, 1);
     plane.granted(super::FOR_EVER);
-    plane.loaded(Keyspace::new(), Some((Lineage::new(epoch, Offset(0)), Offset(500))));
+    plane.loaded(Keyspace::new(), begun(Lineage::new(epoch, Offset(0)), Offset(500)));
     for _ in 0..5 {
         plane.apply_view(world.view());
     }

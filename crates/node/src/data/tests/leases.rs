@@ -1,6 +1,6 @@
 //! A primary answers clients while its lease runs, and at no other time.
 
-use super::{A, B, SHARD, World, plane};
+use super::{A, B, SHARD, World, begun, plane};
 use crate::data::plane::{Leased, ReadFrom, Route};
 use ironcache_control::{AckMode, Command};
 use ironcache_keyspace::Keyspace;
@@ -46,7 +46,7 @@ fn a_promotion_that_the_node_proposed_itself_is_its_first_lease() {
     let mut world = World::pair(AckMode::InSync);
     let lineage = Lineage::new(world.shard().epoch, Offset(0));
     let (mut plane, _proposals) = plane(B, &world);
-    plane.loaded(Keyspace::new(), Some((lineage, Offset(500))));
+    plane.loaded(Keyspace::new(), begun(lineage, Offset(500)));
     plane.lease = Lease::default();
     let handover = world.begin_handover(A, B);
     plane.apply_view(world.view());
@@ -61,7 +61,7 @@ fn a_promotion_that_another_node_proposed_gives_no_lease() {
     let mut world = World::pair(AckMode::InSync);
     let lineage = Lineage::new(world.shard().epoch, Offset(0));
     let (mut plane, _proposals) = plane(B, &world);
-    plane.loaded(Keyspace::new(), Some((lineage, Offset(500))));
+    plane.loaded(Keyspace::new(), begun(lineage, Offset(500)));
     plane.lease = Lease::default();
     // Its own proposal of an attempt that came to nothing is older than what follows.
     plane.promised(world.shard().epoch, Offset(500));

@@ -10,11 +10,13 @@ mod links;
 mod retention;
 mod server_commands;
 mod serving;
+mod snapshots;
 mod total_loss;
 mod transactions;
 mod trouble;
 
 use super::DataNode;
+use super::checkpoint::{Begun, Copy};
 use super::client::{Client, Trusted};
 use super::dispatch::{self, Turn};
 use super::plane::{Plane, ToControl};
@@ -184,7 +186,7 @@ pub(super) fn following(world: &World) -> Plane {
     let (mut plane, _) = plane(B, world);
     let source = world.source();
     let lineage = Lineage::new(source.epoch, Offset(0));
-    plane.loaded(Keyspace::new(), Some((lineage.clone(), Offset(0))));
+    plane.loaded(Keyspace::new(), begun(lineage.clone(), Offset(0)));
     plane.apply_view(world.view());
     let begin = SyncBegin { source, mode: SyncMode::Partial { from: Offset(0) }, lineage };
     let replica = replica(&mut plane);
@@ -192,6 +194,14 @@ pub(super) fn following(world: &World) -> Plane {
     replica.link_up = true;
     plane
 }
+
+/// What A has sealed as it stopped.
+pub(super) fn begun(lineage: Lineage, offset: Offset) -> Option<Begun> {
+    let sealed_by = Some(A.incarnation);
+    Some(Begun { copy: Copy::Checkpoint, lineage, offset, sealed_by, taken_ms: TAKEN_MS })
+}
+
+pub(super) const TAKEN_MS: u64 = 5_000;
 
 pub(super) fn replica(plane: &mut Plane) -> &mut Replica {
     match &mut plane.role {
@@ -264,6 +274,8 @@ pub(super) fn node_in(data_dir: PathBuf, plane: Plane) -> Rc<DataNode> {
         data_dir,
         launcher: watch::channel(Default::default()).1,
         disk: tokio::sync::Mutex::new(()),
+        cluster: Some(ClusterId(7)),
+        beside: Default::default(),
     })
 }
 
