@@ -1,7 +1,7 @@
 # The commands a contributor needs. `make verify` only reads; `make fix` mends what a tool can mend.
 CARGO ?= cargo
 
-.PHONY: build release verify arrows doc fix test demo compat bench table roll-compare deny ci clean-compat mutations loss-window dead-primaries sim train
+.PHONY: both-releases build release verify arrows doc fix test demo compat bench table roll-compare deny ci clean-compat mutations loss-window dead-primaries kill-matrix endurance speed-ab sim train
 
 build:
 	$(CARGO) build --workspace --all-targets
@@ -53,10 +53,29 @@ loss-window: ## kills primaries under load and counts what was acknowledged and 
 	tests/compat/loss_window.py target/release/ironcache --kills 10 --batch 1
 	tests/compat/loss_window.py target/release/ironcache --kills 6 --batch 50 --mode in-sync
 
-dead-primaries: ## primaries that are killed, hang, are cut off, or whose machine is gone: how long, and at what cost (root: network namespaces)
+dead-primaries: ## primaries that are killed, hang, are cut off, or whose machine is gone: how long, and at what cost, beside redis-server (root: network namespaces)
 	$(CARGO) build --release
-	tests/compat/dead_primaries.py target/release/ironcache --runs 10
-	tests/compat/dead_primaries.py target/release/ironcache --runs 10 --mode primary
+	tests/compat/dead_primaries.py target/release/ironcache --runs $(or $(RUNS),20)
+	tests/compat/dead_primaries.py target/release/ironcache --runs $(or $(RUNS),20) --mode primary
+	tests/compat/dead_primaries.py target/release/ironcache --runs $(or $(RUNS),20) --timers 100/500/1000
+	tests/compat/dead_primaries.py target/release/ironcache --runs $(or $(RUNS),20) --peer redis --node-timeout 1000
+	tests/compat/dead_primaries.py target/release/ironcache --runs $(or $(RUNS),20) --peer redis
+	tests/compat/dead_primaries.py target/release/ironcache --runs $(or $(RUNS),20) --faults replica
+	tests/compat/dead_primaries.py target/release/ironcache --runs $(or $(RUNS),20) --faults replica --busy 2 --write
+
+# This release and the one after it (docs/train.md), as they would be released.
+both-releases:
+	$(CARGO) build --release -p ironcache
+	$(CARGO) build --release -p ironcache-tests --features next --bin ironcache-next
+
+kill-matrix: both-releases ## each part is killed at each step of a roll: docs/kill-matrix.md; `make kill-matrix ONLY=machine,leader` (root)
+	tests/compat/kill_matrix.py target/release/ironcache --next target/release/ironcache-next --write $(if $(ONLY),--only $(ONLY))
+	tests/compat/kill_matrix.py target/release/ironcache --next target/release/ironcache-next --write --way back $(if $(ONLY),--only $(ONLY))
+	tests/compat/kill_matrix.py target/release/ironcache --next target/release/ironcache-next --write --way failed --faults process $(if $(ONLY),--only $(ONLY))
+
+MINUTES ?= 30
+endurance: both-releases ## random faults while a cluster rolls forth and back: `make endurance MINUTES=30` (root)
+	tests/compat/endurance.py target/release/ironcache --next target/release/ironcache-next --minutes $(MINUTES)
 
 bench: ## single functions, while optimising
 	$(CARGO) bench -p ironcache-benches
@@ -68,6 +87,10 @@ table: ## docs/benchmarks.md, beside redis-server; `make table ONLY=throughput` 
 roll-compare: ## the rolls of two binaries in turns: `make roll-compare OLD=path NEW=path [RUNS=10]`
 	@test -n "$(OLD)" -a -n "$(NEW)" || { echo "usage: make roll-compare OLD=path NEW=path [RUNS=10]" >&2; exit 2; }
 	$(CARGO) run --release -p ironcache-benches --bin roll-compare -- --old "$(OLD)" --new "$(NEW)" $(if $(RUNS),--runs $(RUNS))
+
+speed-ab: ## throughput, p99 and rolls of two binaries in turns: `make speed-ab OLD=path NEW=path [RUNS=5]`
+	@test -n "$(OLD)" -a -n "$(NEW)" || { echo "usage: make speed-ab OLD=path NEW=path [RUNS=5]" >&2; exit 2; }
+	tests/compat/speed_ab.py "$(OLD)" "$(NEW)" $(if $(RUNS),--runs $(RUNS))
 
 mutations: ## what guards safety is taken away, one guard at a time: a test has to fail
 	$(CARGO) run -q -p xtask -- mutations

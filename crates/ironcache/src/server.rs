@@ -107,10 +107,13 @@ pub fn run_daemon(args: &ServerArgs) -> Result<(), Failure> {
         .map_err(|error| ended(error.exit(), anyhow::Error::new(error).context("the daemon ended")))
 }
 
-/// `openraft` tells of every heartbeat's worker at `info`: it speaks from `warn` on, unless the
-/// configured filter names it.
+/// `openraft` tells of every heartbeat's worker at `info`, and of a peer that is gone at each heartbeat and each append, at
+/// `warn`: dozens of lines a second for as long as a machine is away. Our own network tells of it once; so `openraft`
+/// speaks from `warn` on, and of its RPCs from `error` on, unless the configured filter names it.
 pub(crate) fn log_filter(config: &Config) -> Result<EnvFilter, Failure> {
-    EnvFilter::try_new(format!("openraft=warn,{}", config.log))
+    let rpcs = ["core::heartbeat", "replication", "engine::handler::replication_handler"];
+    let quiet: String = rpcs.iter().map(|of| format!("openraft::{of}=error,")).collect();
+    EnvFilter::try_new(format!("openraft=warn,{quiet}{}", config.log))
         .map_err(|error| Failure::Usage(format!("log = {:?} is no filter: {error}", config.log)))
 }
 

@@ -3,7 +3,7 @@
 
 use ironcache_control::RaftTimers;
 use ironcache_raft::Timers;
-use ironcache_settings::{BadSetting, ClusterKey, Key, NodeKey, Value, Why, cluster};
+use ironcache_settings::{BadSetting, ClusterKey, Key, NodeKey, OutputLimit, Value, Why, cluster};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -20,6 +20,12 @@ pub struct Config {
     pub announce_host: String,
     pub requirepass: String,
     pub maxclients: u32,
+    pub maxmemory_clients: u64,
+    pub client_output_buffer_limit: OutputLimit,
+    /// Seconds; 0 is never.
+    pub timeout: u64,
+    /// Seconds; 0 is never.
+    pub tcp_keepalive: u64,
     pub backlog_bytes: u64,
     pub park_commands_max: u32,
     pub drain_timeout_ms: u64,
@@ -65,6 +71,13 @@ impl Config {
             announce_host: node(NodeKey::AnnounceHost).to_string(),
             requirepass: node(NodeKey::Requirepass).to_string(),
             maxclients: number(&node(NodeKey::Maxclients)),
+            maxmemory_clients: number(&node(NodeKey::MaxmemoryClients)),
+            client_output_buffer_limit: OutputLimit::parse(
+                &node(NodeKey::ClientOutputBufferLimit).to_string(),
+            )
+            .expect("a value of the table is one"),
+            timeout: number(&node(NodeKey::Timeout)),
+            tcp_keepalive: number(&node(NodeKey::TcpKeepalive)),
             backlog_bytes: number(&node(NodeKey::BacklogBytes)),
             park_commands_max: number(&node(NodeKey::ParkCommandsMax)),
             drain_timeout_ms: number(&node(NodeKey::DrainTimeoutMs)),
@@ -81,6 +94,13 @@ impl Config {
             election_max_ms: number(&cluster(ClusterKey::ElectionMaxMs)),
             own_timers: false,
         }
+    }
+
+    /// Most bytes of replies that one client may ever be owed: more are not even made.
+    pub(crate) fn output_bytes_max(&self) -> usize {
+        let bounds = [self.client_output_buffer_limit.hard_bytes, self.maxmemory_clients];
+        let least = bounds.into_iter().filter(|bytes| *bytes > 0).min();
+        least.and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(usize::MAX)
     }
 
     /// What this node runs raft by.
@@ -103,6 +123,10 @@ impl Config {
             NodeKey::AnnounceHost => Value::Text(self.announce_host.clone()),
             NodeKey::Requirepass => Value::Text(self.requirepass.clone()),
             NodeKey::Maxclients => Value::Number(self.maxclients.into()),
+            NodeKey::MaxmemoryClients => Value::Number(self.maxmemory_clients),
+            NodeKey::ClientOutputBufferLimit => Value::Text(self.client_output_buffer_limit.to_string()),
+            NodeKey::Timeout => Value::Number(self.timeout),
+            NodeKey::TcpKeepalive => Value::Number(self.tcp_keepalive),
             NodeKey::BacklogBytes => Value::Number(self.backlog_bytes),
             NodeKey::ParkCommandsMax => Value::Number(self.park_commands_max.into()),
             NodeKey::DrainTimeoutMs => Value::Number(self.drain_timeout_ms),

@@ -22,6 +22,7 @@ use crate::agent::Agent;
 use crate::app::{App, Parts};
 use crate::config::Config;
 use crate::data::{self, DataHandle, DataOptions, Drained, Keep, ToControl};
+use crate::descriptors;
 use crate::identity::{self, IdentityError};
 use crate::launcher::{self, Stop};
 use crate::tasks::{Ends, How, TaskEnded, Tasks, share_panic};
@@ -168,7 +169,7 @@ async fn serve(
     level: LevelFile,
     inherited: Inherited,
 ) -> Result<(), DaemonError> {
-    let config = Arc::new(config);
+    let config = Arc::new(descriptors::fit(config));
     let Inherited { mut listeners, link, snapshot, .. } = inherited;
     let mut take = |name| listeners.remove(name).ok_or(DaemonError::NoListener { name });
     let (client, peer, http) = (take("client")?, take("peer")?, take("http")?);
@@ -229,8 +230,16 @@ async fn serve(
             .pool_idle_timeout(Duration::from_secs(30))
             .build()?,
     }));
-    tasks.spawn("peer port", Ends::Never, peer::serve(listen(peer)?, peer::router(&app)));
-    tasks.spawn("http port", Ends::Never, peer::serve(listen(http)?, http::router(Arc::clone(&app))));
+    tasks.spawn(
+        "peer port",
+        Ends::Never,
+        peer::serve(listen(peer)?, peer::router(&app), config.tcp_keepalive),
+    );
+    tasks.spawn(
+        "http port",
+        Ends::Never,
+        peer::serve(listen(http)?, http::router(Arc::clone(&app)), config.tcp_keepalive),
+    );
     tasks.spawn("lead", Ends::Never, lead::run(Arc::clone(&app)));
     tasks.spawn("lease", Ends::Never, lease::keep(Arc::clone(&app)));
     tasks.spawn("removed", Ends::Done, removed::watch(Arc::clone(&app)));

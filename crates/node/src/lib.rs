@@ -19,6 +19,7 @@ mod clock;
 mod config;
 mod daemon;
 mod data;
+mod descriptors;
 mod fetch;
 mod http;
 mod identity;
@@ -32,6 +33,7 @@ mod policy;
 mod preflight;
 mod process;
 mod removed;
+mod sockets;
 mod tasks;
 
 pub use config::Config;

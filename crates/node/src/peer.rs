@@ -3,6 +3,7 @@
 use crate::app::{App, NodeReport};
 use crate::data::{DataHandle, LinkSocket, REPLICATION_PATH, REPLICATION_UPGRADE};
 use crate::lease;
+use crate::sockets;
 use axum::body::Body;
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
@@ -28,8 +29,8 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
         .merge(app.raft.router())
 }
 
-/// Accepts connections for ever. Without `TCP_NODELAY` a small answer may wait 40 ms.
-pub(crate) async fn serve(listener: TcpListener, router: Router) {
+/// Accepts connections for ever.
+pub(crate) async fn serve(listener: TcpListener, router: Router, keepalive_s: u64) {
     loop {
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
@@ -39,7 +40,7 @@ pub(crate) async fn serve(listener: TcpListener, router: Router) {
                 continue;
             }
         };
-        if stream.set_nodelay(true).is_err() {
+        if sockets::prepare(&stream, keepalive_s).is_err() {
             continue;
         }
         let service = TowerToHyperService::new(router.clone());

@@ -125,6 +125,20 @@ impl fmt::Display for Gate {
     }
 }
 
+impl fmt::Display for Silence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Silence::Unheard { for_ms } => write!(f, "unheard for {for_ms} ms"),
+            Silence::Stalled { for_ms, behind_bytes, behind_ops } => {
+                write!(f, "{behind_bytes} bytes and {behind_ops} writes behind, unmoved for {for_ms} ms")
+            }
+            Silence::Outstanding { age_ms, behind_bytes, behind_ops } => {
+                write!(f, "{behind_bytes} bytes and {behind_ops} writes behind for {age_ms} ms")
+            }
+        }
+    }
+}
+
 impl fmt::Display for Silent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { member, requirement: _, evidence } = self;

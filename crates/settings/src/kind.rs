@@ -1,6 +1,7 @@
 //! How a setting's text is read, and what it is bounded by.
 
 use crate::bad_setting::Why;
+use crate::output_limit::OutputLimit;
 use crate::value::Value;
 
 pub(crate) const NEVER: &str = "never";
@@ -51,6 +52,8 @@ pub enum Form {
     /// Never shown, except to a client that gave it.
     Password,
     LogFilter,
+    /// An [`OutputLimit`].
+    OutputLimit,
 }
 
 impl Kind {
@@ -73,7 +76,13 @@ impl Kind {
                 Some(word) => Ok(Value::Word(word)),
                 None => Err(Why::NotAWord { words }),
             },
-            Kind::Text(_) => Ok(Value::Text(text.to_owned())),
+            Kind::Text(Form::OutputLimit) => match OutputLimit::parse(text) {
+                Some(limit) => Ok(Value::Text(limit.to_string())),
+                None => Err(Why::Unfit("`normal <hard bytes> <soft bytes> <soft seconds>` is expected")),
+            },
+            Kind::Text(Form::Directory | Form::IpAddress | Form::Host | Form::Password | Form::LogFilter) => {
+                Ok(Value::Text(text.to_owned()))
+            }
         }
     }
 
@@ -100,6 +109,7 @@ impl Kind {
             Kind::Text(Form::Host) => "HOST",
             Kind::Text(Form::Password) => "PASSWORD",
             Kind::Text(Form::LogFilter) => "FILTER",
+            Kind::Text(Form::OutputLimit) => "LIMIT",
         }
     }
 
@@ -114,7 +124,9 @@ impl Kind {
     pub fn is_secret(self) -> bool {
         match self {
             Kind::Text(Form::Password) => true,
-            Kind::Text(Form::Directory | Form::IpAddress | Form::Host | Form::LogFilter)
+            Kind::Text(
+                Form::Directory | Form::IpAddress | Form::Host | Form::LogFilter | Form::OutputLimit,
+            )
             | Kind::Number { .. }
             | Kind::NumberOrNever { .. }
             | Kind::Word(_) => false,

@@ -18,6 +18,7 @@ pub mod document;
 mod kind;
 mod nearest;
 pub mod node;
+mod output_limit;
 mod setting;
 mod value;
 
@@ -25,5 +26,6 @@ pub use bad_setting::{BadSetting, Why};
 pub use cluster::ClusterKey;
 pub use kind::{Form, Kind, Range, Unit};
 pub use node::NodeKey;
+pub use output_limit::OutputLimit;
 pub use setting::{Change, Key, Setting, VARIABLE_PREFIX, all, find, named, parse};
 pub use value::Value;

@@ -14,6 +14,10 @@ pub enum NodeKey {
     AnnounceHost,
     Requirepass,
     Maxclients,
+    MaxmemoryClients,
+    ClientOutputBufferLimit,
+    Timeout,
+    TcpKeepalive,
     BacklogBytes,
     ParkCommandsMax,
     DrainTimeoutMs,
@@ -141,6 +145,64 @@ pub static TABLE: [Setting; COUNT] = [
         redis: None,
         doc: "Most clients at a time; one more is answered with an error",
         more: "",
+    },
+    Setting {
+        key: Key::Node(NodeKey::MaxmemoryClients),
+        name: "maxmemory-clients",
+        kind: Kind::number(
+            Unit::Bytes,
+            Range {
+                least: 0,
+                below: "",
+                most: 1 << 40,
+                above: "clients that read nothing would take a terabyte",
+            },
+        ),
+        // Sixteen clients may pipeline the replies of half a million GETs of 128 bytes each. Larger, and a few clients that
+        // read nothing end a small node.
+        default: "1073741824",
+        change: Change::Running,
+        redis: None,
+        doc: "Replies and commands kept for all clients together, in bytes; 0 sets no bound",
+        more: "Above it the client that takes most of it is closed, and the log says so. What every connection takes to \
+               begin with does not count.",
+    },
+    Setting {
+        key: Key::Node(NodeKey::ClientOutputBufferLimit),
+        name: "client-output-buffer-limit",
+        kind: Kind::Text(Form::OutputLimit),
+        default: "normal 0 0 0",
+        change: Change::Running,
+        redis: None,
+        doc: "Replies that may wait for one client: `normal`, hard bytes, soft bytes, soft seconds; 0 sets no bound",
+        more: "A client with more than the hard limit is closed, and so is one that is above the soft limit for longer \
+               than its seconds; the log says so. Bytes may carry Redis' units, as in `normal 256mb 64mb 60`.",
+    },
+    Setting {
+        key: Key::Node(NodeKey::Timeout),
+        name: "timeout",
+        kind: Kind::number(
+            Unit::Seconds,
+            Range { least: 0, below: "", most: DAY_MS, above: "no client is waited for that long" },
+        ),
+        default: "0",
+        change: Change::Running,
+        redis: None,
+        doc: "A client that sends nothing for this long is closed, in s; 0 waits for ever",
+        more: "",
+    },
+    Setting {
+        key: Key::Node(NodeKey::TcpKeepalive),
+        name: "tcp-keepalive",
+        kind: Kind::number(
+            Unit::Seconds,
+            Range { least: 0, below: "", most: 32_767, above: "the kernel takes no longer time" },
+        ),
+        default: "300",
+        change: Change::Running,
+        redis: None,
+        doc: "A silent connection is probed after this long, in s, so that one whose peer vanished ends; 0 never probes",
+        more: "It holds for connections of clients, peers and HTTP that begin after it was set.",
     },
     Setting {
         key: Key::Node(NodeKey::BacklogBytes),

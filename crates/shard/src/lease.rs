@@ -18,6 +18,14 @@ pub struct Grant {
     pub index: u64,
 }
 
+/// What became of a lease at a look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Leased {
+    AsBefore,
+    /// It began, or ended.
+    Changed,
+}
+
 /// The lease of one life of a node, over all its times as a primary.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Lease {

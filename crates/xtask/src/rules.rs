@@ -114,7 +114,7 @@ pub(crate) const CRATES: &[CrateRule] = &[
     },
     CrateRule {
         name: "ironcache-shard",
-        may_use: &["ironcache-types", "ironcache-control"],
+        may_use: &["ironcache-types", "ironcache-control", "ironcache-replication"],
         purity: Purity::Pure,
     },
     CrateRule { name: "ironcache-api", may_use: &["ironcache-types"], purity: Purity::Pure },

@@ -111,3 +111,21 @@ async fn a_shard_whose_primary_is_killed_goes_on_with_its_replica() {
     })
     .await;
 }
+
+/// A machine may be away for days.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_is_gone_is_told_of_once_in_the_log_of_the_leader() {
+    let mut cluster = Cluster::start(&Spec::new(PRODUCT, 1, 1).with_leading_witnesses(1)).await;
+    cluster.let_a_witness_lead().await;
+    let gone = cluster.ids().await[REPLICA];
+    cluster.lose(REPLICA);
+    let leader = cluster.leader().await.0;
+    // What the leader has not heard for some seconds it does not show: it has tried a few dozen times by then.
+    cluster.until_cluster("the node is missing", |s| (!s.nodes.contains_key(&gone)).then_some(())).await;
+    let log = cluster.nodes[leader].log_text();
+    let of_it: Vec<&str> = log.lines().filter(|line| line.contains("does not hear the peer")).collect();
+    assert!(of_it.iter().any(|line| line.contains(&gone.to_string())), "{log}");
+    assert!(of_it.len() <= 3, "{of_it:#?}");
+    let of_raft = log.lines().filter(|line| line.contains(" openraft::")).count();
+    assert!(of_raft <= 10, "{log}");
+}

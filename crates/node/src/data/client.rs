@@ -1,11 +1,15 @@
 //! What the server knows of one client connection.
 
+use super::output::Excess;
 use ironcache_resp::Protocol;
+use ironcache_shard::Owed;
 use ironcache_types::Epoch;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use tokio::sync::Notify;
 
 /// One connection's state, outside of the sockets and buffers.
 pub(crate) struct Client {
@@ -16,7 +20,7 @@ pub(crate) struct Client {
     pub readonly: bool,
     /// Commands queued since `MULTI`.
     pub transaction: Option<Transaction>,
-    /// `WATCH`ed slots, each with the offset of its last write then.
+    /// `WATCH`ed slots in their order, each with the offset of its last write then.
     pub watched: Vec<(u16, u64)>,
     /// The ownership epoch in which the first of them was watched. Another one's offsets say nothing about it.
     pub watched_in: Option<Epoch>,
@@ -36,15 +40,6 @@ pub(crate) struct Transaction {
     pub spoilt: bool,
 }
 
-/// The offsets that buffered replies depend on; 0 stands for none.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Owed {
-    /// End of the last write.
-    pub write: u64,
-    /// End of the last effect on a slot that was read.
-    pub read: u64,
-}
-
 impl Client {
     /// Shows others what this connection is doing: once a batch of commands, so that no command pays for it.
     pub(crate) fn show(&self, now_ms: u64) {
@@ -58,12 +53,6 @@ impl Client {
     pub(crate) fn forget_transaction(&mut self) {
         self.transaction = None;
         self.watched.clear();
-    }
-}
-
-impl Owed {
-    pub(crate) fn is_nothing(&self) -> bool {
-        *self == Owed::default()
     }
 }
 
@@ -83,6 +72,75 @@ pub(crate) struct ClientInfo {
     pub readonly: bool,
     /// Commands queued since `MULTI`; `None` outside of a transaction.
     pub queued: Option<usize>,
+    pub kept: Kept,
+    pub ending: Rc<Ending>,
+}
+
+/// What is kept for one client, beyond what every connection takes to begin with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Kept {
+    /// Replies that wait, with what each costs to keep.
+    pub output_bytes: usize,
+    pub output_chunks: usize,
+    /// Commands that have not all arrived, or are queued since `MULTI`.
+    pub input_bytes: usize,
+}
+
+impl Kept {
+    pub(crate) fn bytes(self) -> usize {
+        self.output_bytes + self.input_bytes
+    }
+}
+
+/// Tells a connection's task that it is to end.
+#[derive(Default)]
+pub(crate) struct Ending {
+    why: Cell<Option<Closing>>,
+    told: Notify,
+}
+
+impl Ending {
+    fn end(&self, why: Closing) {
+        self.why.set(Some(self.why.get().unwrap_or(why)));
+        self.told.notify_one();
+    }
+
+    pub(crate) fn is_told(&self) -> bool {
+        self.why.get().is_some()
+    }
+
+    pub(crate) async fn ends(&self) -> Closing {
+        loop {
+            if let Some(why) = self.why.get() {
+                return why;
+            }
+            self.told.notified().await;
+        }
+    }
+}
+
+/// Why the node closes a client that would have stayed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Closing {
+    /// `client-output-buffer-limit`.
+    Output(Excess),
+    /// `maxmemory-clients`: of all it took most.
+    TookMost { bytes: usize, of_bytes: usize },
+    /// `timeout`.
+    Silent { for_s: u64 },
+}
+
+impl fmt::Display for Closing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Closing::Output(excess) => write!(f, "{excess} of client-output-buffer-limit"),
+            Closing::TookMost { bytes, of_bytes } => write!(
+                f,
+                "clients take {of_bytes} bytes, above maxmemory-clients, and this one takes most, {bytes}"
+            ),
+            Closing::Silent { for_s } => write!(f, "it has sent nothing for {for_s} s, longer than timeout"),
+        }
+    }
 }
 
 /// All connections, by id.
@@ -91,6 +149,8 @@ pub(crate) struct Clients {
     next: u64,
     list: BTreeMap<u64, Rc<RefCell<ClientInfo>>>,
     pub total: u64,
+    /// Of all that are not told to end.
+    kept_bytes: usize,
 }
 
 impl Clients {
@@ -116,6 +176,8 @@ impl Clients {
             resp: 2,
             readonly: false,
             queued: None,
+            kept: Kept::default(),
+            ending: Rc::default(),
         }));
         self.list.insert(self.next, Rc::clone(&info));
         Client {
@@ -133,7 +195,58 @@ impl Clients {
     }
 
     pub(crate) fn disconnect(&mut self, id: u64) {
-        self.list.remove(&id);
+        if let Some(info) = self.list.remove(&id) {
+            self.forget(&info.borrow());
+        }
+    }
+
+    fn forget(&mut self, info: &ClientInfo) {
+        if !info.ending.is_told() {
+            self.kept_bytes -= info.kept.bytes();
+        }
+    }
+
+    /// Notes what is kept for a client now. Above `most_bytes` of all of them (0: no bound) whoever takes most is ended.
+    pub(crate) fn account(&mut self, client: &Client, kept: Kept, most_bytes: u64) {
+        let mut info = client.info.borrow_mut();
+        let before = std::mem::replace(&mut info.kept, kept);
+        if before == kept || info.ending.is_told() {
+            return;
+        }
+        self.kept_bytes = self.kept_bytes + kept.bytes() - before.bytes();
+        drop(info);
+        while most_bytes > 0 && self.kept_bytes as u64 > most_bytes {
+            let open = self.list.values().filter(|info| !info.borrow().ending.is_told());
+            let Some(most) = open.max_by_key(|info| info.borrow().kept.bytes()) else { return };
+            let most = Rc::clone(most);
+            let info = most.borrow();
+            let (bytes, of_bytes) = (info.kept.bytes(), self.kept_bytes);
+            self.end(&info, Closing::TookMost { bytes, of_bytes });
+        }
+    }
+
+    /// What is kept for all of them.
+    pub(crate) fn kept_bytes(&self) -> usize {
+        self.kept_bytes
+    }
+
+    /// Ends every client that has sent nothing for `for_s` seconds (0: none).
+    pub(crate) fn end_silent(&mut self, now_ms: u64, for_s: u64) {
+        if for_s == 0 {
+            return;
+        }
+        let is_silent = |info: &ClientInfo| now_ms.saturating_sub(info.last_active_ms) / 1000 >= for_s;
+        let silent: Vec<_> =
+            self.list.values().filter(|info| is_silent(&info.borrow())).map(Rc::clone).collect();
+        for info in silent {
+            self.end(&info.borrow(), Closing::Silent { for_s });
+        }
+    }
+
+    /// Its connection ends as soon as its task runs; what is kept for it does not count any more.
+    pub(crate) fn end(&mut self, info: &ClientInfo, why: Closing) {
+        self.forget(info);
+        info.ending.end(why);
     }
 
     pub(crate) fn len(&self) -> usize {

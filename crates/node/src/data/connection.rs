@@ -1,8 +1,10 @@
-//! One client connection: read, execute what has arrived, wait for what the replies depend on, write.
+//! One client connection: read, execute what has arrived, and send the replies as soon as they may go and the client takes
+//! them. Reading does not wait for that.
 //!
 //! ```text
-//!  read ─► parse ─► dispatch ─► out ─┬─ owed? ─► wait for acknowledgement ─► write
-//!                      │             └─ lost role ─► close, nothing is said
+//!  read ─► parse ─► dispatch ─► out ─┬─ may go, and the socket takes it ─► sent
+//!    ▲                 │             ├─ owed, or the socket is full ─────► Output, sent while the next is read
+//!    └─────────────────┤             └─ lost role ─► close, nothing is said
 //!                      └─ Park, Hold: the command stays in the buffer, unexecuted
 //! ```
 //!
@@ -13,13 +15,14 @@
 //! *Invariant:* a command that was answered `MOVED`, `TRYAGAIN` or `CLUSTERDOWN` was not executed, and never will be.
 
 use super::DataNode;
-use super::acks::{Ticket, Verdict};
-use super::client::{Client, Owed, Trusted};
+use super::client::{Client, Closing, Kept, Trusted};
 use super::dispatch::{self, COMMAND_BYTES_MAX, Turn};
-use super::plane::Reply;
+use super::output::{Lost, Output};
 use crate::clock::unix_ms;
+use crate::sockets;
 use bytes::{Buf, BytesMut};
 use ironcache_resp::{CommandParser, Limits, Parsed, Trust, Writer};
+use ironcache_shard::{Owed, Reply};
 use ironcache_types::{Epoch, Offset};
 use smallvec::SmallVec;
 use std::net::SocketAddr;
@@ -33,7 +36,7 @@ use tokio::time::Instant;
 
 /// Read at a time. Sixteen pipelined commands of 100 bytes fit many times; more would cost idle memory.
 const READ_BYTES: usize = 16 << 10;
-/// Replies are sent on when this much is waiting, so that a long pipeline does not grow without bound.
+/// Replies are handed on when this much has come together, so that a buffer does not grow with a pipeline.
 const SEND_BYTES: usize = 256 << 10;
 /// Buffers above this are given back after use.
 const KEEP_BYTES: usize = 64 << 10;
@@ -41,8 +44,8 @@ const KEEP_BYTES: usize = 64 << 10;
 /// Serves one client until it leaves, errs, or the node drains.
 pub(super) async fn serve(node: Rc<DataNode>, stream: TcpStream, addr: SocketAddr) {
     let local = stream.local_addr().unwrap_or(addr);
-    // Without it a reply can wait 40 ms for the client's delayed acknowledgement.
-    if let Err(error) = stream.set_nodelay(true) {
+    let keepalive_s = node.plane.borrow().config.tcp_keepalive;
+    if let Err(error) = sockets::prepare(&stream, keepalive_s) {
         tracing::debug!(%addr, %error, "a client left before it was served");
         return;
     }
@@ -52,6 +55,7 @@ pub(super) async fn serve(node: Rc<DataNode>, stream: TcpStream, addr: SocketAdd
         plane.clients.connect(addr, local, unix_ms(), trusted)
     };
     let id = client.id;
+    let ending = Rc::clone(&client.info.borrow().ending);
     let drain = Rc::clone(&node.drain);
     let mut drained = std::pin::pin!(drain.notified());
     let mut connection = Connection {
@@ -61,12 +65,19 @@ pub(super) async fn serve(node: Rc<DataNode>, stream: TcpStream, addr: SocketAdd
         client,
         buf: BytesMut::with_capacity(READ_BYTES),
         out: Vec::with_capacity(1024),
+        output: Output::default(),
         parked_since: None,
         doubt: None,
     };
-    let end = connection.run(drained.as_mut()).await;
-    if end == End::Drained {
-        connection.leave().await;
+    let served = async {
+        if connection.run(drained.as_mut()).await == End::Drained {
+            connection.leave().await;
+        }
+    };
+    tokio::select! {
+        biased;
+        () = served => {}
+        why = ending.ends() => tracing::warn!(id, %addr, %why, "a client was closed"),
     }
     node.plane.borrow_mut().clients.disconnect(id);
 }
@@ -77,7 +88,10 @@ struct Connection {
     client: Client,
     parser: CommandParser,
     buf: BytesMut,
+    /// Replies to what is executed now.
     out: Vec<u8>,
+    /// Those before them that could not be sent yet.
+    output: Output,
     /// When the command at the start of `buf` was first held back.
     parked_since: Option<Instant>,
     /// The lease ended while something was executed, as the primary of this ownership epoch.
@@ -95,13 +109,12 @@ impl Connection {
     async fn run(&mut self, mut drained: Pin<&mut Notified<'_>>) -> End {
         loop {
             let turn = self.execute_buffered();
-            if self.out_of_doubt().await.is_err() {
+            // Roles may change while that is waited for: park only on what is so afterwards.
+            let waited = self.doubt.is_some();
+            if self.out_of_doubt().await.is_err() || self.hand_on().is_err() {
                 return End::Closed;
             }
-            let replies = !self.out.is_empty() || !self.client.owed.is_nothing();
-            if self.send().await.is_err() {
-                return End::Closed;
-            }
+            self.account();
             match turn {
                 Batch::NeedMore(bytes) => {
                     self.buf.reserve(bytes.clamp(READ_BYTES, 1 << 20));
@@ -112,35 +125,58 @@ impl Connection {
                             Ok(0) | Err(_) => return End::Drained,
                         }
                     }
-                    let read = tokio::select! {
-                        biased;
-                        read = self.stream.read_buf(&mut self.buf) => read,
-                        () = drained.as_mut() => continue,
-                    };
-                    match read {
-                        Ok(0) | Err(_) => return End::Closed,
-                        Ok(_) => {}
+                    match self.read(drained.as_mut()).await {
+                        Ok(Read::Some | Read::Draining) => {}
+                        Ok(Read::End) => {
+                            self.send_the_last().await;
+                            return End::Closed;
+                        }
+                        Err(Lost) => return End::Closed,
                     }
                 }
-                Batch::Sent => {}
-                // Roles may have changed while the replies were sent: park only on what is so now.
-                Batch::Parked | Batch::Held if replies => {}
+                // Others have their turn before the next part of a long pipeline.
+                Batch::Sent => tokio::task::consume_budget().await,
+                Batch::Parked | Batch::Held if waited => {}
                 Batch::Parked => match self.park().await {
-                    Parked::Retry => {}
-                    Parked::TooLong => self.give_up_parking(),
-                    Parked::Gone => return End::Closed,
+                    Ok(Parked::Retry) => {}
+                    Ok(Parked::TooLong) => self.give_up_parking(),
+                    Ok(Parked::Gone) | Err(Lost) => return End::Closed,
                 },
                 Batch::Held => match self.hold().await {
-                    Held::Retry => {}
-                    Held::Gone => return End::Closed,
+                    Ok(Held::Retry) => {}
+                    Ok(Held::Gone) | Err(Lost) => return End::Closed,
                 },
                 Batch::Wait { replicas, timeout_ms, offset } => {
                     if self.wait_for_replicas(replicas, timeout_ms, offset).await.is_err() {
                         return End::Closed;
                     }
                 }
-                Batch::Close => return End::Closed,
+                Batch::Close => {
+                    self.send_the_last().await;
+                    return End::Closed;
+                }
             }
+        }
+    }
+
+    /// Reads, and sends meanwhile. Sending comes first: whoever takes replies is not given more of them than it takes.
+    async fn read(&mut self, mut drained: Pin<&mut Notified<'_>>) -> Result<Read, Lost> {
+        loop {
+            let limit = self.node.plane.borrow().config.client_output_buffer_limit;
+            let look_again = self.output.look_again_at(limit);
+            let (mut from, mut to) = self.stream.split();
+            let moved = tokio::select! {
+                biased;
+                moved = self.output.advance(&mut to, &self.node), if !self.output.is_empty() => moved,
+                read = from.read_buf(&mut self.buf) => return Ok(match read {
+                    Ok(1..) => Read::Some,
+                    Ok(0) | Err(_) => Read::End,
+                }),
+                () = drained.as_mut() => return Ok(Read::Draining),
+                () = tokio::time::sleep_until(look_again.unwrap_or_else(Instant::now)), if look_again.is_some() => Ok(()),
+            };
+            moved?;
+            self.account();
         }
     }
 
@@ -153,7 +189,7 @@ impl Connection {
         plane.look_at_lease();
         let leased = plane.is_leased();
         let batch = loop {
-            if plane.is_sealed() && plane.primary().is_some() {
+            if plane.engine.is_sealed() && plane.primary().is_some() {
                 // The checkpoint would lack what is executed now. A replica only says where to go.
                 break Batch::Close;
             }
@@ -252,54 +288,69 @@ impl Connection {
         }
     }
 
-    /// Sends the replies, once what they tell of may be acknowledged.
-    async fn send(&mut self) -> Result<(), Lost> {
-        if !self.client.owed.is_nothing() {
-            let owed = std::mem::take(&mut self.client.owed);
-            let ticket = {
-                let mut plane = self.node.plane.borrow_mut();
-                match plane.may_reply(owed) {
-                    Reply::Now => None,
-                    Reply::After(offset) => Some(plane.waiters.wait(offset)),
-                    Reply::Lost => return Err(Lost),
-                }
-            };
-            if let Some(ticket) = ticket
-                && self.acknowledged(ticket).await == Verdict::Lost
-            {
-                return Err(Lost);
+    /// Sends the replies if they may go and nothing is before them; else they are sent when they can be.
+    fn hand_on(&mut self) -> Result<(), Lost> {
+        let owed = std::mem::take(&mut self.client.owed);
+        let after = if owed.is_nothing() {
+            None
+        } else {
+            let mut plane = self.node.plane.borrow_mut();
+            match plane.may_reply(owed) {
+                Reply::Now => None,
+                Reply::After(offset) => Some(plane.waiters.wait(offset)),
+                Reply::Lost => return Err(Lost),
             }
-        }
+        };
         if self.out.is_empty() {
             return Ok(());
         }
-        let sent = self.stream.write_all(&self.out).await;
+        let mut sent = 0;
+        if after.is_none() && self.output.is_empty() {
+            match self.stream.try_write(&self.out) {
+                Ok(written) => sent = written,
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+                Err(_) => return Err(Lost),
+            }
+        }
+        if sent < self.out.len() {
+            self.output.push(&mut self.out, sent, after);
+        }
         self.out.clear();
         if self.out.capacity() > SEND_BYTES {
             self.out = Vec::with_capacity(1024);
         }
-        sent.map_err(|_| Lost)
+        Ok(())
     }
 
-    /// What becomes of a reply that has to wait. What was executed and is not acknowledged while the cluster is down may
-    /// be lost or not: nobody can tell, and the connection is closed instead of kept waiting for ever.
-    async fn acknowledged(&self, mut ticket: Ticket) -> Verdict {
-        let park_max = Duration::from_millis(self.node.plane.borrow().view.state.policy.park_ms_max);
-        loop {
-            tokio::select! {
-                biased;
-                verdict = &mut ticket => return verdict,
-                () = tokio::time::sleep(park_max) => {
-                    if self.node.plane.borrow().is_down().is_some() {
-                        return Verdict::Lost;
-                    }
-                }
-            }
+    /// Says what is kept for this client, and ends it if that is too much.
+    fn account(&mut self) {
+        let mut plane = self.node.plane.borrow_mut();
+        let plane = &mut *plane;
+        let queued = self.client.transaction.as_ref().map_or(0, |transaction| transaction.bytes);
+        let kept = Kept {
+            output_bytes: self.output.bytes(),
+            output_chunks: self.output.chunks(),
+            input_bytes: self.buf.capacity().saturating_sub(KEEP_BYTES) + queued,
+        };
+        plane.clients.account(&self.client, kept, plane.config.maxmemory_clients);
+        if !self.output.is_empty()
+            && let Some(excess) = self.output.excess(plane.config.client_output_buffer_limit, Instant::now())
+        {
+            plane.clients.end(&self.client.info.borrow(), Closing::Output(excess));
         }
     }
 
+    /// What was executed is answered before the connection ends, if the client still takes it. It may have said all it had
+    /// to say, and read on; it may be gone, and only replies that wait for an acknowledgement would find out.
+    async fn send_the_last(&mut self) {
+        let park_max = Duration::from_millis(self.node.plane.borrow().view.state.policy.park_ms_max);
+        let (_, mut to) = self.stream.split();
+        // Whoever is gone, or takes nothing for so long, has had its time.
+        let _ = tokio::time::timeout(park_max, self.output.flush(&mut to, &self.node)).await;
+    }
+
     /// Holds the next command back until who serves it may have changed.
-    async fn park(&mut self) -> Parked {
+    async fn park(&mut self) -> Result<Parked, Lost> {
         let since = *self.parked_since.get_or_insert_with(Instant::now);
         let changed = Rc::clone(&self.node.changed);
         let (deadline, changed) = {
@@ -307,30 +358,38 @@ impl Connection {
             (since + Duration::from_millis(plane.view.state.policy.park_ms_max), changed.notified())
         };
         self.node.plane.borrow_mut().parked += 1;
-        let outcome = tokio::select! {
-            biased;
-            // First: a command whose client has gone is not executed, whatever was decided meanwhile.
-            () = gone(&self.stream) => Parked::Gone,
-            () = changed => Parked::Retry,
-            () = tokio::time::sleep_until(deadline) => Parked::TooLong,
+        let (from, mut to) = self.stream.split();
+        let decided = async {
+            tokio::select! {
+                biased;
+                // First: a command whose client has gone is not executed, whatever was decided meanwhile.
+                () = gone(from.as_ref()) => Parked::Gone,
+                () = changed => Parked::Retry,
+                () = tokio::time::sleep_until(deadline) => Parked::TooLong,
+            }
         };
+        let outcome = self.output.until(&mut to, &self.node, decided).await;
         self.node.plane.borrow_mut().parked -= 1;
         outcome
     }
 
     /// Holds the next command back until replicas have taken more of the stream. There is no deadline of its own: who
     /// takes nothing is not waited for much longer, and who takes something lets it go on. A change of roles ends it too.
-    async fn hold(&mut self) -> Held {
+    async fn hold(&mut self) -> Result<Held, Lost> {
         self.parked_since = None;
         let (acked, changed) = (Rc::clone(&self.node.acked), Rc::clone(&self.node.changed));
         let (progress, change) = (acked.notified(), changed.notified());
         self.node.plane.borrow_mut().parked += 1;
-        let outcome = tokio::select! {
-            biased;
-            () = gone(&self.stream) => Held::Gone,
-            () = progress => Held::Retry,
-            () = change => Held::Retry,
+        let (from, mut to) = self.stream.split();
+        let decided = async {
+            tokio::select! {
+                biased;
+                () = gone(from.as_ref()) => Held::Gone,
+                () = progress => Held::Retry,
+                () = change => Held::Retry,
+            }
         };
+        let outcome = self.output.until(&mut to, &self.node, decided).await;
         self.node.plane.borrow_mut().parked -= 1;
         outcome
     }
@@ -373,7 +432,9 @@ impl Connection {
             {
                 let plane = self.node.plane.borrow();
                 match plane.primary() {
-                    Some(primary) if Some(primary.epoch) == epoch => holders = primary.gate.holders(offset),
+                    Some(primary) if Some(primary.epoch()) == epoch => {
+                        holders = primary.gate().holders(offset)
+                    }
                     Some(_) | None => break,
                 }
             }
@@ -386,12 +447,18 @@ impl Connection {
                     None => std::future::pending().await,
                 }
             };
-            tokio::select! {
-                biased;
-                () = progress => {}
-                () = change => {}
-                () = timeout => break,
-                () = gone(&self.stream) => return Err(Lost),
+            let (from, mut to) = self.stream.split();
+            let looked = async {
+                tokio::select! {
+                    biased;
+                    () = progress => Ok(true),
+                    () = change => Ok(true),
+                    () = timeout => Ok(false),
+                    () = gone(from.as_ref()) => Err(Lost),
+                }
+            };
+            if !self.output.until(&mut to, &self.node, looked).await?? {
+                break;
             }
         }
         Writer::new(&mut self.out, self.client.protocol).count(holders);
@@ -402,10 +469,12 @@ impl Connection {
     /// The node stops: everything received was answered. Closing with unread input would reset the
     /// connection under the client's reading of those answers, so: no more from us, then read to its end.
     async fn leave(&mut self) {
-        if self.stream.shutdown().await.is_err() {
+        let deadline = self.node.drain_deadline();
+        let (_, mut to) = self.stream.split();
+        let sent = tokio::time::timeout_at(deadline, self.output.flush(&mut to, &self.node)).await;
+        if !matches!(sent, Ok(Ok(()))) || self.stream.shutdown().await.is_err() {
             return;
         }
-        let deadline = self.node.drain_deadline();
         let mut sink = [0u8; 4096];
         let read_out = async { while let Ok(1..) = self.stream.read(&mut sink).await {} };
         // At the deadline the client has had its time; whatever it sends now was never executed.
@@ -428,7 +497,7 @@ pub(super) async fn gone(stream: &TcpStream) {
 enum Batch {
     /// The buffer holds no complete command; about so many bytes are missing.
     NeedMore(usize),
-    /// Send what there is, then go on.
+    /// Hand on what there is, then go on.
     Sent,
     Parked,
     Held,
@@ -451,5 +520,10 @@ enum Held {
     Gone,
 }
 
-/// The connection cannot be answered any more.
-struct Lost;
+/// What came of reading.
+enum Read {
+    Some,
+    End,
+    /// The node stops.
+    Draining,
+}

@@ -2,14 +2,16 @@
 //!
 //! *Invariant:* the order of the checks is Redis's: known, arity, authentication, queueing, slots, role.
 
-use super::client::{Client, Transaction};
-use super::plane::{Plane, ReadFrom, Route};
+use super::client::{Client, Closing, Transaction};
+use super::output::Excess;
+use super::plane::Plane;
 use super::server_commands;
 use super::trouble::Trouble;
 use crate::clock::wall_ms;
 use ironcache_command::{Context, Flags, Lookups, Run, Spec, execute, lookup, unknown_command};
 use ironcache_replication::Scope;
 use ironcache_resp::Writer;
+use ironcache_shard::{ReadFrom, Route};
 use ironcache_types::{Level, Offset, Slot, key_slot};
 
 /// Longest command, and longest transaction, in bytes: it is held whole until it is executed. Smaller, and the largest
@@ -59,7 +61,7 @@ pub(super) fn run(plane: &mut Plane, client: &mut Client, args: &[&[u8]], out: &
     if let Some(transaction) = &mut client.transaction
         && !matches!(spec.name, "exec" | "discard" | "multi" | "watch" | "quit" | "reset")
     {
-        return match queueable(plane, spec, args) {
+        return match queueable(plane, spec, args, reads(client.readonly, spec)) {
             Ok(()) => {
                 let bytes: usize = args.iter().map(|arg| arg.len() + QUEUED_ARG_BYTES).sum();
                 if transaction.bytes.saturating_add(bytes) > COMMAND_BYTES_MAX {
@@ -143,11 +145,16 @@ enum Refusal {
     Text(String),
 }
 
-fn queueable(plane: &Plane, spec: &Spec, args: &[&[u8]]) -> Result<(), Refusal> {
+fn queueable(plane: &Plane, spec: &Spec, args: &[&[u8]], read: ReadFrom) -> Result<(), Refusal> {
     match slot_of(spec, args)? {
         None => Ok(()),
-        Some(slot) => admit(plane, slot, ReadFrom::Primary),
+        Some(slot) => admit(plane, slot, read),
     }
+}
+
+/// Where a command of this connection may be answered.
+fn reads(readonly: bool, spec: &Spec) -> ReadFrom {
+    if readonly && !spec.flags.contains(Flags::WRITE) { ReadFrom::Replica } else { ReadFrom::Primary }
 }
 
 /// The one slot of a command's keys; `None` without keys.
@@ -166,7 +173,8 @@ fn admit(plane: &Plane, slot: Slot, read: ReadFrom) -> Result<(), Refusal> {
     match plane.route(slot, read) {
         Route::Execute => Ok(()),
         Route::Park => Err(Refusal::Park),
-        Route::Moved(addr) => Err(Refusal::Text(format!("MOVED {slot} {addr}"))),
+        // As Redis writes an IPv6 address, and its clients read it: without brackets.
+        Route::Moved(addr) => Err(Refusal::Text(format!("MOVED {slot} {}", addr.replace(['[', ']'], "")))),
         Route::Unowned => Err(Refusal::Text("CLUSTERDOWN Hash slot not served".to_owned())),
     }
 }
@@ -180,10 +188,7 @@ fn run_data(
 ) -> Turn {
     let writes = spec.flags.contains(Flags::WRITE);
     let admitted = slot_of(spec, args).and_then(|slot| match slot {
-        Some(slot) => {
-            let read = if client.readonly && !writes { ReadFrom::Replica } else { ReadFrom::Primary };
-            admit(plane, slot, read).map(|()| Some(slot))
-        }
+        Some(slot) => admit(plane, slot, reads(client.readonly, spec)).map(|()| Some(slot)),
         None if writes && plane.is_serving() => Ok(None),
         None if writes && plane.primary().is_some() => Err(Refusal::Park),
         None if writes => {
@@ -246,7 +251,7 @@ pub(super) fn exec(plane: &mut Plane, client: &mut Client, out: &mut Vec<u8>) ->
         client.forget_transaction();
         return refuse(client, out, "EXECABORT Transaction discarded because of previous errors.");
     }
-    let slot = match transaction_slot(plane, transaction) {
+    let slot = match transaction_slot(plane, transaction, client.readonly) {
         Ok(slot) => slot,
         Err(Refusal::Park) => return Turn::Park,
         Err(Refusal::Hold) => return Turn::Hold,
@@ -263,6 +268,8 @@ pub(super) fn exec(plane: &mut Plane, client: &mut Client, out: &mut Vec<u8>) ->
         return Turn::Done;
     }
     Writer::new(out, client.protocol).array(transaction.commands.len());
+    let most_bytes = plane.config.output_bytes_max();
+    let mut dropped_bytes = 0;
     for command in &transaction.commands {
         let args: Vec<&[u8]> = command.iter().map(Vec::as_slice).collect();
         let spec = lookup(args[0]).expect("only known commands are queued");
@@ -271,15 +278,26 @@ pub(super) fn exec(plane: &mut Plane, client: &mut Client, out: &mut Vec<u8>) ->
             Run::Server => match server_commands::run(plane, client, spec, &args, out) {
                 // Inside a transaction nothing waits: it says who holds the last write now.
                 Turn::Wait { offset, .. } => {
-                    let holders = plane.primary().map_or(0, |p| p.gate.holders(offset));
+                    let holders = plane.primary().map_or(0, |p| p.gate().holders(offset));
                     Writer::new(out, client.protocol).count(holders);
                 }
                 Turn::Done | Turn::Park | Turn::Hold | Turn::Close => {}
             },
         }
+        if out.len() > most_bytes {
+            dropped_bytes += out.len();
+            out.clear();
+        }
     }
     finish(plane, client, slot);
-    Turn::Done
+    if dropped_bytes == 0 {
+        return Turn::Done;
+    }
+    // It is executed, all of it, and there is no room to say so: as any other client that asks for too much at a time, this
+    // one is closed.
+    let bytes = dropped_bytes + std::mem::take(out).len();
+    plane.clients.end(&client.info.borrow(), Closing::Output(Excess::Hard { bytes }));
+    Turn::Close
 }
 
 /// `WATCH`: any write to the slots of the keys, and any change of primary, makes `EXEC` answer null. A slot holds few
@@ -304,7 +322,10 @@ pub(super) fn watch(
             if client.watched.is_empty() {
                 client.watched_in = plane.primary_epoch();
             }
-            client.watched.push((slot.0, plane.written(Some(slot))));
+            // The first look counts: what was written since is what it is watched for.
+            if let Err(at) = client.watched.binary_search_by_key(&slot.0, |(slot, _)| *slot) {
+                client.watched.insert(at, (slot.0, plane.written(Some(slot))));
+            }
             Writer::new(out, client.protocol).ok();
             Turn::Done
         }
@@ -314,7 +335,11 @@ pub(super) fn watch(
     }
 }
 
-fn transaction_slot(plane: &Plane, transaction: &Transaction) -> Result<Option<Slot>, Refusal> {
+fn transaction_slot(
+    plane: &Plane,
+    transaction: &Transaction,
+    readonly: bool,
+) -> Result<Option<Slot>, Refusal> {
     let mut slot = None;
     let mut writes = false;
     for command in &transaction.commands {
@@ -328,7 +353,10 @@ fn transaction_slot(plane: &Plane, transaction: &Transaction) -> Result<Option<S
         }
     }
     match slot {
-        Some(slot) => admit(plane, slot, ReadFrom::Primary)?,
+        Some(slot) => {
+            let read = if readonly && !writes { ReadFrom::Replica } else { ReadFrom::Primary };
+            admit(plane, slot, read)?;
+        }
         None if writes && !plane.is_serving() => return Err(Refusal::Park),
         None => {}
     }

@@ -5,7 +5,7 @@
 //!      Accept ─► the version of what follows
 //!      SyncBegin ─► wait until the applied state says so too ─► follow
 //!      Effects ─► admitted by the cursor ─► applied ─► kept in the backlog ─► Ack
-//!      Fence ─► met exactly ─► handover::on_fence
+//!      Fence ─► met exactly ─► the engine proposes this node
 //! ```
 //!
 //! *Invariant:* what is acknowledged was applied.
@@ -13,22 +13,20 @@
 //! frame is.
 //! *Invariant (I20):* effects of a level that this release does not admit end the link before anything of them is
 //! applied; those of one that the log has not reached here wait for it.
-//! *Invariant:* nothing is followed that the applied state does not name as primary.
+//! *Invariant:* whom this node follows, and what it tells whom, the engine says.
 
 use super::DataNode;
-use super::handover;
 use super::link_io::{FrameReader, LinkError, Next, open};
 use super::plane::Plane;
 use super::pulse::{REPORT_EVERY, Voice};
-use super::role::Role;
-use ironcache_control::Node;
 use ironcache_keyspace::{apply_effects, progress};
 use ironcache_replication::{
-    Accept, Ack, Begin, ChunkAct, FenceMet, Group, Hello, LINK_VERSIONS, LinkVersion, Message, Progress,
-    Purpose, Refuse, ReplicaCursor, Source, Standing, SyncBegin, encode,
+    Accept, Ack, ChunkAct, Group, LINK_VERSIONS, LinkVersion, Message, Progress, Refuse, ReplicaCursor,
+    Source, SyncBegin, encode,
 };
+use ironcache_shard::{Action, Engine, Follow, Hinted};
 use ironcache_types::{Level, Member, chain};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 use tokio::io::AsyncWriteExt;
@@ -51,7 +49,7 @@ pub(super) async fn run(node: Rc<DataNode>) {
     loop {
         let changed = Rc::clone(&node.changed);
         let change = changed.notified();
-        let wanted = wanted(&node.plane.borrow());
+        let wanted = node.plane.borrow().engine.sources();
         links.retain(|member, task| {
             let keep = wanted.contains(member);
             if !keep {
@@ -65,26 +63,6 @@ pub(super) async fn run(node: Rc<DataNode>) {
         }
         change.await;
     }
-}
-
-/// Who is to be linked to: the primary, the candidate, and during a plan everybody of the shard: a handover then
-/// finds the link to its candidate open, and clients do not wait for a connection.
-fn wanted(plane: &Plane) -> Vec<Member> {
-    if matches!(plane.role, Role::Loading) {
-        return Vec::new();
-    }
-    let Some(shard) = plane.my_shard() else { return Vec::new() };
-    // Only the registered life of this node is accepted anywhere.
-    let me = plane.me;
-    if plane.view.state.nodes.get(&me.node).is_none_or(|n| n.incarnation != me.incarnation) {
-        return Vec::new();
-    }
-    let state = &plane.view.state;
-    let candidate = shard.handover.map(|h| h.to);
-    let next = shard.nodes.iter().filter_map(|n| state.nodes.get(n));
-    let next = next.filter(|n| state.plan.is_some() && n.out.is_none()).map(Node::member);
-    let wanted: BTreeSet<Member> = shard.primary().into_iter().chain(candidate).chain(next).collect();
-    wanted.into_iter().filter(|m| m.node != me.node).collect()
 }
 
 async fn keep_link(node: Rc<DataNode>, member: Member) {
@@ -119,13 +97,8 @@ async fn keep_link(node: Rc<DataNode>, member: Member) {
 
 /// The link to `member` is gone: if it was the source, nothing comes from it any more.
 fn lost(node: &Rc<DataNode>, member: Member) {
-    let mut plane = node.plane.borrow_mut();
-    if let Role::Replica(replica) = &mut plane.role
-        && replica.cursor.source().is_some_and(|s| s.incarnation == member.incarnation)
-    {
-        replica.cursor.detach();
-        replica.link_up = false;
-        drop(plane);
+    let unfollowed = node.plane.borrow_mut().engine.unfollow(member);
+    if unfollowed {
         node.changed.notify_waiters();
     }
 }
@@ -133,12 +106,17 @@ fn lost(node: &Rc<DataNode>, member: Member) {
 async fn session(node: &Rc<DataNode>, member: Member) -> Result<(), LinkError> {
     let addr = node.plane.borrow().peer_addr(member.node);
     let addr = addr.ok_or_else(|| LinkError::Protocol(format!("node {} has no address", member.node)))?;
-    let (stream, already) = open(&addr).await?;
+    let keepalive_s = node.plane.borrow().config.tcp_keepalive;
+    let (stream, already) = open(&addr, keepalive_s).await?;
     let voice = Voice::of(&stream)?;
     let (read, mut writer) = stream.into_split();
     let mut reader = FrameReader::new(read, &already);
     let mut out = Vec::new();
-    encode(&Message::Hello(hello(&node.plane.borrow(), member)?), LinkVersion::HANDSHAKE, &mut out)?;
+    let hello = {
+        let plane = node.plane.borrow();
+        plane.engine.introduce(member, plane.levels)?.ok_or(LinkError::RoleChanged)?
+    };
+    encode(&Message::Hello(hello), LinkVersion::HANDSHAKE, &mut out)?;
     writer.write_all(&out).await?;
     let mut link = Receiving::new(member, voice);
     loop {
@@ -164,15 +142,12 @@ async fn session(node: &Rc<DataNode>, member: Member) -> Result<(), LinkError> {
         let again = if heard.pinged { Again::Yes } else { Again::No };
         acknowledge(node, &mut writer, &mut link, again).await?;
         report(node, &reader, &mut writer, &mut link).await?;
-        if let Some(met) = heard.fence {
-            spawn_local(handover::on_fence(Rc::clone(node), met));
-        }
         if let Some(level) = heard.ahead {
             reached(node, level).await?;
             continue;
         }
         // Only during a handover: the stream moves with every write, and every link would wake for each.
-        let tells = link.source.is_none() && is_candidate(&node.plane.borrow(), link.member);
+        let tells = link.source.is_none() && node.plane.borrow().engine.is_candidate_of(link.member);
         tokio::select! {
             biased;
             filled = reader.fill() => filled?,
@@ -185,28 +160,6 @@ async fn session(node: &Rc<DataNode>, member: Member) -> Result<(), LinkError> {
             }
         }
     }
-}
-
-fn hello(plane: &Plane, to: Member) -> Result<Hello, LinkError> {
-    let state = &plane.view.state;
-    let (Some(cluster_id), Some(shard)) = (state.cluster_id, plane.my_shard()) else {
-        return Err(LinkError::RoleChanged);
-    };
-    let purpose = if shard.is_primary(to) { Purpose::Follow } else { Purpose::NextSource };
-    let position = match &plane.role {
-        Role::Loading => None,
-        Role::Replica(replica) => replica.cursor.position()?,
-        Role::Primary(primary) => primary.lineage.position_at(plane.offset()),
-    };
-    Ok(Hello {
-        versions: LINK_VERSIONS,
-        cluster_id,
-        shard: shard.id,
-        member: plane.me,
-        purpose,
-        position,
-        levels: plane.levels,
-    })
 }
 
 /// One link's state on this end.
@@ -252,16 +205,9 @@ pub(super) struct Heard {
     begin: Option<SyncBegin>,
     /// What comes next is of this level, which the log has not reached here.
     pub ahead: Option<Level>,
-    fence: Option<FenceMet>,
+    /// What the engine asks for, having met a fence.
+    actions: Vec<Action>,
     pinged: bool,
-}
-
-/// Does the applied state still name the sender as primary, in the epoch in which it was followed?
-fn is_followed(plane: &Plane, link: &Receiving) -> bool {
-    let named = |source: Source| {
-        plane.my_shard().is_some_and(|s| s.epoch == source.epoch && s.is_primary(link.member))
-    };
-    !plane.is_sealed() && link.source.is_none_or(named)
 }
 
 /// Applies what has arrived; stops at what changes how the rest is read, and at what has to wait for the view.
@@ -276,7 +222,7 @@ pub(super) fn process(
     }
     let mut guard = node.plane.borrow_mut();
     let plane = &mut *guard;
-    if !is_followed(plane, link) {
+    if !plane.engine.is_followed(link.member, link.source) {
         return Err(LinkError::RoleChanged);
     }
     let before = plane.offset();
@@ -298,30 +244,22 @@ pub(super) fn process(
                 return Err(LinkError::Refused { code: code.to_owned(), text: text.to_owned() });
             }
             Message::Promoted(promoted) => {
-                if let Some(node) = plane.view.state.nodes.get(&link.member.node) {
-                    let addr = node.client_addr.clone();
-                    plane.routing.hint(promoted.epoch, link.member, addr);
-                    hinted = true;
-                }
+                hinted |= plane.engine.hint(link.member, promoted) == Hinted::Yes;
             }
             Message::Ping { now_ms: _, applied_index } => {
                 heard.pinged = true;
-                if let Role::Replica(replica) = &mut plane.role {
-                    replica.primary_applied = replica.primary_applied.max(applied_index);
-                }
+                plane.engine.primary_applied(applied_index);
             }
             #[cfg(feature = "next")]
             Message::Clock { unix_ms: _ } => {
-                if let Role::Replica(replica) = &mut plane.role {
-                    replica.clocks_heard += 1;
-                }
+                plane.clocks_heard += 1;
             }
             Message::Effects(effects) => {
                 if plane.admits(effects.level)? == Reached::NotYet {
                     heard.ahead = Some(effects.level);
                     return Ok(Next::Later);
                 }
-                let (cursor, source) = following(&mut plane.role, link)?;
+                let (cursor, source) = following(&mut plane.engine, link)?;
                 let syncing = cursor.ack().is_none();
                 let admitted = cursor.accept(source, &effects)?;
                 if link.group.is_open() {
@@ -350,7 +288,7 @@ pub(super) fn process(
                     heard.ahead = Some(part.level);
                     return Ok(Next::Later);
                 }
-                let (cursor, source) = following(&mut plane.role, link)?;
+                let (cursor, source) = following(&mut plane.engine, link)?;
                 cursor.accept_part(source, &part)?;
                 link.group.take(&part, raw)?;
             }
@@ -359,7 +297,7 @@ pub(super) fn process(
                     heard.ahead = Some(chunk.level);
                     return Ok(Next::Later);
                 }
-                let (cursor, source) = following(&mut plane.role, link)?;
+                let (cursor, source) = following(&mut plane.engine, link)?;
                 match cursor.on_sync_chunk(source, &chunk)? {
                     ChunkAct::Replace => plane.keyspace.clear_slot(chunk.slot),
                     ChunkAct::Append => {}
@@ -368,15 +306,15 @@ pub(super) fn process(
                 node.work.add(chunk.bytes.len());
             }
             Message::SyncEnd(end) => {
-                let (cursor, source) = following(&mut plane.role, link)?;
+                let (cursor, source) = following(&mut plane.engine, link)?;
                 cursor.on_sync_end(source, &end)?;
                 plane.backlog.reset(end.offset);
                 heard.pinged = true;
                 tracing::info!(offset = %end.offset, keys = plane.keyspace.len(), "full sync done");
             }
             Message::Fence(fence) => {
-                let (cursor, source) = following(&mut plane.role, link)?;
-                heard.fence = Some(cursor.on_fence(source, &fence)?);
+                let (source, now) = (link.source.ok_or(LinkError::RoleChanged)?, plane.now());
+                heard.actions = plane.engine.on_fence(source, &fence, now)?;
             }
             Message::Hello(_) | Message::Accept(_) | Message::Ack(_) | Message::Progress(_) => {
                 return Err(LinkError::Protocol("only a source's messages are expected".to_owned()));
@@ -385,13 +323,15 @@ pub(super) fn process(
         Ok(Next::Go)
     })?;
     let advanced = plane.offset() != before;
+    let errands = plane.perform(std::mem::take(&mut heard.actions));
     drop(guard);
     if advanced {
         node.feed.notify_waiters();
     }
-    if hinted || heard.fence.is_some() {
+    if hinted {
         node.changed.notify_waiters();
     }
+    node.run(errands);
     Ok(heard)
 }
 
@@ -429,11 +369,11 @@ async fn reached(node: &Rc<DataNode>, level: Level) -> Result<(), LinkError> {
     }
 }
 
-fn following<'a>(role: &'a mut Role, link: &Receiving) -> Result<(&'a mut ReplicaCursor, Source), LinkError> {
-    match (role, link.source) {
-        (Role::Replica(replica), Some(source)) => Ok((&mut replica.cursor, source)),
-        (Role::Loading | Role::Primary(_), _) | (Role::Replica(_), None) => Err(LinkError::RoleChanged),
-    }
+fn following<'a>(
+    engine: &'a mut Engine,
+    link: &Receiving,
+) -> Result<(&'a mut ReplicaCursor, Source), LinkError> {
+    engine.stream().zip(link.source).ok_or(LinkError::RoleChanged)
 }
 
 /// Follows the sender of `message`, once the applied state names it as primary.
@@ -445,27 +385,22 @@ async fn begin(node: &Rc<DataNode>, link: &mut Receiving, message: &SyncBegin) -
         {
             let mut guard = node.plane.borrow_mut();
             let plane = &mut *guard;
-            let named = plane.my_shard().filter(|s| s.is_primary(link.member)).map(|s| s.epoch);
-            let in_sync = plane.my_shard().is_some_and(|s| s.in_sync.contains(&plane.me));
-            if plane.is_sealed() {
-                return Err(LinkError::RoleChanged);
-            }
-            if let (Some(epoch), Role::Replica(replica)) = (named, &mut plane.role)
-                && epoch >= message.source.epoch
-            {
-                let expected = Source { epoch, incarnation: link.member.incarnation };
-                let standing = if in_sync { Standing::InSync } else { Standing::Outside };
-                match replica.cursor.follow(expected, message, standing)? {
-                    Begin::Continue { from } => tracing::info!(peer = %link.member, %from, "following"),
-                    Begin::Discard => {
-                        tracing::info!(peer = %link.member, "following after a full sync");
-                        plane.keyspace.clear();
-                        plane.replaced += 1;
-                    }
+            let followed = match plane.engine.follow(link.member, message)? {
+                Follow::NotYet => None,
+                Follow::Sealed => return Err(LinkError::RoleChanged),
+                Follow::Continue { source, from } => {
+                    tracing::info!(peer = %link.member, %from, "following");
+                    Some(source)
                 }
-                replica.begun = None;
-                replica.link_up = true;
-                link.source = Some(expected);
+                Follow::Discard { source } => {
+                    tracing::info!(peer = %link.member, "following after a full sync");
+                    plane.keyspace.clear();
+                    plane.replaced += 1;
+                    Some(source)
+                }
+            };
+            if followed.is_some() {
+                link.source = followed;
                 drop(guard);
                 node.changed.notify_waiters();
                 return Ok(());
@@ -477,10 +412,6 @@ async fn begin(node: &Rc<DataNode>, link: &mut Receiving, message: &SyncBegin) -
             ));
         }
     }
-}
-
-fn is_candidate(plane: &Plane, member: Member) -> bool {
-    plane.my_shard().and_then(|s| s.handover).is_some_and(|h| h.to == member)
 }
 
 /// Is an acknowledgement due even if it says nothing new?
@@ -496,19 +427,8 @@ async fn acknowledge(
     link: &mut Receiving,
     again: Again,
 ) -> Result<(), LinkError> {
-    let ack = match &node.plane.borrow().role {
-        _ if !link.is_accepted() => None,
-        // The next source hears nothing before a handover to it has begun.
-        _ if link.source.is_none() && !is_candidate(&node.plane.borrow(), link.member) => None,
-        Role::Loading => None,
-        Role::Replica(replica) => replica.cursor.ack(),
-        // Handing over: fenced, it stands at the end of its own stream.
-        Role::Primary(primary) => primary
-            .handover
-            .as_ref()
-            .and_then(|h| h.fence)
-            .map(|applied| Ack { source: primary.gate.source(), applied }),
-    };
+    let said = node.plane.borrow().engine.acknowledgement(link.member, link.source);
+    let ack = said.filter(|_| link.is_accepted());
     let Some(ack) = ack else { return Ok(()) };
     if again == Again::No && link.acked == Some(ack) {
         return Ok(());

@@ -16,6 +16,7 @@
 
 use super::checkpoint::{self, CheckpointError};
 use super::{DataNode, start_accepting};
+use ironcache_shard::Event;
 use ironcache_types::chain;
 use std::rc::Rc;
 use std::time::Duration;
@@ -94,12 +95,13 @@ fn is_needed(node: &DataNode, keep: Keep) -> bool {
     let by_the_log = checkpoint::is_only_copy(&plane.view.state, plane.me);
     let without_log = keep == Keep::OrStayWithoutLog && plane.primary().is_some();
     // What was read and not changed since needs no writing.
-    (by_the_log || without_log) && !(plane.holds_what_it_read() && checkpoint::lies_there(&node.data_dir))
+    (by_the_log || without_log)
+        && !(plane.engine.holds_what_it_read() && checkpoint::lies_there(&node.data_dir))
 }
 
 /// From here on nothing is executed and nothing applied: it would be acknowledged, and not be in the checkpoint.
-async fn write(node: &DataNode) -> Result<(), CheckpointError> {
-    node.plane.borrow_mut().seal();
+async fn write(node: &Rc<DataNode>) -> Result<(), CheckpointError> {
+    node.on(Event::Sealed);
     let _disk = node.disk.lock().await;
     match checkpoint::write(&node.plane, &node.data_dir, &node.work).await? {
         Some(keys) => tracing::info!(keys, "checkpoint written"),
@@ -110,8 +112,7 @@ async fn write(node: &DataNode) -> Result<(), CheckpointError> {
 
 /// Nothing was executed since the dataset was sealed, and nothing on the disk says that it ends there.
 fn serve_on(node: &Rc<DataNode>) {
-    node.plane.borrow_mut().unseal();
     node.drain_until.set(None);
-    node.changed.notify_waiters();
+    node.on(Event::Unsealed);
     start_accepting(node);
 }

@@ -1,6 +1,7 @@
 //! Reading replication messages off a socket, and opening one.
 
 use super::refusal::Refusal;
+use crate::sockets;
 use bytes::{Buf, BytesMut};
 use hyper_util::rt::TokioIo;
 use ironcache_replication::{FrameError, LINK_VERSIONS, LinkVersion, Message, decode};
@@ -153,14 +154,14 @@ impl FrameReader {
 }
 
 /// Connects to a peer port and asks for the upgrade: the socket, and what was read past the answer.
-pub(super) async fn open(addr: &str) -> Result<(TcpStream, Vec<u8>), LinkError> {
+pub(super) async fn open(addr: &str, keepalive_s: u64) -> Result<(TcpStream, Vec<u8>), LinkError> {
     let timed_out = |_| LinkError::TimedOut { ms: CONNECT_TIMEOUT.as_millis() as u64 };
-    tokio::time::timeout(CONNECT_TIMEOUT, upgrade(addr)).await.map_err(timed_out)?
+    tokio::time::timeout(CONNECT_TIMEOUT, upgrade(addr, keepalive_s)).await.map_err(timed_out)?
 }
 
-async fn upgrade(addr: &str) -> Result<(TcpStream, Vec<u8>), LinkError> {
+async fn upgrade(addr: &str, keepalive_s: u64) -> Result<(TcpStream, Vec<u8>), LinkError> {
     let stream = TcpStream::connect(addr).await?;
-    stream.set_nodelay(true)?;
+    sockets::prepare(&stream, keepalive_s)?;
     let no = |error: hyper::Error| LinkError::NoUpgrade(error.to_string());
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake::<_, String>(TokioIo::new(stream)).await.map_err(no)?;

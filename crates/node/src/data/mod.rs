@@ -15,19 +15,17 @@
 mod acks;
 mod checkpoint;
 mod client;
+mod clockwork;
 mod connection;
 mod dispatch;
 mod follower;
-mod handover;
 mod leaving;
 mod link_io;
-mod membership;
+mod output;
+mod perform;
 mod plane;
 mod pulse;
 mod refusal;
-mod retention;
-mod role;
-mod routing;
 mod server_commands;
 mod source;
 mod stats;
@@ -51,11 +49,10 @@ use crate::launcher::LauncherView;
 use ironcache_api::DataStatus;
 use ironcache_keyspace::progress::{self, Ticks};
 use ironcache_raft::{AppliedView, Contact};
-use ironcache_shard::Grant;
+use ironcache_shard::{Event, Grant};
 use ironcache_spine::boottime_ms;
 use ironcache_types::{ClusterId, LevelRange, Member, Version, chain};
-use plane::{Leased, Plane};
-use role::Turned;
+use plane::Plane;
 use std::cell::{Cell, RefCell};
 use std::net::TcpListener;
 use std::path::PathBuf;
@@ -329,8 +326,9 @@ async fn run(
     start_accepting(&node);
     spawn_local(watch_views(Rc::clone(&node), views));
     spawn_local(load(Rc::clone(&node)));
-    spawn_local(membership::run(Rc::clone(&node)));
+    spawn_local(clockwork::run(Rc::clone(&node)));
     spawn_local(follower::run(Rc::clone(&node)));
+    spawn_local(end_silent_clients(Rc::clone(&node)));
     while let Some(request) = requests.recv().await {
         progress::tick();
         match request {
@@ -338,16 +336,12 @@ async fn run(
             Request::Link(socket) => {
                 spawn_local(source::serve(Rc::clone(&node), socket));
             }
-            Request::Grant(grant) => {
-                if node.plane.borrow_mut().granted(grant) == Leased::Changed {
-                    node.changed.notify_waiters();
-                }
-            }
+            Request::Grant(grant) => node.on(Event::Granted(grant)),
             Request::Snapshot(answer) => {
                 // Whoever asked may have given up meanwhile.
                 let _ = answer.send(status::snapshot(&node.plane.borrow()));
             }
-            Request::Leave => node.plane.borrow_mut().leaving = true,
+            Request::Leave => node.on(Event::Leaving),
             Request::Drain { timeout, keep, done } => {
                 let node = Rc::clone(&node);
                 spawn_local(async move {
@@ -403,13 +397,23 @@ async fn accept(node: Rc<DataNode>) {
     }
 }
 
+/// `timeout` is in seconds.
+const SILENT_EVERY: Duration = Duration::from_secs(1);
+
+async fn end_silent_clients(node: Rc<DataNode>) {
+    loop {
+        tokio::time::sleep(SILENT_EVERY).await;
+        let mut plane = node.plane.borrow_mut();
+        let (now_ms, for_s) = (plane.coarse_ms, plane.config.timeout);
+        plane.clients.end_silent(now_ms, for_s);
+    }
+}
+
 async fn watch_views(node: Rc<DataNode>, mut views: watch::Receiver<Arc<AppliedView>>) {
     loop {
         let view = Arc::clone(&views.borrow_and_update());
-        let turned = node.plane.borrow_mut().apply_view(view);
-        node.changed.notify_waiters();
-        node.feed.notify_waiters();
-        act_on(&node, turned);
+        let errands = node.plane.borrow_mut().apply_view(view);
+        node.run(errands);
         if views.changed().await.is_err() {
             return;
         }
@@ -441,34 +445,22 @@ async fn load(node: Rc<DataNode>) {
             (ironcache_keyspace::Keyspace::new(), None)
         }
     };
-    let turned = {
+    let errands = {
         let mut plane = node.plane.borrow_mut();
-        plane.loaded(keyspace, begun);
+        let mut errands = plane.loaded(keyspace, begun.map(|begun| begun.held));
         let view = Arc::clone(&plane.view);
-        plane.apply_view(view)
+        errands.extend(plane.apply_view(view));
+        errands
     };
-    node.changed.notify_waiters();
-    act_on(&node, turned);
+    node.run(errands);
     // What lies there is read: it may be replaced.
     checkpoint::keep_snapshots(node).await;
-}
-
-fn act_on(node: &Rc<DataNode>, turned: Turned) {
-    match turned {
-        Turned::Nothing => {}
-        Turned::HandOver(handover) => {
-            spawn_local(handover::hand_over(Rc::clone(node), handover));
-        }
-        Turned::CannotServe => {
-            spawn_local(give_up(Rc::clone(node)));
-        }
-    }
 }
 
 /// The shard would stay with a primary that never serves. Ended, this process makes room for its next life, whose
 /// registration takes the role away; what it holds is kept for that.
 async fn give_up(node: Rc<DataNode>) {
-    if node.plane.borrow().is_sealed() {
+    if node.plane.borrow().engine.is_sealed() {
         return;
     }
     let drained = leaving::drain(&node, Duration::ZERO, Keep::IfPossible).await;

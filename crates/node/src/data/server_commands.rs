@@ -11,9 +11,9 @@ mod subcommands;
 use super::client::{Client, Transaction};
 use super::dispatch::{self, Turn};
 use super::plane::Plane;
-use super::role::Role;
 use ironcache_command::Spec;
 use ironcache_resp::{Protocol, Writer, parse_integer};
+use ironcache_shard::Role;
 use ironcache_types::Offset;
 
 /// Runs one of them. The caller has checked arity and authentication.
@@ -108,7 +108,7 @@ fn is_shown_as_master(plane: &Plane) -> bool {
 
 fn role(plane: &Plane, client: &Client, out: &mut Vec<u8>) -> Turn {
     let mut reply = Writer::new(out, client.protocol);
-    match &plane.role {
+    match plane.engine.role() {
         Role::Loading | Role::Replica(_) if is_shown_as_master(plane) => {
             reply.array(3);
             reply.bulk(b"master");
@@ -116,7 +116,7 @@ fn role(plane: &Plane, client: &Client, out: &mut Vec<u8>) -> Turn {
             reply.array(0);
         }
         Role::Primary(primary) => {
-            let followers: Vec<_> = primary.gate.followers().filter(|f| f.attached).collect();
+            let followers: Vec<_> = primary.gate().followers().filter(|f| f.attached).collect();
             reply.array(3);
             reply.bulk(b"master");
             reply.int(plane.offset().0.cast_signed());
@@ -132,14 +132,14 @@ fn role(plane: &Plane, client: &Client, out: &mut Vec<u8>) -> Turn {
         Role::Loading | Role::Replica(_) => {
             let primary = plane.my_shard().and_then(ironcache_control::Shard::primary);
             let (host, port) = primary.map(|p| client_addr(plane, p.node)).unwrap_or_default();
-            let (state, offset) = match &plane.role {
+            let (state, offset) = match plane.engine.role() {
                 Role::Replica(replica) => {
-                    let state = match (replica.link_up, replica.cursor.ack()) {
+                    let state = match (replica.is_linked(), replica.cursor().ack()) {
                         (true, Some(_)) => "connected",
                         (true, None) => "sync",
                         (false, _) => "connect",
                     };
-                    (state, replica.cursor.applied_offset().unwrap_or(Offset(0)))
+                    (state, replica.cursor().applied_offset().unwrap_or(Offset(0)))
                 }
                 Role::Loading | Role::Primary(_) => ("connect", Offset(0)),
             };

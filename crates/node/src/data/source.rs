@@ -11,15 +11,15 @@
 
 use super::DataNode;
 use super::link_io::{FrameReader, LinkError, Next};
-use super::plane::{LinkState, Plane};
+use super::plane::Plane;
 use super::refusal::{Refusal, code_of};
-use super::role::Role;
 use super::walk::{Onward, Sink, Walk, Walked};
 use ironcache_keyspace::Effect;
 use ironcache_replication::{
-    Accept, Effects, Hello, LINK_VERSIONS, Link, LinkVersion, Message, Purpose, Refuse, Resync, Source,
-    SyncBegin, SyncEnd, SyncMode, encode, encode_group, encode_sync_chunk,
+    Accept, Effects, Hello, LINK_VERSIONS, LinkVersion, Message, Purpose, Refuse, Resync, Source, SyncEnd,
+    SyncMode, encode, encode_group, encode_sync_chunk,
 };
+use ironcache_shard::{self as shard, NotAttached, StandBy};
 use ironcache_types::{Level, Member, Offset, Slot};
 use std::rc::Rc;
 use std::time::Duration;
@@ -179,13 +179,9 @@ impl Session {
 
     fn register(&mut self) {
         let mut plane = self.node.plane.borrow_mut();
-        plane.link_serial += 1;
-        self.serial = plane.link_serial;
-        let in_sync = plane.my_shard().is_some_and(|s| s.in_sync.contains(&self.member));
-        let mut state = LinkState::new(self.serial);
-        state.in_sync_since = in_sync.then(std::time::Instant::now);
+        let now = plane.now();
         // The replaced link's task sees another serial, and ends.
-        plane.links.insert(self.member, state);
+        self.serial = plane.engine.register(self.member, now);
         drop(plane);
         self.node.feed.notify_waiters();
         self.node.changed.notify_waiters();
@@ -193,12 +189,7 @@ impl Session {
 
     fn detach(&mut self) {
         let mut plane = self.node.plane.borrow_mut();
-        let Some(state) = plane.links.get(&self.member).filter(|l| l.serial == self.serial) else { return };
-        let link = state.link;
-        plane.links.remove(&self.member);
-        if let (Some(link), Role::Primary(primary)) = (link, &mut plane.role) {
-            primary.gate.detach(link);
-        }
+        plane.engine.detach(self.member, self.serial);
         plane.retain();
         plane.settle_replies();
         drop(plane);
@@ -213,11 +204,9 @@ impl Session {
             let changed = self.node.changed.notified();
             {
                 let mut plane = self.node.plane.borrow_mut();
-                let (start, end) = (plane.backlog.start(), plane.backlog.end());
-                if let Role::Primary(primary) = &plane.role {
-                    let resync = primary.lineage.can_resume(hello.position, start, end);
-                    let oldest = hello.position.and_then(|at| plane.backlog.level_at(at.offset));
-                    let resync = resync.for_levels(hello.levels, oldest);
+                let oldest = hello.position.and_then(|at| plane.backlog.level_at(at.offset));
+                let start = plane.backlog.start();
+                if let Some(resync) = plane.engine.resync(hello.position, hello.levels, start, oldest) {
                     match resync {
                         Resync::Partial { from } => {
                             tracing::info!(member = %self.member, %from, "partial resync");
@@ -242,29 +231,18 @@ impl Session {
         loop {
             let feed = Rc::clone(&self.node.feed);
             let promotion = feed.notified();
-            let promoted = {
-                let plane = self.node.plane.borrow();
-                let state = plane.links.get(&self.member).filter(|l| l.serial == self.serial);
-                let Some(state) = state else { return Err(LinkError::RoleChanged) };
-                match (plane.primary(), state.promoted) {
-                    (Some(primary), Some(promoted)) => {
-                        let (_, start) = primary.lineage.last();
-                        let there = state.ack.is_some_and(|ack| ack.applied == start);
-                        Some((promoted, there.then_some(start)))
-                    }
-                    // It was promoted before this hello: its sender did not know yet.
-                    (Some(_), None) => {
-                        return Err(Refusal::PrimaryAlready.into());
-                    }
-                    (None, _) => None,
+            let standing = self.node.plane.borrow().engine.stand_by(self.member, self.serial);
+            match standing {
+                StandBy::Wait => {}
+                StandBy::Replaced => return Err(LinkError::RoleChanged),
+                StandBy::PrimaryAlready => return Err(Refusal::PrimaryAlready.into()),
+                StandBy::Promoted { told, from } => {
+                    self.say(&Message::Promoted(told)).await?;
+                    return match from {
+                        Some(from) => Ok(SyncMode::Partial { from }),
+                        None => Err(Refusal::PromotedElsewhere.into()),
+                    };
                 }
-            };
-            if let Some((promoted, start)) = promoted {
-                self.say(&Message::Promoted(promoted)).await?;
-                return match start {
-                    Some(from) => Ok(SyncMode::Partial { from }),
-                    None => Err(Refusal::PromotedElsewhere.into()),
-                };
             }
             tokio::select! {
                 biased;
@@ -286,13 +264,14 @@ impl Session {
             }
             _ => Err(LinkError::Protocol("only acknowledgements are expected".to_owned())),
         })?;
-        let mut plane = self.node.plane.borrow_mut();
-        if let (Some(ack), Some(state)) = (last, plane.links.get_mut(&self.member))
-            && state.serial == self.serial
-        {
-            state.ack = Some(ack);
-            drop(plane);
-            self.node.acked.notify_waiters();
+        if let Some(ack) = last {
+            let errands = {
+                let mut plane = self.node.plane.borrow_mut();
+                let now = plane.now();
+                let actions = plane.engine.note_ack(self.member, self.serial, ack, now);
+                plane.perform(actions)
+            };
+            self.node.run(errands);
         }
         Ok(())
     }
@@ -300,38 +279,32 @@ impl Session {
     /// Says how the replica gets in step, then sends and listens until the link or the role ends.
     async fn stream_to(&mut self, mode: SyncMode) -> Result<(), LinkError> {
         let mut out = Vec::new();
-        let (source, link, progress) = {
+        let (source, progress, errands) = {
             let mut plane = self.node.plane.borrow_mut();
-            let now_ms = plane.clock_ms();
-            let slots = plane.my_shard().map(|s| s.slots.clone()).unwrap_or_default();
-            let end = plane.offset();
-            // A newer link of the same replica has taken over while this one waited.
-            if plane.links.get(&self.member).is_none_or(|l| l.serial != self.serial) {
-                return Err(LinkError::RoleChanged);
-            }
-            let Role::Primary(primary) = &mut plane.role else { return Err(LinkError::RoleChanged) };
-            let source = primary.gate.source();
-            let link = primary.gate.attach(self.member, mode, now_ms).map_err(Refusal::InSync)?;
-            let begin = SyncBegin { source, mode, lineage: primary.lineage.clone() };
+            let now = plane.now();
+            let attached = plane.engine.attach(self.member, self.serial, mode, now);
+            let (shard::Attached { source, begin, from }, actions) =
+                attached.map_err(|error| match error {
+                    NotAttached::RoleChanged => LinkError::RoleChanged,
+                    NotAttached::InSync(error) => Refusal::InSync(error).into(),
+                })?;
             encode(&Message::SyncBegin(begin), self.reader.version(), &mut out)?;
-            let progress = match mode {
-                SyncMode::Partial { from } => Progress { cursor: from, sync: None },
+            let sync = match mode {
+                SyncMode::Partial { .. } => None,
                 // Slots are dumped as of now: nothing before is needed.
-                SyncMode::Full => Progress { cursor: end, sync: Some(Walk::new(slots, end, PIECE_BYTES)) },
+                SyncMode::Full => {
+                    let slots = plane.my_shard().map(|s| s.slots.clone()).unwrap_or_default();
+                    Some(Walk::new(slots, from, PIECE_BYTES))
+                }
             };
-            if let Some(state) = plane.links.get_mut(&self.member) {
-                state.link = Some(link);
-                state.syncing = progress.sync.is_some();
-                (state.heard_ms, state.moved_ms, state.sent) = (now_ms, now_ms, progress.cursor);
-            }
-            plane.retain();
-            (source, link, progress)
+            (source, Progress { cursor: from, sync }, plane.perform(actions))
         };
+        self.node.run(errands);
         self.writer.write_all(&out).await?;
         let Self { node, reader, writer, serial, member } = self;
         let attached = Attached { source, serial: *serial, member: *member, version: reader.version() };
         let sending = send(node, writer, attached, progress);
-        let listening = listen(node, reader, link, *serial);
+        let listening = listen(node, reader, attached);
         tokio::select! {
             ended = sending => ended,
             ended = listening => ended,
@@ -438,10 +411,8 @@ async fn write(
         let written = writer.write(out).await?;
         out = &out[written..];
         let mut plane = node.plane.borrow_mut();
-        let now_ms = plane.clock_ms();
-        if let Some(state) = plane.links.get_mut(&attached.member).filter(|l| l.serial == attached.serial) {
-            state.moved_ms = now_ms;
-        }
+        let now = plane.now();
+        plane.engine.moved(attached.member, attached.serial, now);
     }
     Ok(())
 }
@@ -460,8 +431,7 @@ fn fill(
     out: &mut Vec<u8>,
 ) -> Result<(), LinkError> {
     let Attached { source, serial, member, version } = attached;
-    let serves = plane.primary().is_some_and(|p| p.gate.source() == source);
-    if !serves || plane.links.get(&member).is_none_or(|l| l.serial != serial) {
+    if !plane.engine.is_attached(source, member, serial) {
         return Err(LinkError::RoleChanged);
     }
     match &mut progress.sync {
@@ -477,26 +447,15 @@ fn fill(
             progress.cursor = sync.cursor();
             if walked == Walked::Whole {
                 let Some(primary) = plane.primary() else { return Err(LinkError::RoleChanged) };
-                let end = SyncEnd { lineage: primary.lineage.clone(), offset: progress.cursor };
+                let end = SyncEnd { lineage: primary.lineage().clone(), offset: progress.cursor };
                 encode(&Message::SyncEnd(end), version, out)?;
                 progress.sync = None;
-                if let Some(state) = plane.links.get_mut(&member) {
-                    state.syncing = false;
-                }
+                plane.engine.synced(member, serial);
             }
         }
     }
-    let caught_up = progress.sync.is_none() && progress.cursor == plane.offset();
-    if let Some(state) = plane.links.get_mut(&member) {
-        state.sent = progress.cursor;
-    }
-    if let Some(state) = plane.links.get_mut(&member)
-        && let Some(fence) = state.fence
-        && caught_up
-        && fence.offset == progress.cursor
-    {
+    if let Some(fence) = plane.engine.sent(member, serial, progress.cursor) {
         encode(&Message::Fence(fence), version, out)?;
-        state.fence = None;
     }
     Ok(())
 }
@@ -558,17 +517,13 @@ fn whole_effects(effects: &[u8], level: Level) -> Result<usize, LinkError> {
     Ok(effects.len() - rest.len())
 }
 
-async fn listen(
-    node: &Rc<DataNode>,
-    reader: &mut FrameReader,
-    link: Link,
-    serial: u64,
-) -> Result<(), LinkError> {
+async fn listen(node: &Rc<DataNode>, reader: &mut FrameReader, attached: Attached) -> Result<(), LinkError> {
+    let Attached { serial, member, .. } = attached;
     loop {
         {
             let mut guard = node.plane.borrow_mut();
             let plane = &mut *guard;
-            let now_ms = plane.clock_ms();
+            let now = plane.now();
             let (mut last, mut moved) = (None, None);
             reader.drain(|message, _| match message {
                 Message::Ack(ack) => {
@@ -581,25 +536,19 @@ async fn listen(
                 }
                 _ => Err(LinkError::Protocol("only acknowledgements and progress are expected".to_owned())),
             })?;
-            let mine = plane.links.get_mut(&link.member).filter(|l| l.serial == serial);
-            if let Some(state) = mine
-                && (last.is_some() || moved.is_some())
-            {
-                let late_ms = now_ms.saturating_sub(state.heard_ms).saturating_sub(PING_MS);
-                state.heard_ms = now_ms;
-                state.ack = last.or(state.ack);
-                plane.note_pause(late_ms, now_ms);
+            if plane.primary().is_none() {
+                return Err(LinkError::RoleChanged);
             }
-            let Role::Primary(primary) = &mut plane.role else { return Err(LinkError::RoleChanged) };
             if let Some(progress) = moved {
-                primary.gate.on_progress(link, progress, now_ms)?;
+                plane.engine.on_progress(member, serial, progress, PING_MS, now)?;
             }
             if let Some(ack) = last {
-                primary.gate.on_ack(link, ack, now_ms)?;
-                plane.retain();
+                let actions = plane.engine.on_ack(member, serial, ack, PING_MS, now)?;
                 plane.settle_replies();
+                let errands = plane.perform(actions);
                 drop(guard);
                 node.acked.notify_waiters();
+                node.run(errands);
             }
         }
         reader.fill().await?;

@@ -8,7 +8,6 @@
 //! *Invariant:* what is held back for a moment, in an election or a handover, is no trouble: only what outlasts a lease is.
 
 use super::plane::Plane;
-use super::role::Role;
 use ironcache_raft::NoLeader;
 use std::fmt;
 use std::time::Instant;
@@ -90,7 +89,7 @@ impl Plane {
         if let Err(none) = self.contact.check() {
             return Some(Trouble::NoLeader(none));
         }
-        let Role::Primary(primary) = &self.role else { return None };
+        let primary = self.primary()?;
         if !self.is_leased() {
             return Some(Trouble::NoLease);
         }
@@ -101,7 +100,7 @@ impl Plane {
         };
         if let Some(for_ms) = self.held_up.few_in_sync.and_then(longer) {
             let needed = self.view.state.policy.min_in_sync;
-            return Some(Trouble::FewInSync { in_sync: primary.in_sync, needed, for_ms });
+            return Some(Trouble::FewInSync { in_sync: primary.in_sync(), needed, for_ms });
         }
         let for_ms = self.held_up.oldest.and_then(|(_, since)| longer(since))?;
         Some(Trouble::NotAcknowledged { for_ms })

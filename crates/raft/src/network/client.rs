@@ -1,4 +1,7 @@
 //! The calling side.
+//!
+//! *Invariant:* a node that is gone is told of once, and once more when it answers again: openraft would say it at every
+//! heartbeat, for as long as a machine is away (see `log_filter` of the binary).
 
 use super::{APPEND, PRE_VOTE, REGISTERED_LIFE, Rpc, SNAPSHOT, TRANSFER, VOTE};
 use crate::bodies::v1;
@@ -20,9 +23,10 @@ use openraft::{OptionalSend, RPCTypes, RaftNetworkFactory, RaftNetworkV2};
 use reqwest::StatusCode;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::future::Future;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 /// Connections of this node to all others; clones share them.
@@ -31,6 +35,8 @@ pub(crate) struct Peers {
     http: reqwest::Client,
     identity: Arc<Identity>,
     book: AddressBook,
+    /// Who gave no usable answer the last time.
+    silent: Arc<Mutex<BTreeSet<NodeId>>>,
     rpc_timeout: Duration,
     snapshot_timeout: Duration,
 }
@@ -78,6 +84,7 @@ impl Peers {
             http,
             identity,
             book: AddressBook::default(),
+            silent: Arc::default(),
             rpc_timeout: Duration::from_millis(options.rpc_timeout_ms),
             snapshot_timeout: Duration::from_millis(options.snapshot_timeout_ms),
         })
@@ -92,6 +99,18 @@ impl Peers {
     /// Where `to` is now; `known` if the membership does not tell.
     fn addr_of(&self, to: NodeId, known: &PeerAddr) -> PeerAddr {
         self.book.0.get().and_then(|lookup| lookup(to)).unwrap_or_else(|| known.clone())
+    }
+
+    /// What the last call to `to` came to.
+    fn note<A>(&self, to: NodeId, came_to: &Result<A, CallError>) {
+        let mut silent = self.silent.lock().expect("nothing panics while it holds the list");
+        match came_to {
+            Ok(_) if silent.remove(&to) => tracing::info!(peer = %to, "raft hears the peer again"),
+            Err(error) if silent.insert(to) => {
+                tracing::warn!(peer = %to, error = %chain(error), "raft does not hear the peer");
+            }
+            Ok(_) | Err(_) => {}
+        }
     }
 
     pub(crate) async fn call<Q: Serialize, A: DeserializeOwned>(
@@ -160,7 +179,9 @@ impl Peer {
         timeout: Duration,
     ) -> Result<A, RPCError<TypeConfig>> {
         let addr = self.peers.addr_of(self.to, &self.addr);
-        self.peers.call(self.to, &addr, rpc, request, timeout).await.map_err(|error| match error {
+        let answer = self.peers.call(self.to, &addr, rpc, request, timeout).await;
+        self.peers.note(self.to, &answer);
+        answer.map_err(|error| match error {
             CallError::Timeout { .. } => RPCError::Timeout(Timeout {
                 action,
                 id: self.peers.identity.node.0,

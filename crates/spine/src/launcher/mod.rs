@@ -19,6 +19,7 @@ mod config;
 mod exec;
 mod handover;
 mod listeners;
+mod orphans;
 mod signals;
 mod supervisor;
 mod watch;
@@ -44,7 +45,7 @@ use std::time::Duration;
 /// Why a launcher ended in good order; both are exit code 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stopped {
-    /// SIGTERM or SIGINT.
+    /// SIGTERM, or another signal that asks for an end.
     BySignal,
     /// The daemon exited with code 0 without being asked, outside of a trial.
     ByDaemon,
@@ -146,11 +147,23 @@ impl LauncherError {
     }
 }
 
+/// The soft limit is there for programs that use `select`; a node, which inherits it from here, uses all that it may have.
+fn raise_descriptor_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    if current != maximum
+        && let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })
+    {
+        tracing::warn!(?current, ?maximum, %error, "the limit of descriptors stays as it is");
+    }
+}
+
 /// Runs a node until it is stopped. Call it from the thread that lives as long as the process.
 pub fn run(config: LauncherConfig) -> Result<Stopped, LauncherError> {
     // Started through a descriptor, the process is listed under that descriptor's number. Only a matter of looks: a system
     // that forbids the write runs as well.
     let _ = std::fs::write("/proc/self/comm", "ironcache");
+    raise_descriptor_limit();
     if let Some(supervisor) = supervisor::Supervisor::arrive(&config)? {
         return supervisor.run();
     }

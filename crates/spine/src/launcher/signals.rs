@@ -1,14 +1,20 @@
-//! The operator's signals as a descriptor to poll.
+//! Signals as a descriptor to poll: every one whose default would end the launcher at once, and with it the node.
+//!
+//! *Invariant:* no signal that can be caught ends a node but in good order. A terminal that closes (SIGHUP) ends none.
 
 use ironcache_store::DiskError;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
-/// SIGTERM and SIGINT, blocked in this thread and readable here. The launcher has one thread.
+/// What is sent to stop a node, to say that a terminal closed, or that a child ended: blocked in this thread and readable
+/// here. The launcher has one thread.
 #[derive(Debug)]
 pub(super) struct StopSignals {
     fd: OwnedFd,
 }
+
+/// Whoever sends one of these wants the node to end: in good order, whatever its default is.
+const STOPPING: [libc::c_int; 5] = [libc::SIGTERM, libc::SIGINT, libc::SIGQUIT, libc::SIGUSR1, libc::SIGUSR2];
 
 impl StopSignals {
     pub(super) fn block() -> Result<Self, DiskError> {
@@ -26,8 +32,9 @@ impl StopSignals {
         unsafe {
             let mut set = std::mem::zeroed::<libc::sigset_t>();
             libc::sigemptyset(&mut set);
-            libc::sigaddset(&mut set, libc::SIGTERM);
-            libc::sigaddset(&mut set, libc::SIGINT);
+            for signal in STOPPING.into_iter().chain([libc::SIGHUP, libc::SIGCHLD]) {
+                libc::sigaddset(&mut set, signal);
+            }
             let error = libc::pthread_sigmask(libc::SIG_BLOCK, &set, std::ptr::null_mut());
             if error != 0 {
                 return Err(io::Error::from_raw_os_error(error));
@@ -40,15 +47,22 @@ impl StopSignals {
         }
     }
 
-    /// Takes what is pending; true if there was any.
+    /// Takes what is pending; true if the node is to stop.
     pub(super) fn take(&self) -> bool {
-        let mut any = false;
-        let mut info = [0u8; size_of::<libc::signalfd_siginfo>()];
-        // SAFETY: the buffer is ours and as long as stated.
-        while unsafe { libc::read(self.fd.as_raw_fd(), info.as_mut_ptr().cast(), info.len()) } > 0 {
-            any = true;
+        let mut stop = false;
+        let size = size_of::<libc::signalfd_siginfo>();
+        // SAFETY: all zeros is a value of it.
+        let mut info: libc::signalfd_siginfo = unsafe { std::mem::zeroed() };
+        // SAFETY: the struct is ours and as long as stated; the kernel writes whole ones.
+        while unsafe { libc::read(self.fd.as_raw_fd(), (&raw mut info).cast(), size) } > 0 {
+            let signal = info.ssi_signo.cast_signed();
+            if STOPPING.contains(&signal) {
+                stop = true;
+            } else if signal == libc::SIGHUP {
+                tracing::info!("SIGHUP does not stop a node; SIGTERM does");
+            }
         }
-        any
+        stop
     }
 }
 

@@ -3,6 +3,7 @@
 use super::child::{Daemon, Inheritance};
 use super::config::LauncherConfig;
 use super::listeners;
+use super::orphans;
 use super::signals::StopSignals;
 use super::watch::{Watch, Why};
 use super::{LauncherError, Stopped};
@@ -342,6 +343,7 @@ impl Supervisor {
             if self.signals.take() {
                 return true;
             }
+            orphans::reap(None);
             if Instant::now() >= until {
                 return false;
             }

@@ -11,6 +11,7 @@
 
 use super::LauncherError;
 use super::child::{Daemon, Heard};
+use super::orphans;
 use super::supervisor::{End, Supervisor, poll};
 use crate::exit::DaemonExit;
 use crate::outcome::{Cause, Failure, StepRef};
@@ -87,6 +88,7 @@ impl Supervisor {
             }
             // Looked at before the messages are: whatever an ended daemon said is there by then.
             let ended = watch.daemon.has_ended();
+            orphans::reap(Some(watch.daemon.id()));
             self.hear(&mut watch);
             if ended {
                 let status = watch.daemon.reap().map_err(LauncherError::Wait)?;

@@ -58,6 +58,8 @@ pub(crate) const ALL: &[Case] = cases! {
     two_launchers_on_one_directory_are_refused
     a_port_in_use_is_named
     sigterm_stops_the_daemon_in_good_order
+    every_other_signal_stops_the_daemon_in_good_order_and_a_closed_terminal_does_not
+    a_launcher_takes_the_children_that_it_inherits
     a_stop_on_trial_costs_no_attempt
     a_stubborn_daemon_is_killed_at_the_end_of_its_time
     a_stop_that_advances_has_all_the_time_it_needs
@@ -639,6 +641,31 @@ fn sigterm_stops_the_daemon_in_good_order() {
         assert_eq!(node.launcher_exit_code(), Some(0));
         assert!(!is_alive(pid));
     }
+}
+
+fn every_other_signal_stops_the_daemon_in_good_order_and_a_closed_terminal_does_not() {
+    for stop in [libc::SIGQUIT, libc::SIGUSR1, libc::SIGUSR2] {
+        let mut node = Node::started();
+        let pid = node.serving("0.1.0");
+        signal(node.launcher_id(), libc::SIGHUP);
+        // The launcher looks at signals before it looks at messages.
+        assert!(matches!(node.tell_launcher(&ToLauncher::QueryState {}), ToDaemon::State { .. }));
+        assert_eq!(node.serving("0.1.0"), pid);
+        signal(node.launcher_id(), stop);
+        assert_eq!(node.launcher_exit_code(), Some(0));
+        assert!(!is_alive(pid));
+    }
+}
+
+fn a_launcher_takes_the_children_that_it_inherits() {
+    let node = Node::inheriting();
+    node.serving("0.1.0");
+    let children = format!("/proc/{0}/task/{0}/children", node.launcher_id());
+    let alone = || {
+        let children = fs::read_to_string(&children).unwrap();
+        (children.split_whitespace().count() == 1).then_some(())
+    };
+    eventually("only the daemon is left", alone);
 }
 
 fn a_stop_on_trial_costs_no_attempt() {

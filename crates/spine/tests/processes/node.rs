@@ -14,11 +14,15 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+/// How many children a launcher is to inherit.
+const INHERITS: &str = "TEST_INHERITS";
+
 pub(crate) const LAUNCHER_VERB: &str = "run-launcher";
 
 /// `run-launcher DATA_DIR ADDRESS READY_MS HANG_MS STOP_MS RESTART_MS_MAX FILE_BYTES_MAX`
 pub(crate) fn launcher_main(args: &[String]) -> ! {
     misbehave(&args[0]);
+    inherit();
     let [data_dir, address, ready_ms, hang_ms, stop_ms, restart_ms_max, file_bytes_max] = args else {
         panic!("{LAUNCHER_VERB}: {args:?}")
     };
@@ -47,6 +51,17 @@ pub(crate) fn launcher_main(args: &[String]) -> ! {
             eprintln!("{text}");
             std::process::exit(error.exit().code().into())
         }
+    }
+}
+
+/// Parents that end before their children, which sleep past the launcher's start.
+fn inherit() {
+    let Ok(count) = std::env::var(INHERITS) else { return };
+    // SAFETY: takes numbers only.
+    assert_eq!(unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1) }, 0);
+    for _ in 0..count.parse().unwrap() {
+        let parent = Command::new("sh").args(["-c", "sleep 0.3 & exit 0"]).status().unwrap();
+        assert!(parent.success());
     }
 }
 
@@ -144,6 +159,15 @@ impl Node {
         let mut node = Node::new();
         node.start();
         node.serving("0.1.0");
+        node
+    }
+
+    /// A node whose launcher gets children that it never started, as the first process of a container does.
+    pub(crate) fn inheriting() -> Self {
+        let mut node = Node::new();
+        let mut command = node.command(&node.executable("0.1.0"));
+        command.env(INHERITS, "5");
+        node.launcher = Some(command.spawn().unwrap());
         node
     }
 

@@ -24,9 +24,9 @@ use super::{CheckpointError, Copy, PART_BYTES, SYNC_BYTES, skim, write_part};
 use crate::clock::unix_ms;
 use crate::data::DataNode;
 use crate::data::plane::Plane;
-use crate::data::role::Role;
 use crate::data::walk::{Onward, Sink, Walk, WalkError, Walked};
 use ironcache_replication::{FullReason, Lineage, Position, Resync, SavedPosition};
+use ironcache_shard::Role;
 use ironcache_store::publish;
 use ironcache_types::{Level, Slot, SlotSet, chain};
 use rustix::fs::fstatvfs;
@@ -171,13 +171,12 @@ fn position(plane: &Plane) -> Option<SavedPosition> {
 }
 
 fn history(plane: &Plane) -> Option<Lineage> {
-    match &plane.role {
-        Role::Primary(primary) if plane.is_leased() => Some(primary.lineage.clone()),
-        Role::Replica(replica) if replica.link_up && replica.cursor.ack().is_some() => {
-            replica.cursor.saved_position().ok().flatten().map(|saved| saved.lineage)
-        }
-        Role::Loading | Role::Replica(_) | Role::Primary(_) => None,
-    }
+    let is_of_the_shard = match plane.engine.role() {
+        Role::Primary(_) => plane.engine.is_leased(),
+        Role::Replica(replica) => replica.is_linked() && replica.cursor().ack().is_some(),
+        Role::Loading => false,
+    };
+    plane.engine.saved_position().filter(|_| is_of_the_shard).map(|saved| saved.lineage)
 }
 
 /// Takes one now.
@@ -208,7 +207,7 @@ async fn write(node: &Rc<DataNode>, tmp: &Path) -> Result<End, SnapshotError> {
     loop {
         let end = {
             let plane = node.plane.borrow();
-            if node.beside.is_held.get() || plane.is_sealed() {
+            if node.beside.is_held.get() || plane.engine.is_sealed() {
                 return Err(SnapshotError::Interrupted);
             }
             let history = at.go_on(&plane)?;

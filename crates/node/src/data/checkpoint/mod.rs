@@ -18,7 +18,7 @@
 //! next one replaces it. So one may be found that is older than what this node held when its last life was killed. That
 //! is no danger: its (lineage, offset) say exactly what it holds, a prefix of what the shard's primary has or had. It is
 //! resumed from there, or synced in full; and it is taken for the whole of a shard only if nobody, this node included,
-//! has owned the shard since it was written (`role`: its last epoch is the shard's).
+//! has owned the shard since it was written (its last epoch is the shard's).
 //!
 //! *Invariant:* a checkpoint is used whole or not at all.
 //! *Invariant:* one of a version or level that this release does not read stays as it is, under its name; only damage,
@@ -41,15 +41,15 @@ pub(super) use retention::let_go;
 pub(super) use room::make_room;
 
 use super::plane::Plane;
-use super::role::Role;
 use super::work::Work;
 use crate::clock::unix_ms;
 use end::{END_BYTES_MAX, End};
 use head::{HEAD_BYTES, Head, VERSION, read_head};
 use ironcache_keyspace::{EffectError, Keyspace, apply_effects};
-use ironcache_replication::{Lineage, PositionError, SavedPosition};
+use ironcache_replication::{PositionError, SavedPosition};
+use ironcache_shard::Held;
 use ironcache_store::{DiskError, publish, rename_durably};
-use ironcache_types::{ClusterId, Epoch, Incarnation, Level, LevelRange, Offset, SLOT_COUNT, Slot, chain};
+use ironcache_types::{ClusterId, Epoch, Level, LevelRange, Offset, SLOT_COUNT, Slot, chain};
 use std::cell::RefCell;
 use std::fs::{self, File};
 use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
@@ -99,12 +99,7 @@ pub(super) struct Checkpoint {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Begun {
     pub copy: Copy,
-    pub lineage: Lineage,
-    pub offset: Offset,
-    /// The life that stopped with exactly this as a primary.
-    pub sealed_by: Option<Incarnation>,
-    /// Unix ms.
-    pub taken_ms: u64,
+    pub held: Held,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -219,17 +214,14 @@ pub(super) async fn write_at(
 
 /// What the checkpoint of a dataset says that stays as it is; `None` if it is not whole.
 fn begin_and_end(plane: &Plane, now_ms: u64) -> Option<(Head, End)> {
-    let (saved, sealed_by, taken_ms) = match &plane.role {
-        Role::Loading => None,
-        // What was read and not changed since is what it was.
-        Role::Replica(replica) => replica.cursor.saved_position().ok().flatten().map(|saved| {
-            let begun = replica.unchanged();
-            let taken_ms = begun.map_or(now_ms, |begun| begun.taken_ms);
-            (saved, begun.and_then(|begun| begun.sealed_by), taken_ms)
-        }),
-        Role::Primary(primary) => SavedPosition::at(&primary.lineage, plane.offset())
-            .map(|saved| (saved, Some(plane.me.incarnation), now_ms)),
-    }?;
+    let saved = plane.engine.saved_position()?;
+    // What was read and not changed since is what it was.
+    let read = plane.engine.unchanged();
+    let taken_ms = read.map_or(now_ms, |read| read.taken_ms);
+    let sealed_by = match plane.primary() {
+        Some(_) => Some(plane.me.incarnation),
+        None => read.and_then(|read| read.sealed_by),
+    };
     let head = Head { level: plane.level(), cluster: plane.view.state.cluster_id? };
     Some((head, End { sealed_by, taken_ms, keys: plane.keyspace.len() as u64, saved }))
 }
@@ -355,7 +347,7 @@ pub(super) async fn load(
                         "a copy of the dataset cannot be used; this node begins with its {name}"
                     );
                 }
-                let Begun { offset, taken_ms, .. } = checkpoint.begun;
+                let Held { offset, taken_ms, .. } = checkpoint.begun.held;
                 tracing::info!(keys = checkpoint.keyspace.len(), %offset, taken_ms, "{} read", copy.name());
                 return Ok(Some(checkpoint));
             }
@@ -423,7 +415,8 @@ async fn read_whole(
                 return Err(CheckpointError::Count { found, expected });
             }
             let SavedPosition { position, lineage } = saved;
-            let begun = Begun { copy, lineage, offset: position.offset, sealed_by, taken_ms };
+            let held = Held { lineage, offset: position.offset, sealed_by, taken_ms };
+            let begun = Begun { copy, held };
             return Ok(Checkpoint { level, keyspace, begun });
         }
         bytes.clear();

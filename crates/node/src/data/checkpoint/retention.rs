@@ -7,6 +7,7 @@
 use super::{super::DataNode, Begun, Copy};
 use ironcache_control::{ControlState, Ownership, Shard};
 use ironcache_replication::Lineage;
+use ironcache_shard::Held;
 use ironcache_store::{remove_durably, rename_durably};
 use ironcache_types::{Member, Offset, chain};
 use std::rc::Rc;
@@ -73,11 +74,11 @@ pub(super) fn is_cut_off(shard: &Shard, lineage: &Lineage, offset: Offset) -> bo
 /// takes the place. A snapshot goes so only if none are taken any more: the next one takes its place, and until then it is
 /// what outlives all nodes.
 pub(crate) async fn let_go(node: Rc<DataNode>, begun: Begun) {
-    let Begun { copy, lineage, offset, .. } = begun;
+    let Begun { copy, held: Held { lineage, offset, .. } } = begun;
     loop {
         let changed = Rc::clone(&node.changed);
         let change = changed.notified();
-        if node.plane.borrow().is_sealed() {
+        if node.plane.borrow().engine.is_sealed() {
             return;
         }
         let fate = fate(&node, &lineage, offset);
@@ -85,7 +86,7 @@ pub(crate) async fn let_go(node: Rc<DataNode>, begun: Begun) {
         if fate == Fate::IsSetAside || fate == Fate::Goes && !is_kept {
             let _disk = node.disk.lock().await;
             // While it was waited for, the node may have begun to write its own.
-            if node.plane.borrow().is_sealed() || node.plane.borrow().snapshots.has_replaced(copy) {
+            if node.plane.borrow().engine.is_sealed() || node.plane.borrow().snapshots.has_replaced(copy) {
                 return;
             }
             let path = copy.path(&node.data_dir);

@@ -171,6 +171,8 @@ fn describe(info: &ClientInfo) -> String {
         resp,
         readonly,
         queued,
+        kept,
+        ending: _,
     } = info;
     let now_ms = unix_ms();
     let age = now_ms.saturating_sub(*connected_at_ms) / 1000;
@@ -184,6 +186,9 @@ fn describe(info: &ClientInfo) -> String {
     let multi = queued.map_or("-1".to_owned(), |queued| queued.to_string());
     format!(
         "id={id} addr={addr} laddr={local_addr} name={name} age={age} idle={idle} flags={flags} db=0 \
-         multi={multi} cmd={last_command} user=default lib-name={lib_name} lib-ver={lib_version} resp={resp}\n"
+         multi={multi} obl=0 oll={} omem={} tot-mem={} cmd={last_command} user=default lib-name={lib_name} lib-ver={lib_version} resp={resp}\n",
+        kept.output_chunks,
+        kept.output_bytes,
+        kept.bytes(),
     )
 }

@@ -6,10 +6,11 @@ use super::super::plane::Plane;
 use super::ok;
 use super::subcommands::{Subcommand, help_or_refuse};
 use crate::config::Config;
+use crate::descriptors;
 use crate::policy;
 use ironcache_command::glob_matches;
 use ironcache_resp::Writer;
-use ironcache_settings::{BadSetting, Change, ClusterKey, Key, Setting, Value, Why, all};
+use ironcache_settings::{BadSetting, Change, ClusterKey, Key, NodeKey, Setting, Value, Why, all};
 use std::collections::BTreeMap;
 
 const SUBCOMMANDS: &[Subcommand] = &[
@@ -85,7 +86,7 @@ fn values(
 }
 
 /// What tools ask Redis for, and is no setting here.
-fn redis_only() -> [(&'static str, String); 8] {
+fn redis_only() -> [(&'static str, String); 7] {
     [
         ("appendonly", "no".to_owned()),
         ("cluster-enabled", "yes".to_owned()),
@@ -94,7 +95,6 @@ fn redis_only() -> [(&'static str, String); 8] {
         ("maxmemory-policy", "noeviction".to_owned()),
         ("proto-max-bulk-len", ironcache_resp::Limits::default().bulk_bytes_max.to_string()),
         ("save", String::new()),
-        ("timeout", "0".to_owned()),
     ]
 }
 
@@ -129,7 +129,14 @@ fn changed(config: &Config, pairs: &[[&[u8]; 2]]) -> Result<Config, Refused> {
         }
     }
     let resolved = config.with(&changes).resolve();
-    resolved.map_err(|BadSetting { key, value: _, why }| Refused::Bad { key, why: why.to_string() })
+    let changed =
+        resolved.map_err(|BadSetting { key, value: _, why }| Refused::Bad { key, why: why.to_string() })?;
+    let clients_max = descriptors::clients_max();
+    if changed.maxclients > clients_max && changed.maxclients != config.maxclients {
+        let why = format!("this process has descriptors for {clients_max} clients (ulimit -n)");
+        return Err(Refused::Bad { key: NodeKey::Maxclients.setting().name.to_owned(), why });
+    }
+    Ok(changed)
 }
 
 /// What a name of `CONFIG` stands for.

@@ -3,9 +3,9 @@
 use super::super::client::Client;
 use super::super::dispatch::Turn;
 use super::super::plane::Plane;
-use super::super::role::Role;
 use super::super::status;
 use super::{answer, client_addr, is_shown_as_master};
+use ironcache_shard::Role;
 use ironcache_types::Offset;
 use std::fmt::Write;
 
@@ -69,12 +69,13 @@ fn lines(plane: &Plane, section: &str) -> Vec<(String, String)> {
         "memory" => vec![
             line("used_memory", &plane.keyspace.used_bytes()),
             line("used_memory_rss", &crate::process::resident_bytes()),
+            line("mem_clients_normal", &plane.clients.kept_bytes()),
             line("maxmemory", &0),
             line("maxmemory_policy", &"noeviction"),
         ],
         "persistence" => {
             let mut lines = vec![
-                line("loading", &u8::from(matches!(plane.role, Role::Loading))),
+                line("loading", &u8::from(matches!(plane.engine.role(), Role::Loading))),
                 line("aof_enabled", &0),
                 line("rdb_bgsave_in_progress", &u8::from(plane.snapshots.is_running)),
                 line("rdb_last_save_time", &(plane.snapshots.taken_ms.unwrap_or(0) / 1000)),
@@ -127,10 +128,10 @@ fn lines(plane: &Plane, section: &str) -> Vec<(String, String)> {
 fn replication(plane: &Plane) -> Vec<(String, String)> {
     let line = |key: &str, value: &dyn std::fmt::Display| (key.to_owned(), value.to_string());
     let mut lines = Vec::new();
-    match &plane.role {
+    match plane.engine.role() {
         Role::Primary(primary) => {
             lines.push(line("role", &"master"));
-            let followers: Vec<_> = primary.gate.followers().filter(|f| f.attached).collect();
+            let followers: Vec<_> = primary.gate().followers().filter(|f| f.attached).collect();
             lines.push(line("connected_slaves", &followers.len()));
             for (index, follower) in followers.iter().enumerate() {
                 let (host, port) = client_addr(plane, follower.member.node);
@@ -151,8 +152,8 @@ fn replication(plane: &Plane) -> Vec<(String, String)> {
             let (host, port) = primary.map(|p| client_addr(plane, p.node)).unwrap_or_default();
             lines.push(line("master_host", &host));
             lines.push(line("master_port", &port));
-            let (link_up, offset) = match &plane.role {
-                Role::Replica(r) => (r.link_up, r.cursor.applied_offset().unwrap_or(Offset(0))),
+            let (link_up, offset) = match plane.engine.role() {
+                Role::Replica(r) => (r.is_linked(), r.cursor().applied_offset().unwrap_or(Offset(0))),
                 Role::Loading | Role::Primary(_) => (false, Offset(0)),
             };
             lines.push(line("master_link_status", &if link_up { "up" } else { "down" }));
@@ -170,11 +171,11 @@ fn replication(plane: &Plane) -> Vec<(String, String)> {
 /// Names the history that the dataset is of, in Redis' 40 hex digits: the cluster, and the ownership epoch in which
 /// its stream began, which no other stream of the cluster shares. Zeros without a history.
 fn replication_id(plane: &Plane) -> String {
-    let epoch = match &plane.role {
-        Role::Primary(primary) => Some(primary.lineage.last().0),
+    let epoch = match plane.engine.role() {
+        Role::Primary(primary) => Some(primary.lineage().last().0),
         // While frames are being applied it is not known; nothing here is executed between two of them.
         Role::Replica(replica) => {
-            replica.cursor.saved_position().ok().flatten().map(|saved| saved.lineage.last().0)
+            replica.cursor().saved_position().ok().flatten().map(|saved| saved.lineage.last().0)
         }
         Role::Loading => None,
     };
@@ -191,7 +192,7 @@ fn ironcache(plane: &Plane) -> Vec<(String, String)> {
         line("incarnation", &plane.me.incarnation),
         line("applied_index", &plane.view.index),
         line("role", &status::role(plane, plane.my_shard())),
-        line("in_sync", &u8::from(plane.my_shard().is_some() && plane.in_sync())),
+        line("in_sync", &u8::from(plane.my_shard().is_some() && plane.engine.in_sync())),
         line("handovers", &plane.stats.handovers),
         line("last_handover_stall_us", &plane.stats.handover_stall_us),
     ];

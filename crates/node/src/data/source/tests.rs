@@ -1,10 +1,10 @@
 //! What a full sync sends, and what the replica makes of it.
 
 use super::*;
-use crate::data::tests::{A, B, World, answer, client, plane, primary};
+use crate::data::tests::{A, B, World, answer, attach, client, plane, primary};
 use ironcache_control::AckMode;
 use ironcache_keyspace::{Keyspace, apply_effects};
-use ironcache_replication::{ChunkAct, Group, PART_BYTES_MAX, ReplicaCursor, Standing, decode};
+use ironcache_replication::{ChunkAct, Group, PART_BYTES_MAX, ReplicaCursor, Standing, SyncBegin, decode};
 use ironcache_types::key_slot;
 
 /// Applies what was sent, as a follower does.
@@ -49,14 +49,14 @@ fn nothing_is_put_into_the_middle_of_a_frame() {
     let world = World::pair(AckMode::Primary);
     let (mut plane, _proposals) = plane(A, &world);
     let mut client = client(&mut plane);
-    let source = primary(&mut plane).gate.source();
-    plane.links.insert(B, LinkState::new(1));
+    let source = primary(&plane).gate().source();
+    let serial = attach(&mut plane, B).1;
     let mut progress = Progress { cursor: plane.offset(), sync: None };
     // More than is sent at a time, in frames that do not divide it.
     for n in 0..40 {
         answer(&mut plane, &mut client, &format!("SET key:{n} {}", "x".repeat(10_007)));
     }
-    let attached = Attached { source, serial: 1, member: B, version: LINK_VERSIONS.max };
+    let attached = Attached { source, serial, member: B, version: LINK_VERSIONS.max };
     let (mut sent, mut rounds) = (Vec::new(), 0);
     while progress.cursor < plane.offset() {
         fill(&mut plane, attached, &mut progress, &mut sent).unwrap();
@@ -73,18 +73,26 @@ fn nothing_is_put_into_the_middle_of_a_frame() {
     assert!(rounds > 2, "{rounds}: the backlog has to be sent in several pieces");
 }
 
+/// B says hello, and is attached with a full sync: its link's number.
+fn syncing(plane: &mut Plane, member: Member) -> u64 {
+    let now = plane.now();
+    let serial = plane.engine.register(member, now);
+    plane.engine.attach(member, serial, SyncMode::Full, now).unwrap();
+    serial
+}
+
 /// A full sync of A's dataset, with commands between what is sent: the replica's keyspace at its end.
 fn synced(
     world: &World,
     plane: &mut Plane,
     mut between: impl FnMut(&mut Plane, usize),
 ) -> (Keyspace, usize, usize) {
-    let (source, lineage) = (primary(plane).gate.source(), primary(plane).lineage.clone());
-    plane.links.insert(B, LinkState::new(1));
+    let (source, lineage) = (primary(plane).gate().source(), primary(plane).lineage().clone());
+    let serial = syncing(plane, B);
     let slots = world.shard().slots.clone();
     let mut progress =
         Progress { cursor: plane.offset(), sync: Some(Walk::new(slots, plane.offset(), PIECE_BYTES)) };
-    let attached = Attached { source, serial: 1, member: B, version: LINK_VERSIONS.max };
+    let attached = Attached { source, serial, member: B, version: LINK_VERSIONS.max };
     let (mut cursor, mut keyspace) = (ReplicaCursor::empty(), Keyspace::new());
     let begin = SyncBegin { source, mode: SyncMode::Full, lineage };
     let _ = cursor.follow(source, &begin, Standing::Outside).unwrap();
@@ -212,12 +220,12 @@ fn a_full_sync_under_writes_that_touch_all_slots_ends_with_the_same_keys() {
     for n in 0..300 {
         answer(&mut plane, &mut client, &format!("SET before:{n} {}", "x".repeat(2_000)));
     }
-    let (source, lineage) = (primary(&mut plane).gate.source(), primary(&mut plane).lineage.clone());
-    plane.links.insert(B, LinkState::new(1));
+    let (source, lineage) = (primary(&plane).gate().source(), primary(&plane).lineage().clone());
+    let serial = syncing(&mut plane, B);
     let slots = world.shard().slots.clone();
     let mut progress =
         Progress { cursor: plane.offset(), sync: Some(Walk::new(slots, plane.offset(), PIECE_BYTES)) };
-    let attached = Attached { source, serial: 1, member: B, version: LINK_VERSIONS.max };
+    let attached = Attached { source, serial, member: B, version: LINK_VERSIONS.max };
     let (mut cursor, mut keyspace) = (ReplicaCursor::empty(), Keyspace::new());
     let begin = SyncBegin { source, mode: SyncMode::Full, lineage };
     let _ = cursor.follow(source, &begin, Standing::Outside).unwrap();

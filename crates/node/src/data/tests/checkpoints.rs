@@ -35,7 +35,7 @@ async fn reading_a_checkpoint_consumes_nothing() {
     fs::write(dir.path().join("checkpoint.tmp"), b"half of another one").unwrap();
     for _ in 0..2 {
         let checkpoint = load(dir.path(), MINE, LEVELS, &Work::default()).await.unwrap().unwrap();
-        assert_eq!((checkpoint.begun.offset, checkpoint.keyspace.len() as u64), (offset, keys));
+        assert_eq!((checkpoint.begun.held.offset, checkpoint.keyspace.len() as u64), (offset, keys));
         let volatile = checkpoint.keyspace.get(b"volatile").unwrap();
         assert_eq!(volatile.expire_at_ms(), Some(99_999_999_999_999));
         assert_eq!(fs::read(dir.path().join("checkpoint")).unwrap(), before);
@@ -47,13 +47,13 @@ async fn reading_a_checkpoint_consumes_nothing() {
 async fn life(me: Member, world: &World, dir: &Path) -> (Plane, Vec<Command>) {
     let (to_control, mut proposals) = mpsc::unbounded_channel();
     let mut plane = Plane::new(Arc::new(Config::default()), me, Version::new(1, 0, 0), LEVELS, to_control, 1);
-    plane.granted(super::FOR_EVER);
+    grant(&mut plane, super::FOR_EVER);
     match load(dir, MINE, LEVELS, &Work::default()).await.unwrap() {
         Some(read) => {
             plane.begin_at(read.level);
-            plane.loaded(read.keyspace, Some(read.begun));
+            plane.loaded(read.keyspace, Some(read.begun.held));
         }
-        None => plane.loaded(Keyspace::new(), None),
+        None => drop(plane.loaded(Keyspace::new(), None)),
     }
     plane.apply_view(world.view());
     (plane, std::iter::from_fn(|| proposals.try_recv().ok()).map(|p| p.command).collect())
@@ -96,7 +96,7 @@ async fn a_checkpoint_from_before_the_last_ownership_is_not_taken_for_the_whole(
     assert_eq!(proposed, [], "what lies there lacks acknowledged writes");
     assert_eq!(plane.keyspace.len() as u64, keys);
     let position = Position { lineage_epoch: written_in, offset: end };
-    assert_eq!(replica(&mut plane).cursor.position(), Ok(Some(position)), "it says what it holds");
+    assert_eq!(cursor(&mut plane).position(), Ok(Some(position)), "it says what it holds");
 }
 
 #[tokio::test]
@@ -108,7 +108,7 @@ async fn a_checkpoint_goes_when_the_set_is_two_and_not_before() {
     let (plane, _proposals) = plane(A, &world);
     let node = node_in(dir.path().to_owned(), plane);
     let mut going =
-        Box::pin(let_go(Rc::clone(&node), begun(Lineage::new(Epoch(1), Offset(0)), Offset(0)).unwrap()));
+        Box::pin(let_go(Rc::clone(&node), from_checkpoint(Lineage::new(Epoch(1), Offset(0)), Offset(0))));
     assert_eq!((&mut going).now_or_never(), None);
     let isr_epoch = world.shard().isr_epoch;
     world.apply(&Command::AddInSync { shard: SHARD, isr_epoch, primary: A, member: B });
@@ -128,9 +128,9 @@ async fn what_a_node_wrote_when_it_stopped_is_not_removed_by_it() {
     // The removal is about to begin, and then the node is stopped.
     let disk = node.disk.lock().await;
     let mut going =
-        Box::pin(let_go(Rc::clone(&node), begun(Lineage::new(Epoch(1), Offset(0)), Offset(0)).unwrap()));
+        Box::pin(let_go(Rc::clone(&node), from_checkpoint(Lineage::new(Epoch(1), Offset(0)), Offset(0))));
     assert_eq!((&mut going).now_or_never(), None);
-    node.plane.borrow_mut().seal();
+    node.on(Event::Sealed);
     write(&node.plane, dir.path(), &Work::default()).await.unwrap().unwrap();
     drop(disk);
     going.await;
@@ -181,9 +181,9 @@ async fn a_node_that_has_not_applied_the_raise_again_writes_no_lower_level() {
     let (to_control, _proposals) = mpsc::unbounded_channel();
     let me = Member { incarnation: Incarnation(11), ..A };
     let mut after = Plane::new(Arc::new(Config::default()), me, Version::new(1, 0, 0), admits, to_control, 1);
-    after.granted(super::FOR_EVER);
+    grant(&mut after, super::FOR_EVER);
     after.begin_at(read.level);
-    after.loaded(read.keyspace, Some(read.begun));
+    after.loaded(read.keyspace, Some(read.begun.held));
     after.apply_view(World::alone(AckMode::Primary).view());
     write(&RefCell::new(after), dir.path(), &Work::default()).await.unwrap().unwrap();
     assert_eq!(load(dir.path(), MINE, admits, &Work::default()).await.unwrap().unwrap().level, Level(2));
@@ -214,7 +214,7 @@ async fn others_run_while_a_checkpoint_is_written() {
     for n in 0..500 {
         answer(&mut plane, &mut client, &format!("SET key:{n} {}", "x".repeat(20_000)));
     }
-    plane.seal();
+    plane.on(Event::Sealed);
     let (plane, turns, work) = (RefCell::new(plane), Cell::new(0), Work::default());
     let others = async {
         loop {
@@ -300,6 +300,6 @@ async fn the_first_format_stays_readable() {
         (0..golden.len()).step_by(2).map(|at| u8::from_str_radix(&golden[at..at + 2], 16).unwrap()).collect();
     fs::write(&path, bytes).unwrap();
     let read = load(dir.path(), MINE, LEVELS, &Work::default()).await.unwrap().unwrap();
-    assert_eq!((read.begun.offset, read.keyspace.len()), (offset, 2));
+    assert_eq!((read.begun.held.offset, read.keyspace.len()), (offset, 2));
     assert_eq!(read.keyspace.get(b"key").unwrap().expire_at_ms(), Some(99_999_999_999_999));
 }

@@ -183,7 +183,7 @@ async fn nothing_is_executed_once_the_checkpoint_is_begun() {
             let mut stream = connect(&node).await;
             stream.write_all(b"SET a 1\r\n").await.unwrap();
             expect(&mut stream, "+OK\r\n").await;
-            node.plane.borrow_mut().seal();
+            node.on(Event::Sealed);
             let sealed_at = node.plane.borrow().offset();
             stream.write_all(b"SET b 2\r\n").await.unwrap();
             expect_end(&mut stream).await;
@@ -199,7 +199,7 @@ async fn a_replica_says_where_to_go_while_its_checkpoint_is_written() {
             let world = World::pair(AckMode::Primary);
             let node = node(following(&world));
             let mut stream = connect(&node).await;
-            node.plane.borrow_mut().seal();
+            node.on(Event::Sealed);
             stream.write_all(b"SET a 1\r\nPING\r\n").await.unwrap();
             expect(&mut stream, "-MOVED 15495 ").await;
             let mut rest = vec![0; 64];
@@ -292,7 +292,7 @@ async fn the_coarse_clock_follows_the_real_one() {
             let (mut plane, _proposals) = plane(A, &World::alone(AckMode::Primary));
             plane.coarse_ms = 0;
             let node = node(plane);
-            spawn_local(crate::data::membership::run(Rc::clone(&node)));
+            spawn_local(crate::data::clockwork::run(Rc::clone(&node)));
             until(&node, |plane| plane.coarse_ms > 0).await;
         })
         .await;

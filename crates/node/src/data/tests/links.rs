@@ -192,7 +192,7 @@ async fn a_frame_of_a_level_above_the_release_ends_the_link_and_touches_nothing(
     assert_eq!(admits, LEVELS);
     let mut plane = node.plane.borrow_mut();
     assert_eq!((plane.keyspace.len(), plane.offset()), (0, Offset(0)));
-    assert_eq!(replica(&mut plane).cursor.applied_offset(), Some(Offset(0)));
+    assert_eq!(cursor(&mut plane).applied_offset(), Some(Offset(0)));
 }
 
 #[tokio::test]
@@ -247,12 +247,12 @@ async fn a_command_that_was_cut_is_applied_whole_and_kept_as_it_came() {
     {
         let mut plane = node.plane.borrow_mut();
         assert_eq!((plane.keyspace.len(), plane.offset()), (0, Offset(0)), "the last byte is missing");
-        assert_eq!(replica(&mut plane).cursor.applied_offset(), Some(Offset(0)));
+        assert_eq!(cursor(&mut plane).applied_offset(), Some(Offset(0)));
     }
     hear(&node, &mut reader, &mut link, &mut peer, last).await.unwrap();
     let mut plane = node.plane.borrow_mut();
     assert_eq!(plane.keyspace.fingerprint(), source.keyspace.fingerprint());
-    assert_eq!(replica(&mut plane).cursor.applied_offset(), Some(source.offset()));
+    assert_eq!(cursor(&mut plane).applied_offset(), Some(source.offset()));
     let (head, tail) = plane.backlog.read_from(Offset(0), usize::MAX).expect("it is kept here as well");
     assert!([head, tail].concat() == stream, "verbatim");
 }

@@ -3,10 +3,9 @@
 mod checkpoints;
 mod connections;
 mod handovers;
-mod in_sync_set;
-mod leases;
 mod leaving;
 mod links;
+mod outputs;
 mod retention;
 mod server_commands;
 mod serving;
@@ -20,7 +19,6 @@ use super::checkpoint::{Begun, Copy};
 use super::client::{Client, Trusted};
 use super::dispatch::{self, Turn};
 use super::plane::{Plane, ToControl};
-use super::role::{Primary, Replica, Role};
 use crate::config::Config;
 use ironcache_control::{
     AckMode, Command, ControlState, Handover, InitCluster, NodeRole, NodeSpec, Policy, Reason, Shard,
@@ -28,8 +26,8 @@ use ironcache_control::{
 };
 use ironcache_keyspace::Keyspace;
 use ironcache_raft::AppliedView;
-use ironcache_replication::{Ack, LINK_VERSIONS, Lineage, Link, Source, Standing, SyncBegin, SyncMode};
-use ironcache_shard::Grant;
+use ironcache_replication::{Ack, LINK_VERSIONS, Lineage, ReplicaCursor, Source, SyncBegin, SyncMode};
+use ironcache_shard::{Event, Follow, Grant, Held, Primary};
 use ironcache_types::{
     ClusterId, Digest, Epoch, Incarnation, LEVELS, Level, LevelRange, Member, NodeId, Offset, Release,
     ShardId, SlotSet, Version, WireRange,
@@ -170,12 +168,22 @@ pub(super) fn release() -> Release {
 
 /// A plane that has read an absent checkpoint, and applied the world.
 pub(super) fn plane(me: Member, world: &World) -> (Plane, mpsc::UnboundedReceiver<ToControl>) {
+    let (mut plane, proposals) = without_lease(me, world);
+    grant(&mut plane, FOR_EVER);
+    (plane, proposals)
+}
+
+/// The same, and no leader has answered it.
+pub(super) fn without_lease(me: Member, world: &World) -> (Plane, mpsc::UnboundedReceiver<ToControl>) {
     let (to_control, proposals) = mpsc::unbounded_channel();
     let mut plane = Plane::new(Arc::new(Config::default()), me, Version::new(1, 0, 0), LEVELS, to_control, 1);
-    plane.granted(FOR_EVER);
     plane.loaded(Keyspace::new(), None);
     plane.apply_view(world.view());
     (plane, proposals)
+}
+
+pub(super) fn grant(plane: &mut Plane, grant: Grant) {
+    plane.on(Event::Granted(grant));
 }
 
 /// A lease that no test outlives.
@@ -189,49 +197,57 @@ pub(super) fn following(world: &World) -> Plane {
     plane.loaded(Keyspace::new(), begun(lineage.clone(), Offset(0)));
     plane.apply_view(world.view());
     let begin = SyncBegin { source, mode: SyncMode::Partial { from: Offset(0) }, lineage };
-    let replica = replica(&mut plane);
-    let _ = replica.cursor.follow(source, &begin, Standing::InSync).expect("both are at 0");
-    replica.link_up = true;
+    let followed = plane.engine.follow(A, &begin).expect("both are at 0");
+    assert!(matches!(followed, Follow::Continue { from: Offset(0), .. }), "{followed:?}");
     plane
 }
 
 /// What A has sealed as it stopped.
-pub(super) fn begun(lineage: Lineage, offset: Offset) -> Option<Begun> {
+pub(super) fn begun(lineage: Lineage, offset: Offset) -> Option<Held> {
     let sealed_by = Some(A.incarnation);
-    Some(Begun { copy: Copy::Checkpoint, lineage, offset, sealed_by, taken_ms: TAKEN_MS })
+    Some(Held { lineage, offset, sealed_by, taken_ms: TAKEN_MS })
+}
+
+pub(super) fn from_checkpoint(lineage: Lineage, offset: Offset) -> Begun {
+    Begun { copy: Copy::Checkpoint, held: begun(lineage, offset).expect("it holds something") }
 }
 
 pub(super) const TAKEN_MS: u64 = 5_000;
 
-pub(super) fn replica(plane: &mut Plane) -> &mut Replica {
-    match &mut plane.role {
-        Role::Replica(replica) => replica,
-        Role::Loading | Role::Primary(_) => panic!("no replica"),
-    }
+pub(super) fn cursor(plane: &mut Plane) -> &mut ReplicaCursor {
+    plane.engine.stream().expect("it is a replica")
 }
 
-pub(super) fn primary(plane: &mut Plane) -> &mut Primary {
-    match &mut plane.role {
-        Role::Primary(primary) => primary,
-        Role::Loading | Role::Replica(_) => panic!("no primary"),
-    }
+pub(super) fn primary(plane: &Plane) -> &Primary {
+    plane.primary().expect("it is primary")
 }
+
+/// A replica's link to this primary: whose, and its number.
+pub(super) type Link = (Member, u64);
 
 /// `member` is linked to this primary, and has applied everything so far.
 pub(super) fn attach(plane: &mut Plane, member: Member) -> Link {
-    let (from, now_ms) = (plane.offset(), plane.clock_ms());
-    let link = primary(plane).gate.attach(member, SyncMode::Partial { from }, now_ms).unwrap();
+    let (from, now) = (plane.offset(), plane.now());
+    let link = (member, plane.engine.register(member, now));
+    let (_, actions) = plane.engine.attach(member, link.1, SyncMode::Partial { from }, now).unwrap();
+    plane.perform(actions);
     acknowledge(plane, link);
     link
 }
 
 /// It acknowledges everything.
-pub(super) fn acknowledge(plane: &mut Plane, link: Link) {
-    let (applied, now_ms) = (plane.offset(), plane.clock_ms());
-    let gate = &mut primary(plane).gate;
-    let source = gate.source();
-    gate.on_ack(link, Ack { source, applied }, now_ms).unwrap();
+pub(super) fn acknowledge(plane: &mut Plane, (member, serial): Link) {
+    let (applied, now) = (plane.offset(), plane.now());
+    let source = primary(plane).gate().source();
+    let actions = plane.engine.on_ack(member, serial, Ack { source, applied }, 50, now).unwrap();
     plane.settle_replies();
+    plane.perform(actions);
+}
+
+/// It was sent everything up to here.
+pub(super) fn sent(plane: &mut Plane, (member, serial): Link, cursor: Offset) {
+    plane.engine.sent(member, serial, cursor);
+    plane.retain();
 }
 
 pub(super) fn client(plane: &mut Plane) -> Client {
@@ -290,9 +306,4 @@ pub(super) fn show(node: &DataNode, world: &World) {
     node.plane.borrow_mut().apply_view(world.view());
     node.changed.notify_waiters();
     node.feed.notify_waiters();
-}
-
-/// An epoch that the log has not reached.
-pub(super) fn future(world: &World) -> Epoch {
-    world.state.epoch.next().next()
 }

@@ -2,22 +2,17 @@
 //! is dropped.
 
 use super::*;
-use crate::data::membership::tend;
-use crate::data::plane::{LinkState, Reply};
+use ironcache_shard::Reply;
 
 /// A's plane with a backlog of 64 KiB, B linked to it.
 fn small(world: &World) -> (Plane, mpsc::UnboundedReceiver<ToControl>, Link) {
     let (to_control, proposals) = mpsc::unbounded_channel();
     let config = Config { backlog_bytes: 64 << 10, ..Config::default() };
     let mut plane = Plane::new(Arc::new(config), A, Version::new(1, 0, 0), LEVELS, to_control, 1);
-    plane.granted(super::FOR_EVER);
+    grant(&mut plane, super::FOR_EVER);
     plane.loaded(Keyspace::new(), None);
     plane.apply_view(world.view());
     let link = attach(&mut plane, B);
-    let mut state = LinkState::new(1);
-    (state.link, state.sent, state.moved_ms) = (Some(link), plane.offset(), plane.clock_ms());
-    plane.links.insert(B, state);
-    plane.retain();
     (plane, proposals, link)
 }
 
@@ -34,7 +29,7 @@ fn removals(proposals: &mut mpsc::UnboundedReceiver<ToControl>) -> usize {
 fn tick_until(node: &Rc<DataNode>, mut so: impl FnMut(&mut Plane) -> bool) -> bool {
     let began = std::time::Instant::now();
     while began.elapsed() < std::time::Duration::from_secs(30) {
-        tend(node);
+        node.on(Event::Tick);
         if so(&mut node.plane.borrow_mut()) {
             return true;
         }
@@ -52,7 +47,7 @@ fn one_write_above_the_lag_makes_nobody_leave_and_its_reply_waits() {
     let owed = client.owed;
     assert_eq!(plane.may_reply(owed), Reply::After(owed.write));
     let node = node(plane);
-    tend(&node);
+    node.on(Event::Tick);
     assert_eq!(removals(&mut proposals), 0);
     let mut plane = node.plane.borrow_mut();
     acknowledge(&mut plane, link);
@@ -76,14 +71,15 @@ fn one_write_above_the_backlog_is_kept_until_the_replica_has_it() {
     let mut client = client(&mut plane);
     answer(&mut plane, &mut client, "SET a 1");
     let before = plane.offset();
-    plane.links.get_mut(&B).unwrap().sent = before;
+    sent(&mut plane, link, before);
     acknowledge(&mut plane, link);
     plane.retain();
     answer(&mut plane, &mut client, &set("k", 1_500_000));
-    let sent = plane.backlog.read_from(before, usize::MAX).expect("it is still asked for");
-    assert_eq!(sent.0.len() + sent.1.len(), (plane.offset().0 - before.0) as usize);
+    let kept = plane.backlog.read_from(before, usize::MAX).expect("it is still asked for");
+    assert_eq!(kept.0.len() + kept.1.len(), (plane.offset().0 - before.0) as usize);
     // It was all sent, and is not acknowledged: the link may break, and its member come back.
-    plane.links.get_mut(&B).unwrap().sent = plane.offset();
+    let end = plane.offset();
+    sent(&mut plane, link, end);
     plane.retain();
     assert!(plane.backlog.read_from(before, 1).is_some());
     acknowledge(&mut plane, link);
@@ -115,13 +111,13 @@ fn writes_wait_while_too_much_is_not_replicated_and_reads_go_on() {
     while crate::clock::wall_ms() <= due {
         std::thread::yield_now();
     }
-    crate::data::membership::expire(&node);
+    crate::data::clockwork::expire(&node);
     let mut plane = node.plane.borrow_mut();
     assert_eq!(answer(&mut plane, &mut client, "GET gone"), "$-1\r\n");
     assert_eq!(plane.offset(), end, "what expires is written, and waits as well");
 
     acknowledge(&mut plane, link);
-    plane.links.get_mut(&B).unwrap().sent = end;
+    sent(&mut plane, link, end);
     plane.retain();
     assert_eq!(answer(&mut plane, &mut client, "SET k v"), "+OK\r\n");
     assert_eq!(answer(&mut plane, &mut other, "EXEC"), "*2\r\n$1\r\nv\r\n+OK\r\n");
@@ -130,7 +126,7 @@ fn writes_wait_while_too_much_is_not_replicated_and_reads_go_on() {
 #[test]
 fn a_replica_that_is_no_member_holds_back_while_it_takes_something_and_not_once_it_stands_still() {
     let mut world = World::pair(AckMode::Primary);
-    let (mut plane, _proposals, _) = small(&world);
+    let (mut plane, _proposals, link) = small(&world);
     world.remove_in_sync(B);
     world.set_policy(|policy| policy.isr_timeout_ms = 50);
     plane.apply_view(world.view());
@@ -138,8 +134,8 @@ fn a_replica_that_is_no_member_holds_back_while_it_takes_something_and_not_once_
     let bound = plane.view.state.policy.max_lag_bytes as usize;
     answer(&mut plane, &mut client, &set("k", bound + 100));
     let moves = |plane: &mut Plane| {
-        let now_ms = plane.clock_ms();
-        plane.links.get_mut(&B).unwrap().moved_ms = now_ms;
+        let now = plane.now();
+        plane.engine.moved(B, link.1, now);
     };
     moves(&mut plane);
     plane.retain();
@@ -157,7 +153,7 @@ fn a_replica_that_is_no_member_holds_back_while_it_takes_something_and_not_once_
     }
     answer(&mut plane, &mut client, &set("k", 100_000));
     assert!(plane.offset().0 - plane.backlog.start().0 <= 64 << 10, "nothing is kept for it");
-    plane.links.clear();
+    plane.engine.detach(B, link.1);
     plane.retain();
-    assert_eq!(plane.tail_from, None);
+    assert_eq!(plane.retained.hold_from, None);
 }

@@ -189,9 +189,9 @@ fn a_changed_setting_is_in_force_for_what_waits_already() {
     for _ in 0..2 {
         answer(&mut plane, &mut client, "SET k v");
     }
-    assert_ne!(plane.may_reply(client.owed), crate::data::plane::Reply::Now, "B lacks more than one write");
+    assert_ne!(plane.may_reply(client.owed), ironcache_shard::Reply::Now, "B lacks more than one write");
     lag(&mut plane, 100);
-    assert_eq!(plane.may_reply(client.owed), crate::data::plane::Reply::Now);
+    assert_eq!(plane.may_reply(client.owed), ironcache_shard::Reply::Now);
 }
 
 #[test]
@@ -299,7 +299,7 @@ fn info_counts_hits_and_misses() {
 fn info_tells_loading_until_the_checkpoint_is_read() {
     let (to_control, _proposals) = mpsc::unbounded_channel();
     let mut plane = Plane::new(Arc::new(Config::default()), A, Version::new(1, 0, 0), LEVELS, to_control, 1);
-    plane.granted(super::FOR_EVER);
+    grant(&mut plane, super::FOR_EVER);
     let mut client = client(&mut plane);
     assert_eq!(info(&mut plane, &mut client, "persistence", "loading").as_deref(), Some("1"));
     plane.loaded(Keyspace::new(), None);

@@ -2,8 +2,7 @@
 
 use super::*;
 use crate::data::acks::Verdict;
-use crate::data::client::Owed;
-use crate::data::plane::{ReadFrom, Reply, Route};
+use ironcache_shard::{Owed, ReadFrom, Reply, Route};
 use ironcache_types::{SLOT_COUNT, Slot};
 use std::future::Future;
 use std::pin::Pin;
@@ -150,10 +149,9 @@ fn readonly_reads_need_a_whole_dataset_that_is_in_sync() {
     let moved = Route::Moved("c1:1".to_owned());
     assert_eq!(plane.route(Slot(0), ReadFrom::Replica), Route::Execute);
     assert_eq!(plane.route(Slot(0), ReadFrom::Primary), moved);
-    let cursor = replica(&mut plane).cursor.clone();
-    replica(&mut plane).cursor = ironcache_replication::ReplicaCursor::empty();
+    let whole = std::mem::replace(cursor(&mut plane), ReplicaCursor::empty());
     assert_eq!(plane.route(Slot(0), ReadFrom::Replica), moved, "half an effect was applied");
-    replica(&mut plane).cursor = cursor;
+    *cursor(&mut plane) = whole;
     world.remove_in_sync(B);
     plane.apply_view(world.view());
     assert_eq!(plane.route(Slot(0), ReadFrom::Replica), moved, "it left the set");
@@ -164,7 +162,7 @@ fn the_first_primary_of_a_cluster_begins_with_nothing() {
     let world = World::alone(AckMode::Primary);
     let (to_control, _proposals) = mpsc::unbounded_channel();
     let mut plane = Plane::new(Arc::new(Config::default()), A, Version::new(1, 0, 0), LEVELS, to_control, 1);
-    plane.granted(super::FOR_EVER);
+    grant(&mut plane, super::FOR_EVER);
     let mut keyspace = Keyspace::new();
     ironcache_keyspace::apply_effects(&mut keyspace, &leftover(), Level::FIRST).unwrap();
     assert_eq!(keyspace.len(), 1);

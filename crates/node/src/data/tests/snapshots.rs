@@ -2,7 +2,6 @@
 
 use super::*;
 use crate::data::checkpoint::{Checkpoint, CheckpointError, Copy, load, take_snapshot, write};
-use crate::data::role::Turned;
 use crate::data::status;
 use crate::data::work::Work;
 use ironcache_api::Holding;
@@ -64,7 +63,7 @@ async fn a_snapshot_is_the_dataset_as_it_is_at_its_end_whatever_is_written_meanw
     };
     assert!(rounds > 8, "{rounds}: it has to be under way while commands come");
     let snapshot = read(dir.path()).await.unwrap().unwrap();
-    let Begun { copy, offset, sealed_by, .. } = snapshot.begun;
+    let Begun { copy, held: Held { offset, sealed_by, .. } } = snapshot.begun;
     assert_eq!((copy, offset, sealed_by), (Copy::Snapshot, end.saved.position.offset, None));
     assert_eq!(Some(&snapshot.keyspace.fingerprint()), moments.get(&offset), "of {} moments", moments.len());
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "nothing is left beside it");
@@ -75,11 +74,11 @@ async fn next_life(me: Member, world: &mut World, dir: &Path) -> (Plane, Vec<Com
     let me = world.restart(me);
     let (to_control, mut proposals) = mpsc::unbounded_channel();
     let mut plane = Plane::new(Arc::new(Config::default()), me, Version::new(1, 0, 0), LEVELS, to_control, 1);
-    plane.granted(super::FOR_EVER);
+    grant(&mut plane, super::FOR_EVER);
     let read = read(dir).await.unwrap().expect("a copy lies there");
     plane.begin_at(read.level);
-    plane.loaded(read.keyspace, Some(read.begun));
-    assert_eq!(plane.apply_view(world.view()), Turned::Nothing);
+    plane.loaded(read.keyspace, Some(read.begun.held));
+    plane.apply_view(world.view());
     (plane, std::iter::from_fn(|| proposals.try_recv().ok()).map(|p| p.command).collect())
 }
 
@@ -115,7 +114,7 @@ async fn a_snapshot_does_not_displace_a_newer_checkpoint_and_a_newer_one_is_begu
     take_snapshot(&node).await.unwrap();
     answer(&mut node.plane.borrow_mut(), &mut client, "SET later v");
     let end = node.plane.borrow().offset();
-    node.plane.borrow_mut().seal();
+    node.plane.borrow_mut().on(Event::Sealed);
     write(&node.plane, dir.path(), &Work::default()).await.unwrap().unwrap();
     let (mut plane, proposed) = next_life(A, &mut world, dir.path()).await;
     assert!(matches!(proposed[..], [Command::Reclaim { end: all, .. }] if all == end), "{proposed:?}");
@@ -130,7 +129,7 @@ async fn a_snapshot_does_not_displace_a_newer_checkpoint_and_a_newer_one_is_begu
     let node = node_in(dir.path().to_owned(), plane);
     let taken = take_snapshot(&node).await.unwrap();
     let read = read(dir.path()).await.unwrap().unwrap().begun;
-    assert_eq!((read.copy, read.offset), (Copy::Snapshot, taken.saved.position.offset));
+    assert_eq!((read.copy, read.held.offset), (Copy::Snapshot, taken.saved.position.offset));
     assert!(dir.path().join("checkpoint").exists());
 }
 
@@ -151,7 +150,7 @@ async fn a_copy_that_cannot_be_used_leaves_the_other_one() {
     for bad in [bad, good[..good.len() - 1].to_vec(), good[..10].to_vec()] {
         fs::write(&path, &bad).unwrap();
         let read = read(dir.path()).await.unwrap().unwrap().begun;
-        assert_eq!((read.copy, read.offset), (Copy::Snapshot, older));
+        assert_eq!((read.copy, read.held.offset), (Copy::Snapshot, older));
         assert!(fs::read(dir.path().join("checkpoint.damaged")).unwrap() == bad);
         assert!(!path.exists());
     }

@@ -176,3 +176,51 @@ fn a_transaction_ticks_with_each_of_its_commands() {
     answer(&mut plane, &mut client, "EXEC");
     assert!(ticks.count() >= before + 100, "{} ticks", ticks.count() - before);
 }
+
+#[test]
+fn a_replica_reads_for_a_transaction_as_it_does_for_a_command() {
+    let mut plane = following(&World::pair(AckMode::Primary));
+    let mut client = client(&mut plane);
+    answer(&mut plane, &mut client, "READONLY");
+    for (command, reply) in [("MULTI", "+OK\r\n"), ("GET k", "+QUEUED\r\n"), ("EXEC", "*1\r\n$-1\r\n")] {
+        assert_eq!(answer(&mut plane, &mut client, command), reply);
+    }
+    answer(&mut plane, &mut client, "MULTI");
+    assert!(answer(&mut plane, &mut client, "SET k 1").starts_with("-MOVED"));
+    assert!(answer(&mut plane, &mut client, "EXEC").starts_with("-EXECABORT"));
+}
+
+#[test]
+fn a_slot_is_watched_once_and_by_what_it_was_first() {
+    let (mut plane, _proposals) = plane(A, &World::alone(AckMode::Primary));
+    let (mut client, mut other) = (client(&mut plane), client(&mut plane));
+    answer(&mut plane, &mut client, "WATCH k");
+    answer(&mut plane, &mut other, "SET k other");
+    for _ in 0..1_000 {
+        answer(&mut plane, &mut client, "WATCH k");
+    }
+    assert_eq!(client.watched.len(), 1);
+    answer(&mut plane, &mut client, "MULTI");
+    answer(&mut plane, &mut client, "GET k");
+    assert_eq!(answer(&mut plane, &mut client, "EXEC"), "*-1\r\n");
+}
+
+#[test]
+fn a_transaction_that_asks_for_more_than_may_wait_is_executed_and_its_client_closed() {
+    let (mut plane, _proposals) = plane(A, &World::alone(AckMode::Primary));
+    let mut config = Config::clone(&plane.config);
+    config.maxmemory_clients = 1 << 20;
+    plane.reconfigure(config);
+    let mut client = client(&mut plane);
+    let ending = Rc::clone(&client.info.borrow().ending);
+    answer(&mut plane, &mut client, &format!("SET k {}", "v".repeat(100_000)));
+    answer(&mut plane, &mut client, "MULTI");
+    for _ in 0..1_000 {
+        answer(&mut plane, &mut client, "GET k");
+    }
+    answer(&mut plane, &mut client, "SET {k}last 1");
+    let (turn, reply) = run(&mut plane, &mut client, "EXEC");
+    assert_eq!((turn, reply.as_str()), (Turn::Close, ""));
+    assert!(ending.is_told());
+    assert_eq!(plane.keyspace.len(), 2);
+}

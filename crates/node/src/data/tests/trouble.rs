@@ -5,7 +5,6 @@ use super::*;
 use crate::data::trouble::Trouble;
 use ironcache_control::RaftTimers;
 use ironcache_raft::Contact;
-use ironcache_shard::Lease;
 use std::time::Instant;
 use tokio::io::AsyncWriteExt;
 use tokio::task::LocalSet;
@@ -68,9 +67,7 @@ fn a_node_of_no_cluster_yet_misses_no_leader() {
 #[test]
 fn a_primary_without_a_lease_says_so() {
     let world = World::alone(AckMode::Primary);
-    let (mut plane, _proposals) = plane(A, &world);
-    plane.lease = Lease::default();
-    plane.look_at_lease();
+    let (mut plane, _proposals) = without_lease(A, &world);
     assert_eq!(plane.trouble(), Some(Trouble::NoLease));
     assert_eq!(cluster_state(&mut plane), "fail");
 }
@@ -110,8 +107,7 @@ async fn a_command_that_waits_for_a_leader_is_answered_and_never_executed() {
         .run_until(async {
             let mut world = World::alone(AckMode::Primary);
             world.set_policy(|policy| policy.park_ms_max = 5);
-            let (mut plane, _proposals) = plane(A, &world);
-            plane.lease = Lease::default();
+            let (plane, _proposals) = without_lease(A, &world);
             let node = node(plane);
             let mut stream = connect(&node).await;
             stream.write_all(b"SET k v\r\nPING\r\n").await.unwrap();
@@ -119,7 +115,7 @@ async fn a_command_that_waits_for_a_leader_is_answered_and_never_executed() {
             expect(&mut stream, &format!("-CLUSTERDOWN {why}; the command was not executed\r\n+PONG\r\n")).await;
             let mut plane = node.plane.borrow_mut();
             assert_eq!((plane.keyspace.len(), plane.stats.clusterdown), (0, 1));
-            plane.granted(FOR_EVER);
+            grant(&mut plane, FOR_EVER);
         })
         .await;
 }

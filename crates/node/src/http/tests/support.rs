@@ -77,8 +77,8 @@ impl TestNode {
             log_is_current: watch::channel(true).1,
             client: client.clone(),
         }));
-        tokio::spawn(peer::serve(peers, peer::router(&app)));
-        tokio::spawn(peer::serve(http, http::router(Arc::clone(&app))));
+        tokio::spawn(peer::serve(peers, peer::router(&app), 0));
+        tokio::spawn(peer::serve(http, http::router(Arc::clone(&app)), 0));
         Self { app, client, dir }
     }
 

@@ -1,10 +1,13 @@
 //! Which node serves which slot, as the applied control state has it.
+//!
+//! *Invariant:* what is only heard of (a hint) redirects, and never makes anybody execute.
 
 use ironcache_control::{ControlState, Ownership, Shard};
 use ironcache_types::{Epoch, Member, NodeId, SLOT_COUNT, Slot};
 
 /// A lookup table over the applied state: one load per keyed command.
-pub(crate) struct Routing {
+#[derive(Clone, Debug)]
+pub struct Routing {
     /// Per slot an index into `shards`, or [`Routing::NONE`].
     slots: Vec<u16>,
     shards: Vec<ShardRoute>,
@@ -14,7 +17,7 @@ pub(crate) struct Routing {
 
 /// Where a shard's commands go.
 #[derive(Clone, Debug)]
-pub(crate) struct ShardRoute {
+pub struct ShardRoute {
     pub epoch: Epoch,
     /// `None` while the shard is recovering.
     pub primary: Option<Member>,
@@ -27,11 +30,11 @@ pub(crate) struct ShardRoute {
 impl Routing {
     const NONE: u16 = u16::MAX;
 
-    pub(crate) fn empty() -> Self {
+    pub fn empty() -> Self {
         Self { slots: vec![Self::NONE; usize::from(SLOT_COUNT)], shards: Vec::new(), mine: None }
     }
 
-    pub(crate) fn of(state: &ControlState, me: NodeId) -> Self {
+    pub fn of(state: &ControlState, me: NodeId) -> Self {
         let mut routing = Self::empty();
         for (index, shard) in state.shards.values().enumerate() {
             let code = u16::try_from(index).expect("shards have 16-bit ids");
@@ -47,13 +50,13 @@ impl Routing {
     }
 
     #[inline]
-    pub(crate) fn shard_of(&self, slot: Slot) -> Option<(usize, &ShardRoute)> {
+    pub fn shard_of(&self, slot: Slot) -> Option<(usize, &ShardRoute)> {
         let index = usize::from(self.slots[usize::from(slot.0)]);
         self.shards.get(index).map(|shard| (index, shard))
     }
 
     #[inline]
-    pub(crate) fn is_mine(&self, index: usize) -> bool {
+    pub fn is_mine(&self, index: usize) -> bool {
         self.mine == Some(index)
     }
 

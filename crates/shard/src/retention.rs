@@ -17,38 +17,49 @@
 //! ([`AckGate`](ironcache_replication::AckGate)); a link of another replica keeps nothing once it has not moved for
 //! `isr-timeout-ms`, and one that is gone never does.
 
-use super::plane::{LinkState, Plane};
-use super::role::Role;
+use crate::engine::Engine;
+use crate::event::Now;
+use crate::link::{Flow, Link};
+use crate::role::Role;
 use ironcache_types::Offset;
 
-impl Plane {
-    /// Somebody took some of the stream, came, went or stood still: finds anew what is kept, and whether writes wait.
-    pub(crate) fn retain(&mut self) {
-        let (now_ms, end) = (self.clock_ms(), self.offset());
-        let timeout_ms = self.view.state.policy.isr_timeout_ms;
-        self.tail_bytes_max = self.backlog.capacity_bytes() as u64 / 2;
-        self.tail_bytes_max = self.tail_bytes_max.max(self.view.state.policy.max_lag_bytes);
-        let Role::Primary(primary) = &self.role else {
-            self.backlog.hold_from(None);
-            self.tail_from = None;
-            return;
-        };
-        let members = primary.gate.held_by_members();
-        for link in self.links.values_mut().filter(|link| link.sent >= end) {
-            link.moved_ms = now_ms;
-        }
-        let moving = |link: &&LinkState| now_ms.saturating_sub(link.moved_ms) < timeout_ms;
-        let links = self.links.values().filter(|link| link.link.is_some()).filter(moving);
-        let held_from = links.map(|link| link.sent).chain(members).min();
-        self.backlog.hold_from(held_from);
-        // What it holds of its predecessor's part of the stream a member has not said yet.
-        let (_, start) = primary.lineage.last();
-        self.tail_from = held_from.map(|from| from.max(start));
-    }
+/// What somebody still asks for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Retention {
+    /// The backlog keeps everything from here on, however large.
+    pub hold_from: Option<Offset>,
+    /// From here on somebody has yet to take this primary's part of the stream; and how much that may be while writes are
+    /// executed.
+    tail_from: Option<Offset>,
+    tail_bytes_max: u64,
+}
 
+impl Retention {
     /// Do writes wait until replicas have taken more of what was written?
     #[inline]
-    pub(crate) fn is_backed_up(&self) -> bool {
-        self.tail_from.is_some_and(|Offset(from)| self.offset().0.saturating_sub(from) > self.tail_bytes_max)
+    pub fn is_backed_up(&self, end: Offset) -> bool {
+        self.tail_from.is_some_and(|Offset(from)| end.0.saturating_sub(from) > self.tail_bytes_max)
+    }
+}
+
+impl Engine {
+    /// Somebody took some of the stream, came, went or stood still: finds anew what is kept, and whether writes wait.
+    pub fn retention(&mut self, backlog_bytes: u64, now: Now) -> Retention {
+        let policy = &self.state.policy;
+        let timeout_ms = policy.isr_timeout_ms;
+        let tail_bytes_max = (backlog_bytes / 2).max(policy.max_lag_bytes);
+        let Role::Primary(primary) = &self.role else {
+            return Retention { hold_from: None, tail_from: None, tail_bytes_max };
+        };
+        let end = primary.gate.end();
+        for flow in self.links.values_mut().filter_map(|a| a.link.flow_mut()).filter(|f| f.sent >= end) {
+            flow.moved_ms = now.ran_ms;
+        }
+        let moving = |flow: &&Flow| now.ran_ms.saturating_sub(flow.moved_ms) < timeout_ms;
+        let flows = self.links.values().map(|a| &a.link).filter_map(Link::flow).filter(moving);
+        let hold_from = flows.map(|flow| flow.sent).chain(primary.gate.held_by_members()).min();
+        // What it holds of its predecessor's part of the stream a member has not said yet.
+        let (_, start) = primary.lineage.last();
+        Retention { hold_from, tail_from: hold_from.map(|from| from.max(start)), tail_bytes_max }
     }
 }

@@ -1,0 +1,65 @@
+//! What goes on by itself: ticks for the engine, and keys that expire.
+//!
+//! *Invariant:* what writes by itself (expiry) stops while a handover holds commands back.
+
+use super::DataNode;
+use super::plane::TICK_MS;
+use crate::clock::{unix_ms, wall_ms};
+use ironcache_keyspace::{Effects, progress};
+use ironcache_replication::Scope;
+use ironcache_shard::Event;
+use ironcache_types::key_slot;
+use std::rc::Rc;
+use std::time::Duration;
+
+/// Often enough that a replica enters the set within a few of these; seldom enough to cost nothing.
+const TICK: Duration = Duration::from_millis(TICK_MS);
+/// Keys that one tick expires at most: a mass expiry is spread instead of stalling clients.
+const EXPIRE_MAX: usize = 200;
+
+/// Runs until the process ends.
+pub(super) async fn run(node: Rc<DataNode>) {
+    let mut ticks = tokio::time::interval(TICK);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        progress::tick();
+        {
+            let mut plane = node.plane.borrow_mut();
+            plane.coarse_ms = unix_ms();
+            plane.look_at_writes();
+        }
+        node.on(Event::Tick);
+        expire(&node);
+        if node.plane.borrow().parked > 0 {
+            // What held commands back may have been a link that stands still.
+            node.acked.notify_waiters();
+        }
+    }
+}
+
+pub(super) fn expire(node: &Rc<DataNode>) {
+    let mut plane = node.plane.borrow_mut();
+    if !plane.is_serving() || plane.is_backed_up() {
+        return;
+    }
+    let now_ms = wall_ms();
+    if plane.keyspace.next_deadline_ms().is_none_or(|at| at > now_ms) {
+        return;
+    }
+    let plane = &mut *plane;
+    let expired = plane.keyspace.expire_cycle(now_ms, EXPIRE_MAX, &mut plane.effects);
+    if plane.effects.is_empty() {
+        return;
+    }
+    plane.stats.expired += expired as u64;
+    // One frame a key: each touches its own slot.
+    let level = plane.effects.level();
+    let effects = std::mem::replace(&mut plane.effects, Effects::at(level));
+    for effect in effects.iter() {
+        let scope = effect.key().map_or(Scope::All, |key| Scope::Slot(key_slot(key)));
+        plane.effects.append(&effect);
+        plane.commit(scope);
+    }
+    node.feed.notify_waiters();
+}

@@ -1,0 +1,1 @@
+//! The engine as facts: events in, actions out.
