@@ -1,7 +1,7 @@
 # The commands a contributor needs. `make verify` only reads; `make fix` mends what a tool can mend.
 CARGO ?= cargo
 
-.PHONY: both-releases build release verify arrows doc fix test demo compat bench table roll-compare deny ci clean-compat mutations loss-window dead-primaries kill-matrix endurance speed-ab sim train
+.PHONY: both-releases build release verify arrows doc fix test demo compat bench table roll-compare deny ci clean-compat mutations turmoil loss-window dead-primaries kill-matrix endurance speed-ab sim train
 
 build:
 	$(CARGO) build --workspace --all-targets
@@ -98,6 +98,13 @@ mutations: ## what guards safety is taken away, one guard at a time: a test has 
 SEEDS ?= 20000
 sim: ## simulated clusters in trouble, one a seed: `make sim SEEDS=100000`
 	IRONCACHE_SIM_SEEDS=$(SEEDS) $(CARGO) test -p ironcache-sim --test seeds every_seed -- --nocapture
+
+# Another build: its own world, and its own folder, so that no other build is made anew.
+TURMOIL = RUSTFLAGS="--cfg tokio_unstable --cfg turmoil" $(CARGO) run -q --target-dir target/turmoil -p ironcache-turmoil --
+turmoil: ## real nodes over simulated networks, disks and clocks, one process a seed, repeatable: `make turmoil SEEDS=500`
+	$(TURMOIL) raft --seeds $(SEEDS)
+	$(TURMOIL) node --seeds $(SEEDS)
+turmoil: SEEDS = 50
 
 DENY ?= $(CARGO) deny
 # `advisories` asks GitHub for its database, and is left out where that cannot be reached.

@@ -5,8 +5,8 @@ use crate::plan::{HistoryEntry, Plan};
 use crate::release::{Declined, Quarantine, ReleaseInfo};
 use crate::unknown::{Unknown, words};
 use ironcache_types::{
-    ClusterId, Digest, Epoch, Incarnation, Level, LevelRange, Member, NodeId, Offset, PlanId, Release,
-    ShardId, SlotSet,
+    ClusterId, Digest, Epoch, Incarnation, Level, LevelRange, MachineId, Member, NodeId, Offset, PlanId,
+    Release, ShardId, SlotSet,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -87,6 +87,9 @@ pub struct Node {
     pub staged: BTreeSet<Digest>,
     /// Set while the node is committed out for a step.
     pub out: Option<OutStep>,
+    /// Where its process runs: nodes with the same one are lost together.
+    #[serde(default)]
+    pub machine: MachineId,
     /// Where it stands, in a cluster whose level has zones.
     #[cfg(feature = "next")]
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -153,6 +156,43 @@ pub struct Shard {
     pub handover: Option<Handover>,
     #[serde(default)]
     pub losses: Losses,
+    /// Who holds the tail of its stream while it has one full member left.
+    #[serde(default)]
+    pub keeper: Option<Keeper>,
+    /// Whom the leader wants to keep.
+    #[serde(default)]
+    pub keeper_wanted: Option<NodeId>,
+    /// What it acknowledges is in one process only, while a node of it is out or since its keeper was lost.
+    #[serde(default)]
+    pub exposed: bool,
+}
+
+/// Who holds the tail of a shard's stream, from `from` on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Keeper {
+    pub member: Member,
+    pub from: Offset,
+    pub base: KeeperBase,
+}
+
+words! {
+    /// What the tail of a keeper continues.
+    pub enum KeeperBase {
+        /// What a member took along when it left.
+        Leaver = "leaver",
+        /// A whole dataset of the keeper's own.
+        Own = "own",
+    }
+}
+
+words! {
+    /// Whose stream the candidate of a handover takes to its end.
+    pub enum HandoverVia {
+        /// The primary's own.
+        Primary = "primary",
+        /// The primary is gone: its keeper's.
+        Keeper = "keeper",
+    }
 }
 
 /// What a shard is known to have lost.
@@ -232,8 +272,8 @@ pub struct LineageEntry {
     pub start: Option<Offset>,
 }
 
-/// A planned promotion in flight.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// A promotion in flight.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Handover {
     /// Names the attempt.
     pub epoch: Epoch,
@@ -241,4 +281,10 @@ pub struct Handover {
     pub to: Member,
     /// Log index of the entry that began it.
     pub log_index: u64,
+    #[serde(default = "via_primary")]
+    pub via: HandoverVia,
+}
+
+fn via_primary() -> HandoverVia {
+    HandoverVia::Primary
 }

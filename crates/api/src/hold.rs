@@ -2,7 +2,7 @@
 
 use crate::soaking::Problem;
 use crate::unknown::Unknown;
-use ironcache_types::NodeId;
+use ironcache_types::{NodeId, ShardId};
 use serde::{Deserialize, Serialize};
 
 /// What a node or an operator gave as the reason of something.
@@ -34,6 +34,8 @@ pub enum HoldReason {
     StepTimedOut { node: NodeId, waited_ms: u64 },
     /// Nodes disagree on the state at the same log index.
     StateMismatch { node: NodeId, log_index: u64 },
+    /// What the shard acknowledges is in one process only.
+    Exposed { shard: ShardId },
     /// The binary would not start on this node as it is configured today.
     PreflightFailed { node: NodeId, problem: Problem },
     #[serde(untagged)]

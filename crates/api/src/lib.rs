@@ -57,8 +57,8 @@ mod waiting_on;
 
 pub use cluster::{ClusterStatus, CreateCluster, CreateNode, CreateShard, NodeBrief, RecoverRequest};
 pub use control::{
-    AckMode, ControlView, Handover, LineageEntry, Losses, Node, NodeRole, OutStep, Ownership, RecoveredBy,
-    Recovery, Shard, TrialPhase, Unfinished,
+    AckMode, ControlView, Handover, HandoverVia, Keeper, KeeperBase, LineageEntry, Losses, Node, NodeRole,
+    OutStep, Ownership, RecoveredBy, Recovery, Shard, TrialPhase, Unfinished,
 };
 pub use error::{ApiError, Done, Refused};
 pub use hold::{HoldReason, Reason};

@@ -3,7 +3,7 @@
 use crate::control::ControlView;
 use crate::unknown::{Unknown, words};
 use ironcache_types::{
-    ClusterId, Digest, Epoch, Incarnation, LevelRange, NodeId, Offset, Release, ShardId, WireRange,
+    ClusterId, Digest, Epoch, Incarnation, LevelRange, MachineId, NodeId, Offset, Release, ShardId, WireRange,
 };
 use serde::{Deserialize, Serialize};
 
@@ -22,6 +22,9 @@ pub struct NodeStatus {
     /// The protocols that the running launcher speaks.
     #[serde(default)]
     pub launcher_protocol: Option<WireRange>,
+    /// Where it runs.
+    #[serde(default)]
+    pub machine: MachineId,
     /// What its raft runs by, which all nodes of a cluster have to have in common.
     #[serde(default)]
     pub timers: Option<RaftTimers>,

@@ -2,8 +2,8 @@
 
 use ironcache_api::*;
 use ironcache_types::{
-    ClusterId, Digest, Epoch, Incarnation, Level, LevelRange, Member, NodeId, Offset, PlanId, Release,
-    ShardId, SlotSet, Version, WireRange,
+    ClusterId, Digest, Epoch, Incarnation, Level, LevelRange, MachineId, Member, NodeId, Offset, PlanId,
+    Release, ShardId, SlotSet, Version, WireRange,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -88,6 +88,7 @@ fn control() -> ControlView {
             log_index: 5,
             phase: TrialPhase::Confirming { incarnation: Incarnation(8) },
         }),
+        machine: MachineId(9),
     };
     let shard = Shard {
         id: ShardId(0),
@@ -100,7 +101,13 @@ fn control() -> ControlView {
         mode: AckMode::InSync,
         steady_mode: AckMode::Primary,
         lineage: vec![LineageEntry { epoch: Epoch(3), start: Some(Offset(0)) }],
-        handover: Some(Handover { epoch: Epoch(11), from: LIFE, to: LIFE, log_index: 6 }),
+        handover: Some(Handover {
+            epoch: Epoch(11),
+            from: LIFE,
+            to: LIFE,
+            log_index: 6,
+            via: HandoverVia::Primary,
+        }),
         losses: Losses {
             recoveries: 1,
             bytes_min: 5,
@@ -115,6 +122,9 @@ fn control() -> ControlView {
                 as_of_ms: Some(4),
             }],
         },
+        keeper: Some(Keeper { member: LIFE, from: Offset(7), base: KeeperBase::Leaver }),
+        keeper_wanted: Some(NODE),
+        exposed: true,
     };
     let info = ReleaseInfo {
         release: release(),
@@ -182,6 +192,7 @@ fn node_status() -> NodeStatus {
         http_addr: "a:3".to_owned(),
         levels: LevelRange::new(1, 1),
         launcher_protocol: Some(WireRange::CURRENT),
+        machine: MachineId(9),
         timers: Some(RaftTimers { heartbeat_ms: 100, election_min_ms: 500, election_max_ms: 1000 }),
         pristine: false,
         launcher: LauncherStatus { phase: LauncherPhase::Idle, degraded: None },

@@ -3,11 +3,11 @@
 use crate::plan::{HoldReason, PlanOptions, StartedBy};
 use crate::policy::Policy;
 use crate::reason::Reason;
-use crate::shard::{AckMode, RecoveredBy};
+use crate::shard::{AckMode, NewKeeper, RecoveredBy};
 use crate::state::{NodeRole, ReleaseInfo};
 use ironcache_types::{
-    ClusterId, Digest, Epoch, Incarnation, Level, LevelRange, Member, NodeId, Offset, PlanId, Release,
-    ShardId, SlotSet, Version, WireRange,
+    ClusterId, Digest, Epoch, Incarnation, Level, LevelRange, MachineId, Member, NodeId, Offset, PlanId,
+    Release, ShardId, SlotSet, Version, WireRange,
 };
 use std::collections::BTreeSet;
 
@@ -23,6 +23,7 @@ pub struct NodeSpec {
     pub release: Release,
     pub levels: LevelRange,
     pub launcher_protocol: WireRange,
+    pub machine: MachineId,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,7 +53,8 @@ pub struct Recover {
     pub at: Offset,
     /// Bytes of the stream past `at` of which somebody still knew. There may have been more.
     pub lost_bytes_min: u64,
-    /// Everybody who could have taken over without a loss: the whole in-sync set, as the proposer saw it.
+    /// Everybody with whom the shard could have gone on without a loss: the whole in-sync set and the keeper, as the
+    /// proposer saw them.
     pub given_up: BTreeSet<Member>,
     /// As of `Failover`: an owner that may still run is deposed by the leader that waited for the end of its lease.
     pub term: u64,
@@ -76,6 +78,8 @@ pub enum Command {
         release: Release,
         levels: LevelRange,
         launcher_protocol: WireRange,
+        /// Where it runs.
+        machine: MachineId,
         /// Of its own configuration, if that names one.
         #[cfg(feature = "next")]
         zone: Option<String>,
@@ -102,6 +106,21 @@ pub enum Command {
         primary: Member,
         mode: AckMode,
     },
+    /// The leader's wish: who is to keep the tail of the shard's stream, or that nobody need any longer. The primary
+    /// makes it so, by `SetKeeper`.
+    WantKeeper {
+        shard: ShardId,
+        shard_epoch: Epoch,
+        node: Option<NodeId>,
+    },
+    /// The primary records who keeps the tail of its stream, or that nobody does.
+    SetKeeper {
+        shard: ShardId,
+        isr_epoch: Epoch,
+        primary: Member,
+        keeper: Option<NewKeeper>,
+        reason: Reason,
+    },
     BeginHandover {
         shard: ShardId,
         shard_epoch: Epoch,
@@ -109,6 +128,15 @@ pub enum Command {
         to: Member,
         /// `None`: the primary's node is being stopped.
         plan: Option<PlanId>,
+    },
+    /// The keeper takes the place of a primary that is gone: it hands the tail that it holds over to `to`.
+    BeginRecovery {
+        shard: ShardId,
+        shard_epoch: Epoch,
+        isr_epoch: Epoch,
+        to: Member,
+        /// As of `Failover`.
+        term: u64,
     },
     /// The candidate met the fence at `offset`; `in_sync` are itself and the members attached there.
     Promote {

@@ -2,8 +2,8 @@
 //!
 //! *Invariant:* this file shares no code with `apply`: it is the second opinion.
 
-use crate::plan::{Direction, StartedBy};
-use crate::shard::{Ownership, Shard};
+use crate::plan::{Direction, Phase, StartedBy};
+use crate::shard::{HandoverVia, KeeperBase, Ownership, Shard};
 use crate::state::{ControlState, TrialPhase};
 
 /// An invariant of the log that a command would have broken.
@@ -28,6 +28,7 @@ pub(crate) fn check(before: &ControlState, after: &ControlState) -> Result<(), V
             check_shard(before, old, shard)?;
         }
         check_in_sync(after, shard)?;
+        check_keeper(before, after, shard)?;
     }
     check_members(before, after)?;
     check_level(before, after)?;
@@ -50,6 +51,10 @@ fn check_members(before: &ControlState, after: &ControlState) -> Result<(), Viol
             |shard: &&Shard| is_owner(shard) || ends(shard) || shard.in_sync.iter().any(|m| m.node == *gone);
         if let Some(shard) = before.shards.values().find(has_role) {
             return broken("I3", format!("node {gone} leaves with a role in shard {}", shard.id));
+        }
+        let keeps = |shard: &&Shard| shard.keeper.is_some_and(|keeper| keeper.member.node == *gone);
+        if let Some(shard) = before.shards.values().find(keeps) {
+            return broken("I22", format!("node {gone} leaves with the tail of shard {}", shard.id));
         }
     }
     if let Some(back) = after.removed.iter().find(|id| after.nodes.contains_key(id)) {
@@ -130,7 +135,7 @@ fn check_shard(before: &ControlState, old: &Shard, new: &Shard) -> Result<(), Vi
     if new.epoch != old.epoch && new.epoch <= before.epoch {
         return broken("I1", format!("shard {id} takes ownership epoch {} again", new.epoch));
     }
-    let set_changed = old.in_sync != new.in_sync || old.mode != new.mode;
+    let set_changed = old.in_sync != new.in_sync || old.mode != new.mode || old.keeper != new.keeper;
     if set_changed && new.isr_epoch <= before.epoch {
         return broken("I1", format!("the in-sync set of shard {id} changes without a fresh epoch"));
     }
@@ -140,8 +145,12 @@ fn check_shard(before: &ControlState, old: &Shard, new: &Shard) -> Result<(), Vi
         if new.epoch == old.epoch {
             return broken("I2", format!("shard {id} gets a second primary at epoch {}", new.epoch));
         }
-        let reclaims = matches!(old.ownership, Ownership::Recovering { last } if last.node == owner.node);
-        if !old.in_sync.contains(&owner) && !reclaims && !recovers(old, new) {
+        if new.keeper.is_some() || new.handover.is_some() {
+            return broken("I3", format!("{owner} begins in shard {id} with what its predecessor had begun"));
+        }
+        let reclaims = matches!(old.ownership, Ownership::Recovering { last, .. } if last.node == owner.node);
+        let has_all = old.in_sync.contains(&owner) || reclaims || takes_the_tail(old, new);
+        if !has_all && !recovers(old, new) {
             return broken("I3", format!("{owner} becomes primary of shard {id} without being in sync"));
         }
     }
@@ -155,8 +164,77 @@ fn check_shard(before: &ControlState, old: &Shard, new: &Shard) -> Result<(), Vi
 fn recovers(old: &Shard, new: &Shard) -> bool {
     let (Some(owner), Some(newest)) = (new.primary(), new.losses.newest.last()) else { return false };
     let counted = new.losses.recoveries == old.losses.recoveries.saturating_add(1);
-    let said = newest.epoch == new.epoch && newest.to == owner && newest.given_up == old.in_sync;
+    let kept_by = old.keeper.iter().map(|keeper| &keeper.member);
+    let gone = newest.given_up.iter().all(|m| old.in_sync.contains(m) || kept_by.clone().any(|k| k == m));
+    let named = old.in_sync.iter().chain(kept_by.clone()).all(|member| newest.given_up.contains(member));
+    let said = newest.epoch == new.epoch && newest.to == owner && gone && named;
     counted && said && new.in_sync.iter().eq([&owner])
+}
+
+/// Did the keeper on record hand the whole tail over to the new owner, which has what lies before it?
+fn takes_the_tail(old: &Shard, new: &Shard) -> bool {
+    let (Some(owner), Some(flight), Some(keeper)) = (new.primary(), old.handover, old.keeper) else {
+        return false;
+    };
+    let start = new.lineage.last().and_then(|newest| newest.start);
+    let is_of_the_keeper = flight.via == HandoverVia::Keeper
+        && flight.from == keeper.member
+        && keeper.epoch == old.epoch
+        && flight.to == owner;
+    is_of_the_keeper && start.is_some_and(|start| start >= keeper.from) && new.in_sync.iter().eq([&owner])
+}
+
+fn is_out(state: &ControlState, node: ironcache_types::NodeId) -> bool {
+    state.nodes.get(&node).is_some_and(|n| n.out.is_some())
+}
+
+/// Who keeps the tail may, and is there; and no shard has a node out while one process alone knows what it acknowledges,
+/// unless it says so and its plan stands still (I22).
+fn check_keeper(before: &ControlState, after: &ControlState, shard: &Shard) -> Result<(), Violation> {
+    let id = shard.id;
+    if let Some(keeper) = &shard.keeper {
+        let member = keeper.member;
+        let Some(node) = after.nodes.get(&member.node) else {
+            return broken("I22", format!("{member}, the keeper of shard {id}, is no node"));
+        };
+        if shard.nodes.contains(&member.node) || node.out.is_some() {
+            return broken("I22", format!("{member} keeps shard {id}, and is of it, or is out"));
+        }
+        if keeper.epoch != shard.epoch {
+            return broken("I22", format!("{member} keeps shard {id} for an earlier owner"));
+        }
+    }
+    let copies = shard.in_sync.len() + usize::from(shard.keeper.is_some());
+    let has_left = shard.nodes.iter().any(|node| is_out(after, *node));
+    if has_left && copies < shard.nodes.len().min(2) && shard.in_sync.len() < 2 {
+        let moves = after.plan.as_ref().is_some_and(|p| matches!(p.phase, Phase::Staging | Phase::Rolling));
+        if !shard.exposed || moves {
+            return broken(
+                "I22",
+                format!("one process knows what shard {id} acknowledges, and nobody says so"),
+            );
+        }
+    }
+    let old = before.shards.get(&id);
+    if old.is_some_and(|old| old.exposed) && !shard.exposed && copies < shard.nodes.len().min(2) {
+        return broken("I22", format!("shard {id} is exposed no more, and nothing has changed"));
+    }
+    let goes_out = |node: &&ironcache_types::NodeId| is_out(after, **node) && !is_out(before, **node);
+    let (Some(leaver), Some(old)) = (shard.nodes.iter().find(goes_out), old) else { return Ok(()) };
+    let base_from = after.nodes.get(leaver).and_then(|node| node.out.as_ref()).and_then(|out| out.base_from);
+    let was_member = old.in_sync.iter().any(|member| member.node == *leaver);
+    match &shard.keeper {
+        Some(keeper) if base_from != Some(keeper.from) => {
+            broken("I22", format!("the tail that is kept for node {leaver} is not where it begins"))
+        }
+        Some(keeper) if !was_member && keeper.base == KeeperBase::Leaver && shard.in_sync.len() < 2 => {
+            broken("I22", format!("node {leaver} leaves shard {id} without what lies before the tail"))
+        }
+        None if shard.in_sync.len() < 2 => {
+            broken("I22", format!("node {leaver} leaves shard {id} with one copy, and nobody keeps the tail"))
+        }
+        Some(_) | None => Ok(()),
+    }
 }
 
 /// The newest start is the present one; epochs rise, and starts never fall (I15).

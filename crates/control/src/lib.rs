@@ -36,7 +36,10 @@ pub use plan::{
 pub use policy::{AutoRollout, FinalizeAfter, OnFailure, OnTotalLoss, Policy, RaftTimers};
 pub use reason::Reason;
 pub use rejection::{Applied, NoRollback, NotByPolicy, Rejection};
-pub use shard::{AckMode, Handover, LineageEntry, Losses, Ownership, RecoveredBy, Recovery, Shard};
+pub use shard::{
+    AckMode, Handover, HandoverVia, Keeper, KeeperBase, LastLease, LineageEntry, Losses, NewKeeper,
+    Ownership, RecoveredBy, Recovery, Shard,
+};
 pub use state::{
     ControlState, Declined, Node, NodeRole, OutStep, Preflight, Quarantine, ReleaseInfo, StageHold,
     TrialPhase, Unfinished,

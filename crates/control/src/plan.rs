@@ -112,16 +112,19 @@ pub enum HoldReason {
     StepTimedOut { node: NodeId, waited_ms: u64 },
     /// Nodes disagree on the state at the same log index.
     StateMismatch { node: NodeId, log_index: u64 },
+    /// What the shard acknowledges is in one process only: another failure would lose it.
+    Exposed { shard: ShardId },
 }
 
 impl HoldReason {
-    /// Whom the plan waits for.
-    pub fn node(&self) -> NodeId {
+    /// The node that the plan waits for, if it is one.
+    pub fn node(&self) -> Option<NodeId> {
         match self {
             HoldReason::StepFailed { node, reason: _ }
             | HoldReason::StepInconclusive { node, reason: _ }
             | HoldReason::StepTimedOut { node, waited_ms: _ }
-            | HoldReason::StateMismatch { node, log_index: _ } => *node,
+            | HoldReason::StateMismatch { node, log_index: _ } => Some(*node),
+            HoldReason::Exposed { shard: _ } => None,
         }
     }
 }
@@ -150,6 +153,11 @@ impl fmt::Display for HoldReason {
                 f,
                 "node {node} holds another control state at log index {log_index}; `ironcache cluster upgrade rollback` \
                  takes everybody back to what they agreed on"
+            ),
+            HoldReason::Exposed { shard } => write!(
+                f,
+                "what shard {shard} acknowledges is in one process only; the plan goes on by itself as soon as another \
+                 node keeps it, or two are in sync"
             ),
         }
     }

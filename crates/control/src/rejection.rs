@@ -149,7 +149,9 @@ pub enum Rejection {
     BelowStart { shard: ShardId, offset: Offset, start: Offset },
     #[error("{member} is in the in-sync set of shard {shard}: it takes over without a loss")]
     TakesOver { shard: ShardId, member: Member },
-    #[error("the in-sync set of shard {shard} has other members than those that are given up; look again")]
+    #[error(
+        "the in-sync set of shard {shard}, with its keeper, has other members than those that are given up; look again"
+    )]
     GivenUp { shard: ShardId },
     #[error(
         "`on-total-loss` is `wait`: shard {shard} stays without a primary until somebody accepts the loss (`ironcache \
@@ -255,6 +257,38 @@ pub enum Rejection {
     StillInSync { shard: ShardId, node: NodeId },
     #[error("node {node} is leaving the cluster, and joins no in-sync set any more")]
     NodeLeaving { node: NodeId },
+    #[error(
+        "shard {shard} would have one member left, and nobody keeps the tail of its stream: what is acknowledged then \
+         would be in one process only"
+    )]
+    NoKeeper { shard: ShardId },
+    #[error(
+        "node {node} is of shard {shard}; what that acknowledges is kept by a node of another shard, or a witness"
+    )]
+    OfTheShard { shard: ShardId, node: NodeId },
+    #[error(
+        "node {node} keeps the tail of shard {shard}'s stream while that has one full member; ask again when it has two"
+    )]
+    KeepsShard { shard: ShardId, node: NodeId },
+    #[error(
+        "a tail of shard {shard} from offset {from} on does not continue what the node that is out took along ({})",
+        base_from.map_or_else(|| "nobody kept a tail for it".to_owned(), |at| format!("everything below {at}"))
+    )]
+    TailTooShort { shard: ShardId, from: Offset, base_from: Option<Offset> },
+    #[error("shard {shard} has a keeper on record; a planned handover begins without one")]
+    KeeperRecorded { shard: ShardId },
+    #[error(
+        "{member} keeps the tail of shard {shard}'s stream, and it continues what there is: the shard goes on without a \
+         loss, or somebody accepts one (`ironcache cluster recover --shard {shard} --accept-loss`)"
+    )]
+    KeepsTail { shard: ShardId, member: Member },
+    #[error("shard {shard} would go on with one member in sync, and {member} is another one")]
+    LeftAlone { shard: ShardId, member: Member },
+    #[error(
+        "what shard {shard} acknowledges is in one process only; the plan goes on by itself as soon as another node keeps \
+         it, or two are in sync"
+    )]
+    Exposed { shard: ShardId },
     #[error("level {level} is not in force yet: the cluster is at level {state}; finalize the rollout first")]
     NotYet { level: Level, state: Level },
     #[error("the leader has not accepted step {step} of node {node} yet")]
@@ -374,6 +408,14 @@ impl Rejection {
             Rejection::TakesOver { .. } => "takes_over",
             Rejection::GivenUp { .. } => "given_up",
             Rejection::LossNotAccepted { .. } => "loss_not_accepted",
+            Rejection::NoKeeper { .. } => "no_keeper",
+            Rejection::OfTheShard { .. } => "of_the_shard",
+            Rejection::KeepsShard { .. } => "keeps_shard",
+            Rejection::TailTooShort { .. } => "tail_too_short",
+            Rejection::KeeperRecorded { .. } => "keeper_recorded",
+            Rejection::KeepsTail { .. } => "keeps_tail",
+            Rejection::LeftAlone { .. } => "left_alone",
+            Rejection::Exposed { .. } => "exposed",
             Rejection::OtherRelease { .. } => "other_release",
             Rejection::DigestTaken { .. } => "digest_taken",
             Rejection::EmptyRange { .. } => "empty_range",

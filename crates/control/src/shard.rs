@@ -29,7 +29,49 @@ pub enum Ownership {
     /// The primary's process ended, and nobody has taken over yet.
     Recovering {
         last: Member,
+        lease: LastLease,
     },
+}
+
+/// Is it certain that the last owner answers nobody any more?
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LastLease {
+    /// Its node runs a later process on the same machine, and a data directory has one process at a time.
+    Ended,
+    /// A later life registered from elsewhere: the last owner may run on, and answer for as long as its lease lasts.
+    MayRun,
+}
+
+/// Who holds the tail of the shard's stream while the shard has one full member left: whole frames of `epoch`, from
+/// `from` on, each acknowledged to the primary before anybody is told of the write.
+///
+/// *Invariant:* as it was recorded, every member of the set held everything below `from`: what a leaver takes along and
+/// the tail are the whole dataset.
+/// *Invariant:* it counts only while its epoch is the shard's; every start of an owner clears it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Keeper {
+    pub member: Member,
+    /// The shard's, as it was recorded.
+    pub epoch: Epoch,
+    pub from: Offset,
+    pub base: KeeperBase,
+}
+
+/// What the tail of a keeper continues.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeeperBase {
+    /// What a member took along when it left: the keeper has nothing below `from`.
+    Leaver,
+    /// A whole dataset that the keeper received first.
+    Own,
+}
+
+/// A keeper as its primary names it. The record takes the shard's epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NewKeeper {
+    pub member: Member,
+    pub from: Offset,
+    pub base: KeeperBase,
 }
 
 /// A start of a primary: the ownership epoch, and the offset at which it began.
@@ -40,7 +82,16 @@ pub struct LineageEntry {
     pub start: Option<Offset>,
 }
 
-/// A planned promotion in flight.
+/// Whose stream the candidate of a handover takes to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HandoverVia {
+    /// The primary's own: it fixes the end, and says so in the stream.
+    Primary,
+    /// The primary is gone; `from` is its keeper, which does so in its place.
+    Keeper,
+}
+
+/// A promotion in flight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Handover {
     /// Names the attempt. Frames are never checked against it; only a committed promotion raises the
@@ -48,8 +99,9 @@ pub struct Handover {
     pub epoch: Epoch,
     pub from: Member,
     pub to: Member,
-    /// Log index of `BeginHandover`.
+    /// Log index of `BeginHandover` or `BeginRecovery`.
     pub log_index: u64,
+    pub via: HandoverVia,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,6 +123,12 @@ pub struct Shard {
     pub lineage: Vec<LineageEntry>,
     pub handover: Option<Handover>,
     pub losses: Losses,
+    pub keeper: Option<Keeper>,
+    /// Whom the leader wants to keep; the primary takes it for its keeper once it holds the tail.
+    pub keeper_wanted: Option<NodeId>,
+    /// A node of the shard is out, or was, and what has been acknowledged since is in one process only. Until another
+    /// keeper, or a set of two.
+    pub exposed: bool,
 }
 
 /// What a shard is known to have lost: every [`crate::Recover`] that was accepted.
@@ -149,6 +207,16 @@ impl Shard {
         self.primary() == Some(member)
     }
 
+    /// The keeper, if what it holds is of the present owner's stream.
+    pub fn keeper_that_counts(&self) -> Option<&Keeper> {
+        self.keeper.as_ref().filter(|keeper| keeper.epoch == self.epoch)
+    }
+
+    /// As many members as hold the dataset in two places, or everywhere that it can be.
+    pub fn members_min(&self) -> usize {
+        self.nodes.len().min(2)
+    }
+
     /// The in-sync members other than the primary.
     pub fn in_sync_replicas(&self) -> impl Iterator<Item = Member> + '_ {
         self.in_sync.iter().copied().filter(|m| !self.is_primary(*m))
@@ -159,6 +227,8 @@ impl Shard {
         self.epoch = epoch;
         self.isr_epoch = epoch;
         self.handover = None;
+        self.keeper = None;
+        self.keeper_wanted = None;
         self.cut_lineage(start);
         self.lineage.push(LineageEntry { epoch, start });
         if self.lineage.len() > Self::LINEAGE_MAX {
@@ -178,13 +248,22 @@ impl Shard {
     }
 
     /// Takes every role away from the lives of `node` other than `current`. Answers whether anything changed.
-    pub(crate) fn revoke(&mut self, node: NodeId, current: Incarnation, epoch: Epoch) -> bool {
+    ///
+    /// The record of a keeper stays: what an earlier life of it wrote may be there still, and the primary, which asks for
+    /// its acknowledgement, is the one to drop it.
+    pub(crate) fn revoke(
+        &mut self,
+        node: NodeId,
+        current: Incarnation,
+        lease: LastLease,
+        epoch: Epoch,
+    ) -> bool {
         let stale = |m: Member| m.node == node && m.incarnation != current;
         let before = (self.ownership, self.in_sync.len(), self.handover);
         if let Ownership::Serving(owner) = self.ownership
             && stale(owner)
         {
-            self.ownership = Ownership::Recovering { last: owner };
+            self.ownership = Ownership::Recovering { last: owner, lease };
         }
         self.in_sync.retain(|m| !stale(*m));
         if self.handover.is_some_and(|h| stale(h.from) || stale(h.to)) {

@@ -6,8 +6,8 @@ use crate::policy::Policy;
 use crate::reason::Reason;
 use crate::shard::Shard;
 use ironcache_types::{
-    ClusterId, Digest, Epoch, Incarnation, Level, LevelRange, Member, NodeId, PlanId, Release, ShardId, Slot,
-    Version, WireRange,
+    ClusterId, Digest, Epoch, Incarnation, Level, LevelRange, MachineId, Member, NodeId, Offset, PlanId,
+    Release, ShardId, Slot, Version, WireRange,
 };
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -66,6 +66,8 @@ pub struct Node {
     pub levels: LevelRange,
     /// The protocols that the node's running launcher speaks.
     pub launcher_protocol: WireRange,
+    /// Where the registered process runs.
+    pub machine: MachineId,
     /// The lowest level of anything that the node still holds (log, snapshot): it rises after a raise, by
     /// `LevelReached`.
     pub oldest: Level,
@@ -96,6 +98,9 @@ pub struct OutStep {
     /// Log index of `UpgradeSelf`; the node stops only after its primary has applied it.
     pub log_index: u64,
     pub phase: TrialPhase,
+    /// Where the tail begins that the shard's keeper holds for it, if it left one full member behind: it took along
+    /// everything below.
+    pub base_from: Option<Offset>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -208,6 +213,16 @@ impl ControlState {
 
     pub fn release_by_version(&self, version: &Version) -> Option<&ReleaseInfo> {
         self.releases.values().find(|r| r.release.version == *version)
+    }
+
+    /// The shard whose tail `node` keeps.
+    pub fn shard_kept_by(&self, node: NodeId) -> Option<&Shard> {
+        self.shards.values().find(|shard| shard.keeper.is_some_and(|keeper| keeper.member.node == node))
+    }
+
+    /// Is a node of the shard out?
+    pub fn has_node_out(&self, shard: &Shard) -> bool {
+        shard.nodes.iter().any(|id| self.nodes.get(id).is_some_and(|node| node.out.is_some()))
     }
 
     /// Is `node` the primary of a shard now?

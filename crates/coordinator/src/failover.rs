@@ -25,7 +25,7 @@ pub(crate) fn next(view: View<'_>, now_wall_ms: u64, waiting: &mut Vec<WaitingOn
                 }
                 Some(_) | None => continue,
             },
-            Ownership::Recovering { last } => {
+            Ownership::Recovering { last, .. } => {
                 let recovering_ms = view.obs.timers.recovering_ms.get(&shard.id).copied().unwrap_or(0);
                 (last, recovering_ms, most_advanced_of(view, shard, recovering_ms, |_, _| true))
             }

@@ -134,7 +134,7 @@ fn leaving(view: View<'_>, change: MembershipChange) -> Result<Decision, Waiting
 fn is_out(view: View<'_>, node: &Node) -> Option<WaitingOn> {
     let plan = view.state.plan.as_ref()?;
     node.out.as_ref()?;
-    if matches!(&plan.phase, Phase::Held { reason } if reason.node() == node.id) {
+    if matches!(&plan.phase, Phase::Held { reason } if reason.node() == Some(node.id)) {
         return None;
     }
     let out_for_ms = view.obs.timers.out_for_ms.get(&node.id).copied().unwrap_or(0);

@@ -97,7 +97,9 @@ impl<'a> Lost<'a> {
     fn of(view: View<'_>, shard: &'a Shard) -> Option<Self> {
         let lease = view.obs.leases.get(&shard.id).filter(|lease| lease.is_over());
         let (owner, without_ms) = match shard.ownership {
-            Ownership::Recovering { last } => (last, view.obs.timers.recovering_ms.get(&shard.id).copied()),
+            Ownership::Recovering { last, .. } => {
+                (last, view.obs.timers.recovering_ms.get(&shard.id).copied())
+            }
             Ownership::Serving(owner) => (owner, Some(lease?.over_for_ms())),
         };
         Some(Lost { shard, owner, without_ms: without_ms.unwrap_or(0) })

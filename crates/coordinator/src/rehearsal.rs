@@ -221,6 +221,7 @@ fn node_moves(state: &ControlState, node: &Node) -> Option<Command> {
             release: target,
             levels,
             launcher_protocol: node.launcher_protocol,
+            machine: node.machine,
             #[cfg(feature = "next")]
             zone: None,
         });

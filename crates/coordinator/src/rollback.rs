@@ -11,7 +11,8 @@ pub(crate) fn after_failure(view: View<'_>, plan: &Plan, held: &HoldReason) -> O
         // None of these says anything about the release: somebody has to look.
         HoldReason::StepInconclusive { .. }
         | HoldReason::StepTimedOut { .. }
-        | HoldReason::StateMismatch { .. } => return None,
+        | HoldReason::StateMismatch { .. }
+        | HoldReason::Exposed { .. } => return None,
     }
     match plan.options.on_failure {
         OnFailure::Rollback => {}

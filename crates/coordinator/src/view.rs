@@ -98,7 +98,7 @@ impl<'a> View<'a> {
     pub(crate) fn no_primary(&self, shard: &Shard) -> WaitingOn {
         use ironcache_control::Ownership;
         match shard.ownership {
-            Ownership::Recovering { last: _ } => {
+            Ownership::Recovering { .. } => {
                 WaitingOn::InSyncUnreachable { shard: shard.id, in_sync: shard.in_sync.len() }
             }
             Ownership::Serving(member) => {

@@ -36,6 +36,8 @@ pub enum Format {
     Wal,
     /// The head and the sections of a dataset's file; what lies in them is of a level of its own.
     Checkpoint,
+    /// The head of a keeper's file; the frames after it are of the levels at which they were written.
+    KeeperFile,
 }
 
 /// What one node asks another.
@@ -64,6 +66,7 @@ impl fmt::Display for Format {
             Format::Rpc(Rpc::Forward) => "forward RPC",
             Format::Wal => "raft log",
             Format::Checkpoint => "checkpoint",
+            Format::KeeperFile => "keeper's file",
         })
     }
 }
@@ -128,6 +131,9 @@ const TABLE: &[(Format, &[Since])] = &[
     (Format::Entry(EntryKind::RemoveNode), &[since(1, 1)]),
     (Format::Entry(EntryKind::NodeLeft), &[since(1, 1)]),
     (Format::Entry(EntryKind::MembershipDone), &[since(1, 1)]),
+    (Format::Entry(EntryKind::WantKeeper), &[since(1, 1)]),
+    (Format::Entry(EntryKind::SetKeeper), &[since(1, 1)]),
+    (Format::Entry(EntryKind::BeginRecovery), &[since(1, 1)]),
     #[cfg(feature = "next")]
     (Format::Entry(EntryKind::SetZone), &[since(NEXT.0, 1)]),
     (
@@ -148,6 +154,7 @@ const TABLE: &[(Format, &[Since])] = &[
     (Format::Rpc(Rpc::Forward), &[since(1, 1)]),
     (Format::Wal, &[since(1, 1)]),
     (Format::Checkpoint, &[since(1, 1)]),
+    (Format::KeeperFile, &[since(1, 1)]),
 ];
 
 /// The levels that this build admits: it reads and writes at each.
@@ -199,7 +206,7 @@ fn row(format: Format) -> &'static [Since] {
 mod tests {
     use super::*;
 
-    const OTHERS: [Format; 11] = [
+    const OTHERS: [Format; 12] = [
         Format::State,
         Format::Snapshot,
         Format::SnapshotFile,
@@ -211,6 +218,7 @@ mod tests {
         Format::Rpc(Rpc::Forward),
         Format::Wal,
         Format::Checkpoint,
+        Format::KeeperFile,
     ];
 
     #[test]

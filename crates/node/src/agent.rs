@@ -13,9 +13,10 @@ use ironcache_spine::{Artifact, LinkSender, StepRef, ToLauncher, inspect};
 use ironcache_types::{Digest, Epoch, LEVELS, Level, Manifest, chain};
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 /// While a step concerns this node, facts change without the log telling: they are looked at this often.
 const BUSY: Duration = Duration::from_millis(10);
@@ -252,6 +253,7 @@ impl Agent {
             release: self.app.release.clone(),
             levels: LEVELS,
             launcher_protocol: self.app.launcher_protocol(),
+            machine: self.app.machine,
             #[cfg(feature = "next")]
             zone: self.zone(),
         }
@@ -387,7 +389,7 @@ impl Agent {
             return;
         }
         let (slots, keep) = (Arc::clone(&app.slots), kept.iter().copied().collect::<Vec<_>>());
-        let removed = tokio::task::spawn_blocking(move || slots.collect_garbage(&keep)).await;
+        let removed = ironcache_host::exec::spawn_blocking(move || slots.collect_garbage(&keep)).await;
         // Also after a failure: it is tried again at the next change, not all the time.
         self.kept = kept;
         match removed {
@@ -439,6 +441,22 @@ async fn keep_contact(app: Arc<App>, heard: watch::Sender<Instant>) {
 
 /// What the cluster is told of the binary that this process runs: what its own manifest says.
 async fn own_info(app: &App) -> Result<ReleaseInfo, Box<dyn std::error::Error + Send + Sync>> {
+    // A simulated release has no file.
+    #[cfg(turmoil)]
+    return Ok(ReleaseInfo {
+        release: app.release.clone(),
+        size_bytes: 1,
+        min_from: None,
+        levels: ironcache_formats::levels::RANGE,
+        launcher_protocol: ironcache_spine::LAUNCHER_PROTOCOL,
+        hold: StageHold::None,
+    });
+    #[cfg(not(turmoil))]
+    own_info_of_the_file(app).await
+}
+
+#[cfg(not(turmoil))]
+async fn own_info_of_the_file(app: &App) -> Result<ReleaseInfo, Box<dyn std::error::Error + Send + Sync>> {
     let inspected = background::run(|| inspect(&mut std::fs::File::open("/proc/self/exe")?)).await??;
     let Artifact { release: _, size_bytes, manifest } = inspected.artifact()?;
     let Manifest { version: _, levels, launcher_protocol, min_from, critical: _ } = manifest;

@@ -2,6 +2,7 @@
 
 use crate::config::Config;
 use crate::data::{DataHandle, DataSnapshot};
+use crate::keeper::KeeperHandle;
 use crate::launcher::LauncherView;
 use crate::removed;
 use ironcache_api::DataStatus;
@@ -9,13 +10,13 @@ use ironcache_coordinator::WaitingOn;
 use ironcache_raft::{Admission, RaftNode};
 use ironcache_shard::Grantor;
 use ironcache_spine::{LAUNCHER_PROTOCOL, SlotStore};
-use ironcache_types::{Member, NodeId, Release, WireRange};
+use ironcache_types::{MachineId, Member, NodeId, Release, WireRange};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 /// One node's control plane. Everything in it can be asked from any task.
 pub(crate) struct App {
@@ -25,10 +26,13 @@ pub(crate) struct App {
     pub release: Release,
     pub raft: RaftNode,
     pub data: DataHandle,
+    pub keeper: KeeperHandle,
     pub slots: Arc<SlotStore>,
     pub launcher: watch::Receiver<LauncherView>,
     /// For peers and the leader; keeps connections open.
-    pub client: reqwest::Client,
+    pub client: ironcache_host::http::Client,
+    /// Where it runs.
+    pub machine: MachineId,
     pub started: Instant,
     /// Has this process applied up to a commit index that a leader confirmed after it started?
     pub log_is_current: watch::Receiver<bool>,
@@ -82,10 +86,11 @@ pub(crate) struct Parts {
     pub release: Release,
     pub raft: RaftNode,
     pub data: DataHandle,
+    pub keeper: KeeperHandle,
     pub slots: Arc<SlotStore>,
     pub launcher: watch::Receiver<LauncherView>,
     pub log_is_current: watch::Receiver<bool>,
-    pub client: reqwest::Client,
+    pub client: ironcache_host::http::Client,
 }
 
 impl App {
@@ -95,16 +100,19 @@ impl App {
     }
 
     pub(crate) fn new(parts: Parts) -> Self {
-        let Parts { config, me, release, raft, data, slots, launcher, log_is_current, client } = parts;
+        let Parts { config, me, release, raft, data, keeper, slots, launcher, log_is_current, client } =
+            parts;
         Self {
             config,
             me,
             release,
             raft,
             data,
+            keeper,
             slots,
             launcher,
             client,
+            machine: crate::identity::machine(),
             started: Instant::now(),
             log_is_current,
             incoming: tokio::sync::RwLock::default(),

@@ -20,6 +20,16 @@ pub(crate) enum BackgroundError {
 pub(crate) async fn run<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, BackgroundError> {
+    #[cfg(turmoil)]
+    return ironcache_host::exec::spawn_blocking(work).await.map_err(|_| BackgroundError::Panicked);
+    #[cfg(not(turmoil))]
+    on_a_thread(work).await
+}
+
+#[cfg(not(turmoil))]
+async fn on_a_thread<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, BackgroundError> {
     let (answer, answered) = oneshot::channel();
     std::thread::Builder::new().name("background".to_owned()).spawn(move || {
         // On Linux it holds for the calling thread alone.

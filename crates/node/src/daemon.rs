@@ -24,25 +24,29 @@ use crate::config::Config;
 use crate::data::{self, DataHandle, DataOptions, Drained, Keep, ToControl};
 use crate::descriptors;
 use crate::identity::{self, IdentityError};
+use crate::keeper::{self, KeeperOptions};
 use crate::launcher::{self, Stop};
 use crate::tasks::{Ends, How, TaskEnded, Tasks, share_panic};
 use crate::{http, lead, lease, moved, peer, removed};
 use ironcache_control::Command;
 use ironcache_formats::levels;
+use ironcache_host::exec::spawn_blocking;
+use ironcache_host::net::Bound;
 use ironcache_raft::{Admission, Ended, OpenError, RaftNode, RaftOptions};
 use ironcache_spine::{
-    DaemonExit, DataDir, DiskError, Inherited, LevelError, LevelFile, LinkError, LinkSender, SlotStore,
-    StopReason, ToLauncher,
+    DaemonExit, DataDir, DiskError, Inherited, LauncherLink, LevelError, LevelFile, LinkError, LinkSender,
+    SlotStore, Snapshot, StopReason, ToLauncher,
 };
+use ironcache_store::disk;
 use ironcache_types::{Member, Release, Version, chain};
 use std::collections::BTreeMap;
 use std::io;
-use std::net::TcpListener;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 /// Why a daemon did not start, or ended badly.
 #[derive(Debug, thiserror::Error)]
@@ -62,7 +66,7 @@ pub enum DaemonError {
     #[error(transparent)]
     Slots(#[from] DiskError),
     #[error("no HTTP client can be made")]
-    Client(#[from] reqwest::Error),
+    Client(#[from] ironcache_host::http::Error),
     #[error("{what}")]
     Io { what: &'static str, source: io::Error },
     #[error(transparent)]
@@ -145,34 +149,49 @@ pub fn run_daemon(config: Config, version: Version) -> Result<(), DaemonError> {
         .enable_all()
         .build()
         .map_err(io("the runtime cannot start"))?;
-    let ended = runtime.block_on(serve(config, version, level, inherited));
+    let Inherited { mut listeners, link, snapshot, .. } = inherited;
+    let mut take = |name| listeners.remove(name).ok_or(DaemonError::NoListener { name });
+    let (client, peer, http) = (take("client")?, take("peer")?, take("http")?);
+    let front = Front { client, peer, http, link, snapshot };
+    let ended = runtime.block_on(serve(config, version, level, front));
     // A download or a hash that is still running is of no use any more.
     runtime.shutdown_timeout(Duration::from_millis(100));
     ended
 }
 
-/// A panic on the data thread leaves a dataset that may be half changed, and tokio would go on with the other tasks.
+/// A panic on the data thread leaves a dataset that may be half changed, and tokio would go on with the other tasks; on the
+/// keeper's, a tail of which nobody knows how far it was written.
 /// So the process ends: the launcher starts another one, and what was acknowledged is on the replicas.
 fn die_with_the_data_thread() {
     let report = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
         report(panic);
-        if std::thread::current().name() == Some(data::THREAD) {
+        let thread = std::thread::current();
+        if [Some(data::THREAD), Some(keeper::THREAD)].contains(&thread.name()) {
             std::process::abort();
         }
     }));
 }
 
-async fn serve(
+/// What a daemon has of whoever starts it.
+pub(crate) struct Front {
+    pub client: Bound,
+    pub peer: Bound,
+    pub http: Bound,
+    pub link: LauncherLink,
+    pub snapshot: Snapshot,
+}
+
+pub(crate) async fn serve(
     config: Config,
     version: Version,
     level: LevelFile,
-    inherited: Inherited,
+    front: Front,
 ) -> Result<(), DaemonError> {
+    #[cfg(turmoil)]
+    let mut given = crate::simulated::Given::take();
     let config = Arc::new(descriptors::fit(config));
-    let Inherited { mut listeners, link, snapshot, .. } = inherited;
-    let mut take = |name| listeners.remove(name).ok_or(DaemonError::NoListener { name });
-    let (client, peer, http) = (take("client")?, take("peer")?, take("http")?);
+    let Front { client, peer, http, link, snapshot } = front;
     // Before raft runs: two processes of one identity would each vote.
     moved::refuse_a_copy(&config).await?;
     let me = identity::begin_life(&config.data_dir, &config.peer_addr())?;
@@ -186,6 +205,8 @@ async fn serve(
         ..RaftOptions::new(me, config.data_dir.join("raft"))
     })
     .await?;
+    #[cfg(turmoil)]
+    given.show(me, raft.applied());
     let (launcher_known, launcher) = watch::channel(launcher::view(&snapshot));
     let (to_control, proposals) = mpsc::unbounded_channel();
     let (data, data_thread) = data::start(DataOptions {
@@ -202,6 +223,15 @@ async fn serve(
         random: identity::random()?,
     })
     .map_err(|source| DaemonError::Io { what: "the data thread cannot start", source })?;
+    let keeper = keeper::start(KeeperOptions {
+        me,
+        cluster: raft.cluster(),
+        data_dir: config.data_dir.clone(),
+        levels: levels::RANGE,
+        keepalive_s: config.tcp_keepalive,
+        views: raft.applied(),
+    })
+    .map_err(|source| DaemonError::Io { what: "the keeper's thread cannot start", source })?;
     let mut tasks = Tasks::default();
     tasks.spawn("proposals", Ends::Never, propose_all(raft.clone(), proposals));
 
@@ -209,8 +239,16 @@ async fn serve(
     let (stop, mut stops) = mpsc::unbounded_channel();
     let (sender, receiver) = link.split();
     let (refused, refusals) = mpsc::unbounded_channel();
-    launcher::listen(receiver, sender.clone(), launcher_known, stop, refused)
-        .map_err(|source| DaemonError::Io { what: "the launcher's thread cannot start", source })?;
+    let listening = launcher::listen(
+        receiver,
+        sender.clone(),
+        launcher_known,
+        stop,
+        refused,
+        #[cfg(turmoil)]
+        given.orders,
+    );
+    listening.map_err(|source| DaemonError::Io { what: "the launcher's thread cannot start", source })?;
     let (current, log_is_current) = watch::channel(false);
     tasks.spawn("log watch", Ends::Done, watch_log(raft.clone(), me, Arc::clone(&config), current));
     let app = Arc::new(App::new(Parts {
@@ -220,9 +258,10 @@ async fn serve(
         log_is_current,
         raft,
         data,
+        keeper,
         slots,
         launcher,
-        client: reqwest::Client::builder()
+        client: ironcache_host::http::Client::builder()
             // Peers are spoken to directly, whatever the environment says of proxies.
             .no_proxy()
             .tcp_nodelay(true)
@@ -230,15 +269,11 @@ async fn serve(
             .pool_idle_timeout(Duration::from_secs(30))
             .build()?,
     }));
-    tasks.spawn(
-        "peer port",
-        Ends::Never,
-        peer::serve(listen(peer)?, peer::router(&app), config.tcp_keepalive),
-    );
+    tasks.spawn("peer port", Ends::Never, peer::serve(peer, peer::router(&app), config.tcp_keepalive));
     tasks.spawn(
         "http port",
         Ends::Never,
-        peer::serve(listen(http)?, http::router(Arc::clone(&app)), config.tcp_keepalive),
+        peer::serve(http, http::router(Arc::clone(&app)), config.tcp_keepalive),
     );
     tasks.spawn("lead", Ends::Never, lead::run(Arc::clone(&app)));
     tasks.spawn("lease", Ends::Never, lease::keep(Arc::clone(&app)));
@@ -274,7 +309,7 @@ async fn serve(
     };
     app.data.stop();
     // It has nothing left to do but to return; if a disk holds it, nobody waits.
-    let _ = tokio::time::timeout(RAFT_ENDS, tokio::task::spawn_blocking(move || data_thread.join())).await;
+    let _ = tokio::time::timeout(RAFT_ENDS, spawn_blocking(move || data_thread.join())).await;
     ended
 }
 
@@ -314,7 +349,7 @@ async fn raft_ended(app: &App) -> DaemonError {
             continue;
         }
         let probe = app.config.data_dir.join("raft").join("probe");
-        let works = tokio::task::spawn_blocking(move || takes_a_log(&probe)).await;
+        let works = spawn_blocking(move || takes_a_log(&probe)).await;
         match works {
             Ok(Ok(())) => return DaemonError::RaftEnded { why },
             Ok(Err(error)) => tracing::debug!(%error, "the disk takes no log yet"),
@@ -325,18 +360,12 @@ async fn raft_ended(app: &App) -> DaemonError {
 
 /// Can something be written here, and made durable?
 fn takes_a_log(probe: &Path) -> io::Result<()> {
-    let tried = std::fs::File::create(probe).and_then(|mut file| {
+    let tried = disk::File::create(probe).and_then(|mut file| {
         io::Write::write_all(&mut file, &[0; PROBE_BYTES])?;
         file.sync_all()
     });
-    let removed = std::fs::remove_file(probe);
+    let removed = disk::remove_file(probe);
     tried.and(removed)
-}
-
-fn listen(listener: TcpListener) -> Result<tokio::net::TcpListener, DaemonError> {
-    let io = |source| DaemonError::Io { what: "a listener cannot be used", source };
-    listener.set_nonblocking(true).map_err(io)?;
-    tokio::net::TcpListener::from_std(listener).map_err(io)
 }
 
 /// Hands the data plane's proposals to raft. Their outcomes are seen in the applied state; a rejection is
@@ -390,8 +419,7 @@ async fn watch_log(raft: RaftNode, me: Member, config: Arc<Config>, current: wat
         return;
     }
     if let Some(cluster) = raft.cluster() {
-        let noted =
-            tokio::task::spawn_blocking(move || identity::note_member(&config.data_dir, cluster)).await;
+        let noted = spawn_blocking(move || identity::note_member(&config.data_dir, cluster)).await;
         if let Some(Err(error)) = share_panic(noted) {
             let error = chain(&error);
             tracing::warn!(
@@ -438,6 +466,10 @@ async fn tell_ready(data: DataHandle, launcher: LinkSender) {
 
 async fn terminated() {
     use tokio::signal::unix::{SignalKind, signal};
+    // Nobody signals a simulated process: it is told to stop, or killed.
+    if cfg!(turmoil) {
+        return std::future::pending().await;
+    }
     match signal(SignalKind::terminate()) {
         Ok(mut terminate) => {
             terminate.recv().await;

@@ -35,7 +35,7 @@ pub(crate) enum FetchError {
 /// Fetches, resuming what an earlier attempt left, and verifies: the slot is there afterwards. What an operator
 /// has handed to this very node is there already, and only hashed.
 pub(crate) async fn fetch(
-    client: &reqwest::Client,
+    client: &ironcache_host::http::Client,
     slots: &Arc<SlotStore>,
     wanted: &Wanted,
 ) -> Result<Release, FetchError> {
@@ -81,12 +81,12 @@ impl SourceError {
 }
 
 async fn from_source(
-    client: &reqwest::Client,
+    client: &ironcache_host::http::Client,
     slots: &Arc<SlotStore>,
     wanted: &Wanted,
     source: &str,
 ) -> Result<Release, SourceError> {
-    let there = |error: reqwest::Error| SourceError::There(error.to_string());
+    let there = |error: ironcache_host::http::Error| SourceError::There(error.to_string());
     let release = Release { version: wanted.version.clone(), digest: wanted.digest };
     let here = |error: ArtifactError| SourceError::Here(error.into());
     let (store, size) = (Arc::clone(slots), wanted.size_bytes);

@@ -39,7 +39,7 @@ use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
 use error::HttpError;
 use std::sync::Arc;
-use std::time::Instant;
+use tokio::time::Instant;
 
 /// Every path of the HTTP port; `ironcache_api` has the table.
 pub(crate) fn router(app: Arc<App>) -> Router {

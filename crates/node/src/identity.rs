@@ -12,11 +12,12 @@
 //! used, and of two lives within one count the clock has moved in between.
 
 use ironcache_spine::boottime_ms;
+use ironcache_store::disk;
 use ironcache_store::{DiskError, at, read_durably, replace_durably};
-use ironcache_types::{ClusterId, Incarnation, Member, NodeId};
+use ironcache_types::{ClusterId, Incarnation, MachineId, Member, NodeId};
 use serde::{Deserialize, Serialize};
-use std::fs;
 use std::path::{Path, PathBuf};
+#[cfg(not(turmoil))]
 use std::time::Duration;
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -116,7 +117,7 @@ fn begin_life_in(data_dir: &Path, peer_addr: &str, boot: Option<String>) -> Resu
     let stored = match &found {
         Some(stored) => stored.clone(),
         None => {
-            fs::create_dir_all(data_dir)
+            disk::create_dir_all(data_dir)
                 .map_err(|source| IdentityError::Write(at("make the directory", data_dir)(source)))?;
             let node = NodeId(random()?.max(1)).to_string();
             Stored { format: FORMAT, node, starts: 0, peer_addr: None, cluster: None, counted: None }
@@ -129,7 +130,8 @@ fn begin_life_in(data_dir: &Path, peer_addr: &str, boot: Option<String>) -> Resu
     if found.as_ref() != Some(&next) {
         replace_durably(&path, &serde_json::to_vec(&next).expect("six plain fields"))?;
     }
-    // Whoever begins the next life finds the clock moved on, however soon that is.
+    // Whoever begins the next life finds the clock moved on, however soon that is. Simulated time stands still meanwhile.
+    #[cfg(not(turmoil))]
     while boottime_ms() == now.ms {
         std::thread::sleep(Duration::from_micros(100));
     }
@@ -170,8 +172,17 @@ fn incarnation(starts: u32, low: u64) -> Incarnation {
 }
 
 /// `None` where the kernel does not say; every start then counts.
+/// Where this process runs.
+pub(crate) fn machine() -> MachineId {
+    boot_id().map_or(MachineId::UNKNOWN, |id| MachineId::of_boot_id(&id))
+}
+
 fn boot_id() -> Option<String> {
-    let id = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    // A simulated kernel does not.
+    if cfg!(turmoil) {
+        return None;
+    }
+    let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
     Some(id.trim().to_owned()).filter(|id| !id.is_empty())
 }
 
@@ -191,6 +202,7 @@ fn read(path: &Path) -> Result<Option<Stored>, IdentityError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     fn new_node() -> Stored {
         Stored {

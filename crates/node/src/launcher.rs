@@ -92,8 +92,33 @@ fn facts(snapshot: &Snapshot) -> LauncherFacts {
     }
 }
 
+/// A simulated launcher says nothing after its greeting but when to stop: as
+/// [`listen`], without a thread.
+#[cfg(turmoil)]
+pub(crate) fn listen(
+    link: LinkReceiver,
+    sender: LinkSender,
+    known: watch::Sender<LauncherView>,
+    stops: mpsc::UnboundedSender<Stop>,
+    refused: mpsc::UnboundedSender<RefusedActivation>,
+    orders: Option<mpsc::UnboundedReceiver<Duration>>,
+) -> std::io::Result<()> {
+    tokio::task::spawn_local(async move {
+        let (_link, _sender, _known, _refused) = (link, sender, known, refused);
+        if let Some(mut orders) = orders {
+            while let Some(deadline) = orders.recv().await {
+                // The receiver ends with the process.
+                let _ = stops.send(Stop { reason: StopReason::Operator, deadline });
+            }
+        }
+        std::future::pending::<()>().await;
+    });
+    Ok(())
+}
+
 /// Listens on its own thread until the launcher closes the link; a launcher that is gone is an order to stop.
 /// `refused` is told every activation that the launcher refused, whatever its reason.
+#[cfg(not(turmoil))]
 pub(crate) fn listen(
     mut link: LinkReceiver,
     sender: LinkSender,

@@ -17,8 +17,9 @@ use ironcache_spine::boottime_ms;
 use ironcache_types::{Member, NodeId, ShardId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 /// Between two looks while something is under way: what gates wait for changes in milliseconds.
 const BUSY: Duration = Duration::from_millis(25);
@@ -160,7 +161,10 @@ fn leases(app: &App, state: &ControlState) -> Leases {
 
 /// The owner that `command` would depose, if it has one.
 fn deposed(state: &ControlState, command: &Command) -> Option<(ShardId, Member)> {
-    let (Command::Failover { shard, .. } | Command::Recover(Recover { shard, .. })) = command else {
+    let (Command::Failover { shard, .. }
+    | Command::BeginRecovery { shard, .. }
+    | Command::Recover(Recover { shard, .. })) = command
+    else {
         return None;
     };
     Some((*shard, state.shards.get(shard)?.primary()?))
@@ -255,7 +259,7 @@ impl Asking {
     }
 }
 
-async fn ask(app: &App, addr: &str) -> Result<NodeReport, reqwest::Error> {
+async fn ask(app: &App, addr: &str) -> Result<NodeReport, ironcache_host::http::Error> {
     let url = format!("http://{addr}/node/report");
     app.client.get(url).timeout(REPORT_TIMEOUT).send().await?.error_for_status()?.json().await
 }

@@ -23,6 +23,7 @@ mod descriptors;
 mod fetch;
 mod http;
 mod identity;
+mod keeper;
 mod launcher;
 mod lead;
 mod lease;
@@ -33,10 +34,13 @@ mod policy;
 mod preflight;
 mod process;
 mod removed;
-mod sockets;
+#[cfg(turmoil)]
+mod simulated;
 mod tasks;
 
 pub use config::Config;
 pub use daemon::{DaemonError, run_daemon};
 pub use identity::{IdentityError, check_identity};
+#[cfg(turmoil)]
+pub use simulated::{Shown, run_simulated};
 pub use tasks::{How, TaskEnded};

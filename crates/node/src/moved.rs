@@ -32,7 +32,7 @@ pub enum CopyError {
     #[error(transparent)]
     Identity(#[from] IdentityError),
     #[error("no HTTP client can be made")]
-    Client(#[from] reqwest::Error),
+    Client(#[from] ironcache_host::http::Error),
     #[error(
         "the data directory {} is that of node {node}, which runs at {elsewhere} now, and this one would be at {here}: \
          was the directory copied? Start a new node with an empty --data-dir. To move node {node} here, stop it there first",
@@ -62,8 +62,8 @@ pub(crate) async fn refuse_a_copy(config: &Config) -> Result<(), CopyError> {
 }
 
 /// The node that answers at a peer address, if one does.
-pub(crate) async fn who_is_at(addr: &str) -> Result<Option<Member>, reqwest::Error> {
-    let client = reqwest::Client::builder().no_proxy().timeout(ANSWER_MAX).build()?;
+pub(crate) async fn who_is_at(addr: &str) -> Result<Option<Member>, ironcache_host::http::Error> {
+    let client = ironcache_host::http::Client::builder().no_proxy().timeout(ANSWER_MAX).build()?;
     let report = async {
         let answer = client.get(format!("http://{addr}/node/report")).send().await?;
         answer.error_for_status()?.json::<Who>().await

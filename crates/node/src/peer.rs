@@ -1,9 +1,8 @@
 //! The peer port: raft, artifacts, reports, and the door to replication.
 
 use crate::app::{App, NodeReport};
-use crate::data::{DataHandle, LinkSocket, REPLICATION_PATH, REPLICATION_UPGRADE};
+use crate::data::{HELLO_TIMEOUT, LinkSocket, REPLICATION_PATH, REPLICATION_UPGRADE};
 use crate::lease;
-use crate::sockets;
 use axum::body::Body;
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
@@ -12,12 +11,13 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
-use ironcache_types::Digest;
+use ironcache_host::net::{Bound, TcpStream, accepting, leave_runtime};
+use ironcache_replication::{LinkVersion, Message, decode};
+use ironcache_types::{Digest, ShardId};
 use std::io::SeekFrom;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncSeekExt};
-use tokio::net::{TcpListener, TcpStream};
 
 pub(crate) fn router(app: &Arc<App>) -> Router {
     Router::new()
@@ -30,7 +30,11 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
 }
 
 /// Accepts connections for ever.
-pub(crate) async fn serve(listener: TcpListener, router: Router, keepalive_s: u64) {
+pub(crate) async fn serve(bound: Bound, router: Router, keepalive_s: u64) {
+    let listener = match accepting(&bound).await {
+        Ok(listener) => listener,
+        Err(error) => return tracing::error!(%error, "connections cannot be accepted"),
+    };
     loop {
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
@@ -40,7 +44,7 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, keepalive_s: u6
                 continue;
             }
         };
-        if sockets::prepare(&stream, keepalive_s).is_err() {
+        if ironcache_host::net::prepare(&stream, keepalive_s).is_err() {
             continue;
         }
         let service = TowerToHyperService::new(router.clone());
@@ -62,10 +66,9 @@ async fn replication(State(app): State<Arc<App>>, mut request: Request) -> Respo
         return (StatusCode::UPGRADE_REQUIRED, text).into_response();
     }
     let upgrade = hyper::upgrade::on(&mut request);
-    let data = app.data.clone();
     tokio::spawn(async move {
         match upgrade.await {
-            Ok(upgraded) => hand_over(upgraded, &data),
+            Ok(upgraded) => hand_over(upgraded, &app).await,
             Err(error) => tracing::debug!(%error, "a replication link was lost before it began"),
         }
     });
@@ -73,19 +76,50 @@ async fn replication(State(app): State<Arc<App>>, mut request: Request) -> Respo
     (StatusCode::SWITCHING_PROTOCOLS, headers).into_response()
 }
 
-/// Takes the socket out of this runtime, for the data thread's.
-fn hand_over(upgraded: hyper::upgrade::Upgraded, data: &DataHandle) {
+/// Takes the socket out of this runtime, for the data thread's or the keeper's: who says hello says for which shard.
+async fn hand_over(upgraded: hyper::upgrade::Upgraded, app: &App) {
     let Ok(parts) = upgraded.downcast::<TokioIo<TcpStream>>() else {
         tracing::warn!("a replication link is not plain TCP");
         return;
     };
-    match parts.io.into_inner().into_std() {
+    let (mut stream, mut read) = (parts.io.into_inner(), parts.read_buf.to_vec());
+    // Whatever it is, the thread that it goes to reads it again, and refuses it by name.
+    let asked =
+        tokio::time::timeout(HELLO_TIMEOUT, asked_shard(&mut stream, &mut read)).await.unwrap_or_default();
+    let is_kept = asked.is_some_and(|shard| {
+        let view = app.raft.applied().borrow().clone();
+        let mine = view.state.shard_of_node(app.me.node).map(|shard| shard.id);
+        mine != Some(shard)
+            && view
+                .state
+                .shards
+                .get(&shard)
+                .is_some_and(|shard| shard.keeper.is_some_and(|keeper| keeper.member.node == app.me.node))
+    });
+    match leave_runtime(stream) {
         Ok(stream) => {
-            if let Err(error) = data.link(LinkSocket { stream, read: parts.read_buf.to_vec() }) {
+            let socket = LinkSocket { stream, read };
+            if is_kept {
+                app.keeper.link(socket);
+            } else if let Err(error) = app.data.link(socket) {
                 tracing::debug!(%error, "a replication link came too late");
             }
         }
         Err(error) => tracing::warn!(%error, "a replication link cannot be handed over"),
+    }
+}
+
+/// The shard that a hello names; what was read for it is left in `read`.
+async fn asked_shard(stream: &mut TcpStream, read: &mut Vec<u8>) -> Option<ShardId> {
+    loop {
+        match decode(read, LinkVersion::HANDSHAKE) {
+            Ok(Some((Message::Hello(hello), _))) => return Some(hello.shard),
+            Ok(Some(_)) | Err(_) => return None,
+            Ok(None) => {}
+        }
+        if stream.read_buf(read).await.ok()? == 0 {
+            return None;
+        }
     }
 }
 

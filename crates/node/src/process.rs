@@ -2,6 +2,10 @@
 
 /// Resident memory, in bytes; 0 where the kernel does not say.
 pub(crate) fn resident_bytes() -> u64 {
+    // Of the whole simulation: no host's.
+    if cfg!(turmoil) {
+        return 0;
+    }
     let pages = std::fs::read_to_string("/proc/self/statm")
         .ok()
         .and_then(|text| text.split_whitespace().nth(1)?.parse::<u64>().ok());
@@ -16,4 +20,9 @@ pub(crate) fn cpu_seconds() -> (f64, f64) {
     // The name in parentheses may hold spaces; the fields after it do not.
     let after = stat.rsplit_once(')').map_or("", |(_, after)| after);
     (field(after, 11).unwrap_or(0.0) / ticks, field(after, 12).unwrap_or(0.0) / ticks)
+}
+
+/// The process's number; in the simulated world every host has one process, and a run is like the next.
+pub(crate) fn id() -> u32 {
+    if cfg!(turmoil) { 1 } else { std::process::id() }
 }

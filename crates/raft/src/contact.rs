@@ -15,7 +15,8 @@ use openraft::Raft;
 use openraft::async_runtime::watch::WatchReceiver;
 use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// Clones share it.
 #[derive(Clone)]

@@ -17,6 +17,7 @@ use ironcache_control::{Applied, ControlState};
 use ironcache_formats::entry::{self, EntryBytes, EntryError, NOT_YET};
 use ironcache_formats::state::{self, Answer};
 use ironcache_formats::{snapshot, wire};
+use ironcache_host::exec::spawn_blocking;
 use ironcache_types::Level;
 use openraft::storage::{EntryResponder, RaftSnapshotBuilder, RaftStateMachine, Snapshot};
 use openraft::{EntryPayload, OptionalSend};
@@ -171,7 +172,7 @@ impl From<MachineError> for Failure {
 }
 
 async fn save(store: SnapshotStore, stored: Stored) -> Result<(), io::Error> {
-    let saved = tokio::task::spawn_blocking(move || store.save(&stored)).await;
+    let saved = spawn_blocking(move || store.save(&stored)).await;
     saved.map_err(io::Error::other)?.map_err(io::Error::other)
 }
 

@@ -29,15 +29,17 @@ use axum::Router;
 use ironcache_control::{Command, RaftTimers};
 use ironcache_formats::entry::{self, EntryBytes, NOT_YET, SealError};
 use ironcache_formats::snapshot;
+use ironcache_host::exec::spawn_blocking;
+use ironcache_store::disk::{self, File};
 use ironcache_store::{LevelError, sync_parent};
 use ironcache_types::{ClusterId, Incarnation, Level, LevelRange, Member, NodeId, RequestId, chain};
 use openraft::async_runtime::watch::WatchReceiver;
 use openraft::errors::{InitializeError, RaftError};
 use openraft::{Raft, ServerState};
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File, TryLockError};
+use std::fs::TryLockError;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -195,7 +197,8 @@ impl RaftNode {
         let dir = || options.dir.clone();
         let lock = lock_dir(&options)?;
         let (log_path, snapshot_path) = (options.dir.join("raft.wal"), options.dir.join("snapshot"));
-        if !log_path.exists() && (snapshot_path.exists() || options.is_member) {
+        let exists = |path: &Path| disk::exists(path).map_err(|source| OpenError::Dir { dir: dir(), source });
+        if !exists(&log_path)? && (exists(&snapshot_path)? || options.is_member) {
             return Err(OpenError::LogMissing { dir: dir() });
         }
         let level = NodeLevel::new(options.level.clone(), options.admits)?;
@@ -499,7 +502,7 @@ impl RaftNode {
         }
         inner.follower_of_metrics.abort();
         let wal = inner.wal.clone();
-        if let Err(error) = tokio::task::spawn_blocking(move || wal.stop()).await {
+        if let Err(error) = spawn_blocking(move || wal.stop()).await {
             tracing::error!("the raft log did not end well: {error}");
         }
         drop(inner.lock.lock().unwrap_or_else(PoisonError::into_inner).take());
@@ -675,11 +678,11 @@ pub(crate) fn unexpected(answer: &str) -> AskError {
 fn lock_dir(options: &RaftOptions) -> Result<File, OpenError> {
     let dir = || options.dir.clone();
     let failed = |source| OpenError::Dir { dir: dir(), source };
-    fs::create_dir_all(&options.dir).map_err(failed)?;
+    disk::create_dir_all(&options.dir).map_err(failed)?;
     // A directory that a power cut takes away takes the votes in it along.
     sync_parent(&options.dir).map_err(|error| failed(error.source))?;
     let file = File::create(options.dir.join("lock")).map_err(failed)?;
-    match file.try_lock() {
+    match disk::try_lock(&file) {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(OpenError::InUse { dir: dir() }),
         Err(TryLockError::Error(source)) => Err(failed(source)),
@@ -711,7 +714,7 @@ fn follow_leader(raft: &Raft<TypeConfig, StateMachine>) -> (JoinHandle<()>, watc
 /// Unpredictable enough to tell two processes' request ids apart: the standard library's hash keys.
 fn random() -> u64 {
     use std::hash::{BuildHasher, RandomState};
-    RandomState::new().hash_one(std::process::id())
+    RandomState::new().hash_one("request ids")
 }
 
 #[cfg(test)]

@@ -18,9 +18,9 @@
 //!  crc        4    4                           version max        2    2   at least min
 //!  kind       8    1                           cluster id         4   16
 //!  body       9    …                           shard             20    2
-//!                                              node              22    8   of the replica
+//!                                              node              22    8   of the replica, or the keeper
 //!  Accept, kind 2     at size                  incarnation       30    8   of its process
-//!  version             0    2                  purpose           38    1   0 follow, 1 next source
+//!  version             0    2                  purpose           38    1   0 follow, 1 next source, 2 keep
 //!                                              has a position    39    1   0 no, 1 yes
 //!  Refuse, kind 3     at size                  lineage epoch     40    8   0 without a position
 //!  length of the code  0    2   c              offset            48    8   0 without a position
@@ -69,6 +69,9 @@ pub enum Purpose {
     /// I follow another primary, and will follow you once you are promoted: until then I send `Ack`s
     /// (of my present source), and you send nothing.
     NextSource,
+    /// I am no replica, and keep the end of your stream in a file: stream to me, from wherever you begin. A position is
+    /// the end of what I kept of it already.
+    Keep,
 }
 
 /// The source's answer to [`Hello`], at once: from here on both speak this version.
@@ -98,6 +101,7 @@ impl Hello {
         out.push(match purpose {
             Purpose::Follow => 0,
             Purpose::NextSource => 1,
+            Purpose::Keep => 2,
         });
         out.push(u8::from(position.is_some()));
         let Position { lineage_epoch, offset } = position.unwrap_or_default();
@@ -118,6 +122,7 @@ impl Hello {
         let purpose = match body.u8()? {
             0 => Purpose::Follow,
             1 => Purpose::NextSource,
+            2 => Purpose::Keep,
             purpose => return Err(FrameError::UnknownPurpose { purpose }),
         };
         let (present, epoch, offset) = (body.u8()?, Epoch(body.u64()?), body.offset()?);

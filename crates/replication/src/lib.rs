@@ -29,6 +29,7 @@
 //! - [`AckGate`] is the only place that decides whether a reply may leave, whom a primary may propose, and who has to
 //!   leave the set. Members leave by time, never by size.
 //! - [`Backlog`] keeps what somebody still asks for, however large; who writes waits then.
+//! - [`KeptTail`] decides what a keeper, which applies nothing, may put into its file and acknowledge.
 //!
 //! *Invariant:* pure: no I/O, no clock, no randomness; time is passed in as milliseconds of a monotonic clock.
 //! *Invariant:* nothing here knows what an effect means, or what the log says: both are handed in.
@@ -50,6 +51,8 @@ mod position;
 mod replica_cursor;
 mod resync;
 mod running_clock;
+mod tail;
+mod tail_head;
 mod verdict;
 mod version;
 mod wire;
@@ -74,6 +77,8 @@ pub use position::{Position, PositionError, SavedPosition};
 pub use replica_cursor::{Admitted, Begin, ChunkAct, FenceMet, ReplicaCursor, Standing, StreamError};
 pub use resync::{FullReason, Resync, SyncMode};
 pub use running_clock::{Look, RunningClock};
+pub use tail::{KeptTail, TailError, TailMark};
+pub use tail_head::{TAIL_VERSION, TailHead, TailHeadError};
 pub use verdict::{
     AckError, AckStep, AttachError, Eligibility, FollowerView, Gate, LacksAcknowledged, ProposeError,
     RaiseError, Requirement, Silence, Silent,

@@ -35,6 +35,7 @@ fn handshake() -> Vec<(&'static str, Message<'static>)> {
     vec![
         ("hello, next source", Message::Hello(hello())),
         ("hello, follow", Message::Hello(Hello { purpose: Purpose::Follow, position: None, ..hello() })),
+        ("hello, keep", Message::Hello(Hello { purpose: Purpose::Keep, ..hello() })),
         ("accept", Message::Accept(Accept { version: LinkVersion(2) })),
         ("refuse", Message::Refuse(Refuse { code: "not_primary", text: "not the primary" })),
     ]

@@ -73,6 +73,7 @@ pub enum Note {
     OutcomeUnknown { shard: ShardId, member: Member },
     ToLeave { shard: ShardId, member: Member, silence: Silence },
     LeaseOver { shard: ShardId },
+    KeeperToGo { shard: ShardId, member: Member },
 }
 
 /// How loud a note is.
@@ -89,6 +90,7 @@ impl Note {
         match self {
             Note::Fenced { .. } | Note::ProposesItself { .. } => Weight::Detail,
             Note::BecamePrimary { .. }
+            | Note::KeeperToGo { .. }
             | Note::Deposed { .. }
             | Note::HandoverAborted { .. }
             | Note::StopsInstead => Weight::Normal,
@@ -132,6 +134,9 @@ impl fmt::Display for Note {
             ),
             Note::ToLeave { shard, member, silence } => {
                 write!(f, "{member} is to leave the in-sync set of shard {shard}: {silence}")
+            }
+            Note::KeeperToGo { shard, member } => {
+                write!(f, "{member}, which keeps the tail of shard {shard}, is to be dropped")
             }
             Note::LeaseOver { shard } => {
                 write!(f, "the lease of shard {shard} is over: clients wait until the leader grants another")

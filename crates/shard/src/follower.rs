@@ -1,10 +1,12 @@
 //! The replica's side of its links: whom it follows, and what it says there.
 //!
-//! *Invariant:* nothing is followed that the applied state does not name as primary.
+//! *Invariant:* nothing is followed that the applied state does not name as the shard's source ([`source_named`]): its
+//! primary, or the keeper that it records. A keeper is asked only while no primary is followed, offers no full sync, and
+//! costs nothing of what is held.
 
 use crate::engine::Engine;
 use crate::role::Role;
-use ironcache_control::Node;
+use ironcache_control::{HandoverVia, Node, Shard};
 use ironcache_replication::{
     Ack, Begin, Hello, LINK_VERSIONS, Promoted, Purpose, ReplicaCursor, Source, Standing, StreamError,
     SyncBegin,
@@ -16,7 +18,7 @@ use std::collections::BTreeSet;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub enum Follow {
-    /// The applied state does not name its sender as primary yet.
+    /// The applied state does not name its sender as source yet, or not any more.
     NotYet,
     /// The dataset is being written down: nothing is followed any more.
     Sealed,
@@ -24,6 +26,24 @@ pub enum Follow {
     Continue { source: Source, from: Offset },
     /// Empty the dataset; slots follow.
     Discard { source: Source },
+}
+
+/// As what the applied state names a peer, to a node of the shard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SourceKind {
+    Primary,
+    /// It keeps the tail of the present primary's stream.
+    Keeper,
+}
+
+/// Who may be followed, and in which epoch: the primary that the state names, or the keeper that it records for it.
+pub(crate) fn source_named(shard: &Shard, peer: Member) -> Option<(Source, SourceKind)> {
+    let source = Source { epoch: shard.epoch, incarnation: peer.incarnation };
+    if shard.is_primary(peer) {
+        return Some((source, SourceKind::Primary));
+    }
+    let is_keeper = shard.keeper_that_counts().is_some_and(|keeper| keeper.member == peer);
+    is_keeper.then_some((source, SourceKind::Keeper))
 }
 
 /// Did it change where commands are sent?
@@ -34,7 +54,7 @@ pub enum Hinted {
 }
 
 impl Engine {
-    /// Who is to be linked to: the primary, the candidate, and during a plan everybody of the shard: a handover then finds
+    /// Who is to be linked to: the primary, the keeper while no primary is found, the candidate, and during a plan everybody of the shard: a handover then finds
     /// the link to its candidate open, and clients do not wait for a connection.
     pub fn sources(&self) -> Vec<Member> {
         let (me, state) = (self.me, &self.state);
@@ -48,7 +68,9 @@ impl Engine {
         let candidate = shard.handover.map(|h| h.to);
         let next = shard.nodes.iter().filter_map(|n| state.nodes.get(n));
         let next = next.filter(|n| state.plan.is_some() && n.out.is_none()).map(Node::member);
-        let wanted: BTreeSet<Member> = shard.primary().into_iter().chain(candidate).chain(next).collect();
+        let keeper = self.asked_keeper(shard);
+        let wanted = shard.primary().into_iter().chain(candidate).chain(next).chain(keeper);
+        let wanted: BTreeSet<Member> = wanted.collect();
         wanted.into_iter().filter(|m| m.node != me.node).collect()
     }
 
@@ -60,7 +82,10 @@ impl Engine {
         let (Some(cluster_id), Some(shard)) = (self.state.cluster_id, self.my_shard()) else {
             return Ok(None);
         };
-        let purpose = if shard.is_primary(to) { Purpose::Follow } else { Purpose::NextSource };
+        let purpose = match source_named(shard, to) {
+            Some((_, SourceKind::Primary | SourceKind::Keeper)) => Purpose::Follow,
+            None => Purpose::NextSource,
+        };
         let position = match &self.role {
             Role::Loading => None,
             Role::Replica(replica) => replica.cursor.position()?,
@@ -70,10 +95,23 @@ impl Engine {
         Ok(Some(Hello { versions: LINK_VERSIONS, cluster_id, shard, member, purpose, position, levels }))
     }
 
-    /// Does the applied state still name `member` as primary, in the epoch in which it was followed?
+    /// The keeper, as long as this node holds less than everything and follows no primary. A member of the set needs none:
+    /// it takes over by itself.
+    fn asked_keeper(&self, shard: &Shard) -> Option<Member> {
+        let Role::Replica(replica) = &self.role else { return None };
+        let keeper = shard.keeper_that_counts()?.member;
+        let of_primary =
+            |source: Source| shard.primary().is_some_and(|p| p.incarnation == source.incarnation);
+        let follows_primary = replica.link_up && replica.cursor.source().is_some_and(of_primary);
+        (!shard.in_sync.contains(&self.me) && !follows_primary).then_some(keeper)
+    }
+
+    /// Does the applied state still name `member` as source, in the epoch in which it was followed?
     pub fn is_followed(&self, member: Member, source: Option<Source>) -> bool {
-        let named =
-            |source: Source| self.my_shard().is_some_and(|s| s.epoch == source.epoch && s.is_primary(member));
+        let named = |source: Source| {
+            let by_now = self.my_shard().and_then(|shard| source_named(shard, member));
+            by_now.is_some_and(|(named, _)| named == source)
+        };
         !self.sealed && source.is_none_or(named)
     }
 
@@ -86,7 +124,7 @@ impl Engine {
         }
     }
 
-    /// Follows the sender of `begin`, once the applied state names it as primary.
+    /// Follows the sender of `begin`, once the applied state names it as source.
     ///
     /// # Errors
     /// What it offers does not fit what this node holds.
@@ -94,16 +132,25 @@ impl Engine {
         if self.sealed {
             return Ok(Follow::Sealed);
         }
-        let named = self.my_shard().filter(|s| s.is_primary(member)).map(|s| s.epoch);
-        let in_sync = self.my_shard().is_some_and(|s| s.in_sync.contains(&self.me));
-        let (Some(epoch), Role::Replica(replica)) = (named, &mut self.role) else {
+        let Some(shard) = self.my_shard() else { return Ok(Follow::NotYet) };
+        let named = source_named(shard, member);
+        let in_sync = shard.in_sync.contains(&self.me);
+        // What a recovery goes through is the shard's only copy, until its outcome is known.
+        let recovers = shard.handover.is_some_and(|h| h.to == self.me && h.via == HandoverVia::Keeper);
+        let is_asked = self.asked_keeper(shard) == Some(member);
+        let (Some((source, kind)), Role::Replica(replica)) = (named, &mut self.role) else {
             return Ok(Follow::NotYet);
         };
-        if epoch < begin.source.epoch {
+        if source.epoch < begin.source.epoch {
             return Ok(Follow::NotYet);
         }
-        let source = Source { epoch, incarnation: member.incarnation };
-        let standing = if in_sync { Standing::InSync } else { Standing::Outside };
+        if kind == SourceKind::Keeper && !is_asked {
+            // A primary was found meanwhile: a keeper never comes before it.
+            return Ok(Follow::NotYet);
+        }
+        // A keeper has no dataset that could stand for what is held here.
+        let may_discard = !in_sync && !recovers && kind == SourceKind::Primary;
+        let standing = if may_discard { Standing::Outside } else { Standing::InSync };
         let follow = match replica.cursor.follow(source, begin, standing)? {
             Begin::Continue { from } => Follow::Continue { source, from },
             Begin::Discard => Follow::Discard { source },

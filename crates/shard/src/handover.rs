@@ -11,6 +11,9 @@
 //!     │                                               proposes Promote{e, O, itself + attached at O}
 //!  applies the outcome: MOVED to what it held         applies the outcome: serves
 //! ```
+//! A shard whose primary is gone is handed over by its keeper, which sends the fence in the old primary's place. The old
+//! primary, if it lives after all, holds commands back until the outcome, and fences nothing.
+//!
 //! *Invariant (I9):* from the fence to the applied outcome the old primary executes nothing and emits nothing.
 //! *Invariant:* the fence is exact: what the candidate proposes begins where the old primary ended.
 //! *Invariant:* only an applied entry ends a handover; a timeout merely proposes one.
@@ -23,9 +26,10 @@ use crate::engine::Engine;
 use crate::event::Now;
 use crate::link::Link;
 use crate::role::{Primary, Replica, Role};
-use ironcache_control::{Command, Handover};
+use ironcache_control::{Command, Handover, HandoverVia};
 use ironcache_replication::{Fence, FenceMet, Gate, NextSources, Source, StreamError};
 use ironcache_types::{Epoch, Member, Offset};
+use std::collections::BTreeSet;
 
 /// The old primary's side, from the applied `BeginHandover` to the applied outcome.
 #[derive(Debug)]
@@ -46,7 +50,7 @@ enum Stage {
     Ready,
     /// Nothing is emitted behind this offset.
     Fenced { at: Offset },
-    /// It took too long: there will be no fence.
+    /// It took too long, or the keeper fences: there will be no fence of this node's.
     GivenUp,
 }
 
@@ -86,7 +90,12 @@ impl Engine {
         if let Some(handover) = at.shard.handover {
             let timeout_ms = at.state.policy.handover_timeout_ms;
             let give_up_ms = at.now.boot_ms + timeout_ms;
-            primary.handover = Some(HandingOver { handover, stage: Stage::Draining, give_up_ms });
+            let stage = match handover.via {
+                HandoverVia::Primary => Stage::Draining,
+                // It is the keeper that fences: this node, which was taken for gone, waits for the outcome.
+                HandoverVia::Keeper => Stage::GivenUp,
+            };
+            primary.handover = Some(HandingOver { handover, stage, give_up_ms });
             out.push(Action::HandoverBegan(handover));
             out.push(Action::TickAfter { ms: timeout_ms });
         }
@@ -202,6 +211,11 @@ impl Engine {
             }
             let mut in_sync = next.attached_at(met.handover_epoch, met.offset);
             let all = shard.in_sync.iter().filter(|m| **m != self.me).all(|m| in_sync.contains(m));
+            let flight = shard.handover.filter(|handover| handover.epoch == met.handover_epoch);
+            if flight.is_some_and(|handover| handover.via == HandoverVia::Keeper) {
+                // Nobody else is in the set, or it would have taken over.
+                return (shard.id, BTreeSet::from([self.me]), true);
+            }
             in_sync.insert(self.me);
             (shard.id, in_sync, all)
         });

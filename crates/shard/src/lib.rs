@@ -16,6 +16,7 @@
 //!   removed from it, and when a handover is fenced, promoted or given up.
 //! - [`Asked`] is the only form of "it was asked, and nothing has come of it yet": a proposal is made again, never at once
 //!   after a rejection, and what it required stays required until the log has spoken.
+//! - [`keeper::Keepers`] is what a node keeps of shards that it does not hold; it knows nothing of the engine.
 //! - [`Grantor`] is the leader's side of the lease, [`Lease`] the primary's.
 //!
 //! *Invariant:* pure: time is passed in ([`Now`]), in ms of clocks that the shell reads.
@@ -30,6 +31,8 @@ mod follower;
 mod grantor;
 mod handover;
 mod holding;
+pub mod keeper;
+mod keeping;
 mod lease;
 mod link;
 mod ownership;
@@ -49,6 +52,7 @@ pub use event::{Event, Now};
 pub use follower::{Follow, Hinted};
 pub use grantor::{Deposing, Grantor, NotGranted, depose_after_ms};
 pub use holding::{Held, Holds};
+pub use keeping::NotKept;
 pub use lease::{Grant, Lease, Leased};
 pub use link::{Attached, Attachment, Link, NotAttached, StandBy};
 pub use replies::{Owed, Reply};

@@ -6,13 +6,14 @@ use crate::at::At;
 use crate::engine::Engine;
 use crate::event::Now;
 use crate::holding::Held;
+use crate::keeping::{Keeping, copies, required};
 use crate::role::{CannotServe, Primary, Replica, Role};
 use crate::routing::Routing;
 use ironcache_control::{AckMode, Command, ControlState, Ownership, Shard};
 use ironcache_replication as replication;
 use ironcache_replication::{AckGate, GateLimits, Lineage, ReplicaCursor, Source, StreamError};
-use ironcache_types::{Epoch, Member, Offset};
-use std::collections::{BTreeMap, BTreeSet};
+use ironcache_types::{Epoch, Offset};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 impl Engine {
@@ -55,11 +56,11 @@ impl Engine {
         let limits = self.gate_limits();
         let Role::Primary(primary) = &mut self.role else { return };
         primary.mode = at.shard.mode;
-        primary.in_sync = at.shard.in_sync.len();
+        primary.in_sync = copies(at.shard);
         primary.begun |= begins(at.shard, primary.epoch);
         primary.gate.set_limits(limits);
         primary.gate.set_mode(gate_mode(at.state, at.shard.mode));
-        primary.gate.set_committed(&others(at.shard, at.me), at.now.ran_ms);
+        primary.gate.set_committed(&required(at.shard, at.me), at.now.ran_ms);
         primary.forget_settled(at);
         self.follow_handover(at, out);
         out.push(Action::SettleReplies);
@@ -95,7 +96,7 @@ impl Engine {
         out.push(Action::ForgetWritten);
         let source = Source { epoch, incarnation: me.incarnation };
         let (mode, limits) = (gate_mode(state, shard.mode), self.gate_limits());
-        let gate = AckGate::new(source, start, mode, &others(shard, me), limits, now.ran_ms);
+        let gate = AckGate::new(source, start, mode, &required(shard, me), limits, now.ran_ms);
         let told = replication::Promoted { shard: shard.id, epoch, log_index: self.index };
         self.links.values_mut().for_each(|attachment| attachment.promoted(told));
         self.role = Role::Primary(Primary {
@@ -104,13 +105,14 @@ impl Engine {
             lineage,
             gate,
             mode: shard.mode,
-            in_sync: shard.in_sync.len(),
+            in_sync: copies(shard),
             begun: begins(shard, epoch),
             handover: None,
             set: BTreeMap::new(),
             mode_asked: None,
             start_asked: None,
             asks: 0,
+            keeping: Keeping::default(),
         });
         if committed.is_some() {
             self.redeem_promise(start, now);
@@ -127,7 +129,7 @@ impl Engine {
         if !may_ask(replica.reclaim, at.now.boot_ms, AGAIN_MS) {
             return;
         }
-        let Ownership::Recovering { last } = at.shard.ownership else { return };
+        let Ownership::Recovering { last, .. } = at.shard.ownership else { return };
         let Some(end) = self.sealed_end(at.shard) else { return };
         if let Role::Replica(replica) = &mut self.role {
             replica.reclaim = Some(Asked::new(0, at.now.boot_ms));
@@ -146,7 +148,7 @@ impl Engine {
     /// that had begun with one: that owner went on.
     pub fn sealed_end(&self, shard: &Shard) -> Option<Offset> {
         let Role::Replica(replica) = &self.role else { return None };
-        let Ownership::Recovering { last } = shard.ownership else { return None };
+        let Ownership::Recovering { last, .. } = shard.ownership else { return None };
         let read = replica.unchanged()?;
         let registered = self.state.nodes.get(&self.me.node)?.member() == self.me;
         let by_the_last_owner = last.node == self.me.node && read.sealed_by == Some(last.incarnation);
@@ -220,8 +222,4 @@ fn gate_mode(state: &ControlState, mode: AckMode) -> replication::AckMode {
 
 fn begins(shard: &Shard, epoch: Epoch) -> bool {
     shard.lineage.iter().any(|entry| entry.epoch == epoch && entry.start.is_some())
-}
-
-fn others(shard: &Shard, me: Member) -> BTreeSet<Member> {
-    shard.in_sync.iter().copied().filter(|m| *m != me).collect()
 }

@@ -11,6 +11,7 @@
 use crate::asked::Asked;
 use crate::handover::{Candidacy, HandingOver};
 use crate::holding::Held;
+use crate::keeping::Keeping;
 use crate::set::SetAsked;
 use ironcache_control::AckMode;
 use ironcache_replication::{AckGate, Lineage, ReplicaCursor, StreamError};
@@ -73,7 +74,7 @@ pub struct Primary {
     pub(crate) lineage: Lineage,
     pub(crate) gate: AckGate,
     pub(crate) mode: AckMode,
-    /// Size of the committed in-sync set, this node included.
+    /// Size of the committed in-sync set, this node included, and the keeper: in so many places a write is held.
     pub(crate) in_sync: usize,
     /// Does the log say where this ownership begins? Nothing is served before: until then another holder of everything may
     /// take the shard, if this life ends.
@@ -87,6 +88,7 @@ pub struct Primary {
     pub(crate) start_asked: Option<Asked>,
     /// Of the proposals made in this role.
     pub(crate) asks: u64,
+    pub(crate) keeping: Keeping,
 }
 
 impl Primary {
@@ -106,7 +108,7 @@ impl Primary {
         &self.gate
     }
 
-    /// Size of the committed in-sync set, this node included.
+    /// Size of the committed in-sync set, this node included, and the keeper.
     pub fn in_sync(&self) -> usize {
         self.in_sync
     }

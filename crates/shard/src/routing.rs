@@ -77,7 +77,7 @@ impl Routing {
 fn route_of(state: &ControlState, shard: &Shard) -> ShardRoute {
     let primary = match shard.ownership {
         Ownership::Serving(member) => Some(member),
-        Ownership::Recovering { last: _ } => None,
+        Ownership::Recovering { .. } => None,
     };
     let addr =
         primary.and_then(|p| state.nodes.get(&p.node)).map(|n| n.client_addr.clone()).unwrap_or_default();

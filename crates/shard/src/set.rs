@@ -14,6 +14,7 @@ use crate::asked::{AGAIN_MS, About, Ask, Asked, OUTCOME_MS_MAX, REJECTED_AGAIN_M
 use crate::at::At;
 use crate::engine::Engine;
 use crate::event::Now;
+use crate::keeping::is_keeper;
 use crate::role::{Primary, Role};
 use ironcache_control::{AckMode, Command, Plan, Reason};
 use ironcache_replication::{Eligibility, RaiseError, Requirement, Silent};
@@ -22,14 +23,21 @@ use ironcache_types::{Epoch, Member};
 /// A change of the in-sync set that was proposed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SetAsked {
-    what: SetChange,
-    asked: Asked,
+    pub(crate) what: SetChange,
+    pub(crate) asked: Asked,
     /// What the proposal compares: at another `isr_epoch` the log can only reject it.
-    isr_epoch: Epoch,
+    pub(crate) isr_epoch: Epoch,
+}
+
+impl SetAsked {
+    /// May the log accept it still, or have done so?
+    pub(crate) fn may_add(&self) -> bool {
+        self.what == SetChange::Add && self.asked.is_open()
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum SetChange {
+pub(crate) enum SetChange {
     Add,
     Remove,
 }
@@ -100,8 +108,8 @@ impl Primary {
         let gate = &mut self.gate;
         self.set.retain(|member, change| {
             let open = change.isr_epoch == at.shard.isr_epoch && at.is_registered(*member);
-            let required = change.what == SetChange::Add && change.asked.is_open();
-            if !open && required && !at.shard.in_sync.contains(member) {
+            let counts = at.shard.in_sync.contains(member) || is_keeper(at.shard, *member);
+            if !open && change.may_add() && !counts {
                 gate.abandon_proposal(*member);
             }
             open
@@ -114,11 +122,14 @@ impl Primary {
             .followers()
             .filter(|f| f.attached && matches!(f.requirement, None | Some(Requirement::Awaited)))
             .map(|f| f.member)
+            // A keeper is in no set.
+            .filter(|member| at.shard.nodes.contains(&member.node))
             .collect();
         let silent = self.gate.silent_members(at.now.ran_ms);
         for member in candidates {
             self.consider(member, at, out);
         }
+        self.tend_keeper(at, out);
         self.ask_again(at, out);
         for silent in silent {
             match silent.requirement {
@@ -154,21 +165,35 @@ impl Primary {
     /// Proposes again what has gone unanswered for so long that its outcome is unknown. Whichever of the two is accepted,
     /// the other is stale; so its rejection says nothing, and only the applied state ends the requirement.
     fn ask_again(&mut self, at: At<'_>, out: &mut Vec<Action>) {
-        for (member, SetAsked { what, asked, isr_epoch }) in &mut self.set {
-            let open = *what == SetChange::Add && asked.is_open() && *isr_epoch == at.shard.isr_epoch;
-            if open && asked.is_due(at.now.boot_ms, OUTCOME_MS_MAX) {
+        let mut again = Vec::new();
+        for (member, change) in &mut self.set {
+            let open = change.may_add() && change.isr_epoch == at.shard.isr_epoch;
+            if open && change.asked.is_due(at.now.boot_ms, OUTCOME_MS_MAX) {
                 self.asks += 1;
-                *asked = Asked::new(self.asks, at.now.boot_ms);
-                let (shard, isr_epoch, member) = (at.shard.id, *isr_epoch, *member);
-                out.push(Action::Tell(Note::OutcomeUnknown { shard, member }));
-                propose(out, Command::AddInSync { shard, isr_epoch, primary: at.me, member }, None);
+                change.asked = Asked::new(self.asks, at.now.boot_ms);
+                again.push((*member, change.isr_epoch));
+            }
+        }
+        for (member, isr_epoch) in again {
+            let shard = at.shard.id;
+            out.push(Action::Tell(Note::OutcomeUnknown { shard, member }));
+            let command = if at.shard.nodes.contains(&member.node) {
+                Some(Command::AddInSync { shard, isr_epoch, primary: at.me, member })
+            } else {
+                self.keeper_again(member, isr_epoch, at)
+            };
+            if let Some(command) = command {
+                propose(out, command, None);
             }
         }
     }
 
-    /// Has a member removed from the in-sync set; nothing changes before the removal is applied.
+    /// Has a member removed from the in-sync set, or a keeper dropped; nothing changes before the removal is applied.
     fn remove(&mut self, silent: Silent, at: At<'_>, out: &mut Vec<Action>) {
         let Silent { member, requirement: _, evidence: silence } = silent;
+        if !at.shard.nodes.contains(&member.node) {
+            return self.drop_keeper(member, Reason::new("silent", silence.to_string()), at, out);
+        }
         let asked = self.set.get(&member).filter(|change| change.what == SetChange::Remove);
         if !may_ask(asked.map(|change| change.asked), at.now.boot_ms, AGAIN_MS)
             || !at.shard.in_sync.contains(&member)
@@ -218,13 +243,15 @@ impl Primary {
 }
 
 /// While a plan holds the mode, or a node is out (of an active plan, or of one that ended), what is acknowledged has to be
-/// elsewhere.
+/// elsewhere. A keeper, too, is there for what was acknowledged to be safe.
 fn wanted_mode(at: At<'_>) -> AckMode {
     let is_out = |node| at.state.nodes.get(node).is_some_and(|n| n.out.is_some());
-    let held = at.shard.nodes.iter().any(is_out) || at.state.plan.as_ref().is_some_and(Plan::holds_mode);
+    let held = at.shard.nodes.iter().any(is_out)
+        || at.shard.keeper.is_some()
+        || at.state.plan.as_ref().is_some_and(Plan::holds_mode);
     if held { AckMode::InSync } else { at.state.policy.steady_mode }
 }
 
-fn propose(out: &mut Vec<Action>, command: Command, ask: Option<Ask>) {
+pub(crate) fn propose(out: &mut Vec<Action>, command: Command, ask: Option<Ask>) {
     out.push(Action::Propose { command: Box::new(command), ask });
 }

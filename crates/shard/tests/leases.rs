@@ -96,6 +96,7 @@ fn founded() -> ControlState {
         release: Release { version: Version::new(0, 1, 0), digest: Digest([1; 32]) },
         levels: LevelRange { min: Level::FIRST, max: Level::FIRST },
         launcher_protocol: WireRange { min: 1, max: 1 },
+        machine: ironcache_types::MachineId(u128::from(member.node.0)),
     };
     let witness = Member { node: NodeId(3), incarnation: Incarnation(1) };
     let init = InitCluster {

@@ -108,7 +108,9 @@ impl World {
     pub(crate) fn check_proposal(&self, proposer: NodeId, command: &Command) -> Result<(), String> {
         let Some(process) = self.process(proposer) else { return Ok(()) };
         let term = match command {
-            Command::Failover { term, .. } | Command::Recover(Recover { term, .. }) => *term,
+            Command::Failover { term, .. }
+            | Command::BeginRecovery { term, .. }
+            | Command::Recover(Recover { term, .. }) => *term,
             _ => 0,
         };
         let at = LogId { term, index: process.applied as u64 + 1 };

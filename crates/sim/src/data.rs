@@ -19,7 +19,7 @@ impl World {
         match shard.ownership {
             Ownership::Serving(primary) if primary == me => self.primary_tick(me, &shard),
             Ownership::Serving(primary) => self.replica_tick(me, primary, &shard),
-            Ownership::Recovering { last } => {
+            Ownership::Recovering { last, .. } => {
                 let data = &mut self.process_mut(id).expect("it has a process").data;
                 data.link = Link::Down;
                 let end = data.offset();

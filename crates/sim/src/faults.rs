@@ -124,6 +124,9 @@ impl World {
             | Command::Promote { shard, .. }
             | Command::AbortHandover { shard, .. }
             | Command::Failover { shard, .. }
+            | Command::WantKeeper { shard, .. }
+            | Command::SetKeeper { shard, .. }
+            | Command::BeginRecovery { shard, .. }
             | Command::Reclaim { shard, .. }
             | Command::Recover(Recover { shard, .. })
             | Command::SetMode { shard, .. } => self.truth.shards.get(shard),

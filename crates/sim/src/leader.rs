@@ -150,7 +150,10 @@ impl World {
 
     /// The owner that `command` would depose, by what `leader` has applied.
     fn deposed(&self, leader: NodeId, command: &Command) -> Option<(ShardId, Member)> {
-        let (Command::Failover { shard, .. } | Command::Recover(Recover { shard, .. })) = command else {
+        let (Command::Failover { shard, .. }
+        | Command::BeginRecovery { shard, .. }
+        | Command::Recover(Recover { shard, .. })) = command
+        else {
             return None;
         };
         Some((*shard, self.process(leader)?.view.shards.get(shard)?.primary()?))
@@ -324,7 +327,7 @@ impl World {
 fn holds(process: &Process, shard: &Shard) -> Option<Holding> {
     let Data { writes, line, sealed, link, .. } = &process.data;
     let offset = process.data.offset();
-    let owned = matches!(shard.ownership, Ownership::Recovering { last } if last.node == process.me.node);
+    let owned = matches!(shard.ownership, Ownership::Recovering { last, .. } if last.node == process.me.node);
     Some(match link {
         Link::Syncing(_) => Holding::Nothing,
         Link::Down | Link::Streaming(_) if *sealed && owned && *line == shard.epoch => {

@@ -6,8 +6,8 @@ use ironcache_control::{
     StageHold,
 };
 use ironcache_types::{
-    ClusterId, Digest, Incarnation, LEVELS, LevelRange, Member, NodeId, Release, ShardId, SlotSet, Version,
-    WireRange,
+    ClusterId, Digest, Incarnation, LEVELS, LevelRange, MachineId, Member, NodeId, Release, ShardId, SlotSet,
+    Version, WireRange,
 };
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,6 +66,7 @@ impl Scenario {
                 release: old(),
                 levels: levels(&old()),
                 launcher_protocol: WireRange::CURRENT,
+                machine: MachineId(u128::from(id)),
             }
         };
         let nodes: Vec<NodeSpec> = (0..data + self.witnesses).map(spec).collect();

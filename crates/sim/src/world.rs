@@ -417,6 +417,8 @@ impl World {
             release: facts.running.clone(),
             levels: levels(&facts.running),
             launcher_protocol: WireRange::CURRENT,
+            // Every node has one of its own.
+            machine: ironcache_types::MachineId(u128::from(facts.me.node.0)),
             #[cfg(feature = "next")]
             zone: self.process(facts.me.node).and_then(Process::zone),
         }

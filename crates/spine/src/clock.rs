@@ -15,9 +15,10 @@
 //!
 //! *Invariant:* the offset is taken once for a launcher and everything that descends from it.
 
-use rustix::time::{ClockId, clock_gettime};
+use ironcache_store::clock::wall_ms;
 use std::sync::OnceLock;
-use std::time::{SystemTime, UNIX_EPOCH};
+
+pub use ironcache_store::clock::boottime_ms;
 
 /// The offset in ms, as a decimal number with a sign; set by a launcher for its daemons and its successors.
 pub const CLOCK_VARIABLE: &str = "IRONCACHE_CLOCK_OFFSET_MS";
@@ -33,13 +34,6 @@ pub(crate) fn handed_on() -> String {
     ms.to_string()
 }
 
-/// Time since the machine was started, sleep included, in ms.
-pub fn boottime_ms() -> u64 {
-    let time = clock_gettime(ClockId::Boottime);
-    // Never negative, and 584 million years of room.
-    time.tv_sec as u64 * 1_000 + time.tv_nsec as u64 / 1_000_000
-}
-
 /// What is added to the time since the machine was started, in ms.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Offset(i64);
@@ -50,11 +44,6 @@ fn offset() -> Offset {
         let inherited = std::env::var(CLOCK_VARIABLE).ok().as_deref().and_then(Offset::from_text);
         inherited.unwrap_or_else(|| Offset::between(wall_ms(), boottime_ms()))
     })
-}
-
-/// 0 before 1970: a clock so wrong is wrong anyway, and nothing here may panic over it.
-fn wall_ms() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_millis() as u64)
 }
 
 impl Offset {

@@ -8,9 +8,10 @@
 //! <data_dir>/staged/<sha256>.part     one binary on its way in
 //! ```
 
+use ironcache_store::disk;
 use ironcache_store::{DiskError, at, sync_dir, sync_parent};
 use ironcache_types::Digest;
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt;
@@ -60,7 +61,7 @@ impl DataDir {
     pub(crate) fn create(&self) -> Result<(), DiskError> {
         let is_new = !self.root.exists();
         for path in [self.root.clone(), self.slots(), self.staged()] {
-            fs::create_dir_all(&path).map_err(at("make the directory", &path))?;
+            disk::create_dir_all(&path).map_err(at("make the directory", &path))?;
         }
         if is_new {
             sync_parent(&self.root)?;

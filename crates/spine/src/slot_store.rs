@@ -8,7 +8,8 @@
 use crate::artifact::{ArtifactError, PartialArtifact};
 use crate::binary::{self, Artifact, copy_inspected};
 use crate::data_dir::DataDir;
-use ironcache_store::{DiskError, at, publish, sync_dir};
+use ironcache_store::disk;
+use ironcache_store::{DiskError, at, sync_dir};
 use ironcache_types::{BinaryError, Digest, Release};
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions, Permissions};
@@ -177,7 +178,7 @@ impl SlotStore {
     pub fn list(&self) -> Result<Vec<Digest>, DiskError> {
         let slots = self.dir.slots();
         let mut digests = Vec::new();
-        for entry in fs::read_dir(&slots).map_err(at("list", &slots))? {
+        for entry in disk::read_dir(&slots).map_err(at("list", &slots))? {
             let entry = entry.map_err(at("list", &slots))?;
             if let Some(digest) = entry.file_name().to_str().and_then(|name| name.parse().ok()) {
                 digests.push(digest);
@@ -256,10 +257,12 @@ impl SlotStore {
     pub(crate) fn commit(&self, file: &File, part: &Path, digest: &Digest) -> Result<(), DiskError> {
         let (slot, binary) = (self.dir.slot(digest), self.dir.binary(digest));
         file.set_permissions(Permissions::from_mode(0o755)).map_err(at("make executable", part))?;
+        file.sync_all().map_err(at("fsync", part))?;
         fs::create_dir_all(&slot).map_err(at("make the directory", &slot))?;
-        publish(file, part, &binary)?;
+        fs::rename(part, &binary).map_err(at("move into its slot", part))?;
         // Moving a file changes it too.
         self.remember(*digest, Identity::of(file).map_err(at("read", &binary))?);
+        sync_dir(&slot)?;
         sync_dir(&self.dir.slots())
     }
 }

@@ -1,11 +1,16 @@
-//! What every part that keeps files shares: the one durable replace, the one durable read, and the file `level`.
+//! What every part that keeps files shares: the disk and the clock, the one durable replace, the one durable read, and the
+//! file `level`.
 //!
 //! *Invariant:* no async runtime and no network: the launcher stands on this.
 
+pub mod clock;
+pub mod disk;
 mod disk_error;
 mod level_file;
 mod read;
 mod replace;
+#[cfg(turmoil)]
+pub mod simulated;
 
 pub use disk_error::{DiskError, at};
 pub use level_file::{LevelError, LevelFile};

@@ -2,9 +2,9 @@
 //!
 //! *Invariant:* what was read survives a power cut: its writer may have died between a write, or a rename, and the sync.
 
+use crate::disk::File;
 use crate::disk_error::{DiskError, at};
 use crate::replace::sync_parent;
-use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 

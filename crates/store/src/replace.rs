@@ -6,11 +6,12 @@
 //!  rename_durably                                                  rename ─► fsync of the directory
 //!  remove_durably                                                  remove ─► fsync of the directory
 //! ```
-//! *Invariant:* nobody else renames a file into its place: what a name stands for is durable before the name is, and the
+//! *Invariant:* nobody else renames a file into its place (but the slots of binaries, which a simulated world keeps on the real
+//! disk, `spine/src/slot_store.rs`): what a name stands for is durable before the name is, and the
 //! name before anybody relies on it.
 
+use crate::disk::{self, File};
 use crate::disk_error::{DiskError, at};
-use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
@@ -24,7 +25,7 @@ pub fn replace_durably(path: &Path, bytes: &[u8]) -> Result<(), DiskError> {
     let written = write(&tmp, bytes).and_then(|file| move_in(&file, &tmp, path));
     if written.is_err() {
         // The first error is the one to tell; a leftover is overwritten by the next try.
-        let _ = fs::remove_file(&tmp);
+        let _ = disk::remove_file(&tmp);
     }
     written?;
     sync_parent(path)
@@ -45,7 +46,7 @@ pub fn publish(file: &File, tmp: &Path, path: &Path) -> Result<(), DiskError> {
 /// # Errors
 /// What could not be done. The file may then have either name after a power cut.
 pub fn rename_durably(from: &Path, to: &Path) -> Result<(), DiskError> {
-    fs::rename(from, to).map_err(at("rename", from))?;
+    disk::rename(from, to).map_err(at("rename", from))?;
     sync_parent(to)
 }
 
@@ -54,7 +55,7 @@ pub fn rename_durably(from: &Path, to: &Path) -> Result<(), DiskError> {
 /// # Errors
 /// What could not be done. The file may then be there again after a power cut.
 pub fn remove_durably(path: &Path) -> Result<(), DiskError> {
-    match fs::remove_file(path) {
+    match disk::remove_file(path) {
         Ok(()) => sync_parent(path),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(at("remove", path)(error)),
@@ -77,7 +78,7 @@ pub fn sync_parent(path: &Path) -> Result<(), DiskError> {
 /// # Errors
 /// The directory cannot be opened or synced.
 pub fn sync_dir(path: &Path) -> Result<(), DiskError> {
-    File::open(path).and_then(|dir| dir.sync_all()).map_err(at("fsync the directory", path))
+    disk::sync_directory(path).map_err(at("fsync the directory", path))
 }
 
 fn write(tmp: &Path, bytes: &[u8]) -> Result<File, DiskError> {
@@ -88,7 +89,7 @@ fn write(tmp: &Path, bytes: &[u8]) -> Result<File, DiskError> {
 
 fn move_in(file: &File, tmp: &Path, path: &Path) -> Result<(), DiskError> {
     file.sync_all().map_err(at("fsync", tmp))?;
-    fs::rename(tmp, path).map_err(at("rename", tmp))
+    disk::rename(tmp, path).map_err(at("rename", tmp))
 }
 
 fn temporary(path: &Path) -> PathBuf {
@@ -100,6 +101,7 @@ fn temporary(path: &Path) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     #[test]
     fn a_file_is_replaced_as_a_whole_and_nothing_is_left_beside_it() {

@@ -100,3 +100,45 @@ hex_id!(RequestId(u128), "a request id");
 pub struct ClusterId(pub u128);
 
 hex_id!(ClusterId(u128), "a cluster id");
+
+/// A start of a machine, by its kernel's boot id. Two processes with the same one ran on one machine without a restart
+/// in between; 0 is a machine that does not say.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct MachineId(pub u128);
+
+hex_id!(MachineId(u128), "a machine id");
+
+impl MachineId {
+    pub const UNKNOWN: MachineId = MachineId(0);
+
+    /// As the kernel writes it: hex digits, with or without hyphens. Anything else is unknown.
+    pub fn of_boot_id(text: &str) -> MachineId {
+        let digits: String = text.trim().chars().filter(|c| *c != '-').collect();
+        digits.parse().unwrap_or(MachineId::UNKNOWN)
+    }
+
+    pub fn is_known(self) -> bool {
+        self != MachineId::UNKNOWN
+    }
+
+    /// Certainly the same: two that are unknown are not.
+    pub fn is_same(self, other: MachineId) -> bool {
+        self.is_known() && self == other
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::MachineId;
+
+    #[test]
+    fn a_machine_is_its_boot_id_and_unknown_ones_are_never_the_same() {
+        let machine = MachineId::of_boot_id("0fedcba9-8765-4321-0fed-cba987654321\n");
+        assert_eq!(machine, MachineId(0x0fed_cba9_8765_4321_0fed_cba9_8765_4321));
+        assert!(machine.is_same(machine));
+        for text in ["", "no id", "0fedcba9-8765-4321-0fed-cba9876543210"] {
+            assert_eq!(MachineId::of_boot_id(text), MachineId::UNKNOWN, "{text:?}");
+        }
+        assert!(!MachineId::UNKNOWN.is_same(MachineId::UNKNOWN) && !machine.is_same(MachineId(1)));
+    }
+}

@@ -22,7 +22,7 @@ pub use binary::{BinaryError, BinaryReader, MAX_ARTIFACT_BYTES};
 pub use chain::chain;
 pub use digest::{Digest, ParseDigestError};
 pub use hex_id::ParseIdError;
-pub use ids::{ClusterId, Epoch, Incarnation, Member, NodeId, Offset, PlanId, RequestId, ShardId};
+pub use ids::{ClusterId, Epoch, Incarnation, MachineId, Member, NodeId, Offset, PlanId, RequestId, ShardId};
 #[cfg(feature = "next")]
 pub use level::NEXT;
 pub use level::{LEVELS, Level, LevelRange};

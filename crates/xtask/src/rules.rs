@@ -37,7 +37,7 @@ const PURE_CRATES: &[&str] = &[
     "ironcache-api",
 ];
 
-/// What the `node` crate wires together: every pure crate, and the two shells below it.
+/// What the `node` crate wires together: every pure crate, and the shells below it.
 const NODE_MAY_USE: &[&str] = &[
     "ironcache-types",
     "ironcache-settings",
@@ -52,6 +52,7 @@ const NODE_MAY_USE: &[&str] = &[
     "ironcache-shard",
     "ironcache-api",
     "ironcache-store",
+    "ironcache-host",
     "ironcache-spine",
     "ironcache-raft",
 ];
@@ -75,6 +76,7 @@ const EVERYTHING: &[&str] = &[
     "ironcache-shard",
     "ironcache-api",
     "ironcache-store",
+    "ironcache-host",
     "ironcache-spine",
     "ironcache-raft",
     "ironcache-node",
@@ -119,6 +121,7 @@ pub(crate) const CRATES: &[CrateRule] = &[
     },
     CrateRule { name: "ironcache-api", may_use: &["ironcache-types"], purity: Purity::Pure },
     CrateRule { name: "ironcache-store", may_use: &["ironcache-types"], purity: Purity::Blocking },
+    CrateRule { name: "ironcache-host", may_use: &["ironcache-store"], purity: Purity::Shell },
     CrateRule {
         name: "ironcache-spine",
         may_use: &["ironcache-types", "ironcache-store"],
@@ -126,7 +129,13 @@ pub(crate) const CRATES: &[CrateRule] = &[
     },
     CrateRule {
         name: "ironcache-raft",
-        may_use: &["ironcache-types", "ironcache-control", "ironcache-formats", "ironcache-store"],
+        may_use: &[
+            "ironcache-types",
+            "ironcache-control",
+            "ironcache-formats",
+            "ironcache-store",
+            "ironcache-host",
+        ],
         purity: Purity::Shell,
     },
     CrateRule { name: "ironcache-node", may_use: NODE_MAY_USE, purity: Purity::Shell },
@@ -139,6 +148,8 @@ pub(crate) const CRATES: &[CrateRule] = &[
     CrateRule { name: "ironcache", may_use: BINARY_MAY_USE, purity: Purity::Shell },
     // The simulator's own scheduler stands in for raft and the network.
     CrateRule { name: "ironcache-sim", may_use: PURE_CRATES, purity: Purity::Shell },
+    // The real node in a simulated world (docs/adr/0030).
+    CrateRule { name: "ironcache-turmoil", may_use: EVERYTHING, purity: Purity::Shell },
     CrateRule { name: "ironcache-tests", may_use: EVERYTHING, purity: Purity::Shell },
     CrateRule { name: "ironcache-benches", may_use: EVERYTHING, purity: Purity::Shell },
     CrateRule { name: "xtask", may_use: &[], purity: Purity::Shell },

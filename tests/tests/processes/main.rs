@@ -6,6 +6,7 @@ mod auto_rollouts;
 mod bad_input;
 mod bad_releases;
 mod joins;
+mod keepers;
 mod lag;
 mod last_copies;
 mod leader_deaths;

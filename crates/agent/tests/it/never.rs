@@ -85,7 +85,7 @@ fn state() -> impl Strategy<Value = ControlState> {
             register_release(&mut state, new());
         }
         for (id, epoch, target, phase) in steps {
-            let out = OutStep { plan: PlanId(1), epoch, target, log_index: 77, phase };
+            let out = OutStep { plan: PlanId(1), epoch, target, log_index: 77, phase, base_from: None };
             let node = state.nodes.get_mut(&NodeId(id)).unwrap();
             node.out = Some(out);
             node.incarnation = Incarnation(incarnation);

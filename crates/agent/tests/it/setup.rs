@@ -37,6 +37,7 @@ pub(crate) fn cluster() -> ControlState {
         release: old(),
         levels: LevelRange::new(1, 1),
         launcher_protocol: WireRange::CURRENT,
+        machine: ironcache_types::MachineId(u128::from(id)),
     };
     let shard = ShardSpec { id: SHARD, slots: SlotSet::part(0, 1), nodes: vec![NodeId(1), NodeId(2)] };
     let nodes = [1, 2, 3].map(spec).to_vec();
@@ -126,6 +127,7 @@ pub(crate) fn register(state: &mut ControlState, facts: &LocalFacts) {
         release: facts.running.clone(),
         levels: node.levels,
         launcher_protocol: node.launcher_protocol,
+        machine: node.machine,
     };
     apply(state, &command);
 }

@@ -3,7 +3,7 @@
 use super::{Result, stale};
 use crate::plan::{HandoverRecord, Phase, Plan};
 use crate::rejection::{Applied, Rejection};
-use crate::shard::{Handover, Shard};
+use crate::shard::{Handover, HandoverVia, Shard};
 use crate::state::ControlState;
 use ironcache_types::{Epoch, Member, NodeId, Offset, PlanId, ShardId};
 use std::collections::BTreeSet;
@@ -35,6 +35,10 @@ impl ControlState {
             return Err(Rejection::NotInSync { shard: id, member: to });
         }
         match (&self.plan, plan) {
+            // The new owner's own tail would begin anew, and the one that is kept ends with the old owner.
+            (Some(active), Some(plan)) if active.id == plan && shard.keeper.is_some() => {
+                return Err(Rejection::KeeperRecorded { shard: id });
+            }
             (Some(active), Some(plan)) if active.id == plan => {
                 if !matches!(active.phase, Phase::Rolling) {
                     return Err(self.wrong_phase("rolling"));
@@ -51,7 +55,8 @@ impl ControlState {
             (Some(_) | None, Some(plan)) => return Err(Rejection::OtherPlan { plan }),
         }
         let epoch = self.fresh_epoch();
-        self.shard_mut(id)?.handover = Some(Handover { epoch, from, to, log_index });
+        self.shard_mut(id)?.handover =
+            Some(Handover { epoch, from, to, log_index, via: HandoverVia::Primary });
         self.changed()
     }
 
@@ -68,13 +73,17 @@ impl ControlState {
             .handover
             .filter(|h| h.epoch == handover)
             .ok_or(Rejection::NoSuchHandover { shard: id, handover })?;
-        if flight.to != to || !shard.in_sync.contains(&to) {
+        if flight.to != to {
             return Err(Rejection::NotInSync { shard: id, member: to });
         }
+        if self.nodes.get(&to.node).is_some_and(|node| node.out.is_some()) {
+            return Err(Rejection::NodeOut { node: to.node });
+        }
         shard.check_start(offset)?;
-        // Nobody gets in by this door who was not in sync before.
-        let kept: BTreeSet<Member> =
-            shard.in_sync.iter().copied().filter(|m| *m == to || in_sync.contains(m)).collect();
+        let kept = match flight.via {
+            HandoverVia::Primary => shard.set_after_promotion(to, in_sync)?,
+            HandoverVia::Keeper => shard.check_tail_of(&flight, offset).map(|()| BTreeSet::from([to]))?,
+        };
         let epoch = self.fresh_epoch();
         let shard = self.shard_mut(id)?;
         shard.begin_ownership(to, epoch, Some(offset));
@@ -127,5 +136,32 @@ impl ControlState {
     fn gives_back(&self, plan: &Plan, shard: &Shard, to: NodeId) -> bool {
         let on_target = |n: &NodeId| self.nodes[n].release.digest == plan.target.digest;
         plan.start_primaries.get(&shard.id) == Some(&to) && !shard.nodes.iter().any(on_target)
+    }
+}
+
+impl Shard {
+    /// The set that `to` begins with. Nobody gets in by this door who was not in sync before; and a planned promotion is
+    /// no reason to go on with one copy where there were two.
+    fn set_after_promotion(&self, to: Member, in_sync: &BTreeSet<Member>) -> Result<BTreeSet<Member>> {
+        if !self.in_sync.contains(&to) {
+            return Err(Rejection::NotInSync { shard: self.id, member: to });
+        }
+        let kept: BTreeSet<Member> =
+            self.in_sync.iter().copied().filter(|m| *m == to || in_sync.contains(m)).collect();
+        match self.in_sync.iter().find(|member| !kept.contains(member)) {
+            Some(left) if kept.len() < 2 => Err(Rejection::LeftAlone { shard: self.id, member: *left }),
+            Some(_) | None => Ok(kept),
+        }
+    }
+
+    /// Does what the keeper of `flight` handed over reach up to `offset`? The record has to be the one that it began with.
+    fn check_tail_of(&self, flight: &Handover, offset: Offset) -> Result<()> {
+        let id = self.id;
+        let keeper = self.keeper_that_counts().filter(|keeper| keeper.member == flight.from);
+        let keeper = keeper.ok_or(Rejection::NoKeeper { shard: id })?;
+        if offset < keeper.from {
+            return Err(Rejection::BelowStart { shard: id, offset, start: keeper.from });
+        }
+        Ok(())
     }
 }

@@ -80,6 +80,9 @@ impl ControlState {
             if self.plan.as_ref().is_some_and(Plan::holds_mode) {
                 return Err(Rejection::DuringPlan { what: "weakening the acknowledgement mode".to_owned() });
             }
+            if let Some(keeper) = self.shards[&id].keeper {
+                return Err(Rejection::KeepsShard { shard: id, node: keeper.member.node });
+            }
             // A node that an aborted plan left out: what is acknowledged meanwhile has to be elsewhere.
             if let Some(node) = self.shards[&id].nodes.iter().find(|n| self.nodes[n].out.is_some()) {
                 return Err(Rejection::NodeOut { node: *node });

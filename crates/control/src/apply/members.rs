@@ -1,13 +1,14 @@
 //! Nodes that join and leave.
 //!
-//! *Invariant:* who goes has no role left: it owns no shard, is in no in-sync set, and at no end of a handover. What
+//! *Invariant:* who goes has no role left: it owns no shard, is in no in-sync set, keeps no tail, and is at no end of a
+//! handover. What
 //! takes a role away is an entry of its own, before.
 //! *Invariant:* counts are checked here, health by who proposes.
 
 use super::{Result, stale};
 use crate::command::NodeSpec;
 use crate::membership::{MembershipChange, MembershipStage};
-use crate::plan::{Phase, Plan, StepState};
+use crate::plan::{HoldReason, Phase, Plan, StepState};
 use crate::rejection::{Applied, Rejection};
 use crate::shard::Shard;
 use crate::state::{ControlState, Node, NodeRole, OutStep, TrialPhase};
@@ -93,6 +94,7 @@ impl ControlState {
             release,
             levels,
             launcher_protocol,
+            machine,
         } = spec;
         let epoch = self.fresh_epoch();
         self.nodes.insert(
@@ -109,6 +111,7 @@ impl ControlState {
                 release: release.clone(),
                 levels: *levels,
                 launcher_protocol: *launcher_protocol,
+                machine: *machine,
                 // It begins with a snapshot, or with entries, of a cluster at this level; the log may hold older ones.
                 oldest: self.nodes.values().map(|n| n.oldest).min().unwrap_or(self.cluster_level),
                 staged: BTreeSet::new(),
@@ -182,6 +185,7 @@ impl ControlState {
         let step = self.nodes.remove(&node).and_then(|node| node.out).map(|out| out.epoch);
         for shard in self.shards.values_mut() {
             shard.nodes.retain(|id| *id != node);
+            shard.keeper_wanted = shard.keeper_wanted.filter(|wanted| *wanted != node);
         }
         if let Some(plan) = &mut self.plan {
             plan.start_primaries.retain(|_, primary| *primary != node);
@@ -241,7 +245,7 @@ impl ControlState {
     fn check_plan_leaves_room(&self, goes: Option<NodeId>) -> Result<()> {
         match &self.plan {
             None => Ok(()),
-            Some(plan) if goes.is_some_and(|node| is_held_on(plan, node)) => Ok(()),
+            Some(plan) if goes.is_some_and(|node| self.is_held_on(plan, node)) => Ok(()),
             Some(_) => Err(Rejection::DuringPlan { what: "a change of the cluster's nodes".to_owned() }),
         }
     }
@@ -251,11 +255,12 @@ impl ControlState {
         match node.out.as_ref().map(|OutStep { phase, .. }| phase) {
             None | Some(TrialPhase::SetAside) => {}
             Some(TrialPhase::Told | TrialPhase::Confirming { .. }) => {
-                if !self.plan.as_ref().is_some_and(|plan| is_held_on(plan, node.id)) {
+                if !self.plan.as_ref().is_some_and(|plan| self.is_held_on(plan, node.id)) {
                     return Err(Rejection::NodeOut { node: node.id });
                 }
             }
         }
+        self.check_keeps_nothing(node.id)?;
         let Some(shard) = self.shard_of_node(node.id) else { return Ok(()) };
         let Some(primary) = shard.primary() else {
             return Err(Rejection::Recovering { shard: shard.id });
@@ -270,16 +275,19 @@ impl ControlState {
             Some(_) | None => Ok(()),
         }
     }
-}
 
-/// Does the plan stand still for this very node's sake?
-fn is_held_on(plan: &Plan, node: NodeId) -> bool {
-    match &plan.phase {
-        Phase::Held { reason } => reason.node() == node,
-        Phase::Staging
-        | Phase::Rolling
-        | Phase::Paused
-        | Phase::TurningBack { .. }
-        | Phase::Soaking { .. } => false,
+    /// Does the plan stand still for this very node's sake? One that is not back leaves its shard exposed.
+    fn is_held_on(&self, plan: &Plan, id: NodeId) -> bool {
+        match &plan.phase {
+            Phase::Held { reason: HoldReason::Exposed { shard } } => {
+                self.nodes.get(&id).is_some_and(|node| node.shard == Some(*shard))
+            }
+            Phase::Held { reason } => reason.node() == Some(id),
+            Phase::Staging
+            | Phase::Rolling
+            | Phase::Paused
+            | Phase::TurningBack { .. }
+            | Phase::Soaking { .. } => false,
+        }
     }
 }

@@ -6,7 +6,7 @@ use super::policy::{check_policy, check_reachable};
 use super::releases::check_range;
 use crate::command::{Command, InitCluster, NodeSpec};
 use crate::rejection::{Applied, Rejection};
-use crate::shard::{LineageEntry, Losses, Ownership, Shard};
+use crate::shard::{LastLease, LineageEntry, Losses, Ownership, Shard};
 use crate::state::{ControlState, Node};
 use ironcache_types::{Level, Member, Offset};
 use std::collections::BTreeSet;
@@ -43,6 +43,7 @@ impl ControlState {
                     release: spec.release.clone(),
                     levels: spec.levels,
                     launcher_protocol: spec.launcher_protocol,
+                    machine: spec.machine,
                     oldest: level,
                     staged: BTreeSet::new(),
                     preflight: None,
@@ -69,6 +70,9 @@ impl ControlState {
                     lineage: vec![LineageEntry { epoch, start: Some(Offset(0)) }],
                     handover: None,
                     losses: Losses::default(),
+                    keeper: None,
+                    keeper_wanted: None,
+                    exposed: false,
                 },
             );
         }
@@ -84,6 +88,7 @@ impl ControlState {
             release,
             levels,
             launcher_protocol,
+            machine,
             #[cfg(feature = "next")]
             zone,
         } = command
@@ -121,6 +126,7 @@ impl ControlState {
             release: release.clone(),
             levels: *levels,
             launcher_protocol: *launcher_protocol,
+            machine: *machine,
             #[cfg(feature = "next")]
             zone,
             ..node.clone()
@@ -128,10 +134,16 @@ impl ControlState {
         if next == *node {
             return Ok(Applied::Unchanged);
         }
+        // The data directory's lock proves that the earlier process ended, on the machine that holds it. From elsewhere
+        // nothing does.
+        let lease = match node.machine.is_same(*machine) {
+            true => LastLease::Ended,
+            false => LastLease::MayRun,
+        };
         self.nodes.insert(member.node, next);
         let epoch = self.fresh_epoch();
         for shard in self.shards.values_mut() {
-            shard.revoke(member.node, member.incarnation, epoch);
+            shard.revoke(member.node, member.incarnation, lease, epoch);
         }
         self.changed()
     }

@@ -5,6 +5,7 @@
 
 mod handover;
 mod in_sync;
+mod keeper;
 mod layout;
 mod members;
 mod membership;
@@ -38,7 +39,17 @@ impl ControlState {
     /// A [`Rejection`] that names what the proposer saw and what is.
     pub fn apply(&mut self, at: impl Into<LogId>, command: &Command) -> Result {
         let mut next = self.clone();
-        let applied = next.transition(at.into(), command)?;
+        let applied = match next.transition(at.into(), command)? {
+            Applied::Unchanged => Applied::Unchanged,
+            Applied::Changed { epoch: _ } => {
+                next.settle_exposure();
+                Applied::Changed { epoch: next.epoch }
+            }
+            Applied::PlanStarted { plan } => {
+                next.settle_exposure();
+                Applied::PlanStarted { plan }
+            }
+        };
         if let Err(violation) = invariants::check(self, &next) {
             debug_assert!(false, "{command:?} would break {violation}");
             return Err(Rejection::Invariant(violation));
@@ -65,6 +76,13 @@ impl ControlState {
             }
             Command::BeginHandover { shard, shard_epoch, from, to, plan } => {
                 self.begin_handover(at.index, *shard, *shard_epoch, *from, *to, *plan)
+            }
+            Command::WantKeeper { shard, shard_epoch, node } => self.want_keeper(*shard, *shard_epoch, *node),
+            Command::SetKeeper { shard, isr_epoch, primary, keeper, reason: _ } => {
+                self.set_keeper(*shard, *isr_epoch, *primary, keeper.as_ref())
+            }
+            Command::BeginRecovery { shard, shard_epoch, isr_epoch, to, term } => {
+                self.begin_recovery(at, *shard, *shard_epoch, *isr_epoch, *to, *term)
             }
             Command::Promote { shard, handover, to, offset, in_sync } => {
                 self.promote(*shard, *handover, *to, *offset, in_sync)

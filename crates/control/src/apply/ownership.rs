@@ -54,7 +54,7 @@ impl ControlState {
         end: Offset,
     ) -> Result {
         let shard = self.recovering(id, shard_epoch)?;
-        let Ownership::Recovering { last } = shard.ownership else {
+        let Ownership::Recovering { last, lease: _ } = shard.ownership else {
             return Err(Rejection::StillServing { shard: id });
         };
         if last != (Member { node: member.node, incarnation: of }) {

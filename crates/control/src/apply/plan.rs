@@ -34,6 +34,7 @@ impl ControlState {
         if let Some(shard) = self.shards.values().find(|s| s.mode != AckMode::InSync) {
             return Err(Rejection::ModeTooWeak { shard: shard.id });
         }
+        self.check_nobody_exposed()?;
         self.set_phase(Phase::Rolling)
     }
 
@@ -61,6 +62,7 @@ impl ControlState {
             }
             Phase::Paused | Phase::Held { .. } => {
                 self.refuse_quarantined(target.digest)?;
+                self.check_nobody_exposed()?;
                 // Staging again: its gates are the ones to pass before any step.
                 self.set_phase(Phase::Staging)
             }

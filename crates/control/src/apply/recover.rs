@@ -9,6 +9,8 @@
 //! what is held elsewhere of those epochs is of a branch that is cut off, and its holders take a full sync.
 //!
 //! *Invariant:* an owner that may still run is deposed in the term only whose leader waited for the end of its lease.
+//! *Invariant:* by itself nobody gives up a tail that a registered keeper holds, and that continues what `to` has. A tail
+//! that nobody reaches helps nobody.
 //! *Invariant:* every accepted one stands in [`Shard::losses`].
 
 use super::{Result, stale};
@@ -16,8 +18,9 @@ use crate::command::Recover;
 use crate::log_id::LogId;
 use crate::policy::OnTotalLoss;
 use crate::rejection::Rejection;
-use crate::shard::{RecoveredBy, Recovery, Shard};
+use crate::shard::{KeeperBase, RecoveredBy, Recovery, Shard};
 use crate::state::ControlState;
+use ironcache_types::{Member, Offset};
 use std::collections::BTreeSet;
 
 impl ControlState {
@@ -58,7 +61,7 @@ impl ControlState {
         }
         match by {
             RecoveredBy::Operator => {}
-            RecoveredBy::Policy => self.check_recovery_by_policy(shard)?,
+            RecoveredBy::Policy => self.check_recovery_by_policy(shard, *at)?,
         }
         // The log knows as well how far the stream had come.
         let bytes_min = (*lost_bytes_min).max(shard.last_start().0.saturating_sub(at.0));
@@ -74,19 +77,28 @@ impl ControlState {
     }
 
     /// A node that is out may come back with more than whoever is there now, so only an operator goes on without it.
-    fn check_recovery_by_policy(&self, shard: &Shard) -> Result<()> {
+    fn check_recovery_by_policy(&self, shard: &Shard, at: Offset) -> Result<()> {
         match self.policy.on_total_loss {
             OnTotalLoss::ServeWhatIsLeft => {}
             OnTotalLoss::Wait => return Err(Rejection::LossNotAccepted { shard: shard.id }),
         }
-        match shard.nodes.iter().find(|n| self.nodes.get(n).is_some_and(|n| n.out.is_some())) {
-            Some(node) => Err(Rejection::NodeOut { node: *node }),
+        if let Some(node) = shard.nodes.iter().find(|n| self.nodes.get(n).is_some_and(|n| n.out.is_some())) {
+            return Err(Rejection::NodeOut { node: *node });
+        }
+        // With a tail that reaches the best of what is left nothing is lost: it is handed over instead.
+        let keeper = shard.keeper_that_counts().filter(|keeper| self.registered(keeper.member).is_ok());
+        let reaches = |from: Offset, base| match base {
+            KeeperBase::Own => true,
+            KeeperBase::Leaver => at >= from,
+        };
+        match keeper.filter(|keeper| reaches(keeper.from, keeper.base)) {
+            Some(keeper) => Err(Rejection::KeepsTail { shard: shard.id, member: keeper.member }),
             None => Ok(()),
         }
     }
 }
 
-/// Everybody who could take the shard over without a loss.
-fn who_could_take_over(shard: &Shard) -> BTreeSet<ironcache_types::Member> {
-    shard.in_sync.clone()
+/// Everybody with whom the shard could go on without a loss: the set, and who keeps the tail of its stream.
+fn who_could_take_over(shard: &Shard) -> BTreeSet<Member> {
+    shard.in_sync.iter().copied().chain(shard.keeper.map(|keeper| keeper.member)).collect()
 }

@@ -41,6 +41,8 @@ impl ControlState {
         if node.out.is_some() {
             return Ok(Applied::Unchanged);
         }
+        self.check_nobody_exposed()?;
+        self.check_keeps_nothing(member.node)?;
         self.refuse_quarantined(target.digest)?;
         if !node.staged.contains(&target.digest) {
             return Err(Rejection::NotStaged { node: member.node });
@@ -62,9 +64,11 @@ impl ControlState {
             Some(shard) => self.check_takeout(plan, shard, member, target.digest)?,
         };
         let (shard, led_raft) = (node.shard, plan.start_leader == member.node);
+        let kept_for = shard.and_then(|id| self.shards.get(&id)).and_then(Shard::keeper_that_counts);
+        let base_from = kept_for.map(|keeper| keeper.from);
         let (epoch, digest) = (self.fresh_epoch(), target.digest);
         let node = self.nodes.get_mut(&member.node).expect("looked up above");
-        node.out = Some(OutStep { plan: id, epoch, target, log_index, phase: TrialPhase::Told });
+        node.out = Some(OutStep { plan: id, epoch, target, log_index, phase: TrialPhase::Told, base_from });
         if let Some(shard) = shard.and_then(|id| self.shards.get_mut(&id))
             && shard.in_sync.remove(&member)
         {
@@ -110,13 +114,15 @@ impl ControlState {
         if let Some(other) = others().find(|n| n.out.is_some()) {
             return Err(Rejection::ShardHasNodeOut { shard: id, other: other.id });
         }
-        // A proposal may be older than the loss of a member: of three copies two stay. (Of two, one: the pair's other node.)
+        // A proposal may be older than the loss of a member: of three copies two stay. (Of two, one, and a keeper.)
         let kept = others().filter(|n| shard.in_sync.contains(&n.member())).count();
         if let Some(other) = others().find(|n| !shard.in_sync.contains(&n.member()))
             && kept < COPIES_MIN
+            && shard.keeper_that_counts().is_none()
         {
             return Err(Rejection::NotInSync { shard: id, member: other.member() });
         }
+        self.check_kept_without(shard, member, kept)?;
         if plan.start_primaries.get(&id) != Some(&member.node) {
             return Ok(StepRole::Replica);
         }

@@ -59,6 +59,9 @@ impl Draw {
 fn epoch_of(command: &mut Command) -> Option<&mut Epoch> {
     match command {
         Command::AddInSync { isr_epoch: epoch, .. }
+        | Command::WantKeeper { shard_epoch: epoch, .. }
+        | Command::SetKeeper { isr_epoch: epoch, .. }
+        | Command::BeginRecovery { shard_epoch: epoch, .. }
         | Command::RemoveInSync { isr_epoch: epoch, .. }
         | Command::SetMode { isr_epoch: epoch, .. }
         | Command::BeginHandover { shard_epoch: epoch, .. }
@@ -270,7 +273,7 @@ fn promote(shard: &Shard, to: Member, in_sync: BTreeSet<Member>) -> Command {
 fn last_owner(shard: &Shard) -> Incarnation {
     match shard.ownership {
         Ownership::Serving(owner) => owner.incarnation,
-        Ownership::Recovering { last } => last.incarnation,
+        Ownership::Recovering { last, .. } => last.incarnation,
     }
 }
 
@@ -305,6 +308,7 @@ fn register(node: &Node, release: Release, later: u64) -> Command {
         release,
         levels: node.levels,
         launcher_protocol: node.launcher_protocol,
+        machine: node.machine,
         #[cfg(feature = "next")]
         zone: node.zone.as_ref().map(|_| format!("zone {}", node.incarnation.0 % 2)),
     }

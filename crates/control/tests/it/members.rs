@@ -137,7 +137,7 @@ fn what_cannot_join_is_refused() {
     cluster.refused(&with(|s| s.levels = LevelRange::new(2, 3)), "cannot_read");
     cluster.refused(&with(|s| s.shard = Some(ShardId(9))), "unknown_shard");
     let mut bad = Cluster::rolling();
-    bad.ok(&bad.take_out(4));
+    bad.go(4);
     bad.ok(&bad.failed(4, true));
     bad.ok(&bad.abort());
     let quarantined = NodeSpec { release: new(), ..joins(7, Some(S1)) };
@@ -210,7 +210,7 @@ fn plans_and_changes_of_the_nodes_keep_out_of_each_others_way() {
 #[test]
 fn a_node_that_holds_its_plan_is_replaced_and_no_step_begins_meanwhile() {
     let mut cluster = Cluster::rolling();
-    cluster.ok(&cluster.take_out(4));
+    cluster.go(4);
     cluster.refused(&cluster.replace(4, 7), "during_plan");
     let (plan, plan_epoch) = cluster.state.plan.as_ref().map(|p| (p.id, p.epoch)).unwrap();
     let reason = ironcache_control::HoldReason::StepTimedOut { node: NodeId(4), waited_ms: 9 };
@@ -243,7 +243,7 @@ fn a_node_that_holds_its_plan_is_replaced_and_no_step_begins_meanwhile() {
 #[test]
 fn a_node_that_an_aborted_plan_left_out_can_go() {
     let mut cluster = Cluster::rolling();
-    cluster.ok(&cluster.take_out(4));
+    cluster.go(4);
     cluster.ok(&cluster.pause());
     cluster.ok(&cluster.abort());
     assert_eq!(cluster.state.history.back().map(|h| h.outcome), Some(Outcome::Aborted));

@@ -245,7 +245,7 @@ fn anything_beside_a_handover_of_the_same_shard() {
     cluster.ok(&cluster.hand_over(S0, 3));
     cluster.refused(&cluster.hand_over(S0, 5), "handover_in_flight");
     cluster.refused(&cluster.remove_in_sync(S0, 5), "handover_in_flight");
-    cluster.ok(&cluster.take_out(4));
+    cluster.go(4);
     let stale = Command::AbortHandover { shard: S0, handover: Epoch(1) };
     cluster.refused(&stale, "no_such_handover");
     let promote = cluster.promote(S0);
@@ -295,7 +295,7 @@ fn steps_while_a_write_needs_only_its_primary() {
 fn a_voter_below_the_majority() {
     let mut cluster = Cluster::rolling();
     cluster.ok(&cluster.take_out(3));
-    cluster.ok(&cluster.take_out(4));
+    cluster.go(4);
     cluster.refused(&cluster.take_out(6), "no_quorum_to_spare");
 }
 

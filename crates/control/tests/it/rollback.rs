@@ -138,7 +138,7 @@ fn nothing_is_final_before_all_confirm_or_above_what_a_node_admits() {
         cluster.ok(&cluster.promote(shard));
     }
     cluster.upgrade(1);
-    cluster.ok(&cluster.take_out(2));
+    cluster.go(2);
     cluster.ok(&cluster.restart(2, new()));
     cluster.refused(&cluster.soak(), "node_out");
     cluster.ok(&cluster.confirm(2));

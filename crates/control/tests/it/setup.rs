@@ -2,12 +2,13 @@
 //! node 5 vote. Everybody is on 1.3.0; 1.4.0 is registered.
 
 use ironcache_control::{
-    AckMode, Applied, Command, ControlState, InitCluster, NodeRole, NodeSpec, Ownership, PlanOptions, Policy,
-    Reason, Recover, RecoveredBy, Rejection, ReleaseInfo, Shard, ShardSpec, StageHold, StartedBy,
+    AckMode, Applied, Command, ControlState, InitCluster, KeeperBase, NewKeeper, NodeRole, NodeSpec,
+    Ownership, PlanOptions, Policy, Reason, Recover, RecoveredBy, Rejection, ReleaseInfo, Shard, ShardSpec,
+    StageHold, StartedBy,
 };
 use ironcache_types::{
-    ClusterId, Digest, Epoch, Incarnation, LevelRange, Member, NodeId, Offset, PlanId, Release, ShardId,
-    SlotSet, Version, WireRange,
+    ClusterId, Digest, Epoch, Incarnation, LevelRange, MachineId, Member, NodeId, Offset, PlanId, Release,
+    ShardId, SlotSet, Version, WireRange,
 };
 
 pub(crate) const S0: ShardId = ShardId(0);
@@ -44,6 +45,7 @@ pub(crate) fn layout() -> InitCluster {
         release: old(),
         levels: LevelRange::new(1, 1),
         launcher_protocol: WireRange::CURRENT,
+        machine: machine(id),
     };
     let shard = |id: u16, nodes: &[u64]| ShardSpec {
         id: ShardId(id),
@@ -71,7 +73,13 @@ pub(crate) fn joins(id: u64, shard: Option<ShardId>) -> NodeSpec {
         release: old(),
         levels: LevelRange::new(1, 1),
         launcher_protocol: WireRange::CURRENT,
+        machine: machine(id),
     }
+}
+
+/// Every node has a machine of its own.
+pub(crate) fn machine(id: u64) -> MachineId {
+    MachineId(u128::from(id))
 }
 
 /// A state under test. Panics where a fact that the test needs cannot be set up.
@@ -130,13 +138,23 @@ impl Cluster {
         cluster
     }
 
-    pub(crate) fn upgrade(&mut self, node: u64) {
+    /// The node goes out; who leaves one member behind does so with the witness as keeper.
+    #[track_caller]
+    pub(crate) fn go(&mut self, node: u64) {
+        if self.state.nodes[&NodeId(node)].shard == Some(S1) {
+            self.ok(&self.keep(S1, 6));
+        }
         self.ok(&self.take_out(node));
+    }
+
+    pub(crate) fn upgrade(&mut self, node: u64) {
+        self.go(node);
         self.ok(&self.restart(node, new()));
         self.ok(&self.confirm(node));
         self.ok(&self.confirmed(node));
         if let Some(shard) = self.state.nodes[&NodeId(node)].shard {
             self.ok(&self.add_in_sync(shard, node));
+            self.ok(&self.keep_no_more(shard));
         }
     }
 
@@ -192,6 +210,36 @@ impl Cluster {
         Command::RemoveInSync { shard, isr_epoch, primary, member, reason }
     }
 
+    /// The node keeps the tail of the shard's stream from 10 past its start on, for a member that leaves.
+    pub(crate) fn keep(&self, shard: ShardId, node: u64) -> Command {
+        let from = Offset(self.state.shards[&shard].last_start().0 + 10);
+        self.keep_from(shard, NewKeeper { member: self.member(node), from, base: KeeperBase::Leaver })
+    }
+
+    pub(crate) fn keep_from(&self, shard: ShardId, keeper: NewKeeper) -> Command {
+        self.set_keeper(shard, Some(keeper))
+    }
+
+    pub(crate) fn keep_no_more(&self, shard: ShardId) -> Command {
+        self.set_keeper(shard, None)
+    }
+
+    fn set_keeper(&self, shard: ShardId, keeper: Option<NewKeeper>) -> Command {
+        let (isr_epoch, primary) = (self.state.shards[&shard].isr_epoch, self.primary(shard));
+        Command::SetKeeper { shard, isr_epoch, primary, keeper, reason: Reason::new("wanted", "as wanted") }
+    }
+
+    pub(crate) fn want_keeper(&self, shard: ShardId, node: Option<u64>) -> Command {
+        let shard_epoch = self.state.shards[&shard].epoch;
+        Command::WantKeeper { shard, shard_epoch, node: node.map(NodeId) }
+    }
+
+    /// The keeper hands its tail over to the node, by the leader of term 0.
+    pub(crate) fn begin_recovery(&self, shard: ShardId, to: u64) -> Command {
+        let Shard { epoch, isr_epoch, .. } = self.state.shards[&shard];
+        Command::BeginRecovery { shard, shard_epoch: epoch, isr_epoch, to: self.member(to), term: 0 }
+    }
+
     pub(crate) fn set_mode(&self, shard: ShardId, mode: AckMode) -> Command {
         let (isr_epoch, primary) = (self.state.shards[&shard].isr_epoch, self.primary(shard));
         Command::SetMode { shard, isr_epoch, primary, mode }
@@ -227,7 +275,7 @@ impl Cluster {
         let (shard_epoch, end) = (of_shard.epoch, Offset(of_shard.last_start().0 + 50));
         let of = match of_shard.ownership {
             Ownership::Serving(owner) => owner.incarnation,
-            Ownership::Recovering { last } => last.incarnation,
+            Ownership::Recovering { last, .. } => last.incarnation,
         };
         Command::Reclaim { shard, shard_epoch, member, of, end }
     }
@@ -242,7 +290,7 @@ impl Cluster {
             to: self.member(node),
             at: Offset(at),
             lost_bytes_min: 0,
-            given_up: of_shard.in_sync.clone(),
+            given_up: of_shard.in_sync.iter().copied().chain(of_shard.keeper.map(|k| k.member)).collect(),
             term: 0,
             by: RecoveredBy::Policy,
             at_ms: 8,
@@ -261,6 +309,7 @@ impl Cluster {
             release,
             levels: node.levels,
             launcher_protocol: node.launcher_protocol,
+            machine: node.machine,
             #[cfg(feature = "next")]
             zone: None,
         }

@@ -47,6 +47,7 @@ impl Layout {
                 release: old(),
                 levels: LevelRange::new(1, 1),
                 launcher_protocol: WireRange::CURRENT,
+                machine: ironcache_types::MachineId(u128::from(id.0)),
             }
         };
         let nodes: Vec<NodeSpec> = (0..count).map(spec).collect();
@@ -146,6 +147,7 @@ pub(crate) fn restart(state: &mut ControlState, id: NodeId, release: Release) {
         release,
         levels: node.levels,
         launcher_protocol: node.launcher_protocol,
+        machine: node.machine,
     };
     apply(state, &command);
 }

@@ -31,6 +31,7 @@ fn spec(id: u64, shard: Option<ShardId>) -> NodeSpec {
         release: old(),
         levels: LevelRange::new(1, 1),
         launcher_protocol: WireRange::CURRENT,
+        machine: ironcache_types::MachineId(u128::from(id)),
     }
 }
 

@@ -45,6 +45,9 @@ pub enum EntryKind {
     RemoveNode = 36,
     NodeLeft = 37,
     MembershipDone = 38,
+    WantKeeper = 39,
+    SetKeeper = 40,
+    BeginRecovery = 41,
     /// One above the newest kind, whichever that is: no release has it.
     #[cfg(feature = "next")]
     SetZone,
@@ -91,6 +94,9 @@ impl EntryKind {
         EntryKind::RemoveNode,
         EntryKind::NodeLeft,
         EntryKind::MembershipDone,
+        EntryKind::WantKeeper,
+        EntryKind::SetKeeper,
+        EntryKind::BeginRecovery,
         #[cfg(feature = "next")]
         EntryKind::SetZone,
     ];
@@ -144,6 +150,9 @@ impl EntryKind {
             Command::RemoveNode { .. } => EntryKind::RemoveNode,
             Command::NodeLeft { .. } => EntryKind::NodeLeft,
             Command::MembershipDone { .. } => EntryKind::MembershipDone,
+            Command::WantKeeper { .. } => EntryKind::WantKeeper,
+            Command::SetKeeper { .. } => EntryKind::SetKeeper,
+            Command::BeginRecovery { .. } => EntryKind::BeginRecovery,
             #[cfg(feature = "next")]
             Command::SetZone { .. } => EntryKind::SetZone,
         }

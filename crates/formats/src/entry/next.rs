@@ -16,14 +16,26 @@ pub(crate) struct RegisterNode {
     pub release: Release,
     pub levels: LevelRange,
     pub launcher_protocol: ProtocolRange,
+    pub machine: u128,
     pub zone: Option<String>,
 }
 
 impl From<Older> for RegisterNode {
     fn from(older: Older) -> Self {
-        let Older { member, client_addr, peer_addr, http_addr, release, levels, launcher_protocol } = older;
+        let Older { member, client_addr, peer_addr, http_addr, release, levels, launcher_protocol, machine } =
+            older;
         let zone = None;
-        RegisterNode { member, client_addr, peer_addr, http_addr, release, levels, launcher_protocol, zone }
+        RegisterNode {
+            member,
+            client_addr,
+            peer_addr,
+            http_addr,
+            release,
+            levels,
+            launcher_protocol,
+            machine,
+            zone,
+        }
     }
 }
 
@@ -38,13 +50,21 @@ impl RegisterNode {
             release,
             levels,
             launcher_protocol,
+            machine,
             zone,
         } = self;
         match zone {
             Some(_) => Err(AboveLevel { what: "the zone of a registering node".to_owned(), level }),
-            None => {
-                Ok(Older { member, client_addr, peer_addr, http_addr, release, levels, launcher_protocol })
-            }
+            None => Ok(Older {
+                member,
+                client_addr,
+                peer_addr,
+                http_addr,
+                release,
+                levels,
+                launcher_protocol,
+                machine,
+            }),
         }
     }
 }

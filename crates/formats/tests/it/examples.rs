@@ -3,16 +3,16 @@
 use crate::setup::{Cluster, S0, S1, info, layout, new, old};
 use ironcache_control::{
     AckMode, AutoRollout, Command, ControlState, Declined, Direction, FinalizeAfter, Handover,
-    HandoverRecord, HistoryEntry, HoldReason, Losses, MembershipChange, MembershipStage, OnFailure,
-    OnTotalLoss, OutStep, Outcome, Ownership, Phase, PlanOptions, Policy, Preflight, Quarantine, RaftTimers,
-    Reason, Recover, RecoveredBy, Recovery, ReleaseInfo, StageHold, StartedBy, StepRecord, StepRole,
-    StepState, TrialPhase, Unfinished,
+    HandoverRecord, HandoverVia, HistoryEntry, HoldReason, Keeper, KeeperBase, LastLease, Losses,
+    MembershipChange, MembershipStage, NewKeeper, OnFailure, OnTotalLoss, OutStep, Outcome, Ownership, Phase,
+    PlanOptions, Policy, Preflight, Quarantine, RaftTimers, Reason, Recover, RecoveredBy, Recovery,
+    ReleaseInfo, StageHold, StartedBy, StepRecord, StepRole, StepState, TrialPhase, Unfinished,
 };
 use ironcache_formats::entry::EntryKind;
 use ironcache_formats::state::Answer;
 use ironcache_types::{
-    Digest, Epoch, Incarnation, Level, LevelRange, Member, NodeId, Offset, PlanId, RequestId, Version,
-    WireRange,
+    Digest, Epoch, Incarnation, Level, LevelRange, MachineId, Member, NodeId, Offset, PlanId, RequestId,
+    Version, WireRange,
 };
 
 const BIG: u64 = 0x0123_4567_89ab_cdef;
@@ -58,13 +58,14 @@ fn other_policy() -> Policy {
     }
 }
 
-fn hold_reasons() -> [HoldReason; 4] {
+fn hold_reasons() -> [HoldReason; 5] {
     let node = NodeId(3);
     [
         HoldReason::StepFailed { node, reason: reason() },
         HoldReason::StepInconclusive { node, reason: reason() },
         HoldReason::StepTimedOut { node, waited_ms: 120_001 },
         HoldReason::StateMismatch { node, log_index: 640 },
+        HoldReason::Exposed { shard: S1 },
     ]
 }
 
@@ -96,6 +97,7 @@ pub(crate) fn commands(kind: EntryKind) -> Vec<Command> {
                 release: new(),
                 levels: LevelRange::new(1, 2),
                 launcher_protocol: WireRange { min: 1, max: 3 },
+                machine: MachineId(u128::from(BIG) << 32),
                 #[cfg(feature = "next")]
                 zone: None,
             },
@@ -201,6 +203,18 @@ pub(crate) fn commands(kind: EntryKind) -> Vec<Command> {
         EntryKind::RemoveNode => vec![Command::RemoveNode { node: NodeId(BIG) }],
         EntryKind::NodeLeft => vec![Command::NodeLeft { change: Epoch(BIG), node: NodeId(2) }],
         EntryKind::MembershipDone => vec![Command::MembershipDone { change: Epoch(BIG) }],
+        EntryKind::WantKeeper => {
+            [None, Some(NodeId(BIG))].map(|node| Command::WantKeeper { shard, shard_epoch, node }).into()
+        }
+        EntryKind::SetKeeper => [None, Some(KeeperBase::Leaver), Some(KeeperBase::Own)]
+            .map(|base| {
+                let keeper = base.map(|base| NewKeeper { member: member(6), from: Offset(BIG), base });
+                Command::SetKeeper { shard, isr_epoch, primary, keeper, reason: reason() }
+            })
+            .into(),
+        EntryKind::BeginRecovery => {
+            vec![Command::BeginRecovery { shard, shard_epoch, isr_epoch, to, term: 7 }]
+        }
         #[cfg(feature = "next")]
         EntryKind::SetZone => vec![Command::SetZone { node: NodeId(2), zone: "east".to_owned() }],
     }
@@ -252,15 +266,16 @@ pub(crate) fn full() -> (ControlState, Vec<Answer>) {
         [TrialPhase::Told, TrialPhase::Confirming { incarnation: Incarnation(BIG) }, TrialPhase::SetAside];
     for ((index, node), phase) in state.nodes.values_mut().enumerate().zip(phases) {
         let (epoch, target) = (Epoch(20), new());
-        node.out = Some(OutStep { plan: PlanId(1), epoch, target, log_index: 77, phase });
+        let base_from = (index > 0).then_some(Offset(BIG));
+        node.out = Some(OutStep { plan: PlanId(1), epoch, target, log_index: 77, phase, base_from });
         let problem = (index > 0).then(reason);
         node.preflight = Some(Preflight { digest: new().digest, turn: Epoch(8), problem });
         node.oldest = Level(1);
     }
     let (from, to) = (member(2), member(4));
     let ailing = state.shards.get_mut(&S1).unwrap();
-    ailing.ownership = Ownership::Recovering { last: from };
-    ailing.handover = Some(Handover { epoch: Epoch(30), from, to, log_index: 78 });
+    ailing.ownership = Ownership::Recovering { last: from, lease: LastLease::MayRun };
+    ailing.handover = Some(Handover { epoch: Epoch(30), from, to, log_index: 78, via: HandoverVia::Keeper });
     ailing.lineage[0].start = None;
     ailing.mode = AckMode::Primary;
     ailing.losses = Losses {
@@ -279,6 +294,14 @@ pub(crate) fn full() -> (ControlState, Vec<Answer>) {
             })
             .into(),
     };
+    ailing.keeper =
+        Some(Keeper { member: member(6), epoch: Epoch(28), from: Offset(BIG), base: KeeperBase::Own });
+    ailing.keeper_wanted = Some(NodeId(BIG));
+    ailing.exposed = true;
+    let sound = state.shards.get_mut(&S0).unwrap();
+    sound.keeper =
+        Some(Keeper { member: member(2), epoch: Epoch(27), from: Offset(300), base: KeeperBase::Leaver });
+    sound.handover = Some(Handover { epoch: Epoch(26), from, to, log_index: 76, via: HandoverVia::Primary });
 
     let mut plan = state.plan.clone().expect("the example rolls");
     plan.options = PlanOptions { finalize_after: FinalizeAfter::Never, ..plan.options };

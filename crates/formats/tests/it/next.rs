@@ -6,7 +6,9 @@ use ironcache_control::Command;
 use ironcache_formats::entry::{self, EntryError, EntryKind, SealError};
 use ironcache_formats::levels::{self, Format, RANGE};
 use ironcache_formats::state::{self, WriteError};
-use ironcache_types::{Incarnation, Level, LevelRange, Member, NEXT, NodeId, RequestId, WireRange};
+use ironcache_types::{
+    Incarnation, Level, LevelRange, MachineId, Member, NEXT, NodeId, RequestId, WireRange,
+};
 
 const REQUEST: RequestId = RequestId(9);
 const BELOW: Level = Level(NEXT.0 - 1);
@@ -20,6 +22,7 @@ pub(crate) fn registers_in_a_zone() -> Command {
         release: new(),
         levels: LevelRange::new(1, 2),
         launcher_protocol: WireRange { min: 1, max: 2 },
+        machine: MachineId(9),
         zone: Some("east".to_owned()),
     }
 }

@@ -19,8 +19,10 @@ use super::client::{Client, Closing, Kept, Trusted};
 use super::dispatch::{self, COMMAND_BYTES_MAX, Turn};
 use super::output::{Lost, Output};
 use crate::clock::unix_ms;
-use crate::sockets;
 use bytes::{Buf, BytesMut};
+use ironcache_host::net::{
+    OwnedReadHalf, OwnedWriteHalf, TcpStream, gone, prepare, read_arrived, write_at_once,
+};
 use ironcache_resp::{CommandParser, Limits, Parsed, Trust, Writer};
 use ironcache_shard::{Owed, Reply};
 use ironcache_types::{Epoch, Offset};
@@ -29,8 +31,7 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::futures::Notified;
 use tokio::time::Instant;
 
@@ -45,7 +46,7 @@ const KEEP_BYTES: usize = 64 << 10;
 pub(super) async fn serve(node: Rc<DataNode>, stream: TcpStream, addr: SocketAddr) {
     let local = stream.local_addr().unwrap_or(addr);
     let keepalive_s = node.plane.borrow().config.tcp_keepalive;
-    if let Err(error) = sockets::prepare(&stream, keepalive_s) {
+    if let Err(error) = prepare(&stream, keepalive_s) {
         tracing::debug!(%addr, %error, "a client left before it was served");
         return;
     }
@@ -58,10 +59,12 @@ pub(super) async fn serve(node: Rc<DataNode>, stream: TcpStream, addr: SocketAdd
     let ending = Rc::clone(&client.info.borrow().ending);
     let drain = Rc::clone(&node.drain);
     let mut drained = std::pin::pin!(drain.notified());
+    let (from, to) = stream.into_split();
     let mut connection = Connection {
         parser: CommandParser::new(Limits::default()),
         node: Rc::clone(&node),
-        stream,
+        from,
+        to,
         client,
         buf: BytesMut::with_capacity(READ_BYTES),
         out: Vec::with_capacity(1024),
@@ -84,7 +87,8 @@ pub(super) async fn serve(node: Rc<DataNode>, stream: TcpStream, addr: SocketAdd
 
 struct Connection {
     node: Rc<DataNode>,
-    stream: TcpStream,
+    from: OwnedReadHalf,
+    to: OwnedWriteHalf,
     client: Client,
     parser: CommandParser,
     buf: BytesMut,
@@ -120,7 +124,7 @@ impl Connection {
                     self.buf.reserve(bytes.clamp(READ_BYTES, 1 << 20));
                     if self.node.is_draining() {
                         // What has arrived is answered; what comes later is not.
-                        match self.stream.try_read_buf(&mut self.buf) {
+                        match read_arrived(&mut self.from, &mut self.buf) {
                             Ok(1..) => continue,
                             Ok(0) | Err(_) => return End::Drained,
                         }
@@ -164,11 +168,10 @@ impl Connection {
         loop {
             let limit = self.node.plane.borrow().config.client_output_buffer_limit;
             let look_again = self.output.look_again_at(limit);
-            let (mut from, mut to) = self.stream.split();
             let moved = tokio::select! {
                 biased;
-                moved = self.output.advance(&mut to, &self.node), if !self.output.is_empty() => moved,
-                read = from.read_buf(&mut self.buf) => return Ok(match read {
+                moved = self.output.advance(&mut self.to, &self.node), if !self.output.is_empty() => moved,
+                read = self.from.read_buf(&mut self.buf) => return Ok(match read {
                     Ok(1..) => Read::Some,
                     Ok(0) | Err(_) => Read::End,
                 }),
@@ -306,7 +309,7 @@ impl Connection {
         }
         let mut sent = 0;
         if after.is_none() && self.output.is_empty() {
-            match self.stream.try_write(&self.out) {
+            match write_at_once(&mut self.to, &self.out) {
                 Ok(written) => sent = written,
                 Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
                 Err(_) => return Err(Lost),
@@ -344,9 +347,8 @@ impl Connection {
     /// to say, and read on; it may be gone, and only replies that wait for an acknowledgement would find out.
     async fn send_the_last(&mut self) {
         let park_max = Duration::from_millis(self.node.plane.borrow().view.state.policy.park_ms_max);
-        let (_, mut to) = self.stream.split();
         // Whoever is gone, or takes nothing for so long, has had its time.
-        let _ = tokio::time::timeout(park_max, self.output.flush(&mut to, &self.node)).await;
+        let _ = tokio::time::timeout(park_max, self.output.flush(&mut self.to, &self.node)).await;
     }
 
     /// Holds the next command back until who serves it may have changed.
@@ -358,17 +360,16 @@ impl Connection {
             (since + Duration::from_millis(plane.view.state.policy.park_ms_max), changed.notified())
         };
         self.node.plane.borrow_mut().parked += 1;
-        let (from, mut to) = self.stream.split();
         let decided = async {
             tokio::select! {
                 biased;
                 // First: a command whose client has gone is not executed, whatever was decided meanwhile.
-                () = gone(from.as_ref()) => Parked::Gone,
+                () = gone(&self.from) => Parked::Gone,
                 () = changed => Parked::Retry,
                 () = tokio::time::sleep_until(deadline) => Parked::TooLong,
             }
         };
-        let outcome = self.output.until(&mut to, &self.node, decided).await;
+        let outcome = self.output.until(&mut self.to, &self.node, decided).await;
         self.node.plane.borrow_mut().parked -= 1;
         outcome
     }
@@ -380,16 +381,15 @@ impl Connection {
         let (acked, changed) = (Rc::clone(&self.node.acked), Rc::clone(&self.node.changed));
         let (progress, change) = (acked.notified(), changed.notified());
         self.node.plane.borrow_mut().parked += 1;
-        let (from, mut to) = self.stream.split();
         let decided = async {
             tokio::select! {
                 biased;
-                () = gone(from.as_ref()) => Held::Gone,
+                () = gone(&self.from) => Held::Gone,
                 () = progress => Held::Retry,
                 () = change => Held::Retry,
             }
         };
-        let outcome = self.output.until(&mut to, &self.node, decided).await;
+        let outcome = self.output.until(&mut self.to, &self.node, decided).await;
         self.node.plane.borrow_mut().parked -= 1;
         outcome
     }
@@ -447,17 +447,16 @@ impl Connection {
                     None => std::future::pending().await,
                 }
             };
-            let (from, mut to) = self.stream.split();
             let looked = async {
                 tokio::select! {
                     biased;
                     () = progress => Ok(true),
                     () = change => Ok(true),
                     () = timeout => Ok(false),
-                    () = gone(from.as_ref()) => Err(Lost),
+                    () = gone(&self.from) => Err(Lost),
                 }
             };
-            if !self.output.until(&mut to, &self.node, looked).await?? {
+            if !self.output.until(&mut self.to, &self.node, looked).await?? {
                 break;
             }
         }
@@ -470,27 +469,14 @@ impl Connection {
     /// connection under the client's reading of those answers, so: no more from us, then read to its end.
     async fn leave(&mut self) {
         let deadline = self.node.drain_deadline();
-        let (_, mut to) = self.stream.split();
-        let sent = tokio::time::timeout_at(deadline, self.output.flush(&mut to, &self.node)).await;
-        if !matches!(sent, Ok(Ok(()))) || self.stream.shutdown().await.is_err() {
+        let sent = tokio::time::timeout_at(deadline, self.output.flush(&mut self.to, &self.node)).await;
+        if !matches!(sent, Ok(Ok(()))) || self.to.shutdown().await.is_err() {
             return;
         }
         let mut sink = [0u8; 4096];
-        let read_out = async { while let Ok(1..) = self.stream.read(&mut sink).await {} };
+        let read_out = async { while let Ok(1..) = self.from.read(&mut sink).await {} };
         // At the deadline the client has had its time; whatever it sends now was never executed.
         let _ = tokio::time::timeout_at(deadline, read_out).await;
-    }
-}
-
-/// Returns when the peer has closed, also behind bytes that nobody has read yet; never while it has not.
-pub(super) async fn gone(stream: &TcpStream) {
-    // Interest in reading would be met at once, and for as long as there are unread bytes. This one is met by the
-    // end of the peer's stream alone (EPOLLRDHUP): the socket is not registered for urgent data.
-    match stream.ready(Interest::PRIORITY).await {
-        Ok(ready) if ready.is_read_closed() => {}
-        Ok(_) => std::future::pending().await,
-        // The runtime ends, and with it every connection.
-        Err(_) => {}
     }
 }
 

@@ -1,4 +1,5 @@
-//! The receiving end of replication: keeps a link to the primary, and during a handover one to the candidate.
+//! The receiving end of replication: keeps a link to the primary, during a handover one to the candidate, and one to the
+//! keeper while no primary is found.
 //!
 //! ```text
 //!  applied state ─► who is to be followed ─► a task a peer: connect, Hello, then
@@ -19,6 +20,7 @@ use super::DataNode;
 use super::link_io::{FrameReader, LinkError, Next, open};
 use super::plane::Plane;
 use super::pulse::{REPORT_EVERY, Voice};
+use ironcache_host::net::OwnedWriteHalf;
 use ironcache_keyspace::{apply_effects, progress};
 use ironcache_replication::{
     Accept, Ack, ChunkAct, Group, LINK_VERSIONS, LinkVersion, Message, Progress, Refuse, ReplicaCursor,
@@ -28,10 +30,10 @@ use ironcache_shard::{Action, Engine, Follow, Hinted};
 use ironcache_types::{Level, Member, chain};
 use std::collections::BTreeMap;
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::io::AsyncWriteExt;
-use tokio::net::tcp::OwnedWriteHalf;
 use tokio::task::{JoinHandle, spawn_local};
+use tokio::time::Instant;
 
 /// A link is tried again after this, doubling up to [`RETRY_MAX`].
 const RETRY_MIN: Duration = Duration::from_millis(10);
@@ -376,7 +378,7 @@ fn following<'a>(
     engine.stream().zip(link.source).ok_or(LinkError::RoleChanged)
 }
 
-/// Follows the sender of `message`, once the applied state names it as primary.
+/// Follows the sender of `message`, once the applied state names it as source.
 async fn begin(node: &Rc<DataNode>, link: &mut Receiving, message: &SyncBegin) -> Result<(), LinkError> {
     let deadline = tokio::time::Instant::now() + VIEW_TIMEOUT;
     loop {
@@ -408,7 +410,7 @@ async fn begin(node: &Rc<DataNode>, link: &mut Receiving, message: &SyncBegin) -
         }
         if tokio::time::timeout_at(deadline, change).await.is_err() {
             return Err(LinkError::Protocol(
-                "accepted by a node that the log does not name as primary".to_owned(),
+                "accepted by a node that the log names neither as primary nor as its keeper".to_owned(),
             ));
         }
     }

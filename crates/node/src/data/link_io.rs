@@ -1,16 +1,14 @@
 //! Reading replication messages off a socket, and opening one.
 
 use super::refusal::Refusal;
-use crate::sockets;
 use bytes::{Buf, BytesMut};
 use hyper_util::rt::TokioIo;
+use ironcache_host::net::{OwnedReadHalf, TcpStream};
 use ironcache_replication::{FrameError, LINK_VERSIONS, LinkVersion, Message, decode};
 use ironcache_types::{Level, LevelRange};
 use std::io;
 use std::time::Duration;
 use tokio::io::AsyncReadExt;
-use tokio::net::TcpStream;
-use tokio::net::tcp::OwnedReadHalf;
 
 /// What `Upgrade:` names on the peer port.
 pub(crate) const REPLICATION_UPGRADE: &str = "ironcache-replication";
@@ -22,7 +20,7 @@ const READ_BYTES: usize = 256 << 10;
 
 /// Why a link ended.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum LinkError {
+pub(crate) enum LinkError {
     #[error("the peer closed the link")]
     Closed,
     #[error("the link broke")]
@@ -69,7 +67,7 @@ pub(super) enum LinkError {
 
 /// Goes on with the next message, or leaves it for later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Next {
+pub(crate) enum Next {
     Go,
     /// This message was the last one for now.
     Stop,
@@ -78,7 +76,7 @@ pub(super) enum Next {
 }
 
 /// The receiving half of a link: bytes until they are whole messages.
-pub(super) struct FrameReader {
+pub(crate) struct FrameReader {
     read: OwnedReadHalf,
     buf: BytesMut,
     received_bytes: u64,
@@ -86,24 +84,24 @@ pub(super) struct FrameReader {
 }
 
 impl FrameReader {
-    pub(super) fn new(read: OwnedReadHalf, already: &[u8]) -> Self {
+    pub(crate) fn new(read: OwnedReadHalf, already: &[u8]) -> Self {
         let mut buf = BytesMut::with_capacity(READ_BYTES.min(16 << 10));
         buf.extend_from_slice(already);
         Self { read, buf, received_bytes: already.len() as u64, version: LinkVersion::HANDSHAKE }
     }
 
     /// What the link speaks: until something is agreed on, nothing but the handshake.
-    pub(super) fn version(&self) -> LinkVersion {
+    pub(crate) fn version(&self) -> LinkVersion {
         self.version
     }
 
     /// Both ends have agreed on this version.
-    pub(super) fn speak(&mut self, version: LinkVersion) {
+    pub(crate) fn speak(&mut self, version: LinkVersion) {
         self.version = version;
     }
 
     /// Waits for more bytes.
-    pub(super) async fn fill(&mut self) -> Result<(), LinkError> {
+    pub(crate) async fn fill(&mut self) -> Result<(), LinkError> {
         self.buf.reserve(if self.buf.len() < 4096 { 16 << 10 } else { READ_BYTES });
         match self.read.read_buf(&mut self.buf).await? {
             0 => Err(LinkError::Closed),
@@ -115,17 +113,17 @@ impl FrameReader {
     }
 
     /// So far.
-    pub(super) fn received_bytes(&self) -> u64 {
+    pub(crate) fn received_bytes(&self) -> u64 {
         self.received_bytes
     }
 
     /// Has part of a message arrived, or one that has to wait?
-    pub(super) fn has_more(&self) -> bool {
+    pub(crate) fn has_more(&self) -> bool {
         !self.buf.is_empty()
     }
 
     /// Hands whole messages that have arrived, with their bytes as sent, to `each`, until it says stop.
-    pub(super) fn drain<E: From<FrameError>>(
+    pub(crate) fn drain<E: From<FrameError>>(
         &mut self,
         mut each: impl FnMut(Message<'_>, &[u8]) -> Result<Next, E>,
     ) -> Result<(), E> {
@@ -154,14 +152,14 @@ impl FrameReader {
 }
 
 /// Connects to a peer port and asks for the upgrade: the socket, and what was read past the answer.
-pub(super) async fn open(addr: &str, keepalive_s: u64) -> Result<(TcpStream, Vec<u8>), LinkError> {
+pub(crate) async fn open(addr: &str, keepalive_s: u64) -> Result<(TcpStream, Vec<u8>), LinkError> {
     let timed_out = |_| LinkError::TimedOut { ms: CONNECT_TIMEOUT.as_millis() as u64 };
     tokio::time::timeout(CONNECT_TIMEOUT, upgrade(addr, keepalive_s)).await.map_err(timed_out)?
 }
 
 async fn upgrade(addr: &str, keepalive_s: u64) -> Result<(TcpStream, Vec<u8>), LinkError> {
     let stream = TcpStream::connect(addr).await?;
-    sockets::prepare(&stream, keepalive_s)?;
+    ironcache_host::net::prepare(&stream, keepalive_s)?;
     let no = |error: hyper::Error| LinkError::NoUpgrade(error.to_string());
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake::<_, String>(TokioIo::new(stream)).await.map_err(no)?;

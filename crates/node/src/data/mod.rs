@@ -38,15 +38,17 @@ mod work;
 
 pub(crate) use checkpoint::is_only_copy;
 pub(crate) use leaving::{Drained, Keep};
-pub(crate) use link_io::{REPLICATION_PATH, REPLICATION_UPGRADE};
+pub(crate) use link_io::{FrameReader, LinkError, Next, REPLICATION_PATH, REPLICATION_UPGRADE, open};
 pub(crate) use plane::ToControl;
-pub(crate) use source::LinkSocket;
+pub(crate) use source::{HELLO_TIMEOUT, LinkSocket, PING_EVERY, SEND_BYTES, VIEW_TIMEOUT};
 pub(crate) use stats::Stats;
 pub(crate) use trouble::Trouble;
 
 use crate::config::Config;
 use crate::launcher::LauncherView;
 use ironcache_api::DataStatus;
+use ironcache_host::exec::{self, Apart};
+use ironcache_host::net::{Bound, accepting};
 use ironcache_keyspace::progress::{self, Ticks};
 use ironcache_raft::{AppliedView, Contact};
 use ironcache_shard::{Event, Grant};
@@ -54,13 +56,12 @@ use ironcache_spine::boottime_ms;
 use ironcache_types::{ClusterId, LevelRange, Member, Version, chain};
 use plane::Plane;
 use std::cell::{Cell, RefCell};
-use std::net::TcpListener;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
-use tokio::task::{JoinHandle, LocalSet, spawn_local};
+use tokio::task::{JoinHandle, spawn_local};
 use tokio::time::Instant;
 use work::Work;
 
@@ -81,7 +82,7 @@ pub(crate) struct DataNode {
     pub pulse: pulse::Pulse,
     drain_until: Cell<Option<Instant>>,
     /// The client listener, and the task that accepts from it while the node does not drain.
-    listener: TcpListener,
+    listener: Bound,
     accepting: RefCell<Option<JoinHandle<()>>>,
     /// What was read, received or written of a dataset.
     pub work: Work,
@@ -114,7 +115,7 @@ pub(crate) struct DataOptions {
     pub version: Version,
     /// What this release reads and writes.
     pub levels: LevelRange,
-    pub listener: TcpListener,
+    pub listener: Bound,
     /// What the launcher said last.
     pub launcher: watch::Receiver<LauncherView>,
     pub views: watch::Receiver<Arc<AppliedView>>,
@@ -263,20 +264,18 @@ impl DataHandle {
 ///
 /// # Errors
 /// When the thread or its runtime cannot be made.
-pub(crate) fn start(options: DataOptions) -> std::io::Result<(DataHandle, std::thread::JoinHandle<()>)> {
+pub(crate) fn start(options: DataOptions) -> std::io::Result<(DataHandle, Apart)> {
     let (requests, receiver) = mpsc::unbounded_channel();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (work, begun) = (Work::default(), std::sync::mpsc::channel());
     let (of_thread, its_work) = (begun.0, work.clone());
-    let thread = std::thread::Builder::new().name(THREAD.to_owned()).spawn(move || {
+    let thread = exec::apart(THREAD, move || {
         // Whoever starts it waits for this.
         let _ = of_thread.send(progress::of_this_thread());
-        let local = LocalSet::new();
-        local.block_on(&runtime, async move {
+        async move {
             if let Err(error) = run(options, receiver, its_work).await {
                 tracing::error!(%error, "the data plane cannot start");
             }
-        });
+        }
     })?;
     let ticks = begun.1.recv().map_err(std::io::Error::other)?;
     let seen = Arc::new(Mutex::new(Seen { ticks: 0, at_ms: boottime_ms() }));
@@ -302,7 +301,6 @@ async fn run(
         random,
     } = options;
     let data_dir = config.data_dir.clone();
-    listener.set_nonblocking(true)?;
     let mut plane = Plane::new(config, me, version, levels, to_control, random);
     plane.contact = contact;
     let node = Rc::new(DataNode {
@@ -363,7 +361,7 @@ fn start_accepting(node: &Rc<DataNode>) {
 
 async fn accept(node: Rc<DataNode>) {
     // The socket stays open for as long as the node lives: one that drains and then serves on accepts again.
-    let listener = match node.listener.try_clone().and_then(tokio::net::TcpListener::from_std) {
+    let listener = match accepting(&node.listener).await {
         Ok(listener) => listener,
         Err(error) => return tracing::error!(%error, "clients cannot be accepted"),
     };

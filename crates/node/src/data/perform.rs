@@ -17,9 +17,10 @@ use ironcache_shard::{About, Action, Ask, Event, HandedOver, Held, Note, Weight}
 use ironcache_types::Epoch;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::task::spawn_local;
+use tokio::time::Instant;
 
 /// What is left of an action for the tasks around the plane.
 #[derive(Debug)]

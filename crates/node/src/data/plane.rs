@@ -27,9 +27,10 @@ use ironcache_spine::boottime_ms;
 use ironcache_types::{Epoch, Level, LevelRange, Member, NodeId, Offset, SLOT_COUNT, Slot, Version};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 pub(crate) struct Plane {
     pub config: Arc<Config>,
@@ -191,6 +192,11 @@ impl Plane {
 
     pub(crate) fn offset(&self) -> Offset {
         self.backlog.end()
+    }
+
+    /// Does this node hold a copy of the shard? A keeper does not.
+    pub(crate) fn is_of_my_shard(&self, node: NodeId) -> bool {
+        self.my_shard().is_some_and(|shard| shard.nodes.contains(&node))
     }
 
     pub(crate) fn my_shard(&self) -> Option<&Shard> {

@@ -15,6 +15,7 @@ use ironcache_keyspace::progress::{self, Ticks};
 use ironcache_replication::{LinkVersion, Message, Progress, encode};
 use std::io::{ErrorKind, Write};
 use std::net::TcpStream;
+#[cfg(not(turmoil))]
 use std::os::fd::AsFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
@@ -47,9 +48,17 @@ struct Busy {
 pub(super) struct Voice(Arc<TcpStream>);
 
 impl Voice {
+    #[cfg(not(turmoil))]
     pub(super) fn of(stream: &tokio::net::TcpStream) -> std::io::Result<Voice> {
         // The same open socket: it does not block here either.
         Ok(Voice(Arc::new(TcpStream::from(stream.as_fd().try_clone_to_owned()?))))
+    }
+
+    /// A simulated host has one thread: nobody speaks while it applies, and it takes no time.
+    #[cfg(turmoil)]
+    pub(super) fn of(_stream: &ironcache_host::net::TcpStream) -> std::io::Result<Voice> {
+        let (near, _far) = std::os::unix::net::UnixStream::pair()?;
+        Ok(Voice(Arc::new(TcpStream::from(std::os::fd::OwnedFd::from(near)))))
     }
 }
 
@@ -61,6 +70,14 @@ impl Pulse {
 
     /// Has a thread report from now on, for as long as this exists.
     pub(super) fn report(&self) -> std::io::Result<()> {
+        #[cfg(turmoil)]
+        return Ok(());
+        #[cfg(not(turmoil))]
+        self.report_by_thread()
+    }
+
+    #[cfg(not(turmoil))]
+    fn report_by_thread(&self) -> std::io::Result<()> {
         let shared = Arc::downgrade(&self.0);
         std::thread::Builder::new().name("ironcache-pulse".to_owned()).spawn(move || {
             while look(&shared) {

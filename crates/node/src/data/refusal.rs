@@ -3,10 +3,12 @@
 //! *Invariant:* a code, once released, keeps its meaning; the text is for people, and nobody reads anything out of it.
 
 use ironcache_replication::{AttachError, FrameError, LinkVersions};
+use ironcache_shard::NotKept;
+use ironcache_shard::keeper::NotAttached;
 use ironcache_types::{Level, LevelRange, Member, NodeId, ShardId};
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Refusal {
+pub(crate) enum Refusal {
     #[error(
         "the replica's release speaks link versions {theirs}, and this one {ours}: run a release in between"
     )]
@@ -33,6 +35,17 @@ pub(super) enum Refusal {
     PromotedElsewhere,
     #[error(transparent)]
     InSync(#[from] AttachError),
+    #[error(transparent)]
+    NotAttached(NotAttached),
+}
+
+impl From<NotKept> for Refusal {
+    fn from(why: NotKept) -> Self {
+        match why {
+            NotKept::NotPrimary => Refusal::NotPrimary,
+            NotKept::NotAttached(why) => Refusal::NotAttached(why),
+        }
+    }
 }
 
 impl Refusal {
@@ -49,7 +62,24 @@ impl Refusal {
             Refusal::PrimaryAlready => "primary_already",
             Refusal::PromotedElsewhere => "promoted_elsewhere",
             Refusal::InSync(_) => "in_sync",
+            Refusal::NotAttached(why) => match why {
+                NotAttached::OfTheShard { .. } => "of_the_shard",
+                NotAttached::NotThere { .. } => "not_there",
+                NotAttached::NotWanted { .. } => "not_wanted",
+                NotAttached::LostTail { .. } => "lost_tail",
+                NotAttached::NoBase { .. } => "no_base",
+                NotAttached::BasePassed { .. } => "base_passed",
+            },
         }
+    }
+
+    /// Is it worth a moment's wait? This node's view may lag behind its peer's.
+    pub(super) fn may_pass(&self) -> bool {
+        matches!(
+            self,
+            Refusal::NotPrimary
+                | Refusal::NotAttached(NotAttached::NotThere { .. } | NotAttached::NotWanted { .. })
+        )
     }
 }
 

@@ -14,6 +14,7 @@ use super::link_io::{FrameReader, LinkError, Next};
 use super::plane::Plane;
 use super::refusal::{Refusal, code_of};
 use super::walk::{Onward, Sink, Walk, Walked};
+use ironcache_host::net::{Moving, OwnedWriteHalf, enter_runtime};
 use ironcache_keyspace::Effect;
 use ironcache_replication::{
     Accept, Effects, Hello, LINK_VERSIONS, LinkVersion, Message, Purpose, Refuse, Resync, Source, SyncEnd,
@@ -24,26 +25,24 @@ use ironcache_types::{Level, Member, Offset, Slot};
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
-use tokio::net::tcp::OwnedWriteHalf;
 
 /// A hello follows the upgrade at once.
-const HELLO_TIMEOUT: Duration = Duration::from_millis(5_000);
+pub(crate) const HELLO_TIMEOUT: Duration = Duration::from_millis(5_000);
 /// How long a hello waits for this node's view to catch up with its sender's.
-const VIEW_TIMEOUT: Duration = Duration::from_millis(2_000);
+pub(crate) const VIEW_TIMEOUT: Duration = Duration::from_millis(2_000);
 /// A sign of life when nothing else is sent. A member for which something waits is given up after a tenth of
 /// `isr-timeout-ms`, 200 ms by default: more seldom, and one answer that is late looks like silence.
-const PING_EVERY: Duration = Duration::from_millis(PING_MS);
+pub(crate) const PING_EVERY: Duration = Duration::from_millis(PING_MS);
 const PING_MS: u64 = 50;
 /// Sent at a time. Larger: a full sync keeps the thread from clients for longer; smaller: more system calls.
-const SEND_BYTES: usize = 128 << 10;
+pub(crate) const SEND_BYTES: usize = 128 << 10;
 /// A slot, or a value in it, that is larger is dumped in pieces of this. Larger: the thread is kept from clients for
 /// longer, a millisecond or two here. Smaller: more is written between two pieces, and has to be sent again.
 const PIECE_BYTES: usize = 1 << 20;
 
 /// A connection that asked for the upgrade, on its way to the data thread.
 pub(crate) struct LinkSocket {
-    pub stream: std::net::TcpStream,
+    pub stream: Moving,
     /// What was read past the request.
     pub read: Vec<u8>,
 }
@@ -51,7 +50,7 @@ pub(crate) struct LinkSocket {
 /// Serves the replica on this socket until the link breaks.
 pub(super) async fn serve(node: Rc<DataNode>, socket: LinkSocket) {
     let LinkSocket { stream, read } = socket;
-    let stream = match TcpStream::from_std(stream) {
+    let stream = match enter_runtime(stream) {
         Ok(stream) => stream,
         Err(error) => {
             tracing::warn!(%error, "a replication link was lost before it began");
@@ -77,6 +76,9 @@ pub(super) async fn serve(node: Rc<DataNode>, socket: LinkSocket) {
         }
     }
     if let Err(error) = ended {
+        if let LinkError::Refused { code: _, text } = &error {
+            session.node.plane.borrow_mut().engine.keeper_gave_up(session.member, text);
+        }
         tracing::debug!(member = %session.member, %error, "a replica's link ended");
     }
     session.detach();
@@ -129,6 +131,7 @@ impl Session {
         let mode = match hello.purpose {
             Purpose::Follow => self.become_source(&hello).await?,
             Purpose::NextSource => self.stand_by().await?,
+            Purpose::Keep => self.be_kept(&hello).await?,
         };
         self.stream_to(mode).await
     }
@@ -219,6 +222,30 @@ impl Session {
                     }
                     return Ok(resync.mode());
                 }
+            }
+            if tokio::time::timeout_at(deadline, changed).await.is_err() {
+                return Err(Refusal::NotPrimary.into());
+            }
+        }
+    }
+
+    /// Waits until this node is primary, and decides where the tail begins that the other end keeps.
+    async fn be_kept(&mut self, hello: &Hello) -> Result<SyncMode, LinkError> {
+        let deadline = tokio::time::Instant::now() + VIEW_TIMEOUT;
+        loop {
+            let changed = self.node.changed.notified();
+            let attached = {
+                let mut plane = self.node.plane.borrow_mut();
+                let start = plane.backlog.start();
+                plane.engine.attach_keeper(hello, start).map_err(Refusal::from)
+            };
+            match attached {
+                Ok(mode) => {
+                    tracing::info!(member = %self.member, ?mode, "a keeper is attached");
+                    return Ok(mode);
+                }
+                Err(refusal) if !refusal.may_pass() => return Err(refusal.into()),
+                Err(_) => {}
             }
             if tokio::time::timeout_at(deadline, changed).await.is_err() {
                 return Err(Refusal::NotPrimary.into());
@@ -331,7 +358,10 @@ pub(super) fn objection(plane: &Plane, hello: &Hello) -> Option<Refusal> {
         Some(node) if node.incarnation != hello.member.incarnation => {
             Some(Refusal::OtherLife { member: hello.member })
         }
-        Some(node) if node.shard != mine => Some(Refusal::NotOfShard { node: node.id }),
+        // A keeper holds no part of the shard: whether it may keep is asked next.
+        Some(node) if node.shard != mine && hello.purpose != Purpose::Keep => {
+            Some(Refusal::NotOfShard { node: node.id })
+        }
         Some(_) => None,
     }
 }
@@ -533,6 +563,10 @@ async fn listen(node: &Rc<DataNode>, reader: &mut FrameReader, attached: Attache
                 Message::Progress(progress) => {
                     moved = Some(progress);
                     Ok(Next::Go)
+                }
+                // A keeper that cannot write.
+                Message::Refuse(Refuse { code, text }) => {
+                    Err(LinkError::Refused { code: code.to_owned(), text: text.to_owned() })
                 }
                 _ => Err(LinkError::Protocol("only acknowledgements and progress are expected".to_owned())),
             })?;

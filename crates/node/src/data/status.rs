@@ -79,7 +79,7 @@ fn replicas(plane: &Plane, shard: Option<&Shard>) -> Vec<ReplicaStatus> {
     primary
         .gate()
         .followers()
-        .filter(|f| f.attached)
+        .filter(|f| f.attached && plane.is_of_my_shard(f.member.node))
         .map(|f| {
             let link = plane.engine.attachment_of(f.member);
             ReplicaStatus {

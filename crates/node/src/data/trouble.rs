@@ -10,7 +10,7 @@
 use super::plane::Plane;
 use ironcache_raft::NoLeader;
 use std::fmt;
-use std::time::Instant;
+use tokio::time::Instant;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Trouble {

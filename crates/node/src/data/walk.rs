@@ -61,7 +61,7 @@ pub(super) enum Walked {
 }
 
 #[derive(Debug, thiserror::Error)]
-pub(super) enum WalkError {
+pub(crate) enum WalkError {
     #[error("the backlog no longer holds what the walk needs")]
     BacklogPassed,
     #[error("a frame of the backlog cannot be read")]

@@ -64,7 +64,7 @@ pub(super) async fn create(
 }
 
 /// Returns when the node at `addr` shows the cluster.
-async fn has_learned(client: &reqwest::Client, addr: &str) {
+async fn has_learned(client: &ironcache_host::http::Client, addr: &str) {
     while !fetch_status(client, addr).await.is_ok_and(|status| status.control.is_some()) {
         tokio::time::sleep(SPREAD_POLL).await;
     }
@@ -88,15 +88,19 @@ async fn ask(app: &App, node: &CreateNode, cluster: ClusterId) -> Result<NodeSta
     Ok(status)
 }
 
-pub(super) async fn fetch_status(client: &reqwest::Client, addr: &str) -> Result<NodeStatus, HttpError> {
-    let failed = |error: reqwest::Error| {
+pub(super) async fn fetch_status(
+    client: &ironcache_host::http::Client,
+    addr: &str,
+) -> Result<NodeStatus, HttpError> {
+    let failed = |error: ironcache_host::http::Error| {
         HttpError::Unavailable(format!(
             "the node at {addr} does not answer ({}): start it, or check its address; nothing was done",
             chain(&error)
         ))
     };
     let call = client.get(format!("http://{addr}/status")).timeout(STATUS_TIMEOUT);
-    let answer = call.send().await.and_then(reqwest::Response::error_for_status).map_err(failed)?;
+    let answer =
+        call.send().await.and_then(ironcache_host::http::Response::error_for_status).map_err(failed)?;
     let body = answer.bytes().await.map_err(failed)?;
     serde_json::from_slice(&body).map_err(|error| {
         HttpError::BadRequest(format!("what answers at {addr} is no node of this kind: {error}"))
@@ -138,6 +142,7 @@ fn init_cluster(
         release: status.release.clone(),
         levels: status.levels,
         launcher_protocol: status.launcher_protocol.unwrap_or(LAUNCHER_PROTOCOL),
+        machine: status.machine,
     };
     Ok(InitCluster {
         cluster_id: cluster,

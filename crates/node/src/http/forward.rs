@@ -157,12 +157,12 @@ async fn forward(app: &App, leader: NodeId, question: Question<'_>) -> Result<Re
 
 /// Asks `addr` in the name of `from`: status and body as they come.
 async fn relay(
-    client: &reqwest::Client,
+    client: &ironcache_host::http::Client,
     addr: &str,
     Question { path, order }: Question<'_>,
     from: NodeId,
 ) -> Result<Response, HttpError> {
-    let failed = |error: reqwest::Error| {
+    let failed = |error: ironcache_host::http::Error| {
         HttpError::Unavailable(format!("the leader at {addr} does not answer: {}", chain(&error)))
     };
     let url = format!("http://{addr}{path}");
@@ -220,7 +220,7 @@ mod tests {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap().to_string();
         tokio::spawn(async move { axum::serve(listener, routes).await });
-        let client = reqwest::Client::new();
+        let client = ironcache_host::http::Client::new();
         let response = relay(&client, &addr, "/v1/upgrade".into(), ME).await.unwrap();
         assert_eq!(response.status(), StatusCode::CONFLICT);
         let body = axum::body::to_bytes(response.into_body(), 100).await.unwrap();
@@ -232,7 +232,8 @@ mod tests {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap().to_string();
         drop(listener);
-        let error = relay(&reqwest::Client::new(), &addr, "/v1/upgrade".into(), ME).await.unwrap_err();
+        let error =
+            relay(&ironcache_host::http::Client::new(), &addr, "/v1/upgrade".into(), ME).await.unwrap_err();
         assert!(error.to_string().contains(&addr), "{error}");
         assert!(matches!(error, HttpError::Unavailable(_)));
     }

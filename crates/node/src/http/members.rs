@@ -100,6 +100,7 @@ fn spec(status: NodeStatus, shard: Option<ShardId>, voter: bool) -> NodeSpec {
         release: status.release,
         levels: status.levels,
         launcher_protocol: status.launcher_protocol.unwrap_or(LAUNCHER_PROTOCOL),
+        machine: status.machine,
     }
 }
 

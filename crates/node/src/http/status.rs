@@ -30,12 +30,13 @@ pub(super) async fn node_status(app: &App) -> Result<NodeStatus, HttpError> {
         node: app.me.node,
         incarnation: app.me.incarnation,
         release: app.release.clone(),
-        pid: std::process::id(),
+        pid: crate::process::id(),
         client_addr: app.config.client_addr(),
         peer_addr: app.config.peer_addr(),
         http_addr: app.config.http_addr(),
         levels: LEVELS,
         launcher_protocol: Some(app.launcher_protocol()),
+        machine: app.machine,
         timers: Some(convert::timers(app.raft.timers())),
         pristine: !exists,
         launcher: launcher(&app.launcher.borrow()),
@@ -89,7 +90,7 @@ fn raft(node: &RaftNode, applied: &AppliedView) -> RaftStatus {
 
 async fn slots(app: &App) -> Result<BTreeSet<Digest>, HttpError> {
     let store = Arc::clone(&app.slots);
-    let listed = tokio::task::spawn_blocking(move || store.list()).await;
+    let listed = ironcache_host::exec::spawn_blocking(move || store.list()).await;
     let listed = listed.map_err(|error| HttpError::Internal(error.to_string()))?;
     Ok(listed.map_err(|error| HttpError::Internal(chain(&error)))?.into_iter().collect())
 }

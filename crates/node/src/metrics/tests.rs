@@ -31,6 +31,7 @@ fn state() -> ControlState {
         release: release(),
         levels: ironcache_types::LEVELS,
         launcher_protocol: WireRange::CURRENT,
+        machine: ironcache_types::MachineId(1),
     };
     let shard = ShardSpec { id: ShardId(0), slots: SlotSet::part(0, 1), nodes: vec![ME.node] };
     let init = InitCluster {

@@ -70,6 +70,7 @@ fn found_at(max: u16) -> Command {
             release,
             levels: LevelRange::new(1, max),
             launcher_protocol: WireRange::CURRENT,
+            machine: ironcache_types::MachineId(1),
         }],
         shards: vec![ironcache_control::ShardSpec {
             id: ironcache_types::ShardId(0),

@@ -11,6 +11,7 @@ use crate::machine::SnapshotData;
 use crate::options::RaftOptions;
 use crate::types::{PeerAddr, TypeConfig, Vote, node_id};
 use ironcache_formats::wire::{self, Header, WireError};
+use ironcache_host::http::{self, StatusCode};
 use ironcache_types::{Incarnation, NodeId, chain};
 use openraft::alias::SnapshotOf;
 use openraft::errors::{NetworkError, RPCError, ReplicationClosed, StreamingError, Timeout, Unreachable};
@@ -20,7 +21,6 @@ use openraft::raft::{
     TransferLeaderResponse, VoteRequest, VoteResponse,
 };
 use openraft::{OptionalSend, RPCTypes, RaftNetworkFactory, RaftNetworkV2};
-use reqwest::StatusCode;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::collections::BTreeSet;
@@ -32,7 +32,7 @@ use std::time::Duration;
 /// Connections of this node to all others; clones share them.
 #[derive(Clone, Debug)]
 pub(crate) struct Peers {
-    http: reqwest::Client,
+    http: http::Client,
     identity: Arc<Identity>,
     book: AddressBook,
     /// Who gave no usable answer the last time.
@@ -72,12 +72,12 @@ pub enum CallError {
 }
 
 impl Peers {
-    pub(crate) fn new(identity: Arc<Identity>, options: &RaftOptions) -> Result<Self, reqwest::Error> {
-        let http = reqwest::Client::builder()
+    pub(crate) fn new(identity: Arc<Identity>, options: &RaftOptions) -> Result<Self, http::Error> {
+        let http = http::Client::builder()
             .no_proxy()
             .tcp_nodelay(true)
             .http1_only()
-            .redirect(reqwest::redirect::Policy::none())
+            .redirect(http::redirect::Policy::none())
             .connect_timeout(Duration::from_millis(options.rpc_timeout_ms))
             .build()?;
         Ok(Peers {
@@ -125,7 +125,7 @@ impl Peers {
         let sealed = Header::at(rpc.request, self.identity.level()).map_err(WireError::from)?;
         let body = wire::seal(sealed, &(header, request))?;
         let url = format!("http://{addr}{}", rpc.path);
-        let failed = |error: reqwest::Error| match error.is_timeout() {
+        let failed = |error: http::Error| match error.is_timeout() {
             true => CallError::Timeout { to, addr: addr.clone(), timeout_ms: timeout.as_millis() },
             false => CallError::Unreachable { to, addr: addr.clone(), reason: chain(&error) },
         };
@@ -151,7 +151,7 @@ impl Peers {
 }
 
 /// The later life of this node that the other side knows of, if that is why it refuses.
-fn registered_life(response: &reqwest::Response) -> Option<Incarnation> {
+fn registered_life(response: &http::Response) -> Option<Incarnation> {
     response.headers().get(REGISTERED_LIFE)?.to_str().ok()?.parse().ok().map(Incarnation)
 }
 

@@ -7,8 +7,8 @@
 //! ```
 
 use ironcache_formats::wire::{u32_at, u64_at};
+use ironcache_store::disk::{self, File, OpenOptions};
 use ironcache_store::{replace_durably, sync_parent};
-use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
@@ -81,7 +81,7 @@ impl DiskFile {
 
 impl LogFile for DiskFile {
     fn read(&mut self) -> io::Result<Option<Vec<u8>>> {
-        match fs::read(&self.path) {
+        match disk::read(&self.path) {
             Ok(bytes) => Ok(Some(bytes)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
@@ -110,7 +110,7 @@ impl LogFile for DiskFile {
     fn replace(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.file = None;
         replace_durably(&self.path, bytes).map_err(io::Error::other)?;
-        match fs::remove_file(self.failed_path()) {
+        match disk::remove_file(self.failed_path()) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             Ok(()) | Err(_) => Ok(()),
         }
@@ -122,7 +122,7 @@ impl LogFile for DiskFile {
     }
 
     fn is_distrusted(&mut self) -> io::Result<bool> {
-        self.failed_path().try_exists()
+        disk::exists(&self.failed_path())
     }
 
     fn note_synced(&mut self, next: u64) -> io::Result<()> {
@@ -136,7 +136,7 @@ impl LogFile for DiskFile {
     }
 
     fn noted(&mut self) -> Option<u64> {
-        let note = fs::read(self.note_path()).ok()?;
+        let note = disk::read(self.note_path()).ok()?;
         let is_whole = note.len() == NOTE_BYTES && crc32fast::hash(&note[..8]) == u32_at(&note, 8);
         is_whole.then(|| u64_at(&note, 0))
     }

@@ -3,6 +3,8 @@
 //! ```text
 //! appends, votes ──► queue ──► [ all that is queued = one frame ] ──► write ──► fsync ──► callbacks
 //! ```
+//! Who runs this, and when, is [`super::queue`]'s.
+//!
 //!
 //! *Invariant:* a callback says `Ok` only after an fsync that covers its record returned `Ok`.
 //! *Invariant:* after one failed write or fsync nothing is acknowledged any more: the kernel may have
@@ -12,10 +14,9 @@
 
 use super::file::LogFile;
 use super::frame;
+use super::queue::{Queue, Worker};
 use ironcache_types::NodeId;
 use std::io;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::sync::watch;
 
@@ -24,7 +25,7 @@ pub(super) type Done = Box<dyn FnOnce(io::Result<()>) + Send>;
 
 /// How long an advisory record may wait for a frame to ride on. Longer: a killed process restarts from
 /// an older committed index. Shorter: a quiet node syncs twice for one command.
-const ADVISORY_DELAY: Duration = Duration::from_millis(50);
+pub(super) const ADVISORY_DELAY: Duration = Duration::from_millis(50);
 
 /// The records of one frame, in bytes; what is queued beyond goes into the next frame.
 const FRAME_BYTES_MAX: usize = 4 << 20;
@@ -45,8 +46,8 @@ pub(super) enum Op {
 /// The queue's end that the log store holds.
 #[derive(Debug)]
 pub(super) struct Writer {
-    queue: Sender<Op>,
-    thread: Option<JoinHandle<()>>,
+    queue: Queue,
+    worker: Option<Worker>,
 }
 
 impl Writer {
@@ -59,21 +60,19 @@ impl Writer {
         failed: Option<String>,
         failure: watch::Sender<Option<String>>,
     ) -> io::Result<Writer> {
-        let (queue, ops) = channel();
         let mut state =
             State { file, node, sequence, advisory: Vec::new(), failed: None, failure, may_note: true };
         if let Some(error) = failed {
             state.fail(&error);
         }
-        let thread =
-            std::thread::Builder::new().name("raft-wal".to_owned()).spawn(move || state.run(&ops))?;
-        Ok(Writer { queue, thread: Some(thread) })
+        let (queue, worker) = Queue::start(state)?;
+        Ok(Writer { queue, worker: Some(worker) })
     }
 
     /// Queues `op`. If the writer has ended, its callback is told so.
     pub(super) fn send(&self, op: Op) {
         let Err(refused) = self.queue.send(op) else { return };
-        match refused.0 {
+        match refused {
             Op::Append { done: Some(done), .. } | Op::Mend { done, .. } => done(Err(stopped())),
             Op::Append { done: None, .. } | Op::Advisory { .. } | Op::Replace { .. } | Op::Stop => {}
         }
@@ -82,10 +81,8 @@ impl Writer {
     /// Ends the thread after it wrote and synced what is queued.
     pub(super) fn stop(&mut self) {
         self.send(Op::Stop);
-        if let Some(thread) = self.thread.take()
-            && thread.join().is_err()
-        {
-            tracing::error!("the raft log's writer thread panicked");
+        if let Some(worker) = self.worker.take() {
+            worker.join();
         }
     }
 }
@@ -100,7 +97,7 @@ fn stopped() -> io::Error {
     io::Error::other("the raft log's writer has stopped")
 }
 
-struct State<F> {
+pub(super) struct State<F> {
     file: F,
     node: NodeId,
     sequence: u64,
@@ -115,68 +112,101 @@ struct State<F> {
 
 /// What one group commit gathered.
 #[derive(Default)]
-struct Batch {
+pub(super) struct Batch {
     records: Vec<u8>,
     done: Vec<Done>,
 }
 
+/// What is to be done for what was queued.
+pub(super) enum Work {
+    Commit(Batch),
+    Replace { records: Vec<u8> },
+    Mend { records: Vec<u8>, done: Done },
+    Stop,
+}
+
+/// A frame that is in the file and not synced yet, or why it is not.
+pub(super) struct Written {
+    result: Result<Frame, String>,
+    done: Vec<Done>,
+}
+
+enum Frame {
+    /// There was nothing to write.
+    Empty,
+    Unsynced,
+}
+
 impl<F: LogFile> State<F> {
-    fn run(mut self, ops: &Receiver<Op>) {
-        loop {
-            let first = if self.advisory.is_empty() {
-                match ops.recv() {
-                    Ok(op) => op,
-                    Err(_) => return,
-                }
-            } else {
-                match ops.recv_timeout(ADVISORY_DELAY) {
-                    Ok(op) => op,
-                    Err(RecvTimeoutError::Timeout) => {
-                        self.commit(Batch::default());
-                        continue;
-                    }
-                    Err(RecvTimeoutError::Disconnected) => Op::Stop,
-                }
-            };
-            let mut batch = Batch::default();
-            let mut next = Some(first);
-            while let Some(op) = next {
-                match op {
-                    Op::Append { records, done } => {
-                        batch.records.extend_from_slice(&records);
-                        batch.done.extend(done);
-                    }
-                    Op::Advisory { records } => self.advisory = records,
-                    Op::Replace { records } => {
-                        self.commit(std::mem::take(&mut batch));
-                        self.replace(&records);
-                    }
-                    Op::Mend { records, done } => {
-                        self.commit(std::mem::take(&mut batch));
-                        done(self.rewrite(&records));
-                    }
-                    Op::Stop => {
-                        self.commit(batch);
-                        return;
-                    }
-                }
-                next = if batch.records.len() < FRAME_BYTES_MAX { ops.try_recv().ok() } else { None };
-            }
-            if !batch.records.is_empty() || !batch.done.is_empty() {
-                self.commit(batch);
-            }
-        }
+    /// Has an advisory record waited for no frame to ride on?
+    pub(super) fn has_advisory(&self) -> bool {
+        !self.advisory.is_empty()
     }
 
-    /// Writes and syncs one frame, then tells everyone who waits for it.
-    fn commit(&mut self, batch: Batch) {
-        let Batch { mut records, done } = batch;
-        records.append(&mut self.advisory);
+    /// The frame that an advisory record gets alone, after a quiet moment.
+    pub(super) fn advisory_alone(&mut self) -> Work {
+        self.frame_of(Batch::default())
+    }
+
+    /// Gathers what is queued: one frame, as long as nothing has to come in between.
+    pub(super) fn gather(&mut self, first: Op, mut queued: impl FnMut() -> Option<Op>) -> Vec<Work> {
+        let (mut works, mut batch, mut next) = (Vec::new(), Batch::default(), Some(first));
+        while let Some(op) = next {
+            match op {
+                Op::Append { records, done } => {
+                    batch.records.extend_from_slice(&records);
+                    batch.done.extend(done);
+                }
+                Op::Advisory { records } => self.advisory = records,
+                Op::Replace { records } => {
+                    works.push(self.frame_of(std::mem::take(&mut batch)));
+                    works.push(Work::Replace { records });
+                }
+                Op::Mend { records, done } => {
+                    works.push(self.frame_of(std::mem::take(&mut batch)));
+                    works.push(Work::Mend { records, done });
+                }
+                Op::Stop => {
+                    works.push(self.frame_of(batch));
+                    works.push(Work::Stop);
+                    return works;
+                }
+            }
+            next = if batch.records.len() < FRAME_BYTES_MAX { queued() } else { None };
+        }
+        if !batch.records.is_empty() || !batch.done.is_empty() {
+            works.push(self.frame_of(batch));
+        }
+        works
+    }
+
+    /// What advises rides along.
+    fn frame_of(&mut self, mut batch: Batch) -> Work {
+        batch.records.append(&mut self.advisory);
+        Work::Commit(batch)
+    }
+
+    /// Writes one frame. Nobody is told yet.
+    pub(super) fn write(&mut self, batch: Batch) -> Written {
+        let Batch { records, done } = batch;
         let result = match &self.failed {
             Some(first) => Err(first.clone()),
-            None if records.is_empty() => Ok(()),
-            None => self.write_frame(&records).map_err(|error| error.to_string()),
+            None if records.is_empty() => Ok(Frame::Empty),
+            None => match self.file.append(&frame::encode(self.sequence, &records)) {
+                Ok(()) => Ok(Frame::Unsynced),
+                Err(error) => Err(error.to_string()),
+            },
         };
+        Written { result, done }
+    }
+
+    /// Syncs what was written, then tells everyone who waits for it.
+    pub(super) fn settle(&mut self, written: Written) {
+        let Written { result, done } = written;
+        let result = result.and_then(|frame| match frame {
+            Frame::Empty => Ok(()),
+            Frame::Unsynced => self.sync_frame().map_err(|error| error.to_string()),
+        });
         if let Err(error) = &result {
             self.fail(error);
         }
@@ -189,15 +219,18 @@ impl<F: LogFile> State<F> {
         }
     }
 
-    fn write_frame(&mut self, records: &[u8]) -> io::Result<()> {
-        self.file.append(&frame::encode(self.sequence, records))?;
+    fn sync_frame(&mut self) -> io::Result<()> {
         self.file.sync()?;
         self.sequence += 1;
         self.note();
         Ok(())
     }
 
-    fn replace(&mut self, records: &[u8]) {
+    pub(super) fn mend(&mut self, records: &[u8], done: Done) {
+        done(self.rewrite(records));
+    }
+
+    pub(super) fn replace(&mut self, records: &[u8]) {
         if self.failed.is_some() {
             return;
         }

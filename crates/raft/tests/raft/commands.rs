@@ -25,6 +25,7 @@ fn spec(id: u64) -> NodeSpec {
         // At the first level, whatever else the build admits: what is golden stays.
         levels: LevelRange::new(1, 1),
         launcher_protocol: WireRange::CURRENT,
+        machine: ironcache_types::MachineId(u128::from(id)),
     }
 }
 
@@ -44,7 +45,8 @@ pub(crate) fn init_cluster() -> Command {
 
 /// An accepted command that changes something each time.
 pub(crate) fn register(id: u64, incarnation: u64) -> Command {
-    let NodeSpec { client_addr, peer_addr, http_addr, release, levels, launcher_protocol, .. } = spec(id);
+    let NodeSpec { client_addr, peer_addr, http_addr, release, levels, launcher_protocol, machine, .. } =
+        spec(id);
     let member = Member { node: NodeId(id), incarnation: Incarnation(incarnation) };
     Command::RegisterNode {
         member,
@@ -54,6 +56,7 @@ pub(crate) fn register(id: u64, incarnation: u64) -> Command {
         release,
         levels,
         launcher_protocol,
+        machine,
         #[cfg(feature = "next")]
         zone: None,
     }

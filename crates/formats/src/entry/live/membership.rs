@@ -10,7 +10,7 @@ use crate::entry::v1::membership::{InitCluster, NodeSpec, ShardSpec};
 use crate::parts::{all, each, slot_set, slots};
 use ironcache_control as live;
 use ironcache_control::Command;
-use ironcache_types::{ClusterId, NodeId, ShardId};
+use ironcache_types::{ClusterId, MachineId, NodeId, ShardId};
 
 impl From<&live::InitCluster> for InitCluster {
     fn from(init: &live::InitCluster) -> Self {
@@ -50,6 +50,7 @@ impl From<&live::NodeSpec> for NodeSpec {
             release,
             levels,
             launcher_protocol,
+            machine,
         } = spec;
         NodeSpec {
             member: (*member).into(),
@@ -62,6 +63,7 @@ impl From<&live::NodeSpec> for NodeSpec {
             release: release.into(),
             levels: (*levels).into(),
             launcher_protocol: (*launcher_protocol).into(),
+            machine: machine.0,
         }
     }
 }
@@ -81,6 +83,7 @@ impl TryFrom<NodeSpec> for live::NodeSpec {
             release,
             levels,
             launcher_protocol,
+            machine,
         } = spec;
         Ok(live::NodeSpec {
             member: member.into(),
@@ -93,6 +96,7 @@ impl TryFrom<NodeSpec> for live::NodeSpec {
             release: release.try_into()?,
             levels: levels.into(),
             launcher_protocol: launcher_protocol.into(),
+            machine: MachineId(machine),
         })
     }
 }
@@ -125,6 +129,7 @@ impl TryFrom<RegisterNode> for Command {
             release,
             levels,
             launcher_protocol,
+            machine,
             #[cfg(feature = "next")]
             zone,
         } = register;
@@ -136,6 +141,7 @@ impl TryFrom<RegisterNode> for Command {
             release: release.try_into()?,
             levels: levels.into(),
             launcher_protocol: launcher_protocol.into(),
+            machine: MachineId(machine),
             #[cfg(feature = "next")]
             zone,
         })

@@ -4,6 +4,7 @@
 
 mod handover;
 mod in_sync;
+mod keeper;
 mod members;
 mod membership;
 mod ownership;
@@ -16,6 +17,7 @@ mod step;
 use super::next::{RegisterNode, SetZone};
 use super::v1::handover::{AbortHandover, BeginHandover, Promote, ReportHandover};
 use super::v1::in_sync::{AddInSync, RemoveInSync, SetMode};
+use super::v1::keeper::{BeginRecovery, SetKeeper, WantKeeper};
 use super::v1::members::{AddNode, MembershipDone, NodeLeft, RemoveNode};
 use super::v1::membership::InitCluster;
 #[cfg(not(feature = "next"))]
@@ -48,6 +50,7 @@ pub(super) fn encode(command: &Command, level: Level) -> Result<Vec<u8>, SealErr
             release,
             levels,
             launcher_protocol,
+            machine,
             #[cfg(feature = "next")]
             zone,
         } => {
@@ -59,6 +62,7 @@ pub(super) fn encode(command: &Command, level: Level) -> Result<Vec<u8>, SealErr
                 release: release.into(),
                 levels: (*levels).into(),
                 launcher_protocol: (*launcher_protocol).into(),
+                machine: machine.0,
                 #[cfg(feature = "next")]
                 zone: zone.clone(),
             };
@@ -93,6 +97,25 @@ pub(super) fn encode(command: &Command, level: Level) -> Result<Vec<u8>, SealErr
             from: (*from).into(),
             to: (*to).into(),
             plan: plan.map(|plan| plan.0),
+        }),
+        Command::WantKeeper { shard, shard_epoch, node } => wire::encode(&WantKeeper {
+            shard: shard.0,
+            shard_epoch: shard_epoch.0,
+            node: node.map(|node| node.0),
+        }),
+        Command::SetKeeper { shard, isr_epoch, primary, keeper, reason } => wire::encode(&SetKeeper {
+            shard: shard.0,
+            isr_epoch: isr_epoch.0,
+            primary: (*primary).into(),
+            keeper: keeper.map(Into::into),
+            reason: reason.into(),
+        }),
+        Command::BeginRecovery { shard, shard_epoch, isr_epoch, to, term } => wire::encode(&BeginRecovery {
+            shard: shard.0,
+            shard_epoch: shard_epoch.0,
+            isr_epoch: isr_epoch.0,
+            to: (*to).into(),
+            term: *term,
         }),
         Command::Promote { shard, handover, to, offset, in_sync } => wire::encode(&Promote {
             shard: shard.0,
@@ -259,6 +282,9 @@ pub(super) fn decode(kind: EntryKind, level: Level, body: &[u8]) -> Result<Comma
         EntryKind::RemoveNode => plain::<RemoveNode>(body),
         EntryKind::NodeLeft => plain::<NodeLeft>(body),
         EntryKind::MembershipDone => plain::<MembershipDone>(body),
+        EntryKind::WantKeeper => plain::<WantKeeper>(body),
+        EntryKind::SetKeeper => plain::<SetKeeper>(body),
+        EntryKind::BeginRecovery => plain::<BeginRecovery>(body),
         #[cfg(feature = "next")]
         EntryKind::SetZone => plain::<SetZone>(body),
     }

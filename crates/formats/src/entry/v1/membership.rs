@@ -23,6 +23,7 @@ pub(crate) struct NodeSpec {
     pub release: Release,
     pub levels: LevelRange,
     pub launcher_protocol: ProtocolRange,
+    pub machine: u128,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,4 +43,5 @@ pub(crate) struct RegisterNode {
     pub release: Release,
     pub levels: LevelRange,
     pub launcher_protocol: ProtocolRange,
+    pub machine: u128,
 }

@@ -2,6 +2,7 @@
 
 pub(crate) mod handover;
 pub(crate) mod in_sync;
+pub(crate) mod keeper;
 pub(crate) mod members;
 pub(crate) mod membership;
 pub(crate) mod ownership;

@@ -5,7 +5,7 @@ mod policy;
 mod release;
 
 use crate::parts::v1::{
-    AckMode, LevelRange, Member, NodeRole, ProtocolRange, Reason, RecoveredBy, SlotRange,
+    AckMode, KeeperBase, LevelRange, Member, NodeRole, ProtocolRange, Reason, RecoveredBy, SlotRange,
 };
 use ironcache_control as live;
 use ironcache_types as types;
@@ -101,6 +101,24 @@ impl From<NodeRole> for live::NodeRole {
         match role {
             NodeRole::Data => live::NodeRole::Data,
             NodeRole::Witness => live::NodeRole::Witness,
+        }
+    }
+}
+
+impl From<live::KeeperBase> for KeeperBase {
+    fn from(base: live::KeeperBase) -> Self {
+        match base {
+            live::KeeperBase::Leaver => KeeperBase::Leaver,
+            live::KeeperBase::Own => KeeperBase::Own,
+        }
+    }
+}
+
+impl From<KeeperBase> for live::KeeperBase {
+    fn from(base: KeeperBase) -> Self {
+        match base {
+            KeeperBase::Leaver => live::KeeperBase::Leaver,
+            KeeperBase::Own => live::KeeperBase::Own,
         }
     }
 }

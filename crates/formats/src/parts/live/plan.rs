@@ -2,7 +2,7 @@
 
 use crate::parts::v1::plan::{HoldReason, PlanOptions, StartedBy};
 use ironcache_control as live;
-use ironcache_types::NodeId;
+use ironcache_types::{NodeId, ShardId};
 
 impl From<live::PlanOptions> for PlanOptions {
     fn from(options: live::PlanOptions) -> Self {
@@ -64,6 +64,7 @@ impl From<&live::HoldReason> for HoldReason {
             live::HoldReason::StateMismatch { node, log_index } => {
                 HoldReason::StateMismatch { node: node.0, log_index: *log_index }
             }
+            live::HoldReason::Exposed { shard } => HoldReason::Exposed { shard: shard.0 },
         }
     }
 }
@@ -83,6 +84,7 @@ impl From<HoldReason> for live::HoldReason {
             HoldReason::StateMismatch { node, log_index } => {
                 live::HoldReason::StateMismatch { node: NodeId(node), log_index }
             }
+            HoldReason::Exposed { shard } => live::HoldReason::Exposed { shard: ShardId(shard) },
         }
     }
 }

@@ -50,6 +50,12 @@ pub(crate) enum AckMode {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum KeeperBase {
+    Leaver,
+    Own,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum RecoveredBy {
     Policy,
     Operator,

@@ -25,4 +25,5 @@ pub(crate) enum HoldReason {
     StepInconclusive { node: u64, reason: Reason },
     StepTimedOut { node: u64, waited_ms: u64 },
     StateMismatch { node: u64, log_index: u64 },
+    Exposed { shard: u16 },
 }

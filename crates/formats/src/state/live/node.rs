@@ -7,7 +7,7 @@ use crate::state::next::Node;
 use crate::state::v1::node::Node;
 use crate::state::v1::node::{OutStep, Preflight, TrialPhase};
 use ironcache_control as live;
-use ironcache_types::{Digest, Epoch, Incarnation, Level, NodeId, PlanId, ShardId};
+use ironcache_types::{Digest, Epoch, Incarnation, Level, MachineId, NodeId, Offset, PlanId, ShardId};
 
 impl From<&live::Node> for Node {
     fn from(node: &live::Node) -> Self {
@@ -23,6 +23,7 @@ impl From<&live::Node> for Node {
             release,
             levels,
             launcher_protocol,
+            machine,
             oldest,
             staged,
             preflight,
@@ -42,6 +43,7 @@ impl From<&live::Node> for Node {
             release: release.into(),
             levels: (*levels).into(),
             launcher_protocol: (*launcher_protocol).into(),
+            machine: machine.0,
             oldest: oldest.0,
             staged: staged.iter().map(|digest| digest.0).collect(),
             preflight: preflight.as_ref().map(Into::into),
@@ -68,6 +70,7 @@ impl TryFrom<Node> for live::Node {
             release,
             levels,
             launcher_protocol,
+            machine,
             oldest,
             staged,
             preflight,
@@ -87,6 +90,7 @@ impl TryFrom<Node> for live::Node {
             release: release.try_into()?,
             levels: levels.into(),
             launcher_protocol: launcher_protocol.into(),
+            machine: MachineId(machine),
             oldest: Level(oldest),
             staged: staged.into_iter().map(Digest).collect(),
             preflight: preflight.map(Into::into),
@@ -98,7 +102,7 @@ impl TryFrom<Node> for live::Node {
 }
 
 impl From<&live::OutStep> for OutStep {
-    fn from(live::OutStep { plan, epoch, target, log_index, phase }: &live::OutStep) -> Self {
+    fn from(live::OutStep { plan, epoch, target, log_index, phase, base_from }: &live::OutStep) -> Self {
         OutStep {
             plan: plan.0,
             epoch: epoch.0,
@@ -111,6 +115,7 @@ impl From<&live::OutStep> for OutStep {
                 }
                 live::TrialPhase::SetAside => TrialPhase::SetAside,
             },
+            base_from: base_from.map(|offset| offset.0),
         }
     }
 }
@@ -118,7 +123,8 @@ impl From<&live::OutStep> for OutStep {
 impl TryFrom<OutStep> for live::OutStep {
     type Error = BadField;
 
-    fn try_from(OutStep { plan, epoch, target, log_index, phase }: OutStep) -> Result<Self, BadField> {
+    fn try_from(step: OutStep) -> Result<Self, BadField> {
+        let OutStep { plan, epoch, target, log_index, phase, base_from } = step;
         Ok(live::OutStep {
             plan: PlanId(plan),
             epoch: Epoch(epoch),
@@ -131,6 +137,7 @@ impl TryFrom<OutStep> for live::OutStep {
                 }
                 TrialPhase::SetAside => live::TrialPhase::SetAside,
             },
+            base_from: base_from.map(Offset),
         })
     }
 }

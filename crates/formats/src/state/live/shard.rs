@@ -2,7 +2,9 @@
 
 use crate::BadField;
 use crate::parts::{each, slot_set, slots};
-use crate::state::v1::shard::{Handover, LineageEntry, Losses, Ownership, Recovery, Shard};
+use crate::state::v1::shard::{
+    Handover, HandoverVia, Keeper, LastLease, LineageEntry, Losses, Ownership, Recovery, Shard,
+};
 use ironcache_control as live;
 use ironcache_types::{Epoch, NodeId, Offset, ShardId};
 
@@ -20,6 +22,9 @@ impl From<&live::Shard> for Shard {
             lineage,
             handover,
             losses,
+            keeper,
+            keeper_wanted,
+            exposed,
         } = shard;
         Shard {
             id: id.0,
@@ -27,7 +32,9 @@ impl From<&live::Shard> for Shard {
             nodes: nodes.iter().map(|node| node.0).collect(),
             ownership: match ownership {
                 live::Ownership::Serving(owner) => Ownership::Serving((*owner).into()),
-                live::Ownership::Recovering { last } => Ownership::Recovering { last: (*last).into() },
+                live::Ownership::Recovering { last, lease } => {
+                    Ownership::Recovering { last: (*last).into(), lease: (*lease).into() }
+                }
             },
             epoch: epoch.0,
             isr_epoch: isr_epoch.0,
@@ -36,6 +43,9 @@ impl From<&live::Shard> for Shard {
             lineage: each(lineage),
             handover: handover.map(Into::into),
             losses: losses.into(),
+            keeper: keeper.map(Into::into),
+            keeper_wanted: keeper_wanted.map(|node| node.0),
+            exposed: *exposed,
         }
     }
 }
@@ -44,15 +54,31 @@ impl TryFrom<Shard> for live::Shard {
     type Error = BadField;
 
     fn try_from(shard: Shard) -> Result<Self, BadField> {
-        let Shard { id, slots, nodes, ownership, epoch, isr_epoch, in_sync, mode, lineage, handover, losses } =
-            shard;
+        let Shard {
+            id,
+            slots,
+            nodes,
+            ownership,
+            epoch,
+            isr_epoch,
+            in_sync,
+            mode,
+            lineage,
+            handover,
+            losses,
+            keeper,
+            keeper_wanted,
+            exposed,
+        } = shard;
         Ok(live::Shard {
             id: ShardId(id),
             slots: slot_set(&slots),
             nodes: nodes.into_iter().map(NodeId).collect(),
             ownership: match ownership {
                 Ownership::Serving(owner) => live::Ownership::Serving(owner.into()),
-                Ownership::Recovering { last } => live::Ownership::Recovering { last: last.into() },
+                Ownership::Recovering { last, lease } => {
+                    live::Ownership::Recovering { last: last.into(), lease: lease.into() }
+                }
             },
             epoch: Epoch(epoch),
             isr_epoch: Epoch(isr_epoch),
@@ -61,6 +87,9 @@ impl TryFrom<Shard> for live::Shard {
             lineage: each(lineage),
             handover: handover.map(Into::into),
             losses: losses.into(),
+            keeper: keeper.map(Into::into),
+            keeper_wanted: keeper_wanted.map(NodeId),
+            exposed,
         })
     }
 }
@@ -78,14 +107,52 @@ impl From<LineageEntry> for live::LineageEntry {
 }
 
 impl From<live::Handover> for Handover {
-    fn from(live::Handover { epoch, from, to, log_index }: live::Handover) -> Self {
-        Handover { epoch: epoch.0, from: from.into(), to: to.into(), log_index }
+    fn from(live::Handover { epoch, from, to, log_index, via }: live::Handover) -> Self {
+        let via = match via {
+            live::HandoverVia::Primary => HandoverVia::Primary,
+            live::HandoverVia::Keeper => HandoverVia::Keeper,
+        };
+        Handover { epoch: epoch.0, from: from.into(), to: to.into(), log_index, via }
     }
 }
 
 impl From<Handover> for live::Handover {
-    fn from(Handover { epoch, from, to, log_index }: Handover) -> Self {
-        live::Handover { epoch: Epoch(epoch), from: from.into(), to: to.into(), log_index }
+    fn from(Handover { epoch, from, to, log_index, via }: Handover) -> Self {
+        let via = match via {
+            HandoverVia::Primary => live::HandoverVia::Primary,
+            HandoverVia::Keeper => live::HandoverVia::Keeper,
+        };
+        live::Handover { epoch: Epoch(epoch), from: from.into(), to: to.into(), log_index, via }
+    }
+}
+
+impl From<live::LastLease> for LastLease {
+    fn from(lease: live::LastLease) -> Self {
+        match lease {
+            live::LastLease::Ended => LastLease::Ended,
+            live::LastLease::MayRun => LastLease::MayRun,
+        }
+    }
+}
+
+impl From<LastLease> for live::LastLease {
+    fn from(lease: LastLease) -> Self {
+        match lease {
+            LastLease::Ended => live::LastLease::Ended,
+            LastLease::MayRun => live::LastLease::MayRun,
+        }
+    }
+}
+
+impl From<live::Keeper> for Keeper {
+    fn from(live::Keeper { member, epoch, from, base }: live::Keeper) -> Self {
+        Keeper { member: member.into(), epoch: epoch.0, from: from.0, base: base.into() }
+    }
+}
+
+impl From<Keeper> for live::Keeper {
+    fn from(Keeper { member, epoch, from, base }: Keeper) -> Self {
+        live::Keeper { member: member.into(), epoch: Epoch(epoch), from: Offset(from), base: base.into() }
     }
 }
 

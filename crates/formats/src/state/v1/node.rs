@@ -16,6 +16,7 @@ pub(crate) struct Node {
     pub release: Release,
     pub levels: LevelRange,
     pub launcher_protocol: ProtocolRange,
+    pub machine: u128,
     pub oldest: u16,
     pub staged: Vec<[u8; 32]>,
     pub preflight: Option<Preflight>,
@@ -29,6 +30,7 @@ pub(crate) struct OutStep {
     pub target: Release,
     pub log_index: u64,
     pub phase: TrialPhase,
+    pub base_from: Option<u64>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

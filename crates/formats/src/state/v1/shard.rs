@@ -1,6 +1,6 @@
 //! A shard.
 
-use crate::parts::v1::{AckMode, Member, RecoveredBy, SlotRange};
+use crate::parts::v1::{AckMode, KeeperBase, Member, RecoveredBy, SlotRange};
 use serde::{Deserialize, Serialize};
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,6 +17,17 @@ pub(crate) struct Shard {
     pub lineage: Vec<LineageEntry>,
     pub handover: Option<Handover>,
     pub losses: Losses,
+    pub keeper: Option<Keeper>,
+    pub keeper_wanted: Option<u64>,
+    pub exposed: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Keeper {
+    pub member: Member,
+    pub epoch: u64,
+    pub from: u64,
+    pub base: KeeperBase,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,7 +53,13 @@ pub(crate) struct Recovery {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Ownership {
     Serving(Member),
-    Recovering { last: Member },
+    Recovering { last: Member, lease: LastLease },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum LastLease {
+    Ended,
+    MayRun,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,4 +74,11 @@ pub(crate) struct Handover {
     pub from: Member,
     pub to: Member,
     pub log_index: u64,
+    pub via: HandoverVia,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum HandoverVia {
+    Primary,
+    Keeper,
 }

@@ -25,13 +25,13 @@ use crate::clock::unix_ms;
 use crate::data::DataNode;
 use crate::data::plane::Plane;
 use crate::data::walk::{Onward, Sink, Walk, WalkError, Walked};
+use ironcache_host::exec::spawn_blocking;
 use ironcache_replication::{FullReason, Lineage, Position, Resync, SavedPosition};
 use ironcache_shard::Role;
+use ironcache_store::disk::{self, File};
 use ironcache_store::publish;
 use ironcache_types::{Level, Slot, SlotSet, chain};
-use rustix::fs::fstatvfs;
 use std::cell::Cell;
-use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -160,7 +160,7 @@ pub(crate) async fn run(node: Rc<DataNode>) {
 async fn on_disk(node: &DataNode) -> Option<SavedPosition> {
     let path = Copy::Snapshot.path(&node.data_dir);
     let (levels, mine) = (node.plane.borrow().levels, node.cluster);
-    let end = tokio::task::spawn_blocking(move || skim(&path, mine, levels)).await.ok()?.ok()??;
+    let end = spawn_blocking(move || skim(&path, mine, levels)).await.ok()?.ok()??;
     node.plane.borrow_mut().snapshots.taken_ms = Some(end.taken_ms);
     Some(end.saved)
 }
@@ -186,7 +186,7 @@ pub(crate) async fn take(node: &Rc<DataNode>) -> Result<End, SnapshotError> {
     let taken = write(node, &tmp).await;
     if taken.is_err() {
         // Half of one takes room from whoever needs it. The first error is the one to tell.
-        let _ = tokio::task::spawn_blocking(move || fs::remove_file(tmp)).await;
+        let _ = spawn_blocking(move || disk::remove_file(tmp)).await;
     }
     taken
 }
@@ -294,7 +294,7 @@ struct Writing {
 
 impl Writing {
     async fn begin(tmp: PathBuf, head: Head) -> Result<Self, SnapshotError> {
-        let begun = tokio::task::spawn_blocking(move || {
+        let begun = spawn_blocking(move || {
             let mut file = File::create(&tmp)?;
             file.write_all(&head.encode())?;
             Ok(Writing { file, tmp, unsynced_bytes: 0 })
@@ -304,9 +304,8 @@ impl Writing {
 
     /// Writes a part; hands its buffer back, empty.
     async fn part(mut self, mut effects: Vec<u8>) -> Result<(Self, Vec<u8>), SnapshotError> {
-        let written = tokio::task::spawn_blocking(move || {
-            let disk = fstatvfs(&self.file).map_err(io::Error::from)?;
-            let left_bytes = disk.f_bavail.saturating_mul(disk.f_frsize);
+        let written = spawn_blocking(move || {
+            let left_bytes = disk::left_bytes(&self.file)?;
             if left_bytes < ROOM_LEFT_BYTES + effects.len() as u64 {
                 return Err(SnapshotError::NoRoom { left_bytes });
             }
@@ -327,7 +326,7 @@ impl Writing {
 
     async fn end(mut self, end: &End, path: PathBuf) -> Result<(), SnapshotError> {
         let end = end.encode();
-        let written = tokio::task::spawn_blocking(move || {
+        let written = spawn_blocking(move || {
             self.file.write_all(&end)?;
             publish(&self.file, &self.tmp, &path).map_err(CheckpointError::from)?;
             Ok(())

@@ -45,13 +45,14 @@ use super::work::Work;
 use crate::clock::unix_ms;
 use end::{END_BYTES_MAX, End};
 use head::{HEAD_BYTES, Head, VERSION, read_head};
+use ironcache_host::exec::spawn_blocking;
 use ironcache_keyspace::{EffectError, Keyspace, apply_effects};
 use ironcache_replication::{PositionError, SavedPosition};
 use ironcache_shard::Held;
+use ironcache_store::disk::{self, File, OpenOptions};
 use ironcache_store::{DiskError, publish, rename_durably};
 use ironcache_types::{ClusterId, Epoch, Level, LevelRange, Offset, SLOT_COUNT, Slot, chain};
 use std::cell::RefCell;
-use std::fs::{self, File};
 use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
@@ -178,7 +179,7 @@ impl CheckpointError {
 
 /// Is there a checkpoint under its name?
 pub(super) fn lies_there(data_dir: &Path) -> bool {
-    Copy::Checkpoint.path(data_dir).exists()
+    disk::exists(&Copy::Checkpoint.path(data_dir)).unwrap_or(false)
 }
 
 /// Writes the dataset, at the level that this node has applied; answers the number of keys, or `None` if this node holds
@@ -207,7 +208,7 @@ pub(super) async fn write_at(
     };
     if written.is_err() {
         // Half a checkpoint takes room from whoever needs it. The first error is the one to tell.
-        let _ = fs::remove_file(&tmp);
+        let _ = disk::remove_file(&tmp);
     }
     written.map(|()| Some(keys))
 }
@@ -234,7 +235,7 @@ async fn write_to(
     work: &Work,
 ) -> Result<File, CheckpointError> {
     // Not emptied: what was reserved for it is there (`room`).
-    let mut file = File::options().write(true).create(true).truncate(false).open(tmp)?;
+    let mut file = OpenOptions::new().write(true).create(true).truncate(false).open(tmp)?;
     file.write_all(&head.encode())?;
     let mut out = Vec::with_capacity(PART_BYTES + (PART_BYTES >> 2));
     let (mut len, mut synced) = (HEAD_BYTES, 0);
@@ -246,7 +247,7 @@ async fn write_to(
         })?;
         if len - synced >= SYNC_BYTES {
             let piece = file.try_clone()?;
-            tokio::task::spawn_blocking(move || piece.sync_data()).await.map_err(io::Error::other)??;
+            spawn_blocking(move || piece.sync_data()).await.map_err(io::Error::other)??;
             work.add(len - synced);
             synced = len;
         } else if full {
@@ -286,14 +287,14 @@ fn dump_parts(
 
 /// Makes the new file durable, and then the checkpoint.
 async fn replace(file: File, tmp: PathBuf, path: PathBuf) -> Result<(), CheckpointError> {
-    let durable = tokio::task::spawn_blocking(move || {
+    let durable = spawn_blocking(move || {
         let durable = publish(&file, &tmp, &path);
-        if durable.is_err() && !tmp.exists() {
+        if durable.is_err() && !disk::exists(&tmp).unwrap_or(true) {
             // It may be there after a power cut or not; and by then this node may have served on. What says that the
             // dataset ended here must not be found.
-            let _ = fs::remove_file(&path);
+            let _ = disk::remove_file(&path);
         }
-        durable
+        durable.map_err(io::Error::other)
     });
     Ok(durable.await.map_err(io::Error::other)??)
 }
@@ -318,10 +319,10 @@ pub(super) async fn load(
     work: &Work,
 ) -> Result<Option<Checkpoint>, CheckpointError> {
     let (dir, tmps) = (data_dir.to_owned(), [data_dir.join(TMP), data_dir.join(beside::TMP)]);
-    let found = tokio::task::spawn_blocking(move || {
+    let found = spawn_blocking(move || {
         for tmp in tmps {
             // What a killed process left. Nobody reads it; whether it could be removed is seen when the next is written.
-            let _ = fs::remove_file(tmp);
+            let _ = disk::remove_file(tmp);
         }
         Copy::ALL.map(|copy| (copy, skim(&copy.path(&dir), mine, levels)))
     });

@@ -6,6 +6,7 @@
 
 use super::{super::DataNode, Begun, Copy};
 use ironcache_control::{ControlState, Ownership, Shard};
+use ironcache_host::exec::spawn_blocking;
 use ironcache_replication::Lineage;
 use ironcache_shard::Held;
 use ironcache_store::{remove_durably, rename_durably};
@@ -41,7 +42,7 @@ pub(crate) fn is_only_copy(state: &ControlState, me: Member) -> bool {
     state.shard_of_node(me.node).is_some_and(|shard| {
         let (holds, owner) = match shard.ownership {
             Ownership::Serving(owner) => (owner == me || shard.in_sync.contains(&me), Some(owner)),
-            Ownership::Recovering { last } => (last.node == me.node || shard.in_sync.contains(&me), None),
+            Ownership::Recovering { last, .. } => (last.node == me.node || shard.in_sync.contains(&me), None),
         };
         let others = shard.in_sync.iter().copied().chain(owner).any(|member| member != me);
         holds && !others
@@ -95,7 +96,7 @@ pub(crate) async fn let_go(node: Rc<DataNode>, begun: Begun) {
                 if fate == Fate::IsSetAside { rename_durably(&path, &to) } else { remove_durably(&path) }
             };
             let name = copy.name();
-            match tokio::task::spawn_blocking(act).await {
+            match spawn_blocking(act).await {
                 Ok(Ok(())) if fate == Fate::IsSetAside => {
                     tracing::warn!(%offset, "the shard went on without a part of the {name}: it is kept as {name}.{CUT_OFF}");
                 }
@@ -185,6 +186,7 @@ mod tests {
             target: node.release.clone(),
             log_index: 1,
             phase: TrialPhase::Confirming { incarnation: B.incarnation },
+            base_from: None,
         });
         assert!(!may(&world, B), "not until the log says that it is confirmed");
     }

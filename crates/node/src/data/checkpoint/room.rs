@@ -12,11 +12,10 @@
 
 use super::{CheckpointError, PART_BYTES, PART_PREFIX_BYTES, TMP, dump_parts};
 use crate::data::plane::Plane;
+use ironcache_host::exec::spawn_blocking;
+use ironcache_store::disk::{self, File};
 use ironcache_types::{SLOT_COUNT, Slot};
-use rustix::fs::{FallocateFlags, fallocate};
-use rustix::io::Errno;
 use std::cell::RefCell;
-use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -61,17 +60,17 @@ async fn size(plane: &RefCell<Plane>) -> Result<u64, CheckpointError> {
 
 async fn reserve(tmp: &Path, bytes: u64) -> io::Result<()> {
     let tmp = tmp.to_owned();
-    tokio::task::spawn_blocking(move || reserve_file(&tmp, bytes)).await.map_err(io::Error::other)?
+    spawn_blocking(move || reserve_file(&tmp, bytes)).await.map_err(io::Error::other)?
 }
 
 fn reserve_file(tmp: &PathBuf, bytes: u64) -> io::Result<()> {
     let file = File::create(tmp)?;
-    match fallocate(&file, FallocateFlags::empty(), 0, bytes) {
-        Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS) => Ok(()),
+    match disk::reserve(&file, bytes) {
+        Ok(()) => Ok(()),
         Err(error) => {
             // Half of what is needed helps nobody.
-            let _ = fs::remove_file(tmp);
-            Err(error.into())
+            let _ = disk::remove_file(tmp);
+            Err(error)
         }
     }
 }
@@ -83,6 +82,7 @@ mod tests {
     use crate::data::tests::{A, World, answer, client, plane};
     use crate::data::work::Work;
     use ironcache_control::AckMode;
+    use std::fs;
 
     /// The lengths of the parts of a checkpoint, the end included.
     fn parts(checkpoint: &[u8]) -> Vec<usize> {

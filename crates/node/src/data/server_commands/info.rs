@@ -54,7 +54,7 @@ fn lines(plane: &Plane, section: &str) -> Vec<(String, String)> {
             line("redis_version", &REDIS_VERSION),
             line("ironcache_version", &plane.version),
             line("redis_mode", &"cluster"),
-            line("process_id", &std::process::id()),
+            line("process_id", &crate::process::id()),
             line("run_id", &plane.me.node.redis_id()),
             line("tcp_port", &config.port),
             line("peer_port", &config.peer_port),
@@ -131,7 +131,8 @@ fn replication(plane: &Plane) -> Vec<(String, String)> {
     match plane.engine.role() {
         Role::Primary(primary) => {
             lines.push(line("role", &"master"));
-            let followers: Vec<_> = primary.gate().followers().filter(|f| f.attached).collect();
+            let followers = primary.gate().followers().filter(|f| f.attached);
+            let followers: Vec<_> = followers.filter(|f| plane.is_of_my_shard(f.member.node)).collect();
             lines.push(line("connected_slaves", &followers.len()));
             for (index, follower) in followers.iter().enumerate() {
                 let (host, port) = client_addr(plane, follower.member.node);

@@ -132,7 +132,8 @@ async fn waiting_for_a_client_to_leave_costs_nothing_while_its_bytes_are_unread(
     let (mut stream, (served, _)) = (stream.unwrap(), accepted.unwrap());
     let wakes = Arc::new(Wakes::default());
     let waker = Waker::from(Arc::clone(&wakes));
-    let mut gone = std::pin::pin!(connection::gone(&served));
+    let (served, _to) = served.into_split();
+    let mut gone = std::pin::pin!(ironcache_host::net::gone(&served));
     let mut look = || gone.as_mut().poll(&mut Context::from_waker(&waker));
     for _ in 0..10 {
         stream.write_all(b"INCR n\r\n").await.unwrap();

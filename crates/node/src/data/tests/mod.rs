@@ -64,6 +64,7 @@ impl World {
             release: release(),
             levels: LEVELS,
             launcher_protocol: WireRange::CURRENT,
+            machine: ironcache_types::MachineId(u128::from(member.node.0)),
         };
         let witness = Member { node: NodeId(3), incarnation: Incarnation(30) };
         let init = InitCluster {
@@ -132,6 +133,7 @@ impl World {
             release: node.release,
             levels: node.levels,
             launcher_protocol: node.launcher_protocol,
+            machine: node.machine,
             #[cfg(feature = "next")]
             zone: node.zone,
         });

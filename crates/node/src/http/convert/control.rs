@@ -3,9 +3,9 @@
 use super::{history_entry, plan, reason};
 use ironcache_api as api;
 use ironcache_control::{
-    AckMode, ControlState, Declined, Handover, LineageEntry, Losses, MembershipChange, MembershipStage, Node,
-    NodeRole, OutStep, Ownership, Quarantine, RecoveredBy, Recovery, ReleaseInfo, Shard, StageHold,
-    TrialPhase, Unfinished,
+    AckMode, ControlState, Declined, Handover, HandoverVia, Keeper, KeeperBase, LineageEntry, Losses,
+    MembershipChange, MembershipStage, Node, NodeRole, OutStep, Ownership, Quarantine, RecoveredBy, Recovery,
+    ReleaseInfo, Shard, StageHold, TrialPhase, Unfinished,
 };
 
 pub(in super::super) fn control(state: &ControlState) -> api::ControlView {
@@ -62,6 +62,7 @@ fn node(node: &Node) -> api::Node {
         release,
         levels,
         launcher_protocol: _,
+        machine,
         oldest,
         staged,
         preflight: _,
@@ -86,6 +87,7 @@ fn node(node: &Node) -> api::Node {
         oldest: Some(*oldest),
         staged: staged.clone(),
         out: out.as_ref().map(out_step),
+        machine: *machine,
         #[cfg(feature = "next")]
         zone: zone.clone(),
     }
@@ -102,7 +104,7 @@ fn membership(change: &MembershipChange) -> api::MembershipChange {
 }
 
 fn out_step(step: &OutStep) -> api::OutStep {
-    let OutStep { plan, epoch, target, log_index, phase } = step;
+    let OutStep { plan, epoch, target, log_index, phase, base_from: _ } = step;
     api::OutStep {
         plan: *plan,
         epoch: *epoch,
@@ -119,15 +121,29 @@ fn out_step(step: &OutStep) -> api::OutStep {
 }
 
 fn shard(shard: &Shard, steady_mode: AckMode) -> api::Shard {
-    let Shard { id, slots, nodes, ownership, epoch, isr_epoch, in_sync, mode, lineage, handover, losses } =
-        shard;
+    let Shard {
+        id,
+        slots,
+        nodes,
+        ownership,
+        epoch,
+        isr_epoch,
+        in_sync,
+        mode,
+        lineage,
+        handover,
+        losses,
+        keeper,
+        keeper_wanted,
+        exposed,
+    } = shard;
     api::Shard {
         id: *id,
         slots: slots.clone(),
         nodes: nodes.clone(),
         ownership: match *ownership {
             Ownership::Serving(member) => api::Ownership::Serving(member),
-            Ownership::Recovering { last } => api::Ownership::Recovering { last },
+            Ownership::Recovering { last, lease: _ } => api::Ownership::Recovering { last },
         },
         epoch: *epoch,
         isr_epoch: *isr_epoch,
@@ -138,13 +154,11 @@ fn shard(shard: &Shard, steady_mode: AckMode) -> api::Shard {
             .iter()
             .map(|&LineageEntry { epoch, start }| api::LineageEntry { epoch, start })
             .collect(),
-        handover: handover.map(|Handover { epoch, from, to, log_index }| api::Handover {
-            epoch,
-            from,
-            to,
-            log_index,
-        }),
+        handover: handover.map(self::handover),
         losses: self::losses(losses),
+        keeper: keeper.map(self::keeper),
+        keeper_wanted: *keeper_wanted,
+        exposed: *exposed,
     }
 }
 
@@ -153,6 +167,22 @@ fn ack_mode(mode: AckMode) -> api::AckMode {
         AckMode::Primary => api::AckMode::Primary,
         AckMode::InSync => api::AckMode::InSync,
     }
+}
+
+fn handover(Handover { epoch, from, to, log_index, via }: Handover) -> api::Handover {
+    let via = match via {
+        HandoverVia::Primary => api::HandoverVia::Primary,
+        HandoverVia::Keeper => api::HandoverVia::Keeper,
+    };
+    api::Handover { epoch, from, to, log_index, via }
+}
+
+fn keeper(Keeper { member, epoch: _, from, base }: Keeper) -> api::Keeper {
+    let base = match base {
+        KeeperBase::Leaver => api::KeeperBase::Leaver,
+        KeeperBase::Own => api::KeeperBase::Own,
+    };
+    api::Keeper { member, from, base }
 }
 
 fn release_info(info: &ReleaseInfo) -> api::ReleaseInfo {

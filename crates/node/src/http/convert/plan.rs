@@ -77,6 +77,7 @@ pub(super) fn hold_reason(hold: &HoldReason) -> api::HoldReason {
         HoldReason::StateMismatch { node, log_index } => {
             api::HoldReason::StateMismatch { node: *node, log_index: *log_index }
         }
+        HoldReason::Exposed { shard } => api::HoldReason::Exposed { shard: *shard },
     }
 }
 

@@ -3,6 +3,7 @@
 use crate::app::{App, Parts};
 use crate::config::Config;
 use crate::data::{self, DataOptions, ToControl};
+use crate::keeper::{self, KeeperOptions};
 use crate::{http, peer};
 use ironcache_api::{AckMode, ApiError, CreateCluster, CreateNode, CreateShard, LEVEL_HEADER, NodeStatus};
 use ironcache_raft::{RaftNode, RaftOptions};
@@ -58,6 +59,14 @@ impl TestNode {
             random: id,
         })
         .unwrap();
+        let keeper = keeper::start(KeeperOptions {
+            me,
+            cluster: raft.cluster(),
+            data_dir: dir.path().to_owned(),
+            keepalive_s: 0,
+            levels: LevelRange::new(1, 1),
+            views: raft.applied(),
+        });
         data.grant(ironcache_shard::Grant { until_ms: u64::MAX, index: 0 });
         let proposer = raft.clone();
         tokio::spawn(async move {
@@ -72,13 +81,14 @@ impl TestNode {
             release: Release { version, digest: Digest([1; 32]) },
             raft,
             data,
+            keeper: keeper.unwrap(),
             slots: Arc::new(SlotStore::open(&DataDir::new(dir.path())).unwrap()),
             launcher: watch::channel(Default::default()).1,
             log_is_current: watch::channel(true).1,
             client: client.clone(),
         }));
-        tokio::spawn(peer::serve(peers, peer::router(&app), 0));
-        tokio::spawn(peer::serve(http, http::router(Arc::clone(&app)), 0));
+        tokio::spawn(peer::serve(peers.into_std().unwrap(), peer::router(&app), 0));
+        tokio::spawn(peer::serve(http.into_std().unwrap(), http::router(Arc::clone(&app)), 0));
         Self { app, client, dir }
     }
 

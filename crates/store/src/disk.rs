@@ -1,0 +1,91 @@
+//! The disk: std's in a release; in the simulated world the host's own, which a power cut takes unsynced bytes from.
+//!
+//! *Invariant:* in a release these are other names for std's: no layer, no cost.
+//!
+//! What a simulated host keeps on the real disk all the same is what no power cut is tried on: staged binaries and the
+//! launcher's own files.
+
+#[cfg(not(turmoil))]
+pub use std::fs::{
+    File, OpenOptions, create_dir_all, metadata, read, read_dir, read_to_string, remove_file, rename, write,
+};
+#[cfg(turmoil)]
+pub use turmoil::fs::shim::std::fs::{
+    File, OpenOptions, create_dir_all, metadata, read, read_dir, read_to_string, remove_file, rename, write,
+};
+
+use std::fs::TryLockError;
+use std::io;
+use std::path::Path;
+
+/// Is there anything under this name?
+///
+/// # Errors
+/// The disk does not say.
+pub fn exists(path: &Path) -> io::Result<bool> {
+    #[cfg(not(turmoil))]
+    return path.try_exists();
+    #[cfg(turmoil)]
+    Ok(turmoil::fs::shim::std::fs::exists(path))
+}
+
+/// Reserves room for a file's first `bytes`. A file system that reserves nothing, as a simulated one, is believed to have
+/// the room.
+///
+/// # Errors
+/// There is no such room.
+pub fn reserve(file: &File, bytes: u64) -> io::Result<()> {
+    #[cfg(not(turmoil))]
+    {
+        use rustix::fs::{FallocateFlags, fallocate};
+        use rustix::io::Errno;
+        match fallocate(file, FallocateFlags::empty(), 0, bytes) {
+            Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+    #[cfg(turmoil)]
+    {
+        let _ = (file, bytes);
+        Ok(())
+    }
+}
+
+/// How many bytes whoever writes the file may still take from its disk. A simulated one has no end.
+///
+/// # Errors
+/// The file system does not say.
+pub fn left_bytes(file: &File) -> io::Result<u64> {
+    #[cfg(not(turmoil))]
+    {
+        let disk = rustix::fs::fstatvfs(file)?;
+        Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
+    }
+    #[cfg(turmoil)]
+    {
+        let _ = file;
+        Ok(u64::MAX)
+    }
+}
+
+/// Locks a file for this process. A simulated host has one process at a time: it always has the lock.
+///
+/// # Errors
+/// Another process has it, or the system has no locks.
+pub fn try_lock(file: &File) -> Result<(), TryLockError> {
+    #[cfg(not(turmoil))]
+    return file.try_lock();
+    #[cfg(turmoil)]
+    {
+        let _ = file;
+        Ok(())
+    }
+}
+
+/// Makes creations, renames and removals in the directory durable.
+pub(crate) fn sync_directory(dir: &Path) -> io::Result<()> {
+    #[cfg(not(turmoil))]
+    return File::open(dir).and_then(|dir| dir.sync_all());
+    #[cfg(turmoil)]
+    turmoil::fs::shim::std::fs::sync_dir(dir)
+}

@@ -1,0 +1,89 @@
+//! One life of one daemon, as its launcher would start it, and the founding of the cluster.
+
+use super::world::World;
+use ironcache_api::{AckMode, CreateCluster, CreateNode, CreateShard, NodeStatus};
+use ironcache_host::http::Client;
+use ironcache_node::{Config, run_simulated};
+use ironcache_types::{Digest, Release, ShardId, SlotSet, Version};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::time::sleep;
+
+pub(crate) const CLIENT_PORT: u16 = 6_379;
+const PEER_PORT: u16 = 16_379;
+const HTTP_PORT: u16 = 26_379;
+const SHARD: ShardId = ShardId(0);
+
+pub(crate) fn name(id: u64) -> String {
+    format!("n{id}")
+}
+
+/// Runs the daemon until the host loses its power, or the process is killed, or ends by itself.
+pub(crate) async fn run(world: Rc<World>, id: u64) -> turmoil::Result {
+    let config = Config {
+        data_dir: PathBuf::from(format!("/{}", name(id))),
+        bind: "0.0.0.0".to_owned(),
+        announce_host: name(id),
+        port: CLIENT_PORT,
+        peer_port: PEER_PORT,
+        http_port: HTTP_PORT,
+        ..Config::default()
+    };
+    let config = config.resolve().map_err(|error| error.to_string())?;
+    let (order, orders) = mpsc::unbounded_channel();
+    world.begin_life(id, order);
+    let release = Release { version: Version::new(0, 1, 0), digest: Digest([7; 32]) };
+    let watching = Rc::clone(&world);
+    let shown = Box::new(move |me, view: &ironcache_raft::AppliedView| watching.applied(id, me, view));
+    let ended = run_simulated(config, release, orders, shown).await;
+    match &ended {
+        Ok(()) => tracing::info!("the daemon has ended"),
+        Err(error) => tracing::error!(error = ironcache_types::chain(error), "the daemon has ended"),
+    }
+    // Whatever it had spawned ends with a process: the host is started anew.
+    world.ended(id);
+    std::future::pending().await
+}
+
+/// Founds the cluster as an operator does, trying again until it is.
+pub(crate) async fn found(world: Rc<World>) -> turmoil::Result {
+    let client = Client::builder().timeout(Duration::from_secs(5)).build()?;
+    let mut nodes = Vec::new();
+    for id in 1..=world.nodes() {
+        let http_addr = format!("{}:{HTTP_PORT}", name(id));
+        let status: NodeStatus = loop {
+            let asked = client.get(format!("http://{http_addr}/status")).send().await;
+            match asked {
+                Ok(answer) => break answer.json().await?,
+                Err(_) => sleep(Duration::from_millis(50)).await,
+            }
+        };
+        let shard = (id <= world.data_nodes()).then_some(SHARD);
+        nodes.push(CreateNode { http_addr, node: status.node, voter: true, shard });
+    }
+    let data = nodes.iter().filter(|node| node.shard.is_some()).map(|node| node.node).collect();
+    let set = [("heartbeat-ms", "50"), ("election-min-ms", "150"), ("election-max-ms", "300")];
+    let create = CreateCluster {
+        nodes,
+        shards: vec![CreateShard { id: SHARD, slots: SlotSet::part(0, 1), nodes: data }],
+        mode: AckMode::InSync,
+        set: set
+            .map(|(key, value)| (key.to_owned(), value.to_owned()))
+            .into_iter()
+            .collect::<BTreeMap<_, _>>(),
+    };
+    loop {
+        let url = format!("http://{}:{HTTP_PORT}/v1/cluster/create", name(1));
+        match client.post(url).json(&create).send().await {
+            Ok(answer) if answer.status().is_success() => break,
+            Ok(answer) => tracing::warn!(answer = answer.text().await?, "not founded yet"),
+            Err(error) => tracing::warn!(error = ironcache_types::chain(&error), "not founded yet"),
+        }
+        sleep(Duration::from_millis(50)).await;
+    }
+    world.note_founded();
+    std::future::pending().await
+}
