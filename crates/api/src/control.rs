@@ -220,6 +220,9 @@ pub struct Recovery {
     pub by: RecoveredBy,
     /// Unix ms.
     pub at_ms: u64,
+    /// When what was kept had been written to a disk, Unix ms: whatever came later is lost. Absent: it was in memory.
+    #[serde(default)]
+    pub as_of_ms: Option<u64>,
 }
 
 words! {

@@ -128,6 +128,9 @@ pub enum Holding {
     UpTo {
         epoch: Epoch,
         offset: Offset,
+        /// When it was written to the node's disk, Unix ms, if it was read from there and is unchanged.
+        #[serde(default)]
+        as_of_ms: Option<u64>,
     },
     /// All that the shard's last owner had when it stopped in order: the node takes the shard back by itself.
     Sealed {

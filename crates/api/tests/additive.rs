@@ -119,6 +119,7 @@ fn control() -> ControlView {
                 given_up: BTreeSet::from([LIFE]),
                 by: RecoveredBy::Operator,
                 at_ms: 9,
+                as_of_ms: Some(4),
             }],
         },
         keeper: Some(Keeper { member: LIFE, from: Offset(7), base: KeeperBase::Leaver }),
@@ -176,7 +177,7 @@ fn data() -> DataStatus {
         serves: Some(Epoch(9)),
         follows: None,
         isr_epoch: Epoch(10),
-        holds: Some(Holding::UpTo { epoch: Epoch(9), offset: Offset(2) }),
+        holds: Some(Holding::UpTo { epoch: Epoch(9), offset: Offset(2), as_of_ms: Some(3) }),
     }
 }
 

@@ -11,7 +11,7 @@ pub(crate) mod samples;
 mod soaking;
 mod waiting_on;
 
-pub use hold::hold_reason;
+pub use hold::{held, hold_reason};
 pub use members::change;
 pub(crate) use plan::phase_word;
 pub use plan::{ended_line, phase_line};

@@ -61,6 +61,8 @@ pub struct Recover {
     pub by: RecoveredBy,
     /// The proposer's clock, Unix ms.
     pub at_ms: u64,
+    /// When what `to` holds was written to its disk, by its clock, Unix ms. `None`: it was in memory.
+    pub as_of_ms: Option<u64>,
 }
 
 /// What an entry of the log says. Its bytes are those of `ironcache-formats`, which gives every kind its number.

@@ -156,6 +156,8 @@ pub struct Recovery {
     pub by: RecoveredBy,
     /// The proposer's clock, Unix ms.
     pub at_ms: u64,
+    /// When what was kept had been written to a disk, Unix ms: whatever came later is lost. `None`: it was in memory.
+    pub as_of_ms: Option<u64>,
 }
 
 /// Who accepted the loss.

@@ -65,6 +65,8 @@ struct Claim {
     /// The newest primary whose start it has reached; 0 of nothing.
     epoch: Epoch,
     offset: Offset,
+    /// When it was written to a disk.
+    as_of_ms: Option<u64>,
 }
 
 /// What a claim is worth, whatever its length.
@@ -233,18 +235,18 @@ impl<'a> Claims<'a> {
             None => self.loading.push(node.id),
             Some(Holding::Nothing) => {
                 let (worth, epoch, offset) = (Worth::Nothing, Epoch::default(), Offset(0));
-                self.held.push(Claim { member, worth, epoch, offset });
+                self.held.push(Claim { member, worth, epoch, offset, as_of_ms: None });
             }
             // Of an epoch that the log has not reached: not of this log.
             Some(Holding::UpTo { epoch, .. }) if epoch > shard.epoch => self.silent.push(node.id),
-            Some(Holding::UpTo { epoch, offset }) => {
+            Some(Holding::UpTo { epoch, offset, as_of_ms }) => {
                 let worth = Worth::of(shard, epoch, offset);
-                self.held.push(Claim { member, worth, epoch, offset });
+                self.held.push(Claim { member, worth, epoch, offset, as_of_ms });
             }
             Some(Holding::Sealed { offset }) => {
                 self.sealed = Some(node.id);
                 let (worth, epoch) = (Worth::Prefix, shard.epoch);
-                self.held.push(Claim { member, worth, epoch, offset });
+                self.held.push(Claim { member, worth, epoch, offset, as_of_ms: None });
             }
         }
     }
@@ -307,6 +309,7 @@ impl<'a> Claims<'a> {
             term: view.obs.term,
             by,
             at_ms,
+            as_of_ms: claim.as_of_ms,
         }
     }
 

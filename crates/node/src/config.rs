@@ -33,6 +33,8 @@ pub struct Config {
     pub confirm_timeout_ms: u64,
     pub hang_timeout_ms: u64,
     pub stop_timeout_ms: u64,
+    /// 0: never.
+    pub snapshot_interval_s: u64,
     pub log: String,
     #[cfg(feature = "next")]
     pub next_zone: String,
@@ -83,6 +85,7 @@ impl Config {
             confirm_timeout_ms: number(&node(NodeKey::ConfirmTimeoutMs)),
             hang_timeout_ms: number(&node(NodeKey::HangTimeoutMs)),
             stop_timeout_ms: number(&node(NodeKey::StopTimeoutMs)),
+            snapshot_interval_s: number(&node(NodeKey::SnapshotIntervalS)),
             log: node(NodeKey::Log).to_string(),
             #[cfg(feature = "next")]
             next_zone: node(NodeKey::NextZone).to_string(),
@@ -131,6 +134,7 @@ impl Config {
             NodeKey::ConfirmTimeoutMs => Value::Number(self.confirm_timeout_ms),
             NodeKey::HangTimeoutMs => Value::Number(self.hang_timeout_ms),
             NodeKey::StopTimeoutMs => Value::Number(self.stop_timeout_ms),
+            NodeKey::SnapshotIntervalS => Value::Number(self.snapshot_interval_s),
             NodeKey::Log => Value::Text(self.log.clone()),
             #[cfg(feature = "next")]
             NodeKey::NextZone => Value::Text(self.next_zone.clone()),

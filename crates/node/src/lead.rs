@@ -322,8 +322,8 @@ fn observation(seen: &Seen, committed: u64) -> NodeObservation {
 fn holding(said: &ironcache_api::Holding) -> Option<Holding> {
     match said {
         ironcache_api::Holding::Nothing => Some(Holding::Nothing),
-        ironcache_api::Holding::UpTo { epoch, offset } => {
-            Some(Holding::UpTo { epoch: *epoch, offset: *offset })
+        ironcache_api::Holding::UpTo { epoch, offset, as_of_ms } => {
+            Some(Holding::UpTo { epoch: *epoch, offset: *offset, as_of_ms: *as_of_ms })
         }
         ironcache_api::Holding::Sealed { offset } => Some(Holding::Sealed { offset: *offset }),
         ironcache_api::Holding::Unknown(_) => None,

@@ -15,7 +15,7 @@ use axum::http::StatusCode;
 use ironcache_control::ControlState;
 use ironcache_shard::{Grant, NotGranted, Round};
 use ironcache_spine::boottime_ms;
-use ironcache_types::{Member, NodeId};
+use ironcache_types::{Epoch, Member, NodeId};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::time::Duration;
@@ -58,7 +58,8 @@ pub(crate) async fn keep(app: Arc<App>) {
         let view = Arc::clone(&views.borrow_and_update());
         leaders.borrow_and_update();
         let lease_ms = view.state.policy.timers.lease_ms();
-        if !owns(&view.state, app.me) {
+        let start = owned(&view.state, app.me);
+        if start.is_none() {
             // Becoming an owner is an entry.
             if views.changed().await.is_err() {
                 return;
@@ -87,12 +88,15 @@ pub(crate) async fn keep(app: Arc<App>) {
             () = tokio::time::sleep(pause) => {}
             // The new leader is asked at once.
             changed = leaders.changed() => if changed.is_err() { return },
+            // So is any for another start: deposed and promoted again, this life has no lease for that yet.
+            ended = views.wait_for(|view| owned(&view.state, app.me) != start) => if ended.is_err() { return },
         }
     }
 }
 
-fn owns(state: &ControlState, me: Member) -> bool {
-    state.shard_of_node(me.node).is_some_and(|shard| shard.is_primary(me))
+/// The epoch under which the log has this life own its shard.
+fn owned(state: &ControlState, me: Member) -> Option<Epoch> {
+    state.shard_of_node(me.node).filter(|shard| shard.is_primary(me)).map(|shard| shard.epoch)
 }
 
 async fn ask(app: &App) -> Result<Leased, AskError> {

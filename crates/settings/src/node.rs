@@ -25,6 +25,7 @@ pub enum NodeKey {
     ConfirmTimeoutMs,
     HangTimeoutMs,
     StopTimeoutMs,
+    SnapshotIntervalS,
     Log,
     #[cfg(feature = "next")]
     NextZone,
@@ -333,6 +334,27 @@ pub static TABLE: [Setting; COUNT] = [
         more: "As long as its checkpoint grows it has all the time it needs. What clients may take (`drain-timeout-ms`) \
                comes on top. Whoever stops nodes (a service manager, a kubelet) has to be as patient: its own time \
                limit does not know what advances.",
+    },
+    Setting {
+        key: Key::Node(NodeKey::SnapshotIntervalS),
+        name: "snapshot-interval-s",
+        kind: Kind::number(
+            Unit::Seconds,
+            Range {
+                least: 0,
+                below: "",
+                most: 366 * 24 * 60 * 60,
+                above: "a snapshot that is older than a year helps nobody, and 0 says never",
+            },
+        ),
+        // A cache whose nodes lose power all at once is filled again; and each snapshot writes the whole dataset.
+        default: "0",
+        change: Change::Running,
+        redis: None,
+        doc: "How often a node writes a snapshot of its dataset beside serving it, in seconds; 0 writes none",
+        more: "It is what is left when all nodes of a shard lose power at once: the shard then goes on with the newest one \
+               of them, and says how old it is. An orderly stop needs none. What Redis calls `save`, but for the count \
+               of changes: an unchanged dataset is not written again. The disk has to hold it twice.",
     },
     Setting {
         key: Key::Node(NodeKey::Log),

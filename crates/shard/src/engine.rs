@@ -3,6 +3,7 @@
 use crate::action::{Action, Note};
 use crate::at::At;
 use crate::event::{Event, Now};
+use crate::holding::Held;
 use crate::lease::{Grant, Lease, Leased};
 use crate::link::Attachment;
 use crate::role::{Primary, Replica, Role};
@@ -87,12 +88,12 @@ impl Engine {
         out
     }
 
-    fn load(&mut self, held: Option<(ironcache_replication::Lineage, Offset)>) {
-        let (cursor, clean_end) = match held {
-            Some((lineage, offset)) => (ReplicaCursor::holding(lineage, offset), Some(offset)),
-            None => (ReplicaCursor::empty(), None),
+    fn load(&mut self, held: Option<Held>) {
+        let cursor = match &held {
+            Some(Held { lineage, offset, .. }) => ReplicaCursor::holding(lineage.clone(), *offset),
+            None => ReplicaCursor::empty(),
         };
-        self.role = Role::Replica(Replica::new(cursor, clean_end));
+        self.role = Role::Replica(Replica::new(cursor, held));
     }
 
     fn tick(&mut self, now: Now, out: &mut Vec<Action>) {

@@ -1,10 +1,10 @@
 //! What the engine is told, besides what clients and links ask it.
 
 use crate::asked::Ask;
+use crate::holding::Held;
 use crate::lease::Grant;
 use ironcache_control::ControlState;
-use ironcache_replication::Lineage;
-use ironcache_types::{Epoch, Offset};
+use ironcache_types::Epoch;
 use std::sync::Arc;
 
 /// What time it is, by two clocks of the shell's.
@@ -18,8 +18,8 @@ pub struct Now {
 
 #[derive(Clone, Debug)]
 pub enum Event {
-    /// The checkpoint is read: the dataset holds everything below the offset. Or there is none.
-    Loaded { held: Option<(Lineage, Offset)> },
+    /// What lies on the disk is read: the dataset holds that. Or nothing lies there.
+    Loaded { held: Option<Held> },
     /// The log is applied up to `index`.
     Applied { index: u64, state: Arc<ControlState> },
     /// Every few ms, and when [`Action::TickAfter`](crate::Action::TickAfter) asked for it.

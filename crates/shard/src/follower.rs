@@ -162,7 +162,7 @@ impl Engine {
             Begin::Continue { from } => Follow::Continue { source, from },
             Begin::Discard => Follow::Discard { source },
         };
-        replica.clean_end = None;
+        replica.read = None;
         replica.link_up = true;
         Ok(follow)
     }

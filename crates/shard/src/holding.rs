@@ -4,7 +4,7 @@ use crate::engine::Engine;
 use crate::role::Role;
 use ironcache_control::Shard;
 use ironcache_replication::{Lineage, SavedPosition};
-use ironcache_types::{Epoch, Offset};
+use ironcache_types::{Epoch, Incarnation, Offset};
 
 /// What a node could begin with, were it made primary of its shard now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,6 +14,8 @@ pub enum Holds {
     UpTo {
         epoch: Epoch,
         offset: Offset,
+        /// When it was written to this node's disk, Unix ms, if it was read from there and is unchanged.
+        as_of_ms: Option<u64>,
     },
     /// All that the shard's last owner had.
     Sealed {
@@ -21,17 +23,31 @@ pub enum Holds {
     },
 }
 
+/// A whole dataset that was read from this node's disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Held {
+    pub lineage: Lineage,
+    pub offset: Offset,
+    /// The life that stopped with exactly this as a primary; `None` of a snapshot, and of what began with one.
+    pub sealed_by: Option<Incarnation>,
+    /// Unix ms.
+    pub taken_ms: u64,
+}
+
 impl Engine {
     /// Nothing is said while the checkpoint is read.
     pub fn holds(&self, shard: &Shard) -> Option<Holds> {
         match &self.role {
             Role::Loading => None,
-            Role::Primary(primary) => Some(up_to(&primary.lineage, primary.gate.end())),
+            Role::Primary(primary) => Some(up_to(&primary.lineage, primary.gate.end(), None)),
             Role::Replica(replica) => Some(match self.sealed_end(shard) {
                 Some(offset) => Holds::Sealed { offset },
                 // Without a lineage that reaches back to its position it could not be continued from.
                 None => match replica.cursor.saved_position().ok()? {
-                    Some(saved) => up_to(&saved.lineage, saved.position.offset),
+                    Some(saved) => {
+                        let as_of_ms = replica.unchanged().map(|read| read.taken_ms);
+                        up_to(&saved.lineage, saved.position.offset, as_of_ms)
+                    }
                     None => Holds::Nothing,
                 },
             }),
@@ -77,7 +93,7 @@ impl Engine {
 }
 
 /// A primary whose start was never reached wrote nothing of it.
-fn up_to(lineage: &Lineage, offset: Offset) -> Holds {
+fn up_to(lineage: &Lineage, offset: Offset, as_of_ms: Option<u64>) -> Holds {
     let reached = lineage.entries().iter().rev().find(|(_, start)| *start <= offset);
-    reached.map_or(Holds::Nothing, |(epoch, _)| Holds::UpTo { epoch: *epoch, offset })
+    reached.map_or(Holds::Nothing, |(epoch, _)| Holds::UpTo { epoch: *epoch, offset, as_of_ms })
 }

@@ -53,7 +53,7 @@ pub use engine::Engine;
 pub use event::{Event, Now};
 pub use follower::{Follow, Hinted};
 pub use grantor::{Deposing, Grantor, NotGranted, Round, depose_after_ms, deposed};
-pub use holding::Holds;
+pub use holding::{Held, Holds};
 pub use keeping::NotKept;
 pub use lease::{Grant, Lease, Leased};
 pub use link::{Attached, Attachment, Link, NotAttached, StandBy};

@@ -5,6 +5,7 @@ use crate::asked::{AGAIN_MS, Asked, may_ask};
 use crate::at::At;
 use crate::engine::Engine;
 use crate::event::Now;
+use crate::holding::Held;
 use crate::keeping::{Keeping, copies, required};
 use crate::role::{CannotServe, Primary, Replica, Role};
 use crate::routing::Routing;
@@ -143,24 +144,29 @@ impl Engine {
     /// stopped in order, and nobody has followed it. Nothing was acknowledged that is not here, so the shard may be had
     /// back whoever is in its set besides.
     ///
-    /// A checkpoint does not say which life wrote it. Its last epoch does: an epoch has one owner, and what ends with the
-    /// epoch of a life of this node, and was read from this node's disk, was written by that very life as it stopped.
+    /// A checkpoint says which life sealed it as a primary. A snapshot was sealed by nobody, and neither was what a life wrote
+    /// that had begun with one: that owner went on.
     pub fn sealed_end(&self, shard: &Shard) -> Option<Offset> {
         let Role::Replica(replica) = &self.role else { return None };
         let Ownership::Recovering { last, .. } = shard.ownership else { return None };
-        let (end, held) = (replica.clean_end?, replica.cursor.saved_position().ok()??);
+        let read = replica.unchanged()?;
         let registered = self.state.nodes.get(&self.me.node)?.member() == self.me;
-        let of_the_last_owner = last.node == self.me.node && held.lineage.last().0 == shard.epoch;
-        (registered && of_the_last_owner && held.position.offset == end).then_some(end)
+        let by_the_last_owner = last.node == self.me.node && read.sealed_by == Some(last.incarnation);
+        // Nobody owned it after that, this node included.
+        let of_its_epoch = read.lineage.last().0 == shard.epoch;
+        (registered && by_the_last_owner && of_its_epoch).then_some(read.offset)
     }
 
     /// Is the dataset what the checkpoint held from which this life began, and nothing else?
     pub fn holds_what_it_read(&self) -> bool {
+        self.unchanged().is_some()
+    }
+
+    /// What was read from this node's disk, if that is the dataset still.
+    pub fn unchanged(&self) -> Option<&Held> {
         match &self.role {
-            Role::Replica(replica) => {
-                replica.clean_end.is_some_and(|end| replica.cursor.applied_offset() == Some(end))
-            }
-            Role::Loading | Role::Primary(_) => false,
+            Role::Replica(replica) => replica.unchanged(),
+            Role::Loading | Role::Primary(_) => None,
         }
     }
 

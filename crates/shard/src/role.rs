@@ -10,6 +10,7 @@
 
 use crate::asked::Asked;
 use crate::handover::{Candidacy, HandingOver};
+use crate::holding::Held;
 use crate::keeping::Keeping;
 use crate::set::SetAsked;
 use ironcache_control::AckMode;
@@ -34,8 +35,8 @@ pub struct Replica {
     /// Is the link to the primary up?
     pub(crate) link_up: bool,
     pub(crate) primary_applied: u64,
-    /// The dataset is what a clean stop left behind, whole, and nothing was applied since.
-    pub(crate) clean_end: Option<Offset>,
+    /// What was read from this node's disk, until a primary is followed.
+    pub(crate) read: Option<Held>,
     /// When the shard was last asked back.
     pub(crate) reclaim: Option<Asked>,
     /// It has met a fence, and has not proposed itself yet.
@@ -43,8 +44,13 @@ pub struct Replica {
 }
 
 impl Replica {
-    pub(crate) fn new(cursor: ReplicaCursor, clean_end: Option<Offset>) -> Self {
-        Replica { cursor, link_up: false, primary_applied: 0, clean_end, reclaim: None, candidacy: None }
+    pub(crate) fn new(cursor: ReplicaCursor, read: Option<Held>) -> Self {
+        Replica { cursor, link_up: false, primary_applied: 0, read, reclaim: None, candidacy: None }
+    }
+
+    /// What was read, if that is the dataset still.
+    pub(crate) fn unchanged(&self) -> Option<&Held> {
+        self.read.as_ref().filter(|read| self.cursor.applied_offset() == Some(read.offset))
     }
 
     pub fn cursor(&self) -> &ReplicaCursor {

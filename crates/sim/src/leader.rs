@@ -337,6 +337,6 @@ fn holds(process: &Process, shard: &Shard) -> Option<Holding> {
             Holding::Sealed { offset }
         }
         Link::Down | Link::Streaming(_) if writes.is_empty() => Holding::Nothing,
-        Link::Down | Link::Streaming(_) => Holding::UpTo { epoch: *line, offset },
+        Link::Down | Link::Streaming(_) => Holding::UpTo { epoch: *line, offset, as_of_ms: None },
     })
 }

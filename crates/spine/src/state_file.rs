@@ -27,7 +27,7 @@
 
 use crate::data_dir::DataDir;
 use crate::state::State;
-use ironcache_store::{DiskError, at, read_durably, replace_durably, sync_dir};
+use ironcache_store::{DiskError, at, read_durably, rename_durably, replace_durably};
 use ironcache_types::Digest;
 use std::fs;
 use std::path::PathBuf;
@@ -111,8 +111,7 @@ impl StateFile {
             .map(|n| self.dir.root().join(format!("{ASIDE_PREFIX}{n}")))
             .find(|aside| !aside.exists())
             .expect("a directory has fewer than 2^32 files");
-        fs::rename(&path, &aside).map_err(at("set aside", &path))?;
-        sync_dir(self.dir.root())?;
+        rename_durably(&path, &aside)?;
         Ok(aside)
     }
 

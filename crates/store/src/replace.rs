@@ -1,8 +1,18 @@
-//! Replacing a file as a whole, durably.
+//! Replacing, renaming and removing files, durably.
+//!
+//! ```text
+//!  replace_durably   write <path>.tmp ─┐
+//!  publish              (a file that its writer filled) ─► fsync ─► rename ─► fsync of the directory
+//!  rename_durably                                                  rename ─► fsync of the directory
+//!  remove_durably                                                  remove ─► fsync of the directory
+//! ```
+//! *Invariant:* nobody else renames a file into its place (but the slots of binaries, which a simulated world keeps on the real
+//! disk, `spine/src/slot_store.rs`): what a name stands for is durable before the name is, and the
+//! name before anybody relies on it.
 
 use crate::disk::{self, File};
 use crate::disk_error::{DiskError, at};
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 /// Writes `path` as a whole: `<path>.tmp`, fsync, rename, fsync of the directory. After a crash at any
@@ -12,14 +22,44 @@ use std::path::{Path, PathBuf};
 /// What could not be done, and to which file. Either content may then be on the disk.
 pub fn replace_durably(path: &Path, bytes: &[u8]) -> Result<(), DiskError> {
     let tmp = temporary(path);
-    let written =
-        write_durably(&tmp, bytes).and_then(|()| disk::rename(&tmp, path).map_err(at("rename", &tmp)));
+    let written = write(&tmp, bytes).and_then(|file| move_in(&file, &tmp, path));
     if written.is_err() {
         // The first error is the one to tell; a leftover is overwritten by the next try.
         let _ = disk::remove_file(&tmp);
     }
     written?;
     sync_parent(path)
+}
+
+/// Makes `file`, which was written at `tmp`, the content of `path`: fsync, rename, fsync of the directory. For what is too
+/// large to be handed over in one piece, or whose writer is somebody else.
+///
+/// # Errors
+/// What could not be done, and to which file. Either content may then be on the disk; `tmp` is whoever's wrote it.
+pub fn publish(file: &File, tmp: &Path, path: &Path) -> Result<(), DiskError> {
+    move_in(file, tmp, path)?;
+    sync_parent(path)
+}
+
+/// Gives `from`, which is durable, another name in the same directory; what had that name goes.
+///
+/// # Errors
+/// What could not be done. The file may then have either name after a power cut.
+pub fn rename_durably(from: &Path, to: &Path) -> Result<(), DiskError> {
+    disk::rename(from, to).map_err(at("rename", from))?;
+    sync_parent(to)
+}
+
+/// Removes a file; one that is absent is as good.
+///
+/// # Errors
+/// What could not be done. The file may then be there again after a power cut.
+pub fn remove_durably(path: &Path) -> Result<(), DiskError> {
+    match disk::remove_file(path) {
+        Ok(()) => sync_parent(path),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(at("remove", path)(error)),
+    }
 }
 
 /// Makes the name of `path` durable: its creation, its rename or its removal.
@@ -41,10 +81,15 @@ pub fn sync_dir(path: &Path) -> Result<(), DiskError> {
     disk::sync_directory(path).map_err(at("fsync the directory", path))
 }
 
-fn write_durably(tmp: &Path, bytes: &[u8]) -> Result<(), DiskError> {
+fn write(tmp: &Path, bytes: &[u8]) -> Result<File, DiskError> {
     let mut file = File::create(tmp).map_err(at("create", tmp))?;
     file.write_all(bytes).map_err(at("write", tmp))?;
-    file.sync_all().map_err(at("fsync", tmp))
+    Ok(file)
+}
+
+fn move_in(file: &File, tmp: &Path, path: &Path) -> Result<(), DiskError> {
+    file.sync_all().map_err(at("fsync", tmp))?;
+    disk::rename(tmp, path).map_err(at("rename", tmp))
 }
 
 fn temporary(path: &Path) -> PathBuf {
@@ -66,6 +111,25 @@ mod tests {
         replace_durably(&path, b"two").unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"two");
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn what_was_written_in_pieces_takes_the_name_as_a_whole() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, tmp) = (dir.path().join("checkpoint"), dir.path().join("piecewise"));
+        fs::write(&path, b"old").unwrap();
+        let mut file = File::create(&tmp).unwrap();
+        file.write_all(b"ne").unwrap();
+        file.write_all(b"w").unwrap();
+        publish(&file, &tmp, &path).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"new");
+        rename_durably(&path, &tmp).unwrap();
+        assert!(!path.exists());
+        remove_durably(&tmp).unwrap();
+        remove_durably(&tmp).unwrap();
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+        assert_eq!(rename_durably(&tmp, &path).unwrap_err().action, "rename");
+        assert_eq!(remove_durably(dir.path()).unwrap_err().action, "remove");
     }
 
     #[test]

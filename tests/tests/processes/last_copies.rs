@@ -21,7 +21,7 @@ async fn connect(cluster: &Cluster, index: usize) -> MultiplexedConnection {
 }
 
 /// `count` values of a megabyte.
-async fn fill(cluster: &Cluster, count: usize) {
+pub(crate) async fn fill(cluster: &Cluster, count: usize) {
     let mut client = connect(cluster, 0).await;
     let value = vec![b'x'; VALUE_BYTES];
     for n in 0..count {
@@ -34,13 +34,13 @@ async fn fill(cluster: &Cluster, count: usize) {
     }
 }
 
-async fn keys(cluster: &Cluster, index: usize) -> usize {
+pub(crate) async fn keys(cluster: &Cluster, index: usize) -> usize {
     let mut client = connect(cluster, index).await;
     redis::cmd("DBSIZE").query_async(&mut client).await.expect("it is answered")
 }
 
 /// A node whose daemon writes no file beyond this: for the daemon a disk that is full.
-fn limit_files(daemon: Pid, bytes: Option<u64>) {
+pub(crate) fn limit_files(daemon: Pid, bytes: Option<u64>) {
     let limit = Rlimit { current: bytes, maximum: None };
     prlimit(Some(daemon), Resource::Fsize, limit).expect("a process of ours can be limited");
 }
@@ -52,7 +52,7 @@ fn bytes_written(pid: Pid) -> u64 {
     written.and_then(|written| written.parse().ok()).unwrap_or_default()
 }
 
-async fn why_not_ready(cluster: &Cluster, index: usize) -> Option<String> {
+pub(crate) async fn why_not_ready(cluster: &Cluster, index: usize) -> Option<String> {
     let url = format!("http://{}/readyz", cluster.nodes[index].http_addr());
     let answer = reqwest::get(url).await.ok()?;
     if answer.status().is_success() { None } else { answer.text().await.ok() }

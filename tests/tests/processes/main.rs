@@ -18,6 +18,7 @@ mod node_deaths;
 mod refusals;
 mod rollbacks;
 mod rolls;
+mod snapshots;
 mod soaking;
 mod stops;
 mod total_losses;

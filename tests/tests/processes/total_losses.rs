@@ -9,7 +9,7 @@ use redis::aio::MultiplexedConnection;
 const SHARD: ShardId = ShardId(0);
 const KEYS: u64 = 1_000;
 
-async fn connection(cluster: &Cluster, index: usize) -> MultiplexedConnection {
+pub(crate) async fn connection(cluster: &Cluster, index: usize) -> MultiplexedConnection {
     let url = format!("redis://{}/", cluster.nodes[index].client_addr());
     until("the node takes a connection", async || {
         redis::Client::open(url.clone()).ok()?.get_multiplexed_async_connection().await.ok()
@@ -25,7 +25,7 @@ async fn write(client: &mut MultiplexedConnection) {
 }
 
 /// Until the node executes a write, whatever it answered before.
-async fn until_written(cluster: &Cluster, index: usize) -> MultiplexedConnection {
+pub(crate) async fn until_written(cluster: &Cluster, index: usize) -> MultiplexedConnection {
     until("the shard takes writes", async || {
         let mut client = connection(cluster, index).await;
         let set = redis::cmd("SET").arg("written-after").arg(1).query_async::<()>(&mut client).await;
@@ -35,7 +35,7 @@ async fn until_written(cluster: &Cluster, index: usize) -> MultiplexedConnection
 }
 
 /// Once the shard has gone on with less for so many times.
-async fn losses(cluster: &Cluster, recoveries: u64) -> Losses {
+pub(crate) async fn losses(cluster: &Cluster, recoveries: u64) -> Losses {
     cluster
         .until_cluster("the loss is in the log", |status| {
             let losses = &status.control.shards[&SHARD].losses;
@@ -45,7 +45,7 @@ async fn losses(cluster: &Cluster, recoveries: u64) -> Losses {
 }
 
 /// The machines of all nodes lose power at once, and are back.
-fn kill_all(cluster: &mut Cluster) {
+pub(crate) fn kill_all(cluster: &mut Cluster) {
     // A daemon whose launcher goes first stops in order.
     for (signal, daemon) in [(Signal::STOP, None), (Signal::KILL, Some(Signal::KILL))] {
         for node in &cluster.nodes {

@@ -184,9 +184,14 @@ fn overview(status: &ClusterStatus) -> String {
         };
         let losses = match &shard.losses {
             Losses { recoveries: 0, .. } => String::new(),
-            Losses { recoveries, bytes_min, .. } => {
+            Losses { recoveries, bytes_min, newest } => {
+                let age =
+                    newest.last().and_then(|last| Some(last.at_ms.saturating_sub(last.as_of_ms?) / 1000));
+                let age = age.map_or_else(String::new, |age_s| {
+                    format!("; the last time with a copy that was {age_s} s old")
+                });
                 format!(
-                    ", recovered {recoveries} times without its in-sync set (at least {bytes_min} bytes lost)"
+                    ", recovered {recoveries} times without its in-sync set (at least {bytes_min} bytes lost{age})"
                 )
             }
         };

@@ -1,7 +1,24 @@
 //! Why a plan is held, and what to do about it.
 
 use super::soaking::problem_text;
-use ironcache_api::HoldReason;
+use ironcache_api::{Direction, HoldReason, Plan};
+
+/// Why this plan is held. One that goes back already is not advised to: where the old release is the one that fails, the way
+/// out is to end the plan.
+pub fn held(plan: &Plan, reason: &HoldReason) -> String {
+    match (&plan.direction, reason) {
+        (Direction::Back { .. }, HoldReason::StepFailed { node, reason }) => format!(
+            "node {node} could not go back and stayed with the newer binary: {}; `ironcache cluster upgrade abort` ends the \
+             plan where it stands; then stage a mended release",
+            reason.reason
+        ),
+        (Direction::Back { .. }, HoldReason::StateMismatch { node, log_index }) => format!(
+            "node {node} holds another control state at log index {log_index}: a defect, to be reported; `ironcache \
+             cluster upgrade abort` ends the plan where it stands"
+        ),
+        (Direction::Back { .. } | Direction::Forward | Direction::Unknown(_), reason) => hold_reason(reason),
+    }
+}
 
 pub fn hold_reason(hold: &HoldReason) -> String {
     match hold {

@@ -1,6 +1,6 @@
 //! A plan in one line: where it stands, or how it ended.
 
-use super::hold_reason;
+use super::held;
 use crate::output;
 use ironcache_api::{Direction, HistoryEntry, Outcome, Phase, Plan, StartedBy};
 
@@ -8,7 +8,7 @@ use ironcache_api::{Direction, HistoryEntry, Outcome, Phase, Plan, StartedBy};
 pub fn phase_line(plan: &Plan) -> String {
     let head = format!("{}: {}", subject(plan), phase_word(plan));
     match (&plan.phase, &plan.direction) {
-        (Phase::Held { reason }, _) => format!("{head}: {}", hold_reason(reason)),
+        (Phase::Held { reason }, _) => format!("{head}: {}", held(plan, reason)),
         (_, Direction::Back { reason }) => format!("{head}: {}", reason.reason),
         (_, Direction::Forward | Direction::Unknown(_)) => head,
     }
@@ -64,8 +64,8 @@ mod tests {
     use super::*;
     use crate::text::samples::{plan, reason};
     use expect_test::expect;
-    use ironcache_api::Unknown;
-    use ironcache_types::Version;
+    use ironcache_api::{HoldReason, Unknown};
+    use ironcache_types::{NodeId, Version};
 
     #[test]
     fn a_plan_that_no_operator_started_says_who_did() {
@@ -108,5 +108,18 @@ mod tests {
             plan 1: 0.2.0 back to 0.1.0: rolling back: node 2 exited with code 3
             plan 1: 0.2.0 back to 0.1.0: rolled back after 2.50 s: node 2 exited with code 3"#]]
         .assert_eq(&lines.join("\n"));
+    }
+
+    #[test]
+    fn a_plan_that_is_held_on_its_way_back_is_not_advised_to_go_back() {
+        let node = NodeId(2);
+        let failed = HoldReason::StepFailed { node, reason: reason("exited with code 3") };
+        for held in [failed, HoldReason::StateMismatch { node, log_index: 7 }] {
+            let mut plan = plan(Phase::Held { reason: held });
+            assert!(phase_line(&plan).contains("upgrade rollback`"), "{}", phase_line(&plan));
+            plan.direction = Direction::Back { reason: reason("node 2 exited with code 3") };
+            let line = phase_line(&plan);
+            assert!(line.contains("upgrade abort`") && !line.contains("upgrade rollback`"), "{line}");
+        }
     }
 }

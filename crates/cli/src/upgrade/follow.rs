@@ -69,7 +69,7 @@ impl Ending {
         match self {
             Ending::Ended(entry) => output::json(entry),
             Ending::Held { plan, reason } => {
-                output::json(&HeldPlan { plan, outcome: "held", reason, detail: text::hold_reason(reason) })
+                output::json(&HeldPlan { plan, outcome: "held", reason, detail: text::held(plan, reason) })
             }
             Ending::Soaks { plan, soaking, now_ms: _ } => {
                 output::json(&SoakingPlan { plan, outcome: "soaking", soaking })
@@ -94,7 +94,7 @@ impl Ending {
                 }
             },
             Ending::Held { plan, reason } => {
-                let why = text::hold_reason(&reason);
+                let why = text::held(&plan, &reason);
                 Err(Failure::failed(format!("plan {} is held: {why}", plan.id)))
             }
             Ending::Soaks { .. } => Ok(()),

@@ -25,8 +25,19 @@ use std::collections::BTreeSet;
 
 impl ControlState {
     pub(super) fn recover(&mut self, entry: LogId, recover: &Recover) -> Result {
-        let Recover { shard: id, shard_epoch, isr_epoch, to, at, lost_bytes_min, given_up, term, by, at_ms } =
-            recover;
+        let Recover {
+            shard: id,
+            shard_epoch,
+            isr_epoch,
+            to,
+            at,
+            lost_bytes_min,
+            given_up,
+            term,
+            by,
+            at_ms,
+            as_of_ms,
+        } = recover;
         let shard = self.shard(*id)?;
         if shard.epoch != *shard_epoch {
             return Err(stale(format!("shard {id}"), *shard_epoch, shard.epoch));
@@ -60,8 +71,8 @@ impl ControlState {
         shard.cut_lineage(Some(*at));
         shard.begin_ownership(*to, epoch, None);
         shard.in_sync = BTreeSet::from([*to]);
-        let (to, at, given_up, by, at_ms) = (*to, *at, given_up.clone(), *by, *at_ms);
-        shard.losses.note(Recovery { epoch, to, at, bytes_min, given_up, by, at_ms });
+        let (to, at, given_up, by, at_ms, as_of_ms) = (*to, *at, given_up.clone(), *by, *at_ms, *as_of_ms);
+        shard.losses.note(Recovery { epoch, to, at, bytes_min, given_up, by, at_ms, as_of_ms });
         self.changed()
     }
 

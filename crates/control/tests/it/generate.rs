@@ -330,6 +330,7 @@ fn recover(shard: &Shard, to: Member, at: Offset, by: RecoveredBy) -> Command {
         term,
         by,
         at_ms,
+        as_of_ms: None,
     })
 }
 

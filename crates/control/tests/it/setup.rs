@@ -290,6 +290,7 @@ impl Cluster {
             term: 0,
             by: RecoveredBy::Policy,
             at_ms: 8,
+            as_of_ms: None,
         }
     }
 

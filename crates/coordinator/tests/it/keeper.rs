@@ -229,7 +229,9 @@ fn a_tail_that_continues_what_somebody_holds_is_waited_for_and_one_that_nobody_r
         }
         text(&ask(&state, &seen))
     };
-    let up_to = |offset| Some(Holding::UpTo { epoch: state.shards[&S0].epoch, offset: Offset(offset) });
+    let up_to = |offset| {
+        Some(Holding::UpTo { epoch: state.shards[&S0].epoch, offset: Offset(offset), as_of_ms: None })
+    };
     let nothing = Some(Holding::Nothing);
     for silent in [false, true] {
         let said = holds([nothing, up_to(60)], silent);

@@ -54,7 +54,7 @@ impl Story {
         let said = match holds {
             None => "that it reads its dataset".to_owned(),
             Some(Holding::Nothing) => "that it holds nothing".to_owned(),
-            Some(Holding::UpTo { epoch, offset }) => {
+            Some(Holding::UpTo { epoch, offset, as_of_ms: _ }) => {
                 format!("that it holds everything up to {offset}, of epoch {epoch}")
             }
             Some(Holding::Sealed { offset }) => format!("that it stopped in order at {offset}"),
@@ -124,7 +124,7 @@ impl Story {
 }
 
 fn up_to(epoch: u64, offset: u64) -> Option<Holding> {
-    Some(Holding::UpTo { epoch: Epoch(epoch), offset: Offset(offset) })
+    Some(Holding::UpTo { epoch: Epoch(epoch), offset: Offset(offset), as_of_ms: None })
 }
 
 #[test]

@@ -141,6 +141,7 @@ pub(crate) fn commands(kind: EntryKind) -> Vec<Command> {
                     term: 7,
                     by,
                     at_ms,
+                    as_of_ms: (by == RecoveredBy::Policy).then_some(1_700_000_000_004),
                 })
             })
             .into(),
@@ -289,6 +290,7 @@ pub(crate) fn full() -> (ControlState, Vec<Answer>) {
                 given_up: [member(2), member(4)].into(),
                 by,
                 at_ms: 1_700_000_000_005,
+                as_of_ms: (by == RecoveredBy::Operator).then_some(1_700_000_000_004),
             })
             .into(),
     };

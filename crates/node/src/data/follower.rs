@@ -397,6 +397,7 @@ async fn begin(node: &Rc<DataNode>, link: &mut Receiving, message: &SyncBegin) -
                 Follow::Discard { source } => {
                     tracing::info!(peer = %link.member, "following after a full sync");
                     plane.keyspace.clear();
+                    plane.replaced += 1;
                     Some(source)
                 }
             };

@@ -47,6 +47,8 @@ pub(crate) enum Drained {
 /// A replica writes its checkpoint while its clients and the cluster's maps still reach it: all that it answers is where
 /// to go. A primary first answers what it has received, since that has to be in the checkpoint.
 pub(super) async fn drain(node: &Rc<DataNode>, timeout: Duration, keep: Keep) -> Drained {
+    // The checkpoint is newer than any snapshot, and needs the room.
+    let _no_snapshot = node.beside.hold().await;
     if is_needed(node, keep)
         && keep != Keep::IfPossible
         && let Err(error) = checkpoint::make_room(&node.plane, &node.data_dir).await

@@ -57,6 +57,8 @@ pub(crate) enum LinkError {
     Effect(#[from] ironcache_keyspace::EffectError),
     #[error("the backlog no longer holds what the replica needs")]
     BacklogPassed,
+    #[error("the full sync cannot go on")]
+    Walk(#[from] super::walk::WalkError),
     #[error("a message cannot be sent")]
     Encode(#[from] ironcache_replication::EncodeError),
     #[error("this end has another role now")]

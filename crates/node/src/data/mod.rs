@@ -33,6 +33,7 @@ mod status;
 #[cfg(test)]
 mod tests;
 mod trouble;
+mod walk;
 mod work;
 
 pub(crate) use leaving::{Drained, Keep};
@@ -89,6 +90,9 @@ pub(crate) struct DataNode {
     pub launcher: watch::Receiver<LauncherView>,
     /// Held while the checkpoint is written or removed: one after the other.
     pub disk: tokio::sync::Mutex<()>,
+    /// Whose copies are read.
+    pub cluster: Option<ClusterId>,
+    pub beside: checkpoint::Beside,
 }
 
 impl DataNode {
@@ -138,6 +142,10 @@ pub(crate) struct DataSnapshot {
     pub loaded: bool,
     /// Why it does not do for its clients what the log says it does.
     pub trouble: Option<Trouble>,
+    /// Of the snapshot on the disk, Unix ms.
+    pub snapshot_taken_ms: Option<u64>,
+    /// Was the last one given up?
+    pub snapshot_failed: bool,
 }
 
 enum Request {
@@ -308,11 +316,13 @@ async fn run(
         data_dir,
         launcher,
         disk: tokio::sync::Mutex::new(()),
+        cluster,
+        beside: checkpoint::Beside::default(),
     });
     node.pulse.report()?;
     start_accepting(&node);
     spawn_local(watch_views(Rc::clone(&node), views));
-    spawn_local(load(Rc::clone(&node), cluster));
+    spawn_local(load(Rc::clone(&node)));
     spawn_local(clockwork::run(Rc::clone(&node)));
     spawn_local(follower::run(Rc::clone(&node)));
     spawn_local(end_silent_clients(Rc::clone(&node)));
@@ -407,22 +417,21 @@ async fn watch_views(node: Rc<DataNode>, mut views: watch::Receiver<Arc<AppliedV
     }
 }
 
-async fn load(node: Rc<DataNode>, cluster: Option<ClusterId>) {
+async fn load(node: Rc<DataNode>) {
     let levels = node.plane.borrow().levels;
-    let loaded = checkpoint::load(&node.data_dir, cluster, levels, &node.work).await;
-    let (keyspace, position) = match loaded {
+    let loaded = checkpoint::load(&node.data_dir, node.cluster, levels, &node.work).await;
+    let (keyspace, begun) = match loaded {
         Ok(Some(checkpoint)) => {
             node.plane.borrow_mut().begin_at(checkpoint.level);
-            let (lineage, offset) = (checkpoint.lineage.clone(), checkpoint.offset);
-            spawn_local(checkpoint::let_go(Rc::clone(&node), lineage, offset));
-            (checkpoint.keyspace, Some((checkpoint.lineage, checkpoint.offset)))
+            spawn_local(checkpoint::let_go(Rc::clone(&node), checkpoint.begun.clone()));
+            (checkpoint.keyspace, Some(checkpoint.begun))
         }
         Ok(None) => (ironcache_keyspace::Keyspace::new(), None),
         Err(error) => {
             let became = match error.fate() {
                 checkpoint::Fate::Stays => "it stays where it is",
-                checkpoint::Fate::Damaged => "it is set aside as checkpoint.damaged",
-                checkpoint::Fate::OtherCluster => "it is set aside as checkpoint.other-cluster",
+                checkpoint::Fate::Damaged => "it is set aside as .damaged",
+                checkpoint::Fate::OtherCluster => "it is set aside as .other-cluster",
             };
             let error = chain(&error);
             tracing::error!(
@@ -435,12 +444,14 @@ async fn load(node: Rc<DataNode>, cluster: Option<ClusterId>) {
     };
     let errands = {
         let mut plane = node.plane.borrow_mut();
-        let mut errands = plane.loaded(keyspace, position);
+        let mut errands = plane.loaded(keyspace, begun.map(|begun| begun.held));
         let view = Arc::clone(&plane.view);
         errands.extend(plane.apply_view(view));
         errands
     };
     node.run(errands);
+    // What lies there is read: it may be replaced.
+    checkpoint::keep_snapshots(node).await;
 }
 
 /// The shard would stay with a primary that never serves. Ended, this process makes room for its next life, whose

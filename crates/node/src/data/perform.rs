@@ -13,9 +13,8 @@ use super::plane::{Plane, ToControl};
 use ironcache_control::Command;
 use ironcache_keyspace::Keyspace;
 use ironcache_raft::{AppliedView, Refusal};
-use ironcache_replication::Lineage;
-use ironcache_shard::{About, Action, Ask, Event, HandedOver, Note, Weight};
-use ironcache_types::{Epoch, Offset};
+use ironcache_shard::{About, Action, Ask, Event, HandedOver, Held, Note, Weight};
+use ironcache_types::Epoch;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -108,9 +107,9 @@ impl Plane {
     }
 
     /// The checkpoint is read, or there is none.
-    pub(crate) fn loaded(&mut self, keyspace: Keyspace, held: Option<(Lineage, Offset)>) -> Vec<Errand> {
+    pub(crate) fn loaded(&mut self, keyspace: Keyspace, held: Option<Held>) -> Vec<Errand> {
         self.keyspace = keyspace;
-        if let Some((_, offset)) = &held {
+        if let Some(Held { offset, .. }) = &held {
             self.backlog.reset(*offset);
         }
         self.on(Event::Loaded { held })

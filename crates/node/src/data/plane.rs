@@ -13,6 +13,7 @@
 //! connection the state is whole.
 
 use super::acks::AckWaiters;
+use super::checkpoint::Snapshots;
 use super::client::Clients;
 use super::stats::Stats;
 use super::trouble::HeldUp;
@@ -40,6 +41,10 @@ pub(crate) struct Plane {
     /// Of the dataset that this life began with: an earlier one had applied that level.
     began_at: Level,
     pub keyspace: Keyspace,
+    /// How often the dataset was given up for another one.
+    pub replaced: u64,
+    /// What is written of it beside the running node.
+    pub snapshots: Snapshots,
     /// Scratch: the effects of the command or transaction under way.
     pub effects: Effects,
     frame: Vec<u8>,
@@ -112,6 +117,8 @@ impl Plane {
             levels,
             began_at: Level(0),
             keyspace: Keyspace::new(),
+            replaced: 0,
+            snapshots: Snapshots::default(),
             effects: Effects::at(Level::FIRST),
             frame: Vec::new(),
             view: Arc::new(AppliedView::default()),

@@ -7,23 +7,21 @@
 //!
 //! *Invariant:* a replica whose release does not admit the level that this node has applied is refused by name.
 //! *Invariant:* a frame leaves as it lies in the backlog, so that equal (epoch, offset) means equal content.
-//! *Invariant:* during a full sync a piece of a slot is dumped only when everything before it was forwarded, skipped or
-//! noted.
-//! *Invariant:* what is dumped and sent in one go is bounded, however large a slot or a value is.
+//! *Invariant:* a full sync is a `walk`, whose end is its point in time.
 
 use super::DataNode;
 use super::link_io::{FrameReader, LinkError, Next};
 use super::plane::Plane;
 use super::refusal::{Refusal, code_of};
+use super::walk::{Onward, Sink, Walk, Walked};
 use ironcache_host::net::{Moving, OwnedWriteHalf, enter_runtime};
-use ironcache_keyspace::{Dumped, Effect, SlotDump, progress};
+use ironcache_keyspace::Effect;
 use ironcache_replication::{
-    Accept, Duty, Effects, FullSync, Group, Hello, LINK_VERSIONS, LinkVersion, Message, PART_BYTES_MAX,
-    Purpose, Refuse, Resync, Scope, Source, SyncEnd, SyncMode, decode, encode, encode_group,
-    encode_sync_chunk,
+    Accept, Effects, Hello, LINK_VERSIONS, LinkVersion, Message, Purpose, Refuse, Resync, Source, SyncEnd,
+    SyncMode, encode, encode_group, encode_sync_chunk,
 };
 use ironcache_shard::{self as shard, NotAttached, StandBy};
-use ironcache_types::{Level, Member, Offset, SlotSet, key_slot};
+use ironcache_types::{Level, Member, Offset, Slot};
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::io::AsyncWriteExt;
@@ -41,8 +39,6 @@ pub(crate) const SEND_BYTES: usize = 128 << 10;
 /// A slot, or a value in it, that is larger is dumped in pieces of this. Larger: the thread is kept from clients for
 /// longer, a millisecond or two here. Smaller: more is written between two pieces, and has to be sent again.
 const PIECE_BYTES: usize = 1 << 20;
-/// Looked through at a time: the largest frame fits. More would be copied for nothing where the backlog wraps around.
-const FORWARD_BYTES: usize = 2 * PART_BYTES_MAX;
 
 /// A connection that asked for the upgrade, on its way to the data thread.
 pub(crate) struct LinkSocket {
@@ -107,6 +103,7 @@ fn refusal(ended: &LinkError) -> Option<(&'static str, String)> {
         | LinkError::Group(_)
         | LinkError::Effect(_)
         | LinkError::BacklogPassed
+        | LinkError::Walk(_)
         | LinkError::Encode(_)
         | LinkError::RoleChanged => None,
     }
@@ -321,9 +318,10 @@ impl Session {
             encode(&Message::SyncBegin(begin), self.reader.version(), &mut out)?;
             let sync = match mode {
                 SyncMode::Partial { .. } => None,
+                // Slots are dumped as of now: nothing before is needed.
                 SyncMode::Full => {
                     let slots = plane.my_shard().map(|s| s.slots.clone()).unwrap_or_default();
-                    Some(Syncing::new(slots))
+                    Some(Walk::new(slots, from, PIECE_BYTES))
                 }
             };
             (source, Progress { cursor: from, sync }, plane.perform(actions))
@@ -380,22 +378,7 @@ struct Attached {
 /// How far the sending came.
 struct Progress {
     cursor: Offset,
-    sync: Option<Syncing>,
-}
-
-/// How far a full sync came.
-struct Syncing {
-    slots: FullSync,
-    /// The slot that is half sent.
-    slot: Option<SlotDump>,
-    /// Of a command that was cut, what was read from the backlog.
-    group: Group,
-}
-
-impl Syncing {
-    fn new(slots: SlotSet) -> Self {
-        Self { slots: FullSync::new(slots), slot: None, group: Group::default() }
-    }
+    sync: Option<Walk>,
 }
 
 async fn send(
@@ -490,28 +473,14 @@ fn fill(
             progress.cursor.0 += (head.len() + tail.len()) as u64;
         }
         Some(sync) => {
-            forward(plane, sync, version, &mut progress.cursor, out)?;
-            while progress.cursor == plane.offset() && out.len() < SEND_BYTES {
-                if sync.slot.is_none() {
-                    sync.slot = sync.slots.next_slot().map(|slot| SlotDump::new(slot, PIECE_BYTES));
-                }
-                match &mut sync.slot {
-                    // An empty one too: the replica may hold something there.
-                    Some(dump) => {
-                        if dump_piece(plane, dump, version, out)? == Dumped::Whole {
-                            sync.slot = None;
-                            sync.slots.slot_done();
-                        }
-                    }
-                    None => {
-                        let Some(primary) = plane.primary() else { return Err(LinkError::RoleChanged) };
-                        let end = SyncEnd { lineage: primary.lineage().clone(), offset: progress.cursor };
-                        encode(&Message::SyncEnd(end), version, out)?;
-                        progress.sync = None;
-                        plane.engine.synced(member, serial);
-                        break;
-                    }
-                }
+            let walked = sync.go_on(&*plane, &mut ToLink { plane: &*plane, version, out })?;
+            progress.cursor = sync.cursor();
+            if walked == Walked::Whole {
+                let Some(primary) = plane.primary() else { return Err(LinkError::RoleChanged) };
+                let end = SyncEnd { lineage: primary.lineage().clone(), offset: progress.cursor };
+                encode(&Message::SyncEnd(end), version, out)?;
+                progress.sync = None;
+                plane.engine.synced(member, serial);
             }
         }
     }
@@ -521,22 +490,46 @@ fn fill(
     Ok(())
 }
 
-/// Puts the next piece of a slot into `out`.
-fn dump_piece(
-    plane: &Plane,
-    dump: &mut SlotDump,
+/// What a full sync puts on its link: frames as they lie in the backlog, and pieces as messages of their own.
+struct ToLink<'a> {
+    plane: &'a Plane,
     version: LinkVersion,
-    out: &mut Vec<u8>,
-) -> Result<Dumped, LinkError> {
-    let (slot, level, mut piece) = (dump.slot(), plane.level(), Vec::new());
-    let dumped = dump.next_piece(&plane.keyspace, level, &mut piece);
-    let mut rest = &piece[..];
-    loop {
-        let (chunk, after) = rest.split_at(whole_effects(rest, level)?);
-        encode_sync_chunk(out, version, level, slot, |out| out.extend_from_slice(chunk))?;
-        rest = after;
-        if rest.is_empty() {
-            return Ok(dumped);
+    out: &'a mut Vec<u8>,
+}
+
+impl Sink for ToLink<'_> {
+    type Error = LinkError;
+
+    fn is_full(&self) -> bool {
+        self.out.len() >= SEND_BYTES
+    }
+
+    fn onward(&mut self, command: Onward<'_>) -> Result<(), LinkError> {
+        let out = &mut *self.out;
+        match command {
+            Onward::Frame { frame, command: _ } => out.extend_from_slice(frame),
+            Onward::Frames { group, command: _ } => group.into_frames(|frame| out.extend_from_slice(frame)),
+            Onward::Some(Effects { level, epoch, start, scope, bytes }) => {
+                let mut frame = Vec::new();
+                encode_group(&mut frame, level, epoch, start, scope, bytes, |frame| {
+                    out.extend_from_slice(frame);
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// An empty one too: the replica may hold something there.
+    fn piece(&mut self, slot: Slot, effects: Vec<u8>) -> Result<(), LinkError> {
+        let level = self.plane.level();
+        let mut rest = &effects[..];
+        loop {
+            let (chunk, after) = rest.split_at(whole_effects(rest, level)?);
+            encode_sync_chunk(self.out, self.version, level, slot, |out| out.extend_from_slice(chunk))?;
+            rest = after;
+            if rest.is_empty() {
+                return Ok(());
+            }
         }
     }
 }
@@ -552,95 +545,6 @@ fn whole_effects(effects: &[u8], level: Level) -> Result<usize, LinkError> {
         (_, rest) = Effect::decode(rest, level)?;
     }
     Ok(effects.len() - rest.len())
-}
-
-/// Sends on what touches slots that the replica has already, and notes what touches the one that is half sent.
-fn forward(
-    plane: &Plane,
-    sync: &mut Syncing,
-    version: LinkVersion,
-    cursor: &mut Offset,
-    out: &mut Vec<u8>,
-) -> Result<(), LinkError> {
-    while *cursor < plane.offset() && out.len() < SEND_BYTES {
-        let (head, tail) = plane.backlog.read_from(*cursor, FORWARD_BYTES).ok_or(LinkError::BacklogPassed)?;
-        let joined;
-        let frames = if tail.is_empty() {
-            head
-        } else {
-            joined = [head, tail].concat();
-            &joined
-        };
-        let mut at = 0;
-        while let Some((message, len)) = decode(&frames[at..], version)? {
-            let frame = &frames[at..at + len];
-            match message {
-                Message::EffectsPart(part) => sync.group.take(&part, frame)?,
-                Message::Effects(last) => forward_command(sync, &last, frame, out)?,
-                _ => {
-                    let what = "the backlog holds something else than effects";
-                    return Err(LinkError::Protocol(what.to_owned()));
-                }
-            }
-            at += len;
-            if at == frames.len() {
-                break;
-            }
-        }
-        cursor.0 += at as u64;
-        if at == 0 {
-            return Err(LinkError::BacklogPassed);
-        }
-    }
-    Ok(())
-}
-
-/// One command: this frame, or the group that it is the last one of.
-fn forward_command(
-    sync: &mut Syncing,
-    last: &Effects<'_>,
-    frame: &[u8],
-    out: &mut Vec<u8>,
-) -> Result<(), LinkError> {
-    if sync.group.is_open() {
-        sync.group.take(last, frame)?;
-    }
-    let group = std::mem::take(&mut sync.group);
-    let joined = group.effects(progress::tick);
-    let (start, effects) =
-        if group.is_open() { (group.start(), &joined[..]) } else { (last.start, last.bytes) };
-    let Scope::Slot(slot) = last.scope else {
-        return forward_some(sync, Effects { start, bytes: effects, ..*last }, out);
-    };
-    match (sync.slots.duty(slot), &mut sync.slot) {
-        (Duty::Forward, _) if group.is_open() => group.into_frames(|frame| out.extend_from_slice(frame)),
-        (Duty::Forward, _) => out.extend_from_slice(frame),
-        (Duty::Note, Some(dump)) => dump.note(effects, last.level)?,
-        (Duty::Note, None) | (Duty::Skip, _) => {}
-    }
-    Ok(())
-}
-
-/// Of a command that touches several slots: what is about those that the replica has. The rest would meet there what it
-/// was not executed on.
-fn forward_some(sync: &mut Syncing, command: Effects<'_>, out: &mut Vec<u8>) -> Result<(), LinkError> {
-    let Effects { level, epoch, start, scope, bytes } = command;
-    if let Some(dump) = &mut sync.slot {
-        dump.note(bytes, level)?;
-    }
-    let (mut some, mut rest) = (Vec::new(), bytes);
-    while !rest.is_empty() {
-        let (effect, after) = Effect::decode(rest, level)?;
-        if effect.key().is_none_or(|key| sync.slots.duty(key_slot(key)) == Duty::Forward) {
-            some.extend_from_slice(&rest[..rest.len() - after.len()]);
-        }
-        rest = after;
-    }
-    if !some.is_empty() {
-        let mut frame = Vec::new();
-        encode_group(&mut frame, level, epoch, start, scope, &some, |frame| out.extend_from_slice(frame));
-    }
-    Ok(())
 }
 
 async fn listen(node: &Rc<DataNode>, reader: &mut FrameReader, attached: Attached) -> Result<(), LinkError> {

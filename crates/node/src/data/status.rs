@@ -22,6 +22,8 @@ pub(super) fn snapshot(plane: &Plane) -> DataSnapshot {
         loaded: !matches!(plane.engine.role(), Role::Loading),
         index: plane.view.index,
         trouble: plane.trouble(),
+        snapshot_taken_ms: plane.snapshots.taken_ms,
+        snapshot_failed: plane.snapshots.failed.is_some(),
     }
 }
 
@@ -97,7 +99,7 @@ fn replicas(plane: &Plane, shard: Option<&Shard>) -> Vec<ReplicaStatus> {
 fn holding(holds: Holds) -> Holding {
     match holds {
         Holds::Nothing => Holding::Nothing,
-        Holds::UpTo { epoch, offset } => Holding::UpTo { epoch, offset },
+        Holds::UpTo { epoch, offset, as_of_ms } => Holding::UpTo { epoch, offset, as_of_ms },
         Holds::Sealed { offset } => Holding::Sealed { offset },
     }
 }

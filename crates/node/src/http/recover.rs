@@ -69,10 +69,12 @@ fn what_would_be(Remains { recover, not_heard }: &Remains) -> String {
 }
 
 fn kept(recover: &Recover) -> String {
-    let Recover { to, at, .. } = recover;
+    let Recover { to, at, at_ms, as_of_ms, .. } = recover;
+    let age = as_of_ms.map(|as_of_ms| at_ms.saturating_sub(as_of_ms) / 1000);
+    let age = age.map_or_else(String::new, |age_s| format!(", as it was {age_s} s ago"));
     match *at {
         Offset(0) => format!("nothing: node {} begins anew, as no node that answers holds anything", to.node),
-        at => format!("what node {} holds, everything up to offset {at}", to.node),
+        at => format!("what node {} holds, everything up to offset {at}{age}", to.node),
     }
 }
 
@@ -101,7 +103,8 @@ mod tests {
             given_up: if at > 0 { BTreeSet::from([member(2)]) } else { BTreeSet::new() },
             term: 0,
             by: RecoveredBy::Operator,
-            at_ms: 0,
+            at_ms: 9_500,
+            as_of_ms: (at > 0).then_some(2_000),
         };
         Remains { recover, not_heard: if at > 0 { vec![NodeId(2)] } else { vec![] } }
     }
@@ -109,7 +112,7 @@ mod tests {
     #[test]
     fn what_would_be_lost_is_said_before_anything_is_done() {
         expect_test::expect![[r"
-            shard 3 would go on with what node 0000000000000001 holds, everything up to offset 40; whatever was acknowledged beyond that is lost, at least 50 bytes of its stream; given up, although in sync: node 0000000000000002; may hold more, and has not said so: node 0000000000000002. `ironcache cluster recover --shard 3 --accept-loss` does it
+            shard 3 would go on with what node 0000000000000001 holds, everything up to offset 40, as it was 7 s ago; whatever was acknowledged beyond that is lost, at least 50 bytes of its stream; given up, although in sync: node 0000000000000002; may hold more, and has not said so: node 0000000000000002. `ironcache cluster recover --shard 3 --accept-loss` does it
             shard 3 would go on with nothing: node 0000000000000001 begins anew, as no node that answers holds anything; whatever was acknowledged beyond that is lost. `ironcache cluster recover --shard 3 --accept-loss` does it"]]
         .assert_eq(&[what_would_be(&remains(40, 50)), what_would_be(&remains(0, 0))].join("\n"));
     }

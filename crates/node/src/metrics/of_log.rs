@@ -101,6 +101,13 @@ fn write_shards(state: &ControlState, to: &mut Writer<'_>) -> fmt::Result {
         each(|shard| shard.losses.bytes_min),
     )?;
     to.gauges(
+        &plain(
+            "shard_recovered_as_of_seconds",
+            "When what the shard last went on with had been written to a disk, in Unix time; 0: never, or from memory",
+        ),
+        each(|shard| shard.losses.newest.last().and_then(|newest| newest.as_of_ms).unwrap_or(0) / 1000),
+    )?;
+    to.gauges(
         &plain("shard_mode_in_sync", "1 if writes wait for every in-sync member"),
         each(|shard| u64::from(shard.mode == ironcache_control::AckMode::InSync)),
     )

@@ -58,6 +58,8 @@ fn write_data(data: &DataSnapshot, to: &mut Writer<'_>) -> fmt::Result {
         settled: _,
         loaded: _,
         trouble: _,
+        snapshot_taken_ms,
+        snapshot_failed,
     } = data;
     to.states(
         &plain("data_role", "1 for the role of this node's dataset"),
@@ -81,6 +83,17 @@ fn write_data(data: &DataSnapshot, to: &mut Writer<'_>) -> fmt::Result {
     to.gauge(
         &plain("replication_in_sync", "1 while this node is in its shard's in-sync set"),
         u64::from(status.in_sync),
+    )?;
+    to.gauge(
+        &plain(
+            "snapshot_taken_seconds",
+            "When the snapshot on this node's disk was taken, in Unix time; 0: there is none",
+        ),
+        snapshot_taken_ms.unwrap_or(0) / 1000,
+    )?;
+    to.gauge(
+        &plain("snapshot_failed", "1 if the last snapshot was given up: the older one is there still"),
+        u64::from(*snapshot_failed),
     )?;
     write_replicas(&status.replicas, to)?;
     write_stats(stats, to)

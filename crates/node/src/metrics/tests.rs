@@ -123,6 +123,8 @@ fn scrape() -> Scrape {
             settled: true,
             loaded: true,
             trouble: None,
+            snapshot_taken_ms: Some(1_700_000_000_900),
+            snapshot_failed: false,
         }),
         raft: RaftView {
             node: ME.node,

@@ -63,8 +63,8 @@ pub enum WalError {
 }
 
 /// How a node whose log is lost comes back: as another one.
-pub(crate) const REJOIN: &str =
-    "stop the node, remove its data directory, start it empty and add it to the cluster as a new node";
+pub(crate) const REJOIN: &str = "stop the node, remove its data directory, start it empty, and have it take the old one's place as a new node: \
+     `ironcache cluster replace-node`";
 
 /// The log of one node; clones share it.
 #[derive(Clone, Debug)]

@@ -1,6 +1,7 @@
 use super::*;
 use crate::event::{Event, Now};
 use crate::follower::{Follow, SourceKind, source_named};
+use crate::holding::Held;
 use crate::keeper::tests::{ME as W, PRIMARY as A, REPLICA as B, SHARD, founded, life};
 use ironcache_control::{AckMode, ControlState, HandoverVia};
 use ironcache_replication::{
@@ -37,7 +38,8 @@ impl World {
 
     fn engine(&self, me: Member, held: Option<Offset>) -> Engine {
         let mut engine = Engine::new(me);
-        let held = held.map(|offset| (Lineage::new(self.shard().epoch, Offset(0)), offset));
+        let lineage = Lineage::new(self.shard().epoch, Offset(0));
+        let held = held.map(|offset| Held { lineage, offset, sealed_by: None, taken_ms: 0 });
         let _ = engine.on(Event::Loaded { held }, self.now);
         self.show(&mut engine);
         engine

@@ -8,7 +8,7 @@ mod links;
 mod ownership;
 mod routing;
 
-use crate::{Action, Ask, Engine, Event, Grant, Now, Route};
+use crate::{Action, Ask, Engine, Event, Grant, Held, Now, Route};
 use crate::{ReadFrom, StandBy};
 use ironcache_control::{
     AckMode, Command, ControlState, Handover, InitCluster, NodeRole, NodeSpec, Policy, Reason, Shard,
@@ -165,6 +165,9 @@ impl Brain {
     fn loaded(me: Member, held: Option<(Lineage, Offset)>) -> Brain {
         let now = Now { ran_ms: 1_000, boot_ms: 1_000 };
         let mut brain = Brain { engine: Engine::new(me), now, serial: 0 };
+        // By the first owner of these tests.
+        let sealed_by = Some(A.incarnation);
+        let held = held.map(|(lineage, offset)| Held { lineage, offset, sealed_by, taken_ms: 0 });
         assert_eq!(brain.on(Event::Loaded { held }), []);
         brain
     }

@@ -1,7 +1,7 @@
 //! Promoted, deposed, asked back; and a node that cannot be what the log made it.
 
 use super::*;
-use crate::{CannotServe, Note, Role};
+use crate::{CannotServe, Holds, Note, Role};
 
 fn became(world: &World, start: u64) -> Action {
     let (shard, epoch, start) = (SHARD, world.shard().epoch, Offset(start));
@@ -117,6 +117,25 @@ fn the_last_owner_asks_its_shard_back_once_and_not_at_every_entry() {
 fn a_checkpoint_of_another_epoch_reclaims_nothing() {
     let (_, _, asked) = reclaims(|world| world.shard().epoch.next());
     assert_eq!(asked, []);
+}
+
+#[test]
+fn what_no_owner_sealed_as_it_stopped_reclaims_nothing() {
+    // A snapshot, what began with one, and what another life of the node sealed.
+    for sealed_by in [None, Some(B.incarnation)] {
+        let mut world = World::alone(AckMode::Primary);
+        let (lineage, offset) = (Lineage::new(world.shard().epoch, Offset(0)), Offset(500));
+        let mut brain = Brain::loaded(world.restart(A), None);
+        brain.on(Event::Loaded { held: Some(Held { lineage, offset, sealed_by, taken_ms: 7 }) });
+        assert_eq!(proposed(&brain.apply(&world)), []);
+        let epoch = world.shard().epoch;
+        let holds = brain.engine.holds(world.shard());
+        assert_eq!(
+            holds,
+            Some(Holds::UpTo { epoch, offset, as_of_ms: Some(7) }),
+            "it is evidence, and says of when"
+        );
+    }
 }
 
 #[test]

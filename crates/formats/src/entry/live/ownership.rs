@@ -43,6 +43,7 @@ impl From<&live::Recover> for Recover {
             term,
             by,
             at_ms,
+            as_of_ms,
         } = recover;
         Recover {
             shard: shard.0,
@@ -55,14 +56,26 @@ impl From<&live::Recover> for Recover {
             term: *term,
             by: (*by).into(),
             at_ms: *at_ms,
+            as_of_ms: *as_of_ms,
         }
     }
 }
 
 impl From<Recover> for Command {
     fn from(recover: Recover) -> Self {
-        let Recover { shard, shard_epoch, isr_epoch, to, at, lost_bytes_min, given_up, term, by, at_ms } =
-            recover;
+        let Recover {
+            shard,
+            shard_epoch,
+            isr_epoch,
+            to,
+            at,
+            lost_bytes_min,
+            given_up,
+            term,
+            by,
+            at_ms,
+            as_of_ms,
+        } = recover;
         Command::Recover(live::Recover {
             shard: ShardId(shard),
             shard_epoch: Epoch(shard_epoch),
@@ -74,6 +87,7 @@ impl From<Recover> for Command {
             term,
             by: by.into(),
             at_ms,
+            as_of_ms,
         })
     }
 }

@@ -33,6 +33,7 @@ pub(crate) struct Recover {
     pub term: u64,
     pub by: RecoveredBy,
     pub at_ms: u64,
+    pub as_of_ms: Option<u64>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -170,7 +170,7 @@ impl From<Losses> for live::Losses {
 
 impl From<&live::Recovery> for Recovery {
     fn from(recovery: &live::Recovery) -> Self {
-        let live::Recovery { epoch, to, at, bytes_min, given_up, by, at_ms } = recovery;
+        let live::Recovery { epoch, to, at, bytes_min, given_up, by, at_ms, as_of_ms } = recovery;
         Recovery {
             epoch: epoch.0,
             to: (*to).into(),
@@ -179,13 +179,14 @@ impl From<&live::Recovery> for Recovery {
             given_up: each(given_up.iter().copied()),
             by: (*by).into(),
             at_ms: *at_ms,
+            as_of_ms: *as_of_ms,
         }
     }
 }
 
 impl From<Recovery> for live::Recovery {
     fn from(recovery: Recovery) -> Self {
-        let Recovery { epoch, to, at, bytes_min, given_up, by, at_ms } = recovery;
+        let Recovery { epoch, to, at, bytes_min, given_up, by, at_ms, as_of_ms } = recovery;
         live::Recovery {
             epoch: Epoch(epoch),
             to: to.into(),
@@ -194,6 +195,7 @@ impl From<Recovery> for live::Recovery {
             given_up: each(given_up),
             by: by.into(),
             at_ms,
+            as_of_ms,
         }
     }
 }

@@ -47,6 +47,7 @@ pub(crate) struct Recovery {
     pub given_up: Vec<Member>,
     pub by: RecoveredBy,
     pub at_ms: u64,
+    pub as_of_ms: Option<u64>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,12 +1,14 @@
-//! The dataset on disk across a planned restart: written when the node drains, read when it starts.
+//! The dataset on disk: written when the node drains, and, where configured, beside the running node; read when it starts.
 //!
 //! ```text
-//!  checkpoint := head · position (lineage, epoch, offset; crc) · part* · end
+//!  checkpoint := head · part* · end          snapshot: the same bytes, under another name (`beside`)
 //!  head := version, level and cluster: `head`
-//!  part := len u32 · crc32 u32 · effects of the head's level that rebuild some slots
-//!  end  := 0 u32 · crc32 u32 of the key count · key count u64
+//!  part := len u32 · crc32 u32 · effects of the head's level
+//!  end  := what it is a copy of: `end`
 //! ```
-//! Little-endian. Written to a temporary name, synced, renamed, and the directory synced.
+//! Little-endian. Written to a temporary name, synced, renamed, and the directory synced. The parts, applied in order to an
+//! empty keyspace, give the dataset at the position that the end names. Of two copies the one that is further is read: of the
+//! newer line of primaries, and then the longer.
 //!
 //! Neither side holds more of it in memory than a part and one value: a slot may go over several parts. What is written is
 //! synced piece by piece, so that its progress is that of the disk; both sides count it ([`Work`]), and who waits for
@@ -24,27 +26,35 @@
 //! *Invariant:* a checkpoint of another cluster is never resumed from: its epochs and offsets may coincide with this
 //! cluster's, and say nothing about them.
 
+mod beside;
+mod end;
 mod head;
 mod retention;
 mod room;
 
+pub(super) use beside::run as keep_snapshots;
+#[cfg(test)]
+pub(super) use beside::take as take_snapshot;
+pub(crate) use beside::{Beside, Snapshots};
 pub(super) use retention::let_go;
 pub(super) use room::make_room;
 
 use super::plane::Plane;
 use super::work::Work;
+use crate::clock::unix_ms;
+use end::{END_BYTES_MAX, End};
 use head::{HEAD_BYTES, Head, VERSION, read_head};
 use ironcache_host::exec::spawn_blocking;
 use ironcache_keyspace::{EffectError, Keyspace, apply_effects};
-use ironcache_replication::{Lineage, PositionError, SavedPosition};
+use ironcache_replication::{PositionError, SavedPosition};
+use ironcache_shard::Held;
 use ironcache_store::disk::{self, File, OpenOptions};
-use ironcache_store::sync_dir;
-use ironcache_types::{ClusterId, Level, LevelRange, Offset, SLOT_COUNT, Slot};
+use ironcache_store::{DiskError, publish, rename_durably};
+use ironcache_types::{ClusterId, Epoch, Level, LevelRange, Offset, SLOT_COUNT, Slot, chain};
 use std::cell::RefCell;
-use std::io::{self, BufReader, Read, Write};
+use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-const NAME: &str = "checkpoint";
 const TMP: &str = "checkpoint.tmp";
 /// A part is closed when it has this size: a few ms to apply, between which the thread serves others.
 const PART_BYTES: usize = 1 << 20;
@@ -53,20 +63,51 @@ const PART_BYTES: usize = 1 << 20;
 const SYNC_BYTES: usize = 16 << 20;
 /// Length and checksum of a part.
 const PART_PREFIX_BYTES: usize = 8;
-/// Bound of what is read for the position: a capped lineage is about a kilobyte.
-const POSITION_BYTES_MAX: usize = 16 << 10;
 
+/// A copy of the dataset in the data directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Copy {
+    /// Written at a stop.
+    Checkpoint,
+    /// Written beside the running node.
+    Snapshot,
+}
+
+impl Copy {
+    const ALL: [Copy; 2] = [Copy::Checkpoint, Copy::Snapshot];
+
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Copy::Checkpoint => "checkpoint",
+            Copy::Snapshot => "snapshot",
+        }
+    }
+
+    pub(super) fn path(self, data_dir: &Path) -> PathBuf {
+        data_dir.join(self.name())
+    }
+}
+
+/// What a life began with.
 pub(super) struct Checkpoint {
     pub level: Level,
     pub keyspace: Keyspace,
-    pub lineage: Lineage,
-    pub offset: Offset,
+    pub begun: Begun,
+}
+
+/// Where it was read from, and what that says of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Begun {
+    pub copy: Copy,
+    pub held: Held,
 }
 
 #[derive(Debug, thiserror::Error)]
 pub(super) enum CheckpointError {
     #[error("the checkpoint cannot be read or written")]
     Io(#[from] io::Error),
+    #[error("the checkpoint cannot be made durable")]
+    Disk(#[from] DiskError),
     #[error("the file does not start as a checkpoint does")]
     NotACheckpoint,
     #[error("the checkpoint is written in version {found}; this release reads version {VERSION}")]
@@ -86,6 +127,8 @@ pub(super) enum CheckpointError {
         "part {part} of the checkpoint is damaged: its checksum is {found:08x}, its bytes give {computed:08x}"
     )]
     Checksum { part: usize, found: u32, computed: u32 },
+    #[error("the checkpoint's end is damaged: its checksum is {found:08x}, its bytes give {computed:08x}")]
+    End { found: u32, computed: u32 },
     #[error("the checkpoint ends in the middle of part {part}")]
     Torn { part: usize },
     #[error("part {part} of the checkpoint cannot be applied")]
@@ -109,7 +152,9 @@ pub(super) enum Fate {
 impl CheckpointError {
     pub(super) fn fate(&self) -> Fate {
         match self {
-            Self::Io(_) | Self::NoRoom { .. } | Self::Version { .. } | Self::Level { .. } => Fate::Stays,
+            Self::Io(_) | Self::Disk(_) | Self::NoRoom { .. } | Self::Version { .. } | Self::Level { .. } => {
+                Fate::Stays
+            }
             // Its checksum is right: it says what whoever wrote it meant.
             Self::Position(PositionError::Version { .. }) | Self::Effect { .. } => Fate::Stays,
             Self::OtherCluster { .. } => Fate::OtherCluster,
@@ -124,6 +169,7 @@ impl CheckpointError {
                 | PositionError::OutsideLineage { .. },
             )
             | Self::Checksum { .. }
+            | Self::End { .. }
             | Self::Torn { .. }
             | Self::Count { .. } => Fate::Damaged,
         }
@@ -132,7 +178,7 @@ impl CheckpointError {
 
 /// Is there a checkpoint under its name?
 pub(super) fn lies_there(data_dir: &Path) -> bool {
-    disk::exists(&data_dir.join(NAME)).unwrap_or(false)
+    disk::exists(&Copy::Checkpoint.path(data_dir)).unwrap_or(false)
 }
 
 /// Writes the dataset, at the level that this node has applied; answers the number of keys, or `None` if this node holds
@@ -143,44 +189,58 @@ pub(super) async fn write(
     data_dir: &Path,
     work: &Work,
 ) -> Result<Option<u64>, CheckpointError> {
-    let (level, begin) = {
-        let plane = plane.borrow();
-        let (Some(saved), Some(cluster)) = (plane.engine.saved_position(), plane.view.state.cluster_id)
-        else {
-            return Ok(None);
-        };
-        let level = plane.level();
-        let mut begin = Head { level, cluster }.encode().to_vec();
-        saved.encode(&mut begin);
-        (level, begin)
-    };
-    let (path, tmp) = (data_dir.join(NAME), data_dir.join(TMP));
-    let written = match write_to(&tmp, plane, level, &begin, work).await {
-        Ok((file, keys)) => replace(file, tmp.clone(), path).await.map(|()| keys),
+    write_at(unix_ms(), plane, data_dir, work).await
+}
+
+pub(super) async fn write_at(
+    now_ms: u64,
+    plane: &RefCell<Plane>,
+    data_dir: &Path,
+    work: &Work,
+) -> Result<Option<u64>, CheckpointError> {
+    let Some((head, end)) = begin_and_end(&plane.borrow(), now_ms) else { return Ok(None) };
+    let keys = end.keys;
+    let (path, tmp) = (Copy::Checkpoint.path(data_dir), data_dir.join(TMP));
+    let written = match write_to(&tmp, plane, head, &end, work).await {
+        Ok(file) => replace(file, tmp.clone(), path).await,
         Err(error) => Err(error),
     };
     if written.is_err() {
         // Half a checkpoint takes room from whoever needs it. The first error is the one to tell.
         let _ = disk::remove_file(&tmp);
     }
-    written.map(Some)
+    written.map(|()| Some(keys))
+}
+
+/// What the checkpoint of a dataset says that stays as it is; `None` if it is not whole.
+fn begin_and_end(plane: &Plane, now_ms: u64) -> Option<(Head, End)> {
+    let saved = plane.engine.saved_position()?;
+    // What was read and not changed since is what it was.
+    let read = plane.engine.unchanged();
+    let taken_ms = read.map_or(now_ms, |read| read.taken_ms);
+    let sealed_by = match plane.primary() {
+        Some(_) => Some(plane.me.incarnation),
+        None => read.and_then(|read| read.sealed_by),
+    };
+    let head = Head { level: plane.level(), cluster: plane.view.state.cluster_id? };
+    Some((head, End { sealed_by, taken_ms, keys: plane.keyspace.len() as u64, saved }))
 }
 
 async fn write_to(
     tmp: &Path,
     plane: &RefCell<Plane>,
-    level: Level,
-    begin: &[u8],
+    head: Head,
+    end: &End,
     work: &Work,
-) -> Result<(File, u64), CheckpointError> {
+) -> Result<File, CheckpointError> {
     // Not emptied: what was reserved for it is there (`room`).
     let mut file = OpenOptions::new().write(true).create(true).truncate(false).open(tmp)?;
-    file.write_all(begin)?;
+    file.write_all(&head.encode())?;
     let mut out = Vec::with_capacity(PART_BYTES + (PART_BYTES >> 2));
-    let (mut keys, mut len, mut synced) = (0u64, begin.len(), 0);
+    let (mut len, mut synced) = (HEAD_BYTES, 0);
     for slot in 0..SLOT_COUNT {
         let full = out.len() >= PART_BYTES;
-        keys += dump_parts(&plane.borrow(), Slot(slot), level, &mut out, |part| {
+        dump_parts(&plane.borrow(), Slot(slot), head.level, &mut out, |part| {
             len += part.len() + PART_PREFIX_BYTES;
             write_part(&mut file, part)
         })?;
@@ -197,42 +257,38 @@ async fn write_to(
         len += out.len() + PART_PREFIX_BYTES;
         write_part(&mut file, &out)?;
     }
-    let count = keys.to_le_bytes();
-    file.write_all(&0u32.to_le_bytes())?;
-    file.write_all(&crc32fast::hash(&count).to_le_bytes())?;
-    file.write_all(&count)?;
-    len += PART_PREFIX_BYTES + count.len();
+    let end = end.encode();
+    file.write_all(&end)?;
+    len += end.len();
     file.set_len(len as u64)?;
     work.add(len - synced);
-    Ok((file, keys))
+    Ok(file)
 }
 
-/// Hands whole parts of the slot to `write`, and leaves what fills none in `out`; answers the number of keys. A part ends
-/// between two effects, of which the largest is one value.
+/// Hands whole parts of the slot to `write`, and leaves what fills none in `out`. A part ends between two effects, of which
+/// the largest is one value.
 fn dump_parts(
     plane: &Plane,
     slot: Slot,
     level: Level,
     out: &mut Vec<u8>,
     mut write: impl FnMut(&[u8]) -> Result<(), CheckpointError>,
-) -> Result<u64, CheckpointError> {
+) -> Result<(), CheckpointError> {
     let mut failed = None;
-    let keys = plane.keyspace.dump_slot_by(slot, level, out, |out| {
+    plane.keyspace.dump_slot_by(slot, level, out, |out| {
         if out.len() >= PART_BYTES && failed.is_none() {
             failed = write(out).err();
             out.clear();
         }
     });
-    failed.map_or(Ok(keys as u64), Err)
+    failed.map_or(Ok(()), Err)
 }
 
 /// Makes the new file durable, and then the checkpoint.
 async fn replace(file: File, tmp: PathBuf, path: PathBuf) -> Result<(), CheckpointError> {
     let durable = spawn_blocking(move || {
-        file.sync_all()?;
-        disk::rename(&tmp, &path)?;
-        let durable = path.parent().map_or(Ok(()), sync_dir);
-        if durable.is_err() {
+        let durable = publish(&file, &tmp, &path);
+        if durable.is_err() && !disk::exists(&tmp).unwrap_or(true) {
             // It may be there after a power cut or not; and by then this node may have served on. What says that the
             // dataset ended here must not be found.
             let _ = disk::remove_file(&path);
@@ -249,87 +305,128 @@ fn write_part(file: &mut File, part: &[u8]) -> Result<(), CheckpointError> {
     Ok(file.write_all(part)?)
 }
 
-/// Reads the checkpoint, if there is one, and leaves it where it is. A damaged one is set aside as
-/// `checkpoint.damaged`, and one of another cluster than `mine` as `checkpoint.other-cluster`; a node that belongs to
-/// none has no checkpoint of its own. Lets other tasks run between the parts.
+/// Reads the copy that is further, if there is one, and leaves it where it is; if that cannot be used, the other one. A
+/// damaged one is set aside as `<name>.damaged`, and one of another cluster than `mine` as `<name>.other-cluster`; a node
+/// that belongs to none has no copy of its own. Lets other tasks run between the parts.
+///
+/// # Errors
+/// There is one, and none can be used: of the one that is further. What is wrong with another is told in the log.
 pub(super) async fn load(
     data_dir: &Path,
     mine: Option<ClusterId>,
     levels: LevelRange,
     work: &Work,
 ) -> Result<Option<Checkpoint>, CheckpointError> {
-    let tmp = data_dir.join(TMP);
-    // What a killed process left. Nobody reads it; whether it could be removed is seen when the next one is written.
-    let _ = spawn_blocking(move || disk::remove_file(tmp)).await;
-    let path = data_dir.join(NAME);
-    let file = match File::open(&path) {
+    let (dir, tmps) = (data_dir.to_owned(), [data_dir.join(TMP), data_dir.join(beside::TMP)]);
+    let found = spawn_blocking(move || {
+        for tmp in tmps {
+            // What a killed process left. Nobody reads it; whether it could be removed is seen when the next is written.
+            let _ = disk::remove_file(tmp);
+        }
+        Copy::ALL.map(|copy| (copy, skim(&copy.path(&dir), mine, levels)))
+    });
+    let mut found: Vec<_> = found.await.map_err(io::Error::other)?.into_iter().collect();
+    // What does not even say what it is comes first, to be dealt with; then the one that is further, and of equals the
+    // checkpoint.
+    found.sort_by_key(|(_, skimmed)| {
+        skimmed.as_ref().ok().map(|end| std::cmp::Reverse(end.as_ref().and_then(reach)))
+    });
+    let mut failed: Option<CheckpointError> = None;
+    for (copy, skimmed) in found {
+        let read = match skimmed {
+            Ok(None) => continue,
+            Ok(Some(_)) => read_whole(copy, data_dir, mine, levels, work).await,
+            Err(error) => Err(error),
+        };
+        match read {
+            Ok(checkpoint) => {
+                if let Some(error) = failed {
+                    let name = copy.name();
+                    tracing::error!(
+                        error = chain(&error),
+                        "a copy of the dataset cannot be used; this node begins with its {name}"
+                    );
+                }
+                let Held { offset, taken_ms, .. } = checkpoint.begun.held;
+                tracing::info!(keys = checkpoint.keyspace.len(), %offset, taken_ms, "{} read", copy.name());
+                return Ok(Some(checkpoint));
+            }
+            Err(error) => {
+                match error.fate() {
+                    Fate::Stays => {}
+                    Fate::Damaged => set_aside(copy, data_dir, "damaged")?,
+                    Fate::OtherCluster => set_aside(copy, data_dir, "other-cluster")?,
+                }
+                if let Some(second) = failed.replace(error).and_then(|first| failed.replace(first)) {
+                    tracing::error!(error = chain(&second), "nor can its {} be used", copy.name());
+                }
+            }
+        }
+    }
+    failed.map_or(Ok(None), Err)
+}
+
+/// How far a copy goes: the newest primary whose start it has reached, and the offset.
+fn reach(end: &End) -> Option<(Epoch, Offset)> {
+    let offset = end.saved.position.offset;
+    let reached = end.saved.lineage.entries().iter().rev().find(|(_, start)| *start <= offset);
+    reached.map(|(epoch, _)| (*epoch, offset))
+}
+
+fn set_aside(copy: Copy, data_dir: &Path, as_what: &str) -> Result<(), DiskError> {
+    let path = copy.path(data_dir);
+    rename_durably(&path, &path.with_extension(as_what))
+}
+
+/// The end of a copy whose head and lengths are in order, without what is in its parts; `None`: there is none.
+fn skim(path: &Path, mine: Option<ClusterId>, levels: LevelRange) -> Result<Option<End>, CheckpointError> {
+    let mut file = match File::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error.into()),
     };
-    let loaded = read(BufReader::with_capacity(PART_BYTES, file), mine, levels, work).await;
-    match &loaded {
-        Ok(checkpoint) => {
-            tracing::info!(keys = checkpoint.keyspace.len(), offset = %checkpoint.offset, "checkpoint read");
-        }
-        Err(error) => match error.fate() {
-            Fate::Stays => {}
-            Fate::Damaged => set_aside(data_dir, "checkpoint.damaged")?,
-            Fate::OtherCluster => set_aside(data_dir, "checkpoint.other-cluster")?,
-        },
+    read_whose(&mut file, mine, levels)?;
+    for part in 0.. {
+        match Prefix::read(&mut file, part)? {
+            Prefix { len: 0, crc } => return read_end(&mut file, crc).map(Some),
+            Prefix { len, .. } => file.seek(SeekFrom::Current(len.into()))?,
+        };
     }
-    loaded.map(Some)
+    unreachable!("the parts are endless, and the loop returns")
 }
 
-fn set_aside(data_dir: &Path, name: &str) -> io::Result<()> {
-    disk::rename(data_dir.join(NAME), data_dir.join(name))?;
-    sync_dir(data_dir).map_err(io::Error::other)
-}
-
-async fn read(
-    mut file: impl Read,
+async fn read_whole(
+    copy: Copy,
+    data_dir: &Path,
     mine: Option<ClusterId>,
     levels: LevelRange,
     work: &Work,
 ) -> Result<Checkpoint, CheckpointError> {
-    let mut head = [0; HEAD_BYTES];
-    let got = read_up_to(&mut file, &mut head)?;
-    let Head { level, cluster: found } = read_head(&head[..got], levels)?;
-    if mine != Some(found) {
-        return Err(CheckpointError::OtherCluster { found, mine });
-    }
-    let mut position = vec![0; POSITION_BYTES_MAX];
-    let got = read_up_to(&mut file, &mut position)?;
-    position.truncate(got);
-    let (saved, used) = SavedPosition::decode(&position)?;
-    let rest = position.split_off(used);
-    let mut file = io::Cursor::new(rest).chain(file);
+    let mut file = BufReader::with_capacity(PART_BYTES, File::open(copy.path(data_dir))?);
+    let level = read_whose(&mut file, mine, levels)?;
     let mut keyspace = Keyspace::new();
     let mut bytes = Vec::new();
     for part in 0.. {
-        let torn = |_| CheckpointError::Torn { part };
-        let mut prefix = [0; PART_PREFIX_BYTES];
-        file.read_exact(&mut prefix).map_err(torn)?;
-        let len = u32::from_le_bytes([prefix[0], prefix[1], prefix[2], prefix[3]]);
-        let found = u32::from_le_bytes([prefix[4], prefix[5], prefix[6], prefix[7]]);
-        bytes.clear();
-        // The length may be garbage: memory follows what is there, not what is claimed.
-        let wanted = if len == 0 { 8 } else { u64::from(len) };
-        if file.by_ref().take(wanted).read_to_end(&mut bytes)? as u64 != wanted {
-            return Err(CheckpointError::Torn { part });
-        }
-        let computed = crc32fast::hash(&bytes);
-        if computed != found {
-            return Err(CheckpointError::Checksum { part, found, computed });
-        }
+        let Prefix { len, crc: found } = Prefix::read(&mut file, part)?;
         if len == 0 {
-            let expected = u64::from_le_bytes(bytes[..].try_into().expect("eight bytes were read"));
+            let End { sealed_by, taken_ms, keys: expected, saved } = read_end(&mut file, found)?;
             let found = keyspace.len() as u64;
             if found != expected {
                 return Err(CheckpointError::Count { found, expected });
             }
             let SavedPosition { position, lineage } = saved;
-            return Ok(Checkpoint { level, keyspace, lineage, offset: position.offset });
+            let held = Held { lineage, offset: position.offset, sealed_by, taken_ms };
+            let begun = Begun { copy, held };
+            return Ok(Checkpoint { level, keyspace, begun });
+        }
+        bytes.clear();
+        // The length may be garbage: memory follows what is there, not what is claimed.
+        if file.by_ref().take(len.into()).read_to_end(&mut bytes)? as u64 != u64::from(len) {
+            return Err(CheckpointError::Torn { part });
+        }
+        let computed = crc32fast::hash(&bytes);
+        if computed != found {
+            return Err(CheckpointError::Checksum { part, found, computed });
         }
         apply_effects(&mut keyspace, &bytes, level)
             .map_err(|source| CheckpointError::Effect { part, source })?;
@@ -337,6 +434,42 @@ async fn read(
         tokio::task::yield_now().await;
     }
     unreachable!("the parts are endless, and the loop returns")
+}
+
+/// The level of a copy that is this cluster's.
+fn read_whose(
+    file: &mut impl Read,
+    mine: Option<ClusterId>,
+    levels: LevelRange,
+) -> Result<Level, CheckpointError> {
+    let mut head = [0; HEAD_BYTES];
+    let got = read_up_to(file, &mut head)?;
+    let Head { level, cluster: found } = read_head(&head[..got], levels)?;
+    if mine == Some(found) { Ok(level) } else { Err(CheckpointError::OtherCluster { found, mine }) }
+}
+
+/// Of a part, or of the end.
+struct Prefix {
+    len: u32,
+    crc: u32,
+}
+
+impl Prefix {
+    fn read(file: &mut impl Read, part: usize) -> Result<Self, CheckpointError> {
+        let mut prefix = [0; PART_PREFIX_BYTES];
+        if read_up_to(file, &mut prefix)? < prefix.len() {
+            return Err(CheckpointError::Torn { part });
+        }
+        let number =
+            |at: usize| u32::from_le_bytes([prefix[at], prefix[at + 1], prefix[at + 2], prefix[at + 3]]);
+        Ok(Prefix { len: number(0), crc: number(4) })
+    }
+}
+
+fn read_end(file: &mut impl Read, found: u32) -> Result<End, CheckpointError> {
+    let mut body = Vec::new();
+    file.take(END_BYTES_MAX as u64).read_to_end(&mut body)?;
+    End::decode(&body, found)
 }
 
 fn read_up_to(file: &mut impl Read, buf: &mut [u8]) -> io::Result<usize> {

@@ -5,23 +5,23 @@
 //! *Invariant (I23):* it goes when the log says that another copy at least as new is held, not when it is read.
 //! *Invariant:* only what this life has read is removed: neither what it could not read, nor what it wrote itself.
 
-use super::{super::DataNode, NAME};
+use super::{super::DataNode, Begun, Copy};
 use ironcache_host::exec::spawn_blocking;
 use ironcache_replication::Lineage;
-use ironcache_shard::{CheckpointFate, OnTrial, fate_of_checkpoint};
-use ironcache_store::disk;
-use ironcache_store::{DiskError, at, sync_dir};
+use ironcache_shard::{CheckpointFate, Held, OnTrial, fate_of_checkpoint};
+use ironcache_store::{remove_durably, rename_durably};
 use ironcache_types::{Offset, chain};
-use std::io;
-use std::path::Path;
 use std::rc::Rc;
 
-/// Where a checkpoint of a branch that was cut off is kept, for whoever wants something back of it. One: the newest.
-const CUT_OFF: &str = "checkpoint.cut-off";
+/// `<name>.cut-off`: where a copy of a branch that was cut off is kept, for whoever wants something back of it. One of each:
+/// the newest.
+const CUT_OFF: &str = "cut-off";
 
-/// Removes the checkpoint that was read, which ended at `offset`, once it may go. A node that stops before leaves it where
-/// it is; its own checkpoint then takes the place.
-pub(crate) async fn let_go(node: Rc<DataNode>, lineage: Lineage, offset: Offset) {
+/// Removes the copy that was read, once it may go. A node that stops before leaves it where it is; its own checkpoint then
+/// takes the place. A snapshot goes so only if none are taken any more: the next one takes its place, and until then it is
+/// what outlives all nodes.
+pub(crate) async fn let_go(node: Rc<DataNode>, begun: Begun) {
+    let Begun { copy, held: Held { lineage, offset, .. } } = begun;
     loop {
         let changed = Rc::clone(&node.changed);
         let change = changed.notified();
@@ -29,23 +29,30 @@ pub(crate) async fn let_go(node: Rc<DataNode>, lineage: Lineage, offset: Offset)
             return;
         }
         let fate = fate(&node, &lineage, offset);
-        if fate != CheckpointFate::Stays {
+        let is_kept = copy == Copy::Snapshot && node.plane.borrow().config.snapshot_interval_s > 0;
+        if fate == CheckpointFate::IsSetAside || fate == CheckpointFate::Goes && !is_kept {
             let _disk = node.disk.lock().await;
             // While it was waited for, the node may have begun to write its own.
-            if node.plane.borrow().engine.is_sealed() {
+            if node.plane.borrow().engine.is_sealed() || node.plane.borrow().snapshots.has_replaced(copy) {
                 return;
             }
-            let path = node.data_dir.join(NAME);
-            let to = node.data_dir.join(CUT_OFF);
-            let act =
-                move || if fate == CheckpointFate::IsSetAside { rename(&path, &to) } else { remove(&path) };
+            let path = copy.path(&node.data_dir);
+            let to = path.with_extension(CUT_OFF);
+            let act = move || {
+                if fate == CheckpointFate::IsSetAside {
+                    rename_durably(&path, &to)
+                } else {
+                    remove_durably(&path)
+                }
+            };
+            let name = copy.name();
             match spawn_blocking(act).await {
                 Ok(Ok(())) if fate == CheckpointFate::IsSetAside => {
-                    tracing::warn!(%offset, "the shard went on without a part of the checkpoint: it is kept as {CUT_OFF}");
+                    tracing::warn!(%offset, "the shard went on without a part of the {name}: it is kept as {name}.{CUT_OFF}");
                 }
-                Ok(Ok(())) => tracing::info!("the checkpoint is removed: others hold as much"),
-                Ok(Err(error)) => tracing::warn!(error = chain(&error), "the checkpoint stays"),
-                Err(error) => tracing::warn!(%error, "the checkpoint was not removed"),
+                Ok(Ok(())) => tracing::info!("the {name} is removed: others hold as much"),
+                Ok(Err(error)) => tracing::warn!(error = chain(&error), "the {name} stays"),
+                Err(error) => tracing::warn!(%error, "the {name} was not removed"),
             }
             return;
         }
@@ -58,18 +65,4 @@ fn fate(node: &DataNode, lineage: &Lineage, offset: Offset) -> CheckpointFate {
     let on_trial = if node.launcher.borrow().trial.is_some() { OnTrial::Yes } else { OnTrial::No };
     let plane = node.plane.borrow();
     fate_of_checkpoint(&plane.view.state, plane.me, lineage, offset, on_trial)
-}
-
-fn rename(path: &Path, to: &Path) -> Result<(), DiskError> {
-    disk::rename(path, to).map_err(at("rename", path))?;
-    path.parent().map_or(Ok(()), sync_dir)
-}
-
-fn remove(path: &Path) -> Result<(), DiskError> {
-    match disk::remove_file(path) {
-        Ok(()) => {}
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(at("remove", path)(error)),
-    }
-    path.parent().map_or(Ok(()), sync_dir)
 }

@@ -78,22 +78,20 @@ fn reserve_file(tmp: &PathBuf, bytes: u64) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::checkpoint::{HEAD_BYTES, NAME, write};
+    use crate::data::checkpoint::{HEAD_BYTES, write};
     use crate::data::tests::{A, World, answer, client, plane};
     use crate::data::work::Work;
     use ironcache_control::AckMode;
-    use ironcache_replication::SavedPosition;
     use std::fs;
 
     /// The lengths of the parts of a checkpoint, the end included.
     fn parts(checkpoint: &[u8]) -> Vec<usize> {
-        let (_, position_bytes) = SavedPosition::decode(&checkpoint[HEAD_BYTES..]).unwrap();
-        let mut rest = &checkpoint[HEAD_BYTES + position_bytes..];
+        let mut rest = &checkpoint[HEAD_BYTES..];
         let mut parts = Vec::new();
         while let Some((prefix, behind)) = rest.split_first_chunk::<PART_PREFIX_BYTES>() {
             let len = u32::from_le_bytes([prefix[0], prefix[1], prefix[2], prefix[3]]) as usize;
             parts.push(len);
-            rest = &behind[if len == 0 { 8 } else { len }..];
+            rest = if len == 0 { &[] } else { &behind[len..] };
         }
         parts
     }
@@ -111,7 +109,7 @@ mod tests {
         let reserved = fs::metadata(dir.path().join(TMP)).unwrap().len();
         let counted = size(&plane).await.unwrap();
         write(&plane, dir.path(), &Work::default()).await.unwrap().unwrap();
-        let checkpoint = fs::read(dir.path().join(NAME)).unwrap();
+        let checkpoint = fs::read(dir.path().join("checkpoint")).unwrap();
         let len = checkpoint.len() as u64;
         assert!(
             counted <= len && len < counted + SLACK_BYTES && len < reserved,

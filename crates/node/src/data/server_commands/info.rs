@@ -77,10 +77,16 @@ fn lines(plane: &Plane, section: &str) -> Vec<(String, String)> {
             let mut lines = vec![
                 line("loading", &u8::from(matches!(plane.engine.role(), Role::Loading))),
                 line("aof_enabled", &0),
+                line("rdb_bgsave_in_progress", &u8::from(plane.snapshots.is_running)),
+                line("rdb_last_save_time", &(plane.snapshots.taken_ms.unwrap_or(0) / 1000)),
+                line("rdb_last_bgsave_status", &if plane.snapshots.failed.is_some() { "err" } else { "ok" }),
             ];
             if let Some(shard) = plane.my_shard() {
                 lines.push(line("shard_recoveries", &shard.losses.recoveries));
                 lines.push(line("shard_lost_bytes_min", &shard.losses.bytes_min));
+                if let Some(as_of_ms) = shard.losses.newest.last().and_then(|newest| newest.as_of_ms) {
+                    lines.push(line("shard_recovered_as_of", &(as_of_ms / 1000)));
+                }
             }
             lines
         }

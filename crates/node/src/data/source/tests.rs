@@ -4,7 +4,8 @@ use super::*;
 use crate::data::tests::{A, B, World, answer, attach, client, plane, primary};
 use ironcache_control::AckMode;
 use ironcache_keyspace::{Keyspace, apply_effects};
-use ironcache_replication::{ChunkAct, ReplicaCursor, Standing, SyncBegin};
+use ironcache_replication::{ChunkAct, Group, PART_BYTES_MAX, ReplicaCursor, Standing, SyncBegin, decode};
+use ironcache_types::key_slot;
 
 /// Applies what was sent, as a follower does.
 fn receive(sent: &[u8], source: Source, cursor: &mut ReplicaCursor, keyspace: &mut Keyspace) {
@@ -89,7 +90,8 @@ fn synced(
     let (source, lineage) = (primary(plane).gate().source(), primary(plane).lineage().clone());
     let serial = syncing(plane, B);
     let slots = world.shard().slots.clone();
-    let mut progress = Progress { cursor: plane.offset(), sync: Some(Syncing::new(slots)) };
+    let mut progress =
+        Progress { cursor: plane.offset(), sync: Some(Walk::new(slots, plane.offset(), PIECE_BYTES)) };
     let attached = Attached { source, serial, member: B, version: LINK_VERSIONS.max };
     let (mut cursor, mut keyspace) = (ReplicaCursor::empty(), Keyspace::new());
     let begin = SyncBegin { source, mode: SyncMode::Full, lineage };
@@ -221,7 +223,8 @@ fn a_full_sync_under_writes_that_touch_all_slots_ends_with_the_same_keys() {
     let (source, lineage) = (primary(&plane).gate().source(), primary(&plane).lineage().clone());
     let serial = syncing(&mut plane, B);
     let slots = world.shard().slots.clone();
-    let mut progress = Progress { cursor: plane.offset(), sync: Some(Syncing::new(slots)) };
+    let mut progress =
+        Progress { cursor: plane.offset(), sync: Some(Walk::new(slots, plane.offset(), PIECE_BYTES)) };
     let attached = Attached { source, serial, member: B, version: LINK_VERSIONS.max };
     let (mut cursor, mut keyspace) = (ReplicaCursor::empty(), Keyspace::new());
     let begin = SyncBegin { source, mode: SyncMode::Full, lineage };

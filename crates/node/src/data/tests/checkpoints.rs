@@ -1,7 +1,7 @@
 //! The dataset on disk: whole, or not at all, and there until another copy is held.
 
 use super::*;
-use crate::data::checkpoint::{CheckpointError, let_go, load, write};
+use crate::data::checkpoint::{CheckpointError, let_go, load, write, write_at};
 use crate::data::work::Work;
 use expect_test::expect_file;
 use futures_util::FutureExt;
@@ -35,7 +35,7 @@ async fn reading_a_checkpoint_consumes_nothing() {
     fs::write(dir.path().join("checkpoint.tmp"), b"half of another one").unwrap();
     for _ in 0..2 {
         let checkpoint = load(dir.path(), MINE, LEVELS, &Work::default()).await.unwrap().unwrap();
-        assert_eq!((checkpoint.offset, checkpoint.keyspace.len() as u64), (offset, keys));
+        assert_eq!((checkpoint.begun.held.offset, checkpoint.keyspace.len() as u64), (offset, keys));
         let volatile = checkpoint.keyspace.get(b"volatile").unwrap();
         assert_eq!(volatile.expire_at_ms(), Some(99_999_999_999_999));
         assert_eq!(fs::read(dir.path().join("checkpoint")).unwrap(), before);
@@ -51,7 +51,7 @@ async fn life(me: Member, world: &World, dir: &Path) -> (Plane, Vec<Command>) {
     match load(dir, MINE, LEVELS, &Work::default()).await.unwrap() {
         Some(read) => {
             plane.begin_at(read.level);
-            plane.loaded(read.keyspace, Some((read.lineage, read.offset)));
+            plane.loaded(read.keyspace, Some(read.begun.held));
         }
         None => drop(plane.loaded(Keyspace::new(), None)),
     }
@@ -107,7 +107,8 @@ async fn a_checkpoint_goes_when_the_set_is_two_and_not_before() {
     let mut world = World::alone(AckMode::Primary);
     let (plane, _proposals) = plane(A, &world);
     let node = node_in(dir.path().to_owned(), plane);
-    let mut going = Box::pin(let_go(Rc::clone(&node), Lineage::new(Epoch(1), Offset(0)), Offset(0)));
+    let mut going =
+        Box::pin(let_go(Rc::clone(&node), from_checkpoint(Lineage::new(Epoch(1), Offset(0)), Offset(0))));
     assert_eq!((&mut going).now_or_never(), None);
     let isr_epoch = world.shard().isr_epoch;
     world.apply(&Command::AddInSync { shard: SHARD, isr_epoch, primary: A, member: B });
@@ -126,7 +127,8 @@ async fn what_a_node_wrote_when_it_stopped_is_not_removed_by_it() {
     let node = node_in(dir.path().to_owned(), plane);
     // The removal is about to begin, and then the node is stopped.
     let disk = node.disk.lock().await;
-    let mut going = Box::pin(let_go(Rc::clone(&node), Lineage::new(Epoch(1), Offset(0)), Offset(0)));
+    let mut going =
+        Box::pin(let_go(Rc::clone(&node), from_checkpoint(Lineage::new(Epoch(1), Offset(0)), Offset(0))));
     assert_eq!((&mut going).now_or_never(), None);
     node.on(Event::Sealed);
     write(&node.plane, dir.path(), &Work::default()).await.unwrap().unwrap();
@@ -181,7 +183,7 @@ async fn a_node_that_has_not_applied_the_raise_again_writes_no_lower_level() {
     let mut after = Plane::new(Arc::new(Config::default()), me, Version::new(1, 0, 0), admits, to_control, 1);
     grant(&mut after, super::FOR_EVER);
     after.begin_at(read.level);
-    after.loaded(read.keyspace, Some((read.lineage, read.offset)));
+    after.loaded(read.keyspace, Some(read.begun.held));
     after.apply_view(World::alone(AckMode::Primary).view());
     write(&RefCell::new(after), dir.path(), &Work::default()).await.unwrap().unwrap();
     assert_eq!(load(dir.path(), MINE, admits, &Work::default()).await.unwrap().unwrap().level, Level(2));
@@ -232,26 +234,64 @@ async fn others_run_while_a_checkpoint_is_written() {
     assert_eq!(work.bytes(), len, "what is durable was counted, and nothing else");
 }
 
-#[tokio::test]
-async fn every_altered_byte_and_every_cut_is_refused_and_set_aside() {
+/// The bytes of a copy of a few keys of each kind.
+async fn small() -> Vec<u8> {
     let dir = tempfile::tempdir().unwrap();
-    written(dir.path()).await;
-    let path = dir.path().join("checkpoint");
-    let good = fs::read(&path).unwrap();
-    let mut bad: Vec<Vec<u8>> = (0..good.len())
-        .step_by(11)
-        .map(|at| {
+    let (mut plane, _proposals) = plane(A, &World::alone(AckMode::Primary));
+    let mut client = client(&mut plane);
+    for command in
+        ["SET k v PXAT 99999999999999", "RPUSH list a b", "HSET hash f v", "SADD set a", "ZADD zset 1 a"]
+    {
+        answer(&mut plane, &mut client, command);
+    }
+    write(&RefCell::new(plane), dir.path(), &Work::default()).await.unwrap().unwrap();
+    fs::read(dir.path().join("checkpoint")).unwrap()
+}
+
+#[tokio::test]
+async fn every_altered_byte_every_cut_and_every_addition_is_refused_and_set_aside() {
+    let good = small().await;
+    let altered = (0..good.len()).flat_map(|at| {
+        [0x01, 0x80, 0xff].map(|mask| {
             let mut bytes = good.clone();
-            bytes[at] ^= 0x40;
+            bytes[at] ^= mask;
             bytes
         })
-        .collect();
-    bad.extend((0..good.len()).step_by(97).map(|len| good[..len].to_vec()));
-    for bytes in bad {
-        fs::write(&path, bytes).unwrap();
-        let error = load(dir.path(), MINE, LEVELS, &Work::default()).await.err().expect("it is damaged");
-        assert!(!matches!(error, CheckpointError::Io(_)), "{error}");
-        assert!(!path.exists() && dir.path().join("checkpoint.damaged").exists());
+    });
+    let cut = (0..good.len()).map(|len| good[..len].to_vec());
+    let longer = [[good.clone(), vec![0]].concat(), [good.clone(), good.clone()].concat()];
+    let dir = tempfile::tempdir().unwrap();
+    for name in ["checkpoint", "snapshot"] {
+        let path = dir.path().join(name);
+        for bytes in altered.clone().chain(cut.clone()).chain(longer.clone()) {
+            fs::write(&path, bytes).unwrap();
+            let error = load(dir.path(), MINE, LEVELS, &Work::default()).await.err().expect("it is damaged");
+            assert!(!matches!(error, CheckpointError::Io(_) | CheckpointError::Disk(_)), "{error}");
+            assert!(!path.exists() && path.with_extension("damaged").exists(), "{error}");
+        }
+    }
+}
+
+proptest::proptest! {
+    /// Whole checksums around anything: what is in them was written by nobody, and is still no panic.
+    #[test]
+    fn what_nobody_wrote_is_refused(
+        parts in proptest::collection::vec(proptest::collection::vec(proptest::prelude::any::<u8>(), 1..40), 0..3),
+        end in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..120),
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let mut bytes = runtime.block_on(small())[..32].to_vec();
+        let mut put = |len: usize, body: &[u8]| {
+            bytes.extend_from_slice(&(len as u32).to_le_bytes());
+            bytes.extend_from_slice(&crc32fast::hash(body).to_le_bytes());
+            bytes.extend_from_slice(body);
+        };
+        parts.iter().for_each(|part| put(part.len(), part));
+        put(0, &end);
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("checkpoint"), bytes).unwrap();
+        let loaded = runtime.block_on(load(dir.path(), MINE, LEVELS, &Work::default()));
+        proptest::prop_assert!(loaded.is_err());
     }
 }
 
@@ -291,13 +331,13 @@ async fn the_first_format_stays_readable() {
     answer(&mut plane, &mut client, "SET key value PXAT 99999999999999");
     answer(&mut plane, &mut client, "RPUSH list a b");
     let offset = plane.offset();
-    write(&RefCell::new(plane), dir.path(), &Work::default()).await.unwrap().unwrap();
+    write_at(1_700_000_000_000, &RefCell::new(plane), dir.path(), &Work::default()).await.unwrap().unwrap();
     let hex: String = fs::read(&path).unwrap().iter().map(|b| format!("{b:02x}")).collect();
     expect_file!["golden/checkpoint-1.hex"].assert_eq(&format!("{hex}\n"));
     let bytes: Vec<u8> =
         (0..golden.len()).step_by(2).map(|at| u8::from_str_radix(&golden[at..at + 2], 16).unwrap()).collect();
     fs::write(&path, bytes).unwrap();
     let read = load(dir.path(), MINE, LEVELS, &Work::default()).await.unwrap().unwrap();
-    assert_eq!((read.offset, read.keyspace.len()), (offset, 2));
+    assert_eq!((read.begun.held.offset, read.keyspace.len()), (offset, 2));
     assert_eq!(read.keyspace.get(b"key").unwrap().expire_at_ms(), Some(99_999_999_999_999));
 }

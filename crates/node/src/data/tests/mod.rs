@@ -9,11 +9,13 @@ mod outputs;
 mod retention;
 mod server_commands;
 mod serving;
+mod snapshots;
 mod total_loss;
 mod transactions;
 mod trouble;
 
 use super::DataNode;
+use super::checkpoint::{Begun, Copy};
 use super::client::{Client, Trusted};
 use super::dispatch::{self, Turn};
 use super::plane::{Plane, ToControl};
@@ -25,7 +27,7 @@ use ironcache_control::{
 use ironcache_keyspace::Keyspace;
 use ironcache_raft::AppliedView;
 use ironcache_replication::{Ack, LINK_VERSIONS, Lineage, ReplicaCursor, Source, SyncBegin, SyncMode};
-use ironcache_shard::{Event, Follow, Grant, Primary};
+use ironcache_shard::{Event, Follow, Grant, Held, Primary};
 use ironcache_types::{
     ClusterId, Digest, Epoch, Incarnation, LEVELS, Level, LevelRange, Member, NodeId, Offset, Release,
     ShardId, SlotSet, Version, WireRange,
@@ -194,13 +196,25 @@ pub(super) fn following(world: &World) -> Plane {
     let (mut plane, _) = plane(B, world);
     let source = world.source();
     let lineage = Lineage::new(source.epoch, Offset(0));
-    plane.loaded(Keyspace::new(), Some((lineage.clone(), Offset(0))));
+    plane.loaded(Keyspace::new(), begun(lineage.clone(), Offset(0)));
     plane.apply_view(world.view());
     let begin = SyncBegin { source, mode: SyncMode::Partial { from: Offset(0) }, lineage };
     let followed = plane.engine.follow(A, &begin).expect("both are at 0");
     assert!(matches!(followed, Follow::Continue { from: Offset(0), .. }), "{followed:?}");
     plane
 }
+
+/// What A has sealed as it stopped.
+pub(super) fn begun(lineage: Lineage, offset: Offset) -> Option<Held> {
+    let sealed_by = Some(A.incarnation);
+    Some(Held { lineage, offset, sealed_by, taken_ms: TAKEN_MS })
+}
+
+pub(super) fn from_checkpoint(lineage: Lineage, offset: Offset) -> Begun {
+    Begun { copy: Copy::Checkpoint, held: begun(lineage, offset).expect("it holds something") }
+}
+
+pub(super) const TAKEN_MS: u64 = 5_000;
 
 pub(super) fn cursor(plane: &mut Plane) -> &mut ReplicaCursor {
     plane.engine.stream().expect("it is a replica")
@@ -278,6 +292,8 @@ pub(super) fn node_in(data_dir: PathBuf, plane: Plane) -> Rc<DataNode> {
         data_dir,
         launcher: watch::channel(Default::default()).1,
         disk: tokio::sync::Mutex::new(()),
+        cluster: Some(ClusterId(7)),
+        beside: Default::default(),
     })
 }
 

@@ -166,7 +166,7 @@ fn the_first_primary_of_a_cluster_begins_with_nothing() {
     let mut keyspace = Keyspace::new();
     ironcache_keyspace::apply_effects(&mut keyspace, &leftover(), Level::FIRST).unwrap();
     assert_eq!(keyspace.len(), 1);
-    plane.loaded(keyspace, Some((Lineage::new(Epoch(1), Offset(0)), Offset(500))));
+    plane.loaded(keyspace, begun(Lineage::new(Epoch(1), Offset(0)), Offset(500)));
     plane.apply_view(world.view());
     assert!(plane.is_serving());
     assert_eq!((plane.keyspace.len(), plane.offset()), (0, Offset(0)));

@@ -13,7 +13,10 @@ use std::fs;
 fn loaded(me: Member, world: &World, held: Option<(Epoch, Offset)>) -> Plane {
     let (to_control, _proposals) = mpsc::unbounded_channel();
     let mut plane = Plane::new(Arc::new(Config::default()), me, Version::new(1, 0, 0), LEVELS, to_control, 1);
-    plane.loaded(Keyspace::new(), held.map(|(epoch, offset)| (Lineage::new(epoch, Offset(0)), offset)));
+    plane.loaded(
+        Keyspace::new(),
+        held.and_then(|(epoch, offset)| begun(Lineage::new(epoch, Offset(0)), offset)),
+    );
     plane.apply_view(world.view());
     plane
 }
@@ -40,6 +43,7 @@ fn recover(world: &mut World, to: Member, at: Offset) {
         term: 0,
         by: RecoveredBy::Policy,
         at_ms: 0,
+        as_of_ms: None,
     };
     world.apply(&Command::Recover(recover));
 }
@@ -51,14 +55,18 @@ fn a_node_says_what_it_could_begin_with() {
     let (a, b) = (world.restart(A), world.restart(B));
     let nothing = loaded(b, &world, None);
     assert_eq!(holds(&nothing), Some(Holding::Nothing));
-    let offset = Offset(500);
+    let (offset, as_of_ms) = (Offset(500), Some(TAKEN_MS));
     let replica = loaded(b, &world, Some((epoch, offset)));
-    assert_eq!(holds(&replica), Some(Holding::UpTo { epoch, offset }), "it was not the last owner");
+    assert_eq!(holds(&replica), Some(Holding::UpTo { epoch, offset, as_of_ms }), "it was not the last owner");
     let owner = loaded(a, &world, Some((epoch, offset)));
     assert_eq!(holds(&owner), Some(Holding::Sealed { offset }), "it stopped in order, and nobody followed");
     let older = Epoch(epoch.0 - 1);
     let killed = loaded(a, &world, Some((older, offset)));
-    assert_eq!(holds(&killed), Some(Holding::UpTo { epoch: older, offset }), "it wrote more, and was killed");
+    assert_eq!(
+        holds(&killed),
+        Some(Holding::UpTo { epoch: older, offset, as_of_ms }),
+        "it wrote more, and was killed"
+    );
     let (to_control, _proposals) = mpsc::unbounded_channel();
     let mut reads = Plane::new(Arc::new(Config::default()), a, Version::new(1, 0, 0), LEVELS, to_control, 1);
     reads.apply_view(world.view());
@@ -117,7 +125,7 @@ async fn a_checkpoint_of_a_branch_that_was_cut_off_is_set_aside() {
     let (a, b) = (world.restart(A), world.restart(B));
     let plane = loaded(a, &world, Some((epoch, Offset(500))));
     let node = node_in(dir.path().to_owned(), plane);
-    let going = let_go(Rc::clone(&node), Lineage::new(epoch, Offset(0)), Offset(500));
+    let going = let_go(Rc::clone(&node), from_checkpoint(Lineage::new(epoch, Offset(0)), Offset(500)));
     let mut going = Box::pin(going);
     assert_eq!(futures_util::FutureExt::now_or_never(&mut going), None);
     recover(&mut world, b, Offset(40));

@@ -215,7 +215,7 @@ pub(in super::super) fn is_held(hold: StageHold) -> bool {
 
 fn losses(Losses { recoveries, bytes_min, newest }: &Losses) -> api::Losses {
     let recovery = |recovery: &Recovery| {
-        let Recovery { epoch, to, at, bytes_min, given_up, by, at_ms } = recovery;
+        let Recovery { epoch, to, at, bytes_min, given_up, by, at_ms, as_of_ms } = recovery;
         api::Recovery {
             epoch: *epoch,
             to: *to,
@@ -227,6 +227,7 @@ fn losses(Losses { recoveries, bytes_min, newest }: &Losses) -> api::Losses {
                 RecoveredBy::Operator => api::RecoveredBy::Operator,
             },
             at_ms: *at_ms,
+            as_of_ms: *as_of_ms,
         }
     };
     let newest = newest.iter().map(recovery).collect();
