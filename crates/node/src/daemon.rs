@@ -515,7 +515,7 @@ async fn leave(
         let why = match while_it_advances(app, stop.deadline, since, drain(app, keep)).await {
             Some(Drained::Settled) => break Ok(()),
             Some(Drained::Lost { why }) => break Err(DaemonError::DatasetLost { why }),
-            None if data::is_only_copy(&app.raft.applied().borrow().state, app.me) => {
+            None if ironcache_shard::is_only_copy(&app.raft.applied().borrow().state, app.me) => {
                 let why = "the disk takes nothing any more".to_owned();
                 break Err(DaemonError::DatasetLost { why });
             }
@@ -572,7 +572,7 @@ async fn drain(app: &App, keep: Keep) -> Drained {
     let timeout = Duration::from_millis(app.config.drain_timeout_ms);
     match app.data.drain(timeout, keep).await {
         Ok(drained) => drained,
-        Err(stopped) if data::is_only_copy(&app.raft.applied().borrow().state, app.me) => {
+        Err(stopped) if ironcache_shard::is_only_copy(&app.raft.applied().borrow().state, app.me) => {
             Drained::Lost { why: stopped.to_string() }
         }
         Err(stopped) => {

@@ -25,6 +25,7 @@
 mod action;
 mod asked;
 mod at;
+mod copies;
 mod engine;
 mod event;
 mod follower;
@@ -47,6 +48,7 @@ mod tests;
 
 pub use action::{Action, HandedOver, Note, Weight};
 pub use asked::{About, Ask, Asked};
+pub use copies::{CheckpointFate, OnTrial, fate_of_checkpoint, is_only_copy};
 pub use engine::Engine;
 pub use event::{Event, Now};
 pub use follower::{Follow, Hinted};

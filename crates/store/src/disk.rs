@@ -51,7 +51,7 @@ pub fn reserve(file: &File, bytes: u64) -> io::Result<()> {
     }
 }
 
-/// What the file system of `file` has free for this process; a simulated one is never full.
+/// What the file's disk has left for this process. A simulated one never fills.
 ///
 /// # Errors
 /// The disk does not say.

@@ -28,7 +28,6 @@ mod head;
 mod retention;
 mod room;
 
-pub(crate) use retention::is_only_copy;
 pub(super) use retention::let_go;
 pub(super) use room::make_room;
 
