@@ -259,9 +259,8 @@ fn fill(desk: &Desk, version: LinkVersion, served: &mut Served, out: &mut Vec<u8
     out.extend(file.read(served.cursor, SEND_BYTES)?);
     served.cursor.0 += out.len() as u64;
     let handover = shared.fences.get(&served.shard).copied();
-    if out.is_empty() && handover.is_some() && handover != served.fenced {
+    if let Some(handover_epoch) = handover.filter(|_| out.is_empty() && handover != served.fenced) {
         // It may hold more of the epoch than was kept: then it ends where it stands.
-        let handover_epoch = handover.expect("checked above");
         let fence = Fence { handover_epoch, offset: served.cursor };
         encode(&Message::Fence(fence), version, out).map_err(LinkError::from)?;
         served.fenced = handover;
