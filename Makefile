@@ -100,7 +100,7 @@ sim: ## simulated clusters in trouble, one a seed: `make sim SEEDS=100000`
 	IRONCACHE_SIM_SEEDS=$(SEEDS) $(CARGO) test -p ironcache-sim --test seeds every_seed -- --nocapture
 
 # Another build: its own world, and its own folder, so that no other build is made anew.
-TURMOIL = RUSTFLAGS="--cfg tokio_unstable --cfg turmoil" $(CARGO) run -q --target-dir target/turmoil -p ironcache-turmoil --
+TURMOIL = CARGO_PROFILE_DEV_OPT_LEVEL=1 RUSTFLAGS="--cfg tokio_unstable --cfg turmoil" $(CARGO) run -q --target-dir target/turmoil -p ironcache-turmoil --
 turmoil: ## real nodes over simulated networks, disks and clocks, one process a seed, repeatable: `make turmoil SEEDS=500`
 	$(TURMOIL) raft --seeds $(SEEDS)
 	$(TURMOIL) node --seeds $(SEEDS)

@@ -146,6 +146,7 @@ fn spec(node: NodeId) -> NodeSpec {
         release: Release { version: Version::new(0, 1, 0), digest: Digest([7; 32]) },
         levels: LEVELS,
         launcher_protocol: WireRange::CURRENT,
+        machine: ironcache_types::MachineId::default(),
     }
 }
 
@@ -160,7 +161,17 @@ fn init_cluster(nodes: u64) -> Command {
 }
 
 fn register(node: NodeId, incarnation: Incarnation) -> Command {
-    let NodeSpec { client_addr, peer_addr, http_addr, release, levels, launcher_protocol, .. } = spec(node);
+    let NodeSpec { client_addr, peer_addr, http_addr, release, levels, launcher_protocol, machine, .. } =
+        spec(node);
     let member = Member { node, incarnation };
-    Command::RegisterNode { member, client_addr, peer_addr, http_addr, release, levels, launcher_protocol }
+    Command::RegisterNode {
+        member,
+        client_addr,
+        peer_addr,
+        http_addr,
+        release,
+        levels,
+        launcher_protocol,
+        machine,
+    }
 }

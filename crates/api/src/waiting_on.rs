@@ -155,6 +155,31 @@ pub enum WaitingOn {
         shard: ShardId,
         until: RecoverWhen,
     },
+    /// The next step leaves one member, and nobody is on record yet who keeps the tail. `wanted` is to; `None` if no node can.
+    Keeper {
+        shard: ShardId,
+        wanted: Option<NodeId>,
+    },
+    /// The node keeps the tail of a shard, or is to, and is not taken out before that has two members in sync.
+    KeepsShard {
+        shard: ShardId,
+        node: NodeId,
+    },
+    /// A handover begins when the keeper is on record no more.
+    KeeperStays {
+        shard: ShardId,
+        node: NodeId,
+    },
+    /// No primary: the last one's node registered from another machine, and the life before may still answer clients.
+    LastLease {
+        shard: ShardId,
+        last: NodeId,
+        remaining_ms: u64,
+    },
+    /// What the shard acknowledges is in one process only.
+    Exposed {
+        shard: ShardId,
+    },
     #[serde(untagged)]
     Unknown(Unknown),
 }
@@ -173,6 +198,10 @@ pub enum RecoverWhen {
     AnyAnswer,
     /// `on-total-loss` is `wait`; `node` holds most, everything below `at`.
     Accepted { node: NodeId, at: Offset },
+    /// `node` holds what the tail of `keeper` continues: with both nothing is lost.
+    Tail { keeper: NodeId, node: NodeId },
+    /// The tail of `keeper` is there, and nobody who holds what lies before it.
+    Base { keeper: NodeId },
     #[serde(untagged)]
     Unknown(Unknown),
 }

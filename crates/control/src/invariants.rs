@@ -204,9 +204,9 @@ fn check_keeper(before: &ControlState, after: &ControlState, shard: &Shard) -> R
             return broken("I22", format!("{member} keeps shard {id} for an earlier owner"));
         }
     }
-    let copies = shard.in_sync.len() + usize::from(shard.keeper.is_some());
+    let is_kept = shard.keeper.is_some() || shard.in_sync.len() >= shard.nodes.len().min(2);
     let has_left = shard.nodes.iter().any(|node| is_out(after, *node));
-    if has_left && copies < shard.nodes.len().min(2) && shard.in_sync.len() < 2 {
+    if has_left && !is_kept {
         let moves = after.plan.as_ref().is_some_and(|p| matches!(p.phase, Phase::Staging | Phase::Rolling));
         if !shard.exposed || moves {
             return broken(
@@ -216,7 +216,7 @@ fn check_keeper(before: &ControlState, after: &ControlState, shard: &Shard) -> R
         }
     }
     let old = before.shards.get(&id);
-    if old.is_some_and(|old| old.exposed) && !shard.exposed && copies < shard.nodes.len().min(2) {
+    if old.is_some_and(|old| old.exposed) && !shard.exposed && !is_kept {
         return broken("I22", format!("shard {id} is exposed no more, and nothing has changed"));
     }
     let goes_out = |node: &&ironcache_types::NodeId| is_out(after, **node) && !is_out(before, **node);

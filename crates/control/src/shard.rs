@@ -207,6 +207,17 @@ impl Shard {
         self.primary() == Some(member)
     }
 
+    /// The life that may answer clients under a lease: who takes its place has to wait for the lease's end. `None` if it is
+    /// certain that nobody does.
+    pub fn may_answer(&self) -> Option<Member> {
+        match self.ownership {
+            Ownership::Serving(owner) | Ownership::Recovering { last: owner, lease: LastLease::MayRun } => {
+                Some(owner)
+            }
+            Ownership::Recovering { last: _, lease: LastLease::Ended } => None,
+        }
+    }
+
     /// The keeper, if what it holds is of the present owner's stream.
     pub fn keeper_that_counts(&self) -> Option<&Keeper> {
         self.keeper.as_ref().filter(|keeper| keeper.epoch == self.epoch)

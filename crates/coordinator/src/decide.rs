@@ -6,8 +6,10 @@ use crate::decision::Decision;
 use crate::observation::Observation;
 use crate::view::{View, note};
 use crate::waiting_on::WaitingOn;
-use crate::{auto, failover, handover, in_flight, members, rollback, rolling, soaking, staging, transfer};
-use ironcache_control::{Command, ControlState, Phase};
+use crate::{
+    auto, failover, handover, in_flight, keeper, members, rollback, rolling, soaking, staging, transfer,
+};
+use ironcache_control::{Command, ControlState, HoldReason, Phase};
 
 /// What the leader does now. `now_wall_ms` (Unix ms) goes into the times that commands keep for people, and is compared
 /// with one thing only: since when a plan soaks.
@@ -25,6 +27,9 @@ pub fn decide(state: &ControlState, obs: &Observation, bars: &Bars, now_wall_ms:
     }
     let urgent = failover::next(view, now_wall_ms, &mut waiting).or_else(|| handover::abort_overdue(view));
     if let Some(command) = urgent {
+        return Decision::Propose(command);
+    }
+    if let Some(command) = keeper::next(view) {
         return Decision::Propose(command);
     }
     let changing = state.membership.is_some();
@@ -49,6 +54,9 @@ pub fn decide(state: &ControlState, obs: &Observation, bars: &Bars, now_wall_ms:
         Phase::Held { reason } => {
             if let Some(command) = rollback::after_failure(view, plan, reason) {
                 return Decision::Propose(command);
+            }
+            if is_safe_again(state, reason) {
+                return Decision::Propose(Command::Resume { plan: plan.id });
             }
             note(&mut waiting, WaitingOn::Held { plan: plan.id, reason: reason.clone() });
         }
@@ -80,4 +88,16 @@ pub fn decide(state: &ControlState, obs: &Observation, bars: &Bars, now_wall_ms:
         }
     }
     Decision::Wait(waiting)
+}
+
+/// Was the plan held because one process alone knew what a shard acknowledged, and is that over?
+fn is_safe_again(state: &ControlState, held: &HoldReason) -> bool {
+    match held {
+        HoldReason::Exposed { shard: _ } => state.shards.values().all(|shard| !shard.exposed),
+        // Somebody has to look.
+        HoldReason::StepFailed { .. }
+        | HoldReason::StepInconclusive { .. }
+        | HoldReason::StepTimedOut { .. }
+        | HoldReason::StateMismatch { .. } => false,
+    }
 }

@@ -69,6 +69,16 @@ fn write_act(f: &mut fmt::Formatter<'_>, command: &Command) -> fmt::Result {
         Command::BeginHandover { shard, from, to, .. } => {
             write!(f, "hand shard {shard} over from node {} to node {}", from.node, to.node)
         }
+        Command::WantKeeper { shard, node: Some(node), .. } => {
+            write!(f, "let node {node} keep the tail of shard {shard}")
+        }
+        Command::WantKeeper { shard, node: None, .. } => {
+            write!(f, "let nobody keep the tail of shard {shard}")
+        }
+        Command::BeginRecovery { shard, to, .. } => {
+            write!(f, "let the keeper of shard {shard} hand its tail over to node {}", to.node)
+        }
+        Command::Resume { plan } => write!(f, "resume plan {plan}"),
         Command::AbortHandover { shard, handover } => {
             write!(f, "abort handover {handover} of shard {shard}")
         }

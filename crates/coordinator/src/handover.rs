@@ -35,6 +35,11 @@ pub(crate) fn propose(
         note(waiting, WaitingOn::HandoverBackoff { shard: shard.id, remaining_ms });
         return None;
     }
+    // What it keeps is of this owner's stream, which ends here.
+    if let Some(keeper) = shard.keeper {
+        note(waiting, WaitingOn::KeeperStays { shard: shard.id, node: keeper.member.node });
+        return None;
+    }
     let may_take_over = |id: NodeId| match planned.to {
         HandoverTo::Upgraded => view.is_on(id, plan.target.digest),
         HandoverTo::PlanStartPrimary(start) => id == start,

@@ -24,6 +24,7 @@ mod disagreement;
 mod failover;
 mod handover;
 mod in_flight;
+mod keeper;
 mod members;
 mod memory;
 mod observation;

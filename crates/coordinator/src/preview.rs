@@ -22,12 +22,16 @@ pub fn preview(
         format!("every node fetches {release}, verifies it and tries it against its configuration"),
         "every shard acknowledges writes in mode in-sync".to_owned(),
     ];
-    steps.extend(rehearsal.acts.iter().filter_map(|act| line(state, act)));
+    steps.extend(rehearsal.acts.iter().filter_map(|act| line(state, &rehearsal.state, act)));
     Ok(steps)
 }
 
-fn line(before: &ControlState, act: &Decision) -> Option<String> {
+fn line(before: &ControlState, after: &ControlState, act: &Decision) -> Option<String> {
     match act {
+        Decision::Propose(Command::WantKeeper { shard, node, .. }) => {
+            let shard = before.shards.get(shard)?;
+            Some(keeps(after, shard, (*node)?))
+        }
         Decision::Propose(Command::UpgradeSelf { member, .. }) => {
             let node = member.node;
             let was = match before.shard_of_node(node) {
@@ -43,6 +47,21 @@ fn line(before: &ControlState, act: &Decision) -> Option<String> {
         | Decision::ChangeMembership { .. }
         | Decision::Wait(_) => Some(act.to_string()),
         Decision::Done => None,
+    }
+}
+
+/// On the primary's own machine a keeper covers the loss of a process, and of nothing more. Whoever of the shard the
+/// primary is by then: the nodes stand where they stand.
+fn keeps(state: &ControlState, shard: &Shard, keeper: NodeId) -> String {
+    let id = shard.id;
+    let machine = state.nodes.get(&keeper).map(|node| node.machine).unwrap_or_default();
+    let beside = |node: &&NodeId| state.nodes.get(node).is_some_and(|node| node.machine.is_same(machine));
+    match shard.nodes.iter().find(beside) {
+        None => format!("node {keeper} keeps what shard {id} acknowledges until two members hold it"),
+        Some(beside) => format!(
+            "node {keeper} keeps what shard {id} acknowledges until two members hold it; it is on the machine of node \
+             {beside}, so that only the loss of a process is covered"
+        ),
     }
 }
 

@@ -12,14 +12,18 @@
 //! *Invariant:* a claim counts only of the registered life, and as of the set's present epoch: what a node held before
 //! it had applied the end of its primary is not what it holds.
 //! *Invariant:* while a member of the set answers, nothing is given up.
+//! *Invariant:* nor, by itself, while a registered keeper holds a tail that continues what somebody holds, or may hold. A
+//! tail that nobody reaches helps nobody, and keeps no shard down.
 
 use crate::bars::Bars;
 use crate::disagreement;
+use crate::keeper;
 use crate::observation::{Holding, Observation};
 use crate::view::{View, note};
 use crate::waiting_on::{RecoverWhen, WaitingOn};
 use ironcache_control::{
-    Command, ControlState, Node, OnTotalLoss, Ownership, Recover, RecoveredBy, Rejection, Shard,
+    Command, ControlState, Keeper, KeeperBase, LastLease, Node, OnTotalLoss, Ownership, Recover, RecoveredBy,
+    Rejection, Shard,
 };
 use ironcache_types::{Epoch, Member, NodeId, Offset, ShardId};
 
@@ -97,7 +101,13 @@ impl<'a> Lost<'a> {
     fn of(view: View<'_>, shard: &'a Shard) -> Option<Self> {
         let lease = view.obs.leases.get(&shard.id).filter(|lease| lease.is_over());
         let (owner, without_ms) = match shard.ownership {
-            Ownership::Recovering { last, .. } => {
+            Ownership::Recovering { last, lease: ended } => {
+                match ended {
+                    LastLease::Ended => {}
+                    LastLease::MayRun => {
+                        lease?;
+                    }
+                }
                 (last, view.obs.timers.recovering_ms.get(&shard.id).copied())
             }
             Ownership::Serving(owner) => (owner, Some(lease?.over_for_ms())),
@@ -181,6 +191,20 @@ fn alive<'a>(view: View<'a>, shard: &'a Shard) -> impl Iterator<Item = Member> +
     shard.in_sync.iter().copied().filter(answers)
 }
 
+/// What the tail of `keeper` waits for: who holds what it continues, to follow it; or somebody who may, if one may come.
+fn tail_waits(keeper: &Keeper, best: Option<Claim>, may_come: bool) -> Option<RecoverWhen> {
+    let by = keeper.member.node;
+    let reaches = |claim: &Claim| match keeper.base {
+        KeeperBase::Own => true,
+        KeeperBase::Leaver => claim.worth == Worth::Prefix && claim.offset >= keeper.from,
+    };
+    match best.filter(reaches) {
+        Some(claim) => Some(RecoverWhen::Tail { keeper: by, node: claim.member.node }),
+        None if may_come => Some(RecoverWhen::Base { keeper: by }),
+        None => None,
+    }
+}
+
 impl<'a> Claims<'a> {
     fn of(view: View<'a>, lost: Lost<'a>) -> Self {
         let (held, loading, silent, out) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
@@ -242,6 +266,10 @@ impl<'a> Claims<'a> {
             reasons.extend(silent.iter().map(answer));
         }
         let best = self.most_complete(view);
+        if let Some(keeper) = keeper::registered(view, shard) {
+            let may_come = keeper::alive(view, shard).is_some() && !(out.is_empty() && silent.is_empty());
+            reasons.extend(tail_waits(keeper, best, may_come).map(wait));
+        }
         if reasons.is_empty() && best.is_none() {
             reasons.push(wait(RecoverWhen::AnyAnswer));
         }
@@ -277,7 +305,7 @@ impl<'a> Claims<'a> {
             to: claim.member,
             at: claim.offset,
             lost_bytes_min: self.known_end(view).0.saturating_sub(claim.offset.0),
-            given_up: shard.in_sync.clone(),
+            given_up: shard.in_sync.iter().copied().chain(shard.keeper.map(|k| k.member)).collect(),
             term: view.obs.term,
             by,
             at_ms,

@@ -11,8 +11,8 @@ use crate::observation::{
     DataObservation, Duty, Holding, NodeObservation, Observation, RaftGroup, ReplicaObservation,
 };
 use ironcache_control::{
-    AckMode, Command, ControlState, FinalizeAfter, Node, Phase, Plan, PlanOptions, Rejection, Shard,
-    StartedBy, TrialPhase,
+    AckMode, Command, ControlState, FinalizeAfter, KeeperBase, NewKeeper, Node, Phase, Plan, PlanOptions,
+    Reason, Rejection, Shard, StartedBy, TrialPhase,
 };
 use ironcache_types::{Incarnation, Member, NodeId, Offset, Version};
 use std::collections::BTreeMap;
@@ -191,8 +191,11 @@ pub fn observe_perfect(state: &ControlState, leader: NodeId) -> Observation {
 
 /// The first thing that nodes and primaries would do by themselves now.
 fn world_moves(state: &ControlState) -> Option<Command> {
-    let node = state.nodes.values().find_map(|node| node_moves(state, node));
-    node.or_else(|| state.shards.values().find_map(|shard| shard_moves(state, shard)))
+    let shards = || state.shards.values();
+    let joins = || shards().find_map(|shard| joins_the_set(state, shard));
+    let keeper = || shards().find_map(|shard| keeper_moves(state, shard));
+    let node = || state.nodes.values().find_map(|node| node_moves(state, node));
+    joins().or_else(keeper).or_else(node).or_else(|| shards().find_map(|shard| shard_moves(state, shard)))
 }
 
 fn node_moves(state: &ControlState, node: &Node) -> Option<Command> {
@@ -238,6 +241,22 @@ fn node_moves(state: &ControlState, node: &Node) -> Option<Command> {
     }
 }
 
+/// The wanted one attaches at once; it is dropped when two members hold everything.
+fn keeper_moves(state: &ControlState, shard: &Shard) -> Option<Command> {
+    let (primary, no_handover) = (shard.primary()?, shard.handover.is_none());
+    let wanted = shard.keeper_wanted.and_then(|id| state.nodes.get(&id)).map(Node::member);
+    let may_change = wanted.is_some() || shard.in_sync.len() >= shard.members_min();
+    let (from, base) = (shard.last_start(), KeeperBase::Leaver);
+    let on_record = shard.keeper.map(|keeper| keeper.member);
+    (no_handover && may_change && wanted != on_record).then(|| Command::SetKeeper {
+        shard: shard.id,
+        isr_epoch: shard.isr_epoch,
+        primary,
+        keeper: wanted.map(|member| NewKeeper { member, from, base }),
+        reason: Reason::new("wanted", "the leader wants it so"),
+    })
+}
+
 fn shard_moves(state: &ControlState, shard: &Shard) -> Option<Command> {
     if let Some(handover) = shard.handover {
         return Some(Command::Promote {
@@ -252,7 +271,13 @@ fn shard_moves(state: &ControlState, shard: &Shard) -> Option<Command> {
     if shard.mode != AckMode::InSync && state.plan.as_ref().is_some_and(Plan::holds_mode) {
         return Some(Command::SetMode { shard: id, isr_epoch, primary, mode: AckMode::InSync });
     }
+    None
+}
+
+fn joins_the_set(state: &ControlState, shard: &Shard) -> Option<Command> {
+    let (id, isr_epoch, primary, no_handover) =
+        (shard.id, shard.isr_epoch, shard.primary()?, shard.handover.is_none());
     let members = shard.nodes.iter().filter_map(|n| state.nodes.get(n)).filter(|n| n.out.is_none());
     let member = members.map(Node::member).find(|m| !shard.in_sync.contains(m))?;
-    Some(Command::AddInSync { shard: id, isr_epoch, primary, member })
+    no_handover.then_some(Command::AddInSync { shard: id, isr_epoch, primary, member })
 }

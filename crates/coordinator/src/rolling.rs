@@ -66,6 +66,14 @@ fn clients_are_held_back(view: View<'_>) -> bool {
     })
 }
 
+/// The nodes of the shard whose step the order of the plan allows next, gates aside.
+pub(crate) fn next_steps(view: View<'_>, plan: &Plan, shard: &Shard) -> Vec<NodeId> {
+    let mut left = Left::default();
+    left.add_shard(view, plan, shard);
+    let Left { replicas, handovers: _, old_primaries } = left;
+    [replicas, old_primaries].concat()
+}
+
 /// What the order of the plan allows next, gates aside.
 #[derive(Debug, Default)]
 struct Left {

@@ -35,6 +35,9 @@ pub(crate) fn gates(view: View<'_>, plan: &Plan, waiting: &mut Vec<WaitingOn>) {
         if shard.mode != AckMode::InSync {
             note(waiting, WaitingOn::WeakMode { shard: shard.id });
         }
+        if shard.exposed {
+            note(waiting, WaitingOn::Exposed { shard: shard.id });
+        }
         if let Err(reason) = view.primary(shard) {
             note(waiting, reason);
         }

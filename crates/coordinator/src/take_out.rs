@@ -1,5 +1,6 @@
 //! The gates before a node is taken out.
 
+use crate::keeper;
 use crate::view::{View, note};
 use crate::waiting_on::WaitingOn;
 use ironcache_control::{AckMode, Command, Node, Plan};
@@ -47,7 +48,13 @@ fn gates(view: View<'_>, plan: &Plan, node: &Node, reasons: &mut Vec<WaitingOn>)
         note(reasons, reason);
     }
     voters(view, node, reasons);
+    for shard in keeper::kept_by(view, node.id) {
+        note(reasons, WaitingOn::KeepsShard { shard: shard.id, node: node.id });
+    }
     for shard in state.shards.values() {
+        if shard.exposed {
+            note(reasons, WaitingOn::Exposed { shard: shard.id });
+        }
         if let Err(reason) = view.primary(shard) {
             note(reasons, reason);
         }
@@ -79,5 +86,9 @@ fn siblings(view: View<'_>, node: &Node, reasons: &mut Vec<WaitingOn>) {
         } else if !shard.in_sync.contains(&other.member()) {
             note(reasons, WaitingOn::NotInSync { shard: shard.id, node: other.id });
         }
+    }
+    let others = shard.nodes.iter().filter(|id| **id != node.id).count();
+    if let Err(reason) = keeper::covers(view, shard, node.member(), others) {
+        note(reasons, reason);
     }
 }

@@ -62,6 +62,26 @@ pub enum WaitingOn {
     WeakMode {
         shard: ShardId,
     },
+    /// The next step would leave one member, and nobody is on record yet who keeps the tail. `wanted` is to; `None` if no
+    /// node can.
+    Keeper {
+        shard: ShardId,
+        wanted: Option<NodeId>,
+    },
+    /// The node keeps the tail of a shard, or is to, and is not taken out before that has two members in sync.
+    KeepsShard {
+        shard: ShardId,
+        node: NodeId,
+    },
+    /// A handover begins when the keeper is on record no more.
+    KeeperStays {
+        shard: ShardId,
+        node: NodeId,
+    },
+    /// What the shard acknowledges is in one process only.
+    Exposed {
+        shard: ShardId,
+    },
     /// No primary, and no member of the set is left: some of what was acknowledged may be gone.
     TotalLoss {
         shard: ShardId,
@@ -71,6 +91,12 @@ pub enum WaitingOn {
     Reclaim {
         shard: ShardId,
         last: NodeId,
+    },
+    /// No primary: the last one's node registered from another machine, and the life before may still answer clients.
+    LastLease {
+        shard: ShardId,
+        last: NodeId,
+        remaining_ms: u64,
     },
     /// No primary, and none of the members in sync answers.
     InSyncUnreachable {
@@ -163,6 +189,10 @@ pub enum RecoverWhen {
     Back { node: NodeId },
     /// No node of the shard has said what it holds.
     AnyAnswer,
+    /// `node` holds what the tail of `keeper` continues: with both nothing is lost.
+    Tail { keeper: NodeId, node: NodeId },
+    /// The tail of `keeper` is there, and nobody who holds what lies before it.
+    Base { keeper: NodeId },
     /// `on-total-loss` is `wait`; `node` holds most.
     Accepted { node: NodeId, at: Offset },
 }
@@ -234,6 +264,29 @@ impl fmt::Display for WaitingOn {
             Self::Soaking { plan, remaining_ms: Some(remaining_ms) } => {
                 write!(f, "plan {plan} is soaking; it becomes final in {}", Seconds(*remaining_ms))
             }
+            Self::Keeper { shard, wanted: Some(node) } => write!(
+                f,
+                "the next step leaves shard {shard} with one member in sync, and node {node}, which is to keep the tail of \
+                 its stream, is not on record yet"
+            ),
+            Self::Keeper { shard, wanted: None } => write!(
+                f,
+                "the next step leaves shard {shard} with one member in sync, and no node answers that could keep the tail \
+                 of its stream"
+            ),
+            Self::KeepsShard { shard, node } => write!(
+                f,
+                "node {node} keeps the tail of shard {shard}'s stream, and goes when that has two members in sync"
+            ),
+            Self::KeeperStays { shard, node } => write!(
+                f,
+                "the handover of shard {shard} begins when node {node} keeps the tail of its stream no more"
+            ),
+            Self::Exposed { shard } => write!(
+                f,
+                "what shard {shard} acknowledges is in one process only; another keeper, or two members in sync, are \
+                 needed"
+            ),
             Self::WeakMode { shard } => {
                 write!(
                     f,
@@ -247,6 +300,12 @@ impl fmt::Display for WaitingOn {
             Self::Reclaim { shard, last } => write!(
                 f,
                 "shard {shard} has no primary; node {last}, its last owner, holds all of it and takes it back"
+            ),
+            Self::LastLease { shard, last, remaining_ms } => write!(
+                f,
+                "shard {shard} has no primary; node {last}, its last owner, registered from another machine, and the process \
+                 before may answer clients for another {}",
+                Seconds(*remaining_ms)
             ),
             Self::InSyncUnreachable { shard, in_sync: 0 } => {
                 write!(f, "shard {shard} has no primary, and its in-sync set is empty")
@@ -324,6 +383,14 @@ impl RecoverWhen {
                 "node {node} is out for its step, and may come back with more; `ironcache cluster recover --shard {shard}` \
                  says what there is without it"
             ),
+            Self::Tail { keeper, node } => write!(
+                f,
+                "node {keeper} keeps the tail that continues what node {node} holds: with both nothing is lost; \
+                 `ironcache cluster recover --shard {shard}` says what there is without it"
+            ),
+            Self::Base { keeper } => {
+                write!(f, "node {keeper} keeps the tail, and waits for a node that holds what lies before it")
+            }
             Self::AnyAnswer => f.write_str("no node of the shard has said what it holds; start one of them"),
             Self::Accepted { node, at: Offset(0) } => write!(
                 f,

@@ -17,12 +17,10 @@ pub fn spawn_blocking<T: Send + 'static>(
     })
 }
 
-/// Mostly a millisecond or less, sometimes as long as a loaded disk needs.
+/// As long as a write and its sync take.
 #[cfg(turmoil)]
 pub async fn disk_takes_its_time() {
-    use ironcache_store::simulated::random_below;
-    let ms = if random_below(16) == 0 { random_below(40) } else { random_below(3) };
-    tokio::time::sleep(std::time::Duration::from_millis(ms)).await;
+    tokio::time::sleep(std::time::Duration::from_millis(ironcache_store::simulated::disk_ms())).await;
 }
 
 /// What [`apart`] has started.

@@ -8,12 +8,12 @@
 use ironcache_cli::release::OWN_BINARY;
 use ironcache_node::Config;
 use ironcache_settings::VARIABLE_PREFIX;
-use ironcache_types::chain;
+use ironcache_types::{LEVELS, chain};
 use std::ffi::{OsStr, OsString};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-/// Becomes the launcher that the state in the data directory names, if that is another one. `given` is what follows
+/// Becomes the launcher that is to run in the data directory, if that is another one. `given` is what follows
 /// `server` on the command line.
 pub(crate) fn make_way(given: &[OsString]) {
     // These are about this very binary.
@@ -21,7 +21,7 @@ pub(crate) fn make_way(given: &[OsString]) {
         return;
     }
     let dir = data_dir(given, |name| std::env::var_os(name), |path| std::fs::read_to_string(path).ok());
-    if let Err(error) = ironcache_spine::make_way(&dir, Path::new(OWN_BINARY)) {
+    if let Err(error) = ironcache_spine::make_way(&dir, Path::new(OWN_BINARY), LEVELS) {
         let _ = writeln!(std::io::stderr(), "ironcache: warning: {}", chain(&error));
     }
 }

@@ -107,13 +107,16 @@ pub fn run_daemon(args: &ServerArgs) -> Result<(), Failure> {
         .map_err(|error| ended(error.exit(), anyhow::Error::new(error).context("the daemon ended")))
 }
 
-/// `openraft` tells of every heartbeat's worker at `info`, and of a peer that is gone at each heartbeat and each append, at
-/// `warn`: dozens of lines a second for as long as a machine is away. Our own network tells of it once; so `openraft`
-/// speaks from `warn` on, and of its RPCs from `error` on, unless the configured filter names it.
+/// What `openraft` says at each heartbeat and each append for as long as a machine is away, or raft has stopped here on a
+/// full disk: dozens of lines a second. Each of it is told once by ourselves: a peer by our network, the end of raft by the
+/// daemon.
+const REPEATED: &str = "openraft::core::heartbeat=error,openraft::replication=error,\
+     openraft::engine::handler::replication_handler=error,openraft::raft::raft_inner=off";
+
+/// `openraft` tells of every heartbeat's worker at `info`: it speaks from `warn` on, and not at all of what it repeats,
+/// unless the configured filter names it.
 pub(crate) fn log_filter(config: &Config) -> Result<EnvFilter, Failure> {
-    let rpcs = ["core::heartbeat", "replication", "engine::handler::replication_handler"];
-    let quiet: String = rpcs.iter().map(|of| format!("openraft::{of}=error,")).collect();
-    EnvFilter::try_new(format!("openraft=warn,{quiet}{}", config.log))
+    EnvFilter::try_new(format!("openraft=warn,{REPEATED},{}", config.log))
         .map_err(|error| Failure::Usage(format!("log = {:?} is no filter: {error}", config.log)))
 }
 

@@ -135,6 +135,7 @@ const ATTACHES_AGAIN: Duration = Duration::from_millis(500);
 ///
 /// # Errors
 /// What kept it from starting. `config` is resolved; `version` is what this binary says of itself.
+#[cfg(not(turmoil))]
 pub fn run_daemon(config: Config, version: Version) -> Result<(), DaemonError> {
     // Before anything is read or written: a directory above this release is not touched.
     let level = LevelFile::new(&config.data_dir);
@@ -162,6 +163,7 @@ pub fn run_daemon(config: Config, version: Version) -> Result<(), DaemonError> {
 /// A panic on the data thread leaves a dataset that may be half changed, and tokio would go on with the other tasks; on the
 /// keeper's, a tail of which nobody knows how far it was written.
 /// So the process ends: the launcher starts another one, and what was acknowledged is on the replicas.
+#[cfg(not(turmoil))]
 fn die_with_the_data_thread() {
     let report = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
@@ -513,7 +515,7 @@ async fn leave(
         let why = match while_it_advances(app, stop.deadline, since, drain(app, keep)).await {
             Some(Drained::Settled) => break Ok(()),
             Some(Drained::Lost { why }) => break Err(DaemonError::DatasetLost { why }),
-            None if data::is_only_copy(&app.raft.applied().borrow().state, app.me) => {
+            None if ironcache_shard::is_only_copy(&app.raft.applied().borrow().state, app.me) => {
                 let why = "the disk takes nothing any more".to_owned();
                 break Err(DaemonError::DatasetLost { why });
             }
@@ -570,7 +572,7 @@ async fn drain(app: &App, keep: Keep) -> Drained {
     let timeout = Duration::from_millis(app.config.drain_timeout_ms);
     match app.data.drain(timeout, keep).await {
         Ok(drained) => drained,
-        Err(stopped) if data::is_only_copy(&app.raft.applied().borrow().state, app.me) => {
+        Err(stopped) if ironcache_shard::is_only_copy(&app.raft.applied().borrow().state, app.me) => {
             Drained::Lost { why: stopped.to_string() }
         }
         Err(stopped) => {

@@ -6,13 +6,13 @@
 use crate::app::{App, Lead, NodeReport, Seen};
 use crate::clock::unix_ms;
 use crate::tasks::share_panic;
-use ironcache_control::{Command, ControlState, Recover, Shard};
+use ironcache_control::{Command, ControlState};
 use ironcache_coordinator::{
     Bars, DataObservation, Decision, Duty, Holding, LeaderMemory, LeaseObservation, NodeObservation,
     Observation, RaftGroup, ReplicaObservation, StateHash, Timers, WaitingOn, decide,
 };
 use ironcache_raft::{AskError, PeerAddr, Proposed, RaftView};
-use ironcache_shard::depose_after_ms;
+use ironcache_shard::{depose_after_ms, deposed};
 use ironcache_spine::boottime_ms;
 use ironcache_types::{Member, NodeId, ShardId};
 use std::collections::{BTreeMap, BTreeSet};
@@ -152,22 +152,8 @@ type Leases = BTreeMap<ShardId, LeaseObservation>;
 fn leases(app: &App, state: &ControlState) -> Leases {
     let (grantor, now_ms) = (app.grantor(), boottime_ms());
     let over_after_ms = depose_after_ms(&state.policy.timers);
-    let of = |shard: &Shard| {
-        let unanswered_ms = grantor.unanswered_ms(shard.id, shard.primary()?, now_ms);
-        Some((shard.id, LeaseObservation { unanswered_ms, over_after_ms }))
-    };
-    state.shards.values().filter_map(of).collect()
-}
-
-/// The owner that `command` would depose, if it has one.
-fn deposed(state: &ControlState, command: &Command) -> Option<(ShardId, Member)> {
-    let (Command::Failover { shard, .. }
-    | Command::BeginRecovery { shard, .. }
-    | Command::Recover(Recover { shard, .. })) = command
-    else {
-        return None;
-    };
-    Some((*shard, state.shards.get(shard)?.primary()?))
+    let observed = |(shard, unanswered_ms)| (shard, LeaseObservation { unanswered_ms, over_after_ms });
+    grantor.unanswered(state, now_ms).map(observed).collect()
 }
 
 /// Has the leader's own command committed: what deposes an owner by this node itself, while it leads.
@@ -192,7 +178,7 @@ async fn depose(
         return Err(AskError::Unknown { after_ms: 0, last: text });
     };
     let proposed = app.raft.propose_as_leader(command).await?;
-    app.grantor().settled(deposing);
+    app.grantor().settled(deposing, proposed.index);
     Ok(proposed)
 }
 

@@ -13,7 +13,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use ironcache_control::ControlState;
-use ironcache_shard::{Grant, NotGranted};
+use ironcache_shard::{Grant, NotGranted, Round};
 use ironcache_spine::boottime_ms;
 use ironcache_types::{Epoch, Member, NodeId};
 use serde::{Deserialize, Serialize};
@@ -132,7 +132,8 @@ async fn answer(app: &App, asked: AskLease) -> Result<Leased, NotGranted> {
     let led = app.raft.lead_confirmed(patience).await.map_err(|_| NotGranted::NotLeading)?;
     let view = Arc::clone(&app.raft.applied().borrow());
     let hang_timeout_ms = app.config.hang_timeout_ms;
-    // After the quorum round: a life that is deposed from here on is refused, and one before it is not named any more.
-    app.grantor().grant(member, silence_ms, hang_timeout_ms, led.term, &view.state, boottime_ms())?;
-    Ok(Leased { index: led.index })
+    let round = Round { term: led.term, index: led.index };
+    let (mut grantor, now_ms) = (app.grantor(), boottime_ms());
+    let index = grantor.grant(member, silence_ms, hang_timeout_ms, round, &view.state, now_ms)?;
+    Ok(Leased { index })
 }

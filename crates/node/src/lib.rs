@@ -12,6 +12,9 @@
 //! *Invariant:* nothing is decided here that a pure crate could decide: the log's rules are in
 //! `ironcache-control`, the leader's in `ironcache-coordinator`, the node's own in `ironcache-agent`.
 
+// What only a release calls (its entry, its threads) has nobody there.
+#![cfg_attr(turmoil, allow(dead_code, unused_imports))]
+
 mod agent;
 mod app;
 mod background;
@@ -39,7 +42,9 @@ mod simulated;
 mod tasks;
 
 pub use config::Config;
-pub use daemon::{DaemonError, run_daemon};
+pub use daemon::DaemonError;
+#[cfg(not(turmoil))]
+pub use daemon::run_daemon;
 pub use identity::{IdentityError, check_identity};
 #[cfg(turmoil)]
 pub use simulated::{Shown, run_simulated};

@@ -1,4 +1,4 @@
-//! The daemon in the simulated world: as [`run_daemon`](crate::run_daemon) runs it, on a host of turmoil's.
+//! The daemon in the simulated world: as `run_daemon` runs it, on a host of turmoil's.
 //!
 //! What a launcher is to it: it has handed over listeners and a state without a trial, and tells it when to stop.
 
@@ -53,7 +53,7 @@ impl Given {
 /// One life of a daemon. `orders` tells it to stop within a time. To be called on a `LocalSet`.
 ///
 /// # Errors
-/// As [`run_daemon`](crate::run_daemon).
+/// As `run_daemon`'s.
 pub async fn run_simulated(
     config: Config,
     release: Release,

@@ -11,11 +11,13 @@
 //! ```
 //! *Invariant:* from the moment in which a deposing entry is proposed until the log has rejected it, the life that it
 //! deposes is granted nothing. If nobody tells what became of it, nothing is granted to that life in this term any more.
+//! *Invariant:* a grant is in force only for who has applied every deposing entry of this leader of which it knew the outcome
+//! by then: the round that a question waited for may have read an older index.
 //! *Invariant:* an entry may depose only in the term of the leader that waited: see `Failover` in the control state.
 //!
 //! Assumed: no node's clock stands still, or runs slower by more than [`DRIFT_PERCENT`], while others run.
 
-use ironcache_control::{ControlState, RaftTimers};
+use ironcache_control::{Command, ControlState, RaftTimers, Recover};
 use ironcache_types::{Epoch, Member, ShardId};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -31,6 +33,17 @@ pub fn depose_after_ms(timers: &RaftTimers) -> u64 {
     lease_ms + lease_ms * DRIFT_PERCENT / 100 + MARGIN_MS
 }
 
+/// The owner that `command` would depose, if one may still answer: only the leader itself proposes that, after [`Grantor::depose`].
+pub fn deposed(state: &ControlState, command: &Command) -> Option<(ShardId, Member)> {
+    let (Command::Failover { shard, .. }
+    | Command::BeginRecovery { shard, .. }
+    | Command::Recover(Recover { shard, .. })) = command
+    else {
+        return None;
+    };
+    Some((*shard, state.shards.get(shard)?.may_answer()?))
+}
+
 /// Why a life gets no lease.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotGranted {
@@ -44,6 +57,14 @@ pub enum NotGranted {
     NotLeading,
 }
 
+/// The quorum round that a question waited for: it began after the question.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Round {
+    pub term: u64,
+    /// The read index: what was committed when it began.
+    pub index: u64,
+}
+
 /// One term of leadership. Another term begins with another value.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Grantor {
@@ -53,6 +74,8 @@ pub struct Grantor {
     /// its first entry. An owner's own promotion was its first grant.
     owned_ms: BTreeMap<ShardId, (Epoch, u64)>,
     deposing: BTreeSet<Member>,
+    /// The newest of its own deposing entries whose outcome it knows.
+    settled_at: u64,
 }
 
 /// A deposing entry may be proposed, and has to be [`Grantor::settled`] when the log has rejected it.
@@ -79,7 +102,8 @@ impl Grantor {
         *self = Grantor::default();
     }
 
-    /// A life asked; the quorum round in `term` was after its question, and `state` is what is applied.
+    /// A life asked; `round` was after its question, and `state` is what was applied at some time since. Answers what the life
+    /// has to have applied before the lease is in force.
     ///
     /// # Errors
     /// Why it is granted nothing.
@@ -88,11 +112,11 @@ impl Grantor {
         member: Member,
         silence_ms: u64,
         hang_timeout_ms: u64,
-        term: u64,
+        round: Round,
         state: &ControlState,
         now_ms: u64,
-    ) -> Result<(), NotGranted> {
-        if self.term != Some(term) {
+    ) -> Result<u64, NotGranted> {
+        if self.term != Some(round.term) {
             return Err(NotGranted::NotLeading);
         }
         if state.nodes.get(&member.node).is_none_or(|node| node.member() != member) {
@@ -105,7 +129,7 @@ impl Grantor {
             return Err(NotGranted::Hangs { member, silence_ms, hang_timeout_ms });
         }
         self.answered_ms.insert(member, now_ms);
-        Ok(())
+        Ok(round.index.max(self.settled_at))
     }
 
     /// For how long the owner of a shard has certainly been without an answer, in ms: 0 while this node does not lead.
@@ -113,6 +137,16 @@ impl Grantor {
         let Some((_, owned_ms)) = self.owned_ms.get(&shard) else { return 0 };
         let answered_ms = self.answered_ms.get(&owner).unwrap_or(owned_ms);
         now_ms.saturating_sub(*owned_ms.max(answered_ms))
+    }
+
+    /// Of each shard that has an owner which may still answer, for how long that has been without one itself.
+    pub fn unanswered<'a>(
+        &'a self,
+        state: &'a ControlState,
+        now_ms: u64,
+    ) -> impl Iterator<Item = (ShardId, u64)> + 'a {
+        let owned = state.shards.values().filter_map(|shard| Some((shard.id, shard.may_answer()?)));
+        owned.map(move |(shard, owner)| (shard, self.unanswered_ms(shard, owner, now_ms)))
     }
 
     /// A deposing entry is to be proposed, if nothing speaks against it now: `None` if an answer came in between.
@@ -130,8 +164,9 @@ impl Grantor {
         })
     }
 
-    /// The log has rejected the entry, or the state does not name the life any more.
-    pub fn settled(&mut self, Deposing(owner): Deposing) {
+    /// The log has decided on the entry, at `index`, and this leader knows it.
+    pub fn settled(&mut self, Deposing(owner): Deposing, index: u64) {
         self.deposing.remove(&owner);
+        self.settled_at = self.settled_at.max(index);
     }
 }

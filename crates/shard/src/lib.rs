@@ -25,6 +25,7 @@
 mod action;
 mod asked;
 mod at;
+mod copies;
 mod engine;
 mod event;
 mod follower;
@@ -47,10 +48,11 @@ mod tests;
 
 pub use action::{Action, HandedOver, Note, Weight};
 pub use asked::{About, Ask, Asked};
+pub use copies::{CheckpointFate, OnTrial, fate_of_checkpoint, is_only_copy};
 pub use engine::Engine;
 pub use event::{Event, Now};
 pub use follower::{Follow, Hinted};
-pub use grantor::{Deposing, Grantor, NotGranted, depose_after_ms};
+pub use grantor::{Deposing, Grantor, NotGranted, Round, depose_after_ms, deposed};
 pub use holding::{Held, Holds};
 pub use keeping::NotKept;
 pub use lease::{Grant, Lease, Leased};

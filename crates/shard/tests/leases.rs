@@ -7,7 +7,7 @@
 use ironcache_control::{
     AckMode, Command, ControlState, InitCluster, LogId, NodeRole, NodeSpec, Policy, RaftTimers, ShardSpec,
 };
-use ironcache_shard::{Deposing, Grant, Grantor, Lease, depose_after_ms};
+use ironcache_shard::{Deposing, Grant, Grantor, Lease, Round, depose_after_ms};
 use ironcache_types::{
     ClusterId, Digest, Incarnation, Level, LevelRange, Member, NodeId, Offset, Release, ShardId, SlotSet,
     Version, WireRange,
@@ -263,8 +263,8 @@ impl World {
         if newest.term != term {
             return;
         }
-        let granted = newest.grantor.grant(member, 0, HANG_MS, term, &newest.view.state, now_ms);
-        if granted.is_ok() {
+        let round = Round { term, index };
+        if let Ok(index) = newest.grantor.grant(member, 0, HANG_MS, round, &newest.view.state, now_ms) {
             let until_ms = asked_ms + TIMERS.lease_ms();
             self.answers.push((life, Grant { until_ms, index }));
         }
@@ -281,7 +281,7 @@ impl World {
         let (gone, left): (Vec<_>, Vec<_>) =
             leader.deposing.drain(..).partition(|Deposing(life)| Some(*life) != owner);
         leader.deposing = left;
-        gone.into_iter().for_each(|deposing| leader.grantor.settled(deposing));
+        gone.into_iter().for_each(|deposing| leader.grantor.settled(deposing, leader.view.applied as u64));
     }
 
     fn depose(&mut self, stale: bool, forwarded: bool) {

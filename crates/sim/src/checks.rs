@@ -85,7 +85,8 @@ impl World {
     /// I14: two processes of a shard never both execute writes. I13: of everybody in a set.
     pub(crate) fn check_tick(&self) -> Result<(), String> {
         for (id, shard) in &self.truth.shards {
-            let executes = |n: &&NodeId| self.process(**n).is_some_and(|p| p.executes(self.now_ms));
+            self.check_kept(*id, shard)?;
+            let executes = |n: &&NodeId| self.process(**n).is_some_and(|p| p.executes(self.clock_ms(**n)));
             let executing: Vec<&NodeId> = shard.nodes.iter().filter(executes).collect();
             if executing.len() > 1 {
                 return Err(format!("I14: {executing:?} execute writes of shard {id} at once"));

@@ -8,9 +8,9 @@ use ironcache_shard::Grant;
 use ironcache_types::{Epoch, Member, NodeId, Offset};
 
 /// A member that is silent for this long is dropped from the set.
-const SILENT_MS: u64 = 300;
+pub(crate) const SILENT_MS: u64 = 300;
 /// How many writes a replica copies at a time; it lags in between.
-const COPY: usize = 40;
+pub(crate) const COPY: usize = 40;
 
 impl World {
     pub(crate) fn data_tick(&mut self, id: NodeId) {
@@ -20,8 +20,11 @@ impl World {
             Ownership::Serving(primary) if primary == me => self.primary_tick(me, &shard),
             Ownership::Serving(primary) => self.replica_tick(me, primary, &shard),
             Ownership::Recovering { last, .. } => {
+                let follows = self.follow_keeper(me, &shard);
                 let data = &mut self.process_mut(id).expect("it has a process").data;
-                data.link = Link::Down;
+                if !follows {
+                    data.link = Link::Down;
+                }
                 let end = data.offset();
                 if data.sealed && data.line == shard.epoch && last.node == id && self.is_registered(me) {
                     let (shard, shard_epoch, of) = (shard.id, shard.epoch, last.incarnation);
@@ -46,6 +49,7 @@ impl World {
             data.acknowledged = data.writes.len();
         }
         data.proposed.retain(|(_, at)| *at == shard.isr_epoch);
+        data.keepers_proposed.retain(|(_, at)| *at == shard.isr_epoch);
         data.raised_at = data.raised_at.filter(|at| *at == shard.isr_epoch);
         let raised = data.raised_at.is_some();
         if shard.lineage.last().is_some_and(|l| l.start.is_none())
@@ -66,15 +70,16 @@ impl World {
     /// Asks every quarter of a lease, and at once for the first one; a promotion that it proposed itself is a lease.
     fn keep_lease(&mut self, me: Member, shard: &Shard) {
         let (now_ms, delay_ms) = (self.now_ms, self.rng.below(60));
+        let clock_ms = self.clock_ms(me.node);
         let process = self.process_mut(me.node).expect("it ticks");
         let (applied, lease_ms) = (process.applied as u64, process.view.policy.timers.lease_ms());
         let data = &mut process.data;
         let begun = shard.lineage.last().and_then(|entry| entry.start);
         if let Some((_, _, since_ms)) = data.promise.take_if(|(_, start, _)| begun == Some(*start)) {
-            data.lease.granted(Grant { until_ms: since_ms + lease_ms, index: 0 }, now_ms, applied);
+            data.lease.granted(Grant { until_ms: since_ms + lease_ms, index: 0 }, clock_ms, applied);
         }
         if let Some((_, grant)) = data.answer.take_if(|(at_ms, _)| *at_ms <= now_ms) {
-            data.lease.granted(grant, now_ms, applied);
+            data.lease.granted(grant, clock_ms, applied);
         }
         if now_ms < data.ask_at_ms || data.answer.is_some() {
             return;
@@ -82,21 +87,25 @@ impl World {
         let Some(index) = self.grant(me) else { return };
         let data = &mut self.process_mut(me.node).expect("it ticks").data;
         data.ask_at_ms = now_ms + lease_ms / 4;
-        data.answer = Some((now_ms + delay_ms, Grant { until_ms: now_ms + lease_ms, index }));
+        data.answer = Some((now_ms + delay_ms, Grant { until_ms: clock_ms + lease_ms, index }));
     }
 
-    /// How many of the primary's writes each of those has that it asks: the set, and whom it proposed.
+    /// How many of the primary's writes each of those has that it asks: the set and the keeper, and whom it proposed.
     fn held_by_everybody(&self, me: Member, shard: &Shard) -> usize {
         let data = &self.process(me.node).expect("it ticks").data;
         let proposed = data.proposed.iter().map(|(m, _)| *m);
         let held_by = |m: Member| self.copied(m, me).unwrap_or(0);
-        shard.in_sync_replicas().chain(proposed).map(held_by).min().unwrap_or(data.writes.len())
+        let members = shard.in_sync_replicas().chain(proposed).map(held_by).min();
+        let recorded = shard.keeper_that_counts().map(|keeper| keeper.member);
+        let keepers = recorded.into_iter().chain(data.keepers_proposed.iter().map(|(m, _)| *m));
+        let kept = keepers.map(|keeper| self.kept(keeper, me, shard).unwrap_or(0)).min();
+        members.into_iter().chain(kept).min().unwrap_or(data.writes.len())
     }
 
     /// Executes a write, and acknowledges what the mode allows. What a handover in flight holds back was executed before
     /// it: it may be acknowledged.
     fn execute(&mut self, me: Member, shard: &Shard, acks: AckMode, held: usize) {
-        let executes = self.process(me.node).is_some_and(|process| process.executes(self.now_ms));
+        let executes = self.process(me.node).is_some_and(|process| process.executes(self.clock_ms(me.node)));
         let wants = executes && self.rng.chance(1, 2) && self.writes_go_on();
         let write = self.fresh_write();
         let data = &mut self.process_mut(me.node).expect("it ticks").data;
@@ -140,7 +149,8 @@ impl World {
         let process = self.process(me.node).expect("it ticks");
         let plan = process.view.plan.as_ref().is_some_and(Plan::holds_mode);
         let out = shard.nodes.iter().any(|n| process.view.nodes.get(n).is_some_and(|n| n.out.is_some()));
-        let mode = if plan || out { AckMode::InSync } else { process.view.policy.steady_mode };
+        let is_kept = shard.keeper.is_some() || !process.data.keepers_proposed.is_empty();
+        let mode = if plan || out || is_kept { AckMode::InSync } else { process.view.policy.steady_mode };
         let overdue = process.data.silent.iter().find(|(_, since)| now_ms > since + SILENT_MS);
         let whole = process.data.writes.len();
         let lacks_acknowledged = held < process.data.acknowledged;
@@ -164,6 +174,8 @@ impl World {
                 proposed.push((member, isr_epoch));
             }
             Command::AddInSync { shard: id, isr_epoch, primary: me, member }
+        } else if let Some(command) = self.change_keeper(me, shard) {
+            command
         } else {
             return;
         };
@@ -182,7 +194,9 @@ impl World {
             Link::Down | Link::Syncing(_) | Link::Streaming(_) => {}
         }
         let Some(source) = source else {
-            data.link = Link::Down;
+            if !self.follow_keeper(me, shard) {
+                self.process_mut(me.node).expect("it ticks").data.link = Link::Down;
+            }
             return;
         };
         if !copies {
@@ -231,8 +245,8 @@ impl World {
     }
 
     /// It proposes to own its shard from `start` on; asked again for the same, the first time counts.
-    fn promises(&mut self, id: NodeId, of: Epoch, start: Offset) {
-        let now_ms = self.now_ms;
+    pub(crate) fn promises(&mut self, id: NodeId, of: Epoch, start: Offset) {
+        let now_ms = self.clock_ms(id);
         let data = &mut self.process_mut(id).expect("it ticks").data;
         if data.promise.is_none_or(|(known, at, _)| (known, at) != (of, start)) {
             data.promise = Some((of, start, now_ms));
@@ -248,8 +262,8 @@ impl World {
     }
 
     /// The process of `primary`, if it takes itself for the primary and `from` can reach it.
-    fn serving(&self, primary: Member, from: NodeId) -> Option<&crate::node::Process> {
-        let reachable = !self.is_cut_off(from) && !self.is_cut_off(primary.node);
+    pub(crate) fn serving(&self, primary: Member, from: NodeId) -> Option<&crate::node::Process> {
+        let reachable = !self.is_cut_between(from, primary.node);
         self.process(primary.node).filter(|p| reachable && p.me == primary && p.is_primary())
     }
 }

@@ -10,6 +10,8 @@ use ironcache_types::{Epoch, NodeId};
 const LEAVE_MS_MAX: u64 = 1_000;
 /// A stall that anybody may have at any time: less than what a lease outlasts.
 const STALL_MS: u64 = 150;
+/// A machine that is lost may be away for so long: a roll goes on, and a shard that had only it has to be served again.
+const AWAY_MS: u64 = 8_000;
 /// How many entries back a proposal may be that arrives once more.
 const AGAIN: usize = 40;
 /// A node whose failure is over counts as whole when it has been in sync for so long: longer than a primary takes to drop
@@ -38,6 +40,7 @@ impl World {
                 self.failing(id).cut_until_ms = until_ms;
             }
         }
+        self.lose_ways(&ids);
         if self.rng.chance(1, 50)
             && let Some(id) = self.rng.pick(&ids)
         {
@@ -49,6 +52,21 @@ impl World {
         if self.rng.chance(1, 150) {
             self.change_leader();
         }
+    }
+
+    /// Between one node and some of the others messages are lost, in one direction or in both.
+    fn lose_ways(&mut self, ids: &[NodeId]) {
+        if !self.side.chance(self.scenario.cuts_per_mille, 1_000) {
+            return;
+        }
+        let Some(id) = self.side.pick(ids).filter(|id| self.may_fail(*id)) else { return };
+        let until_ms = self.now_ms + self.side.below(3_000);
+        for other in ids.iter().copied().filter(|other| *other != id) {
+            let (out, back) = (self.side.chance(1, 2), self.side.chance(1, 2));
+            let ways = [(out, (id, other)), (back, (other, id))];
+            self.lost_ways.extend(ways.into_iter().filter(|(is, _)| *is).map(|(_, way)| (way, until_ms)));
+        }
+        self.failing(id).patchy_until_ms = until_ms;
     }
 
     /// Every process of a shard is killed at once, and a part of what each held is what it finds again. Outside of the promise:
@@ -164,13 +182,17 @@ impl World {
         shard.cloned()
     }
 
-    /// The next failure waits until the shard's other nodes are well and in sync, or out for their step.
+    /// The next failure waits until the shard's other nodes are well and in sync, or out for their step. A keeper counts as
+    /// one of them.
     fn may_fail(&self, id: NodeId) -> bool {
+        if !self.keeps_for_whole_shards(id) {
+            return false;
+        }
         let Some(shard) = self.truth.shard_of_node(id) else { return true };
         others(shard, id).all(|n| {
             let node = &self.truth.nodes[&n];
             let faults = &self.nodes[&n];
-            let well = self.now_ms >= faults.stalled_until_ms.max(faults.cut_until_ms);
+            let well = faults.is_well(self.now_ms);
             node.out.is_some()
                 || (well
                     && !self.is_leaving(n)
@@ -179,13 +201,34 @@ impl World {
         })
     }
 
-    /// A process may go with everything that was in its memory if nothing is wrong with its shard: in a shard of three that
-    /// has to be survived at every moment of a roll. A pair has one copy while a node is out for its step; and a primary
-    /// that was cut off may have asked for the removal of the others.
+    /// A process may go with everything that was in its memory if nothing is wrong with its shard: that has to be survived at
+    /// every moment of a roll. A primary that was cut off may have asked for the removal of the others.
     fn may_lose_its_dataset(&self, id: NodeId) -> bool {
         let Some(shard) = self.truth.shard_of_node(id) else { return false };
-        let whole = |n: NodeId| self.nodes[&n].whole_since_ms.is_some_and(|at| self.now_ms > at + WHOLE_MS);
-        shard.nodes.len() > 2 && shard.nodes.iter().copied().all(whole)
+        let enough = shard.nodes.len() > 2 || shard.in_sync.len() > 1 || self.is_kept(shard);
+        enough && shard.nodes.iter().all(|n| self.is_whole(*n))
+    }
+
+    fn is_whole(&self, id: NodeId) -> bool {
+        self.nodes[&id].whole_since_ms.is_some_and(|at| self.now_ms > at + WHOLE_MS)
+    }
+
+    /// A keeper is there, well, and nothing is wrong with what it keeps.
+    fn is_kept(&self, shard: &Shard) -> bool {
+        shard.keeper_that_counts().is_some_and(|keeper| {
+            let id = keeper.member.node;
+            let node = &self.nodes[&id];
+            let well = node.is_well(self.now_ms) && !self.is_leaving(id);
+            well && self.is_registered(keeper.member)
+        })
+    }
+
+    /// Nothing is wrong with a shard whose tail the node keeps, or is about to.
+    fn keeps_for_whole_shards(&self, id: NodeId) -> bool {
+        let keeps = |shard: &&Shard| {
+            shard.keeper_wanted == Some(id) || shard.keeper.is_some_and(|keeper| keeper.member.node == id)
+        };
+        self.truth.shards.values().filter(keeps).all(|s| s.nodes.iter().all(|n| self.is_whole(*n)))
     }
 
     /// A failed node is whole again once nothing is wrong with it and it is in sync. To be out for a step, and not back in
@@ -197,8 +240,10 @@ impl World {
             let in_sync = node.process.as_ref().is_some_and(|p| shard.in_sync.contains(&p.me));
             let is_out = self.truth.nodes[id].out.is_some();
             node.away_by_plan = is_out || (node.away_by_plan && !in_sync);
-            let well =
-                now_ms >= node.stalled_until_ms.max(node.cut_until_ms) && node.leaving_until_ms.is_none();
+            if in_sync && shard.in_sync.len() > 1 {
+                node.checkpoint = None;
+            }
+            let well = node.is_well(now_ms) && node.leaving_until_ms.is_none();
             if in_sync && well {
                 node.whole_since_ms.get_or_insert(now_ms);
             } else if !node.away_by_plan {
@@ -207,9 +252,18 @@ impl World {
         }
     }
 
+    /// Its machine is gone for good, and another comes in its place, or it comes back empty.
     fn lose_dataset(&mut self, id: NodeId) {
         self.kill(id);
+        let is_pair = self.truth.shard_of_node(id).is_some_and(|shard| shard.nodes.len() == 2);
+        let away_ms = if is_pair && self.side.chance(1, 2) { self.side.below(AWAY_MS) } else { 0 };
         let node = self.failing(id);
+        node.start_at_ms += away_ms;
+        node.checkpoint = None;
+        if is_pair {
+            // Whoever counts on it for a step counts on what it holds.
+            node.whole_since_ms = None;
+        }
         (node.on_disk, node.line_on_disk, node.sealed_on_disk) = (Vec::new(), Epoch::default(), false);
         self.datasets_lost += 1;
     }
@@ -233,7 +287,11 @@ impl World {
         self.kills += 1;
         let follows =
             process.is_current() && process.my_shard().and_then(Shard::primary).is_some_and(|p| p.node != id);
-        node.keep(process, if follows && !keeps { Kept::UpTo(0) } else { Kept::All });
+        node.keep(process, if follows && !keeps { Kept::Checkpoint } else { Kept::All });
+        if node.on_disk.is_empty() {
+            // Whoever is out for its step takes along what it wrote down when it stopped: it had not come to that.
+            (node.whole_since_ms, node.away_by_plan) = (None, false);
+        }
         node.start_at_ms = start_at_ms;
         node.leaving_until_ms = None;
         node.launcher.daemon_died();

@@ -3,13 +3,13 @@
 use crate::entry::Entry;
 use crate::node::{Data, Link, Process};
 use crate::world::World;
-use ironcache_control::{Command, Ownership, Recover, Shard};
+use ironcache_control::{Command, Ownership, Shard};
 use ironcache_coordinator::{
     Bars, DataObservation, Decision, Duty, Holding, LeaderMemory, LeaseObservation, NodeObservation,
     Observation, RaftGroup, ReplicaObservation, decide,
 };
-use ironcache_shard::{Deposing, Grantor, depose_after_ms};
-use ironcache_types::{Member, NodeId, ShardId};
+use ironcache_shard::{Deposing, Grantor, Round, depose_after_ms, deposed};
+use ironcache_types::{Member, NodeId};
 use std::collections::BTreeMap;
 
 #[derive(Debug)]
@@ -51,14 +51,20 @@ const BARS: Bars = Bars {
 impl World {
     /// A majority of the voters is up and connected.
     pub(crate) fn has_quorum(&self) -> bool {
-        let up = |id: &NodeId| self.process(*id).is_some() && !self.is_cut_off(*id);
+        let leader = self.leadership.as_ref().map(|leadership| leadership.leader);
+        let reached = |id: NodeId| leader.is_none_or(|l| l == id || !self.is_cut_between(l, id));
+        let up = |id: &NodeId| self.process(*id).is_some() && !self.is_cut_off(*id) && reached(*id);
         self.truth.voters().filter(|n| up(&n.id)).count() >= self.truth.majority()
     }
 
     pub(crate) fn elect(&mut self) {
-        let fit = |id: &NodeId| self.process(*id).is_some() && !self.is_cut_off(*id);
-        let voters: Vec<NodeId> = self.truth.voters().map(|n| n.id).filter(fit).collect();
-        if self.leadership.as_ref().is_some_and(|l| fit(&l.leader)) || !self.has_quorum() {
+        let is_fit = |world: &World, id: &NodeId| world.process(*id).is_some() && !world.is_cut_off(*id);
+        let voters: Vec<NodeId> = self.truth.voters().map(|n| n.id).filter(|id| is_fit(self, id)).collect();
+        // A leader that does not hear a majority any more, which is there, gives up.
+        if voters.len() >= self.truth.majority() && !self.has_quorum() {
+            self.change_leader();
+        }
+        if self.leadership.as_ref().is_some_and(|l| is_fit(self, &l.leader)) || !self.has_quorum() {
             return;
         }
         // An election takes a while; meanwhile nobody leads.
@@ -117,7 +123,9 @@ impl World {
         let decision = self.act(&mut leadership)?;
         let leader = leadership.leader;
         let deposing = match &decision {
-            Decision::Propose(command) => self.deposed(leader, command),
+            Decision::Propose(command) => {
+                self.process(leader).and_then(|process| deposed(&process.view, command))
+            }
             Decision::TransferLeader { .. }
             | Decision::AddLearner { .. }
             | Decision::ChangeMembership { .. }
@@ -126,7 +134,7 @@ impl World {
         };
         if let (Some((shard, owner)), Decision::Propose(command)) = (deposing, &decision) {
             let timers = self.truth.policy.timers;
-            let deposing = leadership.grantor.depose(shard, owner, &timers, self.now_ms);
+            let deposing = leadership.grantor.depose(shard, owner, &timers, self.clock_ms(leader));
             self.leadership = Some(leadership);
             return match deposing {
                 Some(deposing) => self.depose(deposing, command.clone()),
@@ -148,17 +156,6 @@ impl World {
         Ok(())
     }
 
-    /// The owner that `command` would depose, by what `leader` has applied.
-    fn deposed(&self, leader: NodeId, command: &Command) -> Option<(ShardId, Member)> {
-        let (Command::Failover { shard, .. }
-        | Command::BeginRecovery { shard, .. }
-        | Command::Recover(Recover { shard, .. })) = command
-        else {
-            return None;
-        };
-        Some((*shard, self.process(leader)?.view.shards.get(shard)?.primary()?))
-    }
-
     /// The leader appends the entry itself: it commits it, or is gone before it does.
     fn depose(&mut self, deposing: Deposing, command: Command) -> Result<(), String> {
         let Some(leadership) = &self.leadership else { return Ok(()) };
@@ -173,24 +170,28 @@ impl World {
         self.append(entry)?;
         // It hears the outcome: whatever it was, there is no entry under way.
         if let Some(leadership) = &mut self.leadership {
-            leadership.grantor.settled(deposing);
+            leadership.grantor.settled(deposing, self.log.len() as u64);
         }
         Ok(())
     }
 
     /// A life asks for a lease. Only the newest leader gets a quorum, and it answers once it has applied an entry of its own.
     pub(crate) fn grant(&mut self, member: Member) -> Option<u64> {
-        let (now_ms, index) = (self.now_ms, self.log.len() as u64);
+        let index = self.log.len() as u64;
         if self.is_cut_off(member.node) || !self.has_quorum() {
             return None;
         }
+        let leader = self.leadership.as_ref()?.leader;
+        if leader != member.node && self.is_cut_between(leader, member.node) {
+            return None;
+        }
+        let now_ms = self.clock_ms(leader);
         let mut leadership = self.leadership.take()?;
         let answer = self.process(leadership.leader).and_then(|process| {
             let silence_ms = 0;
             let state = &process.view;
-            let granted =
-                leadership.grantor.grant(member, silence_ms, u64::MAX, leadership.term, state, now_ms);
-            granted.is_ok().then_some(index)
+            let round = Round { term: leadership.term, index };
+            leadership.grantor.grant(member, silence_ms, u64::MAX, round, state, now_ms).ok()
         });
         self.leadership = Some(leadership);
         answer
@@ -214,6 +215,7 @@ impl World {
     fn hear(&mut self, leadership: &mut Leadership) {
         for id in self.nodes.keys().copied().collect::<Vec<_>>() {
             if self.rng.chance(1, 3)
+                && (id == leadership.leader || !self.is_cut_between(id, leadership.leader))
                 && !self.is_cut_off(leadership.leader)
                 && let Some(answer) = self.observe(id)
             {
@@ -227,14 +229,15 @@ impl World {
         let timers = leadership.memory.note(&process.view, &BARS, self.now_ms);
         let leader_settled = process.applied >= leadership.settled_at;
         if leader_settled {
-            leadership.grantor.leads(leadership.term, &process.view, self.now_ms);
+            leadership.grantor.leads(leadership.term, &process.view, self.clock_ms(leadership.leader));
         }
         let over_after_ms = depose_after_ms(&process.view.policy.timers);
-        let lease = |shard: &Shard| {
-            let unanswered_ms = leadership.grantor.unanswered_ms(shard.id, shard.primary()?, self.now_ms);
-            Some((shard.id, LeaseObservation { unanswered_ms, over_after_ms }))
-        };
-        let leases = process.view.shards.values().filter_map(lease).collect();
+        let observed = |(shard, unanswered_ms)| (shard, LeaseObservation { unanswered_ms, over_after_ms });
+        let leases = leadership
+            .grantor
+            .unanswered(&process.view, self.clock_ms(leadership.leader))
+            .map(observed)
+            .collect();
         let nodes = leadership.answers.iter().map(|(id, answer)| (*id, self.aged(answer))).collect();
         let observation = Observation {
             now_ms: self.now_ms,

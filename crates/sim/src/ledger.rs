@@ -51,6 +51,11 @@ impl Ledger {
         self.lost += missing;
     }
 
+    /// The acknowledged writes of one shard.
+    pub(crate) fn of(&self, shard: ShardId) -> &[u64] {
+        self.shards.get(&shard).map_or(&[], Vec::as_slice)
+    }
+
     /// How many writes are acknowledged and not given up.
     pub(crate) fn len(&self) -> usize {
         self.shards.values().map(Vec::len).sum()

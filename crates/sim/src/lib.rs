@@ -10,8 +10,8 @@
 //! Control state, coordinator and agent are the real ones. Raft is an ordered log with a leader, the
 //! launcher and the data plane are small models: a dataset is the list of writes it holds; a primary
 //! acknowledges a write when every member that it has to ask holds it, or in mode primary while nobody trails too
-//! far. Its own data outlives its process in a pair (a stand-in for the keeper, which is not there yet); in a shard of
-//! three everybody's may go with it while nothing else is wrong. A leader decides by answers that grow old.
+//! far. A process may take its dataset along while nothing else is wrong with its shard, a keeper included: in a pair that
+//! is rolled too. A leader decides by answers that grow old.
 //!
 //! After a time of faults everything heals, and the cluster has to converge: every node on the target, or,
 //! if the release is bad, everybody back in service on the old one with the release quarantined.
@@ -22,6 +22,7 @@ mod checks;
 mod data;
 mod entry;
 mod faults;
+mod keeper;
 mod launcher;
 mod leader;
 mod ledger;

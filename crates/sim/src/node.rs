@@ -1,14 +1,15 @@
 //! One node: its launcher and its process, which holds a view of the log, and data.
 
 use crate::entry::Entry;
+use crate::keeper::Tail;
 use crate::launcher::Launcher;
 use crate::scenario::old;
 use ironcache_agent::PreflightResult;
 use ironcache_control::{Command, ControlState, Shard};
 use ironcache_coordinator::StateHash;
 use ironcache_shard::{Grant, Lease};
-use ironcache_types::{Digest, Epoch, Incarnation, Level, Member, NodeId, Offset, Release};
-use std::collections::BTreeSet;
+use ironcache_types::{Digest, Epoch, Incarnation, Level, Member, NodeId, Offset, Release, ShardId};
+use std::collections::{BTreeMap, BTreeSet};
 
 #[derive(Debug)]
 pub(crate) struct Node {
@@ -22,6 +23,10 @@ pub(crate) struct Node {
     pub leaving_until_ms: Option<u64>,
     /// No message gets in or out before this time.
     pub cut_until_ms: u64,
+    /// Some of its messages are lost before this time, one way or both.
+    pub patchy_until_ms: u64,
+    /// Its clock's offset in ms, and by how many thousandths it is slow.
+    pub clock: (u64, u64),
     /// It stands still (SIGSTOP, a full disk queue) before this time.
     pub stalled_until_ms: u64,
     /// Since when nothing has been wrong with it: whole in its set, or away by plan only.
@@ -40,6 +45,8 @@ pub(crate) struct Node {
     pub line_on_disk: Epoch,
     /// It is all that the process had, and the process was its shard's owner: it stopped in order, or its journal stayed.
     pub sealed_on_disk: bool,
+    /// What it wrote down when it last stopped in order. It goes when a life of it is in a set of two.
+    pub checkpoint: Option<(Vec<u64>, Epoch)>,
     /// What it proposed lately, and when.
     pub sent: Vec<(u64, Command)>,
 }
@@ -58,6 +65,8 @@ pub(crate) struct Process {
     /// The step it is out for, and since when it knows.
     pub told: Option<(Epoch, u64)>,
     pub data: Data,
+    /// What it keeps of other shards.
+    pub tails: BTreeMap<ShardId, Tail>,
 }
 
 /// The data plane of one process.
@@ -74,6 +83,10 @@ pub(crate) struct Data {
     /// A primary: whom it has proposed for the in-sync set, and the set's epoch at that time. Each is asked until the set
     /// changes: any of the proposals may be the one that the log takes.
     pub proposed: Vec<(Member, Epoch)>,
+    /// A primary: whom it has proposed for its keeper, as above.
+    pub keepers_proposed: Vec<(Member, Epoch)>,
+    /// A primary: since when its keeper does not answer.
+    pub keeper_silent_ms: Option<u64>,
     /// A primary: the epoch of the set at which it proposed mode in-sync. Until the set changes the log may take it, so
     /// nothing weaker is acknowledged.
     pub raised_at: Option<Epoch>,
@@ -109,7 +122,8 @@ impl Data {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kept {
     All,
-    UpTo(usize),
+    /// What the last orderly stop wrote down.
+    Checkpoint,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -123,7 +137,7 @@ pub(crate) enum Link {
 }
 
 impl Node {
-    pub(crate) fn new(id: NodeId) -> Self {
+    pub(crate) fn new(id: NodeId, clock: (u64, u64)) -> Self {
         Node {
             id,
             launcher: Launcher::new(),
@@ -132,6 +146,8 @@ impl Node {
             start_at_ms: 0,
             leaving_until_ms: None,
             cut_until_ms: 0,
+            patchy_until_ms: 0,
+            clock,
             stalled_until_ms: 0,
             whole_since_ms: None,
             away_by_plan: false,
@@ -141,6 +157,7 @@ impl Node {
             on_disk: Vec::new(),
             line_on_disk: Epoch::default(),
             sealed_on_disk: false,
+            checkpoint: None,
             sent: Vec::new(),
         }
     }
@@ -155,6 +172,7 @@ impl Node {
             hash: None,
             current_at: committed,
             told: None,
+            tails: BTreeMap::new(),
             data: Data {
                 writes: self.on_disk.clone(),
                 line: self.line_on_disk,
@@ -170,13 +188,21 @@ impl Node {
         self.sealed_on_disk = owned && kept == Kept::All;
         self.line_on_disk = process.data.line;
         self.on_disk = process.data.writes;
-        match kept {
-            Kept::All => {}
-            Kept::UpTo(end) => self.on_disk.truncate(end),
+        match (kept, &self.checkpoint) {
+            (Kept::All, _) => {}
+            (Kept::Checkpoint, Some((writes, line))) => {
+                (self.on_disk, self.line_on_disk) = (writes.clone(), *line);
+            }
+            (Kept::Checkpoint, None) => self.on_disk.clear(),
         }
         if self.on_disk.is_empty() {
             self.line_on_disk = Epoch::default();
         }
+    }
+
+    /// Nothing is wrong with the machine and its network.
+    pub(crate) fn is_well(&self, now_ms: u64) -> bool {
+        now_ms >= self.stalled_until_ms.max(self.cut_until_ms).max(self.patchy_until_ms)
     }
 
     pub(crate) fn is_cut_off(&self, now_ms: u64) -> bool {
@@ -225,6 +251,7 @@ impl Process {
     }
 
     /// Does it execute writes? Not while it hands its role over, nor without a lease, nor before the log says where it begins.
+    /// The time is that of its own clock.
     pub(crate) fn executes(&self, now_ms: u64) -> bool {
         let mut lease = self.data.lease;
         let leased = lease.holds(now_ms, self.applied as u64);

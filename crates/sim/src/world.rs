@@ -19,6 +19,11 @@ const CHAOS_MS: u64 = 15_000;
 /// After them the cluster has this long to converge: many times what a roll without faults takes.
 const HEAL_MS: u64 = 60_000;
 
+/// Clocks of two machines say anything.
+const CLOCK_OFFSET_MS: u64 = 1_000_000;
+/// The drift between two clocks for which a leader waits in any case.
+const SLOW_PER_MILLE: u64 = 10;
+
 /// A proposer that hears nothing for this long tries again.
 const PATIENCE_MS: u64 = 50;
 
@@ -63,6 +68,10 @@ impl std::fmt::Display for Failure {
 pub(crate) struct World {
     pub scenario: Scenario,
     pub rng: Rng,
+    /// The chance of keepers, and of what goes wrong between two nodes: one apart, so that whoever has no keeper is as before.
+    pub side: Rng,
+    /// What goes from the one to the other is lost until then.
+    pub lost_ways: BTreeMap<(NodeId, NodeId), u64>,
     pub now_ms: u64,
     pub log: Vec<Entry>,
     /// The state at the end of the log.
@@ -134,7 +143,10 @@ impl World {
         let mut rng = Rng::new(seed);
         let scenario = Scenario::of(&mut rng);
         let layout = scenario.layout();
-        let nodes = layout.nodes.iter().map(|n| (n.member.node, Node::new(n.member.node))).collect();
+        let mut side = Rng::new(seed ^ 0x6b65_6570);
+        let mut node =
+            |id| (id, Node::new(id, (side.below(CLOCK_OFFSET_MS), side.below(SLOW_PER_MILLE + 1))));
+        let nodes = layout.nodes.iter().map(|n| node(n.member.node)).collect();
         let mut truth = ControlState::default();
         let init = Command::InitCluster(layout);
         truth.apply(1, &init).expect("the scenarios are clusters");
@@ -142,6 +154,8 @@ impl World {
         World {
             scenario,
             rng,
+            side,
+            lost_ways: BTreeMap::new(),
             now_ms: 0,
             log: vec![Entry::seal(init, &ControlState::default())],
             truth,
@@ -232,6 +246,7 @@ impl World {
         let node = self.nodes.get_mut(&id).expect("it is a node");
         if let Some(process) = node.process.take() {
             node.keep(process, Kept::All);
+            node.checkpoint = Some((node.on_disk.clone(), node.line_on_disk));
         }
         node.start_at_ms = start_at_ms;
         node.leaving_until_ms = None;
@@ -284,7 +299,8 @@ impl World {
         if now_ms < node.stalled_until_ms {
             return;
         }
-        if !self.is_cut_off(id) {
+        let leader = self.leadership.as_ref().map(|leadership| leadership.leader);
+        if !self.is_cut_off(id) && leader.is_none_or(|leader| leader == id || self.passes(leader, id)) {
             self.apply_some(id);
         }
         if self.leave_tick(id) {
@@ -293,6 +309,7 @@ impl World {
         self.agent_tick(id);
         if self.process(id).is_some_and(Process::is_current) {
             self.data_tick(id);
+            self.keeper_tick(id);
         }
     }
 
@@ -372,7 +389,9 @@ impl World {
     fn facts(&mut self, id: NodeId) -> Option<LocalFacts> {
         let now_ms = self.now_ms;
         let primary_applied = self.primary_applied(id);
-        let nobody_leads = self.is_cut_off(id) || self.leadership.is_none();
+        let leader = self.leadership.as_ref().map(|leadership| leadership.leader);
+        let unheard = |leader: NodeId| leader != id && self.is_cut_between(leader, id);
+        let nobody_leads = self.is_cut_off(id) || leader.is_none_or(unheard);
         let node = self.nodes.get_mut(&id)?;
         let process = node.process.as_mut()?;
         let step = process.view.nodes.get(&id).and_then(|n| n.out.as_ref()).map(|o| o.epoch);
@@ -402,7 +421,7 @@ impl World {
     fn primary_applied(&self, id: NodeId) -> Option<u64> {
         let process = self.process(id)?;
         let primary = process.my_shard()?.primary()?;
-        let linked = process.data.streams() && !self.is_cut_off(id) && !self.is_cut_off(primary.node);
+        let linked = process.data.streams() && !self.is_cut_between(id, primary.node);
         let source = self.process(primary.node).filter(|p| linked && p.me == primary)?;
         Some(source.applied as u64)
     }
@@ -438,7 +457,9 @@ impl World {
     }
 
     pub(crate) fn propose(&mut self, from: NodeId, command: Command) {
-        if !self.is_cut_off(from) && !self.was_just_sent(from, &command) {
+        let leader = self.leadership.as_ref().map(|leadership| leadership.leader);
+        let arrives = leader.is_none_or(|leader| leader == from || self.passes(from, leader));
+        if !self.is_cut_off(from) && arrives && !self.was_just_sent(from, &command) {
             let state = self.process(from).map_or(&self.truth, |process| &process.view);
             let entry = Entry::seal(command, state);
             self.network.send(entry, self.now_ms, &mut self.rng);
@@ -467,6 +488,23 @@ impl World {
 
     pub(crate) fn is_cut_off(&self, id: NodeId) -> bool {
         self.nodes.get(&id).is_some_and(|n| n.is_cut_off(self.now_ms))
+    }
+
+    /// Does a message get from the one to the other?
+    pub(crate) fn passes(&self, from: NodeId, to: NodeId) -> bool {
+        let lost = self.lost_ways.get(&(from, to)).is_some_and(|until_ms| self.now_ms < *until_ms);
+        !lost && !self.is_cut_off(from) && !self.is_cut_off(to)
+    }
+
+    /// No question of one of the two is answered by the other.
+    pub(crate) fn is_cut_between(&self, a: NodeId, b: NodeId) -> bool {
+        !(self.passes(a, b) && self.passes(b, a))
+    }
+
+    /// What that node's own clock says: it began anywhere, and runs a little slow.
+    pub(crate) fn clock_ms(&self, id: NodeId) -> u64 {
+        let (offset_ms, slow_per_mille) = self.nodes.get(&id).map_or((0, 0), |node| node.clock);
+        offset_ms + self.now_ms * (1_000 - slow_per_mille) / 1_000
     }
 
     pub(crate) fn is_chaotic(&self) -> bool {

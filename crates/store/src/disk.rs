@@ -51,15 +51,15 @@ pub fn reserve(file: &File, bytes: u64) -> io::Result<()> {
     }
 }
 
-/// How many bytes whoever writes the file may still take from its disk. A simulated one has no end.
+/// What the file's disk has left for this process. A simulated one never fills.
 ///
 /// # Errors
-/// The file system does not say.
-pub fn left_bytes(file: &File) -> io::Result<u64> {
+/// The disk does not say.
+pub fn free_bytes(file: &File) -> io::Result<u64> {
     #[cfg(not(turmoil))]
     {
-        let disk = rustix::fs::fstatvfs(file)?;
-        Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
+        let stat = rustix::fs::fstatvfs(file)?;
+        Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
     }
     #[cfg(turmoil)]
     {

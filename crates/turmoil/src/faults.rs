@@ -66,6 +66,15 @@ pub(crate) trait Hosts {
     fn stop(&self, host: usize);
 }
 
+/// What becomes of what is sent through a cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cut {
+    /// It is lost, and with it whatever connection it was part of: simulated connections repeat nothing.
+    Loses,
+    /// It arrives when the cut is over, as what a real connection repeats.
+    Holds,
+}
+
 struct Lasting {
     until_ms: u64,
     fault: Fault,
@@ -73,6 +82,7 @@ struct Lasting {
 
 pub(crate) struct Faults {
     dice: Dice,
+    cut: Cut,
     hosts: Vec<String>,
     /// Network faults do not begin while another is there: undoing one would undo a part of the other.
     network: Option<Lasting>,
@@ -82,10 +92,8 @@ pub(crate) struct Faults {
 }
 
 impl Faults {
-    pub(crate) fn new(seed: u64, hosts: Vec<String>, begin_ms: u64) -> Self {
-        let mut dice = Dice::new(seed);
-        let next_ms = begin_ms + dice.between(0, 500);
-        Faults { dice, hosts, network: None, down: Vec::new(), next_ms, count: 0 }
+    pub(crate) fn new(seed: u64, hosts: Vec<String>, cut: Cut) -> Self {
+        Faults { dice: Dice::new(seed), cut, hosts, network: None, down: Vec::new(), next_ms: 0, count: 0 }
     }
 
     /// What begins or ends at this moment; called once a ms.
@@ -97,6 +105,7 @@ impl Faults {
         mut told: impl FnMut(&str),
     ) {
         self.undo(now_ms, sim, &mut told);
+        self.let_pass(sim);
         if now_ms < self.next_ms {
             return;
         }
@@ -106,6 +115,25 @@ impl Faults {
         told(&format!("{now_ms} ms: {fault:?} for {lasts_ms} ms"));
         self.count += 1;
         self.begin(now_ms + lasts_ms, fault, sim, hosts);
+    }
+
+    /// Cuts the power of a host at this very moment, mostly: what it has just said may rest on nothing that it keeps.
+    pub(crate) fn strike(
+        &mut self,
+        host: usize,
+        now_ms: u64,
+        sim: &mut Sim<'_>,
+        hosts: &impl Hosts,
+        mut told: impl FnMut(&str),
+    ) {
+        let is_down = self.down.iter().any(|(down, ..)| *down == host);
+        if is_down || !hosts.may_fail(host) || !self.dice.one_in(3) {
+            return;
+        }
+        let lasts_ms = self.dice.between(1, 100);
+        told(&format!("{now_ms} ms: {} is struck for {lasts_ms} ms", self.name(host)));
+        self.count += 1;
+        self.begin(now_ms + lasts_ms, Fault::PowerCut { host, quiet: Quiet::No }, sim, hosts);
     }
 
     /// Ends everything: from here on nothing is wrong.
@@ -150,6 +178,37 @@ impl Faults {
         possible.then_some(fault)
     }
 
+    fn apart(&self, sim: &Sim<'_>, a: usize, b: usize) {
+        match self.cut {
+            Cut::Loses => sim.partition(self.name(a), self.name(b)),
+            Cut::Holds => sim.hold(self.name(a), self.name(b)),
+        }
+    }
+
+    fn together(&self, sim: &Sim<'_>, a: usize, b: usize) {
+        match self.cut {
+            Cut::Loses => sim.repair(self.name(a), self.name(b)),
+            Cut::Holds => sim.release(self.name(a), self.name(b)),
+        }
+    }
+
+    /// A link that is cut one way, and holds, holds both: what goes the other way is passed on.
+    fn let_pass(&self, sim: &Sim<'_>) {
+        let Some(Lasting { fault: Fault::OneWay { from, to }, .. }) = &self.network else { return };
+        if self.cut == Cut::Loses {
+            return;
+        }
+        let (from, to) = (sim.lookup(self.name(*from)), sim.lookup(self.name(*to)));
+        sim.links(|links| {
+            for sent in links.flatten() {
+                let (src, dst) = sent.pair();
+                if src.ip() == to && dst.ip() == from {
+                    sent.deliver();
+                }
+            }
+        });
+    }
+
     fn name(&self, host: usize) -> &str {
         &self.hosts[host]
     }
@@ -184,16 +243,19 @@ impl Faults {
             }
             Fault::Stop { host } => hosts.stop(host),
             Fault::Partition { a, b } => {
-                sim.partition(self.name(a), self.name(b));
+                self.apart(sim, a, b);
                 self.network = Some(Lasting { until_ms, fault: Fault::Partition { a, b } });
             }
             Fault::OneWay { from, to } => {
-                sim.partition_oneway(self.name(from), self.name(to));
+                match self.cut {
+                    Cut::Loses => sim.partition_oneway(self.name(from), self.name(to)),
+                    Cut::Holds => sim.hold(self.name(from), self.name(to)),
+                }
                 self.network = Some(Lasting { until_ms, fault: Fault::OneWay { from, to } });
             }
             Fault::Isolated { host } => {
                 for other in self.others(host) {
-                    sim.partition(self.name(host), self.name(other));
+                    self.apart(sim, host, other);
                 }
                 self.network = Some(Lasting { until_ms, fault: Fault::Isolated { host } });
             }
@@ -226,11 +288,14 @@ impl Faults {
             return;
         }
         match fault {
-            Fault::Partition { a, b } => sim.repair(self.name(*a), self.name(*b)),
-            Fault::OneWay { from, to } => sim.repair_oneway(self.name(*from), self.name(*to)),
+            Fault::Partition { a, b } => self.together(sim, *a, *b),
+            Fault::OneWay { from, to } => match self.cut {
+                Cut::Loses => sim.repair_oneway(self.name(*from), self.name(*to)),
+                Cut::Holds => sim.release(self.name(*from), self.name(*to)),
+            },
             Fault::Isolated { host } => {
                 for other in self.others(*host) {
-                    sim.repair(self.name(*host), self.name(other));
+                    self.together(sim, *host, other);
                 }
             }
             Fault::Held { a, b } => sim.release(self.name(*a), self.name(*b)),

@@ -148,6 +148,8 @@ pub(crate) const CRATES: &[CrateRule] = &[
     CrateRule { name: "ironcache", may_use: BINARY_MAY_USE, purity: Purity::Shell },
     // The simulator's own scheduler stands in for raft and the network.
     CrateRule { name: "ironcache-sim", may_use: PURE_CRATES, purity: Purity::Shell },
+    // Whatever decides, under a model checker: every order of events of a small cluster.
+    CrateRule { name: "ironcache-model", may_use: PURE_CRATES, purity: Purity::Shell },
     // The real node in a simulated world (docs/adr/0030).
     CrateRule { name: "ironcache-turmoil", may_use: EVERYTHING, purity: Purity::Shell },
     CrateRule { name: "ironcache-tests", may_use: EVERYTHING, purity: Purity::Shell },

@@ -67,7 +67,8 @@ async fn a_roll_with_one_replica_has_a_keeper_and_nothing_of_it_is_left_after() 
 async fn a_primary_that_dies_for_good_while_its_replica_is_out_loses_nothing() {
     let mut cluster = Cluster::start(&spec(1)).await;
     let ids = cluster.ids().await;
-    let load = Load::start(&cluster).await;
+    // Clients that ask the others when the node that they knew is gone for good.
+    let load = Load::start_plain(&cluster).await;
     let target = cluster.stage(TARGET).await.release.digest;
     hold_the_replica_out(&cluster, target).await;
     // These are with the primary and the keeper, and nowhere else.

@@ -96,7 +96,7 @@ impl Way {
         cluster.nodes[owner].signal_launcher(Signal::STOP);
         let handover = cluster
             .until_seen_by(leader, "a handover is in flight", |status| {
-                status.control.as_ref()?.shards[&SHARD].handover
+                status.control.as_ref()?.shards[&SHARD].handover.clone()
             })
             .await;
         let next = cluster.kill_this_leader(leader, &seen).await;
@@ -104,7 +104,7 @@ impl Way {
         assert_eq!((resumed.id, &resumed.phase), (plan, &Phase::Rolling));
         let shard = &next.control.shards[&SHARD];
         assert_eq!(shard.primary().map(|primary| primary.node), Some(ids[owner]));
-        assert!(shard.handover.is_none_or(|now| now.epoch == handover.epoch), "{shard:#?}");
+        assert!(shard.handover.as_ref().is_none_or(|now| now.epoch == handover.epoch), "{shard:#?}");
         cluster.nodes[candidate].signal_daemon(Signal::CONT);
 
         // The old primary is out, and its launcher does not exchange it.

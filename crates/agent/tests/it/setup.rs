@@ -2,12 +2,12 @@
 
 use ironcache_agent::{Action, LauncherFacts, LauncherPhase, LocalFacts, next};
 use ironcache_control::{
-    AckMode, Command, ControlState, InitCluster, NodeRole, NodeSpec, PlanOptions, Policy, ReleaseInfo,
-    ShardSpec, StageHold, StartedBy,
+    AckMode, Command, ControlState, InitCluster, KeeperBase, NewKeeper, NodeRole, NodeSpec, PlanOptions,
+    Policy, Reason, ReleaseInfo, ShardSpec, StageHold, StartedBy,
 };
 use ironcache_types::{
-    ClusterId, Digest, Epoch, Incarnation, Level, LevelRange, Member, NodeId, Release, ShardId, SlotSet,
-    Version, WireRange,
+    ClusterId, Digest, Epoch, Incarnation, Level, LevelRange, Member, NodeId, Offset, Release, ShardId,
+    SlotSet, Version, WireRange,
 };
 use std::collections::BTreeSet;
 
@@ -107,7 +107,22 @@ pub(crate) fn told(id: u64) -> ControlState {
     state
 }
 
+/// The witness keeps the tail of the shard's stream: without it no member of two may go.
+fn keep(state: &mut ControlState) {
+    let shard = &state.shards[&SHARD];
+    let (shard_epoch, primary) = (shard.epoch, shard.primary().unwrap());
+    apply(state, &Command::WantKeeper { shard: SHARD, shard_epoch, node: Some(NodeId(3)) });
+    let isr_epoch = state.shards[&SHARD].isr_epoch;
+    let member = state.nodes[&NodeId(3)].member();
+    let keeper = Some(NewKeeper { member, from: Offset(0), base: KeeperBase::Leaver });
+    let reason = Reason::new("wanted", "as wanted");
+    apply(state, &Command::SetKeeper { shard: SHARD, isr_epoch, primary, keeper, reason });
+}
+
 pub(crate) fn take_out(state: &mut ControlState, id: u64) {
+    if state.shard_of_node(NodeId(id)).is_some() {
+        keep(state);
+    }
     let (plan, plan_epoch) = state.plan.as_ref().map(|p| (p.id, p.epoch)).unwrap();
     let member = state.nodes[&NodeId(id)].member();
     apply(state, &Command::UpgradeSelf { plan, plan_epoch, member, at_ms: 0 });

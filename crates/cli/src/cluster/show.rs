@@ -5,7 +5,7 @@ use crate::exit::{Failure, Format};
 use crate::output;
 use crate::text;
 use ironcache_api::{
-    ClusterStatus, ControlView, Losses, MembershipStage, Node, NodeRole, Ownership, ServingRole,
+    ClusterStatus, ControlView, Losses, MembershipStage, Node, NodeRole, Ownership, ServingRole, Shard,
 };
 use ironcache_types::NodeId;
 
@@ -45,6 +45,9 @@ struct NodeRow {
     /// It joins or leaves: `joining`, `leaving`.
     #[serde(skip_serializing_if = "Option::is_none")]
     change: Option<&'static str>,
+    /// The shards whose tail it keeps.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    keeps: Vec<u16>,
     ready: bool,
     /// `None` if the node does not answer the leader.
     keys: Option<u64>,
@@ -77,6 +80,7 @@ fn node_rows(status: &ClusterStatus) -> Vec<NodeRow> {
             in_sync: shard.is_some_and(|s| s.in_sync.contains(&node.member())),
             out: node.out.is_some(),
             change: change_of(control, node.id),
+            keeps: kept_by(control, node.id),
             ready: brief.is_some_and(|b| b.ready),
             keys: brief.map(|b| b.data.keys),
             offset: brief.map(|b| b.data.offset.0),
@@ -87,6 +91,33 @@ fn node_rows(status: &ClusterStatus) -> Vec<NodeRow> {
     let mut rows: Vec<_> = control.nodes.values().map(row).collect();
     rows.sort_by_cached_key(|r| (r.shard.is_none(), r.shard, r.role != ServingRole::Primary, r.node));
     rows
+}
+
+fn kept_by(control: &ControlView, node: NodeId) -> Vec<u16> {
+    let keeps = |shard: &&Shard| shard.keeper.as_ref().is_some_and(|keeper| keeper.member.node == node);
+    control.shards.values().filter(keeps).map(|shard| shard.id.0).collect()
+}
+
+/// Who keeps what the shard acknowledges, and what that covers; or that nobody does although somebody should.
+fn keeping(control: &ControlView, shard: &Shard) -> String {
+    let node = |id: NodeId| control.nodes.get(&id);
+    let keeper = shard.keeper.as_ref().and_then(|keeper| node(keeper.member.node));
+    let beside = |keeper: &Node| {
+        let machine = |id: &NodeId| node(*id).is_some_and(|node| node.machine.is_same(keeper.machine));
+        shard.primary().is_some_and(|primary| machine(&primary.node))
+    };
+    let kept = match keeper {
+        Some(keeper) if beside(keeper) => {
+            format!(
+                ", tail kept by {} (the primary's machine: only a process is covered)",
+                keeper.client_addr
+            )
+        }
+        Some(keeper) => format!(", tail kept by {}", keeper.client_addr),
+        None => String::new(),
+    };
+    let exposed = if shard.exposed { ", EXPOSED: what it acknowledges is in one process only" } else { "" };
+    format!("{kept}{exposed}")
 }
 
 fn change_of(control: &ControlView, node: NodeId) -> Option<&'static str> {
@@ -165,13 +196,14 @@ fn overview(status: &ClusterStatus) -> String {
             }
         };
         lines.push(format!(
-            "shard {:<4} slots {}, primary {primary}, {} of {} in sync, mode {}, epoch {}{losses}",
+            "shard {:<4} slots {}, primary {primary}, {} of {} in sync, mode {}, epoch {}{}{losses}",
             shard.id,
             shard.slots,
             shard.in_sync.len(),
             shard.nodes.len(),
             shard.mode,
-            shard.epoch
+            shard.epoch,
+            keeping(control, shard)
         ));
     }
     if let Some(change) = text::change(control) {

@@ -38,6 +38,28 @@ pub fn waiting_on(wait: &WaitingOn) -> String {
         WaitingOn::WeakMode { shard } => {
             format!("shard {shard} acknowledges in mode primary; its primary has to raise it to in-sync")
         }
+        WaitingOn::Keeper { shard, wanted: Some(node) } => format!(
+            "the next step leaves shard {shard} with one member in sync, and node {node}, which is to keep the tail of its \
+             stream, is not on record yet"
+        ),
+        WaitingOn::Keeper { shard, wanted: None } => format!(
+            "the next step leaves shard {shard} with one member in sync, and no node answers that could keep the tail of \
+             its stream"
+        ),
+        WaitingOn::KeepsShard { shard, node } => format!(
+            "node {node} keeps the tail of shard {shard}'s stream, and goes when that has two members in sync"
+        ),
+        WaitingOn::KeeperStays { shard, node } => format!(
+            "the handover of shard {shard} begins when node {node} keeps the tail of its stream no more"
+        ),
+        WaitingOn::LastLease { shard, last, remaining_ms } => format!(
+            "shard {shard} has no primary; node {last}, its last owner, registered from another machine, and the process \
+             before may answer clients for another {}",
+            Seconds(*remaining_ms)
+        ),
+        WaitingOn::Exposed { shard } => format!(
+            "what shard {shard} acknowledges is in one process only; another keeper, or two members in sync, are needed"
+        ),
         WaitingOn::TotalLoss { shard, until } => {
             format!("shard {shard} lost its in-sync set: {}", recover_when(*shard, until))
         }
@@ -122,6 +144,13 @@ fn recover_when(shard: ShardId, until: &RecoverWhen) -> String {
         RecoverWhen::Back { node } => format!(
             "node {node} is out for its step, and may come back with more; {recover}` says what there is without it"
         ),
+        RecoverWhen::Tail { keeper, node } => format!(
+            "node {keeper} keeps the tail that continues what node {node} holds: with both nothing is lost; {recover}` says \
+             what there is without it"
+        ),
+        RecoverWhen::Base { keeper } => {
+            format!("node {keeper} keeps the tail, and waits for a node that holds what lies before it")
+        }
         RecoverWhen::AnyAnswer => "no node of the shard has said what it holds; start one of them".to_owned(),
         RecoverWhen::Accepted { node, at: Offset(0) } => format!(
             "no node that answers holds anything; {recover} --accept-loss` begins anew with node {node}"
@@ -238,6 +267,8 @@ mod tests {
             WaitingOn::TotalLoss { shard, until: RecoverWhen::Answer { node, remaining_ms: 7_500 } },
             WaitingOn::TotalLoss { shard, until: RecoverWhen::Loaded { node } },
             WaitingOn::TotalLoss { shard, until: RecoverWhen::Back { node } },
+            WaitingOn::TotalLoss { shard, until: RecoverWhen::Tail { keeper: NodeId(6), node } },
+            WaitingOn::TotalLoss { shard, until: RecoverWhen::Base { keeper: NodeId(6) } },
             WaitingOn::TotalLoss { shard, until: RecoverWhen::AnyAnswer },
             WaitingOn::TotalLoss { shard, until: RecoverWhen::Accepted { node, at: Offset(0) } },
             WaitingOn::TotalLoss { shard, until: RecoverWhen::Accepted { node, at: Offset(90) } },
@@ -258,6 +289,8 @@ mod tests {
             shard 1 lost its in-sync set: node 0000000000000002, which may hold more, has 7.5 s to answer
             shard 1 lost its in-sync set: node 0000000000000002 is reading its dataset
             shard 1 lost its in-sync set: node 0000000000000002 is out for its step, and may come back with more; `ironcache cluster recover --shard 1` says what there is without it
+            shard 1 lost its in-sync set: node 0000000000000006 keeps the tail that continues what node 0000000000000002 holds: with both nothing is lost; `ironcache cluster recover --shard 1` says what there is without it
+            shard 1 lost its in-sync set: node 0000000000000006 keeps the tail, and waits for a node that holds what lies before it
             shard 1 lost its in-sync set: no node of the shard has said what it holds; start one of them
             shard 1 lost its in-sync set: no node that answers holds anything; `ironcache cluster recover --shard 1 --accept-loss` begins anew with node 0000000000000002
             shard 1 lost its in-sync set: `ironcache cluster recover --shard 1 --accept-loss` goes on with what node 0000000000000002 holds, up to offset 90
@@ -285,6 +318,13 @@ mod tests {
             held(HoldReason::StepTimedOut { node: NODE, waited_ms: 120_000 }),
             held(HoldReason::StateMismatch { node: NODE, log_index: 64 }),
             held(HoldReason::PreflightFailed { node: NODE, problem: problem() }),
+            held(HoldReason::Exposed { shard: SHARD }),
+            WaitingOn::Keeper { shard: SHARD, wanted: Some(NODE) },
+            WaitingOn::Keeper { shard: SHARD, wanted: None },
+            WaitingOn::KeepsShard { shard: SHARD, node: NODE },
+            WaitingOn::KeeperStays { shard: SHARD, node: NODE },
+            WaitingOn::Exposed { shard: SHARD },
+            WaitingOn::LastLease { shard: SHARD, last: NODE, remaining_ms: 900 },
         ];
         expect![[r#"
             plan 3 is paused; `ironcache cluster upgrade resume` goes on
@@ -294,6 +334,13 @@ mod tests {
             plan 3 is held: node 0000000000000002 went back to its old binary without proof against the release: it was cut off; `ironcache cluster upgrade resume` tries again
             plan 3 is held: node 0000000000000002 has been out for 120000 ms; look at its log. Once it is back: `ironcache cluster upgrade resume`; if it is lost: `ironcache cluster replace-node OLD HOST:PORT` and `resume`, or `ironcache cluster upgrade abort`
             plan 3 is held: node 0000000000000002 holds another control state at log index 64: a defect, to be reported; nothing becomes final, and `ironcache cluster upgrade rollback` takes everybody back
-            plan 3 is held: the binary would not start on node 0000000000000002: key `zone`: is not known (unknown_key); mend that and `ironcache cluster upgrade resume`"#]].assert_eq(&told(&waits));
+            plan 3 is held: the binary would not start on node 0000000000000002: key `zone`: is not known (unknown_key); mend that and `ironcache cluster upgrade resume`
+            plan 3 is held: what shard 1 acknowledges is in one process only; the plan goes on by itself as soon as another node keeps it, or two are in sync (`ironcache cluster status` shows who is)
+            the next step leaves shard 1 with one member in sync, and node 0000000000000002, which is to keep the tail of its stream, is not on record yet
+            the next step leaves shard 1 with one member in sync, and no node answers that could keep the tail of its stream
+            node 0000000000000002 keeps the tail of shard 1's stream, and goes when that has two members in sync
+            the handover of shard 1 begins when node 0000000000000002 keeps the tail of its stream no more
+            what shard 1 acknowledges is in one process only; another keeper, or two members in sync, are needed
+            shard 1 has no primary; node 0000000000000002, its last owner, registered from another machine, and the process before may answer clients for another 0.9 s"#]].assert_eq(&told(&waits));
     }
 }

@@ -112,12 +112,10 @@ impl ControlState {
 impl Shard {
     /// May somebody else become its owner, by an entry that names `term`?
     pub(super) fn check_deposable(&self, at: LogId, term: u64) -> Result<()> {
-        match self.ownership {
-            Ownership::Recovering { .. } => Ok(()),
-            Ownership::Serving(_) if term == at.term => Ok(()),
-            Ownership::Serving(_) => {
-                Err(Rejection::OtherTerm { shard: self.id, proposed: term, entry: at.term })
-            }
+        match self.may_answer() {
+            None => Ok(()),
+            Some(_) if term == at.term => Ok(()),
+            Some(_) => Err(Rejection::OtherTerm { shard: self.id, proposed: term, entry: at.term }),
         }
     }
 

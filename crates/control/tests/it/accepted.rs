@@ -175,7 +175,7 @@ fn an_inconclusive_step_holds_the_plan_and_can_be_tried_again() {
 fn the_first_reason_for_a_hold_stays() {
     let mut cluster = Cluster::rolling();
     for node in [3, 4] {
-        cluster.ok(&cluster.take_out(node));
+        cluster.go(node);
         cluster.ok(&cluster.restart(node, old()));
     }
     cluster.ok(&cluster.failed(3, true));
@@ -254,8 +254,10 @@ fn a_plan_that_was_stopped_is_aborted_without_the_nodes_that_are_out() {
         // The shards go back to their steady mode, and the nodes come back one by one.
         cluster.refused(&cluster.set_mode(S0, AckMode::Primary), "node_out");
         cluster.ok(&cluster.rejoin(4));
-        cluster.ok(&cluster.set_mode(S1, AckMode::Primary));
+        cluster.refused(&cluster.set_mode(S1, AckMode::Primary), "keeps_shard");
         cluster.ok(&cluster.add_in_sync(S1, 4));
+        cluster.ok(&cluster.keep_no_more(S1));
+        cluster.ok(&cluster.set_mode(S1, AckMode::Primary));
         cluster.refused(&cluster.start_plan(), "node_out");
         cluster.ok(&cluster.restart(3, new()));
         cluster.ok(&cluster.rejoin(3));

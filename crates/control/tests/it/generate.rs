@@ -1,9 +1,9 @@
 //! Commands for a state: what a cluster would propose next, and what it never should.
 
-use crate::setup::{S1, info, joins, new, old};
+use crate::setup::{S1, info, joins, machine, new, old};
 use ironcache_control::{
-    AckMode, AutoRollout, Command, ControlState, HoldReason, Node, OnTotalLoss, Ownership, Phase, Plan,
-    PlanOptions, Policy, Reason, Recover, RecoveredBy, Shard, StartedBy, TrialPhase,
+    AckMode, AutoRollout, Command, ControlState, HoldReason, KeeperBase, NewKeeper, Node, OnTotalLoss,
+    Ownership, Phase, Plan, PlanOptions, Policy, Reason, Recover, RecoveredBy, Shard, StartedBy, TrialPhase,
 };
 use ironcache_types::{Epoch, Incarnation, Level, Member, NodeId, Offset, Release};
 use proptest::prelude::*;
@@ -151,6 +151,7 @@ fn useful_for_shard(state: &ControlState, shard: &Shard) -> Vec<Command> {
     if let Some(flight) = shard.handover {
         return vec![promote(shard, flight.to, shard.in_sync.clone())];
     }
+    let keeps = |node: &&Node| node.shard != Some(id) && node.out.is_none();
     let Some(primary) = shard.primary() else {
         let isr_epoch = shard.isr_epoch;
         let over = |to: &Member| Command::Failover { shard: id, shard_epoch, isr_epoch, to: *to, term: 0 };
@@ -159,10 +160,29 @@ fn useful_for_shard(state: &ControlState, shard: &Shard) -> Vec<Command> {
         let rest = |n: &NodeId| recover(shard, state.nodes[n].member(), Offset(3), RecoveredBy::Policy);
         let (backs, rests) = (shard.nodes.iter().map(back), shard.nodes.iter().map(rest));
         let overs = shard.in_sync.iter().chain(&shard.in_sync).map(over);
-        return overs.chain(backs).chain(rests).collect();
+        let tails = shard.nodes.iter().map(|n| recovery(shard, state.nodes[n].member(), 0));
+        return overs.chain(backs).chain(rests).chain(tails).collect();
     };
     let isr_epoch = shard.isr_epoch;
     let mut commands = Vec::new();
+    // Whoever leaves one member behind needs a keeper; before a handover, and after a plan, nobody does.
+    let target = state.plan.as_ref().map(|plan| plan.target.clone());
+    let waits =
+        |n: &NodeId| *n != primary.node && target.as_ref().is_some_and(|to| state.nodes[n].release != *to);
+    let step_is_next = shard.nodes.iter().any(waits);
+    match shard.keeper {
+        Some(keeper) => {
+            let is_alive = state.nodes[&keeper.member.node].member() == keeper.member;
+            if !is_alive || (shard.in_sync.len() >= 2 && !step_is_next) {
+                commands.push(set_keeper(shard, primary, None));
+            }
+        }
+        None if shard.in_sync.len() == 2 && step_is_next && shard.mode == AckMode::InSync => {
+            let keeper = state.nodes.values().find(keeps).map(|node| kept_by(shard, node.member()));
+            commands.push(set_keeper(shard, primary, keeper));
+        }
+        None => {}
+    }
     for member in shard.nodes.iter().map(|n| state.nodes[n].member()) {
         if !shard.in_sync.contains(&member) {
             commands.push(Command::AddInSync { shard: id, isr_epoch, primary, member });
@@ -270,6 +290,20 @@ fn promote(shard: &Shard, to: Member, in_sync: BTreeSet<Member>) -> Command {
     Command::Promote { shard: shard.id, handover, to, offset, in_sync }
 }
 
+fn kept_by(shard: &Shard, member: Member) -> NewKeeper {
+    NewKeeper { member, from: Offset(shard.last_start().0 + 1), base: KeeperBase::Leaver }
+}
+
+fn set_keeper(shard: &Shard, primary: Member, keeper: Option<NewKeeper>) -> Command {
+    let reason = Reason::new("wanted", "");
+    Command::SetKeeper { shard: shard.id, isr_epoch: shard.isr_epoch, primary, keeper, reason }
+}
+
+fn recovery(shard: &Shard, to: Member, term: u64) -> Command {
+    let (shard_epoch, isr_epoch) = (shard.epoch, shard.isr_epoch);
+    Command::BeginRecovery { shard: shard.id, shard_epoch, isr_epoch, to, term }
+}
+
 fn last_owner(shard: &Shard) -> Incarnation {
     match shard.ownership {
         Ownership::Serving(owner) => owner.incarnation,
@@ -282,7 +316,8 @@ fn reclaim(shard: &Shard, member: Member, of: Incarnation, end: Offset) -> Comma
 }
 
 fn recover(shard: &Shard, to: Member, at: Offset, by: RecoveredBy) -> Command {
-    let (shard_epoch, isr_epoch, given_up) = (shard.epoch, shard.isr_epoch, shard.in_sync.clone());
+    let (shard_epoch, isr_epoch) = (shard.epoch, shard.isr_epoch);
+    let given_up = shard.in_sync.iter().copied().chain(shard.keeper.map(|keeper| keeper.member)).collect();
     let (shard, lost_bytes_min, term, at_ms) = (shard.id, 5, 0, 0);
     Command::Recover(Recover {
         shard,
@@ -312,6 +347,14 @@ fn register(node: &Node, release: Release, later: u64) -> Command {
         #[cfg(feature = "next")]
         zone: node.zone.as_ref().map(|_| format!("zone {}", node.incarnation.0 % 2)),
     }
+}
+
+/// From a machine that no other node runs on.
+fn moved(mut registers: Command) -> Command {
+    if let Command::RegisterNode { machine: of, .. } = &mut registers {
+        *of = machine(100);
+    }
+    registers
 }
 
 /// Every kind of command about everybody, fitting or not.
@@ -381,6 +424,18 @@ fn any_for_shard(
             reclaim(shard, member, member.incarnation, Offset(3)),
             reclaim(shard, member, last_owner(shard), Offset(u64::MAX / 2)),
             recover(shard, member, Offset(0), RecoveredBy::Operator),
+            set_keeper(shard, primary, None),
+            set_keeper(shard, primary, Some(kept_by(shard, member))),
+            set_keeper(shard, primary, Some(NewKeeper { base: KeeperBase::Own, ..kept_by(shard, member) })),
+            set_keeper(
+                shard,
+                primary,
+                Some(NewKeeper { from: Offset(u64::MAX / 2), ..kept_by(shard, member) }),
+            ),
+            Command::WantKeeper { shard: id, shard_epoch, node: Some(member.node) },
+            Command::WantKeeper { shard: id, shard_epoch, node: None },
+            recovery(shard, member, 0),
+            recovery(shard, member, 1),
             Command::Promote {
                 shard: id,
                 handover,
@@ -402,6 +457,7 @@ fn any_for_node(state: &ControlState, node: &Node, commands: &mut Vec<Command>) 
     for release in [old(), new()] {
         commands.push(register(node, release.clone(), 0));
         commands.push(register(node, release.clone(), 1));
+        commands.push(moved(register(node, release.clone(), 1)));
         commands.push(Command::ReportStaged { node: node.id, digest: release.digest });
     }
     let (step, member) = (node.out.as_ref().map(|o| o.epoch).unwrap_or_default(), node.member());

@@ -1,5 +1,6 @@
 mod accepted;
 mod generate;
+mod keeper;
 mod members;
 mod never;
 #[cfg(feature = "next")]

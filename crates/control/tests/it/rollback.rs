@@ -34,7 +34,7 @@ fn turned(mut cluster: Cluster) -> Cluster {
 }
 
 fn step_back(cluster: &mut Cluster, node: u64) {
-    cluster.ok(&cluster.take_out(node));
+    cluster.go(node);
     cluster.ok(&cluster.restart(node, old()));
     let out = cluster.state.nodes[&NodeId(node)].out.clone().unwrap();
     let (plan, step, member, digest) = (out.plan, out.epoch, cluster.member(node), old().digest);
@@ -42,6 +42,7 @@ fn step_back(cluster: &mut Cluster, node: u64) {
     cluster.ok(&Command::Confirmed { plan, step, member, digest, at_ms: 9 });
     if let Some(shard) = cluster.state.nodes[&NodeId(node)].shard {
         cluster.ok(&cluster.add_in_sync(shard, node));
+        cluster.ok(&cluster.keep_no_more(shard));
     }
 }
 

@@ -138,11 +138,11 @@ impl Cluster {
         cluster
     }
 
-    /// The node goes out; who leaves one member behind does so with the witness as keeper.
+    /// The node goes out; who leaves one member behind does so with node 1 as keeper.
     #[track_caller]
     pub(crate) fn go(&mut self, node: u64) {
         if self.state.nodes[&NodeId(node)].shard == Some(S1) {
-            self.ok(&self.keep(S1, 6));
+            self.ok(&self.keep(S1, 1));
         }
         self.ok(&self.take_out(node));
     }
@@ -213,18 +213,14 @@ impl Cluster {
     /// The node keeps the tail of the shard's stream from 10 past its start on, for a member that leaves.
     pub(crate) fn keep(&self, shard: ShardId, node: u64) -> Command {
         let from = Offset(self.state.shards[&shard].last_start().0 + 10);
-        self.keep_from(shard, NewKeeper { member: self.member(node), from, base: KeeperBase::Leaver })
-    }
-
-    pub(crate) fn keep_from(&self, shard: ShardId, keeper: NewKeeper) -> Command {
-        self.set_keeper(shard, Some(keeper))
+        self.set_keeper(shard, Some(NewKeeper { member: self.member(node), from, base: KeeperBase::Leaver }))
     }
 
     pub(crate) fn keep_no_more(&self, shard: ShardId) -> Command {
         self.set_keeper(shard, None)
     }
 
-    fn set_keeper(&self, shard: ShardId, keeper: Option<NewKeeper>) -> Command {
+    pub(crate) fn set_keeper(&self, shard: ShardId, keeper: Option<NewKeeper>) -> Command {
         let (isr_epoch, primary) = (self.state.shards[&shard].isr_epoch, self.primary(shard));
         Command::SetKeeper { shard, isr_epoch, primary, keeper, reason: Reason::new("wanted", "as wanted") }
     }

@@ -1,8 +1,8 @@
 //! Small clusters on 1.3.0, with 1.4.0 to roll out.
 
 use ironcache_control::{
-    AckMode, Command, ControlState, InitCluster, NodeRole, NodeSpec, PlanOptions, Policy, ReleaseInfo,
-    ShardSpec, StageHold, StartedBy,
+    AckMode, Command, ControlState, InitCluster, KeeperBase, NewKeeper, NodeRole, NodeSpec, PlanOptions,
+    Policy, Reason, ReleaseInfo, ShardSpec, StageHold, StartedBy,
 };
 use ironcache_coordinator::{Bars, Decision, Observation, decide, observe_perfect};
 use ironcache_types::{
@@ -114,7 +114,28 @@ pub(crate) fn rolling(mut state: ControlState) -> ControlState {
     let plan = state.plan.as_ref().unwrap();
     let begin = Command::BeginRolling { plan: plan.id, plan_epoch: plan.epoch };
     apply(&mut state, &begin);
+    let seen = see(&state, 1);
+    keep_as_wanted(&mut state, &seen);
     state
+}
+
+/// Whoever is wanted as a keeper, by a leader that sees this, is one.
+pub(crate) fn keep_as_wanted(state: &mut ControlState, seen: &Observation) {
+    while let Decision::Propose(wish @ Command::WantKeeper { shard, .. }) = ask(state, seen) {
+        apply(state, &wish);
+        keep(state, shard);
+    }
+}
+
+/// The primary of the shard takes whom the leader wants for its keeper.
+pub(crate) fn keep(state: &mut ControlState, id: ShardId) {
+    let shard = &state.shards[&id];
+    let (isr_epoch, primary) = (shard.isr_epoch, shard.primary().unwrap());
+    let wanted = shard.keeper_wanted.map(|wanted| state.nodes[&wanted].member());
+    let (from, base) = (shard.last_start(), KeeperBase::Leaver);
+    let keeper = wanted.map(|member| NewKeeper { member, from, base });
+    let reason = Reason::new("wanted", "the leader wants it so");
+    apply(state, &Command::SetKeeper { shard: id, isr_epoch, primary, keeper, reason });
 }
 
 /// The plan's target would start on the node.

@@ -1,15 +1,18 @@
 //! Each gate alone: what the coordinator says when one thing is not as it should be.
 
 use crate::cluster::{
-    apply, ask, new, one_by_three, restart, rolling, see, short, start, text, three_by_two,
+    apply, ask, keep_as_wanted, new, one_by_three, restart, rolling, see, short, start, text, three_by_two,
 };
 use expect_test::{Expect, expect};
 use ironcache_control::{Command, ControlState, PlanOptions};
 use ironcache_coordinator::{Bars, Decision, Duty, NodeObservation, Observation, StateHash};
 use ironcache_types::{Incarnation, NodeId, Offset, ShardId};
 
+/// What is said once whoever is wanted as a keeper is one.
 fn check(state: &ControlState, observation: &Observation, expected: &Expect) {
-    let decision = ask(state, observation);
+    let mut state = state.clone();
+    keep_as_wanted(&mut state, observation);
+    let decision = ask(&state, observation);
     let lines = match &decision {
         Decision::Wait(reasons) => reasons.iter().map(|reason| short(&reason.to_string())).collect(),
         Decision::Propose(_)
@@ -95,6 +98,7 @@ fn no_step_begins_below_the_voters_majority() {
         &seen,
         &expect![[r#"
             only 3 of 5 voters are reachable and in service; 4 needed before the next step
+            n4 keeps the tail of shard 2's stream, and goes when that has two members in sync
             n2, the primary of shard 1, does not answer or does not serve
             n2 answers as process 0000000000000009, and 0000000000000001 is registered"#]],
     );
@@ -109,6 +113,7 @@ fn a_silent_primary_stops_every_step() {
         &state,
         &seen,
         &expect![[r#"
+            n4 keeps the tail of shard 1's stream, and goes when that has two members in sync
             n3, the primary of shard 2, does not answer or does not serve
             n3 has not answered for 3.0 s; at most 3.0 s is allowed"#]],
     );
@@ -175,6 +180,8 @@ fn a_handover_has_the_cluster_to_itself_for_a_moment() {
     let mut state = rolling(three_by_two());
     upgrade(&mut state, 4);
     crate::cluster::add_all(&mut state, ShardId(0));
+    let seen = see(&state, 6);
+    keep_as_wanted(&mut state, &seen);
     let before = ask(&state, &see(&state, 6));
     let shard = &state.shards[&ShardId(0)];
     let (from, to) = (shard.primary().unwrap(), shard.in_sync_replicas().next().unwrap());

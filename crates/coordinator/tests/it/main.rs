@@ -1,6 +1,7 @@
 mod cluster;
 mod gates;
 mod journeys;
+mod keeper;
 mod leader_change;
 mod members;
 mod memory;

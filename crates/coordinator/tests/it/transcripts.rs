@@ -22,20 +22,31 @@ fn three_shards_with_a_replica_each() {
         PlanOptions::default(),
         &expect![[r#"
             begin the steps of plan 1
+            let n2 keep the tail of shard 0
+            let n3 keep the tail of shard 1
+            let n2 keep the tail of shard 2
             upgrade n4
             upgrade n5
             upgrade n6
             confirm n4
-            confirm n5
-            confirm n6
+            let nobody keep the tail of shard 0
             hand shard 0 over from n1 to n4
+            confirm n5
+            let nobody keep the tail of shard 1
+            confirm n6
+            let nobody keep the tail of shard 2
             hand shard 1 over from n2 to n5
-            upgrade n2
-            confirm n2
+            let n4 keep the tail of shard 1
             hand shard 2 over from n3 to n6
+            let n4 keep the tail of shard 2
+            upgrade n2
             upgrade n3
+            confirm n2
+            let nobody keep the tail of shard 1
             confirm n3
             transfer raft's leadership to n2
+            let n3 keep the tail of shard 0
+            let nobody keep the tail of shard 2
             upgrade n1
             confirm n1
             let plan 1 soak
@@ -52,20 +63,31 @@ fn one_node_at_a_time() {
         options,
         &expect![[r#"
             begin the steps of plan 1
+            let n1 keep the tail of shard 1
+            let n1 keep the tail of shard 2
             upgrade n5
             confirm n5
             upgrade n6
-            confirm n6
+            let nobody keep the tail of shard 1
             hand shard 1 over from n2 to n5
+            confirm n6
+            let nobody keep the tail of shard 2
+            let n6 keep the tail of shard 1
+            hand shard 2 over from n3 to n6
+            let n5 keep the tail of shard 2
             upgrade n2
             confirm n2
-            hand shard 2 over from n3 to n6
             upgrade n3
+            let nobody keep the tail of shard 1
             confirm n3
             transfer raft's leadership to n2
+            let n3 keep the tail of shard 0
+            let nobody keep the tail of shard 2
             upgrade n4
             confirm n4
+            let nobody keep the tail of shard 0
             hand shard 0 over from n1 to n4
+            let n3 keep the tail of shard 0
             upgrade n1
             confirm n1
             let plan 1 soak
@@ -106,9 +128,12 @@ fn a_pair_with_a_witness_led_by_the_replica() {
             upgrade n3
             confirm n3
             transfer raft's leadership to n3
+            let n3 keep the tail of shard 0
             upgrade n2
             confirm n2
+            let nobody keep the tail of shard 0
             hand shard 0 over from n1 to n2
+            let n3 keep the tail of shard 0
             upgrade n1
             confirm n1
             let plan 1 soak
@@ -122,15 +147,21 @@ fn a_dry_run_tells_the_same() {
     expect![[r#"
         every node fetches 1.4.0 (040404040404), verifies it and tries it against its configuration
         every shard acknowledges writes in mode in-sync
+        n2 keeps what shard 0 acknowledges until two members hold it
+        n3 keeps what shard 1 acknowledges until two members hold it
+        n2 keeps what shard 2 acknowledges until two members hold it
         upgrade n4 (replica of shard 0)
         upgrade n5 (replica of shard 1)
         upgrade n6 (replica of shard 2)
         hand shard 0 over from n1 to n4
         hand shard 1 over from n2 to n5
-        upgrade n2 (old primary of shard 1)
+        n4 keeps what shard 1 acknowledges until two members hold it
         hand shard 2 over from n3 to n6
+        n4 keeps what shard 2 acknowledges until two members hold it
+        upgrade n2 (old primary of shard 1)
         upgrade n3 (old primary of shard 2)
         transfer raft's leadership to n2
+        n3 keeps what shard 0 acknowledges until two members hold it
         upgrade n1 (old primary of shard 0)
         let plan 1 soak
         finalize plan 1"#]]

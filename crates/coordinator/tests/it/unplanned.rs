@@ -134,6 +134,7 @@ fn a_failover_in_a_pair_is_undone_so_that_the_order_holds() {
         [
             "hand shard 0 over from n4 to n1",
             "upgrade n4",
+            "let n4 keep the tail of shard 2",
             "hand shard 0 over from n1 to n4",
             "upgrade n1",
             "transfer raft's leadership to n1",

@@ -160,10 +160,10 @@ impl RequestBuilder {
         self
     }
 
-    pub fn header(mut self, name: &str, value: impl AsRef<str>) -> Self {
-        match (name.parse::<HeaderName>(), HeaderValue::from_str(value.as_ref())) {
+    pub fn header(mut self, name: impl TryInto<HeaderName>, value: impl AsRef<str>) -> Self {
+        match (name.try_into(), HeaderValue::from_str(value.as_ref())) {
             (Ok(name), Ok(value)) => drop(self.headers.insert(name, value)),
-            (name, _) => self.malformed = Some(format!("the header {name:?}")),
+            _ => self.malformed = Some(format!("a header of value {:?}", value.as_ref())),
         }
         self
     }
@@ -261,6 +261,6 @@ impl Response {
     }
 
     pub fn bytes_stream(self) -> impl Stream<Item = Result<Bytes, Error>> {
-        futures_util::stream::once(async move { Ok(self.body) })
+        futures_util::stream::iter([Ok(self.body)])
     }
 }

@@ -16,7 +16,7 @@
 
 use super::checkpoint::{self, CheckpointError};
 use super::{DataNode, start_accepting};
-use ironcache_shard::Event;
+use ironcache_shard::{Event, is_only_copy};
 use ironcache_types::chain;
 use std::rc::Rc;
 use std::time::Duration;
@@ -92,7 +92,7 @@ pub(super) async fn drain(node: &Rc<DataNode>, timeout: Duration, keep: Keep) ->
 /// Is the dataset on this node the only one that is known?
 fn is_needed(node: &DataNode, keep: Keep) -> bool {
     let plane = node.plane.borrow();
-    let by_the_log = checkpoint::is_only_copy(&plane.view.state, plane.me);
+    let by_the_log = is_only_copy(&plane.view.state, plane.me);
     let without_log = keep == Keep::OrStayWithoutLog && plane.primary().is_some();
     // What was read and not changed since needs no writing.
     (by_the_log || without_log)

@@ -36,7 +36,6 @@ mod trouble;
 mod walk;
 mod work;
 
-pub(crate) use checkpoint::is_only_copy;
 pub(crate) use leaving::{Drained, Keep};
 pub(crate) use link_io::{FrameReader, LinkError, Next, REPLICATION_PATH, REPLICATION_UPGRADE, open};
 pub(crate) use plane::ToControl;

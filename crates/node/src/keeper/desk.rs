@@ -7,7 +7,8 @@ use super::{KeeperOptions, link};
 use ironcache_control::ControlState;
 use ironcache_raft::AppliedView;
 use ironcache_shard::keeper::{Action, Event, Keepers};
-use ironcache_spine::boottime_ms;
+use ironcache_store::clock::boottime_ms;
+use ironcache_store::disk;
 use ironcache_types::{ClusterId, Epoch, LevelRange, Member, ShardId, chain};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -66,14 +67,12 @@ impl Desk {
 
     /// What earlier lives of this node left.
     pub(super) fn read_back(&self) {
-        let (Some(cluster), Ok(entries)) = (self.cluster, ironcache_store::disk::read_dir(&self.dir)) else {
-            return;
-        };
+        let (Some(cluster), Ok(entries)) = (self.cluster, disk::read_dir(&self.dir)) else { return };
         for entry in entries.flatten() {
             let path = entry.path();
             if path.extension().is_some() {
                 // Half a head: nothing was ever acknowledged of it.
-                let _ = ironcache_store::disk::remove_file(&path);
+                let _ = disk::remove_file(&path);
                 continue;
             }
             match TailFile::open(&path, cluster, RESERVE_BYTES) {

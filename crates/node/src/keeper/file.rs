@@ -13,10 +13,10 @@
 
 use ironcache_replication::{KeptTail, Lineage, Source, TailError, TailHead, TailHeadError};
 use ironcache_shard::keeper::Kept;
+use ironcache_store::disk::{self, File, OpenOptions};
 use ironcache_store::{DiskError, at};
 use ironcache_types::{ClusterId, Epoch, Offset, ShardId};
-use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io::Read;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
@@ -78,17 +78,17 @@ pub(crate) fn dir_of(data_dir: &Path) -> PathBuf {
 impl TailFile {
     /// Begins a file; one of the same shard and epoch is replaced.
     pub(crate) fn create(dir: &Path, head: TailHead, reserve_bytes: u64) -> Result<Self, CannotKeep> {
-        fs::create_dir_all(dir).map_err(at("create", dir))?;
+        disk::create_dir_all(dir).map_err(at("create", dir))?;
         let path = dir.join(name_of(head.shard, head.source.epoch));
         let tmp = path.with_extension("tmp");
         let mut bytes = Vec::new();
         head.encode(&mut bytes);
-        let mut options = File::options();
+        let mut options = OpenOptions::new();
         let file = options.read(true).write(true).create(true).truncate(true).open(&tmp);
         let file = file.map_err(at("create", &tmp))?;
         check_free(&file, &tmp, reserve_bytes)?;
         file.write_all_at(&bytes, 0).map_err(at("write", &tmp))?;
-        fs::rename(&tmp, &path).map_err(at("rename", &tmp))?;
+        disk::rename(&tmp, &path).map_err(at("rename", &tmp))?;
         let tail = KeptTail::new(head.source, head.lineage.clone(), head.from);
         let head_bytes = bytes.len() as u64;
         Ok(TailFile { file, path, head, head_bytes, tail, reserve_bytes, unlooked_bytes: 0 })
@@ -96,7 +96,7 @@ impl TailFile {
 
     /// Reads a file back, frame by frame, and cuts off what is not a whole command at its end.
     pub(crate) fn open(path: &Path, cluster: ClusterId, reserve_bytes: u64) -> Result<Self, CannotRead> {
-        let mut file = File::options().read(true).write(true).open(path).map_err(at("open", path))?;
+        let mut file = OpenOptions::new().read(true).write(true).open(path).map_err(at("open", path))?;
         let mut buf = Vec::new();
         let (head, head_bytes) = loop {
             match TailHead::decode(&buf) {
@@ -210,7 +210,7 @@ impl TailFile {
     }
 
     pub(crate) fn remove(self) -> Result<(), DiskError> {
-        fs::remove_file(&self.path).map_err(at("remove", &self.path))
+        disk::remove_file(&self.path).map_err(at("remove", &self.path))
     }
 
     fn cut(&mut self) -> Result<(), DiskError> {
@@ -236,8 +236,7 @@ fn fill(file: &mut File, path: &Path, buf: &mut Vec<u8>) -> Result<usize, DiskEr
 }
 
 fn check_free(file: &File, path: &Path, reserve_bytes: u64) -> Result<(), CannotKeep> {
-    let stat = rustix::fs::fstatvfs(file).map_err(io::Error::from).map_err(at("look at", path))?;
-    let free_bytes = stat.f_bavail.saturating_mul(stat.f_frsize);
+    let free_bytes = disk::free_bytes(file).map_err(at("look at", path))?;
     if free_bytes < reserve_bytes { Err(CannotKeep::Reserve { free_bytes, reserve_bytes }) } else { Ok(()) }
 }
 

@@ -20,6 +20,7 @@ mod serve;
 
 use crate::data::LinkSocket;
 use desk::Desk;
+use ironcache_host::exec;
 use ironcache_raft::AppliedView;
 use ironcache_shard::keeper::Event;
 use ironcache_types::{ClusterId, LevelRange, Member};
@@ -44,6 +45,7 @@ pub(crate) struct KeeperOptions {
     pub data_dir: PathBuf,
     /// What this release reads and writes.
     pub levels: LevelRange,
+    /// Of sockets, in seconds; 0: none.
     pub keepalive_s: u64,
     pub views: watch::Receiver<Arc<AppliedView>>,
 }
@@ -68,7 +70,8 @@ impl KeeperHandle {
 /// When the thread or its runtime cannot be made.
 pub(crate) fn start(options: KeeperOptions) -> std::io::Result<KeeperHandle> {
     let (links, receiver) = mpsc::unbounded_channel();
-    let _ = ironcache_host::exec::apart(THREAD, move || run(options, receiver))?;
+    // It ends with the last handle: nobody waits for it.
+    exec::apart(THREAD, move || run(options, receiver))?;
     Ok(KeeperHandle { links })
 }
 

@@ -79,6 +79,17 @@ fn write_shards(state: &ControlState, to: &mut Writer<'_>) -> fmt::Result {
         each(|shard| u64::from(shard.handover.is_some())),
     )?;
     to.gauges(
+        &plain(
+            "shard_exposed",
+            "1 while what the shard acknowledges is in one process only, with a node of it out",
+        ),
+        each(|shard| u64::from(shard.exposed)),
+    )?;
+    to.gauges(
+        &plain("shard_kept", "1 while a node of another shard, or a witness, keeps the tail of its stream"),
+        each(|shard| u64::from(shard.keeper.is_some())),
+    )?;
+    to.gauges(
         &plain("shard_recoveries", "How often the shard went on with nobody left of its in-sync set"),
         each(|shard| shard.losses.recoveries),
     )?;

@@ -3,7 +3,7 @@ use crate::event::{Event, Now};
 use crate::follower::{Follow, SourceKind, source_named};
 use crate::holding::Held;
 use crate::keeper::tests::{ME as W, PRIMARY as A, REPLICA as B, SHARD, founded, life};
-use ironcache_control::{ControlState, HandoverVia};
+use ironcache_control::{AckMode, ControlState, HandoverVia};
 use ironcache_replication::{
     Ack, Fence, LINK_VERSIONS, Lineage, Position, Purpose, Requirement, Source, StreamError, SyncBegin,
 };
@@ -18,7 +18,9 @@ struct World {
 
 impl World {
     fn new() -> World {
-        World { state: founded(), index: 1, now: Now::default() }
+        let mut state = founded();
+        state.shards.get_mut(&SHARD).expect("it was founded").mode = AckMode::InSync;
+        World { state, index: 1, now: Now::default() }
     }
 
     fn apply(&mut self, command: &Command) {

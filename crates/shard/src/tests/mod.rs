@@ -1,5 +1,6 @@
 //! The engine as facts: what the log says, what links say, what time it is; and what the engine asks for.
 
+mod copies;
 mod handovers;
 mod in_sync_set;
 mod leases;

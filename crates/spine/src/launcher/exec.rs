@@ -1,13 +1,15 @@
 //! One launcher in the place of another: the same process, with the same arguments.
 //!
+//! *Invariant:* whatever launcher is started, at whatever moment the one before it ended, one runs that admits the
+//! directory's level, as long as the release that ran here does.
 //! *Invariant:* only a binary that was hashed through the descriptor that is executed takes over.
 
 use super::handover::HANDOVER_VARIABLE;
 use crate::data_dir::DataDir;
 use crate::slot_store::{SlotError, SlotStore};
 use crate::{binary, state_file::StateFile};
-use ironcache_store::{DiskError, at};
-use ironcache_types::Digest;
+use ironcache_store::{DiskError, LevelFile, at};
+use ironcache_types::{Digest, LevelRange};
 use std::ffi::{CString, OsString};
 use std::fs::{self, File};
 use std::io;
@@ -21,37 +23,53 @@ use std::time::{Duration, Instant};
 /// Why this launcher stays, though the state names another.
 #[derive(Debug, thiserror::Error)]
 pub enum MakeWayError {
-    #[error("the state names the launcher of slot {}, which cannot be run", launcher.short())]
+    #[error("the launcher of slot {} is to run here, and cannot be run", launcher.short())]
     Slot { launcher: Digest, source: SlotError },
-    #[error("the state names the launcher of slot {}, which the kernel does not execute", launcher.short())]
+    #[error("the launcher of slot {} is to run here, and the kernel does not execute it", launcher.short())]
     Exec { launcher: Digest, source: io::Error },
     #[error(transparent)]
     Disk(#[from] DiskError),
 }
 
-/// Becomes the launcher that `state` names, with this process's own arguments. Returns if this is the one, or if there is
+/// Becomes the launcher that is to run here, with this process's own arguments. Returns if this is the one, or if there is
 /// no whole `state`. Reads only the frozen lines: the state itself may be in a format that this release does not know.
 ///
-/// `own_exe` is this process's binary: `/proc/self/exe`.
+/// That is the launcher that `state` names; or that of the release that runs, where the directory's level was raised above
+/// the other one before it could hand over: a finalize may come, and the machine die, within the second after a confirm.
+/// Every launcher finds the same one, so that none makes way for one that would make way for it.
+///
+/// `own_exe` is this process's binary, `/proc/self/exe`, and `levels` are those that it admits.
 ///
 /// # Errors
-/// The launcher that the state names cannot be run; this one may go on, if it reads the state.
-pub fn make_way(data_dir: &Path, own_exe: &Path) -> Result<(), MakeWayError> {
+/// The launcher that is to run cannot be run; this one may go on, if it reads the state.
+pub fn make_way(data_dir: &Path, own_exe: &Path, levels: LevelRange) -> Result<(), MakeWayError> {
     // Whoever hands over has looked at the state already, and may be about to correct it.
     if std::env::var_os(HANDOVER_VARIABLE).is_some() {
         return Ok(());
     }
     let dir = DataDir::new(data_dir);
     let Some(head) = StateFile::new(&dir).head()? else { return Ok(()) };
-    let launcher = head.launcher;
+    let store = SlotStore::of(&dir);
+    let named_is_own = is_own(&dir, own_exe, &head.launcher)?;
+    // A level that cannot be read, and a slot that cannot be used, are told by whoever needs them.
+    let level = LevelFile::new(data_dir).read().ok().flatten();
+    let named_admits = level.is_none_or(|level| {
+        let admits = if named_is_own { Some(levels) } else { levels_of(&store, &head.launcher) };
+        admits.is_none_or(|admits| admits.admits(level))
+    });
+    let launcher = if named_admits { head.launcher } else { head.run };
     if is_own(&dir, own_exe, &launcher)? {
         return Ok(());
     }
-    let store = SlotStore::of(&dir);
     let binary = store.open_verified(&launcher).map_err(|source| MakeWayError::Slot { launcher, source })?;
-    tracing::info!(launcher = %launcher.short(), "making way for the launcher that the state names");
+    tracing::info!(launcher = %launcher.short(), "making way for the launcher that is to run here");
     let source = exec(rustix::fd::AsFd::as_fd(&binary), &[]);
     Err(MakeWayError::Exec { launcher, source })
+}
+
+/// What the release in a slot says that it admits.
+fn levels_of(store: &SlotStore, digest: &Digest) -> Option<LevelRange> {
+    store.artifact(digest).ok().map(|(artifact, _)| artifact.manifest.levels)
 }
 
 /// Is `digest` what this process runs?

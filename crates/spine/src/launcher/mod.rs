@@ -8,7 +8,8 @@
 //! [`run`] is the process: one thread, `poll` over the signals, the link and the daemon's pidfd.
 //!
 //! *Invariant:* what [`State::on`](crate::State::on) answers is durable before it is acted on.
-//! *Invariant:* the launcher that `state` names runs the node; any other reads the frozen lines of `state` and makes way.
+//! *Invariant:* the launcher that `state` names runs the node, or that of the active release if the level has outgrown the
+//! other; any other reads the frozen lines of `state` and makes way.
 //! *Invariant:* a clean stop is no crash; a hang is. A slow command is no hang, and work that advances is not killed.
 //! *Invariant:* a node that may have ended with the only copy of a dataset does not end with code 0.
 //! *Invariant:* clients and peers wait for the next daemon only while it is near; a node that cannot start refuses them.
@@ -86,7 +87,7 @@ pub enum LauncherError {
 
 /// Goes on as this launcher if the other cannot be run: a node is never without one.
 fn give_way(config: &LauncherConfig) {
-    if let Err(error) = make_way(&config.data_dir, &config.own_exe) {
+    if let Err(error) = make_way(&config.data_dir, &config.own_exe, config.levels) {
         tracing::error!(error = %chain(&error), "this launcher stays");
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::node::{Node, ask_over, eventually, is_alive, signal, step};
 use ironcache_spine::{Phase, State, StateFile, ToDaemon, ToLauncher};
-use ironcache_types::{Digest, Release};
+use ironcache_types::{Digest, Level, LevelRange, Manifest, Release};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -27,6 +27,7 @@ pub(crate) const ALL: &[(&str, fn())] = cases! {
     the_image_of_a_pod_makes_way_for_the_launcher_that_the_state_names
     an_old_image_makes_way_though_it_cannot_read_the_state
     an_old_image_that_can_neither_read_nor_make_way_says_so
+    an_old_launcher_that_the_level_outgrew_before_it_handed_over_makes_way
     a_state_that_names_a_missing_launcher_is_run_by_whoever_reads_it
 };
 
@@ -265,6 +266,20 @@ fn an_old_image_makes_way_though_it_cannot_read_the_state() {
     fs::write(node.dir().root().join("level"), "ironcache-level 99\n").unwrap();
     node.start();
     assert_eq!(node.launcher_exit_code(), Some(9));
+}
+
+/// The machine died right after a finalize, and the launcher had not handed over yet: what is started again is the old one.
+fn an_old_launcher_that_the_level_outgrew_before_it_handed_over_makes_way() {
+    let mut node = Node::new();
+    let own = node.manifest();
+    let above = Level(own.levels.max.0 + 1);
+    let next = Manifest { levels: LevelRange { max: above, ..own.levels }, ..own };
+    let (old, new) = (node.stage("0.1.0"), node.stage_as("9.0.0-future", next));
+    let phase = Phase::Idle { active: new, rollback: Some(old.clone()) };
+    node.write_state(&State { phase, ..State::new(old) });
+    fs::write(node.dir().root().join("level"), format!("ironcache-level {above}\n")).unwrap();
+    node.start();
+    assert_eq!(node.launcher_exit_code(), Some(9), "the launcher of the future was run");
 }
 
 fn an_old_image_that_can_neither_read_nor_make_way_says_so() {

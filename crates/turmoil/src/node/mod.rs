@@ -9,8 +9,9 @@ mod host;
 mod world;
 
 use crate::dice::Dice;
-use crate::faults::{Fault, Faults, Hosts};
+use crate::faults::{Cut, Fault, Faults, Hosts};
 use crate::{entropy, trace};
+use ironcache_store::simulated;
 use std::rc::Rc;
 use std::time::{Duration, UNIX_EPOCH};
 use world::World;
@@ -42,6 +43,7 @@ pub(crate) fn run(seed: u64, log: bool) -> Result<String, String> {
         // A power cut may leave a part of what was being written.
         builder.fs().block_size([64, 512, 4096][dice.between(0, 3) as usize]);
     }
+    simulated::set_disk_ms_max([10, 40, 150][dice.between(0, 3) as usize]);
     let mut sim = builder.build();
     let world = Rc::new(World::new(NODES, data_nodes, CLIENTS));
     let names: Vec<String> = (1..=NODES).map(host::name).collect();
@@ -55,7 +57,7 @@ pub(crate) fn run(seed: u64, log: bool) -> Result<String, String> {
         let world = Rc::clone(&world);
         sim.host(format!("c{client}"), move || client::run(Rc::clone(&world), client));
     }
-    let mut faults = Faults::new(seed, names.clone(), 0);
+    let mut faults = Faults::new(seed, names.clone(), Cut::Holds);
     let mut now_ms = 0;
     let mut step = |faults: &mut Faults, wrong: Wrong| -> Result<u64, String> {
         if wrong == Wrong::Faults {

@@ -88,7 +88,7 @@ async fn hear_votes(State(Shared(id)): State<Shared>, request: Request, next: Ne
         World::voted(asked.vote.node, asked.vote.term, asked.vote.node);
         let answered = read::<v1::Lives, v1::VoteResponse>(Kind::VoteResponse, &body);
         if answered.is_some_and(|(_, answer)| answer.granted) {
-            World::voted(id, asked.vote.term, asked.vote.node);
+            World::granted(id, asked.vote.term, asked.vote.node);
         }
     }
     Response::from_parts(parts, Body::from(body))
@@ -164,6 +164,7 @@ async fn propose(world: &World, me: Member, node: &RaftNode) {
         release: spec.release,
         levels: spec.levels,
         launcher_protocol: spec.launcher_protocol,
+        machine: spec.machine,
     };
     while node.propose(register.clone()).await.is_err() {
         sleep(Duration::from_millis(50)).await;
@@ -193,6 +194,7 @@ fn spec(id: u64, incarnation: Incarnation) -> NodeSpec {
         release: Release { version: Version::new(0, 1, 0), digest: Digest([7; 32]) },
         levels: LevelRange::new(1, 1),
         launcher_protocol: WireRange::CURRENT,
+        machine: ironcache_types::MachineId(u128::from(id)),
     }
 }
 

@@ -5,8 +5,9 @@ mod host;
 mod world;
 
 use crate::dice::Dice;
-use crate::faults::{Fault, Faults, Hosts};
+use crate::faults::{Cut, Fault, Faults, Hosts};
 use crate::{entropy, trace};
+use ironcache_store::simulated;
 use std::rc::Rc;
 use std::time::{Duration, UNIX_EPOCH};
 use world::World;
@@ -37,6 +38,7 @@ pub(crate) fn run(seed: u64, log: bool) -> Result<String, String> {
         // A power cut may leave a part of what was being written.
         builder.fs().block_size([64, 512, 4096][dice.between(0, 3) as usize]);
     }
+    simulated::set_disk_ms_max([10, 40, 150][dice.between(0, 3) as usize]);
     let mut sim = builder.build();
     let world = Rc::new(World::new(NODES));
     let names: Vec<String> = (1..=NODES).map(host::name).collect();
@@ -44,11 +46,14 @@ pub(crate) fn run(seed: u64, log: bool) -> Result<String, String> {
         let world = Rc::clone(&world);
         sim.host(name.as_str(), move || host::run(Rc::clone(&world), id));
     }
-    let mut faults = Faults::new(seed, names, 0);
+    let mut faults = Faults::new(seed, names, Cut::Loses);
     let mut now_ms = 0;
     let mut step = |faults: &mut Faults, wrong: Wrong| -> Result<u64, String> {
         if wrong == Wrong::Faults {
             faults.at(now_ms, &mut sim, &Voters, |line| trace::note(line, log));
+            for id in World::take_voters() {
+                faults.strike(id as usize - 1, now_ms, &mut sim, &Voters, |line| trace::note(line, log));
+            }
         }
         if wrong == Wrong::NothingMore {
             faults.heal(&mut sim, |line| trace::note(line, log));

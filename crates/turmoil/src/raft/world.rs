@@ -9,12 +9,14 @@ use ironcache_formats::state;
 use ironcache_raft::AppliedView;
 use ironcache_types::{Incarnation, Member};
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 
 thread_local! {
     /// (voter, term) → candidate. Of the thread, since what hears votes is a service that threads may share.
     static VOTES: RefCell<BTreeMap<(u64, u64), u64>> = const { RefCell::new(BTreeMap::new()) };
+    /// Who has granted a vote since the last question.
+    static VOTERS: RefCell<BTreeSet<u64>> = const { RefCell::new(BTreeSet::new()) };
     static VIOLATION: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
@@ -117,6 +119,15 @@ impl World {
         if before != candidate {
             violate(format!("node {voter} voted twice in term {term}: for {before}, then for {candidate}"));
         }
+    }
+
+    pub(crate) fn granted(voter: u64, term: u64, candidate: u64) {
+        VOTERS.with_borrow_mut(|voters| voters.insert(voter));
+        World::voted(voter, term, candidate);
+    }
+
+    pub(crate) fn take_voters() -> BTreeSet<u64> {
+        VOTERS.take()
     }
 
     pub(crate) fn leads(&self, id: u64, term: u64) {

@@ -305,7 +305,7 @@ impl Writing {
     /// Writes a part; hands its buffer back, empty.
     async fn part(mut self, mut effects: Vec<u8>) -> Result<(Self, Vec<u8>), SnapshotError> {
         let written = spawn_blocking(move || {
-            let left_bytes = disk::left_bytes(&self.file)?;
+            let left_bytes = disk::free_bytes(&self.file)?;
             if left_bytes < ROOM_LEFT_BYTES + effects.len() as u64 {
                 return Err(SnapshotError::NoRoom { left_bytes });
             }

@@ -36,7 +36,6 @@ pub(super) use beside::run as keep_snapshots;
 #[cfg(test)]
 pub(super) use beside::take as take_snapshot;
 pub(crate) use beside::{Beside, Snapshots};
-pub(crate) use retention::is_only_copy;
 pub(super) use retention::let_go;
 pub(super) use room::make_room;
 

@@ -35,6 +35,13 @@ pub(in super::super) fn waiting_on(wait: &WaitingOn) -> api::WaitingOn {
             api::WaitingOn::Soaking { plan: *plan, remaining_ms: *remaining_ms }
         }
         WaitingOn::WeakMode { shard } => api::WaitingOn::WeakMode { shard: *shard },
+        WaitingOn::Keeper { shard, wanted } => api::WaitingOn::Keeper { shard: *shard, wanted: *wanted },
+        WaitingOn::KeepsShard { shard, node } => api::WaitingOn::KeepsShard { shard: *shard, node: *node },
+        WaitingOn::KeeperStays { shard, node } => api::WaitingOn::KeeperStays { shard: *shard, node: *node },
+        WaitingOn::LastLease { shard, last, remaining_ms } => {
+            api::WaitingOn::LastLease { shard: *shard, last: *last, remaining_ms: *remaining_ms }
+        }
+        WaitingOn::Exposed { shard } => api::WaitingOn::Exposed { shard: *shard },
         WaitingOn::TotalLoss { shard, until } => {
             api::WaitingOn::TotalLoss { shard: *shard, until: recover_when(*until) }
         }
@@ -107,6 +114,8 @@ fn recover_when(until: RecoverWhen) -> api::RecoverWhen {
         RecoverWhen::Loaded { node } => api::RecoverWhen::Loaded { node },
         RecoverWhen::Back { node } => api::RecoverWhen::Back { node },
         RecoverWhen::AnyAnswer => api::RecoverWhen::AnyAnswer,
+        RecoverWhen::Tail { keeper, node } => api::RecoverWhen::Tail { keeper, node },
+        RecoverWhen::Base { keeper } => api::RecoverWhen::Base { keeper },
         RecoverWhen::Accepted { node, at } => api::RecoverWhen::Accepted { node, at },
     }
 }

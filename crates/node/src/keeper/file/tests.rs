@@ -1,6 +1,7 @@
 use super::*;
 use ironcache_replication::{Effects, LINK_VERSIONS, Message, Scope, decode, encode};
 use ironcache_types::{Incarnation, Level, Member, NodeId};
+use std::fs;
 use tempfile::TempDir;
 
 const CLUSTER: ClusterId = ClusterId(77);

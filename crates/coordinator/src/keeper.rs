@@ -1,0 +1,164 @@
+//! Who keeps the tail of a shard's stream while a step leaves it with one full member.
+//!
+//! ```text
+//!   rolling, and the next step of the shard leaves one member ──► WantKeeper{node}
+//!   the primary records it (SetKeeper), and the step begins ──► … ──► two in sync again ──► WantKeeper{none}
+//!   the wanted one answers no more ──► WantKeeper{another}
+//! ```
+//! The wish comes as soon as the plan rolls, for every such shard, so that no step has to wait for a keeper that attaches.
+//! It goes before the shard is handed over: the new owner's stream is another one.
+//!
+//! *Invariant:* a wish is never a reason to stop a node, and never keeps one that could be spared: who keeps a tail is not
+//! taken out, so two nodes are never chosen that would wait for each other.
+//! *Invariant:* one that answers is not exchanged for a better one: each change costs the primary an attachment.
+
+use crate::disagreement;
+use crate::rolling;
+use crate::view::View;
+use crate::waiting_on::WaitingOn;
+use ironcache_control::{Command, Keeper, KeeperBase, Node, NodeRole, Phase, Shard};
+use ironcache_types::{Member, NodeId};
+use std::collections::BTreeSet;
+
+/// The first wish that is not what it should be.
+pub(crate) fn next(view: View<'_>) -> Option<Command> {
+    view.state.shards.values().find_map(|shard| {
+        // Without an owner nobody could make it so, and the keeper on record is what is left.
+        shard.primary()?;
+        let wanted = wanted(view, shard);
+        (wanted != shard.keeper_wanted).then_some(Command::WantKeeper {
+            shard: shard.id,
+            shard_epoch: shard.epoch,
+            node: wanted,
+        })
+    })
+}
+
+/// Who should keep; `None` if nobody need, or nobody can.
+fn wanted(view: View<'_>, shard: &Shard) -> Option<NodeId> {
+    if !is_needed(view, shard) {
+        return None;
+    }
+    let fits = |id: &NodeId| view.state.nodes.get(id).is_some_and(|node| could_keep(view, shard, node));
+    let on_record = shard.keeper.map(|keeper| keeper.member.node);
+    // Whoever is wanted comes first: the one on record may be the one that it takes the place of.
+    let present = shard.keeper_wanted.into_iter().chain(on_record).find(fits);
+    present.or_else(|| choose(view, shard)).or(shard.keeper_wanted)
+}
+
+/// Has the shard one full member left, or will it have with its next step? Whoever was out is back in the set before the
+/// wish ends.
+fn is_needed(view: View<'_>, shard: &Shard) -> bool {
+    if shard.in_sync.len() < shard.members_min() {
+        let was_wanted = view.state.plan.is_some() && shard.keeper_wanted.is_some();
+        if was_wanted || view.state.has_node_out(shard) {
+            return true;
+        }
+    }
+    !next_to_go(view, shard).is_empty()
+}
+
+/// The nodes of the shard whose step is next, if each of them leaves one member: the leader goes later, and hands
+/// leadership over before.
+fn next_to_go(view: View<'_>, shard: &Shard) -> Vec<NodeId> {
+    let Some(plan) = view.state.plan.as_ref().filter(|plan| plan.phase == Phase::Rolling) else {
+        return Vec::new();
+    };
+    let leaves_two = shard.nodes.len() > 2;
+    if leaves_two || view.state.membership.is_some() {
+        return Vec::new();
+    }
+    let mut next = rolling::next_steps(view, plan, shard);
+    next.retain(|id| *id != view.obs.leader);
+    next
+}
+
+/// Is it a node of another shard, or a witness, that answers and stays?
+fn could_keep(view: View<'_>, shard: &Shard, node: &Node) -> bool {
+    let is_odd = disagreement::odd(view).is_some_and(|odd| odd.node == node.id);
+    let stays = node.out.is_none() && !view.state.is_leaving(node.id) && !shard.nodes.contains(&node.id);
+    stays && !is_odd && view.answer(node).is_ok()
+}
+
+/// On another machine than the primary, then not the leader, then a witness, then a node that is on the target already,
+/// then one whose turn comes later; of equals the first.
+fn choose(view: View<'_>, shard: &Shard) -> Option<NodeId> {
+    let machine = shard.primary().and_then(|primary| view.state.nodes.get(&primary.node)).map(|n| n.machine);
+    let rank = |node: &&Node| {
+        let same_machine = machine.is_some_and(|machine| machine.is_same(node.machine));
+        (same_machine, node.id == view.obs.leader, node.role != NodeRole::Witness, turn(view, node), node.id)
+    };
+    let fits = |node: &&Node| could_keep(view, shard, node) && !waits_for_itself(view, shard, node.id);
+    view.state.nodes.values().filter(fits).min_by_key(rank).map(|node| node.id)
+}
+
+/// How soon the node has to go itself.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Turn {
+    Over,
+    Later,
+    Next,
+}
+
+fn turn(view: View<'_>, node: &Node) -> Turn {
+    let Some(plan) = &view.state.plan else { return Turn::Over };
+    let is_next = view.state.shard_of_node(node.id).is_some_and(|s| next_to_go(view, s).contains(&node.id));
+    match view.is_on(node.id, plan.target.digest) {
+        true => Turn::Over,
+        false if is_next => Turn::Next,
+        false => Turn::Later,
+    }
+}
+
+/// With `keeper` as keeper of `shard`: would it wait for the shard's step, that for the shard that its node keeps, and so
+/// on, until somebody waits for `keeper`?
+fn waits_for_itself(view: View<'_>, shard: &Shard, keeper: NodeId) -> bool {
+    let mut to_see = next_to_go(view, shard);
+    let mut seen = BTreeSet::new();
+    while let Some(id) = to_see.pop() {
+        if id == keeper {
+            return true;
+        }
+        if seen.insert(id) {
+            to_see.extend(kept_by(view, id).flat_map(|kept| next_to_go(view, kept)));
+        }
+    }
+    false
+}
+
+/// The shards whose tail the node keeps, or is to keep.
+pub(crate) fn kept_by<'a>(view: View<'a>, id: NodeId) -> impl Iterator<Item = &'a Shard> {
+    let keeps = move |shard: &&Shard| {
+        shard.keeper_wanted == Some(id) || shard.keeper.is_some_and(|keeper| keeper.member.node == id)
+    };
+    view.state.shards.values().filter(keeps)
+}
+
+/// The gate of a step that leaves so many other nodes of the shard behind, all of them in the set.
+pub(crate) fn covers(view: View<'_>, shard: &Shard, leaver: Member, others: usize) -> Result<(), WaitingOn> {
+    if others >= 2 {
+        return Ok(());
+    }
+    let keeper = alive(view, shard);
+    let keeper = keeper.ok_or(WaitingOn::Keeper { shard: shard.id, wanted: shard.keeper_wanted })?;
+    match keeper.base {
+        KeeperBase::Own => Ok(()),
+        KeeperBase::Leaver if shard.in_sync.contains(&leaver) => Ok(()),
+        KeeperBase::Leaver => Err(WaitingOn::NotInSync { shard: shard.id, node: leaver.node }),
+    }
+}
+
+/// The keeper, if it counts, and answers as the very life that is recorded.
+pub(crate) fn alive<'a>(view: View<'_>, shard: &'a Shard) -> Option<&'a Keeper> {
+    registered(view, shard).filter(|keeper| {
+        let node = view.state.nodes.get(&keeper.member.node);
+        node.is_some_and(|node| view.answer(node).is_ok())
+    })
+}
+
+/// The keeper, if it counts and the life that is recorded is the newest that its node registered.
+pub(crate) fn registered<'a>(view: View<'_>, shard: &'a Shard) -> Option<&'a Keeper> {
+    shard.keeper_that_counts().filter(|keeper| {
+        view.state.nodes.get(&keeper.member.node).is_some_and(|node| node.member() == keeper.member)
+    })
+}

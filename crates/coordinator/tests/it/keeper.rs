@@ -1,0 +1,297 @@
+//! Who keeps a shard's tail, what waits for it, and how a shard whose primary is lost meanwhile goes on.
+
+use crate::cluster::{
+    Layout, add_all, apply, ask, keep_as_wanted, new, old, restart, rolling, see, short, text, three_by_two,
+};
+use expect_test::expect;
+use ironcache_control::{Command, ControlState, Outcome, PlanOptions, Reason};
+use ironcache_coordinator::{
+    Duty, Holding, LeaseObservation, NodeObservation, Observation, Rehearsal, preview, rehearse,
+};
+use ironcache_types::{NodeId, Offset, ShardId};
+
+const S0: ShardId = ShardId(0);
+
+/// Primary 1, replica 2, witnesses from 3 on; rolling, and node 3 keeps.
+fn pair(witnesses: u16) -> ControlState {
+    rolling(Layout { shards: 1, nodes_per_shard: 2, witnesses, voters: 3 }.build())
+}
+
+fn take_out(state: &mut ControlState, id: u64) {
+    let plan = state.plan.clone().unwrap();
+    let member = state.nodes[&NodeId(id)].member();
+    apply(state, &Command::UpgradeSelf { plan: plan.id, plan_epoch: plan.epoch, member, at_ms: 0 });
+}
+
+fn node(seen: &mut Observation, id: u64) -> &mut NodeObservation {
+    seen.nodes.get_mut(&NodeId(id)).unwrap()
+}
+
+/// Applies what is decided while it begins with one of these words, as everybody sees it who is in order.
+fn go_on(state: &mut ControlState, seen: impl Fn(&ControlState) -> Observation, words: &[&str]) -> String {
+    loop {
+        let decision = ask(state, &seen(state));
+        let said = text(&decision);
+        match decision {
+            ironcache_coordinator::Decision::Propose(command)
+                if words.iter().any(|word| said.starts_with(word)) =>
+            {
+                apply(state, &command);
+            }
+            _ => return said,
+        }
+    }
+}
+
+#[test]
+fn a_pair_with_a_witness_led_by_the_primary() {
+    let state = Layout { shards: 1, nodes_per_shard: 2, witnesses: 1, voters: 3 }.build();
+    let rehearsal = rehearse(&state, NodeId(1), &new().version, PlanOptions::default()).unwrap();
+    let acts: Vec<String> = rehearsal.acts.iter().map(text).collect();
+    expect![[r#"
+        begin the steps of plan 1
+        let n3 keep the tail of shard 0
+        upgrade n2
+        confirm n2
+        let nobody keep the tail of shard 0
+        upgrade n3
+        hand shard 0 over from n1 to n2
+        confirm n3
+        transfer raft's leadership to n3
+        let n3 keep the tail of shard 0
+        upgrade n1
+        confirm n1
+        let plan 1 soak
+        finalize plan 1"#]]
+    .assert_eq(&acts.join("\n"));
+}
+
+/// Two that keep each other's tails would wait for each other; the leader goes last.
+#[test]
+fn a_roll_ends_whoever_leads_and_whoever_keeps() {
+    for (shards, nodes_per_shard, witnesses) in
+        [(1, 2, 1), (1, 2, 2), (2, 2, 0), (2, 2, 1), (3, 2, 0), (3, 2, 2), (2, 3, 0)]
+    {
+        let voters = usize::from(shards * nodes_per_shard + witnesses).min(5);
+        let layout = Layout { shards, nodes_per_shard, witnesses, voters };
+        for leader in 1..=u64::from(shards * nodes_per_shard + witnesses) {
+            for max_parallel in [1, 3] {
+                let options = PlanOptions { max_parallel, ..PlanOptions::default() };
+                let rehearsal = rehearse(&layout.build(), NodeId(leader), &new().version, options).unwrap();
+                let ended = rehearsal.state.history.back().map(|ended| ended.outcome);
+                let last = rehearsal.acts.last().map(text);
+                assert_eq!(
+                    ended,
+                    Some(Outcome::Finalized),
+                    "{shards} × {nodes_per_shard}, {leader}: {last:?}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn a_step_that_fails_in_a_pair_is_rolled_back_with_a_keeper() {
+    let mut state = pair(1);
+    take_out(&mut state, 2);
+    restart(&mut state, NodeId(2), old());
+    let out = state.nodes[&NodeId(2)].out.clone().unwrap();
+    let member = state.nodes[&NodeId(2)].member();
+    let (plan, step, reason) = (out.plan, out.epoch, Reason::new("exit", "exit status 7"));
+    apply(&mut state, &Command::StepFailed { plan, step, member, reason, quarantine: true, at_ms: 0 });
+    let mut rehearsal = Rehearsal::begin(&state, NodeId(1), &new().version, PlanOptions::default()).unwrap();
+    rehearsal.run().unwrap();
+    assert_eq!(rehearsal.state.history.back().map(|h| h.outcome), Some(Outcome::RolledBack));
+    assert!(rehearsal.state.all_on(old().digest) && !rehearsal.state.shards[&S0].exposed);
+}
+
+#[test]
+fn another_machine_comes_before_a_witness_and_a_dry_run_says_what_is_covered() {
+    let mut state = Layout { shards: 2, nodes_per_shard: 2, witnesses: 1, voters: 5 }.build();
+    let steps = |state: &ControlState| {
+        let steps = preview(state, NodeId(4), &new().version, PlanOptions::default()).unwrap();
+        steps.iter().map(|step| short(step)).find(|step| step.contains("keeps what shard 0")).unwrap()
+    };
+    assert_eq!(steps(&state), "n5 keeps what shard 0 acknowledges until two members hold it");
+    let machine = state.nodes[&NodeId(1)].machine;
+    state.nodes.get_mut(&NodeId(5)).unwrap().machine = machine;
+    assert_eq!(steps(&state), "n2 keeps what shard 0 acknowledges until two members hold it");
+    for node in state.nodes.values_mut() {
+        node.machine = machine;
+    }
+    expect!["n5 keeps what shard 0 acknowledges until two members hold it; it is on the machine of n1, so that only the loss of a process is covered"]
+        .assert_eq(&steps(&state));
+}
+
+#[test]
+fn a_step_waits_for_the_record_and_a_keeper_for_its_end() {
+    let mut state = rolling(three_by_two());
+    let kept = state.shards[&S0].keeper;
+    let (isr_epoch, primary) = (state.shards[&S0].isr_epoch, state.shards[&S0].primary().unwrap());
+    let reason = Reason::new("wanted", "");
+    apply(&mut state, &Command::SetKeeper { shard: S0, isr_epoch, primary, keeper: None, reason });
+    state.nodes.values_mut().for_each(|node| node.staged.clear());
+    let said = text(&ask(&state, &see(&state, 1)));
+    let waits = "the next step leaves shard 0 with one member in sync, and n2, which is to keep the tail of its stream, is not on record yet";
+    assert!(kept.is_some() && said.contains(waits), "{said}");
+}
+
+/// With nobody else to keep it is the wanted one that is waited for.
+#[test]
+fn a_keeper_that_answers_no_more_is_replaced_by_one_that_does() {
+    let mut state = pair(2);
+    assert_eq!(state.shards[&S0].keeper.map(|keeper| keeper.member.node), Some(NodeId(3)));
+    take_out(&mut state, 2);
+    let mut seen = see(&state, 1);
+    node(&mut seen, 3).seen_ms_ago = 3_001;
+    assert_eq!(text(&ask(&state, &seen)), "let n4 keep the tail of shard 0");
+    node(&mut seen, 4).seen_ms_ago = 3_001;
+    assert!(text(&ask(&state, &seen)).starts_with("wait: "), "nobody else could");
+    // Its primary drops it meanwhile: the plan stands until another one is on record, and goes on by itself then.
+    let (isr_epoch, primary) = (state.shards[&S0].isr_epoch, state.shards[&S0].primary().unwrap());
+    let reason = Reason::new("silent", "silent");
+    apply(&mut state, &Command::SetKeeper { shard: S0, isr_epoch, primary, keeper: None, reason });
+    let said = text(&ask(&state, &seen));
+    assert!(said.contains("plan 1 is held: what shard 0 acknowledges is in one process only"), "{said}");
+    node(&mut seen, 4).seen_ms_ago = 0;
+    keep_as_wanted(&mut state, &seen);
+    assert_eq!(text(&ask(&state, &seen)), "resume plan 1");
+}
+
+/// The replica is back on trial; its primary is lost, with its process or with its machine. It follows the keeper, is
+/// confirmed, and takes the tail over; the roll goes on to its end.
+#[test]
+fn a_primary_that_is_lost_while_its_replica_is_out_costs_nothing() {
+    for machine_is_gone in [false, true] {
+        let mut state = pair(1);
+        take_out(&mut state, 2);
+        restart(&mut state, NodeId(2), new());
+        if !machine_is_gone {
+            restart(&mut state, NodeId(1), old());
+        }
+        let seen = move |state: &ControlState| {
+            let mut seen = see(state, 3);
+            // Its next process has nothing.
+            let data = node(&mut seen, 1).data.as_mut().unwrap();
+            (data.duty, data.holds) = (Duty::Neither, Some(Holding::Nothing));
+            if machine_is_gone {
+                node(&mut seen, 1).seen_ms_ago = 60_000;
+                let lease = LeaseObservation { unanswered_ms: 60_000, over_after_ms: 929 };
+                seen.leases.insert(S0, lease);
+            }
+            seen
+        };
+        assert_eq!(text(&ask(&state, &seen(&state))), "confirm n2");
+        let said = go_on(&mut state, seen, &["confirm"]);
+        assert!(said.contains("the trial is accepted, and the node makes it final"), "{said}");
+        let out = state.nodes[&NodeId(2)].out.clone().unwrap();
+        let (member, digest) = (state.nodes[&NodeId(2)].member(), new().digest);
+        apply(&mut state, &Command::Confirmed { plan: out.plan, step: out.epoch, member, digest, at_ms: 0 });
+        assert_eq!(text(&ask(&state, &seen(&state))), "let the keeper of shard 0 hand its tail over to n2");
+        let said = go_on(&mut state, seen, &["let the keeper"]);
+        assert!(said.contains("shard 0 is being handed over to n2"), "{said}");
+        let flight = state.shards[&S0].handover.unwrap();
+        // One that hangs is ended, and waits before it is tried again.
+        let mut late = seen(&state);
+        late.timers.handover_age_ms.insert(S0, 101);
+        assert!(text(&ask(&state, &late)).starts_with("abort handover"));
+        let in_sync = [flight.to].into();
+        let (handover, to, offset) = (flight.epoch, flight.to, state.shards[&S0].last_start());
+        apply(&mut state, &Command::Promote { shard: S0, handover, to, offset, in_sync });
+        assert_eq!(state.shards[&S0].losses.recoveries, 0);
+        if machine_is_gone {
+            restart(&mut state, NodeId(1), old());
+        }
+        let mut rehearsal =
+            Rehearsal::begin(&state, NodeId(3), &new().version, PlanOptions::default()).unwrap();
+        rehearsal.run().unwrap();
+        assert_eq!(rehearsal.state.history.back().map(|h| h.outcome), Some(Outcome::Finalized));
+    }
+}
+
+/// What a node holds that has not attached to the keeper yet is not all there is.
+#[test]
+fn a_tail_that_continues_what_somebody_holds_is_waited_for_and_one_that_nobody_reaches_is_not() {
+    let mut state = pair(1);
+    let keeper = state.shards.get_mut(&S0).unwrap().keeper.as_mut().unwrap();
+    keeper.from = Offset(50);
+    for id in [1, 2] {
+        restart(&mut state, NodeId(id), old());
+    }
+    let holds = |holds: [Option<Holding>; 2], keeper_is_silent: bool| {
+        let mut seen = see(&state, 3);
+        for (id, holds) in [1, 2].into_iter().zip(holds) {
+            let data = node(&mut seen, id).data.as_mut().unwrap();
+            (data.duty, data.holds) = (Duty::Neither, holds);
+        }
+        if keeper_is_silent {
+            node(&mut seen, 3).seen_ms_ago = 60_000;
+        }
+        text(&ask(&state, &seen))
+    };
+    let up_to = |offset| {
+        Some(Holding::UpTo { epoch: state.shards[&S0].epoch, offset: Offset(offset), as_of_ms: None })
+    };
+    let nothing = Some(Holding::Nothing);
+    for silent in [false, true] {
+        let said = holds([nothing, up_to(60)], silent);
+        assert!(said.contains("n3 keeps the tail that continues what n2 holds"), "{said}");
+    }
+    assert_eq!(
+        holds([nothing, up_to(40)], false),
+        "go on in shard 0 with what n2 holds, up to offset 40",
+        "ten bytes lie in between"
+    );
+}
+
+#[test]
+fn without_a_plan_nobody_is_wanted() {
+    let mut state = pair(2);
+    let plan = state.plan.as_ref().unwrap().id;
+    apply(&mut state, &Command::Pause { plan });
+    apply(&mut state, &Command::Abort { plan, at_ms: 0 });
+    assert_eq!(text(&ask(&state, &see(&state, 1))), "let nobody keep the tail of shard 0");
+    let seen = see(&state, 1);
+    keep_as_wanted(&mut state, &seen);
+    assert_eq!(state.shards[&S0].keeper, None);
+    assert_eq!(text(&ask(&state, &seen)), "nothing to do");
+}
+
+/// Nothing proves that the life before has ended: its lease is waited out.
+#[test]
+fn a_last_owner_that_registers_from_another_machine_may_still_answer() {
+    let mut state = Layout { shards: 1, nodes_per_shard: 2, witnesses: 1, voters: 3 }.build();
+    add_all(&mut state, S0);
+    let before = state.nodes[&NodeId(1)].clone();
+    let member = ironcache_types::Member {
+        node: NodeId(1),
+        incarnation: ironcache_types::Incarnation(before.incarnation.0 + 1),
+    };
+    let machine = ironcache_types::MachineId(77);
+    apply(
+        &mut state,
+        &Command::RegisterNode {
+            member,
+            client_addr: before.client_addr,
+            peer_addr: before.peer_addr,
+            http_addr: before.http_addr,
+            release: before.release,
+            levels: before.levels,
+            launcher_protocol: before.launcher_protocol,
+            machine,
+        },
+    );
+    let look = |unanswered_ms| {
+        let mut seen = see(&state, 3);
+        seen.leases.insert(S0, LeaseObservation { unanswered_ms, over_after_ms: 929 });
+        text(&ask(&state, &seen))
+    };
+    let said = look(129);
+    assert!(
+        said.contains(
+            "registered from another machine, and the process before may answer clients for another 0.8 s"
+        ),
+        "{said}"
+    );
+    assert_eq!(look(929), "promote n2 in shard 0");
+}
