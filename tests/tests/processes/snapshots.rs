@@ -68,7 +68,9 @@ async fn after_a_loss_of_power_a_shard_goes_on_with_its_snapshots_and_says_how_o
     assert!((began_ms..=killed_ms).contains(&as_of_ms), "{began_ms} {as_of_ms} {killed_ms}");
     cluster.until_whole().await;
     let owner = cluster
-        .until_cluster("it is served", |s| s.control.shards.values().next().and_then(ironcache_api::Shard::primary))
+        .until_cluster("it is served", |s| {
+            s.control.shards.values().next().and_then(ironcache_api::Shard::primary)
+        })
         .await;
     let owner = cluster.index_of(owner.node).await;
     let mut client = until_written(&cluster, owner).await;

@@ -95,8 +95,8 @@ pub(crate) enum SnapshotError {
     Interrupted,
     #[error("the level rose meanwhile")]
     LevelRose,
-    #[error("{} MB are left on the disk, and {} MB are kept for the log", free_bytes / 1_000_000, ROOM_LEFT_BYTES / 1_000_000)]
-    NoRoom { free_bytes: u64 },
+    #[error("{} MB are left on the disk, and {} MB are kept for the log", left_bytes / 1_000_000, ROOM_LEFT_BYTES / 1_000_000)]
+    NoRoom { left_bytes: u64 },
     #[error("what was written meanwhile cannot be followed")]
     Walk(#[from] WalkError),
     #[error(transparent)]
@@ -305,9 +305,9 @@ impl Writing {
     /// Writes a part; hands its buffer back, empty.
     async fn part(mut self, mut effects: Vec<u8>) -> Result<(Self, Vec<u8>), SnapshotError> {
         let written = spawn_blocking(move || {
-            let free_bytes = disk::free_bytes(&self.file)?;
-            if free_bytes < ROOM_LEFT_BYTES + effects.len() as u64 {
-                return Err(SnapshotError::NoRoom { free_bytes });
+            let left_bytes = disk::free_bytes(&self.file)?;
+            if left_bytes < ROOM_LEFT_BYTES + effects.len() as u64 {
+                return Err(SnapshotError::NoRoom { left_bytes });
             }
             if !effects.is_empty() {
                 write_part(&mut self.file, &effects)?;

@@ -38,16 +38,11 @@ pub(crate) async fn let_go(node: Rc<DataNode>, begun: Begun) {
             }
             let path = copy.path(&node.data_dir);
             let to = path.with_extension(CUT_OFF);
-            let act = move || {
-                if fate == CheckpointFate::IsSetAside {
-                    rename_durably(&path, &to)
-                } else {
-                    remove_durably(&path)
-                }
-            };
+            let is_cut_off = fate == CheckpointFate::IsSetAside;
+            let act = move || if is_cut_off { rename_durably(&path, &to) } else { remove_durably(&path) };
             let name = copy.name();
             match spawn_blocking(act).await {
-                Ok(Ok(())) if fate == CheckpointFate::IsSetAside => {
+                Ok(Ok(())) if is_cut_off => {
                     tracing::warn!(%offset, "the shard went on without a part of the {name}: it is kept as {name}.{CUT_OFF}");
                 }
                 Ok(Ok(())) => tracing::info!("the {name} is removed: others hold as much"),
