@@ -110,7 +110,11 @@ fn the_last_owner_asks_its_shard_back_once_and_not_at_every_entry() {
     brain.pass(900);
     assert_eq!(proposed(&brain.apply(&world)), []);
     brain.pass(200);
-    assert_eq!(proposed(&brain.apply(&world)), [reclaim.clone()], "nobody told what became of it");
+    assert_eq!(
+        proposed(&brain.apply(&world)),
+        std::slice::from_ref(reclaim),
+        "nobody told what became of it"
+    );
 }
 
 #[test]
