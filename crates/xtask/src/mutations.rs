@@ -623,8 +623,8 @@ const MUTATIONS: &[Mutation] = &[
         name: "a-fence-without-what-is-before-it",
         breaks: "a candidate is promoted that lacks what the old primary acknowledged",
         file: "crates/shard/src/link.rs",
-        guard: "        let caught_up = is_streaming && cursor == end;",
-        instead: "        let caught_up = is_streaming;",
+        guard: "        flow.fence.take_if(|fence| caught_up && fence.offset == cursor)",
+        instead: "        flow.fence.take_if(|_| caught_up || is_streaming)",
         tests: &["-p", "ironcache-shard"],
     },
     Mutation {

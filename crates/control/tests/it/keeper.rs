@@ -129,8 +129,12 @@ fn with_two_members_nobody_is_needed_and_nothing_is_exposed() {
 fn a_shard_of_three_is_exposed_when_one_is_out_and_another_lost() {
     type Loss = fn(&mut Cluster);
     let losses: [Loss; 3] = [
-        |cluster| drop(cluster.ok(&cluster.remove_in_sync(S0, 5))),
-        |cluster| drop(cluster.ok(&cluster.restart(5, old()))),
+        |cluster| {
+            cluster.ok(&cluster.remove_in_sync(S0, 5));
+        },
+        |cluster| {
+            cluster.ok(&cluster.restart(5, old()));
+        },
         |cluster| {
             cluster.ok(&cluster.restart(1, old()));
             cluster.ok(&cluster.fail_over(S0, 5));

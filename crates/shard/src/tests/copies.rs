@@ -69,7 +69,6 @@ fn what_the_shard_went_on_without_is_set_aside() {
         term: 0,
         by: RecoveredBy::Policy,
         at_ms: 0,
-        as_of_ms: None,
     }));
     assert_eq!(fate(&world, a, OnTrial::No), CheckpointFate::Stays, "where it begins is not known yet");
     let epoch = world.shard().epoch;

@@ -132,7 +132,7 @@ fn without_an_outcome_an_abort_is_proposed_and_again_and_only_the_log_ends_it() 
         early.extend(brain.apply(&world));
     }
     assert_eq!(proposed(&early), []);
-    assert_eq!(proposed(&brain.pass(10)), [abort.clone()]);
+    assert_eq!(proposed(&brain.pass(10)), std::slice::from_ref(&abort));
     assert_eq!(proposed(&brain.pass(100)), [abort]);
     assert_eq!(brain.route(), Route::Park);
     brain.ack(B);

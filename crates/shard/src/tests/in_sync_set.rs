@@ -210,7 +210,7 @@ fn a_mode_that_rises_acknowledges_nothing_weaker_from_then_on() {
     let actions = brain.pass(10);
     let isr_epoch = world.shard().isr_epoch;
     let raise = SetMode { shard: SHARD, isr_epoch, primary: A, mode: AckMode::InSync };
-    assert_eq!(proposed(&actions), [raise.clone()]);
+    assert_eq!(proposed(&actions), std::slice::from_ref(&raise));
     brain.on(Event::Rejected(asks(&actions)[0]));
     brain.write(10);
     assert!(!brain.engine.is_released(30), "another proposal of the same may be on its way");
@@ -226,9 +226,13 @@ fn the_start_of_a_primary_is_proposed_until_the_log_has_it() {
     world.restart(A);
     world.failover(B);
     let ready = Command::PrimaryReady { shard: SHARD, epoch: world.shard().epoch, start: Offset(500) };
-    assert_eq!(proposed(&brain.apply(&world)), [ready.clone()], "at once");
+    assert_eq!(proposed(&brain.apply(&world)), std::slice::from_ref(&ready), "at once");
     assert_eq!(proposed(&brain.pass(900)), [], "its outcome may be on its way");
-    assert_eq!(proposed(&brain.pass(200)), [ready.clone()], "without an outcome again, once a pause");
+    assert_eq!(
+        proposed(&brain.pass(200)),
+        std::slice::from_ref(&ready),
+        "without an outcome again, once a pause"
+    );
     assert!(!brain.engine.is_serving());
     world.apply(&ready);
     brain.apply(&world);
