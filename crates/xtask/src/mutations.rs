@@ -871,8 +871,8 @@ const MUTATIONS: &[Mutation] = &[
         name: "a-checkpoint-of-another-release-is-set-aside",
         breaks: "a checkpoint that only another release can read loses its name",
         file: "crates/node/src/data/checkpoint/mod.rs",
-        guard: "            | Self::NoRoom { .. }\n            | Self::Version { .. }\n            | Self::Level { .. } => Fate::Stays,",
-        instead: "            | Self::NoRoom { .. } => Fate::Stays,\n            Self::Version { .. } | Self::Level { .. } => Fate::Damaged,",
+        guard: "| Self::NoRoom { .. } | Self::Version { .. } | Self::Level { .. } => {\n                Fate::Stays\n            }",
+        instead: "| Self::NoRoom { .. } => Fate::Stays,\n            Self::Version { .. } | Self::Level { .. } => Fate::Damaged,",
         tests: &["-p", "ironcache-node", "--lib", "data::"],
     },
     Mutation {
