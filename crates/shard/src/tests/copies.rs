@@ -65,6 +65,7 @@ fn what_the_shard_went_on_without_is_set_aside() {
         to: b,
         at: Offset(40),
         lost_bytes_min: 0,
+        as_of_ms: None,
         given_up: shard.in_sync.clone(),
         term: 0,
         by: RecoveredBy::Policy,
