@@ -87,6 +87,9 @@ pub struct RaftStatus {
     /// and how it comes back.
     #[serde(default)]
     pub went_back: Option<String>,
+    /// A majority has compared this process' log, and that is on its disk: the log may name its life.
+    #[serde(default)]
+    pub admitted: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

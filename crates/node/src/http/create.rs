@@ -32,6 +32,8 @@ const STATUS_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long the answer waits for the slowest node to learn of the cluster. It will, whether or not it does
 /// so in time; but who asks it before is told that it belongs to none.
 const SPREAD_MAX: Duration = Duration::from_secs(3);
+/// A majority of nodes that are up compares within some rounds of 50 ms; a machine that does ten other things takes longer.
+const ADMITTED_MAX: Duration = Duration::from_secs(10);
 const SPREAD_POLL: Duration = Duration::from_millis(10);
 
 pub(super) async fn create(
@@ -52,6 +54,7 @@ pub(super) async fn create(
     // A layout that the log would refuse must not leave a raft group behind.
     ControlState::default().apply(0, &Command::InitCluster(init.clone()))?;
     found_group(&app, cluster, &init).await?;
+    all_admitted(&app, &request, &init).await?;
     app.raft.propose(Command::InitCluster(init)).await?.outcome?;
     let view = app.raft.catch_up().await?;
     let Json(mut done) = founded(&view.state, &request)?;
@@ -61,6 +64,37 @@ pub(super) async fn create(
         tracing::warn!("the cluster is founded, and not every node has learned of it yet");
     }
     Ok(Json(done))
+}
+
+/// Waits until every life that the cluster is to be founded with is in its own node's log, durably. Named by the first entry
+/// and not remembered by its node, it would look like one whose log went back as soon as the node is restarted.
+async fn all_admitted(app: &App, request: &CreateCluster, init: &InitCluster) -> Result<(), HttpError> {
+    let each = request.nodes.iter().zip(&init.nodes).map(|(asked, spec)| is_admitted(app, asked, spec));
+    let Ok(admitted) = tokio::time::timeout(ADMITTED_MAX, try_join_all(each)).await else {
+        let detail = "not every node of the new cluster has had its log compared in time; ask again with the same layout";
+        return Err(HttpError::Unavailable(detail.to_owned()));
+    };
+    admitted.map(drop)
+}
+
+async fn is_admitted(app: &App, asked: &CreateNode, spec: &NodeSpec) -> Result<(), HttpError> {
+    loop {
+        let status = match asked.node == app.me.node {
+            true => node_status(app).await?,
+            false => fetch_status(&app.client, &asked.http_addr).await?,
+        };
+        if status.incarnation != spec.member.incarnation {
+            let detail = format!(
+                "node {} was restarted while the cluster was founded; ask again with the same layout",
+                asked.node
+            );
+            return Err(HttpError::Unavailable(detail));
+        }
+        if status.raft.admitted {
+            return Ok(());
+        }
+        tokio::time::sleep(SPREAD_POLL).await;
+    }
 }
 
 /// Returns when the node at `addr` shows the cluster.

@@ -21,7 +21,7 @@ use futures_util::future::join_all;
 use ironcache_api::{AddNode, Done, NodeStatus, RemoveNode, ReplaceNode};
 use ironcache_control::{Command, ControlState, NodeRole, NodeSpec, Rejection};
 use ironcache_spine::LAUNCHER_PROTOCOL;
-use ironcache_types::{Member, NodeId, ShardId, chain};
+use ironcache_types::{Incarnation, Member, NodeId, ShardId, chain};
 use std::sync::Arc;
 
 pub(super) async fn add(
@@ -90,7 +90,9 @@ async fn join(
 
 fn spec(status: NodeStatus, shard: Option<ShardId>, voter: bool) -> NodeSpec {
     NodeSpec {
-        member: Member { node: status.node, incarnation: status.incarnation },
+        // No life yet: it registers one itself, once that is in its own log. Named here and not remembered there, it would
+        // look like one whose log went back if it were killed in between.
+        member: Member { node: status.node, incarnation: Incarnation(0) },
         client_addr: status.client_addr,
         peer_addr: status.peer_addr,
         http_addr: status.http_addr,

@@ -85,6 +85,7 @@ fn raft(node: &RaftNode, applied: &AppliedView) -> RaftStatus {
             Admission::WentBack(why) => Some(why.to_string()),
             Admission::Comparing | Admission::New | Admission::Admitted => None,
         },
+        admitted: *node.admission().borrow() == Admission::Admitted,
     }
 }
 
