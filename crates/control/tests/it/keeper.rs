@@ -116,6 +116,17 @@ fn a_keeper_that_is_dropped_leaves_its_shard_exposed_and_the_plan_held_until_ano
 }
 
 #[test]
+fn a_keeper_that_is_dropped_from_a_set_of_one_leaves_it_exposed_whoever_is_out() {
+    let mut cluster = Cluster::rolling();
+    cluster.ok(&cluster.keep(S1, 1));
+    cluster.ok(&cluster.remove_in_sync(S1, 4));
+    assert!(!cluster.state.shards[&S1].exposed, "the keeper has it too");
+    cluster.ok(&cluster.keep_no_more(S1));
+    assert!(cluster.state.shards[&S1].exposed);
+    assert_eq!(phase(&cluster), Phase::Held { reason: HoldReason::Exposed { shard: S1 } });
+}
+
+#[test]
 fn with_two_members_nobody_is_needed_and_nothing_is_exposed() {
     let mut cluster = Cluster::rolling();
     cluster.upgrade(4);

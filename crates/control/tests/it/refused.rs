@@ -157,6 +157,18 @@ fn promotions_of_members_that_are_not_in_sync() {
 }
 
 #[test]
+fn a_promotion_of_another_member_than_the_candidate() {
+    let mut cluster = Cluster::in_sync();
+    cluster.ok(&cluster.hand_over(S0, 3));
+    let Command::Promote { shard, handover, offset, in_sync, .. } = cluster.promote(S0) else {
+        unreachable!("a Promote")
+    };
+    let to = cluster.member(5);
+    assert!(cluster.state.shards[&S0].in_sync.contains(&to), "it is in sync, and met no fence");
+    cluster.refused(&Command::Promote { shard, handover, to, offset, in_sync }, "not_in_sync");
+}
+
+#[test]
 fn a_reclaim_by_another_node_than_the_last_owner() {
     let mut cluster = Cluster::new();
     cluster.ok(&cluster.restart(1, old()));

@@ -8,7 +8,7 @@ use ironcache_control::{Command, ControlState, Outcome, PlanOptions, Reason};
 use ironcache_coordinator::{
     Duty, Holding, LeaseObservation, NodeObservation, Observation, Rehearsal, preview, rehearse,
 };
-use ironcache_types::{NodeId, Offset, ShardId};
+use ironcache_types::{MachineId, NodeId, Offset, ShardId};
 
 const S0: ShardId = ShardId(0);
 
@@ -121,6 +121,20 @@ fn another_machine_comes_before_a_witness_and_a_dry_run_says_what_is_covered() {
     }
     expect!["n5 keeps what shard 0 acknowledges until two members hold it; it is on the machine of n1, so that only the loss of a process is covered"]
         .assert_eq(&steps(&state));
+}
+
+/// Two machines, with the primaries on one: each replica would be the other shard's best keeper, and both are next to go.
+#[test]
+fn nobody_keeps_who_would_wait_for_itself() {
+    let mut state = Layout { shards: 2, nodes_per_shard: 2, witnesses: 0, voters: 3 }.build();
+    for node in state.nodes.values_mut() {
+        node.machine = MachineId(if node.id.0 <= 2 { 1 } else { 2 });
+    }
+    let state = rolling(state);
+    let kept = |shard: u16| state.shards[&ShardId(shard)].keeper.map(|keeper| keeper.member.node.0);
+    assert_eq!((kept(0), kept(1)), (Some(4), Some(1)));
+    let said = text(&ask(&state, &see(&state, 1)));
+    assert!(said.starts_with("upgrade n"), "{said}");
 }
 
 #[test]
