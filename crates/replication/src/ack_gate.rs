@@ -334,9 +334,10 @@ impl AckGate {
         }
     }
 
-    /// How many replicas, required or not, have applied everything below `offset`: the answer to `WAIT`.
-    pub fn holders(&self, offset: Offset) -> usize {
-        self.followers.values().filter(|follower| follower.applied.is_some_and(|at| at >= offset)).count()
+    /// How many followers of those that `counts`, required or not, have applied everything below `offset`.
+    pub fn holders(&self, offset: Offset, counts: impl Fn(Member) -> bool) -> usize {
+        let holds = |follower: &Follower| follower.applied.is_some_and(|at| at >= offset);
+        self.followers.iter().filter(|(member, follower)| holds(follower) && counts(**member)).count()
     }
 
     /// Members of the committed in-sync set, without the primary: what `min_in_sync` is compared with.

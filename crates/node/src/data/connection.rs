@@ -431,12 +431,10 @@ impl Connection {
             let (progress, change) = (acked.notified(), changed.notified());
             {
                 let plane = self.node.plane.borrow();
-                match plane.primary() {
-                    Some(primary) if Some(primary.epoch()) == epoch => {
-                        holders = primary.gate().holders(offset)
-                    }
-                    Some(_) | None => break,
+                if epoch.is_none() || plane.primary_epoch() != epoch {
+                    break;
                 }
+                holders = plane.replicas_that_hold(offset);
             }
             if holders >= replicas || self.node.is_draining() {
                 break;

@@ -278,7 +278,7 @@ pub(super) fn exec(plane: &mut Plane, client: &mut Client, out: &mut Vec<u8>) ->
             Run::Server => match server_commands::run(plane, client, spec, &args, out) {
                 // Inside a transaction nothing waits: it says who holds the last write now.
                 Turn::Wait { offset, .. } => {
-                    let holders = plane.primary().map_or(0, |p| p.gate().holders(offset));
+                    let holders = plane.replicas_that_hold(offset);
                     Writer::new(out, client.protocol).count(holders);
                 }
                 Turn::Done | Turn::Park | Turn::Hold | Turn::Close => {}

@@ -21,7 +21,7 @@ use crate::config::Config;
 use ironcache_control::{Command, Shard};
 use ironcache_keyspace::{Effects, Expiry, Keyspace};
 use ironcache_raft::{AppliedView, Contact, Refusal};
-use ironcache_replication::{Backlog, Look, RunningClock, Scope, encode_group};
+use ironcache_replication::{Backlog, FollowerView, Look, RunningClock, Scope, encode_group};
 use ironcache_shard::{Engine, Leased, Note, Now, Owed, Primary, ReadFrom, Reply, Retention, Route};
 use ironcache_spine::boottime_ms;
 use ironcache_types::{Epoch, Level, LevelRange, Member, NodeId, Offset, SLOT_COUNT, Slot, Version};
@@ -194,8 +194,20 @@ impl Plane {
         self.backlog.end()
     }
 
-    /// Does this node hold a copy of the shard? A keeper does not.
-    pub(crate) fn is_of_my_shard(&self, node: NodeId) -> bool {
+    /// Of a primary: its attached replicas. A keeper is attached as well, and holds no copy of the shard.
+    pub(crate) fn replicas(&self) -> impl Iterator<Item = FollowerView> + '_ {
+        let followers = self.primary().into_iter().flat_map(|primary| primary.gate().followers());
+        followers.filter(|follower| follower.attached && self.is_of_my_shard(follower.member.node))
+    }
+
+    /// How many replicas have applied everything below `offset`: the answer to `WAIT`.
+    pub(crate) fn replicas_that_hold(&self, offset: Offset) -> usize {
+        let count =
+            |primary: &Primary| primary.gate().holders(offset, |member| self.is_of_my_shard(member.node));
+        self.primary().map_or(0, count)
+    }
+
+    fn is_of_my_shard(&self, node: NodeId) -> bool {
         self.my_shard().is_some_and(|shard| shard.nodes.contains(&node))
     }
 

@@ -115,9 +115,8 @@ fn role(plane: &Plane, client: &Client, out: &mut Vec<u8>) -> Turn {
             reply.int(0);
             reply.array(0);
         }
-        Role::Primary(primary) => {
-            let followers = primary.gate().followers().filter(|f| f.attached);
-            let followers: Vec<_> = followers.filter(|f| plane.is_of_my_shard(f.member.node)).collect();
+        Role::Primary(_) => {
+            let followers: Vec<_> = plane.replicas().collect();
             reply.array(3);
             reply.bulk(b"master");
             reply.int(plane.offset().0.cast_signed());

@@ -74,12 +74,9 @@ pub(super) fn role(plane: &Plane, shard: Option<&Shard>) -> DataRole {
 }
 
 fn replicas(plane: &Plane, shard: Option<&Shard>) -> Vec<ReplicaStatus> {
-    let Some(primary) = plane.primary() else { return Vec::new() };
     let now_ms = boottime_ms();
-    primary
-        .gate()
-        .followers()
-        .filter(|f| f.attached && plane.is_of_my_shard(f.member.node))
+    plane
+        .replicas()
         .map(|f| {
             let link = plane.engine.attachment_of(f.member);
             ReplicaStatus {

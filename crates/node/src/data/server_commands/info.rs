@@ -129,10 +129,9 @@ fn replication(plane: &Plane) -> Vec<(String, String)> {
     let line = |key: &str, value: &dyn std::fmt::Display| (key.to_owned(), value.to_string());
     let mut lines = Vec::new();
     match plane.engine.role() {
-        Role::Primary(primary) => {
+        Role::Primary(_) => {
             lines.push(line("role", &"master"));
-            let followers = primary.gate().followers().filter(|f| f.attached);
-            let followers: Vec<_> = followers.filter(|f| plane.is_of_my_shard(f.member.node)).collect();
+            let followers: Vec<_> = plane.replicas().collect();
             lines.push(line("connected_slaves", &followers.len()));
             for (index, follower) in followers.iter().enumerate() {
                 let (host, port) = client_addr(plane, follower.member.node);
