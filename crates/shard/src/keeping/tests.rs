@@ -288,6 +288,28 @@ fn begin(world: &World, from: Member, mode: SyncMode) -> SyncBegin {
 const CONTINUE: SyncMode = SyncMode::Partial { from: Offset(0) };
 
 #[test]
+fn a_keeper_says_nothing_of_what_a_primary_that_is_gone_has_applied() {
+    let mut world = World::new();
+    world.wish(Some(W.node));
+    world.set_keeper(Some(Offset(0)));
+    let mut engine = world.engine(B, Some(Offset(0)));
+    assert_eq!(engine.told_applied(), None, "nobody is followed");
+    assert!(matches!(engine.follow(A, &begin(&world, A, CONTINUE)), Ok(Follow::Continue { .. })));
+    engine.primary_applied(7);
+    assert_eq!(engine.told_applied(), Some(7));
+    world.remove_in_sync(B);
+    assert!(engine.unfollow(A));
+    world.restart(A);
+    world.show(&mut engine);
+    assert!(matches!(engine.follow(W, &begin(&world, W, CONTINUE)), Ok(Follow::Continue { .. })));
+    assert_eq!(
+        engine.told_applied(),
+        None,
+        "who waits for the primary to apply an entry would wait for ever"
+    );
+}
+
+#[test]
 fn a_keeper_is_asked_by_who_is_not_in_the_set_and_follows_no_primary() {
     let (_, engine) = left_behind();
     assert!(engine.sources().contains(&W));
