@@ -64,6 +64,7 @@ impl TestNode {
             cluster: raft.cluster(),
             data_dir: dir.path().to_owned(),
             keepalive_s: 0,
+            reserve_bytes: 0,
             levels: LevelRange::new(1, 1),
             views: raft.applied(),
         });
