@@ -136,7 +136,7 @@ async fn artifact(State(app): State<Arc<App>>, Path(digest): Path<String>, heade
         return (StatusCode::BAD_REQUEST, format!("{digest:?} is not a sha256 digest\n")).into_response();
     };
     let path = app.config.data_dir.join("slots").join(digest.to_string()).join("ironcache");
-    let Ok(mut file) = tokio::fs::File::open(&path).await else {
+    let Ok(mut file) = ironcache_host::fs::File::open(&path).await else {
         return (StatusCode::NOT_FOUND, format!("this node does not hold {digest}\n")).into_response();
     };
     let range = headers.get(header::RANGE).and_then(|value| value.to_str().ok());
