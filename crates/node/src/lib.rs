@@ -23,6 +23,7 @@ mod config;
 mod daemon;
 mod data;
 mod descriptors;
+mod doorkeeper;
 mod fetch;
 mod http;
 mod identity;

@@ -48,7 +48,7 @@ async fn answered(world: &World, said: &[u8]) -> Vec<u8> {
     let (mut near, far) = sockets().await;
     near.write_all(said).await.unwrap();
     near.shutdown().await.unwrap();
-    source::serve(node, LinkSocket { stream: far.into_std().unwrap(), read: Vec::new() }).await;
+    source::serve(node, LinkSocket { stream: far.into_std().unwrap(), read: Vec::new(), visit: None }).await;
     let mut answer = Vec::new();
     near.read_to_end(&mut answer).await.unwrap();
     answer
