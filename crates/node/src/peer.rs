@@ -3,9 +3,11 @@
 use crate::app::{App, NodeReport};
 use crate::data::{HELLO_TIMEOUT, LinkSocket, REPLICATION_PATH, REPLICATION_UPGRADE};
 use crate::lease;
+use crate::strangers;
 use axum::body::Body;
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
+use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -27,6 +29,7 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
         .route("/artifacts/{digest}", get(artifact))
         .with_state(Arc::clone(app))
         .merge(app.raft.router())
+        .layer(from_fn_with_state(Arc::clone(app), strangers::refuse))
 }
 
 /// Accepts connections for ever.
