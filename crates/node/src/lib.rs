@@ -23,6 +23,7 @@ mod config;
 mod daemon;
 mod data;
 mod descriptors;
+mod doorkeeper;
 mod fetch;
 mod http;
 mod identity;
@@ -39,6 +40,7 @@ mod process;
 mod removed;
 #[cfg(turmoil)]
 mod simulated;
+mod strangers;
 mod tasks;
 
 pub use config::Config;
