@@ -33,6 +33,46 @@ const SIMULATED_NEXT: &[&str] = &["-p", "ironcache-sim", "--features", "next", "
 
 const MUTATIONS: &[Mutation] = &[
     Mutation {
+        name: "the-last-admin-is-revoked",
+        breaks: "nobody can change who operates the cluster any more",
+        file: "crates/control/src/apply/security.rs",
+        guard: "        if operator.role == OperatorRole::Admin && keys.admins() == 1 {",
+        instead: "        if operator.role == OperatorRole::Admin && keys.admins() == 0 {",
+        tests: &["-p", "ironcache-control", "--test", "it", "security"],
+    },
+    Mutation {
+        name: "a-join-code-is-used-twice",
+        breaks: "whoever kept a used code brings another node in",
+        file: "crates/control/src/apply/security.rs",
+        guard: "                match keys.codes.contains(code) {",
+        instead: "                match keys.codes.is_empty() && keys.codes.contains(code) {",
+        tests: &["-p", "ironcache-control", "--test", "it", "security"],
+    },
+    Mutation {
+        name: "a-revoked-operator-is-obeyed",
+        breaks: "what an operator asked before it was revoked is done after",
+        file: "crates/control/src/apply/security.rs",
+        guard: "                keys.operators.get(&key).is_some_and(|asks| asks.role >= OperatorRole::Admin)",
+        instead: "                keys.operators.get(&key).is_none_or(|asks| asks.role >= OperatorRole::Admin)",
+        tests: &["-p", "ironcache-control", "--test", "it", "security"],
+    },
+    Mutation {
+        name: "any-node-answers-for-the-pinned-one",
+        breaks: "a stranger with a key of its own is taken for a member",
+        file: "crates/identity/src/tls.rs",
+        guard: "            Expect::Key(expected) => *expected == key,",
+        instead: "            Expect::Key(expected) => *expected == key || key != *expected,",
+        tests: &["-p", "ironcache-identity", "--test", "links"],
+    },
+    Mutation {
+        name: "a-proof-of-the-code-is-carried-to-another-connection",
+        breaks: "somebody in the middle is taken for whoever holds the join code",
+        file: "crates/identity/src/join_code.rs",
+        guard: "    [side, exported, called, &caller].concat()",
+        instead: "    [side, &exported[..0], called, &caller].concat()",
+        tests: &["-p", "ironcache-identity"],
+    },
+    Mutation {
         name: "a-rebound-name-is-a-host-of-ours",
         breaks: "a page whose name was made to resolve to a node orders it about",
         file: "crates/node/src/strangers.rs",

@@ -66,6 +66,7 @@ impl World {
                 nodes: vec![PRIMARY.node, REPLICA.node],
             }],
             policy: Policy::default(),
+            security: ironcache_control::NewSecurity::Insecure,
         };
         let (views, receiver) = watch::channel(Arc::default());
         let dir = tempfile::tempdir().unwrap();
