@@ -34,7 +34,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Secured<S> {
     /// It does not hold the code, shows no key, or leaves.
     pub async fn meet(&mut self, code: &JoinCode) -> Result<KeyHash, MeetError> {
         let peer = self.session.peer.ok_or(MeetError::NoKey)?;
-        tokio::time::timeout(HANDSHAKE_TIMEOUT, self.exchange(code)).await.map_err(|_| MeetError::TooSlow)??;
+        tokio::time::timeout(HANDSHAKE_TIMEOUT, self.exchange(code))
+            .await
+            .map_err(|_| MeetError::TooSlow)??;
         Ok(peer)
     }
 
@@ -59,7 +61,10 @@ fn is_proved(holds: bool) -> Result<(), MeetError> {
     if holds { Ok(()) } else { Err(MeetError::OtherCode) }
 }
 
-async fn say<S: AsyncRead + AsyncWrite + Unpin>(to: &mut TlsStream<S>, proof: Proof) -> Result<(), MeetError> {
+async fn say<S: AsyncRead + AsyncWrite + Unpin>(
+    to: &mut TlsStream<S>,
+    proof: Proof,
+) -> Result<(), MeetError> {
     to.write_all(&proof.0).await.map_err(MeetError::Broken)?;
     to.flush().await.map_err(MeetError::Broken)
 }
