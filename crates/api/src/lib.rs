@@ -68,7 +68,7 @@ pub use members::{AddNode, MembershipChange, MembershipStage, RemoveNode, Replac
 pub use next::SetZone;
 pub use node::{
     DataRole, DataStatus, Holding, LauncherPhase, LauncherStatus, NodeStatus, RaftStatus, RaftTimers,
-    ReplicaStatus,
+    ReplicaStatus, TlsStatus,
 };
 pub use plan::{
     Direction, HandoverRecord, HistoryEntry, Outcome, Phase, Plan, PlanOptions, StartedBy, StepRecord,

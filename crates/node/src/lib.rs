@@ -40,6 +40,7 @@ mod removed;
 #[cfg(turmoil)]
 mod simulated;
 mod tasks;
+mod tls;
 
 pub use config::Config;
 pub use daemon::DaemonError;
@@ -49,3 +50,4 @@ pub use identity::{IdentityError, check_identity};
 #[cfg(turmoil)]
 pub use simulated::{Shown, run_simulated};
 pub use tasks::{How, TaskEnded};
+pub use tls::{AuthClients, TlsError, check_tls};

@@ -74,7 +74,8 @@ pub async fn run_simulated(
         launcher_protocol: LAUNCHER_PROTOCOL,
     };
     let front = Front {
-        client: Bound(config.port),
+        client: Some(Bound(config.port)),
+        tls: None,
         peer: Bound(config.peer_port),
         http: Bound(config.http_port),
         link,

@@ -21,7 +21,7 @@ impl ControlState {
     /// # Errors
     /// What stands against it.
     pub fn check_join(&self, spec: &NodeSpec, replaces: Option<NodeId>) -> Result<()> {
-        let NodeSpec { member, client_addr, peer_addr, http_addr, role, voter, shard, .. } = spec;
+        let NodeSpec { member, client_addr, peer_addr, http_addr, tls_port, role, voter, shard, .. } = spec;
         let node = member.node;
         if self.removed.contains(&node) {
             return Err(Rejection::Removed { node });
@@ -51,7 +51,7 @@ impl ControlState {
         }
         let taken = |other: &&Node| {
             Some(other.id) != replaces
-                && (other.client_addr == *client_addr
+                && (shares_a_door((&other.client_addr, other.tls_port), (client_addr, *tls_port))
                     || other.peer_addr == *peer_addr
                     || other.http_addr == *http_addr)
         };
@@ -88,6 +88,7 @@ impl ControlState {
             client_addr,
             peer_addr,
             http_addr,
+            tls_port,
             role,
             voter,
             shard,
@@ -104,6 +105,7 @@ impl ControlState {
                 client_addr: client_addr.clone(),
                 peer_addr: peer_addr.clone(),
                 http_addr: http_addr.clone(),
+                tls_port: *tls_port,
                 role: *role,
                 voter: false,
                 shard: *shard,
@@ -290,4 +292,21 @@ impl ControlState {
             | Phase::Soaking { .. } => false,
         }
     }
+}
+
+/// Would a client that goes to the one find the other? A node whose clients all come by TLS has no plain port: 0.
+fn shares_a_door((one, one_tls): (&str, Option<u16>), (other, other_tls): (&str, Option<u16>)) -> bool {
+    let (Some((one_host, one_port)), Some((other_host, other_port))) =
+        (one.rsplit_once(':'), other.rsplit_once(':'))
+    else {
+        return one == other;
+    };
+    let same = |port: &str, other: &str| port == other && port != "0";
+    let tls = |port: Option<u16>| port.unwrap_or(0).to_string();
+    let (one_tls, other_tls) = (tls(one_tls), tls(other_tls));
+    one_host == other_host
+        && (same(one_port, other_port)
+            || same(&one_tls, &other_tls)
+            || same(one_port, &other_tls)
+            || same(&one_tls, other_port))
 }
