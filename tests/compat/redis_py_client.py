@@ -301,7 +301,13 @@ def connection_and_server_commands(r):
         expect(r.ping(target_nodes=node), True, f"PING {node.name}")
     node = r.get_primaries()[0]
     expect(r.execute_command("ECHO", "hello", target_nodes=node), b"hello", "ECHO")
-    connection = redis.Redis(host=node.host, port=node.port, protocol=r.protocol_under_test, single_connection_client=True)
+    connection = redis.Redis(
+        host=node.host,
+        port=node.port,
+        protocol=r.protocol_under_test,
+        single_connection_client=True,
+        **r.tls_under_test,
+    )
     expect(connection.client_setname("compat"), True, "CLIENT SETNAME")
     expect(text(connection.client_getname()), "compat", "CLIENT GETNAME")
     expect(isinstance(connection.client_id(), int), True, "CLIENT ID")

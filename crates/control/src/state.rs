@@ -51,7 +51,7 @@ pub enum NodeRole {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Node {
     pub id: NodeId,
-    /// `host:port` that clients are redirected to.
+    /// `host:port` that clients are redirected to; where they come by TLS only, that is the same port as `tls_port`.
     pub client_addr: String,
     pub peer_addr: String,
     pub http_addr: String,

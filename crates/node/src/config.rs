@@ -283,9 +283,9 @@ impl Config {
         (self.tls_port != 0).then_some(self.tls_port)
     }
 
-    /// `host:port` of the client port, as the others are told.
+    /// `host:port` of the client port, as the others are told; of the TLS port, if clients have no other.
     pub fn client_addr(&self) -> String {
-        self.addr(self.port)
+        self.addr(if self.port != 0 { self.port } else { self.tls_port })
     }
 
     pub fn peer_addr(&self) -> String {
@@ -342,6 +342,7 @@ mod tests {
         let resolved = tls.clone().resolve().unwrap();
         assert_eq!((resolved.peer_port, resolved.http_port), (16380, 26380));
         assert_eq!(resolved.announced_tls_port(), Some(6380));
+        assert_eq!(resolved.client_addr(), "127.0.0.1:6380");
         let asking = Config { tls_auth_clients: AuthClients::Yes, ..tls };
         let error = asking.clone().resolve().unwrap_err().to_string();
         assert!(error.starts_with("tls-auth-clients = yes: nobody says whose certificates"), "{error}");

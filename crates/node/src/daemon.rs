@@ -27,7 +27,7 @@ use crate::identity::{self, IdentityError};
 use crate::keeper::{self, KeeperOptions};
 use crate::launcher::{self, Stop};
 use crate::tasks::{Ends, How, TaskEnded, Tasks, share_panic};
-use crate::{http, lead, lease, moved, peer, removed};
+use crate::{doorkeeper, http, lead, lease, moved, peer, removed};
 use ironcache_control::Command;
 use ironcache_formats::levels;
 use ironcache_host::exec::spawn_blocking;
@@ -253,6 +253,7 @@ pub(crate) async fn serve(
         data_dir: config.data_dir.clone(),
         levels: levels::RANGE,
         keepalive_s: config.tcp_keepalive,
+        reserve_bytes: keeper::RESERVE_BYTES,
         views: raft.applied(),
     })
     .map_err(|source| DaemonError::Io { what: "the keeper's thread cannot start", source })?;
@@ -293,11 +294,15 @@ pub(crate) async fn serve(
             .pool_idle_timeout(Duration::from_secs(30))
             .build()?,
     }));
-    tasks.spawn("peer port", Ends::Never, peer::serve(peer, peer::router(&app), config.tcp_keepalive));
+    tasks.spawn(
+        "peer port",
+        Ends::Never,
+        peer::serve(peer, peer::router(&app), doorkeeper::PEER, config.tcp_keepalive),
+    );
     tasks.spawn(
         "http port",
         Ends::Never,
-        peer::serve(http, http::router(Arc::clone(&app)), config.tcp_keepalive),
+        peer::serve(http, http::router(Arc::clone(&app)), doorkeeper::HTTP, config.tcp_keepalive),
     );
     tasks.spawn("hangups", Ends::Never, reread_at_hangups(app.data.clone(), hangups()));
     tasks.spawn("lead", Ends::Never, lead::run(Arc::clone(&app)));

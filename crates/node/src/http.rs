@@ -32,10 +32,12 @@ mod upgrade;
 mod upload;
 
 use crate::app::App;
+use crate::doorkeeper::{self, NotTaken};
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::{Method, Uri};
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use error::HttpError;
 use std::sync::Arc;
@@ -55,7 +57,6 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/v1/cluster/nodes/replace", post(members::replace))
         .route("/v1/cluster/nodes/remove", post(members::remove))
         .route("/v1/policy", get(policy::get).post(policy::change))
-        .route("/v1/releases", get(releases::list).post(releases::stage))
         .route("/v1/releases/allow", post(releases::allow))
         .route("/v1/upgrade", get(upgrade::status))
         .route("/v1/upgrade/plan", post(upgrade::plan))
@@ -67,10 +68,24 @@ pub(crate) fn router(app: Arc<App>) -> Router {
     #[cfg(feature = "next")]
     let routes = routes.route("/v1/cluster/zone", post(next::set_zone));
     // A binary is not held in memory and has a limit of its own.
+    let streamed = Router::new()
+        .route("/v1/releases", get(releases::list).post(releases::stage))
+        .layer(from_fn(doorkeeper::streams));
+    let taken = doorkeeper::Taken { max_bytes: body::MAX_BYTES, refuse: not_taken };
+    let routes = routes.layer(from_fn_with_state(taken, doorkeeper::receive)).merge(streamed);
     with_errors(routes)
         .layer(DefaultBodyLimit::max(body::MAX_BYTES))
         .layer(from_fn_with_state(Arc::clone(&app), level::require))
         .with_state(app)
+}
+
+fn not_taken(why: &NotTaken) -> Response {
+    match why {
+        NotTaken::TooLong { max_bytes } => HttpError::TooLarge { max_bytes: *max_bytes as u64 },
+        NotTaken::BrokeOff { .. } => HttpError::BadRequest(why.to_string()),
+        NotTaken::NoBudget => HttpError::Unavailable(why.to_string()),
+    }
+    .into_response()
 }
 
 /// Wrong paths and methods are answered like every other error.

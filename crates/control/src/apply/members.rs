@@ -294,19 +294,15 @@ impl ControlState {
     }
 }
 
-/// Would a client that goes to the one find the other? A node whose clients all come by TLS has no plain port: 0.
+/// Would a client that goes to the one find the other?
 fn shares_a_door((one, one_tls): (&str, Option<u16>), (other, other_tls): (&str, Option<u16>)) -> bool {
     let (Some((one_host, one_port)), Some((other_host, other_port))) =
         (one.rsplit_once(':'), other.rsplit_once(':'))
     else {
         return one == other;
     };
-    let same = |port: &str, other: &str| port == other && port != "0";
-    let tls = |port: Option<u16>| port.unwrap_or(0).to_string();
-    let (one_tls, other_tls) = (tls(one_tls), tls(other_tls));
+    let ports = |port: &str, tls: Option<u16>| [port.parse().ok(), tls];
+    let others = ports(other_port, other_tls);
     one_host == other_host
-        && (same(one_port, other_port)
-            || same(&one_tls, &other_tls)
-            || same(one_port, &other_tls)
-            || same(&one_tls, other_port))
+        && ports(one_port, one_tls).into_iter().any(|port| port.is_some() && others.contains(&port))
 }

@@ -164,7 +164,7 @@ impl Plane {
     }
 
     /// Host and port that clients who came by this door are sent to. An IPv6 address stands without brackets: so Redis writes
-    /// it, and its clients read it. The port is 0 if the node has no such door.
+    /// it, and its clients read it. The port is 0 if the node has no TLS, and that of TLS if it has no other.
     pub(crate) fn client_addr(&self, node: NodeId, door: Door) -> (String, u16) {
         let Some(node) = self.view.state.nodes.get(&node) else { return Default::default() };
         let Some((host, port)) = node.client_addr.rsplit_once(':') else { return Default::default() };

@@ -120,10 +120,13 @@ fn shards(plane: &Plane, reply: &mut Writer<'_>) -> Turn {
         reply.array(nodes.len());
         for node in nodes {
             let (host, port) = plane.client_addr(node.id, Door::Plain);
-            let ports: Vec<(&[u8], u16)> = [(&b"port"[..], port), (b"tls-port", node.tls_port.unwrap_or(0))]
-                .into_iter()
-                .filter(|(_, port)| *port != 0)
-                .collect();
+            let ports: Vec<(&[u8], u16)> = [
+                (&b"port"[..], Some(port).filter(|port| node.tls_port != Some(*port))),
+                (b"tls-port", node.tls_port),
+            ]
+            .into_iter()
+            .filter_map(|(key, port)| Some((key, port?)))
+            .collect();
             let primary = shard.primary().is_some_and(|p| p.node == node.id);
             reply.map(6 + ports.len());
             for (key, value) in [("id", node.id.redis_id()), ("ip", host.clone()), ("endpoint", host)] {

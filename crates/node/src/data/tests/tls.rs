@@ -244,6 +244,13 @@ async fn clients_are_sent_to_the_kind_of_port_that_they_came_by() {
             assert!(answer(&mut plane, &mut tls, "CLUSTER NODES").contains(" c1:2@1 "));
             let both = "$4\r\nport\r\n:1\r\n$8\r\ntls-port\r\n:2\r\n";
             assert!(answer(&mut plane, &mut plain, "CLUSTER SHARDS").contains(both));
+            for node in world.state.nodes.values_mut() {
+                node.tls_port = Some(1);
+            }
+            world.index += 1;
+            show_plane(&mut plane, &world);
+            let shards = answer(&mut plane, &mut tls, "CLUSTER SHARDS");
+            assert!(shards.contains("\r\n$8\r\ntls-port\r\n:1\r\n") && !shards.contains("$4\r\nport\r\n"));
         })
         .await;
 }
