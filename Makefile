@@ -46,6 +46,7 @@ compat: ## real clients against a playground: redis-cli, redis-benchmark, redis-
 	$(CARGO) build --release
 	tests/compat/install
 	tests/compat/run target/release/ironcache
+	tests/compat/run --tls target/release/ironcache
 
 loss-window: ## kills primaries under load and counts what was acknowledged and is gone
 	$(CARGO) build --release

@@ -252,6 +252,7 @@ impl Agent {
             client_addr: config.client_addr(),
             peer_addr: config.peer_addr(),
             http_addr: config.http_addr(),
+            tls_port: config.announced_tls_port(),
             release: self.app.release.clone(),
             levels: LEVELS,
             launcher_protocol: self.app.launcher_protocol(),

@@ -206,13 +206,11 @@ impl Engine {
 
     /// A candidate says that it was promoted, before that is applied here: commands are redirected to it already.
     pub fn hint(&mut self, member: Member, promoted: Promoted) -> Hinted {
-        match self.state.nodes.get(&member.node) {
-            Some(node) => {
-                self.routing.hint(promoted.epoch, member, node.client_addr.clone());
-                Hinted::Yes
-            }
-            None => Hinted::No,
+        if !self.state.nodes.contains_key(&member.node) {
+            return Hinted::No;
         }
+        self.routing.hint(promoted.epoch, member);
+        Hinted::Yes
     }
 
     /// Would a handover in flight promote this member?

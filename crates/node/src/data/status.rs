@@ -2,7 +2,7 @@
 
 use super::DataSnapshot;
 use super::plane::Plane;
-use ironcache_api::{DataRole, DataStatus, Holding, ReplicaStatus};
+use ironcache_api::{DataRole, DataStatus, Holding, ReplicaStatus, TlsStatus};
 use ironcache_control::Shard;
 use ironcache_shard::{Attachment, Holds, Role};
 use ironcache_spine::boottime_ms;
@@ -46,6 +46,10 @@ fn status(plane: &Plane) -> DataStatus {
         follows: plane.engine.follows(),
         isr_epoch: shard.map_or(Epoch::default(), |shard| shard.isr_epoch),
         holds: shard.and_then(|shard| plane.engine.holds(shard)).map(holding),
+        tls: plane.config.announced_tls_port().map(|_| TlsStatus {
+            certificate_sha256: plane.tls.print(),
+            problem: plane.tls.problem().map(str::to_owned),
+        }),
         #[cfg(feature = "next")]
         clocks_heard: plane.clocks_heard,
     }

@@ -70,6 +70,7 @@ impl World {
             client_addr: node.client_addr,
             peer_addr: node.peer_addr,
             http_addr: node.http_addr,
+            tls_port: node.tls_port,
             release: node.release,
             levels: node.levels,
             launcher_protocol: node.launcher_protocol,
