@@ -40,6 +40,7 @@ mod process;
 mod removed;
 #[cfg(turmoil)]
 mod simulated;
+mod strangers;
 mod tasks;
 mod tls;
 

@@ -50,6 +50,8 @@ pub enum Form {
     Directory,
     IpAddress,
     Host,
+    /// Separated by spaces, without ports.
+    Hosts,
     /// Never shown, except to a client that gave it.
     Password,
     LogFilter,
@@ -84,6 +86,12 @@ impl Kind {
                 Some(limit) => Ok(Value::Text(limit.to_string())),
                 None => Err(Why::Unfit("`normal <hard bytes> <soft bytes> <soft seconds>` is expected")),
             },
+            Kind::Text(Form::Hosts) if text.contains([',', '/', ':']) => {
+                Err(Why::Unfit("names are expected, separated by spaces, without scheme and port"))
+            }
+            Kind::Text(Form::Hosts) => {
+                Ok(Value::Text(text.split_ascii_whitespace().collect::<Vec<_>>().join(" ")))
+            }
             Kind::Text(Form::TlsProtocols) => match TlsProtocols::parse(text) {
                 Some(protocols) => Ok(Value::Text(protocols.to_string())),
                 None => {
@@ -122,6 +130,7 @@ impl Kind {
             Kind::Text(Form::Directory) => "DIR",
             Kind::Text(Form::IpAddress) => "IP",
             Kind::Text(Form::Host) => "HOST",
+            Kind::Text(Form::Hosts) => "HOSTS",
             Kind::Text(Form::Password) => "PASSWORD",
             Kind::Text(Form::LogFilter) => "FILTER",
             Kind::Text(Form::OutputLimit) => "LIMIT",
@@ -145,6 +154,7 @@ impl Kind {
                 Form::Directory
                 | Form::IpAddress
                 | Form::Host
+                | Form::Hosts
                 | Form::LogFilter
                 | Form::OutputLimit
                 | Form::File

@@ -140,6 +140,7 @@ impl World {
             raft_lag_entries: (self.end() - process.applied) as u64,
             state_hashes: Vec::new(),
             cannot_upgrade: None,
+            cannot_keep: None,
             data: data(process),
         })
     }

@@ -385,8 +385,10 @@ async fn a_replica_that_is_not_heard_any_more_loses_its_link() {
         assert_eq!(none, None);
         since.elapsed()
     };
-    let serving =
-        source::serve(node(plane), LinkSocket { stream: far.into_std().unwrap(), read: Vec::new() });
+    let serving = source::serve(
+        node(plane),
+        LinkSocket { stream: far.into_std().unwrap(), read: Vec::new(), visit: None },
+    );
     let both = async { tokio::join!(acknowledged, serving).0 };
     let silent_for = tokio::time::timeout(BOUND, both).await.expect("a link that is not heard is closed");
     assert!((SILENCE_MAX..SYNC_SILENCE_MAX).contains(&silent_for), "{silent_for:?}");

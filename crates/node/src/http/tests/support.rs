@@ -102,6 +102,10 @@ impl TestNode {
         self.app.me.node
     }
 
+    pub(super) fn http_client(&self) -> &reqwest::Client {
+        &self.client
+    }
+
     /// Files in the directory where binaries come in.
     pub(super) fn half_received(&self) -> usize {
         std::fs::read_dir(self.dir.path().join("staged")).unwrap().count()
