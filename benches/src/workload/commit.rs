@@ -140,6 +140,7 @@ fn spec(node: NodeId) -> NodeSpec {
         client_addr: addr(7000),
         peer_addr: addr(17000),
         http_addr: addr(27000),
+        tls_port: None,
         role: NodeRole::Data,
         voter: true,
         shard: Some(ShardId(0)),
@@ -162,14 +163,24 @@ fn init_cluster(nodes: u64) -> Command {
 }
 
 fn register(node: NodeId, incarnation: Incarnation) -> Command {
-    let NodeSpec { client_addr, peer_addr, http_addr, release, levels, launcher_protocol, machine, .. } =
-        spec(node);
+    let NodeSpec {
+        client_addr,
+        peer_addr,
+        http_addr,
+        tls_port,
+        release,
+        levels,
+        launcher_protocol,
+        machine,
+        ..
+    } = spec(node);
     let member = Member { node, incarnation };
     Command::RegisterNode {
         member,
         client_addr,
         peer_addr,
         http_addr,
+        tls_port,
         release,
         levels,
         launcher_protocol,

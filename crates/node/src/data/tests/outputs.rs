@@ -189,7 +189,7 @@ async fn a_silent_client_is_closed_after_the_timeout() {
 fn the_client_that_has_been_here_longest_without_a_command_makes_room() {
     let (mut plane, _proposals) = plane(A, &World::alone(AckMode::Primary));
     let addr = "127.0.0.1:1".parse().unwrap();
-    let mut connect = |now_ms, trusted| plane.clients.connect(addr, addr, now_ms, trusted);
+    let mut connect = |now_ms, trusted| plane.clients.connect(addr, addr, now_ms, trusted, Door::Plain);
     let known = connect(0, Trusted::Yes);
     let silent = connect(1_000, Trusted::Yes);
     let without_password = connect(2_000, Trusted::No);
