@@ -108,8 +108,7 @@ impl Engine {
         let Role::Replica(replica) = &self.role else { return None };
         let keeper = shard.keeper_that_counts()?.member;
         let primary = shard.primary().filter(|primary| !is_deposed(shard, *primary));
-        let of_primary = |source: Source| primary.is_some_and(|p| p.incarnation == source.incarnation);
-        let follows_primary = replica.link_up && replica.cursor.source().is_some_and(of_primary);
+        let follows_primary = primary.is_some() && replica.followed == primary;
         (!shard.in_sync.contains(&self.me) && !follows_primary).then_some(keeper)
     }
 
@@ -163,18 +162,18 @@ impl Engine {
             Begin::Discard => Follow::Discard { source },
         };
         replica.read = None;
-        replica.link_up = true;
+        replica.followed = Some(member);
+        // What an earlier source had applied says nothing of this one.
+        replica.primary_applied = 0;
         Ok(follow)
     }
 
     /// The link to `member` is gone. Answers whether it was the source: nothing comes from it any more.
     pub fn unfollow(&mut self, member: Member) -> bool {
         match &mut self.role {
-            Role::Replica(replica)
-                if replica.cursor.source().is_some_and(|s| s.incarnation == member.incarnation) =>
-            {
+            Role::Replica(replica) if replica.followed == Some(member) => {
                 replica.cursor.detach();
-                replica.link_up = false;
+                replica.followed = None;
                 true
             }
             Role::Loading | Role::Replica(_) | Role::Primary(_) => false,
@@ -186,6 +185,15 @@ impl Engine {
         if let Role::Replica(replica) = &mut self.role {
             replica.primary_applied = replica.primary_applied.max(index);
         }
+    }
+
+    /// The log index that the primary has applied, as it said last on the link that is up; `None` while there is none to it.
+    /// Who follows a keeper has no primary to ask: what an earlier link said is of a machine that may be gone.
+    pub fn primary_has_applied(&self) -> Option<u64> {
+        let Role::Replica(replica) = &self.role else { return None };
+        let shard = self.my_shard()?;
+        let primary = shard.primary().filter(|primary| !is_deposed(shard, *primary))?;
+        (replica.followed == Some(primary)).then_some(replica.primary_applied)
     }
 
     /// A candidate says that it was promoted, before that is applied here: commands are redirected to it already.

@@ -32,8 +32,8 @@ pub enum Role {
 #[derive(Debug)]
 pub struct Replica {
     pub(crate) cursor: ReplicaCursor,
-    /// Is the link to the primary up?
-    pub(crate) link_up: bool,
+    /// Whose stream it receives: a primary, or a keeper. While there is none no link is up.
+    pub(crate) followed: Option<Member>,
     pub(crate) primary_applied: u64,
     /// What was read from this node's disk, until a primary is followed.
     pub(crate) read: Option<Held>,
@@ -45,7 +45,7 @@ pub struct Replica {
 
 impl Replica {
     pub(crate) fn new(cursor: ReplicaCursor, read: Option<Held>) -> Self {
-        Replica { cursor, link_up: false, primary_applied: 0, read, reclaim: None, candidacy: None }
+        Replica { cursor, followed: None, primary_applied: 0, read, reclaim: None, candidacy: None }
     }
 
     /// What was read, if that is the dataset still.
@@ -58,12 +58,7 @@ impl Replica {
     }
 
     pub fn is_linked(&self) -> bool {
-        self.link_up
-    }
-
-    /// The log index that the primary has applied, as it said last.
-    pub fn primary_applied(&self) -> u64 {
-        self.primary_applied
+        self.followed.is_some()
     }
 }
 

@@ -309,6 +309,27 @@ fn a_keeper_is_asked_by_who_is_not_in_the_set_and_follows_no_primary() {
     assert!(engine.sources().contains(&W));
 }
 
+/// Told to stop for its step, such a node once waited for ever for a dead primary to have applied that.
+#[test]
+fn who_follows_a_keeper_has_no_primary_that_could_be_asked() {
+    let mut world = World::new();
+    world.wish(Some(W.node));
+    world.set_keeper(Some(Offset(0)));
+    world.remove_in_sync(B);
+    let mut engine = world.engine(B, Some(Offset(0)));
+    let _ = engine.follow(A, &begin(&world, A, CONTINUE)).unwrap();
+    engine.primary_applied(7);
+    assert_eq!(engine.primary_has_applied(), Some(7));
+    assert!(engine.unfollow(A));
+    assert_eq!(engine.primary_has_applied(), None, "nobody is followed");
+    let _ = engine.follow(W, &begin(&world, W, CONTINUE)).unwrap();
+    engine.primary_applied(0);
+    assert_eq!(engine.primary_has_applied(), None, "a keeper is followed");
+    assert!(engine.unfollow(W));
+    let _ = engine.follow(A, &begin(&world, A, CONTINUE)).unwrap();
+    assert_eq!(engine.primary_has_applied(), Some(0), "it has not said it on this link");
+}
+
 #[test]
 fn a_keeper_costs_nothing_of_what_is_held() {
     let (world, mut engine) = left_behind();
