@@ -50,6 +50,7 @@ mod node;
 mod plan;
 mod policy;
 mod release;
+mod security;
 mod soaking;
 mod unknown;
 mod upgrade;
@@ -67,8 +68,8 @@ pub use members::{AddNode, MembershipChange, MembershipStage, RemoveNode, Replac
 #[cfg(feature = "next")]
 pub use next::SetZone;
 pub use node::{
-    DataRole, DataStatus, Holding, LauncherPhase, LauncherStatus, NodeStatus, RaftStatus, RaftTimers,
-    ReplicaStatus,
+    CannotKeep, DataRole, DataStatus, Holding, LauncherPhase, LauncherStatus, NodeStatus, RaftStatus,
+    RaftTimers, ReplicaStatus,
 };
 pub use plan::{
     Direction, HandoverRecord, HistoryEntry, Outcome, Phase, Plan, PlanOptions, StartedBy, StepRecord,
@@ -76,6 +77,7 @@ pub use plan::{
 };
 pub use policy::{PolicyChange, PolicyStatus, Setting, SettingValue};
 pub use release::{AllowRelease, Declined, Quarantine, ReleaseInfo, StageHold, StagedRelease};
+pub use security::{Operator, OperatorRole, SecurityMode};
 pub use soaking::{Problem, RollbackBlocker, Soaking};
 pub use unknown::Unknown;
 pub use upgrade::{

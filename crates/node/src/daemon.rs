@@ -27,8 +27,8 @@ use crate::identity::{self, IdentityError};
 use crate::keeper::{self, KeeperOptions};
 use crate::launcher::{self, Stop};
 use crate::tasks::{Ends, How, TaskEnded, Tasks, share_panic};
-use crate::{http, lead, lease, moved, peer, removed};
-use ironcache_control::Command;
+use crate::{doorkeeper, http, lead, lease, moved, peer, removed};
+use ironcache_control::{Command, Security};
 use ironcache_formats::levels;
 use ironcache_host::exec::spawn_blocking;
 use ironcache_host::net::Bound;
@@ -231,6 +231,7 @@ pub(crate) async fn serve(
         data_dir: config.data_dir.clone(),
         levels: levels::RANGE,
         keepalive_s: config.tcp_keepalive,
+        reserve_bytes: keeper::RESERVE_BYTES,
         views: raft.applied(),
     })
     .map_err(|source| DaemonError::Io { what: "the keeper's thread cannot start", source })?;
@@ -271,11 +272,15 @@ pub(crate) async fn serve(
             .pool_idle_timeout(Duration::from_secs(30))
             .build()?,
     }));
-    tasks.spawn("peer port", Ends::Never, peer::serve(peer, peer::router(&app), config.tcp_keepalive));
+    tasks.spawn(
+        "peer port",
+        Ends::Never,
+        peer::serve(peer, peer::router(&app), doorkeeper::PEER, config.tcp_keepalive),
+    );
     tasks.spawn(
         "http port",
         Ends::Never,
-        peer::serve(http, http::router(Arc::clone(&app)), config.tcp_keepalive),
+        peer::serve(http, http::router(Arc::clone(&app)), doorkeeper::HTTP, config.tcp_keepalive),
     );
     tasks.spawn("lead", Ends::Never, lead::run(Arc::clone(&app)));
     tasks.spawn("lease", Ends::Never, lease::keep(Arc::clone(&app)));
@@ -429,6 +434,13 @@ async fn watch_log(raft: RaftNode, me: Member, config: Arc<Config>, current: wat
                 "a loss of this node's log would not be noticed: it is not noted that it is a member"
             );
         }
+    }
+    match &raft.applied().borrow().state.security {
+        Security::Keys(_) => {}
+        Security::Insecure => tracing::warn!(
+            "this cluster is insecure: whoever reaches a peer or HTTP port of its nodes is believed; keep strangers away from \
+             them"
+        ),
     }
     current.send_replace(true);
 }

@@ -67,7 +67,7 @@ impl Engine {
     pub fn follows(&self) -> Option<Epoch> {
         let shard = self.my_shard()?;
         match &self.role {
-            Role::Replica(replica) if !shard.is_primary(self.me) && replica.is_linked() => {
+            Role::Replica(replica) if !shard.is_primary(self.me) && replica.link_up => {
                 replica.cursor.ack().map(|ack| ack.source.epoch)
             }
             Role::Loading | Role::Replica(_) | Role::Primary(_) => None,

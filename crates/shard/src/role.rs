@@ -21,7 +21,7 @@ use std::fmt;
 
 // One value a node: its size does not matter, an indirection on every command would.
 #[expect(clippy::large_enum_variant)]
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum Role {
     /// The checkpoint is not read yet.
     Loading,
@@ -29,11 +29,12 @@ pub enum Role {
     Primary(Primary),
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Replica {
     pub(crate) cursor: ReplicaCursor,
-    /// Whose stream it receives: a primary, or a keeper. While there is none no link is up.
-    pub(crate) followed: Option<Member>,
+    /// Is the link to the source up: to the primary, or to the keeper that stands in for one that is gone?
+    pub(crate) link_up: bool,
+    /// The log index that a primary has applied, as it said last.
     pub(crate) primary_applied: u64,
     /// What was read from this node's disk, until a primary is followed.
     pub(crate) read: Option<Held>,
@@ -45,7 +46,7 @@ pub struct Replica {
 
 impl Replica {
     pub(crate) fn new(cursor: ReplicaCursor, read: Option<Held>) -> Self {
-        Replica { cursor, followed: None, primary_applied: 0, read, reclaim: None, candidacy: None }
+        Replica { cursor, link_up: false, primary_applied: 0, read, reclaim: None, candidacy: None }
     }
 
     /// What was read, if that is the dataset still.
@@ -58,11 +59,11 @@ impl Replica {
     }
 
     pub fn is_linked(&self) -> bool {
-        self.followed.is_some()
+        self.link_up
     }
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Primary {
     pub(crate) shard: ShardId,
     pub(crate) epoch: Epoch,

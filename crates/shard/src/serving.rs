@@ -67,7 +67,7 @@ impl Engine {
             Role::Loading => false,
             Role::Primary(_) => true,
             Role::Replica(replica) => {
-                let whole = replica.is_linked() && replica.cursor.ack().is_some() && !self.sealed;
+                let whole = replica.link_up && replica.cursor.ack().is_some() && !self.sealed;
                 whole && self.my_shard().is_some_and(|s| s.in_sync.contains(&self.me))
             }
         }

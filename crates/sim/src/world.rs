@@ -491,7 +491,7 @@ impl World {
     }
 
     fn primary_applied(&self, id: NodeId) -> Option<u64> {
-        self.process(id)?.engine.primary_has_applied()
+        self.process(id)?.engine.told_applied()
     }
 
     fn registration(&self, facts: &LocalFacts) -> Command {

@@ -37,12 +37,15 @@ mod walk;
 mod work;
 
 pub(crate) use leaving::{Drained, Keep};
-pub(crate) use link_io::{FrameReader, LinkError, Next, REPLICATION_PATH, REPLICATION_UPGRADE, open};
+pub(crate) use link_io::{
+    FrameReader, LinkError, Next, REPLICATION_PATH, REPLICATION_UPGRADE, SYNC_SILENCE_MAX, open, say, within,
+};
 pub(crate) use plane::ToControl;
 pub(crate) use source::{HELLO_TIMEOUT, LinkSocket, PING_EVERY, SEND_BYTES, VIEW_TIMEOUT};
 pub(crate) use stats::Stats;
 pub(crate) use trouble::Trouble;
 
+use crate::clock::unix_ms;
 use crate::config::Config;
 use crate::launcher::LauncherView;
 use ironcache_api::DataStatus;
@@ -132,7 +135,7 @@ pub(crate) struct DataSnapshot {
     pub stats: Stats,
     pub used_bytes: u64,
     pub parked: u32,
-    /// On a replica whose link to its primary is up: the log index that this one has applied, as it said last.
+    /// On a replica that follows its primary: the log index that this one has applied, as it said last.
     pub primary_applied: Option<u64>,
     /// The log index whose state the data plane acts on.
     pub index: u64,
@@ -368,8 +371,9 @@ async fn accept(node: Rc<DataNode>) {
         match listener.accept().await {
             Ok((mut stream, addr)) => {
                 let full = {
-                    let plane = node.plane.borrow();
+                    let mut plane = node.plane.borrow_mut();
                     plane.clients.len() >= plane.config.maxclients as usize
+                        && plane.clients.make_room(unix_ms()) == client::Room::None
                 };
                 if full {
                     node.plane.borrow_mut().stats.rejected_connections += 1;

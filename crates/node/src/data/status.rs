@@ -14,7 +14,7 @@ pub(super) fn snapshot(plane: &Plane) -> DataSnapshot {
         stats: plane.stats,
         used_bytes: plane.keyspace.used_bytes() as u64,
         parked: plane.parked,
-        primary_applied: plane.engine.primary_has_applied(),
+        primary_applied: plane.engine.told_applied(),
         settled: plane.engine.is_settled(),
         loaded: !matches!(plane.engine.role(), Role::Loading),
         index: plane.view.index,
