@@ -2,6 +2,7 @@
 //! an entry that it refuses for their sake ends the run.
 
 use crate::ledger::MAX_LAG;
+use crate::stream::Store;
 use crate::world::World;
 use ironcache_control::{AckMode, Command, ControlState, LogId, Recover, Shard};
 use ironcache_types::{Member, NodeId, ShardId};
@@ -27,44 +28,41 @@ impl World {
     /// A primary starts: it holds every acknowledged write, at the offset that the log says, and so does whoever is in
     /// its set from the start.
     fn check_start(&mut self, old: &Shard, new: &Shard, primary: Member) -> Result<(), String> {
-        let Some(held) = self.held(primary).map(<[u64]>::to_vec) else {
+        let Some(held) = self.held(primary) else {
             // It died on the way; its next life will have to register first.
             return Ok(());
         };
         // After a whole shard was lost, what a recovery gives up is no breach: the log says that it does. Before, nothing may
         // be given up either.
         if self.shards_lost == 0 || new.losses.recoveries == old.losses.recoveries {
-            self.check_loss(new.id, old.mode, primary, &held)?;
+            self.check_loss(new.id, old.mode, primary, held)?;
         }
-        self.ledger.give_up(new.id, &held);
         let start = new.lineage.last().and_then(|entry| entry.start);
-        if let Some(start) = start.filter(|start| start.0 != held.len() as u64) {
-            let has = held.len();
+        if let Some(start) = start.filter(|start| *start != held.end()) {
+            let has = held.end();
             return Err(format!(
-                "{primary} becomes primary of shard {} at {start}, and holds {has} writes",
+                "{primary} becomes primary of shard {} at {start}, and holds everything up to {has}",
                 new.id
             ));
         }
         for member in &new.in_sync {
-            if self.held(*member).is_some_and(|writes| !writes.starts_with(&held)) {
+            if self.held(*member).is_some_and(|other| !other.writes.starts_with(&held.writes)) {
                 return Err(format!(
                     "I13: {member} is in sync at the start of epoch {} of shard {}, and lacks what {primary} holds",
                     new.epoch, new.id
                 ));
             }
         }
+        let World { nodes, ledger, .. } = self;
+        if let Some(process) = nodes.get(&primary.node).and_then(|node| node.process.as_ref()) {
+            ledger.give_up(new.id, &process.store);
+        }
         Ok(())
     }
 
     /// I13: a member of the set holds every acknowledged write, or in mode primary all but a bounded number.
-    fn check_loss(
-        &self,
-        shard: ShardId,
-        mode: AckMode,
-        member: Member,
-        writes: &[u64],
-    ) -> Result<(), String> {
-        let missing = self.ledger.missing(shard, writes);
+    fn check_loss(&self, shard: ShardId, mode: AckMode, member: Member, held: &Store) -> Result<(), String> {
+        let missing = self.ledger.missing(shard, held);
         let allowed = match mode {
             AckMode::InSync => 0,
             AckMode::Primary => MAX_LAG,
@@ -78,15 +76,21 @@ impl World {
     }
 
     /// What that life of a node holds; `None` if it is over.
-    fn held(&self, member: Member) -> Option<&[u64]> {
-        self.process(member.node).filter(|p| p.me == member).map(|p| &p.data.writes[..])
+    fn held(&self, member: Member) -> Option<&Store> {
+        self.process(member.node).filter(|p| p.me == member).map(|p| &p.store)
     }
 
     /// I14: two processes of a shard never both execute writes. I13: of everybody in a set.
-    pub(crate) fn check_tick(&self) -> Result<(), String> {
+    pub(crate) fn check_tick(&mut self) -> Result<(), String> {
+        let clocks: Vec<(NodeId, u64)> = self.nodes.keys().map(|id| (*id, self.clock_ms(*id))).collect();
+        for (id, clock_ms) in clocks {
+            if let Some(process) = self.process_mut(id) {
+                process.engine.look_at_lease(clock_ms);
+            }
+        }
         for (id, shard) in &self.truth.shards {
             self.check_kept(*id, shard)?;
-            let executes = |n: &&NodeId| self.process(**n).is_some_and(|p| p.executes(self.clock_ms(**n)));
+            let executes = |n: &&NodeId| self.process(**n).is_some_and(|p| p.engine.is_serving());
             let executing: Vec<&NodeId> = shard.nodes.iter().filter(executes).collect();
             if executing.len() > 1 {
                 return Err(format!("I14: {executing:?} execute writes of shard {id} at once"));
@@ -97,8 +101,8 @@ impl World {
                 ));
             }
             for member in &shard.in_sync {
-                if let Some(writes) = self.held(*member) {
-                    self.check_loss(*id, shard.mode, *member, writes)?;
+                if let Some(held) = self.held(*member) {
+                    self.check_loss(*id, shard.mode, *member, held)?;
                 }
             }
         }
@@ -115,7 +119,7 @@ impl World {
             _ => 0,
         };
         let at = LogId { term, index: process.applied as u64 + 1 };
-        match process.view.clone().apply(at, command) {
+        match ControlState::clone(&process.view).apply(at, command) {
             Ok(_) => Ok(()),
             Err(rejection) => {
                 Err(format!("{proposer} proposes what its own state refuses ({rejection}): {command:?}"))
@@ -166,11 +170,11 @@ impl World {
             return Err(format!("{me} changes its binary without a step"));
         };
         let primary = self.truth.shard_of_node(me.node).and_then(Shard::primary);
-        let asks_it = primary
+        let gate = primary
             .and_then(|p| self.process(p.node).filter(|process| process.me == p))
-            .filter(|p| p.my_shard().is_some_and(|shard| shard.in_sync.contains(&me)));
-        match asks_it {
-            Some(p) if self.copied(me, p.me).is_some() => Err(format!(
+            .and_then(|p| Some((p, p.engine.primary()?.gate())));
+        match gate.filter(|(_, gate)| gate.committed().contains(&me)) {
+            Some((p, _)) if !self.is_cut_between(me.node, p.me.node) => Err(format!(
                 "{me} stops at step {} while its primary {} still waits for it: it has applied {} entries of {}",
                 out.epoch, p.me, p.applied, out.log_index
             )),

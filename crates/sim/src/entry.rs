@@ -13,6 +13,10 @@ pub(crate) struct Entry {
     pub command: Command,
     /// Of the leader that appended it.
     pub term: u64,
+    /// Whose outcome somebody waits for; 0: nobody's.
+    pub request: u64,
+    /// The log takes it once: its outcome is told, and acted upon.
+    pub settles: bool,
     bytes: EntryBytes,
 }
 
@@ -23,7 +27,7 @@ impl Entry {
         let bytes = entry::seal(&command, RequestId(0), level).unwrap_or_else(|error| {
             panic!("nobody proposes what its own level does not have: {command:?}: {error}")
         });
-        Entry { command, term: 0, bytes }
+        Entry { command, term: 0, request: 0, settles: false, bytes }
     }
 
     /// Applies the entry at `index` as a process of `release` does. The outer error is a violation.

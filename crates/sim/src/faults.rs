@@ -1,10 +1,11 @@
 //! What goes wrong, and when it may: the promise covers one unplanned failure beyond a step's own outage.
 
+use crate::disk::{Checkpoint, Disk};
 use crate::entry::Entry;
-use crate::node::{Kept, Node};
-use crate::world::World;
-use ironcache_control::{Command, LineageEntry, Recover, Shard};
-use ironcache_types::{Epoch, NodeId};
+use crate::node::Node;
+use crate::world::{CHAOS_MS, Happened, World};
+use ironcache_control::{Command, Recover, Shard};
+use ironcache_types::NodeId;
 
 /// A node that is told to stop gives its roles away within this, or goes with them.
 const LEAVE_MS_MAX: u64 = 1_000;
@@ -12,6 +13,8 @@ const LEAVE_MS_MAX: u64 = 1_000;
 const STALL_MS: u64 = 150;
 /// A machine that is lost may be away for so long: a roll goes on, and a shard that had only it has to be served again.
 const AWAY_MS: u64 = 8_000;
+/// How long a disk is full: longer than a stop and a start take.
+const FULL_MS: u64 = 3_000;
 /// How many entries back a proposal may be that arrives once more.
 const AGAIN: usize = 40;
 /// A node whose failure is over counts as whole when it has been in sync for so long: longer than a primary takes to drop
@@ -23,7 +26,7 @@ impl World {
         self.lose_a_shard();
         let ids: Vec<NodeId> = self.nodes.keys().copied().collect();
         for id in ids.iter().copied() {
-            if self.rng.chance(self.scenario.kills_per_mille, 1_000) && self.may_fail(id) {
+            if self.rng.chance(self.scenario.kills_per_mille, 1_000) && self.may_be_killed(id) {
                 self.failing(id);
                 self.kill(id);
             }
@@ -32,21 +35,27 @@ impl World {
             }
             if self.rng.chance(self.scenario.kills_per_mille, 1_000) && self.may_fail(id) {
                 let until_ms = self.now_ms + self.rng.below(LEAVE_MS_MAX);
+                self.note(id, "is told to stop");
                 self.failing(id).leaving_until_ms = Some(until_ms);
             }
             if self.rng.chance(self.scenario.cuts_per_mille, 1_000) && self.may_fail(id) {
                 let at_most_ms = if self.rng.chance(1, 4) { 6_000 } else { 1_500 };
                 let until_ms = self.now_ms + self.rng.below(at_most_ms);
+                self.note(id, "is cut off");
                 self.failing(id).cut_until_ms = until_ms;
             }
         }
         self.lose_ways(&ids);
+        self.fill_a_disk(&ids);
         if self.rng.chance(1, 50)
             && let Some(id) = self.rng.pick(&ids)
         {
             // One that outlasts a lease is a failure like any other.
             let at_most_ms = if self.may_fail(id) { 400 } else { STALL_MS };
             let until_ms = self.now_ms + self.rng.below(at_most_ms);
+            if until_ms > self.now_ms + STALL_MS {
+                self.note(id, "stands still");
+            }
             self.failing(id).stalled_until_ms = until_ms;
         }
         if self.rng.chance(1, 150) {
@@ -66,7 +75,19 @@ impl World {
             let ways = [(out, (id, other)), (back, (other, id))];
             self.lost_ways.extend(ways.into_iter().filter(|(is, _)| *is).map(|(_, way)| (way, until_ms)));
         }
+        self.note(id, "loses some messages");
         self.failing(id).patchy_until_ms = until_ms;
+    }
+
+    /// For a while a node can write neither a checkpoint nor the tail of another shard.
+    fn fill_a_disk(&mut self, ids: &[NodeId]) {
+        if !self.side.chance(self.scenario.cuts_per_mille, 1_000) {
+            return;
+        }
+        let Some(id) = self.side.pick(ids).filter(|id| self.may_fail(*id)) else { return };
+        let until_ms = self.now_ms + self.side.below(FULL_MS);
+        self.note(id, "has a full disk");
+        self.failing(id).disk.full_until_ms = until_ms;
     }
 
     /// Every process of a shard is killed at once, and a part of what each held is what it finds again. Outside of the promise:
@@ -77,14 +98,15 @@ impl World {
         let Some(shard) = rng.pick(&ids).and_then(|id| self.truth.shards.get(&id)).cloned() else { return };
         for id in shard.nodes.iter().copied() {
             self.failing(id);
+            let held = self.process(id).and_then(Checkpoint::of);
             self.kill(id);
+            // As a snapshot had it that was taken before.
+            let snapshot = held.and_then(|held| {
+                let count = usize::try_from(rng.below(held.len() as u64 + 1)).expect("it is below a length");
+                held.cut(count)
+            });
             let node = self.nodes.get_mut(&id).expect("it is a node");
-            let end = rng.below(node.on_disk.len() as u64 + 1);
-            node.on_disk.truncate(usize::try_from(end).expect("it is below a length"));
-            let reached = |entry: &&LineageEntry| entry.start.is_some_and(|start| start.0 <= end);
-            let line = shard.lineage.iter().rev().find(reached).map(|entry| entry.epoch).unwrap_or_default();
-            node.line_on_disk = if end == 0 { Epoch::default() } else { line.min(node.line_on_disk) };
-            node.sealed_on_disk = false;
+            node.disk.checkpoint = snapshot.or(node.disk.checkpoint.take());
         }
         self.shards_lost += 1;
     }
@@ -99,7 +121,7 @@ impl World {
         {
             if self.may_lose_its_dataset(id) {
                 self.lose_dataset(id);
-            } else if self.may_fail(id) {
+            } else if self.may_be_killed(id) {
                 self.failing(id);
                 self.kill(id);
             }
@@ -203,12 +225,22 @@ impl World {
         })
     }
 
+    /// What a process held in memory goes with it. Nobody counts on a node that neither owns its shard nor is in its set.
+    fn may_be_killed(&self, id: NodeId) -> bool {
+        let Some(shard) = self.truth.shard_of_node(id) else { return self.may_fail(id) };
+        let counts = |member: ironcache_types::Member| member.node == id;
+        let is_bystander = shard.primary().is_some_and(|primary| !counts(primary))
+            && !shard.in_sync.iter().copied().any(counts)
+            && shard.handover.is_none();
+        (is_bystander && self.may_fail(id)) || self.may_lose_its_dataset(id)
+    }
+
     /// A process may go with everything that was in its memory if nothing is wrong with its shard: that has to be survived at
     /// every moment of a roll. A primary that was cut off may have asked for the removal of the others.
     fn may_lose_its_dataset(&self, id: NodeId) -> bool {
         let Some(shard) = self.truth.shard_of_node(id) else { return false };
         let enough = shard.nodes.len() > 2 || shard.in_sync.len() > 1 || self.is_kept(shard);
-        enough && shard.nodes.iter().all(|n| self.is_whole(*n))
+        enough && self.keeps_for_whole_shards(id) && shard.nodes.iter().all(|n| self.is_whole(*n))
     }
 
     fn is_whole(&self, id: NodeId) -> bool {
@@ -242,9 +274,6 @@ impl World {
             let in_sync = node.process.as_ref().is_some_and(|p| shard.in_sync.contains(&p.me));
             let is_out = self.truth.nodes[id].out.is_some();
             node.away_by_plan = is_out || (node.away_by_plan && !in_sync);
-            if in_sync && shard.in_sync.len() > 1 {
-                node.checkpoint = None;
-            }
             let well = node.is_well(now_ms) && node.leaving_until_ms.is_none();
             if in_sync && well {
                 node.whole_since_ms.get_or_insert(now_ms);
@@ -254,20 +283,36 @@ impl World {
         }
     }
 
-    /// Its machine is gone for good, and another comes in its place, or it comes back empty.
+    /// Its machine goes down. It comes back with what its disk had synced, or empty, another in its place; and that at once,
+    /// later, or not before everything else is over.
     fn lose_dataset(&mut self, id: NodeId) {
         self.kill(id);
         let is_pair = self.truth.shard_of_node(id).is_some_and(|shard| shard.nodes.len() == 2);
-        let away_ms = if is_pair && self.side.chance(1, 2) { self.side.below(AWAY_MS) } else { 0 };
+        let away_ms = match self.side.below(8) {
+            0 => CHAOS_MS.saturating_sub(self.now_ms),
+            1..5 if is_pair => self.side.below(AWAY_MS),
+            _ => 0,
+        };
+        let keeps_disk = self.side.chance(1, 2);
+        self.note(id, if keeps_disk { "loses its machine for a while" } else { "loses its machine" });
         let node = self.failing(id);
         node.start_at_ms += away_ms;
-        node.checkpoint = None;
-        if is_pair {
+        if is_pair || !keeps_disk {
             // Whoever counts on it for a step counts on what it holds.
             node.whole_since_ms = None;
         }
-        (node.on_disk, node.line_on_disk, node.sealed_on_disk) = (Vec::new(), Epoch::default(), false);
+        let World { nodes, side, .. } = self;
+        let disk = &mut nodes.get_mut(&id).expect("it is a node").disk;
+        match keeps_disk {
+            true => disk.lose_unsynced(side),
+            false => *disk = Disk::default(),
+        }
         self.datasets_lost += 1;
+    }
+
+    /// For the report of a run that fails.
+    pub(crate) fn note(&mut self, id: NodeId, what: &'static str) {
+        self.happened.push((self.now_ms, Happened::Fault(id, what)));
     }
 
     /// Something goes wrong with the node. While it is out for its step nobody counts on it.
@@ -280,17 +325,18 @@ impl World {
         node
     }
 
-    /// kill -9: a primary's journal stays, and what the next life has read of it; what a replica held may be gone.
+    /// kill -9: what it held in memory is gone.
     pub(crate) fn kill(&mut self, id: NodeId) {
-        let keeps = self.rng.chance(1, 2);
         let start_at_ms = self.now_ms + self.rng.below(600);
+        self.lose_requests(id);
         let node = self.nodes.get_mut(&id).expect("it is a node");
-        let Some(process) = node.process.take() else { return };
+        if node.process.take().is_none() {
+            return;
+        }
         self.kills += 1;
-        let follows =
-            process.is_current() && process.my_shard().and_then(Shard::primary).is_some_and(|p| p.node != id);
-        node.keep(process, if follows && !keeps { Kept::Checkpoint } else { Kept::All });
-        if node.on_disk.is_empty() {
+        self.note(id, "is killed");
+        let node = self.nodes.get_mut(&id).expect("it is a node");
+        if node.disk.checkpoint.is_none() {
             // Whoever is out for its step takes along what it wrote down when it stopped: it had not come to that.
             (node.whole_since_ms, node.away_by_plan) = (None, false);
         }

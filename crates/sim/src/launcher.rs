@@ -71,6 +71,10 @@ impl Launcher {
             .roll_back(StepResult::Inconclusive { reason: Reason::new("deadline", "not accepted in time") })
     }
 
+    pub(crate) fn is_on_trial(&self) -> bool {
+        self.trial.is_some()
+    }
+
     /// Is the end of a trial's time near?
     pub(crate) fn is_nearly_over(&self, now_ms: u64) -> bool {
         self.trial.as_ref().is_some_and(|t| now_ms + TRIAL_MS / 4 > t.deadline_ms)

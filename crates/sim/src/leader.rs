@@ -1,15 +1,15 @@
 //! Who leads raft, and what the leader's loop does: the real `decide` on its own view.
 
 use crate::entry::Entry;
-use crate::node::{Data, Link, Process};
+use crate::node::Process;
 use crate::world::World;
-use ironcache_control::{Command, Ownership, Shard};
+use ironcache_control::Command;
 use ironcache_coordinator::{
     Bars, DataObservation, Decision, Duty, Holding, LeaderMemory, LeaseObservation, NodeObservation,
     Observation, RaftGroup, ReplicaObservation, decide,
 };
-use ironcache_shard::{Deposing, Grantor, Round, depose_after_ms, deposed};
-use ironcache_types::{Member, NodeId};
+use ironcache_shard::{Attachment, Deposing, Grantor, Holds, Role, Round, depose_after_ms, deposed};
+use ironcache_types::{Member, NodeId, Offset};
 use std::collections::BTreeMap;
 
 #[derive(Debug)]
@@ -42,7 +42,7 @@ const BARS: Bars = Bars {
     seen_ms_max: 500,
     dropped_seen_ms_max: 300,
     raft_lag_entries_max: 64,
-    handover_lag_bytes_max: 64,
+    handover_lag_bytes_max: 2_048,
     handover_alone_ms: 200,
     failover_answers_ms: 200,
     handover_backoff_ms: 100,
@@ -272,17 +272,22 @@ impl World {
         let node = &self.nodes[&id];
         let stands_still = node.is_cut_off(self.now_ms) || self.now_ms < node.stalled_until_ms;
         let process = node.process.as_ref().filter(|_| !stands_still)?;
+        let engine = &process.engine;
         let data = process.my_shard().map(|shard| DataObservation {
             shard: shard.id,
-            duty: match process.data.link {
-                _ if process.is_primary() => Duty::Serves(shard.epoch),
-                Link::Streaming(epoch) => Duty::Follows(epoch),
-                Link::Down | Link::Syncing(_) => Duty::Neither,
+            duty: match (engine.serves(), engine.follows()) {
+                (Some(epoch), _) => Duty::Serves(epoch),
+                (None, Some(epoch)) => Duty::Follows(epoch),
+                (None, None) => Duty::Neither,
             },
             isr_epoch: shard.isr_epoch,
-            offset: process.data.offset(),
-            holds: holds(process, shard),
-            replicas: if process.is_primary() { self.replicas_of(process) } else { Vec::new() },
+            offset: match engine.role() {
+                Role::Loading => Offset(0),
+                Role::Replica(replica) => replica.cursor().applied_offset().unwrap_or(Offset(0)),
+                Role::Primary(primary) => primary.gate().end(),
+            },
+            holds: engine.holds(shard).map(holding),
+            replicas: self.replicas_of(process),
         });
         let said = NodeObservation {
             seen_ms_ago: 0,
@@ -298,47 +303,38 @@ impl World {
         Some(Answer { at_ms: self.now_ms, applied: process.applied, said })
     }
 
+    /// The product's `data/status::replicas`: a keeper is attached as well, and holds no copy.
     fn replicas_of(&self, process: &Process) -> Vec<ReplicaObservation> {
-        let all = process.data.writes.len() as u64;
-        let since = |m| process.data.in_sync_since.iter().find(|(known, _)| *known == m).map(|(_, ms)| *ms);
-        let siblings = process.my_shard().into_iter().flat_map(|shard| &shard.nodes);
-        siblings
-            .filter_map(|id| {
-                let member = self.process(*id)?.me;
-                let applied = self.copied(member, process.me)? as u64;
-                Some(ReplicaObservation {
-                    member,
-                    applied: ironcache_types::Offset(applied),
-                    lag_bytes: all - applied,
-                    syncing: false,
-                    in_sync_for_ms: since(member).map_or(0, |ms| self.now_ms - ms),
-                })
+        let Some(shard) = process.my_shard() else { return Vec::new() };
+        let now_ms = self.clock_ms(process.me.node);
+        let followers = process.engine.primary().into_iter().flat_map(|primary| primary.gate().followers());
+        let attached = followers.filter(|f| f.attached && shard.nodes.contains(&f.member.node));
+        attached
+            .map(|f| {
+                let link = process.engine.attachment_of(f.member);
+                ReplicaObservation {
+                    member: f.member,
+                    applied: f.applied.unwrap_or(Offset(0)),
+                    lag_bytes: f.behind_bytes,
+                    syncing: link.is_some_and(Attachment::is_syncing),
+                    in_sync_for_ms: link.map_or(0, |link| link.in_sync_for_ms(now_ms)),
+                }
             })
             .collect()
     }
 
-    fn is_ready(&self, process: &Process) -> bool {
+    pub(crate) fn is_ready(&self, process: &Process) -> bool {
         if self.is_leaving(process.me.node) {
             return false;
         }
-        match process.my_shard() {
-            None => process.applied > 0,
-            Some(_) => process.is_primary() || process.data.streams(),
-        }
+        process.engine.is_settled()
     }
 }
 
-/// What the process could begin with as a primary.
-fn holds(process: &Process, shard: &Shard) -> Option<Holding> {
-    let Data { writes, line, sealed, link, .. } = &process.data;
-    let offset = process.data.offset();
-    let owned = matches!(shard.ownership, Ownership::Recovering { last, .. } if last.node == process.me.node);
-    Some(match link {
-        Link::Syncing(_) => Holding::Nothing,
-        Link::Down | Link::Streaming(_) if *sealed && owned && *line == shard.epoch => {
-            Holding::Sealed { offset }
-        }
-        Link::Down | Link::Streaming(_) if writes.is_empty() => Holding::Nothing,
-        Link::Down | Link::Streaming(_) => Holding::UpTo { epoch: *line, offset, as_of_ms: None },
-    })
+fn holding(holds: Holds) -> Holding {
+    match holds {
+        Holds::Nothing => Holding::Nothing,
+        Holds::UpTo { epoch, offset, as_of_ms } => Holding::UpTo { epoch, offset, as_of_ms },
+        Holds::Sealed { offset } => Holding::Sealed { offset },
+    }
 }

@@ -18,6 +18,8 @@ pub struct Scenario {
     pub voters: usize,
     /// Does the new release fail to start?
     pub bad_release: bool,
+    /// What else is wrong with it.
+    pub ailment: Ailment,
     pub on_failure: OnFailure,
     /// How long a plan soaks before it becomes final.
     pub soak_s: u64,
@@ -30,6 +32,16 @@ pub struct Scenario {
     pub lost_percent: u64,
 }
 
+/// What is wrong with the new release besides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ailment {
+    None,
+    /// It moves every few ticks only.
+    Slow,
+    /// Every second of its processes does nothing at all. Not for ever: at last somebody mends what it waits for.
+    Hangs,
+}
+
 impl Scenario {
     pub fn of(rng: &mut Rng) -> Self {
         let shapes = [(3, 2, 0, 5), (1, 3, 0, 3), (1, 2, 1, 3), (2, 2, 1, 5), (2, 3, 0, 5)];
@@ -40,6 +52,7 @@ impl Scenario {
             witnesses,
             voters,
             bad_release: rng.chance(1, 5),
+            ailment: [Ailment::None, Ailment::None, Ailment::Slow, Ailment::Hangs][rng.below(4) as usize],
             on_failure: if rng.chance(2, 3) { OnFailure::Rollback } else { OnFailure::Hold },
             soak_s: rng.below(3),
             turns_back: rng.chance(1, 4),
@@ -55,7 +68,7 @@ impl Scenario {
             let id = u64::from(index) + 1;
             let from_end = usize::from(data + self.witnesses - 1 - index);
             NodeSpec {
-                member: Member { node: NodeId(id), incarnation: Incarnation(1) },
+                member: Member { node: NodeId(id), incarnation: incarnation(NodeId(id), 1) },
                 client_addr: format!("c{id}"),
                 peer_addr: format!("p{id}"),
                 http_addr: format!("h{id}"),
@@ -83,6 +96,9 @@ impl Scenario {
             finalize_after: FinalizeAfter::Seconds(self.soak_s),
             on_failure: self.on_failure,
             settle_ms: 50,
+            // A member that is silent for so long is dropped; one that holds others back is a little sooner.
+            isr_timeout_ms: 300,
+            max_lag_ops: crate::ledger::MAX_LAG as u64,
             step_timeout_s: 6,
             // A lease of 300 ms: several times what a message needs, and less than many a fault lasts.
             timers: RaftTimers { heartbeat_ms: 10, election_min_ms: 50, election_max_ms: 100 },
@@ -96,6 +112,11 @@ impl Scenario {
             security: ironcache_control::NewSecurity::Insecure,
         }
     }
+}
+
+/// Of the `starts`-th life of a node: no two lives of a cluster share one, as in the product, where most of it is chance.
+pub(crate) fn incarnation(node: NodeId, starts: u64) -> Incarnation {
+    Incarnation((starts << 8) | node.0)
 }
 
 /// The levels that a release admits. With the feature `next` the new one is this source's future, one level above.

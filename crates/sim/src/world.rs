@@ -1,21 +1,24 @@
 //! The scheduler: time in ticks, and in each tick everybody once, in an arbitrary order.
 
+use crate::clients::Clients;
 use crate::entry::Entry;
 use crate::leader::Leadership;
 use crate::ledger::Ledger;
 use crate::network::Network;
-use crate::node::{HASH_EVERY, Kept, Node, Process};
+use crate::node::{HASH_EVERY, Node, Process};
 use crate::rng::Rng;
-use crate::scenario::{Scenario, info, levels, new};
+use crate::scenario::{Ailment, Scenario, info, levels, new};
+use crate::wire::Link;
 use ironcache_agent::{Action, LocalFacts, PreflightResult, next};
 use ironcache_control::{Command, ControlState, HandoverVia, Rejection};
 use ironcache_coordinator::StateHash;
+use ironcache_shard::Role;
 use ironcache_types::{Epoch, Member, NodeId, ShardId, WireRange};
 use std::collections::BTreeMap;
 
 const TICK_MS: u64 = 10;
 /// Faults happen for this long.
-const CHAOS_MS: u64 = 15_000;
+pub(crate) const CHAOS_MS: u64 = 15_000;
 /// After them the cluster has this long to converge: many times what a roll without faults takes.
 const HEAL_MS: u64 = 60_000;
 
@@ -23,6 +26,9 @@ const HEAL_MS: u64 = 60_000;
 const CLOCK_OFFSET_MS: u64 = 1_000_000;
 /// The drift between two clocks for which a leader waits in any case.
 const SLOW_PER_MILLE: u64 = 10;
+
+/// So much of what happened is told of a run that fails.
+const LATELY: usize = 120;
 
 /// A proposer that hears nothing for this long tries again.
 const PATIENCE_MS: u64 = 50;
@@ -43,6 +49,12 @@ pub struct Summary {
     /// How often one went on with what its keeper held.
     pub from_keepers: u64,
     pub plans: u64,
+    /// Nodes that were made primary and could not be that.
+    pub unable: usize,
+    /// Reads that clients were answered, operations that they tried again, and such whose outcome they do not know.
+    pub reads: u64,
+    pub retries: u64,
+    pub unknown: u64,
     /// Writes acknowledged and there in the end.
     pub acknowledged: usize,
     /// Writes acknowledged in mode `primary` that failovers cost, within the bound of that mode.
@@ -55,15 +67,23 @@ pub struct Failure {
     pub seed: u64,
     pub at_ms: u64,
     pub what: String,
-    /// The newest entries of the log.
-    pub log: Vec<String>,
+    /// What went wrong lately, and the newest entries that the log accepted.
+    pub lately: Vec<String>,
 }
 
 impl std::fmt::Display for Failure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { seed, at_ms, what, log } = self;
-        write!(f, "seed {seed} at {at_ms} ms: {what}\nthe newest entries:\n{}", log.join("\n"))
+        let Self { seed, at_ms, what, lately } = self;
+        write!(f, "seed {seed} at {at_ms} ms: {what}\n{}", lately.join("\n"))
     }
+}
+
+/// For the report of a run that fails.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Happened {
+    /// The log accepted what is at this place.
+    Entry(usize),
+    Fault(NodeId, &'static str),
 }
 
 #[derive(Debug)]
@@ -90,7 +110,17 @@ pub(crate) struct World {
     /// The state's hash at every index at which nodes take theirs.
     hashes: BTreeMap<u64, u64>,
     pub ledger: Ledger,
-    newest_write: u64,
+    pub clients: Clients,
+    /// The links of the data plane, and the chance that rules them.
+    pub links: Vec<Link>,
+    pub wire: Rng,
+    /// What became of what the data planes proposed: whether it was accepted.
+    pub outcomes: BTreeMap<u64, bool>,
+    pub newest_request: u64,
+    /// Who was made primary, and could not be that.
+    pub unable: Vec<NodeId>,
+    /// What happened, and when.
+    pub happened: Vec<(u64, Happened)>,
     pub kills: u64,
     pub datasets_lost: u64,
     pub from_keepers: u64,
@@ -130,6 +160,10 @@ pub fn run(seed: u64) -> Result<Summary, Failure> {
         from_keepers: world.from_keepers,
         shards_lost: world.shards_lost,
         recoveries: world.truth.shards.values().map(|shard| shard.losses.recoveries).sum(),
+        unable: world.unable.len(),
+        reads: world.clients.reads,
+        retries: world.clients.retries,
+        unknown: world.clients.unknown,
         acknowledged: world.ledger.len(),
         lost: world.ledger.lost,
         scenario: world.scenario,
@@ -155,6 +189,7 @@ impl World {
         let init = Command::InitCluster(layout);
         truth.apply(1, &init).expect("the scenarios are clusters");
         let network = Network::new(scenario.lost_percent);
+        let shards = scenario.shards;
         World {
             scenario,
             rng,
@@ -171,7 +206,13 @@ impl World {
             network,
             hashes: BTreeMap::new(),
             ledger: Ledger::default(),
-            newest_write: 0,
+            clients: Clients::new(shards, Rng::new(seed ^ 0x636c_6965)),
+            links: Vec::new(),
+            wire: Rng::new(seed ^ 0x7769_7265),
+            outcomes: BTreeMap::new(),
+            newest_request: 0,
+            unable: Vec::new(),
+            happened: Vec::new(),
             kills: 0,
             datasets_lost: 0,
             from_keepers: 0,
@@ -198,6 +239,8 @@ impl World {
                 self.commit(&entry)?;
             }
         }
+        self.close_dead_links();
+        self.clients_tick();
         let ids: Vec<NodeId> = self.nodes.keys().copied().collect();
         let first = self.rng.below(ids.len() as u64) as usize;
         for id in ids[first..].iter().chain(&ids[..first]) {
@@ -214,13 +257,22 @@ impl World {
     fn commit(&mut self, entry: &Entry) -> Result<(), String> {
         let Some(leadership) = self.leadership.as_ref().filter(|_| self.has_quorum()) else { return Ok(()) };
         let term = leadership.term;
+        if entry.settles && self.outcomes.contains_key(&entry.request) {
+            // The log remembers its answer.
+            return Ok(());
+        }
         let mut entry = entry.clone();
         entry.term = term;
-        self.append(entry)
+        let request = entry.request;
+        let accepted = self.append(entry)?;
+        if request > 0 {
+            self.outcomes.entry(request).or_insert(accepted);
+        }
+        Ok(())
     }
 
-    /// It is committed, by whoever leads.
-    pub(crate) fn append(&mut self, entry: Entry) -> Result<(), String> {
+    /// It is committed, by whoever leads. Answers whether it was accepted.
+    pub(crate) fn append(&mut self, entry: Entry) -> Result<bool, String> {
         let before = self.truth.clone();
         let command = entry.command.clone();
         self.log.push(entry);
@@ -233,6 +285,7 @@ impl World {
         }
         match outcome {
             Ok(_) => {
+                self.happened.push((self.now_ms, Happened::Entry(self.log.len() - 1)));
                 self.check_entry(&before)?;
                 if let Command::Promote { shard, .. } = &command
                     && let Some(flight) = before.shards.get(shard).and_then(|shard| shard.handover)
@@ -243,24 +296,12 @@ impl World {
                 if self.is_chaotic() {
                     self.strike(&command);
                 }
-                Ok(())
+                Ok(true)
             }
             // A debug build panics there; a release build only rejects, and must not get away with it.
             Err(Rejection::Invariant(violation)) => Err(format!("{violation} by {command:?}")),
-            Err(_) => Ok(()),
+            Err(_) => Ok(false),
         }
-    }
-
-    /// The launcher stops the daemon, which drains and writes its checkpoint first.
-    fn stop(&mut self, id: NodeId) {
-        let start_at_ms = self.now_ms + self.rng.below(200);
-        let node = self.nodes.get_mut(&id).expect("it is a node");
-        if let Some(process) = node.process.take() {
-            node.keep(process, Kept::All);
-            node.checkpoint = Some((node.on_disk.clone(), node.line_on_disk));
-        }
-        node.start_at_ms = start_at_ms;
-        node.leaving_until_ms = None;
     }
 
     pub(crate) fn is_leaving(&self, id: NodeId) -> bool {
@@ -270,6 +311,9 @@ impl World {
     /// An orderly stop: a primary waits for a while for somebody to take over. Answers whether the process has gone.
     fn leave_tick(&mut self, id: NodeId) -> bool {
         let Some(until_ms) = self.nodes.get(&id).and_then(|n| n.leaving_until_ms) else { return false };
+        if self.process_mut(id).is_some_and(|process| !std::mem::replace(&mut process.leaves, true)) {
+            self.engine_on(id, ironcache_shard::Event::Leaving);
+        }
         let role =
             self.process(id).filter(|p| p.is_primary()).and_then(|p| Some((p.me, p.my_shard()?.clone())));
         let waits_for = role.filter(|_| self.now_ms < until_ms).and_then(|(from, shard)| {
@@ -277,8 +321,7 @@ impl World {
             (shard.handover.is_some() || heir.is_some()).then_some((from, heir, shard))
         });
         let Some((from, heir, shard)) = waits_for else {
-            self.stop(id);
-            return true;
+            return self.drain(id);
         };
         if shard.handover.is_none()
             && let Some(to) = heir
@@ -291,14 +334,17 @@ impl World {
 
     fn node_tick(&mut self, id: NodeId) {
         let (now_ms, committed) = (self.now_ms, self.log.len());
+        let (clock_ms, load_at_ms) = (self.clock_ms(id), now_ms + self.wire.below(100));
         let node = self.nodes.get_mut(&id).expect("listed");
         if node.launcher.tick(now_ms) {
+            self.note(id, "is stopped: its trial took too long");
             self.stop(id);
             return;
         }
         if node.process.is_none() {
             if now_ms >= node.start_at_ms {
-                node.start(committed);
+                node.start(committed, clock_ms, load_at_ms);
+                self.read_back(id);
             }
             return;
         }
@@ -307,7 +353,7 @@ impl World {
             self.kill(id);
             return;
         }
-        if now_ms < node.stalled_until_ms {
+        if now_ms < node.stalled_until_ms || self.ails(id) {
             return;
         }
         let leader = self.leadership.as_ref().map(|leadership| leadership.leader);
@@ -318,15 +364,27 @@ impl World {
             return;
         }
         self.agent_tick(id);
-        if self.process(id).is_some_and(Process::is_current) {
+        if self.process(id).is_some() {
             self.data_tick(id);
-            self.keeper_tick(id);
         }
+    }
+
+    /// Does its release keep it from doing anything now?
+    fn ails(&self, id: NodeId) -> bool {
+        let node = &self.nodes[&id];
+        let runs_new = node.process.as_ref().is_some_and(|process| process.release == new());
+        runs_new
+            && match self.scenario.ailment {
+                Ailment::None => false,
+                Ailment::Slow => !(self.now_ms / TICK_MS).is_multiple_of(3),
+                Ailment::Hangs => self.is_chaotic() && node.starts.is_multiple_of(2),
+            }
     }
 
     fn apply_some(&mut self, id: NodeId) {
         let count = if self.rng.chance(1, 3) { 0 } else { 1 + self.rng.below(40) as usize };
         let process = self.nodes.get_mut(&id).and_then(|n| n.process.as_mut()).expect("it ticks");
+        let before = process.applied;
         for entry in self.log.iter().skip(process.applied).take(count) {
             let hash = match process.apply(entry) {
                 Ok(hash) => hash,
@@ -341,6 +399,9 @@ impl World {
                 let what = format!("I17: {} holds another state than the log's at {log_index}", process.me);
                 self.broken.get_or_insert(what);
             }
+        }
+        if process.applied > before {
+            self.tell_applied(id);
         }
     }
 
@@ -430,11 +491,7 @@ impl World {
     }
 
     fn primary_applied(&self, id: NodeId) -> Option<u64> {
-        let process = self.process(id)?;
-        let primary = process.my_shard()?.primary()?;
-        let linked = process.data.streams() && !self.is_cut_between(id, primary.node);
-        let source = self.process(primary.node).filter(|p| linked && p.me == primary)?;
-        Some(source.applied as u64)
+        self.process(id)?.engine.told_applied()
     }
 
     fn registration(&self, facts: &LocalFacts) -> Command {
@@ -469,11 +526,18 @@ impl World {
     }
 
     pub(crate) fn propose(&mut self, from: NodeId, command: Command) {
-        let leader = self.leadership.as_ref().map(|leadership| leadership.leader);
-        let arrives = leader.is_none_or(|leader| leader == from || self.passes(from, leader));
-        if !self.is_cut_off(from) && arrives && !self.was_just_sent(from, &command) {
+        if !self.was_just_sent(from, &command) {
             let state = self.process(from).map_or(&self.truth, |process| &process.view);
             let entry = Entry::seal(command, state);
+            self.send(from, entry);
+        }
+    }
+
+    /// Towards whoever leads.
+    pub(crate) fn send(&mut self, from: NodeId, entry: Entry) {
+        let leader = self.leadership.as_ref().map(|leadership| leadership.leader);
+        let arrives = leader.is_none_or(|leader| leader == from || self.passes(from, leader));
+        if !self.is_cut_off(from) && arrives {
             self.network.send(entry, self.now_ms, &mut self.rng);
         }
     }
@@ -528,19 +592,8 @@ impl World {
         self.is_chaotic()
     }
 
-    pub(crate) fn fresh_write(&mut self) -> u64 {
-        self.newest_write += 1;
-        self.newest_write
-    }
-
     pub(crate) fn broken(&mut self, what: String) {
         self.broken.get_or_insert(what);
-    }
-
-    pub(crate) fn acknowledge(&mut self, shard: ShardId, writes: &[u64]) {
-        if let Err(what) = self.ledger.acknowledge(shard, writes) {
-            self.broken.get_or_insert(what);
-        }
     }
 
     /// What is not yet as it should be in the end.
@@ -567,6 +620,11 @@ impl World {
                 undone.push(format!("node {id} is down, or its life is not registered"));
             }
         }
+        for process in self.truth.nodes.keys().filter_map(|id| self.process(*id)) {
+            if !self.is_ready(process) {
+                undone.push(self.describe(process));
+            }
+        }
         for shard in self.truth.shards.values() {
             if shard.in_sync.len() < shard.nodes.len() || shard.primary().is_none() {
                 undone.push(format!(
@@ -578,15 +636,35 @@ impl World {
         undone
     }
 
+    fn describe(&self, process: &Process) -> String {
+        let (id, engine) = (process.me.node, &process.engine);
+        let role = match engine.role() {
+            Role::Loading => "reads its checkpoint".to_owned(),
+            Role::Primary(primary) => format!("is primary of epoch {}", primary.epoch()),
+            Role::Replica(replica) => {
+                let cursor = replica.cursor();
+                let (linked, source) = (replica.is_linked(), cursor.source());
+                format!("linked {linked}, follows {source:?} at {:?}", cursor.applied_offset())
+            }
+        };
+        let links = self.links.iter().filter(|link| link.dialer == process.me);
+        let links: Vec<_> =
+            links.map(|link| format!("{}: {:?} {:?}", link.acceptor, link.near, link.far)).collect();
+        let leaves = if self.is_leaving(id) { ", leaves" } else { "" };
+        format!("{} does not serve its role: {role}{leaves}; {}", process.me, links.join(", "))
+    }
+
     fn is_done(&self) -> bool {
         self.undone().is_empty()
     }
 
     fn failure(&self, seed: u64, what: String) -> Failure {
-        let mut newest: Vec<&Command> = self.log.iter().map(|entry| &entry.command).collect();
-        newest.dedup();
-        let from = newest.len().saturating_sub(30);
-        let log = newest[from..].iter().map(|command| format!("  {command:?}")).collect();
-        Failure { seed, at_ms: self.now_ms, what, log }
+        let told = |(at_ms, happened): &(u64, Happened)| match happened {
+            Happened::Entry(index) => format!("{at_ms:>6} ms  {:?}", self.log[*index].command),
+            Happened::Fault(node, what) => format!("{at_ms:>6} ms  ** node {} {what}", node.0),
+        };
+        let from = self.happened.len().saturating_sub(LATELY);
+        let lately = self.happened[from..].iter().map(told).collect();
+        Failure { seed, at_ms: self.now_ms, what, lately }
     }
 }

@@ -47,6 +47,10 @@ fn play_all(seeds: impl IntoIterator<Item = u64>) {
     let shards = sum(|s| s.shards_lost as usize);
     let (acknowledged, lost) = (sum(|s| s.acknowledged), sum(|s| s.lost));
     println!("{of} seeds: {kills} kills, {datasets} with the dataset; {shards} shards lost whole");
+    let (reads, retries, unknown) =
+        (sum(|s| s.reads as usize), sum(|s| s.retries as usize), sum(|s| s.unknown as usize));
+    println!("{reads} reads answered, {retries} operations tried again, {unknown} without an answer");
+    println!("{} nodes that could not be the primary that they were made", sum(|s| s.unable));
     println!("{acknowledged} acknowledged writes, {lost} lost in mode primary");
 }
 
@@ -58,24 +62,11 @@ fn every_seed_keeps_the_invariants_and_converges() {
     }
 }
 
-/// The first five broke I13 when a replica's answer passed for that of the primary which it had become by the log; the
-/// others do so in the simulator of today if that gate is taken away.
+/// Whoever was told to stop while its primary died went over to the keeper, and waited for ever for the primary to have
+/// applied that: the shard stayed without one.
 #[test]
-fn an_old_primary_is_not_taken_out_before_the_new_one_serves() {
-    play_all([934, 5_248, 5_843, 13_801, 18_873, 2, 9, 13, 43]);
-}
-
-/// The model of a primary once forgot the first of two members that it had proposed, and the log took that one.
-#[test]
-fn a_primary_asks_everybody_whom_it_has_proposed() {
-    play_all([3_818, 27, 278, 336]);
-}
-
-/// A copy of `UpgradeSelf` that was rejected while another node was out arrived when that one was confirmed, and not yet
-/// back in the set.
-#[test]
-fn a_late_step_leaves_two_copies_of_three() {
-    play_all([798, 1_932]);
+fn a_node_that_follows_a_keeper_does_not_wait_for_its_dead_primary() {
+    play_all([53, 192]);
 }
 
 /// Outside of the promise: what is left is served, and `Recover` says that it is less.
