@@ -7,5 +7,6 @@ mod never;
 mod next;
 mod recover;
 mod refused;
+mod releases;
 mod rollback;
 mod setup;
