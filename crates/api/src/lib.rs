@@ -67,8 +67,8 @@ pub use members::{AddNode, MembershipChange, MembershipStage, RemoveNode, Replac
 #[cfg(feature = "next")]
 pub use next::SetZone;
 pub use node::{
-    DataRole, DataStatus, Holding, LauncherPhase, LauncherStatus, NodeStatus, RaftStatus, RaftTimers,
-    ReplicaStatus,
+    CannotKeep, DataRole, DataStatus, Holding, LauncherPhase, LauncherStatus, NodeStatus, RaftStatus,
+    RaftTimers, ReplicaStatus,
 };
 pub use plan::{
     Direction, HandoverRecord, HistoryEntry, Outcome, Phase, Plan, PlanOptions, StartedBy, StepRecord,

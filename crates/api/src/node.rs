@@ -122,6 +122,18 @@ pub struct DataStatus {
     pub clocks_heard: u64,
 }
 
+/// Why a node cannot keep the tail of another shard's stream.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CannotKeep {
+    /// Its disk has so much free, and so much of it is left to the node itself.
+    Full { free_bytes: u64, reserve_bytes: u64 },
+    /// Its disk takes nothing.
+    Disk { error: String },
+    #[serde(untagged)]
+    Unknown(Unknown),
+}
+
 /// What a node holds of its shard.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

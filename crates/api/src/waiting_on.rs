@@ -1,6 +1,7 @@
 //! Why nothing more is done now: each reason with its number and its bar.
 
 use crate::hold::{HoldReason, Reason};
+use crate::node::CannotKeep;
 use crate::soaking::Problem;
 use crate::unknown::Unknown;
 use ironcache_types::{Epoch, Incarnation, NodeId, Offset, PlanId, ShardId};
@@ -159,6 +160,12 @@ pub enum WaitingOn {
     Keeper {
         shard: ShardId,
         wanted: Option<NodeId>,
+    },
+    /// So, and this node would keep it, if its disk let it.
+    CannotKeep {
+        shard: ShardId,
+        node: NodeId,
+        why: CannotKeep,
     },
     /// The node keeps the tail of a shard, or is to, and is not taken out before that has two members in sync.
     KeepsShard {

@@ -6,6 +6,10 @@ pub struct Bars {
     /// An answer older than this is no answer. Larger, and a step may begin on a node that has just died;
     /// smaller than a few polling periods, and a busy machine stalls the roll.
     pub seen_ms_max: u64,
+    /// A keeper that its primary dropped, and whose answer is older than this, is given up: two tell of it, so less time
+    /// than for anybody else is enough. Larger, and a shard is exposed for longer; not above one question that timed out
+    /// (500 ms), and a node that is merely slow costs the primary an attachment.
+    pub dropped_seen_ms_max: u64,
     /// A node this many entries behind has caught up with the log. Larger, and a leader may be chosen, or
     /// a step confirmed, that still has to replay; zero is never seen while other nodes report.
     pub raft_lag_entries_max: u64,
@@ -29,6 +33,7 @@ impl Default for Bars {
     fn default() -> Self {
         Self {
             seen_ms_max: 3_000,
+            dropped_seen_ms_max: 600,
             raft_lag_entries_max: 64,
             handover_lag_bytes_max: 64 * 1024,
             handover_alone_ms: 50,

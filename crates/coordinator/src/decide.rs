@@ -59,6 +59,7 @@ pub fn decide(state: &ControlState, obs: &Observation, bars: &Bars, now_wall_ms:
                 return Decision::Propose(Command::Resume { plan: plan.id });
             }
             note(&mut waiting, WaitingOn::Held { plan: plan.id, reason: reason.clone() });
+            keeper::note_full(view, &mut waiting);
         }
         Phase::Staging => {
             staging::gates(view, plan, &mut waiting);

@@ -3,7 +3,7 @@
 //! ```text
 //!   rolling, and the next step of the shard leaves one member ──► WantKeeper{node}
 //!   the primary records it (SetKeeper), and the step begins ──► … ──► two in sync again ──► WantKeeper{none}
-//!   the wanted one answers no more ──► WantKeeper{another}
+//!   the wanted one answers no more, or says that it cannot keep ──► WantKeeper{another}
 //! ```
 //! The wish comes as soon as the plan rolls, for every such shard, so that no step has to wait for a keeper that attaches.
 //! It goes before the shard is handed over: the new owner's stream is another one.
@@ -12,9 +12,11 @@
 //! taken out, so two nodes are never chosen that would wait for each other.
 //! *Invariant:* one that answers is not exchanged for a better one: each change costs the primary an attachment.
 
+use crate::cannot_keep::CannotKeep;
 use crate::disagreement;
+use crate::observation::NodeObservation;
 use crate::rolling;
-use crate::view::View;
+use crate::view::{View, note};
 use crate::waiting_on::WaitingOn;
 use ironcache_control::{Command, Keeper, KeeperBase, Node, NodeRole, Phase, Shard};
 use ironcache_types::{Member, NodeId};
@@ -73,11 +75,48 @@ fn next_to_go(view: View<'_>, shard: &Shard) -> Vec<NodeId> {
     next
 }
 
-/// Is it a node of another shard, or a witness, that answers and stays?
+/// Is it a node of another shard, or a witness, that answers and stays, and has room?
 fn could_keep(view: View<'_>, shard: &Shard, node: &Node) -> bool {
+    let would = would_keep(view, shard, node);
+    would.is_some_and(|answer| answer.cannot_keep.is_none() && !is_silent(view, shard, answer))
+}
+
+/// The answer of a node that has only its disk to keep it from being one.
+fn would_keep<'a>(view: View<'a>, shard: &Shard, node: &Node) -> Option<&'a NodeObservation> {
     let is_odd = disagreement::odd(view).is_some_and(|odd| odd.node == node.id);
     let stays = node.out.is_none() && !view.state.is_leaving(node.id) && !shard.nodes.contains(&node.id);
-    stays && !is_odd && view.answer(node).is_ok()
+    view.answer(node).ok().filter(|_| stays && !is_odd)
+}
+
+/// Where a primary gave its keeper up already, less silence is enough.
+fn is_silent(view: View<'_>, shard: &Shard, answer: &NodeObservation) -> bool {
+    shard.exposed && shard.keeper.is_none() && answer.seen_ms_ago > view.bars.dropped_seen_ms_max
+}
+
+/// Whose disk it is for which nobody keeps the shard's tail: that of whoever is wanted, or else of the first who would.
+fn full(view: View<'_>, shard: &Shard) -> Option<(NodeId, CannotKeep)> {
+    let why = |node: &Node| Some((node.id, would_keep(view, shard, node)?.cannot_keep.clone()?));
+    match shard.keeper_wanted {
+        Some(wanted) => view.state.nodes.get(&wanted).and_then(why),
+        None => view.state.nodes.values().find_map(why),
+    }
+}
+
+/// Nobody is on record who keeps the tail: why.
+fn nobody(view: View<'_>, shard: &Shard) -> WaitingOn {
+    match full(view, shard) {
+        Some((node, why)) => WaitingOn::CannotKeep { shard: shard.id, node, why },
+        None => WaitingOn::Keeper { shard: shard.id, wanted: shard.keeper_wanted },
+    }
+}
+
+/// Notes whose disk it is for which a shard stays exposed.
+pub(crate) fn note_full(view: View<'_>, reasons: &mut Vec<WaitingOn>) {
+    for shard in view.state.shards.values().filter(|shard| shard.exposed) {
+        if let Some((node, why)) = full(view, shard) {
+            note(reasons, WaitingOn::CannotKeep { shard: shard.id, node, why });
+        }
+    }
 }
 
 /// On another machine than the primary, then not the leader, then a witness, then a node that is on the target already,
@@ -140,7 +179,7 @@ pub(crate) fn covers(view: View<'_>, shard: &Shard, leaver: Member, others: usiz
         return Ok(());
     }
     let keeper = alive(view, shard);
-    let keeper = keeper.ok_or(WaitingOn::Keeper { shard: shard.id, wanted: shard.keeper_wanted })?;
+    let keeper = keeper.ok_or_else(|| nobody(view, shard))?;
     match keeper.base {
         KeeperBase::Own => Ok(()),
         KeeperBase::Leaver if shard.in_sync.contains(&leaver) => Ok(()),

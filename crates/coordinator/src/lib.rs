@@ -18,6 +18,7 @@
 
 mod auto;
 mod bars;
+mod cannot_keep;
 mod decide;
 mod decision;
 mod disagreement;
@@ -41,6 +42,7 @@ mod view;
 mod waiting_on;
 
 pub use bars::Bars;
+pub use cannot_keep::CannotKeep;
 pub use decide::decide;
 pub use decision::Decision;
 pub use memory::LeaderMemory;

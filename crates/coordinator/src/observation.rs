@@ -1,5 +1,6 @@
 //! What the leader sees: the answers of the nodes, and how long things have been going on.
 
+use crate::cannot_keep::CannotKeep;
 use ironcache_types::{Epoch, Member, NodeId, Offset, Release, ShardId};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -77,6 +78,8 @@ pub struct NodeObservation {
     pub state_hashes: Vec<StateHash>,
     /// Why the node cannot change its binary (a degraded launcher, or none), if so.
     pub cannot_upgrade: Option<String>,
+    /// Why the node cannot keep the tail of a shard, if so.
+    pub cannot_keep: Option<CannotKeep>,
     /// `None` for a witness.
     pub data: Option<DataObservation>,
 }

@@ -180,6 +180,7 @@ pub fn observe_perfect(state: &ControlState, leader: NodeId) -> Observation {
         raft_lag_entries: 0,
         state_hashes: Vec::new(),
         cannot_upgrade: None,
+        cannot_keep: None,
         data: data(node),
     };
     let nodes: BTreeMap<_, _> = state.nodes.values().map(|n| (n.id, answer(n))).collect();

@@ -1,5 +1,6 @@
 //! Why nothing more is done now: each reason with its number and its bar.
 
+use crate::cannot_keep::CannotKeep;
 use ironcache_control::{HoldReason, Reason};
 use ironcache_types::{Epoch, Incarnation, NodeId, Offset, PlanId, ShardId};
 use std::fmt;
@@ -67,6 +68,12 @@ pub enum WaitingOn {
     Keeper {
         shard: ShardId,
         wanted: Option<NodeId>,
+    },
+    /// So, and this node would keep it, if its disk let it.
+    CannotKeep {
+        shard: ShardId,
+        node: NodeId,
+        why: CannotKeep,
     },
     /// The node keeps the tail of a shard, or is to, and is not taken out before that has two members in sync.
     KeepsShard {
@@ -273,6 +280,10 @@ impl fmt::Display for WaitingOn {
                 f,
                 "the next step leaves shard {shard} with one member in sync, and no node answers that could keep the tail \
                  of its stream"
+            ),
+            Self::CannotKeep { shard, node, why } => write!(
+                f,
+                "node {node} cannot keep the tail of shard {shard}'s stream, and no other node that answers could: {why}"
             ),
             Self::KeepsShard { shard, node } => write!(
                 f,

@@ -166,7 +166,8 @@ fn a_preflight_names_everything_that_would_keep_the_node_from_starting() {
 #[test]
 fn a_preflight_reads_the_data_directory_and_leaves_it_alone() {
     let dir = tempfile::tempdir().unwrap();
-    std::fs::write(dir.path().join("level"), "ironcache-level 99\n").unwrap();
+    let level = ironcache_spine::LevelFile::line(ironcache_types::Level(99));
+    std::fs::write(dir.path().join("level"), level).unwrap();
     std::fs::write(dir.path().join("node.json"), "{\"format\":9}").unwrap();
     let before = content(dir.path());
     let (code, report) = preflight(BINARY, &["--data-dir", dir.path().to_str().unwrap()]);

@@ -82,6 +82,9 @@ pub(crate) struct NodeReport {
     pub state_hashes: Vec<(u64, u64)>,
     /// Why its binary cannot be changed, if so.
     pub cannot_upgrade: Option<String>,
+    /// Why it cannot keep the tail of another shard, if so.
+    #[serde(default)]
+    pub cannot_keep: Option<ironcache_api::CannotKeep>,
     pub data: DataStatus,
 }
 
@@ -240,6 +243,7 @@ impl App {
             applied_index: view.index,
             state_hashes: view.hashes.iter().map(|at| (at.index, at.hash)).collect(),
             cannot_upgrade,
+            cannot_keep: self.keeper.cannot_keep(),
             data: data.status,
         })
     }

@@ -231,6 +231,7 @@ pub(crate) async fn serve(
         data_dir: config.data_dir.clone(),
         levels: levels::RANGE,
         keepalive_s: config.tcp_keepalive,
+        reserve_bytes: keeper::RESERVE_BYTES,
         views: raft.applied(),
     })
     .map_err(|source| DaemonError::Io { what: "the keeper's thread cannot start", source })?;

@@ -10,6 +10,7 @@
 //! *Invariant:* nothing is decided here: what may happen is refused or accepted by the log.
 //! *Invariant:* an answer about the cluster shows at least what was acknowledged before the question.
 //! *Invariant:* a request is forwarded at most once.
+//! *Invariant:* a browser's request that a foreign page made it send is refused before anything else (`strangers`).
 
 mod body;
 mod cluster;
@@ -33,6 +34,7 @@ mod upload;
 
 use crate::app::App;
 use crate::doorkeeper::{self, NotTaken};
+use crate::strangers;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::{Method, Uri};
@@ -76,6 +78,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
     with_errors(routes)
         .layer(DefaultBodyLimit::max(body::MAX_BYTES))
         .layer(from_fn_with_state(Arc::clone(&app), level::require))
+        .layer(from_fn_with_state(Arc::clone(&app), strangers::refuse))
         .with_state(app)
 }
 

@@ -6,50 +6,22 @@
 //! A start in the same boot of the machine, at the same address, needs no write: the clock alone makes its incarnation
 //! the higher one. So a node whose disk is full starts, and says what it lacks. Every other start counts up first.
 //!
-//! The file also says whether the node is a member of a cluster: then its log is beside it, or the node does not start.
+//! The file also says whether the node is a member of a cluster: then its log is beside it, or the node does not start. How
+//! it is written, and vouched for, is in [`stored`].
 //!
 //! *Invariant:* an incarnation is never used twice, and a later life has the higher one: a count is durable before it is
 //! used, and of two lives within one count the clock has moved in between.
 
+mod stored;
+
 use ironcache_spine::boottime_ms;
 use ironcache_store::disk;
-use ironcache_store::{DiskError, at, read_durably, replace_durably};
+use ironcache_store::{DiskError, at};
 use ironcache_types::{ClusterId, Incarnation, MachineId, Member, NodeId};
-use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 #[cfg(not(turmoil))]
 use std::time::Duration;
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Stored {
-    format: u16,
-    node: String,
-    /// Counted up by every process that cannot do with the count as it is.
-    starts: u32,
-    /// Where the last of them listened for its peers.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    peer_addr: Option<String>,
-    /// The cluster that the node is a member of: its log holds what it promised there.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    cluster: Option<String>,
-    /// When `starts` was counted up; unknown where the kernel does not name its boots.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    counted: Option<Counted>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Counted {
-    /// The kernel's id of this boot of the machine.
-    boot: String,
-    /// Since the machine's start.
-    at_ms: u64,
-    /// Random, below [`LIFE_MS_MAX`]: tells apart two copies of one directory.
-    from: u32,
-}
-
-const FORMAT: u16 = 1;
+use stored::{Counted, FORMAT, Stored, read, write};
 
 /// A count serves for this long, 24 days: half of what 32 bits hold, the other half being random. With less the copies
 /// of a directory are told apart less surely; with more a count would be written more often than a machine starts.
@@ -62,10 +34,16 @@ pub enum IdentityError {
     #[error("the node's identity cannot be written")]
     Write(#[from] DiskError),
     #[error(
-        "the node's identity {} is damaged: {problem}; restore the file, or start with an empty data directory as a new node",
+        "the node's identity {} is damaged: {problem}; restore the file, or start with an empty data directory as a new \
+         node, which takes the place of this one (`ironcache cluster replace-node`)",
         path.display()
     )]
     Damaged { path: PathBuf, problem: String },
+    #[error(
+        "the node's identity {} has format {found}, and this release reads format {FORMAT}: start the release that wrote it",
+        path.display()
+    )]
+    Newer { path: PathBuf, found: u16 },
     #[error("the system gives no randomness")]
     Random(#[source] getrandom::Error),
 }
@@ -88,7 +66,7 @@ pub(crate) fn note_member(data_dir: &Path, cluster: ClusterId) -> Result<(), Ide
     let path = data_dir.join("node.json");
     let Some(stored) = read(&path)?.filter(|stored| stored.cluster.is_none()) else { return Ok(()) };
     let next = Stored { cluster: Some(cluster.to_string()), ..stored };
-    Ok(replace_durably(&path, &serde_json::to_vec(&next).expect("six plain fields"))?)
+    Ok(write(&path, &next)?)
 }
 
 /// Reads the identity of `data_dir` and changes nothing. A new directory has none, which is fine.
@@ -128,7 +106,7 @@ fn begin_life_in(data_dir: &Path, peer_addr: &str, boot: Option<String>) -> Resu
     let (next, incarnation) =
         stored.life(peer_addr, &now).ok_or_else(|| damaged("too many starts".to_owned()))?;
     if found.as_ref() != Some(&next) {
-        replace_durably(&path, &serde_json::to_vec(&next).expect("six plain fields"))?;
+        write(&path, &next)?;
     }
     // Whoever begins the next life finds the clock moved on, however soon that is. Simulated time stands still meanwhile.
     #[cfg(not(turmoil))]
@@ -196,19 +174,6 @@ fn boot_id() -> Option<String> {
     let id = format!("{:016x}", ironcache_store::simulated::random());
     disk::write(path, &id).ok()?;
     Some(id)
-}
-
-fn read(path: &Path) -> Result<Option<Stored>, IdentityError> {
-    let damaged = |problem: String| IdentityError::Damaged { path: path.to_owned(), problem };
-    let Some(bytes) = read_durably(path).map_err(IdentityError::Read)? else { return Ok(None) };
-    let stored: Stored = serde_json::from_slice(&bytes).map_err(|error| damaged(error.to_string()))?;
-    if stored.format != FORMAT {
-        return Err(damaged(format!("format {} is unknown to this release", stored.format)));
-    }
-    if stored.counted.as_ref().is_some_and(|counted| counted.from >= LIFE_MS_MAX) {
-        return Err(damaged("its count begins too high".to_owned()));
-    }
-    Ok(Some(stored))
 }
 
 #[cfg(test)]
@@ -307,25 +272,39 @@ mod tests {
     #[test]
     fn an_identity_that_records_no_address_is_read() {
         let dir = tempfile::tempdir().unwrap();
-        fs::write(dir.path().join("node.json"), br#"{"format":1,"node":"0000000000000007","starts":4}"#)
-            .unwrap();
+        let file = stored::seal(r#"{"format":1,"node":"0000000000000007","starts":4}"#);
+        fs::write(dir.path().join("node.json"), file).unwrap();
         assert_eq!(last_seen_at(dir.path()).unwrap(), None);
         let life = begin_life(dir.path(), "h:1").unwrap();
         assert_eq!((life.node, starts(life)), (NodeId(7), 5));
     }
 
     #[test]
-    fn a_damaged_identity_is_refused_and_left_alone() {
-        for damaged in [
-            &b"{\"format\":1,\"no"[..],
-            br#"{"format":1,"node":"7","starts":4,"counted":{"boot":"b","at_ms":1,"from":2147483648}}"#,
-            br#"{"format":2,"node":"7","starts":4}"#,
-        ] {
-            let dir = tempfile::tempdir().unwrap();
-            fs::write(dir.path().join("node.json"), damaged).unwrap();
-            let error = begin_life(dir.path(), "h:1").unwrap_err();
-            assert!(matches!(error, IdentityError::Damaged { .. }), "{error}");
-            assert_eq!(fs::read(dir.path().join("node.json")).unwrap(), damaged);
+    fn a_damaged_identity_and_a_newer_one_are_refused_by_name_and_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("node.json");
+        begin_life(dir.path(), "h:1").unwrap();
+        let good = fs::read(&path).unwrap();
+        let refused = |content: &[u8], words: &[&str]| {
+            fs::write(&path, content).unwrap();
+            for error in [
+                begin_life(dir.path(), "h:1").unwrap_err(),
+                note_member(dir.path(), ClusterId(7)).unwrap_err(),
+                is_member(dir.path()).unwrap_err(),
+                check_identity(dir.path()).unwrap_err(),
+            ] {
+                let text = error.to_string();
+                assert!(words.iter().all(|word| text.contains(word)), "{text}");
+            }
+            assert_eq!(fs::read(&path).unwrap(), content);
+        };
+        for at in 0..good.len() {
+            let mut bad = good.clone();
+            bad[at] ^= 1;
+            refused(&bad, &["node.json is damaged", "restore the file"]);
         }
+        refused(b"", &["node.json is damaged", "restore the file"]);
+        let newer = stored::seal(r#"{"format":2,"node":"7"}"#);
+        refused(newer.as_bytes(), &["format 2", "start the release that wrote it"]);
     }
 }

@@ -8,8 +8,8 @@ use crate::clock::unix_ms;
 use crate::tasks::share_panic;
 use ironcache_control::{Command, ControlState};
 use ironcache_coordinator::{
-    Bars, DataObservation, Decision, Duty, Holding, LeaderMemory, LeaseObservation, NodeObservation,
-    Observation, RaftGroup, ReplicaObservation, StateHash, Timers, WaitingOn, decide,
+    Bars, CannotKeep, DataObservation, Decision, Duty, Holding, LeaderMemory, LeaseObservation,
+    NodeObservation, Observation, RaftGroup, ReplicaObservation, StateHash, Timers, WaitingOn, decide,
 };
 use ironcache_raft::{AskError, PeerAddr, Proposed, RaftView};
 use ironcache_shard::{depose_after_ms, deposed};
@@ -279,7 +279,7 @@ fn observations(reports: &BTreeMap<NodeId, Seen>, committed: u64) -> BTreeMap<No
 }
 
 fn observation(seen: &Seen, committed: u64) -> NodeObservation {
-    let NodeReport { member, release, ready, applied_index, state_hashes, cannot_upgrade, data } =
+    let NodeReport { member, release, ready, applied_index, state_hashes, cannot_upgrade, cannot_keep, data } =
         &seen.report;
     NodeObservation {
         seen_ms_ago: seen.at.elapsed().as_millis() as u64,
@@ -292,6 +292,7 @@ fn observation(seen: &Seen, committed: u64) -> NodeObservation {
             .map(|(log_index, hash)| StateHash { log_index: *log_index, hash: *hash })
             .collect(),
         cannot_upgrade: cannot_upgrade.clone(),
+        cannot_keep: cannot_keep.as_ref().map(why_not_kept),
         data: data.shard.map(|shard| DataObservation {
             shard,
             duty: match (data.serves, data.follows) {
@@ -314,6 +315,17 @@ fn observation(seen: &Seen, committed: u64) -> NodeObservation {
                 })
                 .collect(),
         }),
+    }
+}
+
+/// An unknown word is one that it cannot: nothing is kept where somebody says so.
+fn why_not_kept(said: &ironcache_api::CannotKeep) -> CannotKeep {
+    match said {
+        ironcache_api::CannotKeep::Full { free_bytes, reserve_bytes } => {
+            CannotKeep::Full { free_bytes: *free_bytes, reserve_bytes: *reserve_bytes }
+        }
+        ironcache_api::CannotKeep::Disk { error } => CannotKeep::Disk { error: error.clone() },
+        ironcache_api::CannotKeep::Unknown(said) => CannotKeep::Other { said: said.to_string() },
     }
 }
 

@@ -4,6 +4,7 @@ use crate::app::{App, NodeReport};
 use crate::data::{HELLO_TIMEOUT, LinkSocket, REPLICATION_PATH, REPLICATION_UPGRADE};
 use crate::doorkeeper::{self, Doorkeeper, NotTaken, Visit, turned};
 use crate::lease;
+use crate::strangers;
 use axum::body::Body;
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
@@ -30,6 +31,8 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
         .with_state(Arc::clone(app))
         .merge(app.raft.router())
         .layer(from_fn_with_state(taken, doorkeeper::receive))
+        // Outside of everything else: of a stranger no body is read.
+        .layer(from_fn_with_state(Arc::clone(app), strangers::refuse))
 }
 
 fn not_taken(why: &NotTaken) -> Response {
@@ -154,7 +157,7 @@ async fn artifact(State(app): State<Arc<App>>, Path(digest): Path<String>, heade
         return (StatusCode::BAD_REQUEST, format!("{digest:?} is not a sha256 digest\n")).into_response();
     };
     let path = app.config.data_dir.join("slots").join(digest.to_string()).join("ironcache");
-    let Ok(mut file) = tokio::fs::File::open(&path).await else {
+    let Ok(mut file) = ironcache_host::fs::File::open(&path).await else {
         return (StatusCode::NOT_FOUND, format!("this node does not hold {digest}\n")).into_response();
     };
     let range = headers.get(header::RANGE).and_then(|value| value.to_str().ok());

@@ -40,6 +40,7 @@ const FORMER_MS: u64 = 500;
 /// Simulated machines are slow: entries take tens of ms.
 const BARS: Bars = Bars {
     seen_ms_max: 500,
+    dropped_seen_ms_max: 300,
     raft_lag_entries_max: 64,
     handover_lag_bytes_max: 64,
     handover_alone_ms: 200,
@@ -291,6 +292,7 @@ impl World {
             raft_lag_entries: 0,
             state_hashes: process.hash.into_iter().collect(),
             cannot_upgrade: None,
+            cannot_keep: None,
             data,
         };
         Some(Answer { at_ms: self.now_ms, applied: process.applied, said })

@@ -1,9 +1,11 @@
 //! The file `level`: the highest level that anything in a data directory may be written at.
 //!
 //! ```text
-//! ironcache-level 1
+//! ironcache-level 1 crc32 89abcdef
 //! ```
-//! One line, frozen for ever (docs/adr): every release, whatever its own range, reads it before anything else.
+//! One line, frozen for ever (docs/adr): every release, whatever its own range, reads it before anything else. The eight
+//! digits are the CRC-32 (IEEE) of what is before ` crc32 `: a level with a bit changed is another level, and neither end of
+//! what that leads to is wanted, a node that waits for a release that nobody made or bytes that a release cannot read.
 //!
 //! *Invariant:* durable before the first byte of its level is sealed anywhere in the directory.
 //! *Invariant:* it never falls.
@@ -39,8 +41,8 @@ pub enum LevelError {
     )]
     Below { path: PathBuf, level: Level, admits: LevelRange },
     #[error(
-        "{} is not one line `{WORD} N` but {found:?}: it was altered; restore it, or let this node join anew with an \
-         empty directory",
+        "{} is not one line `{WORD} N crc32 C` with its checksum but {found:?}: it was altered; restore it, or let this \
+         node join anew with an empty directory",
         path.display()
     )]
     Unreadable { path: PathBuf, found: String },
@@ -93,16 +95,23 @@ impl LevelFile {
         if self.read()?.is_some_and(|present| present >= level) {
             return Ok(());
         }
-        Ok(replace_durably(&self.path, format!("{WORD} {level}\n").as_bytes())?)
+        Ok(replace_durably(&self.path, Self::line(level).as_bytes())?)
+    }
+
+    /// What the file says at `level`: exactly `ironcache-level N crc32 C\n`, N in decimal without a leading zero.
+    pub fn line(level: Level) -> String {
+        let said = format!("{WORD} {level}");
+        let crc = crc32fast::hash(said.as_bytes());
+        format!("{said} crc32 {crc:08x}\n")
     }
 }
 
-/// Exactly `ironcache-level N\n`, N in decimal without a leading zero.
+/// The level whose line these bytes are.
 fn parse(bytes: &[u8]) -> Option<Level> {
     let text = std::str::from_utf8(bytes).ok()?;
-    let number = text.strip_prefix(WORD)?.strip_prefix(' ')?.strip_suffix('\n')?;
-    let level: u16 = number.parse().ok()?;
-    (number == level.to_string() && level > 0).then_some(Level(level))
+    let number = text.strip_prefix(WORD)?.strip_prefix(' ')?.split(' ').next()?;
+    let level = Level(number.parse().ok().filter(|level| *level > 0)?);
+    (text == LevelFile::line(level)).then_some(level)
 }
 
 #[cfg(test)]
@@ -120,7 +129,7 @@ mod tests {
         file.raise(Level(3)).unwrap();
         file.raise(Level(2)).unwrap();
         assert_eq!(file.read().unwrap(), Some(Level(3)));
-        assert_eq!(fs::read(dir.path().join("level")).unwrap(), b"ironcache-level 3\n");
+        assert_eq!(fs::read(dir.path().join("level")).unwrap(), b"ironcache-level 3 crc32 a819a433\n");
     }
 
     #[test]
@@ -129,7 +138,7 @@ mod tests {
         let file = LevelFile::new(dir.path());
         assert_eq!(file.admit(ADMITS).unwrap(), None);
         for (level, admitted) in [(1, false), (2, true), (3, true), (4, false)] {
-            fs::write(dir.path().join("level"), format!("ironcache-level {level}\n")).unwrap();
+            fs::write(dir.path().join("level"), LevelFile::line(Level(level))).unwrap();
             assert_eq!(file.admit(ADMITS).is_ok(), admitted, "level {level}");
         }
         let error = file.admit(ADMITS).unwrap_err();
@@ -140,21 +149,39 @@ mod tests {
     fn anything_but_the_one_line_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         let file = LevelFile::new(dir.path());
+        let altered = |from: &str, to: &str| LevelFile::line(Level(1)).replace(from, to);
         for bad in [
-            "",
-            "1\n",
-            "ironcache-level 1",
-            "ironcache-level 01\n",
-            "ironcache-level 0\n",
-            "ironcache-level 1\n\n",
-            "ironcache-level +1\n",
-            "ironcache-level 65536\n",
-            "ironcache-level  1\n",
-            "ironcache-level 1 \n",
+            String::new(),
+            "1\n".to_owned(),
+            "ironcache-level 1\n".to_owned(),
+            LevelFile::line(Level(0)),
+            altered("\n", ""),
+            altered("\n", "\n\n"),
+            altered(" 1 ", " 01 "),
+            altered(" 1 ", " +1 "),
+            altered(" 1 ", "  1 "),
+            altered(" 1 ", " 65536 "),
+            altered("\n", " \n"),
         ] {
-            fs::write(dir.path().join("level"), bad).unwrap();
+            fs::write(dir.path().join("level"), &bad).unwrap();
             assert!(matches!(file.read(), Err(LevelError::Unreadable { .. })), "{bad:?}");
             assert!(file.raise(Level(9)).is_err(), "{bad:?} is not overwritten");
+        }
+    }
+
+    #[test]
+    fn every_flipped_bit_and_every_cut_is_refused_and_never_another_level() {
+        for level in [1, 2, 3, 17, 65_535] {
+            let good = LevelFile::line(Level(level)).into_bytes();
+            assert_eq!(parse(&good), Some(Level(level)));
+            for bit in 0..good.len() * 8 {
+                let mut bad = good.clone();
+                bad[bit / 8] ^= 1 << (bit % 8);
+                assert_eq!(parse(&bad), None, "bit {bit} of level {level}");
+            }
+            for len in 0..good.len() {
+                assert_eq!(parse(&good[..len]), None, "{len} bytes of level {level}");
+            }
         }
     }
 }

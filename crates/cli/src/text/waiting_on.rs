@@ -3,7 +3,7 @@
 use super::hold_reason;
 use super::soaking::problem_text;
 use crate::output;
-use ironcache_api::{OutStage, RecoverWhen, WaitingOn};
+use ironcache_api::{CannotKeep, OutStage, RecoverWhen, WaitingOn};
 use ironcache_types::{Offset, ShardId};
 use std::fmt;
 
@@ -45,6 +45,10 @@ pub fn waiting_on(wait: &WaitingOn) -> String {
         WaitingOn::Keeper { shard, wanted: None } => format!(
             "the next step leaves shard {shard} with one member in sync, and no node answers that could keep the tail of \
              its stream"
+        ),
+        WaitingOn::CannotKeep { shard, node, why } => format!(
+            "node {node} cannot keep the tail of shard {shard}'s stream, and no other node that answers could: {}",
+            cannot_keep(why)
         ),
         WaitingOn::KeepsShard { shard, node } => format!(
             "node {node} keeps the tail of shard {shard}'s stream, and goes when that has two members in sync"
@@ -130,6 +134,19 @@ pub fn waiting_on(wait: &WaitingOn) -> String {
             format!("plan {plan} soaks, and waits for `ironcache cluster upgrade finalize`")
         }
         WaitingOn::Unknown(unknown) => unknown.to_string(),
+    }
+}
+
+fn cannot_keep(why: &CannotKeep) -> String {
+    let mb = |bytes: &u64| bytes / 1_000_000;
+    match why {
+        CannotKeep::Full { free_bytes, reserve_bytes } => format!(
+            "its disk has {} MB free, and leaves {} MB to the node itself; make room there, or add a node",
+            mb(free_bytes),
+            mb(reserve_bytes)
+        ),
+        CannotKeep::Disk { error } => format!("its disk takes nothing: {error}; mend it, or add a node"),
+        CannotKeep::Unknown(said) => said.to_string(),
     }
 }
 
@@ -321,6 +338,11 @@ mod tests {
             held(HoldReason::Exposed { shard: SHARD }),
             WaitingOn::Keeper { shard: SHARD, wanted: Some(NODE) },
             WaitingOn::Keeper { shard: SHARD, wanted: None },
+            WaitingOn::CannotKeep {
+                shard: SHARD,
+                node: NODE,
+                why: CannotKeep::Full { free_bytes: 50_000_000, reserve_bytes: 67_108_864 },
+            },
             WaitingOn::KeepsShard { shard: SHARD, node: NODE },
             WaitingOn::KeeperStays { shard: SHARD, node: NODE },
             WaitingOn::Exposed { shard: SHARD },
@@ -338,6 +360,7 @@ mod tests {
             plan 3 is held: what shard 1 acknowledges is in one process only; the plan goes on by itself as soon as another node keeps it, or two are in sync (`ironcache cluster status` shows who is)
             the next step leaves shard 1 with one member in sync, and node 0000000000000002, which is to keep the tail of its stream, is not on record yet
             the next step leaves shard 1 with one member in sync, and no node answers that could keep the tail of its stream
+            node 0000000000000002 cannot keep the tail of shard 1's stream, and no other node that answers could: its disk has 50 MB free, and leaves 67 MB to the node itself; make room there, or add a node
             node 0000000000000002 keeps the tail of shard 1's stream, and goes when that has two members in sync
             the handover of shard 1 begins when node 0000000000000002 keeps the tail of its stream no more
             what shard 1 acknowledges is in one process only; another keeper, or two members in sync, are needed

@@ -6,7 +6,7 @@ use crate::cluster::{
 use expect_test::expect;
 use ironcache_control::{Command, ControlState, Outcome, PlanOptions, Reason};
 use ironcache_coordinator::{
-    Duty, Holding, LeaseObservation, NodeObservation, Observation, Rehearsal, preview, rehearse,
+    CannotKeep, Duty, Holding, LeaseObservation, NodeObservation, Observation, Rehearsal, preview, rehearse,
 };
 use ironcache_types::{MachineId, NodeId, Offset, ShardId};
 
@@ -170,6 +170,55 @@ fn a_keeper_that_answers_no_more_is_replaced_by_one_that_does() {
     node(&mut seen, 4).seen_ms_ago = 0;
     keep_as_wanted(&mut state, &seen);
     assert_eq!(text(&ask(&state, &seen)), "resume plan 1");
+}
+
+/// One that says beforehand that its disk is full is never asked; one that says so later is exchanged.
+#[test]
+fn a_node_whose_disk_is_full_is_passed_over_and_named_when_nobody_else_could() {
+    let full = || Some(CannotKeep::Full { free_bytes: 50_000_000, reserve_bytes: 67_108_864 });
+    let mut state = pair(2);
+    let mut seen = see(&state, 1);
+    node(&mut seen, 3).cannot_keep = full();
+    assert_eq!(text(&ask(&state, &seen)), "let n4 keep the tail of shard 0");
+    // Both: who is wanted stays so, and the step waits for the disk by name.
+    node(&mut seen, 4).cannot_keep = full();
+    let (isr_epoch, primary) = (state.shards[&S0].isr_epoch, state.shards[&S0].primary().unwrap());
+    let reason = Reason::new("cannot_keep", "its disk is full");
+    apply(&mut state, &Command::SetKeeper { shard: S0, isr_epoch, primary, keeper: None, reason });
+    let why = "n3 cannot keep the tail of shard 0's stream, and no other node that answers could: its disk has 50000000 \
+               bytes free, and 67108864 are left to the node itself";
+    state.nodes.values_mut().for_each(|node| node.staged.clear());
+    let said = text(&ask(&state, &seen));
+    assert!(said.contains(why), "{said}");
+    // In a step it is the plan that is held for it.
+    let mut state = pair(2);
+    take_out(&mut state, 2);
+    let (isr_epoch, primary) = (state.shards[&S0].isr_epoch, state.shards[&S0].primary().unwrap());
+    let reason = Reason::new("cannot_keep", "its disk is full");
+    apply(&mut state, &Command::SetKeeper { shard: S0, isr_epoch, primary, keeper: None, reason });
+    let said = text(&ask(&state, &seen));
+    assert!(said.contains("plan 1 is held") && said.contains(why), "{said}");
+    node(&mut seen, 4).cannot_keep = None;
+    assert_eq!(text(&ask(&state, &seen)), "let n4 keep the tail of shard 0");
+    node(&mut seen, 4).cannot_keep = Some(CannotKeep::Other { said: "moonlight".to_owned() });
+    assert!(text(&ask(&state, &seen)).starts_with("wait: "), "an unknown word is no room");
+}
+
+/// Two tell of it: its primary, which dropped it, and its silence.
+#[test]
+fn a_keeper_that_its_primary_dropped_and_that_is_silent_is_replaced_before_a_dead_one_would_be() {
+    let mut state = pair(2);
+    take_out(&mut state, 2);
+    let mut seen = see(&state, 1);
+    node(&mut seen, 3).seen_ms_ago = 601;
+    assert!(text(&ask(&state, &seen)).starts_with("wait: "), "its primary still requires it");
+    let (isr_epoch, primary) = (state.shards[&S0].isr_epoch, state.shards[&S0].primary().unwrap());
+    let reason = Reason::new("silent", "silent");
+    apply(&mut state, &Command::SetKeeper { shard: S0, isr_epoch, primary, keeper: None, reason });
+    assert_eq!(text(&ask(&state, &seen)), "let n4 keep the tail of shard 0");
+    node(&mut seen, 3).seen_ms_ago = 600;
+    let said = text(&ask(&state, &seen));
+    assert!(said.starts_with("wait: "), "it answers: {said}");
 }
 
 /// The replica is back on trial; its primary is lost, with its process or with its machine. It follows the keeper, is

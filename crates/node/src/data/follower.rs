@@ -17,7 +17,7 @@
 //! *Invariant:* whom this node follows, and what it tells whom, the engine says.
 
 use super::DataNode;
-use super::link_io::{FrameReader, LinkError, Next, open};
+use super::link_io::{FrameReader, LinkError, Next, SILENCE_MAX, SYNC_SILENCE_MAX, open, say};
 use super::plane::Plane;
 use super::pulse::{REPORT_EVERY, Voice};
 use ironcache_host::net::OwnedWriteHalf;
@@ -31,7 +31,6 @@ use ironcache_types::{Level, Member, chain};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
-use tokio::io::AsyncWriteExt;
 use tokio::task::{JoinHandle, spawn_local};
 use tokio::time::Instant;
 
@@ -39,9 +38,6 @@ use tokio::time::Instant;
 const RETRY_MIN: Duration = Duration::from_millis(10);
 /// A dead primary's address is tried this seldom.
 const RETRY_MAX: Duration = Duration::from_millis(500);
-/// A primary pings twenty times a second, but while it executes one long command: so long a silence is a dead link. Shorter,
-/// and a long command costs every link; longer, and a link whose other end is gone without a word is tried anew later.
-const SILENCE_MAX: Duration = Duration::from_millis(10_000);
 /// How long a `SyncBegin`, or a level, may be ahead of this node's view.
 const VIEW_TIMEOUT: Duration = Duration::from_millis(2_000);
 
@@ -119,8 +115,10 @@ async fn session(node: &Rc<DataNode>, member: Member) -> Result<(), LinkError> {
         plane.engine.introduce(member, plane.levels)?.ok_or(LinkError::RoleChanged)?
     };
     encode(&Message::Hello(hello), LinkVersion::HANDSHAKE, &mut out)?;
-    writer.write_all(&out).await?;
+    say(&mut writer, &out).await?;
     let mut link = Receiving::new(member, voice);
+    // Since when nothing is heard, by the time in which this end listened.
+    let mut quiet_since = None;
     loop {
         let (feed, changed) = (Rc::clone(&node.feed), Rc::clone(&node.changed));
         let (progress, change) = (feed.notified(), changed.notified());
@@ -128,37 +126,44 @@ async fn session(node: &Rc<DataNode>, member: Member) -> Result<(), LinkError> {
         // The rest of a report comes before anything else that is said.
         let owed = node.pulse.not_busy();
         if !owed.is_empty() {
-            writer.write_all(&owed).await?;
+            say(&mut writer, &owed).await?;
         }
         let heard = heard?;
         if let Some(version) = heard.accepted {
             reader.speak(version);
             link.version = version;
+            quiet_since = None;
             continue;
         }
         if let Some(message) = heard.begin {
             begin(node, &mut link, &message).await?;
             acknowledge(node, &mut writer, &mut link, Again::Yes).await?;
+            quiet_since = None;
             continue;
         }
         let again = if heard.pinged { Again::Yes } else { Again::No };
         acknowledge(node, &mut writer, &mut link, again).await?;
-        report(node, &reader, &mut writer, &mut link).await?;
+        report(node, &reader, &mut writer, &mut link, again).await?;
         if let Some(level) = heard.ahead {
             reached(node, level).await?;
             continue;
         }
         // Only during a handover: the stream moves with every write, and every link would wake for each.
         let tells = link.source.is_none() && node.plane.borrow().engine.is_candidate_of(link.member);
+        let since = *quiet_since.get_or_insert_with(Instant::now);
+        let max = if link.acked.is_some() { SILENCE_MAX } else { SYNC_SILENCE_MAX };
         tokio::select! {
             biased;
-            filled = reader.fill() => filled?,
+            filled = reader.fill() => {
+                filled?;
+                quiet_since = None;
+            }
             // Applied from the present primary, or fenced: the next one is told.
             () = progress, if tells => {}
             // A handover to the peer may have begun.
             () = change, if link.source.is_none() => {}
-            () = tokio::time::sleep(SILENCE_MAX), if link.source.is_some() || !link.is_accepted() => {
-                return Err(LinkError::TimedOut { ms: SILENCE_MAX.as_millis() as u64 });
+            () = tokio::time::sleep_until(since + max), if link.source.is_some() || !link.is_accepted() => {
+                return Err(LinkError::TimedOut { ms: max.as_millis() as u64 });
             }
         }
     }
@@ -437,29 +442,33 @@ async fn acknowledge(
     }
     let mut out = Vec::with_capacity(64);
     encode(&Message::Ack(ack), link.version, &mut out)?;
-    writer.write_all(&out).await?;
+    say(writer, &out).await?;
     link.acked = Some(ack);
     link.spoke = Instant::now();
     Ok(())
 }
 
-/// Part of a frame has arrived: the rest may take long.
+/// Part of a frame has arrived: the rest may take long. Or the primary asks, and a full sync that is under way has nothing
+/// to acknowledge yet: it is answered all the same.
 async fn report(
     node: &DataNode,
     reader: &FrameReader,
     writer: &mut OwnedWriteHalf,
     link: &mut Receiving,
+    asked: Again,
 ) -> Result<(), LinkError> {
     let received_bytes = reader.received_bytes();
     // That this thread goes on is no progress of the link's.
     let has_more = reader.has_more() && received_bytes != link.reported_bytes;
-    if link.source.is_none() || !has_more || link.spoke.elapsed() < REPORT_EVERY {
+    let is_due = has_more && link.spoke.elapsed() >= REPORT_EVERY;
+    let syncs_and_is_asked = asked == Again::Yes && link.acked.is_none();
+    if link.source.is_none() || !(is_due || syncs_and_is_asked) {
         return Ok(());
     }
     let mut out = Vec::with_capacity(64);
     let progress = Progress { received_bytes, ticks: node.pulse.ticks() };
     encode(&Message::Progress(progress), link.version, &mut out)?;
-    writer.write_all(&out).await?;
+    say(writer, &out).await?;
     (link.spoke, link.reported_bytes) = (Instant::now(), received_bytes);
     Ok(())
 }

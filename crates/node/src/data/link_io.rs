@@ -1,14 +1,17 @@
 //! Reading replication messages off a socket, and opening one.
+//!
+//! *Invariant:* an end that hears nothing of what the other one owes it ends the link, whatever it still can send: one
+//! direction may be dead alone. Whoever followed dials anew.
 
 use super::refusal::Refusal;
 use bytes::{Buf, BytesMut};
 use hyper_util::rt::TokioIo;
-use ironcache_host::net::{OwnedReadHalf, TcpStream};
+use ironcache_host::net::{OwnedReadHalf, OwnedWriteHalf, TcpStream};
 use ironcache_replication::{FrameError, LINK_VERSIONS, LinkVersion, Message, decode};
 use ironcache_types::{Level, LevelRange};
 use std::io;
 use std::time::Duration;
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// What `Upgrade:` names on the peer port.
 pub(crate) const REPLICATION_UPGRADE: &str = "ironcache-replication";
@@ -17,6 +20,12 @@ pub(crate) const REPLICATION_PATH: &str = "/replication";
 /// A peer on the same network answers within this, or not at all.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(2_000);
 const READ_BYTES: usize = 256 << 10;
+/// While a stream runs, either end speaks twenty times a second, but while it executes one long command: a link on which
+/// so long nothing was heard is dead, in that direction at least, and is dialled anew. Longer, and a member whose words are
+/// lost stays out for as long; shorter, and a long command costs every link, which then goes on where it was.
+pub(crate) const SILENCE_MAX: Duration = Duration::from_millis(2_000);
+/// The same before a stream runs, as long as a full sync lasts: it would begin anew, so much longer pauses are waited out.
+pub(crate) const SYNC_SILENCE_MAX: Duration = Duration::from_millis(10_000);
 
 /// Why a link ended.
 #[derive(Debug, thiserror::Error)]
@@ -149,6 +158,20 @@ impl FrameReader {
         self.buf.advance(consumed);
         result
     }
+}
+
+/// Says something short. Who does not even take that, for so long, is gone.
+pub(crate) async fn say(writer: &mut OwnedWriteHalf, bytes: &[u8]) -> Result<(), LinkError> {
+    within(SYNC_SILENCE_MAX, async { Ok(writer.write_all(bytes).await?) }).await
+}
+
+/// What the other end owes within `max`, as the end of the link if it does not come.
+pub(crate) async fn within<T>(
+    max: Duration,
+    what: impl Future<Output = Result<T, LinkError>>,
+) -> Result<T, LinkError> {
+    let ms = max.as_millis() as u64;
+    tokio::time::timeout(max, what).await.map_err(|_| LinkError::TimedOut { ms })?
 }
 
 /// Connects to a peer port and asks for the upgrade: the socket, and what was read past the answer.

@@ -37,7 +37,9 @@ mod walk;
 mod work;
 
 pub(crate) use leaving::{Drained, Keep};
-pub(crate) use link_io::{FrameReader, LinkError, Next, REPLICATION_PATH, REPLICATION_UPGRADE, open};
+pub(crate) use link_io::{
+    FrameReader, LinkError, Next, REPLICATION_PATH, REPLICATION_UPGRADE, SYNC_SILENCE_MAX, open, say, within,
+};
 pub(crate) use plane::ToControl;
 pub(crate) use source::{HELLO_TIMEOUT, LinkSocket, PING_EVERY, SEND_BYTES, VIEW_TIMEOUT};
 pub(crate) use stats::Stats;

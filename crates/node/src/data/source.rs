@@ -10,7 +10,7 @@
 //! *Invariant:* a full sync is a `walk`, whose end is its point in time.
 
 use super::DataNode;
-use super::link_io::{FrameReader, LinkError, Next};
+use super::link_io::{FrameReader, LinkError, Next, SILENCE_MAX, SYNC_SILENCE_MAX, within};
 use super::plane::Plane;
 use super::refusal::{Refusal, code_of};
 use super::walk::{Onward, Sink, Walk, Walked};
@@ -558,8 +558,10 @@ fn whole_effects(effects: &[u8], level: Level) -> Result<usize, LinkError> {
     Ok(effects.len() - rest.len())
 }
 
+/// Each ping is answered: who is not heard may well hear, and think that all is well.
 async fn listen(node: &Rc<DataNode>, reader: &mut FrameReader, attached: Attached) -> Result<(), LinkError> {
     let Attached { serial, member, .. } = attached;
+    let mut silence_max = SYNC_SILENCE_MAX;
     loop {
         {
             let mut guard = node.plane.borrow_mut();
@@ -588,6 +590,7 @@ async fn listen(node: &Rc<DataNode>, reader: &mut FrameReader, attached: Attache
                 plane.engine.on_progress(member, serial, progress, PING_MS, now)?;
             }
             if let Some(ack) = last {
+                silence_max = SILENCE_MAX;
                 let actions = plane.engine.on_ack(member, serial, ack, PING_MS, now)?;
                 plane.settle_replies();
                 let errands = plane.perform(actions);
@@ -596,7 +599,7 @@ async fn listen(node: &Rc<DataNode>, reader: &mut FrameReader, attached: Attache
                 node.run(errands);
             }
         }
-        reader.fill().await?;
+        within(silence_max, reader.fill()).await?;
     }
 }
 

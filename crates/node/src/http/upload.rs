@@ -6,12 +6,14 @@
 use super::error::HttpError;
 use axum::body::Body;
 use futures_util::StreamExt;
+use ironcache_host::exec::has_disk;
+use ironcache_host::fs::File;
+use ironcache_store::disk;
 use ironcache_types::chain;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-use tokio::fs::File;
 use tokio::io::AsyncWriteExt;
 use tokio::time::Instant;
 
@@ -47,7 +49,7 @@ impl Upload {
         static UPLOADS: AtomicU64 = AtomicU64::new(0);
         let number = UPLOADS.fetch_add(1, Ordering::Relaxed);
         // `copy-`: what a killed process leaves behind is removed at the launcher's next start.
-        let path = dir.join(format!("copy-upload-{}-{number}.part", std::process::id()));
+        let path = dir.join(format!("copy-upload-{}-{number}.part", disk::process_id()));
         let cannot = |what: &str, error: &io::Error| {
             HttpError::Internal(format!("cannot {what} {}: {error}", dir.display()))
         };
@@ -105,7 +107,10 @@ fn free_bytes(dir: &Path) -> io::Result<u64> {
 
 impl Drop for Upload {
     fn drop(&mut self) {
-        if let Err(error) = std::fs::remove_file(&self.path) {
+        if !has_disk() {
+            return;
+        }
+        if let Err(error) = disk::remove_file(&self.path) {
             tracing::warn!(%error, path = %self.path.display(), "an uploaded file was not removed");
         }
     }

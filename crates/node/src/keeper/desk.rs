@@ -2,8 +2,10 @@
 //!
 //! *Invariant:* actions are performed in the order in which the engine gave them, before anything else happens.
 
-use super::file::{RESERVE_BYTES, TailFile, dir_of};
+use super::file::{CannotKeep as Cause, TailFile, dir_of};
+use super::room::Room;
 use super::{KeeperOptions, link};
+use ironcache_api::CannotKeep;
 use ironcache_control::ControlState;
 use ironcache_raft::AppliedView;
 use ironcache_shard::keeper::{Action, Event, Keepers};
@@ -15,7 +17,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::task::{AbortHandle, spawn_local};
 
 pub(super) struct Desk {
@@ -24,6 +26,8 @@ pub(super) struct Desk {
     pub keepalive_s: u64,
     cluster: Option<ClusterId>,
     pub dir: PathBuf,
+    pub reserve_bytes: u64,
+    room: RefCell<Room>,
     pub state: RefCell<Shared>,
     /// The applied state advanced.
     pub changed: Notify,
@@ -44,14 +48,17 @@ pub(super) struct Shared {
 }
 
 impl Desk {
-    pub(super) fn new(options: KeeperOptions) -> Self {
-        let KeeperOptions { me, cluster, data_dir, levels, keepalive_s, views } = options;
+    pub(super) fn new(options: KeeperOptions, told: watch::Sender<Option<CannotKeep>>) -> Self {
+        let KeeperOptions { me, cluster, data_dir, levels, keepalive_s, reserve_bytes, views } = options;
+        let dir = dir_of(&data_dir);
         Self {
             me,
             levels,
             keepalive_s,
             cluster,
-            dir: dir_of(&data_dir),
+            room: RefCell::new(Room::new(&data_dir, &dir, reserve_bytes, told)),
+            dir,
+            reserve_bytes,
             state: RefCell::new(Shared {
                 engine: Keepers::new(me),
                 view: Arc::clone(&views.borrow().state),
@@ -75,7 +82,7 @@ impl Desk {
                 let _ = disk::remove_file(&path);
                 continue;
             }
-            match TailFile::open(&path, cluster, RESERVE_BYTES) {
+            match TailFile::open(&path, cluster, self.reserve_bytes) {
                 Ok(file) => {
                     let (head, kept) = (file.head(), file.kept());
                     let shard = head.shard;
@@ -159,6 +166,15 @@ impl Desk {
             }
         }
         None
+    }
+
+    /// The leader is told whether anything can be kept here.
+    pub(super) fn look_for_room(&self) {
+        self.room.borrow_mut().look(boottime_ms());
+    }
+
+    pub(super) fn cannot_keep(&self, cause: &Cause) {
+        self.room.borrow_mut().failed(cause, boottime_ms());
     }
 
     /// From here on this task is ended when nobody is to be served any more, or the same node says hello anew.

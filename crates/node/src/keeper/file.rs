@@ -235,7 +235,7 @@ fn fill(file: &mut File, path: &Path, buf: &mut Vec<u8>) -> Result<usize, DiskEr
     read
 }
 
-fn check_free(file: &File, path: &Path, reserve_bytes: u64) -> Result<(), CannotKeep> {
+pub(super) fn check_free(file: &File, path: &Path, reserve_bytes: u64) -> Result<(), CannotKeep> {
     let free_bytes = disk::free_bytes(file).map_err(at("look at", path))?;
     if free_bytes < reserve_bytes { Err(CannotKeep::Reserve { free_bytes, reserve_bytes }) } else { Ok(()) }
 }

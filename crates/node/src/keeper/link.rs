@@ -8,8 +8,8 @@
 //! *Invariant:* who cannot write says so at once, and why: the primary does not wait for it.
 
 use super::desk::Desk;
-use super::file::{CannotKeep, RESERVE_BYTES, TailFile};
-use crate::data::{FrameReader, LinkError, Next, open};
+use super::file::{CannotKeep, TailFile};
+use crate::data::{FrameReader, LinkError, Next, open, say};
 use ironcache_host::net::OwnedWriteHalf;
 use ironcache_replication::{
     Accept, Ack, Hello, KeptTail, LINK_VERSIONS, LinkVersion, Message, Progress, Purpose, Refuse, Source,
@@ -69,7 +69,8 @@ pub(super) async fn keep(desk: Rc<Desk>, shard: ShardId, primary: Member, epoch:
         desk.on(Event::LinkLost { shard, primary });
         let text = chain(&ended);
         match &ended {
-            Ended::CannotKeep(_) => {
+            Ended::CannotKeep(cause) => {
+                desk.cannot_keep(cause);
                 tracing::error!(%shard, %primary, error = text, "the tail of the shard cannot be kept");
                 if let Some(Open { mut writer, version }) = link {
                     refuse(&mut writer, version, &text).await;
@@ -140,7 +141,7 @@ impl Session<'_> {
         let Some(Open { writer, version }) = &mut self.link else { return Err(Ended::NotAsked) };
         let mut out = Vec::new();
         encode(message, *version, &mut out).map_err(LinkError::from)?;
-        Ok(writer.write_all(&out).await.map_err(LinkError::from)?)
+        Ok(say(writer, &out).await?)
     }
 
     /// Opens the link, and begins or goes on with the file.
@@ -220,7 +221,7 @@ impl Session<'_> {
                     lineage: lineage.clone(),
                 };
                 shared.files.remove(&name);
-                let file = TailFile::create(&self.desk.dir, head, RESERVE_BYTES)?;
+                let file = TailFile::create(&self.desk.dir, head, self.desk.reserve_bytes)?;
                 shared.files.insert(name, file);
             }
             shared.files[&name].kept()

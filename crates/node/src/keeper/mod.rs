@@ -16,10 +16,13 @@
 mod desk;
 mod file;
 mod link;
+mod room;
 mod serve;
 
 use crate::data::LinkSocket;
 use desk::Desk;
+pub(crate) use file::RESERVE_BYTES;
+use ironcache_api::CannotKeep;
 use ironcache_host::exec;
 use ironcache_raft::AppliedView;
 use ironcache_shard::keeper::Event;
@@ -47,6 +50,8 @@ pub(crate) struct KeeperOptions {
     pub levels: LevelRange,
     /// Of sockets, in seconds; 0: none.
     pub keepalive_s: u64,
+    /// Free space that is left to others.
+    pub reserve_bytes: u64,
     pub views: watch::Receiver<Arc<AppliedView>>,
 }
 
@@ -54,6 +59,7 @@ pub(crate) struct KeeperOptions {
 #[derive(Clone)]
 pub(crate) struct KeeperHandle {
     links: mpsc::UnboundedSender<LinkSocket>,
+    cannot_keep: watch::Receiver<Option<CannotKeep>>,
 }
 
 impl KeeperHandle {
@@ -61,6 +67,11 @@ impl KeeperHandle {
     pub(crate) fn link(&self, socket: LinkSocket) {
         // A thread that has ended takes the daemon with it.
         let _ = self.links.send(socket);
+    }
+
+    /// Why nothing can be kept here, if so.
+    pub(crate) fn cannot_keep(&self) -> Option<CannotKeep> {
+        self.cannot_keep.borrow().clone()
     }
 }
 
@@ -70,14 +81,19 @@ impl KeeperHandle {
 /// When the thread or its runtime cannot be made.
 pub(crate) fn start(options: KeeperOptions) -> std::io::Result<KeeperHandle> {
     let (links, receiver) = mpsc::unbounded_channel();
+    let (told, cannot_keep) = watch::channel(None);
     // It ends with the last handle: nobody waits for it.
-    exec::apart(THREAD, move || run(options, receiver))?;
-    Ok(KeeperHandle { links })
+    exec::apart(THREAD, move || run(options, told, receiver))?;
+    Ok(KeeperHandle { links, cannot_keep })
 }
 
-async fn run(options: KeeperOptions, mut links: mpsc::UnboundedReceiver<LinkSocket>) {
+async fn run(
+    options: KeeperOptions,
+    told: watch::Sender<Option<CannotKeep>>,
+    mut links: mpsc::UnboundedReceiver<LinkSocket>,
+) {
     let views = options.views.clone();
-    let desk = Rc::new(Desk::new(options));
+    let desk = Rc::new(Desk::new(options, told));
     desk.read_back();
     spawn_local(watch_views(Rc::clone(&desk), views));
     spawn_local(tick(Rc::clone(&desk)));
@@ -98,6 +114,7 @@ async fn watch_views(desk: Rc<Desk>, mut views: watch::Receiver<Arc<AppliedView>
 
 async fn tick(desk: Rc<Desk>) {
     loop {
+        desk.look_for_room();
         tokio::time::sleep(TICK).await;
         desk.on(Event::Tick);
     }

@@ -10,7 +10,8 @@
 
 use super::desk::Desk;
 use crate::data::{
-    FrameReader, HELLO_TIMEOUT, LinkError, LinkSocket, Next, PING_EVERY, SEND_BYTES, VIEW_TIMEOUT,
+    FrameReader, HELLO_TIMEOUT, LinkError, LinkSocket, Next, PING_EVERY, SEND_BYTES, SYNC_SILENCE_MAX,
+    VIEW_TIMEOUT, within,
 };
 use crate::doorkeeper::turned;
 use ironcache_host::net::{OwnedWriteHalf, enter_runtime};
@@ -223,14 +224,14 @@ impl Session {
     }
 }
 
-/// What it has applied is of no consequence here: nobody waits for it.
+/// What it has applied is of no consequence here: nobody waits for it. That it is heard, is.
 async fn listen(reader: &mut FrameReader) -> Result<std::convert::Infallible, Ended> {
     loop {
         reader.drain(|message, _| match message {
             Message::Ack(_) | Message::Progress(_) => Ok(Next::Go),
             _ => Err(LinkError::Protocol("only acknowledgements are expected".to_owned())),
         })?;
-        reader.fill().await?;
+        within(SYNC_SILENCE_MAX, reader.fill()).await?;
     }
 }
 

@@ -38,6 +38,10 @@ struct World {
 
 impl World {
     async fn new() -> World {
+        World::with_reserve(0).await
+    }
+
+    async fn with_reserve(reserve_bytes: u64) -> World {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let peer_addr = listener.local_addr().unwrap().to_string();
         let node = |member: Member, role: NodeRole| NodeSpec {
@@ -69,7 +73,7 @@ impl World {
         };
         let (views, receiver) = watch::channel(Arc::default());
         let dir = tempfile::tempdir().unwrap();
-        let keeper = start(options(&dir, receiver)).unwrap();
+        let keeper = start(KeeperOptions { reserve_bytes, ..options(&dir, receiver) }).unwrap();
         let mut world = World { state: ControlState::default(), index: 0, views, keeper, listener, dir };
         world.apply(&Command::InitCluster(init));
         let shard_epoch = world.epoch();
@@ -184,7 +188,15 @@ impl World {
 
 fn options(dir: &TempDir, views: watch::Receiver<Arc<AppliedView>>) -> KeeperOptions {
     let data_dir = dir.path().to_owned();
-    KeeperOptions { me: ME, cluster: Some(ClusterId(7)), data_dir, levels: LEVELS, keepalive_s: 0, views }
+    KeeperOptions {
+        me: ME,
+        cluster: Some(ClusterId(7)),
+        data_dir,
+        levels: LEVELS,
+        keepalive_s: 0,
+        reserve_bytes: 0,
+        views,
+    }
 }
 
 /// The other end of a link.
@@ -399,4 +411,22 @@ async fn a_frame_that_does_not_follow_costs_the_link_and_is_not_acknowledged() {
     primary.closed().await;
     let (_primary, position) = world.kept_from(end).await;
     assert_eq!(position, world.at(end));
+}
+
+#[tokio::test]
+async fn a_keeper_whose_disk_is_full_says_so_to_its_primary_and_to_the_leader() {
+    let world = World::with_reserve(u64::MAX).await;
+    let mut told = world.keeper.cannot_keep.clone();
+    let waited = tokio::time::timeout(BOUND, told.wait_for(Option::is_some));
+    let why = waited.await.expect("it is told before anybody asks").unwrap().clone();
+    assert!(matches!(why, Some(CannotKeep::Full { reserve_bytes: u64::MAX, .. })), "{why:?}");
+    assert_eq!(world.keeper.cannot_keep(), why);
+    let (mut primary, _) = world.dialled().await;
+    primary.say(&Message::Accept(Accept { version: LINK_VERSIONS.max })).await;
+    primary.version = LINK_VERSIONS.max;
+    let mode = SyncMode::Partial { from: Offset(FROM) };
+    primary
+        .say(&Message::SyncBegin(SyncBegin { source: world.source(), mode, lineage: world.lineage() }))
+        .await;
+    assert_eq!(primary.refused().await, "cannot_keep");
 }

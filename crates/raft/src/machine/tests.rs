@@ -157,12 +157,18 @@ async fn a_damaged_or_foreign_snapshot_is_refused() {
     let foreign = SnapshotStore::new(path.clone(), NodeId(2));
     assert!(matches!(foreign.load(), Err(SnapshotError::OtherNode { .. })));
     let good = std::fs::read(&path).unwrap();
-    for at in (0..good.len()).step_by(7) {
+    let altered = (0..good.len()).map(|at| {
         let mut bad = good.clone();
-        bad[at] ^= 1;
-        std::fs::write(&path, bad).unwrap();
+        bad[at] ^= 1 << (at % 8);
+        bad
+    });
+    let cut = (0..good.len()).map(|len| good[..len].to_vec());
+    for (nth, bad) in altered.chain(cut).chain([[&good[..], &[0]].concat()]).enumerate() {
+        std::fs::write(&path, &bad).unwrap();
         let opened = StateMachine::open(SnapshotStore::new(path.clone(), NODE), level(&dir));
-        assert!(matches!(opened, Err(MachineError::Snapshot(SnapshotError::Unreadable { .. }))), "byte {at}");
+        let refused = matches!(opened, Err(MachineError::Snapshot(SnapshotError::Unreadable { .. })));
+        assert!(refused, "byte or length {nth} of {}", good.len());
+        assert_eq!(std::fs::read(&path).unwrap(), bad, "it stays for people");
     }
 }
 
@@ -346,7 +352,7 @@ async fn a_finalize_that_raises_is_in_force_once_the_file_says_so() {
     feed(&mut machine, 2, entry.clone()).await.unwrap_err();
     assert_eq!((machine.ended(), machine.level.now()), (None, Level(1)));
     assert_eq!(machine.lock().control.cluster_level, Level(1));
-    std::fs::write(dir.path().join("level"), "ironcache-level 1\n").unwrap();
+    std::fs::write(dir.path().join("level"), LevelFile::line(Level(1))).unwrap();
     feed(&mut machine, 2, entry).await.unwrap();
     assert_eq!(machine.lock().control.cluster_level, next);
     assert_eq!(LevelFile::new(dir.path()).read().unwrap(), Some(next));

@@ -11,6 +11,9 @@
 //! valid after it: it was never acknowledged, cut it off) from corruption (a bad frame with a valid
 //! one of a later sequence after it: acknowledged data is damaged, refuse).
 //!
+//! The header has its length and its checksum where they are in every version, so that a log of another release is told from
+//! a damaged one.
+//!
 //! Sequences go on when the log is compacted, so that of two states of one log the later one has the higher sequence.
 //! A log whose frames end below what is known to have been synced was cut, or is an older copy.
 //!
@@ -33,7 +36,9 @@ pub enum HeaderError {
     Short { actual: usize },
     #[error("it does not start as an ironcache raft log")]
     Magic,
-    #[error("its format is version {found}, this release reads version {VERSION}")]
+    #[error(
+        "its format is version {found}, this release reads version {VERSION}: start the release that wrote it"
+    )]
     Version { found: u16 },
     #[error("its header is damaged")]
     Checksum,
@@ -60,12 +65,13 @@ pub(crate) fn check_header(file: &[u8], expected: NodeId) -> Result<u64, HeaderE
     if header[..4] != MAGIC {
         return Err(HeaderError::Magic);
     }
+    // First: a version with a bit changed is damage, and no newer release's.
+    if u32_at(header, CRC_AT) != crc32fast::hash(&header[..CRC_AT]) {
+        return Err(HeaderError::Checksum);
+    }
     let version = u16::from_le_bytes([header[4], header[5]]);
     if version != VERSION {
         return Err(HeaderError::Version { found: version });
-    }
-    if u32_at(header, CRC_AT) != crc32fast::hash(&header[..CRC_AT]) {
-        return Err(HeaderError::Checksum);
     }
     let found = NodeId(u64_at(header, 6));
     if found != expected {

@@ -368,6 +368,16 @@ fn a_log_of_another_node_or_format_is_refused() {
     let (file, _) = full_file();
     let error = Wal::open(file.clone(), NodeId(8)).unwrap_err();
     assert!(matches!(error, WalError::Header(HeaderError::OtherNode { found: NODE, .. })), "{error}");
+    let mut later = file.content();
+    later[4] = 9;
+    let damaged = Wal::open(MemoryFile::with(later.clone()), NODE).unwrap_err();
+    assert!(matches!(damaged, WalError::Header(HeaderError::Checksum)), "a bit of the version: {damaged}");
+    let crc = crc32fast::hash(&later[..frame::HEADER_BYTES - 4]);
+    later[frame::HEADER_BYTES - 4..frame::HEADER_BYTES].copy_from_slice(&crc.to_le_bytes());
+    let newer = MemoryFile::with(later.clone());
+    let error = Wal::open(newer.clone(), NODE).unwrap_err();
+    assert!(matches!(error, WalError::Header(HeaderError::Version { found: 9 })), "{error}");
+    assert_eq!(newer.content(), later, "nothing is changed");
     assert!(Wal::open(MemoryFile::with(b"REDIS0011".to_vec()), NODE).is_err());
     assert!(Wal::open(MemoryFile::with(vec![]), NODE).is_err());
 }

@@ -2,8 +2,8 @@
 
 use crate::node::{Node, ask_over, eventually, is_alive, signal, step};
 use ironcache_spine::{
-    Cause, Event, Failure, IllegalTransition, Outcome, Phase, Refusal, Request, State, ToDaemon, ToLauncher,
-    Verdict,
+    Cause, Event, Failure, IllegalTransition, LevelFile, Outcome, Phase, Refusal, Request, State, ToDaemon,
+    ToLauncher, Verdict,
 };
 use ironcache_types::{Digest, Level, LevelRange, Manifest, Release, WireRange};
 use std::fs;
@@ -210,8 +210,8 @@ fn a_directory_above_this_launcher_is_left_alone() {
     let own = node.stage("0.1.0");
     node.write_state(&State::new(own));
     let level = node.dir().root().join("level");
-    for (text, code) in [("ironcache-level 99\n", 20), ("ironcache-level\n", 1)] {
-        fs::write(&level, text).unwrap();
+    for (text, code) in [(LevelFile::line(Level(99)), 20), ("ironcache-level 1\n".to_owned(), 1)] {
+        fs::write(&level, &text).unwrap();
         let output = node.start_in_vain();
         let said = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(code), "{said}");
@@ -223,7 +223,7 @@ fn a_directory_above_this_launcher_is_left_alone() {
 fn a_release_whose_stamp_does_not_fit_is_not_even_activated() {
     let node = Node::started();
     let own = node.manifest();
-    fs::write(node.dir().root().join("level"), "ironcache-level 1\n").unwrap();
+    fs::write(node.dir().root().join("level"), LevelFile::line(Level(1))).unwrap();
     let level = Manifest { levels: LevelRange::new(2, 3), ..own.clone() };
     let ToDaemon::Refused { reason, .. } = node.activate(&node.stage_as("0.2.0", level), 7, 600_000) else {
         panic!()

@@ -1,7 +1,7 @@
 //! The launcher becomes that of the release that runs: handed over, refused, killed on the way, and after a pod restart.
 
 use crate::node::{Node, ask_over, eventually, is_alive, signal, step};
-use ironcache_spine::{Phase, State, StateFile, ToDaemon, ToLauncher};
+use ironcache_spine::{LevelFile, Phase, State, StateFile, ToDaemon, ToLauncher};
 use ironcache_types::{Digest, Level, LevelRange, Manifest, Release};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -263,7 +263,7 @@ fn an_old_image_makes_way_though_it_cannot_read_the_state() {
     let future = node.stage("9.0.0-future");
     write_future_state(&node, &future, &future);
     // Nor does it admit the level.
-    fs::write(node.dir().root().join("level"), "ironcache-level 99\n").unwrap();
+    fs::write(node.dir().root().join("level"), LevelFile::line(Level(99))).unwrap();
     node.start();
     assert_eq!(node.launcher_exit_code(), Some(9));
 }
@@ -277,7 +277,7 @@ fn an_old_launcher_that_the_level_outgrew_before_it_handed_over_makes_way() {
     let (old, new) = (node.stage("0.1.0"), node.stage_as("9.0.0-future", next));
     let phase = Phase::Idle { active: new, rollback: Some(old.clone()) };
     node.write_state(&State { phase, ..State::new(old) });
-    fs::write(node.dir().root().join("level"), format!("ironcache-level {above}\n")).unwrap();
+    fs::write(node.dir().root().join("level"), LevelFile::line(above)).unwrap();
     node.start();
     assert_eq!(node.launcher_exit_code(), Some(9), "the launcher of the future was run");
 }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::data::follower::{Heard, Receiving, process};
-use crate::data::link_io::{FrameReader, LinkError};
+use crate::data::link_io::{FrameReader, LinkError, SILENCE_MAX, SYNC_SILENCE_MAX};
 use crate::data::pulse::Voice;
 use crate::data::refusal::Refusal;
 use crate::data::source::{self, LinkSocket};
@@ -105,6 +105,71 @@ fn a_replica_whose_release_does_not_admit_the_level_is_refused_by_name() {
     assert_eq!(refusal.code(), "cannot_read");
     let levels = LevelRange::new(1, 2);
     assert_eq!(source::objection(&plane, &Hello { levels, ..hello() }), None);
+}
+
+/// Whoever says hello is of this cluster and shard, and the very life that the log knows; else it hears why not.
+#[test]
+fn a_hello_of_another_cluster_shard_node_or_life_is_refused_by_name() {
+    let world = World::alone(AckMode::Primary);
+    let (plane, _proposals) = plane(A, &world);
+    let stranger = Member { node: NodeId(9), ..B };
+    let witness = Member { node: NodeId(3), incarnation: Incarnation(30) };
+    let earlier = Member { incarnation: Incarnation(19), ..B };
+    let later = Member { incarnation: Incarnation(21), ..B };
+    for (said, code) in [
+        (Hello { cluster_id: ClusterId(8), ..hello() }, "other_cluster"),
+        (Hello { shard: ShardId(1), ..hello() }, "other_shard"),
+        (Hello { member: stranger, ..hello() }, "unknown_node"),
+        (Hello { member: witness, ..hello() }, "not_of_shard"),
+        (Hello { member: earlier, ..hello() }, "other_life"),
+        (Hello { member: later, ..hello() }, "other_life"),
+    ] {
+        let refusal = source::objection(&plane, &said).expect(code);
+        assert_eq!(refusal.code(), code, "{refusal}");
+    }
+    assert_eq!(source::objection(&plane, &hello()), None);
+}
+
+/// A replica that holds what this primary never wrote gets the whole dataset, and nothing of its own is kept.
+#[tokio::test]
+async fn a_position_from_the_future_or_of_another_line_takes_a_full_sync() {
+    let world = World::alone(AckMode::Primary);
+    let epoch = world.source().epoch;
+    for (lineage_epoch, offset) in [
+        (epoch, 1),
+        (epoch, u64::MAX),
+        (Epoch(epoch.0 + 1), 0),
+        (Epoch(u64::MAX), u64::MAX),
+        (Epoch(epoch.0.wrapping_sub(1)), 1),
+        (Epoch(0), 0),
+    ] {
+        let position = Some(ironcache_replication::Position { lineage_epoch, offset: Offset(offset) });
+        let answer = answered(&world, &encoded(&Message::Hello(Hello { position, ..hello() }))).await;
+        let (_, len) = decode(&answer, LinkVersion::HANDSHAKE).unwrap().unwrap();
+        let (begin, _) = decode(&answer[len..], LINK_VERSIONS.max).unwrap().unwrap();
+        let full = matches!(begin, Message::SyncBegin(SyncBegin { mode: SyncMode::Full, .. }));
+        assert!(full, "{lineage_epoch} {offset}: {begin:?}");
+    }
+}
+
+/// Any bit of anything that a source sends, changed on the way, ends the link, and the dataset is what it was.
+#[tokio::test]
+async fn every_flipped_bit_of_a_stream_costs_the_link_and_nothing_of_it_is_applied() {
+    let world = World::alone(AckMode::Primary);
+    let good = set_at(Level(1), &world);
+    for bit in 0..good.len() * 8 {
+        let (node, mut reader, mut link, mut peer) = linked(&world, LEVELS).await;
+        let mut bad = good.clone();
+        bad[bit / 8] ^= 1 << (bit % 8);
+        // One bit of a length makes it wait for more, which is never taken for content either.
+        let waits = bit / 8 < 4;
+        peer.write_all(&bad).await.unwrap();
+        reader.fill().await.unwrap();
+        let heard = process(&node, &mut reader, &mut link);
+        assert!(heard.is_err() || waits, "bit {bit}");
+        let plane = node.plane.borrow();
+        assert_eq!((plane.keyspace.len(), plane.offset()), (0, Offset(0)), "bit {bit}");
+    }
 }
 
 #[tokio::test]
@@ -255,4 +320,113 @@ async fn a_command_that_was_cut_is_applied_whole_and_kept_as_it_came() {
     assert_eq!(cursor(&mut plane).applied_offset(), Some(source.offset()));
     let (head, tail) = plane.backlog.read_from(Offset(0), usize::MAX).expect("it is kept here as well");
     assert!([head, tail].concat() == stream, "verbatim");
+}
+
+/// The far end of a link, which says only what it is told to.
+struct Far {
+    stream: TcpStream,
+    buf: Vec<u8>,
+}
+
+impl Far {
+    fn new(stream: TcpStream) -> Far {
+        Far { stream, buf: Vec::new() }
+    }
+
+    /// Of a replica that dials, and has been told to go on with the protocol.
+    async fn dialled(listener: &TcpListener) -> Far {
+        let mut far = Far::new(listener.accept().await.unwrap().0);
+        while !far.buf.ends_with(b"\r\n\r\n") {
+            far.stream.read_buf(&mut far.buf).await.unwrap();
+        }
+        far.buf.clear();
+        let answer = "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: ironcache-replication\r\n\r\n";
+        far.stream.write_all(answer.as_bytes()).await.unwrap();
+        far
+    }
+
+    async fn say(&mut self, message: &Message<'_>) {
+        self.stream.write_all(&encoded(message)).await.unwrap();
+    }
+
+    /// The first message of which `take` makes something; `None`: the link was closed before.
+    async fn hear<T>(&mut self, take: impl Fn(&Message<'_>) -> Option<T>) -> Option<T> {
+        loop {
+            if let Some((message, len)) = decode(&self.buf, V1).unwrap() {
+                let heard = take(&message);
+                self.buf.drain(..len);
+                if heard.is_some() {
+                    return heard;
+                }
+            } else if self.stream.read_buf(&mut self.buf).await.is_ok_and(|read| read > 0) {
+            } else {
+                return None;
+            }
+        }
+    }
+}
+
+/// Far above what anything here takes.
+const BOUND: std::time::Duration = std::time::Duration::from_secs(60);
+
+/// It hears its primary, and is not heard: one direction of a link may be dead alone.
+#[tokio::test]
+async fn a_replica_that_is_not_heard_any_more_loses_its_link() {
+    let world = World::alone(AckMode::Primary);
+    let (plane, _proposals) = plane(A, &world);
+    let (near, far) = sockets().await;
+    let mut replica = Far::new(near);
+    let acknowledged = async {
+        replica.say(&Message::Hello(hello())).await;
+        replica.hear(|message| matches!(message, Message::SyncEnd(_)).then_some(())).await.unwrap();
+        replica.say(&Message::Ack(Ack { source: world.source(), applied: Offset(0) })).await;
+        let since = std::time::Instant::now();
+        let none: Option<()> = replica.hear(|_| None).await;
+        assert_eq!(none, None);
+        since.elapsed()
+    };
+    let serving = source::serve(
+        node(plane),
+        LinkSocket { stream: far.into_std().unwrap(), read: Vec::new(), visit: None },
+    );
+    let both = async { tokio::join!(acknowledged, serving).0 };
+    let silent_for = tokio::time::timeout(BOUND, both).await.expect("a link that is not heard is closed");
+    assert!((SILENCE_MAX..SYNC_SILENCE_MAX).contains(&silent_for), "{silent_for:?}");
+}
+
+/// The other direction; and until then each ping is answered, in a full sync as well.
+#[tokio::test]
+async fn a_primary_that_is_not_heard_any_more_is_dialled_anew() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut world = World::alone(AckMode::Primary);
+    world.state.nodes.get_mut(&A.node).unwrap().peer_addr = listener.local_addr().unwrap().to_string();
+    let (plane, _proposals) = plane(B, &world);
+    let node = node(plane);
+    let primary = async {
+        let mut link = Far::dialled(&listener).await;
+        let position = link.hear(|message| match message {
+            Message::Hello(hello) => Some(hello.position),
+            _ => None,
+        });
+        assert_eq!(position.await, Some(None));
+        link.say(&Message::Accept(Accept { version: V1 })).await;
+        let lineage = Lineage::new(world.source().epoch, Offset(0));
+        let begin = SyncBegin { source: world.source(), mode: SyncMode::Full, lineage: lineage.clone() };
+        link.say(&Message::SyncBegin(begin)).await;
+        link.say(&Message::Ping { now_ms: 1, applied_index: 1 }).await;
+        let answered = link.hear(|message| matches!(message, Message::Progress(_)).then_some(()));
+        answered.await.expect("it has nothing to acknowledge yet, and says that it hears");
+        link.say(&Message::SyncEnd(ironcache_replication::SyncEnd { lineage, offset: Offset(0) })).await;
+        let acked = link.hear(|message| matches!(message, Message::Ack(_)).then_some(()));
+        acked.await.expect("it is in step");
+        let since = std::time::Instant::now();
+        // Nothing more is said, and the link is not closed.
+        let _again = Far::dialled(&listener).await;
+        since.elapsed()
+    };
+    let local = tokio::task::LocalSet::new();
+    local.spawn_local(crate::data::follower::run(node));
+    let dialled = tokio::time::timeout(BOUND, local.run_until(primary));
+    let silent_for = dialled.await.expect("it is dialled anew");
+    assert!((SILENCE_MAX..SYNC_SILENCE_MAX).contains(&silent_for), "{silent_for:?}");
 }

@@ -3,7 +3,7 @@
 use super::plan::hold_reason;
 use super::{own_reason, problem, reason};
 use ironcache_api as api;
-use ironcache_coordinator::{OutStage, RecoverWhen, WaitingOn};
+use ironcache_coordinator::{CannotKeep, OutStage, RecoverWhen, WaitingOn};
 
 pub(in super::super) fn waiting_on(wait: &WaitingOn) -> api::WaitingOn {
     match wait {
@@ -36,6 +36,9 @@ pub(in super::super) fn waiting_on(wait: &WaitingOn) -> api::WaitingOn {
         }
         WaitingOn::WeakMode { shard } => api::WaitingOn::WeakMode { shard: *shard },
         WaitingOn::Keeper { shard, wanted } => api::WaitingOn::Keeper { shard: *shard, wanted: *wanted },
+        WaitingOn::CannotKeep { shard, node, why } => {
+            api::WaitingOn::CannotKeep { shard: *shard, node: *node, why: cannot_keep(why) }
+        }
         WaitingOn::KeepsShard { shard, node } => api::WaitingOn::KeepsShard { shard: *shard, node: *node },
         WaitingOn::KeeperStays { shard, node } => api::WaitingOn::KeeperStays { shard: *shard, node: *node },
         WaitingOn::LastLease { shard, last, remaining_ms } => {
@@ -105,6 +108,16 @@ fn out_stage(stage: OutStage) -> api::OutStage {
         OutStage::RaftLag { entries, max_entries } => api::OutStage::RaftLag { entries, max_entries },
         OutStage::GoingBack => api::OutStage::GoingBack,
         OutStage::Confirming => api::OutStage::Confirming,
+    }
+}
+
+fn cannot_keep(why: &CannotKeep) -> api::CannotKeep {
+    match why {
+        CannotKeep::Full { free_bytes, reserve_bytes } => {
+            api::CannotKeep::Full { free_bytes: *free_bytes, reserve_bytes: *reserve_bytes }
+        }
+        CannotKeep::Disk { error } => api::CannotKeep::Disk { error: error.clone() },
+        CannotKeep::Other { said } => api::CannotKeep::Unknown(api::Unknown(said.clone().into())),
     }
 }
 

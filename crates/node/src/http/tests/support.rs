@@ -64,6 +64,7 @@ impl TestNode {
             cluster: raft.cluster(),
             data_dir: dir.path().to_owned(),
             keepalive_s: 0,
+            reserve_bytes: 0,
             levels: LevelRange::new(1, 1),
             views: raft.applied(),
         });
@@ -99,6 +100,10 @@ impl TestNode {
 
     pub(super) fn id(&self) -> NodeId {
         self.app.me.node
+    }
+
+    pub(super) fn http_client(&self) -> &reqwest::Client {
+        &self.client
     }
 
     /// Files in the directory where binaries come in.
