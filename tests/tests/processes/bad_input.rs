@@ -60,7 +60,7 @@ async fn garbage_on_any_port_is_answered_right_or_dropped_and_the_node_goes_on()
     let daemon = cluster.nodes[0].daemon_pid();
     for port in [ports.peer, ports.http] {
         exchange(port, &noise(100_000), 0);
-        exchange(port, b"GET /status HTTP/1.1\r\nHost: a", 0);
+        exchange(port, b"GET /status HTTP/1.1\r\nHost: 127.0.0.1", 0);
         exchange(
             port,
             b"POST /v1/upgrade/plan HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 1000\r\n\r\n{\"target\"",

@@ -9,4 +9,5 @@ mod recover;
 mod refused;
 mod releases;
 mod rollback;
+mod security;
 mod setup;
