@@ -1,4 +1,6 @@
 //! `ironcache playground`: a cluster on this machine that stays up until it is told to stop.
+//!
+//! *Invariant:* a node that ends by itself ends nothing else: it is said, and the node is started again.
 
 use crate::exit::Failure;
 use crate::interrupt::Interrupt;
@@ -7,13 +9,17 @@ use crate::output;
 use crate::program::Program;
 use crate::release::OWN_BINARY;
 use std::path::PathBuf;
+use std::time::Duration;
+
+/// Whether a node has ended. A person who killed it sees at once what comes of it.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 #[derive(Clone, Debug, clap::Args)]
 pub struct PlaygroundArgs {
     /// Shards, each with one primary
     #[arg(long, default_value_t = 3, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     shards: u16,
-    /// Replicas of each shard
+    /// Replicas of each shard; one shard with one of them gets a witness too, so that each node can be upgraded
     #[arg(long, default_value_t = 1, value_name = "N")]
     replicas: u16,
     /// Keep data and logs there [a temporary directory, removed at the end]
@@ -60,7 +66,7 @@ pub async fn run(args: PlaygroundArgs, program: &Program) -> Result<(), Failure>
     loop {
         tokio::select! {
             () = interrupted.wait() => break,
-            () = tokio::time::sleep(std::time::Duration::from_millis(500)) => cluster.check()?,
+            () = tokio::time::sleep(LOOK_EVERY) => cluster.revive(|told| eprintln!("{told}")),
         }
     }
     eprintln!("stopping");

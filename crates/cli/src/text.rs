@@ -5,6 +5,7 @@
 
 mod hold;
 mod members;
+mod named;
 mod plan;
 #[cfg(test)]
 pub(crate) mod samples;
@@ -13,6 +14,7 @@ mod waiting_on;
 
 pub use hold::{held, hold_reason};
 pub use members::change;
+pub use named::Names;
 pub(crate) use plan::phase_word;
 pub use plan::{ended_line, phase_line};
 pub use soaking::{rollback_blocker, soaking_lines};

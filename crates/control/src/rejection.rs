@@ -4,7 +4,7 @@ use crate::invariants::Violation;
 use crate::reason::Reason;
 use crate::security::OperatorRole;
 use ironcache_types::{
-    Epoch, Incarnation, KeyHash, Level, LevelRange, Member, NodeId, Offset, PlanId, ShardId, Version,
+    Digest, Epoch, Incarnation, KeyHash, Level, LevelRange, Member, NodeId, Offset, PlanId, ShardId, Version,
     WireRange,
 };
 
@@ -111,6 +111,13 @@ pub enum Rejection {
         "version {version} is staged already with another digest ({digest}); give the new binary a new version"
     )]
     VersionTaken { version: Version, digest: String },
+    #[error(
+        "{max} releases are known, and each is needed or must not be started by the policy: go to a newer one, or allow \
+         one that was declined (`ironcache release allow VERSION`), and stage again"
+    )]
+    TooManyReleases { max: usize },
+    #[error("no release {} is known any more", digest.short())]
+    NoSuchRelease { digest: Digest },
     #[error(
         "plan {plan} to {target} is active ({phase}); wait for it, or end it with `ironcache cluster upgrade abort`"
     )]
@@ -397,6 +404,8 @@ impl Rejection {
             Rejection::Quarantined { .. } => "quarantined",
             Rejection::TooOld { .. } => "too_old",
             Rejection::VersionTaken { .. } => "version_taken",
+            Rejection::TooManyReleases { .. } => "too_many_releases",
+            Rejection::NoSuchRelease { .. } => "no_such_release",
             Rejection::PlanActive { .. } => "plan_active",
             Rejection::NoPlan => "no_plan",
             Rejection::OtherPlan { .. } => "other_plan",

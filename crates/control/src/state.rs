@@ -176,6 +176,10 @@ impl ControlState {
     /// Twenty ended plans: a year of monthly releases with some retries. All of it is in every snapshot.
     pub const HISTORY_MAX: usize = 20;
 
+    /// Releases that are known, with who holds each. Fewer, and an operator who stages every build of a day finds the
+    /// morning's forgotten; more are in every snapshot, and their binaries on every node's disk.
+    pub const RELEASES_MAX: usize = 32;
+
     /// Raft waits for a majority of its voters with each entry: more than seven make every entry slower, and bear no more
     /// failures that a cluster of this kind meets.
     pub const VOTERS_MAX: usize = 7;

@@ -40,7 +40,7 @@ impl Playground {
     fn start(temporary: &Path) -> Self {
         let args = ["playground", "--shards", "1", "--replicas", "1", "--json"];
         let mut child =
-            command(temporary, &args).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+            command(temporary, &args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let ready = serde_json::from_str(&line).unwrap_or_default();
@@ -75,7 +75,7 @@ fn a_playground_stops_when_told_and_removes_what_it_made() {
     let temporary = tempfile::tempdir().unwrap();
     let mut playground = Playground::start(temporary.path());
     let addrs = playground.addrs();
-    assert_eq!((addrs.len(), playground.ready["pids"].as_array().unwrap().len()), (4, 2));
+    assert_eq!((addrs.len(), playground.ready["pids"].as_array().unwrap().len()), (5, 3));
     assert!(addrs.iter().all(is_up));
     playground.signal(rustix::process::Signal::TERM);
     assert_eq!(playground.child.wait().unwrap().code(), Some(0));
@@ -91,6 +91,59 @@ fn a_playground_that_is_killed_takes_its_nodes_along() {
     playground.signal(rustix::process::Signal::KILL);
     playground.child.wait().unwrap();
     wait_until("a node outlived its playground", || !addrs.iter().any(is_up));
+}
+
+#[test]
+fn a_node_of_a_playground_whose_launcher_is_killed_is_said_and_started_again() {
+    let temporary = tempfile::tempdir().unwrap();
+    let mut playground = Playground::start(temporary.path());
+    let addrs = playground.addrs();
+    let launcher = playground.ready["pids"][0].as_u64().unwrap();
+    let log = BufReader::new(playground.child.stderr.take().unwrap());
+    let pid = rustix::process::Pid::from_raw(launcher.try_into().unwrap()).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+    let mut lines = log.lines().map(Result::unwrap);
+    let port = addrs[0].rsplit_once(':').unwrap().1;
+    let said = format!("the node at port {port} ended with signal: 9");
+    assert!(lines.any(|line| line.starts_with(&said)), "it is said");
+    assert!(lines.any(|line| line.starts_with("it is started again")));
+    // The old daemon goes on for a moment; the next one is another.
+    let command = ["cluster", "status", "--json"];
+    wait_until("every node is back", || {
+        let asked = command_at(temporary.path(), &addrs[0], &command).output().unwrap();
+        let status: serde_json::Value = serde_json::from_slice(&asked.stdout).unwrap_or_default();
+        let Some(nodes) = status["nodes"].as_object() else { return false };
+        let launchers = std::fs::read_to_string(format!("/proc/{launcher}/stat")).is_err();
+        launchers && nodes.len() == 3 && nodes.values().all(|node| node["ready"] == true)
+    });
+    assert_eq!(playground.child.try_wait().unwrap(), None, "it goes on");
+    playground.signal(rustix::process::Signal::TERM);
+    assert_eq!(playground.child.wait().unwrap().code(), Some(0));
+    assert!(!addrs.iter().any(is_up));
+}
+
+/// One shard of a primary and one replica: two voters, neither of which may be away.
+#[test]
+fn the_smallest_playground_with_a_replica_can_be_upgraded() {
+    let temporary = tempfile::tempdir().unwrap();
+    let playground = Playground::start(temporary.path());
+    let seed = &playground.addrs()[0];
+    let next = temporary.path().join("next");
+    let next = next.to_str().unwrap();
+    for args in [
+        &["release", "stamp", "--version", "9.0.0", "--out", next][..],
+        &["release", "stage", next],
+        &["cluster", "set-target-version", "9.0.0", "--wait"],
+    ] {
+        let output = command_at(temporary.path(), seed, args).output().unwrap();
+        assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
+fn command_at(temporary: &Path, seed: &str, args: &[&str]) -> Command {
+    let mut command = command(temporary, args);
+    command.env("IRONCACHE_SEED", seed);
+    command
 }
 
 /// The report of a demo that passed.
@@ -136,15 +189,13 @@ fn a_demo_of_the_policy_only_stages() {
 #[test]
 fn a_demo_whose_roll_is_refused_says_so_and_is_exit_code_3() {
     let temporary = tempfile::tempdir().unwrap();
-    let args = ["demo", "--json", "--nodes", "2", "--keys", "100", "--rate", "50"];
+    // A shard without a replica cannot be left by its one node.
+    let args = ["demo", "--json", "--shards", "1", "--replicas", "0", "--keys", "100", "--rate", "50"];
     let output = command(temporary.path(), &args).output().unwrap();
     let stderr = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(3), "{stderr}");
     let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!(
-        (&report["verdict"], &report["refused"]["code"]),
-        (&"fail".into(), &"no_quorum_to_spare".into())
-    );
+    assert_eq!((&report["verdict"], &report["refused"]["code"]), (&"fail".into(), &"single_node".into()));
     // The cluster was not touched: what it acknowledged is there.
     assert_eq!(report["lost_writes"], 0);
 }

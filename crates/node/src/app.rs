@@ -20,7 +20,7 @@ use tokio::time::Instant;
 
 /// Binaries that come in from operators at a time: one, and another one beside it whose sender has stalled. Each may take a
 /// gigabyte of the disk.
-const UPLOADS_MAX: usize = 2;
+pub(crate) const UPLOADS_MAX: usize = 2;
 
 /// One node's control plane. Everything in it can be asked from any task.
 pub(crate) struct App {

@@ -32,6 +32,11 @@ mod tests;
 mod upgrade;
 mod upload;
 
+#[cfg(test)]
+pub(crate) use body::MAX_BYTES as JSON_BYTES_MAX;
+#[cfg(test)]
+pub(crate) use upload::KEEP_FREE_BYTES;
+
 use crate::app::App;
 use crate::doorkeeper::{self, NotTaken};
 use crate::strangers;

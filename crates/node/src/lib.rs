@@ -31,6 +31,8 @@ mod keeper;
 mod launcher;
 mod lead;
 mod lease;
+#[cfg(test)]
+mod limits;
 mod metrics;
 mod moved;
 mod peer;

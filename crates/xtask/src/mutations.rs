@@ -173,6 +173,22 @@ const MUTATIONS: &[Mutation] = &[
         tests: &["-p", "ironcache-replication", "--test", "tail"],
     },
     Mutation {
+        name: "a-barred-release-is-forgotten-too-early",
+        breaks: "a release that failed or was declined is forgotten while a policy could start it once it is staged again",
+        file: "crates/control/src/apply/releases.rs",
+        guard: "(!is_barred(&r.digest) || is_behind(&r.version))",
+        instead: "(!is_barred(&r.digest) || !is_behind(&r.version) || is_behind(&r.version))",
+        tests: &["-p", "ironcache-control", "--test", "it", "releases"],
+    },
+    Mutation {
+        name: "strangers-keep-others-out",
+        breaks: "a full door turns away whoever came last, so that silent strangers keep peers and operators out",
+        file: "crates/node/src/doorkeeper.rs",
+        guard: "entries.iter().min_by_key(|(_, entry)| entry.rank())",
+        instead: "entries.iter().max_by_key(|(_, entry)| entry.rank())",
+        tests: &["-p", "ironcache-node", "--lib", "doorkeeper"],
+    },
+    Mutation {
         name: "half-a-command-of-a-tail-is-acknowledged",
         breaks: "a keeper acknowledges, and hands on, parts of a command that is not complete",
         file: "crates/replication/src/tail.rs",

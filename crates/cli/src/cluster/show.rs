@@ -221,7 +221,9 @@ fn overview(status: &ClusterStatus) -> String {
     }
     if let Some(change) = text::change(control) {
         lines.push(format!("change     {change}"));
-        lines.extend(status.waiting_on.iter().map(|wait| format!("           {}", text::waiting_on(wait))));
+        let names = text::Names::of_control(control);
+        let waits = status.waiting_on.iter().map(|wait| names.named(&text::waiting_on(wait)));
+        lines.extend(waits.map(|wait| format!("           {wait}")));
     }
     lines.push(match &control.plan {
         Some(plan) => format!("plan {:<5} to {}: {}", plan.id, plan.target.version, text::phase_word(plan)),

@@ -38,7 +38,7 @@ pub struct DemoArgs {
     /// Shards, each with one primary
     #[arg(long, default_value_t = 3, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     shards: u16,
-    /// Replicas of each shard
+    /// Replicas of each shard; one shard with one of them gets a witness too, so that each node can be upgraded
     #[arg(long, default_value_t = 1, value_name = "N")]
     replicas: u16,
     /// Keys that are there before the load begins

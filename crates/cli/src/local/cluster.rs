@@ -5,7 +5,7 @@ use super::ports;
 use crate::cluster::create::{self, CreateSpec};
 use crate::exit::Failure;
 use anyhow::Context;
-use ironcache_api::{AckMode, ClusterStatus, Ownership};
+use ironcache_api::{AckMode, ClusterStatus, NodeStatus, Ownership};
 use ironcache_client::Client;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -46,14 +46,25 @@ impl LocalSpec {
         Ok(set)
     }
 
-    /// `None` beyond what one machine has ports for.
+    /// Witnesses included; `None` beyond what one machine has ports for.
     pub fn nodes(&self) -> Option<u16> {
+        self.data_nodes()?.checked_add(self.witnesses())
+    }
+
+    fn data_nodes(&self) -> Option<u16> {
         self.shards.checked_mul(self.replicas.checked_add(1)?)
+    }
+
+    /// A primary and its replica alone are two voters, and neither may be away: a third one lets each be upgraded.
+    fn witnesses(&self) -> u16 {
+        u16::from(self.data_nodes() == Some(2) && self.replicas == 1)
     }
 }
 
 #[derive(Debug)]
 pub struct LocalCluster {
+    spec: LocalSpec,
+    /// Those with data first.
     nodes: Vec<LocalNode>,
     client: Client,
 }
@@ -74,9 +85,14 @@ impl LocalCluster {
         std::fs::create_dir_all(&spec.dir)
             .with_context(|| format!("could not make {}", spec.dir.display()))?;
         progress(&format!("starting {count} nodes in {}", spec.dir.display()));
+        if spec.witnesses() > 0 {
+            progress(
+                "one of them is a witness: it votes and keeps no data, so that each other one can be upgraded",
+            );
+        }
         // From here on `cluster` owns what was started: an error below drops it, and that stops them.
         let http_addrs = ports.iter().map(|p| format!("127.0.0.1:{}", p.http)).collect();
-        let mut cluster = Self { nodes: Vec::new(), client: Client::of_http(http_addrs) };
+        let mut cluster = Self { spec: spec.clone(), nodes: Vec::new(), client: Client::of_http(http_addrs) };
         for (index, ports) in (0..).zip(&ports) {
             cluster.nodes.push(LocalNode::start(spec, index, *ports)?);
         }
@@ -84,10 +100,11 @@ impl LocalCluster {
         cluster.wait_for_status(give_up).await?;
         if !cluster.is_member_already().await? {
             progress("creating the cluster");
-            let data = cluster.http_addrs();
+            let mut data = cluster.http_addrs();
+            let witnesses = data.split_off(data.len() - usize::from(spec.witnesses()));
             let create = CreateSpec {
                 data,
-                witnesses: Vec::new(),
+                witnesses,
                 replicas: spec.replicas,
                 mode: AckMode::Primary,
                 set: spec.set.clone(),
@@ -103,8 +120,10 @@ impl LocalCluster {
         &self.client
     }
 
+    /// Of the nodes with data.
     pub fn client_addrs(&self) -> Vec<String> {
-        self.nodes.iter().map(|n| format!("127.0.0.1:{}", n.ports.client)).collect()
+        let data = self.nodes.len() - usize::from(self.spec.witnesses());
+        self.nodes[..data].iter().map(|n| format!("127.0.0.1:{}", n.ports.client)).collect()
     }
 
     pub fn http_addrs(&self) -> Vec<String> {
@@ -118,6 +137,16 @@ impl LocalCluster {
     /// An error with its log's end, if a node has ended by itself.
     pub fn check(&mut self) -> anyhow::Result<()> {
         self.nodes.iter_mut().try_for_each(LocalNode::check)
+    }
+
+    /// Starts nodes again that have ended by themselves, and says so: one that ends at once is tried again after a while.
+    pub fn revive(&mut self, mut say: impl FnMut(&str)) {
+        let Self { spec, nodes, client: _ } = self;
+        for (index, node) in (0..).zip(nodes) {
+            if let Some(told) = node.revive(spec, index) {
+                say(&told);
+            }
+        }
     }
 
     /// Stops every node and waits for that; what does not stop in time is killed.
@@ -163,7 +192,11 @@ impl LocalCluster {
         while Instant::now() < give_up {
             self.check()?;
             if let Ok(Ok(status)) = tokio::time::timeout_at(give_up.into(), self.client.cluster()).await {
-                match out_of_sync(&status, self.nodes.len()) {
+                let what = match out_of_sync(&status, self.nodes.len()) {
+                    None => self.not_served(&status, give_up).await,
+                    what @ Some(_) => what,
+                };
+                match what {
                     None => return Ok(()),
                     Some(what) => missing = what,
                 }
@@ -171,6 +204,23 @@ impl LocalCluster {
             tokio::time::sleep(LOOK_EVERY).await;
         }
         Err(late(&missing))
+    }
+}
+
+impl LocalCluster {
+    /// What keeps the nodes from serving what the leader says that they serve: each is asked itself. The leader tells
+    /// what it was told, and what it committed; a node acts on that a moment later, and serves once it has a lease.
+    async fn not_served(&self, status: &ClusterStatus, give_up: Instant) -> Option<String> {
+        for addr in self.http_addrs() {
+            let asked = Client::of_http(vec![addr.clone()]);
+            let Ok(Ok(node)) = tokio::time::timeout_at(give_up.into(), asked.status()).await else {
+                return Some(format!("the node at {addr} does not answer"));
+            };
+            if let Some(what) = not_served_by(status, &node) {
+                return Some(what);
+            }
+        }
+        None
     }
 }
 
@@ -197,6 +247,19 @@ pub(crate) fn out_of_sync(status: &ClusterStatus, nodes: usize) -> Option<String
             Ownership::Unknown(unknown) => Some(format!("shard {id}: {unknown}")),
         }
     })
+}
+
+/// What `node` does not do yet of what `status` says.
+fn not_served_by(status: &ClusterStatus, node: &NodeStatus) -> Option<String> {
+    let shard = status.control.shards.values().find(|shard| shard.nodes.contains(&node.node))?;
+    let (id, epoch, addr) = (shard.id, Some(shard.epoch), &node.client_addr);
+    match &shard.ownership {
+        Ownership::Serving(primary) if primary.node == node.node => (node.data.serves != epoch)
+            .then(|| format!("shard {id}: its primary at {addr} does not serve yet")),
+        Ownership::Serving(_) => (node.data.follows != epoch)
+            .then(|| format!("shard {id}: its replica at {addr} does not follow the primary yet")),
+        Ownership::Recovering { .. } | Ownership::Unknown(_) => Some(format!("shard {id} has no primary")),
+    }
 }
 
 fn late(what: &str) -> Failure {

@@ -7,6 +7,13 @@ use rustix::process::{Pid, Signal};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// Whoever ends sooner after its start is not started again at once.
+const SOON: Duration = Duration::from_secs(10);
+/// Before a node that ended soon is started again, at first and at most. The daemon of a launcher that was killed ends by
+/// itself within the first; more often than the last fills the log.
+const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 
 /// Lines of a log that say why a node ended.
 const LOG_TAIL_LINES: usize = 12;
@@ -16,6 +23,11 @@ pub(super) struct LocalNode {
     pub ports: NodePorts,
     launcher: Child,
     log: PathBuf,
+    started: Instant,
+    /// Since when it has not run, and how long it is not started.
+    down: Option<(Instant, Duration)>,
+    /// The last pause.
+    pause: Option<Duration>,
 }
 
 impl LocalNode {
@@ -52,7 +64,7 @@ impl LocalNode {
         // SAFETY: two system calls, no allocation, no lock.
         unsafe { command.pre_exec(move || die_with(parent)) };
         let launcher = command.spawn().with_context(|| format!("could not start {}", binary.display()))?;
-        Ok(Self { ports, launcher, log })
+        Ok(Self { ports, launcher, log, started: Instant::now(), down: None, pause: None })
     }
 
     pub(super) fn launcher_pid(&self) -> u32 {
@@ -72,8 +84,36 @@ impl LocalNode {
         }
     }
 
+    /// What there is to say: that the node has ended, or that it could not be started again.
+    pub(super) fn revive(&mut self, spec: &LocalSpec, index: u16) -> Option<String> {
+        if let Some((since, pause)) = self.down {
+            if since.elapsed() < pause {
+                return None;
+            }
+            match Self::start(spec, index, self.ports) {
+                Ok(node) => *self = Self { pause: self.pause, ..node },
+                Err(error) => {
+                    self.down = Some((Instant::now(), PAUSES.1));
+                    return Some(format!("{error:#}; tried again in {} s", PAUSES.1.as_secs()));
+                }
+            }
+            return None;
+        }
+        let ended = self.check().err()?;
+        let pause = match self.pause {
+            Some(last) if self.started.elapsed() < SOON => (last * 2).min(PAUSES.1),
+            Some(_) | None => PAUSES.0,
+        };
+        (self.down, self.pause) = (Some((Instant::now(), pause)), Some(pause));
+        Some(format!("{ended:#}\nit is started again in {} s", pause.as_secs()))
+    }
+
     /// Asks the launcher to stop its node; it answers by ending.
     pub(super) fn ask_to_stop(&self) {
+        if self.down.is_some() {
+            // It was waited for: its id may be another's by now.
+            return;
+        }
         // The child has not been waited for, so its id is still its own. It may have ended: then
         // there is nobody to ask.
         let _ = rustix::process::kill_process(Pid::from_child(&self.launcher), Signal::TERM);

@@ -130,7 +130,8 @@ fn shown(status: &UpgradeStatus) -> Vec<String> {
     let is_news = |wait: &&WaitingOn| !matches!(wait, WaitingOn::Soaking { .. }) || status.soaking.is_none();
     let waits = status.waiting_on.iter().filter(is_news);
     shown.extend(waits.map(|wait| format!("waiting: {}", text::waiting_on(wait))));
-    shown
+    let names = text::Names::of_upgrade(status);
+    shown.iter().map(|line| names.named(line)).collect()
 }
 
 async fn act(args: &ActArgs, path: &'static str) -> Result<(), Failure> {
@@ -212,7 +213,7 @@ mod tests {
             upgraded 6 s ago, and not final; finalizes by itself in 23 h 59 min
             finalize raises the level from 1 to 2: after that no rollback, and no release that does not read level 2
             rollback to 0.1.0 is blocked:
-              node 0000000000000002: 0.1.0 would not start there: key `zone`: is not a key of this release (unknown_key)
+              node 0000000000000002 (127.0.0.1:2): 0.1.0 would not start there: key `zone`: is not a key of this release (unknown_key)
             127.0.0.1:1 (replica of shard 0): confirmed, version 0.2.0
             127.0.0.1:2 (replica of shard 0): confirmed, version 0.2.0"#]].assert_eq(&text(&soaking(vec![blocker])));
     }
@@ -228,7 +229,7 @@ mod tests {
             WaitingOn::Unknown(Unknown(serde_json::json!({"moon": {"phase": "full"}}))),
         ];
         expect![[r#"
-            plan 1: 0.2.0 back to 0.1.0: rolling back: node 0000000000000002 exited with code 3
+            plan 1: 0.2.0 back to 0.1.0: rolling back: node 0000000000000002 (127.0.0.1:2) exited with code 3
             127.0.0.1:1 (replica of shard 0): confirmed, version 0.1.0
             127.0.0.1:2 (replica of shard 0): out, version 0.1.0
             waiting: 1 nodes are out; at most 1 may be at a time

@@ -57,12 +57,13 @@ impl Table {
         });
         bar.set_length(status.nodes.len() as u64);
         bar.set_position(done.count() as u64);
+        let names = text::Names::of_upgrade(status);
         let note = self.note.get_or_insert_with(|| text_row(&self.rows));
         note.set_message(
             status
                 .waiting_on
                 .first()
-                .map_or_else(String::new, |w| format!("waiting: {}", text::waiting_on(w))),
+                .map_or_else(String::new, |w| format!("waiting: {}", names.named(&text::waiting_on(w)))),
         );
         if let Some(remark) = remark {
             self.remark.get_or_insert_with(|| text_row(&self.rows)).set_message(remark);

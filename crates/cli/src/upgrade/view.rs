@@ -127,8 +127,9 @@ impl LineView {
         if told.is_empty() && self.last_line.elapsed() >= QUIET {
             told.extend(status.waiting_on.iter().map(|what| format!("waiting: {}", text::waiting_on(what))));
         }
+        let names = text::Names::of_upgrade(status);
         for text in &told {
-            self.line(text)?;
+            self.line(&names.named(text))?;
         }
         self.before = Some(status.clone());
         Ok(())

@@ -1,10 +1,14 @@
 //! Which releases there are, and who holds them.
+//!
+//! *Invariant:* at most [`ControlState::RELEASES_MAX`] are known, and nobody holds, declined or quarantined one that is not:
+//! what this makes of the state, and of each snapshot, has a bound.
 
 use super::{Result, stale};
 use crate::reason::Reason;
 use crate::rejection::{Applied, Rejection};
 use crate::state::{ControlState, Preflight, Quarantine, ReleaseInfo};
-use ironcache_types::{Digest, Epoch, Member, NodeId, WireRange};
+use ironcache_types::{Digest, Epoch, Member, NodeId, Version, WireRange};
+use std::collections::BTreeSet;
 
 impl ControlState {
     pub(super) fn register_release(&mut self, info: &ReleaseInfo) -> Result {
@@ -32,12 +36,46 @@ impl ControlState {
         if self.releases.get(&release.digest) == Some(info) {
             return Ok(Applied::Unchanged);
         }
+        if !self.releases.contains_key(&release.digest) && self.releases.len() >= Self::RELEASES_MAX {
+            let oldest =
+                self.oldest_of_no_use().ok_or(Rejection::TooManyReleases { max: Self::RELEASES_MAX })?;
+            self.forget_release(oldest);
+        }
         self.releases.insert(release.digest, info.clone());
         self.changed()
     }
 
+    /// The lowest version that neither a node nor a plan needs. What a policy may not start stays known for as long as a
+    /// policy could start it.
+    fn oldest_of_no_use(&self) -> Option<Digest> {
+        let plan = self.plan.iter().flat_map(|plan| [plan.origin.digest, plan.target.digest]);
+        let unfinished = self.unfinished.iter().flat_map(|left| [left.origin.digest, left.target.digest]);
+        let running = self.nodes.values().map(|node| node.release.digest);
+        let out = self.nodes.values().filter_map(|node| node.out.as_ref()).map(|out| out.target.digest);
+        let needed: BTreeSet<Digest> = plan.chain(unfinished).chain(running).chain(out).collect();
+        let is_behind = |version: &Version| self.nodes.values().all(|node| *version <= node.release.version);
+        let is_barred =
+            |digest: &Digest| self.quarantined.contains_key(digest) || self.declined.contains_key(digest);
+        let known = self.releases.values().map(|info| &info.release);
+        let of_no_use =
+            known.filter(|r| !needed.contains(&r.digest) && (!is_barred(&r.digest) || is_behind(&r.version)));
+        of_no_use.min_by_key(|r| &r.version).map(|r| r.digest)
+    }
+
+    fn forget_release(&mut self, digest: Digest) {
+        self.releases.remove(&digest);
+        self.quarantined.remove(&digest);
+        self.declined.remove(&digest);
+        for node in self.nodes.values_mut() {
+            node.staged.remove(&digest);
+        }
+    }
+
     pub(super) fn report_staged(&mut self, id: NodeId, digest: Digest) -> Result {
         let node = self.nodes.get_mut(&id).ok_or(Rejection::UnknownNode { node: id })?;
+        if !self.releases.contains_key(&digest) {
+            return Err(Rejection::NoSuchRelease { digest });
+        }
         if !node.staged.insert(digest) {
             return Ok(Applied::Unchanged);
         }

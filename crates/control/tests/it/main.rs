@@ -7,6 +7,7 @@ mod never;
 mod next;
 mod recover;
 mod refused;
+mod releases;
 mod rollback;
 mod security;
 mod setup;

@@ -488,6 +488,7 @@ fn every_refusal_of_an_operator_is_in_the_runbook_and_says_what_to_do() {
             Rejection::VersionTaken { version: version.clone(), digest: text() },
             "give the new binary a new version",
         ),
+        (Rejection::TooManyReleases { max: 32 }, "ironcache release allow"),
         (
             Rejection::Quarantined { version: version.clone(), node, reason: Reason::new("exit", "why") },
             "stage a mended binary",

@@ -17,7 +17,7 @@ use ironcache_types::{Level, Offset, Slot, key_slot};
 
 /// Longest command, and longest transaction, in bytes: it is held whole until it is executed. Smaller, and the largest
 /// value (512 MiB) could not be set; larger, and a few clients fill the memory with what they have not finished sending.
-pub(super) const COMMAND_BYTES_MAX: usize = 768 << 20;
+pub(crate) const COMMAND_BYTES_MAX: usize = 768 << 20;
 /// What an argument costs besides its bytes while it is queued.
 const QUEUED_ARG_BYTES: usize = 32;
 

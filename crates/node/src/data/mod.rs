@@ -37,6 +37,8 @@ mod trouble;
 mod walk;
 mod work;
 
+#[cfg(test)]
+pub(crate) use dispatch::COMMAND_BYTES_MAX;
 pub(crate) use leaving::{Drained, Keep};
 pub(crate) use link_io::{
     FrameReader, LinkError, Next, REPLICATION_PATH, REPLICATION_UPGRADE, SYNC_SILENCE_MAX, open, say, within,

@@ -7,7 +7,7 @@ use axum::extract::{FromRequest, Request};
 use serde::de::DeserializeOwned;
 
 /// A layout of 10,000 nodes is about a quarter of it; more only costs memory.
-pub(super) const MAX_BYTES: usize = 8 << 20;
+pub(crate) const MAX_BYTES: usize = 8 << 20;
 
 pub(super) struct JsonBody<T>(pub T);
 

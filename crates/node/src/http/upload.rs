@@ -23,7 +23,7 @@ const IDLE_MAX: Duration = Duration::from_secs(30);
 const PACE_BYTES: u64 = 64 << 10;
 /// The log, checkpoints' first bytes and the launcher's state go on being written. With less left, a node that was only
 /// handed a binary would stop for want of room.
-pub(super) const KEEP_FREE_BYTES: u64 = 256 << 20;
+pub(crate) const KEEP_FREE_BYTES: u64 = 256 << 20;
 /// Between two looks at what is left. Others write meanwhile; a look is a system call.
 const LOOK_EVERY_BYTES: u64 = 8 << 20;
 

@@ -115,7 +115,16 @@ async fn every_node_hashes_the_same_entries_however_they_arrive() {
     let (mut one_by_one, mut at_once) = (machine(&one), machine(&many));
     let command = |index: u64| match index {
         1 => found(),
-        _ => Command::ReportStaged { node: NODE, digest: Digest([index as u8; 32]) },
+        _ => Command::RegisterRelease {
+            info: ironcache_control::ReleaseInfo {
+                release: Release { version: Version::new(2, index, 0), digest: Digest([index as u8; 32]) },
+                size_bytes: 1,
+                min_from: None,
+                levels: LevelRange::new(1, 1),
+                launcher_protocol: WireRange::CURRENT,
+                hold: ironcache_control::StageHold::None,
+            },
+        },
     };
     let mut entries = Vec::new();
     let mut hashes = std::collections::BTreeMap::new();
