@@ -32,6 +32,7 @@ mod lead;
 mod lease;
 mod metrics;
 mod moved;
+mod odd;
 mod peer;
 mod policy;
 mod preflight;

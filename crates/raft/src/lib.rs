@@ -31,6 +31,7 @@ mod machine;
 mod network;
 mod node;
 mod options;
+mod reload;
 mod snapshot;
 mod timers;
 mod types;
@@ -48,6 +49,7 @@ pub use machine::{AppliedView, HASH_EVERY, HASHES_KEPT, MachineError, StateHash}
 pub use network::client::CallError;
 pub use node::{AskError, InitializeNodeError, OpenError, RaftNode};
 pub use options::RaftOptions;
+pub use reload::{ReloadError, TakenOver};
 pub use snapshot::SnapshotError;
 pub use timers::Timers;
 pub use types::{PeerAddr, Proposed, REMOVED, Refusal, Response, Role};

@@ -15,6 +15,7 @@ mod majorities;
 mod members;
 mod moves;
 mod node_deaths;
+mod odd_nodes;
 mod refusals;
 mod rollbacks;
 mod rolls;
