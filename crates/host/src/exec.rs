@@ -17,6 +17,14 @@ pub fn spawn_blocking<T: Send + 'static>(
     })
 }
 
+/// Does a process call this that has a disk? What a dead simulated host leaves may be dropped outside of any.
+pub fn has_disk() -> bool {
+    #[cfg(not(turmoil))]
+    return true;
+    #[cfg(turmoil)]
+    turmoil::sim_elapsed().is_some()
+}
+
 /// As long as a write and its sync take.
 #[cfg(turmoil)]
 pub async fn disk_takes_its_time() {

@@ -4,6 +4,7 @@
 //!                 released                          in the simulated world (`--cfg turmoil`)
 //!   net           tokio's sockets                   turmoil's
 //!   http          reqwest                           one connection a call, over turmoil's sockets
+//!   fs            tokio's files                     turmoil's
 //!   exec          tokio's blocking threads          a task that first waits as long as a disk may take
 //! ```
 //! Disk and clock, which the launcher needs too, are `ironcache_store::disk` and `ironcache_store::clock`.
@@ -12,5 +13,6 @@
 //! time. The other world is another build (docs/adr/0030).
 
 pub mod exec;
+pub mod fs;
 pub mod http;
 pub mod net;

@@ -11,3 +11,4 @@
 //! *Invariant:* a model's state is compared and hashed whole, but for what is a function of the rest.
 
 pub mod lease;
+pub mod roll;

@@ -9,7 +9,9 @@ use crate::preflight::{self, Asked};
 use crate::tasks::share_panic;
 use ironcache_agent::{Action, LocalFacts, PreflightResult, Waiting, kept_slots, next};
 use ironcache_control::{Command, ControlState, ReleaseInfo, StageHold};
-use ironcache_spine::{Artifact, LinkSender, StepRef, ToLauncher, inspect};
+#[cfg(not(turmoil))]
+use ironcache_spine::inspect;
+use ironcache_spine::{Artifact, LinkSender, StepRef, ToLauncher};
 use ironcache_types::{Digest, Epoch, LEVELS, Level, Manifest, chain};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -441,24 +443,16 @@ async fn keep_contact(app: Arc<App>, heard: watch::Sender<Instant>) {
 
 /// What the cluster is told of the binary that this process runs: what its own manifest says.
 async fn own_info(app: &App) -> Result<ReleaseInfo, Box<dyn std::error::Error + Send + Sync>> {
-    // A simulated release has no file.
-    #[cfg(turmoil)]
-    return Ok(ReleaseInfo {
-        release: app.release.clone(),
-        size_bytes: 1,
-        min_from: None,
-        levels: ironcache_formats::levels::RANGE,
-        launcher_protocol: ironcache_spine::LAUNCHER_PROTOCOL,
-        hold: StageHold::None,
-    });
     #[cfg(not(turmoil))]
-    own_info_of_the_file(app).await
-}
-
-#[cfg(not(turmoil))]
-async fn own_info_of_the_file(app: &App) -> Result<ReleaseInfo, Box<dyn std::error::Error + Send + Sync>> {
-    let inspected = background::run(|| inspect(&mut std::fs::File::open("/proc/self/exe")?)).await??;
-    let Artifact { release: _, size_bytes, manifest } = inspected.artifact()?;
+    let artifact =
+        background::run(|| inspect(&mut std::fs::File::open("/proc/self/exe")?)).await??.artifact()?;
+    // A simulated process runs no file; its launcher started it from this slot.
+    #[cfg(turmoil)]
+    let (artifact, _) = {
+        let (slots, digest) = (Arc::clone(&app.slots), app.release.digest);
+        background::run(move || slots.artifact(&digest)).await??
+    };
+    let Artifact { release: _, size_bytes, manifest } = artifact;
     let Manifest { version: _, levels, launcher_protocol, min_from, critical: _ } = manifest;
     let (release, hold) = (app.release.clone(), StageHold::None);
     Ok(ReleaseInfo { release, size_bytes, min_from, levels, launcher_protocol, hold })

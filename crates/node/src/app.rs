@@ -16,8 +16,12 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
+
+/// Binaries that come in from operators at a time: one, and another one beside it whose sender has stalled. Each may take a
+/// gigabyte of the disk.
+const UPLOADS_MAX: usize = 2;
 
 /// One node's control plane. Everything in it can be asked from any task.
 pub(crate) struct App {
@@ -39,6 +43,8 @@ pub(crate) struct App {
     pub log_is_current: watch::Receiver<bool>,
     /// Held while a binary is in its slot and the log does not say so yet: slots are tidied with nobody in here.
     pub incoming: tokio::sync::RwLock<()>,
+    /// One for each binary that may come in from an operator at a time.
+    pub uploads: Arc<Semaphore>,
     /// This process was told to stop: it takes no role any more.
     leaving: AtomicBool,
     /// The others said that this node left the cluster for good.
@@ -124,6 +130,7 @@ impl App {
             started: Instant::now(),
             log_is_current,
             incoming: tokio::sync::RwLock::default(),
+            uploads: Arc::new(Semaphore::new(UPLOADS_MAX)),
             leaving: AtomicBool::new(false),
             removed: AtomicBool::new(false),
             said_odd: watch::Sender::default(),

@@ -18,6 +18,8 @@ pub struct Config {
     pub http_port: u16,
     /// Once resolved never empty.
     pub announce_host: String,
+    /// Separated by spaces.
+    pub allowed_hosts: String,
     pub requirepass: String,
     pub maxclients: u32,
     pub maxmemory_clients: u64,
@@ -69,6 +71,7 @@ impl Config {
             peer_port: number(&node(NodeKey::PeerPort)),
             http_port: number(&node(NodeKey::HttpPort)),
             announce_host: node(NodeKey::AnnounceHost).to_string(),
+            allowed_hosts: node(NodeKey::AllowedHosts).to_string(),
             requirepass: node(NodeKey::Requirepass).to_string(),
             maxclients: number(&node(NodeKey::Maxclients)),
             maxmemory_clients: number(&node(NodeKey::MaxmemoryClients)),
@@ -121,6 +124,7 @@ impl Config {
             NodeKey::PeerPort => Value::Number(self.peer_port.into()),
             NodeKey::HttpPort => Value::Number(self.http_port.into()),
             NodeKey::AnnounceHost => Value::Text(self.announce_host.clone()),
+            NodeKey::AllowedHosts => Value::Text(self.allowed_hosts.clone()),
             NodeKey::Requirepass => Value::Text(self.requirepass.clone()),
             NodeKey::Maxclients => Value::Number(self.maxclients.into()),
             NodeKey::MaxmemoryClients => Value::Number(self.maxmemory_clients),

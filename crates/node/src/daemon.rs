@@ -27,7 +27,7 @@ use crate::identity::{self, IdentityError};
 use crate::keeper::{self, KeeperOptions};
 use crate::launcher::{self, Stop};
 use crate::tasks::{Ends, How, TaskEnded, Tasks, share_panic};
-use crate::{http, lead, lease, moved, odd, peer, removed};
+use crate::{doorkeeper, http, lead, lease, moved, odd, peer, removed};
 use ironcache_control::Command;
 use ironcache_formats::levels;
 use ironcache_host::exec::spawn_blocking;
@@ -281,11 +281,15 @@ pub(crate) async fn serve(
             .pool_idle_timeout(Duration::from_secs(30))
             .build()?,
     }));
-    tasks.spawn("peer port", Ends::Never, peer::serve(peer, peer::router(&app), config.tcp_keepalive));
+    tasks.spawn(
+        "peer port",
+        Ends::Never,
+        peer::serve(peer, peer::router(&app), doorkeeper::PEER, config.tcp_keepalive),
+    );
     tasks.spawn(
         "http port",
         Ends::Never,
-        peer::serve(http, http::router(Arc::clone(&app)), config.tcp_keepalive),
+        peer::serve(http, http::router(Arc::clone(&app)), doorkeeper::HTTP, config.tcp_keepalive),
     );
     tasks.spawn("lead", Ends::Never, lead::run(Arc::clone(&app)));
     tasks.spawn("lease", Ends::Never, lease::keep(Arc::clone(&app)));

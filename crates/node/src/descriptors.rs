@@ -1,11 +1,14 @@
 //! How many clients the process has descriptors for, with some left for peers and operators.
 
 use crate::config::Config;
+use crate::doorkeeper;
 use rustix::process::{Resource, getrlimit};
 
-/// For links, raft, HTTP, files and the launcher: eight nodes with a dozen connections each, twice. Fewer, and a node full
-/// of clients is deaf to its peers; more is taken from clients for nothing.
+/// For whoever stands in the door of the peer and the HTTP port; the other 64 for links, connections to peers, files and the
+/// launcher. Fewer, and a node full of clients is deaf to its peers; more is taken from clients for
+/// nothing.
 const RESERVED: u64 = 224;
+const _: () = assert!(doorkeeper::PEER.visits_max + doorkeeper::HTTP.visits_max + 64 <= RESERVED as usize);
 
 /// Most clients at a time, by the descriptors that this process may have.
 pub(crate) fn clients_max() -> u32 {

@@ -124,5 +124,5 @@ async fn unless_silent<T>(answer: impl Future<Output = T>) -> Result<T, SourceEr
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, FetchError> {
-    Ok(tokio::task::spawn_blocking(work).await?)
+    Ok(ironcache_host::exec::spawn_blocking(work).await?)
 }

@@ -10,6 +10,7 @@
 //! *Invariant:* nothing is decided here: what may happen is refused or accepted by the log.
 //! *Invariant:* an answer about the cluster shows at least what was acknowledged before the question.
 //! *Invariant:* a request is forwarded at most once.
+//! *Invariant:* a browser's request that a foreign page made it send is refused before anything else (`strangers`).
 
 mod body;
 mod cluster;
@@ -32,10 +33,13 @@ mod upgrade;
 mod upload;
 
 use crate::app::App;
+use crate::doorkeeper::{self, NotTaken};
+use crate::strangers;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::{Method, Uri};
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use error::HttpError;
 use std::sync::Arc;
@@ -55,7 +59,6 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/v1/cluster/nodes/replace", post(members::replace))
         .route("/v1/cluster/nodes/remove", post(members::remove))
         .route("/v1/policy", get(policy::get).post(policy::change))
-        .route("/v1/releases", get(releases::list).post(releases::stage))
         .route("/v1/releases/allow", post(releases::allow))
         .route("/v1/upgrade", get(upgrade::status))
         .route("/v1/upgrade/plan", post(upgrade::plan))
@@ -67,10 +70,25 @@ pub(crate) fn router(app: Arc<App>) -> Router {
     #[cfg(feature = "next")]
     let routes = routes.route("/v1/cluster/zone", post(next::set_zone));
     // A binary is not held in memory and has a limit of its own.
+    let streamed = Router::new()
+        .route("/v1/releases", get(releases::list).post(releases::stage))
+        .layer(from_fn(doorkeeper::streams));
+    let taken = doorkeeper::Taken { max_bytes: body::MAX_BYTES, refuse: not_taken };
+    let routes = routes.layer(from_fn_with_state(taken, doorkeeper::receive)).merge(streamed);
     with_errors(routes)
         .layer(DefaultBodyLimit::max(body::MAX_BYTES))
         .layer(from_fn_with_state(Arc::clone(&app), level::require))
+        .layer(from_fn_with_state(Arc::clone(&app), strangers::refuse))
         .with_state(app)
+}
+
+fn not_taken(why: &NotTaken) -> Response {
+    match why {
+        NotTaken::TooLong { max_bytes } => HttpError::TooLarge { max_bytes: *max_bytes as u64 },
+        NotTaken::BrokeOff { .. } => HttpError::BadRequest(why.to_string()),
+        NotTaken::NoBudget => HttpError::Unavailable(why.to_string()),
+    }
+    .into_response()
 }
 
 /// Wrong paths and methods are answered like every other error.

@@ -92,8 +92,7 @@ fn facts(snapshot: &Snapshot) -> LauncherFacts {
     }
 }
 
-/// A simulated launcher says nothing after its greeting but when to stop: as
-/// [`listen`], without a thread.
+/// Listens to a simulated launcher: as [`listen`], without a thread.
 #[cfg(turmoil)]
 pub(crate) fn listen(
     link: LinkReceiver,
@@ -101,14 +100,14 @@ pub(crate) fn listen(
     known: watch::Sender<LauncherView>,
     stops: mpsc::UnboundedSender<Stop>,
     refused: mpsc::UnboundedSender<RefusedActivation>,
-    orders: Option<mpsc::UnboundedReceiver<Duration>>,
+    orders: Option<mpsc::UnboundedReceiver<ToDaemon>>,
 ) -> std::io::Result<()> {
+    let hears = Hears { sender, known, stops, refused };
     tokio::task::spawn_local(async move {
-        let (_link, _sender, _known, _refused) = (link, sender, known, refused);
+        let _link = link;
         if let Some(mut orders) = orders {
-            while let Some(deadline) = orders.recv().await {
-                // The receiver ends with the process.
-                let _ = stops.send(Stop { reason: StopReason::Operator, deadline });
+            while let Some(said) = orders.recv().await {
+                hears.take(said);
             }
         }
         std::future::pending::<()>().await;
@@ -126,54 +125,75 @@ pub(crate) fn listen(
     stops: mpsc::UnboundedSender<Stop>,
     refused: mpsc::UnboundedSender<RefusedActivation>,
 ) -> std::io::Result<()> {
+    let hears = Hears { sender, known, stops, refused };
     std::thread::Builder::new().name("ironcache-link".to_owned()).spawn(move || {
         loop {
             match link.recv() {
-                Ok(ToDaemon::Hello { protocol: _, snapshot } | ToDaemon::State { snapshot }) => {
-                    #[cfg(not(feature = "next"))]
-                    known.send_replace(view(&snapshot));
-                    #[cfg(feature = "next")]
-                    known.send_modify(|known| *known = LauncherView { pid: known.pid, ..view(&snapshot) });
-                }
-                #[cfg(feature = "next")]
-                Ok(ToDaemon::Launcher { pid }) => known.send_modify(|known| known.pid = Some(pid)),
-                Ok(ToDaemon::Stop { reason, deadline_ms }) => {
-                    // The receiver ends with the process.
-                    let _ = stops.send(Stop { reason, deadline: Duration::from_millis(deadline_ms) });
-                }
-                Ok(ToDaemon::Activating { step }) => tracing::info!(%step, "the launcher starts the trial"),
-                Ok(ToDaemon::Confirmed { step }) => {
-                    tracing::info!(%step, "the trial is final");
-                    query(&sender);
-                }
-                Ok(ToDaemon::Refused { request, reason }) => {
-                    tracing::warn!(?request, %reason, "the launcher refuses");
-                    if let Request::Activate { step } = request {
-                        // The receiver ends with the process.
-                        let _ =
-                            refused.send(RefusedActivation { step, unusable_slot: unusable_slot(&reason) });
-                    }
-                    query(&sender);
-                }
-                Err(LinkError::Closed) => {
-                    let _ =
-                        stops.send(Stop { reason: StopReason::Operator, deadline: Duration::from_secs(1) });
-                    return;
-                }
+                Ok(said) => hears.take(said),
+                Err(LinkError::Closed) => return hears.nobody(),
                 Err(error @ LinkError::Message(_)) => {
                     tracing::warn!(%error, "the launcher said something unknown");
                 }
                 Err(error) => {
                     // Nothing can be heard any more, and asking again at once would only fail again.
                     tracing::error!(%error, "the link to the launcher is of no use");
-                    let _ =
-                        stops.send(Stop { reason: StopReason::Operator, deadline: Duration::from_secs(1) });
-                    return;
+                    return hears.nobody();
                 }
             }
         }
     })?;
     Ok(())
+}
+
+/// Whom what the launcher says concerns.
+struct Hears {
+    sender: LinkSender,
+    known: watch::Sender<LauncherView>,
+    stops: mpsc::UnboundedSender<Stop>,
+    refused: mpsc::UnboundedSender<RefusedActivation>,
+}
+
+impl Hears {
+    fn take(&self, said: ToDaemon) {
+        match said {
+            ToDaemon::Hello { protocol: _, snapshot } | ToDaemon::State { snapshot } => {
+                #[cfg(not(feature = "next"))]
+                self.known.send_replace(view(&snapshot));
+                #[cfg(feature = "next")]
+                self.known.send_modify(|known| *known = LauncherView { pid: known.pid, ..view(&snapshot) });
+            }
+            #[cfg(feature = "next")]
+            ToDaemon::Launcher { pid } => self.known.send_modify(|known| known.pid = Some(pid)),
+            ToDaemon::Stop { reason, deadline_ms } => {
+                self.stop(Stop { reason, deadline: Duration::from_millis(deadline_ms) });
+            }
+            ToDaemon::Activating { step } => tracing::info!(%step, "the launcher starts the trial"),
+            ToDaemon::Confirmed { step } => {
+                tracing::info!(%step, "the trial is final");
+                query(&self.sender);
+            }
+            ToDaemon::Refused { request, reason } => {
+                tracing::warn!(?request, %reason, "the launcher refuses");
+                if let Request::Activate { step } = request {
+                    let refused = RefusedActivation { step, unusable_slot: unusable_slot(&reason) };
+                    // The receiver ends with the process.
+                    let _ = self.refused.send(refused);
+                }
+                query(&self.sender);
+            }
+        }
+    }
+
+    /// The launcher is gone, or cannot be heard.
+    #[cfg(not(turmoil))]
+    fn nobody(&self) {
+        self.stop(Stop { reason: StopReason::Operator, deadline: Duration::from_secs(1) });
+    }
+
+    fn stop(&self, stop: Stop) {
+        // The receiver ends with the process.
+        let _ = self.stops.send(stop);
+    }
 }
 
 fn unusable_slot(reason: &Refusal) -> Option<Digest> {

@@ -23,6 +23,7 @@ mod config;
 mod daemon;
 mod data;
 mod descriptors;
+mod doorkeeper;
 mod fetch;
 mod http;
 mod identity;
@@ -40,6 +41,7 @@ mod process;
 mod removed;
 #[cfg(turmoil)]
 mod simulated;
+mod strangers;
 mod tasks;
 
 pub use config::Config;
@@ -48,5 +50,5 @@ pub use daemon::DaemonError;
 pub use daemon::run_daemon;
 pub use identity::{IdentityError, check_identity};
 #[cfg(turmoil)]
-pub use simulated::{Shown, run_simulated};
+pub use simulated::{Shown, SimulatedLauncher, run_simulated};
 pub use tasks::{How, TaskEnded};

@@ -2,15 +2,16 @@
 
 use crate::app::{App, NodeReport};
 use crate::data::{HELLO_TIMEOUT, LinkSocket, REPLICATION_PATH, REPLICATION_UPGRADE};
-use crate::{lease, odd};
+use crate::doorkeeper::{self, Doorkeeper, NotTaken, Visit, turned};
+use crate::{lease, odd, strangers};
 use axum::body::Body;
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
+use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use hyper_util::rt::TokioIo;
-use hyper_util::service::TowerToHyperService;
 use ironcache_host::net::{Bound, TcpStream, accepting, leave_runtime};
 use ironcache_replication::{LinkVersion, Message, decode};
 use ironcache_types::{Digest, ShardId};
@@ -20,6 +21,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncSeekExt};
 
 pub(crate) fn router(app: &Arc<App>) -> Router {
+    let taken = doorkeeper::Taken { max_bytes: ironcache_raft::REQUEST_BYTES_MAX, refuse: not_taken };
     Router::new()
         .route(REPLICATION_PATH, get(replication))
         .route("/node/report", get(report))
@@ -29,10 +31,23 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
         .route("/artifacts/{digest}", get(artifact))
         .with_state(Arc::clone(app))
         .merge(app.raft.router())
+        .layer(from_fn_with_state(taken, doorkeeper::receive))
+        // Outside of everything else: of a stranger no body is read.
+        .layer(from_fn_with_state(Arc::clone(app), strangers::refuse))
+}
+
+fn not_taken(why: &NotTaken) -> Response {
+    let status = match why {
+        NotTaken::TooLong { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+        NotTaken::BrokeOff { .. } => StatusCode::BAD_REQUEST,
+        NotTaken::NoBudget => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    (status, format!("{why}\n")).into_response()
 }
 
 /// Accepts connections for ever.
-pub(crate) async fn serve(bound: Bound, router: Router, keepalive_s: u64) {
+pub(crate) async fn serve(bound: Bound, router: Router, limits: doorkeeper::Limits, keepalive_s: u64) {
+    let door = Doorkeeper::new(limits);
     let listener = match accepting(&bound).await {
         Ok(listener) => listener,
         Err(error) => return tracing::error!(%error, "connections cannot be accepted"),
@@ -49,15 +64,10 @@ pub(crate) async fn serve(bound: Bound, router: Router, keepalive_s: u64) {
         if ironcache_host::net::prepare(&stream, keepalive_s).is_err() {
             continue;
         }
-        let service = TowerToHyperService::new(router.clone());
-        tokio::spawn(async move {
-            let connection = hyper::server::conn::http1::Builder::new()
-                .serve_connection(TokioIo::new(stream), service)
-                .with_upgrades();
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "a connection ended badly");
-            }
-        });
+        let (door, router) = (Arc::clone(&door), router.clone());
+        tokio::spawn(async move { door.serve(stream, router).await });
+        // Its request may have come with it: read before the next one comes in, it is nobody that only holds a place.
+        tokio::task::yield_now().await;
     }
 }
 
@@ -68,10 +78,19 @@ async fn replication(State(app): State<Arc<App>>, mut request: Request) -> Respo
         return (StatusCode::UPGRADE_REQUIRED, text).into_response();
     }
     let upgrade = hyper::upgrade::on(&mut request);
+    let visit = request.extensions_mut().remove::<Visit>();
     tokio::spawn(async move {
-        match upgrade.await {
-            Ok(upgraded) => hand_over(upgraded, &app).await,
-            Err(error) => tracing::debug!(%error, "a replication link was lost before it began"),
+        let told = visit.clone();
+        let handing_over = async {
+            match upgrade.await {
+                Ok(upgraded) => hand_over(upgraded, &app, visit).await,
+                Err(error) => tracing::debug!(%error, "a replication link was lost before it began"),
+            }
+        };
+        tokio::select! {
+            biased;
+            () = handing_over => {}
+            why = turned(told.as_ref()) => tracing::debug!(%why, "a connection was closed before it said hello"),
         }
     });
     let headers = [(header::CONNECTION, "upgrade"), (header::UPGRADE, REPLICATION_UPGRADE)];
@@ -79,15 +98,16 @@ async fn replication(State(app): State<Arc<App>>, mut request: Request) -> Respo
 }
 
 /// Takes the socket out of this runtime, for the data thread's or the keeper's: who says hello says for which shard.
-async fn hand_over(upgraded: hyper::upgrade::Upgraded, app: &App) {
+async fn hand_over(upgraded: hyper::upgrade::Upgraded, app: &App, visit: Option<Visit>) {
     let Ok(parts) = upgraded.downcast::<TokioIo<TcpStream>>() else {
         tracing::warn!("a replication link is not plain TCP");
         return;
     };
     let (mut stream, mut read) = (parts.io.into_inner(), parts.read_buf.to_vec());
-    // Whatever it is, the thread that it goes to reads it again, and refuses it by name.
-    let asked =
-        tokio::time::timeout(HELLO_TIMEOUT, asked_shard(&mut stream, &mut read)).await.unwrap_or_default();
+    // Whatever it is, the thread that it goes to reads it again, and refuses it by name. Nothing is nobody's.
+    let Ok(asked) = tokio::time::timeout(HELLO_TIMEOUT, asked_shard(&mut stream, &mut read)).await else {
+        return tracing::debug!("a replication link was opened, and nobody said hello");
+    };
     let is_kept = asked.is_some_and(|shard| {
         let view = app.raft.applied().borrow().clone();
         let mine = view.state.shard_of_node(app.me.node).map(|shard| shard.id);
@@ -100,7 +120,7 @@ async fn hand_over(upgraded: hyper::upgrade::Upgraded, app: &App) {
     });
     match leave_runtime(stream) {
         Ok(stream) => {
-            let socket = LinkSocket { stream, read };
+            let socket = LinkSocket { stream, read, visit };
             if is_kept {
                 app.keeper.link(socket);
             } else if let Err(error) = app.data.link(socket) {
@@ -138,7 +158,7 @@ async fn artifact(State(app): State<Arc<App>>, Path(digest): Path<String>, heade
         return (StatusCode::BAD_REQUEST, format!("{digest:?} is not a sha256 digest\n")).into_response();
     };
     let path = app.config.data_dir.join("slots").join(digest.to_string()).join("ironcache");
-    let Ok(mut file) = tokio::fs::File::open(&path).await else {
+    let Ok(mut file) = ironcache_host::fs::File::open(&path).await else {
         return (StatusCode::NOT_FOUND, format!("this node does not hold {digest}\n")).into_response();
     };
     let range = headers.get(header::RANGE).and_then(|value| value.to_str().ok());

@@ -49,6 +49,8 @@ pub enum Form {
     Directory,
     IpAddress,
     Host,
+    /// Separated by spaces, without ports.
+    Hosts,
     /// Never shown, except to a client that gave it.
     Password,
     LogFilter,
@@ -80,6 +82,12 @@ impl Kind {
                 Some(limit) => Ok(Value::Text(limit.to_string())),
                 None => Err(Why::Unfit("`normal <hard bytes> <soft bytes> <soft seconds>` is expected")),
             },
+            Kind::Text(Form::Hosts) if text.contains([',', '/', ':']) => {
+                Err(Why::Unfit("names are expected, separated by spaces, without scheme and port"))
+            }
+            Kind::Text(Form::Hosts) => {
+                Ok(Value::Text(text.split_ascii_whitespace().collect::<Vec<_>>().join(" ")))
+            }
             Kind::Text(Form::Directory | Form::IpAddress | Form::Host | Form::Password | Form::LogFilter) => {
                 Ok(Value::Text(text.to_owned()))
             }
@@ -107,6 +115,7 @@ impl Kind {
             Kind::Text(Form::Directory) => "DIR",
             Kind::Text(Form::IpAddress) => "IP",
             Kind::Text(Form::Host) => "HOST",
+            Kind::Text(Form::Hosts) => "HOSTS",
             Kind::Text(Form::Password) => "PASSWORD",
             Kind::Text(Form::LogFilter) => "FILTER",
             Kind::Text(Form::OutputLimit) => "LIMIT",
@@ -125,7 +134,12 @@ impl Kind {
         match self {
             Kind::Text(Form::Password) => true,
             Kind::Text(
-                Form::Directory | Form::IpAddress | Form::Host | Form::LogFilter | Form::OutputLimit,
+                Form::Directory
+                | Form::IpAddress
+                | Form::Host
+                | Form::Hosts
+                | Form::LogFilter
+                | Form::OutputLimit,
             )
             | Kind::Number { .. }
             | Kind::NumberOrNever { .. }

@@ -12,6 +12,7 @@ pub enum NodeKey {
     PeerPort,
     HttpPort,
     AnnounceHost,
+    AllowedHosts,
     Requirepass,
     Maxclients,
     MaxmemoryClients,
@@ -116,6 +117,18 @@ pub static TABLE: [Setting; COUNT] = [
         redis: None,
         doc: "Host name or address that clients and peers are told; empty stands for `bind`",
         more: "Set it when `bind` is 0.0.0.0 or the node is behind an address translation.",
+    },
+    Setting {
+        key: Key::Node(NodeKey::AllowedHosts),
+        name: "allowed-hosts",
+        kind: Kind::Text(Form::Hosts),
+        default: "",
+        change: Change::AtStart,
+        redis: None,
+        doc: "Further names, separated by spaces, that requests on the HTTP and peer port may call this node by",
+        more: "Addresses, `localhost` and the hosts that the cluster's nodes announce need no mention. Any other name is \
+               refused (421, `foreign_host`): it may be that of a page in somebody's browser, made to resolve to the node. \
+               Name here what a load balancer or Prometheus calls the node by.",
     },
     Setting {
         key: Key::Node(NodeKey::Requirepass),

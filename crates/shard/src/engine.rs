@@ -12,10 +12,11 @@ use ironcache_control::{ControlState, Shard};
 use ironcache_replication::{Patience, ReplicaCursor};
 use ironcache_types::{Epoch, Member, Offset};
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 
 /// What one life of a node is to its shard.
-#[derive(Debug)]
+#[derive(Clone)]
 pub struct Engine {
     pub(crate) me: Member,
     /// The applied log, and the index up to which it is.
@@ -46,6 +47,32 @@ struct Promise {
     of: Epoch,
     start: Offset,
     since_ms: u64,
+}
+
+/// What it knows by itself: the applied state is named by its index.
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            me,
+            state: _,
+            index,
+            routing: _,
+            role,
+            links,
+            link_serial,
+            lease,
+            leased,
+            promise,
+            patience,
+            sealed,
+            leaving,
+        } = self;
+        let mut out = f.debug_struct("Engine");
+        out.field("me", me).field("index", index).field("role", role).field("links", links);
+        out.field("link_serial", link_serial).field("lease", lease).field("leased", leased);
+        out.field("promise", promise).field("patience", patience).field("sealed", sealed);
+        out.field("leaving", leaving).finish_non_exhaustive()
+    }
 }
 
 impl Engine {

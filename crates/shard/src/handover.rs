@@ -32,7 +32,7 @@ use ironcache_types::{Epoch, Member, Offset};
 use std::collections::BTreeSet;
 
 /// The old primary's side, from the applied `BeginHandover` to the applied outcome.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct HandingOver {
     pub handover: Handover,
     stage: Stage,

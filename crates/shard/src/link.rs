@@ -18,7 +18,7 @@ use ironcache_replication::{
 use ironcache_types::{Level, LevelRange, Member, Offset};
 
 /// One replica's link, from its hello to its end.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Attachment {
     /// Distinguishes a link from the one that replaces it.
     serial: u64,

@@ -21,7 +21,7 @@ use std::fmt;
 
 // One value a node: its size does not matter, an indirection on every command would.
 #[expect(clippy::large_enum_variant)]
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum Role {
     /// The checkpoint is not read yet.
     Loading,
@@ -29,7 +29,7 @@ pub enum Role {
     Primary(Primary),
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Replica {
     pub(crate) cursor: ReplicaCursor,
     /// Is the link to the primary up?
@@ -67,7 +67,7 @@ impl Replica {
     }
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Primary {
     pub(crate) shard: ShardId,
     pub(crate) epoch: Epoch,

@@ -5,9 +5,10 @@
 
 use crate::binary::{self, Artifact};
 use crate::slot_store::SlotStore;
+use ironcache_store::disk::{self, File};
 use ironcache_store::{DiskError, at};
 use ironcache_types::{BinaryError, Digest, MAX_ARTIFACT_BYTES, Release, Version};
-use std::fs::{self, File, TryLockError};
+use std::fs::TryLockError;
 use std::io::Seek;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::PathBuf;
@@ -51,14 +52,14 @@ impl PartialArtifact {
             return Err(ArtifactError::Size { size_bytes });
         }
         let (path, file) = store.open_part(&release.digest)?;
-        match file.try_lock() {
+        match disk::try_lock(&file) {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(ArtifactError::Busy { digest: release.digest }),
             Err(TryLockError::Error(source)) => return Err(at("lock", &path)(source).into()),
         }
         let metadata = file.metadata().map_err(at("read", &path))?;
         // The file may have become a slot between open and lock: then it is not ours to write to.
-        if !fs::metadata(&path).is_ok_and(|named| named.ino() == metadata.ino()) {
+        if !disk::metadata(&path).is_ok_and(|named| named.ino() == metadata.ino()) {
             return Err(ArtifactError::Busy { digest: release.digest });
         }
         let mut received_bytes = metadata.len();
@@ -128,7 +129,7 @@ impl PartialArtifact {
     fn discard(&mut self) -> Result<(), DiskError> {
         self.received_bytes = 0;
         self.file.set_len(0).map_err(at("truncate", &self.path))?;
-        fs::remove_file(&self.path).map_err(at("remove", &self.path))
+        disk::remove_file(&self.path).map_err(at("remove", &self.path))
     }
 }
 

@@ -59,7 +59,7 @@ impl DataDir {
 
     /// Makes the directories that are missing.
     pub(crate) fn create(&self) -> Result<(), DiskError> {
-        let is_new = !self.root.exists();
+        let is_new = !disk::exists(&self.root).map_err(at("look for", &self.root))?;
         for path in [self.root.clone(), self.slots(), self.staged()] {
             disk::create_dir_all(&path).map_err(at("make the directory", &path))?;
         }

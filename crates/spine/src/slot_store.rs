@@ -8,14 +8,14 @@
 use crate::artifact::{ArtifactError, PartialArtifact};
 use crate::binary::{self, Artifact, copy_inspected};
 use crate::data_dir::DataDir;
-use ironcache_store::disk;
+use ironcache_store::disk::{self, File, OpenOptions};
 use ironcache_store::{DiskError, at, sync_dir};
 use ironcache_types::{BinaryError, Digest, Release};
 use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Seek};
+#[cfg(not(turmoil))]
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -58,6 +58,7 @@ pub struct VerifiedBinary {
     pub size_bytes: u64,
 }
 
+#[cfg(not(turmoil))]
 impl AsFd for VerifiedBinary {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.file.as_fd()
@@ -99,12 +100,12 @@ impl SlotStore {
     pub fn install_file(&self, path: &Path) -> Result<Artifact, ArtifactError> {
         static COPIES: AtomicU64 = AtomicU64::new(0);
         let name =
-            format!("{COPY_PREFIX}{}-{}.part", std::process::id(), COPIES.fetch_add(1, Ordering::Relaxed));
+            format!("{COPY_PREFIX}{}-{}.part", disk::process_id(), COPIES.fetch_add(1, Ordering::Relaxed));
         let part = self.dir.staged().join(name);
         let installed = self.copy_in(path, &part);
         if installed.is_err() {
             // A copy that cannot be removed now is removed at the launcher's next start.
-            let _ = fs::remove_file(&part);
+            let _ = disk::remove_file(&part);
         }
         installed
     }
@@ -222,7 +223,7 @@ impl SlotStore {
     /// Removes one slot; a process that runs its binary keeps running.
     fn remove(&self, digest: &Digest) -> Result<(), DiskError> {
         let slot = self.dir.slot(digest);
-        match fs::remove_dir_all(&slot) {
+        match disk::remove_dir_all(&slot) {
             Ok(()) => sync_dir(&self.dir.slots()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             Err(error) => Err(at("remove", &slot)(error)),
@@ -232,10 +233,10 @@ impl SlotStore {
     /// Removes copies that a killed process left half made. Only while nobody else uses the store.
     pub(crate) fn remove_abandoned_copies(&self) -> Result<(), DiskError> {
         let staged = self.dir.staged();
-        for entry in fs::read_dir(&staged).map_err(at("list", &staged))? {
+        for entry in disk::read_dir(&staged).map_err(at("list", &staged))? {
             let entry = entry.map_err(at("list", &staged))?;
             if entry.file_name().to_str().is_some_and(|name| name.starts_with(COPY_PREFIX)) {
-                fs::remove_file(entry.path()).map_err(at("remove", &entry.path()))?;
+                disk::remove_file(entry.path()).map_err(at("remove", &entry.path()))?;
             }
         }
         Ok(())
@@ -256,10 +257,10 @@ impl SlotStore {
     /// Moves a checked file into its slot: executable, durable, and then visible.
     pub(crate) fn commit(&self, file: &File, part: &Path, digest: &Digest) -> Result<(), DiskError> {
         let (slot, binary) = (self.dir.slot(digest), self.dir.binary(digest));
-        file.set_permissions(Permissions::from_mode(0o755)).map_err(at("make executable", part))?;
+        disk::make_executable(file).map_err(at("make executable", part))?;
         file.sync_all().map_err(at("fsync", part))?;
-        fs::create_dir_all(&slot).map_err(at("make the directory", &slot))?;
-        fs::rename(part, &binary).map_err(at("move into its slot", part))?;
+        disk::create_dir_all(&slot).map_err(at("make the directory", &slot))?;
+        disk::rename(part, &binary).map_err(at("move into its slot", part))?;
         // Moving a file changes it too.
         self.remember(*digest, Identity::of(file).map_err(at("read", &binary))?);
         sync_dir(&slot)?;
@@ -289,6 +290,8 @@ mod tests {
     use super::*;
     use crate::binary::testing::stamped;
     use ironcache_types::Version;
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
 
     fn store() -> (tempfile::TempDir, SlotStore) {
         let temp = tempfile::tempdir().unwrap();

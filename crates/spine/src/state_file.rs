@@ -27,9 +27,9 @@
 
 use crate::data_dir::DataDir;
 use crate::state::State;
+use ironcache_store::disk;
 use ironcache_store::{DiskError, at, read_durably, rename_durably, replace_durably};
 use ironcache_types::Digest;
-use std::fs;
 use std::path::PathBuf;
 
 /// The format that this build writes, and the newest that it reads.
@@ -109,7 +109,7 @@ impl StateFile {
         let path = self.path();
         let aside = (1u32..)
             .map(|n| self.dir.root().join(format!("{ASIDE_PREFIX}{n}")))
-            .find(|aside| !aside.exists())
+            .find(|aside| !disk::exists(aside).unwrap_or(false))
             .expect("a directory has fewer than 2^32 files");
         rename_durably(&path, &aside)?;
         Ok(aside)
@@ -119,7 +119,7 @@ impl StateFile {
     pub(crate) fn aside(&self) -> Result<Option<PathBuf>, DiskError> {
         let root = self.dir.root();
         let mut found = Vec::new();
-        for entry in fs::read_dir(root).map_err(at("list", root))? {
+        for entry in disk::read_dir(root).map_err(at("list", root))? {
             let entry = entry.map_err(at("list", root))?;
             if entry.file_name().to_str().is_some_and(|name| name.starts_with(ASIDE_PREFIX)) {
                 found.push(entry.path());
@@ -207,6 +207,7 @@ mod tests {
     use crate::outcome::StepRef;
     use crate::state::Event;
     use ironcache_types::{Epoch, PlanId, Release, Version};
+    use std::fs;
 
     fn release(n: u8) -> Release {
         Release { version: Version::new(0, n.into(), 0), digest: Digest([n; 32]) }

@@ -1,17 +1,16 @@
 //! The disk: std's in a release; in the simulated world the host's own, which a power cut takes unsynced bytes from.
 //!
 //! *Invariant:* in a release these are other names for std's: no layer, no cost.
-//!
-//! What a simulated host keeps on the real disk all the same is what no power cut is tried on: staged binaries and the
-//! launcher's own files.
 
 #[cfg(not(turmoil))]
 pub use std::fs::{
-    File, OpenOptions, create_dir_all, metadata, read, read_dir, read_to_string, remove_file, rename, write,
+    File, OpenOptions, create_dir_all, metadata, read, read_dir, read_to_string, remove_dir_all, remove_file,
+    rename, write,
 };
 #[cfg(turmoil)]
 pub use turmoil::fs::shim::std::fs::{
-    File, OpenOptions, create_dir_all, metadata, read, read_dir, read_to_string, remove_file, rename, write,
+    File, OpenOptions, create_dir_all, metadata, read, read_dir, read_to_string, remove_dir_all, remove_file,
+    rename, write,
 };
 
 use std::fs::TryLockError;
@@ -66,6 +65,29 @@ pub fn free_bytes(file: &File) -> io::Result<u64> {
         let _ = file;
         Ok(u64::MAX)
     }
+}
+
+/// Lets a file be executed. A simulated one is no program.
+///
+/// # Errors
+/// The disk does not take it.
+pub fn make_executable(file: &File) -> io::Result<()> {
+    #[cfg(not(turmoil))]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        file.set_permissions(std::fs::Permissions::from_mode(0o755))
+    }
+    #[cfg(turmoil)]
+    {
+        let _ = file;
+        Ok(())
+    }
+}
+
+/// This process, for the names of files that no other process writes to. A simulated host has one at a time, and its
+/// number is not the simulation's: that would differ from run to run.
+pub fn process_id() -> u32 {
+    if cfg!(turmoil) { 1 } else { std::process::id() }
 }
 
 /// Locks a file for this process. A simulated host has one process at a time: it always has the lock.

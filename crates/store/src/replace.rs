@@ -6,9 +6,8 @@
 //!  rename_durably                                                  rename ─► fsync of the directory
 //!  remove_durably                                                  remove ─► fsync of the directory
 //! ```
-//! *Invariant:* nobody else renames a file into its place (but the slots of binaries, which a simulated world keeps on the real
-//! disk, `spine/src/slot_store.rs`): what a name stands for is durable before the name is, and the
-//! name before anybody relies on it.
+//! *Invariant:* nobody else renames a file into its place (but the slots of binaries, `spine/src/slot_store.rs`, whose
+//! directory is new as well): what a name stands for is durable before the name is, and the name before anybody relies on it.
 
 use crate::disk::{self, File};
 use crate::disk_error::{DiskError, at};

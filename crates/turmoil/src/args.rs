@@ -1,7 +1,6 @@
 //! The command line.
 
-pub(crate) const USAGE: &str =
-    "usage: ironcache-turmoil raft|node --seed N [--log] | --seeds N [--from N] [--twice-every N] [--jobs N]";
+pub(crate) const USAGE: &str = "usage: ironcache-turmoil raft|node|roll --seed N [--log] | --seeds N [--from N] [--twice-every N] [--jobs N]";
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum What {
@@ -18,6 +17,8 @@ pub(crate) enum Of {
     Raft,
     /// Whole nodes.
     Node,
+    /// Whole nodes that are rolled from release to release.
+    Roll,
 }
 
 impl std::fmt::Display for Of {
@@ -25,6 +26,7 @@ impl std::fmt::Display for Of {
         f.write_str(match self {
             Of::Raft => "raft",
             Of::Node => "node",
+            Of::Roll => "roll",
         })
     }
 }
@@ -43,6 +45,7 @@ pub(crate) fn parse(mut args: impl Iterator<Item = String>) -> Result<What, Stri
     let of = match args.next().as_deref() {
         Some("raft") => Of::Raft,
         Some("node") => Of::Node,
+        Some("roll") => Of::Roll,
         Some(_) | None => return Err("what is to be simulated?".to_owned()),
     };
     let (mut seed, mut log) = (None, false);

@@ -10,7 +10,8 @@ pub(crate) fn play(of: Of, seed: u64, log: bool) -> ExitCode {
     trace::begin(log);
     let outcome = match of {
         Of::Raft => raft::run(seed, log),
-        Of::Node => node::run(seed, log),
+        Of::Node => node::run(seed, node::Rolls::No, log),
+        Of::Roll => node::run(seed, node::Rolls::BackAndForth, log),
     };
     let (hash, events) = trace::hash();
     match outcome {

@@ -12,6 +12,7 @@ mod digest;
 mod elf;
 mod hex_id;
 mod ids;
+mod key_hash;
 mod level;
 mod range_text;
 mod slots;
@@ -23,6 +24,7 @@ pub use chain::chain;
 pub use digest::{Digest, ParseDigestError};
 pub use hex_id::ParseIdError;
 pub use ids::{ClusterId, Epoch, Incarnation, MachineId, Member, NodeId, Offset, PlanId, RequestId, ShardId};
+pub use key_hash::{KeyHash, ParseKeyHashError};
 #[cfg(feature = "next")]
 pub use level::NEXT;
 pub use level::{LEVELS, Level, LevelRange};

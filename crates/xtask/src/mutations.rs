@@ -33,6 +33,22 @@ const SIMULATED_NEXT: &[&str] = &["-p", "ironcache-sim", "--features", "next", "
 
 const MUTATIONS: &[Mutation] = &[
     Mutation {
+        name: "a-rebound-name-is-a-host-of-ours",
+        breaks: "a page whose name was made to resolve to a node orders it about",
+        file: "crates/node/src/strangers.rs",
+        guard: "        if !is_literal(host) && !is_ours(host) {",
+        instead: "        if host.is_empty() && !is_ours(host) {",
+        tests: &["-p", "ironcache-node", "--lib", "strangers"],
+    },
+    Mutation {
+        name: "the-peer-port-takes-a-browser-for-a-peer",
+        breaks: "a foreign page talks to the peer port",
+        file: "crates/node/src/peer.rs",
+        guard: "        .layer(from_fn_with_state(Arc::clone(app), strangers::refuse))",
+        instead: "",
+        tests: &["-p", "ironcache-node", "--lib", "strangers"],
+    },
+    Mutation {
         name: "a-keeper-is-not-required",
         breaks: "what only the primary holds is acknowledged while a keeper is recorded that lacks it",
         file: "crates/shard/src/keeping.rs",

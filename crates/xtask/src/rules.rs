@@ -77,6 +77,7 @@ const EVERYTHING: &[&str] = &[
     "ironcache-api",
     "ironcache-store",
     "ironcache-host",
+    "ironcache-identity",
     "ironcache-spine",
     "ironcache-raft",
     "ironcache-node",
@@ -122,6 +123,11 @@ pub(crate) const CRATES: &[CrateRule] = &[
     CrateRule { name: "ironcache-api", may_use: &["ironcache-types"], purity: Purity::Pure },
     CrateRule { name: "ironcache-store", may_use: &["ironcache-types"], purity: Purity::Blocking },
     CrateRule { name: "ironcache-host", may_use: &["ironcache-store"], purity: Purity::Shell },
+    CrateRule {
+        name: "ironcache-identity",
+        may_use: &["ironcache-types", "ironcache-store"],
+        purity: Purity::Shell,
+    },
     CrateRule {
         name: "ironcache-spine",
         may_use: &["ironcache-types", "ironcache-store"],

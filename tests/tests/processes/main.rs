@@ -5,6 +5,7 @@ mod aborts;
 mod auto_rollouts;
 mod bad_input;
 mod bad_releases;
+mod crowds;
 mod joins;
 mod keepers;
 mod lag;

@@ -46,6 +46,7 @@ impl Client {
         let mut info = self.info.borrow_mut();
         info.last_active_ms = now_ms;
         info.readonly = self.readonly;
+        info.is_known |= self.authenticated && info.last_command != NO_COMMAND;
         info.queued = self.transaction.as_ref().map(|transaction| transaction.commands.len());
     }
 
@@ -55,6 +56,11 @@ impl Client {
         self.watched.clear();
     }
 }
+
+/// As Redis shows the last command of a client that has sent none.
+const NO_COMMAND: &str = "NULL";
+/// Below this a client that has said nothing yet may be about to: a packet that is lost twice comes within 3 s.
+const STRANGER_MS: u64 = 5_000;
 
 /// What `CLIENT LIST` shows.
 pub(crate) struct ClientInfo {
@@ -66,6 +72,8 @@ pub(crate) struct ClientInfo {
     pub lib_version: String,
     pub connected_at_ms: u64,
     pub last_command: &'static str,
+    /// Has it sent a whole command, past the password if there is one?
+    pub is_known: bool,
     /// When it last sent something, to the precision of [`Plane::coarse_ms`](super::plane::Plane::coarse_ms).
     pub last_active_ms: u64,
     pub resp: u8,
@@ -128,6 +136,8 @@ pub(crate) enum Closing {
     TookMost { bytes: usize, of_bytes: usize },
     /// `timeout`.
     Silent { for_s: u64 },
+    /// `maxclients`: others came, and it had said nothing.
+    Stranger { for_ms: u64 },
 }
 
 impl fmt::Display for Closing {
@@ -137,6 +147,10 @@ impl fmt::Display for Closing {
             Closing::TookMost { bytes, of_bytes } => write!(
                 f,
                 "clients take {of_bytes} bytes, above maxmemory-clients, and this one takes most, {bytes}"
+            ),
+            Closing::Stranger { for_ms } => write!(
+                f,
+                "it has sent no command for {for_ms} ms since it came, and maxclients others are here or want to be"
             ),
             Closing::Silent { for_s } => write!(f, "it has sent nothing for {for_s} s, longer than timeout"),
         }
@@ -171,7 +185,8 @@ impl Clients {
             lib_name: String::new(),
             lib_version: String::new(),
             connected_at_ms: now_ms,
-            last_command: "NULL",
+            last_command: NO_COMMAND,
+            is_known: false,
             last_active_ms: now_ms,
             resp: 2,
             readonly: false,
@@ -243,6 +258,20 @@ impl Clients {
         }
     }
 
+    /// Ends the client that has been here longest without a command, if any has for [`STRANGER_MS`]: a place for one more.
+    pub(crate) fn make_room(&mut self, now_ms: u64) -> Room {
+        let here_ms = |info: &ClientInfo| now_ms.saturating_sub(info.connected_at_ms);
+        // In the order in which they came.
+        let stranger = self.list.values().find(|info| {
+            let info = info.borrow();
+            !info.is_known && !info.ending.is_told() && here_ms(&info) >= STRANGER_MS
+        });
+        let Some(stranger) = stranger.map(Rc::clone) else { return Room::None };
+        let info = stranger.borrow();
+        self.end(&info, Closing::Stranger { for_ms: here_ms(&info) });
+        Room::Made
+    }
+
     /// Its connection ends as soon as its task runs; what is kept for it does not count any more.
     pub(crate) fn end(&mut self, info: &ClientInfo, why: Closing) {
         self.forget(info);
@@ -260,6 +289,13 @@ impl Clients {
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Rc<RefCell<ClientInfo>>> {
         self.list.values()
     }
+}
+
+/// Is there a place for one more?
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Room {
+    None,
+    Made,
 }
 
 /// Does a new connection count as authenticated?

@@ -45,6 +45,7 @@ pub(crate) use source::{HELLO_TIMEOUT, LinkSocket, PING_EVERY, SEND_BYTES, VIEW_
 pub(crate) use stats::Stats;
 pub(crate) use trouble::Trouble;
 
+use crate::clock::unix_ms;
 use crate::config::Config;
 use crate::launcher::LauncherView;
 use ironcache_api::DataStatus;
@@ -370,8 +371,9 @@ async fn accept(node: Rc<DataNode>) {
         match listener.accept().await {
             Ok((mut stream, addr)) => {
                 let full = {
-                    let plane = node.plane.borrow();
+                    let mut plane = node.plane.borrow_mut();
                     plane.clients.len() >= plane.config.maxclients as usize
+                        && plane.clients.make_room(unix_ms()) == client::Room::None
                 };
                 if full {
                     node.plane.borrow_mut().stats.rejected_connections += 1;

@@ -14,6 +14,7 @@ use super::link_io::{FrameReader, LinkError, Next, SILENCE_MAX, SYNC_SILENCE_MAX
 use super::plane::Plane;
 use super::refusal::{Refusal, code_of};
 use super::walk::{Onward, Sink, Walk, Walked};
+use crate::doorkeeper::{Visit, turned};
 use ironcache_host::net::{Moving, OwnedWriteHalf, enter_runtime};
 use ironcache_keyspace::Effect;
 use ironcache_replication::{
@@ -45,11 +46,13 @@ pub(crate) struct LinkSocket {
     pub stream: Moving,
     /// What was read past the request.
     pub read: Vec<u8>,
+    /// Its place in the door, until it is known whose it is.
+    pub visit: Option<Visit>,
 }
 
 /// Serves the replica on this socket until the link breaks.
 pub(super) async fn serve(node: Rc<DataNode>, socket: LinkSocket) {
-    let LinkSocket { stream, read } = socket;
+    let LinkSocket { stream, read, visit } = socket;
     let stream = match enter_runtime(stream) {
         Ok(stream) => stream,
         Err(error) => {
@@ -64,6 +67,7 @@ pub(super) async fn serve(node: Rc<DataNode>, socket: LinkSocket) {
         writer,
         serial: 0,
         member: Member::default(),
+        visit,
     };
     let ended = session.run().await;
     if let Err(error) = &ended
@@ -115,6 +119,8 @@ struct Session {
     writer: OwnedWriteHalf,
     serial: u64,
     member: Member,
+    /// Its place in the door: a stranger's, until the hello is checked.
+    visit: Option<Visit>,
 }
 
 impl Session {
@@ -124,7 +130,12 @@ impl Session {
         let version = LINK_VERSIONS
             .common(hello.versions)
             .ok_or(Refusal::NoCommonVersion { theirs: hello.versions, ours: LINK_VERSIONS })?;
-        self.check(&hello).await?;
+        tokio::select! {
+            biased;
+            checked = self.check(&hello) => checked?,
+            why = turned(self.visit.as_ref()) => return Err(LinkError::Protocol(why.to_string())),
+        }
+        self.visit = None;
         self.register();
         self.say(&Message::Accept(Accept { version })).await?;
         self.reader.speak(version);
@@ -328,7 +339,7 @@ impl Session {
         };
         self.node.run(errands);
         self.writer.write_all(&out).await?;
-        let Self { node, reader, writer, serial, member } = self;
+        let Self { node, reader, writer, serial, member, visit: _ } = self;
         let attached = Attached { source, serial: *serial, member: *member, version: reader.version() };
         let sending = send(node, writer, attached, progress);
         let listening = listen(node, reader, attached);

@@ -4,7 +4,7 @@ use super::body::JsonBody;
 use super::convert;
 use super::error::HttpError;
 use super::forward::require_cluster;
-use super::upload::Upload;
+use super::upload::{Bounds, KEEP_FREE_BYTES, Upload};
 use crate::app::App;
 use crate::background;
 use axum::Json;
@@ -69,13 +69,25 @@ pub(super) async fn stage(
     if announced.is_some_and(|bytes| bytes > MAX_ARTIFACT_BYTES) {
         return Err(HttpError::TooLarge { max_bytes: MAX_ARTIFACT_BYTES });
     }
+    let place = Arc::clone(&app.uploads).try_acquire_owned().map_err(|_| {
+        HttpError::refused(
+            "uploads",
+            "other binaries are coming in on this node; try again in a moment".to_owned(),
+        )
+    })?;
     let dir = app.config.data_dir.join("staged");
-    let upload = Upload::receive(body, &dir, MAX_ARTIFACT_BYTES).await?;
+    let bounds = Bounds { max_bytes: MAX_ARTIFACT_BYTES, keep_free_bytes: KEEP_FREE_BYTES };
+    let upload = Upload::receive(body, &dir, bounds).await?;
     if upload.size_bytes == 0 {
         return Err(HttpError::BadRequest("the body is empty; it has to be the binary itself".to_owned()));
     }
     // It goes on when whoever asked hangs up: a binary in its slot that the log does not know is garbage.
-    let taken = tokio::spawn(take_in(app, upload, asked.hold()?)).await;
+    let hold = asked.hold()?;
+    let taken = tokio::spawn(async move {
+        let _place = place;
+        take_in(app, upload, hold).await
+    });
+    let taken = taken.await;
     taken.map_err(|error| HttpError::Internal(error.to_string()))?
 }
 

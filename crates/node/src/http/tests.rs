@@ -3,4 +3,5 @@
 mod cluster;
 mod errors;
 mod pristine;
+mod strangers;
 mod support;

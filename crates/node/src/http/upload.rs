@@ -1,20 +1,39 @@
 //! A binary on its way from an operator to this node's disk.
 //!
 //! *Invariant:* memory does not grow with the file, and nothing half received stays.
+//! *Invariant:* a binary leaves room on the disk for what the node itself has to write.
 
 use super::error::HttpError;
 use axum::body::Body;
 use futures_util::StreamExt;
+use ironcache_host::exec::has_disk;
+use ironcache_host::fs::File;
+use ironcache_store::disk;
 use ironcache_types::chain;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-use tokio::fs::File;
 use tokio::io::AsyncWriteExt;
+use tokio::time::Instant;
 
-/// A sender that is silent for this long is gone; a shorter bound gives up on a slow disk at its end.
+/// In this time [`PACE_BYTES`] come, or the sender is gone; a shorter bound gives up on a slow disk at its end.
 const IDLE_MAX: Duration = Duration::from_secs(30);
+/// A line of 2 kB/s would take a binary a quarter of a day: whoever is slower only holds a place.
+const PACE_BYTES: u64 = 64 << 10;
+/// The log, checkpoints' first bytes and the launcher's state go on being written. With less left, a node that was only
+/// handed a binary would stop for want of room.
+pub(super) const KEEP_FREE_BYTES: u64 = 256 << 20;
+/// Between two looks at what is left. Others write meanwhile; a look is a system call.
+const LOOK_EVERY_BYTES: u64 = 8 << 20;
+
+/// How much may come.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bounds {
+    pub max_bytes: u64,
+    /// Left on the disk.
+    pub keep_free_bytes: u64,
+}
 
 /// A whole body in a file of its own, deleted when this is dropped.
 #[derive(Debug)]
@@ -25,19 +44,21 @@ pub(super) struct Upload {
 
 impl Upload {
     /// Receives `body` into a file in `dir`.
-    pub(super) async fn receive(body: Body, dir: &Path, max_bytes: u64) -> Result<Upload, HttpError> {
+    pub(super) async fn receive(body: Body, dir: &Path, bounds: Bounds) -> Result<Upload, HttpError> {
+        let Bounds { max_bytes, keep_free_bytes } = bounds;
         static UPLOADS: AtomicU64 = AtomicU64::new(0);
         let number = UPLOADS.fetch_add(1, Ordering::Relaxed);
         // `copy-`: what a killed process leaves behind is removed at the launcher's next start.
-        let path = dir.join(format!("copy-upload-{}-{number}.part", std::process::id()));
+        let path = dir.join(format!("copy-upload-{}-{number}.part", disk::process_id()));
         let cannot = |what: &str, error: &io::Error| {
             HttpError::Internal(format!("cannot {what} {}: {error}", dir.display()))
         };
         let mut file = File::create(&path).await.map_err(|e| cannot("make a file in", &e))?;
         let mut upload = Upload { path, size_bytes: 0 };
         let mut chunks = body.into_data_stream();
+        let (mut look_at, mut pace_at, mut until) = (0, PACE_BYTES, Instant::now() + IDLE_MAX);
         loop {
-            let next = tokio::time::timeout(IDLE_MAX, chunks.next()).await;
+            let next = tokio::time::timeout_at(until, chunks.next()).await;
             let next = next.map_err(|_| HttpError::Stalled { idle_ms: IDLE_MAX.as_millis() as u64 })?;
             let Some(chunk) = next else { break };
             let chunk = chunk.map_err(|error| {
@@ -51,6 +72,21 @@ impl Upload {
             if upload.size_bytes > max_bytes {
                 return Err(HttpError::TooLarge { max_bytes });
             }
+            if upload.size_bytes >= pace_at {
+                (pace_at, until) = (upload.size_bytes + PACE_BYTES, Instant::now() + IDLE_MAX);
+            }
+            if upload.size_bytes >= look_at {
+                look_at = upload.size_bytes + LOOK_EVERY_BYTES;
+                let free_bytes = free_bytes(dir).map_err(|e| cannot("ask for the room in", &e))?;
+                if free_bytes < keep_free_bytes {
+                    return Err(HttpError::refused(
+                        "no_room",
+                        format!(
+                            "the disk of this node has {free_bytes} bytes left, and keeps {keep_free_bytes} for itself: the binary was not taken"
+                        ),
+                    ));
+                }
+            }
             file.write_all(&chunk).await.map_err(|e| cannot("write to", &e))?;
         }
         // A file of tokio's writes behind: only a flush tells of the last error.
@@ -63,9 +99,18 @@ impl Upload {
     }
 }
 
+/// What the disk has left for this process.
+fn free_bytes(dir: &Path) -> io::Result<u64> {
+    let stat = rustix::fs::statvfs(dir)?;
+    Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+}
+
 impl Drop for Upload {
     fn drop(&mut self) {
-        if let Err(error) = std::fs::remove_file(&self.path) {
+        if !has_disk() {
+            return;
+        }
+        if let Err(error) = disk::remove_file(&self.path) {
             tracing::warn!(%error, path = %self.path.display(), "an uploaded file was not removed");
         }
     }
@@ -76,6 +121,8 @@ mod tests {
     use super::*;
     use futures_util::stream;
 
+    const BOUNDS: Bounds = Bounds { max_bytes: 7, keep_free_bytes: 0 };
+
     fn files(dir: &tempfile::TempDir) -> usize {
         std::fs::read_dir(dir.path()).unwrap().count()
     }
@@ -84,7 +131,8 @@ mod tests {
     async fn a_body_is_a_file_as_long_as_the_upload_lives() {
         let dir = tempfile::tempdir().unwrap();
         let chunks = ["abc", "", "defg"].map(|c| Ok::<_, io::Error>(c.as_bytes()));
-        let upload = Upload::receive(Body::from_stream(stream::iter(chunks)), dir.path(), 7).await.unwrap();
+        let upload =
+            Upload::receive(Body::from_stream(stream::iter(chunks)), dir.path(), BOUNDS).await.unwrap();
         assert_eq!((upload.size_bytes, std::fs::read(upload.path()).unwrap()), (7, b"abcdefg".to_vec()));
         drop(upload);
         assert_eq!(files(&dir), 0);
@@ -93,7 +141,7 @@ mod tests {
     #[tokio::test]
     async fn a_body_over_the_limit_is_refused_and_leaves_nothing() {
         let dir = tempfile::tempdir().unwrap();
-        let refused = Upload::receive(Body::from("12345678"), dir.path(), 7).await.unwrap_err();
+        let refused = Upload::receive(Body::from("12345678"), dir.path(), BOUNDS).await.unwrap_err();
         assert!(matches!(refused, HttpError::TooLarge { max_bytes: 7 }));
         assert_eq!(files(&dir), 0);
     }
@@ -103,8 +151,17 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let chunks = [Ok("abc"), Err(io::Error::other("reset"))];
         let refused =
-            Upload::receive(Body::from_stream(stream::iter(chunks)), dir.path(), 7).await.unwrap_err();
+            Upload::receive(Body::from_stream(stream::iter(chunks)), dir.path(), BOUNDS).await.unwrap_err();
         assert!(refused.to_string().contains("after 3 bytes"), "{refused}");
+        assert_eq!(files(&dir), 0);
+    }
+
+    #[tokio::test]
+    async fn a_body_that_would_fill_the_disk_is_refused_by_name_and_leaves_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let bounds = Bounds { keep_free_bytes: u64::MAX, ..BOUNDS };
+        let refused = Upload::receive(Body::from("1234567"), dir.path(), bounds).await.unwrap_err();
+        assert!(matches!(&refused, HttpError::Refused(refused) if refused.code == "no_room"), "{refused}");
         assert_eq!(files(&dir), 0);
     }
 }

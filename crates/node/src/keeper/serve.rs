@@ -13,6 +13,7 @@ use crate::data::{
     FrameReader, HELLO_TIMEOUT, LinkError, LinkSocket, Next, PING_EVERY, SEND_BYTES, SYNC_SILENCE_MAX,
     VIEW_TIMEOUT, within,
 };
+use crate::doorkeeper::turned;
 use ironcache_host::net::{OwnedWriteHalf, enter_runtime};
 use ironcache_replication::{
     Accept, Fence, FullReason, Hello, LINK_VERSIONS, LinkVersion, LinkVersions, Message, Purpose, Refuse,
@@ -85,14 +86,20 @@ impl From<ironcache_replication::FrameError> for Ended {
 
 /// Serves whoever is on this socket, until the link breaks or the log says that it is over.
 pub(super) async fn serve(desk: Rc<Desk>, socket: LinkSocket) {
-    let LinkSocket { stream, read } = socket;
+    // Until it is known whose it is, it has its place in the door.
+    let LinkSocket { stream, read, visit } = socket;
     let stream = match enter_runtime(stream) {
         Ok(stream) => stream,
         Err(error) => return tracing::warn!(%error, "a link was lost before it began"),
     };
     let (reader, writer) = stream.into_split();
     let mut session = Session { reader: FrameReader::new(reader, &read), writer, member: Member::default() };
-    let accepted = session.accept(&desk).await;
+    let accepted = tokio::select! {
+        biased;
+        accepted = session.accept(&desk) => accepted,
+        why = turned(visit.as_ref()) => Err(LinkError::Protocol(why.to_string()).into()),
+    };
+    drop(visit);
     match accepted {
         Ok(served) => {
             let (shard, member) = (served.shard, session.member);

@@ -166,7 +166,7 @@ impl World {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let far = listener.accept().await.unwrap().0.into_std().unwrap();
-        self.keeper.link(LinkSocket { stream: far, read: Vec::new() });
+        self.keeper.link(LinkSocket { stream: far, read: Vec::new(), visit: None });
         let mut peer = Peer { stream, buf: Vec::new(), version: LinkVersion::HANDSHAKE };
         let hello = Hello {
             versions: LINK_VERSIONS,

@@ -28,6 +28,9 @@ type Node = State<Arc<Inner>>;
 /// The answer to a node that left for good, whatever it asks.
 pub(crate) const REMOVED_STATUS: StatusCode = StatusCode::FORBIDDEN;
 
+/// No request is larger: a snapshot is the largest.
+pub const REQUEST_BYTES_MAX: usize = HEADER_BYTES + BODY_BYTES_MAX;
+
 /// Why a request was not served. The body of the answer says it in plain text.
 #[derive(Debug, thiserror::Error)]
 enum Refusal {
@@ -79,7 +82,7 @@ pub(crate) fn router(node: Arc<Inner>) -> Router {
         .route(SNAPSHOT.path, post(snapshot))
         .route(TRANSFER.path, post(transfer))
         .route(FORWARD.path, post(forward))
-        .layer(DefaultBodyLimit::max(HEADER_BYTES + BODY_BYTES_MAX))
+        .layer(DefaultBodyLimit::max(REQUEST_BYTES_MAX))
         .with_state(node)
 }
 

@@ -35,6 +35,7 @@ pub use serve::NotServed;
 use ironcache_control::{ControlState, Shard};
 use ironcache_types::{Epoch, Member, Offset, ShardId};
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 use task::Task;
 
@@ -159,11 +160,19 @@ struct OfShard {
 }
 
 /// What one node keeps, of all shards.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Keepers {
     me: Member,
     state: Arc<ControlState>,
     shards: BTreeMap<ShardId, OfShard>,
+}
+
+/// What it knows by itself, besides the applied state.
+impl fmt::Debug for Keepers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { me, state: _, shards } = self;
+        f.debug_struct("Keepers").field("me", me).field("shards", shards).finish_non_exhaustive()
+    }
 }
 
 impl Keepers {

@@ -1,15 +1,15 @@
-//! One life of one daemon, as its launcher would start it, and the founding of the cluster.
+//! How a node is configured, and the founding of the cluster.
 
 use super::world::World;
+use super::{Rolls, launcher, roll};
 use ironcache_api::{AckMode, CreateCluster, CreateNode, CreateShard, NodeStatus};
 use ironcache_host::http::Client;
-use ironcache_node::{Config, run_simulated};
-use ironcache_types::{Digest, Release, ShardId, SlotSet, Version};
+use ironcache_node::Config;
+use ironcache_types::{ShardId, SlotSet};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
-use tokio::sync::mpsc;
 use tokio::time::sleep;
 
 pub(crate) const CLIENT_PORT: u16 = 6_379;
@@ -17,11 +17,18 @@ const PEER_PORT: u16 = 16_379;
 const HTTP_PORT: u16 = 26_379;
 const SHARD: ShardId = ShardId(0);
 
+/// A trial that has no answer by then ends inconclusive: long for a step between faults, and short beside a play.
+const CONFIRM_TIMEOUT_MS: u64 = 8_000;
+
+pub(crate) fn http_url(id: u64, path: &str) -> String {
+    format!("http://{}:{HTTP_PORT}{path}", name(id))
+}
+
 pub(crate) fn name(id: u64) -> String {
     format!("n{id}")
 }
 
-/// Runs the daemon until the host loses its power, or the process is killed, or ends by itself.
+/// Runs launcher and daemon until the host loses its power, or the process is killed, or ends by itself.
 pub(crate) async fn run(world: Rc<World>, id: u64) -> turmoil::Result {
     let config = Config {
         data_dir: PathBuf::from(format!("/{}", name(id))),
@@ -30,26 +37,26 @@ pub(crate) async fn run(world: Rc<World>, id: u64) -> turmoil::Result {
         port: CLIENT_PORT,
         peer_port: PEER_PORT,
         http_port: HTTP_PORT,
+        confirm_timeout_ms: CONFIRM_TIMEOUT_MS,
         ..Config::default()
     };
     let config = config.resolve().map_err(|error| error.to_string())?;
-    let (order, orders) = mpsc::unbounded_channel();
-    world.begin_life(id, order);
-    let release = Release { version: Version::new(0, 1, 0), digest: Digest([7; 32]) };
     let watching = Rc::clone(&world);
     let shown = Box::new(move |me, view: &ironcache_raft::AppliedView| watching.applied(id, me, view));
-    let ended = run_simulated(config, release, orders, shown).await;
-    match &ended {
-        Ok(()) => tracing::info!("the daemon has ended"),
-        Err(error) => tracing::error!(error = ironcache_types::chain(error), "the daemon has ended"),
+    launcher::run(world, id, config, shown).await
+}
+
+/// Founds the cluster as an operator does, trying again until it is, and rolls it if told to.
+pub(crate) async fn operate(world: Rc<World>, rolls: Rolls) -> turmoil::Result {
+    found(&world).await?;
+    match rolls {
+        Rolls::No => world.note_rolled(),
+        Rolls::BackAndForth => roll::back_and_forth(world).await?,
     }
-    // Whatever it had spawned ends with a process: the host is started anew.
-    world.ended(id);
     std::future::pending().await
 }
 
-/// Founds the cluster as an operator does, trying again until it is.
-pub(crate) async fn found(world: Rc<World>) -> turmoil::Result {
+async fn found(world: &World) -> turmoil::Result {
     let client = Client::builder().timeout(Duration::from_secs(5)).build()?;
     let mut nodes = Vec::new();
     for id in 1..=world.nodes() {
@@ -76,7 +83,7 @@ pub(crate) async fn found(world: Rc<World>) -> turmoil::Result {
             .collect::<BTreeMap<_, _>>(),
     };
     loop {
-        let url = format!("http://{}:{HTTP_PORT}/v1/cluster/create", name(1));
+        let url = http_url(1, "/v1/cluster/create");
         match client.post(url).json(&create).send().await {
             Ok(answer) if answer.status().is_success() => break,
             Ok(answer) => tracing::warn!(answer = answer.text().await?, "not founded yet"),
@@ -85,5 +92,5 @@ pub(crate) async fn found(world: Rc<World>) -> turmoil::Result {
         sleep(Duration::from_millis(50)).await;
     }
     world.note_founded();
-    std::future::pending().await
+    Ok(())
 }

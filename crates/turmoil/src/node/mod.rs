@@ -2,10 +2,15 @@
 //! shard in mode `in-sync`, on three nodes, or on two beside a witness.
 //!
 //! Failures are drawn as far as the promise covers them: a host may die, without power or killed, while another member of
-//! the committed in-sync set lives; what the network does is free.
+//! the committed in-sync set lives, or a keeper and the member whose tail it keeps; what the network does is free.
+//!
+//! The `roll` play is the same with an operator who rolls the cluster from one release to another and back all the time.
 
 mod client;
 mod host;
+mod launcher;
+mod release;
+mod roll;
 mod world;
 
 use crate::dice::Dice;
@@ -22,11 +27,20 @@ const CLIENTS: u64 = 2;
 const FOUNDED_MAX_MS: u64 = 30_000;
 /// For so long things go wrong.
 const FAULTS_MS: u64 = 12_000;
+/// With rolls: some plans long, each of which waits for what goes wrong meanwhile.
+const ROLLS_MS: u64 = 25_000;
 /// Far more than failovers and full syncs take: what is not whole then never is.
 const WHOLE_MAX_MS: u64 = 60_000;
 
+/// Are there plans?
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rolls {
+    No,
+    BackAndForth,
+}
+
 /// Plays one seed: what it came to, or what was violated.
-pub(crate) fn run(seed: u64, log: bool) -> Result<String, String> {
+pub(crate) fn run(seed: u64, rolls: Rolls, log: bool) -> Result<String, String> {
     let mut dice = Dice::new(seed ^ 0x6e6f_6465);
     let data_nodes = if dice.one_in(2) { NODES } else { NODES - 1 };
     let mut builder = turmoil::Builder::new();
@@ -52,7 +66,7 @@ pub(crate) fn run(seed: u64, log: bool) -> Result<String, String> {
         sim.host(name.as_str(), move || host::run(Rc::clone(&world), id));
     }
     let of_operator = Rc::clone(&world);
-    sim.host("operator", move || host::found(Rc::clone(&of_operator)));
+    sim.host("operator", move || host::operate(Rc::clone(&of_operator), rolls));
     for client in 0..CLIENTS {
         let world = Rc::clone(&world);
         sim.host(format!("c{client}"), move || client::run(Rc::clone(&world), client));
@@ -71,6 +85,7 @@ pub(crate) fn run(seed: u64, log: bool) -> Result<String, String> {
             world.note_dead(id);
             sim.bounce(names[id as usize - 1].as_str());
         }
+        world.look();
         entropy::now_is(sim.elapsed());
         sim.step().map_err(|error| format!("at {now_ms} ms: {error}"))?;
         now_ms += 1;
@@ -85,13 +100,21 @@ pub(crate) fn run(seed: u64, log: bool) -> Result<String, String> {
         }
     }
     let began_ms = step(&mut faults, Wrong::Nothing)?;
-    while step(&mut faults, Wrong::Faults)? < began_ms + FAULTS_MS {}
+    let faults_ms = match rolls {
+        Rolls::No => FAULTS_MS,
+        Rolls::BackAndForth => ROLLS_MS,
+    };
+    while step(&mut faults, Wrong::Faults)? < began_ms + faults_ms {}
+    world.note_calm();
     let healed_ms = step(&mut faults, Wrong::NothingMore)?;
-    while !world.is_whole() {
+    while !(world.is_whole() && world.has_rolled()) {
         if step(&mut faults, Wrong::Nothing)? > healed_ms + WHOLE_MAX_MS {
-            return Err(format!("the shard does not become whole: {}", world.shows()));
+            let what =
+                if world.has_rolled() { "the shard does not become whole" } else { "the plan does not end" };
+            return Err(format!("{what}: {}", world.shows()));
         }
     }
+    world.check_releases()?;
     world.stop_working();
     while !world.all_read() {
         if step(&mut faults, Wrong::Nothing)? > healed_ms + 2 * WHOLE_MAX_MS {
@@ -116,7 +139,7 @@ impl Hosts for Nodes<'_> {
     }
 
     fn failed(&self, host: usize) {
-        self.0.note_dead(host as u64 + 1);
+        self.0.note_failed(host as u64 + 1);
     }
 
     fn stop(&self, host: usize) {

@@ -6,14 +6,14 @@
 
 use super::client::{Counter, Key};
 use super::host::{CLIENT_PORT, name};
-use ironcache_control::ControlState;
+use ironcache_control::{ControlState, KeeperBase};
 use ironcache_formats::state;
 use ironcache_raft::AppliedView;
-use ironcache_types::Member;
+use ironcache_spine::State;
+use ironcache_types::{Member, Release};
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::sync::mpsc::UnboundedSender;
 
 pub(crate) struct World {
@@ -27,7 +27,20 @@ pub(crate) struct World {
     /// Of each host its present life and what that has applied; empty from its start until it shows something.
     applied: RefCell<BTreeMap<u64, Option<(Member, u64)>>>,
     newest: RefCell<(u64, Arc<ControlState>)>,
-    orders: RefCell<BTreeMap<u64, UnboundedSender<Duration>>>,
+    /// Whose hosts are told to stop by these.
+    stops: RefCell<BTreeMap<u64, UnboundedSender<()>>>,
+    /// What each launcher has made durable.
+    states: RefCell<BTreeMap<u64, State>>,
+    /// What each host's daemon is.
+    running: RefCell<BTreeMap<u64, Release>>,
+    /// Those that something happened to since the shard was whole.
+    hurt: RefCell<BTreeSet<u64>>,
+    calm: Cell<bool>,
+    rolled: Cell<bool>,
+    rolls: Cell<u64>,
+    quarantines: Cell<u64>,
+    /// How often a shard's only member died, and a keeper had what it had acknowledged.
+    kept: Cell<u64>,
     ended: RefCell<BTreeSet<u64>>,
     lives: Cell<u64>,
     keys: RefCell<BTreeMap<u64, Key>>,
@@ -48,7 +61,15 @@ impl World {
             hashes: RefCell::default(),
             applied: RefCell::default(),
             newest: RefCell::default(),
-            orders: RefCell::default(),
+            stops: RefCell::default(),
+            states: RefCell::default(),
+            running: RefCell::default(),
+            hurt: RefCell::default(),
+            calm: Cell::new(false),
+            rolled: Cell::new(false),
+            rolls: Cell::new(0),
+            quarantines: Cell::new(0),
+            kept: Cell::new(0),
             ended: RefCell::default(),
             lives: Cell::new(0),
             keys: RefCell::default(),
@@ -70,17 +91,41 @@ impl World {
         format!("{}:{CLIENT_PORT}", name(id))
     }
 
-    pub(crate) fn begin_life(&self, id: u64, order: UnboundedSender<Duration>) {
+    pub(crate) fn begin_life(&self, id: u64, stop: UnboundedSender<()>, release: Release) {
         self.lives.set(self.lives.get() + 1);
-        self.orders.borrow_mut().insert(id, order);
+        self.stops.borrow_mut().insert(id, stop);
+        self.running.borrow_mut().insert(id, release);
         self.applied.borrow_mut().insert(id, None);
+    }
+
+    /// What its launcher made durable last; `None` before its first start.
+    pub(crate) fn state_of(&self, id: u64) -> Option<State> {
+        self.states.borrow().get(&id).cloned()
+    }
+
+    pub(crate) fn note_state(&self, id: u64, state: &State) {
+        self.states.borrow_mut().insert(id, state.clone());
+    }
+
+    /// Its binary is about to be changed: it may hold no role (I18), as far as anybody knows.
+    pub(crate) fn check_flip(&self, id: u64) {
+        let newest = self.newest.borrow();
+        let Some((me, _)) = self.applied.borrow().get(&id).copied().flatten() else {
+            return self.violate(format!("n{id} changes its binary before it has applied anything"));
+        };
+        for shard in newest.1.shards.values() {
+            if shard.is_primary(me) || shard.in_sync.contains(&me) {
+                self.violate(format!("n{id} changes its binary while it holds a role: {shard:?}"));
+            }
+        }
     }
 
     /// Has its daemon stop in good order.
     pub(crate) fn stop(&self, id: u64) {
-        if let Some(order) = self.orders.borrow().get(&id) {
+        self.hurt.borrow_mut().insert(id);
+        if let Some(stop) = self.stops.borrow().get(&id) {
             // It may have ended meanwhile.
-            let _ = order.send(Duration::from_secs(5));
+            let _ = stop.send(());
         }
     }
 
@@ -94,9 +139,18 @@ impl World {
     }
 
     /// The host is without power, or its process was killed.
+    pub(crate) fn note_failed(&self, id: u64) {
+        if self.alive_in_sync() == BTreeSet::from([id]) {
+            self.kept.set(self.kept.get() + 1);
+        }
+        self.hurt.borrow_mut().insert(id);
+        self.note_dead(id);
+    }
+
+    /// Its process is no more.
     pub(crate) fn note_dead(&self, id: u64) {
         self.applied.borrow_mut().insert(id, None);
-        self.orders.borrow_mut().remove(&id);
+        self.stops.borrow_mut().remove(&id);
         self.ended.borrow_mut().remove(&id);
     }
 
@@ -114,6 +168,55 @@ impl World {
 
     pub(crate) fn stop_working(&self) {
         self.works.set(false);
+    }
+
+    /// Nothing goes wrong from here on.
+    pub(crate) fn note_calm(&self) {
+        self.calm.set(true);
+    }
+
+    pub(crate) fn is_calm(&self) -> bool {
+        self.calm.get()
+    }
+
+    /// The operator is done.
+    pub(crate) fn note_rolled(&self) {
+        self.rolled.set(true);
+    }
+
+    pub(crate) fn has_rolled(&self) -> bool {
+        self.rolled.get()
+    }
+
+    /// Every node runs what it was rolled to.
+    pub(crate) fn note_roll(&self) {
+        self.rolls.set(self.rolls.get() + 1);
+    }
+
+    pub(crate) fn note_quarantine(&self) {
+        self.quarantines.set(self.quarantines.get() + 1);
+    }
+
+    /// Does every host run what the log says of it?
+    ///
+    /// # Errors
+    /// One does not.
+    pub(crate) fn check_releases(&self) -> Result<(), String> {
+        let newest = self.newest.borrow();
+        let mut members = self.applied.borrow().clone().into_iter();
+        let wrong = members.find_map(|(id, now)| {
+            let runs = self.running.borrow().get(&id).cloned();
+            let said = newest.1.nodes.get(&now?.0.node).map(|node| node.release.clone());
+            (runs != said).then(|| format!("n{id} runs {runs:?}, and the log says {said:?}"))
+        });
+        wrong.map_or(Ok(()), Err)
+    }
+
+    /// Called once a ms.
+    pub(crate) fn look(&self) {
+        if !self.hurt.borrow().is_empty() && self.is_whole() {
+            self.hurt.borrow_mut().clear();
+        }
     }
 
     pub(crate) fn violate(&self, what: String) {
@@ -157,9 +260,25 @@ impl World {
         shard.in_sync.iter().filter_map(alive).collect()
     }
 
-    /// Is one more unplanned failure, of this host, within the promise: a whole copy lives on?
+    /// Is one more unplanned failure, of this host, within the promise: does a whole copy live on?
     pub(crate) fn may_fail(&self, id: u64) -> bool {
-        self.alive_in_sync().iter().any(|other| *other != id)
+        let alive = self.alive_in_sync();
+        alive.iter().any(|other| *other != id) || alive.contains(&id) && self.is_kept_without(id)
+    }
+
+    /// Does a keeper, which nothing has happened to, have what the shard's only member acknowledges, and another node
+    /// what that continues?
+    fn is_kept_without(&self, id: u64) -> bool {
+        let (newest, hurt, applied) = (self.newest.borrow(), self.hurt.borrow(), self.applied.borrow());
+        let Some(shard) = newest.1.shards.values().next() else { return false };
+        let Some(keeper) = shard.keeper_that_counts() else { return false };
+        let unhurt = |other: &u64| *other != id && !hurt.contains(other);
+        let keeps = |now: &Option<(Member, u64)>| now.is_some_and(|(life, _)| life == keeper.member);
+        let is_alive = applied.iter().any(|(other, now)| unhurt(other) && keeps(now));
+        match keeper.base {
+            KeeperBase::Own => is_alive,
+            KeeperBase::Leaver => is_alive && (1..=self.data_nodes).any(|other| unhurt(&other)),
+        }
     }
 
     /// Is every data node in the set, in its present life?
@@ -209,10 +328,13 @@ impl World {
         let newest = self.newest.borrow();
         let epoch = newest.1.shards.values().next().map_or(0, |shard| shard.epoch.0);
         format!(
-            "acknowledged={} lives={} index={} epoch={epoch}",
+            "acknowledged={} lives={} index={} epoch={epoch} rolls={} quarantined={} kept={}",
             self.acknowledged.get(),
             self.lives.get(),
-            newest.0
+            newest.0,
+            self.rolls.get(),
+            self.quarantines.get(),
+            self.kept.get(),
         )
     }
 
@@ -220,9 +342,11 @@ impl World {
         let newest = self.newest.borrow();
         let shard = newest.1.shards.values().next();
         format!(
-            "at index {}: {:?}; alive in the set: {:?}; applied: {:?}",
+            "at index {}: {:?}; plan: {:?}; nodes out: {:?}; alive in the set: {:?}; applied: {:?}",
             newest.0,
-            shard.map(|shard| (&shard.ownership, &shard.in_sync, &shard.handover)),
+            shard.map(|shard| (&shard.ownership, &shard.in_sync, &shard.handover, &shard.keeper)),
+            newest.1.plan.as_ref().map(|plan| (&plan.phase, &plan.target)),
+            newest.1.nodes.values().filter_map(|node| node.out.as_ref()).collect::<Vec<_>>(),
             self.alive_in_sync(),
             self.applied.borrow()
         )

@@ -167,6 +167,7 @@ fn describe(info: &ClientInfo) -> String {
         lib_version,
         connected_at_ms,
         last_command,
+        is_known: _,
         last_active_ms,
         resp,
         readonly,

@@ -48,7 +48,7 @@ async fn answered(world: &World, said: &[u8]) -> Vec<u8> {
     let (mut near, far) = sockets().await;
     near.write_all(said).await.unwrap();
     near.shutdown().await.unwrap();
-    source::serve(node, LinkSocket { stream: far.into_std().unwrap(), read: Vec::new() }).await;
+    source::serve(node, LinkSocket { stream: far.into_std().unwrap(), read: Vec::new(), visit: None }).await;
     let mut answer = Vec::new();
     near.read_to_end(&mut answer).await.unwrap();
     answer
@@ -385,8 +385,10 @@ async fn a_replica_that_is_not_heard_any_more_loses_its_link() {
         assert_eq!(none, None);
         since.elapsed()
     };
-    let serving =
-        source::serve(node(plane), LinkSocket { stream: far.into_std().unwrap(), read: Vec::new() });
+    let serving = source::serve(
+        node(plane),
+        LinkSocket { stream: far.into_std().unwrap(), read: Vec::new(), visit: None },
+    );
     let both = async { tokio::join!(acknowledged, serving).0 };
     let silent_for = tokio::time::timeout(BOUND, both).await.expect("a link that is not heard is closed");
     assert!((SILENCE_MAX..SYNC_SILENCE_MAX).contains(&silent_for), "{silent_for:?}");

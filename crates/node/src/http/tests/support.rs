@@ -4,7 +4,7 @@ use crate::app::{App, Parts};
 use crate::config::Config;
 use crate::data::{self, DataOptions, ToControl};
 use crate::keeper::{self, KeeperOptions};
-use crate::{http, peer};
+use crate::{doorkeeper, http, peer};
 use ironcache_api::{AckMode, ApiError, CreateCluster, CreateNode, CreateShard, LEVEL_HEADER, NodeStatus};
 use ironcache_raft::{RaftNode, RaftOptions};
 use ironcache_spine::{DataDir, SlotStore};
@@ -88,13 +88,22 @@ impl TestNode {
             log_is_current: watch::channel(true).1,
             client: client.clone(),
         }));
-        tokio::spawn(peer::serve(peers.into_std().unwrap(), peer::router(&app), 0));
-        tokio::spawn(peer::serve(http.into_std().unwrap(), http::router(Arc::clone(&app)), 0));
+        tokio::spawn(peer::serve(peers.into_std().unwrap(), peer::router(&app), doorkeeper::PEER, 0));
+        tokio::spawn(peer::serve(
+            http.into_std().unwrap(),
+            http::router(Arc::clone(&app)),
+            doorkeeper::HTTP,
+            0,
+        ));
         Self { app, client, dir }
     }
 
     pub(super) fn id(&self) -> NodeId {
         self.app.me.node
+    }
+
+    pub(super) fn http_client(&self) -> &reqwest::Client {
+        &self.client
     }
 
     /// Files in the directory where binaries come in.

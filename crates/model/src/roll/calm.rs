@@ -1,0 +1,121 @@
+//! Once nothing goes wrong any more: does the roll end, and is every shard served?
+
+use super::act::{Act, Order};
+use super::lead::Patience;
+use super::world::World;
+use ironcache_control::Phase;
+use std::collections::HashSet;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Mutex;
+
+/// A roll of five nodes takes about two hundred events; one that needs so many goes round in circles.
+const EVENTS_MAX: usize = 3_000;
+
+/// Worlds from which the roll ends.
+pub(super) type Known = Mutex<HashSet<u64>>;
+
+impl World {
+    /// Everything that is under way arrives, before anything begins.
+    pub(super) fn calm_start(&mut self) {
+        while self.flow() {}
+        self.reprint(None);
+    }
+
+    /// From here on everybody is there, and patient; an operator resumes what is held.
+    pub(super) fn goes_on(&self, known: &Known) -> bool {
+        let mut world = self.clone();
+        world.left.lates = u8::MAX;
+        let mut seen = HashSet::new();
+        for _ in 0..EVENTS_MAX {
+            let here = world.outline();
+            let is_known = known.lock().is_ok_and(|known| known.contains(&here));
+            if is_known || world.has_ended() {
+                seen.insert(here);
+                if let Ok(mut known) = known.lock() {
+                    known.extend(seen);
+                }
+                return true;
+            }
+            seen.insert(here);
+            if !world.step(&seen) {
+                return false;
+            }
+            world.left.lates = u8::MAX;
+        }
+        false
+    }
+
+    /// No plan is active, nobody is out, and every shard is served.
+    pub fn has_ended(&self) -> bool {
+        let state = self.truth();
+        let serves = |shard: &ironcache_control::Shard| {
+            let owner = shard.primary().and_then(|primary| self.at(primary));
+            owner.and_then(|at| self.process(at)).is_some_and(|process| process.engine.is_serving())
+        };
+        state.plan.is_none()
+            && state.nodes.values().all(|n| n.out.is_none())
+            && state.shards.values().all(serves)
+    }
+
+    /// What counts for how it goes on.
+    fn outline(&self) -> u64 {
+        let mut world = self.clone();
+        world.left = super::world::Left { lates: u8::MAX, ..super::world::Left::default() };
+        world.acknowledged.clear();
+        world.executed.clear();
+        let mut hasher = DefaultHasher::new();
+        world.hash(&mut hasher);
+        hasher.finish()
+    }
+
+    fn flow(&mut self) -> bool {
+        let links: Vec<(usize, usize)> = self.links.iter().map(|link| (link.sender, link.taker)).collect();
+        links.into_iter().any(|(from, to)| {
+            self.play(Act::Deliver { from, to }).is_some() || self.play(Act::Hear { from, to }).is_some()
+        })
+    }
+
+    /// One event that leads to where it has not been.
+    fn step(&mut self, seen: &HashSet<u64>) -> bool {
+        let mut acts = vec![Act::Heal];
+        let nodes = || 0..self.nodes.len();
+        acts.extend(nodes().map(|node| Act::Start { node }));
+        acts.extend(nodes().map(|node| Act::Elect { node }));
+        let links = || self.links.iter().map(|link| (link.sender, link.taker));
+        acts.extend(links().map(|(from, to)| Act::Deliver { from, to }));
+        acts.extend(links().map(|(from, to)| Act::Hear { from, to }));
+        acts.extend(nodes().map(|node| Act::Apply { node }));
+        acts.extend((0..self.proposals.len()).map(|proposal| Act::Arrive { proposal }));
+        acts.extend(nodes().map(|node| Act::Exit { node }));
+        acts.push(Act::Lead { patience: Patience::Fresh });
+        acts.extend(nodes().map(|node| Act::Late { node }));
+        acts.push(Act::Lead { patience: Patience::Over });
+        for act in acts {
+            if self.try_play(act, seen) {
+                return true;
+            }
+        }
+        let waits = self
+            .truth()
+            .plan
+            .as_ref()
+            .is_some_and(|plan| matches!(plan.phase, Phase::Held { .. } | Phase::Paused));
+        [Order::Resume, Order::Rollback, Order::Abort].into_iter().filter(|_| waits).any(|what| {
+            self.left.orders = 1;
+            self.try_play(Act::Order { what }, seen)
+        })
+    }
+
+    fn try_play(&mut self, act: Act, seen: &HashSet<u64>) -> bool {
+        let mut next = self.clone();
+        if next.play(act).is_none() {
+            return false;
+        }
+        next.reprint(Some(self));
+        if seen.contains(&next.outline()) {
+            return false;
+        }
+        *self = next;
+        true
+    }
+}
