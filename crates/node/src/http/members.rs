@@ -76,7 +76,7 @@ async fn join(
     if !state.nodes.contains_key(&node) {
         state.check_join(&spec, replaces)?;
     }
-    app.raft.propose(Command::AddNode { spec, replaces }).await?.outcome?;
+    app.raft.propose(Command::AddNode { spec, replaces, admitted: None }).await?.outcome?;
     if state.is_leaving(node) {
         let done = format!("node {node} was leaving, and stays what it is");
         return Ok(Json(Done { done }));

@@ -39,6 +39,7 @@ fn state() -> ControlState {
         nodes: vec![node],
         shards: vec![shard],
         policy: ironcache_control::Policy::default(),
+        security: ironcache_control::NewSecurity::Insecure,
     };
     state.apply(1, &Command::InitCluster(init)).unwrap();
     let step = |role, began_at_ms, ended_at_ms| StepRecord {
@@ -118,7 +119,7 @@ fn scrape() -> Scrape {
             stats: Stats { commands: 9, moved: 2, handover_stall_us: 800, ..Stats::default() },
             used_bytes: 1234,
             parked: 1,
-            primary_applied: 0,
+            primary_applied: None,
             index: 6,
             settled: true,
             loaded: true,
