@@ -4,6 +4,7 @@
 //!   AddNode ──► Joining ── raft has taken it in ──► MembershipDone ─┬─► a member
 //!                                                                   └─ in another's place: ─┐
 //!   RemoveNode ─────────────────────────────────────────────────────────────────────────► Leaving
+//!   AddNode of what it is, while it is Leaving ──► a member as before
 //!   no role is left to it ──► NodeLeft ──► Left ── raft has let it go ──► MembershipDone ──► gone for good
 //! ```
 //!

@@ -4,6 +4,7 @@ use crate::config::Config;
 use crate::data::{DataHandle, DataSnapshot};
 use crate::keeper::KeeperHandle;
 use crate::launcher::LauncherView;
+use crate::odd::SaidOdd;
 use crate::removed;
 use ironcache_api::DataStatus;
 use ironcache_coordinator::WaitingOn;
@@ -48,6 +49,10 @@ pub(crate) struct App {
     leaving: AtomicBool,
     /// The others said that this node left the cluster for good.
     removed: AtomicBool,
+    /// The leader said that this node holds another control state than most.
+    said_odd: watch::Sender<Option<SaidOdd>>,
+    /// Why that stays so.
+    odd: Mutex<Option<String>>,
     /// Why it cannot stop: it holds what nobody else holds.
     stays: Mutex<Option<String>>,
     lead: Mutex<Lead>,
@@ -128,6 +133,8 @@ impl App {
             uploads: Arc::new(Semaphore::new(UPLOADS_MAX)),
             leaving: AtomicBool::new(false),
             removed: AtomicBool::new(false),
+            said_odd: watch::Sender::default(),
+            odd: Mutex::default(),
             stays: Mutex::default(),
             lead: Mutex::default(),
             grantor: Mutex::default(),
@@ -155,6 +162,23 @@ impl App {
         self.removed.store(true, Ordering::Relaxed);
     }
 
+    pub(crate) fn say_odd(&self, said: SaidOdd) {
+        self.said_odd.send_replace(Some(said));
+    }
+
+    pub(crate) fn said_odd(&self) -> watch::Receiver<Option<SaidOdd>> {
+        self.said_odd.subscribe()
+    }
+
+    /// This node holds another control state than most, and keeps it. Said once for each reason.
+    pub(crate) fn is_odd(&self, why: String) {
+        let mut odd = self.odd.lock().unwrap_or_else(PoisonError::into_inner);
+        if odd.as_ref() != Some(&why) {
+            tracing::error!("{why}");
+            *odd = Some(why);
+        }
+    }
+
     /// This process holds the only copy of its dataset, cannot write it, and serves on. Said once for each reason.
     pub(crate) fn stays(&self, why: String) {
         let mut stays = self.stays.lock().unwrap_or_else(PoisonError::into_inner);
@@ -180,6 +204,9 @@ impl App {
             || self.raft.applied().borrow().state.removed.contains(&self.me.node)
         {
             return Err(removed::text(self));
+        }
+        if let Some(why) = self.odd.lock().unwrap_or_else(PoisonError::into_inner).clone() {
+            return Err(why);
         }
         let stays = self.stays.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if let Some(why) = stays {

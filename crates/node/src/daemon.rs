@@ -27,18 +27,18 @@ use crate::identity::{self, IdentityError};
 use crate::keeper::{self, KeeperOptions};
 use crate::launcher::{self, Stop};
 use crate::tasks::{Ends, How, TaskEnded, Tasks, share_panic};
-use crate::{doorkeeper, http, lead, lease, moved, peer, removed};
+use crate::{doorkeeper, http, lead, lease, moved, odd, peer, removed};
 use ironcache_control::{Command, Security};
 use ironcache_formats::levels;
 use ironcache_host::exec::spawn_blocking;
 use ironcache_host::net::Bound;
-use ironcache_raft::{Admission, Ended, OpenError, RaftNode, RaftOptions};
+use ironcache_raft::{Admission, Ended, OpenError, RaftNode, RaftOptions, TakenOver};
 use ironcache_spine::{
     DaemonExit, DataDir, DiskError, Inherited, LauncherLink, LevelError, LevelFile, LinkError, LinkSender,
     SlotStore, Snapshot, StopReason, ToLauncher,
 };
 use ironcache_store::disk;
-use ironcache_types::{Member, Release, Version, chain};
+use ironcache_types::{Member, NodeId, Release, Version, chain};
 use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
@@ -78,6 +78,13 @@ pub enum DaemonError {
         "raft had stopped on this node ({why}), and the disk takes its log again: a new process takes over"
     )]
     RaftEnded { why: String },
+    #[error(
+        "this node held another control state than most others; it begins anew from the snapshot of node {from}, of entry \
+         {covers}: a new process takes over"
+    )]
+    BeginsAnew { from: NodeId, covers: u64 },
+    #[error("this node holds another control state than most others, and theirs was not taken over")]
+    NotTakenOver(#[from] odd::BeginAnewError),
     /// Nothing was changed by what could not be applied, and another attempt would end the same way.
     #[error("raft has ended on this node")]
     CannotGoOn(#[source] Ended),
@@ -110,6 +117,8 @@ impl DaemonError {
             | DaemonError::DataStopped(_)
             | DaemonError::Task(_)
             | DaemonError::RaftEnded { .. }
+            | DaemonError::BeginsAnew { .. }
+            | DaemonError::NotTakenOver(_)
             | DaemonError::NoLauncher => DaemonExit::Failed,
         }
     }
@@ -315,6 +324,7 @@ pub(crate) async fn serve(
 
     let ended = loop {
         let asked = tokio::select! {
+            taken = odd::taken_over(&app) => break take_over(&app, taken, &mut stops).await,
             // Without its data thread this process is of no use; a new one is.
             _ = &mut beating => return Err(DaemonError::DataStopped(crate::data::DataStopped)),
             ended = task_ended(&mut tasks, &app) => Err(ended.into()),
@@ -341,6 +351,24 @@ pub(crate) async fn serve(
     // It has nothing left to do but to return; if a disk holds it, nobody waits.
     let _ = tokio::time::timeout(RAFT_ENDS, spawn_blocking(move || data_thread.join())).await;
     ended
+}
+
+/// This node made something else of the log than most others. It gives its roles away, ends, and leaves theirs for the next
+/// process.
+async fn take_over(
+    app: &Arc<App>,
+    taken: TakenOver,
+    stops: &mut mpsc::UnboundedReceiver<Stop>,
+) -> Result<(), DaemonError> {
+    let (from, covers) = (taken.from(), taken.covers());
+    tracing::error!(
+        %from, covers,
+        "this node holds another control state than most others: it ends, and its next process begins from theirs"
+    );
+    let stop = Stop { reason: StopReason::Operator, deadline: Duration::from_secs(5) };
+    leave(app, stop, stops).await?;
+    odd::begin_anew(app, taken).await?;
+    Err(DaemonError::BeginsAnew { from, covers })
 }
 
 /// Returns when a task has ended that should not have. Without raft, what follows it has nothing to do any more: that is

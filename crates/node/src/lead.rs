@@ -5,11 +5,13 @@
 
 use crate::app::{App, Lead, NodeReport, Seen};
 use crate::clock::unix_ms;
+use crate::odd::Told;
 use crate::tasks::share_panic;
 use ironcache_control::{Command, ControlState};
 use ironcache_coordinator::{
     Bars, CannotKeep, DataObservation, Decision, Duty, Holding, LeaderMemory, LeaseObservation,
     NodeObservation, Observation, RaftGroup, ReplicaObservation, StateHash, Timers, WaitingOn, decide,
+    outvoted,
 };
 use ironcache_raft::{AskError, PeerAddr, Proposed, RaftView};
 use ironcache_shard::{depose_after_ms, deposed};
@@ -60,7 +62,8 @@ async fn lead(app: &Arc<App>) {
     let leadership = app.raft.view_changes();
     let mut asked: Option<Instant> = None;
     let mut waiting_on = Vec::new();
-    let asking = Asking::default();
+    let mut asking = Asking::default();
+    let mut told_odd = Told::default();
     loop {
         if !leadership.borrow().is_leader {
             tracing::info!("this node leads raft no more");
@@ -75,7 +78,7 @@ async fn lead(app: &Arc<App>) {
         }
         if asked.is_none_or(|at| at.elapsed() >= pause(state, &waiting_on, &leases(app, state))) {
             asked = Some(Instant::now());
-            ask_all(app, state, &asking).await;
+            ask_all(app, state, &mut asking).await;
         }
         let now_ms = began.elapsed().as_millis() as u64;
         let leases = leases(app, state);
@@ -90,6 +93,11 @@ async fn lead(app: &Arc<App>) {
             raft: group(&raft),
         };
         let decision = decide(state, &observation, &bars, unix_ms());
+        if let Some(odd) = outvoted(state, &observation, &bars)
+            && let Some(node) = state.nodes.get(&odd.node)
+        {
+            told_odd.tell(app, odd, &node.peer_addr);
+        }
         waiting_on = match &decision {
             Decision::Wait(reasons) => reasons.clone(),
             Decision::Propose(_)
@@ -200,15 +208,15 @@ fn is_busy(state: &ControlState) -> bool {
 }
 
 /// Asks every node for its report, all at once, and waits for those that answer soon. One that is slow keeps nobody
-/// waiting: its answer is taken in whenever it comes.
-async fn ask_all(app: &Arc<App>, state: &ControlState, asking: &Asking) {
-    let mut answers = JoinSet::new();
+/// waiting: its answer is taken in whenever it comes, and a panic of its task at the next look.
+async fn ask_all(app: &Arc<App>, state: &ControlState, asking: &mut Asking) {
+    let Asking { asked, answers } = asking;
     for (id, node) in &state.nodes {
-        let (app, asking, id, addr) = (Arc::clone(app), asking.clone(), *id, node.peer_addr.clone());
+        let (app, asking, id, addr) = (Arc::clone(app), asked.clone(), *id, node.peer_addr.clone());
         if !asking.begin(id) {
             continue;
         }
-        let answer = tokio::spawn(async move {
+        answers.spawn(async move {
             // An answer is as old as its question: it may have been given at once, and have been long on its way.
             let at = Instant::now();
             let report =
@@ -218,11 +226,10 @@ async fn ask_all(app: &Arc<App>, state: &ControlState, asking: &Asking) {
                 app.lead().reports.insert(id, Seen { report, at });
             }
         });
-        answers.spawn(answer);
     }
     let all = async {
         while let Some(answered) = answers.join_next().await {
-            share_panic(answered).and_then(share_panic);
+            share_panic(answered);
         }
     };
     // Who has not answered by now is decided without.
@@ -230,11 +237,18 @@ async fn ask_all(app: &Arc<App>, state: &ControlState, asking: &Asking) {
     app.lead().reports.retain(|id, _| state.nodes.contains_key(id));
 }
 
+/// Who is being asked, and the tasks that do.
+#[derive(Default)]
+struct Asking {
+    asked: Asked,
+    answers: JoinSet<()>,
+}
+
 /// The nodes that have been asked and have not answered yet.
 #[derive(Clone, Default)]
-struct Asking(Arc<Mutex<BTreeSet<NodeId>>>);
+struct Asked(Arc<Mutex<BTreeSet<NodeId>>>);
 
-impl Asking {
+impl Asked {
     /// `false` if the node is being asked already.
     fn begin(&self, node: NodeId) -> bool {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(node)

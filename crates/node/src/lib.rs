@@ -35,6 +35,7 @@ mod lease;
 mod limits;
 mod metrics;
 mod moved;
+mod odd;
 mod peer;
 mod policy;
 mod preflight;

@@ -3,8 +3,7 @@
 use crate::app::{App, NodeReport};
 use crate::data::{HELLO_TIMEOUT, LinkSocket, REPLICATION_PATH, REPLICATION_UPGRADE};
 use crate::doorkeeper::{self, Doorkeeper, NotTaken, Visit, turned};
-use crate::lease;
-use crate::strangers;
+use crate::{lease, odd, strangers};
 use axum::body::Body;
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
@@ -26,6 +25,8 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
     Router::new()
         .route(REPLICATION_PATH, get(replication))
         .route("/node/report", get(report))
+        .route(odd::ODD_PATH, post(odd::said))
+        .route(odd::SNAPSHOT_PATH, get(odd::snapshot))
         .route(lease::LEASE_PATH, post(lease::post))
         .route("/artifacts/{digest}", get(artifact))
         .with_state(Arc::clone(app))

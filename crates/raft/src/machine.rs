@@ -112,6 +112,14 @@ impl StateMachine {
         self.lock().snapshot.as_ref()?.meta.last_log_id.map(|id| id.index)
     }
 
+    pub(crate) fn snapshot(&self) -> Option<Stored> {
+        self.lock().snapshot.clone()
+    }
+
+    pub(crate) fn store(&self) -> SnapshotStore {
+        self.store.clone()
+    }
+
     /// `None` while there is no snapshot.
     pub(crate) fn snapshot_level(&self) -> Option<Level> {
         self.lock().snapshot.as_ref().map(|stored| stored.level)

@@ -359,6 +359,11 @@ impl RaftNode {
         &self.inner.wal
     }
 
+    /// Has [`shutdown`](RaftNode::shutdown) come to its end?
+    pub(crate) fn has_ended(&self) -> bool {
+        self.inner.lock.lock().unwrap_or_else(PoisonError::into_inner).is_none()
+    }
+
     pub(crate) fn machine(&self) -> &StateMachine {
         &self.inner.machine
     }

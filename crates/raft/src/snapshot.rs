@@ -8,7 +8,7 @@ use crate::types::{LogId, SnapshotMeta};
 use ironcache_formats::wire::{self, Header, Kind, WireError};
 use ironcache_store::{DiskError, read_durably, replace_durably};
 use ironcache_types::{Level, NodeId};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// A snapshot in memory: what it covers, the level that it is sealed at, and a sealed snapshot of `ironcache_formats`.
@@ -57,38 +57,58 @@ impl SnapshotStore {
     }
 
     pub(crate) fn load(&self) -> Result<Option<Stored>, SnapshotError> {
-        let path = || self.path.clone();
         let Some(bytes) = read_durably(&self.path).map_err(SnapshotError::Read)? else { return Ok(None) };
-        // Every level is at version 1 so far.
-        let file = wire::open(Kind::SnapshotFile, &bytes).and_then(|opened| opened.body());
-        let v1::SnapshotFile { node, meta, data } =
-            file.map_err(|source| SnapshotError::Unreadable { path: path(), source })?;
-        let node = NodeId(node);
+        let (node, stored) = from_bytes(&bytes, &self.path)?;
         if node != self.node {
-            return Err(SnapshotError::OtherNode { path: path(), found: node, expected: self.node });
+            return Err(SnapshotError::OtherNode {
+                path: self.path.clone(),
+                found: node,
+                expected: self.node,
+            });
         }
-        let meta = SnapshotMeta::try_from(meta)
-            .map_err(|source| SnapshotError::Membership { path: path(), source })?;
-        *self.covers.lock().unwrap_or_else(PoisonError::into_inner) = meta.last_log_id;
-        let level =
-            wire::level_of(&data).map_err(|source| SnapshotError::Unreadable { path: path(), source })?;
-        Ok(Some(Stored { meta, level, data: Arc::new(data) }))
+        *self.covers.lock().unwrap_or_else(PoisonError::into_inner) = stored.meta.last_log_id;
+        Ok(Some(stored))
     }
 
     /// Returns when this snapshot, or a newer one, is durable. The file is of the level of what it holds. Blocks.
     pub(crate) fn save(&self, stored: &Stored) -> Result<(), SnapshotError> {
-        let Stored { meta, level, data } = stored;
         let mut covers = self.covers.lock().unwrap_or_else(PoisonError::into_inner);
-        if meta.last_log_id < *covers {
+        if stored.meta.last_log_id < *covers {
             return Ok(());
         }
-        let file = v1::SnapshotFile { node: self.node.0, meta: meta.into(), data: data.as_ref().clone() };
-        let bytes = Header::at(Kind::SnapshotFile, *level)
-            .map_err(WireError::from)
-            .and_then(|header| wire::seal(header, &file))
-            .map_err(|source| SnapshotError::Unsealed { source })?;
-        replace_durably(&self.path, &bytes)?;
-        *covers = meta.last_log_id;
+        replace_durably(&self.path, &to_bytes(self.node, stored)?)?;
+        *covers = stored.meta.last_log_id;
         Ok(())
     }
+
+    /// Whatever the file covers, it is this snapshot from now on: what was there was made of the log otherwise than the
+    /// others made it. Blocks.
+    pub(crate) fn replace(&self, stored: &Stored) -> Result<(), SnapshotError> {
+        let mut covers = self.covers.lock().unwrap_or_else(PoisonError::into_inner);
+        replace_durably(&self.path, &to_bytes(self.node, stored)?)?;
+        *covers = stored.meta.last_log_id;
+        Ok(())
+    }
+}
+
+/// The file of `node`, at the level of what it holds.
+pub(crate) fn to_bytes(node: NodeId, stored: &Stored) -> Result<Vec<u8>, SnapshotError> {
+    let Stored { meta, level, data } = stored;
+    let file = v1::SnapshotFile { node: node.0, meta: meta.into(), data: data.as_ref().clone() };
+    Header::at(Kind::SnapshotFile, *level)
+        .map_err(WireError::from)
+        .and_then(|header| wire::seal(header, &file))
+        .map_err(|source| SnapshotError::Unsealed { source })
+}
+
+/// Whose file it is, and what it holds; `path` is where the bytes are from.
+pub(crate) fn from_bytes(bytes: &[u8], path: &Path) -> Result<(NodeId, Stored), SnapshotError> {
+    let unreadable = |source| SnapshotError::Unreadable { path: path.to_owned(), source };
+    // Every level is at version 1 so far.
+    let file = wire::open(Kind::SnapshotFile, bytes).and_then(|opened| opened.body());
+    let v1::SnapshotFile { node, meta, data } = file.map_err(unreadable)?;
+    let meta = SnapshotMeta::try_from(meta)
+        .map_err(|source| SnapshotError::Membership { path: path.to_owned(), source })?;
+    let level = wire::level_of(&data).map_err(unreadable)?;
+    Ok((NodeId(node), Stored { meta, level, data: Arc::new(data) }))
 }

@@ -75,6 +75,10 @@ impl Engine {
         let Some(shard) = self.my_shard().filter(|_| !matches!(self.role, Role::Loading)) else {
             return Vec::new();
         };
+        // What was sealed is written to the disk as it is: nothing more of a stream is taken.
+        if self.sealed {
+            return Vec::new();
+        }
         // Only the registered life of this node is accepted anywhere.
         if state.nodes.get(&me.node).is_none_or(|n| n.incarnation != me.incarnation) {
             return Vec::new();

@@ -18,6 +18,7 @@ mod majorities;
 mod members;
 mod moves;
 mod node_deaths;
+mod odd_nodes;
 mod refusals;
 mod rollbacks;
 mod rolls;

@@ -88,6 +88,11 @@ impl ControlState {
         {
             return Ok(Applied::Unchanged);
         }
+        if self.stays(spec, replaces) {
+            self.membership = None;
+            self.fresh_epoch();
+            return self.changed();
+        }
         self.check_join(spec, replaces)?;
         self.check_admitted(node, admitted)?;
         let NodeSpec {
@@ -137,6 +142,19 @@ impl ControlState {
         let stage = MembershipStage::Joining { voter: *voter, replaces };
         self.membership = Some(MembershipChange { epoch, node, stage });
         self.changed()
+    }
+
+    /// Does a node that is leaving join again as what it is? Nothing was taken from it but its place in the in-sync set, which
+    /// it finds again by itself. Once it has left it is too late.
+    fn stays(&self, spec: &NodeSpec, replaces: Option<NodeId>) -> bool {
+        let node = spec.member.node;
+        let leaves = self
+            .membership
+            .is_some_and(|change| change.node == node && change.stage == MembershipStage::Leaving);
+        let as_it_is = self.nodes.get(&node).is_some_and(|known| {
+            (known.role, known.voter, known.shard) == (spec.role, spec.voter, spec.shard)
+        });
+        leaves && as_it_is && replaces.is_none()
     }
 
     /// Could `node` be told to leave now?

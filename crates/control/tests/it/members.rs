@@ -71,6 +71,28 @@ fn a_member_leaves_its_set_before_it_leaves_the_cluster() {
 }
 
 #[test]
+fn a_node_that_is_leaving_is_added_again_as_what_it_is_and_stays() {
+    let mut cluster = Cluster::in_sync();
+    cluster.ok(&cluster.remove(3));
+    cluster.ok(&cluster.remove_in_sync(S0, 3));
+    let leaves = cluster.left();
+    cluster.refused(&cluster.add_node(3, None), "already_member");
+    cluster.refused(&cluster.add_node(3, Some(S1)), "already_member");
+    cluster.refused(&cluster.replace(5, 3), "already_member");
+    let epoch = cluster.state.epoch;
+    assert!(matches!(cluster.ok(&cluster.add_node(3, Some(S0))), Applied::Changed { .. }));
+    assert_eq!((cluster.state.membership, votes(&cluster, 3)), (None, true));
+    assert!(cluster.state.epoch > epoch);
+    cluster.refused(&leaves, "stale_epoch");
+    cluster.ok(&cluster.add_in_sync(S0, 3));
+    cluster.refused(&cluster.add_node(3, Some(S0)), "already_member");
+    // Once it has left, it has.
+    cluster.ok(&cluster.remove(6));
+    cluster.ok(&cluster.left());
+    cluster.refused(&cluster.add_node(6, None), "removed");
+}
+
+#[test]
 fn who_has_a_role_is_told_what_to_do_first() {
     let mut cluster = Cluster::in_sync();
     cluster.refused(&cluster.remove(1), "is_primary");

@@ -409,6 +409,28 @@ fn disagreement_about_the_state_holds_the_plan() {
     assert!(text(&ask(&state, &seen)).contains("at log index 64"), "an older index is one too");
 }
 
+/// More than half of all nodes have to contradict a node before it gives up what it made of the log.
+#[test]
+fn a_node_is_outvoted_by_more_than_half_of_all_nodes_and_never_while_it_leads() {
+    let state = rolling(one_by_three());
+    let outvoted = |hashes: [u64; 3], silent: Option<u64>, leader: u64| {
+        let mut seen = see(&state, leader);
+        for (id, hash) in (1..).zip(hashes) {
+            node(&mut seen, id).state_hashes = vec![StateHash { log_index: 64, hash }];
+        }
+        if let Some(id) = silent {
+            node(&mut seen, id).seen_ms_ago = 60_000;
+        }
+        ironcache_coordinator::outvoted(&state, &seen, &Bars::default()).map(|odd| (odd.node.0, odd.hash))
+    };
+    assert_eq!(outvoted([8, 8, 8], None, 1), None);
+    assert_eq!(outvoted([8, 8, 7], None, 1), Some((3, 8)));
+    assert_eq!(outvoted([8, 7, 9], None, 1), None, "three opinions");
+    assert_eq!(outvoted([8, 8, 7], Some(2), 1), None, "one against one");
+    assert_eq!(outvoted([7, 8, 8], None, 1), None, "it leads, and gives that up first");
+    assert_eq!(outvoted([7, 8, 8], None, 2), Some((1, 8)));
+}
+
 /// Whose state differs from the majority's at one index neither leads nor is promoted, on the way back included.
 #[test]
 fn the_odd_node_neither_leads_nor_is_promoted() {

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   add · replace   ask the node who it is ─► is it new, and reached where the others will look? ─► AddNode
+//!   add, of one that leaves          it stays what it is
 //!   remove          do those that stay make a majority? ─► RemoveNode
 //! ```
 //! What follows is the leader's, whoever that is: this only begins it.
@@ -30,7 +31,9 @@ pub(super) async fn add(
 ) -> Result<Json<Done>, HttpError> {
     require_cluster(&app)?;
     let state = &app.raft.catch_up().await?.state;
-    let voter = !learner && state.voters().count() < ControlState::VOTERS_MAX;
+    // One that is leaving keeps the vote that it has.
+    let present = state.nodes.get(&node).filter(|_| state.is_leaving(node)).map(|leaves| leaves.voter);
+    let voter = present.unwrap_or(!learner && state.voters().count() < ControlState::VOTERS_MAX);
     let place = Place { shard, voter, replaces: None };
     join(&app, state, &http_addr, node, place).await
 }
@@ -74,6 +77,10 @@ async fn join(
         state.check_join(&spec, replaces)?;
     }
     app.raft.propose(Command::AddNode { spec, replaces, admitted: None }).await?.outcome?;
+    if state.is_leaving(node) {
+        let done = format!("node {node} was leaving, and stays what it is");
+        return Ok(Json(Done { done }));
+    }
     let what = match shard {
         Some(shard) => format!("a replica of shard {shard}"),
         None => "a witness".to_owned(),

@@ -138,6 +138,10 @@ impl LogFile for DiskFile {
     fn noted(&mut self) -> Option<u64> {
         let note = disk::read(self.note_path()).ok()?;
         let is_whole = note.len() == NOTE_BYTES && crc32fast::hash(&note[..8]) == u32_at(&note, 8);
+        if !is_whole {
+            let path = self.note_path();
+            tracing::warn!(path = %path.display(), "the note of what was synced is damaged: that the end of the log was cut since would not be noticed");
+        }
         is_whole.then(|| u64_at(&note, 0))
     }
 }

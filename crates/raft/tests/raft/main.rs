@@ -4,5 +4,6 @@ mod cluster;
 mod commands;
 mod golden;
 mod members;
+mod odd;
 mod peer_port;
 mod servers;

@@ -25,6 +25,18 @@ fn nothing_is_followed_that_the_applied_state_does_not_name() {
 }
 
 #[test]
+fn whoever_is_sealed_dials_nobody_until_it_serves_on() {
+    let world = World::pair(AckMode::InSync);
+    let mut brain = Brain::new(B, &world, Some(100));
+    assert_eq!(brain.engine.sources(), [A]);
+    let now = brain.now;
+    let _ = brain.engine.on(Event::Sealed, now);
+    assert_eq!(brain.engine.sources(), []);
+    assert_eq!(brain.engine.on(Event::Unsealed, now), [Action::Wake]);
+    assert_eq!(brain.engine.sources(), [A]);
+}
+
+#[test]
 fn a_member_of_the_set_discards_nothing() {
     let mut world = World::pair(AckMode::InSync);
     let mut brain = Brain::new(B, &world, Some(100));
