@@ -1,12 +1,14 @@
 #!/usr/bin/env node
 // Drives a cluster through ioredis' Cluster, unmodified, and checks every reply.
 //
-// Usage: ioredis_client.js HOST:PORT
+// Usage: ioredis_client.js HOST:PORT [TLS-DIR]
 //
 // HOST:PORT is any node. The cluster's data is erased first. Exits 0 if every check held, 1 if one did
 // not (each failure is printed), 2 on wrong usage. ioredis is found through NODE_PATH.
 "use strict";
 const assert = require("node:assert/strict");
+const fs = require("node:fs");
+const path = require("node:path");
 const { Cluster } = require("ioredis");
 
 const checks = {
@@ -173,16 +175,23 @@ async function eventually(condition, what, boundMs = 10_000) {
   }
 }
 
+// With a folder: ca.crt, client.crt and client.key of it.
+function tls(folder) {
+  if (folder === undefined) return {};
+  const file = (name) => fs.readFileSync(path.join(folder, name));
+  return { redisOptions: { tls: { ca: file("ca.crt"), cert: file("client.crt"), key: file("client.key") } } };
+}
+
 function connect(seed, options = {}) {
-  const cluster = new Cluster([seed], options);
+  const cluster = new Cluster([seed], { ...tls(process.argv[3]), ...options });
   cluster.on("error", (error) => console.log(`     cluster error: ${error.message}`));
   return cluster;
 }
 
 async function main() {
   const match = /^(.+):(\d+)$/.exec(process.argv[2] ?? "");
-  if (!match || process.argv.length !== 3) {
-    console.error("usage: ioredis_client.js HOST:PORT");
+  if (!match || process.argv.length > 4) {
+    console.error("usage: ioredis_client.js HOST:PORT [TLS-DIR]");
     return 2;
   }
   const seed = { host: match[1], port: Number(match[2]) };

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Drives a cluster through redis-py's RedisCluster, unmodified, and checks every reply.
 
-Usage: redis_py_client.py HOST:PORT [--protocol 2|3]
+Usage: redis_py_client.py HOST:PORT [--protocol 2|3] [--tls DIR]
 
 HOST:PORT is any node. The cluster's data is erased first. Exits 0 if every check held, 1 if one
 did not (each failure is printed), 2 on wrong usage.
@@ -14,6 +14,7 @@ import traceback
 import warnings
 
 import redis
+import tls_files
 from redis.cluster import RedisCluster
 
 # SETEX and its like are old, and applications use them.
@@ -300,7 +301,13 @@ def connection_and_server_commands(r):
         expect(r.ping(target_nodes=node), True, f"PING {node.name}")
     node = r.get_primaries()[0]
     expect(r.execute_command("ECHO", "hello", target_nodes=node), b"hello", "ECHO")
-    connection = redis.Redis(host=node.host, port=node.port, protocol=r.protocol_under_test, single_connection_client=True)
+    connection = redis.Redis(
+        host=node.host,
+        port=node.port,
+        protocol=r.protocol_under_test,
+        single_connection_client=True,
+        **r.tls_under_test,
+    )
     expect(connection.client_setname("compat"), True, "CLIENT SETNAME")
     expect(text(connection.client_getname()), "compat", "CLIENT GETNAME")
     expect(isinstance(connection.client_id(), int), True, "CLIENT ID")
@@ -325,7 +332,9 @@ def replicas_serve_reads_when_asked(r):
         return
     r.set("replica:read", "seen")
     host, port = r.get_primaries()[0].host, r.get_primaries()[0].port
-    reader = RedisCluster(host=host, port=port, read_from_replicas=True, protocol=r.protocol_under_test)
+    reader = RedisCluster(
+        host=host, port=port, read_from_replicas=True, protocol=r.protocol_under_test, **r.tls_under_test
+    )
     eventually(lambda: reader.get("replica:read") == b"seen", "a write is read from the replicas")
     reader.close()
 
@@ -340,11 +349,14 @@ def main():
     parser = argparse.ArgumentParser(description="checks a cluster through redis-py's RedisCluster")
     parser.add_argument("seed", metavar="HOST:PORT")
     parser.add_argument("--protocol", type=int, choices=(2, 3), default=2)
+    parser.add_argument("--tls", metavar="DIR", help="come by TLS, with ca.crt, client.crt and client.key of this folder")
     options = parser.parse_args()
     host, _, port = options.seed.rpartition(":")
     if not host or not port.isdigit():
         parser.error(f"{options.seed!r} is not HOST:PORT")
-    r = RedisCluster(host=host, port=int(port), protocol=options.protocol)
+    tls = tls_files.arguments(options.tls)
+    r = RedisCluster(host=host, port=int(port), protocol=options.protocol, **tls)
+    r.tls_under_test = tls
     r.protocol_under_test = options.protocol
     r.flushall(target_nodes=RedisCluster.PRIMARIES)
     failed = 0

@@ -2,6 +2,7 @@
 """Writes unique keys through redis-py's RedisCluster, remembers each acknowledged one, reads all back.
 
 Usage: redis_py_writer.py HOST:PORT [--seconds N] [--threads N] [--rate N] [--value-size BYTES]
+                          [--tls DIR]
 
 Writes until SIGTERM, SIGINT or for N seconds, then reads every acknowledged key and prints one JSON
 object on stdout:
@@ -26,6 +27,7 @@ import threading
 import time
 
 import redis
+import tls_files
 from redis.cluster import RedisCluster
 
 # Enough of each to find a cause, few enough to read.
@@ -98,6 +100,7 @@ def main():
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rate", type=float, default=500.0, help="writes a second, all threads together")
     parser.add_argument("--value-size", type=int, default=100, help="bytes")
+    parser.add_argument("--tls", metavar="DIR", help="come by TLS, with ca.crt, client.crt and client.key of this folder")
     options = parser.parse_args()
     host, _, port = options.seed.rpartition(":")
     if not host or not port.isdigit():
@@ -109,7 +112,7 @@ def main():
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
 
-    client = RedisCluster(host=host, port=int(port))
+    client = RedisCluster(host=host, port=int(port), **tls_files.arguments(options.tls))
     interval_s = options.threads / options.rate
     writers = [Writer(client, f"t{i}", interval_s, options.value_size, stop) for i in range(options.threads)]
     started = time.monotonic()

@@ -17,6 +17,6 @@ mod wait;
 
 pub use cluster::{Cluster, Spec};
 pub use load::{Balance, Load};
-pub use node::{Node, Ports};
+pub use node::{Node, Ports, TLS_PORT};
 pub use rustix::process::Signal;
 pub use wait::{BOUND, until, until_just};

@@ -8,7 +8,7 @@ use crate::node::Node;
 use crate::plain::{Addrs, Plain};
 use redis::cluster::ClusterClient;
 use redis::cluster_async::ClusterConnection;
-use redis::{AsyncCommands, Cmd, FromRedisValue, RedisError};
+use redis::{AsyncCommands, Cmd, FromRedisValue, RedisError, TlsCertificates};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -84,7 +84,20 @@ pub struct Load {
 
 impl Load {
     pub async fn start(cluster: &Cluster) -> Self {
-        let client = client(cluster);
+        Self::start_by(client(cluster)).await
+    }
+
+    /// [`Load::start`] with clients that come by TLS, and are shown the certificates of `ca`.
+    pub async fn start_tls(cluster: &Cluster, ca: Vec<u8>) -> Self {
+        let urls =
+            cluster.nodes.iter().map(|node: &Node| format!("rediss://127.0.0.1:{}/", node.ports.tls()));
+        let certificates = TlsCertificates { client_tls: None, root_cert: Some(ca) };
+        let builder = ClusterClient::builder(urls).certs(certificates);
+        let builder = builder.response_timeout(RESPONSE_TIMEOUT).connection_timeout(Duration::from_secs(5));
+        Self::start_by(builder.build().expect("addresses of ours make a client")).await
+    }
+
+    async fn start_by(client: ClusterClient) -> Self {
         let mut writers = Vec::new();
         for _ in 0..WRITERS {
             let connection = client.get_async_connection().await.expect("a cluster client can connect");

@@ -18,7 +18,15 @@ pub struct Ports {
     pub http: u16,
 }
 
+/// In a flag it stands for the node's own TLS port.
+pub const TLS_PORT: &str = "{tls-port}";
+
 impl Ports {
+    /// For a node that is given one.
+    pub fn tls(&self) -> u16 {
+        self.client + 15_000
+    }
+
     /// Ports for `count` nodes: below those that the system gives to outgoing connections.
     pub fn free(count: usize) -> Vec<Ports> {
         use std::hash::BuildHasher;
@@ -29,7 +37,7 @@ impl Ports {
                 .map(|i| base + i)
                 .map(|client| Ports { client, peer: client + 10_000, http: client + 20_000 })
                 .collect();
-            if all.iter().all(|p| [p.client, p.peer, p.http].into_iter().all(is_free)) {
+            if all.iter().all(|p| [p.client, p.peer, p.http, p.tls()].into_iter().all(is_free)) {
                 return all;
             }
         }
@@ -175,7 +183,7 @@ fn spawn(binary: &Path, data_dir: &Path, log: &Path, config: &Path, ports: Ports
         .arg(config)
         .arg("--data-dir")
         .arg(data_dir)
-        .args(flags)
+        .args(flags.iter().map(|flag| flag.replace(TLS_PORT, &ports.tls().to_string())))
         .stdin(Stdio::null())
         .stdout(to_log.try_clone().expect("a descriptor can be copied"))
         .stderr(to_log)

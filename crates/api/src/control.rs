@@ -78,6 +78,9 @@ pub struct Node {
     pub client_addr: String,
     pub peer_addr: String,
     pub http_addr: String,
+    /// The port, on the same host as `client_addr`, that clients are sent to which came by TLS.
+    #[serde(default)]
+    pub tls_port: Option<u16>,
     pub role: NodeRole,
     /// Does the node count towards raft's majority?
     pub voter: bool,

@@ -69,7 +69,7 @@ pub use members::{AddNode, MembershipChange, MembershipStage, RemoveNode, Replac
 pub use next::SetZone;
 pub use node::{
     CannotKeep, DataRole, DataStatus, Holding, LauncherPhase, LauncherStatus, NodeStatus, RaftStatus,
-    RaftTimers, ReplicaStatus,
+    RaftTimers, ReplicaStatus, TlsStatus,
 };
 pub use plan::{
     Direction, HandoverRecord, HistoryEntry, Outcome, Phase, Plan, PlanOptions, StartedBy, StepRecord,

@@ -17,6 +17,9 @@ pub struct NodeStatus {
     pub client_addr: String,
     pub peer_addr: String,
     pub http_addr: String,
+    /// The port, on the same host as `client_addr`, that clients are sent to which came by TLS.
+    #[serde(default)]
+    pub tls_port: Option<u16>,
     /// The levels that its release reads and writes at.
     pub levels: LevelRange,
     /// The protocols that the running launcher speaks.
@@ -116,10 +119,22 @@ pub struct DataStatus {
     /// What it could begin with as a primary; nothing is said while it reads its dataset.
     #[serde(default)]
     pub holds: Option<Holding>,
+    /// `None` without a TLS port.
+    #[serde(default)]
+    pub tls: Option<TlsStatus>,
     /// On a replica: how often its primary has told it the time.
     #[cfg(feature = "next")]
     #[serde(default)]
     pub clocks_heard: u64,
+}
+
+/// What clients by TLS are shown.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TlsStatus {
+    /// Of the certificate in force; `None` while there is none that can be used.
+    pub certificate_sha256: Option<String>,
+    /// Why the files as they are now are not in force.
+    pub problem: Option<String>,
 }
 
 /// Why a node cannot keep the tail of another shard's stream.

@@ -73,6 +73,7 @@ fn control() -> ControlView {
         client_addr: "a:1".to_owned(),
         peer_addr: "a:2".to_owned(),
         http_addr: "a:3".to_owned(),
+        tls_port: None,
         role: NodeRole::Data,
         voter: true,
         shard: Some(ShardId(0)),
@@ -164,6 +165,7 @@ fn control() -> ControlView {
 
 fn data() -> DataStatus {
     DataStatus {
+        tls: None,
         role: DataRole::Primary,
         shard: Some(ShardId(0)),
         keys: 1,
@@ -196,6 +198,7 @@ fn node_status() -> NodeStatus {
         client_addr: "a:1".to_owned(),
         peer_addr: "a:2".to_owned(),
         http_addr: "a:3".to_owned(),
+        tls_port: None,
         levels: LevelRange::new(1, 1),
         launcher_protocol: Some(WireRange::CURRENT),
         machine: MachineId(9),

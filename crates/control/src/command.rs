@@ -18,6 +18,8 @@ pub struct NodeSpec {
     pub client_addr: String,
     pub peer_addr: String,
     pub http_addr: String,
+    /// The port, on the same host as `client_addr`, that clients are sent to which came by TLS.
+    pub tls_port: Option<u16>,
     pub role: NodeRole,
     pub voter: bool,
     pub shard: Option<ShardId>,
@@ -77,6 +79,8 @@ pub enum Command {
         client_addr: String,
         peer_addr: String,
         http_addr: String,
+        /// The port, on the same host as `client_addr`, that clients are sent to which came by TLS.
+        tls_port: Option<u16>,
         release: Release,
         levels: LevelRange,
         launcher_protocol: WireRange,

@@ -53,10 +53,12 @@ pub enum NodeRole {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Node {
     pub id: NodeId,
-    /// `host:port` that clients are redirected to.
+    /// `host:port` that clients are redirected to; where they come by TLS only, that is the same port as `tls_port`.
     pub client_addr: String,
     pub peer_addr: String,
     pub http_addr: String,
+    /// The port, on the same host as `client_addr`, that clients are sent to which came by TLS.
+    pub tls_port: Option<u16>,
     pub role: NodeRole,
     /// Does the node count towards raft's majority?
     pub voter: bool,

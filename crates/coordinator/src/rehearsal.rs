@@ -222,6 +222,7 @@ fn node_moves(state: &ControlState, node: &Node) -> Option<Command> {
             client_addr: node.client_addr.clone(),
             peer_addr: node.peer_addr.clone(),
             http_addr: node.http_addr.clone(),
+            tls_port: node.tls_port,
             release: target,
             levels,
             launcher_protocol: node.launcher_protocol,

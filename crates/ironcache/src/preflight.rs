@@ -32,7 +32,10 @@ pub fn run(args: &PreflightArgs) -> Result<(), Failure> {
     let mut problems = claims(&version::manifest());
     problems.extend(protocol(*launcher_protocol));
     match configuration(server) {
-        Ok(config) => problems.extend(data_dir(&config.data_dir)),
+        Ok(config) => {
+            problems.extend(tls(&config));
+            problems.extend(data_dir(&config.data_dir));
+        }
         Err(wrong) => problems.extend(wrong),
     }
     report(problems)
@@ -131,6 +134,12 @@ fn blank(file: &mut Option<(PathBuf, String)>, line: usize) -> bool {
     }
     *text = lines.join("\n");
     true
+}
+
+/// The files are read again by the daemon; a binary that cannot use them would shut out clients by TLS.
+fn tls(config: &Config) -> Option<Problem> {
+    let error = ironcache_node::check_tls(config).err()?;
+    Some(Problem::new(ProblemCode::Configuration, Some(error.key().setting().name.to_owned()), chain(&error)))
 }
 
 fn data_dir(path: &Path) -> Vec<Problem> {

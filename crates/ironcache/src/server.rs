@@ -9,7 +9,7 @@ use crate::settings::{self, ConfigFlags};
 use crate::version;
 use ironcache_node::Config;
 use ironcache_spine::{DaemonExit, LauncherConfig, ListenerSpec, WayBack};
-use ironcache_types::LEVELS;
+use ironcache_types::{LEVELS, chain};
 use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
 use std::net::{IpAddr, SocketAddr};
@@ -35,6 +35,7 @@ pub fn run(args: &ServerArgs, given: Vec<OsString>) -> Result<(), Failure> {
     let config = resolve(args, sources(args, ironcache_spine::handed_configuration())?)?;
     let filter = log_filter(&config)?;
     if args.check {
+        ironcache_node::check_tls(&config).map_err(|error| Failure::Usage(chain(&error)))?;
         return show(&config);
     }
     log_to_stderr(filter);
@@ -50,9 +51,11 @@ pub fn run(args: &ServerArgs, given: Vec<OsString>) -> Result<(), Failure> {
     let mut launcher = LauncherConfig::new(&config.data_dir, LEVELS);
     launcher.listeners = vec![
         listener("client", "port", config.port),
+        listener("tls", "tls-port", config.tls_port),
         listener("peer", "peer-port", config.peer_port),
         listener("http", "http-port", config.http_port),
     ];
+    launcher.listeners.retain(|spec| spec.address.port() != 0);
     launcher.child_args = given;
     launcher.limits.ready_timeout_ms = config.ready_timeout_ms;
     launcher.limits.hang_timeout_ms = config.hang_timeout_ms;

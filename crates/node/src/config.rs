@@ -1,9 +1,12 @@
 //! What a node is told, as one struct. The table of settings says what each may be; the binary reads file,
 //! variables and flags.
 
+use crate::tls::AuthClients;
 use ironcache_control::RaftTimers;
 use ironcache_raft::Timers;
-use ironcache_settings::{BadSetting, ClusterKey, Key, NodeKey, OutputLimit, Value, Why, cluster};
+use ironcache_settings::{
+    BadSetting, ClusterKey, Key, NodeKey, OutputLimit, TlsProtocols, Value, Why, cluster,
+};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -12,6 +15,7 @@ use std::path::PathBuf;
 pub struct Config {
     pub data_dir: PathBuf,
     pub bind: String,
+    /// 0: clients come by TLS only.
     pub port: u16,
     /// Once resolved never 0; so is `http_port`.
     pub peer_port: u16,
@@ -28,6 +32,15 @@ pub struct Config {
     pub timeout: u64,
     /// Seconds; 0 is never.
     pub tcp_keepalive: u64,
+    /// 0: none.
+    pub tls_port: u16,
+    /// As the next three, empty if there is none.
+    pub tls_cert_file: String,
+    pub tls_key_file: String,
+    pub tls_ca_cert_file: String,
+    pub tls_ca_cert_dir: String,
+    pub tls_auth_clients: AuthClients,
+    pub tls_protocols: TlsProtocols,
     pub backlog_bytes: u64,
     pub park_commands_max: u32,
     pub drain_timeout_ms: u64,
@@ -81,6 +94,17 @@ impl Config {
             .expect("a value of the table is one"),
             timeout: number(&node(NodeKey::Timeout)),
             tcp_keepalive: number(&node(NodeKey::TcpKeepalive)),
+            tls_port: number(&node(NodeKey::TlsPort)),
+            tls_cert_file: node(NodeKey::TlsCertFile).to_string(),
+            tls_key_file: node(NodeKey::TlsKeyFile).to_string(),
+            tls_ca_cert_file: node(NodeKey::TlsCaCertFile).to_string(),
+            tls_ca_cert_dir: node(NodeKey::TlsCaCertDir).to_string(),
+            tls_auth_clients: node(NodeKey::TlsAuthClients)
+                .word()
+                .and_then(AuthClients::of)
+                .expect("a value of the table is one"),
+            tls_protocols: TlsProtocols::parse(&node(NodeKey::TlsProtocols).to_string())
+                .expect("a value of the table is one"),
             backlog_bytes: number(&node(NodeKey::BacklogBytes)),
             park_commands_max: number(&node(NodeKey::ParkCommandsMax)),
             drain_timeout_ms: number(&node(NodeKey::DrainTimeoutMs)),
@@ -131,6 +155,13 @@ impl Config {
             NodeKey::ClientOutputBufferLimit => Value::Text(self.client_output_buffer_limit.to_string()),
             NodeKey::Timeout => Value::Number(self.timeout),
             NodeKey::TcpKeepalive => Value::Number(self.tcp_keepalive),
+            NodeKey::TlsPort => Value::Number(self.tls_port.into()),
+            NodeKey::TlsCertFile => Value::Text(self.tls_cert_file.clone()),
+            NodeKey::TlsKeyFile => Value::Text(self.tls_key_file.clone()),
+            NodeKey::TlsCaCertFile => Value::Text(self.tls_ca_cert_file.clone()),
+            NodeKey::TlsCaCertDir => Value::Text(self.tls_ca_cert_dir.clone()),
+            NodeKey::TlsAuthClients => Value::Word(self.tls_auth_clients.word()),
+            NodeKey::TlsProtocols => Value::Text(self.tls_protocols.to_string()),
             NodeKey::BacklogBytes => Value::Number(self.backlog_bytes),
             NodeKey::ParkCommandsMax => Value::Number(self.park_commands_max.into()),
             NodeKey::DrainTimeoutMs => Value::Number(self.drain_timeout_ms),
@@ -190,7 +221,11 @@ impl Config {
     /// Names the key, its value and what is wrong with it.
     pub fn resolve(mut self) -> Result<Config, BadSetting> {
         let unfit = |key: NodeKey, value: &str, why| Err(key.setting().bad(value, Why::Unfit(why)));
-        let derive = |given: u16, add: u16| if given != 0 { Some(given) } else { self.port.checked_add(add) };
+        let from = if self.port != 0 { self.port } else { self.tls_port };
+        if from == 0 {
+            return unfit(NodeKey::Port, "0", "no client could connect; give `port` or `tls-port`");
+        }
+        let derive = |given: u16, add: u16| if given != 0 { Some(given) } else { from.checked_add(add) };
         let why = "the port is above 65535; choose a lower `port`, or name this one";
         match derive(self.peer_port, 10_000) {
             Some(port) => self.peer_port = port,
@@ -203,6 +238,13 @@ impl Config {
         if self.port == self.peer_port || self.port == self.http_port || self.peer_port == self.http_port {
             let why = "client, peer and http port have to differ";
             return unfit(NodeKey::Port, &self.port.to_string(), why);
+        }
+        if self.tls_port != 0 {
+            if [self.port, self.peer_port, self.http_port].contains(&self.tls_port) {
+                let why = "it has to differ from the client, peer and http port";
+                return unfit(NodeKey::TlsPort, &self.tls_port.to_string(), why);
+            }
+            self.check_tls()?;
         }
         if self.bind.parse::<std::net::IpAddr>().is_err() {
             return unfit(NodeKey::Bind, &self.bind, "an IP address is expected");
@@ -222,9 +264,32 @@ impl Config {
         Ok(self)
     }
 
-    /// `host:port` of the client port, as the others are told.
+    /// Does a TLS port have what it needs? Whether the files can be used is found out where they are read.
+    fn check_tls(&self) -> Result<(), BadSetting> {
+        let unfit = |key: NodeKey, why| Err(key.setting().bad(&self.value(key).to_string(), Why::Unfit(why)));
+        if self.tls_cert_file.is_empty() {
+            return unfit(NodeKey::TlsCertFile, "`tls-port` needs a certificate; name its file");
+        }
+        if self.tls_key_file.is_empty() {
+            return unfit(NodeKey::TlsKeyFile, "`tls-port` needs the key of its certificate; name its file");
+        }
+        let has_ca = !self.tls_ca_cert_file.is_empty() || !self.tls_ca_cert_dir.is_empty();
+        if self.tls_auth_clients != AuthClients::No && !has_ca {
+            let why = "nobody says whose certificates clients may show; name `tls-ca-cert-file` or \
+                       `tls-ca-cert-dir`, or ask clients for none with `no`";
+            return unfit(NodeKey::TlsAuthClients, why);
+        }
+        Ok(())
+    }
+
+    /// As the others are told.
+    pub fn announced_tls_port(&self) -> Option<u16> {
+        (self.tls_port != 0).then_some(self.tls_port)
+    }
+
+    /// `host:port` of the client port, as the others are told; of the TLS port, if clients have no other.
     pub fn client_addr(&self) -> String {
-        self.addr(self.port)
+        self.addr(if self.port != 0 { self.port } else { self.tls_port })
     }
 
     pub fn peer_addr(&self) -> String {
@@ -264,6 +329,34 @@ mod tests {
     fn a_port_without_room_for_the_others_is_refused() {
         let error = Config { port: 60_000, ..Config::default() }.resolve().unwrap_err();
         assert!(error.to_string().starts_with("peer-port = port + 10000"), "{error}");
+    }
+
+    #[test]
+    fn clients_may_come_by_tls_only_and_not_by_nothing() {
+        let only = Config { port: 0, ..Config::default() };
+        let error = only.clone().resolve().unwrap_err().to_string();
+        assert_eq!(error, "port = 0: no client could connect; give `port` or `tls-port`");
+        let tls = Config { tls_port: 6380, tls_auth_clients: AuthClients::No, ..only };
+        let error = tls.clone().resolve().unwrap_err().to_string();
+        assert!(error.starts_with("tls-cert-file = : `tls-port` needs a certificate"), "{error}");
+        let tls = Config { tls_cert_file: "c".to_owned(), ..tls };
+        let error = tls.clone().resolve().unwrap_err().to_string();
+        assert!(error.starts_with("tls-key-file = : "), "{error}");
+        let tls = Config { tls_key_file: "k".to_owned(), ..tls };
+        let resolved = tls.clone().resolve().unwrap();
+        assert_eq!((resolved.peer_port, resolved.http_port), (16380, 26380));
+        assert_eq!(resolved.announced_tls_port(), Some(6380));
+        assert_eq!(resolved.client_addr(), "127.0.0.1:6380");
+        let asking = Config { tls_auth_clients: AuthClients::Yes, ..tls };
+        let error = asking.clone().resolve().unwrap_err().to_string();
+        assert!(error.starts_with("tls-auth-clients = yes: nobody says whose certificates"), "{error}");
+        assert!(Config { tls_ca_cert_dir: "d".to_owned(), ..asking }.resolve().is_ok());
+    }
+
+    #[test]
+    fn the_tls_port_is_no_other_port() {
+        let config = Config { tls_port: 6379, ..Config::default() };
+        assert!(config.resolve().unwrap_err().to_string().starts_with("tls-port = 6379: it has to differ"));
     }
 
     #[test]

@@ -21,7 +21,7 @@
 use crate::agent::Agent;
 use crate::app::{App, Parts};
 use crate::config::Config;
-use crate::data::{self, DataHandle, DataOptions, Drained, Keep, ToControl};
+use crate::data::{self, DataHandle, DataOptions, Door, Drained, Keep, ToControl};
 use crate::descriptors;
 use crate::identity::{self, IdentityError};
 use crate::keeper::{self, KeeperOptions};
@@ -44,6 +44,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -136,7 +137,7 @@ const ATTACHES_AGAIN: Duration = Duration::from_millis(500);
 /// # Errors
 /// What kept it from starting. `config` is resolved; `version` is what this binary says of itself.
 #[cfg(not(turmoil))]
-pub fn run_daemon(config: Config, version: Version) -> Result<(), DaemonError> {
+pub fn run_daemon(mut config: Config, version: Version) -> Result<(), DaemonError> {
     // Before anything is read or written: a directory above this release is not touched.
     let level = LevelFile::new(&config.data_dir);
     level.admit(levels::RANGE)?;
@@ -152,8 +153,23 @@ pub fn run_daemon(config: Config, version: Version) -> Result<(), DaemonError> {
         .map_err(io("the runtime cannot start"))?;
     let Inherited { mut listeners, link, snapshot, .. } = inherited;
     let mut take = |name| listeners.remove(name).ok_or(DaemonError::NoListener { name });
-    let (client, peer, http) = (take("client")?, take("peer")?, take("http")?);
-    let front = Front { client, peer, http, link, snapshot };
+    let (peer, http) = (take("peer")?, take("http")?);
+    let client = if config.port == 0 { None } else { Some(take("client")?) };
+    let tls = match (config.tls_port, take("tls"), &client) {
+        (0, Ok(_) | Err(_), _) => None,
+        (_, Ok(bound), _) => Some(bound),
+        // The setting is newer than the launcher, which listens where it was told at its start.
+        (port, Err(_), Some(_)) => {
+            tracing::warn!(
+                port,
+                "tls-port is not served yet: the launcher listens on it from its next start on"
+            );
+            config.tls_port = 0;
+            None
+        }
+        (_, Err(error), None) => return Err(error),
+    };
+    let front = Front { client, tls, peer, http, link, snapshot };
     let ended = runtime.block_on(serve(config, version, level, front));
     // A download or a hash that is still running is of no use any more.
     runtime.shutdown_timeout(Duration::from_millis(100));
@@ -177,7 +193,9 @@ fn die_with_the_data_thread() {
 
 /// What a daemon has of whoever starts it.
 pub(crate) struct Front {
-    pub client: Bound,
+    /// `None`, as of the next, if there is no such port.
+    pub client: Option<Bound>,
+    pub tls: Option<Bound>,
     pub peer: Bound,
     pub http: Bound,
     pub link: LauncherLink,
@@ -193,7 +211,7 @@ pub(crate) async fn serve(
     #[cfg(turmoil)]
     let mut given = crate::simulated::Given::take();
     let config = Arc::new(descriptors::fit(config));
-    let Front { client, peer, http, link, snapshot } = front;
+    let Front { client, tls, peer, http, link, snapshot } = front;
     // Before raft runs: two processes of one identity would each vote.
     moved::refuse_a_copy(&config).await?;
     let me = identity::begin_life(&config.data_dir, &config.peer_addr())?;
@@ -217,7 +235,11 @@ pub(crate) async fn serve(
         cluster: raft.cluster(),
         version,
         levels: levels::RANGE,
-        listener: client,
+        listeners: client
+            .map(|bound| (Door::Plain, bound))
+            .into_iter()
+            .chain(tls.map(|bound| (Door::Tls, bound)))
+            .collect(),
         launcher: launcher.clone(),
         views: raft.applied(),
         to_control,
@@ -282,6 +304,7 @@ pub(crate) async fn serve(
         Ends::Never,
         peer::serve(http, http::router(Arc::clone(&app)), doorkeeper::HTTP, config.tcp_keepalive),
     );
+    tasks.spawn("hangups", Ends::Never, reread_at_hangups(app.data.clone(), hangups()));
     tasks.spawn("lead", Ends::Never, lead::run(Arc::clone(&app)));
     tasks.spawn("lease", Ends::Never, lease::keep(Arc::clone(&app)));
     tasks.spawn("removed", Ends::Done, removed::watch(Arc::clone(&app)));
@@ -479,7 +502,6 @@ async fn tell_ready(data: DataHandle, launcher: LinkSender) {
 }
 
 async fn terminated() {
-    use tokio::signal::unix::{SignalKind, signal};
     // Nobody signals a simulated process: it is told to stop, or killed.
     if cfg!(turmoil) {
         return std::future::pending().await;
@@ -493,6 +515,26 @@ async fn terminated() {
             std::future::pending::<()>().await;
         }
     }
+}
+
+/// SIGHUP, which the launcher passes on: files that the operator has changed are read again.
+async fn reread_at_hangups(data: DataHandle, hangups: Option<Signal>) {
+    if let Some(mut hangups) = hangups {
+        while hangups.recv().await.is_some() {
+            data.reread();
+        }
+    }
+    std::future::pending().await
+}
+
+/// Caught from here on, which is before the launcher hears that this process is ready.
+fn hangups() -> Option<Signal> {
+    if cfg!(turmoil) {
+        return None;
+    }
+    signal(SignalKind::hangup())
+        .inspect_err(|error| tracing::error!(%error, "SIGHUP cannot be caught, and ends this daemon"))
+        .ok()
 }
 
 /// Gives roles away if there is somebody to take them, then drains and writes the checkpoint. A node that holds the only

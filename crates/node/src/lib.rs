@@ -42,6 +42,7 @@ mod removed;
 mod simulated;
 mod strangers;
 mod tasks;
+mod tls;
 
 pub use config::Config;
 pub use daemon::DaemonError;
@@ -51,3 +52,4 @@ pub use identity::{IdentityError, check_identity};
 #[cfg(turmoil)]
 pub use simulated::{Shown, SimulatedLauncher, run_simulated};
 pub use tasks::{How, TaskEnded};
+pub use tls::{AuthClients, TlsError, check_tls};

@@ -85,7 +85,8 @@ pub async fn run_simulated(
     tokio::task::spawn_local(pass_on(theirs, hears));
     let version = snapshot.running.version.clone();
     let front = Front {
-        client: Bound(config.port),
+        client: Some(Bound(config.port)),
+        tls: None,
         peer: Bound(config.peer_port),
         http: Bound(config.http_port),
         link,

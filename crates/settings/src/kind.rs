@@ -2,6 +2,7 @@
 
 use crate::bad_setting::Why;
 use crate::output_limit::OutputLimit;
+use crate::tls_protocols::TlsProtocols;
 use crate::value::Value;
 
 pub(crate) const NEVER: &str = "never";
@@ -56,6 +57,9 @@ pub enum Form {
     LogFilter,
     /// An [`OutputLimit`].
     OutputLimit,
+    File,
+    /// A [`TlsProtocols`].
+    TlsProtocols,
 }
 
 impl Kind {
@@ -88,9 +92,20 @@ impl Kind {
             Kind::Text(Form::Hosts) => {
                 Ok(Value::Text(text.split_ascii_whitespace().collect::<Vec<_>>().join(" ")))
             }
-            Kind::Text(Form::Directory | Form::IpAddress | Form::Host | Form::Password | Form::LogFilter) => {
-                Ok(Value::Text(text.to_owned()))
-            }
+            Kind::Text(Form::TlsProtocols) => match TlsProtocols::parse(text) {
+                Some(protocols) => Ok(Value::Text(protocols.to_string())),
+                None => {
+                    Err(Why::Unfit("`TLSv1.2`, `TLSv1.3` or both are expected; older ones are not spoken"))
+                }
+            },
+            Kind::Text(
+                Form::Directory
+                | Form::IpAddress
+                | Form::Host
+                | Form::Password
+                | Form::LogFilter
+                | Form::File,
+            ) => Ok(Value::Text(text.to_owned())),
         }
     }
 
@@ -119,6 +134,8 @@ impl Kind {
             Kind::Text(Form::Password) => "PASSWORD",
             Kind::Text(Form::LogFilter) => "FILTER",
             Kind::Text(Form::OutputLimit) => "LIMIT",
+            Kind::Text(Form::File) => "FILE",
+            Kind::Text(Form::TlsProtocols) => "VERSIONS",
         }
     }
 
@@ -139,7 +156,9 @@ impl Kind {
                 | Form::Host
                 | Form::Hosts
                 | Form::LogFilter
-                | Form::OutputLimit,
+                | Form::OutputLimit
+                | Form::File
+                | Form::TlsProtocols,
             )
             | Kind::Number { .. }
             | Kind::NumberOrNever { .. }

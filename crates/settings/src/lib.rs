@@ -20,6 +20,7 @@ mod nearest;
 pub mod node;
 mod output_limit;
 mod setting;
+mod tls_protocols;
 mod value;
 
 pub use bad_setting::{BadSetting, Why};
@@ -28,4 +29,5 @@ pub use kind::{Form, Kind, Range, Unit};
 pub use node::NodeKey;
 pub use output_limit::OutputLimit;
 pub use setting::{Change, Key, Setting, VARIABLE_PREFIX, all, find, named, parse};
+pub use tls_protocols::TlsProtocols;
 pub use value::Value;

@@ -32,8 +32,9 @@ pub enum Role {
 #[derive(Clone, Debug)]
 pub struct Replica {
     pub(crate) cursor: ReplicaCursor,
-    /// Is the link to the primary up?
+    /// Is the link to the source up: to the primary, or to the keeper that stands in for one that is gone?
     pub(crate) link_up: bool,
+    /// The log index that a primary has applied, as it said last.
     pub(crate) primary_applied: u64,
     /// What was read from this node's disk, until a primary is followed.
     pub(crate) read: Option<Held>,
@@ -59,11 +60,6 @@ impl Replica {
 
     pub fn is_linked(&self) -> bool {
         self.link_up
-    }
-
-    /// The log index that the primary has applied, as it said last.
-    pub fn primary_applied(&self) -> u64 {
-        self.primary_applied
     }
 }
 

@@ -21,8 +21,6 @@ pub struct ShardRoute {
     pub epoch: Epoch,
     /// `None` while the shard is recovering.
     pub primary: Option<Member>,
-    /// `host:port` of the primary's client port; empty without a primary.
-    pub addr: String,
     /// Who a handover in flight would promote.
     pub candidate: Option<Member>,
 }
@@ -44,7 +42,7 @@ impl Routing {
             if shard.nodes.contains(&me) {
                 routing.mine = Some(index);
             }
-            routing.shards.push(route_of(state, shard));
+            routing.shards.push(route_of(shard));
         }
         routing
     }
@@ -61,25 +59,22 @@ impl Routing {
     }
 
     /// The candidate's promotion was heard of before it was applied here: redirect to it already.
-    pub(crate) fn hint(&mut self, epoch: Epoch, to: Member, addr: String) {
+    pub(crate) fn hint(&mut self, epoch: Epoch, to: Member) {
         if let Some(mine) = self.mine {
             let route = &mut self.shards[mine];
             if epoch > route.epoch {
                 route.epoch = epoch;
                 route.primary = Some(to);
-                route.addr = addr;
                 route.candidate = None;
             }
         }
     }
 }
 
-fn route_of(state: &ControlState, shard: &Shard) -> ShardRoute {
+fn route_of(shard: &Shard) -> ShardRoute {
     let primary = match shard.ownership {
         Ownership::Serving(member) => Some(member),
         Ownership::Recovering { .. } => None,
     };
-    let addr =
-        primary.and_then(|p| state.nodes.get(&p.node)).map(|n| n.client_addr.clone()).unwrap_or_default();
-    ShardRoute { epoch: shard.epoch, primary, addr, candidate: shard.handover.map(|h| h.to) }
+    ShardRoute { epoch: shard.epoch, primary, candidate: shard.handover.map(|h| h.to) }
 }

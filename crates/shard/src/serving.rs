@@ -5,7 +5,7 @@
 
 use crate::engine::Engine;
 use crate::role::{Primary, Role};
-use ironcache_types::Slot;
+use ironcache_types::{NodeId, Slot};
 
 /// What to do with a keyed command.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,8 +13,8 @@ pub enum Route {
     Execute,
     /// Hold it back, unexecuted: who serves it is being decided.
     Park,
-    /// `host:port` of the primary.
-    Moved(String),
+    /// The primary is on this node. Which of its ports is for whoever knows how the client came.
+    Moved(NodeId),
     /// Nobody owns the slot.
     Unowned,
 }
@@ -48,7 +48,7 @@ impl Engine {
         }
         match shard.primary {
             // Never to itself: an earlier life of this node is no address for the present one.
-            Some(primary) if primary.node != self.me.node => Route::Moved(shard.addr.clone()),
+            Some(primary) if primary.node != self.me.node => Route::Moved(primary.node),
             Some(_) | None => Route::Park,
         }
     }

@@ -90,6 +90,7 @@ fn founded() -> ControlState {
         client_addr: "a:1".to_owned(),
         peer_addr: "a:2".to_owned(),
         http_addr: "a:3".to_owned(),
+        tls_port: None,
         role,
         voter: true,
         shard: (role == NodeRole::Data).then_some(SHARD),

@@ -59,6 +59,7 @@ impl Scenario {
                 client_addr: format!("c{id}"),
                 peer_addr: format!("p{id}"),
                 http_addr: format!("h{id}"),
+                tls_port: None,
                 role: if index < data { NodeRole::Data } else { NodeRole::Witness },
                 // From the end, so that witnesses vote.
                 voter: from_end < self.voters,

@@ -444,6 +444,7 @@ impl World {
             client_addr: node.client_addr.clone(),
             peer_addr: node.peer_addr.clone(),
             http_addr: node.http_addr.clone(),
+            tls_port: node.tls_port,
             release: facts.running.clone(),
             levels: levels(&facts.running),
             launcher_protocol: WireRange::CURRENT,

@@ -22,6 +22,7 @@ mod rolls;
 mod snapshots;
 mod soaking;
 mod stops;
+mod tls;
 mod total_losses;
 mod went_back;
 

@@ -33,6 +33,8 @@ struct NodeRow {
     client_addr: String,
     peer_addr: String,
     http_addr: String,
+    /// The port, on the same host as `client_addr`, that clients are sent to which came by TLS.
+    tls_port: Option<u16>,
     shard: Option<u16>,
     /// `primary`, `replica` or `witness`, by the log.
     role: ServingRole,
@@ -67,6 +69,7 @@ fn node_rows(status: &ClusterStatus) -> Vec<NodeRow> {
             client_addr: node.client_addr.clone(),
             peer_addr: node.peer_addr.clone(),
             http_addr: node.http_addr.clone(),
+            tls_port: node.tls_port,
             shard: node.shard.map(|s| s.0),
             role: match &node.role {
                 NodeRole::Witness => ServingRole::Witness,

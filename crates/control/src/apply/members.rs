@@ -22,7 +22,7 @@ impl ControlState {
     /// # Errors
     /// What stands against it.
     pub fn check_join(&self, spec: &NodeSpec, replaces: Option<NodeId>) -> Result<()> {
-        let NodeSpec { member, client_addr, peer_addr, http_addr, role, voter, shard, .. } = spec;
+        let NodeSpec { member, client_addr, peer_addr, http_addr, tls_port, role, voter, shard, .. } = spec;
         let node = member.node;
         if self.removed.contains(&node) {
             return Err(Rejection::Removed { node });
@@ -52,7 +52,7 @@ impl ControlState {
         }
         let taken = |other: &&Node| {
             Some(other.id) != replaces
-                && (other.client_addr == *client_addr
+                && (shares_a_door((&other.client_addr, other.tls_port), (client_addr, *tls_port))
                     || other.peer_addr == *peer_addr
                     || other.http_addr == *http_addr)
         };
@@ -95,6 +95,7 @@ impl ControlState {
             client_addr,
             peer_addr,
             http_addr,
+            tls_port,
             role,
             voter,
             shard,
@@ -111,6 +112,7 @@ impl ControlState {
                 client_addr: client_addr.clone(),
                 peer_addr: peer_addr.clone(),
                 http_addr: http_addr.clone(),
+                tls_port: *tls_port,
                 role: *role,
                 voter: false,
                 shard: *shard,
@@ -298,4 +300,17 @@ impl ControlState {
             | Phase::Soaking { .. } => false,
         }
     }
+}
+
+/// Would a client that goes to the one find the other?
+fn shares_a_door((one, one_tls): (&str, Option<u16>), (other, other_tls): (&str, Option<u16>)) -> bool {
+    let (Some((one_host, one_port)), Some((other_host, other_port))) =
+        (one.rsplit_once(':'), other.rsplit_once(':'))
+    else {
+        return one == other;
+    };
+    let ports = |port: &str, tls: Option<u16>| [port.parse().ok(), tls];
+    let others = ports(other_port, other_tls);
+    one_host == other_host
+        && ports(one_port, one_tls).into_iter().any(|port| port.is_some() && others.contains(&port))
 }

@@ -342,6 +342,7 @@ fn register(node: &Node, release: Release, later: u64) -> Command {
         client_addr: node.client_addr.clone(),
         peer_addr: node.peer_addr.clone(),
         http_addr: node.http_addr.clone(),
+        tls_port: node.tls_port,
         release,
         levels: node.levels,
         launcher_protocol: node.launcher_protocol,

@@ -145,6 +145,18 @@ fn what_cannot_join_is_refused() {
     cluster.refused(&with(|s| s.shard = None), "bad_layout");
     cluster.refused(&with(|s| s.role = NodeRole::Witness), "bad_layout");
     cluster.refused(&with(|s| s.peer_addr = "p2".to_owned()), "address_taken");
+    // Clients by TLS and the others have one host, and a port is one or the other.
+    let taken = cluster.state.nodes.get_mut(&NodeId(2)).expect("it is a member");
+    (taken.client_addr, taken.tls_port) = ("h:1".to_owned(), Some(2));
+    let spec_at =
+        |addr: &str, tls_port| NodeSpec { client_addr: addr.to_owned(), tls_port, ..joins(7, Some(S1)) };
+    let at = |addr: &str, tls_port| Command::AddNode { spec: spec_at(addr, tls_port), replaces: None };
+    for (addr, tls_port) in [("h:1", None), ("h:3", Some(2)), ("h:3", Some(1)), ("h:2", None)] {
+        cluster.refused(&at(addr, tls_port), "address_taken");
+    }
+    for (addr, tls_port) in [("h:3", Some(4)), ("other:1", Some(2))] {
+        assert_eq!(cluster.state.check_join(&spec_at(addr, tls_port), None), Ok(()), "{addr}");
+    }
     cluster.refused(&with(|s| s.member.node = NodeId(2)), "already_member");
     // In another's place, it is what that one was; the place may be the very same.
     let in_place = |change: fn(&mut NodeSpec)| {

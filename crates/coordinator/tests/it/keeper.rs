@@ -338,6 +338,7 @@ fn a_last_owner_that_registers_from_another_machine_may_still_answer() {
             client_addr: before.client_addr,
             peer_addr: before.peer_addr,
             http_addr: before.http_addr,
+            tls_port: before.tls_port,
             release: before.release,
             levels: before.levels,
             launcher_protocol: before.launcher_protocol,

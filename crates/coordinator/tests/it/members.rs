@@ -25,6 +25,7 @@ fn spec(id: u64, shard: Option<ShardId>) -> NodeSpec {
         client_addr: format!("10.0.0.{id}:6379"),
         peer_addr: format!("10.0.0.{id}:16379"),
         http_addr: format!("10.0.0.{id}:8379"),
+        tls_port: None,
         role: if shard.is_some() { NodeRole::Data } else { NodeRole::Witness },
         voter: true,
         shard,

@@ -13,6 +13,8 @@ pub(crate) struct RegisterNode {
     pub client_addr: String,
     pub peer_addr: String,
     pub http_addr: String,
+    /// The port, on the same host as `client_addr`, that clients are sent to which came by TLS.
+    pub tls_port: Option<u16>,
     pub release: Release,
     pub levels: LevelRange,
     pub launcher_protocol: ProtocolRange,
@@ -22,14 +24,24 @@ pub(crate) struct RegisterNode {
 
 impl From<Older> for RegisterNode {
     fn from(older: Older) -> Self {
-        let Older { member, client_addr, peer_addr, http_addr, release, levels, launcher_protocol, machine } =
-            older;
+        let Older {
+            member,
+            client_addr,
+            peer_addr,
+            http_addr,
+            tls_port,
+            release,
+            levels,
+            launcher_protocol,
+            machine,
+        } = older;
         let zone = None;
         RegisterNode {
             member,
             client_addr,
             peer_addr,
             http_addr,
+            tls_port,
             release,
             levels,
             launcher_protocol,
@@ -47,6 +59,7 @@ impl RegisterNode {
             client_addr,
             peer_addr,
             http_addr,
+            tls_port,
             release,
             levels,
             launcher_protocol,
@@ -60,6 +73,7 @@ impl RegisterNode {
                 client_addr,
                 peer_addr,
                 http_addr,
+                tls_port,
                 release,
                 levels,
                 launcher_protocol,

@@ -19,6 +19,7 @@ pub(crate) fn registers_in_a_zone() -> Command {
         client_addr: "host:7000".to_owned(),
         peer_addr: "host:17000".to_owned(),
         http_addr: "host:27000".to_owned(),
+        tls_port: None,
         release: new(),
         levels: LevelRange::new(1, 2),
         launcher_protocol: WireRange { min: 1, max: 2 },

@@ -1,5 +1,6 @@
 //! What the server knows of one client connection.
 
+use super::Door;
 use super::output::Excess;
 use ironcache_resp::Protocol;
 use ironcache_shard::Owed;
@@ -28,6 +29,8 @@ pub(crate) struct Client {
     pub last_write: u64,
     /// What has to be acknowledged before the replies in the buffer may be sent.
     pub owed: Owed,
+    /// Which port of other nodes it is sent to.
+    pub door: Door,
     pub info: Rc<RefCell<ClientInfo>>,
 }
 
@@ -174,6 +177,7 @@ impl Clients {
         local_addr: SocketAddr,
         now_ms: u64,
         trusted: Trusted,
+        door: Door,
     ) -> Client {
         self.next += 1;
         self.total += 1;
@@ -205,6 +209,7 @@ impl Clients {
             watched_in: None,
             last_write: 0,
             owed: Owed::default(),
+            door,
             info,
         }
     }

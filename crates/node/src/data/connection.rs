@@ -14,18 +14,17 @@
 //! closes, and nothing is said of what the batch came to.
 //! *Invariant:* a command that was answered `MOVED`, `TRYAGAIN` or `CLUSTERDOWN` was not executed, and never will be.
 
-use super::DataNode;
 use super::client::{Client, Closing, Kept, Trusted};
 use super::dispatch::{self, COMMAND_BYTES_MAX, Turn};
 use super::output::{Lost, Output};
+use super::tls::{Incoming, NotMade, Outgoing, shake_hands};
+use super::{DataNode, Entrance};
 use crate::clock::unix_ms;
 use bytes::{Buf, BytesMut};
-use ironcache_host::net::{
-    OwnedReadHalf, OwnedWriteHalf, TcpStream, gone, prepare, read_arrived, write_at_once,
-};
+use ironcache_host::net::{TcpStream, prepare};
 use ironcache_resp::{CommandParser, Limits, Parsed, Trust, Writer};
 use ironcache_shard::{Owed, Reply};
-use ironcache_types::{Epoch, Offset};
+use ironcache_types::{Epoch, Offset, chain};
 use smallvec::SmallVec;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -43,7 +42,7 @@ const SEND_BYTES: usize = 256 << 10;
 const KEEP_BYTES: usize = 64 << 10;
 
 /// Serves one client until it leaves, errs, or the node drains.
-pub(super) async fn serve(node: Rc<DataNode>, stream: TcpStream, addr: SocketAddr) {
+pub(super) async fn serve(node: Rc<DataNode>, stream: TcpStream, addr: SocketAddr, entrance: Entrance) {
     let local = stream.local_addr().unwrap_or(addr);
     let keepalive_s = node.plane.borrow().config.tcp_keepalive;
     if let Err(error) = prepare(&stream, keepalive_s) {
@@ -53,13 +52,27 @@ pub(super) async fn serve(node: Rc<DataNode>, stream: TcpStream, addr: SocketAdd
     let client = {
         let mut plane = node.plane.borrow_mut();
         let trusted = if plane.requirepass.is_empty() { Trusted::Yes } else { Trusted::No };
-        plane.clients.connect(addr, local, unix_ms(), trusted)
+        plane.clients.connect(addr, local, unix_ms(), trusted, entrance.door())
     };
     let id = client.id;
     let ending = Rc::clone(&client.info.borrow().ending);
     let drain = Rc::clone(&node.drain);
     let mut drained = std::pin::pin!(drain.notified());
-    let (from, to) = stream.into_split();
+    let opened = tokio::select! {
+        biased;
+        opened = open(&node, stream, entrance) => opened,
+        why = ending.ends() => {
+            tracing::warn!(id, %addr, %why, "a client was closed");
+            return node.plane.borrow_mut().clients.disconnect(id);
+        }
+    };
+    let (from, to) = match opened {
+        Ok(halves) => halves,
+        Err(why) => {
+            tracing::debug!(%addr, why = chain(&why), "no connection by TLS was made");
+            return node.plane.borrow_mut().clients.disconnect(id);
+        }
+    };
     let mut connection = Connection {
         parser: CommandParser::new(Limits::default()),
         node: Rc::clone(&node),
@@ -82,13 +95,32 @@ pub(super) async fn serve(node: Rc<DataNode>, stream: TcpStream, addr: SocketAdd
         () = served => {}
         why = ending.ends() => tracing::warn!(id, %addr, %why, "a client was closed"),
     }
+    connection.to.farewell();
     node.plane.borrow_mut().clients.disconnect(id);
+}
+
+/// The two halves of a connection that commands may come by.
+async fn open(
+    node: &DataNode,
+    stream: TcpStream,
+    entrance: Entrance,
+) -> Result<(Incoming, Outgoing), NotMade> {
+    match entrance {
+        Entrance::Plain => {
+            let (from, to) = stream.into_split();
+            Ok((Incoming::Plain(from), Outgoing::Plain(to)))
+        }
+        Entrance::Tls(_place) => {
+            let server = node.plane.borrow().tls.server();
+            shake_hands(stream, server, &node.places).await
+        }
+    }
 }
 
 struct Connection {
     node: Rc<DataNode>,
-    from: OwnedReadHalf,
-    to: OwnedWriteHalf,
+    from: Incoming,
+    to: Outgoing,
     client: Client,
     parser: CommandParser,
     buf: BytesMut,
@@ -124,7 +156,7 @@ impl Connection {
                     self.buf.reserve(bytes.clamp(READ_BYTES, 1 << 20));
                     if self.node.is_draining() {
                         // What has arrived is answered; what comes later is not.
-                        match read_arrived(&mut self.from, &mut self.buf) {
+                        match self.from.read_arrived(&mut self.buf) {
                             Ok(1..) => continue,
                             Ok(0) | Err(_) => return End::Drained,
                         }
@@ -309,7 +341,7 @@ impl Connection {
         }
         let mut sent = 0;
         if after.is_none() && self.output.is_empty() {
-            match write_at_once(&mut self.to, &self.out) {
+            match self.to.write_at_once(&self.out) {
                 Ok(written) => sent = written,
                 Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
                 Err(_) => return Err(Lost),
@@ -364,7 +396,7 @@ impl Connection {
             tokio::select! {
                 biased;
                 // First: a command whose client has gone is not executed, whatever was decided meanwhile.
-                () = gone(&self.from) => Parked::Gone,
+                () = self.from.gone() => Parked::Gone,
                 () = changed => Parked::Retry,
                 () = tokio::time::sleep_until(deadline) => Parked::TooLong,
             }
@@ -384,7 +416,7 @@ impl Connection {
         let decided = async {
             tokio::select! {
                 biased;
-                () = gone(&self.from) => Held::Gone,
+                () = self.from.gone() => Held::Gone,
                 () = progress => Held::Retry,
                 () = change => Held::Retry,
             }
@@ -451,7 +483,7 @@ impl Connection {
                     () = progress => Ok(true),
                     () = change => Ok(true),
                     () = timeout => Ok(false),
-                    () = gone(&self.from) => Err(Lost),
+                    () = self.from.gone() => Err(Lost),
                 }
             };
             if !self.output.until(&mut self.to, &self.node, looked).await?? {

@@ -2,6 +2,7 @@
 //!
 //! *Invariant:* the order of the checks is Redis's: known, arity, authentication, queueing, slots, role.
 
+use super::Door;
 use super::client::{Client, Closing, Transaction};
 use super::output::Excess;
 use super::plane::Plane;
@@ -61,7 +62,7 @@ pub(super) fn run(plane: &mut Plane, client: &mut Client, args: &[&[u8]], out: &
     if let Some(transaction) = &mut client.transaction
         && !matches!(spec.name, "exec" | "discard" | "multi" | "watch" | "quit" | "reset")
     {
-        return match queueable(plane, spec, args, reads(client.readonly, spec)) {
+        return match queueable(plane, client.door, spec, args, reads(client.readonly, spec)) {
             Ok(()) => {
                 let bytes: usize = args.iter().map(|arg| arg.len() + QUEUED_ARG_BYTES).sum();
                 if transaction.bytes.saturating_add(bytes) > COMMAND_BYTES_MAX {
@@ -145,10 +146,10 @@ enum Refusal {
     Text(String),
 }
 
-fn queueable(plane: &Plane, spec: &Spec, args: &[&[u8]], read: ReadFrom) -> Result<(), Refusal> {
+fn queueable(plane: &Plane, door: Door, spec: &Spec, args: &[&[u8]], read: ReadFrom) -> Result<(), Refusal> {
     match slot_of(spec, args)? {
         None => Ok(()),
-        Some(slot) => admit(plane, slot, read),
+        Some(slot) => admit(plane, door, slot, read),
     }
 }
 
@@ -169,12 +170,15 @@ fn slot_of(spec: &Spec, args: &[&[u8]]) -> Result<Option<Slot>, Refusal> {
     Ok(slot)
 }
 
-fn admit(plane: &Plane, slot: Slot, read: ReadFrom) -> Result<(), Refusal> {
+fn admit(plane: &Plane, door: Door, slot: Slot, read: ReadFrom) -> Result<(), Refusal> {
     match plane.route(slot, read) {
         Route::Execute => Ok(()),
         Route::Park => Err(Refusal::Park),
         // As Redis writes an IPv6 address, and its clients read it: without brackets.
-        Route::Moved(addr) => Err(Refusal::Text(format!("MOVED {slot} {}", addr.replace(['[', ']'], "")))),
+        Route::Moved(node) => {
+            let (host, port) = plane.client_addr(node, door);
+            Err(Refusal::Text(format!("MOVED {slot} {host}:{port}")))
+        }
         Route::Unowned => Err(Refusal::Text("CLUSTERDOWN Hash slot not served".to_owned())),
     }
 }
@@ -188,7 +192,7 @@ fn run_data(
 ) -> Turn {
     let writes = spec.flags.contains(Flags::WRITE);
     let admitted = slot_of(spec, args).and_then(|slot| match slot {
-        Some(slot) => admit(plane, slot, reads(client.readonly, spec)).map(|()| Some(slot)),
+        Some(slot) => admit(plane, client.door, slot, reads(client.readonly, spec)).map(|()| Some(slot)),
         None if writes && plane.is_serving() => Ok(None),
         None if writes && plane.primary().is_some() => Err(Refusal::Park),
         None if writes => {
@@ -251,7 +255,7 @@ pub(super) fn exec(plane: &mut Plane, client: &mut Client, out: &mut Vec<u8>) ->
         client.forget_transaction();
         return refuse(client, out, "EXECABORT Transaction discarded because of previous errors.");
     }
-    let slot = match transaction_slot(plane, transaction, client.readonly) {
+    let slot = match transaction_slot(plane, transaction, client.door, client.readonly) {
         Ok(slot) => slot,
         Err(Refusal::Park) => return Turn::Park,
         Err(Refusal::Hold) => return Turn::Hold,
@@ -314,7 +318,7 @@ pub(super) fn watch(
         return refuse_alone(client, out, "ERR WATCH inside MULTI is not allowed");
     }
     let admitted = slot_of(spec, args).and_then(|slot| match slot {
-        Some(slot) => admit(plane, slot, ReadFrom::Primary).map(|()| slot),
+        Some(slot) => admit(plane, client.door, slot, ReadFrom::Primary).map(|()| slot),
         None => Err(Refusal::Text("ERR WATCH without keys".to_owned())),
     });
     match admitted {
@@ -338,6 +342,7 @@ pub(super) fn watch(
 fn transaction_slot(
     plane: &Plane,
     transaction: &Transaction,
+    door: Door,
     readonly: bool,
 ) -> Result<Option<Slot>, Refusal> {
     let mut slot = None;
@@ -355,7 +360,7 @@ fn transaction_slot(
     match slot {
         Some(slot) => {
             let read = if readonly && !writes { ReadFrom::Replica } else { ReadFrom::Primary };
-            admit(plane, slot, read)?;
+            admit(plane, door, slot, read)?;
         }
         None if writes && !plane.is_serving() => return Err(Refusal::Park),
         None => {}

@@ -20,6 +20,7 @@ use ironcache_shard::{Event, is_only_copy};
 use ironcache_types::chain;
 use std::rc::Rc;
 use std::time::Duration;
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 /// What a node is to do whose dataset is nowhere else, and cannot be written.
@@ -57,9 +58,7 @@ pub(super) async fn drain(node: &Rc<DataNode>, timeout: Duration, keep: Keep) ->
     }
     let is_primary = node.plane.borrow().primary().is_some();
     let early = if is_primary { None } else { Some(write(node).await) };
-    if let Some(accepting) = node.accepting.take() {
-        accepting.abort();
-    }
+    node.accepting.take().iter().for_each(JoinHandle::abort);
     node.drain_until.set(Some(Instant::now() + timeout));
     node.drain.notify_waiters();
     node.acked.notify_waiters();

@@ -32,6 +32,7 @@ mod stats;
 mod status;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod trouble;
 mod walk;
 mod work;
@@ -62,7 +63,7 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use tokio::task::{JoinHandle, spawn_local};
 use tokio::time::Instant;
 use work::Work;
@@ -83,9 +84,13 @@ pub(crate) struct DataNode {
     /// Tells the primary how far a long frame is.
     pub pulse: pulse::Pulse,
     drain_until: Cell<Option<Instant>>,
-    /// The client listener, and the task that accepts from it while the node does not drain.
-    listener: Bound,
-    accepting: RefCell<Option<JoinHandle<()>>>,
+    /// The client listeners, and the tasks that accept from them while the node does not drain.
+    listeners: Vec<(Door, Bound)>,
+    accepting: RefCell<Vec<JoinHandle<()>>>,
+    /// Of handshakes.
+    places: Arc<Semaphore>,
+    /// Somebody asks for the files of TLS to be read again.
+    reread: Notify,
     /// What was read, received or written of a dataset.
     pub work: Work,
     pub data_dir: PathBuf,
@@ -117,7 +122,8 @@ pub(crate) struct DataOptions {
     pub version: Version,
     /// What this release reads and writes.
     pub levels: LevelRange,
-    pub listener: Bound,
+    /// By TLS or not; each at most once.
+    pub listeners: Vec<(Door, Bound)>,
     /// What the launcher said last.
     pub launcher: watch::Receiver<LauncherView>,
     pub views: watch::Receiver<Arc<AppliedView>>,
@@ -135,8 +141,8 @@ pub(crate) struct DataSnapshot {
     pub stats: Stats,
     pub used_bytes: u64,
     pub parked: u32,
-    /// On a replica: the log index that its primary has applied, as it said last.
-    pub primary_applied: u64,
+    /// On a replica that follows its primary: the log index that this one has applied, as it said last.
+    pub primary_applied: Option<u64>,
     /// The log index whose state the data plane acts on.
     pub index: u64,
     /// Is the checkpoint read, and the role that of the applied state?
@@ -151,7 +157,32 @@ pub(crate) struct DataSnapshot {
     pub snapshot_failed: bool,
 }
 
+/// How a client came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Door {
+    Plain,
+    Tls,
+}
+
+/// A connection that was accepted, before anything came by it.
+enum Entrance {
+    Plain,
+    /// A handshake has to come first, and has this place until it is done.
+    Tls(OwnedSemaphorePermit),
+}
+
+impl Entrance {
+    fn door(&self) -> Door {
+        match self {
+            Entrance::Plain => Door::Plain,
+            Entrance::Tls(_) => Door::Tls,
+        }
+    }
+}
+
 enum Request {
+    /// The files of TLS, whether they have changed or not.
+    Reread,
     Link(LinkSocket),
     Grant(Grant),
     Snapshot(oneshot::Sender<DataSnapshot>),
@@ -256,6 +287,12 @@ impl DataHandle {
         drained.await.map_err(|_| DataStopped)
     }
 
+    /// Has the files of TLS read again.
+    pub(crate) fn reread(&self) {
+        // Stopped already is as good.
+        let _ = self.requests.send(Request::Reread);
+    }
+
     pub(crate) fn stop(&self) {
         // Gone already is as good as stopped.
         let _ = self.requests.send(Request::Stop);
@@ -295,7 +332,7 @@ async fn run(
         cluster,
         version,
         levels,
-        listener,
+        listeners,
         launcher,
         views,
         to_control,
@@ -313,8 +350,10 @@ async fn run(
         drain: Rc::new(Notify::new()),
         pulse: pulse::Pulse::of_this_thread(),
         drain_until: Cell::new(None),
-        listener,
+        listeners,
         accepting: RefCell::default(),
+        places: Arc::new(Semaphore::new(tls::AT_ONCE)),
+        reread: Notify::new(),
         work,
         data_dir,
         launcher,
@@ -323,7 +362,9 @@ async fn run(
         beside: checkpoint::Beside::default(),
     });
     node.pulse.report()?;
+    tls::begin(&node).await;
     start_accepting(&node);
+    spawn_local(tls::follow(Rc::clone(&node)));
     spawn_local(watch_views(Rc::clone(&node), views));
     spawn_local(load(Rc::clone(&node)));
     spawn_local(clockwork::run(Rc::clone(&node)));
@@ -333,6 +374,7 @@ async fn run(
         progress::tick();
         match request {
             Request::Look => {}
+            Request::Reread => node.reread.notify_one(),
             Request::Link(socket) => {
                 spawn_local(source::serve(Rc::clone(&node), socket));
             }
@@ -357,17 +399,26 @@ async fn run(
 
 /// Clients are accepted from here on, until the task is ended.
 fn start_accepting(node: &Rc<DataNode>) {
-    let task = spawn_local(accept(Rc::clone(node)));
-    *node.accepting.borrow_mut() = Some(task);
+    let tasks = (0..node.listeners.len()).map(|index| spawn_local(accept(Rc::clone(node), index)));
+    node.accepting.borrow_mut().extend(tasks);
 }
 
-async fn accept(node: Rc<DataNode>) {
+async fn accept(node: Rc<DataNode>, index: usize) {
+    let (door, bound) = &node.listeners[index];
     // The socket stays open for as long as the node lives: one that drains and then serves on accepts again.
-    let listener = match accepting(&node.listener).await {
+    let listener = match accepting(bound).await {
         Ok(listener) => listener,
         Err(error) => return tracing::error!(%error, "clients cannot be accepted"),
     };
     loop {
+        let entrance = match door {
+            Door::Plain => Entrance::Plain,
+            Door::Tls => match Arc::clone(&node.places).acquire_owned().await {
+                Ok(place) => Entrance::Tls(place),
+                // They are never closed while somebody accepts.
+                Err(_) => return,
+            },
+        };
         match listener.accept().await {
             Ok((mut stream, addr)) => {
                 let full = {
@@ -387,7 +438,7 @@ async fn accept(node: Rc<DataNode>) {
                     });
                     continue;
                 }
-                spawn_local(connection::serve(Rc::clone(&node), stream, addr));
+                spawn_local(connection::serve(Rc::clone(&node), stream, addr, entrance));
             }
             Err(error) => {
                 // Out of descriptors, most likely: it passes when clients leave.

@@ -12,10 +12,12 @@
 //! *Invariant:* everything here runs on one thread, and nothing here awaits: between two awaits of a
 //! connection the state is whole.
 
+use super::Door;
 use super::acks::AckWaiters;
 use super::checkpoint::Snapshots;
 use super::client::Clients;
 use super::stats::Stats;
+use super::tls::Tls;
 use super::trouble::HeldUp;
 use crate::config::Config;
 use ironcache_control::{Command, Shard};
@@ -75,6 +77,7 @@ pub(crate) struct Plane {
     pub parked: u32,
     /// `CONFIG SET requirepass`; empty asks for none.
     pub requirepass: String,
+    pub tls: Tls,
     random: u64,
     started: Instant,
     /// The time in which this process ran.
@@ -111,6 +114,7 @@ impl Plane {
         let backlog = Backlog::new(usize::try_from(config.backlog_bytes).unwrap_or(usize::MAX), Offset(0));
         Self {
             requirepass: config.requirepass.clone(),
+            tls: Tls::default(),
             config,
             me,
             version,
@@ -157,6 +161,18 @@ impl Plane {
     pub(crate) fn reconfigure(&mut self, config: Config) {
         self.requirepass.clone_from(&config.requirepass);
         self.config = Arc::new(config);
+    }
+
+    /// Host and port that clients who came by this door are sent to. An IPv6 address stands without brackets: so Redis writes
+    /// it, and its clients read it. The port is 0 if the node has no TLS, and that of TLS if it has no other.
+    pub(crate) fn client_addr(&self, node: NodeId, door: Door) -> (String, u16) {
+        let Some(node) = self.view.state.nodes.get(&node) else { return Default::default() };
+        let Some((host, port)) = node.client_addr.rsplit_once(':') else { return Default::default() };
+        let port = match door {
+            Door::Plain => port.parse().unwrap_or(0),
+            Door::Tls => node.tls_port.unwrap_or(0),
+        };
+        (host.trim_matches(['[', ']']).to_owned(), port)
     }
 
     /// A connection is closed because it speaks HTTP.

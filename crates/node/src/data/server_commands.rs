@@ -122,16 +122,16 @@ fn role(plane: &Plane, client: &Client, out: &mut Vec<u8>) -> Turn {
             reply.int(plane.offset().0.cast_signed());
             reply.array(followers.len());
             for follower in followers {
-                let (host, port) = client_addr(plane, follower.member.node);
+                let (host, port) = plane.client_addr(follower.member.node, client.door);
                 reply.array(3);
                 reply.bulk(host.as_bytes());
-                reply.bulk(port.as_bytes());
+                reply.bulk(port.to_string().as_bytes());
                 reply.bulk(follower.applied.unwrap_or(Offset(0)).to_string().as_bytes());
             }
         }
         Role::Loading | Role::Replica(_) => {
             let primary = plane.my_shard().and_then(ironcache_control::Shard::primary);
-            let (host, port) = primary.map(|p| client_addr(plane, p.node)).unwrap_or_default();
+            let (host, port) = primary.map(|p| plane.client_addr(p.node, client.door)).unwrap_or_default();
             let (state, offset) = match plane.engine.role() {
                 Role::Replica(replica) => {
                     let state = match (replica.is_linked(), replica.cursor().ack()) {
@@ -146,24 +146,12 @@ fn role(plane: &Plane, client: &Client, out: &mut Vec<u8>) -> Turn {
             reply.array(5);
             reply.bulk(b"slave");
             reply.bulk(host.as_bytes());
-            reply.int(port.parse().unwrap_or(0));
+            reply.int(port.into());
             reply.bulk(state.as_bytes());
             reply.int(offset.0.cast_signed());
         }
     }
     Turn::Done
-}
-
-/// Host and port of a node's client address, as text.
-fn client_addr(plane: &Plane, node: ironcache_types::NodeId) -> (String, String) {
-    plane
-        .view
-        .state
-        .nodes
-        .get(&node)
-        .and_then(|n| n.client_addr.rsplit_once(':'))
-        .map(|(host, port)| (host.trim_matches(['[', ']']).to_owned(), port.to_owned()))
-        .unwrap_or_default()
 }
 
 fn time(client: &Client, out: &mut Vec<u8>) -> Turn {

@@ -2,7 +2,7 @@
 
 use super::DataSnapshot;
 use super::plane::Plane;
-use ironcache_api::{DataRole, DataStatus, Holding, ReplicaStatus};
+use ironcache_api::{DataRole, DataStatus, Holding, ReplicaStatus, TlsStatus};
 use ironcache_control::Shard;
 use ironcache_shard::{Attachment, Holds, Role};
 use ironcache_spine::boottime_ms;
@@ -14,10 +14,7 @@ pub(super) fn snapshot(plane: &Plane) -> DataSnapshot {
         stats: plane.stats,
         used_bytes: plane.keyspace.used_bytes() as u64,
         parked: plane.parked,
-        primary_applied: match plane.engine.role() {
-            Role::Replica(replica) => replica.primary_applied(),
-            Role::Loading | Role::Primary(_) => 0,
-        },
+        primary_applied: plane.engine.told_applied(),
         settled: plane.engine.is_settled(),
         loaded: !matches!(plane.engine.role(), Role::Loading),
         index: plane.view.index,
@@ -49,6 +46,10 @@ fn status(plane: &Plane) -> DataStatus {
         follows: plane.engine.follows(),
         isr_epoch: shard.map_or(Epoch::default(), |shard| shard.isr_epoch),
         holds: shard.and_then(|shard| plane.engine.holds(shard)).map(holding),
+        tls: plane.config.announced_tls_port().map(|_| TlsStatus {
+            certificate_sha256: plane.tls.print(),
+            problem: plane.tls.problem().map(str::to_owned),
+        }),
         #[cfg(feature = "next")]
         clocks_heard: plane.clocks_heard,
     }

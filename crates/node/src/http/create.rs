@@ -170,6 +170,7 @@ fn init_cluster(
         client_addr: status.client_addr.clone(),
         peer_addr: status.peer_addr.clone(),
         http_addr: status.http_addr.clone(),
+        tls_port: status.tls_port,
         role: if asked.shard.is_some() { NodeRole::Data } else { NodeRole::Witness },
         voter: asked.voter,
         shard: asked.shard,

@@ -96,6 +96,7 @@ fn spec(status: NodeStatus, shard: Option<ShardId>, voter: bool) -> NodeSpec {
         client_addr: status.client_addr,
         peer_addr: status.peer_addr,
         http_addr: status.http_addr,
+        tls_port: status.tls_port,
         role: if shard.is_some() { NodeRole::Data } else { NodeRole::Witness },
         voter,
         shard,

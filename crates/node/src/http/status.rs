@@ -34,6 +34,7 @@ pub(super) async fn node_status(app: &App) -> Result<NodeStatus, HttpError> {
         client_addr: app.config.client_addr(),
         peer_addr: app.config.peer_addr(),
         http_addr: app.config.http_addr(),
+        tls_port: app.config.announced_tls_port(),
         levels: LEVELS,
         launcher_protocol: Some(app.launcher_protocol()),
         machine: app.machine,

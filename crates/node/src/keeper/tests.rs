@@ -49,6 +49,7 @@ impl World {
             client_addr: "c:1".to_owned(),
             peer_addr: peer_addr.clone(),
             http_addr: "h:1".to_owned(),
+            tls_port: None,
             role,
             voter: true,
             shard: (role == NodeRole::Data).then_some(SHARD),

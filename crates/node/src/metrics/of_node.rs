@@ -95,6 +95,12 @@ fn write_data(data: &DataSnapshot, to: &mut Writer<'_>) -> fmt::Result {
         &plain("snapshot_failed", "1 if the last snapshot was given up: the older one is there still"),
         u64::from(*snapshot_failed),
     )?;
+    if let Some(tls) = &status.tls {
+        to.gauge(
+            &plain("tls_problem", "1 while the certificate's files as they are now cannot be used"),
+            u64::from(tls.problem.is_some()),
+        )?;
+    }
     write_replicas(&status.replicas, to)?;
     write_stats(stats, to)
 }

@@ -25,6 +25,7 @@ fn state() -> ControlState {
         client_addr: "127.0.0.1:1".to_owned(),
         peer_addr: "127.0.0.1:2".to_owned(),
         http_addr: "127.0.0.1:3".to_owned(),
+        tls_port: None,
         role: NodeRole::Data,
         voter: true,
         shard: Some(ShardId(0)),
@@ -90,6 +91,7 @@ fn scrape() -> Scrape {
         in_sync_for_ms: 7,
     };
     let status = DataStatus {
+        tls: None,
         role: DataRole::Primary,
         shard: Some(ShardId(0)),
         keys: 11,
@@ -119,7 +121,7 @@ fn scrape() -> Scrape {
             stats: Stats { commands: 9, moved: 2, handover_stall_us: 800, ..Stats::default() },
             used_bytes: 1234,
             parked: 1,
-            primary_applied: 0,
+            primary_applied: None,
             index: 6,
             settled: true,
             loaded: true,

@@ -64,6 +64,7 @@ fn found_at(max: u16) -> Command {
             client_addr: "127.0.0.1:7001".to_owned(),
             peer_addr: "127.0.0.1:17001".to_owned(),
             http_addr: "127.0.0.1:27001".to_owned(),
+            tls_port: None,
             role: ironcache_control::NodeRole::Data,
             voter: true,
             shard: Some(ironcache_types::ShardId(0)),

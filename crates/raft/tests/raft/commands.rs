@@ -18,6 +18,7 @@ fn spec(id: u64) -> NodeSpec {
         client_addr: format!("127.0.0.1:{}", 7000 + id),
         peer_addr: format!("127.0.0.1:{}", 17000 + id),
         http_addr: format!("127.0.0.1:{}", 27000 + id),
+        tls_port: None,
         role: NodeRole::Data,
         voter: true,
         shard: Some(ShardId(0)),
@@ -46,14 +47,24 @@ pub(crate) fn init_cluster() -> Command {
 
 /// An accepted command that changes something each time.
 pub(crate) fn register(id: u64, incarnation: u64) -> Command {
-    let NodeSpec { client_addr, peer_addr, http_addr, release, levels, launcher_protocol, machine, .. } =
-        spec(id);
+    let NodeSpec {
+        client_addr,
+        peer_addr,
+        http_addr,
+        tls_port,
+        release,
+        levels,
+        launcher_protocol,
+        machine,
+        ..
+    } = spec(id);
     let member = Member { node: NodeId(id), incarnation: Incarnation(incarnation) };
     Command::RegisterNode {
         member,
         client_addr,
         peer_addr,
         http_addr,
+        tls_port,
         release,
         levels,
         launcher_protocol,

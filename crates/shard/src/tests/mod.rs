@@ -44,6 +44,7 @@ impl World {
             client_addr: format!("c{}:1", member.node.0),
             peer_addr: format!("p{}:1", member.node.0),
             http_addr: format!("h{}:1", member.node.0),
+            tls_port: None,
             role,
             voter: true,
             shard: (role == NodeRole::Data).then_some(SHARD),
@@ -128,6 +129,7 @@ impl World {
             client_addr: node.client_addr,
             peer_addr: node.peer_addr,
             http_addr: node.http_addr,
+            tls_port: node.tls_port,
             release: node.release,
             levels: node.levels,
             launcher_protocol: node.launcher_protocol,
@@ -142,7 +144,7 @@ impl World {
     }
 
     fn moved_to(&self, member: Member) -> Route {
-        Route::Moved(self.state.nodes[&member.node].client_addr.clone())
+        Route::Moved(member.node)
     }
 }
 

@@ -181,6 +181,10 @@ impl Daemon {
         self.signal(Signal::TERM);
     }
 
+    pub(super) fn hang_up(&self) {
+        self.signal(Signal::HUP);
+    }
+
     pub(super) fn kill(&self) {
         self.signal(Signal::KILL);
     }

@@ -66,7 +66,7 @@ impl fmt::Debug for WayBack {
 /// One listening socket that outlives the daemons.
 #[derive(Clone, Debug)]
 pub struct ListenerSpec {
-    /// What the daemon finds it by: "client", "peer", "http".
+    /// What the daemon finds it by: "client", "tls", "peer", "http".
     pub name: String,
     /// The configuration key that chose the address, for error messages.
     pub key: String,

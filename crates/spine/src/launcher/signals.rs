@@ -1,6 +1,7 @@
 //! Signals as a descriptor to poll: every one whose default would end the launcher at once, and with it the node.
 //!
-//! *Invariant:* no signal that can be caught ends a node but in good order. A terminal that closes (SIGHUP) ends none.
+//! *Invariant:* no signal that can be caught ends a node but in good order. A terminal that closes (SIGHUP) ends none:
+//! it has the daemon read its files again.
 
 use ironcache_store::DiskError;
 use std::io;
@@ -11,6 +12,14 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 #[derive(Debug)]
 pub(super) struct StopSignals {
     fd: OwnedFd,
+}
+
+/// What the signals ask for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Taken {
+    pub stop: bool,
+    /// The daemon is to read its files again.
+    pub reread: bool,
 }
 
 /// Whoever sends one of these wants the node to end: in good order, whatever its default is.
@@ -47,9 +56,9 @@ impl StopSignals {
         }
     }
 
-    /// Takes what is pending; true if the node is to stop.
-    pub(super) fn take(&self) -> bool {
-        let mut stop = false;
+    /// Takes what is pending.
+    pub(super) fn take(&self) -> Taken {
+        let mut taken = Taken::default();
         let size = size_of::<libc::signalfd_siginfo>();
         // SAFETY: all zeros is a value of it.
         let mut info: libc::signalfd_siginfo = unsafe { std::mem::zeroed() };
@@ -57,12 +66,13 @@ impl StopSignals {
         while unsafe { libc::read(self.fd.as_raw_fd(), (&raw mut info).cast(), size) } > 0 {
             let signal = info.ssi_signo.cast_signed();
             if STOPPING.contains(&signal) {
-                stop = true;
+                taken.stop = true;
             } else if signal == libc::SIGHUP {
-                tracing::info!("SIGHUP does not stop a node; SIGTERM does");
+                tracing::info!("SIGHUP: files of certificates are read again; SIGTERM is what stops a node");
+                taken.reread = true;
             }
         }
-        stop
+        taken
     }
 }
 

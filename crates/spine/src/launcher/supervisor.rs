@@ -340,7 +340,7 @@ impl Supervisor {
         loop {
             let left = until.saturating_duration_since(Instant::now());
             poll(&mut [PollFd::new(&self.signals, PollFlags::IN)], Some(left));
-            if self.signals.take() {
+            if self.signals.take().stop {
                 return true;
             }
             orphans::reap(None);

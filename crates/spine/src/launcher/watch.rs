@@ -83,7 +83,12 @@ impl Supervisor {
     pub(super) fn watch(&mut self, mut watch: Watch) -> Result<(Why, Duration), End> {
         loop {
             self.wait(&mut watch);
-            if self.signals.take() {
+            let asked = self.signals.take();
+            // Before it is ready it has yet to read them, and may not know the signal yet, whose default would end it.
+            if asked.reread && watch.is_ready() {
+                watch.daemon.hang_up();
+            }
+            if asked.stop {
                 self.stop(&mut watch, StopReason::Operator);
             }
             // Looked at before the messages are: whatever an ended daemon said is there by then.

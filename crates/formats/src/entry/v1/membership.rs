@@ -19,6 +19,8 @@ pub(crate) struct NodeSpec {
     pub client_addr: String,
     pub peer_addr: String,
     pub http_addr: String,
+    /// The port, on the same host as `client_addr`, that clients are sent to which came by TLS.
+    pub tls_port: Option<u16>,
     pub role: NodeRole,
     pub voter: bool,
     pub shard: Option<u16>,
@@ -42,6 +44,8 @@ pub(crate) struct RegisterNode {
     pub client_addr: String,
     pub peer_addr: String,
     pub http_addr: String,
+    /// The port, on the same host as `client_addr`, that clients are sent to which came by TLS.
+    pub tls_port: Option<u16>,
     pub release: Release,
     pub levels: LevelRange,
     pub launcher_protocol: ProtocolRange,

@@ -9,6 +9,8 @@ pub(crate) struct Node {
     pub client_addr: String,
     pub peer_addr: String,
     pub http_addr: String,
+    /// The port, on the same host as `client_addr`, that clients are sent to which came by TLS.
+    pub tls_port: Option<u16>,
     pub role: NodeRole,
     pub voter: bool,
     pub shard: Option<u16>,

@@ -3,11 +3,12 @@
 //! *Invariant:* a node that is starting, or out for an upgrade, is not listed as serving: a client would only be
 //! sent on from it.
 
+use super::super::Door;
 use super::super::client::Client;
 use super::super::dispatch::{self, Turn};
 use super::super::plane::Plane;
+use super::answer;
 use super::subcommands::{Subcommand, help_or_refuse};
-use super::{answer, client_addr};
 use ironcache_control::{Node, Shard};
 use ironcache_resp::{Writer, parse_integer};
 use ironcache_types::{NodeId, SLOT_COUNT, Slot, key_slot};
@@ -48,9 +49,11 @@ const SUBCOMMANDS: &[Subcommand] = &[
 pub(super) fn run(plane: &Plane, client: &mut Client, args: &[&[u8]], out: &mut Vec<u8>) -> Turn {
     let protocol = client.protocol;
     match (args[1].to_ascii_lowercase().as_slice(), &args[2..]) {
-        (b"slots", []) => slots(plane, &mut Writer::new(out, protocol)),
+        (b"slots", []) => slots(plane, client.door, &mut Writer::new(out, protocol)),
         (b"shards", []) => shards(plane, &mut Writer::new(out, protocol)),
-        (b"nodes", []) => answer(out, protocol, |reply| reply.verbatim("txt", nodes(plane).as_bytes())),
+        (b"nodes", []) => {
+            answer(out, protocol, |reply| reply.verbatim("txt", nodes(plane, client.door).as_bytes()))
+        }
         (b"info", []) => answer(out, protocol, |reply| reply.verbatim("txt", info(plane).as_bytes())),
         (b"myid", []) => answer(out, protocol, |reply| reply.bulk(plane.me.node.redis_id().as_bytes())),
         (b"keyslot", [key]) => answer(out, protocol, |reply| reply.int(i64::from(key_slot(key).0))),
@@ -78,7 +81,7 @@ fn serving<'a>(plane: &'a Plane, shard: &'a Shard) -> Vec<&'a Node> {
     primary.into_iter().chain(replicas).filter_map(|n| state.nodes.get(&n)).filter(|n| !out(n)).collect()
 }
 
-fn slots(plane: &Plane, reply: &mut Writer<'_>) -> Turn {
+fn slots(plane: &Plane, door: Door, reply: &mut Writer<'_>) -> Turn {
     let state = &plane.view.state;
     let ranges = state.shards.values().filter(|s| s.primary().is_some()).map(|s| s.slots.0.len()).sum();
     reply.array(ranges);
@@ -89,10 +92,10 @@ fn slots(plane: &Plane, reply: &mut Writer<'_>) -> Turn {
             reply.int(i64::from(range.start));
             reply.int(i64::from(range.end));
             for node in &nodes {
-                let (host, port) = client_addr(plane, node.id);
+                let (host, port) = plane.client_addr(node.id, door);
                 reply.array(4);
                 reply.bulk(host.as_bytes());
-                reply.int(port.parse().unwrap_or(0));
+                reply.int(port.into());
                 reply.bulk(node.id.redis_id().as_bytes());
                 reply.array(0);
             }
@@ -116,15 +119,25 @@ fn shards(plane: &Plane, reply: &mut Writer<'_>) -> Turn {
         let nodes = serving(plane, shard);
         reply.array(nodes.len());
         for node in nodes {
-            let (host, port) = client_addr(plane, node.id);
+            let (host, port) = plane.client_addr(node.id, Door::Plain);
+            let ports: Vec<(&[u8], u16)> = [
+                (&b"port"[..], Some(port).filter(|port| node.tls_port != Some(*port))),
+                (b"tls-port", node.tls_port),
+            ]
+            .into_iter()
+            .filter_map(|(key, port)| Some((key, port?)))
+            .collect();
             let primary = shard.primary().is_some_and(|p| p.node == node.id);
-            reply.map(7);
+            reply.map(6 + ports.len());
             for (key, value) in [("id", node.id.redis_id()), ("ip", host.clone()), ("endpoint", host)] {
                 reply.bulk(key.as_bytes());
                 reply.bulk(value.as_bytes());
             }
-            reply.bulk(b"port");
-            reply.int(port.parse().unwrap_or(0));
+            // As in Redis: whichever there are, however the client came.
+            for (key, port) in ports {
+                reply.bulk(key);
+                reply.int(port.into());
+            }
             reply.bulk(b"role");
             reply.bulk(if primary { b"master" } else { b"replica" });
             reply.bulk(b"replication-offset");
@@ -137,13 +150,13 @@ fn shards(plane: &Plane, reply: &mut Writer<'_>) -> Turn {
 }
 
 /// The table of `CLUSTER NODES`, a line a node. Format: the Redis documentation of that command.
-fn nodes(plane: &Plane) -> String {
+fn nodes(plane: &Plane, door: Door) -> String {
     let state = &plane.view.state;
     let mut text = String::new();
     for node in state.nodes.values() {
         let shard = node.shard.and_then(|id| state.shards.get(&id));
         let primary = shard.and_then(Shard::primary).map(|p| p.node);
-        let (host, port) = client_addr(plane, node.id);
+        let (host, port) = plane.client_addr(node.id, door);
         let bus = node.peer_addr.rsplit_once(':').map_or("0", |(_, port)| port);
         let mut flags = String::new();
         if node.id == plane.me.node {

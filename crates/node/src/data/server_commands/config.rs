@@ -3,6 +3,7 @@
 use super::super::client::Client;
 use super::super::dispatch::{self, Turn};
 use super::super::plane::Plane;
+use super::super::tls::{self, NotTaken};
 use super::ok;
 use super::subcommands::{Subcommand, help_or_refuse};
 use crate::config::Config;
@@ -11,6 +12,7 @@ use crate::policy;
 use ironcache_command::glob_matches;
 use ironcache_resp::Writer;
 use ironcache_settings::{BadSetting, Change, ClusterKey, Key, NodeKey, Setting, Value, Why, all};
+use ironcache_types::chain;
 use std::collections::BTreeMap;
 
 const SUBCOMMANDS: &[Subcommand] = &[
@@ -53,10 +55,16 @@ pub(super) fn run(plane: &mut Plane, client: &mut Client, args: &[&[u8]], out: &
                 return dispatch::refuse(client, out, "ERR syntax error");
             }
             match changed(&plane.config, pairs.as_chunks().0) {
-                Ok(config) => {
-                    plane.reconfigure(config);
-                    ok(out, protocol)
-                }
+                Ok(config) => match certified(&config, pairs.as_chunks().0) {
+                    Ok(read) => {
+                        if let Some(read) = read {
+                            tls::put_in_force(&mut plane.tls, read);
+                        }
+                        plane.reconfigure(config);
+                        ok(out, protocol)
+                    }
+                    Err(refused) => dispatch::refuse(client, out, &refused.to_string()),
+                },
                 Err(refused) => dispatch::refuse(client, out, &refused.to_string()),
             }
         }
@@ -137,6 +145,21 @@ fn changed(config: &Config, pairs: &[[&[u8]; 2]]) -> Result<Config, Refused> {
         return Err(Refused::Bad { key: NodeKey::Maxclients.setting().name.to_owned(), why });
     }
     Ok(changed)
+}
+
+/// The files of TLS read anew, if a setting of theirs is among `pairs`: also if it is what it was.
+fn certified(config: &Config, pairs: &[[&[u8]; 2]]) -> Result<Option<tls::Read>, Refused> {
+    let of_tls = |[key, _]: &&[&[u8]; 2]| key.to_ascii_lowercase().starts_with(b"tls-");
+    let Some([key, _]) = pairs.iter().find(of_tls).filter(|_| config.announced_tls_port().is_some()) else {
+        return Ok(None);
+    };
+    tls::read_within(config).map(Some).map_err(|why| {
+        let key = match &why {
+            NotTaken::Tls(error) => error.key().setting().name.to_owned(),
+            NotTaken::TooSlow => String::from_utf8_lossy(key).into_owned(),
+        };
+        Refused::Bad { key, why: chain(&why) }
+    })
 }
 
 /// What a name of `CONFIG` stands for.

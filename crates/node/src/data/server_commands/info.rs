@@ -1,10 +1,11 @@
 //! INFO: sections of `key:value` lines, with Redis's names where Redis has the thing.
 
+use super::super::Door;
 use super::super::client::Client;
 use super::super::dispatch::Turn;
 use super::super::plane::Plane;
 use super::super::status;
-use super::{answer, client_addr, is_shown_as_master};
+use super::{answer, is_shown_as_master};
 use ironcache_shard::Role;
 use ironcache_types::Offset;
 use std::fmt::Write;
@@ -38,7 +39,7 @@ pub(super) fn run(plane: &Plane, client: &Client, args: &[&[u8]], out: &mut Vec<
             let mut title = section.to_owned();
             title[..1].make_ascii_uppercase();
             let _ = write!(text, "# {title}\r\n");
-            for (key, value) in lines(plane, section) {
+            for (key, value) in lines(plane, client.door, section) {
                 let _ = write!(text, "{key}:{value}\r\n");
             }
         }
@@ -46,7 +47,7 @@ pub(super) fn run(plane: &Plane, client: &Client, args: &[&[u8]], out: &mut Vec<
     answer(out, client.protocol, |reply| reply.verbatim("txt", text.as_bytes()))
 }
 
-fn lines(plane: &Plane, section: &str) -> Vec<(String, String)> {
+fn lines(plane: &Plane, door: Door, section: &str) -> Vec<(String, String)> {
     let line = |key: &str, value: &dyn std::fmt::Display| (key.to_owned(), value.to_string());
     let config = &plane.config;
     match section {
@@ -56,7 +57,9 @@ fn lines(plane: &Plane, section: &str) -> Vec<(String, String)> {
             line("redis_mode", &"cluster"),
             line("process_id", &crate::process::id()),
             line("run_id", &plane.me.node.redis_id()),
-            line("tcp_port", &config.port),
+            // As in Redis: the other one, if that is all there is.
+            line("tcp_port", &if config.port != 0 { config.port } else { config.tls_port }),
+            line("tls_port", &config.tls_port),
             line("peer_port", &config.peer_port),
             line("http_port", &config.http_port),
             line("uptime_in_seconds", &plane.uptime_s()),
@@ -106,7 +109,7 @@ fn lines(plane: &Plane, section: &str) -> Vec<(String, String)> {
                 line("clusterdown_replies", &stats.clusterdown),
             ]
         }
-        "replication" => replication(plane),
+        "replication" => replication(plane, door),
         "cpu" => {
             let (user, system) = crate::process::cpu_seconds();
             vec![line("used_cpu_sys", &format!("{system:.6}")), line("used_cpu_user", &format!("{user:.6}"))]
@@ -125,7 +128,7 @@ fn lines(plane: &Plane, section: &str) -> Vec<(String, String)> {
     }
 }
 
-fn replication(plane: &Plane) -> Vec<(String, String)> {
+fn replication(plane: &Plane, door: Door) -> Vec<(String, String)> {
     let line = |key: &str, value: &dyn std::fmt::Display| (key.to_owned(), value.to_string());
     let mut lines = Vec::new();
     match plane.engine.role() {
@@ -134,7 +137,7 @@ fn replication(plane: &Plane) -> Vec<(String, String)> {
             let followers: Vec<_> = plane.replicas().collect();
             lines.push(line("connected_slaves", &followers.len()));
             for (index, follower) in followers.iter().enumerate() {
-                let (host, port) = client_addr(plane, follower.member.node);
+                let (host, port) = plane.client_addr(follower.member.node, door);
                 let offset = follower.applied.unwrap_or(Offset(0));
                 let value = format!("ip={host},port={port},state=online,offset={offset},lag=0");
                 lines.push((format!("slave{index}"), value));
@@ -149,7 +152,7 @@ fn replication(plane: &Plane) -> Vec<(String, String)> {
         Role::Loading | Role::Replica(_) => {
             lines.push(line("role", &"slave"));
             let primary = plane.my_shard().and_then(ironcache_control::Shard::primary);
-            let (host, port) = primary.map(|p| client_addr(plane, p.node)).unwrap_or_default();
+            let (host, port) = primary.map(|p| plane.client_addr(p.node, door)).unwrap_or_default();
             lines.push(line("master_host", &host));
             lines.push(line("master_port", &port));
             let (link_up, offset) = match plane.engine.role() {
@@ -196,6 +199,12 @@ fn ironcache(plane: &Plane) -> Vec<(String, String)> {
         line("handovers", &plane.stats.handovers),
         line("last_handover_stall_us", &plane.stats.handover_stall_us),
     ];
+    if let Some(print) = plane.tls.print() {
+        lines.push(line("tls_certificate_sha256", &print));
+    }
+    if let Some(problem) = plane.tls.problem() {
+        lines.push(line("tls_problem", &problem));
+    }
     if let Some(shard) = plane.my_shard() {
         lines.push(line("shard", &shard.id));
         lines.push(line("ownership_epoch", &shard.epoch));

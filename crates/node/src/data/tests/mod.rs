@@ -10,15 +10,16 @@ mod retention;
 mod server_commands;
 mod serving;
 mod snapshots;
+mod tls;
 mod total_loss;
 mod transactions;
 mod trouble;
 
-use super::DataNode;
 use super::checkpoint::{Begun, Copy};
 use super::client::{Client, Trusted};
 use super::dispatch::{self, Turn};
 use super::plane::{Plane, ToControl};
+use super::{DataNode, Door};
 use crate::config::Config;
 use ironcache_control::{
     AckMode, Command, ControlState, Handover, InitCluster, NodeRole, NodeSpec, Policy, Reason, Shard,
@@ -58,6 +59,7 @@ impl World {
             client_addr: format!("c{}:1", member.node.0),
             peer_addr: format!("p{}:1", member.node.0),
             http_addr: format!("h{}:1", member.node.0),
+            tls_port: None,
             role,
             voter: true,
             shard: (role == NodeRole::Data).then_some(SHARD),
@@ -131,6 +133,7 @@ impl World {
             client_addr: node.client_addr,
             peer_addr: node.peer_addr,
             http_addr: node.http_addr,
+            tls_port: node.tls_port,
             release: node.release,
             levels: node.levels,
             launcher_protocol: node.launcher_protocol,
@@ -255,7 +258,7 @@ pub(super) fn sent(plane: &mut Plane, (member, serial): Link, cursor: Offset) {
 
 pub(super) fn client(plane: &mut Plane) -> Client {
     let addr: SocketAddr = "127.0.0.1:1".parse().unwrap();
-    plane.clients.connect(addr, addr, 0, Trusted::Yes)
+    plane.clients.connect(addr, addr, 0, Trusted::Yes, Door::Plain)
 }
 
 /// Runs one command, given as words; the reply is text.
@@ -287,7 +290,9 @@ pub(super) fn node_in(data_dir: PathBuf, plane: Plane) -> Rc<DataNode> {
         drain: Rc::new(Notify::new()),
         pulse: crate::data::pulse::Pulse::of_this_thread(),
         drain_until: Cell::new(None),
-        listener: listener(),
+        listeners: vec![(Door::Plain, listener())],
+        places: std::sync::Arc::new(tokio::sync::Semaphore::new(super::tls::AT_ONCE)),
+        reread: tokio::sync::Notify::new(),
         accepting: RefCell::default(),
         work: Default::default(),
         data_dir,

@@ -53,10 +53,9 @@ fn no_route_names_the_node_itself() {
         let (mut plane, _proposals) = plane(me, &World::pair(AckMode::InSync));
         for view in &worlds {
             plane.apply_view(Arc::clone(view));
-            let own = format!("c{}:1", me.node.0);
             for slot in (0..SLOT_COUNT).step_by(1000) {
                 for read in [ReadFrom::Primary, ReadFrom::Replica] {
-                    assert_ne!(plane.route(Slot(slot), read), Route::Moved(own.clone()), "{me}");
+                    assert_ne!(plane.route(Slot(slot), read), Route::Moved(me.node), "{me}");
                 }
             }
         }
@@ -146,7 +145,7 @@ fn a_write_needs_its_in_sync_members_also_when_it_is_acknowledged() {
 fn readonly_reads_need_a_whole_dataset_that_is_in_sync() {
     let mut world = World::pair(AckMode::InSync);
     let mut plane = following(&world);
-    let moved = Route::Moved("c1:1".to_owned());
+    let moved = Route::Moved(A.node);
     assert_eq!(plane.route(Slot(0), ReadFrom::Replica), Route::Execute);
     assert_eq!(plane.route(Slot(0), ReadFrom::Primary), moved);
     let whole = std::mem::replace(cursor(&mut plane), ReplicaCursor::empty());

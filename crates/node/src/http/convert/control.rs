@@ -58,6 +58,7 @@ fn node(node: &Node) -> api::Node {
         client_addr,
         peer_addr,
         http_addr,
+        tls_port,
         role,
         voter,
         shard,
@@ -78,6 +79,7 @@ fn node(node: &Node) -> api::Node {
         client_addr: client_addr.clone(),
         peer_addr: peer_addr.clone(),
         http_addr: http_addr.clone(),
+        tls_port: *tls_port,
         role: match role {
             NodeRole::Data => api::NodeRole::Data,
             NodeRole::Witness => api::NodeRole::Witness,

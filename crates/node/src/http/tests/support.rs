@@ -51,7 +51,7 @@ impl TestNode {
             cluster: raft.cluster(),
             version: version.clone(),
             levels: LevelRange::new(1, 1),
-            listener: clients.into_std().unwrap(),
+            listeners: vec![(crate::data::Door::Plain, clients.into_std().unwrap())],
             launcher: watch::channel(Default::default()).1,
             views: raft.applied(),
             to_control,
