@@ -93,14 +93,6 @@ const MUTATIONS: &[Mutation] = &[
         tests: &["-p", "ironcache-control", "--test", "it", "security"],
     },
     Mutation {
-        name: "a-revoked-operator-is-obeyed",
-        breaks: "what an operator asked before it was revoked is done after",
-        file: "crates/control/src/apply/security.rs",
-        guard: "                keys.operators.get(&key).is_some_and(|asks| asks.role >= OperatorRole::Admin)",
-        instead: "                keys.operators.get(&key).is_none_or(|asks| asks.role >= OperatorRole::Admin)",
-        tests: &["-p", "ironcache-control", "--test", "it", "security"],
-    },
-    Mutation {
         name: "any-node-answers-for-the-pinned-one",
         breaks: "a stranger with a key of its own is taken for a member",
         file: "crates/identity/src/tls.rs",
