@@ -6,7 +6,6 @@ mod auto_rollouts;
 mod bad_input;
 mod bad_releases;
 mod crowds;
-mod garbage;
 mod ipv6;
 mod joins;
 mod keepers;
