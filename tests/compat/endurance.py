@@ -284,6 +284,8 @@ class Endurance:
             })
 
     def write_samples(self):
+        if not self.samples:
+            return
         with open(self.args.csv, "w") as file:
             out = csv.DictWriter(file, list(self.samples[0]))
             out.writeheader()

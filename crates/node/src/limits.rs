@@ -4,7 +4,7 @@ use crate::app::UPLOADS_MAX;
 use crate::data::COMMAND_BYTES_MAX;
 use crate::descriptors::RESERVED;
 use crate::doorkeeper::{FREE_BYTES, HTTP, PEER};
-use crate::http::{JSON_BYTES_MAX, KEEP_FREE_BYTES};
+use crate::http::{JSON_BYTES_MAX, KEEP_FREE_BYTES, KEEP_FREE_SHARE};
 use ironcache_control::ControlState;
 use ironcache_resp::Limits;
 use ironcache_types::{MAX_ARTIFACT_BYTES, SLOT_COUNT};
@@ -25,7 +25,10 @@ fn rows() -> Vec<(&'static str, String)> {
         ("nodes that left and are known by name", ControlState::REMOVED_MAX.to_string()),
         ("a release's binary", mib(MAX_ARTIFACT_BYTES as usize)),
         ("binaries that come in at a node at a time", UPLOADS_MAX.to_string()),
-        ("disk that a binary leaves to the node", mib(KEEP_FREE_BYTES as usize)),
+        (
+            "disk that a binary leaves to the node",
+            format!("{}, of a small one a {KEEP_FREE_SHARE}th", mib(KEEP_FREE_BYTES as usize)),
+        ),
         ("a request to the HTTP port", mib(JSON_BYTES_MAX)),
         ("connections at the HTTP port", HTTP.visits_max.to_string()),
         ("connections at the peer port before a hello", PEER.visits_max.to_string()),

@@ -84,6 +84,23 @@ pub fn free_bytes_in(dir: &Path) -> io::Result<u64> {
     }
 }
 
+/// How large the directory's disk is. A simulated one has no end.
+///
+/// # Errors
+/// The disk does not say.
+pub fn size_bytes_of(dir: &Path) -> io::Result<u64> {
+    #[cfg(not(turmoil))]
+    {
+        let stat = rustix::fs::statvfs(dir)?;
+        Ok(stat.f_blocks.saturating_mul(stat.f_frsize))
+    }
+    #[cfg(turmoil)]
+    {
+        let _ = dir;
+        Ok(u64::MAX)
+    }
+}
+
 /// Lets a file be executed. A simulated one is no program.
 ///
 /// # Errors

@@ -4,7 +4,7 @@ use super::body::JsonBody;
 use super::convert;
 use super::error::HttpError;
 use super::forward::require_cluster;
-use super::upload::{Bounds, KEEP_FREE_BYTES, Upload};
+use super::upload::{Bounds, Upload};
 use crate::app::App;
 use crate::background;
 use axum::Json;
@@ -76,8 +76,7 @@ pub(super) async fn stage(
         )
     })?;
     let dir = app.config.data_dir.join("staged");
-    let bounds = Bounds { max_bytes: MAX_ARTIFACT_BYTES, keep_free_bytes: KEEP_FREE_BYTES };
-    let upload = Upload::receive(body, &dir, bounds).await?;
+    let upload = Upload::receive(body, &dir, Bounds::of_a_binary(&dir)?).await?;
     if upload.size_bytes == 0 {
         return Err(HttpError::BadRequest("the body is empty; it has to be the binary itself".to_owned()));
     }

@@ -9,7 +9,7 @@ use futures_util::StreamExt;
 use ironcache_host::exec::has_disk;
 use ironcache_host::fs::File;
 use ironcache_store::disk;
-use ironcache_types::chain;
+use ironcache_types::{MAX_ARTIFACT_BYTES, chain};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -24,6 +24,8 @@ const PACE_BYTES: u64 = 64 << 10;
 /// The log, checkpoints' first bytes and the launcher's state go on being written. With less left, a node that was only
 /// handed a binary would stop for want of room.
 pub(crate) const KEEP_FREE_BYTES: u64 = 256 << 20;
+/// Of a small disk a share is kept: a node whose whole disk is not much more still takes a release.
+pub(crate) const KEEP_FREE_SHARE: u64 = 16;
 /// Between two looks at what is left. Others write meanwhile; a look is a system call.
 const LOOK_EVERY_BYTES: u64 = 8 << 20;
 
@@ -33,6 +35,17 @@ pub(super) struct Bounds {
     pub max_bytes: u64,
     /// Left on the disk.
     pub keep_free_bytes: u64,
+}
+
+impl Bounds {
+    /// Of a binary that comes to the disk of `dir`.
+    pub fn of_a_binary(dir: &Path) -> Result<Bounds, HttpError> {
+        let disk_bytes = disk::size_bytes_of(dir).map_err(|error| {
+            HttpError::Internal(format!("cannot ask for the size of the disk of {}: {error}", dir.display()))
+        })?;
+        let keep_free_bytes = KEEP_FREE_BYTES.min(disk_bytes / KEEP_FREE_SHARE);
+        Ok(Bounds { max_bytes: MAX_ARTIFACT_BYTES, keep_free_bytes })
+    }
 }
 
 /// A whole body in a file of its own, deleted when this is dropped.
