@@ -163,6 +163,7 @@ impl Engine {
             Begin::Discard => Follow::Discard { source },
         };
         replica.read = None;
+        replica.primary_applied = None;
         replica.link_up = true;
         Ok(follow)
     }
@@ -175,16 +176,22 @@ impl Engine {
             {
                 replica.cursor.detach();
                 replica.link_up = false;
+                replica.primary_applied = None;
                 true
             }
             Role::Loading | Role::Replica(_) | Role::Primary(_) => false,
         }
     }
 
-    /// The primary says how far it has applied the log.
+    /// The source says how far it has applied the log. Of a keeper that says nothing of the primary, which cannot be asked
+    /// while it is not followed: whoever waits for what it has applied would wait for ever.
     pub fn primary_applied(&mut self, index: u64) {
-        if let Role::Replica(replica) = &mut self.role {
-            replica.primary_applied = replica.primary_applied.max(index);
+        let primary = self.my_shard().and_then(Shard::primary);
+        if let Role::Replica(replica) = &mut self.role
+            && let (Some(source), Some(primary)) = (replica.cursor.source(), primary)
+            && source.incarnation == primary.incarnation
+        {
+            replica.primary_applied = replica.primary_applied.max(Some(index));
         }
     }
 

@@ -390,10 +390,10 @@ impl World {
         let applied = self.process(sender).map_or(0, |p| p.applied as u64);
         let known = match self.process(taker).map(|p| p.engine.role()) {
             Some(ironcache_shard::Role::Replica(replica)) => replica.primary_applied(),
-            Some(ironcache_shard::Role::Loading | ironcache_shard::Role::Primary(_)) | None => u64::MAX,
+            Some(ironcache_shard::Role::Loading | ironcache_shard::Role::Primary(_)) | None => return,
         };
         if kind == Kind::Follow
-            && known < applied
+            && known < Some(applied)
             && let Some(process) = self.process_mut(taker)
         {
             process.engine.primary_applied(applied);
@@ -441,7 +441,7 @@ impl World {
         let Some(tail) = tail else { return Offset(0) };
         let Offset(whole) = tail.kept.whole();
         match self.broken {
-            Some(Broken::TailCutShort) => Offset((whole - FRAME_BYTES).max(tail.kept.from().0)),
+            Some(Broken::TailCutShort) => Offset(whole.saturating_sub(FRAME_BYTES).max(tail.kept.from().0)),
             Some(_) | None => Offset(whole),
         }
     }

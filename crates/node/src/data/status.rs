@@ -16,7 +16,7 @@ pub(super) fn snapshot(plane: &Plane) -> DataSnapshot {
         parked: plane.parked,
         primary_applied: match plane.engine.role() {
             Role::Replica(replica) => replica.primary_applied(),
-            Role::Loading | Role::Primary(_) => 0,
+            Role::Loading | Role::Primary(_) => None,
         },
         settled: plane.engine.is_settled(),
         loaded: !matches!(plane.engine.role(), Role::Loading),

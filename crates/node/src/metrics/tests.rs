@@ -118,7 +118,7 @@ fn scrape() -> Scrape {
             stats: Stats { commands: 9, moved: 2, handover_stall_us: 800, ..Stats::default() },
             used_bytes: 1234,
             parked: 1,
-            primary_applied: 0,
+            primary_applied: None,
             index: 6,
             settled: true,
             loaded: true,

@@ -310,6 +310,30 @@ fn a_keeper_is_asked_by_who_is_not_in_the_set_and_follows_no_primary() {
 }
 
 #[test]
+fn what_the_primary_has_applied_is_known_only_while_it_is_followed() {
+    let said = |engine: &Engine| match engine.role() {
+        Role::Replica(replica) => replica.primary_applied(),
+        Role::Loading | Role::Primary(_) => None,
+    };
+    let mut world = World::new();
+    world.wish(Some(W.node));
+    world.set_keeper(Some(Offset(0)));
+    let mut engine = world.engine(B, Some(Offset(0)));
+    world.remove_in_sync(B);
+    world.show(&mut engine);
+    assert!(matches!(engine.follow(A, &begin(&world, A, CONTINUE)), Ok(Follow::Continue { .. })));
+    engine.primary_applied(7);
+    assert_eq!(said(&engine), Some(7));
+    assert!(engine.unfollow(A));
+    assert_eq!(said(&engine), None, "it cannot be asked");
+    world.restart(A);
+    world.show(&mut engine);
+    assert!(matches!(engine.follow(W, &begin(&world, W, CONTINUE)), Ok(Follow::Continue { .. })));
+    engine.primary_applied(0);
+    assert_eq!(said(&engine), None, "a keeper knows nothing of what its primary had applied");
+}
+
+#[test]
 fn a_keeper_costs_nothing_of_what_is_held() {
     let (world, mut engine) = left_behind();
     let full = engine.follow(W, &begin(&world, W, SyncMode::Full));
