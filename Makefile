@@ -100,10 +100,13 @@ sim: ## simulated clusters in trouble, one a seed: `make sim SEEDS=100000`
 	IRONCACHE_SIM_SEEDS=$(SEEDS) $(CARGO) test -p ironcache-sim --test seeds every_seed -- --nocapture
 
 # Another build: its own world, and its own folder, so that no other build is made anew.
-TURMOIL = CARGO_PROFILE_DEV_OPT_LEVEL=1 RUSTFLAGS="--cfg tokio_unstable --cfg turmoil" $(CARGO) run -q --target-dir target/turmoil -p ironcache-turmoil --
+# Optimised a little, since minutes of simulated time pass; without debug information, which costs a third of the build and
+# says nothing that a trace does not.
+TURMOIL = CARGO_PROFILE_DEV_OPT_LEVEL=1 CARGO_PROFILE_DEV_DEBUG=0 RUSTFLAGS="--cfg tokio_unstable --cfg turmoil" $(CARGO) run -q --target-dir target/turmoil -p ironcache-turmoil --
 turmoil: ## real nodes over simulated networks, disks and clocks, one process a seed, repeatable: `make turmoil SEEDS=500`
 	$(TURMOIL) raft --seeds $(SEEDS)
 	$(TURMOIL) node --seeds $(SEEDS)
+	$(TURMOIL) roll --seeds $(SEEDS)
 turmoil: SEEDS = 50
 
 model: ## every order of events of small clusters: the large models of crates/model

@@ -157,6 +157,7 @@ fn init_cluster(nodes: u64) -> Command {
         nodes: ids().map(spec).collect(),
         shards: vec![ShardSpec { id: ShardId(0), slots: SlotSet::part(0, 1), nodes: ids().collect() }],
         policy: Policy::default(),
+        security: ironcache_control::NewSecurity::Insecure,
     })
 }
 

@@ -3,6 +3,7 @@
 use crate::members::MembershipChange;
 use crate::plan::{HistoryEntry, Plan};
 use crate::release::{Declined, Quarantine, ReleaseInfo};
+use crate::security::{Operator, SecurityMode};
 use crate::unknown::{Unknown, words};
 use ironcache_types::{
     ClusterId, Digest, Epoch, Incarnation, Level, LevelRange, MachineId, Member, NodeId, Offset, PlanId,
@@ -40,6 +41,12 @@ pub struct ControlView {
     /// Nodes that left for good, oldest first.
     #[serde(default)]
     pub removed: Vec<NodeId>,
+    /// By what the cluster knows its members; fixed when it is created.
+    #[serde(default)]
+    pub security: Option<SecurityMode>,
+    /// Whoever may operate a cluster with keys, by name.
+    #[serde(default)]
+    pub operators: Vec<Operator>,
 }
 
 /// What an aborted plan left: the next one goes on to its target or back to its origin.

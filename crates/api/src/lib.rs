@@ -50,6 +50,7 @@ mod node;
 mod plan;
 mod policy;
 mod release;
+mod security;
 mod soaking;
 mod unknown;
 mod upgrade;
@@ -76,6 +77,7 @@ pub use plan::{
 };
 pub use policy::{PolicyChange, PolicyStatus, Setting, SettingValue};
 pub use release::{AllowRelease, Declined, Quarantine, ReleaseInfo, StageHold, StagedRelease};
+pub use security::{Operator, OperatorRole, SecurityMode};
 pub use soaking::{Problem, RollbackBlocker, Soaking};
 pub use unknown::Unknown;
 pub use upgrade::{

@@ -2,8 +2,8 @@
 
 use ironcache_api::*;
 use ironcache_types::{
-    ClusterId, Digest, Epoch, Incarnation, Level, LevelRange, MachineId, Member, NodeId, Offset, PlanId,
-    Release, ShardId, SlotSet, Version, WireRange,
+    ClusterId, Digest, Epoch, Incarnation, KeyHash, Level, LevelRange, MachineId, Member, NodeId, Offset,
+    PlanId, Release, ShardId, SlotSet, Version, WireRange,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -153,6 +153,12 @@ fn control() -> ControlView {
             stage: MembershipStage::Joining { voter: true, replaces: Some(NODE) },
         }),
         removed: vec![NODE],
+        security: Some(SecurityMode::Keys),
+        operators: vec![Operator {
+            key: KeyHash(Digest([6; 32])),
+            name: "ada".to_owned(),
+            role: OperatorRole::Admin,
+        }],
     }
 }
 

@@ -3,11 +3,12 @@
 use crate::plan::{HoldReason, PlanOptions, StartedBy};
 use crate::policy::Policy;
 use crate::reason::Reason;
+use crate::security::{Admitted, AskedBy, NewSecurity, OperatorRole};
 use crate::shard::{AckMode, NewKeeper, RecoveredBy};
 use crate::state::{NodeRole, ReleaseInfo};
 use ironcache_types::{
-    ClusterId, Digest, Epoch, Incarnation, Level, LevelRange, MachineId, Member, NodeId, Offset, PlanId,
-    Release, ShardId, SlotSet, Version, WireRange,
+    ClusterId, Digest, Epoch, Incarnation, KeyHash, Level, LevelRange, MachineId, Member, NodeId, Offset,
+    PlanId, Release, ShardId, SlotSet, Version, WireRange,
 };
 use std::collections::BTreeSet;
 
@@ -40,6 +41,7 @@ pub struct InitCluster {
     pub nodes: Vec<NodeSpec>,
     pub shards: Vec<ShardSpec>,
     pub policy: Policy,
+    pub security: NewSecurity,
 }
 
 /// A shard that lost every member of its set goes on with less than it had acknowledged.
@@ -304,6 +306,8 @@ pub enum Command {
     AddNode {
         spec: NodeSpec,
         replaces: Option<NodeId>,
+        /// In a cluster with keys: the key that the node is known by from now on, and the join code that it was met with.
+        admitted: Option<Admitted>,
     },
     /// The node is to leave for good.
     RemoveNode {
@@ -318,6 +322,18 @@ pub enum Command {
     /// Raft's group is what the change of this epoch wants it to be.
     MembershipDone {
         change: Epoch,
+    },
+    /// The holder of this key may operate the cluster.
+    AddOperator {
+        by: AskedBy,
+        key: KeyHash,
+        name: String,
+        role: OperatorRole,
+    },
+    /// The key opens nothing any more.
+    RevokeOperator {
+        by: AskedBy,
+        key: KeyHash,
     },
     /// The node stands in this zone.
     #[cfg(feature = "next")]

@@ -2,7 +2,9 @@
 //!
 //! *Invariant:* this file shares no code with `apply`: it is the second opinion.
 
+use crate::membership::MembershipStage;
 use crate::plan::{Direction, Phase, StartedBy};
+use crate::security::{OperatorRole, Security};
 use crate::shard::{HandoverVia, KeeperBase, Ownership, Shard};
 use crate::state::{ControlState, TrialPhase};
 
@@ -31,6 +33,7 @@ pub(crate) fn check(before: &ControlState, after: &ControlState) -> Result<(), V
         check_keeper(before, after, shard)?;
     }
     check_members(before, after)?;
+    check_keys(before, after)?;
     check_level(before, after)?;
     check_started(before, after)?;
     check_out(before, after)?;
@@ -68,6 +71,38 @@ fn check_members(before: &ControlState, after: &ControlState) -> Result<(), Viol
         }
         (Some(_) | None, _) => Ok(()),
     }
+}
+
+/// A cluster with keys knows exactly its nodes by them, each for good, and has an admin; one without knows nobody, and none
+/// becomes the other (I24).
+fn check_keys(before: &ControlState, after: &ControlState) -> Result<(), Violation> {
+    let keys = match (&before.security, &after.security) {
+        (Security::Insecure, Security::Insecure) => return Ok(()),
+        (Security::Insecure, Security::Keys(keys)) if before.cluster_id.is_none() => keys,
+        (Security::Keys(_), Security::Keys(keys)) => keys,
+        (Security::Insecure, Security::Keys(_)) | (Security::Keys(_), Security::Insecure) => {
+            return broken("I24", "a cluster changes whether it has keys".to_owned());
+        }
+    };
+    let goes = after.membership.filter(|change| change.stage == MembershipStage::Left).map(|c| c.node);
+    let known: std::collections::BTreeSet<_> = after.nodes.keys().copied().chain(goes).collect();
+    if !known.iter().eq(keys.nodes.keys()) {
+        return broken("I24", "the nodes that have keys are not those of the cluster".to_owned());
+    }
+    let distinct: std::collections::BTreeSet<_> = keys.nodes.values().chain(keys.operators.keys()).collect();
+    if distinct.len() != keys.nodes.len() + keys.operators.len() {
+        return broken("I24", "a key has two holders".to_owned());
+    }
+    if keys.operators.values().all(|operator| operator.role != OperatorRole::Admin) {
+        return broken("I24", "no admin is left".to_owned());
+    }
+    if let Security::Keys(old) = &before.security
+        && let Some((node, _)) =
+            old.nodes.iter().find(|(node, key)| keys.nodes.get(node).is_some_and(|new| new != *key))
+    {
+        return broken("I24", format!("node {node} has another key than before"));
+    }
+    Ok(())
 }
 
 /// The level never falls, rises only as a plan ends, and is one that every node admits (I7).

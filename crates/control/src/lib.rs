@@ -22,6 +22,7 @@ mod plan;
 mod policy;
 mod reason;
 mod rejection;
+mod security;
 mod shard;
 mod state;
 
@@ -36,6 +37,9 @@ pub use plan::{
 pub use policy::{AutoRollout, FinalizeAfter, OnFailure, OnTotalLoss, Policy, RaftTimers};
 pub use reason::Reason;
 pub use rejection::{Applied, NoRollback, NotByPolicy, Rejection};
+pub use security::{
+    Admitted, AskedBy, Holder, Keys, NewOperator, NewSecurity, Operator, OperatorRole, Security,
+};
 pub use shard::{
     AckMode, Handover, HandoverVia, Keeper, KeeperBase, LastLease, LineageEntry, Losses, NewKeeper,
     Ownership, RecoveredBy, Recovery, Shard,

@@ -2,8 +2,10 @@
 
 use crate::invariants::Violation;
 use crate::reason::Reason;
+use crate::security::OperatorRole;
 use ironcache_types::{
-    Epoch, Incarnation, Level, LevelRange, Member, NodeId, Offset, PlanId, ShardId, Version, WireRange,
+    Epoch, Incarnation, KeyHash, Level, LevelRange, Member, NodeId, Offset, PlanId, ShardId, Version,
+    WireRange,
 };
 
 /// What an accepted command did.
@@ -300,6 +302,36 @@ pub enum Rejection {
          pause`): a plan that is paused or held can be aborted without the node"
     )]
     StepInFlight { node: NodeId },
+    #[error(
+        "this cluster is insecure: it was created without keys, knows none of anybody's, and stays so; one with keys is \
+         created anew"
+    )]
+    Insecure,
+    #[error(
+        "node {node} proved no join code, and this cluster takes in whoever did; `ironcache cluster join-code` makes one"
+    )]
+    NotAdmitted { node: NodeId },
+    #[error(
+        "the join code of node {node} was used for another node already; `ironcache cluster join-code` makes a new one"
+    )]
+    CodeUsed { node: NodeId },
+    #[error("the key {key} is that of a node or an operator of this cluster; each has one of its own")]
+    KeyTaken { key: KeyHash },
+    #[error("no operator has the key {key}; `ironcache cluster operator list` shows those that there are")]
+    UnknownOperator { key: KeyHash },
+    #[error("an operator is called {name:?} already; revoke that one first, or choose another name")]
+    NameTaken { name: String },
+    #[error("the name \"{name}\" of an operator: one line of 1 to {bytes_max} bytes is wanted")]
+    BadName { name: String, bytes_max: usize },
+    #[error("{max} operators are known, and no more may be; revoke one first")]
+    TooManyOperators { max: usize },
+    #[error(
+        "{name:?} is the last admin: without one nobody could change who operates the cluster; add another one first \
+         (`ironcache cluster operator add`)"
+    )]
+    LastAdmin { name: String },
+    #[error("whoever asks is no {} of this cluster", needed.word())]
+    NotAllowed { needed: OperatorRole },
 }
 
 /// What stands against a rollout by the policy.
@@ -419,6 +451,16 @@ impl Rejection {
             Rejection::OtherRelease { .. } => "other_release",
             Rejection::DigestTaken { .. } => "digest_taken",
             Rejection::EmptyRange { .. } => "empty_range",
+            Rejection::Insecure => "insecure",
+            Rejection::NotAdmitted { .. } => "not_admitted",
+            Rejection::CodeUsed { .. } => "code_used",
+            Rejection::KeyTaken { .. } => "key_taken",
+            Rejection::UnknownOperator { .. } => "unknown_operator",
+            Rejection::NameTaken { .. } => "name_taken",
+            Rejection::BadName { .. } => "bad_name",
+            Rejection::TooManyOperators { .. } => "too_many_operators",
+            Rejection::LastAdmin { .. } => "last_admin",
+            Rejection::NotAllowed { .. } => "not_allowed",
             Rejection::Invariant(_) => "invariant",
         }
     }

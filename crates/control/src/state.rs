@@ -4,6 +4,7 @@ use crate::membership::MembershipChange;
 use crate::plan::{HistoryEntry, Plan};
 use crate::policy::Policy;
 use crate::reason::Reason;
+use crate::security::Security;
 use crate::shard::Shard;
 use ironcache_types::{
     ClusterId, Digest, Epoch, Incarnation, Level, LevelRange, MachineId, Member, NodeId, Offset, PlanId,
@@ -39,6 +40,7 @@ pub struct ControlState {
     pub membership: Option<MembershipChange>,
     /// Nodes that left for good, oldest first; at most [`ControlState::REMOVED_MAX`].
     pub removed: VecDeque<NodeId>,
+    pub security: Security,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

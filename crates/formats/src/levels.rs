@@ -134,6 +134,8 @@ const TABLE: &[(Format, &[Since])] = &[
     (Format::Entry(EntryKind::WantKeeper), &[since(1, 1)]),
     (Format::Entry(EntryKind::SetKeeper), &[since(1, 1)]),
     (Format::Entry(EntryKind::BeginRecovery), &[since(1, 1)]),
+    (Format::Entry(EntryKind::AddOperator), &[since(1, 1)]),
+    (Format::Entry(EntryKind::RevokeOperator), &[since(1, 1)]),
     #[cfg(feature = "next")]
     (Format::Entry(EntryKind::SetZone), &[since(NEXT.0, 1)]),
     (

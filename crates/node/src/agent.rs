@@ -167,7 +167,7 @@ impl Agent {
         };
         // Asked only by a node that is out: otherwise every entry of the log would interrupt every data thread.
         let data = if step.is_some() { self.app.data.snapshot().await.ok() } else { None };
-        let primary_applied = data.and_then(|d| d.primary_applied);
+        let primary_applied = data.and_then(|data| data.primary_applied);
         let now_wall_ms = unix_ms();
         let unheard_ms = self.contact.borrow().elapsed().as_millis() as u64;
         let trial = self.launcher_view.borrow().trial;

@@ -28,7 +28,7 @@ use crate::keeper::{self, KeeperOptions};
 use crate::launcher::{self, Stop};
 use crate::tasks::{Ends, How, TaskEnded, Tasks, share_panic};
 use crate::{doorkeeper, http, lead, lease, moved, peer, removed};
-use ironcache_control::Command;
+use ironcache_control::{Command, Security};
 use ironcache_formats::levels;
 use ironcache_host::exec::spawn_blocking;
 use ironcache_host::net::Bound;
@@ -434,6 +434,13 @@ async fn watch_log(raft: RaftNode, me: Member, config: Arc<Config>, current: wat
                 "a loss of this node's log would not be noticed: it is not noted that it is a member"
             );
         }
+    }
+    match &raft.applied().borrow().state.security {
+        Security::Keys(_) => {}
+        Security::Insecure => tracing::warn!(
+            "this cluster is insecure: whoever reaches a peer or HTTP port of its nodes is believed; keep strangers away from \
+             them"
+        ),
     }
     current.send_replace(true);
 }

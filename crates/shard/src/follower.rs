@@ -7,7 +7,7 @@
 //! a link that is silent for that is not waited for. What its keeper has is all that was acknowledged.
 
 use crate::engine::Engine;
-use crate::role::Role;
+use crate::role::{Replica, Role};
 use ironcache_control::{HandoverVia, Node, Shard};
 use ironcache_replication::{
     Ack, Begin, Hello, LINK_VERSIONS, Promoted, Purpose, ReplicaCursor, Source, Standing, StreamError,
@@ -46,6 +46,13 @@ pub(crate) fn source_named(shard: &Shard, peer: Member) -> Option<(Source, Sourc
     }
     let is_keeper = shard.keeper_that_counts().is_some_and(|keeper| keeper.member == peer);
     is_keeper.then_some((source, SourceKind::Keeper))
+}
+
+/// Is the link of `replica` up, and that to the primary which the applied state names?
+fn follows_primary(shard: &Shard, replica: &Replica) -> bool {
+    let primary = shard.primary().filter(|primary| !is_deposed(shard, *primary));
+    let of_primary = |source: Source| primary.is_some_and(|p| p.incarnation == source.incarnation);
+    replica.link_up && replica.cursor.source().is_some_and(of_primary)
 }
 
 /// Is `member` the primary in whose place the keeper hands the shard over?
@@ -107,10 +114,19 @@ impl Engine {
     fn asked_keeper(&self, shard: &Shard) -> Option<Member> {
         let Role::Replica(replica) = &self.role else { return None };
         let keeper = shard.keeper_that_counts()?.member;
-        let primary = shard.primary().filter(|primary| !is_deposed(shard, *primary));
-        let of_primary = |source: Source| primary.is_some_and(|p| p.incarnation == source.incarnation);
-        let follows_primary = replica.link_up && replica.cursor.source().is_some_and(of_primary);
-        (!shard.in_sync.contains(&self.me) && !follows_primary).then_some(keeper)
+        (!shard.in_sync.contains(&self.me) && !follows_primary(shard, replica)).then_some(keeper)
+    }
+
+    /// The log index that the primary has applied, as it said last; `None` while this node follows no primary. A keeper,
+    /// which it may follow instead, says nothing of one that is gone.
+    pub fn told_applied(&self) -> Option<u64> {
+        match &self.role {
+            Role::Replica(replica) => {
+                let follows = self.my_shard().is_some_and(|shard| follows_primary(shard, replica));
+                follows.then_some(replica.primary_applied)
+            }
+            Role::Loading | Role::Primary(_) => None,
+        }
     }
 
     /// Does the applied state still name `member` as source, in the epoch in which it was followed?
@@ -163,7 +179,6 @@ impl Engine {
             Begin::Discard => Follow::Discard { source },
         };
         replica.read = None;
-        replica.primary_applied = None;
         replica.link_up = true;
         Ok(follow)
     }
@@ -176,22 +191,16 @@ impl Engine {
             {
                 replica.cursor.detach();
                 replica.link_up = false;
-                replica.primary_applied = None;
                 true
             }
             Role::Loading | Role::Replica(_) | Role::Primary(_) => false,
         }
     }
 
-    /// The source says how far it has applied the log. Of a keeper that says nothing of the primary, which cannot be asked
-    /// while it is not followed: whoever waits for what it has applied would wait for ever.
+    /// The primary says how far it has applied the log.
     pub fn primary_applied(&mut self, index: u64) {
-        let primary = self.my_shard().and_then(Shard::primary);
-        if let Role::Replica(replica) = &mut self.role
-            && let (Some(source), Some(primary)) = (replica.cursor.source(), primary)
-            && source.incarnation == primary.incarnation
-        {
-            replica.primary_applied = replica.primary_applied.max(Some(index));
+        if let Role::Replica(replica) = &mut self.role {
+            replica.primary_applied = replica.primary_applied.max(index);
         }
     }
 

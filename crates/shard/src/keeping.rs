@@ -7,6 +7,8 @@
 //!
 //! *Invariant:* a recorded keeper, and one that may be, is required like a member of the set: nothing is acknowledged
 //! without it (the same [`AckGate`](ironcache_replication::AckGate)), and it counts where writes ask for a number of copies.
+//! *Invariant:* a tail is recorded once every member holds what is before it, as it said itself: whoever leaves takes the
+//! base along that the tail continues.
 //! *Invariant:* it leaves by an entry, for one of three reasons: it is silent, it said that it cannot write, or enough
 //! members hold everything and nobody wishes it.
 //! *Invariant:* a new start as primary knows no keeper: every start of an owner clears the record.
@@ -145,6 +147,10 @@ impl Primary {
     fn record_keeper(&mut self, tail: Recorded, at: At<'_>, out: &mut Vec<Action>) {
         let member = tail.member;
         if self.set.get(&member).is_some_and(|change| !change.asked.is_due(at.now.boot_ms, OUTCOME_MS_MAX)) {
+            return;
+        }
+        // Each member may leave from here on, and what it takes along is all that there is below the tail.
+        if self.gate.acknowledged() < tail.from {
             return;
         }
         let Ok(proposal) = self.gate.propose(member) else {

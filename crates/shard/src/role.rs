@@ -32,10 +32,10 @@ pub enum Role {
 #[derive(Clone, Debug)]
 pub struct Replica {
     pub(crate) cursor: ReplicaCursor,
-    /// Is the link to the primary up?
+    /// Is the link to the source up: to the primary, or to the keeper that stands in for one that is gone?
     pub(crate) link_up: bool,
-    /// As the primary said on the link that is up; a keeper says nothing of it.
-    pub(crate) primary_applied: Option<u64>,
+    /// The log index that a primary has applied, as it said last.
+    pub(crate) primary_applied: u64,
     /// What was read from this node's disk, until a primary is followed.
     pub(crate) read: Option<Held>,
     /// When the shard was last asked back.
@@ -46,7 +46,7 @@ pub struct Replica {
 
 impl Replica {
     pub(crate) fn new(cursor: ReplicaCursor, read: Option<Held>) -> Self {
-        Replica { cursor, link_up: false, primary_applied: None, read, reclaim: None, candidacy: None }
+        Replica { cursor, link_up: false, primary_applied: 0, read, reclaim: None, candidacy: None }
     }
 
     /// What was read, if that is the dataset still.
@@ -60,11 +60,6 @@ impl Replica {
 
     pub fn is_linked(&self) -> bool {
         self.link_up
-    }
-
-    /// The log index that the primary has applied, as it said last; `None` while it is not followed, and cannot be asked.
-    pub fn primary_applied(&self) -> Option<u64> {
-        self.primary_applied
     }
 }
 

@@ -104,6 +104,7 @@ fn founded() -> ControlState {
         nodes: vec![node(A, NodeRole::Data), node(B, NodeRole::Data), node(witness, NodeRole::Witness)],
         shards: vec![ShardSpec { id: SHARD, slots: SlotSet::part(0, 1), nodes: vec![A.node, B.node] }],
         policy: Policy { timers: TIMERS, steady_mode: AckMode::InSync, ..Policy::default() },
+        security: ironcache_control::NewSecurity::Insecure,
     };
     let mut state = ControlState::default();
     state.apply(1, &Command::InitCluster(init)).unwrap();

@@ -173,6 +173,8 @@ impl World {
             | Command::AllowRelease { .. }
             | Command::AddNode { .. }
             | Command::RemoveNode { .. }
+            | Command::AddOperator { .. }
+            | Command::RevokeOperator { .. }
             | Command::NodeLeft { .. }
             | Command::MembershipDone { .. }
             | Command::Rejoin { .. } => None,

@@ -87,7 +87,13 @@ impl Scenario {
             timers: RaftTimers { heartbeat_ms: 10, election_min_ms: 50, election_max_ms: 100 },
             ..Policy::default()
         };
-        InitCluster { cluster_id: ClusterId(7), nodes, shards, policy }
+        InitCluster {
+            cluster_id: ClusterId(7),
+            nodes,
+            shards,
+            policy,
+            security: ironcache_control::NewSecurity::Insecure,
+        }
     }
 }
 

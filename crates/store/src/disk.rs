@@ -67,6 +67,23 @@ pub fn free_bytes(file: &File) -> io::Result<u64> {
     }
 }
 
+/// What the disk that a directory is on has left for this process. A simulated one never fills.
+///
+/// # Errors
+/// The disk does not say.
+pub fn free_bytes_in(dir: &Path) -> io::Result<u64> {
+    #[cfg(not(turmoil))]
+    {
+        let stat = rustix::fs::statvfs(dir)?;
+        Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+    }
+    #[cfg(turmoil)]
+    {
+        let _ = dir;
+        Ok(u64::MAX)
+    }
+}
+
 /// Lets a file be executed. A simulated one is no program.
 ///
 /// # Errors

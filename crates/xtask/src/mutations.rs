@@ -21,9 +21,13 @@ struct Mutation {
     /// Stands in the file exactly once.
     guard: &'static str,
     instead: &'static str,
-    /// What follows `cargo test`: the tests of which one has to fail.
+    /// What follows `cargo test`: the tests of which one has to fail. After [`TURMOIL`] what follows `ironcache-turmoil`: the
+    /// seeds of which one has to be violated.
     tests: &'static [&'static str],
 }
+
+/// The simulated world, which is another build (docs/adr/0030).
+const TURMOIL: &str = "turmoil";
 
 /// A guard that only a whole cluster in trouble misses.
 const SIMULATED: &[&str] = &["-p", "ironcache-sim", "--test", "seeds"];
@@ -32,6 +36,86 @@ const SIMULATED: &[&str] = &["-p", "ironcache-sim", "--test", "seeds"];
 const SIMULATED_NEXT: &[&str] = &["-p", "ironcache-sim", "--features", "next", "--test", "seeds"];
 
 const MUTATIONS: &[Mutation] = &[
+    Mutation {
+        name: "a-vote-is-not-synced",
+        breaks: "a voter that loses its power right after it granted its vote grants another one in the same term",
+        file: "crates/raft/src/wal/mod.rs",
+        guard: "        self.lock().write(&[Record::Vote(vote.into())], Some(done), |index| {",
+        instead: "        done(Ok(()));\n        self.lock().write(&[Record::Vote(vote.into())], None, |index| {",
+        tests: &[TURMOIL, "raft", "--seeds", "60"],
+    },
+    Mutation {
+        name: "the-log-is-not-synced",
+        breaks: "entries that a quorum acknowledged are gone after a power cut",
+        file: "crates/raft/src/wal/file.rs",
+        guard: "        self.file()?.sync_data()",
+        instead: "        self.file().map(drop)",
+        tests: &[TURMOIL, "raft", "--seeds", "30"],
+    },
+    Mutation {
+        name: "the-launchers-state-is-not-synced",
+        breaks: "after a power cut a node runs another release than the log was told",
+        file: "crates/spine/src/state_file.rs",
+        guard: "        replace_durably(&self.path(), encode(state).as_bytes())",
+        instead: "        disk::write(self.path(), encode(state)).map_err(at(\"write\", &self.path()))",
+        tests: &[TURMOIL, "roll", "--seeds", "10"],
+    },
+    Mutation {
+        name: "a-tail-that-no-leaver-can-continue",
+        breaks: "a keeper is recorded from an offset that a member has not applied, and what lies between is in one process",
+        file: "crates/shard/src/keeping.rs",
+        guard: "        if self.gate.acknowledged() < tail.from {",
+        instead: "        if self.gate.acknowledged() > self.gate.end() {",
+        tests: &["-p", "ironcache-shard"],
+    },
+    Mutation {
+        name: "a-keeper-speaks-for-the-primary",
+        breaks: "a node that is out waits for ever for a primary that is gone to apply an entry",
+        file: "crates/shard/src/follower.rs",
+        guard: "                follows.then_some(replica.primary_applied)",
+        instead: "                (follows || replica.link_up).then_some(replica.primary_applied)",
+        tests: &["-p", "ironcache-shard"],
+    },
+    Mutation {
+        name: "the-last-admin-is-revoked",
+        breaks: "nobody can change who operates the cluster any more",
+        file: "crates/control/src/apply/security.rs",
+        guard: "        if operator.role == OperatorRole::Admin && keys.admins() == 1 {",
+        instead: "        if operator.role == OperatorRole::Admin && keys.admins() == 0 {",
+        tests: &["-p", "ironcache-control", "--test", "it", "security"],
+    },
+    Mutation {
+        name: "a-join-code-is-used-twice",
+        breaks: "whoever kept a used code brings another node in",
+        file: "crates/control/src/apply/security.rs",
+        guard: "                match keys.codes.contains(code) {",
+        instead: "                match keys.codes.is_empty() && keys.codes.contains(code) {",
+        tests: &["-p", "ironcache-control", "--test", "it", "security"],
+    },
+    Mutation {
+        name: "a-revoked-operator-is-obeyed",
+        breaks: "what an operator asked before it was revoked is done after",
+        file: "crates/control/src/apply/security.rs",
+        guard: "                keys.operators.get(&key).is_some_and(|asks| asks.role >= OperatorRole::Admin)",
+        instead: "                keys.operators.get(&key).is_none_or(|asks| asks.role >= OperatorRole::Admin)",
+        tests: &["-p", "ironcache-control", "--test", "it", "security"],
+    },
+    Mutation {
+        name: "any-node-answers-for-the-pinned-one",
+        breaks: "a stranger with a key of its own is taken for a member",
+        file: "crates/identity/src/tls.rs",
+        guard: "            Expect::Key(expected) => *expected == key,",
+        instead: "            Expect::Key(expected) => *expected == key || key != *expected,",
+        tests: &["-p", "ironcache-identity", "--test", "links"],
+    },
+    Mutation {
+        name: "a-proof-of-the-code-is-carried-to-another-connection",
+        breaks: "somebody in the middle is taken for whoever holds the join code",
+        file: "crates/identity/src/join_code.rs",
+        guard: "    [side, exported, called, &caller].concat()",
+        instead: "    [side, &exported[..0], called, &caller].concat()",
+        tests: &["-p", "ironcache-identity"],
+    },
     Mutation {
         name: "a-rebound-name-is-a-host-of-ours",
         breaks: "a page whose name was made to resolve to a node orders it about",
@@ -1155,6 +1239,9 @@ fn try_one(root: &Path, mutation: &Mutation) -> Result<String> {
     }
     std::fs::write(&path, file.original.replacen(mutation.guard, mutation.instead, 1))
         .with_context(|| format!("cannot write {}", mutation.file))?;
+    if let [TURMOIL, play @ ..] = mutation.tests {
+        return turmoil(root, play);
+    }
     if !cargo_test(root, mutation, &["--no-run"])?.status.success() {
         bail!("the tests do not compile with it: correct the row in the table");
     }
@@ -1165,6 +1252,34 @@ fn try_one(root: &Path, mutation: &Mutation) -> Result<String> {
     let said = String::from_utf8_lossy(&tests.stdout).into_owned();
     let failed = said.lines().find_map(|line| line.strip_prefix("test ")?.strip_suffix(" ... FAILED"));
     failed.map(str::to_owned).context("the tests ended badly, and none of them failed")
+}
+
+/// Answers the first seed that was violated.
+fn turmoil(root: &Path, play: &[&str]) -> Result<String> {
+    // As in the Makefile: what is built for `make turmoil` is built.
+    let cargo = |verb: &str, more: &[&str]| {
+        Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+            .args([verb, "--target-dir", "target/turmoil", "-p", "ironcache-turmoil"])
+            .args(more)
+            .env("CARGO_PROFILE_DEV_OPT_LEVEL", "1")
+            .env("CARGO_PROFILE_DEV_DEBUG", "0")
+            .env("RUSTFLAGS", "--cfg tokio_unstable --cfg turmoil")
+            .current_dir(root)
+            .stdin(Stdio::null())
+            .output()
+            .with_context(|| format!("cannot run cargo {verb}"))
+    };
+    if !cargo("build", &[])?.status.success() {
+        bail!("the simulated world does not compile with it: correct the row in the table");
+    }
+    let seeds = cargo("run", &[&["--"], play].concat())?;
+    if seeds.status.success() {
+        bail!("`ironcache-turmoil {}` passes all the same", play.join(" "));
+    }
+    let said = String::from_utf8_lossy(&seeds.stdout).into_owned();
+    let failed = said.lines().find_map(|line| line.strip_prefix("FAILED")?.trim().split(':').next());
+    let failed = failed.context("the seeds ended badly, and none of them failed")?;
+    Ok(format!("{} {failed}", play.first().unwrap_or(&TURMOIL)))
 }
 
 fn cargo_test(root: &Path, mutation: &Mutation, more: &[&str]) -> Result<std::process::Output> {

@@ -60,29 +60,29 @@ async fn garbage_on_any_port_is_answered_right_or_dropped_and_the_node_goes_on()
     let daemon = cluster.nodes[0].daemon_pid();
     for port in [ports.peer, ports.http] {
         exchange(port, &noise(100_000), 0);
-        exchange(port, b"GET /status HTTP/1.1\r\nHost: a", 0);
+        exchange(port, b"GET /status HTTP/1.1\r\nHost: 127.0.0.1", 0);
         exchange(
             port,
-            b"POST /v1/upgrade/plan HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n{\"target\"",
+            b"POST /v1/upgrade/plan HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 1000\r\n\r\n{\"target\"",
             0,
         );
     }
     let bad = exchange(
         ports.http,
-        b"POST /v1/upgrade/plan HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 3\r\nConnection: close\r\n\r\n{]}",
+        b"POST /v1/upgrade/plan HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: 3\r\nConnection: close\r\n\r\n{]}",
         usize::MAX,
     );
     assert!(bad.starts_with("HTTP/1.1 400") && bad.contains("\"error\""), "{bad}");
     let no_door = exchange(
         ports.peer,
-        b"GET /replication HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+        b"GET /replication HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n",
         usize::MAX,
     );
     assert!(no_door.starts_with("HTTP/1.1 426"), "{no_door}");
     exchange(
         ports.peer,
         &[
-            &b"GET /replication HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: ironcache-replication\r\n\r\n"[..],
+            &b"GET /replication HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: upgrade\r\nUpgrade: ironcache-replication\r\n\r\n"[..],
             &noise(10_000),
         ]
         .concat(),
@@ -129,7 +129,7 @@ async fn what_is_no_release_is_not_staged() {
     let http = cluster.nodes[0].ports.http;
     let post = |length: usize, body: &[u8]| {
         let head = format!(
-            "POST /v1/releases HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n"
+            "POST /v1/releases HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n"
         );
         let answer_bytes = if body.len() == length { usize::MAX } else { 0 };
         exchange(http, &[head.as_bytes(), body].concat(), answer_bytes)

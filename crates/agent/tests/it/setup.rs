@@ -43,7 +43,13 @@ pub(crate) fn cluster() -> ControlState {
     let nodes = [1, 2, 3].map(spec).to_vec();
     let mut state = ControlState::default();
     let policy = Policy { steady_mode: AckMode::InSync, ..Policy::default() };
-    let init = InitCluster { cluster_id: ClusterId(7), nodes, shards: vec![shard], policy };
+    let init = InitCluster {
+        cluster_id: ClusterId(7),
+        nodes,
+        shards: vec![shard],
+        policy,
+        security: ironcache_control::NewSecurity::Insecure,
+    };
     apply(&mut state, &Command::InitCluster(init));
     register_release(&mut state, old());
     for id in [1, 2, 3] {

@@ -5,7 +5,8 @@ use crate::exit::{Failure, Format};
 use crate::output;
 use crate::text;
 use ironcache_api::{
-    ClusterStatus, ControlView, Losses, MembershipStage, Node, NodeRole, Ownership, ServingRole, Shard,
+    ClusterStatus, ControlView, Losses, MembershipStage, Node, NodeRole, Ownership, SecurityMode,
+    ServingRole, Shard,
 };
 use ironcache_types::NodeId;
 
@@ -158,6 +159,14 @@ fn node_table(rows: &[NodeRow]) -> String {
     output::table(&table)
 }
 
+fn security(mode: &SecurityMode) -> String {
+    match mode {
+        SecurityMode::Insecure => "insecure: whoever reaches a peer or HTTP port is believed".to_owned(),
+        SecurityMode::Keys => "keys".to_owned(),
+        SecurityMode::Unknown(word) => word.clone(),
+    }
+}
+
 fn overview(status: &ClusterStatus) -> String {
     let control = &status.control;
     let address =
@@ -176,6 +185,7 @@ fn overview(status: &ClusterStatus) -> String {
             versions.join(" and ")
         ),
     ];
+    lines.extend(control.security.as_ref().map(|mode| format!("security   {}", security(mode))));
     for shard in control.shards.values() {
         let primary = match &shard.ownership {
             Ownership::Serving(member) => address(member.node),

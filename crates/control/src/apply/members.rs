@@ -10,6 +10,7 @@ use crate::command::NodeSpec;
 use crate::membership::{MembershipChange, MembershipStage};
 use crate::plan::{HoldReason, Phase, Plan, StepState};
 use crate::rejection::{Applied, Rejection};
+use crate::security::Admitted;
 use crate::shard::Shard;
 use crate::state::{ControlState, Node, NodeRole, OutStep, TrialPhase};
 use ironcache_types::{Epoch, NodeId};
@@ -74,7 +75,12 @@ impl ControlState {
         self.check_may_go(old)
     }
 
-    pub(super) fn add_node(&mut self, spec: &NodeSpec, replaces: Option<NodeId>) -> Result {
+    pub(super) fn add_node(
+        &mut self,
+        spec: &NodeSpec,
+        replaces: Option<NodeId>,
+        admitted: Option<&Admitted>,
+    ) -> Result {
         let node = spec.member.node;
         if let Some(change) = &self.membership
             && change.node == node
@@ -83,6 +89,7 @@ impl ControlState {
             return Ok(Applied::Unchanged);
         }
         self.check_join(spec, replaces)?;
+        self.check_admitted(node, admitted)?;
         let NodeSpec {
             member,
             client_addr,
@@ -124,6 +131,7 @@ impl ControlState {
         if let Some(shard) = shard {
             self.shard_mut(*shard)?.nodes.push(node);
         }
+        self.pin(node, admitted);
         let stage = MembershipStage::Joining { voter: *voter, replaces };
         self.membership = Some(MembershipChange { epoch, node, stage });
         self.changed()
@@ -206,7 +214,7 @@ impl ControlState {
         self.membership = None;
         let epoch = self.fresh_epoch();
         match stage {
-            MembershipStage::Left => {}
+            MembershipStage::Left => self.unpin(node),
             MembershipStage::Joining { voter, replaces } => {
                 if let Some(joined) = self.nodes.get_mut(&node) {
                     joined.voter = voter;

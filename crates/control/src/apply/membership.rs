@@ -4,6 +4,7 @@ use super::Result;
 use super::layout::check_layout;
 use super::policy::{check_policy, check_reachable};
 use super::releases::check_range;
+use super::security::first_security;
 use crate::command::{Command, InitCluster, NodeSpec};
 use crate::rejection::{Applied, Rejection};
 use crate::shard::{LastLease, LineageEntry, Losses, Ownership, Shard};
@@ -13,7 +14,7 @@ use std::collections::BTreeSet;
 
 impl ControlState {
     pub(super) fn init_cluster(&mut self, init: &InitCluster) -> Result {
-        let InitCluster { cluster_id, nodes, shards, policy } = init;
+        let InitCluster { cluster_id, nodes, shards, policy, security: _ } = init;
         if let Some(existing) = self.cluster_id {
             return if existing == *cluster_id {
                 Ok(Applied::Unchanged)
@@ -25,6 +26,7 @@ impl ControlState {
         check_policy(policy)?;
         check_reachable(policy.min_in_sync, shards.iter().map(|s| s.nodes.len()))?;
         let level = least_level(nodes)?;
+        self.security = first_security(init)?;
         self.cluster_id = Some(*cluster_id);
         self.cluster_level = level;
         self.policy = *policy;

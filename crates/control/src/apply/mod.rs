@@ -18,6 +18,7 @@ mod raise;
 mod recover;
 mod releases;
 mod rollback;
+mod security;
 mod start;
 mod step;
 
@@ -134,10 +135,14 @@ impl ControlState {
             Command::LevelReached { member, oldest } => self.level_reached(*member, *oldest),
             Command::SetPolicy { seen, policy } => self.set_policy(*seen, policy),
             Command::AllowRelease { digest } => self.allow_release(*digest),
-            Command::AddNode { spec, replaces } => self.add_node(spec, *replaces),
+            Command::AddNode { spec, replaces, admitted } => {
+                self.add_node(spec, *replaces, admitted.as_ref())
+            }
             Command::RemoveNode { node } => self.remove_node(*node),
             Command::NodeLeft { change, node } => self.node_left(*change, *node),
             Command::MembershipDone { change } => self.membership_done(*change),
+            Command::AddOperator { by, key, name, role } => self.add_operator(*by, *key, name, *role),
+            Command::RevokeOperator { by, key } => self.revoke_operator(*by, *key),
             #[cfg(feature = "next")]
             Command::SetZone { node, zone } => self.set_zone(*node, zone),
             Command::Rejoin { step, member } => self.rejoin(*step, *member),

@@ -98,6 +98,8 @@ fn epoch_of(command: &mut Command) -> Option<&mut Epoch> {
         | Command::AllowRelease { .. }
         | Command::AddNode { .. }
         | Command::RemoveNode { .. }
+        | Command::AddOperator { .. }
+        | Command::RevokeOperator { .. }
         | Command::Abort { .. } => None,
         #[cfg(feature = "next")]
         Command::SetZone { .. } => None,
@@ -220,7 +222,7 @@ fn useful_for_members(state: &ControlState) -> Vec<Command> {
 fn any_for_members(state: &ControlState, commands: &mut Vec<Command>) {
     for id in 7..=9 {
         for (shard, replaces) in [(None, None), (Some(S1), None), (Some(S1), Some(NodeId(4)))] {
-            commands.push(Command::AddNode { spec: joins(id, shard), replaces });
+            commands.push(Command::AddNode { spec: joins(id, shard), replaces, admitted: None });
         }
     }
     commands.extend(state.nodes.keys().map(|node| Command::RemoveNode { node: *node }));

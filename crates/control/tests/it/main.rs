@@ -8,4 +8,5 @@ mod next;
 mod recover;
 mod refused;
 mod rollback;
+mod security;
 mod setup;

@@ -132,7 +132,7 @@ fn what_cannot_join_is_refused() {
     let with = |change: fn(&mut NodeSpec)| {
         let mut spec = joins(7, Some(S1));
         change(&mut spec);
-        Command::AddNode { spec, replaces: None }
+        Command::AddNode { spec, replaces: None, admitted: None }
     };
     cluster.refused(&with(|s| s.levels = LevelRange::new(2, 3)), "cannot_read");
     cluster.refused(&with(|s| s.shard = Some(ShardId(9))), "unknown_shard");
@@ -141,7 +141,7 @@ fn what_cannot_join_is_refused() {
     bad.ok(&bad.failed(4, true));
     bad.ok(&bad.abort());
     let quarantined = NodeSpec { release: new(), ..joins(7, Some(S1)) };
-    bad.refused(&Command::AddNode { spec: quarantined, replaces: None }, "quarantined");
+    bad.refused(&Command::AddNode { spec: quarantined, replaces: None, admitted: None }, "quarantined");
     cluster.refused(&with(|s| s.shard = None), "bad_layout");
     cluster.refused(&with(|s| s.role = NodeRole::Witness), "bad_layout");
     cluster.refused(&with(|s| s.peer_addr = "p2".to_owned()), "address_taken");
@@ -150,7 +150,7 @@ fn what_cannot_join_is_refused() {
     let in_place = |change: fn(&mut NodeSpec)| {
         let mut spec = joins(7, Some(S1));
         change(&mut spec);
-        Command::AddNode { spec, replaces: Some(NodeId(4)) }
+        Command::AddNode { spec, replaces: Some(NodeId(4)), admitted: None }
     };
     cluster.refused(&in_place(|s| s.voter = false), "bad_layout");
     cluster.refused(&in_place(|s| s.shard = Some(S0)), "bad_layout");
@@ -168,7 +168,7 @@ fn seven_vote_and_no_more() {
     assert_eq!(cluster.state.voters().count(), 7);
     cluster.refused(&cluster.add_node(9, None), "too_many_voters");
     let learner = NodeSpec { voter: false, ..joins(9, None) };
-    cluster.ok(&Command::AddNode { spec: learner, replaces: None });
+    cluster.ok(&Command::AddNode { spec: learner, replaces: None, admitted: None });
     cluster.ok(&cluster.members_done());
     // One for one is always possible.
     cluster.ok(&cluster.replace(8, 10));

@@ -2,13 +2,13 @@
 //! node 5 vote. Everybody is on 1.3.0; 1.4.0 is registered.
 
 use ironcache_control::{
-    AckMode, Applied, Command, ControlState, InitCluster, KeeperBase, NewKeeper, NodeRole, NodeSpec,
-    Ownership, PlanOptions, Policy, Reason, Recover, RecoveredBy, Rejection, ReleaseInfo, Shard, ShardSpec,
-    StageHold, StartedBy,
+    AckMode, Admitted, Applied, AskedBy, Command, ControlState, InitCluster, KeeperBase, NewKeeper,
+    NewOperator, NewSecurity, NodeRole, NodeSpec, Ownership, PlanOptions, Policy, Reason, Recover,
+    RecoveredBy, Rejection, ReleaseInfo, Shard, ShardSpec, StageHold, StartedBy,
 };
 use ironcache_types::{
-    ClusterId, Digest, Epoch, Incarnation, LevelRange, MachineId, Member, NodeId, Offset, PlanId, Release,
-    ShardId, SlotSet, Version, WireRange,
+    ClusterId, Digest, Epoch, Incarnation, KeyHash, LevelRange, MachineId, Member, NodeId, Offset, PlanId,
+    Release, ShardId, SlotSet, Version, WireRange,
 };
 
 pub(crate) const S0: ShardId = ShardId(0);
@@ -57,7 +57,29 @@ pub(crate) fn layout() -> InitCluster {
         nodes: (1..=6).map(spec).collect(),
         shards: vec![shard(0, &[1, 3, 5]), shard(1, &[2, 4])],
         policy: Policy::default(),
+        security: NewSecurity::Insecure,
     }
+}
+
+/// The same, with keys: node `n` has [`key`] `n`, and the first admin, ada, has key 100.
+pub(crate) fn layout_with_keys() -> InitCluster {
+    let nodes = (1..=6).map(|id| (NodeId(id), key(id as u8))).collect();
+    let admin = NewOperator { key: key(100), name: "ada".to_owned() };
+    InitCluster { security: NewSecurity::Keys { nodes, admin }, ..layout() }
+}
+
+pub(crate) fn key(id: u8) -> KeyHash {
+    KeyHash(Digest([id; 32]))
+}
+
+/// The first admin asks.
+pub(crate) fn admin() -> AskedBy {
+    AskedBy::Operator(key(100))
+}
+
+/// What a node that joins proves in a cluster with keys.
+pub(crate) fn admitted(id: u64) -> Admitted {
+    Admitted { key: key(id as u8), code: Digest([0xc0 | id as u8; 32]) }
 }
 
 /// A new node that is to vote: of `shard`, or a witness.
@@ -92,6 +114,16 @@ impl Cluster {
     pub(crate) fn new() -> Self {
         let mut cluster = Cluster { state: ControlState::default(), log_index: 0 };
         cluster.ok(&Command::InitCluster(layout()));
+        for release in [old(), new()] {
+            cluster.ok(&Command::RegisterRelease { info: info(release) });
+        }
+        cluster
+    }
+
+    /// The same layout, and everybody has a key.
+    pub(crate) fn with_keys() -> Self {
+        let mut cluster = Cluster { state: ControlState::default(), log_index: 0 };
+        cluster.ok(&Command::InitCluster(layout_with_keys()));
         for release in [old(), new()] {
             cluster.ok(&Command::RegisterRelease { info: info(release) });
         }
@@ -408,13 +440,13 @@ impl Cluster {
     }
 
     pub(crate) fn add_node(&self, id: u64, shard: Option<ShardId>) -> Command {
-        Command::AddNode { spec: joins(id, shard), replaces: None }
+        Command::AddNode { spec: joins(id, shard), replaces: None, admitted: None }
     }
 
     pub(crate) fn replace(&self, old: u64, id: u64) -> Command {
         let old = &self.state.nodes[&NodeId(old)];
         let spec = NodeSpec { voter: old.voter, ..joins(id, old.shard) };
-        Command::AddNode { spec, replaces: Some(old.id) }
+        Command::AddNode { spec, replaces: Some(old.id), admitted: None }
     }
 
     pub(crate) fn remove(&self, id: u64) -> Command {

@@ -59,7 +59,13 @@ impl Layout {
             })
             .collect();
         let mut state = ControlState::default();
-        let init = InitCluster { cluster_id: ClusterId(7), nodes, shards, policy: Policy::default() };
+        let init = InitCluster {
+            cluster_id: ClusterId(7),
+            nodes,
+            shards,
+            policy: Policy::default(),
+            security: ironcache_control::NewSecurity::Insecure,
+        };
         apply(&mut state, &Command::InitCluster(init));
         for release in [old(), new()] {
             let info = ReleaseInfo {

@@ -81,12 +81,12 @@ impl World {
     }
 
     fn add(&mut self, id: u64, shard: Option<ShardId>) {
-        self.commit(&Command::AddNode { spec: spec(id, shard), replaces: None });
+        self.commit(&Command::AddNode { spec: spec(id, shard), replaces: None, admitted: None });
     }
 
     fn replace(&mut self, old: u64, id: u64) {
         let shard = self.state.nodes[&NodeId(old)].shard;
-        self.commit(&Command::AddNode { spec: spec(id, shard), replaces: Some(NodeId(old)) });
+        self.commit(&Command::AddNode { spec: spec(id, shard), replaces: Some(NodeId(old)), admitted: None });
     }
 
     fn members(&self) -> Vec<u64> {
@@ -283,7 +283,10 @@ fn no_step_of_a_plan_begins_while_a_node_is_replaced() {
     let plan = state.plan.clone().unwrap();
     let reason = ironcache_control::HoldReason::StepTimedOut { node: NodeId(3), waited_ms: 9 };
     apply(&mut state, &Command::Hold { plan: plan.id, plan_epoch: plan.epoch, reason });
-    apply(&mut state, &Command::AddNode { spec: spec(4, Some(S0)), replaces: Some(NodeId(3)) });
+    apply(
+        &mut state,
+        &Command::AddNode { spec: spec(4, Some(S0)), replaces: Some(NodeId(3)), admitted: None },
+    );
     apply(&mut state, &Command::Resume { plan: plan.id });
     for digest in [old().digest, new().digest] {
         apply(&mut state, &Command::ReportStaged { node: NodeId(4), digest });

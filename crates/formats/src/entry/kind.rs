@@ -48,6 +48,8 @@ pub enum EntryKind {
     WantKeeper = 39,
     SetKeeper = 40,
     BeginRecovery = 41,
+    AddOperator = 42,
+    RevokeOperator = 43,
     /// One above the newest kind, whichever that is: no release has it.
     #[cfg(feature = "next")]
     SetZone,
@@ -97,6 +99,8 @@ impl EntryKind {
         EntryKind::WantKeeper,
         EntryKind::SetKeeper,
         EntryKind::BeginRecovery,
+        EntryKind::AddOperator,
+        EntryKind::RevokeOperator,
         #[cfg(feature = "next")]
         EntryKind::SetZone,
     ];
@@ -153,6 +157,8 @@ impl EntryKind {
             Command::WantKeeper { .. } => EntryKind::WantKeeper,
             Command::SetKeeper { .. } => EntryKind::SetKeeper,
             Command::BeginRecovery { .. } => EntryKind::BeginRecovery,
+            Command::AddOperator { .. } => EntryKind::AddOperator,
+            Command::RevokeOperator { .. } => EntryKind::RevokeOperator,
             #[cfg(feature = "next")]
             Command::SetZone { .. } => EntryKind::SetZone,
         }

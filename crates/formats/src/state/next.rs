@@ -7,6 +7,7 @@ use super::v1::plan::{Ended, Plan};
 use super::v1::release::{Declined, Quarantine, Unfinished};
 use super::v1::shard::Shard;
 use crate::AboveLevel;
+use crate::parts::v1::security::Security;
 use crate::parts::v1::{LevelRange, NodeRole, Policy, ProtocolRange, Release, ReleaseInfo};
 use ironcache_types::Level;
 use serde::{Deserialize, Serialize};
@@ -33,6 +34,7 @@ pub(crate) struct State {
     pub membership: Option<MembershipChange>,
     /// Oldest first.
     pub removed: Vec<u64>,
+    pub security: Security,
     /// Oldest first.
     pub answers: Vec<Answer>,
 }
@@ -77,6 +79,7 @@ impl From<v1::State> for State {
             history,
             membership,
             removed,
+            security,
             answers,
         } = older;
         let nodes = nodes.into_iter().map(|(id, node)| (id, node.into())).collect();
@@ -97,6 +100,7 @@ impl From<v1::State> for State {
             history,
             membership,
             removed,
+            security,
             answers,
         }
     }
@@ -122,6 +126,7 @@ impl State {
             history,
             membership,
             removed,
+            security,
             answers,
         } = self;
         let nodes =
@@ -143,6 +148,7 @@ impl State {
             history,
             membership,
             removed,
+            security,
             answers,
         })
     }

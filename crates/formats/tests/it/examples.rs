@@ -1,12 +1,13 @@
 //! One or more commands of every kind, and states with something in every field.
 
-use crate::setup::{Cluster, S0, S1, info, layout, new, old};
+use crate::setup::{Cluster, S0, S1, admin, admitted, info, key, layout, layout_with_keys, new, old};
 use ironcache_control::{
-    AckMode, AutoRollout, Command, ControlState, Declined, Direction, FinalizeAfter, Handover,
-    HandoverRecord, HandoverVia, HistoryEntry, HoldReason, Keeper, KeeperBase, LastLease, Losses,
-    MembershipChange, MembershipStage, NewKeeper, OnFailure, OnTotalLoss, OutStep, Outcome, Ownership, Phase,
-    PlanOptions, Policy, Preflight, Quarantine, RaftTimers, Reason, Recover, RecoveredBy, Recovery,
-    ReleaseInfo, StageHold, StartedBy, StepRecord, StepRole, StepState, TrialPhase, Unfinished,
+    AckMode, AskedBy, AutoRollout, Command, ControlState, Declined, Direction, FinalizeAfter, Handover,
+    HandoverRecord, HandoverVia, HistoryEntry, HoldReason, Keeper, KeeperBase, Keys, LastLease, Losses,
+    MembershipChange, MembershipStage, NewKeeper, OnFailure, OnTotalLoss, Operator, OperatorRole, OutStep,
+    Outcome, Ownership, Phase, PlanOptions, Policy, Preflight, Quarantine, RaftTimers, Reason, Recover,
+    RecoveredBy, Recovery, ReleaseInfo, Security, StageHold, StartedBy, StepRecord, StepRole, StepState,
+    TrialPhase, Unfinished,
 };
 use ironcache_formats::entry::EntryKind;
 use ironcache_formats::state::Answer;
@@ -87,7 +88,9 @@ pub(crate) fn commands(kind: EntryKind) -> Vec<Command> {
     let (isr_epoch, shard_epoch, primary, from, to) =
         (Epoch(300), Epoch(300), member(1), member(1), member(2));
     match kind {
-        EntryKind::InitCluster => vec![Command::InitCluster(layout())],
+        EntryKind::InitCluster => {
+            vec![Command::InitCluster(layout()), Command::InitCluster(layout_with_keys())]
+        }
         EntryKind::RegisterNode => vec![
             Command::RegisterNode {
                 member: member(2),
@@ -197,9 +200,21 @@ pub(crate) fn commands(kind: EntryKind) -> Vec<Command> {
             .map(|policy| Command::SetPolicy { seen: Epoch(300), policy })
             .into(),
         EntryKind::AllowRelease => vec![Command::AllowRelease { digest }],
-        EntryKind::AddNode => [None, Some(NodeId(BIG))]
-            .map(|replaces| Command::AddNode { spec: layout().nodes[2].clone(), replaces })
+        EntryKind::AddNode => [(None, None), (Some(NodeId(BIG)), Some(admitted(3)))]
+            .map(|(replaces, admitted)| Command::AddNode {
+                spec: layout().nodes[2].clone(),
+                replaces,
+                admitted,
+            })
             .into(),
+        EntryKind::AddOperator => [
+            (admin(), OperatorRole::Viewer),
+            (AskedBy::Node(NodeId(BIG)), OperatorRole::Operator),
+            (admin(), OperatorRole::Admin),
+        ]
+        .map(|(by, role)| Command::AddOperator { by, key: key(101), name: "bob".to_owned(), role })
+        .into(),
+        EntryKind::RevokeOperator => vec![Command::RevokeOperator { by: admin(), key: key(101) }],
         EntryKind::RemoveNode => vec![Command::RemoveNode { node: NodeId(BIG) }],
         EntryKind::NodeLeft => vec![Command::NodeLeft { change: Epoch(BIG), node: NodeId(2) }],
         EntryKind::MembershipDone => vec![Command::MembershipDone { change: Epoch(BIG) }],
@@ -342,6 +357,14 @@ pub(crate) fn full() -> (ControlState, Vec<Answer>) {
     let stage = MembershipStage::Joining { voter: true, replaces: Some(NodeId(BIG)) };
     state.membership = Some(MembershipChange { epoch: Epoch(33), node: NodeId(8), stage });
     state.removed = [NodeId(BIG), NodeId(7)].into();
+    let roles = [OperatorRole::Viewer, OperatorRole::Operator, OperatorRole::Admin];
+    let operator =
+        |(at, role): (u8, OperatorRole)| (key(at), Operator { name: role.word().to_owned(), role });
+    state.security = Security::Keys(Keys {
+        nodes: [(NodeId(BIG), key(1)), (NodeId(7), key(7))].into(),
+        operators: (101..).zip(roles).map(operator).collect(),
+        codes: [Digest([9; 32]), Digest([8; 32])].into(),
+    });
     plan.phase = Phase::Held { reason: hold_reasons()[0].clone() };
     state.plan = Some(plan);
 

@@ -100,6 +100,7 @@ pub(super) fn state(bounds: &Bounds) -> ControlState {
         nodes: (0..nodes).map(node).collect(),
         shards: (0..shards).map(shard).collect(),
         policy,
+        security: ironcache_control::NewSecurity::Insecure,
     };
     let mut log = Founding { state: ControlState::default() };
     log.apply(&Command::InitCluster(init));

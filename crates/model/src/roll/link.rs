@@ -388,12 +388,9 @@ impl World {
     /// The primary says on the link how far it has applied the log.
     fn tell_applied(&mut self, sender: usize, taker: usize, kind: Kind) {
         let applied = self.process(sender).map_or(0, |p| p.applied as u64);
-        let known = match self.process(taker).map(|p| p.engine.role()) {
-            Some(ironcache_shard::Role::Replica(replica)) => replica.primary_applied(),
-            Some(ironcache_shard::Role::Loading | ironcache_shard::Role::Primary(_)) | None => return,
-        };
+        let Some(known) = self.process(taker).and_then(|p| p.engine.told_applied()) else { return };
         if kind == Kind::Follow
-            && known < Some(applied)
+            && known < applied
             && let Some(process) = self.process_mut(taker)
         {
             process.engine.primary_applied(applied);

@@ -400,10 +400,7 @@ impl World {
     fn facts(&self, at: usize) -> Option<LocalFacts> {
         let node = &self.nodes[at];
         let process = node.process.as_ref()?;
-        let applied_by_primary = match process.engine.role() {
-            ironcache_shard::Role::Replica(replica) => replica.primary_applied(),
-            ironcache_shard::Role::Loading | ironcache_shard::Role::Primary(_) => None,
-        };
+        let applied_by_primary = process.engine.told_applied();
         let primary = self.state_of(at).shard_of_node(node.id).and_then(|shard| shard.primary());
         let is_there = primary.and_then(|primary| self.at(primary)).is_some();
         let activation_ordered = match &process.exit {

@@ -135,7 +135,7 @@ pub(crate) struct DataSnapshot {
     pub stats: Stats,
     pub used_bytes: u64,
     pub parked: u32,
-    /// On a replica that follows its primary: the log index that that one has applied, as it said last.
+    /// On a replica that follows its primary: the log index that this one has applied, as it said last.
     pub primary_applied: Option<u64>,
     /// The log index whose state the data plane acts on.
     pub index: u64,

@@ -14,10 +14,7 @@ pub(super) fn snapshot(plane: &Plane) -> DataSnapshot {
         stats: plane.stats,
         used_bytes: plane.keyspace.used_bytes() as u64,
         parked: plane.parked,
-        primary_applied: match plane.engine.role() {
-            Role::Replica(replica) => replica.primary_applied(),
-            Role::Loading | Role::Primary(_) => None,
-        },
+        primary_applied: plane.engine.told_applied(),
         settled: plane.engine.is_settled(),
         loaded: !matches!(plane.engine.role(), Role::Loading),
         index: plane.view.index,

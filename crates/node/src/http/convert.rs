@@ -7,6 +7,7 @@
 mod control;
 mod plan;
 mod request;
+mod security;
 mod waiting_on;
 
 pub(super) use control::{control, declined, is_held, quarantine};

@@ -186,6 +186,7 @@ fn init_cluster(
             .map(|s| ShardSpec { id: s.id, slots: s.slots.clone(), nodes: s.nodes.clone() })
             .collect(),
         policy,
+        security: ironcache_control::NewSecurity::Insecure,
     })
 }
 

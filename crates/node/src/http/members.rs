@@ -73,7 +73,7 @@ async fn join(
     if !state.nodes.contains_key(&node) {
         state.check_join(&spec, replaces)?;
     }
-    app.raft.propose(Command::AddNode { spec, replaces }).await?.outcome?;
+    app.raft.propose(Command::AddNode { spec, replaces, admitted: None }).await?.outcome?;
     let what = match shard {
         Some(shard) => format!("a replica of shard {shard}"),
         None => "a witness".to_owned(),

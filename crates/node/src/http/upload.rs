@@ -77,7 +77,7 @@ impl Upload {
             }
             if upload.size_bytes >= look_at {
                 look_at = upload.size_bytes + LOOK_EVERY_BYTES;
-                let free_bytes = free_bytes(dir).map_err(|e| cannot("ask for the room in", &e))?;
+                let free_bytes = disk::free_bytes_in(dir).map_err(|e| cannot("ask for the room in", &e))?;
                 if free_bytes < keep_free_bytes {
                     return Err(HttpError::refused(
                         "no_room",
@@ -97,12 +97,6 @@ impl Upload {
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
-}
-
-/// What the disk has left for this process.
-fn free_bytes(dir: &Path) -> io::Result<u64> {
-    let stat = rustix::fs::statvfs(dir)?;
-    Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
 }
 
 impl Drop for Upload {

@@ -70,6 +70,7 @@ impl World {
                 nodes: vec![PRIMARY.node, REPLICA.node],
             }],
             policy: Policy::default(),
+            security: ironcache_control::NewSecurity::Insecure,
         };
         let (views, receiver) = watch::channel(Arc::default());
         let dir = tempfile::tempdir().unwrap();

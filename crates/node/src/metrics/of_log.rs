@@ -2,7 +2,7 @@
 
 use super::writer::{Writer, plain, seconds};
 use ironcache_control::{
-    ControlState, HandoverRecord, Outcome, Phase, Plan, StepRecord, StepRole, StepState,
+    ControlState, HandoverRecord, Outcome, Phase, Plan, Security, StepRecord, StepRole, StepState,
 };
 use std::fmt;
 
@@ -13,7 +13,7 @@ const STEP_BOUNDS: [f64; 10] = [0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0,
 
 pub(super) fn write(state: &ControlState, to: &mut Writer<'_>) -> fmt::Result {
     let ControlState {
-        cluster_id: _,
+        cluster_id,
         epoch,
         cluster_level,
         policy: _,
@@ -29,6 +29,7 @@ pub(super) fn write(state: &ControlState, to: &mut Writer<'_>) -> fmt::Result {
         history: _,
         membership,
         removed: _,
+        security,
     } = state;
     to.gauge(&plain("cluster_epoch", "The cluster's one counter"), epoch.0)?;
     to.gauge(
@@ -41,6 +42,13 @@ pub(super) fn write(state: &ControlState, to: &mut Writer<'_>) -> fmt::Result {
     to.gauge(
         &plain("cluster_nodes_changing", "1 while a node joins or leaves: no step of a plan begins"),
         u64::from(membership.is_some()),
+    )?;
+    to.gauge(
+        &plain(
+            "cluster_insecure",
+            "1 while whoever reaches a peer or HTTP port is believed: nobody has a key",
+        ),
+        u64::from(cluster_id.is_some() && *security == Security::Insecure),
     )?;
     to.gauge(&plain("releases", "Releases that the cluster knows"), releases.len() as u64)?;
     to.gauge(

@@ -39,6 +39,7 @@ fn state() -> ControlState {
         nodes: vec![node],
         shards: vec![shard],
         policy: ironcache_control::Policy::default(),
+        security: ironcache_control::NewSecurity::Insecure,
     };
     state.apply(1, &Command::InitCluster(init)).unwrap();
     let step = |role, began_at_ms, ended_at_ms| StepRecord {

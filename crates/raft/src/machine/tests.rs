@@ -78,6 +78,7 @@ fn found_at(max: u16) -> Command {
             nodes: vec![NODE],
         }],
         policy: ironcache_control::Policy::default(),
+        security: ironcache_control::NewSecurity::Insecure,
     })
 }
 

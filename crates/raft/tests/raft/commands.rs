@@ -40,6 +40,7 @@ pub(crate) fn init_cluster() -> Command {
             nodes: (1..=3).map(NodeId).collect(),
         }],
         policy: Policy::default(),
+        security: ironcache_control::NewSecurity::Insecure,
     })
 }
 

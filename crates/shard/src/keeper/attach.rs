@@ -1,7 +1,7 @@
 //! The primary's side: where a keeper's tail begins.
 //!
 //! ```text
-//!   nobody of the shard is out      from the end of the stream: every member of the set holds what is before
+//!   nobody of the shard is out      from the end of the stream: recorded once every member holds what is before
 //!   a node is out                   from where the tail begins that it relies on, if the backlog reaches back to it
 //!   it kept some of it before       on from where that ends; what was recorded, or proposed, stays as it is
 //! ```

@@ -53,6 +53,7 @@ pub(crate) fn founded() -> ControlState {
             nodes: vec![PRIMARY.node, REPLICA.node],
         }],
         policy: Policy::default(),
+        security: ironcache_control::NewSecurity::Insecure,
     };
     let mut state = ControlState::default();
     state.apply(1, &Command::InitCluster(init)).unwrap();

@@ -183,6 +183,23 @@ fn a_keeper_is_required_from_the_proposal_until_its_removal_is_applied() {
 }
 
 #[test]
+fn a_tail_is_recorded_once_every_member_holds_what_is_before_it() {
+    let mut world = World::new();
+    world.wish(Some(W.node));
+    let mut engine = world.engine(A, None);
+    let of_b = attached(&world, &mut engine, B);
+    write(&world, &mut engine, 100);
+    assert_eq!(engine.attach_keeper(&hello(None), Offset(0)), Ok(SyncMode::Partial { from: Offset(100) }));
+    let _ = attached(&world, &mut engine, W);
+    assert_eq!(proposed(&world, &mut engine), [], "B would take along less than the tail continues");
+    acknowledge(&world, &mut engine, B, of_b);
+    let [Command::SetKeeper { keeper: Some(keeper), .. }] = proposed(&world, &mut engine)[..] else {
+        panic!("nothing is missing any more");
+    };
+    assert_eq!(keeper.from, Offset(100));
+}
+
+#[test]
 fn a_proposal_without_an_outcome_is_made_again_and_stays_required() {
     let (mut world, mut engine, _) = asked();
     world.later(5_000);
@@ -288,6 +305,28 @@ fn begin(world: &World, from: Member, mode: SyncMode) -> SyncBegin {
 const CONTINUE: SyncMode = SyncMode::Partial { from: Offset(0) };
 
 #[test]
+fn a_keeper_says_nothing_of_what_a_primary_that_is_gone_has_applied() {
+    let mut world = World::new();
+    world.wish(Some(W.node));
+    world.set_keeper(Some(Offset(0)));
+    let mut engine = world.engine(B, Some(Offset(0)));
+    assert_eq!(engine.told_applied(), None, "nobody is followed");
+    assert!(matches!(engine.follow(A, &begin(&world, A, CONTINUE)), Ok(Follow::Continue { .. })));
+    engine.primary_applied(7);
+    assert_eq!(engine.told_applied(), Some(7));
+    world.remove_in_sync(B);
+    assert!(engine.unfollow(A));
+    world.restart(A);
+    world.show(&mut engine);
+    assert!(matches!(engine.follow(W, &begin(&world, W, CONTINUE)), Ok(Follow::Continue { .. })));
+    assert_eq!(
+        engine.told_applied(),
+        None,
+        "who waits for the primary to apply an entry would wait for ever"
+    );
+}
+
+#[test]
 fn a_keeper_is_asked_by_who_is_not_in_the_set_and_follows_no_primary() {
     let (_, engine) = left_behind();
     assert!(engine.sources().contains(&W));
@@ -307,30 +346,6 @@ fn a_keeper_is_asked_by_who_is_not_in_the_set_and_follows_no_primary() {
     assert_eq!(late, Follow::NotYet, "a keeper never comes before the primary");
     assert!(engine.unfollow(A));
     assert!(engine.sources().contains(&W));
-}
-
-#[test]
-fn what_the_primary_has_applied_is_known_only_while_it_is_followed() {
-    let said = |engine: &Engine| match engine.role() {
-        Role::Replica(replica) => replica.primary_applied(),
-        Role::Loading | Role::Primary(_) => None,
-    };
-    let mut world = World::new();
-    world.wish(Some(W.node));
-    world.set_keeper(Some(Offset(0)));
-    let mut engine = world.engine(B, Some(Offset(0)));
-    world.remove_in_sync(B);
-    world.show(&mut engine);
-    assert!(matches!(engine.follow(A, &begin(&world, A, CONTINUE)), Ok(Follow::Continue { .. })));
-    engine.primary_applied(7);
-    assert_eq!(said(&engine), Some(7));
-    assert!(engine.unfollow(A));
-    assert_eq!(said(&engine), None, "it cannot be asked");
-    world.restart(A);
-    world.show(&mut engine);
-    assert!(matches!(engine.follow(W, &begin(&world, W, CONTINUE)), Ok(Follow::Continue { .. })));
-    engine.primary_applied(0);
-    assert_eq!(said(&engine), None, "a keeper knows nothing of what its primary had applied");
 }
 
 #[test]

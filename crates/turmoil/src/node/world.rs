@@ -33,6 +33,8 @@ pub(crate) struct World {
     states: RefCell<BTreeMap<u64, State>>,
     /// What each host's daemon is.
     running: RefCell<BTreeMap<u64, Release>>,
+    /// Those that were told to stop, until they start again.
+    stopping: RefCell<BTreeSet<u64>>,
     /// Those that something happened to since the shard was whole.
     hurt: RefCell<BTreeSet<u64>>,
     calm: Cell<bool>,
@@ -64,6 +66,7 @@ impl World {
             stops: RefCell::default(),
             states: RefCell::default(),
             running: RefCell::default(),
+            stopping: RefCell::default(),
             hurt: RefCell::default(),
             calm: Cell::new(false),
             rolled: Cell::new(false),
@@ -93,6 +96,7 @@ impl World {
 
     pub(crate) fn begin_life(&self, id: u64, stop: UnboundedSender<()>, release: Release) {
         self.lives.set(self.lives.get() + 1);
+        self.stopping.borrow_mut().remove(&id);
         self.stops.borrow_mut().insert(id, stop);
         self.running.borrow_mut().insert(id, release);
         self.applied.borrow_mut().insert(id, None);
@@ -122,6 +126,7 @@ impl World {
 
     /// Has its daemon stop in good order.
     pub(crate) fn stop(&self, id: u64) {
+        self.stopping.borrow_mut().insert(id);
         self.hurt.borrow_mut().insert(id);
         if let Some(stop) = self.stops.borrow().get(&id) {
             // It may have ended meanwhile.
@@ -214,7 +219,8 @@ impl World {
 
     /// Called once a ms.
     pub(crate) fn look(&self) {
-        if !self.hurt.borrow().is_empty() && self.is_whole() {
+        let is_over = !self.hurt.borrow().is_empty() && self.stopping.borrow().is_empty();
+        if is_over && self.is_whole() {
             self.hurt.borrow_mut().clear();
         }
     }
@@ -275,9 +281,16 @@ impl World {
         let unhurt = |other: &u64| *other != id && !hurt.contains(other);
         let keeps = |now: &Option<(Member, u64)>| now.is_some_and(|(life, _)| life == keeper.member);
         let is_alive = applied.iter().any(|(other, now)| unhurt(other) && keeps(now));
+        let out = |life: Member| newest.1.nodes.get(&life.node).and_then(|node| node.out.as_ref());
+        let continued = |now: &Option<(Member, u64)>| {
+            let base_from = now.and_then(|(life, _)| out(life)?.base_from);
+            base_from.is_some_and(|base_from| keeper.from <= base_from)
+        };
         match keeper.base {
             KeeperBase::Own => is_alive,
-            KeeperBase::Leaver => is_alive && (1..=self.data_nodes).any(|other| unhurt(&other)),
+            KeeperBase::Leaver => {
+                is_alive && applied.iter().any(|(other, now)| unhurt(other) && continued(now))
+            }
         }
     }
 

@@ -138,7 +138,13 @@ async fn found(world: Rc<World>, node: RaftNode) {
     let shard =
         ShardSpec { id: ShardId(0), slots: SlotSet::part(0, 1), nodes: world.ids().map(NodeId).collect() };
     let policy = Policy { timers: TIMERS, ..Policy::default() };
-    let init = InitCluster { cluster_id: CLUSTER, nodes, shards: vec![shard], policy };
+    let init = InitCluster {
+        cluster_id: CLUSTER,
+        nodes,
+        shards: vec![shard],
+        policy,
+        security: ironcache_control::NewSecurity::Insecure,
+    };
     while let Err(error) = node.propose(Command::InitCluster(init.clone())).await {
         tracing::info!(%error, "not created yet");
     }

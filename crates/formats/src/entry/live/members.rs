@@ -8,8 +8,9 @@ use ironcache_types::{Epoch, NodeId};
 impl TryFrom<AddNode> for Command {
     type Error = BadField;
 
-    fn try_from(AddNode { spec, replaces }: AddNode) -> Result<Self, BadField> {
-        Ok(Command::AddNode { spec: spec.try_into()?, replaces: replaces.map(NodeId) })
+    fn try_from(AddNode { spec, replaces, admitted }: AddNode) -> Result<Self, BadField> {
+        let (spec, replaces) = (spec.try_into()?, replaces.map(NodeId));
+        Ok(Command::AddNode { spec, replaces, admitted: admitted.map(Into::into) })
     }
 }
 

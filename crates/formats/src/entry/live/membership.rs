@@ -14,12 +14,13 @@ use ironcache_types::{ClusterId, MachineId, NodeId, ShardId};
 
 impl From<&live::InitCluster> for InitCluster {
     fn from(init: &live::InitCluster) -> Self {
-        let live::InitCluster { cluster_id, nodes, shards, policy } = init;
+        let live::InitCluster { cluster_id, nodes, shards, policy, security } = init;
         InitCluster {
             cluster_id: cluster_id.0,
             nodes: each(nodes),
             shards: each(shards),
             policy: policy.into(),
+            security: security.into(),
         }
     }
 }
@@ -27,12 +28,14 @@ impl From<&live::InitCluster> for InitCluster {
 impl TryFrom<InitCluster> for Command {
     type Error = BadField;
 
-    fn try_from(InitCluster { cluster_id, nodes, shards, policy }: InitCluster) -> Result<Self, BadField> {
+    fn try_from(init: InitCluster) -> Result<Self, BadField> {
+        let InitCluster { cluster_id, nodes, shards, policy, security } = init;
         Ok(Command::InitCluster(live::InitCluster {
             cluster_id: ClusterId(cluster_id),
             nodes: all(nodes)?,
             shards: each(shards),
             policy: policy.into(),
+            security: security.into(),
         }))
     }
 }

@@ -7,6 +7,7 @@ mod in_sync;
 mod keeper;
 mod members;
 mod membership;
+mod operators;
 mod ownership;
 mod plan;
 mod policy;
@@ -22,6 +23,7 @@ use super::v1::members::{AddNode, MembershipDone, NodeLeft, RemoveNode};
 use super::v1::membership::InitCluster;
 #[cfg(not(feature = "next"))]
 use super::v1::membership::RegisterNode;
+use super::v1::operators::{AddOperator, RevokeOperator};
 use super::v1::ownership::{Failover, PrimaryReady, Reclaim, Recover};
 use super::v1::plan::{
     Abort, BeginRolling, BeginSoaking, Finalize, Hold, Pause, Resume, Rollback, StartPlan, TurnBack,
@@ -217,8 +219,19 @@ pub(super) fn encode(command: &Command, level: Level) -> Result<Vec<u8>, SealErr
             wire::encode(&SetPolicy { seen: seen.0, policy: policy.into() })
         }
         Command::AllowRelease { digest } => wire::encode(&AllowRelease { digest: digest.0 }),
-        Command::AddNode { spec, replaces } => {
-            wire::encode(&AddNode { spec: spec.into(), replaces: replaces.map(|node| node.0) })
+        Command::AddNode { spec, replaces, admitted } => wire::encode(&AddNode {
+            spec: spec.into(),
+            replaces: replaces.map(|node| node.0),
+            admitted: admitted.map(Into::into),
+        }),
+        Command::AddOperator { by, key, name, role } => wire::encode(&AddOperator {
+            by: (*by).into(),
+            key: key.0.0,
+            name: name.clone(),
+            role: (*role).into(),
+        }),
+        Command::RevokeOperator { by, key } => {
+            wire::encode(&RevokeOperator { by: (*by).into(), key: key.0.0 })
         }
         Command::RemoveNode { node } => wire::encode(&RemoveNode { node: node.0 }),
         Command::NodeLeft { change, node } => wire::encode(&NodeLeft { change: change.0, node: node.0 }),
@@ -285,6 +298,8 @@ pub(super) fn decode(kind: EntryKind, level: Level, body: &[u8]) -> Result<Comma
         EntryKind::WantKeeper => plain::<WantKeeper>(body),
         EntryKind::SetKeeper => plain::<SetKeeper>(body),
         EntryKind::BeginRecovery => plain::<BeginRecovery>(body),
+        EntryKind::AddOperator => plain::<AddOperator>(body),
+        EntryKind::RevokeOperator => plain::<RevokeOperator>(body),
         #[cfg(feature = "next")]
         EntryKind::SetZone => plain::<SetZone>(body),
     }

@@ -1,5 +1,6 @@
 //! The cluster's creation, and processes that register.
 
+use crate::parts::v1::security::NewSecurity;
 use crate::parts::v1::{LevelRange, Member, NodeRole, Policy, ProtocolRange, Release, SlotRange};
 use serde::{Deserialize, Serialize};
 
@@ -9,6 +10,7 @@ pub(crate) struct InitCluster {
     pub nodes: Vec<NodeSpec>,
     pub shards: Vec<ShardSpec>,
     pub policy: Policy,
+    pub security: NewSecurity,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

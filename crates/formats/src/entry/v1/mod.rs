@@ -5,6 +5,7 @@ pub(crate) mod in_sync;
 pub(crate) mod keeper;
 pub(crate) mod members;
 pub(crate) mod membership;
+pub(crate) mod operators;
 pub(crate) mod ownership;
 pub(crate) mod plan;
 pub(crate) mod policy;

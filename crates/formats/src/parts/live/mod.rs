@@ -3,6 +3,7 @@
 mod plan;
 mod policy;
 mod release;
+mod security;
 
 use crate::parts::v1::{
     AckMode, KeeperBase, LevelRange, Member, NodeRole, ProtocolRange, Reason, RecoveredBy, SlotRange,

@@ -3,6 +3,7 @@
 pub(crate) mod plan;
 pub(crate) mod policy;
 pub(crate) mod release;
+pub(crate) mod security;
 
 pub(crate) use plan::{HoldReason, PlanOptions, StartedBy};
 pub(crate) use policy::Policy;

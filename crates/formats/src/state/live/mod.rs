@@ -51,6 +51,7 @@ impl State {
             history,
             membership,
             removed,
+            security,
         } = state;
         State {
             cluster_id: cluster_id.map(|id| id.0),
@@ -69,6 +70,7 @@ impl State {
             history: each(history),
             membership: membership.as_ref().map(Into::into),
             removed: removed.iter().map(|node| node.0).collect(),
+            security: security.into(),
             answers: each(answers),
         }
     }
@@ -91,6 +93,7 @@ impl State {
             history,
             membership,
             removed,
+            security,
             answers,
         } = self;
         let state = ControlState {
@@ -110,6 +113,7 @@ impl State {
             history: all(history)?,
             membership: membership.map(Into::into),
             removed: removed.into_iter().map(NodeId).collect(),
+            security: security.into(),
         };
         Ok((state, each(answers)))
     }

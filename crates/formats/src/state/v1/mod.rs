@@ -6,6 +6,7 @@ pub(crate) mod plan;
 pub(crate) mod release;
 pub(crate) mod shard;
 
+use crate::parts::v1::security::Security;
 use crate::parts::v1::{Policy, ReleaseInfo};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -36,6 +37,7 @@ pub(crate) struct State {
     pub membership: Option<MembershipChange>,
     /// Oldest first.
     pub removed: Vec<u64>,
+    pub security: Security,
     /// Oldest first.
     pub answers: Vec<Answer>,
 }

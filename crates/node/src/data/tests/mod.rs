@@ -72,6 +72,7 @@ impl World {
             nodes: vec![node(A, NodeRole::Data), node(B, NodeRole::Data), node(witness, NodeRole::Witness)],
             shards: vec![ShardSpec { id: SHARD, slots: SlotSet::part(0, 1), nodes: vec![A.node, B.node] }],
             policy: Policy { steady_mode: mode, ..Policy::default() },
+            security: ironcache_control::NewSecurity::Insecure,
         };
         let mut world = World { state: ControlState::default(), index: 0 };
         world.apply(&Command::InitCluster(init));

@@ -1,6 +1,6 @@
 //! The control state.
 
-use super::{history_entry, plan, reason};
+use super::{history_entry, plan, reason, security};
 use ironcache_api as api;
 use ironcache_control::{
     AckMode, ControlState, Declined, Handover, HandoverVia, Keeper, KeeperBase, LineageEntry, Losses,
@@ -27,6 +27,7 @@ pub(in super::super) fn control(state: &ControlState) -> api::ControlView {
         history,
         membership: change,
         removed,
+        security,
     } = state;
     api::ControlView {
         cluster_id: *cluster_id,
@@ -46,6 +47,8 @@ pub(in super::super) fn control(state: &ControlState) -> api::ControlView {
         history: history.iter().map(history_entry).collect(),
         membership: change.as_ref().map(membership),
         removed: removed.iter().copied().collect(),
+        security: Some(security::mode(security)),
+        operators: security::operators(security),
     }
 }
 

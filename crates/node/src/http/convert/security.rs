@@ -1,0 +1,32 @@
+//! Keys and operators.
+
+use ironcache_api as api;
+use ironcache_control::{Operator, OperatorRole, Security};
+use ironcache_types::KeyHash;
+
+pub(super) fn mode(security: &Security) -> api::SecurityMode {
+    match security {
+        Security::Insecure => api::SecurityMode::Insecure,
+        Security::Keys(_) => api::SecurityMode::Keys,
+    }
+}
+
+/// In the order of their names.
+pub(super) fn operators(security: &Security) -> Vec<api::Operator> {
+    let keys = match security {
+        Security::Insecure => return Vec::new(),
+        Security::Keys(keys) => keys,
+    };
+    let mut operators: Vec<_> = keys.operators.iter().map(|(key, of)| operator(*key, of)).collect();
+    operators.sort_by(|a, b| a.name.cmp(&b.name));
+    operators
+}
+
+fn operator(key: KeyHash, Operator { name, role }: &Operator) -> api::Operator {
+    let role = match role {
+        OperatorRole::Viewer => api::OperatorRole::Viewer,
+        OperatorRole::Operator => api::OperatorRole::Operator,
+        OperatorRole::Admin => api::OperatorRole::Admin,
+    };
+    api::Operator { key, name: name.clone(), role }
+}
