@@ -137,8 +137,9 @@ impl World {
 
     /// `None` if it cannot be.
     pub(super) fn play(&mut self, act: Act) -> Option<()> {
+        let before = self.nodes.clone();
         self.play_alone(act)?;
-        self.settle();
+        self.settle(&before);
         Some(())
     }
 

@@ -37,12 +37,26 @@ impl World {
                 return true;
             }
             seen.insert(here);
-            if !world.step(&seen) {
+            if world.step(&seen).is_none() {
                 return false;
             }
             world.left.lates = u8::MAX;
         }
         false
+    }
+
+    /// The events of a calm run, for who reads a failed one.
+    pub fn calm_run(&self) -> (Vec<Act>, World) {
+        let (mut world, mut seen, mut acts) = (self.clone(), HashSet::new(), Vec::new());
+        while !world.has_ended() && acts.len() < EVENTS_MAX {
+            world.left.lates = u8::MAX;
+            seen.insert(world.outline());
+            match world.step(&seen) {
+                Some(act) => acts.push(act),
+                None => break,
+            }
+        }
+        (acts, world)
     }
 
     /// No plan is active, nobody is out, and every shard is served.
@@ -76,7 +90,7 @@ impl World {
     }
 
     /// One event that leads to where it has not been.
-    fn step(&mut self, seen: &HashSet<u64>) -> bool {
+    fn step(&mut self, seen: &HashSet<u64>) -> Option<Act> {
         let mut acts = vec![Act::Heal];
         let nodes = || 0..self.nodes.len();
         acts.extend(nodes().map(|node| Act::Start { node }));
@@ -90,19 +104,15 @@ impl World {
         acts.push(Act::Lead { patience: Patience::Fresh });
         acts.extend(nodes().map(|node| Act::Late { node }));
         acts.push(Act::Lead { patience: Patience::Over });
-        for act in acts {
-            if self.try_play(act, seen) {
-                return true;
-            }
+        if let Some(act) = acts.into_iter().find(|act| self.try_play(*act, seen)) {
+            return Some(act);
         }
-        let waits = self
-            .truth()
-            .plan
-            .as_ref()
-            .is_some_and(|plan| matches!(plan.phase, Phase::Held { .. } | Phase::Paused));
-        [Order::Resume, Order::Rollback, Order::Abort].into_iter().filter(|_| waits).any(|what| {
+        let plan = self.truth().plan.as_ref();
+        let waits = plan.is_some_and(|plan| matches!(plan.phase, Phase::Held { .. } | Phase::Paused));
+        let orders = [Order::Resume, Order::Rollback, Order::Abort].map(|what| Act::Order { what });
+        orders.into_iter().filter(|_| waits).find(|act| {
             self.left.orders = 1;
-            self.try_play(Act::Order { what }, seen)
+            self.try_play(*act, seen)
         })
     }
 

@@ -1,12 +1,14 @@
 //! How a model begins: a cluster whose plan rolls, everything staged, nothing written.
 
 use super::Bounds;
-use super::node::{Launcher, Node};
+use super::node::{Copy, Launcher, Node};
 use ironcache_control::{
     AckMode, Command, ControlState, FinalizeAfter, InitCluster, NewKeeper, NodeRole, NodeSpec, Policy,
     Reason, Recover, ReleaseInfo, ShardSpec, StageHold, StartedBy,
 };
 use ironcache_control::{KeeperBase, TrialPhase};
+use ironcache_replication::Lineage;
+use ironcache_shard::Held;
 use ironcache_types::{
     ClusterId, Digest, Incarnation, Level, LevelRange, MachineId, Member, NodeId, Offset, Release, ShardId,
     SlotSet, Version, WireRange,
@@ -29,9 +31,12 @@ pub(super) fn id(at: usize) -> NodeId {
     NodeId(at as u64 + 1)
 }
 
+/// No two processes have one incarnation: links are told apart by it.
 pub(super) fn member(at: usize, life: u64) -> Member {
-    Member { node: id(at), incarnation: Incarnation(life) }
+    Member { node: id(at), incarnation: Incarnation(life * LIVES_APART + at as u64) }
 }
+
+const LIVES_APART: u64 = 16;
 
 fn machine(at: usize) -> MachineId {
     MachineId(at as u128 + 1)
@@ -134,14 +139,20 @@ pub(super) fn state(bounds: &Bounds) -> ControlState {
 }
 
 pub(super) fn nodes(state: &ControlState) -> Vec<Node> {
+    // The first owner begins with nothing, and so everybody of its set holds all of it.
+    let nothing = |shard: &ironcache_control::Shard| {
+        let lineage = Lineage::new(shard.epoch, Offset(0));
+        let held = Held { lineage, offset: Offset(0), sealed_by: None, taken_ms: 0 };
+        Copy { held, data: Vec::new() }
+    };
     let node = |node: &ironcache_control::Node| Node {
         id: node.id,
         process: None,
         applied: 0,
         // Its process starts in a moment.
-        life: node.incarnation.0 - 1,
+        life: node.incarnation.0 / LIVES_APART - 1,
         launcher: Launcher::new(node.release.clone()),
-        checkpoint: None,
+        checkpoint: state.shard_of_node(node.id).map(nothing),
         tails: BTreeMap::new(),
     };
     state.nodes.values().map(node).collect()

@@ -388,10 +388,7 @@ impl World {
     /// The primary says on the link how far it has applied the log.
     fn tell_applied(&mut self, sender: usize, taker: usize, kind: Kind) {
         let applied = self.process(sender).map_or(0, |p| p.applied as u64);
-        let known = match self.process(taker).map(|p| p.engine.role()) {
-            Some(ironcache_shard::Role::Replica(replica)) => replica.primary_applied(),
-            Some(ironcache_shard::Role::Loading | ironcache_shard::Role::Primary(_)) | None => u64::MAX,
-        };
+        let Some(known) = self.process(taker).and_then(|p| p.engine.told_applied()) else { return };
         if kind == Kind::Follow
             && known < applied
             && let Some(process) = self.process_mut(taker)
@@ -441,7 +438,7 @@ impl World {
         let Some(tail) = tail else { return Offset(0) };
         let Offset(whole) = tail.kept.whole();
         match self.broken {
-            Some(Broken::TailCutShort) => Offset((whole - FRAME_BYTES).max(tail.kept.from().0)),
+            Some(Broken::TailCutShort) => Offset(whole.saturating_sub(FRAME_BYTES).max(tail.kept.from().0)),
             Some(_) | None => Offset(whole),
         }
     }

@@ -109,7 +109,12 @@ impl World {
     fn break_after(&self, before: &ControlState, state: &mut ControlState, command: &Command) {
         match (self.broken, command) {
             (Some(Broken::RegisterClearsKeeper), Command::RegisterNode { .. }) => {
-                state.shards.values_mut().for_each(|shard| shard.keeper = None);
+                let nodes = &state.nodes;
+                for shard in state.shards.values_mut().filter(|shard| shard.keeper.is_some()) {
+                    let is_out = shard.nodes.iter().any(|id| nodes[id].out.is_some());
+                    shard.keeper = None;
+                    shard.exposed = is_out && shard.in_sync.len() < 2;
+                }
             }
             (Some(Broken::AbortLowersMode), Command::SetMode { .. }) => {
                 for (id, node) in &mut state.nodes {

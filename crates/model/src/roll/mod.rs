@@ -87,7 +87,33 @@ impl Bounds {
         lag: 1,
         goes_on: true,
     };
+
+    /// From where the witness is done.
+    pub const SMALL: Bounds = Bounds { done: &[2], ..Bounds::CALM };
+
+    /// The smallest model that has what `broken` needs.
+    pub fn to_find(broken: Broken) -> Bounds {
+        let crash = Bounds { writes: 1, crashes: 1, goes_on: false, ..Bounds::SMALL };
+        match broken {
+            Broken::RecoverBesideKeeper
+            | Broken::PromoteAtKeepersEnd
+            | Broken::KeeperOfAnotherEpoch
+            | Broken::AckBeforeMember
+            | Broken::AckBeforeKeeper
+            | Broken::RegisterClearsKeeper
+            | Broken::PromoteOutsideSet
+            | Broken::TailCutShort => crash,
+            Broken::AbortLowersMode => Bounds { orders: 2, steady_mode: PRIMARY, ..crash },
+            Broken::SnapshotForCleanEnd => Bounds { snapshots: 1, ..crash },
+            Broken::FenceAtKeepersEnd => Bounds { goes_on: true, ..crash },
+            Broken::KeeperTakesOldEpoch => Bounds { crashes: 0, cuts: 1, lates: 1, writes: 2, ..crash },
+            Broken::UnparkBeforeApply => Bounds { crashes: 0, done: &[2, 1], ..crash },
+            Broken::StaleEpoch => Bounds { crashes: 0, lates: 1, done: &[2, 1], ..crash },
+        }
+    }
 }
+
+const PRIMARY: AckMode = AckMode::Primary;
 
 #[derive(Clone)]
 pub struct RollModel {

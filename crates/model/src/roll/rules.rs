@@ -50,7 +50,7 @@ impl World {
         state.shards.values().all(|shard| {
             let out = shard.nodes.iter().find_map(|id| state.nodes[id].out.as_ref());
             let Some(out) = out.filter(|_| !shard.exposed && shard.in_sync.len() < 2) else { return true };
-            let Some(keeper) = shard.keeper_that_counts() else { return true };
+            let Some(keeper) = shard.keeper_that_counts() else { return false };
             let file = &self.nodes[World::index_of(keeper.member.node)].tails.get(&(shard.id, keeper.epoch));
             let Some(tail) = file else { return false };
             let base = out.base_from.unwrap_or(Offset(0));

@@ -7,7 +7,7 @@ use super::link::Link;
 use super::node::{Copy, Exit, LEASE_MS, Node, Process};
 use super::print::print;
 use ironcache_agent::{Action as AgentAction, LocalFacts, PreflightResult, StepResult};
-use ironcache_control::{Command, ControlState};
+use ironcache_control::{Command, ControlState, Phase};
 use ironcache_replication::EFFECTS_OVERHEAD_BYTES;
 use ironcache_shard::keeper;
 use ironcache_shard::{Action, Ask, CheckpointFate, Event, Grant, Held, OnTrial, fate_of_checkpoint};
@@ -118,7 +118,7 @@ impl World {
             world.start(at);
         }
         // The second member holds what the first one does: nothing yet.
-        world.settle();
+        world.settle(&[]);
         world.calm_start();
         world
     }
@@ -366,6 +366,8 @@ impl World {
                     self.process_mut(at).expect("it asks").preflight = Some(said);
                     continue;
                 }
+                // Who soaks is asked for the way back, which nothing waits for.
+                AgentAction::ReportPreflight(_) if self.soaks(at) => {}
                 AgentAction::ReportPreflight(command)
                 | AgentAction::ReportLevelReached(command)
                 | AgentAction::ReportConfirmed(command)
@@ -391,15 +393,14 @@ impl World {
         }
     }
 
+    fn soaks(&self, at: usize) -> bool {
+        self.state_of(at).plan.as_ref().is_some_and(|plan| matches!(plan.phase, Phase::Soaking { .. }))
+    }
+
     fn facts(&self, at: usize) -> Option<LocalFacts> {
         let node = &self.nodes[at];
         let process = node.process.as_ref()?;
-        let applied_by_primary = match process.engine.role() {
-            ironcache_shard::Role::Replica(replica) if replica.is_linked() => Some(replica.primary_applied()),
-            ironcache_shard::Role::Loading
-            | ironcache_shard::Role::Replica(_)
-            | ironcache_shard::Role::Primary(_) => None,
-        };
+        let applied_by_primary = process.engine.told_applied();
         let primary = self.state_of(at).shard_of_node(node.id).and_then(|shard| shard.primary());
         let is_there = primary.and_then(|primary| self.at(primary)).is_some();
         let activation_ordered = match &process.exit {
@@ -427,22 +428,30 @@ impl World {
     // --- the end of an event ---------------------------------------------------------------------------------
 
     /// What follows at once: links, ticks, and that nothing is kept of the log which everybody has applied.
-    pub(super) fn settle(&mut self) {
+    pub(super) fn settle(&mut self, before: &[Arc<Node>]) {
         self.wire();
-        for at in 0..self.nodes.len() {
-            self.tick(at);
+        // A tick that changes something may be followed by another one that does.
+        let mut before = before.to_vec();
+        for _ in 0..4 {
+            let is_new = |at: &usize| before.get(*at).is_none_or(|node| !Arc::ptr_eq(node, &self.nodes[*at]));
+            let changed: Vec<usize> = (0..self.nodes.len()).filter(is_new).collect();
+            if changed.is_empty() {
+                break;
+            }
+            before.clone_from(&self.nodes);
+            changed.into_iter().for_each(|at| self.tick(at));
+            self.wire();
         }
-        self.wire();
         self.forget();
     }
 
     fn tick(&mut self, at: usize) {
         let Some(process) = self.process(at) else { return };
-        // Most ticks change nothing: not to look costs a copy of the node.
+        // Most ticks change nothing.
         let mut engine = process.engine.clone();
-        let actions = engine.on(Event::Tick, process.at_tick());
-        let before = print(process.now_ms, &process.engine);
-        if actions.is_empty() && print(process.now_ms, &engine) == before {
+        let mut actions = engine.on(Event::Tick, process.at_tick());
+        actions.retain(|action| !matches!(action, Action::SettleReplies));
+        if actions.is_empty() && print(process.now_ms, &process.engine) == print(process.now_ms, &engine) {
             return;
         }
         self.process_mut(at).expect("it ticks").engine = engine;
