@@ -8,6 +8,7 @@ use std::fmt;
 
 /// One act of the leader, or the reasons for none. A hold is a proposal too: `Command::Hold`.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "there is one a tick, and it is moved to raft at once")]
 pub enum Decision {
     Propose(Command),
     /// Hand raft's leadership over; the next leader goes on.

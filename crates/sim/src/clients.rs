@@ -244,8 +244,7 @@ impl World {
             let Operation { slot, kind, number, .. } = request.operation;
             match process.engine.route(slot, ReadFrom::Primary) {
                 Route::Execute => {}
-                Route::Moved(addr) => {
-                    let to = addr.trim_start_matches('c').parse().map_or(id, NodeId);
+                Route::Moved(to) => {
                     clients.answer(request, Answer::Moved(to), now_ms);
                     continue;
                 }

@@ -321,13 +321,13 @@ impl World {
     pub(super) fn keeper_event(&mut self, at: usize, event: keeper::Event) {
         let Some(process) = self.process_mut(at) else { return };
         for action in process.keepers.on(event, process.now_ms) {
-            self.perform_keeper(at, action);
+            self.perform_keeper(at, &action);
         }
     }
 
-    fn perform_keeper(&mut self, at: usize, action: keeper::Action) {
+    fn perform_keeper(&mut self, at: usize, action: &keeper::Action) {
         let Some(process) = self.process_mut(at) else { return };
-        match action {
+        match *action {
             keeper::Action::Dial { shard, primary, epoch } => {
                 process.dials.insert(shard, (primary, epoch));
             }

@@ -39,7 +39,7 @@ pub(super) struct Bounds {
 
 impl Bounds {
     /// Of a binary that comes to the disk of `dir`.
-    pub fn of_a_binary(dir: &Path) -> Result<Bounds, HttpError> {
+    pub(super) fn of_a_binary(dir: &Path) -> Result<Bounds, HttpError> {
         let disk_bytes = disk::size_bytes_of(dir).map_err(|error| {
             HttpError::Internal(format!("cannot ask for the size of the disk of {}: {error}", dir.display()))
         })?;

@@ -131,7 +131,9 @@ impl AsyncRead for TlsIncoming {
                 return Poll::Ready(done);
             }
             match session.read_tls(&mut Arriving(from, cx)) {
-                Ok(_) => drop(session.process_new_packets().map_err(io::Error::other)?),
+                Ok(_) => {
+                    session.process_new_packets().map_err(io::Error::other)?;
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Poll::Pending,
                 Err(error) => return Poll::Ready(Err(error)),
             }

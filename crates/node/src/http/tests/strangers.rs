@@ -23,7 +23,8 @@ async fn a_page_of_another_site_orders_nothing() {
     let node = TestNode::start(1).await;
     node.create(&layout(std::slice::from_ref(&node))).await.read::<Done>();
     let before = node.status().await.state_hash;
-    let page: [(&[(&str, &str)], StatusCode, &str); 3] = [
+    type Headers = [(&'static str, &'static str)];
+    let page: [(&Headers, StatusCode, &str); 3] = [
         (
             &[("origin", "http://evil.example"), ("content-type", "text/plain")],
             StatusCode::FORBIDDEN,
