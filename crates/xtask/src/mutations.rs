@@ -915,8 +915,8 @@ const MUTATIONS: &[Mutation] = &[
         name: "a-node-applies-something-else",
         breaks: "the states of two nodes differ, and their hashes are not compared",
         file: "crates/sim/src/node.rs",
-        guard: "entry.apply(log_index, &mut self.view, &self.release)?;",
-        instead: "entry.apply(log_index + self.me.node.0 % 2, &mut self.view, &self.release)?;",
+        guard: "entry.apply(log_index, Arc::make_mut(&mut self.view), &self.release)?;",
+        instead: "entry.apply(log_index + self.me.node.0 % 2, Arc::make_mut(&mut self.view), &self.release)?;",
         tests: SIMULATED,
     },
     Mutation {
