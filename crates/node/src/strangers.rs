@@ -108,7 +108,9 @@ fn check(uri: &Uri, headers: &HeaderMap, is_ours: impl Fn(&str) -> bool) -> Resu
     }
     let named = text(&header::HOST);
     // A request line may name the host as well, and then counts. No browser leaves both out; an old health check may.
-    for authority in [uri.authority().map(|at| at.as_str()), named.as_deref()].into_iter().flatten() {
+    for authority in
+        [uri.authority().map(hyper::http::uri::Authority::as_str), named.as_deref()].into_iter().flatten()
+    {
         let host = host_of(authority);
         if !is_literal(host) && !is_ours(host) {
             return Err(Stranger::Host { host: host.to_owned() });

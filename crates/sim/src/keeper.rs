@@ -222,7 +222,7 @@ impl World {
         let name = (shard, source.epoch);
         let may_go_on = process.keepers.goes_on(shard).is_some();
         let file = node.disk.tails.get_mut(&name).filter(|_| may_go_on);
-        if !file.is_some_and(|file| file.tail.go_on(*source, lineage, from).is_ok()) {
+        if file.is_none_or(|file| file.tail.go_on(*source, lineage, from).is_err()) {
             if node.disk.is_full(now_ms) {
                 return Err(Ended::Refused("the disk is full".to_owned()));
             }

@@ -279,7 +279,7 @@ impl World {
             }
         }
         let Far::Asked { hello: Some(hello), serial, since_ms } = &link.far else { return Ok(()) };
-        let (hello, serial, is_late) = (hello.clone(), *serial, self.now_ms > since_ms + VIEW_MS);
+        let (hello, serial, is_late) = (*hello, *serial, self.now_ms > since_ms + VIEW_MS);
         let process = self.process(id).expect("it ticks");
         let is_mine = process.my_shard().is_some_and(|shard| shard.id == hello.shard);
         if !is_mine && hello.purpose == Purpose::Follow {

@@ -114,7 +114,7 @@ impl Store {
     pub(crate) fn retain(&mut self, retained: Retention) {
         self.retained = retained;
         let from = self.writes.len().saturating_sub(BACKLOG_WRITES);
-        let held = retained.hold_from.map_or(from, |from| writes_below(from));
+        let held = retained.hold_from.map_or(from, writes_below);
         self.backlog_from = self.backlog_from.max(from.min(held));
     }
 

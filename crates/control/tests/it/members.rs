@@ -172,7 +172,11 @@ fn what_cannot_join_is_refused() {
     (taken.client_addr, taken.tls_port) = ("h:1".to_owned(), Some(2));
     let spec_at =
         |addr: &str, tls_port| NodeSpec { client_addr: addr.to_owned(), tls_port, ..joins(7, Some(S1)) };
-    let at = |addr: &str, tls_port| Command::AddNode { spec: spec_at(addr, tls_port), replaces: None, admitted: None };
+    let at = |addr: &str, tls_port| Command::AddNode {
+        spec: spec_at(addr, tls_port),
+        replaces: None,
+        admitted: None,
+    };
     for (addr, tls_port) in [("h:1", None), ("h:3", Some(2)), ("h:3", Some(1)), ("h:2", None)] {
         cluster.refused(&at(addr, tls_port), "address_taken");
     }

@@ -401,7 +401,7 @@ impl World {
         let node = &self.nodes[at];
         let process = node.process.as_ref()?;
         let applied_by_primary = process.engine.told_applied();
-        let primary = self.state_of(at).shard_of_node(node.id).and_then(|shard| shard.primary());
+        let primary = self.state_of(at).shard_of_node(node.id).and_then(ironcache_control::Shard::primary);
         let is_there = primary.and_then(|primary| self.at(primary)).is_some();
         let activation_ordered = match &process.exit {
             Some(Exit::Activate { step, .. }) => Some(*step),
