@@ -9,11 +9,11 @@
 //!
 //! Control state, coordinator, agent, shard engine and keeper engine are the real ones, and so is what they stand on: the
 //! acknowledgement gate, the replica's cursor, the lineage, the kept tail. Simulated are what is around them: raft is an ordered log with a
-//! leader; the launcher is a small model; links ([`wire`]) are queues, in order and late; a keyspace is the list of the writes
-//! that made it ([`stream`]); a disk holds what was written before a process ended ([`disk`]). The shells around the engines
-//! ([`shell`], [`links`], [`keeper`]) perform what they say, as `node/data` and `node/keeper` do, and decide nothing.
+//! leader; the launcher is a small model; links (`wire`) are queues, in order and late; a keyspace is the list of the writes
+//! that made it (`stream`); a disk holds what was written before a process ended (`disk`). The shells around the engines
+//! (`shell`, `links`, `keeper`) perform what they say, as `node/data` and `node/keeper` do, and decide nothing.
 //!
-//! Clients ([`clients`]) write and read, and try again what they were told was not executed; a ledger holds what they were
+//! Clients (`clients`) write and read, and try again what they were told was not executed; a ledger holds what they were
 //! told against what is there: nothing acknowledged is lost, no read is older than what was acknowledged before it was
 //! asked, nothing is executed twice.
 //!
