@@ -555,13 +555,15 @@ async fn reread_at_hangups(data: DataHandle, hangups: Option<Signal>) {
     std::future::pending().await
 }
 
-/// Caught from here on, which is before the launcher hears that this process is ready.
+/// Caught from here on; until then it is ignored, as the launcher has it.
 fn hangups() -> Option<Signal> {
     if cfg!(turmoil) {
         return None;
     }
     signal(SignalKind::hangup())
-        .inspect_err(|error| tracing::error!(%error, "SIGHUP cannot be caught, and ends this daemon"))
+        .inspect_err(
+            |error| tracing::error!(%error, "SIGHUP cannot be caught: files are not read anew at it"),
+        )
         .ok()
 }
 

@@ -155,7 +155,7 @@ pub static TABLE: [Setting; COUNT] = [
         default: "10000",
         change: Change::Running,
         redis: None,
-        doc: "Most clients at a time; one more is answered with an error",
+        doc: "Most clients at a time; one more takes the place of one that has sent no command for 5 s since it came, or is answered with an error",
         more: "",
     },
     Setting {

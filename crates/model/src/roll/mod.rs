@@ -1,5 +1,6 @@
-//! The roll and the keeper: whatever dies, is lost or comes late at whatever moment of a roll, nothing that was acknowledged is
-//! lost, one life at most answers, and the roll can always end.
+//! The roll and the keeper: in whatever order things happen, nothing that was acknowledged is lost, one life at most answers,
+//! and the roll can always end. What may go wrong besides is in [`Bounds`]; which of it is searched to the end, in
+//! docs/adr/0029.
 //!
 //! A shard (or two) of two nodes, a witness that keeps their tails, three votes. Real: `ControlState::apply` of every entry,
 //! the coordinator's `decide`, the agent's `next`, `Engine::on` and the links' side of it, `Keepers::on`, the cursors, gates,

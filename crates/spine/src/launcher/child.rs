@@ -244,6 +244,10 @@ fn prepare(inherited: &[RawFd], parent: u32) -> io::Result<()> {
         let mut set = std::mem::zeroed::<libc::sigset_t>();
         libc::sigemptyset(&mut set);
         libc::pthread_sigmask(libc::SIG_SETMASK, &set, std::ptr::null_mut());
+        // A hangup that is passed on ends no daemon that does not catch it, or not yet: it starts with this.
+        if libc::signal(libc::SIGHUP, libc::SIG_IGN) == libc::SIG_ERR {
+            return Err(io::Error::last_os_error());
+        }
         // Everything above stderr closes at exec but for what is inherited. A kernel older than
         // 5.11 answers an error: then only our own descriptors do, which are all opened so.
         libc::syscall(libc::SYS_close_range, 3u32, u32::MAX, libc::CLOSE_RANGE_CLOEXEC);
