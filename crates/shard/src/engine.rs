@@ -138,11 +138,13 @@ impl Engine {
     fn grant(&mut self, grant: Grant, now: Now, out: &mut Vec<Action>) {
         self.lease.granted(grant, now.boot_ms, self.index);
         if self.look_at_lease(now.boot_ms) == Leased::Changed {
+            out.push(Action::SettleReplies);
             out.push(Action::Wake);
         }
     }
 
-    /// Before anything is executed as a primary, and again before what was executed is told: with the clock read anew.
+    /// Before anything is executed as a primary, and again before what was executed is told, also if it has waited: with the
+    /// clock read anew.
     pub fn look_at_lease(&mut self, boot_ms: u64) -> Leased {
         let leased = self.lease.holds(boot_ms, self.index);
         if leased == std::mem::replace(&mut self.leased, leased) { Leased::AsBefore } else { Leased::Changed }

@@ -184,6 +184,8 @@ impl Engine {
         };
         replica.read = None;
         replica.link_up = true;
+        // What an earlier primary said is not of this one.
+        replica.primary_applied = 0;
         Ok(follow)
     }
 

@@ -9,6 +9,8 @@
 //! without it (the same [`AckGate`](ironcache_replication::AckGate)), and it counts where writes ask for a number of copies.
 //! *Invariant:* a tail is recorded once every member holds what is before it, as it said itself: whoever leaves takes the
 //! base along that the tail continues.
+//! *Invariant:* what was proposed of a tail stays known until the log can accept it no more, whoever is wished meanwhile: a
+//! keeper that comes back goes on where its file ends, or is not attached.
 //! *Invariant:* it leaves by an entry, for one of three reasons: it is silent, it said that it cannot write, or enough
 //! members hold everything and nobody wishes it.
 //! *Invariant:* a new start as primary knows no keeper: every start of an owner clears the record.
@@ -30,8 +32,6 @@ use std::sync::Arc;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Keeping {
     attached: Option<Recorded>,
-    /// The log may have accepted it.
-    proposed: Option<Recorded>,
     /// It said so itself.
     gave_up: Option<(Member, String)>,
 }
@@ -71,13 +71,13 @@ impl Keeping {
         let known = recorded.is_some_and(|k| (k.member, k.from) == (attached.member, attached.from));
         (!known).then_some(Step::Record(attached))
     }
+}
 
-    /// What the log says, or may come to say, of a tail that this node keeps.
-    fn recorded(&self, shard: &Shard, member: Member, is_open: bool) -> Option<Recorded> {
-        let proposed = self.proposed.filter(|p| p.member == member && is_open);
-        let recorded = shard.keeper_that_counts().filter(|keeper| keeper.member.node == member.node);
-        proposed.or(recorded.map(|keeper| Recorded { member: keeper.member, from: keeper.from }))
-    }
+/// What the log says, or by `asked` may come to say, of a tail that this node keeps.
+fn recorded(shard: &Shard, member: Member, asked: Option<&SetAsked>) -> Option<Recorded> {
+    let proposed = asked.and_then(SetAsked::may_record).map(|from| Recorded { member, from });
+    let recorded = shard.keeper_that_counts().filter(|keeper| keeper.member.node == member.node);
+    proposed.or(recorded.map(|keeper| Recorded { member: keeper.member, from: keeper.from }))
 }
 
 impl Engine {
@@ -93,8 +93,7 @@ impl Engine {
         let shard = shard.ok_or(NotKept::NotPrimary)?;
         let member = hello.member;
         let stream = Stream { start: backlog_start, end: primary.gate.end() };
-        let is_open = primary.set.get(&member).is_some_and(SetAsked::may_add);
-        let recorded = primary.keeping.recorded(shard, member, is_open);
+        let recorded = recorded(shard, member, primary.set.get(&member));
         let resumes_at = match primary.lineage.can_resume(hello.position, stream.start, stream.end) {
             Resync::Partial { from } => Some(from),
             Resync::Full { reason: _ } => None,
@@ -160,16 +159,9 @@ impl Primary {
         };
         let (number, isr_epoch) = (self.next_ask(), at.shard.isr_epoch);
         let asked = Asked::new(number, at.now.boot_ms);
-        self.keeping.proposed = Some(tail);
-        self.set.insert(member, SetAsked { what: SetChange::Add, asked, isr_epoch });
+        self.set.insert(member, SetAsked { what: SetChange::Record { from: tail.from }, asked, isr_epoch });
         let ask = Ask { epoch: self.epoch, number, about: About::Member { member, proposal } };
         propose(out, recording(tail, isr_epoch, at), Some(ask));
-    }
-
-    /// The same proposal, whose outcome is unknown.
-    pub(crate) fn keeper_again(&self, member: Member, isr_epoch: Epoch, at: At<'_>) -> Option<Command> {
-        let proposed = self.keeping.proposed.filter(|proposed| proposed.member == member)?;
-        Some(recording(proposed, isr_epoch, at))
     }
 
     /// Has the keeper dropped; it is required until that is applied.
@@ -188,7 +180,8 @@ impl Primary {
     }
 }
 
-fn recording(tail: Recorded, isr_epoch: Epoch, at: At<'_>) -> Command {
+/// The entry that would have it recorded.
+pub(crate) fn recording(tail: Recorded, isr_epoch: Epoch, at: At<'_>) -> Command {
     let Recorded { member, from } = tail;
     let keeper = Some(NewKeeper { member, from, base: KeeperBase::Leaver });
     let reason = Reason::new("holds", "it holds what was acknowledged since its tail began");

@@ -1,4 +1,7 @@
 //! Which replies may leave.
+//!
+//! *Invariant:* a reply leaves while the lease runs, those that have waited for members included: a primary that was cut off
+//! meanwhile may have been deposed, and what it applies then (a lower mode, a smaller set) was not said of its writes.
 
 use crate::engine::Engine;
 use crate::role::Role;
@@ -55,7 +58,7 @@ impl Engine {
         if needed == 0 {
             return Reply::Now;
         }
-        if write > 0 && !enough {
+        if !self.leased || write > 0 && !enough {
             return Reply::After(needed);
         }
         match primary.gate.may_acknowledge(Offset(needed)) {
@@ -64,9 +67,9 @@ impl Engine {
         }
     }
 
-    /// May a reply leave that has waited for `offset`?
+    /// May a reply leave that has waited for `offset`, by the lease at the last look?
     pub fn is_released(&mut self, offset: u64) -> bool {
-        if !self.has_enough_in_sync() {
+        if !self.leased || !self.has_enough_in_sync() {
             return false;
         }
         match &mut self.role {

@@ -34,7 +34,7 @@ pub struct Replica {
     pub(crate) cursor: ReplicaCursor,
     /// Is the link to the source up: to the primary, or to the keeper that stands in for one that is gone?
     pub(crate) link_up: bool,
-    /// The log index that a primary has applied, as it said last.
+    /// The log index that the source has applied, as it said last on this link.
     pub(crate) primary_applied: u64,
     /// What was read from this node's disk, until a primary is followed.
     pub(crate) read: Option<Held>,

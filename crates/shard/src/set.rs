@@ -14,11 +14,12 @@ use crate::asked::{AGAIN_MS, About, Ask, Asked, OUTCOME_MS_MAX, REJECTED_AGAIN_M
 use crate::at::At;
 use crate::engine::Engine;
 use crate::event::Now;
-use crate::keeping::is_keeper;
+use crate::keeper::Recorded;
+use crate::keeping::{is_keeper, recording};
 use crate::role::{Primary, Role};
 use ironcache_control::{AckMode, Command, Plan, Reason};
 use ironcache_replication::{Eligibility, RaiseError, Requirement, Silent};
-use ironcache_types::{Epoch, Member};
+use ironcache_types::{Epoch, Member, Offset};
 
 /// A change of the in-sync set that was proposed.
 #[derive(Clone, Copy, Debug)]
@@ -32,13 +33,28 @@ pub(crate) struct SetAsked {
 impl SetAsked {
     /// May the log accept it still, or have done so?
     pub(crate) fn may_add(&self) -> bool {
-        self.what == SetChange::Add && self.asked.is_open()
+        match self.what {
+            SetChange::Add | SetChange::Record { .. } => self.asked.is_open(),
+            SetChange::Remove => false,
+        }
+    }
+
+    /// Where the tail begins of which the log may say that it is kept.
+    pub(crate) fn may_record(&self) -> Option<Offset> {
+        match self.what {
+            SetChange::Record { from } => Some(from).filter(|_| self.asked.is_open()),
+            SetChange::Add | SetChange::Remove => None,
+        }
     }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SetChange {
     Add,
+    /// As keeper of a tail.
+    Record {
+        from: Offset,
+    },
     Remove,
 }
 
@@ -171,20 +187,19 @@ impl Primary {
             if open && change.asked.is_due(at.now.boot_ms, OUTCOME_MS_MAX) {
                 self.asks += 1;
                 change.asked = Asked::new(self.asks, at.now.boot_ms);
-                again.push((*member, change.isr_epoch));
+                again.push((*member, *change));
             }
         }
-        for (member, isr_epoch) in again {
+        for (member, SetAsked { what, isr_epoch, .. }) in again {
             let shard = at.shard.id;
             out.push(Action::Tell(Note::OutcomeUnknown { shard, member }));
-            let command = if at.shard.nodes.contains(&member.node) {
-                Some(Command::AddInSync { shard, isr_epoch, primary: at.me, member })
-            } else {
-                self.keeper_again(member, isr_epoch, at)
+            let command = match what {
+                SetChange::Add => Command::AddInSync { shard, isr_epoch, primary: at.me, member },
+                SetChange::Record { from } => recording(Recorded { member, from }, isr_epoch, at),
+                // It is asked for in `remove`.
+                SetChange::Remove => continue,
             };
-            if let Some(command) = command {
-                propose(out, command, None);
-            }
+            propose(out, command, None);
         }
     }
 

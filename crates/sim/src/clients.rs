@@ -323,7 +323,9 @@ impl World {
 
     /// Replies that waited leave, as far as they may.
     pub(crate) fn settle(&mut self, id: NodeId) {
+        let clock_ms = self.clock_ms(id);
         let process = self.process_mut(id).expect("it ticks");
+        process.engine.look_at_lease(clock_ms);
         let mut owing = std::mem::take(&mut process.requests.owing);
         let mut free = Vec::new();
         owing.retain(|(offset, executed)| {

@@ -182,6 +182,11 @@ impl Plane {
 
     /// Wakes the replies that may leave.
     pub(crate) fn settle_replies(&mut self) {
+        if self.waiters.first().is_none() {
+            return;
+        }
+        // This process may have stood still since the last look.
+        self.look_at_lease();
         while let Some(offset) = self.waiters.first() {
             if !self.engine.is_released(offset) {
                 return;

@@ -16,7 +16,7 @@ pub(crate) const fn life(node: u64, incarnation: u64) -> Member {
 pub(crate) const PRIMARY: Member = life(1, 1);
 pub(crate) const REPLICA: Member = life(2, 1);
 pub(crate) const ME: Member = life(3, 1);
-const OTHER: Member = life(4, 1);
+pub(crate) const OTHER: Member = life(4, 1);
 pub(crate) const SHARD: ShardId = ShardId(0);
 const FROM: Offset = Offset(100);
 

@@ -2,7 +2,8 @@ use super::*;
 use crate::event::{Event, Now};
 use crate::follower::{Follow, SourceKind, source_named};
 use crate::holding::Held;
-use crate::keeper::tests::{ME as W, PRIMARY as A, REPLICA as B, SHARD, founded, life};
+use crate::keeper::tests::{ME as W, OTHER, PRIMARY as A, REPLICA as B, SHARD, founded, life};
+use crate::lease::Grant;
 use ironcache_control::{AckMode, ControlState, HandoverVia};
 use ironcache_replication::{
     Ack, Fence, LINK_VERSIONS, Lineage, Position, Purpose, Requirement, Source, StreamError, SyncBegin,
@@ -42,6 +43,7 @@ impl World {
         let held = held.map(|offset| Held { lineage, offset, sealed_by: None, taken_ms: 0 });
         let _ = engine.on(Event::Loaded { held }, self.now);
         self.show(&mut engine);
+        let _ = engine.on(Event::Granted(Grant { until_ms: u64::MAX, index: 0 }), self.now);
         engine
     }
 
@@ -211,6 +213,31 @@ fn a_proposal_without_an_outcome_is_made_again_and_stays_required() {
     assert_eq!(requirement(&engine), Some(Requirement::Proposed));
 }
 
+/// The leader wished for another node meanwhile, and may wish for the first one again: the log may still record it for all
+/// that it acknowledged.
+#[test]
+fn a_keeper_that_was_proposed_goes_on_where_its_file_ends_whoever_was_proposed_after_it() {
+    let (mut world, mut engine, [_, of_w]) = asked();
+    write(&world, &mut engine, 100);
+    acknowledge(&world, &mut engine, W, of_w);
+    engine.detach(W, of_w);
+    world.wish(Some(OTHER.node));
+    world.show(&mut engine);
+    assert!(engine.attach_keeper(&Hello { member: OTHER, ..hello(None) }, Offset(0)).is_ok());
+    for member in [B, OTHER] {
+        attached(&world, &mut engine, member);
+    }
+    let too = proposed(&world, &mut engine);
+    assert!(matches!(&too[..], [Command::SetKeeper { keeper: Some(k), .. }] if k.member == OTHER), "{too:?}");
+    world.wish(Some(W.node));
+    world.show(&mut engine);
+    let lost = NotAttached::LostTail { shard: SHARD, member: W };
+    assert_eq!(engine.attach_keeper(&hello(None), Offset(0)), Err(NotKept::NotAttached(lost)));
+    let position = Position { lineage_epoch: world.shard().epoch, offset: Offset(100) };
+    let resumes = Ok(SyncMode::Partial { from: Offset(100) });
+    assert_eq!(engine.attach_keeper(&hello(Some(position)), Offset(0)), resumes);
+}
+
 #[test]
 fn with_one_member_left_a_keeper_that_nobody_wishes_any_more_stays() {
     let (mut world, mut engine, _) = asked();
@@ -325,6 +352,25 @@ fn a_keeper_says_nothing_of_what_a_primary_that_is_gone_has_applied() {
         None,
         "who waits for the primary to apply an entry would wait for ever"
     );
+}
+
+#[test]
+fn what_an_earlier_primary_had_applied_says_nothing_of_the_next() {
+    let mut world = World::new();
+    let mut engine = world.engine(B, Some(Offset(0)));
+    assert!(matches!(engine.follow(A, &begin(&world, A, CONTINUE)), Ok(Follow::Continue { .. })));
+    engine.primary_applied(7);
+    assert!(engine.unfollow(A));
+    let next = Member { incarnation: Incarnation(A.incarnation.0 + 1), ..A };
+    world.restart(A);
+    let (shard_epoch, of, end) = (world.shard().epoch, A.incarnation, Offset(0));
+    world.apply(&Command::Reclaim { shard: SHARD, shard_epoch, member: next, of, end });
+    world.show(&mut engine);
+    let mut lineage = Lineage::new(shard_epoch, Offset(0));
+    lineage.push(world.shard().epoch, end).unwrap();
+    let begin = SyncBegin { lineage, ..begin(&world, next, CONTINUE) };
+    assert!(matches!(engine.follow(next, &begin), Ok(Follow::Continue { .. })));
+    assert_eq!(engine.told_applied(), Some(0));
 }
 
 #[test]

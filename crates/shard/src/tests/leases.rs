@@ -1,7 +1,7 @@
 //! A primary answers clients while its lease runs, and at no other time.
 
 use super::*;
-use crate::Leased;
+use crate::{Leased, Owed, Reply};
 
 /// A, which nobody has granted anything.
 fn without_lease(me: Member, world: &World, held: Option<u64>) -> Brain {
@@ -19,8 +19,28 @@ fn without_a_lease_a_primary_holds_commands_back() {
     assert_eq!(brain.on(Event::Granted(Grant { until_ms: now_ms, index: 0 })), [], "it came too late");
     assert_eq!(brain.route(), Route::Park);
     let actions = brain.on(Event::Granted(Grant { until_ms: now_ms + 500, index: 0 }));
-    assert_eq!(actions, [Action::Wake]);
+    assert_eq!(actions, [Action::SettleReplies, Action::Wake]);
     assert_eq!(brain.route(), Route::Execute);
+}
+
+/// Cut off, it may be deposed by now; what it catches up on first lowers the mode, and says nothing of these writes.
+#[test]
+fn a_reply_that_waited_for_a_member_does_not_leave_without_a_lease() {
+    let mut world = World::pair(AckMode::InSync);
+    let mut brain = without_lease(A, &world, None);
+    brain.on(Event::Granted(Grant { until_ms: brain.now.boot_ms + 30, index: 0 }));
+    brain.attach(B);
+    brain.write(100);
+    let owed = Owed { write: 100, read: 0 };
+    assert_eq!(brain.engine.may_reply(owed), Reply::After(100), "B has not applied it");
+    brain.pass(40);
+    world.set_mode(AckMode::Primary);
+    brain.apply(&world);
+    assert!(!brain.engine.is_released(100));
+    assert_eq!(brain.engine.may_reply(owed), Reply::After(100));
+    let granted = Grant { until_ms: brain.now.boot_ms + 30, index: world.index };
+    assert!(brain.on(Event::Granted(granted)).contains(&Action::SettleReplies));
+    assert!(brain.engine.is_released(100), "nobody else was primary meanwhile");
 }
 
 #[test]
