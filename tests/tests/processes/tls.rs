@@ -90,6 +90,7 @@ async fn a_roll_by_tls_loses_nothing_and_no_client_sees_it() {
 async fn a_certificate_follows_its_file_a_signal_hurries_it_and_a_spoilt_one_stops_a_roll() {
     let certificate = Certificate::new();
     let mut spec = Spec::new(PRODUCT, 1, 1);
+    spec.witnesses = 1;
     spec.flags = certificate.flags();
     let cluster = Cluster::start(&spec).await;
     let (first, problem) = tls_of(&cluster, 0).await;
