@@ -24,14 +24,15 @@ use crate::role::{Primary, Role};
 use crate::set::{SetAsked, SetChange, propose};
 use ironcache_control::{Command, KeeperBase, NewKeeper, Reason, Shard};
 use ironcache_replication::{Hello, Resync, SyncMode};
-use ironcache_types::{Epoch, Member, Offset};
-use std::collections::BTreeSet;
+use ironcache_types::{Epoch, Member, NodeId, Offset};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// What a primary knows of its keeper besides the log.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Keeping {
-    attached: Option<Recorded>,
+    /// Each node's newest. The leader may wish for one, for another, and for the first one again, whose link is up still.
+    attached: BTreeMap<NodeId, Recorded>,
     /// It said so itself.
     gave_up: Option<(Member, String)>,
 }
@@ -67,7 +68,7 @@ impl Keeping {
             let reason = Reason::new("not_needed", "enough members hold what is acknowledged");
             return Some(Step::Drop { member: keeper.member, reason });
         }
-        let attached = self.attached.filter(|a| shard.keeper_wanted == Some(a.member.node))?;
+        let attached = *self.attached.get(&shard.keeper_wanted?)?;
         let known = recorded.is_some_and(|k| (k.member, k.from) == (attached.member, attached.from));
         (!known).then_some(Step::Record(attached))
     }
@@ -99,17 +100,18 @@ impl Engine {
             Resync::Full { reason: _ } => None,
         };
         let Attach { start, from } = attach(&state, shard, member, recorded, resumes_at, stream)?;
-        primary.keeping.attached = Some(Recorded { member, from });
-        primary.keeping.gave_up = None;
+        primary.keeping.attached.insert(member.node, Recorded { member, from });
+        primary.keeping.gave_up.take_if(|(earlier, _)| earlier.node == member.node);
         Ok(SyncMode::Partial { from: start })
     }
 
     /// The other end of a link says that it takes nothing more.
     pub fn keeper_gave_up(&mut self, member: Member, why: &str) {
         let Role::Primary(primary) = &mut self.role else { return };
-        if primary.keeping.attached.is_some_and(|attached| attached.member == member) {
-            primary.keeping.attached = None;
-            primary.keeping.gave_up = Some((member, why.to_owned()));
+        let Keeping { attached, gave_up } = &mut primary.keeping;
+        if attached.get(&member.node).is_some_and(|attached| attached.member == member) {
+            attached.remove(&member.node);
+            *gave_up = Some((member, why.to_owned()));
         }
     }
 }

@@ -5,7 +5,7 @@ use crate::entry::Entry;
 use crate::node::Node;
 use crate::world::{CHAOS_MS, Happened, World};
 use ironcache_control::{Command, Recover, Shard};
-use ironcache_types::NodeId;
+use ironcache_types::{NodeId, Offset};
 
 /// A node that is told to stop gives its roles away within this, or goes with them.
 const LEAVE_MS_MAX: u64 = 1_000;
@@ -239,7 +239,7 @@ impl World {
     /// every moment of a roll. A primary that was cut off may have asked for the removal of the others.
     fn may_lose_its_dataset(&self, id: NodeId) -> bool {
         let Some(shard) = self.truth.shard_of_node(id) else { return false };
-        let enough = shard.nodes.len() > 2 || shard.in_sync.len() > 1 || self.is_kept(shard);
+        let enough = shard.nodes.len() > 2 || shard.in_sync.len() > 1 || self.is_kept(shard, id);
         enough && self.keeps_for_whole_shards(id) && shard.nodes.iter().all(|n| self.is_whole(*n))
     }
 
@@ -247,14 +247,24 @@ impl World {
         self.nodes[&id].whole_since_ms.is_some_and(|at| self.now_ms > at + WHOLE_MS)
     }
 
-    /// A keeper is there, well, and nothing is wrong with what it keeps.
-    fn is_kept(&self, shard: &Shard) -> bool {
+    /// A keeper is there, well, and some node besides `lost` holds what is before its tail. One that was recorded while nobody
+    /// was out begins at the end of a stream of which the only member may be the only holder.
+    fn is_kept(&self, shard: &Shard, lost: NodeId) -> bool {
         shard.keeper_that_counts().is_some_and(|keeper| {
             let id = keeper.member.node;
             let node = &self.nodes[&id];
             let well = node.is_well(self.now_ms) && !self.is_leaving(id);
-            well && self.is_registered(keeper.member)
+            let is_continued = shard.nodes.iter().any(|n| *n != lost && self.holds(*n) >= keeper.from);
+            well && is_continued && self.is_registered(keeper.member)
         })
+    }
+
+    /// How far the dataset of a node reaches, or its checkpoint's, which is not read yet.
+    fn holds(&self, id: NodeId) -> Offset {
+        let node = &self.nodes[&id];
+        let lies_there = node.disk.checkpoint.as_ref().map(|checkpoint| checkpoint.store().end());
+        let held = node.process.as_ref().map(|process| process.store.end());
+        held.max(lies_there).unwrap_or(Offset(0))
     }
 
     /// Nothing is wrong with a shard whose tail the node keeps, or is about to.

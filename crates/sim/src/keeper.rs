@@ -10,7 +10,7 @@ use crate::wire::{Far, Link, Near, Word};
 use crate::world::World;
 use ironcache_control::Shard;
 use ironcache_replication::{
-    Ack, Fence, Hello, KeptTail, LINK_VERSIONS, Message, Purpose, Source, SyncBegin, SyncMode,
+    Ack, Fence, Hello, KeptTail, LINK_VERSIONS, Message, Position, Purpose, Source, SyncBegin, SyncMode,
 };
 use ironcache_shard::keeper::{Action, Event, NotServed};
 use ironcache_types::{Epoch, Member, NodeId, Offset, ShardId};
@@ -159,9 +159,13 @@ impl World {
         let (_, epoch) = *process.desk.dials.get(&shard).ok_or(Ended::Silently)?;
         let source = Source { epoch, incarnation: primary.incarnation };
         let (mut says, mut grew) = (None, false);
+        let said = match &link.near {
+            Near::Keeper(end) => end.said,
+            Near::Replica(_) | Near::Gone => None,
+        };
         while let Some(word) = link.down.arrived(now_ms).filter(|_| passes) {
             match word {
-                Word::Begin(begin) => says = Some(self.begin_tail(me, shard, source, primary, begin)?),
+                Word::Begin(begin) => says = Some(self.begin_tail(me, shard, source, primary, said, begin)?),
                 Word::Frame(start, write) => {
                     let node = self.nodes.get_mut(&me.node).expect("it ticks");
                     let process = node.process.as_ref().expect("it ticks");
@@ -210,6 +214,7 @@ impl World {
         shard: ShardId,
         expected: Source,
         primary: Member,
+        said: Option<Position>,
         begin: &SyncBegin,
     ) -> Result<Offset, Ended> {
         let SyncBegin { source, mode, lineage } = begin;
@@ -220,7 +225,7 @@ impl World {
         let node = self.nodes.get_mut(&me.node).expect("it ticks");
         let process = node.process.as_ref().expect("it ticks");
         let name = (shard, source.epoch);
-        let may_go_on = process.keepers.goes_on(shard).is_some();
+        let may_go_on = process.keepers.answered(shard, said).map_err(|_| Ended::Silently)?.is_some();
         let file = node.disk.tails.get_mut(&name).filter(|_| may_go_on);
         if file.is_none_or(|file| file.tail.go_on(*source, lineage, from).is_err()) {
             if node.disk.is_full(now_ms) {

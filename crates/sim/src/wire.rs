@@ -5,7 +5,7 @@
 
 use crate::rng::Rng;
 use crate::stream::Write;
-use ironcache_replication::{Ack, Fence, Hello, Promoted, Source, SyncBegin, SyncEnd};
+use ironcache_replication::{Ack, Fence, Hello, Position, Promoted, Source, SyncBegin, SyncEnd};
 use ironcache_types::{Epoch, Member, Offset, ShardId};
 use std::collections::VecDeque;
 
@@ -89,6 +89,8 @@ pub(crate) enum Near {
 
 #[derive(Debug)]
 pub(crate) struct Receiving {
+    /// What the hello said of what is held.
+    pub said: Option<Position>,
     pub accepted: bool,
     pub source: Option<Source>,
     pub acked: Option<Ack>,
@@ -139,8 +141,14 @@ impl Link {
         now_ms: u64,
         rng: &mut Rng,
     ) -> Self {
-        let receiving =
-            Receiving { accepted: false, source: None, acked: None, heard_ms: now_ms, waits_since_ms: None };
+        let receiving = Receiving {
+            said: hello.position,
+            accepted: false,
+            source: None,
+            acked: None,
+            heard_ms: now_ms,
+            waits_since_ms: None,
+        };
         let mut link = Link {
             dialer: hello.member,
             acceptor: to,

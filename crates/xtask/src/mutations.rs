@@ -357,6 +357,22 @@ const MUTATIONS: &[Mutation] = &[
         tests: &["-p", "ironcache-shard"],
     },
     Mutation {
+        name: "a-tail-under-an-earlier-lifes-name",
+        breaks: "the log records that a keeper's tail begins where that of its earlier life began, and what lies between is lost",
+        file: "crates/shard/src/keeper/mod.rs",
+        guard: "            (None, Some(_)) => Err(OtherTail { shard: id }),",
+        instead: "            (None, Some(_)) => Ok(None),",
+        tests: &["-p", "ironcache-shard"],
+    },
+    Mutation {
+        name: "a-keeper-is-forgotten-for-the-next",
+        breaks: "a keeper that is attached and wished for is never recorded, because another one was attached after it",
+        file: "crates/shard/src/keeping.rs",
+        guard: "        primary.keeping.attached.insert(member.node, Recorded { member, from });",
+        instead: "        primary.keeping.attached = BTreeMap::from([(member.node, Recorded { member, from })]);",
+        tests: &["-p", "ironcache-shard"],
+    },
+    Mutation {
         name: "an-earlier-primary-speaks-for-the-next",
         breaks: "a node stops for its step before the primary that waits for it has applied that",
         file: "crates/shard/src/follower.rs",

@@ -12,8 +12,8 @@ use super::file::{CannotKeep, TailFile};
 use crate::data::{FrameReader, LinkError, Next, open, say};
 use ironcache_host::net::OwnedWriteHalf;
 use ironcache_replication::{
-    Accept, Ack, Hello, KeptTail, LINK_VERSIONS, LinkVersion, Message, Progress, Purpose, Refuse, Source,
-    SyncBegin, SyncMode, TailError, TailHead, encode,
+    Accept, Ack, Hello, KeptTail, LINK_VERSIONS, LinkVersion, Message, Position, Progress, Purpose, Refuse,
+    Source, SyncBegin, SyncMode, TailError, TailHead, encode,
 };
 use ironcache_shard::keeper::{Action, Event};
 use ironcache_types::{Epoch, Member, Offset, ShardId, chain};
@@ -152,10 +152,11 @@ impl Session<'_> {
         let mut reader = FrameReader::new(read, &already);
         self.link = Some(Open { writer, version: LinkVersion::HANDSHAKE });
         let hello = self.hello().ok_or(Ended::NotAsked)?;
+        let said = hello.position;
         self.say(&Message::Hello(hello)).await?;
         let accepted = tokio::time::timeout(ACCEPT_MAX, self.accepted(&mut reader)).await;
         let begin = accepted.map_err(|_| LinkError::TimedOut { ms: ACCEPT_MAX.as_millis() as u64 })??;
-        let whole = self.begin(&begin)?;
+        let whole = self.begin(&begin, said)?;
         self.acknowledge(whole).await?;
         Ok(reader)
     }
@@ -191,7 +192,7 @@ impl Session<'_> {
     }
 
     /// The primary says from where on: the file goes on there, or begins there.
-    fn begin(&self, begin: &SyncBegin) -> Result<Offset, Ended> {
+    fn begin(&self, begin: &SyncBegin, said: Option<Position>) -> Result<Offset, Ended> {
         let SyncBegin { source, mode, lineage } = begin;
         let expected = Source { epoch: self.epoch, incarnation: self.primary.incarnation };
         let SyncMode::Partial { from } = *mode else {
@@ -203,7 +204,8 @@ impl Session<'_> {
         let name = (self.shard, self.epoch);
         let kept = {
             let mut shared = self.desk.state.borrow_mut();
-            let may_go_on = shared.engine.goes_on(self.shard).is_some();
+            let answered = shared.engine.answered(self.shard, said);
+            let may_go_on = answered.map_err(|why| protocol(&why.to_string()))?.is_some();
             let goes_on = match shared.files.get_mut(&name).filter(|_| may_go_on) {
                 Some(file) => file.go_on(*source, lineage, from)?,
                 None => false,

@@ -33,6 +33,7 @@ pub use attach::{Attach, NotAttached, Recorded, Stream, attach};
 pub use serve::NotServed;
 
 use ironcache_control::{ControlState, Shard};
+use ironcache_replication::Position;
 use ironcache_types::{Epoch, Member, Offset, ShardId};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -128,6 +129,13 @@ pub struct Kept {
     pub whole: Offset,
 }
 
+/// The primary may have a tail recorded that this node said it has, and does not have under that name any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("what was said of the tail of shard {shard} is out of date: say hello anew")]
+pub struct OtherTail {
+    shard: ShardId,
+}
+
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum State {
     #[default]
@@ -193,6 +201,17 @@ impl Keepers {
         let recorded = shard.keeper_that_counts();
         let is_recorded = recorded.is_some_and(|k| k.member.node == self.me.node && k.from == file.from);
         (file.by == self.me || is_recorded).then_some(file)
+    }
+
+    /// The tail that a primary goes on from which was told `said` in the hello; `None` if it sends one anew.
+    ///
+    /// # Errors
+    /// It was told of a tail with which this node does not go on any more.
+    pub fn answered(&self, id: ShardId, said: Option<Position>) -> Result<Option<Kept>, OtherTail> {
+        match (self.goes_on(id), said) {
+            (None, Some(_)) => Err(OtherTail { shard: id }),
+            (goes_on, _) => Ok(goes_on),
+        }
     }
 
     /// The shard as this node has applied it.

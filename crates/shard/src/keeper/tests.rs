@@ -268,6 +268,24 @@ fn a_lost_link_is_opened_anew_from_where_the_tail_ends() {
     assert_eq!(keepers.on(again, 0), [Action::Acknowledge { shard: SHARD, whole: Offset(130) }]);
 }
 
+/// It has the tail recorded that it was told of, and that one begins earlier.
+#[test]
+fn a_primary_that_was_told_of_an_earlier_lifes_tail_is_told_anew_once_the_record_is_gone() {
+    let mut keepers = Keepers::new(life(3, 2));
+    let _ = keepers.on(Event::Found { shard: SHARD, file: kept(ME, 130) }, 0);
+    let registered = |mut state: ControlState| {
+        state.nodes.get_mut(&ME.node).unwrap().incarnation = Incarnation(2);
+        state
+    };
+    applied(&mut keepers, registered(recorded()));
+    let said = Some(Position { lineage_epoch: epoch(), offset: Offset(130) });
+    let goes_on = keepers.answered(SHARD, said).unwrap();
+    assert_eq!(goes_on.map(|file| file.whole), Some(Offset(130)));
+    applied(&mut keepers, registered(wished()));
+    assert_eq!(keepers.answered(SHARD, said), Err(OtherTail { shard: SHARD }));
+    assert_eq!(keepers.answered(SHARD, None), Ok(None), "it begins anew, and the primary knows");
+}
+
 #[test]
 fn an_earlier_lifes_tail_is_gone_on_with_only_as_the_log_records_it() {
     let mut keepers = Keepers::new(life(3, 2));

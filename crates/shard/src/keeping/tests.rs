@@ -239,6 +239,26 @@ fn a_keeper_that_was_proposed_goes_on_where_its_file_ends_whoever_was_proposed_a
 }
 
 #[test]
+fn a_keeper_is_recorded_whoever_was_attached_after_it() {
+    let mut world = World::new();
+    world.wish(Some(W.node));
+    let mut engine = world.engine(A, None);
+    attached(&world, &mut engine, B);
+    assert!(engine.attach_keeper(&hello(None), Offset(0)).is_ok());
+    attached(&world, &mut engine, W);
+    world.wish(Some(OTHER.node));
+    world.show(&mut engine);
+    assert!(engine.attach_keeper(&Hello { member: OTHER, ..hello(None) }, Offset(0)).is_ok());
+    world.wish(Some(W.node));
+    world.show(&mut engine);
+    let record = proposed(&world, &mut engine);
+    assert!(
+        matches!(&record[..], [Command::SetKeeper { keeper: Some(k), .. }] if k.member == W),
+        "{record:?}"
+    );
+}
+
+#[test]
 fn with_one_member_left_a_keeper_that_nobody_wishes_any_more_stays() {
     let (mut world, mut engine, _) = asked();
     world.set_keeper(Some(Offset(0)));
