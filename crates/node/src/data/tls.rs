@@ -10,6 +10,10 @@
 mod handshake;
 mod socket;
 
+#[cfg(test)]
+pub(crate) use handshake::{
+    AT_ONCE as HANDSHAKES_MAX, BYTES_MAX as HANDSHAKE_BYTES_MAX, DONE_WITHIN as HANDSHAKE_WITHIN,
+};
 pub(super) use handshake::{AT_ONCE, NotMade, shake_hands};
 pub(super) use socket::{Incoming, Outgoing};
 
