@@ -112,8 +112,8 @@ pub enum Rejection {
     )]
     VersionTaken { version: Version, digest: String },
     #[error(
-        "{max} releases are known, and each is needed or must not be started by the policy: go to a newer one, or allow \
-         one that was declined (`ironcache release allow VERSION`), and stage again"
+        "{max} releases are known, and each is needed, is quarantined for good, or was declined and is newer than what \
+         runs: go to a newer one, or allow one that was declined (`ironcache release allow VERSION`), and stage again"
     )]
     TooManyReleases { max: usize },
     #[error("no release {} is known any more", digest.short())]

@@ -182,9 +182,14 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("node.key");
         PrivateKey::load_or_make(&path).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
-        let error = PrivateKey::load_or_make(&path).unwrap_err();
-        assert!(error.to_string().ends_with("may be read by others (mode 644); chmod 600 it"), "{error}");
+        for mode in [0o644, 0o640, 0o620, 0o604] {
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            let error = PrivateKey::load_or_make(&path).unwrap_err().to_string();
+            let expected = format!("may be read by others (mode {mode:o}); chmod 600 it");
+            assert!(error.ends_with(&expected), "{error}");
+        }
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o400)).unwrap();
+        PrivateKey::load_or_make(&path).unwrap();
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Files that only their owner reads.
+//! Files that only their owner reads: no group either (0600 at most).
 //!
 //! *Invariant:* at no moment is there a file with the content that others may read: it has its mode before its first byte.
 
@@ -45,12 +45,12 @@ pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<(), SecretFileError> {
     Ok(written?)
 }
 
-/// Others may do nothing with it. The owner's group may read: a container's volume belongs to root and the pod's group.
+/// Whoever is not the owner may do nothing with it.
 #[cfg(not(turmoil))]
 fn check_mode(path: &Path) -> Result<(), SecretFileError> {
     use std::os::unix::fs::PermissionsExt;
     match disk::metadata(path) {
-        Ok(found) if found.permissions().mode() & 0o027 != 0 => {
+        Ok(found) if found.permissions().mode() & 0o077 != 0 => {
             Err(SecretFileError::Open { path: path.to_owned(), mode: found.permissions().mode() & 0o777 })
         }
         // What cannot be asked for cannot be read either, which tells more.

@@ -163,9 +163,18 @@ pub fn run_daemon(mut config: Config, version: Version) -> Result<(), DaemonErro
     let Inherited { mut listeners, link, snapshot, .. } = inherited;
     let mut take = |name| listeners.remove(name).ok_or(DaemonError::NoListener { name });
     let (peer, http) = (take("peer")?, take("http")?);
-    let client = if config.port == 0 { None } else { Some(take("client")?) };
+    let client = match (config.port, take("client")) {
+        (0, still) => {
+            warn_of_still_listening("port", still.is_ok());
+            None
+        }
+        (_, bound) => Some(bound?),
+    };
     let tls = match (config.tls_port, take("tls"), &client) {
-        (0, Ok(_) | Err(_), _) => None,
+        (0, still, _) => {
+            warn_of_still_listening("tls-port", still.is_ok());
+            None
+        }
         (_, Ok(bound), _) => Some(bound),
         // The setting is newer than the launcher, which listens where it was told at its start.
         (port, Err(_), Some(_)) => {
@@ -183,6 +192,17 @@ pub fn run_daemon(mut config: Config, version: Version) -> Result<(), DaemonErro
     // A download or a hash that is still running is of no use any more.
     runtime.shutdown_timeout(Duration::from_millis(100));
     ended
+}
+
+/// The setting is newer than the launcher, which listens where it was told at its start.
+#[cfg(not(turmoil))]
+fn warn_of_still_listening(setting: &str, still: bool) {
+    if still {
+        tracing::warn!(
+            setting,
+            "it is 0 now, and the launcher listens there until its next start: who connects is not answered"
+        );
+    }
 }
 
 /// A panic on the data thread leaves a dataset that may be half changed, and tokio would go on with the other tasks; on the

@@ -9,7 +9,7 @@
 //! ```
 //! The rule: **who has not finished a request may cost little, for a short time, and makes room for the next.** At most
 //! [`Limits::visits_max`] connections stand in a door. When one more comes, whoever has let the node wait longest goes: a
-//! peer or an operator asks at once, a stranger that is silent or slow is always older. So nobody is locked out, whatever
+//! peer or an operator asks at once, a stranger that is silent or slow is always older, also one that takes its answer slowly. So nobody is locked out, whatever
 //! number of strangers there is, and their descriptors are within those that clients never get (`descriptors`).
 //!
 //! *Invariant:* what is buffered before a request is whole is at most [`FREE_BYTES`] of head, as much of body, and what
@@ -62,14 +62,15 @@ pub(crate) struct Limits {
     /// More, and they need descriptors that are reserved for nobody; fewer, and the idle connections of a large cluster's
     /// nodes push each other out.
     pub visits_max: usize,
-    /// For bodies above [`FREE_BYTES`] that are not whole, in KiB; one that is larger takes all of it.
+    /// For what is above [`FREE_BYTES`] of the bodies that are not answered, in KiB. At least the largest body that the
+    /// port takes, or that one never comes in.
     pub large_kib: u32,
     pub patience: Patience,
 }
 
 /// Sixteen nodes with half a dozen each. A large body is a snapshot of the log's state: some hundred KiB for a hundred
-/// nodes.
-pub(crate) const PEER: Limits = Limits { visits_max: 96, large_kib: 24 << 10, patience: PATIENCE };
+/// nodes; one that has the largest size of all comes in alone.
+pub(crate) const PEER: Limits = Limits { visits_max: 96, large_kib: 64 << 10, patience: PATIENCE };
 /// Operators, probes, and the nodes that pass requests on. A layout of 10,000 nodes is a quarter of the largest body.
 pub(crate) const HTTP: Limits = Limits { visits_max: 64, large_kib: 8 << 10, patience: PATIENCE };
 
@@ -102,7 +103,8 @@ impl Doorkeeper {
         let (id, told) = {
             let mut book = self.book();
             while book.entries.len() >= self.limits.visits_max {
-                let longest = book.entries.iter().min_by_key(|(_, entry)| entry.rank());
+                let longest =
+                    book.entries.iter().min_by_key(|(_, entry)| entry.rank(now, self.limits.patience));
                 let Some(longest) = longest.map(|(id, _)| *id) else { break };
                 book.turn_away(longest);
             }

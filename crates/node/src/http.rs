@@ -87,10 +87,16 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .with_state(app)
 }
 
+const _: () = assert!(
+    ((doorkeeper::HTTP.large_kib as usize) << 10) + doorkeeper::FREE_BYTES >= body::MAX_BYTES,
+    "the largest request has to fit into the budget"
+);
+
 fn not_taken(why: &NotTaken) -> Response {
     match why {
         NotTaken::TooLong { max_bytes } => HttpError::TooLarge { max_bytes: *max_bytes as u64 },
         NotTaken::BrokeOff { .. } => HttpError::BadRequest(why.to_string()),
+        NotTaken::NoLength => HttpError::NoLength(why.to_string()),
         NotTaken::NoBudget => HttpError::Unavailable(why.to_string()),
     }
     .into_response()

@@ -1,10 +1,11 @@
 //! What a person reads in `docs/limits.md`, held against the constants: a bound that moves takes its line along.
 
 use crate::app::UPLOADS_MAX;
-use crate::data::COMMAND_BYTES_MAX;
+use crate::data::{COMMAND_BYTES_MAX, HANDSHAKE_BYTES_MAX, HANDSHAKE_WITHIN, HANDSHAKES_MAX};
 use crate::descriptors::RESERVED;
 use crate::doorkeeper::{FREE_BYTES, HTTP, PEER};
 use crate::http::{JSON_BYTES_MAX, KEEP_FREE_BYTES, KEEP_FREE_SHARE};
+use crate::tls::{CA_FILES_MAX, FILE_BYTES_MAX};
 use ironcache_control::ControlState;
 use ironcache_resp::Limits;
 use ironcache_types::{MAX_ARTIFACT_BYTES, SLOT_COUNT};
@@ -18,6 +19,11 @@ fn rows() -> Vec<(&'static str, String)> {
         ("arguments of one command", args_max.to_string()),
         ("an inline command", kib(inline_bytes_max)),
         ("a command, and what is queued since `MULTI`", mib(COMMAND_BYTES_MAX)),
+        ("handshakes of TLS at a time", HANDSHAKES_MAX.to_string()),
+        ("for a handshake", seconds(HANDSHAKE_WITHIN)),
+        ("what a client sends for a handshake", kib(HANDSHAKE_BYTES_MAX)),
+        ("a file of certificates, or of a key", mib(FILE_BYTES_MAX as usize)),
+        ("files of `tls-ca-cert-dir`", CA_FILES_MAX.to_string()),
         ("slots", SLOT_COUNT.to_string()),
         ("voters", ControlState::VOTERS_MAX.to_string()),
         ("releases that are known", ControlState::RELEASES_MAX.to_string()),
@@ -29,7 +35,7 @@ fn rows() -> Vec<(&'static str, String)> {
             "disk that a binary leaves to the node",
             format!("{}, of a small one a {KEEP_FREE_SHARE}th", mib(KEEP_FREE_BYTES as usize)),
         ),
-        ("a request to the HTTP port", mib(JSON_BYTES_MAX)),
+        ("a request to the HTTP port, but for a binary", mib(JSON_BYTES_MAX)),
         ("connections at the HTTP port", HTTP.visits_max.to_string()),
         ("connections at the peer port before a hello", PEER.visits_max.to_string()),
         ("a request's head; a body without asking for more", kib(FREE_BYTES)),

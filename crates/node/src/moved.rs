@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!  recorded address ≠ configured? ─► does this node answer there? ─ yes ─► refuse: a copy
+//!                                              ├── somebody does not say who ──► refuse
 //!                                              └── no ──► start ─► tell the leader ─► raft finds it ─► register
 //! ```
 //! The log cannot tell the others where this node is now: it would have to reach this node first. So this node
@@ -34,6 +35,13 @@ pub enum CopyError {
     #[error("no HTTP client can be made")]
     Client(#[from] ironcache_host::http::Error),
     #[error(
+        "the data directory {} is that of node {node}, which was at {elsewhere}; what answers there now does not say who it \
+         is ({answer}), and two processes of one node must not run. Stop node {node} there, or whatever else has that \
+         address now, and start again",
+        dir.display()
+    )]
+    Unnamed { dir: PathBuf, node: NodeId, elsewhere: String, answer: String },
+    #[error(
         "the data directory {} is that of node {node}, which runs at {elsewhere} now, and this one would be at {here}: \
          was the directory copied? Start a new node with an empty --data-dir. To move node {node} here, stop it there first",
         dir.display()
@@ -53,22 +61,50 @@ pub(crate) async fn refuse_a_copy(config: &Config) -> Result<(), CopyError> {
     };
     tracing::info!(%node, from = elsewhere, to = here, "this node has another address than last time");
     match who_is_at(&elsewhere).await? {
-        Some(there) if there.node == node => {
+        There::Node(there) if there.node == node => {
             Err(CopyError::RunsElsewhere { dir: config.data_dir.clone(), node, elsewhere, here })
         }
+        There::Unnamed { answer } => {
+            Err(CopyError::Unnamed { dir: config.data_dir.clone(), node, elsewhere, answer })
+        }
         // Another node has taken the address over meanwhile.
-        Some(_) | None => Ok(()),
+        There::Node(_) | There::Nobody => Ok(()),
     }
 }
 
+/// Who answers at a peer address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum There {
+    /// Nobody, or nobody who speaks HTTP.
+    Nobody,
+    Node(Member),
+    /// Somebody whose answer is no node's report.
+    Unnamed {
+        answer: String,
+    },
+}
+
+/// Each node answers to this name, whatever it announces itself as (`strangers`): one that runs there with other settings
+/// by now is no stranger for it.
+const ANY_NODE: &str = "localhost";
+
 /// The node that answers at a peer address, if one does.
-pub(crate) async fn who_is_at(addr: &str) -> Result<Option<Member>, ironcache_host::http::Error> {
-    let client = ironcache_host::http::Client::builder().no_proxy().timeout(ANSWER_MAX).build()?;
-    let report = async {
-        let answer = client.get(format!("http://{addr}/node/report")).send().await?;
-        answer.error_for_status()?.json::<Who>().await
-    };
-    Ok(report.await.ok().map(|who| who.member))
+pub(crate) async fn who_is_at(addr: &str) -> Result<There, ironcache_host::http::Error> {
+    let client = ironcache_host::http::Client::builder()
+        .no_proxy()
+        .redirect(ironcache_host::http::redirect::Policy::none())
+        .timeout(ANSWER_MAX)
+        .build()?;
+    let asked = client.get(format!("http://{addr}/node/report")).header("host", ANY_NODE);
+    let Ok(answer) = asked.send().await else { return Ok(There::Nobody) };
+    let status = answer.status();
+    if !status.is_success() {
+        return Ok(There::Unnamed { answer: status.to_string() });
+    }
+    Ok(match answer.json::<Who>().await {
+        Ok(who) => There::Node(who.member),
+        Err(_) => There::Unnamed { answer: format!("{status}, and no node's report") },
+    })
 }
 
 /// Of a node's report only this: another release may say more, or less.
@@ -101,5 +137,54 @@ pub(crate) async fn tell(raft: &RaftNode, me: Member, here: String) {
             ),
         }
         tokio::time::sleep(AGAIN).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::Router;
+    use axum::extract::Request;
+    use axum::http::StatusCode;
+    use axum::response::{IntoResponse, Response};
+
+    /// Somebody at an address of its own who answers everything so.
+    async fn somebody(answer: fn(Request) -> Response) -> String {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = listener.local_addr().unwrap().to_string();
+        let router = Router::new().fallback(async move |request: Request| answer(request));
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        addr
+    }
+
+    #[tokio::test]
+    async fn a_node_is_asked_by_the_name_that_each_answers_to() {
+        let node = somebody(|request| match request.headers()["host"].as_bytes() {
+            b"localhost" => {
+                let member = Member { node: NodeId(3), ..Member::default() };
+                axum::Json(serde_json::json!({ "member": member })).into_response()
+            }
+            _ => StatusCode::MISDIRECTED_REQUEST.into_response(),
+        });
+        let there = who_is_at(&node.await).await.unwrap();
+        assert!(matches!(there, There::Node(Member { node: NodeId(3), .. })), "{there:?}");
+    }
+
+    #[tokio::test]
+    async fn who_answers_and_does_not_say_who_is_not_taken_for_nobody() {
+        let answers: [fn(Request) -> Response; 3] = [
+            |_| StatusCode::MISDIRECTED_REQUEST.into_response(),
+            |_| StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+            |_| "welcome".into_response(),
+        ];
+        for answer in answers {
+            let there = who_is_at(&somebody(answer).await).await.unwrap();
+            assert!(matches!(there, There::Unnamed { .. }), "{there:?}");
+        }
+        let free = {
+            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+            listener.local_addr().unwrap().to_string()
+        };
+        assert_eq!(who_is_at(&free).await.unwrap(), There::Nobody);
     }
 }

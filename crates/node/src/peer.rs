@@ -36,10 +36,17 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
         .layer(from_fn_with_state(Arc::clone(app), strangers::refuse))
 }
 
+const _: () = assert!(
+    ((doorkeeper::PEER.large_kib as usize) << 10) + doorkeeper::FREE_BYTES
+        >= ironcache_raft::REQUEST_BYTES_MAX,
+    "the largest request has to fit into the budget"
+);
+
 fn not_taken(why: &NotTaken) -> Response {
     let status = match why {
         NotTaken::TooLong { .. } => StatusCode::PAYLOAD_TOO_LARGE,
         NotTaken::BrokeOff { .. } => StatusCode::BAD_REQUEST,
+        NotTaken::NoLength => StatusCode::LENGTH_REQUIRED,
         NotTaken::NoBudget => StatusCode::SERVICE_UNAVAILABLE,
     };
     (status, format!("{why}\n")).into_response()

@@ -10,8 +10,9 @@
 //! site then, and the name alone tells. An address as host is none that a resolver could have been made to lie about.
 //!
 //! *Invariant:* on the peer and HTTP ports no handler, and no body, comes before this.
-//! *Invariant:* nothing that a node or the command line sends is refused: neither sends what a browser sends, and both
-//! call a node by the host that it announces.
+//! *Invariant:* nothing that a node sends is refused: it sends nothing that a browser sends, and calls a node by the host
+//! that it announces. So does the command line, but for the node that a person names: a name that no node announces, a short
+//! one or a balancer's, is refused (421) unless `allowed-hosts` has it.
 
 use crate::app::App;
 use axum::Json;

@@ -45,9 +45,9 @@ impl AuthClients {
 }
 
 /// A file of these is larger by mistake, and would be read into memory.
-const FILE_BYTES_MAX: u64 = 1 << 20;
+pub(crate) const FILE_BYTES_MAX: u64 = 1 << 20;
 /// A folder of CAs with more files is another folder: `/`, say.
-const CA_FILES_MAX: usize = 1024;
+pub(crate) const CA_FILES_MAX: usize = 1024;
 
 /// What handshakes are made with.
 #[derive(Clone)]

@@ -1,5 +1,6 @@
 //! Which releases there are, and who holds them.
 //!
+//! *Invariant (I6):* what is quarantined is never forgotten: its digest would be a release like any other.
 //! *Invariant:* at most [`ControlState::RELEASES_MAX`] are known, and nobody holds, declined or quarantined one that is not:
 //! what this makes of the state, and of each snapshot, has a bound.
 
@@ -7,7 +8,7 @@ use super::{Result, stale};
 use crate::reason::Reason;
 use crate::rejection::{Applied, Rejection};
 use crate::state::{ControlState, Preflight, Quarantine, ReleaseInfo};
-use ironcache_types::{Digest, Epoch, Member, NodeId, Version, WireRange};
+use ironcache_types::{Digest, Epoch, Member, NodeId, Release, Version, WireRange};
 use std::collections::BTreeSet;
 
 impl ControlState {
@@ -45,8 +46,8 @@ impl ControlState {
         self.changed()
     }
 
-    /// The lowest version that neither a node nor a plan needs. What a policy may not start stays known for as long as a
-    /// policy could start it.
+    /// The lowest version that neither a node nor a plan needs, and that is not quarantined. What was declined stays known
+    /// for as long as a policy could start it.
     fn oldest_of_no_use(&self) -> Option<Digest> {
         let plan = self.plan.iter().flat_map(|plan| [plan.origin.digest, plan.target.digest]);
         let unfinished = self.unfinished.iter().flat_map(|left| [left.origin.digest, left.target.digest]);
@@ -54,17 +55,17 @@ impl ControlState {
         let out = self.nodes.values().filter_map(|node| node.out.as_ref()).map(|out| out.target.digest);
         let needed: BTreeSet<Digest> = plan.chain(unfinished).chain(running).chain(out).collect();
         let is_behind = |version: &Version| self.nodes.values().all(|node| *version <= node.release.version);
-        let is_barred =
-            |digest: &Digest| self.quarantined.contains_key(digest) || self.declined.contains_key(digest);
+        let is_kept = |release: &Release| {
+            needed.contains(&release.digest)
+                || self.quarantined.contains_key(&release.digest)
+                || (self.declined.contains_key(&release.digest) && !is_behind(&release.version))
+        };
         let known = self.releases.values().map(|info| &info.release);
-        let of_no_use =
-            known.filter(|r| !needed.contains(&r.digest) && (!is_barred(&r.digest) || is_behind(&r.version)));
-        of_no_use.min_by_key(|r| &r.version).map(|r| r.digest)
+        known.filter(|release| !is_kept(release)).min_by_key(|r| &r.version).map(|r| r.digest)
     }
 
     fn forget_release(&mut self, digest: Digest) {
         self.releases.remove(&digest);
-        self.quarantined.remove(&digest);
         self.declined.remove(&digest);
         for node in self.nodes.values_mut() {
             node.staged.remove(&digest);

@@ -60,7 +60,7 @@ fn without_a_plan_what_runs_stays_and_what_does_not_goes() {
 }
 
 #[test]
-fn what_the_policy_may_not_start_is_forgotten_only_once_newer_ones_run() {
+fn what_is_quarantined_is_never_forgotten_and_what_was_declined_once_newer_ones_run() {
     let (mut cluster, next) = full();
     for minor in 10..next {
         let Release { version, digest } = release(minor);
@@ -77,14 +77,28 @@ fn what_the_policy_may_not_start_is_forgotten_only_once_newer_ones_run() {
     for node in cluster.state.nodes.values_mut() {
         node.release.version = Version::new(1, 11, 0);
     }
-    for (forgotten, more) in [(10, next), (11, next + 1)] {
-        register(&mut cluster, more);
-        assert!(!is_known(&cluster, forgotten));
-        let digest = release(forgotten).digest;
-        assert!(!cluster.state.quarantined.contains_key(&digest));
-        assert!(!cluster.state.declined.contains_key(&digest));
-    }
-    register(&mut cluster, next + 2);
-    assert!(is_known(&cluster, 12), "it is newer than what runs, and barred");
+    register(&mut cluster, next);
+    assert!(is_known(&cluster, 10), "it is quarantined");
+    assert!(!is_known(&cluster, 11) && !cluster.state.declined.contains_key(&release(11).digest));
+    register(&mut cluster, next + 1);
+    assert!(is_known(&cluster, 13), "it is newer than what runs, and declined");
     assert!(!is_known(&cluster, next), "and this one nobody needs");
+}
+
+#[test]
+fn a_quarantined_digest_is_refused_however_many_releases_come_after_it() {
+    let (mut cluster, next) = full();
+    cluster.ok(&cluster.abort());
+    let Release { version, digest } = release(10);
+    let bad = Quarantine { version, node: NodeId(3), reason: Reason::new("exit", "") };
+    cluster.state.quarantined.insert(digest, bad);
+    for node in cluster.state.nodes.values_mut() {
+        node.release.version = Version::new(1, 200, 0);
+    }
+    for minor in next..next + 2 * ControlState::RELEASES_MAX as u64 {
+        register(&mut cluster, minor);
+    }
+    assert!(is_known(&cluster, 10) && !is_known(&cluster, 11));
+    let again = Command::RegisterRelease { info: info(release(10)) };
+    cluster.refused(&again, "quarantined");
 }

@@ -17,7 +17,7 @@
 //! *Invariant:* whom this node follows, and what it tells whom, the engine says.
 
 use super::DataNode;
-use super::link_io::{FrameReader, LinkError, Next, SILENCE_MAX, SYNC_SILENCE_MAX, open, say};
+use super::link_io::{FrameReader, LinkError, Next, SILENCE_MAX, SYNC_SILENCE_MAX, Silence, open, say};
 use super::plane::Plane;
 use super::pulse::{REPORT_EVERY, Voice};
 use ironcache_host::net::OwnedWriteHalf;
@@ -117,8 +117,8 @@ async fn session(node: &Rc<DataNode>, member: Member) -> Result<(), LinkError> {
     encode(&Message::Hello(hello), LinkVersion::HANDSHAKE, &mut out)?;
     say(&mut writer, &out).await?;
     let mut link = Receiving::new(member, voice);
-    // Since when nothing is heard, by the time in which this end listened.
-    let mut quiet_since = None;
+    // Nothing is heard, for as long as this end listens.
+    let mut quiet: Option<Silence> = None;
     loop {
         let (feed, changed) = (Rc::clone(&node.feed), Rc::clone(&node.changed));
         let (progress, change) = (feed.notified(), changed.notified());
@@ -132,13 +132,13 @@ async fn session(node: &Rc<DataNode>, member: Member) -> Result<(), LinkError> {
         if let Some(version) = heard.accepted {
             reader.speak(version);
             link.version = version;
-            quiet_since = None;
+            quiet = None;
             continue;
         }
         if let Some(message) = heard.begin {
             begin(node, &mut link, &message).await?;
             acknowledge(node, &mut writer, &mut link, Again::Yes).await?;
-            quiet_since = None;
+            quiet = None;
             continue;
         }
         let again = if heard.pinged { Again::Yes } else { Again::No };
@@ -150,21 +150,19 @@ async fn session(node: &Rc<DataNode>, member: Member) -> Result<(), LinkError> {
         }
         // Only during a handover: the stream moves with every write, and every link would wake for each.
         let tells = link.source.is_none() && node.plane.borrow().engine.is_candidate_of(link.member);
-        let since = *quiet_since.get_or_insert_with(Instant::now);
+        let silence = quiet.get_or_insert_with(Silence::begin);
         let max = if link.acked.is_some() { SILENCE_MAX } else { SYNC_SILENCE_MAX };
         tokio::select! {
             biased;
             filled = reader.fill() => {
                 filled?;
-                quiet_since = None;
+                quiet = None;
             }
             // Applied from the present primary, or fenced: the next one is told.
             () = progress, if tells => {}
             // A handover to the peer may have begun.
             () = change, if link.source.is_none() => {}
-            () = tokio::time::sleep_until(since + max), if link.source.is_some() || !link.is_accepted() => {
-                return Err(LinkError::TimedOut { ms: max.as_millis() as u64 });
-            }
+            () = silence.look(max), if link.source.is_some() || !link.is_accepted() => silence.looked(max)?,
         }
     }
 }

@@ -2,6 +2,8 @@
 //!
 //! *Invariant:* an end that hears nothing of what the other one owes it ends the link, whatever it still can send: one
 //! direction may be dead alone. Whoever followed dials anew.
+//! *Invariant:* while this end stands still nobody owes it anything: one pause, however long, is one [look](Silence) of
+//! several.
 
 use super::refusal::Refusal;
 use bytes::{Buf, BytesMut};
@@ -10,8 +12,10 @@ use ironcache_host::net::{OwnedReadHalf, OwnedWriteHalf, TcpStream};
 use ironcache_replication::{FrameError, LINK_VERSIONS, LinkVersion, Message, decode};
 use ironcache_types::{Level, LevelRange};
 use std::io;
+use std::pin::pin;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::{Instant, sleep_until};
 
 /// What `Upgrade:` names on the peer port.
 pub(crate) const REPLICATION_UPGRADE: &str = "ironcache-replication";
@@ -26,6 +30,44 @@ const READ_BYTES: usize = 256 << 10;
 pub(crate) const SILENCE_MAX: Duration = Duration::from_millis(2_000);
 /// The same before a stream runs, as long as a full sync lasts: it would begin anew, so much longer pauses are waited out.
 pub(crate) const SYNC_SILENCE_MAX: Duration = Duration::from_millis(10_000);
+
+/// In so many looks a silence is found. Fewer, and after a pause of its own this end waits for longer before it says that
+/// it heard nothing; more, and it wakes more often for nothing. After one pause three quarters of the time are left for the
+/// answer to what was not said meanwhile.
+const LOOKS: u32 = 4;
+
+/// For how long this end has heard nothing, as looks at it. What stops this thread, a slow command or the whole process,
+/// uses up the one look that it falls into: the other end had nothing to answer, or its answer lies here unread.
+#[derive(Debug)]
+pub(crate) struct Silence {
+    looks: u32,
+    look_began: Instant,
+}
+
+impl Silence {
+    /// Something was heard just now.
+    pub(crate) fn begin() -> Self {
+        Silence { looks: 0, look_began: Instant::now() }
+    }
+
+    /// Returns at the end of a look. To be asked after what would end the silence.
+    pub(crate) async fn look(&self, max: Duration) {
+        sleep_until(self.look_began + max / LOOKS).await;
+    }
+
+    /// Nothing was heard during a look.
+    ///
+    /// # Errors
+    /// It was the last one.
+    pub(crate) fn looked(&mut self, max: Duration) -> Result<(), LinkError> {
+        self.looks += 1;
+        if self.looks >= LOOKS {
+            return Err(LinkError::TimedOut { ms: max.as_millis() as u64 });
+        }
+        self.look_began = Instant::now();
+        Ok(())
+    }
+}
 
 /// Why a link ended.
 #[derive(Debug, thiserror::Error)]
@@ -165,13 +207,19 @@ pub(crate) async fn say(writer: &mut OwnedWriteHalf, bytes: &[u8]) -> Result<(),
     within(SYNC_SILENCE_MAX, async { Ok(writer.write_all(bytes).await?) }).await
 }
 
-/// What the other end owes within `max`, as the end of the link if it does not come.
+/// What the other end owes within `max`, as the end of the link if it does not come. Pauses of this end are not counted.
 pub(crate) async fn within<T>(
     max: Duration,
     what: impl Future<Output = Result<T, LinkError>>,
 ) -> Result<T, LinkError> {
-    let ms = max.as_millis() as u64;
-    tokio::time::timeout(max, what).await.map_err(|_| LinkError::TimedOut { ms })?
+    let (mut what, mut silence) = (pin!(what), Silence::begin());
+    loop {
+        tokio::select! {
+            biased;
+            done = &mut what => return done,
+            () = silence.look(max) => silence.looked(max)?,
+        }
+    }
 }
 
 /// Connects to a peer port and asks for the upgrade: the socket, and what was read past the answer.
@@ -204,4 +252,43 @@ async fn upgrade(addr: &str, keepalive_s: u64) -> Result<(TcpStream, Vec<u8>), L
         .downcast::<TokioIo<TcpStream>>()
         .map_err(|_| LinkError::NoUpgrade("the connection is not plain TCP".to_owned()))?;
     Ok((parts.io.into_inner(), parts.read_buf.to_vec()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_primary_that_is_blocked_for_3_s_keeps_its_links() {
+        let (mut ours, mut theirs) = tokio::io::duplex(64);
+        // Another process: it answers each ping, also while this thread stands still.
+        let replica = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            runtime.block_on(async move {
+                let ping = theirs.read_u8().await.unwrap();
+                theirs.write_u8(ping).await.unwrap();
+                theirs
+            })
+        });
+        let (mut read, mut write) = tokio::io::split(&mut ours);
+        let listening = within(SILENCE_MAX, async { Ok(read.read_u8().await?) });
+        let pinging = async {
+            tokio::task::yield_now().await;
+            // One slow command, during which no ping leaves.
+            std::thread::sleep(SILENCE_MAX * 3 / 2);
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            write.write_u8(7).await.unwrap();
+        };
+        let (heard, ()) = tokio::join!(listening, pinging);
+        assert_eq!(heard.unwrap(), 7);
+        replica.join().unwrap();
+    }
+
+    #[tokio::test]
+    async fn who_owes_an_answer_and_is_silent_is_given_up_in_time() {
+        let (max, began) = (Duration::from_millis(100), Instant::now());
+        let heard = within(max, std::future::pending::<Result<(), LinkError>>()).await;
+        assert!(matches!(heard, Err(LinkError::TimedOut { ms: 100 })));
+        assert!(began.elapsed() >= max);
+    }
 }

@@ -46,6 +46,8 @@ pub(crate) use link_io::{
 pub(crate) use plane::ToControl;
 pub(crate) use source::{HELLO_TIMEOUT, LinkSocket, PING_EVERY, SEND_BYTES, VIEW_TIMEOUT};
 pub(crate) use stats::Stats;
+#[cfg(test)]
+pub(crate) use tls::{HANDSHAKE_BYTES_MAX, HANDSHAKE_WITHIN, HANDSHAKES_MAX};
 pub(crate) use trouble::Trouble;
 
 use crate::clock::unix_ms;

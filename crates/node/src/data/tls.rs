@@ -5,11 +5,15 @@
 //!  CONFIG SET tls-… ──────────────────────────────────────► read ┘  └─ spoilt ─► what was in force stays; log, status
 //! ```
 //! *Invariant:* credentials that cannot be used never replace some that can.
-//! *Invariant:* this thread reads no file: it waits for whoever does, and for `CONFIG SET` within a bound.
+//! *Invariant:* this thread reads no file: it waits for whoever does, at the start and for `CONFIG SET` within a bound.
 
 mod handshake;
 mod socket;
 
+#[cfg(test)]
+pub(crate) use handshake::{
+    AT_ONCE as HANDSHAKES_MAX, BYTES_MAX as HANDSHAKE_BYTES_MAX, DONE_WITHIN as HANDSHAKE_WITHIN,
+};
 pub(super) use handshake::{AT_ONCE, NotMade, shake_hands};
 pub(super) use socket::{Incoming, Outgoing};
 
@@ -29,6 +33,10 @@ const LOOK_EVERY: Duration = Duration::from_secs(2);
 
 /// How long `CONFIG SET` may hold up every client of the node. Local files take a millisecond.
 const CONFIG_SET_WITHIN: Duration = Duration::from_millis(200);
+
+/// How long the start waits for the files. Local ones take a millisecond, and whoever comes sooner is shown no certificate.
+/// Longer, and a mount that is dead keeps clients without TLS, replicas and the log's links waiting with it.
+const BEGIN_WITHIN: Duration = Duration::from_secs(2);
 
 /// What TLS there is.
 #[derive(Default)]
@@ -87,9 +95,13 @@ fn read(config: &Config) -> Read {
     Read { look, loaded: tls::load(config) }
 }
 
-/// Reads the files once, before anybody is accepted.
+/// Reads the files once, before anybody is accepted, unless that takes too long: then [`follow`] goes on with it.
 pub(super) async fn begin(node: &DataNode) {
-    reread(node, Rereads::Always).await;
+    if tokio::time::timeout(BEGIN_WITHIN, reread(node, Rereads::Always)).await.is_err() {
+        let problem = format!("the files of TLS were not read within {} ms", BEGIN_WITHIN.as_millis());
+        tracing::error!(problem, "nobody can connect by TLS until they are");
+        node.plane.borrow_mut().tls.problem = Some(problem);
+    }
 }
 
 /// Reads them again whenever they have changed, or somebody asks.

@@ -1,7 +1,8 @@
 //! A request's body, as far as it is kept in memory: whole before anybody looks at it.
 //!
-//! *Invariant:* a large body is kept only while the port's budget holds all that was announced of it; the budget is given
-//! back when the request is answered.
+//! *Invariant:* of a large body no more is kept than it has taken of the port's budget, in steps of [`FREE_BYTES`] as it
+//! comes: whoever announces much and sends little holds little. The budget is given back when the request is answered.
+//! *Invariant:* a body is large only if it said how long it is.
 
 use super::FREE_BYTES;
 use super::visit::{Stage, Visit};
@@ -10,6 +11,7 @@ use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
 use futures_util::StreamExt;
+use std::pin::pin;
 use tokio::sync::SemaphorePermit;
 
 /// Why a body is not taken.
@@ -19,6 +21,8 @@ pub(crate) enum NotTaken {
     TooLong { max_bytes: usize },
     #[error("the body broke off after {bytes} bytes: {why}")]
     BrokeOff { bytes: usize, why: String },
+    #[error("a body of more than {FREE_BYTES} bytes has to say how long it is (Content-Length)")]
+    NoLength,
     #[error("other large requests are coming in; try again in a moment")]
     NoBudget,
 }
@@ -61,20 +65,34 @@ async fn whole<'a>(
     if announced > max_bytes {
         return Err(too_long());
     }
-    // Who does not say how long it is may be as long as all.
-    let most = hint.exact().map_or(max_bytes, |_| announced);
+    let is_announced = hint.exact().is_some();
     let (mut kept, mut chunks) = (Vec::with_capacity(announced.min(FREE_BYTES)), body.into_data_stream());
     let mut mark = FREE_BYTES;
-    while let Some(chunk) = chunks.next().await {
+    loop {
+        // Before it comes, the next piece has its place.
+        let due = due_kib(kept.len(), announced)
+            .saturating_sub(granted.as_ref().map_or(0, SemaphorePermit::num_permits));
+        if due > 0 {
+            let more = grant(visit, due).await.ok_or(NotTaken::NoBudget)?;
+            match granted {
+                Some(granted) => granted.merge(more),
+                None => {
+                    *granted = Some(more);
+                    visit.is_large();
+                    // Addresses, of which memory is only what was written to. Grown by doubling it would be more.
+                    kept.reserve_exact(announced - kept.len());
+                }
+            }
+        }
+        let Some(chunk) = chunks.next().await else { return Ok(kept) };
         let broke_off = |error| NotTaken::BrokeOff { bytes: kept.len(), why: ironcache_types::chain(&error) };
         let chunk = chunk.map_err(broke_off)?;
         let len = kept.len() + chunk.len();
         if len > max_bytes {
             return Err(too_long());
         }
-        if len > FREE_BYTES && granted.is_none() {
-            *granted = Some(grant(visit, most).await.ok_or(NotTaken::NoBudget)?);
-            visit.is_large();
+        if len > FREE_BYTES && !is_announced {
+            return Err(NotTaken::NoLength);
         }
         kept.extend_from_slice(&chunk);
         if len >= mark {
@@ -82,7 +100,12 @@ async fn whole<'a>(
             visit.goes_on();
         }
     }
-    Ok(kept)
+}
+
+/// What a body of `announced` bytes, of which `kept` have come, has to have of the budget before more of it comes: a piece
+/// is [`FREE_BYTES`] at most, and the first one is free.
+fn due_kib(kept: usize, announced: usize) -> usize {
+    kept.next_multiple_of(FREE_BYTES).min(announced.saturating_sub(FREE_BYTES)).div_ceil(1024)
 }
 
 /// For a route that takes its body as it comes, and bounds it itself.
@@ -93,14 +116,24 @@ pub(crate) async fn streams(request: Request, next: Next) -> Response {
     next.run(request).await
 }
 
+/// So often somebody makes room for one step. One who does may have as much as is asked for, or less.
+const ROOM_TRIES: u32 = 4;
+
 /// Takes of the budget for large bodies. While there is nothing left of it, whoever is slowest makes room.
-async fn grant(visit: &Visit, bytes: usize) -> Option<SemaphorePermit<'_>> {
+async fn grant(visit: &Visit, kib: usize) -> Option<SemaphorePermit<'_>> {
     let door = visit.door();
-    let kib = u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX).min(door.limits.large_kib);
+    let kib = u32::try_from(kib).ok()?;
     if let Ok(granted) = door.large.try_acquire_many(kib) {
         return Some(granted);
     }
-    door.free_large();
-    // Less than the visit itself has, so that it is told.
-    tokio::time::timeout(door.limits.patience.stranger / 2, door.large.acquire_many(kib)).await.ok()?.ok()
+    let mut room = pin!(door.large.acquire_many(kib));
+    for _ in 0..ROOM_TRIES {
+        door.free_large();
+        // Together less than the visit itself has, so that it is told.
+        let wait = door.limits.patience.stranger / 2 / ROOM_TRIES;
+        if let Ok(granted) = tokio::time::timeout(wait, &mut room).await {
+            return granted.ok();
+        }
+    }
+    None
 }

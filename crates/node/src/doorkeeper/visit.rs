@@ -37,10 +37,11 @@ impl Stage {
         }
     }
 
-    /// Who has asked a whole question goes last.
-    fn is_served(self) -> bool {
+    /// Who has asked a whole question goes last, for as long as it takes the answer no slower than a stranger may ask.
+    fn is_served(self, without_progress: Duration, patience: Patience) -> bool {
         match self {
-            Stage::Answering | Stage::Sending => true,
+            Stage::Answering => true,
+            Stage::Sending => without_progress < patience.stranger,
             Stage::Stranger | Stage::Receiving { .. } | Stage::Idle => false,
         }
     }
@@ -51,7 +52,7 @@ pub(super) struct Entry {
     pub stage: Stage,
     /// When it came to this stage.
     pub since: Instant,
-    progress: Instant,
+    pub progress: Instant,
     /// That it has to go.
     pub told: Arc<Notify>,
 }
@@ -62,8 +63,8 @@ impl Entry {
     }
 
     /// The lowest makes room first.
-    pub(super) fn rank(&self) -> (bool, Instant) {
-        (self.stage.is_served(), self.since)
+    pub(super) fn rank(&self, now: Instant, patience: Patience) -> (bool, Instant) {
+        (self.stage.is_served(now - self.progress, patience), self.since)
     }
 }
 

@@ -15,6 +15,8 @@ pub(super) enum HttpError {
     BadRequest(String),
     #[error("the body is larger than the {max_bytes} bytes accepted here")]
     TooLarge { max_bytes: u64 },
+    #[error("{0}")]
+    NoLength(String),
     #[error("the body stopped coming: nothing for {idle_ms} ms")]
     Stalled { idle_ms: u64 },
     #[error(
@@ -47,6 +49,7 @@ impl HttpError {
         match self {
             HttpError::BadRequest(_) => StatusCode::BAD_REQUEST,
             HttpError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            HttpError::NoLength(_) => StatusCode::LENGTH_REQUIRED,
             HttpError::Stalled { .. } => StatusCode::REQUEST_TIMEOUT,
             HttpError::NoSuchPath { .. } => StatusCode::NOT_FOUND,
             HttpError::WrongMethod { .. } => StatusCode::METHOD_NOT_ALLOWED,
@@ -67,6 +70,7 @@ impl IntoResponse for HttpError {
             HttpError::Refused(refused) => Some(refused),
             HttpError::BadRequest(_)
             | HttpError::TooLarge { .. }
+            | HttpError::NoLength(_)
             | HttpError::Stalled { .. }
             | HttpError::NoSuchPath { .. }
             | HttpError::WrongMethod { .. }

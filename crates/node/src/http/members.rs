@@ -15,7 +15,7 @@ use super::create::fetch_status;
 use super::error::HttpError;
 use super::forward::require_cluster;
 use crate::app::App;
-use crate::moved::who_is_at;
+use crate::moved::{There, who_is_at};
 use axum::Json;
 use axum::extract::State;
 use futures_util::future::join_all;
@@ -138,7 +138,7 @@ async fn check(
         return Err(HttpError::refused("not_pristine", detail));
     }
     let there = who_is_at(&status.peer_addr).await.map_err(|error| HttpError::Internal(chain(&error)))?;
-    if there.map(|there| there.node) == Some(node) {
+    if matches!(there, There::Node(there) if there.node == node) {
         return Ok(());
     }
     let detail = format!(

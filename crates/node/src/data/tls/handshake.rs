@@ -21,12 +21,12 @@ use tokio::time::{sleep, timeout};
 pub(crate) const AT_ONCE: usize = 256;
 /// A round trip around the world takes 0.3 s, and a handshake two or three, with a lost packet or two. Longer, and who sends
 /// nothing has a place for longer.
-const DONE_WITHIN: Duration = Duration::from_secs(5);
+pub(crate) const DONE_WITHIN: Duration = Duration::from_secs(5);
 /// What it has while others wait for its place: a round trip around the world. Longer, and 256 silent ones keep everybody out
 /// for longer; shorter, and far clients never get in meanwhile.
 const PRESSED_AFTER: Duration = Duration::from_millis(500);
 /// A client's handshake is a few kilobytes, with its certificates.
-const BYTES_MAX: usize = 64 << 10;
+pub(crate) const BYTES_MAX: usize = 64 << 10;
 /// Every TLS connection begins with a record of this type.
 const HANDSHAKE_RECORD: u8 = 0x16;
 /// What a stranger reads who speaks RESP, or nothing that we know.
