@@ -45,7 +45,7 @@ pub use bars::Bars;
 pub use cannot_keep::CannotKeep;
 pub use decide::decide;
 pub use decision::Decision;
-pub use disagreement::{Outvoted, outvoted};
+pub use disagreement::{Outvoted, Standing, outvoted, standing};
 pub use memory::LeaderMemory;
 pub use observation::{
     DataObservation, Duty, Holding, LeaseObservation, NodeObservation, Observation, RaftGroup,

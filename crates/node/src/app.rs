@@ -4,7 +4,6 @@ use crate::config::Config;
 use crate::data::{DataHandle, DataSnapshot};
 use crate::keeper::KeeperHandle;
 use crate::launcher::LauncherView;
-use crate::odd::SaidOdd;
 use crate::removed;
 use ironcache_api::DataStatus;
 use ironcache_coordinator::WaitingOn;
@@ -16,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 use tokio::time::Instant;
 
 /// Binaries that come in from operators at a time: one, and another one beside it whose sender has stalled. Each may take a
@@ -49,9 +48,11 @@ pub(crate) struct App {
     leaving: AtomicBool,
     /// The others said that this node left the cluster for good.
     removed: AtomicBool,
-    /// The leader said that this node holds another control state than most.
-    said_odd: watch::Sender<Option<SaidOdd>>,
-    /// Why that stays so.
+    /// Somebody said that this node holds another control state than most: it looks itself.
+    pub look_at_hashes: Notify,
+    /// One for the snapshot that is given to an odd node.
+    pub snapshots: Semaphore,
+    /// It does, and why that stays so.
     odd: Mutex<Option<String>>,
     /// Why it cannot stop: it holds what nobody else holds.
     stays: Mutex<Option<String>>,
@@ -133,7 +134,8 @@ impl App {
             uploads: Arc::new(Semaphore::new(UPLOADS_MAX)),
             leaving: AtomicBool::new(false),
             removed: AtomicBool::new(false),
-            said_odd: watch::Sender::default(),
+            look_at_hashes: Notify::new(),
+            snapshots: Semaphore::new(1),
             odd: Mutex::default(),
             stays: Mutex::default(),
             lead: Mutex::default(),
@@ -162,14 +164,6 @@ impl App {
         self.removed.store(true, Ordering::Relaxed);
     }
 
-    pub(crate) fn say_odd(&self, said: SaidOdd) {
-        self.said_odd.send_replace(Some(said));
-    }
-
-    pub(crate) fn said_odd(&self) -> watch::Receiver<Option<SaidOdd>> {
-        self.said_odd.subscribe()
-    }
-
     /// This node holds another control state than most, and keeps it. Said once for each reason.
     pub(crate) fn is_odd(&self, why: String) {
         let mut odd = self.odd.lock().unwrap_or_else(PoisonError::into_inner);
@@ -177,6 +171,18 @@ impl App {
             tracing::error!("{why}");
             *odd = Some(why);
         }
+    }
+
+    /// This node holds what most others hold.
+    pub(crate) fn agrees(&self) {
+        if self.odd.lock().unwrap_or_else(PoisonError::into_inner).take().is_some() {
+            tracing::info!("this node holds the control state of most others again");
+        }
+    }
+
+    /// Why this node keeps another control state than most, if it does.
+    pub(crate) fn odd(&self) -> Option<String> {
+        self.odd.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// This process holds the only copy of its dataset, cannot write it, and serves on. Said once for each reason.
@@ -205,7 +211,7 @@ impl App {
         {
             return Err(removed::text(self));
         }
-        if let Some(why) = self.odd.lock().unwrap_or_else(PoisonError::into_inner).clone() {
+        if let Some(why) = self.odd() {
             return Err(why);
         }
         let stays = self.stays.lock().unwrap_or_else(PoisonError::into_inner).clone();

@@ -2,13 +2,16 @@
 //!
 //! ```text
 //!  any node   snapshot_file(covers): the bytes of its file `snapshot`, taken anew if it does not cover that much
-//!  odd node   taken_over(bytes): whole, of this cluster, readable, and not before what the log was purged of
+//!  odd node   taken_over(bytes): whole, of this cluster, readable, and of an entry that this node has applied and that is
+//!             not before what its log was purged of
 //!             shutdown ─► begin_anew: the file `snapshot` is replaced ─► the next process applies its own log on from there
 //! ```
 //! The log is what every node has alike; what was made of it differs. So the log stays, and with it every vote and promise.
 //!
-//! *Invariant:* the file is replaced only after raft has ended in this process: no snapshot of the odd state follows.
+//! *Invariant:* the file is replaced only after raft has ended in this process, and what is still being built is not written
+//! after that: no snapshot of the odd state follows.
 //! *Invariant:* between the snapshot and the first entry that the log still holds nothing is missing.
+//! *Invariant:* the snapshot ends at an entry that was committed and applied here too: its id and the log's are in order.
 
 use crate::node::RaftNode;
 use crate::snapshot::{self, SnapshotError, SnapshotStore, Stored};
@@ -44,6 +47,8 @@ pub enum ReloadError {
         "the snapshot covers entry {covers}, and the log here was purged up to {purged}: the entries between are gone"
     )]
     Gap { covers: u64, purged: u64 },
+    #[error("the snapshot is to cover entry {covers}, and this node has applied no more than {applied}")]
+    Ahead { covers: u64, applied: u64 },
     #[error("raft has not ended in this process: its own snapshot might follow")]
     StillRunning,
 }
@@ -64,8 +69,9 @@ impl RaftNode {
     /// The file `snapshot` of this node, of all entries up to `covers` at least.
     ///
     /// # Errors
-    /// It cannot be taken now.
+    /// It cannot be taken now, or so much was never applied here: nothing is taken for that.
     pub async fn snapshot_file(&self, covers: u64) -> Result<Vec<u8>, ReloadError> {
+        self.check_applied(covers)?;
         let does = |node: &RaftNode| node.machine().snapshot_index().is_some_and(|index| index >= covers);
         if !does(self) {
             let asked = self.raft().trigger().snapshot().await;
@@ -89,7 +95,8 @@ impl RaftNode {
     /// What another node sent as its file `snapshot`, if this one can begin from it.
     ///
     /// # Errors
-    /// It is damaged, of another cluster or a level that is not admitted, or too old for the log here.
+    /// It is damaged, of another cluster or a level that is not admitted, too old for the log here, or of an entry that was
+    /// not applied here yet.
     pub fn taken_over(&self, bytes: &[u8]) -> Result<TakenOver, ReloadError> {
         let (from, stored) = snapshot::from_bytes(bytes, "of another node".as_ref())?;
         let state_snapshot::Snapshot { state, .. } = state_snapshot::open(&stored.data, self.admits())?;
@@ -99,26 +106,34 @@ impl RaftNode {
         }
         let covers = stored.meta.last_log_id.map_or(0, |id| id.index);
         let taken = TakenOver { from, covers, stored };
-        self.check_gap(&taken)?;
+        self.check(&taken)?;
         Ok(taken)
     }
 
     /// Has the next process begin from `taken`. To be called after [`shutdown`](RaftNode::shutdown).
     ///
     /// # Errors
-    /// Nothing was changed.
+    /// Nothing was changed, or the disk failed when the file had its name already.
     pub async fn begin_anew(&self, taken: TakenOver) -> Result<(), ReloadError> {
         if !self.has_ended() {
             return Err(ReloadError::StillRunning);
         }
-        self.check_gap(&taken)?;
+        self.check(&taken)?;
         let store: SnapshotStore = self.machine().store();
         let replaced = spawn_blocking(move || store.replace(&taken.stored)).await;
         Ok(replaced.map_err(|error| ReloadError::NotTaken(error.to_string()))??)
     }
 
-    fn check_gap(&self, taken: &TakenOver) -> Result<(), ReloadError> {
+    fn check(&self, taken: &TakenOver) -> Result<(), ReloadError> {
         let (covers, purged) = (taken.covers, self.has_to_cover());
-        if covers < purged { Err(ReloadError::Gap { covers, purged }) } else { Ok(()) }
+        if covers < purged {
+            return Err(ReloadError::Gap { covers, purged });
+        }
+        self.check_applied(covers)
+    }
+
+    fn check_applied(&self, covers: u64) -> Result<(), ReloadError> {
+        let applied = self.applied().borrow().index;
+        if covers > applied { Err(ReloadError::Ahead { covers, applied }) } else { Ok(()) }
     }
 }

@@ -9,6 +9,7 @@ use ironcache_formats::wire::{self, Header, Kind, WireError};
 use ironcache_store::{DiskError, read_durably, replace_durably};
 use ironcache_types::{Level, NodeId};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// A snapshot in memory: what it covers, the level that it is sealed at, and a sealed snapshot of `ironcache_formats`.
@@ -43,17 +44,21 @@ pub enum SnapshotError {
 ///
 /// *Invariant:* an older snapshot never replaces a newer one: openraft may build one while it installs
 /// another, and the log behind the newer one may be purged already.
+/// *Invariant:* after [`replace`](SnapshotStore::replace) nothing is written by this process: openraft builds in a task of
+/// its own, which may outlive raft.
 #[derive(Clone, Debug)]
 pub(crate) struct SnapshotStore {
     path: PathBuf,
     node: NodeId,
     /// What the file covers; held while it is written.
     covers: Arc<Mutex<Option<LogId>>>,
+    /// It was replaced. Changed and looked at with `covers` held.
+    sealed: Arc<AtomicBool>,
 }
 
 impl SnapshotStore {
     pub(crate) fn new(path: PathBuf, node: NodeId) -> Self {
-        SnapshotStore { path, node, covers: Arc::default() }
+        SnapshotStore { path, node, covers: Arc::default(), sealed: Arc::default() }
     }
 
     pub(crate) fn load(&self) -> Result<Option<Stored>, SnapshotError> {
@@ -70,10 +75,11 @@ impl SnapshotStore {
         Ok(Some(stored))
     }
 
-    /// Returns when this snapshot, or a newer one, is durable. The file is of the level of what it holds. Blocks.
+    /// Returns when this snapshot, a newer one, or the one that replaced all is durable. The file is of the level of what it
+    /// holds. Blocks.
     pub(crate) fn save(&self, stored: &Stored) -> Result<(), SnapshotError> {
         let mut covers = self.covers.lock().unwrap_or_else(PoisonError::into_inner);
-        if stored.meta.last_log_id < *covers {
+        if self.sealed.load(Ordering::Relaxed) || stored.meta.last_log_id < *covers {
             return Ok(());
         }
         replace_durably(&self.path, &to_bytes(self.node, stored)?)?;
@@ -82,9 +88,10 @@ impl SnapshotStore {
     }
 
     /// Whatever the file covers, it is this snapshot from now on: what was there was made of the log otherwise than the
-    /// others made it. Blocks.
+    /// others made it. What is still being built here is not written any more, even if this fails. Blocks.
     pub(crate) fn replace(&self, stored: &Stored) -> Result<(), SnapshotError> {
         let mut covers = self.covers.lock().unwrap_or_else(PoisonError::into_inner);
+        self.sealed.store(true, Ordering::Relaxed);
         replace_durably(&self.path, &to_bytes(self.node, stored)?)?;
         *covers = stored.meta.last_log_id;
         Ok(())

@@ -431,6 +431,27 @@ fn a_node_is_outvoted_by_more_than_half_of_all_nodes_and_never_while_it_leads() 
     assert_eq!(outvoted([7, 8, 8], None, 2), Some((1, 8)));
 }
 
+/// A node does not take another's word: it asks all, and gives up nothing for less than most.
+#[test]
+fn a_node_knows_itself_contradicted_only_by_more_than_half_of_all_nodes() {
+    use ironcache_coordinator::{Outvoted, Standing, standing};
+    let of_the_third = |held: &[(u64, &[(u64, u64)])]| {
+        let hashes = |at: &[(u64, u64)]| {
+            at.iter().map(|(log_index, hash)| StateHash { log_index: *log_index, hash: *hash }).collect()
+        };
+        standing(NodeId(3), 3, &held.iter().map(|(id, at)| (NodeId(*id), hashes(at))).collect())
+    };
+    let contradicted =
+        |log_index, hash| Standing::Contradicted(Outvoted { node: NodeId(3), log_index, hash });
+    assert_eq!(of_the_third(&[(1, &[(64, 8)]), (2, &[(64, 8)]), (3, &[(64, 7)])]), contradicted(64, 8));
+    assert_eq!(of_the_third(&[(1, &[(64, 8)]), (2, &[(64, 7)]), (3, &[(64, 7)])]), Standing::Agrees);
+    assert_eq!(of_the_third(&[(1, &[(64, 8)]), (3, &[(64, 7)])]), Standing::Unknown, "one against one");
+    assert_eq!(of_the_third(&[(1, &[(64, 8), (64, 8)]), (3, &[(64, 7)])]), Standing::Unknown, "said twice");
+    assert_eq!(of_the_third(&[(1, &[(64, 8)]), (2, &[(64, 8)]), (3, &[(128, 7)])]), Standing::Unknown);
+    let later: &[(u64, u64)] = &[(64, 8), (128, 9)];
+    assert_eq!(of_the_third(&[(1, later), (2, later), (3, &[(64, 8), (128, 7)])]), contradicted(128, 9));
+}
+
 /// Whose state differs from the majority's at one index neither leads nor is promoted, on the way back included.
 #[test]
 fn the_odd_node_neither_leads_nor_is_promoted() {

@@ -159,6 +159,20 @@ async fn an_older_snapshot_never_replaces_a_newer_one() {
 }
 
 #[tokio::test]
+async fn a_snapshot_that_is_still_being_built_never_follows_the_one_that_replaced_all() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut machine = machine(&dir);
+    apply(&mut machine, 1, 70, found()).await;
+    machine.get_snapshot_builder().await.build_snapshot().await.unwrap();
+    let others = machine.snapshot().unwrap();
+    apply(&mut machine, 2, 71, resume()).await;
+    let mut slow = machine.get_snapshot_builder().await;
+    machine.store().replace(&others).unwrap();
+    slow.build_snapshot().await.unwrap();
+    assert_eq!(self::machine(&dir).snapshot_index(), Some(1));
+}
+
+#[tokio::test]
 async fn a_damaged_or_foreign_snapshot_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let mut machine = machine(&dir);

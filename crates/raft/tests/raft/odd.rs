@@ -66,6 +66,11 @@ async fn an_odd_node_begins_anew_from_the_others_snapshot_and_is_odd_no_more() {
 
     let odd = servers.remove(at);
     let leads = &servers[position(&servers, leader(&servers).await)];
+    for covers in [leads.node.applied().borrow().index + 1_000, u64::MAX] {
+        let refused = leads.node.snapshot_file(covers).await.unwrap_err();
+        assert!(matches!(refused, ReloadError::Ahead { .. }), "{refused}");
+    }
+    odd.applied(leads.node.applied().borrow().index).await;
     let file = leads.node.snapshot_file(odd.node.has_to_cover()).await.unwrap();
     for byte in (0..file.len()).step_by(5) {
         let mut altered = file.clone();
