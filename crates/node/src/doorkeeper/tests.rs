@@ -173,7 +173,7 @@ async fn a_body_is_whole_before_it_is_looked_at_and_one_that_is_too_long_is_refu
     let mut stream = connect(addr).await;
     // It may be refused before it has all been sent.
     let said = exchange(&mut stream, &chunked[..4 * FREE_BYTES], "Content-Length").await;
-    assert!(said.starts_with("HTTP/1.1 411"), "{said}");
+    assert!(said.contains("has to say how long it is"), "{said}");
 }
 
 #[tokio::test]
