@@ -24,8 +24,8 @@ pub const HEADER_BYTES: usize = 20;
 /// Where the CRC stands; it covers what is between the magic and here, and the body.
 const CRC_AT: usize = 16;
 /// The largest body that is written or read. Larger: a peer could make a node allocate that much.
-/// Smaller: the snapshot of a cluster with thousands of shards would not fit.
-pub const BODY_BYTES_MAX: usize = 64 << 20;
+/// Smaller: the snapshot of a cluster with thousands of shards would not fit. A peer port keeps room for one of these.
+pub const BODY_BYTES_MAX: usize = 16 << 20;
 
 /// What an envelope carries. The numbers are the format: they never change and are never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -70,7 +70,7 @@ pub(crate) struct Limits {
 
 /// Sixteen nodes with half a dozen each. A large body is a snapshot of the log's state: some hundred KiB for a hundred
 /// nodes; one that has the largest size of all comes in alone.
-pub(crate) const PEER: Limits = Limits { visits_max: 96, large_kib: 64 << 10, patience: PATIENCE };
+pub(crate) const PEER: Limits = Limits { visits_max: 96, large_kib: 16 << 10, patience: PATIENCE };
 /// Operators, probes, and the nodes that pass requests on. A layout of 10,000 nodes is a quarter of the largest body.
 pub(crate) const HTTP: Limits = Limits { visits_max: 64, large_kib: 8 << 10, patience: PATIENCE };
 

@@ -212,9 +212,13 @@ pub(crate) fn digest_of(number: u64) -> Digest {
     Digest(bytes)
 }
 
+pub(crate) fn version_of(number: u64) -> Version {
+    Version::new(0, 2, number)
+}
+
 fn release_info(number: u64) -> ReleaseInfo {
     ReleaseInfo {
-        release: Release { version: Version::new(0, 2, number), digest: digest_of(number) },
+        release: Release { version: version_of(number), digest: digest_of(number) },
         size_bytes: 1,
         min_from: None,
         levels: LevelRange::new(1, 1),

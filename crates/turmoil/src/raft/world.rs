@@ -4,7 +4,8 @@
 //! *Invariant:* one term has one leader; one index has one state, on every node and in every life.
 //! *Invariant:* within a life the applied index never goes back; what was acknowledged is in every later state.
 
-use super::host::digest_of;
+use super::host::{digest_of, version_of};
+use ironcache_control::ControlState;
 use ironcache_formats::state;
 use ironcache_raft::AppliedView;
 use ironcache_types::{Incarnation, Member};
@@ -19,6 +20,10 @@ thread_local! {
     static VOTERS: RefCell<BTreeSet<u64>> = const { RefCell::new(BTreeSet::new()) };
     static VIOLATION: RefCell<Option<String>> = const { RefCell::new(None) };
 }
+
+/// A state that is full forgets its lowest version for each release that comes, whatever that one's version is: so many may
+/// come late and stay. Three nodes propose one after the other; what has no outcome may still come.
+const LATE_MAX: usize = 8;
 
 pub(crate) struct World {
     nodes: u64,
@@ -148,9 +153,13 @@ impl World {
             violate(format!("index {} has two states; one is node {id}'s", view.index));
         }
         let acknowledged = self.acknowledged.borrow();
+        let known = &view.state.releases;
         let lacks = |(number, index): (&u64, &u64)| {
-            let held = view.state.releases.contains_key(&digest_of(*number));
-            (!held).then_some((*number, *index))
+            let is_held = known.contains_key(&digest_of(*number));
+            let later = known.values().filter(|info| info.release.version > version_of(*number)).count();
+            let made_room =
+                known.len() >= ControlState::RELEASES_MAX && later + LATE_MAX >= ControlState::RELEASES_MAX;
+            (!is_held && !made_room).then_some((*number, *index))
         };
         let missing = acknowledged.iter().find_map(lacks);
         if let Some((number, index)) = missing
