@@ -192,7 +192,8 @@ impl World {
         }
         if grew {
             let whole = self.whole_of(me.node, shard, epoch).ok_or(Ended::Silently)?;
-            says = acknowledged(&self.keepers_on(me.node, Event::Appended { shard, epoch, whole })).or(says);
+            says = Action::acknowledged(&self.keepers_on(me.node, Event::Appended { shard, epoch, whole }))
+                .or(says);
         }
         if let Some(applied) = says {
             link.up.say(Word::Ack(Ack { source, applied }), now_ms, &mut self.wire);
@@ -238,7 +239,7 @@ impl World {
         }
         let file = node.disk.tails[&name].kept();
         let actions = self.keepers_on(me.node, Event::Began { shard, primary, file });
-        acknowledged(&actions).ok_or(Ended::Silently)
+        Action::acknowledged(&actions).ok_or(Ended::Silently)
     }
 
     // --- the link to a returning node ------------------------------------------------------------------------
@@ -341,19 +342,4 @@ impl World {
         }
         Ok(())
     }
-}
-
-fn acknowledged(actions: &[Action]) -> Option<Offset> {
-    actions.iter().find_map(|action| match action {
-        Action::Acknowledge { shard: _, whole } => Some(*whole),
-        Action::Dial { .. }
-        | Action::HangUp { .. }
-        | Action::GiveUp { .. }
-        | Action::Serve { .. }
-        | Action::Refuse { .. }
-        | Action::Fence { .. }
-        | Action::Lift { .. }
-        | Action::EndServing { .. }
-        | Action::Remove { .. } => None,
-    })
 }

@@ -7,7 +7,7 @@ use crate::stream::{Store, Write};
 use crate::wire::{Far, Link, Near, Receiving, Sending, Word};
 use crate::world::World;
 use ironcache_replication::{
-    ChunkAct, Hello, Purpose, ReplicaCursor, Source, SyncBegin, SyncChunk, SyncEnd, SyncMode,
+    ChunkAct, Purpose, ReplicaCursor, Source, SyncBegin, SyncChunk, SyncEnd, SyncMode,
 };
 use ironcache_shard::{Attached, Follow, Now, StandBy};
 use ironcache_types::{Level, Member, NodeId, Slot};
@@ -285,8 +285,8 @@ impl World {
         if !is_mine && hello.purpose == Purpose::Follow {
             return self.begin_serving(link, &hello, is_late);
         }
-        if let Some(why) = objection(process, &hello) {
-            return if is_late { Err(Ended::Refused(why)) } else { Ok(()) };
+        if let Some(why) = process.engine.objection(&hello, process.level()) {
+            return if is_late { Err(Ended::Refused(why.to_string())) } else { Ok(()) };
         }
         let now = self.now_of(id);
         let serial = match serial {
@@ -450,25 +450,6 @@ fn following<'a>(
     end: &Receiving,
 ) -> Result<(&'a mut ReplicaCursor, Source), Ended> {
     process.engine.stream().zip(end.source).ok_or(Ended::Silently)
-}
-
-/// Why a hello is not accepted, as far as this node's view goes: the product's `source::objection`.
-fn objection(process: &crate::node::Process, hello: &Hello) -> Option<String> {
-    let mine = process.my_shard().map(|shard| shard.id);
-    if process.view.cluster_id != Some(hello.cluster_id) || mine != Some(hello.shard) {
-        return Some("another cluster, or another shard".to_owned());
-    }
-    if !hello.levels.admits(process.level()) {
-        return Some("its release does not admit the level".to_owned());
-    }
-    match process.view.nodes.get(&hello.member.node) {
-        Some(node) if node.incarnation != hello.member.incarnation => Some("another life".to_owned()),
-        Some(node) if node.shard != mine && hello.purpose != Purpose::Keep => {
-            Some("of another shard".to_owned())
-        }
-        Some(_) => None,
-        None => Some("unknown".to_owned()),
-    }
 }
 
 /// What a keeper or a primary begins with.

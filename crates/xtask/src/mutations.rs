@@ -1010,9 +1010,9 @@ const MUTATIONS: &[Mutation] = &[
     Mutation {
         name: "a-replica-that-cannot-read-is-accepted",
         breaks: "a replica is fed what its release does not admit",
-        file: "crates/node/src/data/source.rs",
-        guard: "    if !hello.levels.admits(level) {",
-        instead: "    if false {",
+        file: "crates/shard/src/hello.rs",
+        guard: "        if !hello.levels.admits(level) {",
+        instead: "        if false {",
         tests: &["-p", "ironcache-node", "--lib", "data::"],
     },
     Mutation {

@@ -23,8 +23,10 @@ use crate::config::Config;
 use ironcache_control::{Command, Shard};
 use ironcache_keyspace::{Effects, Expiry, Keyspace};
 use ironcache_raft::{AppliedView, Contact, Refusal};
-use ironcache_replication::{Backlog, FollowerView, Look, RunningClock, Scope, encode_group};
-use ironcache_shard::{Engine, Leased, Note, Now, Owed, Primary, ReadFrom, Reply, Retention, Route};
+use ironcache_replication::{Backlog, FollowerView, Hello, Look, RunningClock, Scope, encode_group};
+use ironcache_shard::{
+    Engine, Leased, Note, Now, Objection, Owed, Primary, ReadFrom, Reply, Retention, Route,
+};
 use ironcache_spine::boottime_ms;
 use ironcache_types::{Epoch, Level, LevelRange, Member, NodeId, Offset, SLOT_COUNT, Slot, Version};
 use std::net::SocketAddr;
@@ -235,6 +237,10 @@ impl Plane {
     /// the log a new process has applied yet.
     pub(crate) fn level(&self) -> Level {
         self.view.state.cluster_level.max(self.began_at)
+    }
+
+    pub(crate) fn objection(&self, hello: &Hello) -> Option<Objection> {
+        self.engine.objection(hello, self.level())
     }
 
     /// The dataset that is read was written at this level.

@@ -3,9 +3,8 @@
 //! *Invariant:* a code, once released, keeps its meaning; the text is for people, and nobody reads anything out of it.
 
 use ironcache_replication::{AttachError, FrameError, LinkVersions};
-use ironcache_shard::NotKept;
 use ironcache_shard::keeper::NotAttached;
-use ironcache_types::{Level, LevelRange, Member, NodeId, ShardId};
+use ironcache_shard::{NotKept, Objection};
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Refusal {
@@ -13,20 +12,8 @@ pub(crate) enum Refusal {
         "the replica's release speaks link versions {theirs}, and this one {ours}: run a release in between"
     )]
     NoCommonVersion { theirs: LinkVersions, ours: LinkVersions },
-    #[error(
-        "the cluster is at level {level}, and the replica's release admits levels {admits}: start one that admits it"
-    )]
-    CannotRead { level: Level, admits: LevelRange },
-    #[error("the replica belongs to another cluster")]
-    OtherCluster,
-    #[error("this node does not hold shard {shard}")]
-    OtherShard { shard: ShardId },
-    #[error("node {node} is not part of the cluster")]
-    UnknownNode { node: NodeId },
-    #[error("{member} is not the registered life of its node")]
-    OtherLife { member: Member },
-    #[error("node {node} holds another shard")]
-    NotOfShard { node: NodeId },
+    #[error(transparent)]
+    NotMeant(#[from] Objection),
     #[error("this node is not the primary of the shard")]
     NotPrimary,
     #[error("say hello again: this node is primary")]
@@ -52,12 +39,14 @@ impl Refusal {
     pub(super) fn code(&self) -> &'static str {
         match self {
             Refusal::NoCommonVersion { .. } => "no_common_version",
-            Refusal::CannotRead { .. } => "cannot_read",
-            Refusal::OtherCluster => "other_cluster",
-            Refusal::OtherShard { .. } => "other_shard",
-            Refusal::UnknownNode { .. } => "unknown_node",
-            Refusal::OtherLife { .. } => "other_life",
-            Refusal::NotOfShard { .. } => "not_of_shard",
+            Refusal::NotMeant(why) => match why {
+                Objection::OtherCluster => "other_cluster",
+                Objection::OtherShard { .. } => "other_shard",
+                Objection::CannotRead { .. } => "cannot_read",
+                Objection::UnknownNode { .. } => "unknown_node",
+                Objection::OtherLife { .. } => "other_life",
+                Objection::NotOfShard { .. } => "not_of_shard",
+            },
             Refusal::NotPrimary => "not_primary",
             Refusal::PrimaryAlready => "primary_already",
             Refusal::PromotedElsewhere => "promoted_elsewhere",

@@ -179,12 +179,12 @@ impl Session {
         let deadline = tokio::time::Instant::now() + VIEW_TIMEOUT;
         loop {
             let changed = self.node.changed.notified();
-            let problem = objection(&self.node.plane.borrow(), hello);
+            let problem = self.node.plane.borrow().objection(hello);
             match problem {
                 None => return Ok(()),
-                Some(refusal) => {
+                Some(objection) => {
                     if tokio::time::timeout_at(deadline, changed).await.is_err() {
-                        return Err(refusal.into());
+                        return Err(Refusal::from(objection).into());
                     }
                 }
             }
@@ -347,33 +347,6 @@ impl Session {
             ended = sending => ended,
             ended = listening => ended,
         }
-    }
-}
-
-/// Why a hello is not accepted, as far as this node's view goes.
-pub(super) fn objection(plane: &Plane, hello: &Hello) -> Option<Refusal> {
-    let state = &plane.view.state;
-    if state.cluster_id != Some(hello.cluster_id) {
-        return Some(Refusal::OtherCluster);
-    }
-    let mine = plane.my_shard().map(|s| s.id);
-    if mine != Some(hello.shard) {
-        return Some(Refusal::OtherShard { shard: hello.shard });
-    }
-    let level = plane.level();
-    if !hello.levels.admits(level) {
-        return Some(Refusal::CannotRead { level, admits: hello.levels });
-    }
-    match state.nodes.get(&hello.member.node) {
-        None => Some(Refusal::UnknownNode { node: hello.member.node }),
-        Some(node) if node.incarnation != hello.member.incarnation => {
-            Some(Refusal::OtherLife { member: hello.member })
-        }
-        // A keeper holds no part of the shard: whether it may keep is asked next.
-        Some(node) if node.shard != mine && hello.purpose != Purpose::Keep => {
-            Some(Refusal::NotOfShard { node: node.id })
-        }
-        Some(_) => None,
     }
 }
 

@@ -230,7 +230,7 @@ impl Session<'_> {
         };
         tracing::info!(shard = %self.shard, primary = %self.primary, from = %kept.from, end = %kept.whole, "keeping the tail of the stream");
         let actions = self.desk.on(Event::Began { shard: self.shard, primary: self.primary, file: kept });
-        acknowledged(&actions).ok_or(Ended::NotAsked)
+        Action::acknowledged(&actions).ok_or(Ended::NotAsked)
     }
 
     /// Appends what comes, until the link ends.
@@ -274,7 +274,7 @@ impl Session<'_> {
         }
         let actions = self.desk.on(Event::Appended { shard, epoch, whole });
         self.desk.grown.notify_waiters();
-        Ok((acknowledged(&actions), heard.pinged))
+        Ok((Action::acknowledged(&actions), heard.pinged))
     }
 
     fn whole(&self) -> Option<Offset> {
@@ -285,21 +285,6 @@ impl Session<'_> {
         let source = Source { epoch: self.epoch, incarnation: self.primary.incarnation };
         self.say(&Message::Ack(Ack { source, applied })).await
     }
-}
-
-fn acknowledged(actions: &[Action]) -> Option<Offset> {
-    actions.iter().find_map(|action| match action {
-        Action::Acknowledge { shard: _, whole } => Some(*whole),
-        Action::Dial { .. }
-        | Action::HangUp { .. }
-        | Action::GiveUp { .. }
-        | Action::Serve { .. }
-        | Action::Refuse { .. }
-        | Action::Fence { .. }
-        | Action::Lift { .. }
-        | Action::EndServing { .. }
-        | Action::Remove { .. } => None,
-    })
 }
 
 fn protocol(what: &str) -> Ended {

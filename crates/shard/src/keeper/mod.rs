@@ -116,6 +116,24 @@ pub enum Action {
     },
 }
 
+impl Action {
+    /// How far the link may be told that all is kept, if these say so.
+    pub fn acknowledged(actions: &[Action]) -> Option<Offset> {
+        actions.iter().find_map(|action| match action {
+            Action::Acknowledge { shard: _, whole } => Some(*whole),
+            Action::Dial { .. }
+            | Action::HangUp { .. }
+            | Action::GiveUp { .. }
+            | Action::Serve { .. }
+            | Action::Refuse { .. }
+            | Action::Fence { .. }
+            | Action::Lift { .. }
+            | Action::EndServing { .. }
+            | Action::Remove { .. } => None,
+        })
+    }
+}
+
 /// One file: the tail of what one primary wrote in one epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Kept {

@@ -11,6 +11,7 @@ use ironcache_replication::{
     Accept, Effects, Hello, LinkVersion, LinkVersions, Message, Purpose, Refuse, Scope, SyncChunk, decode,
     encode,
 };
+use ironcache_shard::Objection;
 use ironcache_types::{Slot, key_slot};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -97,14 +98,14 @@ async fn a_replica_without_a_common_version_is_refused_by_name() {
 fn a_replica_whose_release_does_not_admit_the_level_is_refused_by_name() {
     let mut world = World::alone(AckMode::Primary);
     let (mut plane, _proposals) = plane(A, &world);
-    assert_eq!(source::objection(&plane, &hello()), None);
+    assert_eq!(plane.objection(&hello()), None);
     world.raise(Level(2));
     plane.apply_view(world.view());
-    let refusal = source::objection(&plane, &hello()).expect("it could not read a frame");
-    assert_eq!(refusal, Refusal::CannotRead { level: Level(2), admits: LEVELS });
-    assert_eq!(refusal.code(), "cannot_read");
+    let refusal = plane.objection(&hello()).expect("it could not read a frame");
+    assert_eq!(refusal, Objection::CannotRead { level: Level(2), admits: LEVELS });
+    assert_eq!(Refusal::from(refusal).code(), "cannot_read");
     let levels = LevelRange::new(1, 2);
-    assert_eq!(source::objection(&plane, &Hello { levels, ..hello() }), None);
+    assert_eq!(plane.objection(&Hello { levels, ..hello() }), None);
 }
 
 /// Whoever says hello is of this cluster and shard, and the very life that the log knows; else it hears why not.
@@ -124,10 +125,10 @@ fn a_hello_of_another_cluster_shard_node_or_life_is_refused_by_name() {
         (Hello { member: earlier, ..hello() }, "other_life"),
         (Hello { member: later, ..hello() }, "other_life"),
     ] {
-        let refusal = source::objection(&plane, &said).expect(code);
-        assert_eq!(refusal.code(), code, "{refusal}");
+        let objection = plane.objection(&said).expect(code);
+        assert_eq!(Refusal::from(objection).code(), code, "{objection}");
     }
-    assert_eq!(source::objection(&plane, &hello()), None);
+    assert_eq!(plane.objection(&hello()), None);
 }
 
 /// A replica that holds what this primary never wrote gets the whole dataset, and nothing of its own is kept.
