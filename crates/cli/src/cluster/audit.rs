@@ -44,7 +44,7 @@ fn parse_since(text: &str) -> Result<Since, String> {
         .map_err(|_| format!("{text:?} is neither a record's number nor a duration (90s, 5m, 2h)"))
 }
 
-pub async fn run(args: &AuditArgs) -> Result<(), Failure> {
+pub(super) async fn run(args: &AuditArgs) -> Result<(), Failure> {
     let trail = args.seeds.client().await?.audit().await?;
     let format = Format::of(args.json);
     if args.verify {
@@ -182,7 +182,14 @@ mod tests {
 
     #[test]
     fn records_are_a_table_and_what_this_release_does_not_know_is_shown_as_it_came() {
-        expect![[r#""#]].assert_eq(&table(&trail()));
+        expect![[r"
+            SEQ  TIME (UTC)           EPOCH  WHO                           FROM        WHAT
+            8    2026-11-18 11:06:40  40     anybody (insecure)            10.0.0.7:4  plan paused: plan 3
+            9    2026-11-18 11:07:40  41     ada (0a0a0a0a0a0a)            [::1]:5     release staged: digest 0b0b0b0b0b0b, version 0.2.0
+            10   2026-11-18 11:08:40  42     policy                        -           plan resumed: plan 3
+            11   2026-11-18 11:09:40  43     credential seal, of the king  -           moon moved
+            after record 7"]]
+        .assert_eq(&table(&trail()));
     }
 
     #[test]
