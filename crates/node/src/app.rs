@@ -205,7 +205,7 @@ impl App {
     }
 
     /// The same, for the data plane as it was shown: what is told together is of one moment.
-    fn ready_with(&self, data: &DataSnapshot) -> Result<(), String> {
+    pub(crate) fn ready_with(&self, data: &DataSnapshot) -> Result<(), String> {
         if self.removed.load(Ordering::Relaxed)
             || self.raft.applied().borrow().state.removed.contains(&self.me.node)
         {
