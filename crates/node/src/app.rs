@@ -2,6 +2,7 @@
 
 use crate::config::Config;
 use crate::data::{DataHandle, DataSnapshot};
+use crate::ground::Wants;
 use crate::keeper::KeeperHandle;
 use crate::launcher::LauncherView;
 use crate::removed;
@@ -37,6 +38,8 @@ pub(crate) struct App {
     pub client: ironcache_host::http::Client,
     /// Where it runs.
     pub machine: MachineId,
+    /// What it was told to have, before that was fitted to what there is.
+    pub wants: Wants,
     pub started: Instant,
     /// Has this process applied up to a commit index that a leader confirmed after it started?
     pub log_is_current: watch::Receiver<bool>,
@@ -97,6 +100,7 @@ pub(crate) struct NodeReport {
 /// What an [`App`] is made of.
 pub(crate) struct Parts {
     pub config: Arc<Config>,
+    pub wants: Wants,
     pub me: Member,
     pub release: Release,
     pub raft: RaftNode,
@@ -115,7 +119,7 @@ impl App {
     }
 
     pub(crate) fn new(parts: Parts) -> Self {
-        let Parts { config, me, release, raft, data, keeper, slots, launcher, log_is_current, client } =
+        let Parts { config, wants, me, release, raft, data, keeper, slots, launcher, log_is_current, client } =
             parts;
         Self {
             config,
@@ -128,6 +132,7 @@ impl App {
             launcher,
             client,
             machine: crate::identity::machine(),
+            wants,
             started: Instant::now(),
             log_is_current,
             incoming: tokio::sync::RwLock::default(),
