@@ -2,6 +2,7 @@
 
 use crate::config::Config;
 use crate::data::{DataHandle, DataSnapshot};
+use crate::ground::Wants;
 use crate::http::Refusals;
 use crate::keeper::KeeperHandle;
 use crate::launcher::LauncherView;
@@ -38,6 +39,8 @@ pub(crate) struct App {
     pub client: ironcache_host::http::Client,
     /// Where it runs.
     pub machine: MachineId,
+    /// What it was told to have, before that was fitted to what there is.
+    pub wants: Wants,
     pub started: Instant,
     /// Has this process applied up to a commit index that a leader confirmed after it started?
     pub log_is_current: watch::Receiver<bool>,
@@ -100,6 +103,7 @@ pub(crate) struct NodeReport {
 /// What an [`App`] is made of.
 pub(crate) struct Parts {
     pub config: Arc<Config>,
+    pub wants: Wants,
     pub me: Member,
     pub release: Release,
     pub raft: RaftNode,
@@ -118,7 +122,7 @@ impl App {
     }
 
     pub(crate) fn new(parts: Parts) -> Self {
-        let Parts { config, me, release, raft, data, keeper, slots, launcher, log_is_current, client } =
+        let Parts { config, wants, me, release, raft, data, keeper, slots, launcher, log_is_current, client } =
             parts;
         Self {
             config,
@@ -131,6 +135,7 @@ impl App {
             launcher,
             client,
             machine: crate::identity::machine(),
+            wants,
             started: Instant::now(),
             log_is_current,
             incoming: tokio::sync::RwLock::default(),
@@ -209,7 +214,7 @@ impl App {
     }
 
     /// The same, for the data plane as it was shown: what is told together is of one moment.
-    fn ready_with(&self, data: &DataSnapshot) -> Result<(), String> {
+    pub(crate) fn ready_with(&self, data: &DataSnapshot) -> Result<(), String> {
         if self.removed.load(Ordering::Relaxed)
             || self.raft.applied().borrow().state.removed.contains(&self.me.node)
         {

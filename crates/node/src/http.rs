@@ -40,7 +40,6 @@ pub(crate) use refused::{Refusals, RefusedAs};
 
 #[cfg(test)]
 pub(crate) use body::MAX_BYTES as JSON_BYTES_MAX;
-#[cfg(test)]
 pub(crate) use upload::{KEEP_FREE_BYTES, KEEP_FREE_SHARE};
 
 use crate::app::App;

@@ -25,6 +25,7 @@ mod data;
 mod descriptors;
 mod doorkeeper;
 mod fetch;
+pub mod ground;
 mod http;
 mod identity;
 mod keeper;
@@ -51,7 +52,7 @@ pub use config::Config;
 pub use daemon::DaemonError;
 #[cfg(not(turmoil))]
 pub use daemon::run_daemon;
-pub use identity::{IdentityError, check_identity};
+pub use identity::{IdentityError, Inhabitant, check_identity, inhabitant};
 #[cfg(turmoil)]
 pub use simulated::{Shown, SimulatedLauncher, run_simulated};
 pub use tasks::{How, TaskEnded};

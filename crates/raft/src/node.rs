@@ -725,6 +725,7 @@ fn random() -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ironcache_control::Command;
     use ironcache_types::PlanId;
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -8,6 +8,7 @@ mod members;
 mod next;
 mod policy;
 mod recover;
+pub(crate) mod served;
 mod show;
 mod target;
 

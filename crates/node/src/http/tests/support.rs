@@ -77,6 +77,7 @@ impl TestNode {
         });
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
         let app = Arc::new(App::new(Parts {
+            wants: crate::ground::Wants::of(&config),
             config,
             me,
             release: Release { version, digest: Digest([1; 32]) },
