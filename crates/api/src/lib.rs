@@ -11,6 +11,7 @@
 //! | `POST /v1/cluster/nodes/add` | [`AddNode`] | [`Done`]: it is begun; [`ClusterStatus`] shows how it goes on |
 //! | `POST /v1/cluster/nodes/replace` | [`ReplaceNode`] | [`Done`], likewise |
 //! | `POST /v1/cluster/nodes/remove` | [`RemoveNode`] | [`Done`], likewise |
+//! | `GET /v1/audit` | | [`AuditTrail`]: who had the cluster do what |
 //! | `POST /v1/releases` | the binary itself | [`StagedRelease`] |
 //! | `GET /v1/releases` | | `Vec<`[`StagedRelease`]`>` |
 //! | `POST /v1/upgrade/plan` | [`PlanRequest`] | [`PlanAnswer`] |
@@ -38,6 +39,7 @@
 //! *Invariant:* pure, and of its own: no type of the log, the coordinator or the data plane is in an answer, so
 //! none of them changes an answer by changing.
 
+mod audit;
 mod cluster;
 mod control;
 mod error;
@@ -56,6 +58,7 @@ mod unknown;
 mod upgrade;
 mod waiting_on;
 
+pub use audit::AuditTrail;
 pub use cluster::{ClusterStatus, CreateCluster, CreateNode, CreateShard, NodeBrief, RecoverRequest};
 pub use control::{
     AckMode, ControlView, Handover, HandoverVia, Keeper, KeeperBase, LineageEntry, Losses, Node, NodeRole,

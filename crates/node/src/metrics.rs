@@ -20,6 +20,7 @@ use ironcache_types::{Member, Release};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, text};
 use prometheus_client::registry::Registry;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use writer::Writer;
@@ -39,6 +40,8 @@ struct Scrape {
     upgrades_refused: bool,
     ground: Ground,
     findings: Vec<Finding>,
+    /// By code.
+    attempts_refused: BTreeMap<String, u64>,
     /// `None` while the process ends.
     data: Option<DataSnapshot>,
     raft: RaftView,
@@ -64,6 +67,7 @@ pub(crate) async fn render(app: &App) -> Result<String, fmt::Error> {
         upgrades_refused,
         findings: ground.findings(app.wants),
         ground,
+        attempts_refused: app.refused.by_code(),
         data: app.data.snapshot().await.ok(),
         raft: app.raft.view(),
         state: Arc::clone(&app.raft.applied().borrow().state),

@@ -123,6 +123,7 @@ fn scrape() -> Scrape {
             ..Ground::default()
         },
         findings: vec![Finding::ClockNotKept],
+        attempts_refused: BTreeMap::from([("no_plan".to_owned(), 3)]),
         data: Some(DataSnapshot {
             status,
             stats: Stats { commands: 9, moved: 2, handover_stall_us: 800, ..Stats::default() },
