@@ -221,11 +221,15 @@ class Node:
             for key, value in LEDGER.items():
                 assert self.ask("SET", key, value) == b"+OK\r\n", "the ledger can be written"
         # Right after its start a member has yet to tell the others of the binary that it holds.
-        wait_for("the state is at rest", lambda: not ledger or self.state()["control"]["releases"])
+        wait_for("the state is at rest", lambda: not ledger or self.is_at_rest())
         self.before = self.state()
         self.pid = self.before["pid"]
         self.descriptors = self.count_descriptors()
         self.rss_bytes = None
+
+    def is_at_rest(self):
+        control = self.state()["control"]
+        return control["releases"] and all(node["staged"] for node in control["nodes"].values())
 
     def ask(self, *words):
         with socket.create_connection(("127.0.0.1", self.client), timeout=10) as stream:
