@@ -9,8 +9,9 @@ use ironcache_fuzz::{Campaign, of_golden};
 use openraft::raft::AppendEntriesRequest;
 use serde::de::DeserializeOwned;
 
-/// Serde takes a list's claimed length for true up to 1 MiB, for each list within a list.
-const SERDE_BYTES: usize = 4 << 20;
+/// What a short body may claim: the decoder takes the lengths of texts for true up to [`wire::BODY_BYTES_MAX`] together, and
+/// serde that of a list up to 1 MiB, for each list within a list.
+const CLAIMED_BYTES_MAX: usize = wire::BODY_BYTES_MAX + (4 << 20);
 
 /// Length and checksum of an envelope as a peer would send them.
 fn reseal(bytes: &mut Vec<u8>) {
@@ -47,8 +48,11 @@ fn fuzz_bodies_of_requests_and_answers() {
     ];
     // A golden file holds one of each message of its kind, one behind the other, and so do these bodies. What openraft and
     // the live types do with them is part of it.
-    Campaign::of("bodies of raft").from(goldens.map(of_golden)).resealed(reseal).keeps(SERDE_BYTES).run(
-        |bytes| {
+    Campaign::of("bodies of raft")
+        .from(goldens.map(of_golden))
+        .resealed(reseal)
+        .keeps(CLAIMED_BYTES_MAX)
+        .run(|bytes| {
             [
                 body::<(RpcHeader, AppendRequest)>(Kind::AppendRequest, bytes).map(|(_, request)| {
                     drop(AppendEntriesRequest::<TypeConfig>::try_from(request));
@@ -69,8 +73,7 @@ fn fuzz_bodies_of_requests_and_answers() {
                 }),
                 body::<Vec<(Lives, Answer)>>(Kind::ForwardResponse, bytes).map(drop),
             ]
-        },
-    );
+        });
 }
 
 #[test]
@@ -78,7 +81,7 @@ fn fuzz_memberships_are_refused_and_never_panic() {
     let member =
         Membership { configs: vec![vec![1, 2, 3], vec![1, 2]], nodes: [(1, "a:1".to_owned())].into() };
     let bytes = wire::encode(&member).expect("it is small");
-    Campaign::of("memberships").from([bytes]).keeps(SERDE_BYTES).run(|bytes| {
+    Campaign::of("memberships").from([bytes]).keeps(CLAIMED_BYTES_MAX).run(|bytes| {
         let membership = wire::decode::<Membership>(bytes).map_err(|error| format!("{error:?}"))?;
         LiveMembership::try_from(membership).map(drop).map_err(|error| format!("{error:?}"))
     });
@@ -86,5 +89,9 @@ fn fuzz_memberships_are_refused_and_never_panic() {
 
 #[test]
 fn fuzz_log_files_are_cut_at_a_torn_end_or_refused_and_read_the_same_again() {
-    Campaign::of("log files").from([golden_log()]).keeps(SERDE_BYTES).resealed(reseal_log).run(reopened);
+    Campaign::of("log files")
+        .from([golden_log()])
+        .keeps(CLAIMED_BYTES_MAX)
+        .resealed(reseal_log)
+        .run(reopened);
 }
