@@ -297,7 +297,7 @@ pub(super) const ROWS: &[Mutation] = &[
         file: "crates/control/src/apply/handover.rs",
         guard: ".filter(|m| *m == to || in_sync.contains(m)).collect();",
         instead: ".filter(|m| *m == to || in_sync.contains(m) || true).collect();",
-        tests: SIMULATED,
+        tests: &["-p", "ironcache-control"],
     },
     Mutation {
         name: "a-shard-is-recovered-while-its-primary-may-answer",
