@@ -156,6 +156,15 @@ mod tests {
     }
 
     #[test]
+    fn the_audit_chain_names_a_setting_as_the_table_does() {
+        let mut audited: Vec<&str> = Policy::default().words().iter().map(|(name, _)| *name).collect();
+        let mut known: Vec<&str> = cluster::keys().map(ClusterKey::name).collect();
+        audited.sort_unstable();
+        known.sort_unstable();
+        assert_eq!(audited, known);
+    }
+
+    #[test]
     fn what_is_set_is_shown() {
         for (name, text) in [
             ("auto-rollout", "patch"),

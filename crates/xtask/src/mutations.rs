@@ -8,6 +8,7 @@
 //! *Invariant:* a file with changes that are not committed is left alone; any other is put back, whatever happens in
 //! between.
 
+mod audit;
 mod control;
 mod coordinator;
 mod data;
@@ -17,7 +18,6 @@ mod log;
 mod node;
 mod oracle;
 mod shard;
-mod types;
 
 use anyhow::{Context, Result, bail};
 use std::path::{Path, PathBuf};
@@ -61,7 +61,7 @@ fn all() -> Vec<&'static Mutation> {
         node::ROWS,
         oracle::ROWS,
         shard::ROWS,
-        types::ROWS,
+        audit::ROWS,
     ]
     .into_iter()
     .flatten()

@@ -1,7 +1,7 @@
 //! The audit chain: what leaves a record, what it says, and that the chain outlives its oldest records.
 
 use crate::generate::{Draw, draw};
-use crate::setup::{Cluster, S0, S1, admin, info, key, new};
+use crate::setup::{Cluster, S1, admin, info, key, new};
 use ironcache_control::{
     Applied, Audit, AutoRollout, Command, Credential, OperatorRole, Origin, Reason, StageHold,
 };
@@ -100,13 +100,7 @@ fn what_people_order_leaves_a_record_each() {
     cluster.ok(&Command::AllowRelease { digest: new().digest });
     let mut acts: Vec<_> = records(&cluster).into_iter().map(|record| record.act).collect();
 
-    let mut cluster = Cluster::upgraded(&[3, 5, 4, 6]);
-    for (shard, to, then) in [(S0, 3, 1), (S1, 4, 2)] {
-        cluster.ok(&cluster.hand_over(shard, to));
-        cluster.ok(&cluster.promote(shard));
-        cluster.upgrade(then);
-    }
-    cluster.ok(&cluster.soak());
+    let mut cluster = Cluster::soaking();
     cluster.ok(&cluster.finalize());
     cluster.ok(&cluster.add_node(7, Some(S1)));
     cluster.ok(&Command::MembershipDone { change: cluster.state.membership.unwrap().epoch });

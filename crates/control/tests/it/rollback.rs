@@ -6,17 +6,6 @@ use ironcache_control::{
 };
 use ironcache_types::{Level, LevelRange, NodeId};
 
-fn soaking() -> Cluster {
-    let mut cluster = Cluster::upgraded(&[3, 5, 4, 6]);
-    for (shard, to, then) in [(S0, 3, 1), (S1, 4, 2)] {
-        cluster.ok(&cluster.hand_over(shard, to));
-        cluster.ok(&cluster.promote(shard));
-        cluster.upgrade(then);
-    }
-    cluster.ok(&cluster.soak());
-    cluster
-}
-
 /// Back in staging, with everything that the way back waits for.
 fn turned(mut cluster: Cluster) -> Cluster {
     cluster.ok(&cluster.roll_back());
@@ -48,7 +37,7 @@ fn step_back(cluster: &mut Cluster, node: u64) {
 
 #[test]
 fn a_soaking_plan_goes_back_primary_last_and_its_release_is_declined() {
-    let mut cluster = turned(soaking());
+    let mut cluster = turned(Cluster::soaking());
     let plan = cluster.state.plan.clone().unwrap();
     assert_eq!((&plan.target, &plan.origin), (&old(), &new()));
     // Nodes 3 and 4 are the primaries now: they go last.
@@ -72,14 +61,14 @@ fn a_soaking_plan_goes_back_primary_last_and_its_release_is_declined() {
 
 #[test]
 fn a_way_back_that_is_begun_before_all_are_back_is_not_final() {
-    let mut cluster = turned(soaking());
+    let mut cluster = turned(Cluster::soaking());
     step_back(&mut cluster, 1);
     cluster.refused(&cluster.finalize(), "not_on_target");
 }
 
 #[test]
 fn a_preflight_of_the_way_forward_is_none_of_the_way_back() {
-    let mut cluster = soaking();
+    let mut cluster = Cluster::soaking();
     let late = cluster.preflight(3);
     cluster.ok(&cluster.roll_back());
     cluster.ok(&cluster.turn_back());
@@ -120,7 +109,7 @@ fn nobody_turns_round_while_a_node_is_out() {
 
 #[test]
 fn soaking_holds_no_mode_and_admits_no_other_plan() {
-    let mut cluster = soaking();
+    let mut cluster = Cluster::soaking();
     cluster.ok(&cluster.set_mode(S0, AckMode::Primary));
     cluster.refused(&cluster.start_plan(), "soaking");
     cluster.refused(&cluster.abort(), "soaking");
@@ -146,7 +135,7 @@ fn nothing_is_final_before_all_confirm_or_above_what_a_node_admits() {
     cluster.refused(&cluster.soak(), "node_out");
     cluster.ok(&cluster.confirmed(2));
     cluster.ok(&cluster.soak());
-    let mut cluster = soaking();
+    let mut cluster = Cluster::soaking();
     let finalize = |cluster: &Cluster, level| {
         let plan = cluster.state.plan.as_ref().unwrap();
         Command::Finalize { plan: plan.id, plan_epoch: plan.epoch, level, at_ms: 6 }

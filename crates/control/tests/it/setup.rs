@@ -163,6 +163,18 @@ impl Cluster {
         cluster
     }
 
+    /// Everybody runs the target, and nothing is final.
+    pub(crate) fn soaking() -> Self {
+        let mut cluster = Cluster::upgraded(&[3, 5, 4, 6]);
+        for (shard, to, then) in [(S0, 3, 1), (S1, 4, 2)] {
+            cluster.ok(&cluster.hand_over(shard, to));
+            cluster.ok(&cluster.promote(shard));
+            cluster.upgrade(then);
+        }
+        cluster.ok(&cluster.soak());
+        cluster
+    }
+
     /// Rolling, and these nodes are upgraded, confirmed and in sync again.
     pub(crate) fn upgraded(nodes: &[u64]) -> Self {
         let mut cluster = Cluster::rolling();

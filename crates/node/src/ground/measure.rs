@@ -1,6 +1,7 @@
 //! Reads what the machine says. In the simulated world it says nothing: no host's machine is a simulated one's.
 
 use super::{Clock, Descriptors, Disk, Ground, Kernel, Memory};
+use ironcache_store::disk;
 use rustix::process::{Resource, getrlimit};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -20,7 +21,7 @@ pub fn measure(data_dir: &Path) -> Ground {
             open: fs::read_dir("/proc/self/fd").map_or(0, |fds| fds.count().saturating_sub(1) as u64),
         },
         memory: Memory { machine_bytes: machine_bytes(), group_bytes: group_bytes() },
-        disk: existing(data_dir).and_then(|dir| disk(&dir)),
+        disk: existing(data_dir).and_then(|dir| disk_of(&dir)),
         kernel: Kernel {
             overcommit: number("/proc/sys/vm/overcommit_memory"),
             huge_pages_forced: huge_pages_forced(),
@@ -46,11 +47,11 @@ pub fn existing(dir: &Path) -> Option<PathBuf> {
     whole.ancestors().find(|dir| dir.exists()).map(Path::to_owned)
 }
 
-fn disk(dir: &Path) -> Option<Disk> {
+fn disk_of(dir: &Path) -> Option<Disk> {
     let stat = rustix::fs::statvfs(dir).ok()?;
     Some(Disk {
-        size_bytes: stat.f_blocks.saturating_mul(stat.f_frsize),
-        free_bytes: stat.f_bavail.saturating_mul(stat.f_frsize),
+        size_bytes: disk::size_bytes_of(dir).ok()?,
+        free_bytes: disk::free_bytes_in(dir).ok()?,
         files_free: (stat.f_files > 0).then_some(stat.f_favail),
     })
 }

@@ -1,4 +1,4 @@
-//! Guards of the crate types.
+//! The links of the audit chain, which whoever verifies it computes too.
 
 use super::Mutation;
 
