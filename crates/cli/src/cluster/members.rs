@@ -92,7 +92,7 @@ pub(super) async fn add(args: AddNodeArgs) -> Result<(), Failure> {
     let control = client.cluster().await?.control;
     let shard = if witness { None } else { Some(shard_of(&control, shard)?) };
     let (node, http_addr) = who_is_at(&addr).await?;
-    let done = client.add_node(&AddNode { http_addr, node, shard, learner }).await?;
+    let done = client.add_node(&AddNode { http_addr, node, shard, learner, admitted: None }).await?;
     common.end(&client, &done, Expected { joins: Some(node), goes: None }).await
 }
 
@@ -102,7 +102,7 @@ pub(super) async fn replace(args: ReplaceNodeArgs) -> Result<(), Failure> {
     // Before the new one is asked: it may have the old one's address.
     let old = find(&client.cluster().await?.control, &old)?;
     let (node, http_addr) = who_is_at(&addr).await?;
-    let done = client.replace_node(&ReplaceNode { old, http_addr, node }).await?;
+    let done = client.replace_node(&ReplaceNode { old, http_addr, node, admitted: None }).await?;
     common.end(&client, &done, Expected { joins: Some(node), goes: Some(old) }).await
 }
 

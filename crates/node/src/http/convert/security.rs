@@ -2,7 +2,8 @@
 
 use ironcache_api as api;
 use ironcache_control::{Operator, OperatorRole, Security};
-use ironcache_types::KeyHash;
+use ironcache_types::{KeyHash, NodeId};
+use std::collections::BTreeMap;
 
 pub(super) fn mode(security: &Security) -> api::SecurityMode {
     match security {
@@ -20,6 +21,13 @@ pub(super) fn operators(security: &Security) -> Vec<api::Operator> {
     let mut operators: Vec<_> = keys.operators.iter().map(|(key, of)| operator(*key, of)).collect();
     operators.sort_by(|a, b| a.name.cmp(&b.name));
     operators
+}
+
+pub(super) fn pins(security: &Security) -> BTreeMap<NodeId, KeyHash> {
+    match security {
+        Security::Insecure => BTreeMap::new(),
+        Security::Keys(keys) => keys.nodes.clone(),
+    }
 }
 
 fn operator(key: KeyHash, Operator { name, role }: &Operator) -> api::Operator {

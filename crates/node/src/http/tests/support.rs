@@ -175,6 +175,7 @@ pub(super) fn layout(nodes: &[TestNode]) -> CreateCluster {
     let shard = ShardId(0);
     CreateCluster {
         set: std::collections::BTreeMap::new(),
+        security: None,
         nodes: nodes
             .iter()
             .enumerate()
