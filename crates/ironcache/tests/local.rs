@@ -135,7 +135,10 @@ fn the_smallest_playground_with_a_replica_can_be_upgraded() {
         &["release", "stage", next],
         &["cluster", "set-target-version", "9.0.0", "--wait"],
     ] {
-        let output = command_at(temporary.path(), seed, args).output().unwrap();
+        let mut command = command_at(temporary.path(), seed, args);
+        // A playground is a cluster with keys.
+        command.env("IRONCACHE_CREDENTIALS", playground.ready["credentials"].as_str().unwrap());
+        let output = command.output().unwrap();
         assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
     }
 }

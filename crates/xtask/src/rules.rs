@@ -145,10 +145,14 @@ pub(crate) const CRATES: &[CrateRule] = &[
         purity: Purity::Shell,
     },
     CrateRule { name: "ironcache-node", may_use: NODE_MAY_USE, purity: Purity::Shell },
-    CrateRule { name: "ironcache-client", may_use: &["ironcache-api"], purity: Purity::Shell },
+    CrateRule {
+        name: "ironcache-client",
+        may_use: &["ironcache-types", "ironcache-api", "ironcache-identity"],
+        purity: Purity::Shell,
+    },
     CrateRule {
         name: "ironcache-cli",
-        may_use: &["ironcache-types", "ironcache-api", "ironcache-client"],
+        may_use: &["ironcache-types", "ironcache-api", "ironcache-identity", "ironcache-client"],
         purity: Purity::Shell,
     },
     CrateRule { name: "ironcache", may_use: BINARY_MAY_USE, purity: Purity::Shell },
