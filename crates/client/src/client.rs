@@ -320,6 +320,15 @@ impl Client {
                 let detail = format!("the cluster asks for a key, and {detail}");
                 Err(ClientError::Refused(Refused { detail, ..refused }))
             }
+            (Err(ClientError::Refused(refused)), Access::Keyed(keyed)) if refused.code == UNKNOWN_KEY => {
+                let detail = format!(
+                    "{}; it was revoked, or is new to that node, or never was one for {}; an admin makes another \
+                     (`ironcache cluster operator add`)",
+                    refused.detail,
+                    keyed.expected()
+                );
+                Err(ClientError::Refused(Refused { detail, ..refused }))
+            }
             (read, _) => read,
         }
     }
@@ -346,6 +355,8 @@ impl Client {
 
 /// By what a node refuses whoever shows no key.
 const NO_KEY: &str = "no_key";
+/// By what it refuses whoever shows a key that is not pinned there.
+const UNKNOWN_KEY: &str = "unknown_key";
 
 impl ClientError {
     /// Was it never sent, so that another node may be told?
