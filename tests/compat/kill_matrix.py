@@ -401,7 +401,8 @@ class Run:
                 return f"held, resumed, {outcome}" if resumed else outcome
             if outcome == "soaks":
                 self.finalize()
-            if outcome == "held":
+            if outcome == "held" and "exposed" not in json.dumps(plan["phase"]):
+                # A plan that is held for a shard that is exposed goes on by itself once it is not.
                 self.names_it(plan["phase"])
                 # What an operator does as soon as the machine is back.
                 time.sleep(1)
