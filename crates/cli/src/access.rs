@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 const NONE: &str = "none";
 
 #[derive(Clone, Debug, clap::Args)]
-pub struct AccessArgs {
+pub(crate) struct AccessArgs {
     /// Whose key is used: a credentials file, or `none` for an insecure cluster
     /// [IRONCACHE_CREDENTIALS, else ironcache/credentials.json of the user's configuration]
     #[arg(long, value_name = "FILE")]
@@ -22,7 +22,7 @@ pub struct AccessArgs {
 }
 
 impl AccessArgs {
-    pub fn access(&self) -> Result<Access, Failure> {
+    pub(crate) fn access(&self) -> Result<Access, Failure> {
         let AccessArgs { credentials, as_node } = self;
         if let Some(dir) = as_node {
             return Ok(Access::as_node(dir)?);
