@@ -13,9 +13,9 @@ use http_body_util::{BodyExt, StreamBody};
 use hyper::body::Frame;
 use hyper::{Method, Request, StatusCode, header};
 use ironcache_api::{
-    AddNode, AddOperator, AllowRelease, ApiError, ClusterStatus, CreateCluster, Done, NodeStatus, Operators,
-    PlanAnswer, PlanRequest, PolicyChange, PolicyStatus, RecoverRequest, Refused, RemoveNode, ReplaceNode,
-    RevokeOperator, RollbackRequest, StageHold, StagedRelease, UpgradeStatus,
+    AddNode, AddOperator, AllowRelease, ApiError, AuditTrail, ClusterStatus, CreateCluster, Done, NodeStatus,
+    Operators, PlanAnswer, PlanRequest, PolicyChange, PolicyStatus, RecoverRequest, Refused, RemoveNode,
+    ReplaceNode, RevokeOperator, RollbackRequest, StageHold, StagedRelease, UpgradeStatus,
 };
 use ironcache_identity::CredentialsError;
 use ironcache_types::ClusterId;
@@ -160,6 +160,10 @@ impl Client {
 
     pub async fn recover(&self, request: &RecoverRequest) -> Result<Done, ClientError> {
         self.tell("/v1/cluster/recover", request).await
+    }
+
+    pub async fn audit(&self) -> Result<AuditTrail, ClientError> {
+        self.ask("/v1/audit").await
     }
 
     pub async fn policy(&self) -> Result<PolicyStatus, ClientError> {

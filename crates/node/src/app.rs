@@ -2,6 +2,7 @@
 
 use crate::config::Config;
 use crate::data::{DataHandle, DataSnapshot};
+use crate::http::Refusals;
 use crate::keeper::KeeperHandle;
 use crate::launcher::LauncherView;
 use crate::removed;
@@ -56,6 +57,8 @@ pub(crate) struct App {
     odd: Mutex<Option<String>>,
     /// Why it cannot stop: it holds what nobody else holds.
     stays: Mutex<Option<String>>,
+    /// Attempts that the HTTP port refused.
+    pub refused: Refusals,
     lead: Mutex<Lead>,
     grantor: Mutex<Grantor>,
 }
@@ -138,6 +141,7 @@ impl App {
             snapshots: Semaphore::new(1),
             odd: Mutex::default(),
             stays: Mutex::default(),
+            refused: Refusals::default(),
             lead: Mutex::default(),
             grantor: Mutex::default(),
         }

@@ -26,6 +26,7 @@ use axum::Router;
 use hyper_util::rt::TokioIo;
 use ironcache_host::net::TcpStream;
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::Semaphore;
@@ -74,6 +75,10 @@ pub(crate) const PEER: Limits = Limits { visits_max: 96, large_kib: 16 << 10, pa
 /// Operators, probes, and the nodes that pass requests on. A layout of 10,000 nodes is a quarter of the largest body.
 pub(crate) const HTTP: Limits = Limits { visits_max: 64, large_kib: 8 << 10, patience: PATIENCE };
 
+/// In the extensions of a request: the other end of its connection, if the kernel still knows it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Remote(pub Option<SocketAddr>);
+
 /// One port's.
 #[derive(Debug)]
 pub(crate) struct Doorkeeper {
@@ -120,7 +125,7 @@ impl Doorkeeper {
 
     /// Serves the requests of one connection: until it ends, or its time is up.
     pub(crate) async fn serve(self: &Arc<Self>, stream: TcpStream, router: Router) {
-        let visit = self.enter();
+        let (visit, remote) = (self.enter(), Remote(stream.peer_addr().ok()));
         let of_requests = visit.clone();
         let service = hyper::service::service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
             let (visit, router) = (of_requests.clone(), router.clone());
@@ -128,6 +133,7 @@ impl Doorkeeper {
                 let mut request = request.map(axum::body::Body::new);
                 visit.asked(&request);
                 request.extensions_mut().insert(visit.clone());
+                request.extensions_mut().insert(remote);
                 let answer = router.oneshot(request).await;
                 answer.map(|answer| visit.sends(answer))
             }

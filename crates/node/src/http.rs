@@ -11,7 +11,10 @@
 //! *Invariant:* an answer about the cluster shows at least what was acknowledged before the question.
 //! *Invariant:* a request is forwarded at most once.
 //! *Invariant:* a browser's request that a foreign page made it send is refused before anything else (`strangers`).
+//! *Invariant:* an order names who asked for it (`asked`); one that is refused is counted (`refused`).
 
+mod asked;
+mod audit;
 mod body;
 mod cluster;
 mod convert;
@@ -25,12 +28,15 @@ mod members;
 mod next;
 mod policy;
 mod recover;
+mod refused;
 mod releases;
 mod status;
 #[cfg(test)]
 mod tests;
 mod upgrade;
 mod upload;
+
+pub(crate) use refused::{Refusals, RefusedAs};
 
 #[cfg(test)]
 pub(crate) use body::MAX_BYTES as JSON_BYTES_MAX;
@@ -58,6 +64,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/metrics", get(health::metrics))
         .route("/status", get(status::status))
         .route("/v1/cluster", get(cluster::cluster))
+        .route("/v1/audit", get(audit::audit))
         .route("/v1/cluster/create", post(create::create))
         .route("/v1/cluster/recover", post(recover::recover))
         .route("/v1/cluster/nodes/add", post(members::add))
@@ -84,6 +91,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .layer(DefaultBodyLimit::max(body::MAX_BYTES))
         .layer(from_fn_with_state(Arc::clone(&app), level::require))
         .layer(from_fn_with_state(Arc::clone(&app), strangers::refuse))
+        .layer(from_fn_with_state(Arc::clone(&app), refused::note))
         .with_state(app)
 }
 

@@ -18,6 +18,7 @@ use ironcache_types::{Member, Release};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, text};
 use prometheus_client::registry::Registry;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use writer::Writer;
@@ -35,6 +36,8 @@ struct Scrape {
     cpu_system_seconds: f64,
     ready: bool,
     upgrades_refused: bool,
+    /// By code.
+    attempts_refused: BTreeMap<String, u64>,
     /// `None` while the process ends.
     data: Option<DataSnapshot>,
     raft: RaftView,
@@ -55,6 +58,7 @@ pub(crate) async fn render(app: &App) -> Result<String, fmt::Error> {
         cpu_system_seconds,
         ready: app.readiness().await.is_ok(),
         upgrades_refused,
+        attempts_refused: app.refused.by_code(),
         data: app.data.snapshot().await.ok(),
         raft: app.raft.view(),
         state: Arc::clone(&app.raft.applied().borrow().state),

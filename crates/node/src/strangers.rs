@@ -15,11 +15,12 @@
 //! one or a balancer's, is refused (421) unless `allowed-hosts` has it.
 
 use crate::app::App;
-use axum::Json;
+use crate::http::RefusedAs;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use ironcache_api::{ApiError, Refused};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -64,7 +65,9 @@ impl Stranger {
 impl IntoResponse for Stranger {
     fn into_response(self) -> Response {
         let refused = Refused { code: self.code().to_owned(), detail: self.to_string() };
-        (self.status(), Json(ApiError { error: self.to_string(), refused: Some(refused) })).into_response()
+        let code = RefusedAs(refused.code.clone());
+        let body = Json(ApiError { error: self.to_string(), refused: Some(refused) });
+        (self.status(), Extension(code), body).into_response()
     }
 }
 

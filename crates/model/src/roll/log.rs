@@ -68,6 +68,8 @@ impl World {
             Ok(Applied::Unchanged) => None,
             Ok(Applied::Changed { .. } | Applied::PlanStarted { .. }) => {
                 self.break_after(before, &mut state, &command);
+                // Nothing is decided by it; with it worlds would differ by how they were reached.
+                state.audit = ironcache_control::Audit::default();
                 Some(Ok(state))
             }
             Err(_) => Some(Err(())),

@@ -2,12 +2,13 @@
 //!
 //! *Invariant:* what was forwarded is not forwarded again. Two nodes may each take the other for the leader.
 
+use super::asked::ASKED_FROM;
 use super::error::HttpError;
 use crate::app::App;
 use axum::body::Body;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
-use axum::http::{HeaderName, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use axum::response::Response;
 use ironcache_raft::{AppliedView, LeaderView};
 use ironcache_types::{NodeId, chain};
@@ -31,7 +32,13 @@ impl<S: Send + Sync> FromRequestParts<S> for Origin {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Infallible> {
-        Ok(if parts.headers.contains_key(FORWARDED) { Origin::Forwarded } else { Origin::Client })
+        Ok(Origin::of(&parts.headers))
+    }
+}
+
+impl Origin {
+    pub(super) fn of(headers: &HeaderMap) -> Self {
+        if headers.contains_key(FORWARDED) { Origin::Forwarded } else { Origin::Client }
     }
 }
 
@@ -49,18 +56,20 @@ pub(super) struct Question<'a> {
     path: &'static str,
     /// Of an order: its body, JSON.
     order: Option<&'a [u8]>,
+    /// Who asks, by their address.
+    from: Option<&'a str>,
 }
 
 impl From<&'static str> for Question<'_> {
     fn from(path: &'static str) -> Self {
-        Question { path, order: None }
+        Question { path, order: None, from: None }
     }
 }
 
 impl<'a> Question<'a> {
     /// An order that the leader may be sent twice, if another one leads meanwhile: the log has to refuse the second.
-    pub(super) fn order(path: &'static str, body: &'a [u8]) -> Self {
-        Question { path, order: Some(body) }
+    pub(super) fn order(path: &'static str, body: &'a [u8], from: Option<&'a str>) -> Self {
+        Question { path, order: Some(body), from }
     }
 }
 
@@ -155,12 +164,12 @@ async fn forward(app: &App, leader: NodeId, question: Question<'_>) -> Result<Re
     relay(&app.client, &addr, question, app.me.node).await
 }
 
-/// Asks `addr` in the name of `from`: status and body as they come.
+/// Asks `addr` in the name of `by`: status and body as they come.
 async fn relay(
     client: &ironcache_host::http::Client,
     addr: &str,
-    Question { path, order }: Question<'_>,
-    from: NodeId,
+    Question { path, order, from }: Question<'_>,
+    by: NodeId,
 ) -> Result<Response, HttpError> {
     let failed = |error: ironcache_host::http::Error| {
         HttpError::Unavailable(format!("the leader at {addr} does not answer: {}", chain(&error)))
@@ -172,8 +181,12 @@ async fn relay(
             client.post(url).header(header::CONTENT_TYPE.as_str(), "application/json").body(body.to_vec())
         }
     };
+    let call = match from {
+        None => call,
+        Some(from) => call.header(ASKED_FROM.as_str(), from),
+    };
     let asked =
-        call.header(FORWARDED, from.to_string()).timeout(FORWARD_TIMEOUT).send().await.map_err(failed)?;
+        call.header(FORWARDED, by.to_string()).timeout(FORWARD_TIMEOUT).send().await.map_err(failed)?;
     let (status, kind) = (asked.status(), asked.headers().get(header::CONTENT_TYPE).cloned());
     let body = asked.bytes().await.map_err(failed)?;
     let mut response = Response::new(Body::from(body));

@@ -9,6 +9,7 @@
 //!
 //! *Invariant:* health is looked at here, counts and roles by the log.
 
+use super::asked::Asker;
 use super::body::JsonBody;
 use super::convert;
 use super::create::fetch_status;
@@ -27,6 +28,7 @@ use std::sync::Arc;
 
 pub(super) async fn add(
     State(app): State<Arc<App>>,
+    asker: Asker,
     JsonBody(AddNode { http_addr, node, shard, learner }): JsonBody<AddNode>,
 ) -> Result<Json<Done>, HttpError> {
     require_cluster(&app)?;
@@ -35,11 +37,12 @@ pub(super) async fn add(
     let present = state.nodes.get(&node).filter(|_| state.is_leaving(node)).map(|leaves| leaves.voter);
     let voter = present.unwrap_or(!learner && state.voters().count() < ControlState::VOTERS_MAX);
     let place = Place { shard, voter, replaces: None };
-    join(&app, state, &http_addr, node, place).await
+    join(&app, asker, state, &http_addr, node, place).await
 }
 
 pub(super) async fn replace(
     State(app): State<Arc<App>>,
+    asker: Asker,
     JsonBody(ReplaceNode { old, http_addr, node }): JsonBody<ReplaceNode>,
 ) -> Result<Json<Done>, HttpError> {
     require_cluster(&app)?;
@@ -50,7 +53,7 @@ pub(super) async fn replace(
         return Err(if gone { removed } else { unknown }.into());
     };
     let place = Place { shard: before.shard, voter: before.voter, replaces: Some(old) };
-    join(&app, state, &http_addr, node, place).await
+    join(&app, asker, state, &http_addr, node, place).await
 }
 
 /// What a new node is to be.
@@ -62,6 +65,7 @@ struct Place {
 
 async fn join(
     app: &App,
+    asker: Asker,
     state: &ControlState,
     http_addr: &str,
     node: NodeId,
@@ -76,7 +80,7 @@ async fn join(
     if !state.nodes.contains_key(&node) {
         state.check_join(&spec, replaces)?;
     }
-    app.raft.propose(Command::AddNode { spec, replaces, admitted: None }).await?.outcome?;
+    app.raft.propose(asker.asks(Command::AddNode { spec, replaces, admitted: None })).await?.outcome?;
     if state.is_leaving(node) {
         let done = format!("node {node} was leaving, and stays what it is");
         return Ok(Json(Done { done }));
@@ -162,6 +166,7 @@ fn timers_differ(state: &ControlState, status: &NodeStatus) -> String {
 
 pub(super) async fn remove(
     State(app): State<Arc<App>>,
+    asker: Asker,
     JsonBody(RemoveNode { node }): JsonBody<RemoveNode>,
 ) -> Result<Json<Done>, HttpError> {
     require_cluster(&app)?;
@@ -173,7 +178,7 @@ pub(super) async fn remove(
     if votes {
         the_rest_is_a_majority(&app, state, node).await?;
     }
-    app.raft.propose(Command::RemoveNode { node }).await?.outcome?;
+    app.raft.propose(asker.asks(Command::RemoveNode { node })).await?.outcome?;
     let even = if votes { even(state.voters().count() - 1) } else { String::new() };
     let done = match state.removed.contains(&node) {
         true => format!("node {node} left for good before"),

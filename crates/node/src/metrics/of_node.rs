@@ -17,6 +17,7 @@ pub(super) fn write(scrape: &Scrape, to: &mut Writer<'_>) -> fmt::Result {
         cpu_system_seconds,
         ready,
         upgrades_refused,
+        attempts_refused,
         data,
         raft,
         state: _,
@@ -33,6 +34,8 @@ pub(super) fn write(scrape: &Scrape, to: &mut Writer<'_>) -> fmt::Result {
         &plain("node_upgrades_refused", "1 while the launcher refuses to change the binary"),
         u64::from(*upgrades_refused),
     )?;
+    let family = plain("attempts_refused", "Requests to the HTTP port that were refused, by why");
+    to.counters(&family, attempts_refused.iter().map(|(code, count)| ([("code", code.as_str())], *count)))?;
     to.gauge(&seconds("process_up", "Since the process started"), *up_seconds)?;
     to.gauge(&bytes("process_resident_memory", "Resident memory"), *resident_bytes)?;
     to.counters(

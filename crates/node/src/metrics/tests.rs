@@ -116,6 +116,7 @@ fn scrape() -> Scrape {
         cpu_system_seconds: 0.5,
         ready: true,
         upgrades_refused: false,
+        attempts_refused: BTreeMap::from([("no_plan".to_owned(), 3)]),
         data: Some(DataSnapshot {
             status,
             stats: Stats { commands: 9, moved: 2, handover_stall_us: 800, ..Stats::default() },

@@ -169,6 +169,20 @@ impl Answer {
     }
 }
 
+/// A cluster of `count` nodes, everybody in sync.
+pub(super) async fn founded(count: u64) -> Vec<TestNode> {
+    let mut nodes = Vec::new();
+    for id in 1..=count {
+        nodes.push(TestNode::start(id).await);
+    }
+    nodes[0].create(&layout(&nodes)).await.read::<ironcache_api::Done>();
+    // What a plan does first depends on who is in sync.
+    let mut views = nodes[0].app.raft.applied();
+    let all = views.wait_for(|view| view.state.shards.values().all(|s| s.in_sync.len() as u64 == count));
+    tokio::time::timeout(std::time::Duration::from_secs(30), all).await.expect("in sync in time").unwrap();
+    nodes
+}
+
 /// One shard over all of `nodes`, of which all but the last vote if they are an even number.
 pub(super) fn layout(nodes: &[TestNode]) -> CreateCluster {
     let voters = nodes.len() - usize::from(nodes.len().is_multiple_of(2));
