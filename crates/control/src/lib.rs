@@ -24,6 +24,7 @@ mod reason;
 mod rejection;
 mod security;
 mod shard;
+mod speaks_for;
 mod state;
 
 pub use command::{Command, InitCluster, NodeSpec, Recover, ShardSpec};

@@ -2,6 +2,7 @@
 
 use crate::config::Config;
 use crate::data::{DataHandle, DataSnapshot};
+use crate::doors::Doors;
 use crate::keeper::KeeperHandle;
 use crate::launcher::LauncherView;
 use crate::removed;
@@ -35,6 +36,7 @@ pub(crate) struct App {
     pub launcher: watch::Receiver<LauncherView>,
     /// For peers and the leader; keeps connections open.
     pub client: ironcache_host::http::Client,
+    pub doors: Arc<Doors>,
     /// Where it runs.
     pub machine: MachineId,
     pub started: Instant,
@@ -106,6 +108,7 @@ pub(crate) struct Parts {
     pub launcher: watch::Receiver<LauncherView>,
     pub log_is_current: watch::Receiver<bool>,
     pub client: ironcache_host::http::Client,
+    pub doors: Arc<Doors>,
 }
 
 impl App {
@@ -115,7 +118,7 @@ impl App {
     }
 
     pub(crate) fn new(parts: Parts) -> Self {
-        let Parts { config, me, release, raft, data, keeper, slots, launcher, log_is_current, client } =
+        let Parts { config, me, release, raft, data, keeper, slots, launcher, log_is_current, client, doors } =
             parts;
         Self {
             config,
@@ -127,6 +130,7 @@ impl App {
             slots,
             launcher,
             client,
+            doors,
             machine: crate::identity::machine(),
             started: Instant::now(),
             log_is_current,

@@ -24,6 +24,7 @@ mod daemon;
 mod data;
 mod descriptors;
 mod doorkeeper;
+mod doors;
 mod fetch;
 mod http;
 mod identity;
@@ -51,6 +52,7 @@ pub use config::Config;
 pub use daemon::DaemonError;
 #[cfg(not(turmoil))]
 pub use daemon::run_daemon;
+pub use doors::{BindingError, StartError};
 pub use identity::{IdentityError, check_identity};
 #[cfg(turmoil)]
 pub use simulated::{Shown, SimulatedLauncher, run_simulated};

@@ -53,6 +53,7 @@ const NODE_MAY_USE: &[&str] = &[
     "ironcache-api",
     "ironcache-store",
     "ironcache-host",
+    "ironcache-identity",
     "ironcache-spine",
     "ironcache-raft",
 ];
@@ -122,7 +123,11 @@ pub(crate) const CRATES: &[CrateRule] = &[
     },
     CrateRule { name: "ironcache-api", may_use: &["ironcache-types"], purity: Purity::Pure },
     CrateRule { name: "ironcache-store", may_use: &["ironcache-types"], purity: Purity::Blocking },
-    CrateRule { name: "ironcache-host", may_use: &["ironcache-store"], purity: Purity::Shell },
+    CrateRule {
+        name: "ironcache-host",
+        may_use: &["ironcache-types", "ironcache-store"],
+        purity: Purity::Shell,
+    },
     CrateRule {
         name: "ironcache-identity",
         may_use: &["ironcache-types", "ironcache-store"],

@@ -4,10 +4,11 @@
 
 use super::error::HttpError;
 use crate::app::App;
+use crate::doors::Who;
 use axum::body::Body;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
-use axum::http::{HeaderName, StatusCode, header};
+use axum::http::{HeaderName, header};
 use axum::response::Response;
 use ironcache_raft::{AppliedView, LeaderView};
 use ironcache_types::{NodeId, chain};
@@ -31,7 +32,9 @@ impl<S: Send + Sync> FromRequestParts<S> for Origin {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Infallible> {
-        Ok(if parts.headers.contains_key(FORWARDED) { Origin::Forwarded } else { Origin::Client })
+        let by_a_node = !matches!(parts.extensions.get::<Who>(), Some(Who::Operator { .. }));
+        let forwarded = by_a_node && parts.headers.contains_key(FORWARDED);
+        Ok(if forwarded { Origin::Forwarded } else { Origin::Client })
     }
 }
 
@@ -152,13 +155,14 @@ async fn forward(app: &App, leader: NodeId, question: Question<'_>) -> Result<Re
             "node {leader} leads, and this node has not applied its address yet; ask again"
         ))
     })?;
-    relay(&app.client, &addr, question, app.me.node).await
+    relay(&app.client, &addr, leader, question, app.me.node).await
 }
 
 /// Asks `addr` in the name of `from`: status and body as they come.
 async fn relay(
     client: &ironcache_host::http::Client,
     addr: &str,
+    leader: NodeId,
     Question { path, order }: Question<'_>,
     from: NodeId,
 ) -> Result<Response, HttpError> {
@@ -172,13 +176,17 @@ async fn relay(
             client.post(url).header(header::CONTENT_TYPE.as_str(), "application/json").body(body.to_vec())
         }
     };
-    let asked =
-        call.header(FORWARDED, from.to_string()).timeout(FORWARD_TIMEOUT).send().await.map_err(failed)?;
+    let asked = call
+        .to(leader)
+        .header(FORWARDED, from.to_string())
+        .timeout(FORWARD_TIMEOUT)
+        .send()
+        .await
+        .map_err(failed)?;
     let (status, kind) = (asked.status(), asked.headers().get(header::CONTENT_TYPE).cloned());
     let body = asked.bytes().await.map_err(failed)?;
     let mut response = Response::new(Body::from(body));
-    *response.status_mut() =
-        StatusCode::from_u16(status.as_u16()).expect("a status that was received is a status");
+    *response.status_mut() = status;
     if let Some(kind) = kind {
         response.headers_mut().insert(header::CONTENT_TYPE, kind);
     }
@@ -189,6 +197,7 @@ async fn relay(
 mod tests {
     use super::*;
     use axum::Router;
+    use axum::http::StatusCode;
     use axum::routing::get;
 
     const ME: NodeId = NodeId(1);
@@ -213,6 +222,10 @@ mod tests {
         assert!(matches!(next(ME, led_by(None), Origin::Client), Err(HttpError::Unavailable(_))));
     }
 
+    fn client() -> ironcache_host::http::Client {
+        ironcache_host::http::Client::new(Arc::new(ironcache_host::http::Plain), Default::default())
+    }
+
     #[tokio::test]
     async fn status_and_body_are_relayed_and_the_hop_is_marked() {
         let routes = Router::new()
@@ -220,8 +233,7 @@ mod tests {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap().to_string();
         tokio::spawn(async move { axum::serve(listener, routes).await });
-        let client = ironcache_host::http::Client::new();
-        let response = relay(&client, &addr, "/v1/upgrade".into(), ME).await.unwrap();
+        let response = relay(&client(), &addr, OTHER, "/v1/upgrade".into(), ME).await.unwrap();
         assert_eq!(response.status(), StatusCode::CONFLICT);
         let body = axum::body::to_bytes(response.into_body(), 100).await.unwrap();
         assert_eq!(&body[..], b"Forwarded");
@@ -232,8 +244,7 @@ mod tests {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap().to_string();
         drop(listener);
-        let error =
-            relay(&ironcache_host::http::Client::new(), &addr, "/v1/upgrade".into(), ME).await.unwrap_err();
+        let error = relay(&client(), &addr, OTHER, "/v1/upgrade".into(), ME).await.unwrap_err();
         assert!(error.to_string().contains(&addr), "{error}");
         assert!(matches!(error, HttpError::Unavailable(_)));
     }

@@ -2,6 +2,7 @@
 
 mod cluster;
 mod errors;
+mod keyed;
 mod pristine;
 mod strangers;
 mod support;
