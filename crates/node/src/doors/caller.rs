@@ -102,14 +102,6 @@ impl Doors {
 }
 
 impl Revocation {
-    /// The member whose key it is.
-    pub(crate) fn member(&self) -> Option<NodeId> {
-        match self.doors.holder(self.key?) {
-            Who::Member(node) => Some(node),
-            Who::Open | Who::Nobody | Who::Unknown(_) | Who::Met(_) | Who::Operator { .. } => None,
-        }
-    }
-
     fn is_named(&self, key: KeyHash) -> bool {
         match self.doors.holder(key) {
             Who::Open | Who::Member(_) | Who::Operator { .. } => true,
