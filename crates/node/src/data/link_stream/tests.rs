@@ -46,7 +46,7 @@ async fn in_time<T>(what: impl Future<Output = T>) -> T {
 async fn what_is_written_comes_out_at_the_other_end_in_both_directions_at_once() {
     let (near, far) = links().await;
     let ((near_read, mut near_write), (far_read, mut far_write)) = (near.into_split(), far.into_split());
-    let sent: Vec<u8> = (0..3_000_001_u32).map(|at| (at * 2_654_435_761 >> 24) as u8).collect();
+    let sent: Vec<u8> = (0..3_000_001_u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
     let writing =
         async { tokio::try_join!(near_write.write_all(&sent), far_write.write_all(&sent)).unwrap() };
     let reading = async { tokio::join!(read_all(near_read, sent.len()), read_all(far_read, sent.len())) };

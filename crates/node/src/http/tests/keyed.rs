@@ -43,6 +43,7 @@ impl Talk {
 
     async fn say(&mut self, method: Method, path: &str, body: String) -> Answer {
         let request = hyper::Request::builder().method(method).uri(path).header(HOST, "127.0.0.1");
+        self.sender.ready().await.unwrap();
         let answer = self.sender.send_request(request.body(body).unwrap()).await.unwrap();
         let status = StatusCode::from_u16(answer.status().as_u16()).unwrap();
         let body = axum::body::to_bytes(axum::body::Body::new(answer.into_body()), 1 << 20).await.unwrap();
