@@ -16,6 +16,7 @@
 //! | `GET /v1/operators` | | [`Operators`] |
 //! | `POST /v1/operators/add` | [`AddOperator`] | [`Done`] |
 //! | `POST /v1/operators/revoke` | [`RevokeOperator`] | [`Done`] |
+//! | `GET /v1/audit` | | [`AuditTrail`]: who had the cluster do what |
 //! | `POST /v1/releases` | the binary itself | [`StagedRelease`] |
 //! | `GET /v1/releases` | | `Vec<`[`StagedRelease`]`>` |
 //! | `POST /v1/upgrade/plan` | [`PlanRequest`] | [`PlanAnswer`] |
@@ -43,6 +44,7 @@
 //! *Invariant:* pure, and of its own: no type of the log, the coordinator or the data plane is in an answer, so
 //! none of them changes an answer by changing.
 
+mod audit;
 mod cluster;
 mod control;
 mod error;
@@ -61,6 +63,7 @@ mod unknown;
 mod upgrade;
 mod waiting_on;
 
+pub use audit::AuditTrail;
 pub use cluster::{ClusterStatus, CreateCluster, CreateNode, CreateShard, NodeBrief, RecoverRequest};
 pub use control::{
     AckMode, ControlView, Handover, HandoverVia, Keeper, KeeperBase, LineageEntry, Losses, Node, NodeRole,

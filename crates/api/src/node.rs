@@ -45,6 +45,9 @@ pub struct NodeStatus {
     pub control: Option<ControlView>,
     /// Hash of the control state at `raft.last_applied`, in hex.
     pub state_hash: String,
+    /// What `/readyz` answers instead of "ok", at the same moment as the rest.
+    #[serde(default)]
+    pub not_ready: Option<String>,
 }
 
 /// In ms.

@@ -3,6 +3,7 @@
 //! *Invariant:* pure: the same value gives the same text; no clock is read.
 //! *Invariant:* what this release does not know is shown as it came, and ends no command.
 
+mod audit;
 mod hold;
 mod members;
 mod named;
@@ -12,6 +13,7 @@ pub(crate) mod samples;
 mod soaking;
 mod waiting_on;
 
+pub use audit::{act, asker, utc};
 pub use hold::{held, hold_reason};
 pub use members::change;
 pub use named::Names;

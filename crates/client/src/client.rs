@@ -7,9 +7,9 @@
 
 use crate::seed::{self, SeedError};
 use ironcache_api::{
-    AddNode, AllowRelease, ApiError, ClusterStatus, CreateCluster, Done, NodeStatus, PlanAnswer, PlanRequest,
-    PolicyChange, PolicyStatus, RecoverRequest, Refused, RemoveNode, ReplaceNode, RollbackRequest, StageHold,
-    StagedRelease, UpgradeStatus,
+    AddNode, AllowRelease, ApiError, AuditTrail, ClusterStatus, CreateCluster, Done, NodeStatus, PlanAnswer,
+    PlanRequest, PolicyChange, PolicyStatus, RecoverRequest, Refused, RemoveNode, ReplaceNode,
+    RollbackRequest, StageHold, StagedRelease, UpgradeStatus,
 };
 use reqwest::{Method, StatusCode};
 use serde::de::DeserializeOwned;
@@ -130,6 +130,10 @@ impl Client {
 
     pub async fn recover(&self, request: &RecoverRequest) -> Result<Done, ClientError> {
         self.tell("/v1/cluster/recover", |call| call.json(request)).await
+    }
+
+    pub async fn audit(&self) -> Result<AuditTrail, ClientError> {
+        self.ask("/v1/audit").await
     }
 
     pub async fn policy(&self) -> Result<PolicyStatus, ClientError> {

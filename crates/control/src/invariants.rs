@@ -32,12 +32,36 @@ pub(crate) fn check(before: &ControlState, after: &ControlState) -> Result<(), V
         check_in_sync(after, shard)?;
         check_keeper(before, after, shard)?;
     }
+    check_audit(before, after)?;
     check_members(before, after)?;
     check_keys(before, after)?;
     check_level(before, after)?;
     check_started(before, after)?;
     check_out(before, after)?;
     check_plan(before, after)
+}
+
+/// The chain grows by one record at a time, chained to the newest, and loses but its oldest, which become the anchor (I25).
+fn check_audit(before: &ControlState, after: &ControlState) -> Result<(), Violation> {
+    let (old, new) = (&before.audit, &after.audit);
+    if old == new {
+        return Ok(());
+    }
+    let Some(record) = new.records.back().filter(|record| record.link() == new.head) else {
+        return broken("I25", "the newest record of the audit chain is not its head".to_owned());
+    };
+    if record.seq != old.head.seq + 1 || record.previous != old.head.hash {
+        return broken("I25", format!("record {} is not chained to the newest, {}", record.seq, old.head));
+    }
+    if new.head.seq - new.anchor.seq != new.records.len() as u64 {
+        return broken("I25", format!("the audit chain has a gap after its anchor, {}", new.anchor));
+    }
+    let is_kept = new.anchor == old.anchor
+        || old.records.iter().any(|dropped| dropped.seq == new.anchor.seq && dropped.link() == new.anchor);
+    if !is_kept {
+        return broken("I25", format!("the audit chain's anchor, {}, was no record of it", new.anchor));
+    }
+    Ok(())
 }
 
 /// Who leaves had no role, and never comes back; no step begins while anybody comes or goes (I4).

@@ -7,17 +7,19 @@
 //!                                             └─► watched by data plane, agent and coordinator
 //! ```
 //!
-//! *Invariant:* `apply` is a function of state, log id and command only: no clock, no randomness, no
+//! *Invariant:* `apply` is a function of state, log id, command and who asked only: no clock, no randomness, no
 //! I/O. Times inside commands are the proposer's, kept for people, and never compared.
 //! *Invariant:* `apply` is total: it accepts, or rejects with a typed reason and changes nothing.
 //! *Invariant:* health is not log state. `apply` checks counts and roles; whether a node answers is a
 //! gate of whoever proposes.
 
 mod apply;
+mod audit;
 mod command;
 mod invariants;
 mod log_id;
 mod membership;
+mod origin;
 mod plan;
 mod policy;
 mod reason;
@@ -27,10 +29,12 @@ mod shard;
 mod speaks_for;
 mod state;
 
+pub use audit::{Act, Audit, Audited, Unaudited};
 pub use command::{Command, InitCluster, NodeSpec, Recover, ShardSpec};
 pub use invariants::Violation;
 pub use log_id::LogId;
 pub use membership::{MembershipChange, MembershipStage};
+pub use origin::{Credential, Origin, Proposal};
 pub use plan::{
     Direction, HandoverRecord, HistoryEntry, HoldReason, Outcome, Phase, Plan, PlanOptions, StartedBy,
     StepRecord, StepRole, StepState,

@@ -131,6 +131,48 @@ impl Default for Policy {
 }
 
 impl Policy {
+    /// Every setting by its name, and its value as people write it: part of what the audit chain hashes.
+    pub fn words(&self) -> [(&'static str, String); 18] {
+        let Policy {
+            auto_rollout,
+            finalize_after,
+            on_failure,
+            on_total_loss,
+            recover_wait_s,
+            settle_ms,
+            step_timeout_s,
+            max_parallel,
+            handover_timeout_ms,
+            steady_mode,
+            min_in_sync,
+            isr_timeout_ms,
+            max_lag_bytes,
+            max_lag_ops,
+            park_ms_max,
+            timers: RaftTimers { heartbeat_ms, election_min_ms, election_max_ms },
+        } = self;
+        [
+            ("auto-rollout", auto_rollout.to_string()),
+            ("finalize-after-s", finalize_after.to_string()),
+            ("on-failure", on_failure.to_string()),
+            ("on-total-loss", on_total_loss.to_string()),
+            ("recover-wait-s", recover_wait_s.to_string()),
+            ("settle-ms", settle_ms.to_string()),
+            ("step-timeout-s", step_timeout_s.to_string()),
+            ("max-parallel", max_parallel.to_string()),
+            ("handover-timeout-ms", handover_timeout_ms.to_string()),
+            ("steady-mode", steady_mode.to_string()),
+            ("min-in-sync", min_in_sync.to_string()),
+            ("isr-timeout-ms", isr_timeout_ms.to_string()),
+            ("max-lag-bytes", max_lag_bytes.to_string()),
+            ("max-lag-ops", max_lag_ops.to_string()),
+            ("park-ms-max", park_ms_max.to_string()),
+            ("heartbeat-ms", heartbeat_ms.to_string()),
+            ("election-min-ms", election_min_ms.to_string()),
+            ("election-max-ms", election_max_ms.to_string()),
+        ]
+    }
+
     /// What a plan that starts now copies.
     pub fn plan_options(&self) -> PlanOptions {
         PlanOptions {

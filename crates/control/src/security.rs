@@ -111,6 +111,14 @@ impl Security {
         }
     }
 
+    /// What the operator of this key is called.
+    pub fn operator_name(&self, key: KeyHash) -> Option<&str> {
+        match self.holder(key)? {
+            Holder::Operator(operator) => Some(&operator.name),
+            Holder::Node(_) => None,
+        }
+    }
+
     /// The key that `node` has to prove.
     pub fn pin(&self, node: NodeId) -> Option<KeyHash> {
         match self {

@@ -1,5 +1,6 @@
 //! The state as a whole, and the views that readers want of it.
 
+use crate::audit::Audit;
 use crate::membership::MembershipChange;
 use crate::plan::{HistoryEntry, Plan};
 use crate::policy::Policy;
@@ -41,6 +42,8 @@ pub struct ControlState {
     /// Nodes that left for good, oldest first; at most [`ControlState::REMOVED_MAX`].
     pub removed: VecDeque<NodeId>,
     pub security: Security,
+    /// Who had the cluster do what.
+    pub audit: Audit,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,6 +4,7 @@
 //! back. A replica that lags is not promoted: the plan waits, and says how far behind it is.
 
 use crate::disagreement::{self, Odd};
+use crate::keeper;
 use crate::observation::ReplicaObservation;
 use crate::rolling::{HandoverTo, PlannedHandover};
 use crate::view::{View, note};
@@ -38,6 +39,7 @@ pub(crate) fn propose(
     // What it keeps is of this owner's stream, which ends here.
     if let Some(keeper) = shard.keeper {
         note(waiting, WaitingOn::KeeperStays { shard: shard.id, node: keeper.member.node });
+        keeper::note_missing(view, shard, waiting);
         return None;
     }
     let may_take_over = |id: NodeId| match planned.to {

@@ -110,6 +110,16 @@ fn nobody(view: View<'_>, shard: &Shard) -> WaitingOn {
     }
 }
 
+/// Notes of whom it is that a shard lacks: its keeper stays until they are in its set.
+///
+/// *Invariant:* whoever waits for a keeper to go says for whom the keeper waits.
+pub(crate) fn note_missing<'a>(view: View<'a>, shard: &'a Shard, reasons: &mut Vec<WaitingOn>) {
+    for node in view.nodes_of(shard).filter(|node| !shard.in_sync.contains(&node.member())) {
+        let reason = view.in_service(node).err();
+        note(reasons, reason.unwrap_or(WaitingOn::NotInSync { shard: shard.id, node: node.id }));
+    }
+}
+
 /// Notes whose disk it is for which a shard stays exposed.
 pub(crate) fn note_full(view: View<'_>, reasons: &mut Vec<WaitingOn>) {
     for shard in view.state.shards.values().filter(|shard| shard.exposed) {

@@ -50,6 +50,7 @@ fn gates(view: View<'_>, plan: &Plan, node: &Node, reasons: &mut Vec<WaitingOn>)
     voters(view, node, reasons);
     for shard in keeper::kept_by(view, node.id) {
         note(reasons, WaitingOn::KeepsShard { shard: shard.id, node: node.id });
+        keeper::note_missing(view, shard, reasons);
     }
     for shard in state.shards.values() {
         if shard.exposed {

@@ -24,6 +24,8 @@ use std::fmt;
 pub enum Format {
     /// The body of one kind of log entry.
     Entry(EntryKind),
+    /// Who asked for what an entry says: ahead of its body, if its flags say so.
+    Origin,
     /// The control state and the remembered answers: what is hashed.
     State,
     /// What is around a state that is kept or sent.
@@ -55,6 +57,7 @@ impl fmt::Display for Format {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Format::Entry(kind) => return write!(f, "entry {kind}"),
+            Format::Origin => "origin of an entry",
             Format::State => "control state",
             Format::Snapshot => "snapshot",
             Format::SnapshotFile => "snapshot file",
@@ -138,6 +141,7 @@ const TABLE: &[(Format, &[Since])] = &[
     (Format::Entry(EntryKind::RevokeOperator), &[since(1, 1)]),
     #[cfg(feature = "next")]
     (Format::Entry(EntryKind::SetZone), &[since(NEXT.0, 1)]),
+    (Format::Origin, &[since(1, 1)]),
     (
         Format::State,
         &[
@@ -208,7 +212,8 @@ fn row(format: Format) -> &'static [Since] {
 mod tests {
     use super::*;
 
-    const OTHERS: [Format; 12] = [
+    const OTHERS: [Format; 13] = [
+        Format::Origin,
         Format::State,
         Format::Snapshot,
         Format::SnapshotFile,

@@ -8,7 +8,7 @@ use crate::launcher::{LauncherView, RefusedActivation, Trial};
 use crate::preflight::{self, Asked};
 use crate::tasks::share_panic;
 use ironcache_agent::{Action, LocalFacts, PreflightResult, Waiting, kept_slots, next};
-use ironcache_control::{Command, ControlState, ReleaseInfo, StageHold};
+use ironcache_control::{Command, ControlState, Origin, Proposal, ReleaseInfo, StageHold};
 #[cfg(not(turmoil))]
 use ironcache_spine::inspect;
 use ironcache_spine::{Artifact, LinkSender, StepRef, ToLauncher};
@@ -230,7 +230,10 @@ impl Agent {
             | Action::ReportLevelReached(command)
             | Action::Rejoin(command) => self.propose(command).await,
             Action::RegisterRunning => match own_info(&self.app).await {
-                Ok(info) => self.propose(Command::RegisterRelease { info }).await,
+                Ok(info) => {
+                    let own = Origin::node(self.app.me.node, unix_ms());
+                    self.propose(own.asks(Command::RegisterRelease { info })).await;
+                }
                 Err(error) => {
                     tracing::warn!(error = %chain(&*error), "the running binary cannot be made known to the log");
                 }
@@ -269,8 +272,10 @@ impl Agent {
         (self.app.raft.level() >= ironcache_types::NEXT && !zone.is_empty()).then(|| zone.clone())
     }
 
-    async fn propose(&self, command: Command) {
-        let proposing = self.app.raft.propose(command.clone());
+    async fn propose(&self, proposal: impl Into<Proposal>) {
+        let proposal = proposal.into();
+        let command = proposal.command.clone();
+        let proposing = self.app.raft.propose(proposal);
         let Ok(outcome) = tokio::time::timeout(PROPOSE_MAX, proposing).await else {
             tracing::warn!(?command, "a proposal has no outcome yet");
             return;

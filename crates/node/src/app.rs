@@ -3,6 +3,8 @@
 use crate::config::Config;
 use crate::data::{DataHandle, DataSnapshot};
 use crate::doors::Doors;
+use crate::ground::Wants;
+use crate::http::Refusals;
 use crate::keeper::KeeperHandle;
 use crate::launcher::LauncherView;
 use crate::removed;
@@ -39,6 +41,8 @@ pub(crate) struct App {
     pub doors: Arc<Doors>,
     /// Where it runs.
     pub machine: MachineId,
+    /// What it was told to have, before that was fitted to what there is.
+    pub wants: Wants,
     pub started: Instant,
     /// Has this process applied up to a commit index that a leader confirmed after it started?
     pub log_is_current: watch::Receiver<bool>,
@@ -58,6 +62,8 @@ pub(crate) struct App {
     odd: Mutex<Option<String>>,
     /// Why it cannot stop: it holds what nobody else holds.
     stays: Mutex<Option<String>>,
+    /// Attempts that the HTTP port refused.
+    pub refused: Refusals,
     lead: Mutex<Lead>,
     grantor: Mutex<Grantor>,
 }
@@ -99,6 +105,7 @@ pub(crate) struct NodeReport {
 /// What an [`App`] is made of.
 pub(crate) struct Parts {
     pub config: Arc<Config>,
+    pub wants: Wants,
     pub me: Member,
     pub release: Release,
     pub raft: RaftNode,
@@ -118,8 +125,20 @@ impl App {
     }
 
     pub(crate) fn new(parts: Parts) -> Self {
-        let Parts { config, me, release, raft, data, keeper, slots, launcher, log_is_current, client, doors } =
-            parts;
+        let Parts {
+            config,
+            wants,
+            me,
+            release,
+            raft,
+            data,
+            keeper,
+            slots,
+            launcher,
+            log_is_current,
+            client,
+            doors,
+        } = parts;
         Self {
             config,
             me,
@@ -132,6 +151,7 @@ impl App {
             client,
             doors,
             machine: crate::identity::machine(),
+            wants,
             started: Instant::now(),
             log_is_current,
             incoming: tokio::sync::RwLock::default(),
@@ -142,6 +162,7 @@ impl App {
             snapshots: Semaphore::new(1),
             odd: Mutex::default(),
             stays: Mutex::default(),
+            refused: Refusals::default(),
             lead: Mutex::default(),
             grantor: Mutex::default(),
         }
@@ -209,7 +230,7 @@ impl App {
     }
 
     /// The same, for the data plane as it was shown: what is told together is of one moment.
-    fn ready_with(&self, data: &DataSnapshot) -> Result<(), String> {
+    pub(crate) fn ready_with(&self, data: &DataSnapshot) -> Result<(), String> {
         if self.removed.load(Ordering::Relaxed)
             || self.raft.applied().borrow().state.removed.contains(&self.me.node)
         {

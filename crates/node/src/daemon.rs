@@ -24,6 +24,7 @@ use crate::config::Config;
 use crate::data::{self, DataHandle, DataOptions, Door, Drained, Keep, ToControl};
 use crate::descriptors;
 use crate::doors::{self, Doors};
+use crate::ground::Wants;
 use crate::identity::{self, IdentityError};
 use crate::keeper::{self, KeeperOptions};
 use crate::launcher::{self, Stop};
@@ -240,6 +241,7 @@ pub(crate) async fn serve(
 ) -> Result<(), DaemonError> {
     #[cfg(turmoil)]
     let mut given = crate::simulated::Given::take();
+    let wants = Wants::of(&config);
     let config = Arc::new(descriptors::fit(config));
     let Front { client, tls, peer, http, link, snapshot } = front;
     // Before raft runs: two processes of one identity would each vote.
@@ -247,7 +249,7 @@ pub(crate) async fn serve(
     moved::refuse_a_copy(&config, doors.clone()).await?;
     let me = identity::begin_life(&config.data_dir, &config.peer_addr())?;
     let release = Release { version: version.clone(), digest: snapshot.running.digest };
-    tracing::info!(node = %me.node, incarnation = %me.incarnation, %release, "starting");
+    tracing::info!(node = %me.node, address = %config.client_addr(), incarnation = %me.incarnation, %release, "starting");
 
     let raft = RaftNode::open(RaftOptions {
         timers: config.timers(),
@@ -316,6 +318,7 @@ pub(crate) async fn serve(
     tasks.spawn("log watch", Ends::Done, watch_log(raft.clone(), me, Arc::clone(&config), current));
     let app = Arc::new(App::new(Parts {
         config: Arc::clone(&config),
+        wants,
         me,
         release,
         log_is_current,

@@ -27,6 +27,7 @@ use axum::Router;
 use hyper_util::rt::TokioIo;
 use ironcache_host::net::TcpStream;
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::Semaphore;
@@ -75,6 +76,10 @@ pub(crate) const PEER: Limits = Limits { visits_max: 96, large_kib: 16 << 10, pa
 /// Operators, probes, and the nodes that pass requests on. A layout of 10,000 nodes is a quarter of the largest body.
 pub(crate) const HTTP: Limits = Limits { visits_max: 64, large_kib: 8 << 10, patience: PATIENCE };
 
+/// In the extensions of a request: the other end of its connection, if the kernel still knows it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Remote(pub Option<SocketAddr>);
+
 /// One port's.
 #[derive(Debug)]
 pub(crate) struct Doorkeeper {
@@ -122,7 +127,7 @@ impl Doorkeeper {
     /// Serves the requests of one connection: until it ends, its time is up, or its key is revoked. What it has until its
     /// first head is asked for covers the proof of its key.
     pub(crate) async fn serve(self: &Arc<Self>, stream: TcpStream, router: Router, doors: Arc<Doors>) {
-        let visit = self.enter();
+        let (visit, remote) = (self.enter(), Remote(stream.peer_addr().ok()));
         let opened = tokio::select! {
             biased;
             opened = doors::open(stream, &doors) => opened,
@@ -141,6 +146,7 @@ impl Doorkeeper {
                 visit.asked(&request);
                 request.extensions_mut().insert(visit.clone());
                 request.extensions_mut().insert(caller);
+                request.extensions_mut().insert(remote);
                 let answer = router.oneshot(request).await;
                 answer.map(|answer| visit.sends(answer))
             }

@@ -26,7 +26,7 @@ pub(crate) use binding::Binding;
 pub use binding::BindingError;
 pub(crate) use caller::{Caller, Revocation, Who};
 pub(crate) use dial::KeyDial;
-pub(crate) use gate::{http, peer};
+pub(crate) use gate::{http, identify, peer};
 pub(crate) use heard::{PINS_PATH, Pins, follow, pins};
 pub use start::StartError;
 pub(crate) use wire::{Wire, open};

@@ -12,7 +12,10 @@
 //! *Invariant:* a request is forwarded at most once.
 //! *Invariant:* in a cluster with keys nobody without a key of the right role is answered but for the open reads (`doors`).
 //! *Invariant:* a browser's request that a foreign page made it send is refused before anything else (`strangers`).
+//! *Invariant:* an order names who asked for it (`asked`); one that is refused is counted (`refused`).
 
+mod asked;
+mod audit;
 mod body;
 mod cluster;
 mod convert;
@@ -28,6 +31,7 @@ mod next;
 mod operators;
 mod policy;
 mod recover;
+mod refused;
 mod releases;
 mod status;
 #[cfg(test)]
@@ -35,9 +39,10 @@ mod tests;
 mod upgrade;
 mod upload;
 
+pub(crate) use refused::{Refusals, RefusedAs};
+
 #[cfg(test)]
 pub(crate) use body::MAX_BYTES as JSON_BYTES_MAX;
-#[cfg(test)]
 pub(crate) use upload::{KEEP_FREE_BYTES, KEEP_FREE_SHARE};
 
 use crate::app::App;
@@ -62,6 +67,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/metrics", get(health::metrics))
         .route("/status", get(status::status))
         .route("/v1/cluster", get(cluster::cluster))
+        .route("/v1/audit", get(audit::audit))
         .route("/v1/cluster/create", post(create::create))
         .route("/v1/cluster/recover", post(recover::recover))
         .route("/v1/cluster/nodes/add", post(members::add))
@@ -94,6 +100,8 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .layer(from_fn_with_state(Arc::clone(&app), level::require))
         .layer(from_fn_with_state(Arc::clone(&app), doors::http))
         .layer(from_fn_with_state(Arc::clone(&app), strangers::refuse))
+        .layer(from_fn_with_state(Arc::clone(&app), refused::note))
+        .layer(from_fn_with_state(Arc::clone(&app), doors::identify))
         .with_state(app)
 }
 

@@ -7,7 +7,7 @@ use crate::app::{App, Lead, NodeReport, Seen};
 use crate::clock::unix_ms;
 use crate::odd::Told;
 use crate::tasks::share_panic;
-use ironcache_control::{Command, ControlState};
+use ironcache_control::{ControlState, Origin, Proposal};
 use ironcache_coordinator::{
     Bars, CannotKeep, DataObservation, Decision, Duty, Holding, LeaderMemory, LeaseObservation,
     NodeObservation, Observation, RaftGroup, ReplicaObservation, StateHash, Timers, WaitingOn, decide,
@@ -110,7 +110,7 @@ async fn lead(app: &Arc<App>) {
         match decision {
             Decision::Propose(command) => {
                 tracing::info!(?command, "proposing");
-                match commit(app, state, command).await {
+                match commit(app, state, Origin::policy(unix_ms()).asks(command)).await {
                     Ok(proposed) => match proposed.outcome {
                         Ok(_) => {}
                         Err(rejection) => {
@@ -165,10 +165,14 @@ fn leases(app: &App, state: &ControlState) -> Leases {
 }
 
 /// Has the leader's own command committed: what deposes an owner by this node itself, while it leads.
-pub(crate) async fn commit(app: &App, state: &ControlState, command: Command) -> Result<Proposed, AskError> {
-    match deposed(state, &command) {
-        Some((shard, owner)) => depose(app, state, shard, owner, command).await,
-        None => app.raft.propose(command).await,
+pub(crate) async fn commit(
+    app: &App,
+    state: &ControlState,
+    proposal: Proposal,
+) -> Result<Proposed, AskError> {
+    match deposed(state, &proposal.command) {
+        Some((shard, owner)) => depose(app, state, shard, owner, proposal).await,
+        None => app.raft.propose(proposal).await,
     }
 }
 
@@ -178,14 +182,14 @@ async fn depose(
     state: &ControlState,
     shard: ShardId,
     owner: Member,
-    command: Command,
+    proposal: Proposal,
 ) -> Result<Proposed, AskError> {
     let deposing = app.grantor().depose(shard, owner, &state.policy.timers, boottime_ms());
     let Some(deposing) = deposing else {
         let text = format!("{owner} was granted a lease in between");
         return Err(AskError::Unknown { after_ms: 0, last: text });
     };
-    let proposed = app.raft.propose_as_leader(command).await?;
+    let proposed = app.raft.propose_as_leader(proposal).await?;
     app.grantor().settled(deposing, proposed.index);
     Ok(proposed)
 }

@@ -26,6 +26,7 @@ mod descriptors;
 mod doorkeeper;
 mod doors;
 mod fetch;
+pub mod ground;
 mod http;
 mod identity;
 mod keeper;
@@ -53,7 +54,7 @@ pub use daemon::DaemonError;
 #[cfg(not(turmoil))]
 pub use daemon::run_daemon;
 pub use doors::{BindingError, StartError};
-pub use identity::{IdentityError, check_identity};
+pub use identity::{IdentityError, Inhabitant, check_identity, inhabitant};
 #[cfg(turmoil)]
 pub use simulated::{Shown, SimulatedLauncher, run_simulated};
 pub use tasks::{How, TaskEnded};

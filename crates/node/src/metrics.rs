@@ -10,7 +10,9 @@ mod of_node;
 mod writer;
 
 use crate::app::App;
+use crate::background;
 use crate::data::DataSnapshot;
+use crate::ground::{self, Finding, Ground};
 use crate::process;
 use ironcache_control::ControlState;
 use ironcache_raft::RaftView;
@@ -18,6 +20,7 @@ use ironcache_types::{Member, Release};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, text};
 use prometheus_client::registry::Registry;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use writer::Writer;
@@ -35,6 +38,10 @@ struct Scrape {
     cpu_system_seconds: f64,
     ready: bool,
     upgrades_refused: bool,
+    /// By code.
+    attempts_refused: BTreeMap<String, u64>,
+    ground: Ground,
+    findings: Vec<Finding>,
     /// `None` while the process ends.
     data: Option<DataSnapshot>,
     raft: RaftView,
@@ -46,6 +53,9 @@ struct Scrape {
 pub(crate) async fn render(app: &App) -> Result<String, fmt::Error> {
     let (cpu_user_seconds, cpu_system_seconds) = process::cpu_seconds();
     let upgrades_refused = app.launcher.borrow().facts.degraded.is_some();
+    // A disk that hangs is looked at by a thread of its own.
+    let dir = app.config.data_dir.clone();
+    let ground = background::run(move || ground::measure(&dir)).await.unwrap_or_default();
     let scrape = Scrape {
         me: app.me,
         release: app.release.clone(),
@@ -55,6 +65,9 @@ pub(crate) async fn render(app: &App) -> Result<String, fmt::Error> {
         cpu_system_seconds,
         ready: app.readiness().await.is_ok(),
         upgrades_refused,
+        attempts_refused: app.refused.by_code(),
+        findings: ground.findings(app.wants),
+        ground,
         data: app.data.snapshot().await.ok(),
         raft: app.raft.view(),
         state: Arc::clone(&app.raft.applied().borrow().state),

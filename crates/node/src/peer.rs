@@ -40,6 +40,7 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
         .layer(from_fn_with_state(Arc::clone(app), doors::peer))
         // Outside of everything else: of a stranger no body is read.
         .layer(from_fn_with_state(Arc::clone(app), strangers::refuse))
+        .layer(from_fn_with_state(Arc::clone(app), doors::identify))
 }
 
 const _: () = assert!(

@@ -15,12 +15,13 @@
 //! one or a balancer's, is refused (421) unless `allowed-hosts` has it.
 
 use crate::app::App;
-use crate::doors::{Caller, Who};
-use axum::Json;
+use crate::doors::Who;
+use crate::http::RefusedAs;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use ironcache_api::{ApiError, Refused};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -65,15 +66,16 @@ impl Stranger {
 impl IntoResponse for Stranger {
     fn into_response(self) -> Response {
         let refused = Refused { code: self.code().to_owned(), detail: self.to_string() };
-        (self.status(), Json(ApiError { error: self.to_string(), refused: Some(refused) })).into_response()
+        let code = RefusedAs(refused.code.clone());
+        let body = Json(ApiError { error: self.to_string(), refused: Some(refused) });
+        (self.status(), Extension(code), body).into_response()
     }
 }
 
-/// Lets through what no browser was made to send. To be the outermost layer of a port.
+/// Lets through what no browser was made to send. Of a port only what says who calls (`doors`), and what counts refusals, comes before.
 pub(crate) async fn refuse(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     // No page has a key.
-    let who = request.extensions().get::<Caller>().map(|caller| caller.who(&app.doors));
-    if matches!(who, Some(Who::Member(_) | Who::Operator { .. })) {
+    if matches!(request.extensions().get::<Who>(), Some(Who::Member(_) | Who::Operator { .. })) {
         return next.run(request).await;
     }
     match check(request.uri(), request.headers(), |host| is_ours(&app, host)) {

@@ -6,7 +6,7 @@ use crate::ask::{Answer, Ask};
 use crate::leader::proposed;
 use crate::node::{AskError, Inner, RaftNode, unexpected};
 use crate::types::{Proposed, Refusal, TypeConfig};
-use ironcache_control::Command;
+use ironcache_control::Proposal;
 use openraft::{RaftState, ServerState};
 use std::time::Duration;
 
@@ -39,12 +39,12 @@ impl RaftNode {
         tokio::time::timeout(timeout, confirm).await.unwrap_or(Err(NotLed))
     }
 
-    /// Has `command` committed and applied if this node leads, and is the one that appends it.
+    /// Has `proposal` committed and applied if this node leads, and is the one that appends it.
     ///
     /// # Errors
     /// There is no outcome: it may have been appended, unless the answer says that it was refused.
-    pub async fn propose_as_leader(&self, command: Command) -> Result<Proposed, AskError> {
-        let entry = self.sealed(&command).map_err(AskError::Refused)?;
+    pub async fn propose_as_leader(&self, proposal: impl Into<Proposal>) -> Result<Proposed, AskError> {
+        let entry = self.sealed(&proposal.into()).map_err(AskError::Refused)?;
         let (inner, after_ms) = (self.inner(), self.inner().options.ask_timeout_ms);
         // A leader without a majority may wait for ever for what it appended.
         match inner.answer(Ask::Propose(entry), inner.options.ask_timeout()).await {

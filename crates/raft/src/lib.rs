@@ -22,6 +22,8 @@ pub mod bodies;
 mod compact;
 mod contact;
 mod ended;
+#[cfg(test)]
+mod fuzz;
 mod identity;
 mod leader;
 mod led;

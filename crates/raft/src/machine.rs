@@ -13,7 +13,7 @@ use crate::types::{
     LogId, PeerAddr, Proposed, Refusal, Response, SnapshotMeta, StoredMembership, TypeConfig,
 };
 use futures_util::{Stream, StreamExt};
-use ironcache_control::{Applied, ControlState};
+use ironcache_control::{Applied, ControlState, Proposal};
 use ironcache_formats::entry::{self, EntryBytes, EntryError, NOT_YET};
 use ironcache_formats::state::{self, Answer};
 use ironcache_formats::{snapshot, wire};
@@ -295,11 +295,11 @@ impl Machine {
         let founded = self.control.cluster_id.is_some();
         // What founds a cluster says its level; so until then an entry may be of any that this release admits.
         let state_level = if founded { state::level_of(&self.control) } else { admits.max };
-        let outcome = match entry::open(entry, state_level) {
-            Ok((_, command)) => {
+        let outcome = match entry::open_proposal(entry, state_level) {
+            Ok((_, Proposal { command, origin })) => {
                 let mut next = ControlState::clone(&self.control);
                 let outcome = next
-                    .apply(ironcache_control::LogId { term, index }, &command)
+                    .apply_of(ironcache_control::LogId { term, index }, &command, origin.as_ref())
                     .map_err(|rejection| Refusal::from(&rejection));
                 let reached = state::level_of(&next);
                 if next.cluster_id.is_some() && (!founded || reached > state_level) {

@@ -26,7 +26,7 @@ use crate::view::{LeaderView, RaftView};
 use crate::wal::file::DiskFile;
 use crate::wal::{LogStore, REJOIN, Wal, WalError};
 use axum::Router;
-use ironcache_control::{Command, RaftTimers};
+use ironcache_control::{Proposal, RaftTimers};
 use ironcache_formats::entry::{self, EntryBytes, NOT_YET, SealError};
 use ironcache_formats::snapshot;
 use ironcache_host::exec::spawn_blocking;
@@ -306,23 +306,23 @@ impl RaftNode {
         Ok(())
     }
 
-    /// Seals `command` at the level that this node has applied, and has it committed and applied, by whoever leads. `Ok`
+    /// Seals `proposal` at the level that this node has applied, and has it committed and applied, by whoever leads. `Ok`
     /// carries what the control state said, which may be a refusal. The same attempt is never applied twice.
     ///
     /// # Errors
     /// There is no outcome; a command that came after this node's level is refused here as `not_yet`.
-    pub async fn propose(&self, command: Command) -> Result<Proposed, AskError> {
-        let entry = self.sealed(&command).map_err(AskError::Refused)?;
+    pub async fn propose(&self, proposal: impl Into<Proposal>) -> Result<Proposed, AskError> {
+        let entry = self.sealed(&proposal.into()).map_err(AskError::Refused)?;
         let answer = self.inner.ask(Ask::Propose(entry)).await?;
         proposed(answer).ok_or_else(|| unexpected("no proposal"))
     }
 
-    pub(crate) fn sealed(&self, command: &Command) -> Result<EntryBytes, Refusal> {
+    pub(crate) fn sealed(&self, proposal: &Proposal) -> Result<EntryBytes, Refusal> {
         let (id, level) = (self.inner.next_request_id(), self.inner.identity.level());
-        entry::seal(command, id, level).map_err(|error| {
+        entry::seal_proposal(proposal, id, level).map_err(|error| {
             let code = match &error {
                 SealError::AboveLevel(_) => NOT_YET,
-                SealError::Encode(_) => RAFT_REFUSED,
+                SealError::Encode(_) | SealError::Origin { .. } => RAFT_REFUSED,
             };
             Refusal::new(code, chain(&error))
         })
@@ -721,6 +721,7 @@ fn random() -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ironcache_control::Command;
     use ironcache_types::PlanId;
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

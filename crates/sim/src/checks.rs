@@ -27,7 +27,7 @@ impl World {
 
     /// A primary starts: it holds every acknowledged write, at the offset that the log says, and so does whoever is in
     /// its set from the start.
-    fn check_start(&mut self, old: &Shard, new: &Shard, primary: Member) -> Result<(), String> {
+    pub(crate) fn check_start(&mut self, old: &Shard, new: &Shard, primary: Member) -> Result<(), String> {
         let Some(held) = self.held(primary) else {
             // It died on the way; its next life will have to register first.
             return Ok(());

@@ -122,6 +122,12 @@ impl Clients {
         }
     }
 
+    /// The network delivers again what is under way.
+    #[cfg(test)]
+    pub(crate) fn deliver_twice(&mut self) {
+        self.to_nodes.extend_from_within(..);
+    }
+
     fn answer(&mut self, request: Request, answer: Answer, now_ms: u64) {
         let at_ms = now_ms + 1 + self.rng.below(LATE_MS);
         self.to_clients.push((at_ms, request.client, request.operation.number, answer));

@@ -40,6 +40,8 @@ mod links;
 mod network;
 mod node;
 mod operator;
+#[cfg(test)]
+mod oracle_tests;
 mod rng;
 mod scenario;
 mod shell;

@@ -177,7 +177,7 @@ fn total_loss(seed: u64) -> Option<(u64, Rng)> {
 }
 
 impl World {
-    fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         let mut rng = Rng::new(seed);
         let scenario = Scenario::of(&mut rng);
         let layout = scenario.layout();
@@ -223,7 +223,7 @@ impl World {
         }
     }
 
-    fn tick(&mut self) -> Result<(), String> {
+    pub(crate) fn tick(&mut self) -> Result<(), String> {
         self.now_ms += TICK_MS;
         if self.is_chaotic() {
             self.faults();

@@ -5,6 +5,7 @@
 //! *Invariant:* pure; no I/O, no clock, no randomness. Whoever needs a fresh [`Incarnation`] draws
 //! it outside and passes it in.
 
+mod audit;
 mod binary;
 mod chain;
 mod crc32;
@@ -19,6 +20,7 @@ mod slots;
 pub mod stamp;
 mod wire_range;
 
+pub use audit::{AuditBroken, AuditLink, AuditRecord, ParseAuditLinkError, verify_audit, verify_kept};
 pub use binary::{BinaryError, BinaryReader, MAX_ARTIFACT_BYTES};
 pub use chain::chain;
 pub use digest::{Digest, ParseDigestError};

@@ -39,6 +39,7 @@ const PURE_CRATES: &[&str] = &[
 
 /// What the `node` crate wires together: every pure crate, and the shells below it.
 const NODE_MAY_USE: &[&str] = &[
+    "ironcache-fuzz",
     "ironcache-types",
     "ironcache-settings",
     "ironcache-resp",
@@ -64,6 +65,7 @@ const BINARY_MAY_USE: &[&str] =
     &["ironcache-types", "ironcache-settings", "ironcache-spine", "ironcache-node", "ironcache-cli"];
 
 const EVERYTHING: &[&str] = &[
+    "ironcache-fuzz",
     "ironcache-types",
     "ironcache-settings",
     "ironcache-resp",
@@ -90,20 +92,30 @@ const EVERYTHING: &[&str] = &[
 pub(crate) const CRATES: &[CrateRule] = &[
     // Stands in for a crate that openraft uses (docs/adr/0012): nothing of ours names it.
     CrateRule { name: "base2histogram", may_use: &[], purity: Purity::Pure },
-    CrateRule { name: "ironcache-types", may_use: &[], purity: Purity::Pure },
-    CrateRule { name: "ironcache-settings", may_use: &[], purity: Purity::Pure },
-    CrateRule { name: "ironcache-resp", may_use: &[], purity: Purity::Pure },
-    CrateRule { name: "ironcache-keyspace", may_use: &["ironcache-types"], purity: Purity::Pure },
+    // For tests alone: whoever has a parser has it fuzzed.
+    CrateRule { name: "ironcache-fuzz", may_use: &[], purity: Purity::Shell },
+    CrateRule { name: "ironcache-types", may_use: &["ironcache-fuzz"], purity: Purity::Pure },
+    CrateRule { name: "ironcache-settings", may_use: &["ironcache-fuzz"], purity: Purity::Pure },
+    CrateRule { name: "ironcache-resp", may_use: &["ironcache-fuzz"], purity: Purity::Pure },
     CrateRule {
-        name: "ironcache-command",
-        may_use: &["ironcache-resp", "ironcache-keyspace", "ironcache-types"],
+        name: "ironcache-keyspace",
+        may_use: &["ironcache-fuzz", "ironcache-types"],
         purity: Purity::Pure,
     },
-    CrateRule { name: "ironcache-replication", may_use: &["ironcache-types"], purity: Purity::Pure },
+    CrateRule {
+        name: "ironcache-command",
+        may_use: &["ironcache-fuzz", "ironcache-resp", "ironcache-keyspace", "ironcache-types"],
+        purity: Purity::Pure,
+    },
+    CrateRule {
+        name: "ironcache-replication",
+        may_use: &["ironcache-fuzz", "ironcache-types"],
+        purity: Purity::Pure,
+    },
     CrateRule { name: "ironcache-control", may_use: &["ironcache-types"], purity: Purity::Pure },
     CrateRule {
         name: "ironcache-formats",
-        may_use: &["ironcache-types", "ironcache-control"],
+        may_use: &["ironcache-fuzz", "ironcache-types", "ironcache-control"],
         purity: Purity::Pure,
     },
     CrateRule {
@@ -122,7 +134,11 @@ pub(crate) const CRATES: &[CrateRule] = &[
         purity: Purity::Pure,
     },
     CrateRule { name: "ironcache-api", may_use: &["ironcache-types"], purity: Purity::Pure },
-    CrateRule { name: "ironcache-store", may_use: &["ironcache-types"], purity: Purity::Blocking },
+    CrateRule {
+        name: "ironcache-store",
+        may_use: &["ironcache-fuzz", "ironcache-types"],
+        purity: Purity::Blocking,
+    },
     CrateRule {
         name: "ironcache-host",
         may_use: &["ironcache-types", "ironcache-store"],
@@ -130,17 +146,18 @@ pub(crate) const CRATES: &[CrateRule] = &[
     },
     CrateRule {
         name: "ironcache-identity",
-        may_use: &["ironcache-types", "ironcache-store"],
+        may_use: &["ironcache-fuzz", "ironcache-types", "ironcache-store"],
         purity: Purity::Shell,
     },
     CrateRule {
         name: "ironcache-spine",
-        may_use: &["ironcache-types", "ironcache-store"],
+        may_use: &["ironcache-fuzz", "ironcache-types", "ironcache-store"],
         purity: Purity::Blocking,
     },
     CrateRule {
         name: "ironcache-raft",
         may_use: &[
+            "ironcache-fuzz",
             "ironcache-types",
             "ironcache-control",
             "ironcache-formats",
@@ -150,7 +167,11 @@ pub(crate) const CRATES: &[CrateRule] = &[
         purity: Purity::Shell,
     },
     CrateRule { name: "ironcache-node", may_use: NODE_MAY_USE, purity: Purity::Shell },
-    CrateRule { name: "ironcache-client", may_use: &["ironcache-api"], purity: Purity::Shell },
+    CrateRule {
+        name: "ironcache-client",
+        may_use: &["ironcache-fuzz", "ironcache-api"],
+        purity: Purity::Shell,
+    },
     CrateRule {
         name: "ironcache-cli",
         may_use: &["ironcache-types", "ironcache-api", "ironcache-client"],
@@ -165,7 +186,7 @@ pub(crate) const CRATES: &[CrateRule] = &[
     CrateRule { name: "ironcache-turmoil", may_use: EVERYTHING, purity: Purity::Shell },
     CrateRule { name: "ironcache-tests", may_use: EVERYTHING, purity: Purity::Shell },
     CrateRule { name: "ironcache-benches", may_use: EVERYTHING, purity: Purity::Shell },
-    CrateRule { name: "xtask", may_use: &[], purity: Purity::Shell },
+    CrateRule { name: "xtask", may_use: &["ironcache-fuzz"], purity: Purity::Shell },
 ];
 
 pub(crate) fn rule_of(name: &str) -> Option<&'static CrateRule> {

@@ -2,6 +2,7 @@
 //! releases, bad input.
 
 mod aborts;
+mod audits;
 mod auto_rollouts;
 mod bad_input;
 mod bad_releases;

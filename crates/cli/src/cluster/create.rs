@@ -1,6 +1,7 @@
 //! `ironcache cluster create`: nodes that know nothing of each other become one cluster.
 
 use super::layout::{self, Candidate};
+use super::served;
 use crate::exit::{Failure, Format};
 use crate::output;
 use ironcache_api::{AckMode, CreateCluster, Done, Refused};
@@ -8,6 +9,10 @@ use ironcache_client::seed;
 use ironcache_client::{Client, ClientError};
 use std::collections::BTreeMap;
 use std::io::{BufRead, IsTerminal, Write};
+use std::time::{Duration, Instant};
+
+/// Nodes that are up take a second or two. Shorter fails on a busy machine; longer keeps whoever has a node that cannot serve.
+const SERVED_WITHIN: Duration = Duration::from_secs(30);
 
 #[derive(Clone, Debug, clap::Args)]
 pub struct CreateArgs {
@@ -73,7 +78,22 @@ pub async fn run(args: CreateArgs) -> Result<(), Failure> {
         confirm()?;
     }
     let done = create(&request).await?;
-    output::done(&done, Format::of(json))
+    output::done(&done, Format::of(json))?;
+    until_served(&request).await
+}
+
+/// Whoever goes on with the cluster after this command is served.
+async fn until_served(request: &CreateCluster) -> Result<(), Failure> {
+    let client = Client::of_http(request.nodes.iter().map(|node| node.http_addr.clone()).collect());
+    let give_up = Instant::now() + SERVED_WITHIN;
+    served::wait(&client, request.nodes.len(), give_up, || Ok(())).await.map_err(|failure| match failure {
+        Failure::Unreachable(what) => Failure::Unreachable(format!(
+            "the cluster is founded, and not everybody is served after {} s: {what}; `ironcache cluster status` shows how \
+             it goes on",
+            SERVED_WITHIN.as_secs()
+        )),
+        other => other,
+    })
 }
 
 /// Asks every node who it is, and lays the cluster out.

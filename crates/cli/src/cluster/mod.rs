@@ -1,5 +1,6 @@
 //! `ironcache cluster …`: what an operator asks of a cluster, and tells it.
 
+mod audit;
 pub mod create;
 pub mod layout;
 mod members;
@@ -7,6 +8,7 @@ mod members;
 mod next;
 mod policy;
 mod recover;
+pub(crate) mod served;
 mod show;
 mod target;
 
@@ -37,6 +39,8 @@ pub enum ClusterCommand {
     Policy(policy::PolicyCommand),
     /// Let a shard that lost its whole in-sync set go on with what is left
     Recover(recover::RecoverArgs),
+    /// Who had the cluster do what, and the proof that nobody rewrote it
+    Audit(audit::AuditArgs),
     /// Watch and steer a roll
     #[command(subcommand)]
     Upgrade(UpgradeCommand),
@@ -86,6 +90,7 @@ impl ClusterCommand {
             ClusterCommand::SetTargetVersion(args) => args.json,
             ClusterCommand::Policy(command) => command.json(),
             ClusterCommand::Recover(args) => args.json,
+            ClusterCommand::Audit(args) => args.json,
             ClusterCommand::Upgrade(command) => command.json(),
             #[cfg(feature = "next")]
             ClusterCommand::Zone(args) => args.json,
@@ -103,6 +108,7 @@ impl ClusterCommand {
             ClusterCommand::SetTargetVersion(args) => target::run(args).await,
             ClusterCommand::Policy(command) => command.run().await,
             ClusterCommand::Recover(args) => recover::run(&args).await,
+            ClusterCommand::Audit(args) => audit::run(&args).await,
             ClusterCommand::Upgrade(command) => command.run().await,
             #[cfg(feature = "next")]
             ClusterCommand::Zone(args) => next::set_zone(args).await,

@@ -25,6 +25,7 @@ mod step;
 use crate::command::Command;
 use crate::invariants;
 use crate::log_id::LogId;
+use crate::origin::Origin;
 use crate::rejection::{Applied, Rejection};
 use crate::shard::Shard;
 use crate::state::ControlState;
@@ -39,8 +40,16 @@ impl ControlState {
     /// # Errors
     /// A [`Rejection`] that names what the proposer saw and what is.
     pub fn apply(&mut self, at: impl Into<LogId>, command: &Command) -> Result {
-        let mut next = self.clone();
-        let applied = match next.transition(at.into(), command)? {
+        self.apply_of(at, command, None)
+    }
+
+    /// As [`ControlState::apply`], of a command that `origin` asked for: what the audit chain says of it.
+    ///
+    /// # Errors
+    /// As [`ControlState::apply`].
+    pub fn apply_of(&mut self, at: impl Into<LogId>, command: &Command, origin: Option<&Origin>) -> Result {
+        let (at, mut next) = (at.into(), self.clone());
+        let applied = match next.transition(at, command)? {
             Applied::Unchanged => Applied::Unchanged,
             Applied::Changed { epoch: _ } => {
                 next.settle_exposure();
@@ -51,6 +60,9 @@ impl ControlState {
                 Applied::PlanStarted { plan }
             }
         };
+        if applied != Applied::Unchanged {
+            next.note_audited(self, at, origin, command);
+        }
         if let Err(violation) = invariants::check(self, &next) {
             debug_assert!(false, "{command:?} would break {violation}");
             return Err(Rejection::Invariant(violation));

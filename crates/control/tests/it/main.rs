@@ -1,4 +1,5 @@
 mod accepted;
+mod audit;
 mod generate;
 mod keeper;
 mod members;

@@ -150,6 +150,25 @@ fn a_step_waits_for_the_record_and_a_keeper_for_its_end() {
     assert!(kept.is_some() && said.contains(waits), "{said}");
 }
 
+/// The machine of a replica that is lost between its confirmation and its return to the set: nothing goes on without it, and
+/// the reasons do not end at the keeper.
+#[test]
+fn who_waits_for_a_keeper_to_go_says_for_whom_it_stays() {
+    let mut state = pair(1);
+    take_out(&mut state, 2);
+    restart(&mut state, NodeId(2), new());
+    let out = state.nodes[&NodeId(2)].out.clone().unwrap();
+    let (member, digest) = (state.nodes[&NodeId(2)].member(), new().digest);
+    apply(&mut state, &Command::Confirm { plan: out.plan, step: out.epoch, member, digest });
+    apply(&mut state, &Command::Confirmed { plan: out.plan, step: out.epoch, member, digest, at_ms: 0 });
+    let mut seen = see(&state, 1);
+    let said = text(&ask(&state, &seen));
+    assert!(said.contains("n2 is not in the in-sync set of shard 0"), "{said}");
+    node(&mut seen, 2).seen_ms_ago = 3_001;
+    let said = text(&ask(&state, &seen));
+    assert!(said.contains("n2 has not answered for 3.0 s"), "{said}");
+}
+
 /// With nobody else to keep it is the wanted one that is waited for.
 #[test]
 fn a_keeper_that_answers_no_more_is_replaced_by_one_that_does() {

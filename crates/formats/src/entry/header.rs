@@ -1,7 +1,7 @@
 //! The frozen first 32 bytes of every entry, and entries as the bytes that they are.
 //!
 //! ```text
-//! [kind u16][version u16][level u16][flags u16 = 0][request id 16][length u32][crc32 u32][body: length bytes]
+//! [kind u16][version u16][level u16][flags u16][request id 16][length u32][crc32 u32][body: length bytes]
 //! ```
 //!
 //! Little-endian throughout. The CRC covers the 28 bytes before it and the body. This layout never changes
@@ -19,6 +19,9 @@ use std::sync::Arc;
 pub const HEADER_BYTES: usize = 32;
 const CRC_AT: usize = 28;
 
+/// Ahead of the body stands who asked for it: `[length u16][origin: length bytes]`.
+pub const FLAG_ORIGIN: u16 = 1;
+
 /// What every release reads of every entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header {
@@ -28,7 +31,7 @@ pub struct Header {
     pub version: u16,
     /// The level that the proposer had applied.
     pub level: Level,
-    /// 0; others belong to releases to come.
+    /// [`FLAG_ORIGIN`], or 0; others belong to releases to come.
     pub flags: u16,
     pub request: RequestId,
 }

@@ -1,6 +1,7 @@
 //! The state of the feature `next`: a node stands in a zone. All else is as version 1 has it.
 
 use super::v1;
+use super::v1::audit::Audit;
 use super::v1::members::MembershipChange;
 use super::v1::node::{OutStep, Preflight};
 use super::v1::plan::{Ended, Plan};
@@ -35,6 +36,7 @@ pub(crate) struct State {
     /// Oldest first.
     pub removed: Vec<u64>,
     pub security: Security,
+    pub audit: Audit,
     /// Oldest first.
     pub answers: Vec<Answer>,
 }
@@ -82,6 +84,7 @@ impl From<v1::State> for State {
             membership,
             removed,
             security,
+            audit,
             answers,
         } = older;
         let nodes = nodes.into_iter().map(|(id, node)| (id, node.into())).collect();
@@ -103,6 +106,7 @@ impl From<v1::State> for State {
             membership,
             removed,
             security,
+            audit,
             answers,
         }
     }
@@ -129,6 +133,7 @@ impl State {
             membership,
             removed,
             security,
+            audit,
             answers,
         } = self;
         let nodes =
@@ -151,6 +156,7 @@ impl State {
             membership,
             removed,
             security,
+            audit,
             answers,
         })
     }

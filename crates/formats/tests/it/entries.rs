@@ -1,9 +1,13 @@
 //! Entries of other levels and releases, cut and altered ones.
 
 use crate::examples::commands;
-use ironcache_formats::entry::{self, EntryBytes, EntryError, EntryKind, HEADER_BYTES};
+use ironcache_control::{Credential, Origin, Proposal};
+use ironcache_formats::entry::{
+    self, EntryBytes, EntryError, EntryKind, FLAG_ORIGIN, HEADER_BYTES, SealError,
+};
 use ironcache_formats::levels::RANGE;
-use ironcache_types::{Level, RequestId};
+use ironcache_formats::wire;
+use ironcache_types::{Digest, KeyHash, Level, NodeId, RequestId};
 use proptest::prelude::*;
 
 const REQUEST: RequestId = RequestId(7);
@@ -65,7 +69,7 @@ fn at_or_below_the_states_level_what_cannot_be_read_is_named() {
         assert!(matches!(opened(&with_field(&good, 0, 999)), EntryError::UnknownKind { kind: 999, .. }));
         let version = opened(&with_field(&good, 2, 999));
         assert!(matches!(version, EntryError::UnknownVersion { version: 999, .. }), "{version}");
-        assert!(matches!(opened(&with_field(&good, 6, 1)), EntryError::UnknownFlags { flags: 1, .. }));
+        assert!(matches!(opened(&with_field(&good, 6, 2)), EntryError::UnknownFlags { flags: 2, .. }));
         let below = opened(&with_field(&good, 4, RANGE.min.0 - 1));
         assert!(matches!(below, EntryError::UnknownVersion { .. }), "{below}");
         let longer = opened(&forged(&good, |bytes| bytes.push(0)));
@@ -112,4 +116,75 @@ proptest! {
             prop_assert_eq!(entry::open(&again, RANGE.max).unwrap(), (request, command));
         }
     }
+}
+
+fn origins() -> [Origin; 4] {
+    let key = KeyHash(Digest(std::array::from_fn(|i| i as u8)));
+    [
+        Origin {
+            by: Credential::Insecure,
+            from: Some("10.0.0.7:40123".to_owned()),
+            at_ms: 1_700_000_000_000,
+        },
+        Origin { by: Credential::Operator(key), from: Some("[::1]:9".to_owned()), at_ms: 1 },
+        Origin::node(NodeId(0x0102_0304_0506_0708), u64::MAX),
+        Origin::policy(0),
+    ]
+}
+
+fn proposals() -> Vec<Proposal> {
+    let command = || commands(EntryKind::Pause).remove(0);
+    origins().into_iter().map(|origin| origin.asks(command())).collect()
+}
+
+#[test]
+fn who_asked_stands_ahead_of_the_body_and_is_what_it_was() {
+    let sealed: Vec<_> =
+        proposals().iter().map(|one| entry::seal_proposal(one, REQUEST, RANGE.min).unwrap()).collect();
+    let written: Vec<_> = sealed.iter().map(|entry| wire::hex(entry.as_bytes())).collect();
+    expect_test::expect_file!["../golden/entry/origin-v1-at-1.hex"].assert_eq(&written.join("\n"));
+    for (entry, proposal) in sealed.iter().zip(proposals()) {
+        assert_eq!(entry.header().flags, FLAG_ORIGIN);
+        assert_eq!(entry::open_proposal(entry, RANGE.max).unwrap(), (REQUEST, proposal.clone()));
+        assert_eq!(entry::open(entry, RANGE.max).unwrap(), (REQUEST, proposal.command));
+    }
+}
+
+#[test]
+fn every_kind_may_be_asked_for_and_without_one_who_asked_nothing_is_said() {
+    for kind in EntryKind::ALL {
+        for command in commands(*kind) {
+            let asked = Origin::policy(7).asks(command.clone());
+            let entry = entry::seal_proposal(&asked, REQUEST, RANGE.max).unwrap();
+            assert_eq!(entry::open_proposal(&entry, RANGE.max).unwrap(), (REQUEST, asked));
+            let plain = entry::seal(&command, REQUEST, RANGE.max).unwrap();
+            assert_eq!(plain.header().flags, 0);
+            assert_eq!(entry::open_proposal(&plain, RANGE.max).unwrap(), (REQUEST, command.into()));
+        }
+    }
+}
+
+#[test]
+fn an_entry_that_ends_or_errs_within_who_asked_is_named() {
+    let good = entry::seal_proposal(&proposals()[0], REQUEST, RANGE.max).unwrap();
+    let opened = |entry: &EntryBytes| entry::open_proposal(entry, RANGE.max).unwrap_err();
+    for length in 0..24 {
+        let cut = forged(&good, |bytes| bytes.truncate(HEADER_BYTES + length));
+        assert!(matches!(opened(&cut), EntryError::OriginCut { kind: EntryKind::Pause, .. }), "{length}");
+    }
+    let stranger = forged(&good, |bytes| bytes[HEADER_BYTES + 2] = 99);
+    assert!(matches!(opened(&stranger), EntryError::Origin { kind: EntryKind::Pause, .. }));
+    let longer = forged(&good, |bytes| bytes[HEADER_BYTES] += 1);
+    assert!(matches!(opened(&longer), EntryError::Origin { .. }));
+    let unsaid = with_field(&good, 6, 0);
+    assert!(matches!(opened(&unsaid), EntryError::Body { .. }), "without the flag all of it is the body");
+}
+
+#[test]
+fn who_asked_is_short_enough_or_not_sealed() {
+    let from = Some("x".repeat(1 << 16));
+    let asked =
+        Origin { by: Credential::Insecure, from, at_ms: 0 }.asks(commands(EntryKind::Pause).remove(0));
+    let error = entry::seal_proposal(&asked, REQUEST, RANGE.max).unwrap_err();
+    assert!(matches!(error, SealError::Origin { bytes } if bytes > 1 << 16), "{error}");
 }

@@ -2,19 +2,20 @@
 
 use crate::setup::{Cluster, S0, S1, admin, admitted, info, key, layout, layout_with_keys, new, old};
 use ironcache_control::{
-    AckMode, AskedBy, AutoRollout, Command, ControlState, Declined, Direction, FinalizeAfter, Handover,
-    HandoverRecord, HandoverVia, HistoryEntry, HoldReason, Keeper, KeeperBase, Keys, LastLease, Losses,
-    MembershipChange, MembershipStage, NewKeeper, OnFailure, OnTotalLoss, Operator, OperatorRole, OutStep,
-    Outcome, Ownership, Phase, PlanOptions, Policy, Preflight, Quarantine, RaftTimers, Reason, Recover,
-    RecoveredBy, Recovery, ReleaseInfo, Security, StageHold, StartedBy, StepRecord, StepRole, StepState,
-    TrialPhase, Unfinished,
+    AckMode, AskedBy, Audit, AutoRollout, Command, ControlState, Declined, Direction, FinalizeAfter,
+    Handover, HandoverRecord, HandoverVia, HistoryEntry, HoldReason, Keeper, KeeperBase, Keys, LastLease,
+    Losses, MembershipChange, MembershipStage, NewKeeper, OnFailure, OnTotalLoss, Operator, OperatorRole,
+    OutStep, Outcome, Ownership, Phase, PlanOptions, Policy, Preflight, Quarantine, RaftTimers, Reason,
+    Recover, RecoveredBy, Recovery, ReleaseInfo, Security, StageHold, StartedBy, StepRecord, StepRole,
+    StepState, TrialPhase, Unfinished,
 };
 use ironcache_formats::entry::EntryKind;
 use ironcache_formats::state::Answer;
 use ironcache_types::{
-    Digest, Epoch, Incarnation, Level, LevelRange, MachineId, Member, NodeId, Offset, PlanId, RequestId,
-    Version, WireRange,
+    AuditLink, AuditRecord, Digest, Epoch, Incarnation, Level, LevelRange, MachineId, Member, NodeId, Offset,
+    PlanId, RequestId, Version, WireRange,
 };
+use std::sync::Arc;
 
 const BIG: u64 = 0x0123_4567_89ab_cdef;
 
@@ -314,6 +315,7 @@ pub(crate) fn full() -> (ControlState, Vec<Answer>) {
         Some(Keeper { member: member(6), epoch: Epoch(28), from: Offset(BIG), base: KeeperBase::Own });
     ailing.keeper_wanted = Some(NodeId(BIG));
     ailing.exposed = true;
+    state.audit = audit();
     let sound = state.shards.get_mut(&S0).unwrap();
     sound.keeper =
         Some(Keeper { member: member(2), epoch: Epoch(27), from: Offset(300), base: KeeperBase::Leaver });
@@ -375,4 +377,31 @@ pub(crate) fn full() -> (ControlState, Vec<Answer>) {
         refused: refused.map(str::to_owned),
     };
     (state, vec![answer(u128::MAX, 70, None), answer(2, 71, Some("no_plan")), answer(3, 72, Some("not_yet"))])
+}
+
+/// Two records, of which the first is chained to one that was dropped.
+fn audit() -> Audit {
+    let words =
+        |pairs: &[(&str, &str)]| pairs.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect();
+    let anchor = AuditLink { seq: BIG, hash: Digest(std::array::from_fn(|i| 0xff - i as u8)) };
+    let started = AuditRecord {
+        seq: BIG + 1,
+        at_ms: 1_700_000_000_006,
+        epoch: Epoch(33),
+        log_index: 79,
+        who: words(&[("credential", "operator"), ("name", "ada")]),
+        from: Some("[::1]:40123".to_owned()),
+        act: "plan-started".to_owned(),
+        details: words(&[("plan", "1"), ("version", "1.4.0")]),
+        previous: anchor.hash,
+    };
+    let back = AuditRecord {
+        seq: BIG + 2,
+        who: words(&[("credential", "policy")]),
+        from: None,
+        act: "plan-rolled-back".to_owned(),
+        previous: started.hash(),
+        ..started.clone()
+    };
+    Audit { anchor, head: back.link(), records: Arc::new([started, back].into()) }
 }

@@ -5,11 +5,12 @@
 
 use super::{Caller, Doors, Who};
 use crate::app::App;
-use axum::Json;
+use crate::http::RefusedAs;
 use axum::extract::{Request, State};
 use axum::http::{Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use ironcache_api::{ApiError, Refused};
 use ironcache_control::OperatorRole;
 use ironcache_raft::Proved;
@@ -68,7 +69,9 @@ impl NotAllowed {
 impl IntoResponse for NotAllowed {
     fn into_response(self) -> Response {
         let refused = Refused { code: self.code().to_owned(), detail: self.to_string() };
-        (self.status(), Json(ApiError { error: self.to_string(), refused: Some(refused) })).into_response()
+        let code = Extension(RefusedAs(self.code().to_owned()));
+        (self.status(), code, Json(ApiError { error: self.to_string(), refused: Some(refused) }))
+            .into_response()
     }
 }
 
@@ -80,7 +83,9 @@ fn needs(method: &Method, path: &str) -> Needs {
         "/metrics" | "/status" if get => Needs::OpenRead,
         "/v1/join/prove" => Needs::Nothing,
         "/v1/join/bind" => Needs::Code,
-        "/v1/cluster" | "/v1/policy" | "/v1/releases" | "/v1/upgrade" | "/v1/operators" if get => {
+        "/v1/audit" | "/v1/cluster" | "/v1/policy" | "/v1/releases" | "/v1/upgrade" | "/v1/operators"
+            if get =>
+        {
             Needs::Role(Viewer)
         }
         "/v1/policy" | "/v1/releases" | "/v1/releases/allow" => Needs::Role(Operator),
@@ -107,37 +112,41 @@ fn may(needs: Needs, who: &Who, caller: &Caller, open_reads: bool) -> Result<(),
     }
 }
 
-fn caller_of(request: &Request) -> Caller {
+/// Says of a request who sends it, before anything else looks at it. To be the outermost layer of a port.
+pub(crate) async fn identify(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
     // Whoever came by no door has no key.
-    request.extensions().get::<Caller>().cloned().unwrap_or_else(|| Caller::plain(false))
+    let caller = request.extensions().get::<Caller>().cloned().unwrap_or_else(|| Caller::plain(false));
+    request.extensions_mut().insert(caller.who(&app.doors));
+    request.extensions_mut().insert(caller);
+    next.run(request).await
 }
 
 /// The HTTP port's: a role for each path.
-pub(crate) async fn http(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
-    let caller = caller_of(&request);
-    let who = caller.who(&app.doors);
+pub(crate) async fn http(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    Extension(who): Extension<Who>,
+    request: Request,
+    next: Next,
+) -> Response {
     let needs = needs(request.method(), request.uri().path());
     match may(needs, &who, &caller, app.config.open_reads) {
-        Ok(()) => {
-            request.extensions_mut().insert(caller);
-            request.extensions_mut().insert(who);
-            next.run(request).await
-        }
+        Ok(()) => next.run(request).await,
         Err(why) => refuse(&app.doors, why, request.uri().path()),
     }
 }
 
 /// The peer port's: members, and as themselves.
-pub(crate) async fn peer(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
-    let caller = caller_of(&request);
-    let why = match caller.who(&app.doors) {
-        Who::Open => {
-            request.extensions_mut().insert(caller);
-            return next.run(request).await;
-        }
+pub(crate) async fn peer(
+    State(app): State<Arc<App>>,
+    Extension(who): Extension<Who>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let why = match who {
+        Who::Open => return next.run(request).await,
         Who::Member(node) => {
             request.extensions_mut().insert(Proved(node));
-            request.extensions_mut().insert(caller);
             return next.run(request).await;
         }
         Who::Nobody => NotAllowed::NoKey,

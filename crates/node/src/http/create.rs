@@ -11,6 +11,7 @@
 //! *Invariant:* nothing is changed anywhere before every node has answered and the layout was accepted.
 //! *Invariant:* asked again, with the same layout, it goes on where it broke off, under the same cluster id.
 
+use super::asked::Asker;
 use super::body::JsonBody;
 use super::convert;
 use super::error::HttpError;
@@ -45,6 +46,7 @@ const SPREAD_POLL: Duration = Duration::from_millis(10);
 pub(super) async fn create(
     State(app): State<Arc<App>>,
     who: Option<Extension<Who>>,
+    asker: Asker,
     JsonBody(request): JsonBody<CreateCluster>,
 ) -> Result<Json<Done>, HttpError> {
     let present = app.raft.applied().borrow().clone();
@@ -63,7 +65,7 @@ pub(super) async fn create(
     ControlState::default().apply(0, &Command::InitCluster(init.clone()))?;
     found_group(&app, cluster, &init).await?;
     all_admitted(&app, &request, &init).await?;
-    app.raft.propose(Command::InitCluster(init)).await?.outcome?;
+    app.raft.propose(asker.asks(Command::InitCluster(init))).await?.outcome?;
     let view = app.raft.catch_up().await?;
     let Json(mut done) = founded(&view.state, &request)?;
     done.done.push_str(&note.unwrap_or_default());

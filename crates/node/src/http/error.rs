@@ -1,5 +1,6 @@
 //! What goes wrong with a request, and how it is told: always [`ApiError`] as JSON.
 
+use super::refused::RefusedAs;
 use crate::data::DataStopped;
 use axum::Json;
 use axum::http::{Method, StatusCode};
@@ -20,7 +21,8 @@ pub(super) enum HttpError {
     #[error("the body stopped coming: nothing for {idle_ms} ms")]
     Stalled { idle_ms: u64 },
     #[error(
-        "nothing answers {method} {path}; there are GET /livez /readyz /metrics /status /v1/cluster /v1/operators /v1/policy \
+        "nothing answers {method} {path}; there are GET /livez /readyz /metrics /status /v1/audit /v1/cluster \
+         /v1/operators /v1/policy \
          /v1/releases /v1/upgrade and POST /v1/cluster/create /v1/cluster/nodes/add /v1/cluster/nodes/replace \
          /v1/cluster/nodes/remove /v1/cluster/recover /v1/join/bind /v1/join/prove /v1/operators/add /v1/operators/revoke /v1/policy \
          /v1/releases /v1/releases/allow \
@@ -86,7 +88,12 @@ impl IntoResponse for HttpError {
             | HttpError::Unavailable(_)
             | HttpError::Internal(_) => None,
         };
-        (status, Json(ApiError { error, refused })).into_response()
+        let code = refused.as_ref().map(|refused| RefusedAs(refused.code.clone()));
+        let mut response = (status, Json(ApiError { error, refused })).into_response();
+        if let Some(code) = code {
+            response.extensions_mut().insert(code);
+        }
+        response
     }
 }
 

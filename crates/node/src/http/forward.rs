@@ -2,16 +2,17 @@
 //!
 //! *Invariant:* what was forwarded is not forwarded again. Two nodes may each take the other for the leader.
 
+use super::asked::{ASKED_FOR, ASKED_FROM, Asker};
 use super::error::HttpError;
 use crate::app::App;
 use crate::doors::Who;
 use axum::body::Body;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
-use axum::http::{HeaderName, header};
+use axum::http::{HeaderMap, HeaderName, header};
 use axum::response::Response;
 use ironcache_raft::{AppliedView, LeaderView};
-use ironcache_types::{NodeId, chain};
+use ironcache_types::{KeyHash, NodeId, chain};
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,9 +33,15 @@ impl<S: Send + Sync> FromRequestParts<S> for Origin {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Infallible> {
-        let by_a_node = !matches!(parts.extensions.get::<Who>(), Some(Who::Operator { .. }));
-        let forwarded = by_a_node && parts.headers.contains_key(FORWARDED);
-        Ok(if forwarded { Origin::Forwarded } else { Origin::Client })
+        Ok(Origin::of(&parts.headers, parts.extensions.get()))
+    }
+}
+
+impl Origin {
+    /// An operator sends nothing on.
+    pub(super) fn of(headers: &HeaderMap, who: Option<&Who>) -> Self {
+        let by_a_node = matches!(who, None | Some(Who::Open | Who::Member(_)));
+        if by_a_node && headers.contains_key(FORWARDED) { Origin::Forwarded } else { Origin::Client }
     }
 }
 
@@ -52,18 +59,22 @@ pub(super) struct Question<'a> {
     path: &'static str,
     /// Of an order: its body, JSON.
     order: Option<&'a [u8]>,
+    /// Who asks, by their address.
+    from: Option<&'a str>,
+    /// And by their key, as this node has seen it proved.
+    operator: Option<KeyHash>,
 }
 
 impl From<&'static str> for Question<'_> {
     fn from(path: &'static str) -> Self {
-        Question { path, order: None }
+        Question { path, order: None, from: None, operator: None }
     }
 }
 
 impl<'a> Question<'a> {
     /// An order that the leader may be sent twice, if another one leads meanwhile: the log has to refuse the second.
-    pub(super) fn order(path: &'static str, body: &'a [u8]) -> Self {
-        Question { path, order: Some(body) }
+    pub(super) fn order(path: &'static str, body: &'a [u8], asker: &'a Asker) -> Self {
+        Question { path, order: Some(body), from: asker.address(), operator: asker.operator() }
     }
 }
 
@@ -158,13 +169,13 @@ async fn forward(app: &App, leader: NodeId, question: Question<'_>) -> Result<Re
     relay(&app.client, &addr, leader, question, app.me.node).await
 }
 
-/// Asks `addr` in the name of `from`: status and body as they come.
+/// Asks `addr` in the name of `by`: status and body as they come.
 async fn relay(
     client: &ironcache_host::http::Client,
     addr: &str,
     leader: NodeId,
-    Question { path, order }: Question<'_>,
-    from: NodeId,
+    Question { path, order, from, operator }: Question<'_>,
+    by: NodeId,
 ) -> Result<Response, HttpError> {
     let failed = |error: ironcache_host::http::Error| {
         HttpError::Unavailable(format!("the leader at {addr} does not answer: {}", chain(&error)))
@@ -176,13 +187,16 @@ async fn relay(
             client.post(url).header(header::CONTENT_TYPE.as_str(), "application/json").body(body.to_vec())
         }
     };
-    let asked = call
-        .to(leader)
-        .header(FORWARDED, from.to_string())
-        .timeout(FORWARD_TIMEOUT)
-        .send()
-        .await
-        .map_err(failed)?;
+    let call = match from {
+        None => call,
+        Some(from) => call.header(ASKED_FROM.as_str(), from),
+    };
+    let call = match operator {
+        None => call,
+        Some(key) => call.header(ASKED_FOR.as_str(), key.to_string()),
+    };
+    let call = call.to(leader).header(FORWARDED, by.to_string());
+    let asked = call.timeout(FORWARD_TIMEOUT).send().await.map_err(failed)?;
     let (status, kind) = (asked.status(), asked.headers().get(header::CONTENT_TYPE).cloned());
     let body = asked.bytes().await.map_err(failed)?;
     let mut response = Response::new(Body::from(body));

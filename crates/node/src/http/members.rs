@@ -9,6 +9,7 @@
 //!
 //! *Invariant:* health is looked at here, counts and roles by the log.
 
+use super::asked::Asker;
 use super::body::JsonBody;
 use super::convert;
 use super::create::fetch_status;
@@ -29,6 +30,7 @@ use std::sync::Arc;
 
 pub(super) async fn add(
     State(app): State<Arc<App>>,
+    asker: Asker,
     JsonBody(AddNode { http_addr, node, shard, learner, admitted }): JsonBody<AddNode>,
 ) -> Result<Json<Done>, HttpError> {
     require_cluster(&app)?;
@@ -37,11 +39,12 @@ pub(super) async fn add(
     let present = state.nodes.get(&node).filter(|_| state.is_leaving(node)).map(|leaves| leaves.voter);
     let voter = present.unwrap_or(!learner && state.voters().count() < ControlState::VOTERS_MAX);
     let place = Place { shard, voter, replaces: None };
-    join(&app, state, &http_addr, node, place, admitted).await
+    join(&app, asker, state, &http_addr, node, place, admitted).await
 }
 
 pub(super) async fn replace(
     State(app): State<Arc<App>>,
+    asker: Asker,
     JsonBody(ReplaceNode { old, http_addr, node, admitted }): JsonBody<ReplaceNode>,
 ) -> Result<Json<Done>, HttpError> {
     require_cluster(&app)?;
@@ -52,7 +55,7 @@ pub(super) async fn replace(
         return Err(if gone { removed } else { unknown }.into());
     };
     let place = Place { shard: before.shard, voter: before.voter, replaces: Some(old) };
-    join(&app, state, &http_addr, node, place, admitted).await
+    join(&app, asker, state, &http_addr, node, place, admitted).await
 }
 
 /// What a new node is to be.
@@ -64,6 +67,7 @@ struct Place {
 
 async fn join(
     app: &App,
+    asker: Asker,
     state: &ControlState,
     http_addr: &str,
     node: NodeId,
@@ -81,10 +85,8 @@ async fn join(
     if !state.nodes.contains_key(&node) {
         state.check_join(&spec, replaces)?;
     }
-    app.raft
-        .propose(Command::AddNode { spec, replaces, admitted: admitted.map(convert::log_admitted) })
-        .await?
-        .outcome?;
+    let command = Command::AddNode { spec, replaces, admitted: admitted.map(convert::log_admitted) };
+    app.raft.propose(asker.asks(command)).await?.outcome?;
     if state.is_leaving(node) {
         let done = format!("node {node} was leaving, and stays what it is");
         return Ok(Json(Done { done }));
@@ -193,6 +195,7 @@ fn timers_differ(state: &ControlState, status: &NodeStatus) -> String {
 
 pub(super) async fn remove(
     State(app): State<Arc<App>>,
+    asker: Asker,
     JsonBody(RemoveNode { node }): JsonBody<RemoveNode>,
 ) -> Result<Json<Done>, HttpError> {
     require_cluster(&app)?;
@@ -204,7 +207,7 @@ pub(super) async fn remove(
     if votes {
         the_rest_is_a_majority(&app, state, node).await?;
     }
-    app.raft.propose(Command::RemoveNode { node }).await?.outcome?;
+    app.raft.propose(asker.asks(Command::RemoveNode { node })).await?.outcome?;
     let even = if votes { even(state.voters().count() - 1) } else { String::new() };
     let done = match state.removed.contains(&node) {
         true => format!("node {node} left for good before"),

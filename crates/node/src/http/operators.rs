@@ -2,6 +2,7 @@
 //!
 //! *Invariant:* the entry names who asked, as this node has seen it proved; the log looks at that one's role again.
 
+use super::asked::Asker;
 use super::body::JsonBody;
 use super::convert;
 use super::error::HttpError;
@@ -23,6 +24,7 @@ pub(super) async fn list(State(app): State<Arc<App>>) -> Result<Json<Operators>,
 pub(super) async fn add(
     State(app): State<Arc<App>>,
     Extension(who): Extension<Who>,
+    asker: Asker,
     JsonBody(AddOperator { key, name, role }): JsonBody<AddOperator>,
 ) -> Result<Json<Done>, HttpError> {
     require_cluster(&app)?;
@@ -32,18 +34,19 @@ pub(super) async fn add(
     };
     let by = asked_by(&app, &who);
     let done = format!("{name} may operate the cluster as {}", role.word());
-    app.raft.propose(Command::AddOperator { by, key, name, role }).await?.outcome?;
+    app.raft.propose(asker.asks(Command::AddOperator { by, key, name, role })).await?.outcome?;
     Ok(Json(Done { done }))
 }
 
 pub(super) async fn revoke(
     State(app): State<Arc<App>>,
     Extension(who): Extension<Who>,
+    asker: Asker,
     JsonBody(RevokeOperator { key }): JsonBody<RevokeOperator>,
 ) -> Result<Json<Done>, HttpError> {
     require_cluster(&app)?;
     let by = asked_by(&app, &who);
-    app.raft.propose(Command::RevokeOperator { by, key }).await?.outcome?;
+    app.raft.propose(asker.asks(Command::RevokeOperator { by, key })).await?.outcome?;
     Ok(Json(Done { done: format!("the key {key} opens nothing any more") }))
 }
 

@@ -2,6 +2,7 @@
 //!
 //! *Invariant:* bounds are held here, by the table of this release; the log holds what no release can live without.
 
+use super::asked::Asker;
 use super::body::JsonBody;
 use super::error::HttpError;
 use super::forward::require_cluster;
@@ -22,6 +23,7 @@ pub(super) async fn get(State(app): State<Arc<App>>) -> Result<Json<PolicyStatus
 
 pub(super) async fn change(
     State(app): State<Arc<App>>,
+    asker: Asker,
     JsonBody(request): JsonBody<PolicyChange>,
 ) -> Result<Json<PolicyStatus>, HttpError> {
     require_cluster(&app)?;
@@ -34,7 +36,7 @@ pub(super) async fn change(
     let changes = set.iter().map(|(key, text)| (key.as_str(), text.as_str()));
     let policy = policy::changed(&state.policy, changes)?;
     // Whoever changed it in between is told of: theirs is not overwritten unseen.
-    app.raft.propose(Command::SetPolicy { seen: present, policy }).await?.outcome?;
+    app.raft.propose(asker.asks(Command::SetPolicy { seen: present, policy })).await?.outcome?;
     let view = app.raft.catch_up().await?;
     Ok(Json(status(&view.state)))
 }

@@ -3,6 +3,7 @@
 //! *Invariant:* only the leader answers it: it alone knows what the nodes of the shard hold, and proposes it itself.
 //! *Invariant:* nothing is done without `accept_loss`; the refusal says what would be.
 
+use super::asked::Asker;
 use super::body::JsonBody;
 use super::error::HttpError;
 use super::forward::{Answerer, Origin, Question, find_leader};
@@ -25,16 +26,24 @@ const NOT_ACCEPTED: &str = "loss_not_accepted";
 pub(super) async fn recover(
     State(app): State<Arc<App>>,
     origin: Origin,
+    asker: Asker,
     JsonBody(request): JsonBody<RecoverRequest>,
 ) -> Result<Response, HttpError> {
     let body = serde_json::to_vec(&request).map_err(|error| HttpError::Internal(error.to_string()))?;
-    match find_leader(&app, Question::order("/v1/cluster/recover", &body), origin).await? {
-        Answerer::Here(view) => Ok(Json(of_leader(&app, &view, &request).await?).into_response()),
+    let sent_on = asker.clone();
+    let question = Question::order("/v1/cluster/recover", &body, &sent_on);
+    match find_leader(&app, question, origin).await? {
+        Answerer::Here(view) => Ok(Json(of_leader(&app, &view, asker, &request).await?).into_response()),
         Answerer::There(response) => Ok(response),
     }
 }
 
-async fn of_leader(app: &App, view: &AppliedView, request: &RecoverRequest) -> Result<Done, HttpError> {
+async fn of_leader(
+    app: &App,
+    view: &AppliedView,
+    asker: Asker,
+    request: &RecoverRequest,
+) -> Result<Done, HttpError> {
     let RecoverRequest { shard, accept_loss } = *request;
     let observation = what_nodes_said(app, &view.state);
     let remains = by_operator(&view.state, &observation, &Bars::default(), shard, unix_ms())?;
@@ -42,7 +51,7 @@ async fn of_leader(app: &App, view: &AppliedView, request: &RecoverRequest) -> R
         return Err(HttpError::refused(NOT_ACCEPTED, what_would_be(&remains)));
     }
     let done = format!("shard {shard} goes on with {}", kept(&remains.recover));
-    commit(app, &view.state, Command::Recover(remains.recover)).await?.outcome?;
+    commit(app, &view.state, asker.asks(Command::Recover(remains.recover))).await?.outcome?;
     Ok(Done { done })
 }
 

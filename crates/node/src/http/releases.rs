@@ -1,5 +1,6 @@
 //! `/v1/releases`: binaries that the cluster knows, and how one comes in.
 
+use super::asked::Asker;
 use super::body::JsonBody;
 use super::convert;
 use super::error::HttpError;
@@ -45,6 +46,7 @@ impl StageQuery {
 /// What was declined may be started by the policy again.
 pub(super) async fn allow(
     State(app): State<Arc<App>>,
+    asker: Asker,
     JsonBody(request): JsonBody<AllowRelease>,
 ) -> Result<Json<Done>, HttpError> {
     require_cluster(&app)?;
@@ -52,7 +54,7 @@ pub(super) async fn allow(
     let view = app.raft.catch_up().await?;
     let known = view.state.release_by_version(&version);
     let digest = known.ok_or_else(|| Rejection::UnknownRelease { version: version.clone() })?.release.digest;
-    app.raft.propose(Command::AllowRelease { digest }).await?.outcome?;
+    app.raft.propose(asker.asks(Command::AllowRelease { digest })).await?.outcome?;
     Ok(Json(Done { done: format!("release {version} is declined no more: the policy may start it") }))
 }
 
@@ -60,6 +62,7 @@ pub(super) async fn allow(
 pub(super) async fn stage(
     State(app): State<Arc<App>>,
     Query(asked): Query<StageQuery>,
+    asker: Asker,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Json<StagedRelease>, HttpError> {
@@ -84,20 +87,25 @@ pub(super) async fn stage(
     let hold = asked.hold()?;
     let taken = tokio::spawn(async move {
         let _place = place;
-        take_in(app, upload, hold).await
+        take_in(app, asker, upload, hold).await
     });
     let taken = taken.await;
     taken.map_err(|error| HttpError::Internal(error.to_string()))?
 }
 
-async fn take_in(app: Arc<App>, upload: Upload, hold: StageHold) -> Result<Json<StagedRelease>, HttpError> {
+async fn take_in(
+    app: Arc<App>,
+    asker: Asker,
+    upload: Upload,
+    hold: StageHold,
+) -> Result<Json<StagedRelease>, HttpError> {
     let _incoming = app.incoming.read().await;
     let Artifact { release, size_bytes, manifest } = install(&app, upload).await?;
     let digest = release.digest;
     // What the release can read is what the artifact says, whatever this node itself can.
     let Manifest { version: _, levels, launcher_protocol, min_from, critical: _ } = manifest;
     let info = ReleaseInfo { release, size_bytes, min_from, levels, launcher_protocol, hold };
-    app.raft.propose(Command::RegisterRelease { info: info.clone() }).await?.outcome?;
+    app.raft.propose(asker.asks(Command::RegisterRelease { info: info.clone() })).await?.outcome?;
     app.raft.propose(Command::ReportStaged { node: app.me.node, digest }).await?.outcome?;
     tracing::info!(release = %info.release, size_bytes, "a release was staged here");
     let view = app.raft.catch_up().await?;

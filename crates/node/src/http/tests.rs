@@ -1,5 +1,6 @@
 //! The port as a client meets it: whole nodes in one process, over real sockets.
 
+mod audit;
 mod cluster;
 mod errors;
 mod keyed;

@@ -3,6 +3,7 @@
 //! *Invariant:* an order names the plan that was active when it came; the log decides whether it still is.
 
 use super::age_ms;
+use super::asked::Asker;
 use super::body::JsonBody;
 use super::convert;
 use super::error::HttpError;
@@ -145,6 +146,7 @@ fn step(node: &Node, plan: Option<&Plan>) -> NodeStep {
 
 pub(super) async fn plan(
     State(app): State<Arc<App>>,
+    asker: Asker,
     JsonBody(request): JsonBody<PlanRequest>,
 ) -> Result<Json<PlanAnswer>, HttpError> {
     require_cluster(&app)?;
@@ -165,7 +167,7 @@ pub(super) async fn plan(
     }
     let command =
         Command::StartPlan { target, options, leader, started_by: StartedBy::Operator, at_ms: unix_ms() };
-    match app.raft.propose(command).await?.outcome? {
+    match app.raft.propose(asker.asks(command)).await?.outcome? {
         Applied::PlanStarted { plan } => Ok(Json(answer(Some(plan)))),
         // Sent again under the name of an attempt whose answer was lost: the plan is the newest one.
         Applied::Unchanged => Ok(Json(answer(Some(app.raft.catch_up().await?.state.last_plan)))),
@@ -189,17 +191,17 @@ fn options(request: &PlanRequest, policy: &Policy) -> Result<PlanOptions, HttpEr
     Ok(PlanOptions { max_parallel, settle_ms, ..default })
 }
 
-pub(super) async fn pause(State(app): State<Arc<App>>) -> Result<Json<Done>, HttpError> {
-    order(&app, "is paused: no further step begins", |_, plan| Command::Pause { plan: plan.id }).await
+pub(super) async fn pause(State(app): State<Arc<App>>, asker: Asker) -> Result<Json<Done>, HttpError> {
+    order(&app, asker, "is paused: no further step begins", |_, plan| Command::Pause { plan: plan.id }).await
 }
 
-pub(super) async fn resume(State(app): State<Arc<App>>) -> Result<Json<Done>, HttpError> {
-    order(&app, "goes on", |_, plan| Command::Resume { plan: plan.id }).await
+pub(super) async fn resume(State(app): State<Arc<App>>, asker: Asker) -> Result<Json<Done>, HttpError> {
+    order(&app, asker, "goes on", |_, plan| Command::Resume { plan: plan.id }).await
 }
 
-pub(super) async fn abort(State(app): State<Arc<App>>) -> Result<Json<Done>, HttpError> {
+pub(super) async fn abort(State(app): State<Arc<App>>, asker: Asker) -> Result<Json<Done>, HttpError> {
     let at_ms = unix_ms();
-    let done = order(&app, "is aborted: every node stays on what it runs", |_, plan| Command::Abort {
+    let done = order(&app, asker, "is aborted: every node stays on what it runs", |_, plan| Command::Abort {
         plan: plan.id,
         at_ms,
     });
@@ -220,11 +222,12 @@ pub(super) async fn abort(State(app): State<Arc<App>>) -> Result<Json<Done>, Htt
 
 pub(super) async fn rollback(
     State(app): State<Arc<App>>,
+    asker: Asker,
     JsonBody(request): JsonBody<RollbackRequest>,
 ) -> Result<Json<Done>, HttpError> {
     let RollbackRequest { reason } = request;
     let reason = Reason::new("operator", reason.unwrap_or_else(|| "by command".to_owned()));
-    order(&app, "goes back: what was upgraded returns, primaries last", |_, plan| Command::Rollback {
+    order(&app, asker, "goes back: what was upgraded returns, primaries last", |_, plan| Command::Rollback {
         plan: plan.id,
         plan_epoch: plan.epoch,
         reason,
@@ -232,9 +235,9 @@ pub(super) async fn rollback(
     .await
 }
 
-pub(super) async fn finalize(State(app): State<Arc<App>>) -> Result<Json<Done>, HttpError> {
+pub(super) async fn finalize(State(app): State<Arc<App>>, asker: Asker) -> Result<Json<Done>, HttpError> {
     let at_ms = unix_ms();
-    order(&app, "is final", |state, plan| Command::Finalize {
+    order(&app, asker, "is final", |state, plan| Command::Finalize {
         plan: plan.id,
         plan_epoch: plan.epoch,
         level: level_after(state),
@@ -245,12 +248,13 @@ pub(super) async fn finalize(State(app): State<Arc<App>>) -> Result<Json<Done>, 
 
 async fn order(
     app: &App,
+    asker: Asker,
     done: &str,
     command: impl FnOnce(&ControlState, &Plan) -> Command,
 ) -> Result<Json<Done>, HttpError> {
     require_cluster(app)?;
     let view = app.raft.catch_up().await?;
     let plan = view.state.plan.as_ref().ok_or(Rejection::NoPlan)?;
-    app.raft.propose(command(&view.state, plan)).await?.outcome?;
+    app.raft.propose(asker.asks(command(&view.state, plan))).await?.outcome?;
     Ok(Json(Done { done: format!("plan {} to {} {done}", plan.id, plan.target.version) }))
 }

@@ -30,6 +30,7 @@ pub(super) fn write(state: &ControlState, to: &mut Writer<'_>) -> fmt::Result {
         membership,
         removed: _,
         security,
+        audit,
     } = state;
     to.gauge(&plain("cluster_epoch", "The cluster's one counter"), epoch.0)?;
     to.gauge(
@@ -37,6 +38,15 @@ pub(super) fn write(state: &ControlState, to: &mut Writer<'_>) -> fmt::Result {
         u64::from(cluster_level.0),
     )?;
     to.gauge(&plain("cluster_nodes", "Nodes of the cluster"), nodes.len() as u64)?;
+    to.gauge(
+        &plain("cluster_audit_records", "The number of the newest record of the audit chain"),
+        audit.head.seq,
+    )?;
+    // A label `node` or `replica` elsewhere is an id: this is who that is.
+    to.info(
+        &plain("member", "The nodes of the cluster, and where clients reach them"),
+        nodes.iter().map(|(id, node)| [("node", id.to_string()), ("address", node.client_addr.clone())]),
+    )?;
     let out = nodes.values().filter(|node| node.out.is_some()).count();
     to.gauge(&plain("cluster_nodes_out", "Nodes that are out for a step"), out as u64)?;
     to.gauge(

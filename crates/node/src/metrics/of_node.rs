@@ -3,6 +3,7 @@
 use super::Scrape;
 use super::writer::{Writer, bytes, plain, seconds};
 use crate::data::{DataSnapshot, Stats};
+use crate::ground::{Finding, Ground};
 use ironcache_api::ReplicaStatus;
 use ironcache_raft::RaftView;
 use std::fmt;
@@ -17,6 +18,9 @@ pub(super) fn write(scrape: &Scrape, to: &mut Writer<'_>) -> fmt::Result {
         cpu_system_seconds,
         ready,
         upgrades_refused,
+        attempts_refused,
+        ground,
+        findings,
         data,
         raft,
         state: _,
@@ -33,16 +37,42 @@ pub(super) fn write(scrape: &Scrape, to: &mut Writer<'_>) -> fmt::Result {
         &plain("node_upgrades_refused", "1 while the launcher refuses to change the binary"),
         u64::from(*upgrades_refused),
     )?;
+    let family = plain("attempts_refused", "Requests to the HTTP port that were refused, by why");
+    to.counters(&family, attempts_refused.iter().map(|(code, count)| ([("code", code.as_str())], *count)))?;
     to.gauge(&seconds("process_up", "Since the process started"), *up_seconds)?;
     to.gauge(&bytes("process_resident_memory", "Resident memory"), *resident_bytes)?;
     to.counters(
         &seconds("process_cpu", "Processor time"),
         [([("mode", "user")], *cpu_user_seconds), ([("mode", "system")], *cpu_system_seconds)],
     )?;
+    write_ground(ground, findings, to)?;
     if let Some(data) = data {
         write_data(data, to)?;
     }
     write_raft(raft, to)
+}
+
+/// What `server --check` shows: 1 for each thing that is wrong, 0 for all that could be.
+fn write_ground(ground: &Ground, findings: &[Finding], to: &mut Writer<'_>) -> fmt::Result {
+    let Ground { descriptors, memory, disk, kernel: _, clock: _ } = ground;
+    let is_found = |code: &str| u64::from(findings.iter().any(|finding| finding.code() == code));
+    to.gauges(
+        &plain("ground_finding", "1 for what `ironcache server --check` finds wrong with this machine"),
+        Finding::CODES.map(|code| ([("code", code)], is_found(code))),
+    )?;
+    to.gauge(&plain("descriptors_open", "Descriptors that this process has"), descriptors.open)?;
+    // Without a limit there is none to show.
+    if let Some(limit) = descriptors.limit().filter(|limit| *limit != u64::MAX) {
+        to.gauge(&plain("descriptors_limit", "Descriptors that this process may have"), limit)?;
+    }
+    if let Some(limit) = memory.limit_bytes() {
+        to.gauge(&bytes("memory_limit", "What the machine has, or the container may take"), limit)?;
+    }
+    if let Some(disk) = disk {
+        to.gauge(&bytes("disk_size", "Size of the data directory's file system"), disk.size_bytes)?;
+        to.gauge(&bytes("disk_free", "What of it is left for this process"), disk.free_bytes)?;
+    }
+    Ok(())
 }
 
 const ROLES: [&str; 6] = ["primary", "replica", "candidate", "syncing", "loading", "none"];

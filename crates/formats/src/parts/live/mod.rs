@@ -1,5 +1,6 @@
 //! Live types, and the newest version of each part.
 
+mod origin;
 mod plan;
 mod policy;
 mod release;

@@ -1,5 +1,6 @@
 //! Since level 1.
 
+pub(crate) mod origin;
 pub(crate) mod plan;
 pub(crate) mod policy;
 pub(crate) mod release;

@@ -2,6 +2,7 @@
 //!
 //! *Invariant:* what a live type becomes is said here and never in `vN`, which stays what a release made of it.
 
+mod audit;
 mod members;
 mod node;
 mod plan;
@@ -52,6 +53,7 @@ impl State {
             membership,
             removed,
             security,
+            audit,
         } = state;
         State {
             cluster_id: cluster_id.map(|id| id.0),
@@ -71,6 +73,7 @@ impl State {
             membership: membership.as_ref().map(Into::into),
             removed: removed.iter().map(|node| node.0).collect(),
             security: security.into(),
+            audit: audit.into(),
             answers: each(answers),
         }
     }
@@ -94,6 +97,7 @@ impl State {
             membership,
             removed,
             security,
+            audit,
             answers,
         } = self;
         let state = ControlState {
@@ -114,6 +118,7 @@ impl State {
             membership: membership.map(Into::into),
             removed: removed.into_iter().map(NodeId).collect(),
             security: security.into(),
+            audit: audit.into(),
         };
         Ok((state, each(answers)))
     }

@@ -1,5 +1,6 @@
 //! Version 1 of the state.
 
+pub(crate) mod audit;
 pub(crate) mod members;
 pub(crate) mod node;
 pub(crate) mod plan;
@@ -11,6 +12,7 @@ use crate::parts::v1::{Policy, ReleaseInfo};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
+use audit::Audit;
 use members::MembershipChange;
 use node::Node;
 use plan::{Ended, Plan};
@@ -38,6 +40,7 @@ pub(crate) struct State {
     /// Oldest first.
     pub removed: Vec<u64>,
     pub security: Security,
+    pub audit: Audit,
     /// Oldest first.
     pub answers: Vec<Answer>,
 }

@@ -28,6 +28,8 @@ pub(in super::super) fn control(state: &ControlState) -> api::ControlView {
         membership: change,
         removed,
         security,
+        // Has an answer of its own: `GET /v1/audit`.
+        audit: _,
     } = state;
     api::ControlView {
         cluster_id: *cluster_id,

@@ -1,26 +1,13 @@
 //! A founded cluster, asked through every node.
 
 use super::super::convert;
-use super::support::{TestNode, layout};
+use super::support::{TestNode, founded, layout};
 use ironcache_api::{
     ClusterStatus, Done, NodeStep, Outcome, Phase, PlanAnswer, PolicyStatus, ServingRole, StagedRelease,
     UpgradeStatus,
 };
 use ironcache_types::{LEVELS, LevelRange, PlanId, Stamp, Version, WireRange};
 use reqwest::StatusCode;
-
-async fn founded(count: u64) -> Vec<TestNode> {
-    let mut nodes = Vec::new();
-    for id in 1..=count {
-        nodes.push(TestNode::start(id).await);
-    }
-    nodes[0].create(&layout(&nodes)).await.read::<Done>();
-    // What a plan does first depends on who is in sync.
-    let mut views = nodes[0].app.raft.applied();
-    let all = views.wait_for(|view| view.state.shards.values().all(|s| s.in_sync.len() as u64 == count));
-    tokio::time::timeout(std::time::Duration::from_secs(30), all).await.expect("in sync in time").unwrap();
-    nodes
-}
 
 /// Something with a stamp, as a binary has one.
 fn binary(version: &str, fill: u8) -> Vec<u8> {

@@ -96,6 +96,7 @@ impl TestNode {
         });
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
         let app = Arc::new(App::new(Parts {
+            wants: crate::ground::Wants::of(&config),
             config,
             me,
             release: Release { version, digest: Digest([1; 32]) },
@@ -195,6 +196,20 @@ impl Answer {
         assert_eq!(self.status, StatusCode::CONFLICT, "{}", self.text);
         serde_json::from_str::<ApiError>(&self.text).unwrap().refused.unwrap().code
     }
+}
+
+/// A cluster of `count` nodes, everybody in sync.
+pub(super) async fn founded(count: u64) -> Vec<TestNode> {
+    let mut nodes = Vec::new();
+    for id in 1..=count {
+        nodes.push(TestNode::start(id).await);
+    }
+    nodes[0].create(&layout(&nodes)).await.read::<ironcache_api::Done>();
+    // What a plan does first depends on who is in sync.
+    let mut views = nodes[0].app.raft.applied();
+    let all = views.wait_for(|view| view.state.shards.values().all(|s| s.in_sync.len() as u64 == count));
+    tokio::time::timeout(std::time::Duration::from_secs(30), all).await.expect("in sync in time").unwrap();
+    nodes
 }
 
 /// One shard over all of `nodes`, of which all but the last vote if they are an even number.
