@@ -25,12 +25,15 @@ const FIXED_BYTES: usize = 256 << 10;
 /// A list of empty elements costs a byte each on the wire, and some words each in memory; text that is decoded grows too.
 const PER_BYTE: usize = 64;
 
+/// Makes the checksums of an input right again.
+type Reseal = Box<dyn Fn(&mut [u8])>;
+
 /// One parser, and what it is tried with.
 pub struct Campaign {
     name: &'static str,
     corpus: Vec<Vec<u8>>,
     words: Vec<Vec<u8>>,
-    reseal: Option<Box<dyn Fn(&mut Vec<u8>)>>,
+    reseal: Option<Reseal>,
     fixed_bytes: usize,
 }
 
@@ -54,7 +57,7 @@ impl Campaign {
 
     /// Makes the checksums right again. Half of all inputs are resealed: so what lies behind a checksum is reached,
     /// and so is the checksum.
-    pub fn resealed(mut self, reseal: impl Fn(&mut Vec<u8>) + 'static) -> Self {
+    pub fn resealed(mut self, reseal: impl Fn(&mut [u8]) + 'static) -> Self {
         self.reseal = Some(Box::new(reseal));
         self
     }

@@ -274,7 +274,8 @@ fn a_launcher_that_cannot_begin_goes_back_to_the_one_that_handed_over() {
 fn checked(args: &[&str]) -> (Option<i32>, Vec<String>, serde_json::Value) {
     let args: Vec<&str> = ["server", "--check", "--json"].iter().chain(args).copied().collect();
     let output = run(BINARY, &args, &[]);
-    let said: serde_json::Value = serde_json::from_str(&stdout(&output)).expect(&stderr(&output));
+    let said: serde_json::Value =
+        serde_json::from_str(&stdout(&output)).unwrap_or_else(|error| panic!("{error}: {}", stderr(&output)));
     let findings = said["findings"].as_array().unwrap();
     // What this machine lacks is its own affair.
     let errors = findings.iter().filter(|f| f["weight"] == "error" || f["code"] == "moved");

@@ -67,7 +67,7 @@ fn pods_wait_longer_for_a_stop_than_the_launcher() {
 
 #[test]
 fn every_variable_is_a_setting_and_every_port_a_default() {
-    let known: Vec<String> = node::TABLE.iter().map(|setting| setting.variable()).collect();
+    let known: Vec<String> = node::TABLE.iter().map(ironcache_settings::Setting::variable).collect();
     for text in [MANIFEST, IMAGE] {
         let words = text.split(|c: char| !(c.is_ascii_uppercase() || c == '_'));
         let named: Vec<&str> = words.filter(|word| word.starts_with(VARIABLE_PREFIX)).collect();

@@ -14,7 +14,7 @@ use serde::de::DeserializeOwned;
 const CLAIMED_BYTES_MAX: usize = wire::BODY_BYTES_MAX + (4 << 20);
 
 /// Length and checksum of an envelope as a peer would send them.
-fn reseal(bytes: &mut Vec<u8>) {
+fn reseal(bytes: &mut [u8]) {
     let Some(len) = bytes.len().checked_sub(HEADER_BYTES).and_then(|len| u32::try_from(len).ok()) else {
         return;
     };

@@ -10,7 +10,7 @@ fn frames() -> Vec<Vec<u8>> {
 }
 
 /// The checksums of all frames as they would be sent; a last one that is cut off ends where the bytes do.
-fn reseal(bytes: &mut Vec<u8>) {
+fn reseal(bytes: &mut [u8]) {
     let mut rest = &mut bytes[..];
     while rest.len() >= HEADER_BYTES {
         let most = rest.len() - 4 - 4;
@@ -104,7 +104,7 @@ fn fuzz_tail_heads_and_positions() {
     let (mut file, mut position) = (Vec::new(), Vec::new());
     head.encode(&mut file);
     SavedPosition::at(&head.lineage, Offset(9)).expect("it is within the lineage").encode(&mut position);
-    let crc_at_end = |bytes: &mut Vec<u8>| {
+    let crc_at_end = |bytes: &mut [u8]| {
         let Some(at) = bytes.len().checked_sub(4) else { return };
         let crc = crc32fast::hash(&bytes[..at]);
         bytes[at..].copy_from_slice(&crc.to_le_bytes());

@@ -46,7 +46,7 @@ fn entries() -> Vec<Vec<u8>> {
 
 #[test]
 fn fuzz_entries_are_sealed_as_they_were_opened() {
-    let resealed = |bytes: &mut Vec<u8>| reseal(bytes, 0, HEADER_BYTES - 8);
+    let resealed = |bytes: &mut [u8]| reseal(bytes, 0, HEADER_BYTES - 8);
     Campaign::of("entries of the log").from(entries()).resealed(resealed).keeps(CLAIMED_BYTES_MAX).run(
         |bytes| {
             let entry = EntryBytes::check(bytes)
@@ -81,7 +81,7 @@ fn fuzz_states() {
 
 #[test]
 fn fuzz_snapshots() {
-    let resealed = |bytes: &mut Vec<u8>| reseal(bytes, wire::MAGIC.len(), wire::HEADER_BYTES - 8);
+    let resealed = |bytes: &mut [u8]| reseal(bytes, wire::MAGIC.len(), wire::HEADER_BYTES - 8);
     let snapshots = goldens("snapshot").iter().map(|text| of_golden(text)).collect::<Vec<_>>();
     Campaign::of("snapshots").from(snapshots).resealed(resealed).keeps(CLAIMED_BYTES_MAX).run(|bytes| {
         let level = wire::level_of(bytes)

@@ -20,7 +20,7 @@ pub fn measure(data_dir: &Path) -> Ground {
             open: fs::read_dir("/proc/self/fd").map_or(0, |fds| fds.count().saturating_sub(1) as u64),
         },
         memory: Memory { machine_bytes: machine_bytes(), group_bytes: group_bytes() },
-        disk: existing(data_dir).and_then(disk),
+        disk: existing(data_dir).and_then(|dir| disk(&dir)),
         kernel: Kernel {
             overcommit: number("/proc/sys/vm/overcommit_memory"),
             huge_pages_forced: huge_pages_forced(),
@@ -46,8 +46,8 @@ pub fn existing(dir: &Path) -> Option<PathBuf> {
     whole.ancestors().find(|dir| dir.exists()).map(Path::to_owned)
 }
 
-fn disk(dir: PathBuf) -> Option<Disk> {
-    let stat = rustix::fs::statvfs(&dir).ok()?;
+fn disk(dir: &Path) -> Option<Disk> {
+    let stat = rustix::fs::statvfs(dir).ok()?;
     Some(Disk {
         size_bytes: stat.f_blocks.saturating_mul(stat.f_frsize),
         free_bytes: stat.f_bavail.saturating_mul(stat.f_frsize),

@@ -12,7 +12,7 @@ pub(crate) fn golden_log() -> Vec<u8> {
 }
 
 /// The header and every frame, with checksums as they would have been written; frames follow each other by their lengths.
-pub(crate) fn reseal(bytes: &mut Vec<u8>) {
+pub(crate) fn reseal(bytes: &mut [u8]) {
     if bytes.len() < HEADER_BYTES {
         return;
     }
