@@ -1,7 +1,7 @@
 # The commands a contributor needs. `make verify` only reads; `make fix` mends what a tool can mend.
 CARGO ?= cargo
 
-.PHONY: both-releases build release verify arrows doc fix test demo compat bench table roll-compare deny ci clean-compat mutations turmoil loss-window dead-primaries kill-matrix endurance speed-ab sim model train
+.PHONY: both-releases build release verify arrows doc fix test demo compat bench table roll-compare deny ci clean-compat mutations turmoil loss-window dead-primaries kill-matrix endurance speed-ab sim model train fuzz fuzz-parsers fuzz-ports
 
 build:
 	$(CARGO) build --workspace --all-targets
@@ -75,6 +75,15 @@ kill-matrix: both-releases ## each part is killed at each step of a roll: docs/k
 	tests/compat/kill_matrix.py target/release/ironcache --next target/release/ironcache-next --write --way failed --faults process $(if $(ONLY),--only $(ONLY))
 
 MINUTES ?= 30
+# Everybody who has a parser has tests `fuzz_*` of it (crates/fuzz).
+FUZZED = types store settings resp keyspace command replication formats identity spine raft client
+FUZZ_TARGETS = $(shell grep -rh 'fn fuzz_' crates --include='*.rs' | wc -l)
+fuzz: fuzz-parsers fuzz-ports ## a node's ports for MINUTES each, all at once, and before that all parsers together for as long: `make fuzz MINUTES=30`
+fuzz-parsers:
+	FUZZ_SECONDS=$$((60 * $(MINUTES) / $(FUZZ_TARGETS) + 1)) $(CARGO) test $(FUZZED:%=-p ironcache-%) -p xtask --lib --bins --test fuzz --test it fuzz_ -- --test-threads=1
+fuzz-ports: release
+	tests/compat/fuzz_ports.py target/release/ironcache --seconds $$((60 * $(MINUTES))) $(if $(SEED),--seed $(SEED))
+
 endurance: both-releases ## random faults while a cluster rolls forth and back: `make endurance MINUTES=30` (root)
 	tests/compat/endurance.py target/release/ironcache --next target/release/ironcache-next --minutes $(MINUTES)
 

@@ -33,6 +33,9 @@ pub struct NodeStatus {
     pub timers: Option<RaftTimers>,
     /// `true` until the node has become part of a cluster.
     pub pristine: bool,
+    /// Its settings permit that it belongs to an insecure cluster.
+    #[serde(default)]
+    pub insecure: bool,
     pub launcher: LauncherStatus,
     pub raft: RaftStatus,
     pub data: DataStatus,
@@ -42,6 +45,9 @@ pub struct NodeStatus {
     pub control: Option<ControlView>,
     /// Hash of the control state at `raft.last_applied`, in hex.
     pub state_hash: String,
+    /// What `/readyz` answers instead of "ok", at the same moment as the rest.
+    #[serde(default)]
+    pub not_ready: Option<String>,
 }
 
 /// In ms.

@@ -208,6 +208,7 @@ fn node_status() -> NodeStatus {
         staged: vec![Digest([2; 32])],
         control: Some(control()),
         state_hash: "00".to_owned(),
+        not_ready: Some("catching up with the log".to_owned()),
     }
 }
 

@@ -32,10 +32,7 @@ pub fn run(args: &PreflightArgs) -> Result<(), Failure> {
     let mut problems = claims(&version::manifest());
     problems.extend(protocol(*launcher_protocol));
     match configuration(server) {
-        Ok(config) => {
-            problems.extend(tls(&config));
-            problems.extend(data_dir(&config.data_dir));
-        }
+        Ok(config) => problems.extend(of_files(&config)),
         Err(wrong) => problems.extend(wrong),
     }
     report(problems)
@@ -134,6 +131,11 @@ fn blank(file: &mut Option<(PathBuf, String)>, line: usize) -> bool {
     }
     *text = lines.join("\n");
     true
+}
+
+/// What is wrong with the files that a configuration names.
+pub(crate) fn of_files(config: &Config) -> Vec<Problem> {
+    tls(config).into_iter().chain(data_dir(&config.data_dir)).collect()
 }
 
 /// The files are read again by the daemon; a binary that cannot use them would shut out clients by TLS.

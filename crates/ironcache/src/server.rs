@@ -3,13 +3,13 @@
 //! Both read the same sources with the same flags: a daemon of another release reads the
 //! configuration by its own rules.
 
+use crate::check;
 use crate::exit::Failure;
-use crate::output;
 use crate::settings::{self, ConfigFlags};
 use crate::version;
 use ironcache_node::Config;
 use ironcache_spine::{DaemonExit, LauncherConfig, ListenerSpec, WayBack};
-use ironcache_types::{LEVELS, chain};
+use ironcache_types::LEVELS;
 use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
 use std::net::{IpAddr, SocketAddr};
@@ -22,9 +22,13 @@ pub struct ServerArgs {
     /// (`IRONCACHE_BACKLOG_BYTES`). A flag wins over a variable, a variable over the file.
     #[arg(long, value_name = "FILE", env = "IRONCACHE_CONFIG")]
     config: Option<PathBuf>,
-    /// Validate the configuration and show what it comes to, without starting
+    /// Show what a start would use, where each setting comes from, and what is wrong, without starting. Exit codes: 0 it
+    /// would start, 1 something keeps it from that, 2 the configuration is not understood
     #[arg(long)]
     check: bool,
+    /// With --check: answer in JSON
+    #[arg(long, requires = "check")]
+    json: bool,
     #[command(flatten, next_help_heading = "Configuration keys")]
     flags: ConfigFlags,
 }
@@ -32,30 +36,18 @@ pub struct ServerArgs {
 /// Runs the launcher until it is told to stop. `given` is what followed `server` on the command line.
 pub fn run(args: &ServerArgs, given: Vec<OsString>) -> Result<(), Failure> {
     // Another launcher may have left what it read of it.
-    let config = resolve(args, sources(args, ironcache_spine::handed_configuration())?)?;
-    let filter = log_filter(&config)?;
+    let from = sources(args, ironcache_spine::handed_configuration())?;
     if args.check {
-        ironcache_node::check_tls(&config).map_err(|error| Failure::Usage(chain(&error)))?;
-        return show(&config);
+        return check(args, from);
     }
+    let config = resolve(args, from)?;
+    let filter = log_filter(&config)?;
     log_to_stderr(filter);
     give_memory_back();
     refuse_huge_pages();
     take_a_file_that_is_full_for_an_error();
-    let bind: IpAddr = config.bind.parse().expect("a resolved configuration binds to an IP address");
-    let listener = |name: &str, key: &str, port| ListenerSpec {
-        name: name.to_owned(),
-        key: key.to_owned(),
-        address: SocketAddr::new(bind, port),
-    };
     let mut launcher = LauncherConfig::new(&config.data_dir, LEVELS);
-    launcher.listeners = vec![
-        listener("client", "port", config.port),
-        listener("tls", "tls-port", config.tls_port),
-        listener("peer", "peer-port", config.peer_port),
-        listener("http", "http-port", config.http_port),
-    ];
-    launcher.listeners.retain(|spec| spec.address.port() != 0);
+    launcher.listeners = listeners(&config);
     launcher.child_args = given;
     launcher.limits.ready_timeout_ms = config.ready_timeout_ms;
     launcher.limits.hang_timeout_ms = config.hang_timeout_ms;
@@ -72,6 +64,33 @@ pub fn run(args: &ServerArgs, given: Vec<OsString>) -> Result<(), Failure> {
         Ok(_stopped) => Ok(()),
         Err(error) => Err(ended(error.exit(), anyhow::Error::new(error).context("the node ended"))),
     }
+}
+
+fn listeners(config: &Config) -> Vec<ListenerSpec> {
+    let bind: IpAddr = config.bind.parse().expect("a resolved configuration binds to an IP address");
+    let listener = |name: &str, key: &str, port| ListenerSpec {
+        name: name.to_owned(),
+        key: key.to_owned(),
+        address: SocketAddr::new(bind, port),
+    };
+    let mut specs = vec![
+        listener("client", "port", config.port),
+        listener("tls", "tls-port", config.tls_port),
+        listener("peer", "peer-port", config.peer_port),
+        listener("http", "http-port", config.http_port),
+    ];
+    specs.retain(|spec| spec.address.port() != 0);
+    specs
+}
+
+fn check(args: &ServerArgs, from: Sources) -> Result<(), Failure> {
+    let origins = settings::origins(from.file.as_ref(), &from.variables, &args.flags);
+    let config = resolve(args, from)?;
+    log_filter(&config)?;
+    // As a start does: what it cannot refuse is told.
+    refuse_huge_pages();
+    let format = if args.json { check::Format::Json } else { check::Format::Text };
+    check::run(&config, &origins, &listeners(&config), format)
 }
 
 /// What parsing flags and filters took and freed is megabytes, which the allocator would keep; a launcher allocates next
@@ -179,11 +198,6 @@ fn resolve(args: &ServerArgs, from: Sources) -> Result<Config, Failure> {
         );
     }
     settings::layered(file, &variables, &args.flags).map_err(|error| Failure::Usage(error.to_string()))
-}
-
-fn show(config: &Config) -> Result<(), Failure> {
-    output::line("OK")?;
-    output::line(&settings::as_file(config))
 }
 
 /// A node that ended with a code of its own: its launcher, and whoever manages services, go by it.

@@ -187,25 +187,72 @@ pub fn unknown_variables(variables: &[(String, String)]) -> Vec<String> {
         .collect()
 }
 
-/// The configuration as a file that says the same, in the order of the table. Passwords are not shown, and what the cluster
-/// decides only if this node was given its own.
-pub fn as_file(config: &Config) -> String {
-    let line = |setting: &Setting| {
+/// Where a value comes from, as a person finds it there. What is not named is a default, or follows from another.
+pub type Origins = BTreeMap<Key, String>;
+
+/// Of sources that are [`layered`] without an error.
+pub fn origins(
+    file: Option<&(PathBuf, String)>,
+    variables: &[(String, String)],
+    flags: &ConfigFlags,
+) -> Origins {
+    let mut origins = Origins::new();
+    if let Some((path, text)) = file {
+        let parsed = toml::from_str::<BTreeMap<Spanned<String>, Spanned<toml::Value>>>(text);
+        for (key, _) in parsed.unwrap_or_default() {
+            let line = line_at(text, key.span().start);
+            if let Ok(setting) = named(key.get_ref(), "") {
+                origins.insert(setting.key, format!("{}, line {line}", path.display()));
+            }
+        }
+    }
+    for setting in all() {
+        let variable = setting.variable();
+        if variables.iter().any(|(name, _)| *name == variable) {
+            origins.insert(setting.key, variable);
+        }
+    }
+    origins.extend(flags.0.keys().map(|key| (*key, format!("--{}", key.setting().name))));
+    origins
+}
+
+/// One setting in effect.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Shown {
+    pub name: &'static str,
+    /// As TOML.
+    pub value: String,
+    pub from: String,
+}
+
+/// The configuration as a file that says the same, with where each value comes from beside it.
+pub fn as_file(config: &Config, origins: &Origins) -> String {
+    let line = |Shown { name, value, from }| format!("{name} = {value}  # {from}");
+    shown(config, origins).into_iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+/// Every setting in effect, in the order of the table. Passwords are not shown, and what the cluster decides only if this node
+/// was given its own.
+pub fn shown(config: &Config, origins: &Origins) -> Vec<Shown> {
+    let line = |setting: &'static Setting| {
         let value = match setting.key {
             Key::Node(key) => config.value(key),
             Key::Cluster(_) if !config.own_timers => return None,
             Key::Cluster(key) => config.cluster_value(key)?,
         };
-        let shown = match value {
+        let derived = value != setting.default_value();
+        let value = match value {
             Value::Number(number) => number.to_string(),
             Value::Text(text) if setting.kind.is_secret() && !text.is_empty() => "\"(set)\"".to_owned(),
             Value::Never | Value::Word(_) | Value::Text(_) => {
                 toml::Value::String(value.to_string()).to_string()
             }
         };
-        Some(format!("{} = {shown}", setting.name))
+        let from = origins.get(&setting.key).cloned();
+        let unnamed = if derived { "follows from others" } else { "default" };
+        Some(Shown { name: setting.name, value, from: from.unwrap_or_else(|| unnamed.to_owned()) })
     };
-    all().filter_map(line).collect::<Vec<_>>().join("\n")
+    all().filter_map(line).collect()
 }
 
 #[cfg(test)]
@@ -277,7 +324,7 @@ mod tests {
     fn what_check_shows_is_a_file_that_says_the_same() {
         let given = flags(&["--port", "7001", "--data-dir", "a \"b\"", "--requirepass", "secret"]);
         let config = layered(None, &[], &given).unwrap();
-        let shown = as_file(&config);
+        let shown = as_file(&config, &Origins::new());
         let again = layered(file(&shown), &[], &ConfigFlags::default()).unwrap();
         assert_eq!(again, Config { requirepass: "(set)".to_owned(), ..config });
         assert!(
@@ -285,7 +332,28 @@ mod tests {
             "a file of it would take the node out of the cluster's timers"
         );
         let own = layered(None, &[], &flags(&["--election-max-ms", "2000"])).unwrap();
-        assert_eq!(layered(file(&as_file(&own)), &[], &ConfigFlags::default()).unwrap(), own);
+        assert_eq!(
+            layered(file(&as_file(&own, &Origins::new())), &[], &ConfigFlags::default()).unwrap(),
+            own
+        );
+    }
+
+    #[test]
+    fn every_value_is_shown_with_where_it_comes_from() {
+        let text = "# A node.\nport = 1001\nmaxclients = 5\nlog = \"file\"";
+        let named = variables(&[("IRONCACHE_LOG", "variable"), ("IRONCACHE_MAXCLIENTS", "6")]);
+        let given = flags(&["--maxclients", "7"]);
+        let config = layered(file(text), &named, &given).unwrap();
+        let shown = shown(&config, &origins(file(text).as_ref(), &named, &given));
+        let of = |name: &str| {
+            let shown = shown.iter().find(|shown| shown.name == name).unwrap();
+            (shown.value.as_str(), shown.from.as_str())
+        };
+        assert_eq!(of("port"), ("1001", "node.toml, line 2"));
+        assert_eq!(of("log"), ("\"variable\"", "IRONCACHE_LOG"));
+        assert_eq!(of("maxclients"), ("7", "--maxclients"));
+        assert_eq!(of("peer-port"), ("11001", "follows from others"));
+        assert_eq!(of("tcp-keepalive"), ("300", "default"));
     }
 
     #[test]

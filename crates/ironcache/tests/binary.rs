@@ -1,7 +1,7 @@
 //! The binary as a process: its version, its exit codes, its configuration check.
 
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_ironcache");
 
@@ -268,4 +268,73 @@ fn a_launcher_that_cannot_begin_goes_back_to_the_one_that_handed_over() {
         "{}",
         stdout(&output)
     );
+}
+
+/// The codes that `server --check --json` finds, and its exit code.
+fn checked(args: &[&str]) -> (Option<i32>, Vec<String>, serde_json::Value) {
+    let args: Vec<&str> = ["server", "--check", "--json"].iter().chain(args).copied().collect();
+    let output = run(BINARY, &args, &[]);
+    let said: serde_json::Value =
+        serde_json::from_str(&stdout(&output)).unwrap_or_else(|error| panic!("{error}: {}", stderr(&output)));
+    let findings = said["findings"].as_array().unwrap();
+    // What this machine lacks is its own affair.
+    let errors = findings.iter().filter(|f| f["weight"] == "error" || f["code"] == "moved");
+    let codes = errors.map(|f| f["code"].as_str().unwrap().to_owned()).collect();
+    (output.status.code(), codes, said)
+}
+
+#[test]
+fn check_says_what_a_start_would_use_and_what_is_in_its_way() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let held: Vec<_> = (0..3).map(|_| std::net::TcpListener::bind("127.0.0.1:0").unwrap()).collect();
+    let ports: Vec<String> = held.iter().map(|l| l.local_addr().unwrap().port().to_string()).collect();
+    let data_dir = data.to_str().unwrap();
+    let args =
+        ["--data-dir", data_dir, "--port", &ports[0], "--peer-port", &ports[1], "--http-port", &ports[2]];
+    let (code, codes, said) = checked(&args);
+    assert_eq!((code, codes), (Some(1), vec!["port_in_use".to_owned(); 3]), "{said}");
+    assert_eq!(said["findings"][0]["setting"], "port");
+    assert!(said["findings"][0]["do_this"].as_str().unwrap().contains("another port"));
+    drop(held);
+    let (code, codes, said) = checked(&args);
+    assert_eq!((code, codes), (Some(0), Vec::new()), "{said}");
+    assert_eq!((&said["ok"], &said["uses"]["data_dir"]["node"]), (&true.into(), &serde_json::Value::Null));
+    let port = said["settings"].as_array().unwrap().iter().find(|s| s["name"] == "port").unwrap();
+    assert_eq!(port["from"], "--port");
+    assert!(said["uses"]["descriptors"]["limit"].as_u64() > Some(0), "{said}");
+    assert!(said["uses"]["disk"]["free_bytes"].as_u64() > Some(0), "{said}");
+    assert!(!data.exists());
+
+    // Beside the node itself, and after it, elsewhere.
+    let mut node = Command::new(BINARY).arg("server").args(args).stderr(Stdio::null()).spawn().unwrap();
+    let there = data.join("node.json");
+    let began = std::time::Instant::now();
+    while !there.exists() && began.elapsed().as_secs() < 30 {
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    let (code, codes, said) = checked(&args);
+    assert_eq!((code, codes), (Some(1), vec!["data_dir_in_use".to_owned()]), "{said}");
+    let pid = rustix::process::Pid::from_child(&node);
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    assert!(node.wait().unwrap().success());
+    let (code, codes, said) = checked(&args);
+    assert_eq!((code, codes), (Some(0), Vec::new()), "{said}");
+    assert!(said["uses"]["data_dir"]["node"].is_string(), "{said}");
+    let (code, codes, said) = checked(&["--data-dir", data_dir, "--port", "7999"]);
+    assert_eq!((code, codes), (Some(0), vec!["moved".to_owned()]), "{said}");
+}
+
+#[test]
+fn a_limit_of_descriptors_that_leaves_none_for_clients_is_an_error() {
+    let dir = tempfile::tempdir().unwrap();
+    let script = format!(
+        "ulimit -n 200; exec {BINARY} server --check --json --port 7998 --data-dir {}",
+        dir.path().display()
+    );
+    let output = Command::new("sh").args(["-c", &script]).output().unwrap();
+    let said: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(stdout(&output).contains("no_descriptors"), "{said}");
+    assert_eq!(said["uses"]["descriptors"]["clients_max"], 0);
 }

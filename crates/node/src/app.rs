@@ -2,6 +2,8 @@
 
 use crate::config::Config;
 use crate::data::{DataHandle, DataSnapshot};
+use crate::doors::Doors;
+use crate::ground::Wants;
 use crate::http::Refusals;
 use crate::keeper::KeeperHandle;
 use crate::launcher::LauncherView;
@@ -36,8 +38,11 @@ pub(crate) struct App {
     pub launcher: watch::Receiver<LauncherView>,
     /// For peers and the leader; keeps connections open.
     pub client: ironcache_host::http::Client,
+    pub doors: Arc<Doors>,
     /// Where it runs.
     pub machine: MachineId,
+    /// What it was told to have, before that was fitted to what there is.
+    pub wants: Wants,
     pub started: Instant,
     /// Has this process applied up to a commit index that a leader confirmed after it started?
     pub log_is_current: watch::Receiver<bool>,
@@ -100,6 +105,7 @@ pub(crate) struct NodeReport {
 /// What an [`App`] is made of.
 pub(crate) struct Parts {
     pub config: Arc<Config>,
+    pub wants: Wants,
     pub me: Member,
     pub release: Release,
     pub raft: RaftNode,
@@ -109,6 +115,7 @@ pub(crate) struct Parts {
     pub launcher: watch::Receiver<LauncherView>,
     pub log_is_current: watch::Receiver<bool>,
     pub client: ironcache_host::http::Client,
+    pub doors: Arc<Doors>,
 }
 
 impl App {
@@ -118,8 +125,20 @@ impl App {
     }
 
     pub(crate) fn new(parts: Parts) -> Self {
-        let Parts { config, me, release, raft, data, keeper, slots, launcher, log_is_current, client } =
-            parts;
+        let Parts {
+            config,
+            wants,
+            me,
+            release,
+            raft,
+            data,
+            keeper,
+            slots,
+            launcher,
+            log_is_current,
+            client,
+            doors,
+        } = parts;
         Self {
             config,
             me,
@@ -130,7 +149,9 @@ impl App {
             slots,
             launcher,
             client,
+            doors,
             machine: crate::identity::machine(),
+            wants,
             started: Instant::now(),
             log_is_current,
             incoming: tokio::sync::RwLock::default(),
@@ -209,7 +230,7 @@ impl App {
     }
 
     /// The same, for the data plane as it was shown: what is told together is of one moment.
-    fn ready_with(&self, data: &DataSnapshot) -> Result<(), String> {
+    pub(crate) fn ready_with(&self, data: &DataSnapshot) -> Result<(), String> {
         if self.removed.load(Ordering::Relaxed)
             || self.raft.applied().borrow().state.removed.contains(&self.me.node)
         {

@@ -7,7 +7,7 @@ use rustix::process::{Resource, getrlimit};
 /// For whoever stands in the door of the peer and the HTTP port; the other 64 for links, connections to peers, files and the
 /// launcher. Fewer, and a node full of clients is deaf to its peers; more is taken from clients for
 /// nothing.
-pub(crate) const RESERVED: u64 = 224;
+pub const RESERVED: u64 = 224;
 const _: () = assert!(doorkeeper::PEER.visits_max + doorkeeper::HTTP.visits_max + 64 <= RESERVED as usize);
 
 /// Most clients at a time, by the descriptors that this process may have.

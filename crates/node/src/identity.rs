@@ -69,6 +69,25 @@ pub(crate) fn note_member(data_dir: &Path, cluster: ClusterId) -> Result<(), Ide
     Ok(write(&path, &next)?)
 }
 
+/// Whose directory it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Inhabitant {
+    pub node: String,
+    /// The cluster that it is a member of.
+    pub cluster: Option<String>,
+    /// Where it listened for its peers when it last ran.
+    pub peer_addr: Option<String>,
+}
+
+/// Whose directory `data_dir` is; `None` if it is nobody's yet.
+///
+/// # Errors
+/// Its `node.json` cannot be read or is damaged.
+pub fn inhabitant(data_dir: &Path) -> Result<Option<Inhabitant>, IdentityError> {
+    let stored = read(&data_dir.join("node.json"))?;
+    Ok(stored.map(|Stored { node, cluster, peer_addr, .. }| Inhabitant { node, cluster, peer_addr }))
+}
+
 /// Reads the identity of `data_dir` and changes nothing. A new directory has none, which is fine.
 ///
 /// # Errors

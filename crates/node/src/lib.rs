@@ -24,7 +24,9 @@ mod daemon;
 mod data;
 mod descriptors;
 mod doorkeeper;
+mod doors;
 mod fetch;
+pub mod ground;
 mod http;
 mod identity;
 mod keeper;
@@ -51,7 +53,8 @@ pub use config::Config;
 pub use daemon::DaemonError;
 #[cfg(not(turmoil))]
 pub use daemon::run_daemon;
-pub use identity::{IdentityError, check_identity};
+pub use doors::{BindingError, StartError};
+pub use identity::{IdentityError, Inhabitant, check_identity, inhabitant};
 #[cfg(turmoil)]
 pub use simulated::{Shown, SimulatedLauncher, run_simulated};
 pub use tasks::{How, TaskEnded};

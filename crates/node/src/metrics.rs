@@ -10,7 +10,9 @@ mod of_node;
 mod writer;
 
 use crate::app::App;
+use crate::background;
 use crate::data::DataSnapshot;
+use crate::ground::{self, Finding, Ground};
 use crate::process;
 use ironcache_control::ControlState;
 use ironcache_raft::RaftView;
@@ -38,6 +40,8 @@ struct Scrape {
     upgrades_refused: bool,
     /// By code.
     attempts_refused: BTreeMap<String, u64>,
+    ground: Ground,
+    findings: Vec<Finding>,
     /// `None` while the process ends.
     data: Option<DataSnapshot>,
     raft: RaftView,
@@ -49,6 +53,9 @@ struct Scrape {
 pub(crate) async fn render(app: &App) -> Result<String, fmt::Error> {
     let (cpu_user_seconds, cpu_system_seconds) = process::cpu_seconds();
     let upgrades_refused = app.launcher.borrow().facts.degraded.is_some();
+    // A disk that hangs is looked at by a thread of its own.
+    let dir = app.config.data_dir.clone();
+    let ground = background::run(move || ground::measure(&dir)).await.unwrap_or_default();
     let scrape = Scrape {
         me: app.me,
         release: app.release.clone(),
@@ -59,6 +66,8 @@ pub(crate) async fn render(app: &App) -> Result<String, fmt::Error> {
         ready: app.readiness().await.is_ok(),
         upgrades_refused,
         attempts_refused: app.refused.by_code(),
+        findings: ground.findings(app.wants),
+        ground,
         data: app.data.snapshot().await.ok(),
         raft: app.raft.view(),
         state: Arc::clone(&app.raft.applied().borrow().state),

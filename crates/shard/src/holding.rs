@@ -54,11 +54,14 @@ impl Engine {
         }
     }
 
-    /// The ownership epoch under which this node serves: it is the primary, and its lease runs.
+    /// The ownership epoch under which this node serves: it is the primary, the log says where that begins, and its lease
+    /// runs. A handover in flight changes nothing: it is over in a moment.
     pub fn serves(&self) -> Option<Epoch> {
         let shard = self.my_shard()?;
         match &self.role {
-            Role::Primary(primary) if shard.is_primary(self.me) && self.leased => Some(primary.epoch),
+            Role::Primary(primary) if shard.is_primary(self.me) && primary.begun && self.leased => {
+                Some(primary.epoch)
+            }
             Role::Loading | Role::Replica(_) | Role::Primary(_) => None,
         }
     }

@@ -58,6 +58,11 @@ impl Routing {
         self.mine == Some(index)
     }
 
+    #[inline]
+    pub(crate) fn mine(&self) -> Option<&ShardRoute> {
+        self.mine.and_then(|index| self.shards.get(index))
+    }
+
     /// The candidate's promotion was heard of before it was applied here: redirect to it already.
     pub(crate) fn hint(&mut self, epoch: Epoch, to: Member) {
         if let Some(mine) = self.mine {

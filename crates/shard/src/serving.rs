@@ -2,9 +2,12 @@
 //!
 //! *Invariant:* a command is executed only while this life is named as primary by the applied state, the log says where its
 //! ownership begins, no handover holds commands back, and its lease runs.
+//! *Invariant:* a command without keys goes where one with a key of this node's shard goes: a node that is about to serve
+//! refuses neither.
 
 use crate::engine::Engine;
 use crate::role::{Primary, Role};
+use crate::routing::ShardRoute;
 use ironcache_types::{NodeId, Slot};
 
 /// What to do with a keyed command.
@@ -33,7 +36,17 @@ impl Engine {
         let Some((index, shard)) = self.routing.shard_of(slot) else {
             return Route::Unowned;
         };
-        if self.routing.is_mine(index) {
+        self.route_to(shard, self.routing.is_mine(index), read)
+    }
+
+    /// Where a write without keys goes: to the primary of this node's own shard, as any of its keys would.
+    pub fn route_without_keys(&self) -> Route {
+        self.routing.mine().map_or(Route::Unowned, |shard| self.route_to(shard, true, ReadFrom::Primary))
+    }
+
+    #[inline]
+    fn route_to(&self, shard: &ShardRoute, is_mine: bool, read: ReadFrom) -> Route {
+        if is_mine {
             match &self.role {
                 Role::Primary(_) if self.is_serving() => return Route::Execute,
                 // Held back until the outcome, or until the candidate said that it is promoted.

@@ -74,7 +74,7 @@ impl DataDir {
     pub fn lock(&self, wait: Duration) -> Result<DataDirLock, LockError> {
         self.create().map_err(LockError::Disk)?;
         let path = self.lock_path();
-        let mut file = OpenOptions::new()
+        let file = OpenOptions::new()
             .read(true)
             .write(true)
             .create(true)
@@ -87,12 +87,7 @@ impl DataDir {
                 Ok(()) => break,
                 Err(TryLockError::WouldBlock) if Instant::now() < give_up => std::thread::sleep(LOCK_RETRY),
                 Err(TryLockError::WouldBlock) => {
-                    let mut holder = String::new();
-                    // Only for the message; a holder that is just writing its id reads as "another process".
-                    let holder = match file.read_to_string(&mut holder) {
-                        Ok(_) if !holder.trim().is_empty() => format!("process {}", holder.trim()),
-                        Ok(_) | Err(_) => "another process".to_owned(),
-                    };
+                    let holder = holder_named_in(&file);
                     return Err(LockError::Held { root: self.root.clone(), holder });
                 }
                 Err(TryLockError::Error(source)) => return Err(at("lock", &path)(source).into()),
@@ -103,6 +98,36 @@ impl DataDir {
             tracing::warn!(%error, path = %path.display(), "the lock does not name its holder");
         }
         Ok(DataDirLock { file })
+    }
+}
+
+impl DataDir {
+    /// Who holds the directory now, if anybody does; nothing is made, and nothing written. A launcher that takes it at this
+    /// very moment waits for as long as the look takes.
+    ///
+    /// # Errors
+    /// It cannot be looked at.
+    pub fn holder(&self) -> Result<Option<String>, DiskError> {
+        let path = self.lock_path();
+        let file = match File::open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(at("open", &path)(error)),
+        };
+        match file.try_lock() {
+            Ok(()) => Ok(None),
+            Err(TryLockError::WouldBlock) => Ok(Some(holder_named_in(&file))),
+            Err(TryLockError::Error(source)) => Err(at("lock", &path)(source)),
+        }
+    }
+}
+
+/// Only for messages; a holder that is just writing its id reads as "another process".
+fn holder_named_in(mut file: &File) -> String {
+    let mut holder = String::new();
+    match file.read_to_string(&mut holder) {
+        Ok(_) if !holder.trim().is_empty() => format!("process {}", holder.trim()),
+        Ok(_) | Err(_) => "another process".to_owned(),
     }
 }
 
@@ -149,6 +174,14 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_look_at_who_holds_a_directory_makes_nothing() {
+        let temp = tempfile::tempdir().unwrap();
+        let root = temp.path().join("data");
+        assert_eq!(DataDir::new(&root).holder().unwrap(), None);
+        assert!(!root.exists());
+    }
+
+    #[test]
     fn a_second_holder_is_refused_and_told_who_holds() {
         let temp = tempfile::tempdir().unwrap();
         let dir = DataDir::new(temp.path());
@@ -156,7 +189,9 @@ mod tests {
         let error = dir.lock(Duration::from_millis(20)).unwrap_err();
         assert!(matches!(error, LockError::Held { .. }));
         assert!(error.to_string().contains(&format!("process {}", std::process::id())), "{error}");
+        assert_eq!(dir.holder().unwrap(), Some(format!("process {}", std::process::id())));
         drop(held);
+        assert_eq!(dir.holder().unwrap(), None);
         dir.lock(Duration::ZERO).unwrap();
     }
 }

@@ -57,9 +57,9 @@ pub use ironcache_store::{DiskError, LevelError, LevelFile};
 pub use launcher::{
     DAEMON_VERB, HANDOVER_CONFIG_VARIABLE, HANDOVER_REFUSED_VARIABLE, HANDOVER_VARIABLE, HandoverError,
     LauncherConfig, LauncherError, LauncherLimits, ListenerSpec, ListenersError, MakeWayError, NotAdmitted,
-    SpawnError, Stopped, WayBack, handed_configuration, make_way, refuse_handover, run,
+    SpawnError, Stopped, WayBack, handed_configuration, make_way, probe_listeners, refuse_handover, run,
 };
-pub use link::{FDS_VARIABLE, Inherited, LauncherLink, LinkError, LinkReceiver, LinkSender};
+pub use link::{FDS_VARIABLE, Inherited, LISTEN_BACKLOG, LauncherLink, LinkError, LinkReceiver, LinkSender};
 pub use outcome::{Cause, Failure, Outcome, StepRef, Verdict};
 pub use preflight::{
     LAUNCHER_PROTOCOL_FLAG, PREFLIGHT_TIMEOUT, PREFLIGHT_VERB, PROBLEMS_FOUND, PreflightError, PreflightOf,

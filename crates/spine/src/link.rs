@@ -21,6 +21,9 @@ use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+/// What clients may queue while no daemon accepts; the kernel caps it at `net.core.somaxconn`.
+pub const LISTEN_BACKLOG: i32 = 4096;
+
 /// Names the inherited descriptors.
 pub const FDS_VARIABLE: &str = "IRONCACHE_FDS";
 pub(crate) const CONTROL_NAME: &str = "control";

@@ -39,6 +39,7 @@ const PURE_CRATES: &[&str] = &[
 
 /// What the `node` crate wires together: every pure crate, and the shells below it.
 const NODE_MAY_USE: &[&str] = &[
+    "ironcache-fuzz",
     "ironcache-types",
     "ironcache-settings",
     "ironcache-resp",
@@ -53,6 +54,7 @@ const NODE_MAY_USE: &[&str] = &[
     "ironcache-api",
     "ironcache-store",
     "ironcache-host",
+    "ironcache-identity",
     "ironcache-spine",
     "ironcache-raft",
 ];
@@ -63,6 +65,7 @@ const BINARY_MAY_USE: &[&str] =
     &["ironcache-types", "ironcache-settings", "ironcache-spine", "ironcache-node", "ironcache-cli"];
 
 const EVERYTHING: &[&str] = &[
+    "ironcache-fuzz",
     "ironcache-types",
     "ironcache-settings",
     "ironcache-resp",
@@ -89,20 +92,30 @@ const EVERYTHING: &[&str] = &[
 pub(crate) const CRATES: &[CrateRule] = &[
     // Stands in for a crate that openraft uses (docs/adr/0012): nothing of ours names it.
     CrateRule { name: "base2histogram", may_use: &[], purity: Purity::Pure },
-    CrateRule { name: "ironcache-types", may_use: &[], purity: Purity::Pure },
-    CrateRule { name: "ironcache-settings", may_use: &[], purity: Purity::Pure },
-    CrateRule { name: "ironcache-resp", may_use: &[], purity: Purity::Pure },
-    CrateRule { name: "ironcache-keyspace", may_use: &["ironcache-types"], purity: Purity::Pure },
+    // For tests alone: whoever has a parser has it fuzzed.
+    CrateRule { name: "ironcache-fuzz", may_use: &[], purity: Purity::Shell },
+    CrateRule { name: "ironcache-types", may_use: &["ironcache-fuzz"], purity: Purity::Pure },
+    CrateRule { name: "ironcache-settings", may_use: &["ironcache-fuzz"], purity: Purity::Pure },
+    CrateRule { name: "ironcache-resp", may_use: &["ironcache-fuzz"], purity: Purity::Pure },
     CrateRule {
-        name: "ironcache-command",
-        may_use: &["ironcache-resp", "ironcache-keyspace", "ironcache-types"],
+        name: "ironcache-keyspace",
+        may_use: &["ironcache-fuzz", "ironcache-types"],
         purity: Purity::Pure,
     },
-    CrateRule { name: "ironcache-replication", may_use: &["ironcache-types"], purity: Purity::Pure },
+    CrateRule {
+        name: "ironcache-command",
+        may_use: &["ironcache-fuzz", "ironcache-resp", "ironcache-keyspace", "ironcache-types"],
+        purity: Purity::Pure,
+    },
+    CrateRule {
+        name: "ironcache-replication",
+        may_use: &["ironcache-fuzz", "ironcache-types"],
+        purity: Purity::Pure,
+    },
     CrateRule { name: "ironcache-control", may_use: &["ironcache-types"], purity: Purity::Pure },
     CrateRule {
         name: "ironcache-formats",
-        may_use: &["ironcache-types", "ironcache-control"],
+        may_use: &["ironcache-fuzz", "ironcache-types", "ironcache-control"],
         purity: Purity::Pure,
     },
     CrateRule {
@@ -121,21 +134,30 @@ pub(crate) const CRATES: &[CrateRule] = &[
         purity: Purity::Pure,
     },
     CrateRule { name: "ironcache-api", may_use: &["ironcache-types"], purity: Purity::Pure },
-    CrateRule { name: "ironcache-store", may_use: &["ironcache-types"], purity: Purity::Blocking },
-    CrateRule { name: "ironcache-host", may_use: &["ironcache-store"], purity: Purity::Shell },
     CrateRule {
-        name: "ironcache-identity",
+        name: "ironcache-store",
+        may_use: &["ironcache-fuzz", "ironcache-types"],
+        purity: Purity::Blocking,
+    },
+    CrateRule {
+        name: "ironcache-host",
         may_use: &["ironcache-types", "ironcache-store"],
         purity: Purity::Shell,
     },
     CrateRule {
+        name: "ironcache-identity",
+        may_use: &["ironcache-fuzz", "ironcache-types", "ironcache-store"],
+        purity: Purity::Shell,
+    },
+    CrateRule {
         name: "ironcache-spine",
-        may_use: &["ironcache-types", "ironcache-store"],
+        may_use: &["ironcache-fuzz", "ironcache-types", "ironcache-store"],
         purity: Purity::Blocking,
     },
     CrateRule {
         name: "ironcache-raft",
         may_use: &[
+            "ironcache-fuzz",
             "ironcache-types",
             "ironcache-control",
             "ironcache-formats",
@@ -147,7 +169,7 @@ pub(crate) const CRATES: &[CrateRule] = &[
     CrateRule { name: "ironcache-node", may_use: NODE_MAY_USE, purity: Purity::Shell },
     CrateRule {
         name: "ironcache-client",
-        may_use: &["ironcache-types", "ironcache-api", "ironcache-identity"],
+        may_use: &["ironcache-fuzz", "ironcache-types", "ironcache-api", "ironcache-identity"],
         purity: Purity::Shell,
     },
     CrateRule {
@@ -164,7 +186,7 @@ pub(crate) const CRATES: &[CrateRule] = &[
     CrateRule { name: "ironcache-turmoil", may_use: EVERYTHING, purity: Purity::Shell },
     CrateRule { name: "ironcache-tests", may_use: EVERYTHING, purity: Purity::Shell },
     CrateRule { name: "ironcache-benches", may_use: EVERYTHING, purity: Purity::Shell },
-    CrateRule { name: "xtask", may_use: &[], purity: Purity::Shell },
+    CrateRule { name: "xtask", may_use: &["ironcache-fuzz"], purity: Purity::Shell },
 ];
 
 pub(crate) fn rule_of(name: &str) -> Option<&'static CrateRule> {
@@ -331,11 +353,31 @@ mod tests {
         }
     }
 
+    /// It measures memory and processor time, for tests alone.
+    const FUZZ: &str = "ironcache-fuzz";
+
+    #[test]
+    fn nothing_but_tests_uses_the_mutator() {
+        let crates = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let users = CRATES.iter().filter(|rule| {
+            rule.may_use.contains(&FUZZ)
+                && rule.name.starts_with("ironcache-")
+                && !["ironcache-tests", "ironcache-benches"].contains(&rule.name)
+        });
+        for name in users.map(|rule| rule.name.trim_start_matches("ironcache-")) {
+            let manifest = crates.join(name).join("Cargo.toml");
+            let manifest =
+                std::fs::read_to_string(&manifest).unwrap_or_else(|e| panic!("{}: {e}", manifest.display()));
+            let (before, _) = manifest.split_once("[dev-dependencies]").unwrap_or((&manifest, ""));
+            assert!(!before.contains(FUZZ), "{name} is built with {FUZZ}");
+        }
+    }
+
     #[test]
     fn pure_crates_use_only_pure_crates() {
         for rule in CRATES.iter().filter(|rule| rule.purity == Purity::Pure) {
             for used in rule.may_use {
-                assert!(PURE_CRATES.contains(used), "{} uses {used}", rule.name);
+                assert!(PURE_CRATES.contains(used) || *used == FUZZ, "{} uses {used}", rule.name);
             }
         }
         // A stand-in for a foreign crate is nobody's to use by name.

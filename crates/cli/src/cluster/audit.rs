@@ -140,12 +140,15 @@ mod tests {
         pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
     }
 
+    /// Who, from where, what, and what more is said of it.
+    type Row = (BTreeMap<String, String>, Option<&'static str>, &'static str, BTreeMap<String, String>);
+
     /// Four records after record 7.
     fn trail() -> AuditTrail {
         let anchor = AuditLink { seq: 7, hash: Digest([7; 32]) };
         let (mut records, mut last) = (Vec::new(), anchor);
         let (key, digest) = ("0a".repeat(32), "0b".repeat(32));
-        let rows: [(BTreeMap<String, String>, Option<&str>, &str, BTreeMap<String, String>); 4] = [
+        let rows: [Row; 4] = [
             (
                 words(&[("credential", "insecure")]),
                 Some("10.0.0.7:4"),

@@ -6,15 +6,20 @@
 use super::found::{FIRST_ADMIN, Founding};
 use super::layout::{self, Candidate};
 use super::newcomer::Newcomer;
+use super::served;
 use crate::access;
 use crate::exit::{Failure, Format};
 use crate::output;
 use ironcache_api::{AckMode, CreateCluster, Done, Refused};
 use ironcache_client::seed;
-use ironcache_client::{Client, ClientError};
+use ironcache_client::{Access, Client, ClientError};
 use std::collections::BTreeMap;
 use std::io::{BufRead, IsTerminal, Write};
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+/// Nodes that are up take a second or two. Shorter fails on a busy machine; longer keeps whoever has a node that cannot serve.
+const SERVED_WITHIN: Duration = Duration::from_secs(30);
 
 #[derive(Clone, Debug, clap::Args)]
 pub struct CreateArgs {
@@ -84,16 +89,32 @@ pub async fn run(args: CreateArgs) -> Result<(), Failure> {
     let set = assignments(&set)?;
     let spec = CreateSpec { data: nodes, witnesses, replicas, mode: mode.into(), set };
     let format = Format::of(json);
-    let done = if insecure {
+    if insecure {
         let request = plan(&spec).await?;
         agreed(&request, yes, format)?;
-        create(&request).await?
-    } else {
-        let founding = Founding::prepare(&spec, &admin, &access::new_file(credentials)?).await?;
-        agreed(&founding.request, yes, format)?;
-        founding.carry_out().await?
-    };
-    output::done(&done, format)
+        output::done(&create(&request).await?, format)?;
+        return until_served(Access::open(), &request).await;
+    }
+    let path = access::new_file(credentials)?;
+    let founding = Founding::prepare(&spec, &admin, &path).await?;
+    agreed(&founding.request, yes, format)?;
+    let request = founding.request.clone();
+    output::done(&founding.carry_out().await?, format)?;
+    until_served(Access::of_file(&path)?, &request).await
+}
+
+/// Whoever goes on with the cluster after this command is served.
+async fn until_served(access: Access, request: &CreateCluster) -> Result<(), Failure> {
+    let client = Client::with(access, request.nodes.iter().map(|node| node.http_addr.clone()).collect());
+    let give_up = Instant::now() + SERVED_WITHIN;
+    served::wait(&client, request.nodes.len(), give_up, || Ok(())).await.map_err(|failure| match failure {
+        Failure::Unreachable(what) => Failure::Unreachable(format!(
+            "the cluster is founded, and not everybody is served after {} s: {what}; `ironcache cluster status` shows how \
+             it goes on",
+            SERVED_WITHIN.as_secs()
+        )),
+        other => other,
+    })
 }
 
 /// Shows what is going to be, and asks.

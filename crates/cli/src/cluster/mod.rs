@@ -12,6 +12,7 @@ mod next;
 mod operators;
 mod policy;
 mod recover;
+pub(crate) mod served;
 mod show;
 mod target;
 

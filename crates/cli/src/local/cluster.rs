@@ -5,9 +5,10 @@ use super::ports;
 use crate::cluster::create::{self, CreateSpec};
 use crate::cluster::found::{FIRST_ADMIN, Founding};
 use crate::cluster::newcomer::{CodeFrom, Newcomer};
+use crate::cluster::served;
 use crate::exit::Failure;
 use anyhow::Context;
-use ironcache_api::{AckMode, ClusterStatus, NodeStatus, Ownership};
+use ironcache_api::AckMode;
 use ironcache_client::{Access, Client};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -87,7 +88,7 @@ pub struct LocalCluster {
 }
 
 impl LocalCluster {
-    /// Starts the nodes, makes them one cluster, and returns when every replica is in sync. `progress`
+    /// Starts the nodes, makes them one cluster, and returns when every replica is in sync and every node serves. `progress`
     /// is told what happens. It is a cluster with keys: the admin's credentials lie beside the nodes. The first poll to the last have to be on a thread that lives as long as
     /// the cluster should.
     pub async fn start(spec: &LocalSpec, mut progress: impl FnMut(&str)) -> Result<Self, Failure> {
@@ -131,7 +132,7 @@ impl LocalCluster {
         }
         cluster.client = Client::with(Access::of_file(&spec.credentials())?, cluster.http_addrs());
         progress("waiting until every replica is in sync");
-        cluster.wait_in_sync(give_up).await?;
+        cluster.wait_until_served(give_up).await?;
         Ok(cluster)
     }
 
@@ -211,78 +212,20 @@ impl LocalCluster {
         Ok(!self.client.status().await?.pristine)
     }
 
-    async fn wait_in_sync(&mut self, give_up: Instant) -> Result<(), Failure> {
-        let mut missing = "the cluster does not answer".to_owned();
-        while Instant::now() < give_up {
-            self.check()?;
-            if let Ok(Ok(status)) = tokio::time::timeout_at(give_up.into(), self.client.cluster()).await {
-                let what = match out_of_sync(&status, self.nodes.len()) {
-                    None => self.not_served(&status, give_up).await,
-                    what @ Some(_) => what,
-                };
-                match what {
-                    None => return Ok(()),
-                    Some(what) => missing = what,
-                }
-            }
-            tokio::time::sleep(LOOK_EVERY).await;
-        }
-        Err(late(&missing))
-    }
-}
-
-impl LocalCluster {
-    /// What keeps the nodes from serving what the leader says that they serve: each is asked itself. The leader tells
-    /// what it was told, and what it committed; a node acts on that a moment later, and serves once it has a lease.
-    async fn not_served(&self, status: &ClusterStatus, give_up: Instant) -> Option<String> {
-        for addr in self.http_addrs() {
-            let asked = Client::of_http(vec![addr.clone()]);
-            let Ok(Ok(node)) = tokio::time::timeout_at(give_up.into(), asked.status()).await else {
-                return Some(format!("the node at {addr} does not answer"));
-            };
-            if let Some(what) = not_served_by(status, &node) {
-                return Some(what);
-            }
-        }
-        None
+    async fn wait_until_served(&mut self, give_up: Instant) -> Result<(), Failure> {
+        let Self { spec: _, nodes, client } = self;
+        let count = nodes.len();
+        let alive = || nodes.iter_mut().try_for_each(LocalNode::check);
+        served::wait(client, count, give_up, alive).await.map_err(|failure| match failure {
+            Failure::Unreachable(what) => late(&what),
+            other => other,
+        })
     }
 }
 
 impl Drop for LocalCluster {
     fn drop(&mut self) {
         self.stop();
-    }
-}
-
-/// What keeps the cluster from being whole, if anything.
-pub(crate) fn out_of_sync(status: &ClusterStatus, nodes: usize) -> Option<String> {
-    let ready = status.nodes.values().filter(|n| n.ready).count();
-    if ready < nodes {
-        return Some(format!("{ready} of {nodes} nodes are ready"));
-    }
-    status.control.shards.values().find_map(|shard| {
-        let (id, held, all) = (shard.id, shard.in_sync.len(), shard.nodes.len());
-        match &shard.ownership {
-            Ownership::Recovering { .. } => Some(format!("shard {id} has no primary")),
-            Ownership::Serving(_) if held < all => {
-                Some(format!("shard {id}: {held} of {all} nodes are in sync"))
-            }
-            Ownership::Serving(_) => None,
-            Ownership::Unknown(unknown) => Some(format!("shard {id}: {unknown}")),
-        }
-    })
-}
-
-/// What `node` does not do yet of what `status` says.
-fn not_served_by(status: &ClusterStatus, node: &NodeStatus) -> Option<String> {
-    let shard = status.control.shards.values().find(|shard| shard.nodes.contains(&node.node))?;
-    let (id, epoch, addr) = (shard.id, Some(shard.epoch), &node.client_addr);
-    match &shard.ownership {
-        Ownership::Serving(primary) if primary.node == node.node => (node.data.serves != epoch)
-            .then(|| format!("shard {id}: its primary at {addr} does not serve yet")),
-        Ownership::Serving(_) => (node.data.follows != epoch)
-            .then(|| format!("shard {id}: its replica at {addr} does not follow the primary yet")),
-        Ownership::Recovering { .. } | Ownership::Unknown(_) => Some(format!("shard {id} has no primary")),
     }
 }
 

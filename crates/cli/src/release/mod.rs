@@ -11,6 +11,7 @@ mod trust;
 use crate::cluster::{Seeds, ShowArgs};
 use crate::exit::{Failure, Format};
 use crate::output;
+use crate::text::Names;
 use ironcache_api::{AllowRelease, Declined, Quarantine, StagedRelease};
 use ironcache_types::Version;
 
@@ -71,11 +72,15 @@ async fn allow(args: AllowArgs) -> Result<(), Failure> {
 }
 
 async fn list(args: &ShowArgs) -> Result<(), Failure> {
-    let releases = args.seeds.client().await?.releases().await?;
+    let client = args.seeds.client().await?;
+    let releases = client.releases().await?;
     if args.json {
         return output::json(&releases);
     }
-    output::line(&table(&releases))
+    let table = table(&releases);
+    // A node is named in the last column, and behind it there is room.
+    let names = Names::of_upgrade(&client.upgrade().await?);
+    output::line(&names.named(&table))
 }
 
 fn table(releases: &[StagedRelease]) -> String {

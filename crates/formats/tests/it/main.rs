@@ -2,6 +2,7 @@
 
 mod entries;
 mod examples;
+mod fuzz;
 #[path = "../../../control/tests/it/generate.rs"]
 mod generate;
 mod generated;

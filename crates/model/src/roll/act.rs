@@ -1,6 +1,7 @@
 //! What can happen next.
 
 use super::lead::Patience;
+use super::link::Kind;
 use super::node::{Exit, LATE_MS, failed, inconclusive};
 use super::world::World;
 use ironcache_control::{Command, Reason};
@@ -58,6 +59,11 @@ pub enum Act {
         from: usize,
         to: usize,
     },
+    /// What is under way on a link stays so, however long somebody waits.
+    Stall {
+        from: usize,
+        to: usize,
+    },
     Cut {
         node: usize,
     },
@@ -86,17 +92,26 @@ pub enum Order {
 impl World {
     /// All that might; [`World::play`] says what can.
     pub(super) fn acts(&self, acts: &mut Vec<Act>) {
-        let links = || self.links.iter().map(|link| (link.sender, link.taker));
-        acts.extend(links().map(|(from, to)| Act::Deliver { from, to }));
-        acts.extend(links().map(|(from, to)| Act::Hear { from, to }));
+        let links = || self.links.iter().map(|link| (link, link.sender, link.taker));
+        acts.extend(
+            links().filter(|(l, ..)| l.kind != Kind::Next).map(|(_, from, to)| Act::Deliver { from, to }),
+        );
+        acts.extend(links().filter(|(l, ..)| l.said.is_some()).map(|(_, from, to)| Act::Hear { from, to }));
+        let leaderless = !self.is_connected(self.leader);
         for node in 0..self.nodes.len() {
-            acts.extend([
-                Act::Write { node },
-                Act::Apply { node },
-                Act::Exit { node },
-                Act::Start { node },
-                Act::Elect { node },
-            ]);
+            // What cannot be, as one can see at once, is not tried.
+            match self.process(node) {
+                Some(process) => {
+                    let can = [
+                        (self.left.writes > 0, Act::Write { node }),
+                        (process.applied < self.end(), Act::Apply { node }),
+                        (process.exit.is_some(), Act::Exit { node }),
+                        (leaderless, Act::Elect { node }),
+                    ];
+                    acts.extend(can.into_iter().filter(|(can, _)| *can).map(|(_, act)| act));
+                }
+                None => acts.push(Act::Start { node }),
+            }
         }
         acts.extend((0..self.proposals.len()).map(|proposal| Act::Arrive { proposal }));
         acts.push(Act::Lead { patience: Patience::Fresh });
@@ -107,7 +122,12 @@ impl World {
         let nodes = || 0..self.nodes.len();
         let left = self.left;
         if left.crashes > 0 {
-            acts.extend(nodes().map(|node| Act::Crash { node }));
+            acts.extend(
+                self.victims
+                    .iter()
+                    .filter(|at| **at < self.nodes.len())
+                    .map(|node| Act::Crash { node: *node }),
+            );
         }
         if left.lost > 0 {
             acts.extend((0..self.proposals.len()).map(|proposal| Act::Lose { proposal }));
@@ -116,6 +136,9 @@ impl World {
         if left.lates > 0 {
             acts.push(Act::Lead { patience: Patience::Over });
             acts.extend(nodes().map(|node| Act::Late { node }));
+        }
+        if left.stalls > 0 {
+            acts.extend(self.links.iter().map(|link| Act::Stall { from: link.sender, to: link.taker }));
         }
         if left.cuts > 0 {
             acts.extend(nodes().map(|node| Act::Cut { node }));
@@ -196,6 +219,11 @@ impl World {
                 self.close(at);
                 Some(())
             }
+            Act::Stall { from, to } => {
+                let at = self.link(from, to)?;
+                self.left.stalls = self.left.stalls.checked_sub(1)?;
+                (!std::mem::replace(&mut self.links[at].stalled, true)).then_some(())
+            }
             Act::Cut { node } => {
                 if !self.is_connected(node) || self.cut.is_some() {
                     return None;
@@ -275,7 +303,7 @@ impl World {
         let asked = self.proposals.len();
         let connected = self.is_connected(node);
         for _ in 0..64 {
-            let of_node = |at: &usize| self.links[*at].sender == node;
+            let of_node = |at: &usize| self.links[*at].sender == node && !self.links[*at].stalled;
             let links: Vec<usize> = (0..self.links.len()).filter(of_node).collect();
             let moved = links.into_iter().find(|at| {
                 let mut next = self.clone();

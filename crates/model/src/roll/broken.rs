@@ -32,3 +32,22 @@ pub enum Broken {
     /// A command counts although it names epochs that are over.
     StaleEpoch,
 }
+
+impl Broken {
+    pub const ALL: [Broken; 14] = [
+        Broken::RecoverBesideKeeper,
+        Broken::AbortLowersMode,
+        Broken::SnapshotForCleanEnd,
+        Broken::FenceAtKeepersEnd,
+        Broken::PromoteAtKeepersEnd,
+        Broken::KeeperOfAnotherEpoch,
+        Broken::AckBeforeMember,
+        Broken::AckBeforeKeeper,
+        Broken::RegisterClearsKeeper,
+        Broken::PromoteOutsideSet,
+        Broken::TailCutShort,
+        Broken::KeeperTakesOldEpoch,
+        Broken::UnparkBeforeApply,
+        Broken::StaleEpoch,
+    ];
+}

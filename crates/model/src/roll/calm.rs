@@ -1,5 +1,6 @@
 //! Once nothing goes wrong any more: does the roll end, and is every shard served?
 
+use super::Moment;
 use super::act::{Act, Order};
 use super::lead::Patience;
 use super::world::World;
@@ -19,6 +20,29 @@ impl World {
     pub(super) fn calm_start(&mut self) {
         while self.flow() {}
         self.reprint(None);
+    }
+
+    /// The roll goes on until that moment.
+    pub(super) fn calm_until(&mut self, moment: Moment) {
+        let mut seen = HashSet::new();
+        while !self.is_at(moment) {
+            seen.insert(self.outline());
+            self.left.lates = u8::MAX;
+            self.step(&seen).expect("a roll comes to every moment of it");
+        }
+    }
+
+    fn is_at(&self, moment: Moment) -> bool {
+        let state = self.truth();
+        let keeps = state.shards.values().any(|shard| shard.keeper_that_counts().is_some());
+        match moment {
+            Moment::Founded => true,
+            Moment::Kept => keeps && self.proposals.is_empty(),
+            Moment::Out => {
+                let out = |at: &usize| self.process(*at).is_none();
+                keeps && (0..self.nodes.len()).any(|at| out(&at))
+            }
+        }
     }
 
     /// From here on everybody is there, and patient; an operator resumes what is held.

@@ -33,7 +33,16 @@ pub(super) fn id(at: usize) -> NodeId {
 
 /// No two processes have one incarnation: links are told apart by it.
 pub(super) fn member(at: usize, life: u64) -> Member {
-    Member { node: id(at), incarnation: Incarnation(life * LIVES_APART + at as u64) }
+    Member { node: id(at), incarnation: incarnation(at, life) }
+}
+
+pub(super) fn incarnation(at: usize, life: u64) -> Incarnation {
+    Incarnation(life * LIVES_APART + at as u64)
+}
+
+/// Whose life it is.
+pub(super) fn node_of(incarnation: u64) -> usize {
+    (incarnation % LIVES_APART) as usize
 }
 
 const LIVES_APART: u64 = 16;

@@ -38,6 +38,8 @@ pub struct Link {
     pub source: Source,
     /// The dataset is still to come.
     pub syncs: bool,
+    /// It takes longer than anybody waits.
+    pub stalled: bool,
     /// The taker has everything below.
     pub at: Offset,
     /// Sent behind everything.
@@ -239,6 +241,7 @@ impl World {
             serial,
             source,
             syncs,
+            stalled: false,
             at,
             fence: None,
             fenced: None,
@@ -264,6 +267,7 @@ impl World {
             serial,
             source: Source { epoch: ironcache_types::Epoch(0), incarnation: member.incarnation },
             syncs: false,
+            stalled: false,
             at: Offset(0),
             fence: None,
             fenced: None,
@@ -313,6 +317,7 @@ impl World {
             serial,
             source,
             syncs: false,
+            stalled: false,
             at: from,
             fence: None,
             fenced: None,
@@ -344,6 +349,7 @@ impl World {
             serial: 0,
             source,
             syncs: false,
+            stalled: false,
             at: from,
             fence: None,
             fenced: None,
@@ -596,8 +602,9 @@ impl World {
     /// Everybody who is linked to this primary says that it is there.
     pub(super) fn pinged(&mut self, sender: usize) {
         for at in 0..self.links.len() {
-            let Link { sender: of, taker, kind, serial, heard, .. } = self.links[at];
+            let Link { sender: of, taker, kind, serial, heard, stalled, .. } = self.links[at];
             if of == sender
+                && !stalled
                 && matches!(kind, Kind::Follow | Kind::Keep)
                 && let (Some(member), Some(ack), Some(process)) =
                     (self.member(taker), heard, self.process_mut(sender))

@@ -4,7 +4,7 @@
 
 use super::broken::Broken;
 use super::founded;
-use super::print::print;
+use super::print::Print;
 use super::world::{Proposal, View, World};
 use ironcache_control::{Applied, Command, ControlState, HandoverVia, LogId, Recover};
 use ironcache_shard::{Ask, Event};
@@ -24,7 +24,8 @@ impl World {
 
     fn put(&mut self, by: Option<ironcache_types::Member>, command: Command, ask: Option<Ask>) {
         let from_leader = by.is_none();
-        let print = print(0, &(by, &command, ask));
+        let of = by.map_or(0, |by| World::index_of(by.node));
+        let print = Arc::new(Print::of(of, 0, &(by, &command, ask)));
         if self.proposals.iter().all(|known| known.print != print) {
             self.proposals.push(Proposal { by, from_leader, command, ask, print });
         }
@@ -43,8 +44,7 @@ impl World {
         let Proposal { by, command, ask, .. } = self.proposals.remove(at);
         match self.applied(&command) {
             Some(Ok(state)) => {
-                let print = print(0, &state);
-                self.log.push(View { state: Arc::new(state), print });
+                self.log.push(View::of(state));
             }
             Some(Err(())) => {
                 if let (Some(ask), Some(life)) = (ask, by.and_then(|by| self.at(by)))

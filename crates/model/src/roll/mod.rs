@@ -64,10 +64,25 @@ pub struct Bounds {
     /// What operators order.
     pub orders: u8,
     pub snapshots: u8,
+    /// Links on which what is under way stays so.
+    pub stalls: u8,
+    /// Who may crash.
+    pub victims: &'static [usize],
+    pub begins: Moment,
     /// How many entries a node is behind.
     pub lag: usize,
     /// Is it asked of every state whether the roll can end?
     pub goes_on: bool,
+}
+
+/// Up to where a roll has gone, undisturbed, as a model begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moment {
+    Founded,
+    /// A keeper is recorded, and nobody is out.
+    Kept,
+    /// A node is out, and its old process has ended.
+    Out,
 }
 
 impl Bounds {
@@ -85,6 +100,9 @@ impl Bounds {
         failures: 0,
         orders: 0,
         snapshots: 0,
+        stalls: 0,
+        victims: &[0, 1, 2, 3, 4],
+        begins: Moment::Founded,
         lag: 1,
         goes_on: true,
     };
@@ -95,19 +113,21 @@ impl Bounds {
     /// The smallest model that has what `broken` needs.
     pub fn to_find(broken: Broken) -> Bounds {
         let crash = Bounds { writes: 1, crashes: 1, goes_on: false, ..Bounds::SMALL };
+        // The primary dies while a node is out, or is about to be; somebody else leads.
+        let primary_dies = Bounds { victims: &[0], leader: 2, ..crash };
+        let out = Bounds { begins: Moment::Out, ..primary_dies };
+        let kept = Bounds { begins: Moment::Kept, ..primary_dies };
         match broken {
-            Broken::RecoverBesideKeeper
-            | Broken::PromoteAtKeepersEnd
-            | Broken::KeeperOfAnotherEpoch
-            | Broken::AckBeforeMember
-            | Broken::AckBeforeKeeper
-            | Broken::RegisterClearsKeeper
-            | Broken::PromoteOutsideSet
-            | Broken::TailCutShort => crash,
-            Broken::AbortLowersMode => Bounds { orders: 2, steady_mode: PRIMARY, ..crash },
+            Broken::AckBeforeMember | Broken::AckBeforeKeeper | Broken::PromoteOutsideSet => crash,
+            Broken::RecoverBesideKeeper | Broken::RegisterClearsKeeper | Broken::TailCutShort => out,
+            Broken::PromoteAtKeepersEnd => kept,
+            Broken::FenceAtKeepersEnd => Bounds { goes_on: true, ..kept },
+            Broken::KeeperOfAnotherEpoch => Bounds { writes: 0, ..kept },
+            Broken::AbortLowersMode => Bounds { crashes: 0, orders: 2, steady_mode: PRIMARY, ..out },
             Broken::SnapshotForCleanEnd => Bounds { snapshots: 1, ..crash },
-            Broken::FenceAtKeepersEnd => Bounds { goes_on: true, ..crash },
-            Broken::KeeperTakesOldEpoch => Bounds { crashes: 0, cuts: 1, lates: 1, writes: 2, ..crash },
+            Broken::KeeperTakesOldEpoch => {
+                Bounds { crashes: 0, cuts: 1, lates: 1, stalls: 2, writes: 2, ..kept }
+            }
             Broken::UnparkBeforeApply => Bounds { crashes: 0, done: &[2, 1], ..crash },
             Broken::StaleEpoch => Bounds { crashes: 0, lates: 1, done: &[2, 1], ..crash },
         }

@@ -7,6 +7,7 @@ use ironcache_shard::keeper::{Keepers, Kept};
 use ironcache_shard::{Engine, Held, Now};
 use ironcache_types::{Epoch, Member, NodeId, Release, ShardId};
 use std::collections::BTreeMap;
+use std::fmt;
 
 /// By which the clock of a process goes on when it waits in vain for everything.
 pub(super) const LATE_MS: u64 = 1_000_000;
@@ -15,7 +16,7 @@ pub(super) const LEASE_MS: u64 = 150_000;
 /// A tick comes so much later than what it looks at.
 const TICK_MS: u64 = 50;
 
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Node {
     pub id: NodeId,
     pub process: Option<Process>,
@@ -28,6 +29,20 @@ pub struct Node {
     pub checkpoint: Option<Copy>,
     /// What it keeps of other shards.
     pub tails: BTreeMap<(ShardId, Epoch), Tail>,
+}
+
+/// What outlives a process counts once there is none.
+impl fmt::Debug for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Node { id, process, applied, life, launcher, checkpoint, tails } = self;
+        let mut out = f.debug_struct("Node");
+        match process {
+            Some(process) => out.field("process", process),
+            None => out.field("applied", applied),
+        };
+        out.field("id", id).field("life", life).field("launcher", launcher);
+        out.field("checkpoint", checkpoint).field("tails", tails).finish()
+    }
 }
 
 /// A dataset on a disk.

@@ -5,7 +5,7 @@ use super::broken::Broken;
 use super::founded;
 use super::link::Link;
 use super::node::{Copy, Exit, LEASE_MS, Node, Process};
-use super::print::print;
+use super::print::{Kind, Print, Ranks, is_same};
 use ironcache_agent::{Action as AgentAction, LocalFacts, PreflightResult, StepResult};
 use ironcache_control::{Command, ControlState, Phase};
 use ironcache_replication::EFFECTS_OVERHEAD_BYTES;
@@ -28,7 +28,7 @@ pub(super) fn frame_number(offset: Offset) -> usize {
 #[derive(Clone, Debug)]
 pub struct View {
     pub state: Arc<ControlState>,
-    pub print: u64,
+    pub print: Arc<Print>,
 }
 
 /// A command under way to the log.
@@ -39,7 +39,7 @@ pub struct Proposal {
     pub from_leader: bool,
     pub command: Command,
     pub ask: Option<Ask>,
-    pub print: u64,
+    pub print: Arc<Print>,
 }
 
 /// A write that was executed: where, and its number.
@@ -62,6 +62,7 @@ pub struct Left {
     pub failures: u8,
     pub orders: u8,
     pub snapshots: u8,
+    pub stalls: u8,
 }
 
 #[derive(Clone, Debug)]
@@ -69,11 +70,13 @@ pub struct World {
     pub(super) broken: Option<Broken>,
     /// How far a node may be behind.
     pub(super) lag: usize,
+    /// Who may crash.
+    pub(super) victims: &'static [usize],
     /// The newest states of the log; the first is that of entry `base`.
     pub base: usize,
     pub log: Vec<View>,
     pub nodes: Vec<Arc<Node>>,
-    pub(super) prints: Vec<u64>,
+    pub(super) prints: Vec<Arc<Print>>,
     pub links: Vec<Link>,
     pub proposals: Vec<Proposal>,
     pub leader: usize,
@@ -93,15 +96,16 @@ impl World {
     pub(super) fn founded(bounds: &Bounds, broken: Option<Broken>) -> World {
         let state = founded::state(bounds);
         let nodes = founded::nodes(&state);
-        let view = View { print: print(0, &state), state: Arc::new(state) };
-        let Bounds { writes, crashes, lost, cuts, lates, failures, orders, snapshots, lag, leader, .. } =
-            *bounds;
+        let view = View::of(state);
+        let Bounds { writes, crashes, lost, cuts, lates, failures, orders, snapshots, stalls, .. } = *bounds;
+        let Bounds { lag, leader, victims, begins, .. } = *bounds;
         let mut world = World {
             broken,
             lag,
+            victims,
             base: 1,
             log: vec![view],
-            prints: vec![0; nodes.len()],
+            prints: Vec::new(),
             nodes: nodes.into_iter().map(Arc::new).collect(),
             links: Vec::new(),
             proposals: Vec::new(),
@@ -111,7 +115,7 @@ impl World {
             cut: None,
             executed: BTreeSet::new(),
             acknowledged: BTreeSet::new(),
-            left: Left { writes, crashes, lost, cuts, lates, failures, orders, snapshots },
+            left: Left::default(),
             wrong: None,
         };
         for at in 0..world.nodes.len() {
@@ -120,6 +124,8 @@ impl World {
         // The second member holds what the first one does: nothing yet.
         world.settle(&[]);
         world.calm_start();
+        world.calm_until(begins);
+        world.left = Left { writes, crashes, lost, cuts, lates, failures, orders, snapshots, stalls };
         world
     }
 
@@ -451,7 +457,7 @@ impl World {
         let mut engine = process.engine.clone();
         let mut actions = engine.on(Event::Tick, process.at_tick());
         actions.retain(|action| !matches!(action, Action::SettleReplies));
-        if actions.is_empty() && print(process.now_ms, &process.engine) == print(process.now_ms, &engine) {
+        if actions.is_empty() && is_same(&process.engine, &engine) {
             return;
         }
         self.process_mut(at).expect("it ticks").engine = engine;
@@ -471,13 +477,25 @@ impl World {
 
     /// After an event: what tells the nodes apart now.
     pub(super) fn reprint(&mut self, before: Option<&World>) {
-        for at in 0..self.nodes.len() {
-            if before.is_none_or(|before| !Arc::ptr_eq(&before.nodes[at], &self.nodes[at])) {
+        let print = |at: usize| match before {
+            Some(before) if Arc::ptr_eq(&before.nodes[at], &self.nodes[at]) => before.prints[at].clone(),
+            Some(_) | None => {
                 let node = &self.nodes[at];
                 let now_ms = node.process.as_ref().map_or(0, |process| process.now_ms);
-                self.prints[at] = print(now_ms, &**node);
+                Arc::new(Print::of(at, now_ms, &**node))
             }
-        }
+        };
+        self.prints = (0..self.nodes.len()).map(print).collect();
+    }
+}
+
+impl View {
+    pub(super) fn of(state: ControlState) -> View {
+        // What handovers took is told to people, and read by nothing that decides.
+        let mut read = state.clone();
+        read.plan.iter_mut().for_each(|plan| plan.handovers.clear());
+        read.history.iter_mut().for_each(|entry| entry.plan.handovers.clear());
+        View { print: Arc::new(Print::of(0, 0, &read)), state: Arc::new(state) }
     }
 }
 
@@ -487,6 +505,7 @@ impl Hash for World {
         let World {
             broken: _,
             lag: _,
+            victims: _,
             base,
             log,
             nodes: _,
@@ -502,15 +521,24 @@ impl Hash for World {
             left,
             wrong,
         } = self;
-        (base, prints, leader, term, cut, executed, acknowledged, left, wrong).hash(hasher);
-        settled_at.max(base).hash(hasher);
-        for view in log {
-            view.print.hash(hasher);
+        let links: Vec<Print> = links.iter().map(|link| Print::of(link.sender, 0, link)).collect();
+        let parts = || {
+            let states = log.iter().map(|view| &*view.print);
+            states.chain(prints.iter().map(|print| &**print)).chain(&links)
+        };
+        let under_way = proposals.iter().map(|proposal| &*proposal.print);
+        let indices = (*base..=self.end()).map(|index| (Kind::Index, index as u64));
+        let epochs = executed.iter().map(|executed| (Kind::Epoch, executed.epoch.0));
+        let more = indices.chain(epochs).chain([(Kind::Term, *term)]);
+        let ranks = Ranks::of(parts().chain(under_way.clone()), more);
+        parts().for_each(|print| ranks.hash(print, hasher));
+        (log.len(), links.len(), ranks.rank((Kind::Index, *base as u64)), settled_at.max(base) - base)
+            .hash(hasher);
+        (ranks.rank((Kind::Term, *term)), leader, cut, acknowledged, left, wrong).hash(hasher);
+        for Executed { shard, epoch, number, write } in executed {
+            (shard, ranks.rank((Kind::Epoch, epoch.0)), number, write).hash(hasher);
         }
-        for link in links {
-            print(0, link).hash(hasher);
-        }
-        let mut under_way: Vec<u64> = proposals.iter().map(|proposal| proposal.print).collect();
+        let mut under_way: Vec<u64> = under_way.map(|print| ranks.fingerprint(print)).collect();
         under_way.sort_unstable();
         under_way.hash(hasher);
     }

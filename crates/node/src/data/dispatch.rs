@@ -193,11 +193,13 @@ fn run_data(
     let writes = spec.flags.contains(Flags::WRITE);
     let admitted = slot_of(spec, args).and_then(|slot| match slot {
         Some(slot) => admit(plane, client.door, slot, reads(client.readonly, spec)).map(|()| Some(slot)),
-        None if writes && plane.is_serving() => Ok(None),
-        None if writes && plane.primary().is_some() => Err(Refusal::Park),
-        None if writes => {
-            Err(Refusal::Text("READONLY You can't write against a read only replica.".to_owned()))
-        }
+        None if writes => match plane.route_without_keys() {
+            Route::Execute => Ok(None),
+            Route::Park => Err(Refusal::Park),
+            Route::Moved(_) | Route::Unowned => {
+                Err(Refusal::Text("READONLY You can't write against a read only replica.".to_owned()))
+            }
+        },
         None => Ok(None),
     });
     let slot = match admitted {

@@ -254,6 +254,11 @@ impl Plane {
         self.engine.route(slot, read)
     }
 
+    /// Where a write without keys goes.
+    pub(crate) fn route_without_keys(&self) -> Route {
+        self.engine.route_without_keys()
+    }
+
     pub(crate) fn expiry(&self) -> Expiry {
         // A key that expires is written to the stream, and that waits with every other write.
         if self.is_serving() && !self.is_backed_up() { Expiry::Delete } else { Expiry::Hide }

@@ -21,7 +21,9 @@ pub(super) async fn status(State(app): State<Arc<App>>) -> Result<Json<NodeStatu
 
 /// Waits for nothing but this node's own threads: it answers without a leader and without a quorum.
 pub(super) async fn node_status(app: &App) -> Result<NodeStatus, HttpError> {
-    let data = app.data.snapshot().await?.status;
+    let shown = app.data.snapshot().await?;
+    let not_ready = app.ready_with(&shown).err();
+    let data = shown.status;
     let slots = slots(app).await?;
     let view = app.raft.applied().borrow().clone();
     let state = &view.state;
@@ -40,12 +42,14 @@ pub(super) async fn node_status(app: &App) -> Result<NodeStatus, HttpError> {
         machine: app.machine,
         timers: Some(convert::timers(app.raft.timers())),
         pristine: !exists,
+        insecure: app.config.insecure,
         launcher: launcher(&app.launcher.borrow()),
         raft: raft(&app.raft, &view),
         data,
         staged: staged(app, state, &slots),
         state_hash: format!("{:016x}", state_hash(state)?),
         control: exists.then(|| convert::control(state)),
+        not_ready,
     })
 }
 

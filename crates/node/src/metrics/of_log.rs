@@ -42,6 +42,11 @@ pub(super) fn write(state: &ControlState, to: &mut Writer<'_>) -> fmt::Result {
         &plain("cluster_audit_records", "The number of the newest record of the audit chain"),
         audit.head.seq,
     )?;
+    // A label `node` or `replica` elsewhere is an id: this is who that is.
+    to.info(
+        &plain("member", "The nodes of the cluster, and where clients reach them"),
+        nodes.iter().map(|(id, node)| [("node", id.to_string()), ("address", node.client_addr.clone())]),
+    )?;
     let out = nodes.values().filter(|node| node.out.is_some()).count();
     to.gauge(&plain("cluster_nodes_out", "Nodes that are out for a step"), out as u64)?;
     to.gauge(

@@ -3,6 +3,7 @@
 use super::Scrape;
 use super::writer::{Writer, bytes, plain, seconds};
 use crate::data::{DataSnapshot, Stats};
+use crate::ground::{Finding, Ground};
 use ironcache_api::ReplicaStatus;
 use ironcache_raft::RaftView;
 use std::fmt;
@@ -18,6 +19,8 @@ pub(super) fn write(scrape: &Scrape, to: &mut Writer<'_>) -> fmt::Result {
         ready,
         upgrades_refused,
         attempts_refused,
+        ground,
+        findings,
         data,
         raft,
         state: _,
@@ -42,10 +45,34 @@ pub(super) fn write(scrape: &Scrape, to: &mut Writer<'_>) -> fmt::Result {
         &seconds("process_cpu", "Processor time"),
         [([("mode", "user")], *cpu_user_seconds), ([("mode", "system")], *cpu_system_seconds)],
     )?;
+    write_ground(ground, findings, to)?;
     if let Some(data) = data {
         write_data(data, to)?;
     }
     write_raft(raft, to)
+}
+
+/// What `server --check` shows: 1 for each thing that is wrong, 0 for all that could be.
+fn write_ground(ground: &Ground, findings: &[Finding], to: &mut Writer<'_>) -> fmt::Result {
+    let Ground { descriptors, memory, disk, kernel: _, clock: _ } = ground;
+    let is_found = |code: &str| u64::from(findings.iter().any(|finding| finding.code() == code));
+    to.gauges(
+        &plain("ground_finding", "1 for what `ironcache server --check` finds wrong with this machine"),
+        Finding::CODES.map(|code| ([("code", code)], is_found(code))),
+    )?;
+    to.gauge(&plain("descriptors_open", "Descriptors that this process has"), descriptors.open)?;
+    // Without a limit there is none to show.
+    if let Some(limit) = descriptors.limit().filter(|limit| *limit != u64::MAX) {
+        to.gauge(&plain("descriptors_limit", "Descriptors that this process may have"), limit)?;
+    }
+    if let Some(limit) = memory.limit_bytes() {
+        to.gauge(&bytes("memory_limit", "What the machine has, or the container may take"), limit)?;
+    }
+    if let Some(disk) = disk {
+        to.gauge(&bytes("disk_size", "Size of the data directory's file system"), disk.size_bytes)?;
+        to.gauge(&bytes("disk_free", "What of it is left for this process"), disk.free_bytes)?;
+    }
+    Ok(())
 }
 
 const ROLES: [&str; 6] = ["primary", "replica", "candidate", "syncing", "loading", "none"];

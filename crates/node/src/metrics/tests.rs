@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::data::Stats;
+use crate::ground::{Descriptors, Disk};
 use ironcache_api::{DataRole, DataStatus, ReplicaStatus};
 use ironcache_control::{
     Command, HandoverRecord, InitCluster, NodeRole, NodeSpec, Phase, Plan, PlanOptions, ShardSpec,
@@ -117,6 +118,12 @@ fn scrape() -> Scrape {
         ready: true,
         upgrades_refused: false,
         attempts_refused: BTreeMap::from([("no_plan".to_owned(), 3)]),
+        ground: Ground {
+            descriptors: Descriptors { soft: Some(64), hard: Some(4_096), open: 12 },
+            disk: Some(Disk { size_bytes: 1 << 40, free_bytes: 1 << 30, files_free: None }),
+            ..Ground::default()
+        },
+        findings: vec![Finding::ClockNotKept],
         data: Some(DataSnapshot {
             status,
             stats: Stats { commands: 9, moved: 2, handover_stall_us: 800, ..Stats::default() },
@@ -202,6 +209,7 @@ fn every_family_is_described_once_and_its_samples_fit_its_type() {
     assert_eq!(samples["ironcache_plan_phase{phase=\"rolling\"}"], 1.0);
     assert_eq!(samples["ironcache_plan_phase{phase=\"none\"}"], 0.0);
     assert_eq!(samples["ironcache_handover_last_stall_seconds"], 0.0008);
+    assert_eq!(samples["ironcache_member_info{node=\"0000000000000001\",address=\"127.0.0.1:1\"}"], 1.0);
 }
 
 #[test]
@@ -242,4 +250,17 @@ fn a_node_that_ends_still_shows_what_it_knows() {
     let samples = read(&encode(Scrape { data: None, ..scrape() }).unwrap());
     assert!(!samples.contains_key("ironcache_data_keys"));
     assert_eq!(samples["ironcache_raft_term"], 3.0);
+}
+
+#[test]
+fn what_is_wrong_with_the_machine_is_1_and_what_could_be_is_0() {
+    let samples = read(&encode(scrape()).unwrap());
+    for code in Finding::CODES {
+        let series = format!("ironcache_ground_finding{{code=\"{code}\"}}");
+        assert_eq!(samples[&series], f64::from(u8::from(code == "clock_not_kept")), "{code}");
+    }
+    assert_eq!(samples["ironcache_descriptors_limit"], 4_096.0);
+    assert_eq!(samples["ironcache_descriptors_open"], 12.0);
+    assert_eq!(samples["ironcache_disk_free_bytes"], f64::from(1 << 30));
+    assert!(!samples.contains_key("ironcache_memory_limit_bytes"), "the machine did not say");
 }

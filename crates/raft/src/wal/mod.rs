@@ -324,4 +324,6 @@ fn recover(file: &[u8], node: NodeId) -> Result<Recovered, WalError> {
 }
 
 #[cfg(test)]
+pub(crate) mod fuzz;
+#[cfg(test)]
 mod tests;

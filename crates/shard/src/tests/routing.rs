@@ -63,3 +63,25 @@ fn a_slot_that_nobody_owns_is_nobodys() {
     brain.apply(&World { state: ControlState::default(), index: 1 });
     assert_eq!(brain.route(), Route::Unowned);
 }
+
+#[test]
+fn a_node_says_that_it_serves_once_it_executes() {
+    let mut world = World::pair(AckMode::Primary);
+    let mut brain = Brain::following(&world, 100);
+    brain.on(Event::Granted(Grant { until_ms: u64::MAX, index: 0 }));
+    world.failover(B);
+    let actions = brain.apply(&world);
+    assert!(brain.engine.primary().is_some(), "{actions:?}");
+    assert_eq!((brain.route(), brain.engine.route_without_keys()), (Route::Park, Route::Park));
+    assert_eq!(
+        (brain.engine.serves(), brain.engine.is_settled()),
+        (None, false),
+        "its start is not in the log"
+    );
+    for command in proposed(&actions) {
+        world.apply(&command);
+    }
+    brain.apply(&world);
+    assert_eq!((brain.route(), brain.engine.route_without_keys()), (Route::Execute, Route::Execute));
+    assert_eq!((brain.engine.serves(), brain.engine.is_settled()), (Some(world.shard().epoch), true));
+}

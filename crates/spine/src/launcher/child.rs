@@ -8,6 +8,7 @@
 //! closed by exec.
 
 use super::handover::{HANDOVER_CONFIG_VARIABLE, HANDOVER_REFUSED_VARIABLE, HANDOVER_VARIABLE};
+use super::notify;
 use crate::clock::{self, CLOCK_VARIABLE};
 use crate::link::{CONTROL_NAME, FDS_VARIABLE, LOCK_NAME};
 use crate::protocol::{self, MESSAGE_BYTES_MAX, ToDaemon};
@@ -81,6 +82,9 @@ impl Daemon {
             .env_remove(HANDOVER_CONFIG_VARIABLE)
             .env_remove(HANDOVER_REFUSED_VARIABLE)
             .stdin(Stdio::null());
+        for variable in notify::VARIABLES {
+            command.env_remove(variable);
+        }
         let fds: Vec<RawFd> = inherited.iter().map(|(_, fd)| *fd).collect();
         let launcher = std::process::id();
         // SAFETY: `prepare` makes system calls only; it neither allocates nor takes a lock.

@@ -13,6 +13,7 @@
 //! *Invariant:* a clean stop is no crash; a hang is. A slow command is no hang, and work that advances is not killed.
 //! *Invariant:* a node that may have ended with the only copy of a dataset does not end with code 0.
 //! *Invariant:* clients and peers wait for the next daemon only while it is near; a node that cannot start refuses them.
+//! *Invariant:* a service manager that asks for it is told what becomes of the node, and never of one daemon among others.
 //! *Invariant:* the launcher removes no slot: what the log says is held here, only the daemon knows.
 
 mod child;
@@ -20,6 +21,7 @@ mod config;
 mod exec;
 mod handover;
 mod listeners;
+mod notify;
 mod orphans;
 mod signals;
 mod supervisor;
@@ -32,7 +34,7 @@ pub use handover::{
     HANDOVER_CONFIG_VARIABLE, HANDOVER_REFUSED_VARIABLE, HANDOVER_VARIABLE, HandoverError, NotAdmitted,
     handed_configuration, refuse_handover,
 };
-pub use listeners::ListenersError;
+pub use listeners::{ListenersError, probe_listeners};
 
 use crate::boot::BootError;
 use crate::data_dir::{DataDir, LockError};

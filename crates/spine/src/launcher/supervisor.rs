@@ -3,6 +3,7 @@
 use super::child::{Daemon, Inheritance};
 use super::config::LauncherConfig;
 use super::listeners;
+use super::notify::Notify;
 use super::orphans;
 use super::signals::StopSignals;
 use super::watch::{Watch, Why};
@@ -45,6 +46,7 @@ pub(super) struct Supervisor {
     /// The active release whose launcher could not take over.
     pub(super) stays_for: Option<Digest>,
     pub(super) hand_over_not_before: Option<Instant>,
+    pub(super) notify: Notify,
 }
 
 /// Why the supervisor's work is over.
@@ -89,6 +91,7 @@ impl Supervisor {
             adopted: None,
             stays_for: None,
             hand_over_not_before: None,
+            notify: Notify::of_this_process(),
         }
     }
 
@@ -335,12 +338,15 @@ impl Supervisor {
     }
 
     /// Waits; true if the operator's signal came meanwhile.
-    fn stopped_within(&self, time: Duration) -> bool {
+    fn stopped_within(&mut self, time: Duration) -> bool {
         let until = Instant::now() + time;
         loop {
-            let left = until.saturating_duration_since(Instant::now());
-            poll(&mut [PollFd::new(&self.signals, PollFlags::IN)], Some(left));
+            let now = Instant::now();
+            self.notify.beat(now);
+            let next = self.notify.next_beat().map_or(until, |beat| until.min(beat));
+            poll(&mut [PollFd::new(&self.signals, PollFlags::IN)], Some(next.saturating_duration_since(now)));
             if self.signals.take().stop {
+                self.notify.stopping(Duration::ZERO, now);
                 return true;
             }
             orphans::reap(None);

@@ -81,12 +81,18 @@ enum Due {
 impl Supervisor {
     /// Serves the daemon until it is gone; also says for how long it was ready.
     pub(super) fn watch(&mut self, mut watch: Watch) -> Result<(Why, Duration), End> {
+        if watch.is_ready() {
+            // Another launcher had told it, in this process; said twice it is as true.
+            self.tell_ready();
+        }
         loop {
+            self.notify.beat(Instant::now());
             self.wait(&mut watch);
             let asked = self.signals.take();
             // Before it is ready it has yet to read them, and may not know the signal yet, whose default would end it.
             if asked.reread && watch.is_ready() {
                 watch.daemon.hang_up();
+                self.notify.reloaded();
             }
             if asked.stop {
                 self.stop(&mut watch, StopReason::Operator);
@@ -112,7 +118,9 @@ impl Supervisor {
 
     fn wait(&self, watch: &mut Watch) {
         let began = Instant::now();
-        let timeout = self.timers(watch).iter().map(|(at, _)| at.saturating_duration_since(began)).min();
+        let timers = self.timers(watch);
+        let due = timers.iter().map(|(at, _)| *at).chain(self.notify.next_beat()).min();
+        let timeout = due.map(|at| at.saturating_duration_since(began));
         let mut fds = vec![
             PollFd::from_borrowed_fd(std::os::fd::AsFd::as_fd(&self.signals), PollFlags::IN),
             PollFd::from_borrowed_fd(watch.daemon.pidfd(), PollFlags::IN),
@@ -184,6 +192,9 @@ impl Supervisor {
     /// is told the daemon, and takes no time from what advances.
     fn stop(&mut self, watch: &mut Watch, reason: StopReason) {
         let timeout = self.config.limits.stop_timeout();
+        if reason == StopReason::Operator {
+            self.notify.stopping(timeout + LAST_WORDS, Instant::now());
+        }
         let order = ToDaemon::Stop { reason, deadline_ms: ms(timeout) };
         match (&mut watch.stopping, reason) {
             (Some(stopping), StopReason::Operator) => {
@@ -222,6 +233,11 @@ impl Supervisor {
         }
         watch.work_bytes = work_bytes;
         watch.advanced = now;
+        let limits = &self.config.limits;
+        let is_stopping =
+            watch.stopping.as_ref().is_some_and(|stopping| stopping.reason == StopReason::Operator);
+        let within = if is_stopping { limits.stop_timeout() + LAST_WORDS } else { limits.ready_timeout() };
+        self.notify.advanced(is_stopping, within, now);
         if let Phase::Trial { confirm_timeout_ms, .. } = self.state.phase {
             self.trial_ends = now.checked_add(Duration::from_millis(confirm_timeout_ms));
         }
@@ -231,6 +247,10 @@ impl Supervisor {
             *terminate_at = terminate_at.map(|_| now + timeout / 2);
             *kill_at = kill_at.map(|_| now + timeout + LAST_WORDS);
         }
+    }
+
+    fn tell_ready(&mut self) {
+        self.notify.ready(&format!("started with release {}", self.running));
     }
 
     fn hear(&mut self, watch: &mut Watch) {
@@ -273,6 +293,7 @@ impl Supervisor {
                     tracing::info!(pid = watch.daemon.id(), release = %self.running, "daemon ready");
                     let now = Instant::now();
                     (watch.ready_since, watch.ticked) = (Some(now), now);
+                    self.tell_ready();
                 }
             }
             (true, ToLauncher::Heartbeat { ticks, work_bytes }) => self.advance(watch, ticks, work_bytes),

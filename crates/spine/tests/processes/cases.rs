@@ -8,6 +8,7 @@ use ironcache_spine::{
 use ironcache_types::{Digest, Level, LevelRange, Manifest, Release, WireRange};
 use std::fs;
 use std::net::TcpStream;
+use std::os::unix::net::UnixDatagram;
 use std::time::{Duration, Instant};
 
 pub(crate) type Case = (&'static str, fn());
@@ -60,6 +61,7 @@ pub(crate) const ALL: &[Case] = cases! {
     sigterm_stops_the_daemon_in_good_order
     every_other_signal_stops_the_daemon_in_good_order_and_a_closed_terminal_does_not
     a_launcher_takes_the_children_that_it_inherits
+    a_service_manager_is_told_of_the_node_and_its_daemons_are_no_services
     a_stop_on_trial_costs_no_attempt
     a_stubborn_daemon_is_killed_at_the_end_of_its_time
     a_stop_that_advances_has_all_the_time_it_needs
@@ -655,6 +657,43 @@ fn every_other_signal_stops_the_daemon_in_good_order_and_a_closed_terminal_does_
         assert_eq!(node.launcher_exit_code(), Some(0));
         assert!(!is_alive(pid));
     }
+}
+
+fn a_service_manager_is_told_of_the_node_and_its_daemons_are_no_services() {
+    let temp = tempfile::tempdir().unwrap();
+    let manager = UnixDatagram::bind(temp.path().join("notify")).unwrap();
+    manager.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    let told = || {
+        let mut bytes = [0; 512];
+        let len = manager.recv(&mut bytes).expect("the manager hears something");
+        String::from_utf8(bytes[..len].to_vec()).unwrap()
+    };
+    let until = |what: &str| {
+        while !told().starts_with(what) {}
+    };
+    let mut node = Node::under_a_manager(&temp.path().join("notify"));
+    until("READY=1\nSTATUS=started with release 0.1.0");
+    let first = node.serving("0.1.0");
+    let environment = fs::read(format!("/proc/{first}/environ")).unwrap();
+    let environment = String::from_utf8_lossy(&environment).into_owned();
+    for variable in ["NOTIFY_SOCKET", "WATCHDOG_USEC"] {
+        assert!(!environment.contains(variable), "{variable} is the launcher's");
+    }
+    signal(first, libc::SIGKILL);
+    let (beats, began) = (3, Instant::now());
+    for _ in 0..beats {
+        assert_eq!(told(), "WATCHDOG=1", "of a daemon that died nothing is told");
+    }
+    assert!(
+        began.elapsed() >= Duration::from_millis(1_500),
+        "half of its time each, the first at any moment"
+    );
+    signal(node.launcher_id(), libc::SIGHUP);
+    until("RELOADING=1\nMONOTONIC_USEC=");
+    until("READY=1");
+    signal(node.launcher_id(), libc::SIGTERM);
+    until("STOPPING=1\nSTATUS=stopping\nEXTEND_TIMEOUT_USEC=7000000");
+    assert_eq!(node.launcher_exit_code(), Some(0));
 }
 
 fn a_launcher_takes_the_children_that_it_inherits() {

@@ -162,6 +162,15 @@ impl Node {
         node
     }
 
+    /// A node that a service manager listens to, which ends it if it is silent for two seconds.
+    pub(crate) fn under_a_manager(socket: &Path) -> Self {
+        let mut node = Node::new();
+        let mut command = node.command(&node.executable("0.1.0"));
+        command.env("NOTIFY_SOCKET", socket).env("WATCHDOG_USEC", "2000000");
+        node.launcher = Some(command.spawn().unwrap());
+        node
+    }
+
     /// A node whose launcher gets children that it never started, as the first process of a container does.
     pub(crate) fn inheriting() -> Self {
         let mut node = Node::new();

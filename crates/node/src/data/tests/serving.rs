@@ -33,12 +33,32 @@ fn a_life_that_no_entry_names_serves_nothing_and_is_no_address() {
     let later = Member { incarnation: Incarnation(11), ..A };
     let (mut plane, _proposals) = plane(later, &world);
     let mut client = client(&mut plane);
-    for command in ["SET k v", "GET k"] {
+    for command in ["SET k v", "GET k", "FLUSHALL"] {
         assert_eq!(run(&mut plane, &mut client, command), (Turn::Park, String::new()), "{command}");
     }
     world.restart(A);
     plane.apply_view(world.view());
-    assert_eq!(run(&mut plane, &mut client, "SET k v").0, Turn::Park, "recovering");
+    for command in ["SET k v", "FLUSHALL"] {
+        assert_eq!(run(&mut plane, &mut client, command).0, Turn::Park, "{command}: recovering");
+    }
+}
+
+#[test]
+fn a_write_without_keys_goes_where_the_nodes_own_keys_go() {
+    let mut world = World::pair(AckMode::Primary);
+    let (mut primary, _proposals) = without_lease(A, &world);
+    let mut replica = following(&world);
+    let (mut of_primary, mut of_replica) = (client(&mut primary), client(&mut replica));
+    assert_eq!(run(&mut primary, &mut of_primary, "FLUSHALL").0, Turn::Park, "it has no lease yet");
+    grant(&mut primary, FOR_EVER);
+    assert_eq!(answer(&mut primary, &mut of_primary, "FLUSHALL"), "+OK\r\n");
+    assert!(answer(&mut replica, &mut of_replica, "FLUSHALL").starts_with("-READONLY"));
+    let handover = world.begin_handover(A, B);
+    replica.apply_view(world.view());
+    assert_eq!(run(&mut replica, &mut of_replica, "FLUSHALL").0, Turn::Park, "it may be the primary next");
+    world.abort(handover);
+    replica.apply_view(world.view());
+    assert!(answer(&mut replica, &mut of_replica, "FLUSHALL").starts_with("-READONLY"));
 }
 
 #[test]

@@ -1,0 +1,401 @@
+#!/usr/bin/env python3
+"""Fuzzing of a node's ports: valid sessions are changed at random, and the node has to bear them.
+
+    tests/compat/fuzz_ports.py target/release/ironcache --seconds 60 [--seed 1] [--only client,tls,peer,http]
+
+A playground of one node (client, peer and HTTP port), and beside it a node that belongs to no cluster yet and whose
+clients speak TLS. Each port gets sessions from its own process for so long: bytes that were flipped, cut, repeated,
+spliced, numbers at their edges, in pieces, with and without an end, in the clear and by TLS. After each batch:
+
+    alive        the same process and incarnation answers, /livez says so, no thread has panicked
+    state        the control state, raft's term and log, and the offset of the stream are what they were: nothing that was
+                 sent is a valid write
+    ledger       a hundred keys hold what they held
+    memory       resident memory has grown by at most GROWTH_MAX_BYTES since the first batches
+    descriptors  at most DESCRIPTORS_MAX more than at the start, once the sessions have ended
+
+Exit 0: all of that for each port. A failure names the seed and the batch, and the sessions of a seed are the same again.
+"""
+
+import argparse
+import hashlib
+import json
+import multiprocessing
+import os
+import random
+import re
+import shutil
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+
+TESTS = os.path.dirname(os.path.abspath(__file__))
+CRATES = os.path.join(TESTS, "..", "..", "crates")
+PORTS = ("client", "tls", "peer", "http")
+BATCH = 100
+# The first batches fill what a process keeps for good: arenas, buffers of the log, code that was not read in yet.
+WARM_BATCHES = 3
+GROWTH_MAX_BYTES = 64 << 20
+# Those that a door holds for strangers at their end, for the moment until it has noticed.
+DESCRIPTORS_MAX = 16
+SETTLE_S = 30
+# How long a session waits for an answer; a node that waits for more bytes says nothing.
+ANSWER_S = 0.02
+EDGES = [0, 1, 2, 7, 8, 127, 128, 255, 256, 0x7FFF, 0xFFFF, 0x10000, 0x7FFFFFFF, 0xFFFFFFFF, 1 << 32, (1 << 63) - 1, (1 << 64) - 1]
+LEDGER = {f"ledger:{n}": hashlib.sha256(str(n).encode()).hexdigest() for n in range(100)}
+
+
+def command(*words):
+    parts = [word.encode() if isinstance(word, str) else word for word in words]
+    return b"*%d\r\n" % len(parts) + b"".join(b"$%d\r\n%s\r\n" % (len(part), part) for part in parts)
+
+
+def golden(path):
+    """The inputs of a golden file: of each line what is hex pairs, behind its name if it has one."""
+    with open(os.path.join(CRATES, path), encoding="utf-8") as file:
+        lines = [line.rsplit(": ", 1)[-1].strip() for line in file]
+    return [bytes.fromhex(line) for line in lines if re.fullmatch(r"[0-9a-f ]+", line)]
+
+
+def request(method, path, body=b"", more=""):
+    head = f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {len(body)}\r\n{more}\r\n"
+    return head.encode() + body
+
+
+def client_sessions():
+    # No writes: what they do with odd arguments is tried in the crate `command`, and here nothing may change.
+    reads = "GET k|MGET a b c|STRLEN k|GETRANGE k 0 -1|HGETALL h|HMGET h f g|LRANGE l 0 -1|LPOS l a|SMEMBERS s|SRANDMEMBER s -3"
+    reads += "|ZRANGE z 0 -1 WITHSCORES|ZRANGEBYSCORE z -inf (5 LIMIT 0 3|ZSCORE z a|TTL k|TYPE k|EXISTS k|SCAN 0 MATCH * COUNT 10"
+    reads += "|PING|ECHO hello|TIME|DBSIZE|INFO|INFO replication|COMMAND COUNT|COMMAND DOCS get|COMMAND GETKEYS GET k|LOLWUT"
+    reads += "|CONFIG GET *|CONFIG GET max*|CLIENT LIST|CLIENT ID|CLIENT INFO|CLIENT SETNAME me|CLIENT NO-EVICT on|CLUSTER INFO"
+    reads += "|CLUSTER SLOTS|CLUSTER SHARDS|CLUSTER NODES|CLUSTER KEYSLOT k|CLUSTER COUNTKEYSINSLOT 5|HELLO 3|HELLO 2 AUTH a b"
+    reads += "|AUTH x|AUTH a b|READONLY|READWRITE|SELECT 0|WATCH k|UNWATCH|MULTI|EXEC|DISCARD|OBJECT ENCODING k|RESET|QUIT"
+    reads = [line.split(" ") for line in reads.split("|")]
+    transaction = command("WATCH", "k") + command("MULTI") + command("GET", "k") + command("EXEC")
+    pipeline = b"".join(command(*words) for words in reads[:30])
+    inline = b"".join(" ".join(words).encode() + b"\r\n" for words in reads[:30])
+    quoted = b'GET "a\\x00\\n b"\r\necho \'it\\\'s\'\n'
+    return [command(*words) for words in reads] + [transaction, pipeline, inline, quoted]
+
+
+def http_sessions():
+    reads = ["/livez", "/readyz", "/metrics", "/status", "/v1/cluster", "/v1/policy", "/v1/upgrade", "/v1/releases"]
+    posts = ["/v1/cluster/create", "/v1/cluster/recover", "/v1/cluster/nodes/add", "/v1/cluster/nodes/remove", "/v1/policy",
+             "/v1/releases/allow", "/v1/upgrade/plan", "/v1/upgrade/pause", "/v1/upgrade/rollback", "/v1/releases"]
+    # Each is refused as it is, and a change of some bytes makes it no valid one.
+    body = json.dumps({"no": [1, {"field": "of"}, None, True, 1.5e300]}).encode()
+    typed = "Content-Type: application/json\r\n"
+    foreign = "Origin: http://evil.example\r\nSec-Fetch-Site: cross-site\r\n"
+    chunked = b"POST /v1/policy HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{\"no\"\r\n3\r\n:1}\r\n0\r\n\r\n"
+    several = request("GET", "/livez") + request("GET", "/status") + request("POST", "/v1/policy", body, typed)
+    sessions = [request("GET", path) for path in reads] + [request("POST", path, body, typed) for path in posts]
+    sessions += [request("POST", "/v1/policy", body, typed + foreign), chunked, several]
+    return sessions + [request("POST", "/v1/releases?hold=maybe", b"\x7fELF\x02\x01\x01" + b"\0" * 300)]
+
+
+def peer_sessions():
+    upgrade = "Connection: upgrade\r\nUpgrade: ironcache-replication\r\n"
+    hellos = golden("replication/tests/golden/handshake.hex")
+    frames = hellos + golden("replication/tests/golden/link-1.hex")
+    sessions = [request("GET", "/replication", b"", upgrade) + hello + b"".join(frames) for hello in hellos]
+    raft = {"append": "append_request", "vote": "vote_request", "pre-vote": "pre_vote_request",
+            "snapshot": "snapshot_request", "transfer": "transfer_request", "forward": "forward_requests"}
+    for path, name in raft.items():
+        body = b"".join(golden(f"raft/tests/golden/{name}.hex"))
+        sessions.append(request("POST", f"/raft/{path}", body))
+    others = ["/node/report", "/artifacts/" + "ab" * 32, "/lease", "/odd", "/livez", "/status"]
+    return sessions + [request("GET", path) for path in others] + [request("POST", path, b"{}") for path in others]
+
+
+def client_hello():
+    """What a client by TLS says first."""
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    begin = context().wrap_bio(incoming, outgoing, server_hostname="node")
+    try:
+        begin.do_handshake()
+    except ssl.SSLWantReadError:
+        pass
+    return outgoing.read()
+
+
+def context():
+    believing = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    believing.check_hostname = False
+    believing.verify_mode = ssl.CERT_NONE
+    return believing
+
+
+class Mutator:
+    """Changes sessions. The words are those that parsers of these ports look for."""
+
+    WORDS = [b"\r\n", b"\n", b"\0", b"*", b"$", b"$-1\r\n", b"*1048577\r\n", b'"', b"'", b"{", b"}", b"[", b"HTTP/1.1", b":", b" ",
+             b"Content-Length: 18446744073709551616\r\n", b"Transfer-Encoding: chunked\r\n", b"Expect: 100-continue\r\n",
+             b"Upgrade: h2c\r\n", b"\x16\x03\x01", b"\x15\x03\x03", b"\xff\xff\xff\xff", b"ICRW"]
+
+    def __init__(self, sessions, seed):
+        self.sessions, self.dice = sessions, random.Random(seed)
+
+    def next(self):
+        data = bytearray(self.dice.choice(self.sessions))
+        for _ in range(self.dice.randint(0, 6)):
+            self.change(data)
+        return bytes(data[: 1 << 18])
+
+    def change(self, data):
+        dice, at = self.dice, self.dice.randrange(len(data) + 1)
+        other = dice.choice(self.sessions)
+        kind = dice.randrange(10)
+        if kind == 0 and at < len(data):
+            data[at] ^= 1 << dice.randrange(8)
+        elif kind == 1 and at < len(data):
+            data[at] = dice.randrange(256)
+        elif kind == 2:
+            width = dice.choice([1, 2, 4, 8])
+            number = (dice.choice(EDGES) & ((1 << 8 * width) - 1)).to_bytes(width, dice.choice(["little", "big"]))
+            data[at : at + width] = number
+        elif kind == 3:
+            digits = [match for match in re.finditer(rb"\d+", bytes(data))]
+            if digits:
+                found = dice.choice(digits)
+                data[found.start() : found.end()] = str(dice.choice([-1, 1]) * dice.choice(EDGES)).encode()
+        elif kind == 4:
+            del data[at:]
+        elif kind == 5:
+            del data[at : at + 1 + dice.randrange(64)]
+        elif kind == 6:
+            data[at:at] = data[at : at + 1 + dice.randrange(8)] * dice.randrange(1, 1 << dice.randrange(1, 12))
+        elif kind == 7:
+            data[at:at] = dice.choice(self.WORDS)
+        elif kind == 8:
+            begin = dice.randrange(len(other) + 1)
+            data[at:at] = other[begin : begin + dice.randrange(1, 400)]
+        else:
+            data[at:] = other[dice.randrange(len(other) + 1) :]
+
+
+def play(port, data, dice, by_tls):
+    """One session: whatever becomes of it."""
+    try:
+        stream = socket.create_connection(("127.0.0.1", port), timeout=5)
+    except OSError:
+        return
+    try:
+        stream.settimeout(1)
+        if by_tls:
+            stream = context().wrap_socket(stream)
+        cuts = sorted(dice.randrange(len(data) + 1) for _ in range(dice.choice([0, 0, 1, 3])))
+        for begin, end in zip([0] + cuts, cuts + [len(data)]):
+            stream.sendall(data[begin:end])
+        if not by_tls and dice.random() < 0.6:
+            stream.shutdown(socket.SHUT_WR)
+        stream.settimeout(ANSWER_S)
+        for _ in range(64):
+            if not stream.recv(1 << 16):
+                break
+    except (OSError, ValueError):
+        pass
+    finally:
+        stream.close()
+
+
+def differences(before, now, path):
+    """Where two JSON values differ."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        for name in sorted({*before, *now}):
+            yield from differences(before.get(name), now.get(name), f"{path}.{name}")
+    elif before != now:
+        yield f"{path} was {json.dumps(before)} and is {json.dumps(now)}"
+
+
+class Node:
+    """One that is under fire, and what must not change of it."""
+
+    def __init__(self, name, client, http, log, ledger):
+        self.name, self.client, self.http, self.log, self.has_ledger = name, client, http, log, ledger
+        if ledger:
+            for key, value in LEDGER.items():
+                assert self.ask("SET", key, value) == b"+OK\r\n", "the ledger can be written"
+        # Right after its start a member has yet to tell the others of the binary that it holds.
+        wait_for("the state is at rest", lambda: not ledger or self.is_at_rest())
+        self.before = self.state()
+        self.pid = self.before["pid"]
+        self.descriptors = self.count_descriptors()
+        self.rss_bytes = None
+
+    def is_at_rest(self):
+        control = self.state()["control"]
+        return control["releases"] and all(node["staged"] for node in control["nodes"].values())
+
+    def ask(self, *words):
+        with socket.create_connection(("127.0.0.1", self.client), timeout=10) as stream:
+            stream.sendall(command(*words))
+            answer = stream.recv(1 << 16)
+            while not answer.endswith(b"\r\n"):
+                answer += stream.recv(1 << 16)
+            return answer
+
+    def get(self, path):
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.http}{path}", timeout=10) as answer:
+            return answer.read()
+
+    def state(self):
+        status = json.loads(self.get("/status"))
+        raft = {name: status["raft"][name] for name in ("cluster", "term", "last_log", "voters", "learners", "went_back")}
+        data = {name: status["data"].get(name) for name in ("role", "keys", "offset", "isr_epoch")}
+        same = {name: status[name] for name in ("node", "incarnation", "pid", "release", "pristine", "staged", "control")}
+        return {**same, "raft": raft, "data": data}
+
+    def count_descriptors(self):
+        return len(os.listdir(f"/proc/{self.pid}/fd"))
+
+    def resident_bytes(self):
+        with open(f"/proc/{self.pid}/statm", encoding="ascii") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    def judge(self, warm):
+        """What is wrong, if anything."""
+        if self.get("/livez").strip() == b"":
+            return "/livez says nothing"
+        now = self.state()
+        if now != self.before:
+            return "; ".join(differences(self.before, now, "status"))
+        if self.has_ledger:
+            for key, value in LEDGER.items():
+                if self.ask("GET", key) != b"$%d\r\n%s\r\n" % (len(value), value.encode()):
+                    return f"{key} changed"
+        give_up = time.monotonic() + SETTLE_S
+        while self.count_descriptors() > self.descriptors + DESCRIPTORS_MAX:
+            if time.monotonic() > give_up:
+                return f"{self.count_descriptors()} descriptors are open, and {self.descriptors} were at the start"
+            time.sleep(0.1)
+        resident = self.resident_bytes()
+        if warm:
+            self.rss_bytes = self.rss_bytes or resident
+            if resident > self.rss_bytes + GROWTH_MAX_BYTES:
+                return f"{resident >> 20} MiB are resident, and {self.rss_bytes >> 20} were"
+        with open(self.log, encoding="utf-8", errors="replace") as file:
+            panics = [line for line in file if "panicked at" in line]
+        return f"a thread panicked: {panics[0].strip()}" if panics else None
+
+
+def fuzz(kind, node, port, seconds, seed):
+    """One port's sessions until the time is up. Returns the batches, or says what is wrong."""
+    hello = client_hello()
+    sessions = {"client": client_sessions, "tls": client_sessions, "peer": peer_sessions, "http": http_sessions}[kind]()
+    mutator = Mutator(sessions, f"{kind}-{seed}")
+    records = Mutator([hello, hello + hello, hello[:60]], f"{kind}-records-{seed}")
+    dice = random.Random(f"{kind}-ways-{seed}")
+    until, batch = time.monotonic() + seconds, 0
+    while time.monotonic() < until:
+        for _ in range(BATCH):
+            # By TLS: sessions within it, and records that are none. Elsewhere one in eight tries it.
+            way = dice.random()
+            if way < (0.4 if kind == "tls" else 0.06):
+                play(port, records.next(), dice, by_tls=False)
+            else:
+                play(port, mutator.next(), dice, by_tls=way < (0.95 if kind == "tls" else 0.12))
+        batch += 1
+        try:
+            wrong = node.judge(batch > WARM_BATCHES)
+        except (OSError, ValueError) as error:
+            wrong = f"the node does not answer: {error!r}"
+        if wrong:
+            return f"{kind}: seed {seed}, batch {batch}: {wrong}"
+        if batch % 10 == 0:
+            print(f"{kind}: {batch * BATCH} sessions, {node.resident_bytes() >> 20} MiB", flush=True)
+    print(f"{kind}: {batch * BATCH} sessions in {seconds} s, {node.resident_bytes() >> 20} MiB", flush=True)
+    return None
+
+
+def run(args):
+    wrong = fuzz(*args)
+    if wrong:
+        print(f"FAILED {wrong}", file=sys.stderr, flush=True)
+        sys.exit(1)
+
+
+def wait_for(what, look, seconds=60):
+    give_up = time.monotonic() + seconds
+    while True:
+        try:
+            found = look()
+            if found:
+                return found
+        except (OSError, ValueError):
+            pass
+        if time.monotonic() > give_up:
+            sys.exit(f"not within {seconds} s: {what}")
+        time.sleep(0.05)
+
+
+def free_base():
+    """A port, with its neighbours for peers, HTTP and TLS."""
+    dice = random.SystemRandom()
+    for _ in range(400):
+        base = dice.randrange(7000, 12000)
+        try:
+            for port in (base, base + 1, base + 10000, base + 10001, base + 20000, base + 20001, base + 15001):
+                with socket.socket() as probe:
+                    probe.bind(("127.0.0.1", port))
+            return base
+        except OSError:
+            continue
+    sys.exit("no free ports were found")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("binary")
+    parser.add_argument("--seconds", type=int, default=60, help="for each port; the ports are tried at once")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--only", default=",".join(PORTS))
+    args = parser.parse_args()
+    folder, base, started = tempfile.mkdtemp(prefix="fuzz-ports-"), free_base(), []
+    binary = os.path.abspath(args.binary)
+    os.chdir(folder)
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("IRONCACHE_")}
+    failed = 1
+    try:
+        def start(*words):
+            log = open(f"{folder}/{words[0]}.log", "wb")
+            started.append(subprocess.Popen([binary, *words], stdout=log, stderr=log, env=environment))
+
+        start("playground", "--shards", "1", "--replicas", "0", "--dir", f"{folder}/playground", "--port", str(base), "--json")
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days",
+                        "30", "-subj", "/CN=node", "-keyout", "node.key", "-out", "node.crt"], check=True, capture_output=True)
+        start("server", "--data-dir", f"{folder}/alone", "--port", str(base + 1), "--tls-port", str(base + 15001),
+              "--tls-cert-file", f"{folder}/node.crt", "--tls-key-file", f"{folder}/node.key", "--tls-auth-clients", "no")
+        wait_for("the playground is ready", lambda: b'"ready":true' in open(f"{folder}/playground.log", "rb").read())
+        member = Node("member", base, base + 20000, f"{folder}/playground/node-0.log", True)
+        wait_for("the other node answers", lambda: urllib.request.urlopen(f"http://127.0.0.1:{base + 20001}/livez", timeout=5))
+        alone = Node("alone", base + 1, base + 20001, f"{folder}/server.log", False)
+        targets = {"client": (member, base), "peer": (member, base + 10000), "http": (member, base + 20000), "tls": (alone, base + 15001)}
+        only = args.only.split(",")
+        workers = [multiprocessing.Process(target=run, args=((kind, *targets[kind], args.seconds, args.seed),)) for kind in PORTS if kind in only]
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join()
+        failed = sum(worker.exitcode != 0 for worker in workers)
+    finally:
+        for process in started:
+            process.send_signal(signal.SIGTERM)
+        for process in started:
+            try:
+                process.wait(60)
+            except subprocess.TimeoutExpired:
+                process.kill()
+        if failed:
+            print(f"logs and data: {folder}", file=sys.stderr)
+        else:
+            shutil.rmtree(folder)
+    sys.exit(1 if failed else 0)
+
+
+if __name__ == "__main__":
+    main()
