@@ -150,7 +150,8 @@ async fn hand_over(upgraded: hyper::upgrade::Upgraded, app: &App, visit: Option<
     match leave_runtime(stream) {
         Ok(stream) => {
             let Proof { proved, revocation } = proof;
-            let socket = LinkSocket { stream, session, proved, revocation, read, visit };
+            let socket =
+                LinkSocket { stream, session: session.map(Box::new), proved, revocation, read, visit };
             if is_kept {
                 app.keeper.link(socket);
             } else if let Err(error) = app.data.link(socket) {

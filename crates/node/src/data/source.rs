@@ -47,7 +47,7 @@ const PIECE_BYTES: usize = 1 << 20;
 pub(crate) struct LinkSocket {
     pub stream: Moving,
     /// By TLS.
-    pub session: Option<rustls::Connection>,
+    pub session: Option<Box<rustls::Connection>>,
     /// The member whose key was proved on it; `None`: nobody's is asked for.
     pub proved: Option<NodeId>,
     /// When it is to be closed.
@@ -86,7 +86,7 @@ pub(super) async fn serve(node: Rc<DataNode>, socket: LinkSocket) {
             return;
         }
     };
-    let (reader, writer) = LinkStream::new(stream, session).into_split();
+    let (reader, writer) = LinkStream::new(stream, session.map(|session| *session)).into_split();
     let mut session = Session {
         node,
         proved,

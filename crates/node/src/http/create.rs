@@ -54,7 +54,7 @@ pub(super) async fn create(
         return founded(&present.state, &request);
     }
     let (cluster, security) = match &request.security {
-        Some(keys) => with_keys(&app, who.map(|Extension(who)| who), keys)?,
+        Some(keys) => with_keys(&app, who.as_ref().map(|Extension(who)| who), keys)?,
         None => (app.raft.cluster().map_or_else(|| random_id().map(ClusterId), Ok)?, NewSecurity::Insecure),
     };
     let statuses = try_join_all(request.nodes.iter().map(|node| ask(&app, node, cluster))).await?;
@@ -77,7 +77,7 @@ pub(super) async fn create(
 }
 
 /// What a cluster with keys begins with: what this node was told when it was met, and the key of whoever met it.
-fn with_keys(app: &App, who: Option<Who>, keys: &CreateKeys) -> Result<(ClusterId, NewSecurity), HttpError> {
+fn with_keys(app: &App, who: Option<&Who>, keys: &CreateKeys) -> Result<(ClusterId, NewSecurity), HttpError> {
     let CreateKeys { cluster, admin: name, nodes } = keys;
     let Some(binding) = app.doors.binding() else {
         let detail = "this node was not met yet: prove its join code, and tell it whom to obey (`ironcache cluster create` \
@@ -95,7 +95,7 @@ fn with_keys(app: &App, who: Option<Who>, keys: &CreateKeys) -> Result<(ClusterI
             format!("this node was bound to cluster {}, of other nodes or another id", binding.cluster);
         return Err(HttpError::refused("other_binding", detail));
     }
-    let admin = NewOperator { key, name: name.clone() };
+    let admin = NewOperator { key: *key, name: name.clone() };
     Ok((*cluster, NewSecurity::Keys { nodes: nodes.clone(), admin }))
 }
 

@@ -95,7 +95,7 @@ pub(super) async fn serve(desk: Rc<Desk>, socket: LinkSocket) {
         Ok(stream) => stream,
         Err(error) => return tracing::warn!(%error, "a link was lost before it began"),
     };
-    let (reader, writer) = LinkStream::new(stream, session).into_split();
+    let (reader, writer) = LinkStream::new(stream, session.map(|session| *session)).into_split();
     let reader = FrameReader::new(reader, &read);
     let mut session = Session { reader, writer, proved, member: Member::default() };
     let accepted = tokio::select! {
