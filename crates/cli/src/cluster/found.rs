@@ -61,12 +61,12 @@ impl Founding {
     pub async fn prepare(spec: &CreateSpec, admin: &str, path: &Path) -> Result<Self, Failure> {
         let path = std::path::absolute(path)?;
         if path.exists() {
-            return Err(usage(CredentialsError::Exists { path }));
+            return Err(usage(&CredentialsError::Exists { path }));
         }
         let begun = match Credentials::load(&beside(&path)) {
             Ok(begun) => begun,
             Err(CredentialsError::Missing { .. }) => draw()?,
-            Err(error) => return Err(usage(error)),
+            Err(error) => return Err(usage(&error)),
         };
         let tls = Tls::new(&begun.key).map_err(anyhow::Error::from)?;
         let newcomers: Vec<Newcomer> = spec.data.iter().chain(&spec.witnesses).cloned().collect();
@@ -102,7 +102,7 @@ impl Founding {
         if let Some(dir) = path.parent() {
             std::fs::create_dir_all(dir)?;
         }
-        credentials.replace(&beside(&path)).map_err(usage)?;
+        credentials.replace(&beside(&path)).map_err(|error| usage(&error))?;
         let bind = JoinBind { cluster: credentials.cluster, nodes };
         for (newcomer, known) in newcomers.iter().zip(&met).filter(|(_, met)| met.state == MetState::Pristine)
         {
@@ -118,7 +118,7 @@ impl Founding {
         let first = request.nodes.first().expect("a layout has at least one node");
         let access = Access::of(&credentials)?;
         let done = Client::with(access, vec![first.http_addr.clone()]).create(&request).await?;
-        credentials.create(&path).map_err(usage)?;
+        credentials.create(&path).map_err(|error| usage(&error))?;
         // It says nothing that the file does not.
         let _ = std::fs::remove_file(beside(&path));
         Ok(Done { done: format!("{}; the admin's credentials are in {}", done.done, path.display()) })
@@ -157,8 +157,8 @@ fn beside(path: &Path) -> PathBuf {
     PathBuf::from(name)
 }
 
-fn usage(error: CredentialsError) -> Failure {
-    Failure::Usage(ironcache_types::chain(&error))
+fn usage(error: &CredentialsError) -> Failure {
+    Failure::Usage(ironcache_types::chain(error))
 }
 
 impl From<join::JoinError> for Failure {
