@@ -7,6 +7,7 @@ use ironcache_identity::{Credentials, JoinCode, PrivateKey, Proof, Side, Tls};
 use ironcache_types::{ClusterId, Digest, KeyHash, NodeId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -29,6 +30,11 @@ impl Node {
     async fn caller(&self) -> TcpStream {
         self.listener.accept().await.unwrap().0
     }
+}
+
+/// Both sides to their ends: whoever waits for what the other does not do is a failure, and no test that hangs.
+async fn in_time<T>(both: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(10), both).await.expect("both sides come to an end")
 }
 
 /// The head and the body of the next request; nothing, if the other side has closed.
@@ -94,7 +100,8 @@ async fn a_node_with_another_key_is_told_nothing_and_the_next_address_is_asked()
         answer(&mut secured.stream, "200 OK", &done()).await;
     };
     let client = Client::with(access.clone(), vec![other.addr(), node.addr()]);
-    let (told, refused, ()) = tokio::join!(client.act("/v1/upgrade/pause"), refuses(), serves);
+    let both = async { tokio::join!(client.act("/v1/upgrade/pause"), refuses(), serves) };
+    let (told, refused, ()) = in_time(both).await;
     assert!(told.is_ok() && refused, "{told:?}");
     let client = Client::with(access, vec![other.addr()]);
     let (told, refused) = tokio::join!(client.act("/v1/upgrade/pause"), refuses());
@@ -186,7 +193,7 @@ async fn a_node_that_does_not_hold_the_code_is_told_nothing_more() {
     };
     let addr = node.addr();
     let meet = join::contact(&addr, &me, &code);
-    let (met, more) = tokio::join!(meet, serve);
+    let (met, more) = in_time(async { tokio::join!(meet, serve) }).await;
     assert!(matches!(met, Err(JoinError::OtherCode { .. })), "{met:?}");
     assert_eq!(more, None);
 }

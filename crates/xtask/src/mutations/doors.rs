@@ -2,6 +2,9 @@
 
 use super::Mutation;
 
+/// A cluster with keys, as members, operators and strangers meet it.
+const KEYED: &[&str] = &["-p", "ironcache-node", "--lib", "keyed"];
+
 pub(super) const ROWS: &[Mutation] = &[
     Mutation {
         name: "any-node-answers-for-the-pinned-one",
@@ -42,5 +45,45 @@ pub(super) const ROWS: &[Mutation] = &[
         guard: "                && ours != theirs",
         instead: "                && ours != theirs\n                && ours == theirs",
         tests: &["-p", "ironcache-client", "--test", "keyed", "credentials_follow"],
+    },
+    Mutation {
+        name: "a-member-says-hello-as-another",
+        breaks: "a member is streamed to, and acknowledges, in the name of another one",
+        file: "crates/node/src/data/source.rs",
+        guard: "        Some(proved) if proved != said => Err(Refusal::NotItself { proved, said }),",
+        instead: "        Some(proved) if proved != said && said.0 == 0 => Err(Refusal::NotItself { proved, said }),",
+        tests: KEYED,
+    },
+    Mutation {
+        name: "a-member-asks-in-the-name-of-another",
+        breaks: "a member registers a life of another one, and deposes it",
+        file: "crates/raft/src/network/server.rs",
+        guard: "        if let Some(speaks_for) = node.speaks_for(&ask) {",
+        instead: "        if let Some(speaks_for) = None {",
+        tests: &["-p", "ironcache-raft", "--test", "raft", "peer_port"],
+    },
+    Mutation {
+        name: "an-unknown-key-is-a-members",
+        breaks: "a stranger who has a key of its own owns the cluster",
+        file: "crates/node/src/doors/gate.rs",
+        guard: "            None => NotAllowed::UnknownKey(key),",
+        instead: "            None => return next.run(request).await,",
+        tests: KEYED,
+    },
+    Mutation {
+        name: "a-new-node-is-bound-without-its-code",
+        breaks: "whoever reaches a new node first has it",
+        file: "crates/node/src/http/join.rs",
+        guard: "    caller.key().filter(|_| caller.has_met()).ok_or_else(|| {",
+        instead: "    caller.key().ok_or_else(|| {",
+        tests: KEYED,
+    },
+    Mutation {
+        name: "the-connection-of-a-revoked-key-stays",
+        breaks: "whoever was connected when the key was revoked goes on",
+        file: "crates/node/src/doors/caller.rs",
+        guard: "            if was_named && !named {",
+        instead: "            if was_named && !named && key.0.0 == [0; 32] {",
+        tests: KEYED,
     },
 ];
