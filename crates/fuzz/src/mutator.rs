@@ -54,7 +54,7 @@ impl Mutator {
         self.corpus.push(input);
     }
 
-    /// A valid input, changed between once and [`CHANGES_MAX`] times.
+    /// A valid input, changed between once and `CHANGES_MAX` times.
     pub fn next(&self, dice: &mut Dice) -> Vec<u8> {
         let mut bytes = dice.pick(&self.corpus).cloned().unwrap_or_default();
         for _ in 0..=dice.below(CHANGES_MAX) {
