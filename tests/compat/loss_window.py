@@ -65,18 +65,18 @@ class Cluster:
         self.launchers = []
         for port in self.ports:
             log = open(f"{folder}/{port}.log", "w")
-            flags = ["--data-dir", f"{folder}/{port}", "--port", str(port)]
+            flags = ["--data-dir", f"{folder}/{port}", "--port", str(port), "--insecure", "yes"]
             self.launchers.append(subprocess.Popen([binary, "server", *flags], stderr=log))
         addrs = [f"127.0.0.1:{port}" for port in self.ports]
         create = [binary, "cluster", "create", *addrs[:2], "--replicas", "1", "--witness", addrs[2]]
         give_up = time.time() + PATIENCE_S
-        while subprocess.run([*create, "--mode", mode, "--yes"], capture_output=True).returncode != 0:
+        while subprocess.run([*create, "--mode", mode, "--yes", "--insecure"], capture_output=True).returncode != 0:
             if time.time() > give_up:
                 raise SystemExit(f"loss_window: the cluster is not created; logs are in {folder}")
             time.sleep(0.1)
 
     def status(self):
-        asked = [self.binary, "cluster", "status", "--json", "--seed", f"127.0.0.1:{self.ports[2]}"]
+        asked = [self.binary, "cluster", "status", "--json", "--credentials", "none", "--seed", f"127.0.0.1:{self.ports[2]}"]
         answer = subprocess.run(asked, capture_output=True, text=True)
         return json.loads(answer.stdout) if answer.returncode == 0 else None
 

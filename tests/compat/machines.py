@@ -140,6 +140,12 @@ class Machine:
             self.process.wait()
 
 
+def insecure(binary, *words):
+    """What makes a cluster whose HTTP ports are asked without a key; a binary from before keys takes no such words."""
+    asked = subprocess.run([binary, "server", "--help"], capture_output=True, text=True)
+    return list(words) if "--insecure" in asked.stdout else []
+
+
 class Node(Machine):
     """A node of ironcache on a machine of its own."""
 
@@ -149,7 +155,7 @@ class Node(Machine):
         self.data_dir = data_dir or f"{folder}/{index}"
         self.log = f"{folder}/{index}.log"
         self.words = [binary, "server", "--bind", "0.0.0.0", "--announce-host", self.peer, "--port", str(PORT)]
-        self.words += ["--data-dir", self.data_dir, *flags]
+        self.words += ["--data-dir", self.data_dir, *insecure(binary, "--insecure", "yes"), *flags]
         self.asked = None
         self.start()
 
@@ -246,6 +252,7 @@ class Cluster:
     def create(self, data, mode, settings):
         addrs = [f"{node.peer}:{PORT}" for node in self.nodes]
         words = ["cluster", "create", *addrs[:data], "--replicas", str(self.replicas), "--mode", mode, "--yes"]
+        words += insecure(self.binary, "--insecure")
         for addr in addrs[data:]:
             words += ["--witness", addr]
         for setting in settings:
@@ -265,7 +272,7 @@ class Cluster:
 
     def ask(self, *words, seed=True, timeout=90):
         """A command of the product's own, to whichever node answers."""
-        env = dict(os.environ)
+        env = dict(os.environ, IRONCACHE_CREDENTIALS="none")
         if seed:
             env["IRONCACHE_SEED"] = ",".join(f"{n.client}:{HTTP_PORT}" for n in self.nodes if n.process.poll() is None)
         words = [self.binary, *words]

@@ -7,7 +7,9 @@ use ironcache_api::{
     StageHold, StagedRelease, UpgradeStatus,
 };
 use ironcache_cli::cluster::create::{self, CreateSpec};
-use ironcache_client::Client;
+use ironcache_cli::cluster::found::{FIRST_ADMIN, Founding};
+use ironcache_cli::cluster::newcomer::{CodeFrom, Newcomer};
+use ironcache_client::{Access, Client};
 use ironcache_types::{Digest, NodeId, PlanId, Version};
 use rustix::process::Signal;
 use serde::de::DeserializeOwned;
@@ -22,6 +24,15 @@ static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
 /// A node that is stopped takes the question and does not answer.
 const ASK_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// Who may ask the cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Doors {
+    /// Everybody: most tests are about something else.
+    Insecure,
+    /// Whoever has a key.
+    Keys,
+}
+
 /// What is to be started.
 #[derive(Clone, Debug)]
 pub struct Spec {
@@ -34,6 +45,7 @@ pub struct Spec {
     pub set: Vec<(&'static str, &'static str)>,
     /// For every node.
     pub flags: Vec<String>,
+    pub doors: Doors,
     /// The configuration file that witnesses are started with again, once they belong to the cluster.
     pub witness_config: &'static str,
 }
@@ -51,6 +63,7 @@ impl Spec {
             // before.
             set: vec![("finalize-after-s", "0"), ("on-failure", "hold")],
             flags: Vec::new(),
+            doors: Doors::Insecure,
             witness_config: "",
         }
     }
@@ -75,6 +88,12 @@ impl Spec {
         self
     }
 
+    /// The cluster has keys; the test asks with the first admin's.
+    pub fn keyed(mut self) -> Self {
+        self.doors = Doors::Keys;
+        self
+    }
+
     pub fn in_sync(mut self) -> Self {
         self.mode = AckMode::InSync;
         self
@@ -87,6 +106,7 @@ pub struct Cluster {
     pub nodes: Vec<Node>,
     dir: tempfile::TempDir,
     binary: PathBuf,
+    doors: Doors,
     http: reqwest::Client,
     /// The node that answered last is asked first.
     preferred: AtomicUsize,
@@ -101,12 +121,13 @@ impl Cluster {
         let data = usize::from(spec.shards * (1 + spec.replicas));
         let ports = Ports::free(data + usize::from(spec.witnesses));
         let nodes = (0..).zip(&ports);
-        let nodes =
-            nodes.map(|(i, ports)| Node::start(&spec.binary, dir.path(), i, *ports, spec.flags.clone()));
+        let flags = || [spec.doors.flags(), spec.flags.clone()].concat();
+        let nodes = nodes.map(|(i, ports)| Node::start(&spec.binary, dir.path(), i, *ports, flags()));
         let mut cluster = Self {
             nodes: nodes.collect(),
             dir,
             binary: spec.binary.clone(),
+            doors: spec.doors,
             http: reqwest::Client::builder().no_proxy().build().expect("a plain client can be made"),
             preferred: AtomicUsize::new(0),
             _one_at_a_time: one_at_a_time,
@@ -121,16 +142,25 @@ impl Cluster {
     pub async fn start(spec: &Spec) -> Self {
         let cluster = Self::start_nodes(spec).await;
         let data = usize::from(spec.shards * (1 + spec.replicas));
-        let addrs: Vec<_> = cluster.nodes.iter().map(Node::http_addr).collect();
+        let mut nodes: Vec<_> = cluster.nodes.iter().map(|node| cluster.doors.newcomer(node)).collect();
+        let witnesses = nodes.split_off(data);
         let create = CreateSpec {
-            data: addrs[..data].to_vec(),
-            witnesses: addrs[data..].to_vec(),
+            data: nodes,
+            witnesses,
             replicas: spec.replicas,
             mode: spec.mode.clone(),
             set: spec.set.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
         };
-        let request = create::plan(&create).await.expect("the layout fits");
-        create::create(&request).await.expect("the cluster can be created");
+        match spec.doors {
+            Doors::Insecure => {
+                let request = create::plan(&create).await.expect("the layout fits");
+                create::create(&request).await.expect("the cluster can be created");
+            }
+            Doors::Keys => {
+                let founding = Founding::prepare(&create, FIRST_ADMIN, &cluster.credentials()).await;
+                founding.expect("the nodes are met").carry_out().await.expect("the cluster can be created");
+            }
+        }
         cluster.until_whole().await;
         if !spec.witness_config.is_empty() {
             for index in data..cluster.nodes.len() {
@@ -156,7 +186,7 @@ impl Cluster {
     /// Starts one node more, and waits until it answers: its position. It belongs to no cluster yet.
     pub async fn start_another(&mut self) -> usize {
         let (index, ports) = (self.nodes.len(), Ports::free(1)[0]);
-        self.nodes.push(Node::start(&self.binary, self.dir.path(), index, ports, Vec::new()));
+        self.nodes.push(Node::start(&self.binary, self.dir.path(), index, ports, self.doors.flags()));
         self.until_answers(index).await;
         index
     }
@@ -188,8 +218,20 @@ impl Cluster {
         self.dir.path()
     }
 
+    /// The first admin's, of a cluster with keys.
+    pub fn credentials(&self) -> PathBuf {
+        self.dir.path().join("credentials.json")
+    }
+
     pub fn client(&self) -> Client {
-        Client::of_http(self.nodes.iter().map(Node::http_addr).collect())
+        let addrs = self.nodes.iter().map(Node::http_addr).collect();
+        match self.doors {
+            Doors::Insecure => Client::of_http(addrs),
+            Doors::Keys => {
+                let access = Access::of_file(&self.credentials()).expect("the cluster was created");
+                Client::with(access, addrs)
+            }
+        }
     }
 
     // ── looking ──────────────────────────────────────────────────────────────────────────────────
@@ -200,11 +242,17 @@ impl Cluster {
     }
 
     pub async fn cluster(&self) -> Option<ClusterStatus> {
-        self.ask("/v1/cluster").await
+        match self.doors {
+            Doors::Insecure => self.ask("/v1/cluster").await,
+            Doors::Keys => self.client().cluster().await.ok(),
+        }
     }
 
     pub async fn upgrade(&self) -> Option<UpgradeStatus> {
-        self.ask("/v1/upgrade").await
+        match self.doors {
+            Doors::Insecure => self.ask("/v1/upgrade").await,
+            Doors::Keys => self.client().upgrade().await.ok(),
+        }
     }
 
     pub async fn get<T: DeserializeOwned>(&self, index: usize, path: &str) -> Option<T> {
@@ -317,6 +365,10 @@ impl Cluster {
         let seeds: Vec<_> = self.nodes.iter().map(Node::http_addr).collect();
         let mut command = clean_command(&self.binary);
         command.args(args).env("IRONCACHE_SEED", seeds.join(","));
+        match self.doors {
+            Doors::Insecure => command.env("IRONCACHE_CREDENTIALS", "none"),
+            Doors::Keys => command.env("IRONCACHE_CREDENTIALS", self.credentials()),
+        };
         command
     }
 
@@ -398,6 +450,25 @@ impl Cluster {
         let request = PlanRequest { target, dry_run: false, max_parallel: None, settle_ms };
         let answer = self.client().plan(&request).await.expect("the plan is accepted");
         answer.plan.expect("a plan that was accepted has a number")
+    }
+}
+
+impl Doors {
+    /// Of each node.
+    fn flags(self) -> Vec<String> {
+        match self {
+            Doors::Insecure => vec!["--insecure=yes".to_owned()],
+            Doors::Keys => Vec::new(),
+        }
+    }
+
+    /// As a command names a node that is in no cluster yet.
+    fn newcomer(self, node: &Node) -> Newcomer {
+        let code = match self {
+            Doors::Insecure => None,
+            Doors::Keys => Some(CodeFrom::File(node.data_dir.join("join.code"))),
+        };
+        Newcomer { addr: node.http_addr(), code }
     }
 }
 

@@ -15,7 +15,7 @@ mod node;
 mod plain;
 mod wait;
 
-pub use cluster::{Cluster, Spec};
+pub use cluster::{Cluster, Doors, Spec};
 pub use load::{Balance, Load};
 pub use node::{Node, Ports, TLS_PORT};
 pub use rustix::process::Signal;

@@ -2,6 +2,7 @@
 
 use crate::control::{AckMode, ControlView};
 use crate::node::DataStatus;
+use crate::security::CreateKeys;
 use crate::waiting_on::WaitingOn;
 use ironcache_types::{NodeId, Release, ShardId, SlotRange, SlotSet};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -18,6 +19,9 @@ pub struct CreateCluster {
     /// Settings of the cluster that differ from their defaults, as text by key.
     #[serde(default)]
     pub set: BTreeMap<String, String>,
+    /// `None` makes an insecure cluster, which each of its nodes has to permit.
+    #[serde(default)]
+    pub security: Option<CreateKeys>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -6,8 +6,8 @@ use crate::release::{Declined, Quarantine, ReleaseInfo};
 use crate::security::{Operator, SecurityMode};
 use crate::unknown::{Unknown, words};
 use ironcache_types::{
-    ClusterId, Digest, Epoch, Incarnation, Level, LevelRange, MachineId, Member, NodeId, Offset, PlanId,
-    Release, ShardId, SlotSet,
+    ClusterId, Digest, Epoch, Incarnation, KeyHash, Level, LevelRange, MachineId, Member, NodeId, Offset,
+    PlanId, Release, ShardId, SlotSet,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -47,6 +47,9 @@ pub struct ControlView {
     /// Whoever may operate a cluster with keys, by name.
     #[serde(default)]
     pub operators: Vec<Operator>,
+    /// The keys that its nodes prove; empty in a cluster without.
+    #[serde(default)]
+    pub pins: BTreeMap<NodeId, KeyHash>,
 }
 
 /// What an aborted plan left: the next one goes on to its target or back to its origin.

@@ -11,6 +11,11 @@
 //! | `POST /v1/cluster/nodes/add` | [`AddNode`] | [`Done`]: it is begun; [`ClusterStatus`] shows how it goes on |
 //! | `POST /v1/cluster/nodes/replace` | [`ReplaceNode`] | [`Done`], likewise |
 //! | `POST /v1/cluster/nodes/remove` | [`RemoveNode`] | [`Done`], likewise |
+//! | `POST /v1/join/prove` | [`JoinProve`] | [`JoinProved`]: both sides hold the join code; to a pristine node, by TLS |
+//! | `POST /v1/join/bind` | [`JoinBind`] | [`Done`]; on the same connection: whom the node obeys from now on |
+//! | `GET /v1/operators` | | [`Operators`] |
+//! | `POST /v1/operators/add` | [`AddOperator`] | [`Done`] |
+//! | `POST /v1/operators/revoke` | [`RevokeOperator`] | [`Done`] |
 //! | `GET /v1/audit` | | [`AuditTrail`]: who had the cluster do what |
 //! | `POST /v1/releases` | the binary itself | [`StagedRelease`] |
 //! | `GET /v1/releases` | | `Vec<`[`StagedRelease`]`>` |
@@ -80,7 +85,10 @@ pub use plan::{
 };
 pub use policy::{PolicyChange, PolicyStatus, Setting, SettingValue};
 pub use release::{AllowRelease, Declined, Quarantine, ReleaseInfo, StageHold, StagedRelease};
-pub use security::{Operator, OperatorRole, SecurityMode};
+pub use security::{
+    AddOperator, Admitted, CreateKeys, JoinBind, JoinProve, JoinProved, Operator, OperatorRole, Operators,
+    RevokeOperator, SecurityMode,
+};
 pub use soaking::{Problem, RollbackBlocker, Soaking};
 pub use unknown::Unknown;
 pub use upgrade::{

@@ -1,5 +1,6 @@
 //! Nodes that join and leave: what is asked, and the change that is under way.
 
+use crate::security::Admitted;
 use crate::unknown::Unknown;
 use ironcache_types::{Epoch, NodeId, ShardId};
 use serde::{Deserialize, Serialize};
@@ -16,6 +17,9 @@ pub struct AddNode {
     /// Without a vote, even if one more could vote.
     #[serde(default)]
     pub learner: bool,
+    /// In a cluster with keys.
+    #[serde(default)]
+    pub admitted: Option<Admitted>,
 }
 
 /// `POST /v1/cluster/nodes/replace`: as [`AddNode`], in the place of `old`, which leaves afterwards.
@@ -25,6 +29,9 @@ pub struct ReplaceNode {
     pub old: NodeId,
     pub http_addr: String,
     pub node: NodeId,
+    /// In a cluster with keys.
+    #[serde(default)]
+    pub admitted: Option<Admitted>,
 }
 
 /// `POST /v1/cluster/nodes/remove`.

@@ -33,6 +33,9 @@ pub struct NodeStatus {
     pub timers: Option<RaftTimers>,
     /// `true` until the node has become part of a cluster.
     pub pristine: bool,
+    /// Its settings permit that it belongs to an insecure cluster.
+    #[serde(default)]
+    pub insecure: bool,
     pub launcher: LauncherStatus,
     pub raft: RaftStatus,
     pub data: DataStatus,

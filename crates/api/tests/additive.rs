@@ -12,6 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 
 const NODE: NodeId = NodeId(0x0fed_cba9_8765_4321);
+const KEY: KeyHash = KeyHash(Digest([6; 32]));
 const LIFE: Member = Member { node: NODE, incarnation: Incarnation(7) };
 
 fn release() -> Release {
@@ -155,11 +156,8 @@ fn control() -> ControlView {
         }),
         removed: vec![NODE],
         security: Some(SecurityMode::Keys),
-        operators: vec![Operator {
-            key: KeyHash(Digest([6; 32])),
-            name: "ada".to_owned(),
-            role: OperatorRole::Admin,
-        }],
+        operators: vec![Operator { key: KEY, name: "ada".to_owned(), role: OperatorRole::Admin }],
+        pins: BTreeMap::from([(NODE, KeyHash(Digest([7; 32])))]),
     }
 }
 
@@ -204,6 +202,7 @@ fn node_status() -> NodeStatus {
         machine: MachineId(9),
         timers: Some(RaftTimers { heartbeat_ms: 100, election_min_ms: 500, election_max_ms: 1000 }),
         pristine: false,
+        insecure: true,
         launcher: LauncherStatus { phase: LauncherPhase::Idle, degraded: None },
         raft: RaftStatus { leader: Some(NODE), voters: vec![NODE], ..RaftStatus::default() },
         data: data(),
@@ -370,6 +369,8 @@ fn pointers(value: &Value, at: &str) -> Vec<String> {
         }
         // The keys of a policy are data: whether one is known is said by the policy.
         Value::Object(_) if at == "/set" => Vec::new(),
+        // So are ids of nodes: what is none is refused as one.
+        Value::Object(_) if ["/nodes", "/security/nodes"].contains(&at) => Vec::new(),
         Value::Object(fields) => {
             let of_fields = fields.iter().flat_map(|(key, value)| below(key, value));
             std::iter::once(at.to_owned()).chain(of_fields).collect()
@@ -390,6 +391,11 @@ fn a_request_with_one_field_more_anywhere_is_refused() {
         shards: vec![CreateShard { id: ShardId(0), slots: SlotSet::part(0, 1), nodes: vec![NODE] }],
         mode: AckMode::Primary,
         set: BTreeMap::from([("settle-ms".to_owned(), "7".to_owned())]),
+        security: Some(CreateKeys {
+            cluster: ClusterId(7),
+            admin: "ada".to_owned(),
+            nodes: BTreeMap::from([(NODE, KEY)]),
+        }),
     });
     is_strict(&PlanRequest {
         target: Version::new(0, 2, 0),
@@ -404,8 +410,19 @@ fn a_request_with_one_field_more_anywhere_is_refused() {
     });
     is_strict(&RecoverRequest { shard: ShardId(3), accept_loss: true });
     let http_addr = "a:3".to_owned();
-    is_strict(&AddNode { http_addr: http_addr.clone(), node: NODE, shard: Some(ShardId(0)), learner: true });
-    is_strict(&ReplaceNode { old: NODE, http_addr, node: NODE });
+    let admitted = Some(Admitted { key: KEY, code: Digest([8; 32]) });
+    is_strict(&AddNode {
+        http_addr: http_addr.clone(),
+        node: NODE,
+        shard: Some(ShardId(0)),
+        learner: true,
+        admitted,
+    });
+    is_strict(&ReplaceNode { old: NODE, http_addr, node: NODE, admitted });
+    is_strict(&AddOperator { key: KEY, name: "ada".to_owned(), role: OperatorRole::Admin });
+    is_strict(&RevokeOperator { key: KEY });
+    is_strict(&JoinProve { proof: Digest([8; 32]) });
+    is_strict(&JoinBind { cluster: ClusterId(7), nodes: BTreeMap::from([(NODE, KEY)]) });
     is_strict(&RemoveNode { node: NODE });
     is_strict(&AllowRelease { version: Version::new(0, 2, 0) });
 }

@@ -11,7 +11,7 @@
 
 use crate::release::DownloadError;
 use ironcache_api::Refused;
-use ironcache_client::{ClientError, SeedError};
+use ironcache_client::{AccessError, ClientError, SeedError};
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -68,10 +68,19 @@ impl From<ClientError> for Failure {
             | ClientError::TimedOut { .. }
             | ClientError::Unavailable { .. } => Failure::Unreachable(error.to_string()),
             ClientError::Seed(SeedError::PasswordNeeded { .. } | SeedError::NotANode { .. })
+            | ClientError::OtherKey { .. }
+            | ClientError::OtherCluster { .. }
             | ClientError::Answered { .. }
             | ClientError::Unreadable { .. }
             | ClientError::File { .. } => Failure::Failed(error.into()),
         }
+    }
+}
+
+impl From<AccessError> for Failure {
+    /// A file that is not there, or not a person's own, is a matter of configuration.
+    fn from(error: AccessError) -> Self {
+        Failure::Usage(ironcache_types::chain(&error))
     }
 }
 
@@ -144,6 +153,7 @@ mod tests {
         let file = ClientError::File { path: "binary".into(), source: std::io::ErrorKind::NotFound.into() };
         let errors = [
             (file, 1),
+            (ClientError::OtherKey { addr: addr(), expected: "a node of ours".to_owned() }, 1),
             (SeedError::NotANode { seed: seed("a:1"), answer: "+OK".to_owned() }.into(), 1),
             (SeedError::NotAnAddress { seed: seed("a") }.into(), 2),
             (ClientError::Refused(refused), 3),

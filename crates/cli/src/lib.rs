@@ -4,11 +4,12 @@
 //!   cluster · release · upgrade ─► HTTP ─► any node
 //!   playground · demo ─► local cluster of `server` processes, then the same commands
 //! ```
-//! *Invariant:* the commands know a cluster through its HTTP interface only; they read no node's files, and no daemon
-//! is linked here.
+//! *Invariant:* the commands know a cluster through its HTTP interface only; of a node's files they read its key and its join
+//! code, and only where they are told to, and no daemon is linked here.
 //! *Invariant:* reasons come as enums with numbers, and become sentences in [`text`], nowhere else.
 //! *Invariant:* exit codes and JSON are a contract with scripts (see [`exit`]).
 
+mod access;
 pub mod cluster;
 mod command;
 pub mod demo;

@@ -75,12 +75,13 @@ pub async fn run(args: PlaygroundArgs, program: &Program) -> Result<(), Failure>
 }
 
 fn announce(cluster: &LocalCluster, program: &Program, json: bool) -> Result<(), Failure> {
-    let (seeds, http) = (cluster.client_addrs(), cluster.http_addrs());
+    let (seeds, http, credentials) = (cluster.client_addrs(), cluster.http_addrs(), cluster.credentials());
     if json {
         return output::json(&serde_json::json!({
             "ready": true,
             "seeds": seeds,
             "http": http,
+            "credentials": credentials,
             "pids": cluster.launcher_pids(),
         }));
     }
@@ -88,11 +89,12 @@ fn announce(cluster: &LocalCluster, program: &Program, json: bool) -> Result<(),
     let (host, port) = ironcache_client::seed::split(seed).expect("a node's address is host:port");
     output::line(&format!("ready: {}", seeds.join(" ")))?;
     output::line(&format!("http:  {}", http.join(" ")))?;
-    let next = program.next_version();
+    let (next, credentials) = (program.next_version(), credentials.display());
     output::line(&format!(
         "\ntry, in another terminal:\n\
          \x20 redis-cli -c -h {host} -p {port} set greeting hello\n\
          \x20 export IRONCACHE_SEED={seed}\n\
+         \x20 export IRONCACHE_CREDENTIALS={credentials}\n\
          \x20 ironcache cluster status\n\
          \x20 ironcache release stamp --version {next} --out ironcache-{next}\n\
          \x20 ironcache release stage ironcache-{next}\n\

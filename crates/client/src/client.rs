@@ -5,23 +5,30 @@
 //!
 //! *Invariant:* a request that changes something is sent again only when it surely was not received.
 
+use crate::access::Access;
 use crate::seed::{self, SeedError};
+use crate::wire::{Answer, CallError, DialError, Wire, nothing, whole};
+use futures_util::TryStreamExt;
+use http_body_util::{BodyExt, StreamBody};
+use hyper::body::Frame;
+use hyper::{Method, Request, StatusCode, header};
 use ironcache_api::{
-    AddNode, AllowRelease, ApiError, AuditTrail, ClusterStatus, CreateCluster, Done, NodeStatus, PlanAnswer,
-    PlanRequest, PolicyChange, PolicyStatus, RecoverRequest, Refused, RemoveNode, ReplaceNode,
-    RollbackRequest, StageHold, StagedRelease, UpgradeStatus,
+    AddNode, AddOperator, AllowRelease, ApiError, AuditTrail, ClusterStatus, CreateCluster, Done, NodeStatus,
+    Operators, PlanAnswer, PlanRequest, PolicyChange, PolicyStatus, RecoverRequest, Refused, RemoveNode,
+    ReplaceNode, RevokeOperator, RollbackRequest, StageHold, StagedRelease, UpgradeStatus,
 };
-use reqwest::{Method, StatusCode};
+use ironcache_identity::CredentialsError;
+use ironcache_types::ClusterId;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-/// A node that is up takes a connection at once, even one that is just being restarted (its launcher
-/// holds the listener).
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// Above a raft election, which a request may have to sit out.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
+/// Above what the slowest node of a new cluster takes to learn of it.
+const CREATE_TIMEOUT: Duration = Duration::from_secs(60);
 /// Sending a binary over a slow link, and its verification.
 const STAGE_TIMEOUT: Duration = Duration::from_secs(600);
 /// How long a question is repeated while nobody leads: some elections.
@@ -44,6 +51,13 @@ pub enum ClientError {
     Answered { method: Method, path: &'static str, addr: String, status: StatusCode, error: String },
     #[error("{addr} answers {method} {path} with something else than expected: {why}")]
     Unreadable { method: Method, path: &'static str, addr: String, why: String },
+    #[error(
+        "what answers at {addr} is not {expected}: it has another key, so nothing was said to it. Another address, or other \
+         credentials (--credentials FILE; `--credentials none` for an insecure cluster)?"
+    )]
+    OtherKey { addr: String, expected: String },
+    #[error("{addr} is a node of cluster {theirs}, and the credentials are of cluster {ours}")]
+    OtherCluster { addr: String, ours: ClusterId, theirs: ClusterId },
     #[error("could not read {}", .path.display())]
     File { path: PathBuf, source: std::io::Error },
 }
@@ -51,36 +65,44 @@ pub enum ClientError {
 /// Speaks to a cluster through whichever of its nodes answers.
 #[derive(Debug)]
 pub struct Client {
-    http: reqwest::Client,
+    wire: Wire,
     /// HTTP addresses; the first is asked first. Never empty.
     addrs: Mutex<Vec<String>>,
 }
 
 impl Client {
-    /// Through the first of `seeds` (client or HTTP addresses) that answers.
+    /// Through the first of `seeds` (client or HTTP addresses) that answers; all of them, where only one node's key is
+    /// known.
     ///
     /// # Errors
     /// That of the last seed, if none answers.
-    pub async fn of_seeds(seeds: &[String]) -> Result<Self, ClientError> {
+    pub async fn of_seeds(seeds: &[String], access: Access) -> Result<Self, ClientError> {
         let mut last = SeedError::NotAnAddress { seed: String::new() };
+        let mut addrs = Vec::new();
         for seed in seeds {
             match seed::resolve(seed).await {
-                Ok(addr) => return Ok(Self::of_http(vec![addr])),
+                Ok(addr) => addrs.push(addr),
                 Err(error) => last = error,
             }
+            if !addrs.is_empty() && !access.is_of_node() {
+                break;
+            }
         }
-        Err(last.into())
+        if addrs.is_empty() { Err(last.into()) } else { Ok(Self::with(access, addrs)) }
+    }
+
+    /// Through known HTTP addresses, at least one, as nobody.
+    pub fn of_http(addrs: Vec<String>) -> Self {
+        Self::with(Access::open(), addrs)
     }
 
     /// Through known HTTP addresses, at least one.
-    pub fn of_http(addrs: Vec<String>) -> Self {
-        let http = reqwest::Client::builder()
-            .connect_timeout(CONNECT_TIMEOUT)
-            // A proxy for the web must not come between an operator and a cluster.
-            .no_proxy()
-            .build()
-            .expect("a client without TLS and proxies has nothing that can fail to load");
-        Self { http, addrs: Mutex::new(addrs) }
+    pub fn with(access: Access, addrs: Vec<String>) -> Self {
+        Self { wire: Wire::new(access), addrs: Mutex::new(addrs) }
+    }
+
+    pub fn access(&self) -> &Access {
+        &self.wire.access
     }
 
     /// Remembers `addrs` as further ways in.
@@ -99,6 +121,14 @@ impl Client {
 
     pub async fn cluster(&self) -> Result<ClusterStatus, ClientError> {
         let status: ClusterStatus = self.ask("/v1/cluster").await?;
+        if let Access::Keyed(keyed) = &self.wire.access {
+            if let (Some(ours), Some(theirs)) = (keyed.cluster(), status.control.cluster_id)
+                && ours != theirs
+            {
+                return Err(ClientError::OtherCluster { addr: self.first(), ours, theirs });
+            }
+            keyed.keep_up(&status.control);
+        }
         self.learn(status.control.nodes.values().map(|n| &n.http_addr));
         Ok(status)
     }
@@ -112,24 +142,24 @@ impl Client {
     }
 
     pub async fn create(&self, request: &CreateCluster) -> Result<Done, ClientError> {
-        self.tell("/v1/cluster/create", |call| call.json(request).timeout(Duration::from_secs(60))).await
+        self.post("/v1/cluster/create", || json(request), CREATE_TIMEOUT, &[]).await
     }
 
     pub async fn plan(&self, request: &PlanRequest) -> Result<PlanAnswer, ClientError> {
-        self.tell("/v1/upgrade/plan", |call| call.json(request)).await
+        self.tell("/v1/upgrade/plan", request).await
     }
 
     /// `path` is one of the `/v1/upgrade/…` acts without a body.
     pub async fn act(&self, path: &'static str) -> Result<Done, ClientError> {
-        self.tell(path, |call| call).await
+        self.post(path, Vec::new, REQUEST_TIMEOUT, &[]).await
     }
 
     pub async fn rollback(&self, request: &RollbackRequest) -> Result<Done, ClientError> {
-        self.tell("/v1/upgrade/rollback", |call| call.json(request)).await
+        self.tell("/v1/upgrade/rollback", request).await
     }
 
     pub async fn recover(&self, request: &RecoverRequest) -> Result<Done, ClientError> {
-        self.tell("/v1/cluster/recover", |call| call.json(request)).await
+        self.tell("/v1/cluster/recover", request).await
     }
 
     pub async fn audit(&self) -> Result<AuditTrail, ClientError> {
@@ -142,59 +172,67 @@ impl Client {
 
     /// The policy after the change.
     pub async fn set_policy(&self, change: &PolicyChange) -> Result<PolicyStatus, ClientError> {
-        self.tell("/v1/policy", |call| call.json(change)).await
+        self.tell("/v1/policy", change).await
     }
 
     pub async fn add_node(&self, request: &AddNode) -> Result<Done, ClientError> {
-        self.tell("/v1/cluster/nodes/add", |call| call.json(request)).await
+        self.tell("/v1/cluster/nodes/add", request).await
     }
 
     pub async fn replace_node(&self, request: &ReplaceNode) -> Result<Done, ClientError> {
-        self.tell("/v1/cluster/nodes/replace", |call| call.json(request)).await
+        self.tell("/v1/cluster/nodes/replace", request).await
     }
 
     pub async fn remove_node(&self, request: &RemoveNode) -> Result<Done, ClientError> {
-        self.tell("/v1/cluster/nodes/remove", |call| call.json(request)).await
+        self.tell("/v1/cluster/nodes/remove", request).await
     }
 
     pub async fn allow(&self, request: &AllowRelease) -> Result<Done, ClientError> {
-        self.tell("/v1/releases/allow", |call| call.json(request)).await
+        self.tell("/v1/releases/allow", request).await
+    }
+
+    pub async fn operators(&self) -> Result<Operators, ClientError> {
+        self.ask("/v1/operators").await
+    }
+
+    pub async fn add_operator(&self, request: &AddOperator) -> Result<Done, ClientError> {
+        self.tell("/v1/operators/add", request).await
+    }
+
+    pub async fn revoke_operator(&self, request: &RevokeOperator) -> Result<Done, ClientError> {
+        self.tell("/v1/operators/revoke", request).await
     }
 
     /// Says where a node stands.
     #[cfg(feature = "next")]
     pub async fn set_zone(&self, request: &ironcache_api::SetZone) -> Result<Done, ClientError> {
         let level = ironcache_api::SetZone::LEVEL.to_string();
-        self.tell("/v1/cluster/zone", |call| call.json(request).header(ironcache_api::LEVEL_HEADER, &level))
-            .await
+        let head = [(ironcache_api::LEVEL_HEADER, level.as_str())];
+        self.post("/v1/cluster/zone", || json(request), REQUEST_TIMEOUT, &head).await
     }
 
     /// Sends the binary in `file` to a node. Whether it is on hold is in the answer: a node of a release that knows no
     /// hold takes no notice of it.
     pub async fn stage(&self, file: &Path, hold: StageHold) -> Result<StagedRelease, ClientError> {
+        const PATH: &str = "/v1/releases";
         let unreadable = |source| ClientError::File { path: file.to_owned(), source };
         let size = tokio::fs::metadata(file).await.map_err(unreadable)?.len();
-        let body = || async {
-            let file = tokio::fs::File::open(file).await?;
-            Ok::<_, std::io::Error>(reqwest::Body::wrap_stream(tokio_util::io::ReaderStream::new(file)))
-        };
         let query = match hold {
             StageHold::Free => "",
             StageHold::Held => "?hold=1",
         };
         // A body is a stream that can be sent once: one for each way in.
-        let addrs = self.lock().clone();
         let mut last = None;
-        for addr in addrs {
-            let body = body().await.map_err(unreadable)?;
-            let call = self
-                .http
-                .post(format!("http://{addr}/v1/releases{query}"))
-                .header(reqwest::header::CONTENT_LENGTH, size)
-                .timeout(STAGE_TIMEOUT)
-                .body(body);
-            match read(call.send().await, &Method::POST, "/v1/releases", &addr, STAGE_TIMEOUT).await {
-                Err(error @ ClientError::Unreachable { .. }) => last = Some(error),
+        for addr in self.known() {
+            let body =
+                tokio_util::io::ReaderStream::new(tokio::fs::File::open(file).await.map_err(unreadable)?);
+            let order = post(&addr, &format!("{PATH}{query}"))
+                .header(header::CONTENT_LENGTH, size)
+                .body(StreamBody::new(body.map_ok(Frame::data)).boxed())
+                .expect("a path of ours and an address make a request");
+            let answer = self.wire.tell(&addr, order, STAGE_TIMEOUT).await;
+            match self.read(answer, &Method::POST, PATH, &addr, STAGE_TIMEOUT) {
+                Err(error) if error.is_unsent() => last = Some(error),
                 other => return other,
             }
         }
@@ -205,46 +243,106 @@ impl Client {
     async fn ask<T: DeserializeOwned>(&self, path: &'static str) -> Result<T, ClientError> {
         let give_up = Instant::now() + PATIENCE;
         loop {
-            let addrs = self.lock().clone();
             let mut last = None;
-            for addr in &addrs {
-                let call = self.http.get(format!("http://{addr}{path}")).timeout(REQUEST_TIMEOUT);
-                match read(call.send().await, &Method::GET, path, addr, REQUEST_TIMEOUT).await {
+            for addr in &self.known() {
+                let answer = self.wire.ask(addr, path, REQUEST_TIMEOUT).await;
+                match self.read(answer, &Method::GET, path, addr, REQUEST_TIMEOUT) {
                     Ok(answer) => {
                         self.prefer(addr);
                         return Ok(answer);
                     }
-                    Err(
-                        error @ (ClientError::Unreachable { .. }
-                        | ClientError::TimedOut { .. }
-                        | ClientError::Unavailable { .. }),
-                    ) => last = Some(error),
+                    Err(error) if error.may_pass() => last = Some(error),
+                    // Another of the addresses may be a node of ours: that one's error is not the one to tell.
+                    Err(error @ ClientError::OtherKey { .. }) => last = last.or(Some(error)),
                     Err(error) => return Err(error),
                 }
             }
-            if Instant::now() >= give_up {
-                return Err(last.expect("a client has at least one address"));
+            let last = last.expect("a client has at least one address");
+            if Instant::now() >= give_up || !last.may_pass() {
+                return Err(last);
             }
             tokio::time::sleep(RETRY_EVERY).await;
         }
     }
 
-    /// An order: goes to another node only if the first was not there to receive it.
     async fn tell<T: DeserializeOwned>(
         &self,
         path: &'static str,
-        dress: impl Fn(reqwest::RequestBuilder) -> reqwest::RequestBuilder,
+        body: &impl Serialize,
     ) -> Result<T, ClientError> {
-        let addrs = self.lock().clone();
+        self.post(path, || json(body), REQUEST_TIMEOUT, &[]).await
+    }
+
+    /// An order: goes to another node only if the first was not there to receive it.
+    async fn post<T: DeserializeOwned>(
+        &self,
+        path: &'static str,
+        body: impl Fn() -> Vec<u8>,
+        within: Duration,
+        head: &[(&str, &str)],
+    ) -> Result<T, ClientError> {
         let mut last = None;
-        for addr in &addrs {
-            let call = dress(self.http.post(format!("http://{addr}{path}")).timeout(REQUEST_TIMEOUT));
-            match read(call.send().await, &Method::POST, path, addr, REQUEST_TIMEOUT).await {
-                Err(error @ ClientError::Unreachable { .. }) => last = Some(error),
+        for addr in &self.known() {
+            let mut order = post(addr, path);
+            for (name, value) in head {
+                order = order.header(*name, *value);
+            }
+            let body = body();
+            let order = if body.is_empty() {
+                order.body(nothing())
+            } else {
+                order.header(header::CONTENT_TYPE, "application/json").body(whole(body))
+            };
+            let order = order.expect("a path of ours and an address make a request");
+            let answer = self.wire.tell(addr, order, within).await;
+            match self.read(answer, &Method::POST, path, addr, within) {
+                Err(error) if error.is_unsent() => last = Some(error),
                 other => return other,
             }
         }
         Err(last.expect("a client has at least one address"))
+    }
+
+    /// Makes of an answer what it says to whom this client is.
+    fn read<T: DeserializeOwned>(
+        &self,
+        answer: Result<Answer, CallError>,
+        method: &Method,
+        path: &'static str,
+        addr: &str,
+        after: Duration,
+    ) -> Result<T, ClientError> {
+        let read = understood(answer, method, path, addr, after);
+        match (read, &self.wire.access) {
+            (Err(ClientError::OtherKey { addr, expected: _ }), Access::Keyed(keyed)) => {
+                Err(ClientError::OtherKey { addr, expected: keyed.expected() })
+            }
+            (Err(ClientError::Refused(refused)), Access::Open { missing: Some(path) })
+                if refused.code == NO_KEY =>
+            {
+                let detail = CredentialsError::Missing { path: path.clone() };
+                let detail = format!("the cluster asks for a key, and {detail}");
+                Err(ClientError::Refused(Refused { detail, ..refused }))
+            }
+            (Err(ClientError::Refused(refused)), Access::Keyed(keyed)) if refused.code == UNKNOWN_KEY => {
+                let detail = format!(
+                    "{}; it was revoked, or is new to that node, or never was one for {}; an admin makes another \
+                     (`ironcache cluster operator add`)",
+                    refused.detail,
+                    keyed.expected()
+                );
+                Err(ClientError::Refused(Refused { detail, ..refused }))
+            }
+            (read, _) => read,
+        }
+    }
+
+    fn known(&self) -> Vec<String> {
+        self.lock().clone()
+    }
+
+    fn first(&self) -> String {
+        self.lock()[0].clone()
     }
 
     fn prefer(&self, addr: &str) {
@@ -259,30 +357,56 @@ impl Client {
     }
 }
 
-async fn read<T: DeserializeOwned>(
-    sent: Result<reqwest::Response, reqwest::Error>,
+/// By what a node refuses whoever shows no key.
+const NO_KEY: &str = "no_key";
+/// By what it refuses whoever shows a key that is not pinned there.
+const UNKNOWN_KEY: &str = "unknown_key";
+
+impl ClientError {
+    /// Was it never sent, so that another node may be told?
+    fn is_unsent(&self) -> bool {
+        matches!(self, ClientError::Unreachable { .. } | ClientError::OtherKey { .. })
+    }
+
+    /// May the same question be answered by another node, or later?
+    fn may_pass(&self) -> bool {
+        matches!(
+            self,
+            ClientError::Unreachable { .. } | ClientError::TimedOut { .. } | ClientError::Unavailable { .. }
+        )
+    }
+}
+
+fn json(body: &impl Serialize) -> Vec<u8> {
+    serde_json::to_vec(body).expect("what is asked for is JSON")
+}
+
+fn post(addr: &str, path: &str) -> hyper::http::request::Builder {
+    Request::post(path).header(header::HOST, addr)
+}
+
+/// What an answer says.
+pub(crate) fn understood<T: DeserializeOwned>(
+    answer: Result<Answer, CallError>,
     method: &Method,
     path: &'static str,
     addr: &str,
     after: Duration,
 ) -> Result<T, ClientError> {
     let (method, addr) = (method.clone(), addr.to_owned());
-    let response = match sent {
-        Ok(response) => response,
-        // The connection was never made, so nothing was received.
-        Err(error) if error.is_connect() => {
-            return Err(ClientError::Unreachable { method, path, addr, why: root_cause(&error) });
+    let Answer { status, body } = match answer {
+        Ok(answer) => answer,
+        Err(CallError::NotConnected(DialError::OtherKey)) => {
+            return Err(ClientError::OtherKey { addr, expected: "a node that is known".to_owned() });
         }
-        Err(error) if error.is_timeout() => return Err(ClientError::TimedOut { method, path, addr, after }),
-        Err(error) if method == Method::GET => {
-            return Err(ClientError::Unreachable { method, path, addr, why: root_cause(&error) });
+        Err(CallError::NotConnected(DialError::Unreachable(why) | DialError::Link(why))) => {
+            return Err(ClientError::Unreachable { method, path, addr, why });
         }
-        Err(error) => return Err(ClientError::Unavailable { addr, error: root_cause(&error) }),
-    };
-    let status = response.status();
-    let body = match response.bytes().await {
-        Ok(body) => body,
-        Err(error) => return Err(ClientError::Unavailable { addr, error: root_cause(&error) }),
+        Err(CallError::TimedOut) => return Err(ClientError::TimedOut { method, path, addr, after }),
+        Err(CallError::Broke(why)) if method == Method::GET => {
+            return Err(ClientError::Unreachable { method, path, addr, why });
+        }
+        Err(CallError::Broke(why)) => return Err(ClientError::Unavailable { addr, error: why }),
     };
     if status.is_success() {
         return serde_json::from_slice(&body).map_err(|error| ClientError::Unreadable {
@@ -301,15 +425,6 @@ async fn read<T: DeserializeOwned>(
         (None, StatusCode::SERVICE_UNAVAILABLE) => ClientError::Unavailable { addr, error: told.error },
         (None, status) => ClientError::Answered { method, path, addr, status, error: told.error },
     })
-}
-
-/// The innermost error: what the operating system said.
-fn root_cause(error: &reqwest::Error) -> String {
-    let mut cause: &dyn std::error::Error = error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    cause.to_string()
 }
 
 #[cfg(test)]

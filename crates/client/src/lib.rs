@@ -2,11 +2,18 @@
 //!
 //! ```text
 //!   an address that a person has ──seed──► HTTP address ──Client──► any node of the cluster
+//!                                               │          └ Access: as whom, and who is believed
+//!                                               └─join──► a node that is in no cluster yet
 //! ```
 //! *Invariant:* it speaks `ironcache_api` and nothing else; what an answer means for people is its caller's.
 
+mod access;
 mod client;
+pub mod join;
 pub mod seed;
+mod wire;
 
+pub use access::{Access, AccessError, Keyed};
 pub use client::{Client, ClientError};
 pub use seed::SeedError;
+pub use wire::DialError;

@@ -26,6 +26,7 @@ mod reason;
 mod rejection;
 mod security;
 mod shard;
+mod speaks_for;
 mod state;
 
 pub use audit::{Act, Audit, Audited, Unaudited};

@@ -3,7 +3,7 @@
 //! ```text
 //!                 released                          in the simulated world (`--cfg turmoil`)
 //!   net           tokio's sockets                   turmoil's
-//!   http          reqwest                           one connection a call, over turmoil's sockets
+//!   http          hyper, connections are kept       the same, and a connection serves one call
 //!   fs            tokio's files                     turmoil's
 //!   exec          tokio's blocking threads          a task that first waits as long as a disk may take
 //! ```

@@ -14,11 +14,13 @@
 //! *Invariant:* the code never travels, and neither does anything from which it could be guessed: it has 120 bits.
 //! *Invariant:* a proof is of one direction of one connection: sent back it proves nothing.
 
+use crate::secret_file::{self, SecretFileError};
 use crate::tls::{Exported, Session};
 use ironcache_types::{Digest, KeyHash};
 use ring::hmac;
 use sha2::{Digest as _, Sha256};
 use std::fmt;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 /// 120 bits: nobody tries them out, and they are 24 letters without a rest.
@@ -48,6 +50,17 @@ pub struct Proof(pub [u8; 32]);
 #[error("this is no join code: {CODE_LETTERS} letters and digits are expected, as a node prints them")]
 pub struct ParseJoinCodeError;
 
+/// Why there is no code in a file.
+#[derive(Debug, thiserror::Error)]
+pub enum CodeFileError {
+    #[error(transparent)]
+    File(#[from] SecretFileError),
+    #[error("the system gives no random numbers for a join code")]
+    Random(#[source] getrandom::Error),
+    #[error("{}", path.display())]
+    NotACode { path: PathBuf, source: ParseJoinCodeError },
+}
+
 impl JoinCode {
     /// A new one.
     ///
@@ -57,6 +70,20 @@ impl JoinCode {
         let mut bytes = [0; CODE_BYTES];
         getrandom::fill(&mut bytes)?;
         Ok(JoinCode(bytes))
+    }
+
+    /// The code in `path`; a new one, durable there, if there is no such file.
+    ///
+    /// # Errors
+    /// The file cannot be read or written, others may read it, or it holds something else.
+    pub fn load_or_draw(path: &Path) -> Result<Self, CodeFileError> {
+        let Some(bytes) = secret_file::read(path)? else {
+            let code = Self::draw().map_err(CodeFileError::Random)?;
+            secret_file::write(path, format!("{code}\n").as_bytes())?;
+            return Ok(code);
+        };
+        let text = String::from_utf8_lossy(&bytes);
+        text.trim().parse().map_err(|source| CodeFileError::NotACode { path: path.to_owned(), source })
     }
 
     /// What the log knows of a code that was used: nobody can use it for anything.
@@ -173,6 +200,19 @@ mod tests {
         }
         assert_ne!(JoinCode::draw().unwrap(), JoinCode::draw().unwrap());
         assert_eq!(format!("{code:?}"), "JoinCode(..)");
+    }
+
+    #[test]
+    fn a_code_is_drawn_once_and_only_its_owner_reads_it() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("join.code");
+        let drawn = JoinCode::load_or_draw(&path).unwrap();
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(JoinCode::load_or_draw(&path).unwrap(), drawn);
+        secret_file::write(&path, b"secret").unwrap();
+        let error = JoinCode::load_or_draw(&path).unwrap_err();
+        assert!(matches!(error, CodeFileError::NotACode { .. }) && !format!("{error:?}").contains("secret"));
     }
 
     #[test]

@@ -23,7 +23,7 @@ mod tls;
 mod verify;
 
 pub use credentials::{CREDENTIALS_VARIABLE, Credentials, CredentialsError, default_path};
-pub use join_code::{JoinCode, ParseJoinCodeError, Proof, Side};
+pub use join_code::{CodeFileError, JoinCode, ParseJoinCodeError, Proof, Side};
 pub use key::{KeyError, PrivateKey};
 pub use meet::MeetError;
 pub use secret_file::SecretFileError;

@@ -20,6 +20,7 @@ use toml::Spanned;
 const OTHER_VARIABLES: &[&str] = &[
     "IRONCACHE_CONFIG",
     "IRONCACHE_SEED",
+    "IRONCACHE_CREDENTIALS",
     ironcache_spine::FDS_VARIABLE,
     ironcache_spine::CLOCK_VARIABLE,
     ironcache_spine::HANDOVER_VARIABLE,
@@ -409,7 +410,7 @@ mod tests {
 
     #[test]
     fn a_misspelt_variable_is_noticed() {
-        let named = variables(&[("IRONCACHE_PROT", "1"), ("IRONCACHE_SEED", "x"), ("PATH", "y")]);
+        let named = variables(&[("IRONCACHE_PROT", "1"), ("IRONCACHE_CREDENTIALS", "x"), ("PATH", "y")]);
         assert_eq!(unknown_variables(&named), ["IRONCACHE_PROT"]);
     }
 }

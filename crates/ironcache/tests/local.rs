@@ -54,6 +54,14 @@ impl Playground {
         of("seeds").iter().chain(&of("http")).map(|addr| addr.as_str().unwrap().to_owned()).collect()
     }
 
+    /// A command to it, as its admin: it is a cluster with keys.
+    fn command(&self, temporary: &Path, args: &[&str]) -> Command {
+        let mut command = command(temporary, args);
+        command.env("IRONCACHE_SEED", &self.addrs()[0]);
+        command.env("IRONCACHE_CREDENTIALS", self.ready["credentials"].as_str().unwrap());
+        command
+    }
+
     fn signal(&self, signal: rustix::process::Signal) {
         rustix::process::kill_process(rustix::process::Pid::from_child(&self.child), signal).unwrap();
     }
@@ -110,7 +118,7 @@ fn a_node_of_a_playground_whose_launcher_is_killed_is_said_and_started_again() {
     // The old daemon goes on for a moment; the next one is another.
     let command = ["cluster", "status", "--json"];
     wait_until("every node is back", || {
-        let asked = command_at(temporary.path(), &addrs[0], &command).output().unwrap();
+        let asked = playground.command(temporary.path(), &command).output().unwrap();
         let status: serde_json::Value = serde_json::from_slice(&asked.stdout).unwrap_or_default();
         let Some(nodes) = status["nodes"].as_object() else { return false };
         let launchers = std::fs::read_to_string(format!("/proc/{launcher}/stat")).is_err();
@@ -127,7 +135,6 @@ fn a_node_of_a_playground_whose_launcher_is_killed_is_said_and_started_again() {
 fn the_smallest_playground_with_a_replica_can_be_upgraded() {
     let temporary = tempfile::tempdir().unwrap();
     let playground = Playground::start(temporary.path());
-    let seed = &playground.addrs()[0];
     let next = temporary.path().join("next");
     let next = next.to_str().unwrap();
     for args in [
@@ -135,15 +142,9 @@ fn the_smallest_playground_with_a_replica_can_be_upgraded() {
         &["release", "stage", next],
         &["cluster", "set-target-version", "9.0.0", "--wait"],
     ] {
-        let output = command_at(temporary.path(), seed, args).output().unwrap();
+        let output = playground.command(temporary.path(), args).output().unwrap();
         assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
     }
-}
-
-fn command_at(temporary: &Path, seed: &str, args: &[&str]) -> Command {
-    let mut command = command(temporary, args);
-    command.env("IRONCACHE_SEED", seed);
-    command
 }
 
 /// The report of a demo that passed.

@@ -2,6 +2,7 @@
 
 use crate::config::Config;
 use crate::data::{DataHandle, DataSnapshot};
+use crate::doors::Doors;
 use crate::ground::Wants;
 use crate::http::Refusals;
 use crate::keeper::KeeperHandle;
@@ -37,6 +38,7 @@ pub(crate) struct App {
     pub launcher: watch::Receiver<LauncherView>,
     /// For peers and the leader; keeps connections open.
     pub client: ironcache_host::http::Client,
+    pub doors: Arc<Doors>,
     /// Where it runs.
     pub machine: MachineId,
     /// What it was told to have, before that was fitted to what there is.
@@ -113,6 +115,7 @@ pub(crate) struct Parts {
     pub launcher: watch::Receiver<LauncherView>,
     pub log_is_current: watch::Receiver<bool>,
     pub client: ironcache_host::http::Client,
+    pub doors: Arc<Doors>,
 }
 
 impl App {
@@ -122,8 +125,20 @@ impl App {
     }
 
     pub(crate) fn new(parts: Parts) -> Self {
-        let Parts { config, wants, me, release, raft, data, keeper, slots, launcher, log_is_current, client } =
-            parts;
+        let Parts {
+            config,
+            wants,
+            me,
+            release,
+            raft,
+            data,
+            keeper,
+            slots,
+            launcher,
+            log_is_current,
+            client,
+            doors,
+        } = parts;
         Self {
             config,
             me,
@@ -134,6 +149,7 @@ impl App {
             slots,
             launcher,
             client,
+            doors,
             machine: crate::identity::machine(),
             wants,
             started: Instant::now(),

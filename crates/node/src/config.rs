@@ -24,6 +24,13 @@ pub struct Config {
     pub announce_host: String,
     /// Separated by spaces.
     pub allowed_hosts: String,
+    /// Empty: `node.key` in `data_dir`.
+    pub key_file: String,
+    /// Empty: a new node draws its code.
+    pub join_code_file: String,
+    pub open_reads: bool,
+    /// May this node belong to an insecure cluster?
+    pub insecure: bool,
     pub requirepass: String,
     pub maxclients: u32,
     pub maxmemory_clients: u64,
@@ -85,6 +92,10 @@ impl Config {
             http_port: number(&node(NodeKey::HttpPort)),
             announce_host: node(NodeKey::AnnounceHost).to_string(),
             allowed_hosts: node(NodeKey::AllowedHosts).to_string(),
+            key_file: node(NodeKey::KeyFile).to_string(),
+            join_code_file: node(NodeKey::JoinCodeFile).to_string(),
+            open_reads: is_yes(&node(NodeKey::OpenReads)),
+            insecure: is_yes(&node(NodeKey::Insecure)),
             requirepass: node(NodeKey::Requirepass).to_string(),
             maxclients: number(&node(NodeKey::Maxclients)),
             maxmemory_clients: number(&node(NodeKey::MaxmemoryClients)),
@@ -149,6 +160,10 @@ impl Config {
             NodeKey::HttpPort => Value::Number(self.http_port.into()),
             NodeKey::AnnounceHost => Value::Text(self.announce_host.clone()),
             NodeKey::AllowedHosts => Value::Text(self.allowed_hosts.clone()),
+            NodeKey::KeyFile => Value::Text(self.key_file.clone()),
+            NodeKey::JoinCodeFile => Value::Text(self.join_code_file.clone()),
+            NodeKey::OpenReads => yes_or_no(self.open_reads),
+            NodeKey::Insecure => yes_or_no(self.insecure),
             NodeKey::Requirepass => Value::Text(self.requirepass.clone()),
             NodeKey::Maxclients => Value::Number(self.maxclients.into()),
             NodeKey::MaxmemoryClients => Value::Number(self.maxmemory_clients),
@@ -306,6 +321,14 @@ impl Config {
             _ => format!("{}:{port}", self.announce_host),
         }
     }
+}
+
+fn is_yes(value: &Value) -> bool {
+    value.word() == Some("yes")
+}
+
+fn yes_or_no(yes: bool) -> Value {
+    Value::Word(if yes { "yes" } else { "no" })
 }
 
 /// The number of a setting in its field.

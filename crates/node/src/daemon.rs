@@ -23,6 +23,7 @@ use crate::app::{App, Parts};
 use crate::config::Config;
 use crate::data::{self, DataHandle, DataOptions, Door, Drained, Keep, ToControl};
 use crate::descriptors;
+use crate::doors::{self, Doors};
 use crate::ground::Wants;
 use crate::identity::{self, IdentityError};
 use crate::keeper::{self, KeeperOptions};
@@ -67,8 +68,8 @@ pub enum DaemonError {
     Raft(#[from] OpenError),
     #[error(transparent)]
     Slots(#[from] DiskError),
-    #[error("no HTTP client can be made")]
-    Client(#[from] ironcache_host::http::Error),
+    #[error(transparent)]
+    Doors(#[from] doors::StartError),
     #[error("{what}")]
     Io { what: &'static str, source: io::Error },
     #[error(transparent)]
@@ -113,7 +114,7 @@ impl DaemonError {
             | DaemonError::Copy(_)
             | DaemonError::Raft(_)
             | DaemonError::Slots(_)
-            | DaemonError::Client(_)
+            | DaemonError::Doors(_)
             | DaemonError::Io { .. }
             | DaemonError::DataStopped(_)
             | DaemonError::Task(_)
@@ -244,7 +245,8 @@ pub(crate) async fn serve(
     let config = Arc::new(descriptors::fit(config));
     let Front { client, tls, peer, http, link, snapshot } = front;
     // Before raft runs: two processes of one identity would each vote.
-    moved::refuse_a_copy(&config).await?;
+    let doors = Arc::new(Doors::of(&config)?);
+    moved::refuse_a_copy(&config, doors.clone()).await?;
     let me = identity::begin_life(&config.data_dir, &config.peer_addr())?;
     let release = Release { version: version.clone(), digest: snapshot.running.digest };
     tracing::info!(node = %me.node, address = %config.client_addr(), incarnation = %me.incarnation, %release, "starting");
@@ -253,9 +255,13 @@ pub(crate) async fn serve(
         timers: config.timers(),
         level,
         is_member: identity::is_member(&config.data_dir)?,
+        dial: doors.clone(),
         ..RaftOptions::new(me, config.data_dir.join("raft"))
     })
     .await?;
+    doors.check_permitted(raft.cluster().is_some())?;
+    doors.attach(raft.applied());
+    tell_code(&doors);
     #[cfg(turmoil)]
     given.show(me, raft.applied());
     let (launcher_known, launcher) = watch::channel(launcher::view(&snapshot));
@@ -275,6 +281,7 @@ pub(crate) async fn serve(
         views: raft.applied(),
         to_control,
         contact: raft.contact(),
+        doors: Arc::clone(&doors),
         random: identity::random()?,
     })
     .map_err(|source| DaemonError::Io { what: "the data thread cannot start", source })?;
@@ -286,9 +293,11 @@ pub(crate) async fn serve(
         keepalive_s: config.tcp_keepalive,
         reserve_bytes: keeper::RESERVE_BYTES,
         views: raft.applied(),
+        doors: Arc::clone(&doors),
     })
     .map_err(|source| DaemonError::Io { what: "the keeper's thread cannot start", source })?;
     let mut tasks = Tasks::default();
+    tasks.spawn("keys", Ends::Never, Arc::clone(&doors).watch());
     tasks.spawn("proposals", Ends::Never, propose_all(raft.clone(), proposals));
 
     let slots = Arc::new(SlotStore::open(&DataDir::new(&config.data_dir))?);
@@ -318,25 +327,27 @@ pub(crate) async fn serve(
         keeper,
         slots,
         launcher,
-        client: ironcache_host::http::Client::builder()
-            // Peers are spoken to directly, whatever the environment says of proxies.
-            .no_proxy()
-            .tcp_nodelay(true)
-            .connect_timeout(Duration::from_millis(1_000))
-            .pool_idle_timeout(Duration::from_secs(30))
-            .build()?,
+        client: ironcache_host::http::Client::new(doors.clone(), ironcache_host::http::Waits::default()),
+        doors: Arc::clone(&doors),
     }));
     tasks.spawn(
         "peer port",
         Ends::Never,
-        peer::serve(peer, peer::router(&app), doorkeeper::PEER, config.tcp_keepalive),
+        peer::serve(peer, peer::router(&app), doorkeeper::PEER, config.tcp_keepalive, Arc::clone(&doors)),
     );
     tasks.spawn(
         "http port",
         Ends::Never,
-        peer::serve(http, http::router(Arc::clone(&app)), doorkeeper::HTTP, config.tcp_keepalive),
+        peer::serve(
+            http,
+            http::router(Arc::clone(&app)),
+            doorkeeper::HTTP,
+            config.tcp_keepalive,
+            Arc::clone(&doors),
+        ),
     );
     tasks.spawn("hangups", Ends::Never, reread_at_hangups(app.data.clone(), hangups()));
+    tasks.spawn("unknown keys", Ends::Never, doors::follow(Arc::clone(&app)));
     tasks.spawn("lead", Ends::Never, lead::run(Arc::clone(&app)));
     tasks.spawn("lease", Ends::Never, lease::keep(Arc::clone(&app)));
     tasks.spawn("removed", Ends::Done, removed::watch(Arc::clone(&app)));
@@ -374,6 +385,15 @@ pub(crate) async fn serve(
     // It has nothing left to do but to return; if a disk holds it, nobody waits.
     let _ = tokio::time::timeout(RAFT_ENDS, spawn_blocking(move || data_thread.join())).await;
     ended
+}
+
+/// Whoever starts a new node has to carry its code to where the cluster is created, or the node added.
+fn tell_code(doors: &Doors) {
+    if let (Some(code), None) = (doors.code(), doors.binding()) {
+        // For a person, and for scripts that start nodes: a line of its own in the output.
+        println!("join code: {code}");
+        tracing::info!("this node belongs to no cluster, and obeys whoever proves its join code");
+    }
 }
 
 /// This node made something else of the log than most others. It gives its roles away, ends, and leaves theirs for the next

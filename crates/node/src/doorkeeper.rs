@@ -22,6 +22,7 @@ mod visit;
 pub(crate) use body::{NotTaken, Taken, receive, streams};
 pub(crate) use visit::{Visit, turned};
 
+use crate::doors::{self, Doors};
 use axum::Router;
 use hyper_util::rt::TokioIo;
 use ironcache_host::net::TcpStream;
@@ -123,16 +124,28 @@ impl Doorkeeper {
         Visit::new(Arc::clone(self), id, told)
     }
 
-    /// Serves the requests of one connection: until it ends, or its time is up.
-    pub(crate) async fn serve(self: &Arc<Self>, stream: TcpStream, router: Router) {
+    /// Serves the requests of one connection: until it ends, its time is up, or its key is revoked. What it has until its
+    /// first head is asked for covers the proof of its key.
+    pub(crate) async fn serve(self: &Arc<Self>, stream: TcpStream, router: Router, doors: Arc<Doors>) {
         let (visit, remote) = (self.enter(), Remote(stream.peer_addr().ok()));
+        let opened = tokio::select! {
+            biased;
+            opened = doors::open(stream, &doors) => opened,
+            why = visit.turned() => return tracing::debug!(%why, "a connection was closed before it spoke"),
+        };
+        let (stream, caller) = match opened {
+            Ok(opened) => opened,
+            Err(error) => return tracing::debug!(%error, "a connection came to nothing"),
+        };
+        let mut revocation = doors.revocation(caller.key());
         let of_requests = visit.clone();
         let service = hyper::service::service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
-            let (visit, router) = (of_requests.clone(), router.clone());
+            let (visit, router, caller) = (of_requests.clone(), router.clone(), caller.clone());
             async move {
                 let mut request = request.map(axum::body::Body::new);
                 visit.asked(&request);
                 request.extensions_mut().insert(visit.clone());
+                request.extensions_mut().insert(caller);
                 request.extensions_mut().insert(remote);
                 let answer = router.oneshot(request).await;
                 answer.map(|answer| visit.sends(answer))
@@ -148,6 +161,7 @@ impl Doorkeeper {
                 tracing::debug!(%error, "a connection ended badly");
             },
             why = visit.turned() => tracing::debug!(%why, "a connection was closed"),
+            () = revocation.revoked() => tracing::info!("a connection was closed: the log no longer names its key"),
         }
     }
 

@@ -10,6 +10,7 @@
 //! *Invariant:* nothing is decided here: what may happen is refused or accepted by the log.
 //! *Invariant:* an answer about the cluster shows at least what was acknowledged before the question.
 //! *Invariant:* a request is forwarded at most once.
+//! *Invariant:* in a cluster with keys nobody without a key of the right role is answered but for the open reads (`doors`).
 //! *Invariant:* a browser's request that a foreign page made it send is refused before anything else (`strangers`).
 //! *Invariant:* an order names who asked for it (`asked`); one that is refused is counted (`refused`).
 
@@ -22,10 +23,12 @@ mod create;
 mod error;
 mod forward;
 mod health;
+mod join;
 mod level;
 mod members;
 #[cfg(feature = "next")]
 mod next;
+mod operators;
 mod policy;
 mod recover;
 mod refused;
@@ -44,6 +47,7 @@ pub(crate) use upload::{KEEP_FREE_BYTES, KEEP_FREE_SHARE};
 
 use crate::app::App;
 use crate::doorkeeper::{self, NotTaken};
+use crate::doors;
 use crate::strangers;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
@@ -69,6 +73,11 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/v1/cluster/nodes/add", post(members::add))
         .route("/v1/cluster/nodes/replace", post(members::replace))
         .route("/v1/cluster/nodes/remove", post(members::remove))
+        .route("/v1/join/prove", post(join::prove))
+        .route("/v1/join/bind", post(join::bind))
+        .route("/v1/operators", get(operators::list))
+        .route("/v1/operators/add", post(operators::add))
+        .route("/v1/operators/revoke", post(operators::revoke))
         .route("/v1/policy", get(policy::get).post(policy::change))
         .route("/v1/releases/allow", post(releases::allow))
         .route("/v1/upgrade", get(upgrade::status))
@@ -89,8 +98,10 @@ pub(crate) fn router(app: Arc<App>) -> Router {
     with_errors(routes)
         .layer(DefaultBodyLimit::max(body::MAX_BYTES))
         .layer(from_fn_with_state(Arc::clone(&app), level::require))
+        .layer(from_fn_with_state(Arc::clone(&app), doors::http))
         .layer(from_fn_with_state(Arc::clone(&app), strangers::refuse))
         .layer(from_fn_with_state(Arc::clone(&app), refused::note))
+        .layer(from_fn_with_state(Arc::clone(&app), doors::identify))
         .with_state(app)
 }
 

@@ -224,7 +224,7 @@ async fn ask_all(app: &Arc<App>, state: &ControlState, asking: &mut Asking) {
             // An answer is as old as its question: it may have been given at once, and have been long on its way.
             let at = Instant::now();
             let report =
-                if id == app.me.node { app.report().await.ok() } else { ask(&app, &addr).await.ok() };
+                if id == app.me.node { app.report().await.ok() } else { ask(&app, id, &addr).await.ok() };
             asking.end(id);
             if let Some(report) = report {
                 app.lead().reports.insert(id, Seen { report, at });
@@ -263,9 +263,9 @@ impl Asked {
     }
 }
 
-async fn ask(app: &App, addr: &str) -> Result<NodeReport, ironcache_host::http::Error> {
+async fn ask(app: &App, node: NodeId, addr: &str) -> Result<NodeReport, ironcache_host::http::Error> {
     let url = format!("http://{addr}/node/report");
-    app.client.get(url).timeout(REPORT_TIMEOUT).send().await?.error_for_status()?.json().await
+    app.client.get(url).to(node).timeout(REPORT_TIMEOUT).send().await?.error_for_status()?.json().await
 }
 
 /// What the nodes said last, for whoever asks between two looks of the loop. Without its timers: nothing that the loop

@@ -5,14 +5,16 @@
 //!   ask: life, silence of the data thread  ─────►  quorum round: do I lead?  ── Grantor ── granted: read index
 //!   data thread: Grant{asked + lease, index} ◄───
 //! ```
+//! *Invariant:* a lease is granted to the node whose key asks for it, where there are keys.
 //! *Invariant:* nobody is asked for another one: who does not lead says so, and the node asks again.
 //! *Invariant:* the time of a lease is the asker's, taken before the question leaves.
 
 use crate::app::App;
-use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use axum::{Extension, Json};
 use ironcache_control::ControlState;
+use ironcache_raft::Proved;
 use ironcache_shard::{Grant, NotGranted, Round};
 use ironcache_spine::boottime_ms;
 use ironcache_types::{Epoch, Member, NodeId};
@@ -106,7 +108,7 @@ async fn ask(app: &App) -> Result<Leased, AskError> {
         return answer(app, asked).await.map_err(|refused| AskError::Refused(refused.to_string()));
     }
     let addr = address(app, leader).ok_or(AskError::NoLeader)?;
-    let answer = app.client.post(format!("http://{addr}{LEASE_PATH}")).json(&asked).send().await?;
+    let answer = app.client.post(format!("http://{addr}{LEASE_PATH}")).to(leader).json(&asked).send().await?;
     if !answer.status().is_success() {
         return Err(AskError::Refused(answer.text().await?.trim().to_owned()));
     }
@@ -120,8 +122,13 @@ fn address(app: &App, node: NodeId) -> Option<String> {
 /// The leader's answer.
 pub(crate) async fn post(
     State(app): State<Arc<App>>,
+    by: Option<Extension<Proved>>,
     Json(asked): Json<AskLease>,
 ) -> Result<Json<Leased>, (StatusCode, String)> {
+    if let Some(Extension(Proved(node))) = by.filter(|Extension(Proved(node))| *node != asked.member.node) {
+        let why = format!("the key of node {node} asks for the lease of node {}\n", asked.member.node);
+        return Err((StatusCode::UNAUTHORIZED, why));
+    }
     let refused = |refused: NotGranted| (StatusCode::CONFLICT, format!("{refused}\n"));
     answer(&app, asked).await.map(Json).map_err(refused)
 }

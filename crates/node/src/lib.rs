@@ -24,6 +24,7 @@ mod daemon;
 mod data;
 mod descriptors;
 mod doorkeeper;
+mod doors;
 mod fetch;
 pub mod ground;
 mod http;
@@ -52,6 +53,7 @@ pub use config::Config;
 pub use daemon::DaemonError;
 #[cfg(not(turmoil))]
 pub use daemon::run_daemon;
+pub use doors::{BindingError, StartError};
 pub use identity::{IdentityError, Inhabitant, check_identity, inhabitant};
 #[cfg(turmoil)]
 pub use simulated::{Shown, SimulatedLauncher, run_simulated};

@@ -16,9 +16,11 @@
 
 use crate::config::Config;
 use crate::identity::{self, IdentityError};
+use ironcache_host::http::{Client, Dial, Waits};
 use ironcache_raft::{PeerAddr, RaftNode};
 use ironcache_types::{Member, NodeId};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A node that lives answers within milliseconds. Longer would delay each start after a real move, when nobody is
@@ -32,8 +34,6 @@ const AGAIN: Duration = Duration::from_millis(500);
 pub enum CopyError {
     #[error(transparent)]
     Identity(#[from] IdentityError),
-    #[error("no HTTP client can be made")]
-    Client(#[from] ironcache_host::http::Error),
     #[error(
         "the data directory {} is that of node {node}, which was at {elsewhere}; what answers there now does not say who it \
          is ({answer}), and two processes of one node must not run. Stop node {node} there, or whatever else has that \
@@ -53,14 +53,14 @@ pub enum CopyError {
 ///
 /// # Errors
 /// It is. Silence there is no proof, and cannot be: a node that moved for good does not answer either.
-pub(crate) async fn refuse_a_copy(config: &Config) -> Result<(), CopyError> {
+pub(crate) async fn refuse_a_copy(config: &Config, dial: Arc<dyn Dial>) -> Result<(), CopyError> {
     let here = config.peer_addr();
     let Some((node, elsewhere)) = identity::last_seen_at(&config.data_dir)?.filter(|(_, last)| *last != here)
     else {
         return Ok(());
     };
     tracing::info!(%node, from = elsewhere, to = here, "this node has another address than last time");
-    match who_is_at(&elsewhere).await? {
+    match who_is_at(&dial, &elsewhere, node).await {
         There::Node(there) if there.node == node => {
             Err(CopyError::RunsElsewhere { dir: config.data_dir.clone(), node, elsewhere, here })
         }
@@ -88,23 +88,19 @@ pub(crate) enum There {
 /// by now is no stranger for it.
 const ANY_NODE: &str = "localhost";
 
-/// The node that answers at a peer address, if one does.
-pub(crate) async fn who_is_at(addr: &str) -> Result<There, ironcache_host::http::Error> {
-    let client = ironcache_host::http::Client::builder()
-        .no_proxy()
-        .redirect(ironcache_host::http::redirect::Policy::none())
-        .timeout(ANSWER_MAX)
-        .build()?;
+/// The node that answers at a peer address, if one does. Where there are keys, another node than `meant` is nobody.
+pub(crate) async fn who_is_at(dial: &Arc<dyn Dial>, addr: &str, meant: NodeId) -> There {
+    let client = Client::new(Arc::clone(dial), Waits { connect: ANSWER_MAX, ..Waits::default() });
     let asked = client.get(format!("http://{addr}/node/report")).header("host", ANY_NODE);
-    let Ok(answer) = asked.send().await else { return Ok(There::Nobody) };
+    let Ok(answer) = asked.to(meant).timeout(ANSWER_MAX).send().await else { return There::Nobody };
     let status = answer.status();
     if !status.is_success() {
-        return Ok(There::Unnamed { answer: status.to_string() });
+        return There::Unnamed { answer: status.to_string() };
     }
-    Ok(match answer.json::<Who>().await {
+    match answer.json::<Who>().await {
         Ok(who) => There::Node(who.member),
         Err(_) => There::Unnamed { answer: format!("{status}, and no node's report") },
-    })
+    }
 }
 
 /// Of a node's report only this: another release may say more, or less.
@@ -157,6 +153,11 @@ mod tests {
         addr
     }
 
+    async fn at(addr: &str) -> There {
+        let dial: Arc<dyn Dial> = Arc::new(ironcache_host::http::Plain);
+        who_is_at(&dial, addr, NodeId(3)).await
+    }
+
     #[tokio::test]
     async fn a_node_is_asked_by_the_name_that_each_answers_to() {
         let node = somebody(|request| match request.headers()["host"].as_bytes() {
@@ -166,7 +167,7 @@ mod tests {
             }
             _ => StatusCode::MISDIRECTED_REQUEST.into_response(),
         });
-        let there = who_is_at(&node.await).await.unwrap();
+        let there = at(&node.await).await;
         assert!(matches!(there, There::Node(Member { node: NodeId(3), .. })), "{there:?}");
     }
 
@@ -178,13 +179,13 @@ mod tests {
             |_| "welcome".into_response(),
         ];
         for answer in answers {
-            let there = who_is_at(&somebody(answer).await).await.unwrap();
+            let there = at(&somebody(answer).await).await;
             assert!(matches!(there, There::Unnamed { .. }), "{there:?}");
         }
         let free = {
             let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
             listener.local_addr().unwrap().to_string()
         };
-        assert_eq!(who_is_at(&free).await.unwrap(), There::Nobody);
+        assert_eq!(at(&free).await, There::Nobody);
     }
 }

@@ -98,7 +98,7 @@ impl Told {
         self.0 = Some(Instant::now());
         let Outvoted { node, log_index, hash: _ } = odd;
         tracing::error!(%node, log_index, "the node holds another control state than most others: it is told so");
-        let request = app.client.post(format!("http://{addr}{ODD_PATH}"));
+        let request = app.client.post(format!("http://{addr}{ODD_PATH}")).to(node);
         tokio::spawn(async move {
             if let Err(error) = request.timeout(REPORT_MAX).send().await {
                 tracing::warn!(%node, error = chain(&error), "the odd node was not told");
@@ -189,6 +189,7 @@ async fn ask_all(app: &App) -> Held {
         let holds: Holds = app
             .client
             .get(format!("http://{}/node/report", addr.0))
+            .to(node)
             .timeout(REPORT_MAX)
             .send()
             .await?
@@ -268,7 +269,7 @@ async fn fetch(app: &App, odd: Outvoted, held: &Held) -> Result<TakenOver, Fetch
 async fn fetch_from(app: &App, node: NodeId, addr: &str) -> Result<TakenOver, FetchError> {
     let http = |source| FetchError::Http { from: node, source };
     let url = format!("http://{addr}{SNAPSHOT_PATH}?covers={}", app.raft.has_to_cover());
-    let answer = app.client.get(url).timeout(FETCH_MAX).send().await.map_err(http)?;
+    let answer = app.client.get(url).to(node).timeout(FETCH_MAX).send().await.map_err(http)?;
     if !answer.status().is_success() {
         let status = answer.status();
         let text = answer.text().await.map_err(http)?.trim().to_owned();

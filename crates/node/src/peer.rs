@@ -1,8 +1,11 @@
 //! The peer port: raft, artifacts, reports, and the door to replication.
+//!
+//! *Invariant:* in a cluster with keys nobody but a member is answered here, and only as itself (`doors`).
 
 use crate::app::{App, NodeReport};
 use crate::data::{HELLO_TIMEOUT, LinkSocket, REPLICATION_PATH, REPLICATION_UPGRADE};
 use crate::doorkeeper::{self, Doorkeeper, NotTaken, Visit, turned};
+use crate::doors::{self, Caller, Doors, Revocation, Wire};
 use crate::{lease, odd, strangers};
 use axum::body::Body;
 use axum::extract::{Path, Request, State};
@@ -12,9 +15,10 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use hyper_util::rt::TokioIo;
-use ironcache_host::net::{Bound, TcpStream, accepting, leave_runtime};
+use ironcache_host::net::{Bound, accepting, leave_runtime};
+use ironcache_raft::Proved;
 use ironcache_replication::{LinkVersion, Message, decode};
-use ironcache_types::{Digest, ShardId};
+use ironcache_types::{Digest, NodeId, ShardId};
 use std::io::SeekFrom;
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,12 +32,15 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
         .route(odd::ODD_PATH, post(odd::said))
         .route(odd::SNAPSHOT_PATH, get(odd::snapshot))
         .route(lease::LEASE_PATH, post(lease::post))
+        .route(doors::PINS_PATH, get(doors::pins))
         .route("/artifacts/{digest}", get(artifact))
         .with_state(Arc::clone(app))
         .merge(app.raft.router())
         .layer(from_fn_with_state(taken, doorkeeper::receive))
+        .layer(from_fn_with_state(Arc::clone(app), doors::peer))
         // Outside of everything else: of a stranger no body is read.
         .layer(from_fn_with_state(Arc::clone(app), strangers::refuse))
+        .layer(from_fn_with_state(Arc::clone(app), doors::identify))
 }
 
 const _: () = assert!(
@@ -53,7 +60,13 @@ fn not_taken(why: &NotTaken) -> Response {
 }
 
 /// Accepts connections for ever.
-pub(crate) async fn serve(bound: Bound, router: Router, limits: doorkeeper::Limits, keepalive_s: u64) {
+pub(crate) async fn serve(
+    bound: Bound,
+    router: Router,
+    limits: doorkeeper::Limits,
+    keepalive_s: u64,
+    doors: Arc<Doors>,
+) {
     let door = Doorkeeper::new(limits);
     let listener = match accepting(&bound).await {
         Ok(listener) => listener,
@@ -71,8 +84,8 @@ pub(crate) async fn serve(bound: Bound, router: Router, limits: doorkeeper::Limi
         if ironcache_host::net::prepare(&stream, keepalive_s).is_err() {
             continue;
         }
-        let (door, router) = (Arc::clone(&door), router.clone());
-        tokio::spawn(async move { door.serve(stream, router).await });
+        let (door, doors, router) = (Arc::clone(&door), Arc::clone(&doors), router.clone());
+        tokio::spawn(async move { door.serve(stream, router, doors).await });
         // Its request may have come with it: read before the next one comes in, it is nobody that only holds a place.
         tokio::task::yield_now().await;
     }
@@ -86,11 +99,14 @@ async fn replication(State(app): State<Arc<App>>, mut request: Request) -> Respo
     }
     let upgrade = hyper::upgrade::on(&mut request);
     let visit = request.extensions_mut().remove::<Visit>();
+    let key = request.extensions().get::<Caller>().and_then(Caller::key);
+    let proved = request.extensions().get::<Proved>().map(|Proved(node)| *node);
+    let link = Proof { proved, revocation: app.doors.revocation(key.filter(|_| proved.is_some())) };
     tokio::spawn(async move {
         let told = visit.clone();
         let handing_over = async {
             match upgrade.await {
-                Ok(upgraded) => hand_over(upgraded, &app, visit).await,
+                Ok(upgraded) => hand_over(upgraded, &app, visit, link).await,
                 Err(error) => tracing::debug!(%error, "a replication link was lost before it began"),
             }
         };
@@ -104,11 +120,16 @@ async fn replication(State(app): State<Arc<App>>, mut request: Request) -> Respo
     (StatusCode::SWITCHING_PROTOCOLS, headers).into_response()
 }
 
+/// Whose key was proved on a link's connection, and until when that counts.
+struct Proof {
+    proved: Option<NodeId>,
+    revocation: Revocation,
+}
+
 /// Takes the socket out of this runtime, for the data thread's or the keeper's: who says hello says for which shard.
-async fn hand_over(upgraded: hyper::upgrade::Upgraded, app: &App, visit: Option<Visit>) {
-    let Ok(parts) = upgraded.downcast::<TokioIo<TcpStream>>() else {
-        tracing::warn!("a replication link is not plain TCP");
-        return;
+async fn hand_over(upgraded: hyper::upgrade::Upgraded, app: &App, visit: Option<Visit>, proof: Proof) {
+    let Ok(parts) = upgraded.downcast::<TokioIo<Wire>>() else {
+        return tracing::warn!("a replication link came by a connection of another kind");
     };
     let (mut stream, mut read) = (parts.io.into_inner(), parts.read_buf.to_vec());
     // Whatever it is, the thread that it goes to reads it again, and refuses it by name. Nothing is nobody's.
@@ -125,9 +146,12 @@ async fn hand_over(upgraded: hyper::upgrade::Upgraded, app: &App, visit: Option<
                 .get(&shard)
                 .is_some_and(|shard| shard.keeper.is_some_and(|keeper| keeper.member.node == app.me.node))
     });
+    let (stream, session) = stream.into_parts();
     match leave_runtime(stream) {
         Ok(stream) => {
-            let socket = LinkSocket { stream, read, visit };
+            let Proof { proved, revocation } = proof;
+            let socket =
+                LinkSocket { stream, session: session.map(Box::new), proved, revocation, read, visit };
             if is_kept {
                 app.keeper.link(socket);
             } else if let Err(error) = app.data.link(socket) {
@@ -139,7 +163,7 @@ async fn hand_over(upgraded: hyper::upgrade::Upgraded, app: &App, visit: Option<
 }
 
 /// The shard that a hello names; what was read for it is left in `read`.
-async fn asked_shard(stream: &mut TcpStream, read: &mut Vec<u8>) -> Option<ShardId> {
+async fn asked_shard(stream: &mut Wire, read: &mut Vec<u8>) -> Option<ShardId> {
     loop {
         match decode(read, LinkVersion::HANDSHAKE) {
             Ok(Some((Message::Hello(hello), _))) => return Some(hello.shard),

@@ -15,6 +15,7 @@
 //! one or a balancer's, is refused (421) unless `allowed-hosts` has it.
 
 use crate::app::App;
+use crate::doors::Who;
 use crate::http::RefusedAs;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, StatusCode, Uri, header};
@@ -71,8 +72,12 @@ impl IntoResponse for Stranger {
     }
 }
 
-/// Lets through what no browser was made to send. To be the outermost layer of a port.
+/// Lets through what no browser was made to send. Of a port only what says who calls (`doors`), and what counts refusals, comes before.
 pub(crate) async fn refuse(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    // No page has a key.
+    if matches!(request.extensions().get::<Who>(), Some(Who::Member(_) | Who::Operator { .. })) {
+        return next.run(request).await;
+    }
     match check(request.uri(), request.headers(), |host| is_ours(&app, host)) {
         Ok(()) => next.run(request).await,
         Err(stranger) => {

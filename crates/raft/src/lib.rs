@@ -49,7 +49,7 @@ pub use level::RaiseError;
 pub use lives::WentBack;
 pub use machine::{AppliedView, HASH_EVERY, HASHES_KEPT, MachineError, StateHash};
 pub use network::client::CallError;
-pub use network::server::REQUEST_BYTES_MAX;
+pub use network::server::{Proved, REQUEST_BYTES_MAX};
 pub use node::{AskError, InitializeNodeError, OpenError, RaftNode};
 pub use options::RaftOptions;
 pub use reload::{ReloadError, TakenOver};

@@ -116,8 +116,6 @@ pub enum OpenError {
     LifeWentBack { dir: PathBuf, me: Member, newest: Incarnation },
     #[error("the raft timers are not usable: {0}")]
     Timers(#[from] openraft::ConfigError),
-    #[error("no HTTP client can be made: {0}")]
-    Http(String),
     #[error("raft does not start: {0}")]
     Raft(String),
 }
@@ -160,7 +158,6 @@ impl OpenError {
             | OpenError::Dir { .. }
             | OpenError::InUse { .. }
             | OpenError::Timers(_)
-            | OpenError::Http(_)
             | OpenError::Raft(_) => false,
         }
     }
@@ -183,7 +180,6 @@ impl OpenError {
             | OpenError::LogMissing { .. }
             | OpenError::LifeWentBack { .. }
             | OpenError::Timers(_)
-            | OpenError::Http(_)
             | OpenError::Raft(_) => None,
         }
     }
@@ -218,7 +214,7 @@ impl RaftNode {
             return Err(OpenError::LifeWentBack { dir: dir(), me, newest });
         }
         let identity = Arc::new(Identity::new(me, wal.clone(), level, machine.views()));
-        let peers = Peers::new(identity.clone(), &options).map_err(|error| OpenError::Http(chain(&error)))?;
+        let peers = Peers::new(identity.clone(), &options);
         let (views, applies_to) = (machine.views(), machine.clone());
         let log = LogStore::new(wal.clone());
         let raft = Raft::new(options.node.0, config, peers.clone(), log, machine).await.map_err(|error| {

@@ -3,10 +3,12 @@
 use crate::timers::Timers;
 use ironcache_control::RaftTimers;
 use ironcache_formats::levels;
+use ironcache_host::http::{Dial, Plain};
 use ironcache_store::LevelFile;
 use ironcache_types::{Incarnation, LevelRange, Member, NodeId};
 use openraft::{Config, SnapshotPolicy, StepDownPolicy};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 #[derive(Clone, Debug)]
@@ -31,10 +33,12 @@ pub struct RaftOptions {
     pub ask_timeout_ms: u64,
     /// Log entries between two snapshots.
     pub snapshot_every: u64,
+    /// How other nodes are reached, so that nobody else answers for them.
+    pub dial: Arc<dyn Dial>,
 }
 
 impl RaftOptions {
-    /// Timers for small or shared machines; the file `level` in `dir`.
+    /// Timers for small or shared machines; the file `level` in `dir`; whoever answers is believed.
     pub fn new(me: Member, dir: PathBuf) -> Self {
         let Member { node, incarnation } = me;
         RaftOptions {
@@ -49,6 +53,7 @@ impl RaftOptions {
             snapshot_timeout_ms: 10_000,
             ask_timeout_ms: 5000,
             snapshot_every: 2000,
+            dial: Arc::new(Plain),
         }
     }
 

@@ -13,6 +13,10 @@ pub enum NodeKey {
     HttpPort,
     AnnounceHost,
     AllowedHosts,
+    KeyFile,
+    JoinCodeFile,
+    OpenReads,
+    Insecure,
     Requirepass,
     Maxclients,
     MaxmemoryClients,
@@ -74,8 +78,9 @@ pub static TABLE: [Setting; COUNT] = [
         change: Change::AtStart,
         redis: None,
         doc: "The IP address that all listeners bind to",
-        more: "Peer and HTTP traffic are plain text and unauthenticated (docs/adr/0007-no-tls-between-peers.md): bind \
-               to a network that you trust.",
+        more: "In a cluster with keys the peer and HTTP ports know members and operators by their keys \
+               (docs/adr/0032-keys-not-addresses.md). In an insecure one they believe everybody: bind to a network that \
+               you trust.",
     },
     Setting {
         key: Key::Node(NodeKey::Port),
@@ -128,6 +133,49 @@ pub static TABLE: [Setting; COUNT] = [
         more: "Addresses, `localhost` and the hosts that the cluster's nodes announce need no mention. Any other name is \
                refused (421, `foreign_host`): it may be that of a page in somebody's browser, made to resolve to the node. \
                Name here what a load balancer or Prometheus calls the node by.",
+    },
+    Setting {
+        key: Key::Node(NodeKey::KeyFile),
+        name: "key-file",
+        kind: Kind::Text(Form::File),
+        default: "",
+        change: Change::AtStart,
+        redis: None,
+        doc: "The file of the key that this node proves to others (0600), made if there is none; empty stands for \
+              `node.key` in `data-dir`",
+        more: "A node is known by its key for as long as it lives. Keep it on the node's own volume, and in no backup: \
+               whoever reads it is that node.",
+    },
+    Setting {
+        key: Key::Node(NodeKey::JoinCodeFile),
+        name: "join-code-file",
+        kind: Kind::Text(Form::File),
+        default: "",
+        change: Change::AtStart,
+        redis: None,
+        doc: "The file (a Secret) of the join code that a new node obeys; without one a new node draws a code and prints it",
+        more: "`ironcache cluster join-code` makes one. It is read until the node belongs to a cluster, and never sent.",
+    },
+    Setting {
+        key: Key::Node(NodeKey::OpenReads),
+        name: "open-reads",
+        kind: Kind::Word(&["yes", "no"]),
+        default: "no",
+        change: Change::AtStart,
+        redis: None,
+        doc: "Are `/metrics` and `/status` answered without a key to other machines too; to this one they always are",
+        more: "For a Prometheus on another machine, which holds no key. `/livez` and `/readyz` are answered to everybody.",
+    },
+    Setting {
+        key: Key::Node(NodeKey::Insecure),
+        name: "insecure",
+        kind: Kind::Word(&["yes", "no"]),
+        default: "no",
+        change: Change::AtStart,
+        redis: None,
+        doc: "May this node belong to an insecure cluster, which knows nobody by a key: `yes` or `no`",
+        more: "It permits, and chooses nothing: `ironcache cluster create --insecure` does. Whoever reaches the peer or the \
+               HTTP port of such a node owns it. With `no` a new node obeys nobody but who proves its join code.",
     },
     Setting {
         key: Key::Node(NodeKey::Requirepass),

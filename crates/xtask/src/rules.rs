@@ -54,6 +54,7 @@ const NODE_MAY_USE: &[&str] = &[
     "ironcache-api",
     "ironcache-store",
     "ironcache-host",
+    "ironcache-identity",
     "ironcache-spine",
     "ironcache-raft",
 ];
@@ -138,7 +139,11 @@ pub(crate) const CRATES: &[CrateRule] = &[
         may_use: &["ironcache-fuzz", "ironcache-types"],
         purity: Purity::Blocking,
     },
-    CrateRule { name: "ironcache-host", may_use: &["ironcache-store"], purity: Purity::Shell },
+    CrateRule {
+        name: "ironcache-host",
+        may_use: &["ironcache-types", "ironcache-store"],
+        purity: Purity::Shell,
+    },
     CrateRule {
         name: "ironcache-identity",
         may_use: &["ironcache-fuzz", "ironcache-types", "ironcache-store"],
@@ -164,12 +169,12 @@ pub(crate) const CRATES: &[CrateRule] = &[
     CrateRule { name: "ironcache-node", may_use: NODE_MAY_USE, purity: Purity::Shell },
     CrateRule {
         name: "ironcache-client",
-        may_use: &["ironcache-fuzz", "ironcache-api"],
+        may_use: &["ironcache-fuzz", "ironcache-types", "ironcache-api", "ironcache-identity"],
         purity: Purity::Shell,
     },
     CrateRule {
         name: "ironcache-cli",
-        may_use: &["ironcache-types", "ironcache-api", "ironcache-client"],
+        may_use: &["ironcache-types", "ironcache-api", "ironcache-identity", "ironcache-client"],
         purity: Purity::Shell,
     },
     CrateRule { name: "ironcache", may_use: BINARY_MAY_USE, purity: Purity::Shell },

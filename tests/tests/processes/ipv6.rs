@@ -60,9 +60,15 @@ async fn a_cluster_on_the_ipv6_loopback_serves_and_says_where_to_go_as_redis_doe
     let dir = tempfile::tempdir().expect("a directory can be made");
     let ports = Ports::free(2);
     let _servers: Vec<_> = ports.iter().map(|ports| start(dir.path(), *ports)).collect();
-    let http: Vec<_> = ports.iter().map(|ports| format!("[::1]:{}", ports.http)).collect();
+    let newcomer = |ports: &Ports| {
+        let code = dir.path().join(ports.client.to_string()).join("join.code");
+        format!("[::1]:{}=@{}", ports.http, code.display())
+    };
+    let (first, second) = (newcomer(&ports[0]), newcomer(&ports[1]));
+    let credentials = dir.path().join("credentials.json");
     until("both nodes answer, and become a cluster", async || {
-        let created = clean(&["cluster", "create", &http[0], &http[1], "--replicas", "0", "--yes"]).output();
+        let mut create = clean(&["cluster", "create", &first, &second, "--replicas", "0", "--yes"]);
+        let created = create.env("IRONCACHE_CREDENTIALS", &credentials).output();
         created.expect("the binary can be started").status.success().then_some(())
     })
     .await;
@@ -79,7 +85,9 @@ async fn a_cluster_on_the_ipv6_loopback_serves_and_says_where_to_go_as_redis_doe
     let port = port.parse().expect("a port");
     assert_eq!(ask(host, port, "SET k w").as_deref(), Some("+OK"));
     // The command line asks one node for the others, over the same addresses.
-    let shown = clean(&["cluster", "nodes"]).env("IRONCACHE_SEED", format!("[::1]:{port}")).output();
+    let mut nodes = clean(&["cluster", "nodes"]);
+    nodes.env("IRONCACHE_SEED", format!("[::1]:{port}")).env("IRONCACHE_CREDENTIALS", &credentials);
+    let shown = nodes.output();
     let shown = String::from_utf8(shown.expect("the binary can be started").stdout).expect("text");
     for ports in &ports {
         assert!(shown.contains(&format!("[::1]:{}", ports.client)), "{shown}");

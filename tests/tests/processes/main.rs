@@ -1,5 +1,5 @@
 //! The product as real processes: rolls there and back, by command and by policy, deaths, nodes that come and go, bad
-//! releases, bad input.
+//! releases, bad input, and who may ask.
 
 mod aborts;
 mod audits;
@@ -10,6 +10,7 @@ mod crowds;
 mod ipv6;
 mod joins;
 mod keepers;
+mod keys;
 mod lag;
 mod last_copies;
 mod leader_deaths;

@@ -74,7 +74,7 @@ async fn a_copy_of_a_running_nodes_directory_does_not_take_its_place() {
     let before = cluster.status(REPLICA).await.expect("it answers");
     copy(&cluster.nodes[REPLICA].data_dir, &cluster.dir().join("node-9"));
     let ports = Ports::free(1)[0];
-    let copied = Node::start(Path::new(PRODUCT), cluster.dir(), 9, ports, Vec::new());
+    let copied = Node::start(Path::new(PRODUCT), cluster.dir(), 9, ports, vec!["--insecure=yes".to_owned()]);
     let said = format!(
         "is that of node {}, which runs at 127.0.0.1:{} now, and this one would be at 127.0.0.1:{}",
         before.node, cluster.nodes[REPLICA].ports.peer, ports.peer

@@ -209,7 +209,7 @@ fn by_hand(node: &Node, verb: &str) -> Output {
     let mut command = Command::new(PRODUCT);
     command.arg(verb).args(["--bind", "127.0.0.1", "--port", &node.ports.client.to_string()]);
     command.args(["--peer-port", &node.ports.peer.to_string(), "--http-port", &node.ports.http.to_string()]);
-    command.arg("--data-dir").arg(&node.data_dir).stdin(Stdio::null());
+    command.args(["--insecure", "yes"]).arg("--data-dir").arg(&node.data_dir).stdin(Stdio::null());
     command.output().expect("the binary can be started")
 }
 

@@ -42,7 +42,8 @@ pub(crate) fn cli_of(binary: &Path, node: &Node, args: &[&str]) -> Output {
     {
         command.env_remove(name);
     }
-    command.args(args).env("IRONCACHE_SEED", node.http_addr()).output().expect("the binary can be started")
+    command.args(args).env("IRONCACHE_SEED", node.http_addr()).env("IRONCACHE_CREDENTIALS", "none");
+    command.output().expect("the binary can be started")
 }
 
 /// Asks every node alike.

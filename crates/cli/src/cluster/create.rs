@@ -1,14 +1,21 @@
 //! `ironcache cluster create`: nodes that know nothing of each other become one cluster.
+//!
+//! With keys (see [`super::found`]), or, if that is what somebody asks for, an insecure one: then whoever reaches a node's
+//! port is believed.
 
+use super::found::{FIRST_ADMIN, Founding};
 use super::layout::{self, Candidate};
+use super::newcomer::Newcomer;
 use super::served;
+use crate::access;
 use crate::exit::{Failure, Format};
 use crate::output;
 use ironcache_api::{AckMode, CreateCluster, Done, Refused};
 use ironcache_client::seed;
-use ironcache_client::{Client, ClientError};
+use ironcache_client::{Access, Client, ClientError};
 use std::collections::BTreeMap;
 use std::io::{BufRead, IsTerminal, Write};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 /// Nodes that are up take a second or two. Shorter fails on a busy machine; longer keeps whoever has a node that cannot serve.
@@ -16,18 +23,29 @@ const SERVED_WITHIN: Duration = Duration::from_secs(30);
 
 #[derive(Clone, Debug, clap::Args)]
 pub struct CreateArgs {
-    /// The nodes that hold data, primaries first: client or http addresses
-    #[arg(required = true, value_name = "HOST:PORT")]
-    nodes: Vec<String>,
+    /// The nodes that hold data, primaries first: client or http addresses, each with the join code that the node prints,
+    /// or with the file that has it (join.code in the node's data directory)
+    #[arg(required = true, value_name = "HOST:PORT=CODE|=@FILE")]
+    nodes: Vec<Newcomer>,
     /// Replicas of each primary
     #[arg(long, default_value_t = 1, value_name = "N")]
     replicas: u16,
     /// A node that votes and holds no data; may be given several times
-    #[arg(long = "witness", value_name = "HOST:PORT")]
-    witnesses: Vec<String>,
+    #[arg(long = "witness", value_name = "HOST:PORT=CODE|=@FILE")]
+    witnesses: Vec<Newcomer>,
     /// When a write is acknowledged: by the primary, or after every in-sync replica
     #[arg(long, value_enum, default_value_t = Mode::Primary)]
     mode: Mode,
+    /// Where the first admin's key goes, with all that is needed to reach the cluster
+    /// [IRONCACHE_CREDENTIALS, else ironcache/credentials.json of the user's configuration]
+    #[arg(long, value_name = "FILE")]
+    credentials: Option<PathBuf>,
+    /// The first admin's name
+    #[arg(long, value_name = "NAME", default_value = FIRST_ADMIN)]
+    admin: String,
+    /// Without keys, for good: whoever reaches a node's peer or http port owns the cluster. Each node has to permit it
+    #[arg(long, conflicts_with_all = ["credentials", "admin"])]
+    insecure: bool,
     /// Do not ask
     #[arg(long)]
     yes: bool,
@@ -57,9 +75,9 @@ impl From<Mode> for AckMode {
 /// What a cluster is made of.
 #[derive(Clone, Debug)]
 pub struct CreateSpec {
-    /// Client or HTTP addresses, primaries first.
-    pub data: Vec<String>,
-    pub witnesses: Vec<String>,
+    /// Primaries first.
+    pub data: Vec<Newcomer>,
+    pub witnesses: Vec<Newcomer>,
     pub replicas: u16,
     pub mode: AckMode,
     /// Settings of the cluster that differ from their defaults.
@@ -67,24 +85,27 @@ pub struct CreateSpec {
 }
 
 pub async fn run(args: CreateArgs) -> Result<(), Failure> {
-    let CreateArgs { nodes, replicas, witnesses, mode, set, yes, json } = args;
+    let CreateArgs { nodes, replicas, witnesses, mode, credentials, admin, insecure, set, yes, json } = args;
     let set = assignments(&set)?;
     let spec = CreateSpec { data: nodes, witnesses, replicas, mode: mode.into(), set };
-    let request = plan(&spec).await?;
-    if Format::of(json) == Format::Text {
-        output::line(&describe(&request))?;
+    let format = Format::of(json);
+    if insecure {
+        let request = plan(&spec).await?;
+        agreed(&request, yes, format)?;
+        output::done(&create(&request).await?, format)?;
+        return until_served(Access::open(), &request).await;
     }
-    if !yes {
-        confirm()?;
-    }
-    let done = create(&request).await?;
-    output::done(&done, Format::of(json))?;
-    until_served(&request).await
+    let path = access::new_file(credentials)?;
+    let founding = Founding::prepare(&spec, &admin, &path).await?;
+    agreed(&founding.request, yes, format)?;
+    let request = founding.request.clone();
+    output::done(&founding.carry_out().await?, format)?;
+    until_served(Access::of_file(&path)?, &request).await
 }
 
 /// Whoever goes on with the cluster after this command is served.
-async fn until_served(request: &CreateCluster) -> Result<(), Failure> {
-    let client = Client::of_http(request.nodes.iter().map(|node| node.http_addr.clone()).collect());
+async fn until_served(access: Access, request: &CreateCluster) -> Result<(), Failure> {
+    let client = Client::with(access, request.nodes.iter().map(|node| node.http_addr.clone()).collect());
     let give_up = Instant::now() + SERVED_WITHIN;
     served::wait(&client, request.nodes.len(), give_up, || Ok(())).await.map_err(|failure| match failure {
         Failure::Unreachable(what) => Failure::Unreachable(format!(
@@ -96,7 +117,15 @@ async fn until_served(request: &CreateCluster) -> Result<(), Failure> {
     })
 }
 
-/// Asks every node who it is, and lays the cluster out.
+/// Shows what is going to be, and asks.
+fn agreed(request: &CreateCluster, yes: bool, format: Format) -> Result<(), Failure> {
+    if format == Format::Text {
+        output::line(&describe(request))?;
+    }
+    if yes { Ok(()) } else { confirm() }
+}
+
+/// Asks every node who it is, and lays an insecure cluster out.
 pub async fn plan(spec: &CreateSpec) -> Result<CreateCluster, Failure> {
     let data = candidates(&spec.data).await?;
     let witnesses = candidates(&spec.witnesses).await?;
@@ -119,15 +148,19 @@ pub(crate) fn assignments(given: &[String]) -> Result<BTreeMap<String, String>, 
     Ok(set)
 }
 
-/// Tells the first node, which becomes the first leader.
+/// Tells the first node of an insecure cluster, which becomes the first leader.
 pub async fn create(request: &CreateCluster) -> Result<Done, Failure> {
     let first = request.nodes.first().expect("a layout has at least one node");
     Ok(Client::of_http(vec![first.http_addr.clone()]).create(request).await?)
 }
 
-async fn candidates(addrs: &[String]) -> Result<Vec<Candidate>, Failure> {
+async fn candidates(nodes: &[Newcomer]) -> Result<Vec<Candidate>, Failure> {
     let mut candidates = Vec::new();
-    for addr in addrs {
+    for Newcomer { addr, code } in nodes {
+        if code.is_some() {
+            let text = format!("--insecure: nobody proves a join code to {addr} then, and one is given");
+            return Err(Failure::Usage(text));
+        }
         let http_addr = seed::resolve(addr).await.map_err(ClientError::from)?;
         let status = Client::of_http(vec![http_addr]).status().await?;
         if !status.pristine {

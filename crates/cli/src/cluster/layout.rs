@@ -79,7 +79,7 @@ pub fn layout(
     let data_nodes = data.iter().enumerate().map(|(at, c)| node(c, at < of_data, Some(shard_of(at))));
     let witness_nodes = witnesses.iter().enumerate().map(|(at, c)| node(c, at < of_witnesses, None));
     let (nodes, shards) = (data_nodes.chain(witness_nodes).collect(), shards.collect());
-    Ok(CreateCluster { nodes, shards, mode, set: BTreeMap::new() })
+    Ok(CreateCluster { nodes, shards, mode, set: BTreeMap::new(), security: None })
 }
 
 /// How many of `nodes` vote.

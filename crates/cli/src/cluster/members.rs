@@ -1,13 +1,16 @@
 //! `ironcache cluster add-node`, `replace-node`, `remove-node`: nodes that join and leave.
 //!
+//! Who joins a cluster with keys is met first: both sides prove the node's join code, and the node is told who it belongs with.
+//!
 //! Each begins a change and returns; with `--wait` it returns when the change has come to its end, data included.
 
 use super::Seeds;
+use super::newcomer::Newcomer;
 use crate::exit::{Failure, Format};
 use crate::output;
 use crate::text;
-use ironcache_api::{AddNode, ClusterStatus, ControlView, Done, RemoveNode, ReplaceNode};
-use ironcache_client::{Client, ClientError, seed};
+use ironcache_api::{AddNode, Admitted, ClusterStatus, ControlView, Done, JoinBind, RemoveNode, ReplaceNode};
+use ironcache_client::{Access, Client, ClientError, seed};
 use ironcache_types::{NodeId, ShardId};
 use std::time::{Duration, Instant};
 
@@ -16,9 +19,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 #[derive(Clone, Debug, clap::Args)]
 pub struct AddNodeArgs {
-    /// A pristine node that runs: its client or http address
-    #[arg(value_name = "HOST:PORT")]
-    addr: String,
+    /// A pristine node that runs: its client or http address, and the join code that it prints (an insecure cluster takes none)
+    #[arg(value_name = "HOST:PORT=CODE|=@FILE")]
+    newcomer: Newcomer,
     /// The shard that it is to hold a copy of; of a cluster with one shard, that one
     #[arg(long, value_name = "SHARD", conflicts_with = "witness")]
     shard: Option<u16>,
@@ -37,9 +40,9 @@ pub struct ReplaceNodeArgs {
     /// The node that is to go, dead or alive: its id, or an address of it
     #[arg(value_name = "NODE")]
     old: String,
-    /// A pristine node that runs, maybe where the old one was: its client or http address
-    #[arg(value_name = "HOST:PORT")]
-    addr: String,
+    /// A pristine node that runs, maybe where the old one was: its client or http address, and the join code that it prints
+    #[arg(value_name = "HOST:PORT=CODE|=@FILE")]
+    newcomer: Newcomer,
     #[command(flatten)]
     common: Common,
 }
@@ -87,22 +90,30 @@ impl RemoveNodeArgs {
 }
 
 pub(super) async fn add(args: AddNodeArgs) -> Result<(), Failure> {
-    let AddNodeArgs { addr, shard, witness, learner, common } = args;
+    let AddNodeArgs { newcomer, shard, witness, learner, common } = args;
     let client = common.seeds.client().await?;
     let control = client.cluster().await?.control;
     let shard = if witness { None } else { Some(shard_of(&control, shard)?) };
-    let (node, http_addr) = who_is_at(&addr).await?;
-    let done = client.add_node(&AddNode { http_addr, node, shard, learner }).await?;
+    let stays = match client.access() {
+        Access::Open { .. } => None,
+        Access::Keyed(_) => is_leaving(&control, &newcomer),
+    };
+    let Admission { node, http_addr, admitted } = match stays {
+        Some(stays) => stays,
+        None => admit(&client, &control, &newcomer).await?,
+    };
+    let done = client.add_node(&AddNode { http_addr, node, shard, learner, admitted }).await?;
     common.end(&client, &done, Expected { joins: Some(node), goes: None }).await
 }
 
 pub(super) async fn replace(args: ReplaceNodeArgs) -> Result<(), Failure> {
-    let ReplaceNodeArgs { old, addr, common } = args;
+    let ReplaceNodeArgs { old, newcomer, common } = args;
     let client = common.seeds.client().await?;
+    let control = client.cluster().await?.control;
     // Before the new one is asked: it may have the old one's address.
-    let old = find(&client.cluster().await?.control, &old)?;
-    let (node, http_addr) = who_is_at(&addr).await?;
-    let done = client.replace_node(&ReplaceNode { old, http_addr, node }).await?;
+    let old = find(&control, &old)?;
+    let Admission { node, http_addr, admitted } = admit(&client, &control, &newcomer).await?;
+    let done = client.replace_node(&ReplaceNode { old, http_addr, node, admitted }).await?;
     common.end(&client, &done, Expected { joins: Some(node), goes: Some(old) }).await
 }
 
@@ -114,11 +125,47 @@ pub(super) async fn remove(args: RemoveNodeArgs) -> Result<(), Failure> {
     common.end(&client, &done, Expected { joins: None, goes: Some(node) }).await
 }
 
-/// What the node itself announces, not how it was reached from here: the others go there.
-async fn who_is_at(addr: &str) -> Result<(NodeId, String), Failure> {
-    let http_addr = seed::resolve(addr).await.map_err(ClientError::from)?;
-    let status = Client::of_http(vec![http_addr]).status().await?;
-    Ok((status.node, status.http_addr))
+/// A node that may join.
+struct Admission {
+    node: NodeId,
+    /// What the node itself announces, not how it was reached from here: the others go there.
+    http_addr: String,
+    admitted: Option<Admitted>,
+}
+
+/// A node that is leaving is a member yet: it has no join code to prove any more, and stays what it is.
+fn is_leaving(control: &ControlView, newcomer: &Newcomer) -> Option<Admission> {
+    let node = find(control, &newcomer.addr).ok().filter(|_| newcomer.code.is_none())?;
+    let http_addr = control.nodes.get(&node)?.http_addr.clone();
+    control.membership.as_ref().filter(|change| change.is_about(node))?;
+    Some(Admission { node, http_addr, admitted: None })
+}
+
+async fn admit(client: &Client, control: &ControlView, newcomer: &Newcomer) -> Result<Admission, Failure> {
+    match client.access() {
+        Access::Open { missing: _ } => {
+            let Newcomer { addr, code } = newcomer;
+            if code.is_some() {
+                return Err(Failure::Usage(format!(
+                    "the cluster is insecure, and asks no join code of {addr}"
+                )));
+            }
+            let http_addr = seed::resolve(addr).await.map_err(ClientError::from)?;
+            let status = Client::of_http(vec![http_addr]).status().await?;
+            Ok(Admission { node: status.node, http_addr: status.http_addr, admitted: None })
+        }
+        Access::Keyed(keyed) => {
+            let cluster =
+                control.cluster_id.ok_or_else(|| Failure::failed("the cluster is not founded yet"))?;
+            let (mut contact, code) = newcomer.meet(keyed.tls()).await?;
+            let (node, key) = (contact.node, contact.key);
+            let http_addr = contact.status().await?.http_addr;
+            let mut nodes = control.pins.clone();
+            nodes.insert(node, key);
+            contact.bind(&JoinBind { cluster, nodes }).await?;
+            Ok(Admission { node, http_addr, admitted: Some(Admitted { key, code: code.digest() }) })
+        }
+    }
 }
 
 fn shard_of(control: &ControlView, named: Option<u16>) -> Result<ShardId, Failure> {

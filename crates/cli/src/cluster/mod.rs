@@ -2,16 +2,21 @@
 
 mod audit;
 pub mod create;
+pub mod found;
+mod join_code;
 pub mod layout;
 mod members;
+pub mod newcomer;
 #[cfg(feature = "next")]
 mod next;
+mod operators;
 mod policy;
 mod recover;
 pub(crate) mod served;
 mod show;
 mod target;
 
+use crate::access::AccessArgs;
 use crate::exit::Failure;
 use crate::upgrade::UpgradeCommand;
 use ironcache_client::Client;
@@ -32,6 +37,11 @@ pub enum ClusterCommand {
     ReplaceNode(members::ReplaceNodeArgs),
     /// Let a node go, for good
     RemoveNode(members::RemoveNodeArgs),
+    /// Make the code by which a new node and the cluster know each other, for the node's join-code-file
+    JoinCode(join_code::JoinCodeArgs),
+    /// Who may do what: people and programs with a key
+    #[command(subcommand)]
+    Operator(operators::OperatorCommand),
     /// Roll the cluster to a staged release
     SetTargetVersion(TargetArgs),
     /// Settings that hold for the whole cluster
@@ -59,7 +69,7 @@ pub struct ShowArgs {
     pub json: bool,
 }
 
-/// Where the cluster is.
+/// Where the cluster is, and as whom it is asked.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Seeds {
     /// A node of the cluster: its client or http address; several, separated by commas, are tried in turn
@@ -71,11 +81,13 @@ pub struct Seeds {
         default_value = "127.0.0.1:6379"
     )]
     seeds: Vec<String>,
+    #[command(flatten)]
+    access: AccessArgs,
 }
 
 impl Seeds {
     pub async fn client(&self) -> Result<Client, Failure> {
-        Ok(Client::of_seeds(&self.seeds).await?)
+        Ok(Client::of_seeds(&self.seeds, self.access.access()?).await?)
     }
 }
 
@@ -87,6 +99,8 @@ impl ClusterCommand {
             ClusterCommand::AddNode(args) => args.json(),
             ClusterCommand::ReplaceNode(args) => args.json(),
             ClusterCommand::RemoveNode(args) => args.json(),
+            ClusterCommand::JoinCode(args) => args.json,
+            ClusterCommand::Operator(command) => command.json(),
             ClusterCommand::SetTargetVersion(args) => args.json,
             ClusterCommand::Policy(command) => command.json(),
             ClusterCommand::Recover(args) => args.json,
@@ -105,6 +119,8 @@ impl ClusterCommand {
             ClusterCommand::AddNode(args) => members::add(args).await,
             ClusterCommand::ReplaceNode(args) => members::replace(args).await,
             ClusterCommand::RemoveNode(args) => members::remove(args).await,
+            ClusterCommand::JoinCode(args) => join_code::run(&args),
+            ClusterCommand::Operator(command) => command.run().await,
             ClusterCommand::SetTargetVersion(args) => target::run(args).await,
             ClusterCommand::Policy(command) => command.run().await,
             ClusterCommand::Recover(args) => recover::run(&args).await,

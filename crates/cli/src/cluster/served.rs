@@ -13,7 +13,7 @@
 
 use crate::exit::Failure;
 use ironcache_api::{ClusterStatus, NodeStatus, Ownership};
-use ironcache_client::Client;
+use ironcache_client::{Access, Client};
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 
@@ -56,7 +56,7 @@ async fn look(client: &Client, count: usize) -> Option<String> {
     // Each is asked after the leader has spoken, and all of them at once: what they say is of one moment.
     let mut asked = JoinSet::new();
     for node in status.control.nodes.values() {
-        asked.spawn(ask(node.http_addr.clone(), node.client_addr.clone()));
+        asked.spawn(ask(client.access().clone(), node.http_addr.clone(), node.client_addr.clone()));
     }
     asked.join_all().await.into_iter().find_map(|said| match said {
         Ok(node) => not_served_by(&status, &node),
@@ -64,8 +64,8 @@ async fn look(client: &Client, count: usize) -> Option<String> {
     })
 }
 
-async fn ask(http_addr: String, client_addr: String) -> Result<NodeStatus, String> {
-    let asked = Client::of_http(vec![http_addr]);
+async fn ask(access: Access, http_addr: String, client_addr: String) -> Result<NodeStatus, String> {
+    let asked = Client::with(access, vec![http_addr]);
     match tokio::time::timeout(ANSWERS_WITHIN, asked.status()).await {
         Ok(said) => said.map_err(|error| error.to_string()),
         Err(_) => Err(format!("the node at {client_addr} does not answer")),

@@ -3,11 +3,13 @@
 use super::node::LocalNode;
 use super::ports;
 use crate::cluster::create::{self, CreateSpec};
+use crate::cluster::found::{FIRST_ADMIN, Founding};
+use crate::cluster::newcomer::{CodeFrom, Newcomer};
 use crate::cluster::served;
 use crate::exit::Failure;
 use anyhow::Context;
 use ironcache_api::AckMode;
-use ironcache_client::Client;
+use ironcache_client::{Access, Client};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -47,6 +49,21 @@ impl LocalSpec {
         Ok(set)
     }
 
+    /// The admin's.
+    pub fn credentials(&self) -> PathBuf {
+        self.dir.join("credentials.json")
+    }
+
+    /// Where a node has its data.
+    pub(super) fn node_dir(&self, index: u16) -> PathBuf {
+        self.dir.join(format!("node-{index}"))
+    }
+
+    /// A node that was started, and its join code, which it keeps in its directory until it belongs to a cluster.
+    fn newcomer(&self, index: u16, addr: String) -> Newcomer {
+        Newcomer { addr, code: Some(CodeFrom::File(self.node_dir(index).join("join.code"))) }
+    }
+
     /// Witnesses included; `None` beyond what one machine has ports for.
     pub fn nodes(&self) -> Option<u16> {
         self.data_nodes()?.checked_add(self.witnesses())
@@ -72,7 +89,7 @@ pub struct LocalCluster {
 
 impl LocalCluster {
     /// Starts the nodes, makes them one cluster, and returns when every replica is in sync and every node serves. `progress`
-    /// is told what happens. The first poll to the last have to be on a thread that lives as long as
+    /// is told what happens. It is a cluster with keys: the admin's credentials lie beside the nodes. The first poll to the last have to be on a thread that lives as long as
     /// the cluster should.
     pub async fn start(spec: &LocalSpec, mut progress: impl FnMut(&str)) -> Result<Self, Failure> {
         let count = spec
@@ -101,7 +118,8 @@ impl LocalCluster {
         cluster.wait_for_status(give_up).await?;
         if !cluster.is_member_already().await? {
             progress("creating the cluster");
-            let mut data = cluster.http_addrs();
+            let mut data: Vec<Newcomer> =
+                (0..).zip(cluster.http_addrs()).map(|(i, a)| spec.newcomer(i, a)).collect();
             let witnesses = data.split_off(data.len() - usize::from(spec.witnesses()));
             let create = CreateSpec {
                 data,
@@ -110,13 +128,15 @@ impl LocalCluster {
                 mode: AckMode::Primary,
                 set: spec.set.clone(),
             };
-            create::create(&create::plan(&create).await?).await?;
+            Founding::prepare(&create, FIRST_ADMIN, &spec.credentials()).await?.carry_out().await?;
         }
+        cluster.client = Client::with(Access::of_file(&spec.credentials())?, cluster.http_addrs());
         progress("waiting until every replica is in sync");
         cluster.wait_until_served(give_up).await?;
         Ok(cluster)
     }
 
+    /// The admin's.
     pub fn client(&self) -> &Client {
         &self.client
     }
@@ -129,6 +149,10 @@ impl LocalCluster {
 
     pub fn http_addrs(&self) -> Vec<String> {
         self.nodes.iter().map(|n| format!("127.0.0.1:{}", n.ports.http)).collect()
+    }
+
+    pub fn credentials(&self) -> PathBuf {
+        self.spec.credentials()
     }
 
     pub fn launcher_pids(&self) -> Vec<u32> {

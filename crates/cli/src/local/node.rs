@@ -50,7 +50,7 @@ impl LocalNode {
             .args(["--peer-port", &ports.peer.to_string()])
             .args(["--http-port", &ports.http.to_string()])
             .arg("--data-dir")
-            .arg(dir.join(format!("node-{index}")))
+            .arg(spec.node_dir(index))
             .env_remove("IRONCACHE_CONFIG")
             .stdin(Stdio::null())
             .stdout(to_log.try_clone().context("could not share the log file")?)

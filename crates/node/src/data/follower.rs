@@ -17,10 +17,12 @@
 //! *Invariant:* whom this node follows, and what it tells whom, the engine says.
 
 use super::DataNode;
-use super::link_io::{FrameReader, LinkError, Next, SILENCE_MAX, SYNC_SILENCE_MAX, Silence, open, say};
+use super::link_io::{
+    FrameReader, LinkError, Next, Opened, SILENCE_MAX, SYNC_SILENCE_MAX, Silence, open, say,
+};
+use super::link_stream::{LinkStream, LinkWrite};
 use super::plane::Plane;
 use super::pulse::{REPORT_EVERY, Voice};
-use ironcache_host::net::OwnedWriteHalf;
 use ironcache_keyspace::{apply_effects, progress};
 use ironcache_replication::{
     Accept, Ack, ChunkAct, Group, LINK_VERSIONS, LinkVersion, Message, Progress, Refuse, ReplicaCursor,
@@ -105,10 +107,24 @@ async fn session(node: &Rc<DataNode>, member: Member) -> Result<(), LinkError> {
     let addr = node.plane.borrow().peer_addr(member.node);
     let addr = addr.ok_or_else(|| LinkError::Protocol(format!("node {} has no address", member.node)))?;
     let keepalive_s = node.plane.borrow().config.tcp_keepalive;
-    let (stream, already) = open(&addr, keepalive_s).await?;
+    let Opened { stream, already, mut revocation } =
+        open(&node.doors, &addr, member.node, keepalive_s).await?;
+    tokio::select! {
+        biased;
+        () = revocation.revoked() => Err(LinkError::Revoked),
+        ended = talk(node, member, stream, &already) => ended,
+    }
+}
+
+async fn talk(
+    node: &Rc<DataNode>,
+    member: Member,
+    stream: LinkStream,
+    already: &[u8],
+) -> Result<(), LinkError> {
     let voice = Voice::of(&stream)?;
     let (read, mut writer) = stream.into_split();
-    let mut reader = FrameReader::new(read, &already);
+    let mut reader = FrameReader::new(read, already);
     let mut out = Vec::new();
     let hello = {
         let plane = node.plane.borrow();
@@ -428,7 +444,7 @@ enum Again {
 
 async fn acknowledge(
     node: &Rc<DataNode>,
-    writer: &mut OwnedWriteHalf,
+    writer: &mut LinkWrite,
     link: &mut Receiving,
     again: Again,
 ) -> Result<(), LinkError> {
@@ -451,7 +467,7 @@ async fn acknowledge(
 async fn report(
     node: &DataNode,
     reader: &FrameReader,
-    writer: &mut OwnedWriteHalf,
+    writer: &mut LinkWrite,
     link: &mut Receiving,
     asked: Again,
 ) -> Result<(), LinkError> {

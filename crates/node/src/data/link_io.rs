@@ -5,16 +5,19 @@
 //! *Invariant:* while this end stands still nobody owes it anything: one pause, however long, is one [look](Silence) of
 //! several.
 
+use super::link_stream::{LinkRead, LinkStream, LinkWrite};
 use super::refusal::Refusal;
+use crate::doors::{Doors, Revocation, Wire};
 use bytes::{Buf, BytesMut};
 use hyper_util::rt::TokioIo;
-use ironcache_host::net::{OwnedReadHalf, OwnedWriteHalf, TcpStream};
+use ironcache_host::net::leave_runtime;
 use ironcache_replication::{FrameError, LINK_VERSIONS, LinkVersion, Message, decode};
-use ironcache_types::{Level, LevelRange};
+use ironcache_types::{Level, LevelRange, NodeId};
 use std::io;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::time::{Instant, sleep_until};
 
 /// What `Upgrade:` names on the peer port.
@@ -114,6 +117,8 @@ pub(crate) enum LinkError {
     Encode(#[from] ironcache_replication::EncodeError),
     #[error("this end has another role now")]
     RoleChanged,
+    #[error("the log no longer names the key of the other end")]
+    Revoked,
 }
 
 /// Goes on with the next message, or leaves it for later.
@@ -128,17 +133,17 @@ pub(crate) enum Next {
 
 /// The receiving half of a link: bytes until they are whole messages.
 pub(crate) struct FrameReader {
-    read: OwnedReadHalf,
+    read: LinkRead,
     buf: BytesMut,
     received_bytes: u64,
     version: LinkVersion,
 }
 
 impl FrameReader {
-    pub(crate) fn new(read: OwnedReadHalf, already: &[u8]) -> Self {
+    pub(crate) fn new(read: impl Into<LinkRead>, already: &[u8]) -> Self {
         let mut buf = BytesMut::with_capacity(READ_BYTES.min(16 << 10));
         buf.extend_from_slice(already);
-        Self { read, buf, received_bytes: already.len() as u64, version: LinkVersion::HANDSHAKE }
+        Self { read: read.into(), buf, received_bytes: already.len() as u64, version: LinkVersion::HANDSHAKE }
     }
 
     /// What the link speaks: until something is agreed on, nothing but the handshake.
@@ -203,7 +208,7 @@ impl FrameReader {
 }
 
 /// Says something short. Who does not even take that, for so long, is gone.
-pub(crate) async fn say(writer: &mut OwnedWriteHalf, bytes: &[u8]) -> Result<(), LinkError> {
+pub(crate) async fn say(writer: &mut LinkWrite, bytes: &[u8]) -> Result<(), LinkError> {
     within(SYNC_SILENCE_MAX, async { Ok(writer.write_all(bytes).await?) }).await
 }
 
@@ -222,19 +227,51 @@ pub(crate) async fn within<T>(
     }
 }
 
-/// Connects to a peer port and asks for the upgrade: the socket, and what was read past the answer.
-pub(crate) async fn open(addr: &str, keepalive_s: u64) -> Result<(TcpStream, Vec<u8>), LinkError> {
-    let timed_out = |_| LinkError::TimedOut { ms: CONNECT_TIMEOUT.as_millis() as u64 };
-    tokio::time::timeout(CONNECT_TIMEOUT, upgrade(addr, keepalive_s)).await.map_err(timed_out)?
+/// A link to a peer, open.
+pub(crate) struct Opened {
+    pub stream: LinkStream,
+    /// What was read past the answer.
+    pub already: Vec<u8>,
+    pub revocation: Revocation,
 }
 
-async fn upgrade(addr: &str, keepalive_s: u64) -> Result<(TcpStream, Vec<u8>), LinkError> {
-    let stream = TcpStream::connect(addr).await?;
-    ironcache_host::net::prepare(&stream, keepalive_s)?;
+/// Connects to the peer port of `node` at `addr` and asks for the upgrade. Keys are proved on the control plane's thread:
+/// this one has clients.
+pub(crate) async fn open(
+    doors: &Arc<Doors>,
+    addr: &str,
+    node: NodeId,
+    keepalive_s: u64,
+) -> Result<Opened, LinkError> {
+    let (of_task, addr) = (Arc::clone(doors), addr.to_owned());
+    let dialled = doors.spawn(async move {
+        let timed_out = |_| LinkError::TimedOut { ms: CONNECT_TIMEOUT.as_millis() as u64 };
+        let upgraded = upgrade(&of_task, &addr, node, keepalive_s);
+        tokio::time::timeout(CONNECT_TIMEOUT, upgraded).await.map_err(timed_out)?
+    });
+    let (moving, session, already, revocation) = match dialled.await {
+        Ok(dialled) => dialled?,
+        // The runtime of the control plane ends.
+        Err(_) => return Err(LinkError::Closed),
+    };
+    let stream = LinkStream::new(ironcache_host::net::enter_runtime(moving)?, session);
+    Ok(Opened { stream, already, revocation })
+}
+
+type Dialled = (ironcache_host::net::Moving, Option<rustls::Connection>, Vec<u8>, Revocation);
+
+async fn upgrade(
+    doors: &Arc<Doors>,
+    addr: &str,
+    node: NodeId,
+    keepalive_s: u64,
+) -> Result<Dialled, LinkError> {
+    let (wire, key) = doors.call(addr, Some(node)).await?;
+    let revocation = doors.revocation(key);
     let no = |error: hyper::Error| LinkError::NoUpgrade(error.to_string());
     let (mut sender, connection) =
-        hyper::client::conn::http1::handshake::<_, String>(TokioIo::new(stream)).await.map_err(no)?;
-    let driver = tokio::task::spawn_local(connection.with_upgrades());
+        hyper::client::conn::http1::handshake::<_, String>(TokioIo::new(wire)).await.map_err(no)?;
+    let driver = tokio::spawn(connection.with_upgrades());
     let request = hyper::Request::builder()
         .uri(REPLICATION_PATH)
         .header(hyper::header::HOST, addr)
@@ -249,14 +286,17 @@ async fn upgrade(addr: &str, keepalive_s: u64) -> Result<(TcpStream, Vec<u8>), L
     let upgraded = hyper::upgrade::on(response).await.map_err(no)?;
     drop(driver);
     let parts = upgraded
-        .downcast::<TokioIo<TcpStream>>()
-        .map_err(|_| LinkError::NoUpgrade("the connection is not plain TCP".to_owned()))?;
-    Ok((parts.io.into_inner(), parts.read_buf.to_vec()))
+        .downcast::<TokioIo<Wire>>()
+        .map_err(|_| LinkError::NoUpgrade("the connection is of another kind".to_owned()))?;
+    let (stream, session) = parts.io.into_inner().into_parts();
+    ironcache_host::net::prepare(&stream, keepalive_s)?;
+    Ok((leave_runtime(stream)?, session, parts.read_buf.to_vec(), revocation))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tokio::io::AsyncReadExt;
 
     #[tokio::test]
     async fn a_primary_that_is_blocked_for_3_s_keeps_its_links() {

@@ -21,6 +21,7 @@ mod dispatch;
 mod follower;
 mod leaving;
 mod link_io;
+mod link_stream;
 mod output;
 mod perform;
 mod plane;
@@ -41,10 +42,13 @@ mod work;
 pub(crate) use dispatch::COMMAND_BYTES_MAX;
 pub(crate) use leaving::{Drained, Keep};
 pub(crate) use link_io::{
-    FrameReader, LinkError, Next, REPLICATION_PATH, REPLICATION_UPGRADE, SYNC_SILENCE_MAX, open, say, within,
+    FrameReader, LinkError, Next, Opened, REPLICATION_PATH, REPLICATION_UPGRADE, SYNC_SILENCE_MAX, open, say,
+    within,
 };
+pub(crate) use link_stream::{LinkStream, LinkWrite};
 pub(crate) use plane::ToControl;
-pub(crate) use source::{HELLO_TIMEOUT, LinkSocket, PING_EVERY, SEND_BYTES, VIEW_TIMEOUT};
+pub(crate) use refusal::Refusal as HelloRefusal;
+pub(crate) use source::{HELLO_TIMEOUT, LinkSocket, PING_EVERY, SEND_BYTES, VIEW_TIMEOUT, only_as_itself};
 pub(crate) use stats::Stats;
 #[cfg(test)]
 pub(crate) use tls::{HANDSHAKE_BYTES_MAX, HANDSHAKE_WITHIN, HANDSHAKES_MAX};
@@ -52,6 +56,7 @@ pub(crate) use trouble::Trouble;
 
 use crate::clock::unix_ms;
 use crate::config::Config;
+use crate::doors::Doors;
 use crate::launcher::LauncherView;
 use ironcache_api::DataStatus;
 use ironcache_host::exec::{self, Apart};
@@ -105,6 +110,7 @@ pub(crate) struct DataNode {
     /// Whose copies are read.
     pub cluster: Option<ClusterId>,
     pub beside: checkpoint::Beside,
+    pub doors: Arc<Doors>,
 }
 
 impl DataNode {
@@ -134,6 +140,8 @@ pub(crate) struct DataOptions {
     pub to_control: mpsc::UnboundedSender<ToControl>,
     /// When a leader was last heard of.
     pub contact: Contact,
+    /// How other nodes are reached.
+    pub doors: Arc<Doors>,
     /// Seed for what need not be secret.
     pub random: u64,
 }
@@ -341,6 +349,7 @@ async fn run(
         views,
         to_control,
         contact,
+        doors,
         random,
     } = options;
     let data_dir = config.data_dir.clone();
@@ -364,6 +373,7 @@ async fn run(
         disk: tokio::sync::Mutex::new(()),
         cluster,
         beside: checkpoint::Beside::default(),
+        doors,
     });
     node.pulse.report()?;
     tls::begin(&node).await;

@@ -11,6 +11,7 @@
 //! *Invariant:* two threads never write to one socket at a time: this one does between `busy` and the end of it, the data
 //! thread before and after.
 
+use super::link_stream::{LinkStream, SharedSession};
 use ironcache_keyspace::progress::{self, Ticks};
 use ironcache_replication::{LinkVersion, Message, Progress, encode};
 use std::io::{ErrorKind, Write};
@@ -34,7 +35,7 @@ struct Shared {
 
 /// The data thread applies what came on this link.
 struct Busy {
-    socket: Arc<TcpStream>,
+    voice: Voice,
     version: LinkVersion,
     received_bytes: u64,
     /// How often this thread has looked since.
@@ -45,20 +46,25 @@ struct Busy {
 
 /// A link's socket, as the reporting thread has it.
 #[derive(Clone)]
-pub(super) struct Voice(Arc<TcpStream>);
+pub(super) struct Voice {
+    socket: Arc<TcpStream>,
+    session: Option<SharedSession>,
+}
 
 impl Voice {
     #[cfg(not(turmoil))]
-    pub(super) fn of(stream: &tokio::net::TcpStream) -> std::io::Result<Voice> {
+    pub(super) fn of(stream: &LinkStream) -> std::io::Result<Voice> {
         // The same open socket: it does not block here either.
-        Ok(Voice(Arc::new(TcpStream::from(stream.as_fd().try_clone_to_owned()?))))
+        let socket = Arc::new(TcpStream::from(stream.tcp.as_fd().try_clone_to_owned()?));
+        Ok(Voice { socket, session: stream.session.clone() })
     }
 
     /// A simulated host has one thread: nobody speaks while it applies, and it takes no time.
     #[cfg(turmoil)]
-    pub(super) fn of(_stream: &ironcache_host::net::TcpStream) -> std::io::Result<Voice> {
+    pub(super) fn of(_stream: &LinkStream) -> std::io::Result<Voice> {
         let (near, _far) = std::os::unix::net::UnixStream::pair()?;
-        Ok(Voice(Arc::new(TcpStream::from(std::os::fd::OwnedFd::from(near)))))
+        let socket = Arc::new(TcpStream::from(std::os::fd::OwnedFd::from(near)));
+        Ok(Voice { socket, session: None })
     }
 }
 
@@ -89,8 +95,8 @@ impl Pulse {
 
     /// The data thread begins with what has arrived: so many bytes on this link so far.
     pub(super) fn busy(&self, voice: &Voice, version: LinkVersion, received_bytes: u64) {
-        let socket = Arc::clone(&voice.0);
-        *lock(&self.0.busy) = Some(Busy { socket, version, received_bytes, looks: 0, owed: Vec::new() });
+        let voice = voice.clone();
+        *lock(&self.0.busy) = Some(Busy { voice, version, received_bytes, looks: 0, owed: Vec::new() });
     }
 
     /// It is done with that. What is answered has to be written to the socket first.
@@ -123,7 +129,13 @@ fn say(busy: &mut Busy, ticks: u64) {
             return;
         }
     }
-    match (&*busy.socket).write(&busy.owed) {
+    if let Some(session) = &busy.voice.session {
+        // What the socket does not take stays in the session. If it is broken, the data thread meets the same.
+        let _ = session.say_at_once(&mut &*busy.voice.socket, &busy.owed);
+        busy.owed.clear();
+        return;
+    }
+    match (&*busy.voice.socket).write(&busy.owed) {
         Ok(written) => drop(busy.owed.drain(..written)),
         // Nothing of it left: what is said next time is newer.
         Err(error) if error.kind() == ErrorKind::WouldBlock && is_whole(busy) => busy.owed.clear(),
@@ -173,6 +185,7 @@ mod tests {
         let (near, far) = sockets().await;
         let mut far = far.into_std().unwrap();
         far.set_nonblocking(false).unwrap();
+        let near = LinkStream::new(near, None);
         let (pulse, voice) = (Pulse::of_this_thread(), Voice::of(&near).unwrap());
         let reporter = Arc::downgrade(&pulse.0);
         pulse.busy(&voice, V1, 77);

@@ -5,6 +5,7 @@
 use ironcache_replication::{AttachError, FrameError, LinkVersions};
 use ironcache_shard::keeper::NotAttached;
 use ironcache_shard::{NotKept, Objection};
+use ironcache_types::NodeId;
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Refusal {
@@ -12,6 +13,8 @@ pub(crate) enum Refusal {
         "the replica's release speaks link versions {theirs}, and this one {ours}: run a release in between"
     )]
     NoCommonVersion { theirs: LinkVersions, ours: LinkVersions },
+    #[error("the key of node {proved} says hello as node {said}")]
+    NotItself { proved: NodeId, said: NodeId },
     #[error(transparent)]
     NotMeant(#[from] Objection),
     #[error("this node is not the primary of the shard")]
@@ -39,6 +42,7 @@ impl Refusal {
     pub(super) fn code(&self) -> &'static str {
         match self {
             Refusal::NoCommonVersion { .. } => "no_common_version",
+            Refusal::NotItself { .. } => "not_itself",
             Refusal::NotMeant(why) => match why {
                 Objection::OtherCluster => "other_cluster",
                 Objection::OtherShard { .. } => "other_shard",

@@ -11,18 +11,20 @@
 
 use super::DataNode;
 use super::link_io::{FrameReader, LinkError, Next, SILENCE_MAX, SYNC_SILENCE_MAX, within};
+use super::link_stream::{LinkStream, LinkWrite};
 use super::plane::Plane;
 use super::refusal::{Refusal, code_of};
 use super::walk::{Onward, Sink, Walk, Walked};
 use crate::doorkeeper::{Visit, turned};
-use ironcache_host::net::{Moving, OwnedWriteHalf, enter_runtime};
+use crate::doors::Revocation;
+use ironcache_host::net::{Moving, enter_runtime};
 use ironcache_keyspace::Effect;
 use ironcache_replication::{
     Accept, Effects, Hello, LINK_VERSIONS, LinkVersion, Message, Purpose, Refuse, Resync, Source, SyncEnd,
     SyncMode, encode, encode_group, encode_sync_chunk,
 };
 use ironcache_shard::{self as shard, NotAttached, StandBy};
-use ironcache_types::{Level, Member, Offset, Slot};
+use ironcache_types::{Level, Member, NodeId, Offset, Slot};
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::io::AsyncWriteExt;
@@ -44,15 +46,39 @@ const PIECE_BYTES: usize = 1 << 20;
 /// A connection that asked for the upgrade, on its way to the data thread.
 pub(crate) struct LinkSocket {
     pub stream: Moving,
+    /// By TLS.
+    pub session: Option<Box<rustls::Connection>>,
+    /// The member whose key was proved on it; `None`: nobody's is asked for.
+    pub proved: Option<NodeId>,
+    /// When it is to be closed.
+    pub revocation: Revocation,
     /// What was read past the request.
     pub read: Vec<u8>,
     /// Its place in the door, until it is known whose it is.
     pub visit: Option<Visit>,
 }
 
+impl LinkSocket {
+    /// From whoever it is.
+    #[cfg(test)]
+    pub(crate) fn of_tests(stream: Moving) -> Self {
+        let revocation = crate::doors::Doors::of_tests().revocation(None);
+        LinkSocket { stream, session: None, proved: None, revocation, read: Vec::new(), visit: None }
+    }
+}
+
+/// Who says hello says it under its own key: what follows on the link, acknowledgements too, is then of that node.
+pub(crate) fn only_as_itself(proved: Option<NodeId>, hello: &Hello) -> Result<(), Refusal> {
+    let said = hello.member.node;
+    match proved {
+        Some(proved) if proved != said => Err(Refusal::NotItself { proved, said }),
+        Some(_) | None => Ok(()),
+    }
+}
+
 /// Serves the replica on this socket until the link breaks.
 pub(super) async fn serve(node: Rc<DataNode>, socket: LinkSocket) {
-    let LinkSocket { stream, read, visit } = socket;
+    let LinkSocket { stream, session, proved, mut revocation, read, visit } = socket;
     let stream = match enter_runtime(stream) {
         Ok(stream) => stream,
         Err(error) => {
@@ -60,16 +86,21 @@ pub(super) async fn serve(node: Rc<DataNode>, socket: LinkSocket) {
             return;
         }
     };
-    let (reader, writer) = stream.into_split();
+    let (reader, writer) = LinkStream::new(stream, session.map(|session| *session)).into_split();
     let mut session = Session {
         node,
+        proved,
         reader: FrameReader::new(reader, &read),
         writer,
         serial: 0,
         member: Member::default(),
         visit,
     };
-    let ended = session.run().await;
+    let ended = tokio::select! {
+        biased;
+        () = revocation.revoked() => Err(LinkError::Revoked),
+        ended = session.run() => ended,
+    };
     if let Err(error) = &ended
         && let Some((code, text)) = refusal(error)
     {
@@ -109,14 +140,16 @@ fn refusal(ended: &LinkError) -> Option<(&'static str, String)> {
         | LinkError::BacklogPassed
         | LinkError::Walk(_)
         | LinkError::Encode(_)
-        | LinkError::RoleChanged => None,
+        | LinkError::RoleChanged
+        | LinkError::Revoked => None,
     }
 }
 
 struct Session {
     node: Rc<DataNode>,
+    proved: Option<NodeId>,
     reader: FrameReader,
-    writer: OwnedWriteHalf,
+    writer: LinkWrite,
     serial: u64,
     member: Member,
     /// Its place in the door: a stranger's, until the hello is checked.
@@ -126,6 +159,7 @@ struct Session {
 impl Session {
     async fn run(&mut self) -> Result<(), LinkError> {
         let hello = self.hello().await?;
+        only_as_itself(self.proved, &hello)?;
         self.member = hello.member;
         let version = LINK_VERSIONS
             .common(hello.versions)
@@ -339,7 +373,7 @@ impl Session {
         };
         self.node.run(errands);
         self.writer.write_all(&out).await?;
-        let Self { node, reader, writer, serial, member, visit: _ } = self;
+        let Self { node, proved: _, reader, writer, serial, member, visit: _ } = self;
         let attached = Attached { source, serial: *serial, member: *member, version: reader.version() };
         let sending = send(node, writer, attached, progress);
         let listening = listen(node, reader, attached);
@@ -367,7 +401,7 @@ struct Progress {
 
 async fn send(
     node: &Rc<DataNode>,
-    writer: &mut OwnedWriteHalf,
+    writer: &mut LinkWrite,
     attached: Attached,
     mut progress: Progress,
 ) -> Result<(), LinkError> {
@@ -417,7 +451,7 @@ async fn send(
 /// Sends all of it, and notes that the replica takes something as long as it does.
 async fn write(
     node: &Rc<DataNode>,
-    writer: &mut OwnedWriteHalf,
+    writer: &mut LinkWrite,
     attached: Attached,
     mut out: &[u8],
 ) -> Result<(), LinkError> {

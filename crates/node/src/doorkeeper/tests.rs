@@ -55,7 +55,7 @@ async fn door(limits: Limits) -> (Arc<Doorkeeper>, SocketAddr) {
         loop {
             let stream = listener.accept().await.unwrap().0;
             let (door, router) = (Arc::clone(&of_task), router.clone());
-            tokio::spawn(async move { door.serve(stream, router).await });
+            tokio::spawn(async move { door.serve(stream, router, crate::doors::Doors::of_tests()).await });
         }
     });
     (door, addr)

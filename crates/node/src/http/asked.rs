@@ -9,14 +9,19 @@
 use super::forward::Origin as Hop;
 use crate::clock::unix_ms;
 use crate::doorkeeper::Remote;
+use crate::doors::Who;
 use axum::extract::FromRequestParts;
 use axum::http::HeaderName;
 use axum::http::request::Parts;
 use ironcache_control::{Command, Credential, Origin, Proposal};
+use ironcache_types::KeyHash;
 use std::convert::Infallible;
 
 /// Of an order that was sent on: where it came from.
 pub(super) const ASKED_FROM: HeaderName = HeaderName::from_static("x-ironcache-asked-from");
+
+/// Of an order that was sent on: the key of the operator whose it is. Between members alone.
+pub(super) const ASKED_FOR: HeaderName = HeaderName::from_static("x-ironcache-for");
 
 /// An IPv6 address with its scope and port is shorter; what is longer is none.
 const ADDRESS_BYTES_MAX: usize = 80;
@@ -31,6 +36,14 @@ impl Asker {
     /// What they ask for, with who they are.
     pub(super) fn asks(self, command: Command) -> Proposal {
         self.origin.asks(command)
+    }
+
+    /// The operator, if it is one.
+    pub(super) fn operator(&self) -> Option<KeyHash> {
+        match self.origin.by {
+            Credential::Operator(key) => Some(key),
+            Credential::Insecure | Credential::Node(_) | Credential::Policy => None,
+        }
     }
 
     /// For the node that the order is sent on to.
@@ -52,14 +65,26 @@ pub(super) fn origin(parts: &Parts) -> Origin {
     Origin { by: credential(parts), from: address(parts), at_ms: unix_ms() }
 }
 
-/// By what they are known: nobody has a key yet.
-fn credential(_parts: &Parts) -> Credential {
-    Credential::Insecure
+/// By what they are known. A member says for whom it asks: it has seen that key proved.
+fn credential(parts: &Parts) -> Credential {
+    match parts.extensions.get::<Who>() {
+        Some(Who::Operator { key, .. }) => Credential::Operator(*key),
+        Some(Who::Member(node)) => {
+            let said = parts.headers.get(ASKED_FOR).and_then(|said| said.to_str().ok()?.parse().ok());
+            said.filter(|_| hop(parts) == Hop::Forwarded)
+                .map_or(Credential::Node(*node), Credential::Operator)
+        }
+        Some(Who::Open | Who::Nobody | Who::Unknown(_) | Who::Met(_)) | None => Credential::Insecure,
+    }
+}
+
+fn hop(parts: &Parts) -> Hop {
+    Hop::of(&parts.headers, parts.extensions.get())
 }
 
 fn address(parts: &Parts) -> Option<String> {
     let seen = parts.extensions.get::<Remote>()?.0?.to_string();
-    let is_sent_on = Hop::of(&parts.headers) == Hop::Forwarded;
+    let is_sent_on = hop(parts) == Hop::Forwarded;
     let said = parts.headers.get(ASKED_FROM).and_then(|said| said.to_str().ok());
     // Whoever reaches the port can say so: it takes nothing away from what was seen.
     match said.filter(|said| is_sent_on && !said.is_empty() && said.len() <= ADDRESS_BYTES_MAX) {
@@ -91,6 +116,34 @@ mod tests {
         assert!(at_ms > 1_500_000_000_000, "in ms");
         let unseen = Request::new(()).into_parts().0;
         assert_eq!(origin(&unseen).from, None);
+    }
+
+    #[test]
+    fn an_operator_is_named_by_its_key_and_a_member_says_for_whom_it_asks() {
+        let key = |fill| KeyHash(ironcache_types::Digest([fill; 32]));
+        let by = |who: Who, headers: &[(&str, &str)]| {
+            let mut parts = parts(headers);
+            parts.extensions.insert(who);
+            origin(&parts).by
+        };
+        let operator = || Who::Operator {
+            key: key(1),
+            name: "ada".to_owned(),
+            role: ironcache_control::OperatorRole::Admin,
+        };
+        let member = Who::Member(ironcache_types::NodeId(2));
+        let (sent_on, other) = (("x-ironcache-forwarded", "0000000000000002"), key(7).to_string());
+        let for_other = [sent_on, ("x-ironcache-for", other.as_str())];
+        assert_eq!(by(operator(), &[]), Credential::Operator(key(1)));
+        assert_eq!(
+            by(operator(), &for_other),
+            Credential::Operator(key(1)),
+            "an operator asks for nobody else"
+        );
+        assert_eq!(by(member.clone(), &for_other), Credential::Operator(key(7)));
+        assert_eq!(by(member.clone(), &for_other[1..]), Credential::Node(ironcache_types::NodeId(2)));
+        assert_eq!(by(member, &[]), Credential::Node(ironcache_types::NodeId(2)));
+        assert_eq!(by(Who::Open, &for_other), Credential::Insecure);
     }
 
     #[test]

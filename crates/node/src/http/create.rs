@@ -4,6 +4,10 @@
 //!   ask every node who it is ─► rehearse the layout ─► found the raft group ─► InitCluster
 //! ```
 //!
+//! With keys, each node was met first: whoever holds its join code has told it the keys of all (`join`). Without, each node has
+//! to permit that.
+//!
+//! *Invariant:* the first entry says by what members are known: no cluster is ever open for a moment.
 //! *Invariant:* nothing is changed anywhere before every node has answered and the layout was accepted.
 //! *Invariant:* asked again, with the same layout, it goes on where it broke off, under the same cluster id.
 
@@ -13,13 +17,15 @@ use super::convert;
 use super::error::HttpError;
 use super::status::node_status;
 use crate::app::App;
+use crate::doors::Who;
 use crate::policy;
-use axum::Json;
 use axum::extract::State;
+use axum::{Extension, Json};
 use futures_util::future::{join_all, try_join_all};
-use ironcache_api::{CreateCluster, CreateNode, Done, NodeStatus};
+use ironcache_api::{CreateCluster, CreateKeys, CreateNode, Done, NodeStatus};
 use ironcache_control::{
-    AckMode, Command, ControlState, InitCluster, NodeRole, NodeSpec, Policy, RaftTimers, Rejection, ShardSpec,
+    AckMode, Command, ControlState, InitCluster, NewOperator, NewSecurity, NodeRole, NodeSpec, Policy,
+    RaftTimers, Rejection, Security, ShardSpec,
 };
 use ironcache_raft::{InitializeNodeError, PeerAddr, Role};
 use ironcache_spine::LAUNCHER_PROTOCOL;
@@ -39,6 +45,7 @@ const SPREAD_POLL: Duration = Duration::from_millis(10);
 
 pub(super) async fn create(
     State(app): State<Arc<App>>,
+    who: Option<Extension<Who>>,
     asker: Asker,
     JsonBody(request): JsonBody<CreateCluster>,
 ) -> Result<Json<Done>, HttpError> {
@@ -46,12 +53,13 @@ pub(super) async fn create(
     if present.state.cluster_id.is_some() {
         return founded(&present.state, &request);
     }
-    let cluster = match app.raft.cluster() {
-        Some(begun) => begun,
-        None => ClusterId(random_id()?),
+    let (cluster, security) = match &request.security {
+        Some(keys) => with_keys(&app, who.as_ref().map(|Extension(who)| who), keys)?,
+        None => (app.raft.cluster().map_or_else(|| random_id().map(ClusterId), Ok)?, NewSecurity::Insecure),
     };
     let statuses = try_join_all(request.nodes.iter().map(|node| ask(&app, node, cluster))).await?;
-    let init = init_cluster(cluster, &request, &statuses)?;
+    permitted(&app, &security, &statuses)?;
+    let init = init_cluster(cluster, &request, &statuses, security)?;
     let note = others_run_by(init.policy.timers, &statuses);
     // A layout that the log would refuse must not leave a raft group behind.
     ControlState::default().apply(0, &Command::InitCluster(init.clone()))?;
@@ -61,11 +69,52 @@ pub(super) async fn create(
     let view = app.raft.catch_up().await?;
     let Json(mut done) = founded(&view.state, &request)?;
     done.done.push_str(&note.unwrap_or_default());
-    let spread = join_all(request.nodes.iter().map(|node| has_learned(&app.client, &node.http_addr)));
+    let spread = join_all(request.nodes.iter().map(|node| has_learned(&app.client, node)));
     if tokio::time::timeout(SPREAD_MAX, spread).await.is_err() {
         tracing::warn!("the cluster is founded, and not every node has learned of it yet");
     }
     Ok(Json(done))
+}
+
+/// What a cluster with keys begins with: what this node was told when it was met, and the key of whoever met it.
+fn with_keys(app: &App, who: Option<&Who>, keys: &CreateKeys) -> Result<(ClusterId, NewSecurity), HttpError> {
+    let CreateKeys { cluster, admin: name, nodes } = keys;
+    let Some(binding) = app.doors.binding() else {
+        let detail = "this node was not met yet: prove its join code, and tell it whom to obey (`ironcache cluster create` \
+                      does both)";
+        return Err(HttpError::refused("not_bound", detail.to_owned()));
+    };
+    let Some(Who::Operator { key, .. }) = who else {
+        let detail = "the operator who met the nodes creates the cluster, and is its first admin";
+        return Err(HttpError::refused("not_bound", detail.to_owned()));
+    };
+    if (binding.cluster, &binding.nodes) != (*cluster, nodes)
+        || app.raft.cluster().is_some_and(|mine| mine != *cluster)
+    {
+        let detail =
+            format!("this node was bound to cluster {}, of other nodes or another id", binding.cluster);
+        return Err(HttpError::refused("other_binding", detail));
+    }
+    let admin = NewOperator { key: *key, name: name.clone() };
+    Ok((*cluster, NewSecurity::Keys { nodes: nodes.clone(), admin }))
+}
+
+/// An insecure cluster is of nodes that each permit it.
+fn permitted(app: &App, security: &NewSecurity, statuses: &[NodeStatus]) -> Result<(), HttpError> {
+    let against = match security {
+        NewSecurity::Keys { .. } => return Ok(()),
+        NewSecurity::Insecure => statuses.iter().find(|status| !status.insecure).map(|status| status.node),
+    };
+    let bound = app.doors.binding().map(|_| app.me.node);
+    match against.or(bound) {
+        None => Ok(()),
+        Some(node) => {
+            let detail = format!(
+                "node {node} does not permit an insecure cluster: start each node with `insecure yes`, or create one with keys"
+            );
+            Err(HttpError::refused("not_permitted", detail))
+        }
+    }
 }
 
 /// Waits until every life that the cluster is to be founded with is in its own node's log, durably. Named by the first entry
@@ -83,7 +132,7 @@ async fn is_admitted(app: &App, asked: &CreateNode, spec: &NodeSpec) -> Result<(
     loop {
         let status = match asked.node == app.me.node {
             true => node_status(app).await?,
-            false => fetch_status(&app.client, &asked.http_addr).await?,
+            false => fetch_status(&app.client, &asked.http_addr, Some(asked.node)).await?,
         };
         if status.incarnation != spec.member.incarnation {
             let detail = format!(
@@ -99,9 +148,12 @@ async fn is_admitted(app: &App, asked: &CreateNode, spec: &NodeSpec) -> Result<(
     }
 }
 
-/// Returns when the node at `addr` shows the cluster.
-async fn has_learned(client: &ironcache_host::http::Client, addr: &str) {
-    while !fetch_status(client, addr).await.is_ok_and(|status| status.control.is_some()) {
+/// Returns when the node shows the cluster.
+async fn has_learned(client: &ironcache_host::http::Client, node: &CreateNode) {
+    while !fetch_status(client, &node.http_addr, Some(node.node))
+        .await
+        .is_ok_and(|status| status.control.is_some())
+    {
         tokio::time::sleep(SPREAD_POLL).await;
     }
 }
@@ -118,7 +170,7 @@ async fn ask(app: &App, node: &CreateNode, cluster: ClusterId) -> Result<NodeSta
     let CreateNode { http_addr, node: id, voter: _, shard: _ } = node;
     let status = match *id == app.me.node {
         true => node_status(app).await?,
-        false => fetch_status(&app.client, http_addr).await?,
+        false => fetch_status(&app.client, http_addr, Some(*id)).await?,
     };
     check(&status, node, cluster)?;
     Ok(status)
@@ -127,6 +179,7 @@ async fn ask(app: &App, node: &CreateNode, cluster: ClusterId) -> Result<NodeSta
 pub(super) async fn fetch_status(
     client: &ironcache_host::http::Client,
     addr: &str,
+    node: Option<NodeId>,
 ) -> Result<NodeStatus, HttpError> {
     let failed = |error: ironcache_host::http::Error| {
         HttpError::Unavailable(format!(
@@ -135,6 +188,7 @@ pub(super) async fn fetch_status(
         ))
     };
     let call = client.get(format!("http://{addr}/status")).timeout(STATUS_TIMEOUT);
+    let call = if let Some(node) = node { call.to(node) } else { call };
     let answer =
         call.send().await.and_then(ironcache_host::http::Response::error_for_status).map_err(failed)?;
     let body = answer.bytes().await.map_err(failed)?;
@@ -164,8 +218,9 @@ fn init_cluster(
     cluster: ClusterId,
     request: &CreateCluster,
     statuses: &[NodeStatus],
+    security: NewSecurity,
 ) -> Result<InitCluster, HttpError> {
-    let CreateCluster { nodes, shards, mode, set } = request;
+    let CreateCluster { nodes, shards, mode, set, security: _ } = request;
     let policy = policy_of(convert::log_ack_mode(mode)?, set, statuses)?;
     let spec = |(asked, status): (&CreateNode, &NodeStatus)| NodeSpec {
         member: ironcache_types::Member { node: status.node, incarnation: status.incarnation },
@@ -189,7 +244,7 @@ fn init_cluster(
             .map(|s| ShardSpec { id: s.id, slots: s.slots.clone(), nodes: s.nodes.clone() })
             .collect(),
         policy,
-        security: ironcache_control::NewSecurity::Insecure,
+        security,
     })
 }
 
@@ -262,7 +317,7 @@ fn founded(state: &ControlState, request: &CreateCluster) -> Result<Json<Done>, 
 }
 
 fn matches(state: &ControlState, request: &CreateCluster) -> bool {
-    let CreateCluster { nodes, shards, mode, set: _ } = request;
+    let CreateCluster { nodes, shards, mode, set: _, security } = request;
     let node_fits = |asked: &CreateNode| {
         state.nodes.get(&asked.node).is_some_and(|n| n.voter == asked.voter && n.shard == asked.shard)
     };
@@ -270,6 +325,7 @@ fn matches(state: &ControlState, request: &CreateCluster) -> bool {
         state.shards.get(&asked.id).is_some_and(|s| s.slots == asked.slots && s.nodes == asked.nodes)
     };
     nodes.len() == state.nodes.len()
+        && security.is_some() == matches!(state.security, Security::Keys(_))
         && convert::log_ack_mode(mode).is_ok_and(|mode| state.policy.steady_mode == mode)
         && shards.len() == state.shards.len()
         && nodes.iter().all(node_fits)

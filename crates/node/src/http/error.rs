@@ -21,9 +21,11 @@ pub(super) enum HttpError {
     #[error("the body stopped coming: nothing for {idle_ms} ms")]
     Stalled { idle_ms: u64 },
     #[error(
-        "nothing answers {method} {path}; there are GET /livez /readyz /metrics /status /v1/audit /v1/cluster /v1/policy \
+        "nothing answers {method} {path}; there are GET /livez /readyz /metrics /status /v1/audit /v1/cluster \
+         /v1/operators /v1/policy \
          /v1/releases /v1/upgrade and POST /v1/cluster/create /v1/cluster/nodes/add /v1/cluster/nodes/replace \
-         /v1/cluster/nodes/remove /v1/cluster/recover /v1/policy /v1/releases /v1/releases/allow \
+         /v1/cluster/nodes/remove /v1/cluster/recover /v1/join/bind /v1/join/prove /v1/operators/add /v1/operators/revoke /v1/policy \
+         /v1/releases /v1/releases/allow \
          /v1/upgrade/plan /v1/upgrade/pause /v1/upgrade/resume /v1/upgrade/abort /v1/upgrade/rollback \
          /v1/upgrade/finalize"
     )]
@@ -33,6 +35,9 @@ pub(super) enum HttpError {
     /// A guardrail's answer.
     #[error("{}", .0.detail)]
     Refused(Refused),
+    /// Whoever asks may not.
+    #[error("{}", .0.detail)]
+    Denied(Refused),
     /// Nobody who could do it can be reached, or whether it was done is unknown.
     #[error("{0}")]
     Unavailable(String),
@@ -46,6 +51,10 @@ impl HttpError {
         HttpError::Refused(Refused { code: code.to_owned(), detail })
     }
 
+    pub(super) fn denied(code: &str, detail: String) -> Self {
+        HttpError::Denied(Refused { code: code.to_owned(), detail })
+    }
+
     fn status(&self) -> StatusCode {
         match self {
             HttpError::BadRequest(_) => StatusCode::BAD_REQUEST,
@@ -55,6 +64,7 @@ impl HttpError {
             HttpError::NoSuchPath { .. } => StatusCode::NOT_FOUND,
             HttpError::WrongMethod { .. } => StatusCode::METHOD_NOT_ALLOWED,
             HttpError::Refused(_) => StatusCode::CONFLICT,
+            HttpError::Denied(_) => StatusCode::FORBIDDEN,
             HttpError::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
             HttpError::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
@@ -68,7 +78,7 @@ impl IntoResponse for HttpError {
             tracing::error!(error, "a request failed");
         }
         let refused = match self {
-            HttpError::Refused(refused) => Some(refused),
+            HttpError::Refused(refused) | HttpError::Denied(refused) => Some(refused),
             HttpError::BadRequest(_)
             | HttpError::TooLarge { .. }
             | HttpError::NoLength(_)

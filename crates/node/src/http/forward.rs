@@ -2,16 +2,17 @@
 //!
 //! *Invariant:* what was forwarded is not forwarded again. Two nodes may each take the other for the leader.
 
-use super::asked::ASKED_FROM;
+use super::asked::{ASKED_FOR, ASKED_FROM, Asker};
 use super::error::HttpError;
 use crate::app::App;
+use crate::doors::Who;
 use axum::body::Body;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderName, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, header};
 use axum::response::Response;
 use ironcache_raft::{AppliedView, LeaderView};
-use ironcache_types::{NodeId, chain};
+use ironcache_types::{KeyHash, NodeId, chain};
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,13 +33,15 @@ impl<S: Send + Sync> FromRequestParts<S> for Origin {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Infallible> {
-        Ok(Origin::of(&parts.headers))
+        Ok(Origin::of(&parts.headers, parts.extensions.get()))
     }
 }
 
 impl Origin {
-    pub(super) fn of(headers: &HeaderMap) -> Self {
-        if headers.contains_key(FORWARDED) { Origin::Forwarded } else { Origin::Client }
+    /// An operator sends nothing on.
+    pub(super) fn of(headers: &HeaderMap, who: Option<&Who>) -> Self {
+        let by_a_node = matches!(who, None | Some(Who::Open | Who::Member(_)));
+        if by_a_node && headers.contains_key(FORWARDED) { Origin::Forwarded } else { Origin::Client }
     }
 }
 
@@ -58,18 +61,20 @@ pub(super) struct Question<'a> {
     order: Option<&'a [u8]>,
     /// Who asks, by their address.
     from: Option<&'a str>,
+    /// And by their key, as this node has seen it proved.
+    operator: Option<KeyHash>,
 }
 
 impl From<&'static str> for Question<'_> {
     fn from(path: &'static str) -> Self {
-        Question { path, order: None, from: None }
+        Question { path, order: None, from: None, operator: None }
     }
 }
 
 impl<'a> Question<'a> {
     /// An order that the leader may be sent twice, if another one leads meanwhile: the log has to refuse the second.
-    pub(super) fn order(path: &'static str, body: &'a [u8], from: Option<&'a str>) -> Self {
-        Question { path, order: Some(body), from }
+    pub(super) fn order(path: &'static str, body: &'a [u8], asker: &'a Asker) -> Self {
+        Question { path, order: Some(body), from: asker.address(), operator: asker.operator() }
     }
 }
 
@@ -161,14 +166,15 @@ async fn forward(app: &App, leader: NodeId, question: Question<'_>) -> Result<Re
             "node {leader} leads, and this node has not applied its address yet; ask again"
         ))
     })?;
-    relay(&app.client, &addr, question, app.me.node).await
+    relay(&app.client, &addr, leader, question, app.me.node).await
 }
 
 /// Asks `addr` in the name of `by`: status and body as they come.
 async fn relay(
     client: &ironcache_host::http::Client,
     addr: &str,
-    Question { path, order, from }: Question<'_>,
+    leader: NodeId,
+    Question { path, order, from, operator }: Question<'_>,
     by: NodeId,
 ) -> Result<Response, HttpError> {
     let failed = |error: ironcache_host::http::Error| {
@@ -185,13 +191,16 @@ async fn relay(
         None => call,
         Some(from) => call.header(ASKED_FROM.as_str(), from),
     };
-    let asked =
-        call.header(FORWARDED, by.to_string()).timeout(FORWARD_TIMEOUT).send().await.map_err(failed)?;
+    let call = match operator {
+        None => call,
+        Some(key) => call.header(ASKED_FOR.as_str(), key.to_string()),
+    };
+    let call = call.to(leader).header(FORWARDED, by.to_string());
+    let asked = call.timeout(FORWARD_TIMEOUT).send().await.map_err(failed)?;
     let (status, kind) = (asked.status(), asked.headers().get(header::CONTENT_TYPE).cloned());
     let body = asked.bytes().await.map_err(failed)?;
     let mut response = Response::new(Body::from(body));
-    *response.status_mut() =
-        StatusCode::from_u16(status.as_u16()).expect("a status that was received is a status");
+    *response.status_mut() = status;
     if let Some(kind) = kind {
         response.headers_mut().insert(header::CONTENT_TYPE, kind);
     }
@@ -202,6 +211,7 @@ async fn relay(
 mod tests {
     use super::*;
     use axum::Router;
+    use axum::http::StatusCode;
     use axum::routing::get;
 
     const ME: NodeId = NodeId(1);
@@ -226,6 +236,10 @@ mod tests {
         assert!(matches!(next(ME, led_by(None), Origin::Client), Err(HttpError::Unavailable(_))));
     }
 
+    fn client() -> ironcache_host::http::Client {
+        ironcache_host::http::Client::new(Arc::new(ironcache_host::http::Plain), Default::default())
+    }
+
     #[tokio::test]
     async fn status_and_body_are_relayed_and_the_hop_is_marked() {
         let routes = Router::new()
@@ -233,8 +247,7 @@ mod tests {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap().to_string();
         tokio::spawn(async move { axum::serve(listener, routes).await });
-        let client = ironcache_host::http::Client::new();
-        let response = relay(&client, &addr, "/v1/upgrade".into(), ME).await.unwrap();
+        let response = relay(&client(), &addr, OTHER, "/v1/upgrade".into(), ME).await.unwrap();
         assert_eq!(response.status(), StatusCode::CONFLICT);
         let body = axum::body::to_bytes(response.into_body(), 100).await.unwrap();
         assert_eq!(&body[..], b"Forwarded");
@@ -245,8 +258,7 @@ mod tests {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap().to_string();
         drop(listener);
-        let error =
-            relay(&ironcache_host::http::Client::new(), &addr, "/v1/upgrade".into(), ME).await.unwrap_err();
+        let error = relay(&client(), &addr, OTHER, "/v1/upgrade".into(), ME).await.unwrap_err();
         assert!(error.to_string().contains(&addr), "{error}");
         assert!(matches!(error, HttpError::Unavailable(_)));
     }

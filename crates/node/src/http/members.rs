@@ -16,20 +16,22 @@ use super::create::fetch_status;
 use super::error::HttpError;
 use super::forward::require_cluster;
 use crate::app::App;
+use crate::doors::KeyDial;
 use crate::moved::{There, who_is_at};
 use axum::Json;
 use axum::extract::State;
 use futures_util::future::join_all;
-use ironcache_api::{AddNode, Done, NodeStatus, RemoveNode, ReplaceNode};
-use ironcache_control::{Command, ControlState, NodeRole, NodeSpec, Rejection};
+use ironcache_api::{AddNode, Admitted, Done, NodeStatus, RemoveNode, ReplaceNode};
+use ironcache_control::{Command, ControlState, NodeRole, NodeSpec, Rejection, Security};
+use ironcache_host::http::{Client, Dial, Waits};
 use ironcache_spine::LAUNCHER_PROTOCOL;
-use ironcache_types::{Incarnation, Member, NodeId, ShardId, chain};
+use ironcache_types::{Incarnation, Member, NodeId, ShardId};
 use std::sync::Arc;
 
 pub(super) async fn add(
     State(app): State<Arc<App>>,
     asker: Asker,
-    JsonBody(AddNode { http_addr, node, shard, learner }): JsonBody<AddNode>,
+    JsonBody(AddNode { http_addr, node, shard, learner, admitted }): JsonBody<AddNode>,
 ) -> Result<Json<Done>, HttpError> {
     require_cluster(&app)?;
     let state = &app.raft.catch_up().await?.state;
@@ -37,13 +39,13 @@ pub(super) async fn add(
     let present = state.nodes.get(&node).filter(|_| state.is_leaving(node)).map(|leaves| leaves.voter);
     let voter = present.unwrap_or(!learner && state.voters().count() < ControlState::VOTERS_MAX);
     let place = Place { shard, voter, replaces: None };
-    join(&app, asker, state, &http_addr, node, place).await
+    join(&app, asker, state, &http_addr, node, place, admitted).await
 }
 
 pub(super) async fn replace(
     State(app): State<Arc<App>>,
     asker: Asker,
-    JsonBody(ReplaceNode { old, http_addr, node }): JsonBody<ReplaceNode>,
+    JsonBody(ReplaceNode { old, http_addr, node, admitted }): JsonBody<ReplaceNode>,
 ) -> Result<Json<Done>, HttpError> {
     require_cluster(&app)?;
     let state = &app.raft.catch_up().await?.state;
@@ -53,7 +55,7 @@ pub(super) async fn replace(
         return Err(if gone { removed } else { unknown }.into());
     };
     let place = Place { shard: before.shard, voter: before.voter, replaces: Some(old) };
-    join(&app, asker, state, &http_addr, node, place).await
+    join(&app, asker, state, &http_addr, node, place, admitted).await
 }
 
 /// What a new node is to be.
@@ -70,9 +72,12 @@ async fn join(
     http_addr: &str,
     node: NodeId,
     place: Place,
+    admitted: Option<Admitted>,
 ) -> Result<Json<Done>, HttpError> {
-    let status = fetch_status(&app.client, http_addr).await?;
-    check(app, state, &status, http_addr, node).await?;
+    let dial = dial(app, state, node, admitted)?;
+    let client = Client::new(Arc::clone(&dial), Waits::default());
+    let status = fetch_status(&client, http_addr, Some(node)).await?;
+    check(app, state, &status, http_addr, node, &dial).await?;
     let note = timers_differ(state, &status);
     let Place { shard, voter, replaces } = place;
     let spec = spec(status, shard, voter);
@@ -80,7 +85,8 @@ async fn join(
     if !state.nodes.contains_key(&node) {
         state.check_join(&spec, replaces)?;
     }
-    app.raft.propose(asker.asks(Command::AddNode { spec, replaces, admitted: None })).await?.outcome?;
+    let command = Command::AddNode { spec, replaces, admitted: admitted.map(convert::log_admitted) };
+    app.raft.propose(asker.asks(command)).await?.outcome?;
     if state.is_leaving(node) {
         let done = format!("node {node} was leaving, and stays what it is");
         return Ok(Json(Done { done }));
@@ -97,6 +103,24 @@ async fn join(
         "node {node} joins as {what}, {vote}{instead}; `ironcache cluster status` shows how it goes on{even}{note}"
     );
     Ok(Json(Done { done }))
+}
+
+/// How the node that joins is reached: where there are keys, by the one that it proved when it was met.
+fn dial(
+    app: &App,
+    state: &ControlState,
+    node: NodeId,
+    admitted: Option<Admitted>,
+) -> Result<Arc<dyn Dial>, HttpError> {
+    match (&state.security, admitted) {
+        // One that is a member already is asked as one.
+        (Security::Keys(keys), _) if keys.nodes.contains_key(&node) => Ok(app.doors.clone()),
+        (Security::Keys(_), Some(Admitted { key, code: _ })) => {
+            Ok(Arc::new(KeyDial { tls: app.doors.tls.clone(), key }))
+        }
+        (Security::Keys(_), None) => Err(Rejection::NotAdmitted { node }.into()),
+        (Security::Insecure, _) => Ok(app.doors.clone()),
+    }
 }
 
 fn spec(status: NodeStatus, shard: Option<ShardId>, voter: bool) -> NodeSpec {
@@ -125,7 +149,12 @@ async fn check(
     status: &NodeStatus,
     http_addr: &str,
     node: NodeId,
+    dial: &Arc<dyn Dial>,
 ) -> Result<(), HttpError> {
+    if state.security == Security::Insecure && !status.insecure {
+        let detail = format!("node {node} does not permit an insecure cluster: start it with `insecure yes`");
+        return Err(HttpError::refused("not_permitted", detail));
+    }
     if status.node != node {
         let detail = format!("the node at {http_addr} is {}, and {node} was expected there", status.node);
         return Err(HttpError::refused("other_node", detail));
@@ -141,7 +170,7 @@ async fn check(
         );
         return Err(HttpError::refused("not_pristine", detail));
     }
-    let there = who_is_at(&status.peer_addr).await.map_err(|error| HttpError::Internal(chain(&error)))?;
+    let there = who_is_at(dial, &status.peer_addr, node).await;
     if matches!(there, There::Node(there) if there.node == node) {
         return Ok(());
     }
@@ -190,7 +219,7 @@ pub(super) async fn remove(
 async fn the_rest_is_a_majority(app: &App, state: &ControlState, leaves: NodeId) -> Result<(), HttpError> {
     let rest: Vec<_> = state.voters().filter(|node| node.id != leaves).collect();
     let answers = rest.iter().map(async |node| {
-        let status = fetch_status(&app.client, &node.http_addr).await;
+        let status = fetch_status(&app.client, &node.http_addr, Some(node.id)).await;
         status.is_ok_and(|status| status.node == node.id)
     });
     let answering = join_all(answers).await.into_iter().filter(|answers| *answers).count();

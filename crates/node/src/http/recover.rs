@@ -30,8 +30,8 @@ pub(super) async fn recover(
     JsonBody(request): JsonBody<RecoverRequest>,
 ) -> Result<Response, HttpError> {
     let body = serde_json::to_vec(&request).map_err(|error| HttpError::Internal(error.to_string()))?;
-    let from = asker.address().map(str::to_owned);
-    let question = Question::order("/v1/cluster/recover", &body, from.as_deref());
+    let sent_on = asker.clone();
+    let question = Question::order("/v1/cluster/recover", &body, &sent_on);
     match find_leader(&app, question, origin).await? {
         Answerer::Here(view) => Ok(Json(of_leader(&app, &view, asker, &request).await?).into_response()),
         Answerer::There(response) => Ok(response),

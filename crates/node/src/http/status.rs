@@ -42,6 +42,7 @@ pub(super) async fn node_status(app: &App) -> Result<NodeStatus, HttpError> {
         machine: app.machine,
         timers: Some(convert::timers(app.raft.timers())),
         pristine: !exists,
+        insecure: app.config.insecure,
         launcher: launcher(&app.launcher.borrow()),
         raft: raft(&app.raft, &view),
         data,

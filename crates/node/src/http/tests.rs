@@ -3,6 +3,7 @@
 mod audit;
 mod cluster;
 mod errors;
+mod keyed;
 mod pristine;
 mod strangers;
 mod support;

@@ -5,6 +5,7 @@
 use super::file::{CannotKeep as Cause, TailFile, dir_of};
 use super::room::Room;
 use super::{KeeperOptions, link};
+use crate::doors::Doors;
 use ironcache_api::CannotKeep;
 use ironcache_control::ControlState;
 use ironcache_raft::AppliedView;
@@ -24,6 +25,7 @@ pub(super) struct Desk {
     pub me: Member,
     pub levels: LevelRange,
     pub keepalive_s: u64,
+    pub doors: Arc<Doors>,
     cluster: Option<ClusterId>,
     pub dir: PathBuf,
     pub reserve_bytes: u64,
@@ -49,12 +51,14 @@ pub(super) struct Shared {
 
 impl Desk {
     pub(super) fn new(options: KeeperOptions, told: watch::Sender<Option<CannotKeep>>) -> Self {
-        let KeeperOptions { me, cluster, data_dir, levels, keepalive_s, reserve_bytes, views } = options;
+        let KeeperOptions { me, cluster, data_dir, levels, keepalive_s, reserve_bytes, views, doors } =
+            options;
         let dir = dir_of(&data_dir);
         Self {
             me,
             levels,
             keepalive_s,
+            doors,
             cluster,
             room: RefCell::new(Room::new(&data_dir, &dir, reserve_bytes, told)),
             dir,

@@ -9,8 +9,8 @@
 
 use super::desk::Desk;
 use super::file::{CannotKeep, TailFile};
-use crate::data::{FrameReader, LinkError, Next, open, say};
-use ironcache_host::net::OwnedWriteHalf;
+use crate::data::{FrameReader, LinkError, LinkWrite, Next, Opened, open, say};
+use crate::doors::Revocation;
 use ironcache_replication::{
     Accept, Ack, Hello, KeptTail, LINK_VERSIONS, LinkVersion, Message, Position, Progress, Purpose, Refuse,
     Source, SyncBegin, SyncMode, TailError, TailHead, encode,
@@ -63,7 +63,7 @@ pub(super) async fn keep(desk: Rc<Desk>, shard: ShardId, primary: Member, epoch:
     let (mut pause, mut told) = (RETRY_MIN, String::new());
     loop {
         let began = Instant::now();
-        let mut session = Session { desk: &desk, shard, primary, epoch, link: None };
+        let mut session = Session { desk: &desk, shard, primary, epoch, link: None, revocation: None };
         let ended = session.run().await;
         let link = session.link.take();
         desk.on(Event::LinkLost { shard, primary });
@@ -95,7 +95,7 @@ pub(super) async fn keep(desk: Rc<Desk>, shard: ShardId, primary: Member, epoch:
     }
 }
 
-async fn refuse(writer: &mut OwnedWriteHalf, version: LinkVersion, text: &str) {
+async fn refuse(writer: &mut LinkWrite, version: LinkVersion, text: &str) {
     let (mut out, refuse) = (Vec::new(), Message::Refuse(Refuse { code: "cannot_keep", text }));
     if encode(&refuse, version, &mut out).is_ok() {
         // The link closes in any case, and the primary then waits for as long as for anybody.
@@ -105,7 +105,7 @@ async fn refuse(writer: &mut OwnedWriteHalf, version: LinkVersion, text: &str) {
 
 /// The sending end, once there is one.
 struct Open {
-    writer: OwnedWriteHalf,
+    writer: LinkWrite,
     version: LinkVersion,
 }
 
@@ -115,6 +115,7 @@ struct Session<'a> {
     primary: Member,
     epoch: Epoch,
     link: Option<Open>,
+    revocation: Option<Revocation>,
 }
 
 /// What was heard at one go.
@@ -129,10 +130,23 @@ struct Heard {
 impl Session<'_> {
     async fn run(&mut self) -> Ended {
         match self.attach().await {
-            Ok(mut reader) => match self.follow(&mut reader).await {
-                Ok(never) => match never {},
-                Err(ended) => ended,
-            },
+            Ok(mut reader) => {
+                let mut revocation = self.revocation.take();
+                let revoked = async {
+                    match &mut revocation {
+                        Some(revocation) => revocation.revoked().await,
+                        None => std::future::pending().await,
+                    }
+                };
+                tokio::select! {
+                    biased;
+                    () = revoked => LinkError::Revoked.into(),
+                    ended = self.follow(&mut reader) => match ended {
+                        Ok(never) => match never {},
+                        Err(ended) => ended,
+                    },
+                }
+            }
             Err(ended) => ended,
         }
     }
@@ -147,7 +161,10 @@ impl Session<'_> {
     /// Opens the link, and begins or goes on with the file.
     async fn attach(&mut self) -> Result<FrameReader, Ended> {
         let addr = self.desk.state.borrow().view.nodes.get(&self.primary.node).map(|n| n.peer_addr.clone());
-        let (stream, already) = open(&addr.ok_or(Ended::NotAsked)?, self.desk.keepalive_s).await?;
+        let addr = addr.ok_or(Ended::NotAsked)?;
+        let opened = open(&self.desk.doors, &addr, self.primary.node, self.desk.keepalive_s).await?;
+        let Opened { stream, already, revocation } = opened;
+        self.revocation = Some(revocation);
         let (read, writer) = stream.into_split();
         let mut reader = FrameReader::new(read, &already);
         self.link = Some(Open { writer, version: LinkVersion::HANDSHAKE });

@@ -20,6 +20,7 @@ mod room;
 mod serve;
 
 use crate::data::LinkSocket;
+use crate::doors::Doors;
 use desk::Desk;
 pub(crate) use file::RESERVE_BYTES;
 use ironcache_api::CannotKeep;
@@ -53,6 +54,8 @@ pub(crate) struct KeeperOptions {
     /// Free space that is left to others.
     pub reserve_bytes: u64,
     pub views: watch::Receiver<Arc<AppliedView>>,
+    /// How other nodes are reached.
+    pub doors: Arc<Doors>,
 }
 
 /// The keeper, as other threads reach it. It ends with the last clone.

@@ -10,17 +10,17 @@
 
 use super::desk::Desk;
 use crate::data::{
-    FrameReader, HELLO_TIMEOUT, LinkError, LinkSocket, Next, PING_EVERY, SEND_BYTES, SYNC_SILENCE_MAX,
-    VIEW_TIMEOUT, within,
+    FrameReader, HELLO_TIMEOUT, HelloRefusal, LinkError, LinkSocket, LinkStream, LinkWrite, Next, PING_EVERY,
+    SEND_BYTES, SYNC_SILENCE_MAX, VIEW_TIMEOUT, only_as_itself, within,
 };
 use crate::doorkeeper::turned;
-use ironcache_host::net::{OwnedWriteHalf, enter_runtime};
+use ironcache_host::net::enter_runtime;
 use ironcache_replication::{
     Accept, Fence, FullReason, Hello, LINK_VERSIONS, LinkVersion, LinkVersions, Message, Purpose, Refuse,
     Source, SyncBegin, SyncMode, encode,
 };
 use ironcache_shard::keeper::{Action, Event, NotServed};
-use ironcache_types::{Epoch, Level, LevelRange, Member, Offset, ShardId, chain};
+use ironcache_types::{Epoch, Level, LevelRange, Member, NodeId, Offset, ShardId, chain};
 use std::rc::Rc;
 use tokio::io::AsyncWriteExt;
 use tokio::task::spawn_local;
@@ -41,6 +41,8 @@ enum Refusal {
     #[error("this node keeps the tail of a stream, and can be followed only for that")]
     OtherPurpose,
     #[error(transparent)]
+    NotItself(HelloRefusal),
+    #[error(transparent)]
     NotServed(#[from] NotServed),
     #[error("what was kept does not continue what the replica holds: {0}")]
     NotContinued(FullReason),
@@ -53,6 +55,7 @@ impl Refusal {
             Refusal::CannotRead { .. } => "cannot_read",
             Refusal::OtherCluster => "other_cluster",
             Refusal::OtherPurpose => "other_purpose",
+            Refusal::NotItself(_) => "not_itself",
             Refusal::NotServed(why) => match why {
                 NotServed::UnknownShard { .. } => "other_shard",
                 NotServed::NotOfShard { .. } => "not_of_shard",
@@ -87,13 +90,14 @@ impl From<ironcache_replication::FrameError> for Ended {
 /// Serves whoever is on this socket, until the link breaks or the log says that it is over.
 pub(super) async fn serve(desk: Rc<Desk>, socket: LinkSocket) {
     // Until it is known whose it is, it has its place in the door.
-    let LinkSocket { stream, read, visit } = socket;
+    let LinkSocket { stream, session, proved, mut revocation, read, visit } = socket;
     let stream = match enter_runtime(stream) {
         Ok(stream) => stream,
         Err(error) => return tracing::warn!(%error, "a link was lost before it began"),
     };
-    let (reader, writer) = stream.into_split();
-    let mut session = Session { reader: FrameReader::new(reader, &read), writer, member: Member::default() };
+    let (reader, writer) = LinkStream::new(stream, session.map(|session| *session)).into_split();
+    let reader = FrameReader::new(reader, &read);
+    let mut session = Session { reader, writer, proved, member: Member::default() };
     let accepted = tokio::select! {
         biased;
         accepted = session.accept(&desk) => accepted,
@@ -105,7 +109,11 @@ pub(super) async fn serve(desk: Rc<Desk>, socket: LinkSocket) {
             let (shard, member) = (served.shard, session.member);
             let of_task = Rc::clone(&desk);
             let task = spawn_local(async move {
-                let ended = session.run(&of_task, served).await;
+                let ended = tokio::select! {
+                    biased;
+                    () = revocation.revoked() => Err(LinkError::Revoked.into()),
+                    ended = session.run(&of_task, served) => ended,
+                };
                 tracing::debug!(%shard, %member, error = ended.map_or_else(|e| chain(&e), |never| match never {}), "a returning node's link ended");
             });
             desk.serving(shard, member, task.abort_handle());
@@ -126,7 +134,8 @@ pub(super) async fn serve(desk: Rc<Desk>, socket: LinkSocket) {
 
 struct Session {
     reader: FrameReader,
-    writer: OwnedWriteHalf,
+    writer: LinkWrite,
+    proved: Option<NodeId>,
     member: Member,
 }
 
@@ -143,6 +152,7 @@ impl Session {
     async fn accept(&mut self, desk: &Rc<Desk>) -> Result<Served, Ended> {
         let timed_out = |_| LinkError::TimedOut { ms: HELLO_TIMEOUT.as_millis() as u64 };
         let hello = tokio::time::timeout(HELLO_TIMEOUT, self.hello()).await.map_err(timed_out)??;
+        only_as_itself(self.proved, &hello).map_err(Refusal::NotItself)?;
         self.member = hello.member;
         let theirs = hello.versions;
         let version = LINK_VERSIONS.common(theirs);
@@ -214,7 +224,7 @@ impl Session {
     }
 
     async fn run(self, desk: &Desk, served: Served) -> Result<std::convert::Infallible, Ended> {
-        let Session { mut reader, writer, member: _ } = self;
+        let Session { mut reader, writer, proved: _, member: _ } = self;
         let version = reader.version();
         let sending = send(desk, writer, version, served);
         tokio::select! {
@@ -237,7 +247,7 @@ async fn listen(reader: &mut FrameReader) -> Result<std::convert::Infallible, En
 
 async fn send(
     desk: &Desk,
-    mut writer: OwnedWriteHalf,
+    mut writer: LinkWrite,
     version: LinkVersion,
     mut served: Served,
 ) -> Result<std::convert::Infallible, Ended> {

@@ -168,7 +168,7 @@ impl World {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let far = listener.accept().await.unwrap().0.into_std().unwrap();
-        self.keeper.link(LinkSocket { stream: far, read: Vec::new(), visit: None });
+        self.keeper.link(LinkSocket::of_tests(far));
         let mut peer = Peer { stream, buf: Vec::new(), version: LinkVersion::HANDSHAKE };
         let hello = Hello {
             versions: LINK_VERSIONS,
@@ -198,6 +198,7 @@ fn options(dir: &TempDir, views: watch::Receiver<Arc<AppliedView>>) -> KeeperOpt
         keepalive_s: 0,
         reserve_bytes: 0,
         views,
+        doors: crate::doors::Doors::of_tests(),
     }
 }
 

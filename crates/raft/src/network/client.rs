@@ -1,5 +1,6 @@
 //! The calling side.
 //!
+//! *Invariant:* a call names the node that it is for, and the [`Dial`](http::Dial) lets nobody else answer.
 //! *Invariant:* a node that is gone is told of once, and once more when it answers again: openraft would say it at every
 //! heartbeat, for as long as a machine is away (see `log_filter` of the binary).
 
@@ -72,22 +73,17 @@ pub enum CallError {
 }
 
 impl Peers {
-    pub(crate) fn new(identity: Arc<Identity>, options: &RaftOptions) -> Result<Self, http::Error> {
-        let http = http::Client::builder()
-            .no_proxy()
-            .tcp_nodelay(true)
-            .http1_only()
-            .redirect(http::redirect::Policy::none())
-            .connect_timeout(Duration::from_millis(options.rpc_timeout_ms))
-            .build()?;
-        Ok(Peers {
-            http,
+    pub(crate) fn new(identity: Arc<Identity>, options: &RaftOptions) -> Self {
+        let connect = Duration::from_millis(options.rpc_timeout_ms);
+        let waits = http::Waits { connect, ..http::Waits::default() };
+        Peers {
+            http: http::Client::new(Arc::clone(&options.dial), waits),
             identity,
             book: AddressBook::default(),
             silent: Arc::default(),
             rpc_timeout: Duration::from_millis(options.rpc_timeout_ms),
             snapshot_timeout: Duration::from_millis(options.snapshot_timeout_ms),
-        })
+        }
     }
 
     /// From here on a member's address is looked up at each call. To be called once.
@@ -129,7 +125,7 @@ impl Peers {
             true => CallError::Timeout { to, addr: addr.clone(), timeout_ms: timeout.as_millis() },
             false => CallError::Unreachable { to, addr: addr.clone(), reason: chain(&error) },
         };
-        let response = self.http.post(url).timeout(timeout).body(body).send().await.map_err(failed)?;
+        let response = self.http.post(url).to(to).timeout(timeout).body(body).send().await.map_err(failed)?;
         let status = response.status();
         let registered = registered_life(&response);
         let bytes = response.bytes().await.map_err(failed)?;

@@ -1,18 +1,21 @@
 //! The answering side: an axum router for the peer port.
 //!
+//! *Invariant:* where keys are proved, a request counts only under the key of the node in whose name it is.
 //! *Invariant:* bytes that are not a valid request of this cluster for this node never reach raft.
 
 use super::{APPEND, FORWARD, PRE_VOTE, REGISTERED_LIFE, Rpc, SNAPSHOT, TRANSFER, VOTE};
+use crate::ask::Ask;
 use crate::bodies::{BodyError, v1};
 use crate::identity::IdentityError;
 use crate::lives::WentBack;
 use crate::node::Inner;
-use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
+use axum::{Extension, Router};
+use ironcache_formats::entry;
 use ironcache_formats::snapshot::{self as state_snapshot, OpenError};
 use ironcache_formats::wire::{self, BODY_BYTES_MAX, HEADER_BYTES, Header, WireError};
 use ironcache_types::{NodeId, chain};
@@ -24,6 +27,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 type Node = State<Arc<Inner>>;
+
+/// Whose key the connection of a request proved, as an extension of it; without one nobody's was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Proved(pub NodeId);
+
+type By = Option<Extension<Proved>>;
 
 /// The answer to a node that left for good, whatever it asks.
 pub(crate) const REMOVED_STATUS: StatusCode = StatusCode::FORBIDDEN;
@@ -42,6 +51,8 @@ enum Refusal {
     Snapshot(#[from] OpenError),
     #[error(transparent)]
     Identity(#[from] IdentityError),
+    #[error("the key of node {proved} asks in the name of node {said}")]
+    NotItself { proved: NodeId, said: NodeId },
     /// The log says so, and raft's group has let the asker go.
     #[error("node {0} was removed from this cluster")]
     Removed(NodeId),
@@ -56,6 +67,7 @@ impl IntoResponse for Refusal {
             Refusal::Identity(IdentityError::OtherCluster { .. } | IdentityError::Level(_)) => {
                 StatusCode::CONFLICT
             }
+            Refusal::NotItself { .. } => StatusCode::UNAUTHORIZED,
             Refusal::Removed(_) => REMOVED_STATUS,
             Refusal::Identity(IdentityError::OtherNode { .. }) => StatusCode::MISDIRECTED_REQUEST,
             Refusal::Identity(IdentityError::WentBack(WentBack { registered, .. })) => {
@@ -86,8 +98,8 @@ pub(crate) fn router(node: Arc<Inner>) -> Router {
         .with_state(node)
 }
 
-async fn append(State(node): Node, body: Bytes) -> Result<Vec<u8>, Refusal> {
-    serve(&node, APPEND, &body, async |request: v1::AppendRequest| {
+async fn append(State(node): Node, by: By, body: Bytes) -> Result<Vec<u8>, Refusal> {
+    serve(&node, APPEND, by, &body, async |request: v1::AppendRequest| {
         let answer = node.raft.append_entries(request.try_into()?).await.map_err(stopped)?;
         match &answer {
             AppendEntriesResponse::Success
@@ -101,8 +113,8 @@ async fn append(State(node): Node, body: Bytes) -> Result<Vec<u8>, Refusal> {
     .await
 }
 
-async fn vote(State(node): Node, body: Bytes) -> Result<Vec<u8>, Refusal> {
-    serve(&node, VOTE, &body, async |request: v1::VoteRequest| {
+async fn vote(State(node): Node, by: By, body: Bytes) -> Result<Vec<u8>, Refusal> {
+    serve(&node, VOTE, by, &body, async |request: v1::VoteRequest| {
         node.identity.may_vote()?;
         let answer = node.raft.vote(request.into()).await.map_err(stopped)?;
         Ok(v1::VoteResponse::from(answer))
@@ -110,8 +122,8 @@ async fn vote(State(node): Node, body: Bytes) -> Result<Vec<u8>, Refusal> {
     .await
 }
 
-async fn pre_vote(State(node): Node, body: Bytes) -> Result<Vec<u8>, Refusal> {
-    serve(&node, PRE_VOTE, &body, async |request: v1::VoteRequest| {
+async fn pre_vote(State(node): Node, by: By, body: Bytes) -> Result<Vec<u8>, Refusal> {
+    serve(&node, PRE_VOTE, by, &body, async |request: v1::VoteRequest| {
         node.identity.may_vote()?;
         let answer = node.raft.pre_vote(request.into()).await.map_err(stopped)?;
         Ok(v1::VoteResponse::from(answer))
@@ -119,8 +131,8 @@ async fn pre_vote(State(node): Node, body: Bytes) -> Result<Vec<u8>, Refusal> {
     .await
 }
 
-async fn snapshot(State(node): Node, body: Bytes) -> Result<Vec<u8>, Refusal> {
-    serve(&node, SNAPSHOT, &body, async |request: v1::SnapshotRequest| {
+async fn snapshot(State(node): Node, by: By, body: Bytes) -> Result<Vec<u8>, Refusal> {
+    serve(&node, SNAPSHOT, by, &body, async |request: v1::SnapshotRequest| {
         let v1::SnapshotRequest { vote, meta, data } = request;
         // Opened here as well, so that a damaged one is refused instead of ending raft. One above this release's levels
         // goes on: if raft takes its sender for the leader, it ends this node by name.
@@ -136,8 +148,8 @@ async fn snapshot(State(node): Node, body: Bytes) -> Result<Vec<u8>, Refusal> {
     .await
 }
 
-async fn transfer(State(node): Node, body: Bytes) -> Result<Vec<u8>, Refusal> {
-    serve(&node, TRANSFER, &body, async |request: v1::TransferRequest| {
+async fn transfer(State(node): Node, by: By, body: Bytes) -> Result<Vec<u8>, Refusal> {
+    serve(&node, TRANSFER, by, &body, async |request: v1::TransferRequest| {
         node.identity.may_vote()?;
         let answer = node.raft.handle_transfer_leader(request.into()).await.map_err(stopped)?;
         Ok(v1::TransferResponse::from(answer))
@@ -145,20 +157,49 @@ async fn transfer(State(node): Node, body: Bytes) -> Result<Vec<u8>, Refusal> {
     .await
 }
 
-async fn forward(State(node): Node, body: Bytes) -> Result<Vec<u8>, Refusal> {
-    serve(&node, FORWARD, &body, async |request: v1::ForwardRequest| {
+async fn forward(State(node): Node, by: By, body: Bytes) -> Result<Vec<u8>, Refusal> {
+    serve(&node, FORWARD, by, &body, async |request: v1::ForwardRequest| {
         let v1::ForwardRequest { ask, timeout_ms } = request;
         // Never longer than this node itself would wait.
         let timeout = Duration::from_millis(timeout_ms).min(node.options.ask_timeout());
-        Ok(v1::Answer::from(node.answer(ask.try_into()?, timeout).await))
+        let ask = Ask::try_from(ask)?;
+        if let Some(speaks_for) = node.speaks_for(&ask) {
+            only_as_itself(by, speaks_for)?;
+        }
+        Ok(v1::Answer::from(node.answer(ask, timeout).await))
     })
     .await
+}
+
+/// A member is trusted for what it proposes, and only as itself.
+fn only_as_itself(by: By, said: NodeId) -> Result<(), Refusal> {
+    match by {
+        Some(Extension(Proved(proved))) if proved != said => Err(Refusal::NotItself { proved, said }),
+        Some(_) | None => Ok(()),
+    }
+}
+
+impl Inner {
+    /// The node in whose name something is asked: it tells of itself, or has moved. `None`: any member may ask for it.
+    fn speaks_for(&self, ask: &Ask) -> Option<NodeId> {
+        match ask {
+            Ask::Move { member, addr: _ } => Some(member.node),
+            // What cannot be read is refused, or stops whoever applies it: that says so better.
+            Ask::Propose(entry) => entry::open(entry, self.identity.level()).ok()?.1.speaks_for(),
+            Ask::ConfirmIndex
+            | Ask::AddLearner { .. }
+            | Ask::ChangeMembership { .. }
+            | Ask::TransferLeader { .. }
+            | Ask::Compare => None,
+        }
+    }
 }
 
 /// Checks and parses a request, has it answered, and seals the answer in the version that was asked in.
 async fn serve<Q: DeserializeOwned, A: Serialize>(
     node: &Inner,
     rpc: Rpc,
+    by: By,
     body: &[u8],
     answer: impl AsyncFnOnce(Q) -> Result<A, Refusal>,
 ) -> Result<Vec<u8>, Refusal> {
@@ -166,6 +207,7 @@ async fn serve<Q: DeserializeOwned, A: Serialize>(
     // Every RPC is at version 1 so far.
     let (header, request): (v1::RpcHeader, Q) = opened.body()?;
     let from = NodeId(header.from);
+    only_as_itself(by, from)?;
     node.identity.admit(header, opened.level).await?;
     if node.has_let_go(from) {
         return Err(Refusal::Removed(from));

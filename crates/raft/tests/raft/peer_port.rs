@@ -2,6 +2,7 @@
 
 use crate::commands::init_cluster;
 use crate::servers::{BOUND, CLUSTER, Server, options};
+use ironcache_control::{AskedBy, Command};
 use ironcache_formats::entry::{self, EntryBytes};
 use ironcache_formats::levels::RANGE;
 use ironcache_formats::wire::{self, Header, Kind};
@@ -9,9 +10,9 @@ use ironcache_raft::bodies::v1::{
     Answer, AppendRequest, AppendResponse, Ask, Entry, ForwardRequest, Lives, LogId, Membership, Outcome,
     Payload, RpcHeader, SnapshotMeta, SnapshotRequest, Vote, VoteRequest,
 };
-use ironcache_raft::{Ended, RaftNode, Role};
+use ironcache_raft::{Ended, Proved, RaftNode, Role};
 use ironcache_store::LevelFile;
-use ironcache_types::{ClusterId, Level, RequestId};
+use ironcache_types::{ClusterId, Digest, KeyHash, Level, NodeId, RequestId};
 use serde::Serialize;
 
 const LIVES: Lives = Lives { remembered: 1, present: 1 };
@@ -245,5 +246,55 @@ async fn a_leaders_snapshot_of_a_later_level_ends_the_node_and_changes_nothing()
     assert_eq!(ended(&server).await, Ended::AboveLevel { level: later(), admits: RANGE });
     assert_eq!(server.node.applied().borrow().state.cluster_id, Some(CLUSTER));
     assert_eq!(LevelFile::new(&options(1, dir.path()).dir).read().unwrap(), Some(Level::FIRST));
+    server.kill().await;
+}
+
+/// The same node, as whoever has proved the key of node 9 meets it.
+async fn as_node_9(server: &Server) -> Server {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    let router = server.node.router().layer(axum::Extension(Proved(NodeId(9))));
+    let task = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+    Server { id: server.id, node: server.node.clone(), addr, task }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_member_asks_and_registers_as_itself_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = founded(&dir).await;
+    let door = as_node_9(&server).await;
+    let foreign = header(CLUSTER, 8, 1);
+    let before = server.node.view();
+    for (path, body) in [
+        ("/raft/vote", sealed(Kind::VoteRequest, foreign, &vote())),
+        ("/raft/prevote", sealed(Kind::PreVoteRequest, foreign, &vote())),
+        (
+            "/raft/forward",
+            sealed(
+                Kind::ForwardRequest,
+                foreign,
+                &ForwardRequest { ask: Ask::ConfirmIndex, timeout_ms: 500 },
+            ),
+        ),
+    ] {
+        let (status, text) = refused(&door, path, body).await;
+        assert_eq!(
+            (status, text.as_str()),
+            (401, "the key of node 0000000000000009 asks in the name of node 0000000000000008")
+        );
+    }
+    // Under its own name, and for another node.
+    let by = AskedBy::Node(NodeId(8));
+    let command = Command::RevokeOperator { by, key: KeyHash(Digest([1; 32])) };
+    let entry = entry::seal(&command, RequestId(6), Level::FIRST).unwrap().as_bytes().to_vec();
+    for ask in [Ask::Propose(entry), Ask::Move { node: 8, incarnation: 1, addr: "h:1".to_owned() }] {
+        let body = sealed(Kind::ForwardRequest, HEADER, &ForwardRequest { ask, timeout_ms: 500 });
+        assert_eq!(refused(&door, "/raft/forward", body).await.0, 401);
+    }
+    let own =
+        sealed(Kind::ForwardRequest, HEADER, &ForwardRequest { ask: Ask::ConfirmIndex, timeout_ms: 5000 });
+    assert_eq!(post(&door, "/raft/forward", own).await.0, 200);
+    assert_eq!(server.node.view().term, before.term);
+    door.task.abort();
     server.kill().await;
 }

@@ -22,7 +22,7 @@ pub(crate) struct Server {
     pub id: NodeId,
     pub node: RaftNode,
     pub addr: SocketAddr,
-    task: JoinHandle<()>,
+    pub task: JoinHandle<()>,
 }
 
 /// The timers of tests: quick, and still several times what a loaded machine needs for a round trip.
@@ -139,7 +139,7 @@ pub(crate) fn position(servers: &[Server], id: NodeId) -> usize {
 
 /// A peer that counts pre-votes and votes, and answers neither.
 pub(crate) struct Deaf {
-    task: JoinHandle<()>,
+    pub task: JoinHandle<()>,
 }
 
 impl Deaf {

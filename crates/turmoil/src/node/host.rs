@@ -3,7 +3,7 @@
 use super::world::World;
 use super::{Rolls, launcher, roll};
 use ironcache_api::{AckMode, CreateCluster, CreateNode, CreateShard, NodeStatus};
-use ironcache_host::http::Client;
+use ironcache_host::http::{Client, Plain, Waits};
 use ironcache_node::Config;
 use ironcache_types::{ShardId, SlotSet};
 use std::collections::BTreeMap;
@@ -38,6 +38,8 @@ pub(crate) async fn run(world: Rc<World>, id: u64) -> turmoil::Result {
         peer_port: PEER_PORT,
         http_port: HTTP_PORT,
         confirm_timeout_ms: CONFIRM_TIMEOUT_MS,
+        // Keys are drawn from the machine's randomness, which no seed repeats: they are tested over real sockets.
+        insecure: true,
         ..Config::default()
     };
     let config = config.resolve().map_err(|error| error.to_string())?;
@@ -57,7 +59,8 @@ pub(crate) async fn operate(world: Rc<World>, rolls: Rolls) -> turmoil::Result {
 }
 
 async fn found(world: &World) -> turmoil::Result {
-    let client = Client::builder().timeout(Duration::from_secs(5)).build()?;
+    let waits = Waits { call: Some(Duration::from_secs(5)), ..Waits::default() };
+    let client = Client::new(std::sync::Arc::new(Plain), waits);
     let mut nodes = Vec::new();
     for id in 1..=world.nodes() {
         let http_addr = format!("{}:{HTTP_PORT}", name(id));
@@ -81,6 +84,7 @@ async fn found(world: &World) -> turmoil::Result {
             .map(|(key, value)| (key.to_owned(), value.to_owned()))
             .into_iter()
             .collect::<BTreeMap<_, _>>(),
+        security: None,
     };
     loop {
         let url = http_url(1, "/v1/cluster/create");

@@ -9,7 +9,7 @@ use super::host::http_url;
 use super::release::{self, Built};
 use super::world::World;
 use ironcache_api::{HoldReason, Phase, PlanRequest, RollbackRequest, StagedRelease, UpgradeStatus};
-use ironcache_host::http::{Client, Error, Response};
+use ironcache_host::http::{Client, Error, Plain, Response, Waits};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::rc::Rc;
@@ -22,8 +22,9 @@ const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 /// Rolls until the world is calm again, and tells it when the last plan has ended.
 pub(crate) async fn back_and_forth(world: Rc<World>) -> Result<(), Error> {
-    let mut operator =
-        Operator { client: Client::builder().timeout(PATIENCE).build()?, world: Rc::clone(&world), turn: 0 };
+    let waits = Waits { call: Some(PATIENCE), ..Waits::default() };
+    let client = Client::new(std::sync::Arc::new(Plain), waits);
+    let mut operator = Operator { client, world: Rc::clone(&world), turn: 0 };
     let (first, second) = (release::first(), release::second());
     operator.stage(&second).await;
     let mut targets = [&second, &first].into_iter().cycle();

@@ -3,6 +3,7 @@
 use super::*;
 use crate::data::follower::{Heard, Receiving, process};
 use crate::data::link_io::{FrameReader, LinkError, SILENCE_MAX, SYNC_SILENCE_MAX};
+use crate::data::link_stream::LinkStream;
 use crate::data::pulse::Voice;
 use crate::data::refusal::Refusal;
 use crate::data::source::{self, LinkSocket};
@@ -49,7 +50,7 @@ async fn answered(world: &World, said: &[u8]) -> Vec<u8> {
     let (mut near, far) = sockets().await;
     near.write_all(said).await.unwrap();
     near.shutdown().await.unwrap();
-    source::serve(node, LinkSocket { stream: far.into_std().unwrap(), read: Vec::new(), visit: None }).await;
+    source::serve(node, LinkSocket::of_tests(far.into_std().unwrap())).await;
     let mut answer = Vec::new();
     near.read_to_end(&mut answer).await.unwrap();
     answer
@@ -218,7 +219,9 @@ async fn linked(world: &World, levels: LevelRange) -> (Rc<DataNode>, FrameReader
     let (near, far) = sockets().await;
     let mut reader = FrameReader::new(far.into_split().0, &[]);
     reader.speak(V1);
+    let near = LinkStream::new(near, None);
     let mut link = Receiving::new(A, Voice::of(&near).unwrap());
+    let near = near.tcp;
     (link.version, link.source) = (V1, Some(world.source()));
     (node(plane), reader, link, near)
 }
@@ -386,10 +389,7 @@ async fn a_replica_that_is_not_heard_any_more_loses_its_link() {
         assert_eq!(none, None);
         since.elapsed()
     };
-    let serving = source::serve(
-        node(plane),
-        LinkSocket { stream: far.into_std().unwrap(), read: Vec::new(), visit: None },
-    );
+    let serving = source::serve(node(plane), LinkSocket::of_tests(far.into_std().unwrap()));
     let both = async { tokio::join!(acknowledged, serving).0 };
     let silent_for = tokio::time::timeout(BOUND, both).await.expect("a link that is not heard is closed");
     assert!((SILENCE_MAX..SYNC_SILENCE_MAX).contains(&silent_for), "{silent_for:?}");

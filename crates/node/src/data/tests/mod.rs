@@ -300,6 +300,7 @@ pub(super) fn node_in(data_dir: PathBuf, plane: Plane) -> Rc<DataNode> {
         disk: tokio::sync::Mutex::new(()),
         cluster: Some(ClusterId(7)),
         beside: Default::default(),
+        doors: crate::doors::Doors::of_tests(),
     })
 }
 

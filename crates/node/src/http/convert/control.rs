@@ -51,6 +51,7 @@ pub(in super::super) fn control(state: &ControlState) -> api::ControlView {
         removed: removed.iter().copied().collect(),
         security: Some(security::mode(security)),
         operators: security::operators(security),
+        pins: security::pins(security),
     }
 }
 

@@ -2,7 +2,8 @@
 
 use ironcache_api as api;
 use ironcache_control::{Operator, OperatorRole, Security};
-use ironcache_types::KeyHash;
+use ironcache_types::{KeyHash, NodeId};
+use std::collections::BTreeMap;
 
 pub(super) fn mode(security: &Security) -> api::SecurityMode {
     match security {
@@ -12,7 +13,7 @@ pub(super) fn mode(security: &Security) -> api::SecurityMode {
 }
 
 /// In the order of their names.
-pub(super) fn operators(security: &Security) -> Vec<api::Operator> {
+pub(in super::super) fn operators(security: &Security) -> Vec<api::Operator> {
     let keys = match security {
         Security::Insecure => return Vec::new(),
         Security::Keys(keys) => keys,
@@ -22,6 +23,13 @@ pub(super) fn operators(security: &Security) -> Vec<api::Operator> {
     operators
 }
 
+pub(super) fn pins(security: &Security) -> BTreeMap<NodeId, KeyHash> {
+    match security {
+        Security::Insecure => BTreeMap::new(),
+        Security::Keys(keys) => keys.nodes.clone(),
+    }
+}
+
 fn operator(key: KeyHash, Operator { name, role }: &Operator) -> api::Operator {
     let role = match role {
         OperatorRole::Viewer => api::OperatorRole::Viewer,
@@ -29,4 +37,19 @@ fn operator(key: KeyHash, Operator { name, role }: &Operator) -> api::Operator {
         OperatorRole::Admin => api::OperatorRole::Admin,
     };
     api::Operator { key, name: name.clone(), role }
+}
+
+pub(in super::super) fn log_admitted(admitted: api::Admitted) -> ironcache_control::Admitted {
+    let api::Admitted { key, code } = admitted;
+    ironcache_control::Admitted { key, code }
+}
+
+/// `None`: the role of another release.
+pub(in super::super) fn log_role(role: &api::OperatorRole) -> Option<OperatorRole> {
+    match role {
+        api::OperatorRole::Viewer => Some(OperatorRole::Viewer),
+        api::OperatorRole::Operator => Some(OperatorRole::Operator),
+        api::OperatorRole::Admin => Some(OperatorRole::Admin),
+        api::OperatorRole::Unknown(_) => None,
+    }
 }

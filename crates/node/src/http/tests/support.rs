@@ -3,6 +3,7 @@
 use crate::app::{App, Parts};
 use crate::config::Config;
 use crate::data::{self, DataOptions, ToControl};
+use crate::doors::Doors;
 use crate::keeper::{self, KeeperOptions};
 use crate::{doorkeeper, http, peer};
 use ironcache_api::{AckMode, ApiError, CreateCluster, CreateNode, CreateShard, LEVEL_HEADER, NodeStatus};
@@ -29,20 +30,36 @@ impl Drop for TestNode {
 }
 
 impl TestNode {
+    /// One that permits an insecure cluster.
     pub(super) async fn start(id: u64) -> Self {
+        Self::start_with(id, |config| config.insecure = true).await
+    }
+
+    /// One that obeys nobody but who proves its join code.
+    pub(super) async fn start_locked(id: u64) -> Self {
+        Self::start_with(id, |_| {}).await
+    }
+
+    async fn start_with(id: u64, set: impl FnOnce(&mut Config)) -> Self {
         let dir = tempfile::tempdir().unwrap();
         // Large, as a drawn one may be: a number of its size would be rounded by some readers of JSON.
         let me = Member { node: NodeId(id), incarnation: Incarnation(u64::MAX - 6) };
         let [clients, peers, http] = [listener().await, listener().await, listener().await];
-        let config = Arc::new(Config {
+        let mut config = Config {
             data_dir: dir.path().to_owned(),
             announce_host: "127.0.0.1".to_owned(),
             port: port(&clients),
             peer_port: port(&peers),
             http_port: port(&http),
             ..Config::default()
-        });
-        let raft = RaftNode::open(RaftOptions::new(me, dir.path().join("raft"))).await.unwrap();
+        };
+        set(&mut config);
+        let config = Arc::new(config);
+        let doors = Arc::new(Doors::of(&config).unwrap());
+        let options = RaftOptions { dial: doors.clone(), ..RaftOptions::new(me, dir.path().join("raft")) };
+        let raft = RaftNode::open(options).await.unwrap();
+        doors.attach(raft.applied());
+        tokio::spawn(Arc::clone(&doors).watch());
         let version = Version::new(1, 0, 0);
         let (to_control, mut proposals) = mpsc::unbounded_channel::<ToControl>();
         let (data, _thread) = data::start(DataOptions {
@@ -56,6 +73,7 @@ impl TestNode {
             views: raft.applied(),
             to_control,
             contact: raft.contact(),
+            doors: Arc::clone(&doors),
             random: id,
         })
         .unwrap();
@@ -67,6 +85,7 @@ impl TestNode {
             reserve_bytes: 0,
             levels: LevelRange::new(1, 1),
             views: raft.applied(),
+            doors: Arc::clone(&doors),
         });
         data.grant(ironcache_shard::Grant { until_ms: u64::MAX, index: 0 });
         let proposer = raft.clone();
@@ -87,14 +106,23 @@ impl TestNode {
             slots: Arc::new(SlotStore::open(&DataDir::new(dir.path())).unwrap()),
             launcher: watch::channel(Default::default()).1,
             log_is_current: watch::channel(true).1,
-            client: client.clone(),
+            client: ironcache_host::http::Client::new(doors.clone(), Default::default()),
+            doors: Arc::clone(&doors),
         }));
-        tokio::spawn(peer::serve(peers.into_std().unwrap(), peer::router(&app), doorkeeper::PEER, 0));
+        tokio::spawn(crate::doors::follow(Arc::clone(&app)));
+        tokio::spawn(peer::serve(
+            peers.into_std().unwrap(),
+            peer::router(&app),
+            doorkeeper::PEER,
+            0,
+            Arc::clone(&doors),
+        ));
         tokio::spawn(peer::serve(
             http.into_std().unwrap(),
             http::router(Arc::clone(&app)),
             doorkeeper::HTTP,
             0,
+            doors,
         ));
         Self { app, client, dir }
     }
@@ -190,6 +218,7 @@ pub(super) fn layout(nodes: &[TestNode]) -> CreateCluster {
     let shard = ShardId(0);
     CreateCluster {
         set: std::collections::BTreeMap::new(),
+        security: None,
         nodes: nodes
             .iter()
             .enumerate()

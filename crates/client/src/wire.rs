@@ -1,0 +1,209 @@
+//! Connections to nodes: plain ones, and those on which both sides have proved their keys.
+//!
+//! ```text
+//!   request ─► a kept connection (questions only) ─┐
+//!          └─► a new one: TCP ─► TLS, pinned ──────┴─► answer
+//! ```
+//! *Invariant:* an order goes over a new connection: on one that was kept it might be lost without anybody knowing.
+//! *Invariant:* before the other side has proved a key that is pinned, no byte of a request is sent.
+
+use crate::access::Access;
+use bytes::Bytes;
+use http_body_util::BodyExt;
+use http_body_util::combinators::BoxBody;
+use hyper::client::conn::http1::{SendRequest, handshake};
+use hyper::{Request, StatusCode};
+use hyper_util::rt::TokioIo;
+use ironcache_identity::{Expect, LinkError, Secured, Session, Tls};
+use ironcache_types::chain;
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+
+/// A node that is up takes a connection at once, even one that is just being restarted (its launcher holds the listener).
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// What a request carries.
+pub(crate) type Body = BoxBody<Bytes, std::io::Error>;
+
+/// Why there is no answer.
+#[derive(Debug)]
+pub(crate) enum CallError {
+    /// Nothing was sent.
+    NotConnected(DialError),
+    TimedOut,
+    Broke(String),
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum DialError {
+    #[error("{0}")]
+    Unreachable(String),
+    #[error("{0}")]
+    Link(String),
+    /// It is no node of ours, or not any more.
+    #[error("it has a key that is not pinned")]
+    OtherKey,
+}
+
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub status: StatusCode,
+    pub body: Bytes,
+}
+
+/// One connection of HTTP.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    sender: SendRequest<Body>,
+    _driver: Driver,
+}
+
+/// A call that is given up closes its connection.
+#[derive(Debug)]
+struct Driver(tokio::task::JoinHandle<()>);
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// The connections of a client.
+#[derive(Debug)]
+pub(crate) struct Wire {
+    pub access: Access,
+    /// To be asked again, by address.
+    kept: Mutex<BTreeMap<String, Connection>>,
+}
+
+impl Wire {
+    pub(crate) fn new(access: Access) -> Self {
+        Wire { access, kept: Mutex::default() }
+    }
+
+    /// A question, which may be sent twice.
+    pub(crate) async fn ask(&self, addr: &str, path: &str, within: Duration) -> Result<Answer, CallError> {
+        let question = || get(addr, path);
+        let asked = async {
+            let kept = self.lock().remove(addr);
+            if let Some(mut connection) = kept
+                && let Ok(answer) = connection.send(question()).await
+            {
+                self.keep(addr, connection);
+                return Ok(answer);
+            }
+            let mut connection = self.dial(addr).await.map_err(CallError::NotConnected)?;
+            let answer = connection.send(question()).await?;
+            self.keep(addr, connection);
+            Ok(answer)
+        };
+        tokio::time::timeout(within, asked).await.unwrap_or(Err(CallError::TimedOut))
+    }
+
+    /// An order, which is sent once.
+    pub(crate) async fn tell(
+        &self,
+        addr: &str,
+        order: Request<Body>,
+        within: Duration,
+    ) -> Result<Answer, CallError> {
+        let mut connection = self.dial(addr).await.map_err(CallError::NotConnected)?;
+        let told = connection.send(order);
+        tokio::time::timeout(within, told).await.unwrap_or(Err(CallError::TimedOut))
+    }
+
+    async fn dial(&self, addr: &str) -> Result<Connection, DialError> {
+        let stream = connect(addr).await?;
+        match &self.access {
+            Access::Open { missing: _ } => Connection::over(stream).await,
+            Access::Keyed(keyed) => {
+                let (connection, _) = secure(stream, keyed.tls(), Expect::OneOf(keyed.pins())).await?;
+                Ok(connection)
+            }
+        }
+    }
+
+    fn keep(&self, addr: &str, connection: Connection) {
+        if !connection.sender.is_closed() {
+            self.lock().insert(addr.to_owned(), connection);
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Connection>> {
+        self.kept.lock().expect("nothing panics while it holds the connections")
+    }
+}
+
+impl Connection {
+    async fn over<S>(stream: S) -> Result<Self, DialError>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let opened = handshake(TokioIo::new(stream)).await;
+        let (sender, connection) = opened.map_err(|error| DialError::Link(chain(&error)))?;
+        // How it ended is told to whoever waits for an answer.
+        let driver = tokio::spawn(async { drop(connection.await) });
+        Ok(Connection { sender, _driver: Driver(driver) })
+    }
+
+    pub(crate) async fn send(&mut self, request: Request<Body>) -> Result<Answer, CallError> {
+        let broke = |error: hyper::Error| CallError::Broke(root_cause(&error));
+        let (parts, body) = self.sender.send_request(request).await.map_err(broke)?.into_parts();
+        let body = body.collect().await.map_err(broke)?.to_bytes();
+        // What is to be asked next finds the connection free, or closed.
+        let _ = self.sender.ready().await;
+        Ok(Answer { status: parts.status, body })
+    }
+}
+
+pub(crate) async fn connect(addr: &str) -> Result<TcpStream, DialError> {
+    let unreachable = |why: String| DialError::Unreachable(why);
+    let stream = match tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect(addr)).await {
+        Ok(Ok(stream)) => stream,
+        Ok(Err(error)) => return Err(unreachable(error.to_string())),
+        Err(_) => return Err(unreachable(format!("no connection within {} s", CONNECT_TIMEOUT.as_secs()))),
+    };
+    stream.set_nodelay(true).map_err(|error| unreachable(error.to_string()))?;
+    Ok(stream)
+}
+
+/// A connection of HTTP on which both sides have proved their keys, and what was proved.
+pub(crate) async fn secure(
+    stream: TcpStream,
+    tls: &Tls,
+    expect: Expect,
+) -> Result<(Connection, Session), DialError> {
+    let Secured { stream, session } = tls.connect(stream, expect).await.map_err(|error| match error {
+        LinkError::OtherKey => DialError::OtherKey,
+        LinkError::TooSlow | LinkError::Handshake(_) | LinkError::Library(_) => {
+            DialError::Link(chain(&error))
+        }
+    })?;
+    Ok((Connection::over(stream).await?, session))
+}
+
+/// A question.
+pub(crate) fn get(addr: &str, path: &str) -> Request<Body> {
+    let request = Request::get(path).header(hyper::header::HOST, addr);
+    request.body(nothing()).expect("a path of ours and an address make a request")
+}
+
+pub(crate) fn nothing() -> Body {
+    http_body_util::Empty::new().map_err(|never| match never {}).boxed()
+}
+
+pub(crate) fn whole(bytes: Vec<u8>) -> Body {
+    http_body_util::Full::new(Bytes::from(bytes)).map_err(|never| match never {}).boxed()
+}
+
+/// The innermost error: what the operating system said.
+fn root_cause(error: &hyper::Error) -> String {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
+}

@@ -1,0 +1,228 @@
+//! Who may do what, on the peer and the HTTP port.
+//!
+//! *Invariant:* what the table does not name needs an admin: a new path is not open because nobody thought of it.
+//! *Invariant:* a refusal says by name what is missing, and nothing of the cluster.
+
+use super::{Caller, Doors, Who};
+use crate::app::App;
+use crate::http::RefusedAs;
+use axum::extract::{Request, State};
+use axum::http::{Method, StatusCode};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
+use ironcache_api::{ApiError, Refused};
+use ironcache_control::OperatorRole;
+use ironcache_raft::Proved;
+use ironcache_types::{KeyHash, NodeId};
+use std::sync::Arc;
+
+/// What a request needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Needs {
+    /// Nothing: probes have no key.
+    Nothing,
+    /// A key, but from this machine, or where the node's settings say so.
+    OpenRead,
+    /// That the join code was proved on this connection.
+    Code,
+    Role(OperatorRole),
+}
+
+/// Why somebody may not.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum NotAllowed {
+    #[error("this needs a key: of an operator or a member of the cluster, by TLS")]
+    NoKey,
+    #[error("nobody here is known by the key {0}")]
+    UnknownKey(KeyHash),
+    #[error("this needs the role {}, and the key is one of {}", needed.word(), has.word())]
+    Role { needed: OperatorRole, has: OperatorRole },
+    #[error("only members speak here, and the key is an operator's")]
+    NotAMember,
+    #[error("node {0} was removed from this cluster")]
+    Removed(NodeId),
+}
+
+impl NotAllowed {
+    /// 403 says between nodes that the asker was removed: nothing else may on the peer port.
+    fn status(&self) -> StatusCode {
+        match self {
+            NotAllowed::NoKey | NotAllowed::UnknownKey(_) | NotAllowed::NotAMember => {
+                StatusCode::UNAUTHORIZED
+            }
+            NotAllowed::Role { .. } | NotAllowed::Removed(_) => StatusCode::FORBIDDEN,
+        }
+    }
+
+    fn code(&self) -> &'static str {
+        match self {
+            NotAllowed::NoKey => "no_key",
+            NotAllowed::UnknownKey(_) => "unknown_key",
+            NotAllowed::Role { .. } => "not_allowed",
+            NotAllowed::NotAMember => "not_a_member",
+            NotAllowed::Removed(_) => "removed",
+        }
+    }
+}
+
+impl IntoResponse for NotAllowed {
+    fn into_response(self) -> Response {
+        let refused = Refused { code: self.code().to_owned(), detail: self.to_string() };
+        let code = Extension(RefusedAs(self.code().to_owned()));
+        (self.status(), code, Json(ApiError { error: self.to_string(), refused: Some(refused) }))
+            .into_response()
+    }
+}
+
+fn needs(method: &Method, path: &str) -> Needs {
+    use OperatorRole::{Admin, Operator, Viewer};
+    let get = *method == Method::GET || *method == Method::HEAD;
+    match path {
+        "/livez" | "/readyz" if get => Needs::Nothing,
+        "/metrics" | "/status" if get => Needs::OpenRead,
+        "/v1/join/prove" => Needs::Nothing,
+        "/v1/join/bind" => Needs::Code,
+        "/v1/audit" | "/v1/cluster" | "/v1/policy" | "/v1/releases" | "/v1/upgrade" | "/v1/operators"
+            if get =>
+        {
+            Needs::Role(Viewer)
+        }
+        "/v1/policy" | "/v1/releases" | "/v1/releases/allow" => Needs::Role(Operator),
+        upgrade if upgrade.starts_with("/v1/upgrade/") => Needs::Role(Operator),
+        _ => Needs::Role(Admin),
+    }
+}
+
+fn may(needs: Needs, who: &Who, caller: &Caller, open_reads: bool) -> Result<(), NotAllowed> {
+    let has_role = |needed: OperatorRole| match who {
+        Who::Open | Who::Member(_) => Ok(()),
+        Who::Operator { role, .. } if *role >= needed => Ok(()),
+        Who::Operator { role, .. } => Err(NotAllowed::Role { needed, has: *role }),
+        Who::Nobody => Err(NotAllowed::NoKey),
+        Who::Unknown(key) | Who::Met(key) => Err(NotAllowed::UnknownKey(*key)),
+    };
+    match needs {
+        Needs::Nothing => Ok(()),
+        Needs::OpenRead if open_reads || caller.is_local() || matches!(who, Who::Met(_)) => Ok(()),
+        Needs::OpenRead => has_role(OperatorRole::Viewer),
+        // Whoever has bound the node binds it anew with the code alone. The handler looks at what was proved.
+        Needs::Code => Ok(()),
+        Needs::Role(needed) => has_role(needed),
+    }
+}
+
+/// Says of a request who sends it, before anything else looks at it. To be the outermost layer of a port.
+pub(crate) async fn identify(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
+    // Whoever came by no door has no key.
+    let caller = request.extensions().get::<Caller>().cloned().unwrap_or_else(|| Caller::plain(false));
+    request.extensions_mut().insert(caller.who(&app.doors));
+    request.extensions_mut().insert(caller);
+    next.run(request).await
+}
+
+/// The HTTP port's: a role for each path.
+pub(crate) async fn http(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    Extension(who): Extension<Who>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let needs = needs(request.method(), request.uri().path());
+    match may(needs, &who, &caller, app.config.open_reads) {
+        Ok(()) => next.run(request).await,
+        Err(why) => refuse(&app.doors, why, request.uri().path()),
+    }
+}
+
+/// The peer port's: members, and as themselves.
+pub(crate) async fn peer(
+    State(app): State<Arc<App>>,
+    Extension(who): Extension<Who>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let why = match who {
+        Who::Open => return next.run(request).await,
+        Who::Member(node) => {
+            request.extensions_mut().insert(Proved(node));
+            return next.run(request).await;
+        }
+        Who::Nobody => NotAllowed::NoKey,
+        Who::Unknown(key) | Who::Met(key) => match app.doors.removed(key) {
+            Some(node) => NotAllowed::Removed(node),
+            None => NotAllowed::UnknownKey(key),
+        },
+        Who::Operator { .. } => NotAllowed::NotAMember,
+    };
+    refuse(&app.doors, why, request.uri().path())
+}
+
+fn refuse(doors: &Doors, why: NotAllowed, path: &str) -> Response {
+    tracing::debug!(%why, path, "a request is refused");
+    if matches!(why, NotAllowed::UnknownKey(_)) {
+        doors.unknown.notify_one();
+    }
+    why.into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ironcache_types::Digest;
+
+    const KEY: KeyHash = KeyHash(Digest([7; 32]));
+
+    fn operator(role: OperatorRole) -> Who {
+        Who::Operator { key: KEY, name: "ada".to_owned(), role }
+    }
+
+    fn asked(method: &Method, path: &str, who: &Who, is_local: bool) -> Result<(), NotAllowed> {
+        may(needs(method, path), who, &Caller::plain(is_local), false)
+    }
+
+    #[test]
+    fn each_role_may_what_the_ones_before_it_may() {
+        use OperatorRole::{Admin, Operator, Viewer};
+        for (method, path, least) in [
+            (Method::GET, "/v1/cluster", Viewer),
+            (Method::GET, "/v1/operators", Viewer),
+            (Method::POST, "/v1/releases", Operator),
+            (Method::POST, "/v1/policy", Operator),
+            (Method::POST, "/v1/upgrade/plan", Operator),
+            (Method::POST, "/v1/cluster/create", Admin),
+            (Method::POST, "/v1/cluster/nodes/remove", Admin),
+            (Method::POST, "/v1/cluster/recover", Admin),
+            (Method::POST, "/v1/operators/add", Admin),
+            (Method::POST, "/v1/operators/revoke", Admin),
+            (Method::POST, "/v1/what/nobody/thought/of", Admin),
+        ] {
+            for role in [Viewer, Operator, Admin] {
+                let expected =
+                    if role >= least { Ok(()) } else { Err(NotAllowed::Role { needed: least, has: role }) };
+                assert_eq!(asked(&method, path, &operator(role), true), expected, "{path}, {role:?}");
+            }
+            assert_eq!(asked(&method, path, &Who::Member(NodeId(1)), false), Ok(()), "{path}");
+            assert_eq!(asked(&method, path, &Who::Nobody, true), Err(NotAllowed::NoKey), "{path}");
+            let unknown = asked(&method, path, &Who::Unknown(KEY), true);
+            assert_eq!(unknown, Err(NotAllowed::UnknownKey(KEY)), "{path}");
+            let met = asked(&method, path, &Who::Met(KEY), true);
+            assert_eq!(met, Err(NotAllowed::UnknownKey(KEY)), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_probe_has_no_key_and_a_scraper_of_this_machine_needs_none() {
+        for path in ["/livez", "/readyz"] {
+            assert_eq!(asked(&Method::GET, path, &Who::Nobody, false), Ok(()));
+        }
+        for path in ["/metrics", "/status"] {
+            assert_eq!(asked(&Method::GET, path, &Who::Nobody, true), Ok(()));
+            assert_eq!(asked(&Method::GET, path, &Who::Nobody, false), Err(NotAllowed::NoKey));
+            let far = Caller::plain(false);
+            assert_eq!(may(needs(&Method::GET, path), &Who::Nobody, &far, true), Ok(()), "by setting");
+        }
+        assert_eq!(asked(&Method::POST, "/livez", &Who::Nobody, true), Err(NotAllowed::NoKey));
+    }
+}

@@ -1,0 +1,152 @@
+//! A cluster with keys: who may ask for what, who is let in, and that a roll loses nothing there either.
+
+use crate::PRODUCT;
+use crate::rolls::{assert_all_run, assert_order};
+use ironcache_api::Outcome;
+use ironcache_tests::{Cluster, Load, Spec, until};
+use std::path::Path;
+use std::process::Output;
+
+const REPLICA: usize = 1;
+
+fn trio() -> Spec {
+    let mut spec = Spec::new(PRODUCT, 1, 1).keyed();
+    spec.witnesses = 1;
+    spec
+}
+
+/// A command with whatever credentials: a file, or `none`.
+fn as_whom(cluster: &Cluster, credentials: &Path, args: &[&str]) -> Output {
+    let mut command = cluster.cli_command(args);
+    command.env("IRONCACHE_CREDENTIALS", credentials).output().expect("the binary can be started")
+}
+
+#[track_caller]
+fn told(output: &Output) -> String {
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    said
+}
+
+/// The code of the refusal, and what was said.
+#[track_caller]
+fn refused(output: &Output) -> (String, String) {
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(3), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    let json: serde_json::Value = serde_json::from_str(&said).expect("a refusal is JSON");
+    let text = |key: &str| json["refused"][key].as_str().expect("it has both").to_owned();
+    (text("code"), text("detail"))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_roll_in_a_cluster_with_keys_loses_nothing() {
+    let cluster = Cluster::start(&Spec::new(PRODUCT, 2, 1).keyed()).await;
+    let load = Load::start(&cluster).await;
+    let release = cluster.release(Path::new(PRODUCT), "0.2.0");
+    told(&cluster.cli(&["release", "stage", release.to_str().expect("a path of ours")]));
+    let plan = cluster.set_target("0.2.0", None).await;
+    let (plan, outcome) = cluster.until_ended(plan).await;
+    assert_eq!(outcome, Outcome::Finalized);
+    assert_order(&plan);
+    load.until_more(50).await;
+    load.finish(&cluster).await.assert_unseen();
+    cluster.until_whole().await;
+    assert_all_run(&cluster, "0.2.0").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_operator_may_do_what_the_role_says_until_the_key_is_revoked() {
+    let cluster = Cluster::start(&trio()).await;
+    let viewer = cluster.dir().join("viewer.json");
+    let file = viewer.to_str().expect("a path of ours");
+    told(&cluster.cli(&["cluster", "operator", "add", "vera", "--role", "viewer", "--out", file]));
+    assert!(told(&cluster.cli(&["cluster", "operator", "list"])).contains("vera"));
+    cluster.stage("0.2.0").await;
+
+    told(&as_whom(&cluster, &viewer, &["cluster", "nodes"]));
+    let upgrade = ["cluster", "set-target-version", "0.2.0", "--json"];
+    assert_eq!(refused(&as_whom(&cluster, &viewer, &upgrade)).0, "not_allowed");
+    let out = cluster.dir().join("mallory.json");
+    let add = [
+        "cluster",
+        "operator",
+        "add",
+        "mallory",
+        "--role",
+        "admin",
+        "--out",
+        out.to_str().expect("a path"),
+        "--json",
+    ];
+    assert_eq!(refused(&as_whom(&cluster, &viewer, &add)).0, "not_allowed");
+    assert!(!out.exists(), "a key that nobody knows is kept by nobody");
+    assert!(cluster.upgrade().await.expect("the cluster answers").plan.is_none());
+
+    let (code, said) = refused(&as_whom(&cluster, Path::new("none"), &upgrade));
+    assert_eq!(code, "no_key", "{said}");
+    told(&cluster.cli(&["cluster", "operator", "revoke", "vera"]));
+    assert_eq!(refused(&as_whom(&cluster, &viewer, &["cluster", "nodes", "--json"])).0, "unknown_key");
+    assert_eq!(refused(&cluster.cli(&["cluster", "operator", "revoke", "admin", "--json"])).0, "last_admin");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_is_locked_out_comes_back_with_the_key_of_a_node() {
+    let cluster = Cluster::start(&trio()).await;
+    // The only admin's credentials are lost.
+    let (lost, next) = (cluster.dir().join("lost.json"), cluster.dir().join("next.json"));
+    let node = cluster.nodes[REPLICA].data_dir.clone();
+    let words = ["cluster", "operator", "add", "next", "--role", "admin", "--out"];
+    let mut add: Vec<&str> = words.to_vec();
+    add.extend([next.to_str().expect("a path"), "--as-node", node.to_str().expect("a path")]);
+    told(&as_whom(&cluster, &lost, &add));
+    told(&as_whom(&cluster, &next, &["cluster", "operator", "revoke", "admin"]));
+    let gone = cluster.credentials();
+    assert_eq!(refused(&as_whom(&cluster, &gone, &["cluster", "nodes", "--json"])).0, "unknown_key");
+    told(&as_whom(&cluster, &next, &["cluster", "nodes"]));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_joins_by_its_code_alone_and_credentials_follow_it() {
+    let mut cluster = Cluster::start(&trio()).await;
+    let load = Load::start(&cluster).await;
+    let before = std::fs::read_to_string(cluster.credentials()).expect("they are there");
+    let old = cluster.ids().await[REPLICA].to_string();
+    let next = cluster.start_another().await;
+    let addr = cluster.nodes[next].client_addr();
+    let replace =
+        |newcomer: &str| cluster.cli(&["cluster", "replace-node", &old, newcomer, "--wait", "--json"]);
+
+    let without = replace(&addr);
+    assert_eq!(without.status.code(), Some(2), "{}", String::from_utf8_lossy(&without.stderr));
+    let other = told(&cluster.cli(&["cluster", "join-code"]));
+    assert_eq!(refused(&replace(&format!("{addr}={}", other.trim()))).0, "other_code");
+    let file = cluster.nodes[next].data_dir.join("join.code");
+    told(&replace(&format!("{addr}=@{}", file.display())));
+
+    let dropped = cluster.nodes.remove(REPLICA);
+    drop(dropped);
+    cluster.until_whole().await;
+    load.until_more(40).await;
+    load.finish(&cluster).await.assert_nothing_lost();
+    told(&cluster.cli(&["cluster", "status"]));
+    let after = std::fs::read_to_string(cluster.credentials()).expect("they are there");
+    assert_ne!(before, after, "the new node is pinned, and the old one is not");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn credentials_of_another_cluster_say_nothing_to_this_one() {
+    let cluster = Cluster::start(&trio()).await;
+    let other = cluster.dir().join("other.json");
+    let text = std::fs::read_to_string(cluster.credentials()).expect("they are there");
+    let mut json: serde_json::Value = serde_json::from_str(&text).expect("they are JSON");
+    json["pins"] = serde_json::json!([format!("{:064x}", 7)]);
+    std::fs::write(&other, "").expect("a file can be written");
+    std::fs::set_permissions(&other, std::os::unix::fs::PermissionsExt::from_mode(0o600))
+        .expect("it is ours");
+    std::fs::write(&other, json.to_string()).expect("a file can be written");
+    let asked = as_whom(&cluster, &other, &["cluster", "status"]);
+    let said = String::from_utf8_lossy(&asked.stderr);
+    assert_eq!(asked.status.code(), Some(1), "{said}");
+    assert!(said.contains("it has another key"), "{said}");
+    until("the cluster goes on", async || cluster.cluster().await).await;
+}
