@@ -106,8 +106,8 @@ mutations: ## what guards safety is taken away, one guard at a time: a test has 
 	$(CARGO) run -q -p xtask -- mutations
 
 SEEDS ?= 20000
-sim: ## simulated clusters in trouble, one a seed: `make sim SEEDS=100000`
-	IRONCACHE_SIM_SEEDS=$(SEEDS) $(CARGO) test --profile sim -p ironcache-sim --test seeds every_seed -- --nocapture
+sim: ## simulated clusters in trouble, one a seed: `make sim SEEDS=100000 [FROM=0]`
+	IRONCACHE_SIM_SEEDS=$(SEEDS) IRONCACHE_SIM_FROM=$(or $(FROM),0) $(CARGO) test --profile sim -p ironcache-sim --test seeds every_seed -- --nocapture
 
 # Another build: its own world, and its own folder, so that no other build is made anew.
 # Optimised a little, since minutes of simulated time pass; without debug information, which costs a third of the build and
