@@ -26,7 +26,7 @@ const FIXED_BYTES: usize = 256 << 10;
 const PER_BYTE: usize = 64;
 
 /// Makes the checksums of an input right again.
-type Reseal = Box<dyn Fn(&mut [u8])>;
+type Reseal = Box<dyn Fn(&mut Vec<u8>)>;
 
 /// One parser, and what it is tried with.
 pub struct Campaign {
@@ -57,7 +57,12 @@ impl Campaign {
 
     /// Makes the checksums right again. Half of all inputs are resealed: so what lies behind a checksum is reached,
     /// and so is the checksum.
-    pub fn resealed(mut self, reseal: impl Fn(&mut [u8]) + 'static) -> Self {
+    pub fn resealed(self, reseal: impl Fn(&mut [u8]) + 'static) -> Self {
+        self.rewritten(move |bytes| reseal(bytes))
+    }
+
+    /// As [`Self::resealed`], for a checksum that is text: the right one may be longer than the one that stands there.
+    pub fn rewritten(mut self, reseal: impl Fn(&mut Vec<u8>) + 'static) -> Self {
         self.reseal = Some(Box::new(reseal));
         self
     }

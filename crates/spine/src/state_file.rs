@@ -321,7 +321,7 @@ mod tests {
     fn fuzz_states_are_written_as_they_were_read() {
         let rolling_back = on_trial().on(&Event::DeadlineMissed).unwrap();
         let states = [State::new(release(1)), on_trial(), rolling_back].map(|state| encode(&state));
-        ironcache_fuzz::Campaign::of("the launcher's state").from(states).resealed(reseal).run(|bytes| {
+        ironcache_fuzz::Campaign::of("the launcher's state").from(states).rewritten(reseal).run(|bytes| {
             let read = decode(bytes);
             if let Ok(state) = &read {
                 drop(state.needs());

@@ -35,7 +35,7 @@ fn binary() -> Vec<u8> {
 }
 
 /// The checksum of the stamp, if one is whole.
-fn reseal(bytes: &mut Vec<u8>) {
+fn reseal(bytes: &mut [u8]) {
     let Some(at) = Stamp::positions(bytes).into_iter().find(|at| bytes.len() >= at + STAMP_LEN) else {
         return;
     };
