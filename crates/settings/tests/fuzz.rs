@@ -15,7 +15,7 @@ fn fuzz_settings_read_as_what_they_are_shown_as() {
         let text = String::from_utf8_lossy(bytes);
         let (name, value) = text.split_once('=').unwrap_or((&text, ""));
         let _ = (OutputLimit::parse(value), TlsProtocols::parse(value));
-        drop(cluster::parse_change(name, value));
+        drop((cluster::parse_change(name, value), cluster::parse(name, value)));
         let (key, read) = parse(name, value).map_err(|error| error.to_string().len() > 20)?;
         let again = parse(name, &read.to_string());
         assert!(again.is_ok_and(|(_, again)| again == read), "{name} reads {read} as something else");

@@ -3,8 +3,11 @@
 
 use ironcache_fuzz::Campaign;
 use ironcache_types::{
-    BinaryReader, Digest, LevelRange, Manifest, NodeId, STAMP_LEN, Stamp, Version, WireRange, key_slot,
+    AuditLink, BinaryReader, ClusterId, Digest, KeyHash, LevelRange, Manifest, NodeId, STAMP_LEN, Stamp,
+    Version, WireRange, key_slot,
 };
+use std::fmt::Display;
+use std::str::FromStr;
 
 /// Where the stamp's text begins, and its checksum stands.
 const TEXT_AT: usize = 24;
@@ -75,22 +78,32 @@ fn fuzz_binaries_say_the_same_in_chunks_of_any_length() {
         });
 }
 
+/// Is it a `T`? Then it is shown as what reads as the same.
+fn reads_as_shown<T: FromStr + Display + PartialEq>(text: &str) -> bool {
+    let Ok(value) = text.parse::<T>() else { return false };
+    assert!(value.to_string().parse::<T>().is_ok_and(|again| again == value), "{value}");
+    true
+}
+
 #[test]
-fn fuzz_words() {
-    let words = [
-        "00000000000000ff",
-        "1.2.3-rc.1+7",
-        "1..=3",
-        "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
-        "{user1000}.following",
-    ];
-    Campaign::of("ids, digests, versions").from(words).words([".", "-", "+", "{", "}"]).run(|bytes| {
-        let slot = key_slot(bytes);
-        assert!(slot.0 < ironcache_types::SLOT_COUNT);
-        let text = std::str::from_utf8(bytes).ok()?;
-        if let Ok(version) = text.parse::<Version>() {
-            assert!(version.to_string().parse::<Version>().is_ok_and(|again| again == version));
-        }
-        Some((text.parse::<NodeId>().is_ok(), text.parse::<Digest>().is_ok()))
-    });
+fn fuzz_words_read_as_what_they_are_shown_as() {
+    let digest = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+    let link = format!("41:{digest}");
+    let words = ["00000000000000ff", "1.2.3-rc.1+7", "1-3", digest, &link, "{user1000}.following"];
+    Campaign::of("ids, digests, versions").from(words).words([".", "-", "+", "{", "}", ":", "0"]).run(
+        |bytes| {
+            assert!(key_slot(bytes).0 < ironcache_types::SLOT_COUNT);
+            let text = std::str::from_utf8(bytes).ok()?;
+            Some([
+                reads_as_shown::<NodeId>(text),
+                reads_as_shown::<ClusterId>(text),
+                reads_as_shown::<Digest>(text),
+                reads_as_shown::<KeyHash>(text),
+                reads_as_shown::<AuditLink>(text),
+                reads_as_shown::<LevelRange>(text),
+                reads_as_shown::<WireRange>(text),
+                reads_as_shown::<Version>(text),
+            ])
+        },
+    );
 }
