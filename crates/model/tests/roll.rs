@@ -61,6 +61,17 @@ fn a_roll_ends_although_a_process_ends_and_a_message_is_lost() {
 /// `make model`.
 #[test]
 #[ignore = "minutes"]
+fn a_roll_ends_although_something_else_goes_wrong_or_is_ordered() {
+    check("a roll, the witness done, and a node cut off", Bounds { cuts: 1, ..Bounds::SMALL });
+    check("a roll, the witness done, and somebody waits in vain", Bounds { lates: 1, ..Bounds::SMALL });
+    check("a roll, the witness done, and a trial fails", Bounds { failures: 1, ..Bounds::SMALL });
+    check("a roll, the witness done, and an order", Bounds { orders: 1, ..Bounds::SMALL });
+    check("a roll, the witness done, and a snapshot", Bounds { snapshots: 1, ..Bounds::SMALL });
+}
+
+/// `make model`.
+#[test]
+#[ignore = "minutes"]
 fn two_shards_are_handed_over_at_once() {
     let replicas_are_done = Bounds { shards: 2, done: &[4, 3, 1], ..Bounds::CALM };
     check("two shards, the witness and the replicas done", replicas_are_done);
