@@ -63,11 +63,11 @@ impl Doors {
         let dir = config.data_dir.clone();
         disk::create_dir_all(&dir)
             .map_err(|source| StartError::Dir(at("make the directory", &dir)(source)))?;
-        close_to_others(&dir);
         let path = match &*config.key_file {
             "" => dir.join("node.key"),
             given => PathBuf::from(given),
         };
+        close_to_others(&dir, if disk::metadata(&path).is_err() { 0o077 } else { 0o007 });
         let binding = Binding::read(&dir)?.map(Arc::new);
         // One that cannot be read stops the node a moment later, and by name.
         let is_member = crate::identity::is_member(&dir).unwrap_or(true);
@@ -139,14 +139,14 @@ impl Doors {
     }
 }
 
-/// Keys, datasets and the log lie in it, and other users of the machine have no business there. A group keeps what it was
-/// given: whoever makes copies, say.
+/// Keys, datasets and the log lie in it, and other users of the machine have no business there: what `bits` permit is taken
+/// away. A new node's is its owner's alone; later a group keeps what it was given: whoever makes copies, say.
 #[cfg(not(turmoil))]
-fn close_to_others(dir: &Path) {
+fn close_to_others(dir: &Path, bits: u32) {
     use std::os::unix::fs::PermissionsExt;
     let Ok(found) = std::fs::metadata(dir) else { return };
     let mode = found.permissions().mode() & 0o7777;
-    let closed = mode & !0o007;
+    let closed = mode & !bits;
     if closed != mode
         && let Err(error) = std::fs::set_permissions(dir, std::fs::Permissions::from_mode(closed))
     {
@@ -157,7 +157,7 @@ fn close_to_others(dir: &Path) {
 
 /// A simulated disk has no modes.
 #[cfg(turmoil)]
-fn close_to_others(_dir: &Path) {}
+fn close_to_others(_dir: &Path, _bits: u32) {}
 
 /// The node belongs to a cluster: the code that it drew is good for nothing any more, whatever has become of its file.
 fn forget_code(dir: &Path) -> Option<Code> {
