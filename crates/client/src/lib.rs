@@ -11,6 +11,7 @@ mod access;
 mod client;
 pub mod join;
 pub mod seed;
+mod ways;
 mod wire;
 
 pub use access::{Access, AccessError, Keyed};
