@@ -103,14 +103,6 @@ pub(super) const ROWS: &[Mutation] = &[
         tests: &["-p", "ironcache-node", "--lib", "keyed::the_links_of_a_node"],
     },
     Mutation {
-        name: "a-silent-stranger-keeps-a-place-for-handshakes",
-        breaks: "256 connections that say nothing keep every client by TLS out for good",
-        file: "crates/node/src/data/tls/handshake.rs",
-        guard: "            if waited >= DONE_WITHIN {",
-        instead: "            if waited >= DONE_WITHIN * 1_000 {",
-        tests: &["-p", "ironcache-node", "--lib", "data::tests::tls::a_stranger"],
-    },
-    Mutation {
         name: "a-stranger-does-not-make-room-for-handshakes",
         breaks: "while strangers say nothing, a client by TLS waits for seconds where half a one is meant",
         file: "crates/node/src/data/tls/handshake.rs",
