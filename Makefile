@@ -75,7 +75,7 @@ kill-matrix: both-releases ## each part is killed at each step of a roll: docs/k
 	tests/compat/kill_matrix.py target/release/ironcache --next target/release/ironcache-next --write --way failed --faults process $(if $(ONLY),--only $(ONLY))
 
 MINUTES ?= 30
-# Everybody who has a parser has tests `fuzz_*` of it.
+# Everybody who has a parser has tests `fuzz_*` of it; crates/fuzz/parsers.md is the list, and a test of that crate keeps it.
 FUZZED = $(shell grep -rlE '^ *fn fuzz_' crates --include='*.rs' | cut -d/ -f2 | sort -u)
 FUZZ_TARGETS = $(shell grep -rhE '^ *fn fuzz_' crates --include='*.rs' | wc -l)
 fuzz: fuzz-parsers fuzz-ports ## a node's ports for MINUTES each, all at once, and before that all parsers together for as long: `make fuzz MINUTES=30`

@@ -94,4 +94,22 @@ mod tests {
         let wrong = read(&format!("a:1=@{}", file.display())).unwrap().code().unwrap_err();
         assert!(!wrong.to_string().contains("secret"), "{wrong}");
     }
+
+    #[test]
+    fn fuzz_newcomers_are_an_address_and_what_follows_it() {
+        let code = "@n1/join.code".to_owned();
+        let given =
+            ["[::1]:7101".to_owned(), format!("a:1={code}"), format!("a:1={}", JoinCode::draw().unwrap())];
+        ironcache_fuzz::Campaign::of("newcomers").from(given).words(["=", "@", "-", ":"]).run(|bytes| {
+            let text = String::from_utf8_lossy(bytes);
+            let read = text.parse::<Newcomer>();
+            let (addr, follows) = text.split_once('=').unwrap_or((&text, ""));
+            match &read {
+                Ok(newcomer) => assert_eq!(newcomer.addr, addr),
+                // A code that was mistyped is a secret all the same.
+                Err(told) => assert!(follows.len() < 12 || !told.contains(follows), "{told}"),
+            }
+            read.map(|newcomer| newcomer.code.is_some())
+        });
+    }
 }
