@@ -35,12 +35,12 @@ pub(crate) fn lost(then: &Value, now: &Value) -> Vec<String> {
 /// Every place in a value, with the kinds of what stands there.
 fn shape(value: &Value) -> BTreeMap<String, BTreeSet<&'static str>> {
     let mut shape = BTreeMap::new();
-    walk(value, String::new(), &mut shape);
+    walk(value, "", &mut shape);
     shape
 }
 
-fn walk(value: &Value, place: String, shape: &mut BTreeMap<String, BTreeSet<&'static str>>) {
-    let kinds = shape.entry(place.clone()).or_default();
+fn walk(value: &Value, place: &str, shape: &mut BTreeMap<String, BTreeSet<&'static str>>) {
+    let kinds = shape.entry(place.to_owned()).or_default();
     match value {
         Value::Null => {}
         Value::Bool(_) => _ = kinds.insert("yes or no"),
@@ -48,13 +48,13 @@ fn walk(value: &Value, place: String, shape: &mut BTreeMap<String, BTreeSet<&'st
         Value::String(_) => _ = kinds.insert("text"),
         Value::Array(items) => {
             kinds.insert("list");
-            items.iter().for_each(|item| walk(item, format!("{place}[]"), shape));
+            items.iter().for_each(|item| walk(item, &format!("{place}[]"), shape));
         }
         Value::Object(fields) => {
             kinds.insert("object");
             for (name, field) in fields {
                 let place = if place.is_empty() { name.clone() } else { format!("{place}.{name}") };
-                walk(field, place, shape);
+                walk(field, &place, shape);
             }
         }
     }

@@ -130,6 +130,7 @@ fn print_previous(no_release: NoRelease) -> Result<()> {
 }
 
 /// What it means that nothing was released.
+#[derive(Clone, Copy)]
 enum NoRelease {
     IsAMistake,
     IsLeftOut,
