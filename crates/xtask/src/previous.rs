@@ -24,8 +24,12 @@ use std::time::{Duration, SystemTime};
 const DIR: &str = "target/released";
 /// What stands in for crates of others (docs/adr/0012).
 const PATCHES: &str = "patches";
-/// Its package, and the binary in it: the product, at every release.
+/// What the product is called where it is kept.
 const PRODUCT: &str = "ironcache";
+/// The package and the binary that trains take for the product, at every release: the features of what others made are
+/// those with which the trains of this workspace are built, so that nothing of it is compiled again.
+const PACKAGE: &str = "ironcache-tests";
+const BINARY: &str = "ironcache-under-test";
 
 /// The path of the binary of `cut`, which is built if it is not there.
 ///
@@ -57,7 +61,7 @@ fn build(root: &Path, dir: &Path, cut: &Cut) -> Result<PathBuf> {
     fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
     git(root, &["worktree", "add", "--force", "--detach", tree, &cut.commit])?;
     let made = compile(root, &source, &out, cut).and_then(|()| {
-        let made = out.join("debug").join(PRODUCT);
+        let made = out.join("debug").join(BINARY);
         fs::copy(&made, &built).with_context(|| format!("cannot copy {}", made.display()))
     });
     git(root, &["worktree", "remove", "--force", tree])?;
@@ -69,9 +73,9 @@ fn build(root: &Path, dir: &Path, cut: &Cut) -> Result<PathBuf> {
 /// The profile is the one that tests run in: a train is about what two releases say to each other, not how fast.
 fn compile(root: &Path, source: &Path, out: &Path, cut: &Cut) -> Result<()> {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.args(["build", "--locked", "--package", PRODUCT, "--bin", PRODUCT, "--target-dir"]).arg(out);
-    // Nobody debugs it, and nobody changes it and builds it again.
-    cargo.env("CARGO_PROFILE_DEV_DEBUG", "0").env("CARGO_INCREMENTAL", "0");
+    cargo.args(["build", "--locked", "--package", PACKAGE, "--bin", BINARY, "--target-dir"]).arg(out);
+    // Nobody changes it and builds it again.
+    cargo.env("CARGO_INCREMENTAL", "0");
     if has_the_same_patches(root, cut)? {
         keep_as_old_as(&source.join(PATCHES), committed_at(root, cut)?)?;
         cargo.env("CARGO_BUILD_BUILD_DIR", root.join("target"));
