@@ -13,6 +13,7 @@ use ironcache_client::{Access, Client};
 use ironcache_types::{Digest, NodeId, PlanId, Version};
 use rustix::process::Signal;
 use serde::de::DeserializeOwned;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Output;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -182,6 +183,8 @@ impl Cluster {
         let (data, witnesses) = named.split_at(usize::from(shards * (1 + replicas)));
         let (mode, replicas) =
             (if *mode == AckMode::InSync { "in-sync" } else { "primary" }, replicas.to_string());
+        // A key that is given twice is refused.
+        let set: BTreeMap<&str, &str> = set.iter().copied().collect();
         let credentials = cluster.credentials();
         let mut command = cluster.cli_command(&["cluster", "create", "--yes", "--mode", mode, "--replicas"]);
         command.arg(replicas).args(witnesses.iter().flat_map(|witness| ["--witness", witness]));
