@@ -9,7 +9,8 @@
 //! It goes before the shard is handed over: the new owner's stream is another one.
 //!
 //! *Invariant:* a wish is never a reason to stop a node, and never keeps one that could be spared: who keeps a tail is not
-//! taken out, so two nodes are never chosen that would wait for each other.
+//! taken out, so nodes that would wait for each other do not keep, neither chosen so nor become so since: whose step is next
+//! changes with the leader and with who answers. If nobody else could keep, the wish ends until the other shard's step is over.
 //! *Invariant:* one that answers is not exchanged for a better one: each change costs the primary an attachment.
 
 use crate::cannot_keep::CannotKeep;
@@ -41,11 +42,14 @@ fn wanted(view: View<'_>, shard: &Shard) -> Option<NodeId> {
     if !is_needed(view, shard) {
         return None;
     }
-    let fits = |id: &NodeId| view.state.nodes.get(id).is_some_and(|node| could_keep(view, shard, node));
+    let waits = |id: &NodeId| waits_for_itself(view, shard, *id);
+    let fits = |id: &NodeId| {
+        view.state.nodes.get(id).is_some_and(|node| could_keep(view, shard, node)) && !waits(id)
+    };
     let on_record = shard.keeper.map(|keeper| keeper.member.node);
     // Whoever is wanted comes first: the one on record may be the one that it takes the place of.
     let present = shard.keeper_wanted.into_iter().chain(on_record).find(fits);
-    present.or_else(|| choose(view, shard)).or(shard.keeper_wanted)
+    present.or_else(|| choose(view, shard)).or_else(|| shard.keeper_wanted.filter(|id| !waits(id)))
 }
 
 /// Has the shard one full member left, or will it have with its next step? Whoever was out is back in the set before the

@@ -1,7 +1,8 @@
 //! Who keeps a shard's tail, what waits for it, and how a shard whose primary is lost meanwhile goes on.
 
 use crate::cluster::{
-    Layout, add_all, apply, ask, keep_as_wanted, new, old, restart, rolling, see, short, text, three_by_two,
+    Layout, add_all, apply, ask, keep, keep_as_wanted, new, old, restart, rolling, see, short, text,
+    three_by_two,
 };
 use expect_test::expect;
 use ironcache_control::{Command, ControlState, Outcome, PlanOptions, Reason};
@@ -135,6 +136,46 @@ fn nobody_keeps_who_would_wait_for_itself() {
     assert_eq!((kept(0), kept(1)), (Some(4), Some(1)));
     let said = text(&ask(&state, &see(&state, 1)));
     assert!(said.starts_with("upgrade n"), "{said}");
+}
+
+/// Each replica keeps the tail of the other's shard: chosen by two leaders, or when another led and one of them was not next.
+fn who_keep_for_each_other() -> ControlState {
+    let mut state = rolling(Layout { shards: 2, nodes_per_shard: 2, witnesses: 1, voters: 3 }.build());
+    for (shard, keeper) in [(S0, 4), (ShardId(1), 3)] {
+        let (shard_epoch, node) = (state.shards[&shard].epoch, Some(NodeId(keeper)));
+        apply(&mut state, &Command::WantKeeper { shard, shard_epoch, node });
+        keep(&mut state, shard);
+    }
+    state
+}
+
+#[test]
+fn keepers_that_have_come_to_wait_for_each_other_are_exchanged_and_the_roll_ends() {
+    let state = who_keep_for_each_other();
+    let said = text(&ask(&state, &see(&state, 5)));
+    assert_eq!(said, "let n2 keep the tail of shard 0");
+    let mut rehearsal = Rehearsal::begin(&state, NodeId(5), &new().version, PlanOptions::default()).unwrap();
+    rehearsal.run().unwrap();
+    assert_eq!(rehearsal.state.history.back().map(|h| h.outcome), Some(Outcome::Finalized));
+}
+
+#[test]
+fn if_nobody_else_could_keep_one_of_two_that_wait_for_each_other_is_let_go() {
+    let mut state = who_keep_for_each_other();
+    let seen = |state: &ControlState| {
+        let mut seen = see(state, 5);
+        for id in [1, 2, 5] {
+            node(&mut seen, id).cannot_keep = Some(CannotKeep::Full { free_bytes: 0, reserve_bytes: 1 });
+        }
+        seen
+    };
+    let said = text(&ask(&state, &seen(&state)));
+    assert_eq!(said, "let nobody keep the tail of shard 0");
+    let wish = Command::WantKeeper { shard: S0, shard_epoch: state.shards[&S0].epoch, node: None };
+    apply(&mut state, &wish);
+    keep(&mut state, S0);
+    let said = text(&ask(&state, &seen(&state)));
+    assert_eq!(said, "upgrade n4");
 }
 
 #[test]

@@ -12,6 +12,22 @@ pub(super) const ROWS: &[Mutation] = &[
         tests: &["-p", "ironcache-coordinator"],
     },
     Mutation {
+        name: "keepers-that-have-come-to-wait-for-each-other",
+        breaks: "two nodes that have come to keep each other's tails are left so, and neither goes",
+        file: "crates/coordinator/src/keeper.rs",
+        guard: "could_keep(view, shard, node)) && !waits(id)",
+        instead: "could_keep(view, shard, node))",
+        tests: &["-p", "ironcache-coordinator"],
+    },
+    Mutation {
+        name: "the-last-keeper-that-waits-for-itself",
+        breaks: "where nobody else could keep, two that wait for each other are left so",
+        file: "crates/coordinator/src/keeper.rs",
+        guard: ".or_else(|| shard.keeper_wanted.filter(|id| !waits(id)))",
+        instead: ".or(shard.keeper_wanted)",
+        tests: &["-p", "ironcache-coordinator"],
+    },
+    Mutation {
         name: "the-wish-ends-before-the-set-is-two",
         breaks: "a keeper is let go when its leaver is confirmed, and not yet in the set",
         file: "crates/coordinator/src/keeper.rs",
