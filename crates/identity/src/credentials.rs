@@ -1,6 +1,8 @@
 //! What an operator's machine keeps: which cluster, whose key, and the keys by which the cluster's nodes are known.
 //!
 //! *Invariant:* the file is its owner's alone (0600), and written as a whole.
+//! *Invariant:* the number of its format stands in every format, and is looked at first: a file of a newer release is told
+//! from a damaged one.
 
 use crate::key::{KeyError, PrivateKey};
 use crate::secret_file::{self, SecretFileError};
@@ -34,6 +36,12 @@ struct Stored {
     pins: BTreeSet<KeyHash>,
 }
 
+/// Of any format.
+#[derive(Deserialize)]
+struct Numbered {
+    format: u16,
+}
+
 #[derive(Debug, thiserror::Error)]
 pub enum CredentialsError {
     #[error(
@@ -64,13 +72,13 @@ impl Credentials {
         let at = || path.to_owned();
         // Where it went wrong and not what stands there: that may be the key.
         let problem = |error: &serde_json::Error| format!("line {}, column {}", error.line(), error.column());
-        let stored: Stored = serde_json::from_slice(bytes)
-            .map_err(|error| CredentialsError::Unusable { path: at(), problem: problem(&error) })?;
-        let Stored { format, cluster, key, pins } = stored;
+        let unreadable = |error| CredentialsError::Unusable { path: at(), problem: problem(&error) };
+        let Numbered { format } = serde_json::from_slice(bytes).map_err(unreadable)?;
         if format != FORMAT {
-            let problem = format!("format {format} is unknown");
+            let problem = format!("format {format} is unknown, run the release that wrote it");
             return Err(CredentialsError::Unusable { path: at(), problem });
         }
+        let Stored { format: _, cluster, key, pins } = serde_json::from_slice(bytes).map_err(unreadable)?;
         let key =
             PrivateKey::from_pem(&key).map_err(|source| CredentialsError::Key { path: at(), source })?;
         Ok(Credentials { cluster, key, pins })
@@ -137,6 +145,29 @@ mod tests {
         let again = credentials().create(&path).unwrap_err();
         assert!(matches!(again, CredentialsError::Exists { .. }), "{again}");
         assert_eq!(Credentials::load(&path).unwrap().key.hash(), written.key.hash());
+    }
+
+    /// This file never changes: it lies on operators' machines.
+    #[test]
+    fn format_1_stays_as_it_is() {
+        let golden = include_str!("../tests/golden/credentials-1.json");
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("credentials.json");
+        secret_file::write(&path, golden.as_bytes()).unwrap();
+        let read = Credentials::load(&path).unwrap();
+        assert_eq!((read.cluster, read.pins.len()), (ClusterId(7), 2));
+        assert!(read.pins.contains(&read.key.hash()), "a key is pinned by the hash that it always had");
+        read.replace(&path).unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), golden);
+    }
+
+    #[test]
+    fn a_file_of_a_newer_release_is_told_from_a_damaged_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("credentials.json");
+        secret_file::write(&path, br#"{"format": 2, "whatever": "the future needs"}"#).unwrap();
+        let error = Credentials::load(&path).unwrap_err().to_string();
+        assert!(error.contains("format 2 is unknown"), "{error}");
     }
 
     #[test]

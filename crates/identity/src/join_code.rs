@@ -215,6 +215,23 @@ mod tests {
         assert!(matches!(error, CodeFileError::NotACode { .. }) && !format!("{error:?}").contains("secret"));
     }
 
+    /// This file never changes: the two sides are often of different releases, and the log keeps the digest.
+    #[test]
+    fn what_two_releases_prove_to_each_other_stays_as_it_is() {
+        let code = JoinCode([1; 15]);
+        let hex = |Proof(bytes): Proof| Digest(bytes).to_string();
+        let nobody = Session { caller: None, ..session(7) };
+        let text = format!(
+            "exporter: {}\ncode: {code}\ndigest: {}\ncaller: {}\ncalled: {}\ncaller without a key: {}\n",
+            String::from_utf8_lossy(crate::tls::EXPORTER_LABEL),
+            code.digest(),
+            hex(code.prove(Side::Caller, &session(7))),
+            hex(code.prove(Side::Called, &session(7))),
+            hex(code.prove(Side::Caller, &nobody)),
+        );
+        assert_eq!(text, include_str!("../tests/golden/join-1"));
+    }
+
     #[test]
     fn a_proof_holds_for_its_code_its_side_and_its_connection_only() {
         let (code, other) = (JoinCode([1; 15]), JoinCode([2; 15]));

@@ -3,7 +3,7 @@
 use crate::PRODUCT;
 use crate::rolls::{assert_all_run, assert_order};
 use ironcache_api::Outcome;
-use ironcache_tests::{Cluster, Load, Spec, until};
+use ironcache_tests::{Cluster, Load, NEXT, Spec, until};
 use std::path::Path;
 use std::process::Output;
 
@@ -42,16 +42,16 @@ fn refused(output: &Output) -> (String, String) {
 async fn a_roll_in_a_cluster_with_keys_loses_nothing() {
     let cluster = Cluster::start(&Spec::new(PRODUCT, 2, 1).keyed()).await;
     let load = Load::start(&cluster).await;
-    let release = cluster.release(Path::new(PRODUCT), "0.2.0");
+    let release = cluster.release(Path::new(PRODUCT), NEXT);
     told(&cluster.cli(&["release", "stage", release.to_str().expect("a path of ours")]));
-    let plan = cluster.set_target("0.2.0", None).await;
+    let plan = cluster.set_target(NEXT, None).await;
     let (plan, outcome) = cluster.until_ended(plan).await;
     assert_eq!(outcome, Outcome::Finalized);
     assert_order(&plan);
     load.until_more(50).await;
     load.finish(&cluster).await.assert_unseen();
     cluster.until_whole().await;
-    assert_all_run(&cluster, "0.2.0").await;
+    assert_all_run(&cluster, NEXT).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -61,10 +61,10 @@ async fn an_operator_may_do_what_the_role_says_until_the_key_is_revoked() {
     let file = viewer.to_str().expect("a path of ours");
     told(&cluster.cli(&["cluster", "operator", "add", "vera", "--role", "viewer", "--out", file]));
     assert!(told(&cluster.cli(&["cluster", "operator", "list"])).contains("vera"));
-    cluster.stage("0.2.0").await;
+    cluster.stage(NEXT).await;
 
     told(&as_whom(&cluster, &viewer, &["cluster", "nodes"]));
-    let upgrade = ["cluster", "set-target-version", "0.2.0", "--json"];
+    let upgrade = ["cluster", "set-target-version", NEXT, "--json"];
     assert_eq!(refused(&as_whom(&cluster, &viewer, &upgrade)).0, "not_allowed");
     let out = cluster.dir().join("mallory.json");
     let add = [

@@ -148,6 +148,11 @@ mod tests {
     }
 
     #[test]
+    fn format_1_stays_as_it_is() {
+        expect_test::expect_file!["../../tests/golden/node-1.json"].assert_eq(&encode(&stored()));
+    }
+
+    #[test]
     fn every_flipped_bit_every_cut_and_every_addition_is_damage() {
         let good = encode(&stored()).into_bytes();
         let is_damaged = |bytes: &[u8]| matches!(decode(bytes), Err(Unusable::Damaged(_)));
