@@ -3,7 +3,7 @@
 //! *Invariant:* the file is its owner's alone (0600), and written as a whole.
 
 use crate::key::{KeyError, PrivateKey};
-use crate::secret_file::{self, SecretFileError};
+use crate::secret_file::{self, Made, SecretFileError};
 use ironcache_types::{ClusterId, KeyHash};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -22,6 +22,8 @@ pub struct Credentials {
     pub key: PrivateKey,
     /// The keys of the cluster's nodes: any of them may answer, at whatever address.
     pub pins: BTreeSet<KeyHash>,
+    /// Those that one of its nodes named and no other has confirmed: they may answer, and no pin goes by their word.
+    pub heard: BTreeSet<KeyHash>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -32,6 +34,8 @@ struct Stored {
     /// PEM.
     key: String,
     pins: BTreeSet<KeyHash>,
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    heard: BTreeSet<KeyHash>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -61,14 +65,14 @@ impl Credentials {
         let problem = |error: &serde_json::Error| format!("line {}, column {}", error.line(), error.column());
         let stored: Stored = serde_json::from_slice(&bytes)
             .map_err(|error| CredentialsError::Unusable { path: at(), problem: problem(&error) })?;
-        let Stored { format, cluster, key, pins } = stored;
+        let Stored { format, cluster, key, pins, heard } = stored;
         if format != FORMAT {
             let problem = format!("format {format} is unknown");
             return Err(CredentialsError::Unusable { path: at(), problem });
         }
         let key =
             PrivateKey::from_pem(&key).map_err(|source| CredentialsError::Key { path: at(), source })?;
-        Ok(Credentials { cluster, key, pins })
+        Ok(Credentials { cluster, key, pins, heard })
     }
 
     /// Writes a new file. Its directory has to be there.
@@ -76,9 +80,9 @@ impl Credentials {
     /// # Errors
     /// It is there already, or cannot be written.
     pub fn create(&self, path: &Path) -> Result<(), CredentialsError> {
-        match secret_file::read(path)? {
-            Some(_) => Err(CredentialsError::Exists { path: path.to_owned() }),
-            None => self.replace(path),
+        match secret_file::create(path, &self.text())? {
+            Made::Now => Ok(()),
+            Made::Before => Err(CredentialsError::Exists { path: path.to_owned() }),
         }
     }
 
@@ -87,11 +91,16 @@ impl Credentials {
     /// # Errors
     /// It cannot be written.
     pub fn replace(&self, path: &Path) -> Result<(), CredentialsError> {
-        let Self { cluster, key, pins } = self;
-        let stored = Stored { format: FORMAT, cluster: *cluster, key: key.to_pem(), pins: pins.clone() };
+        Ok(secret_file::write(path, &self.text())?)
+    }
+
+    fn text(&self) -> Vec<u8> {
+        let Self { cluster, key, pins, heard } = self;
+        let (pins, heard) = (pins.clone(), heard.clone());
+        let stored = Stored { format: FORMAT, cluster: *cluster, key: key.to_pem(), pins, heard };
         let mut text = serde_json::to_vec_pretty(&stored).expect("text, numbers and lists are JSON");
         text.push(b'\n');
-        Ok(secret_file::write(path, &text)?)
+        text
     }
 }
 
@@ -116,7 +125,8 @@ mod tests {
 
     fn credentials() -> Credentials {
         let key = PrivateKey::generate().unwrap();
-        Credentials { cluster: ClusterId(7), pins: BTreeSet::from([key.hash()]), key }
+        let heard = BTreeSet::from([KeyHash(ironcache_types::Digest([9; 32]))]);
+        Credentials { cluster: ClusterId(7), pins: BTreeSet::from([key.hash()]), heard, key }
     }
 
     #[test]
@@ -128,7 +138,7 @@ mod tests {
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         let read = Credentials::load(&path).unwrap();
         assert_eq!((read.cluster, read.key.hash()), (written.cluster, written.key.hash()));
-        assert_eq!(read.pins, written.pins);
+        assert_eq!((read.pins, read.heard), (written.pins, written.heard));
         let again = credentials().create(&path).unwrap_err();
         assert!(matches!(again, CredentialsError::Exists { .. }), "{again}");
         assert_eq!(Credentials::load(&path).unwrap().key.hash(), written.key.hash());
