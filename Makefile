@@ -75,12 +75,12 @@ kill-matrix: both-releases ## each part is killed at each step of a roll: docs/k
 	tests/compat/kill_matrix.py target/release/ironcache --next target/release/ironcache-next --write --way failed --faults process $(if $(ONLY),--only $(ONLY))
 
 MINUTES ?= 30
-# Everybody who has a parser has tests `fuzz_*` of it (crates/fuzz).
-FUZZED = types store settings resp keyspace command replication formats identity spine raft client
-FUZZ_TARGETS = $(shell grep -rh 'fn fuzz_' crates --include='*.rs' | wc -l)
+# Everybody who has a parser has tests `fuzz_*` of it.
+FUZZED = $(shell grep -rlE '^ *fn fuzz_' crates --include='*.rs' | cut -d/ -f2 | sort -u)
+FUZZ_TARGETS = $(shell grep -rhE '^ *fn fuzz_' crates --include='*.rs' | wc -l)
 fuzz: fuzz-parsers fuzz-ports ## a node's ports for MINUTES each, all at once, and before that all parsers together for as long: `make fuzz MINUTES=30`
 fuzz-parsers:
-	FUZZ_SECONDS=$$((60 * $(MINUTES) / $(FUZZ_TARGETS) + 1)) $(CARGO) test $(FUZZED:%=-p ironcache-%) -p xtask --lib --bins --test fuzz --test it fuzz_ -- --test-threads=1
+	FUZZ_SECONDS=$$((60 * $(MINUTES) / $(FUZZ_TARGETS) + 1)) $(CARGO) test $(FUZZED:%=-p path+file://$(CURDIR)/crates/%) --lib --bins --test fuzz --test it --no-fail-fast fuzz_ -- --test-threads=1 --nocapture
 fuzz-ports: release
 	tests/compat/fuzz_ports.py target/release/ironcache --seconds $$((60 * $(MINUTES))) $(if $(SEED),--seed $(SEED))
 

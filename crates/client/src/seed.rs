@@ -185,4 +185,18 @@ mod tests {
         assert_eq!(split("[::1]:6379"), Some(("::1", 6379)));
         assert_eq!(join("::1", 1), "[::1]:1");
     }
+
+    #[test]
+    fn fuzz_seeds_and_what_a_server_of_any_kind_answers() {
+        let texts =
+            ["h:1", "[::1]:26379", "HTTP/1.1 400 Bad", "-NOAUTH", "*2\r\n$9\r\nhttp-port\r\n$5\r\n26379\r\n"];
+        ironcache_fuzz::Campaign::of("seeds and answers").from(texts).words(["\r\n", ":", "[", "]"]).run(
+            |bytes| {
+                let text = String::from_utf8_lossy(bytes);
+                let seed = split(&text);
+                assert!(seed.is_none_or(|(host, port)| !host.is_empty() && port > 0));
+                (seed.is_some(), judge(bytes).map(|answer| std::mem::discriminant(&answer)))
+            },
+        );
+    }
 }

@@ -15,18 +15,26 @@
 //! two variables that repeat it.
 //! *Invariant:* only tests link this crate: it replaces their allocator by one that counts.
 
+
 mod campaign;
 mod dice;
+mod folder;
 mod memory;
 mod mutator;
 
 pub use campaign::Campaign;
 pub use dice::Dice;
+pub use folder::{Folder, refused_stays};
 pub use memory::{Counted, live_bytes};
 pub use mutator::Mutator;
 
 #[global_allocator]
 static ALLOCATOR: Counted = Counted;
+
+/// The kind of a JSON error, without what it found: that is as much as there are inputs.
+pub fn first_words(error: &impl std::fmt::Display) -> String {
+    error.to_string().split(' ').take(2).collect::<Vec<_>>().join(" ")
+}
 
 /// The inputs of a golden file: of each line what is hex pairs, behind its name if it has one (`name: 00 ff`).
 pub fn of_golden_lines(text: &str) -> Vec<Vec<u8>> {

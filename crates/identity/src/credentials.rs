@@ -59,11 +59,16 @@ impl Credentials {
     /// # Errors
     /// There is no such file, others may read it, or it holds something else.
     pub fn load(path: &Path) -> Result<Self, CredentialsError> {
+        let missing = || CredentialsError::Missing { path: path.to_owned() };
+        let bytes = secret_file::read(path)?.ok_or_else(missing)?;
+        Self::parse(path, &bytes)
+    }
+
+    fn parse(path: &Path, bytes: &[u8]) -> Result<Self, CredentialsError> {
         let at = || path.to_owned();
-        let bytes = secret_file::read(path)?.ok_or_else(|| CredentialsError::Missing { path: at() })?;
         // Where it went wrong and not what stands there: that may be the key.
         let problem = |error: &serde_json::Error| format!("line {}, column {}", error.line(), error.column());
-        let stored: Stored = serde_json::from_slice(&bytes)
+        let stored: Stored = serde_json::from_slice(bytes)
             .map_err(|error| CredentialsError::Unusable { path: at(), problem: problem(&error) })?;
         let Stored { format, cluster, key, pins, heard } = stored;
         if format != FORMAT {
@@ -179,5 +184,24 @@ mod tests {
         assert_eq!(path(&all[1..]).as_deref(), Some("/x/ironcache/credentials.json"));
         assert_eq!(path(&all[2..]).as_deref(), Some("/h/.config/ironcache/credentials.json"));
         assert_eq!(path(&[("HOME", "")]), None);
+    }
+
+    #[test]
+    fn fuzz_credentials_and_the_keys_in_them() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("credentials.json");
+        let written = credentials();
+        written.create(&path).unwrap();
+        let file = std::fs::read(&path).unwrap();
+        let pem = written.key.to_pem();
+        let words = ["\"", "\\n", "-----", "[", "{"];
+        ironcache_fuzz::Campaign::of("credentials").from([file, pem.into_bytes()]).words(words).run(
+            |bytes| {
+                drop(PrivateKey::from_pem(&String::from_utf8_lossy(bytes)));
+                Credentials::parse(Path::new(""), bytes)
+                    .map(drop)
+                    .map_err(|error| std::mem::discriminant(&error))
+            },
+        );
     }
 }

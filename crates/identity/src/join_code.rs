@@ -236,4 +236,14 @@ mod tests {
         let elsewhere = Session { called: KeyHash(Digest([9; 32])), ..here };
         assert!(!code.is_proved_by(&proof, Side::Caller, &elsewhere), "for another node");
     }
+
+    #[test]
+    fn fuzz_join_codes_read_as_what_they_are_shown_as() {
+        let codes = [JoinCode([0; CODE_BYTES]), JoinCode([0xa5; CODE_BYTES])].map(|code| code.to_string());
+        ironcache_fuzz::Campaign::of("join codes").from(codes).words(["-", " ", "O", "l"]).run(|bytes| {
+            let code: JoinCode = String::from_utf8_lossy(bytes).parse()?;
+            assert_eq!(code.to_string().parse::<JoinCode>()?.0, code.0);
+            Ok::<_, ParseJoinCodeError>(())
+        });
+    }
 }

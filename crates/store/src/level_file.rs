@@ -184,4 +184,14 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn fuzz_a_line_is_the_frozen_one_or_none() {
+        let lines = [1, 9, 65535].map(|level| LevelFile::line(Level(level)));
+        ironcache_fuzz::Campaign::of("the file `level`").from(lines).run(|bytes| {
+            let level = parse(bytes);
+            assert!(level.is_none_or(|level| LevelFile::line(level).as_bytes() == bytes));
+            level.is_some()
+        });
+    }
 }

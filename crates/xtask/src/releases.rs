@@ -374,4 +374,15 @@ mod tests {
             assert!(format!("{error:#}").contains(problem), "{text}: {error:#}");
         }
     }
+
+    #[test]
+    fn fuzz_lists_of_releases() {
+        let entry = "min = 1\n[[release]]\nversion = \"0.1.0\"\ncommit = \"0123456789012345678901234567890123456789\"\nlevel = 1\nmin = 1\n";
+        let words = ["[[release]]\n", "level = 2\n", "min", " = ", "\"", "\n"];
+        ironcache_fuzz::Campaign::of("releases.toml").from([entry, "min = 1\n"]).words(words).run(|bytes| {
+            Releases::parse(&String::from_utf8_lossy(bytes))
+                .map(drop)
+                .map_err(|error| error.to_string().len() > 9)
+        });
+    }
 }

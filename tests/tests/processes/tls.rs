@@ -121,3 +121,20 @@ async fn a_certificate_follows_its_file_a_signal_hurries_it_and_a_spoilt_one_sto
     load.finish(&cluster).await.assert_nothing_lost();
     assert_all_run(&cluster, "0.2.0").await;
 }
+
+/// Clients by TLS, nodes by keys; and neither: what a person compares who asks what TLS costs.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_demo_by_tls_and_one_without_any_keys_both_pass() {
+    let certificate = Certificate::new();
+    let file = |name: &str| certificate.dir.path().join(name).display().to_string();
+    let (crt, key) = (file("node.crt"), file("node.key"));
+    for links in [&["--tls-cert-file", &crt, "--tls-key-file", &key][..], &["--insecure"]] {
+        let small = ["demo", "--json", "--shards", "2", "--keys", "2000", "--rate", "100", "--seconds", "1"];
+        let run = tokio::process::Command::new(PRODUCT).args(small).args(links).output();
+        let output = run.await.expect("the demo can be started");
+        let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(report["verdict"], "pass", "{links:?}: {report}\n{said}");
+        assert!(report["acknowledged_writes"].as_u64() > Some(100), "{links:?}: {report}");
+    }
+}

@@ -98,6 +98,8 @@ pub(crate) struct DataNode {
     accepting: RefCell<Vec<JoinHandle<()>>>,
     /// Of handshakes.
     places: Arc<Semaphore>,
+    /// Of those among them that are signed for.
+    turns: Arc<Semaphore>,
     /// Somebody asks for the files of TLS to be read again.
     reread: Notify,
     /// What was read, received or written of a dataset.
@@ -366,6 +368,7 @@ async fn run(
         listeners,
         accepting: RefCell::default(),
         places: Arc::new(Semaphore::new(tls::AT_ONCE)),
+        turns: Arc::new(Semaphore::new(tls::proved_at_once())),
         reread: Notify::new(),
         work,
         data_dir,

@@ -14,7 +14,7 @@ mod socket;
 pub(crate) use handshake::{
     AT_ONCE as HANDSHAKES_MAX, BYTES_MAX as HANDSHAKE_BYTES_MAX, DONE_WITHIN as HANDSHAKE_WITHIN,
 };
-pub(super) use handshake::{AT_ONCE, NotMade, shake_hands};
+pub(super) use handshake::{AT_ONCE, NotMade, proved_at_once, shake_hands};
 pub(super) use socket::{Incoming, Outgoing};
 
 use super::DataNode;
@@ -51,6 +51,12 @@ pub(crate) struct Tls {
 impl Tls {
     pub(crate) fn server(&self) -> Option<Arc<rustls::ServerConfig>> {
         self.credentials.as_ref().map(|credentials| Arc::clone(&credentials.server))
+    }
+
+    #[cfg(test)]
+    pub(crate) fn serve_with(&mut self, server: Arc<rustls::ServerConfig>) {
+        let credentials = self.credentials.as_mut().expect("there are some");
+        credentials.server = server;
     }
 
     /// Of the certificate in force, in hex.

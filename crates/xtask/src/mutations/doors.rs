@@ -126,4 +126,20 @@ pub(super) const ROWS: &[Mutation] = &[
         instead: "            if was_named && !named && key.0.0 == [0; 32] {",
         tests: KEYED,
     },
+    Mutation {
+        name: "a-text-is-as-long-as-it-claims-to-be",
+        breaks: "a few hundred bytes of a peer, or of a file, take megabytes of memory",
+        file: "crates/formats/src/wire/within.rs",
+        guard: "        self.0.deserialize_str(Within(visitor))",
+        instead: "        self.0.deserialize_string(Within(visitor))",
+        tests: &["-p", "ironcache-formats", "--test", "it", "fuzz_bodies"],
+    },
+    Mutation {
+        name: "a-list-is-as-long-as-it-claims-to-be",
+        breaks: "lists within lists of a peer take a megabyte of memory each",
+        file: "crates/formats/src/wire/within.rs",
+        guard: "        self.0.visit_seq(Within(elements))",
+        instead: "        self.0.visit_seq(elements)",
+        tests: &["-p", "ironcache-formats", "--test", "it", "fuzz_bodies"],
+    },
 ];

@@ -292,6 +292,7 @@ pub(super) fn node_in(data_dir: PathBuf, plane: Plane) -> Rc<DataNode> {
         drain_until: Cell::new(None),
         listeners: vec![(Door::Plain, listener())],
         places: std::sync::Arc::new(tokio::sync::Semaphore::new(super::tls::AT_ONCE)),
+        turns: std::sync::Arc::new(tokio::sync::Semaphore::new(super::tls::proved_at_once())),
         reread: tokio::sync::Notify::new(),
         accepting: RefCell::default(),
         work: Default::default(),
