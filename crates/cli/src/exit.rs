@@ -69,6 +69,10 @@ impl From<ClientError> for Failure {
             | ClientError::Unreachable { .. }
             | ClientError::TimedOut { .. }
             | ClientError::Unavailable { .. } => Failure::Unreachable(error.to_string()),
+            ClientError::NoWay { ref each } => match each.iter().any(is_away) {
+                true => Failure::Unreachable(error.to_string()),
+                false => Failure::Failed(error.into()),
+            },
             ClientError::Seed(SeedError::PasswordNeeded { .. } | SeedError::NotANode { .. })
             | ClientError::OtherKey { .. }
             | ClientError::OtherCluster { .. }
@@ -77,6 +81,11 @@ impl From<ClientError> for Failure {
             | ClientError::File { .. } => Failure::Failed(error.into()),
         }
     }
+}
+
+/// May somebody be there later?
+fn is_away(error: &ClientError) -> bool {
+    error.may_pass() || matches!(error, ClientError::Seed(SeedError::Unreachable { .. }))
 }
 
 impl From<AccessError> for Failure {
@@ -162,6 +171,15 @@ mod tests {
             (ClientError::Refused(refused), 3),
             (ClientError::Unavailable { addr: addr(), error: "no leader".to_owned() }, 4),
             (SeedError::Unreachable { seed: seed("a:1"), why: "refused".to_owned() }.into(), 4),
+            (
+                ClientError::NoWay {
+                    each: vec![
+                        SeedError::Unreachable { seed: seed("a:1"), why: "refused".to_owned() }.into(),
+                        ClientError::OtherKey { addr: addr(), expected: "a node of ours".to_owned() },
+                    ],
+                },
+                4,
+            ),
         ];
         for (error, code) in errors {
             assert_eq!(Failure::from(error).code(), code);

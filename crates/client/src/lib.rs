@@ -13,6 +13,7 @@ pub mod join;
 mod keep_up;
 mod pins;
 pub mod seed;
+mod ways;
 mod wire;
 
 pub use access::{Access, AccessError, Keyed};

@@ -21,6 +21,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio::sync::watch;
 
 /// A node that is up takes a connection at once, even one that is just being restarted (its launcher holds the listener).
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -54,6 +55,18 @@ pub(crate) struct Answer {
     pub body: Bytes,
     /// The key that whoever answered had proved.
     pub by: Option<KeyHash>,
+}
+
+/// How often something of a body was taken.
+#[derive(Debug)]
+pub(crate) struct Progress(watch::Receiver<u64>);
+
+impl Progress {
+    /// Stands still when the other half, which counts, does or is gone.
+    pub(crate) fn new() -> (Progress, watch::Sender<u64>) {
+        let (taken, progress) = watch::channel(0);
+        (Progress(progress), taken)
+    }
 }
 
 /// One connection of HTTP.
@@ -136,6 +149,33 @@ impl Wire {
         let mut connection = self.dial(addr).await.map_err(CallError::NotConnected)?;
         let told = connection.send(order);
         tokio::time::timeout(within, told).await.unwrap_or(Err(CallError::TimedOut))
+    }
+
+    /// An order whose body takes its time: it may, for as long as it goes on. Once `progress` has stood still for `stalled`, or
+    /// the whole body is gone for as long, there is no answer.
+    pub(crate) async fn tell_while(
+        &self,
+        addr: &str,
+        order: Request<Body>,
+        stalled: Duration,
+        Progress(mut progress): Progress,
+    ) -> Result<Answer, CallError> {
+        let mut connection = self.dial(addr).await.map_err(CallError::NotConnected)?;
+        let mut told = std::pin::pin!(connection.send(order));
+        loop {
+            let moved = async {
+                if progress.changed().await.is_err() {
+                    // Nothing is left to send.
+                    std::future::pending::<()>().await;
+                }
+            };
+            tokio::select! {
+                biased;
+                answer = &mut told => return answer,
+                () = moved => {}
+                () = tokio::time::sleep(stalled) => return Err(CallError::TimedOut),
+            }
+        }
     }
 
     async fn dial(&self, addr: &str) -> Result<Connection, DialError> {
@@ -229,4 +269,72 @@ fn root_cause(error: &hyper::Error) -> String {
         cause = source;
     }
     cause.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::TryStreamExt;
+    use http_body_util::StreamBody;
+    use hyper::body::Frame;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    const STALLED: Duration = Duration::from_secs(600);
+
+    /// A body of so many bytes, of which one comes in each `apart`.
+    fn dripping(bytes: u64, apart: Duration, taken: watch::Sender<u64>) -> Request<Body> {
+        let drops = futures_util::stream::unfold(0, move |sent| async move {
+            if sent == bytes {
+                return None;
+            }
+            tokio::time::sleep(apart).await;
+            Some((Ok::<_, std::io::Error>(Bytes::from_static(b"x")), sent + 1))
+        });
+        let body = drops.map_ok(Frame::data).inspect_ok(move |_| taken.send_modify(|count| *count += 1));
+        Request::post("/").header("content-length", bytes).body(StreamBody::new(body).boxed()).unwrap()
+    }
+
+    /// Takes all that comes, and answers so many bytes of body; hands back what it has got.
+    async fn server(answers_after: Option<usize>) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = listener.local_addr().unwrap().to_string();
+        tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut got = Vec::new();
+            let is_whole = |got: &[u8]| {
+                let body = got.windows(4).position(|end| end == b"\r\n\r\n").map(|at| got.len() - at - 4);
+                answers_after.is_some_and(|bytes| body == Some(bytes))
+            };
+            while !is_whole(&got) {
+                if stream.read_buf(&mut got).await.unwrap_or(0) == 0 {
+                    return;
+                }
+            }
+            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}").await.unwrap();
+            let _ = stream.read(&mut [0]).await;
+        });
+        addr
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_order_may_take_its_time_as_long_as_it_goes_on() {
+        let (wire, addr) = (Wire::new(Access::open()), server(Some(20)).await);
+        let (progress, taken) = Progress::new();
+        let order = dripping(20, STALLED - Duration::from_secs(1), taken);
+        let answer = wire.tell_while(&addr, order, STALLED, progress).await.unwrap();
+        assert_eq!(answer.status, StatusCode::OK);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_order_that_goes_on_no_more_ends_as_does_one_that_nobody_answers() {
+        let wire = Wire::new(Access::open());
+        for (bytes, apart) in [(2, STALLED + Duration::from_secs(1)), (2, Duration::from_secs(1))] {
+            let (addr, began) = (server(None).await, tokio::time::Instant::now());
+            let (progress, taken) = Progress::new();
+            let ended = wire.tell_while(&addr, dripping(bytes, apart, taken), STALLED, progress).await;
+            assert!(matches!(ended, Err(CallError::TimedOut)), "{ended:?}");
+            assert!(began.elapsed() < STALLED + Duration::from_secs(4), "{:?}", began.elapsed());
+        }
+    }
 }

@@ -113,6 +113,31 @@ fn what_a_member_knows_counts_while_its_log_is_ahead() {
     assert_eq!(doors.holder(key(2)), Who::Unknown(key(2)), "its own log is the newer one now");
 }
 
+#[tokio::test]
+async fn who_was_removed_before_its_connection_is_looked_at_is_told_at_once() {
+    let (doors, _dir) = doors(|_| {});
+    let doors = Arc::new(doors);
+    let (show, views) = watch::channel(view(1, keys()));
+    doors.attach(views);
+    tokio::spawn(Arc::clone(&doors).watch());
+    // A member proves its key, is taken out of the log, and only then its link is served.
+    let mut early = doors.revocation(Some(key(1)));
+    show.send_modify(|view| {
+        let mut state = ControlState::clone(&view.state);
+        let Security::Keys(keys) = &mut state.security else { panic!("it has keys") };
+        keys.nodes.clear();
+        *view = Arc::new(AppliedView { index: 2, state: Arc::new(state), ..AppliedView::clone(view) });
+    });
+    let bound = std::time::Duration::from_secs(30);
+    tokio::time::timeout(bound, early.revoked()).await.expect("it was named when it came");
+    let mut late = doors.revocation_of_member(Some(key(1)));
+    tokio::time::timeout(bound, late.revoked()).await.expect("it is here because it was named");
+    // Somebody whom nobody has named yet may be about to be.
+    let mut stranger = doors.revocation(Some(key(3)));
+    let told = futures_util::poll!(std::pin::pin!(stranger.revoked()));
+    assert!(told.is_pending());
+}
+
 #[test]
 fn nobody_is_called_in_plain_text_where_there_are_keys() {
     let (locked, _dir) = doors(|_| {});

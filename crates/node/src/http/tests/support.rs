@@ -116,6 +116,7 @@ impl TestNode {
             doorkeeper::PEER,
             0,
             Arc::clone(&doors),
+            Arc::clone(&app.refused_peers),
         ));
         tokio::spawn(peer::serve(
             http.into_std().unwrap(),
@@ -123,6 +124,7 @@ impl TestNode {
             doorkeeper::HTTP,
             0,
             doors,
+            Arc::clone(&app.refused),
         ));
         Self { app, client, dir }
     }
