@@ -62,7 +62,9 @@ impl From<ClientError> for Failure {
     fn from(error: ClientError) -> Self {
         match error {
             ClientError::Refused(refused) => Failure::Refused(refused),
-            ClientError::Seed(SeedError::NotAnAddress { .. }) => Failure::Usage(error.to_string()),
+            ClientError::Seed(SeedError::NotAnAddress { .. }) | ClientError::NoCredentials { .. } => {
+                Failure::Usage(error.to_string())
+            }
             ClientError::Seed(SeedError::Unreachable { .. })
             | ClientError::Unreachable { .. }
             | ClientError::TimedOut { .. }
@@ -165,6 +167,7 @@ mod tests {
             (ClientError::OtherKey { addr: addr(), expected: "a node of ours".to_owned() }, 1),
             (SeedError::NotANode { seed: seed("a:1"), answer: "+OK".to_owned() }.into(), 1),
             (SeedError::NotAnAddress { seed: seed("a") }.into(), 2),
+            (ClientError::NoCredentials { looked: None }, 2),
             (ClientError::Refused(refused), 3),
             (ClientError::Unavailable { addr: addr(), error: "no leader".to_owned() }, 4),
             (SeedError::Unreachable { seed: seed("a:1"), why: "refused".to_owned() }.into(), 4),

@@ -3,6 +3,7 @@
 //! It starts from one or more addresses, learns the others from the cluster's own view, and goes on
 //! with another node when one is away: during a roll every node is, once.
 //!
+//! *Invariant:* a request that changes something is sent to nobody in particular only if somebody said that anybody will do.
 //! *Invariant:* a request that changes something is sent again only when it surely was not received.
 //! *Invariant:* nobody is told that the cluster cannot be reached before every way in was tried, seeds that were not needed
 //! before included; and who is told so reads what each of them came to.
@@ -21,7 +22,7 @@ use ironcache_api::{
     ReplaceNode, RevokeOperator, RollbackRequest, StageHold, StagedRelease, UpgradeStatus,
 };
 use ironcache_identity::CredentialsError;
-use ironcache_types::ClusterId;
+use ironcache_types::{ClusterId, KeyHash};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::path::{Path, PathBuf};
@@ -62,6 +63,12 @@ pub enum ClientError {
     OtherKey { addr: String, expected: String },
     #[error("{addr} is a node of cluster {theirs}, and the credentials are of cluster {ours}")]
     OtherCluster { addr: String, ours: ClusterId, theirs: ClusterId },
+    #[error(
+        "nothing was ordered: {}, and without one anybody may answer. Name yours: --credentials FILE, or \
+         IRONCACHE_CREDENTIALS (sudo and cron look elsewhere than you do). For a cluster that was made insecure, say so: \
+         --credentials none, or IRONCACHE_CREDENTIALS=none", none_at(.looked.as_deref())
+    )]
+    NoCredentials { looked: Option<PathBuf> },
     #[error("could not read {}", .path.display())]
     File { path: PathBuf, source: std::io::Error },
     #[error("none of {} addresses leads to the cluster: {}", .each.len(), all(.each))]
@@ -72,10 +79,17 @@ fn all(errors: &[ClientError]) -> String {
     errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }
 
+fn none_at(looked: Option<&Path>) -> String {
+    match looked {
+        Some(path) => format!("there is no credentials file {}", path.display()),
+        None => "no credentials file is named, and the environment has no home to look in".to_owned(),
+    }
+}
+
 /// Speaks to a cluster through whichever of its nodes answers.
 #[derive(Debug)]
 pub struct Client {
-    wire: Wire,
+    pub(crate) wire: Wire,
     /// HTTP addresses; the first is asked first. Never empty.
     addrs: Mutex<Vec<String>>,
     /// Those that were not needed yet, or led nowhere.
@@ -111,7 +125,7 @@ impl Client {
 
     /// Through known HTTP addresses, at least one, as nobody.
     pub fn of_http(addrs: Vec<String>) -> Self {
-        Self::with(Access::open(), addrs)
+        Self::with(Access::Open, addrs)
     }
 
     /// Through known HTTP addresses, at least one.
@@ -133,19 +147,32 @@ impl Client {
         }
     }
 
+    /// Is it known who is meant to obey?
+    ///
+    /// # Errors
+    /// There are no credentials, and nobody said that none are needed.
+    pub fn may_order(&self) -> Result<(), ClientError> {
+        match self.access() {
+            Access::Without { looked } => Err(ClientError::NoCredentials { looked: looked.clone() }),
+            Access::Open | Access::Keyed(_) => Ok(()),
+        }
+    }
+
     pub async fn status(&self) -> Result<NodeStatus, ClientError> {
         self.ask("/status").await
     }
 
     pub async fn cluster(&self) -> Result<ClusterStatus, ClientError> {
-        let status: ClusterStatus = self.ask("/v1/cluster").await?;
+        let (status, by): (ClusterStatus, _) = self.ask_whom("/v1/cluster").await?;
         if let Access::Keyed(keyed) = &self.wire.access {
             if let (Some(ours), Some(theirs)) = (keyed.cluster(), status.control.cluster_id)
                 && ours != theirs
             {
                 return Err(ClientError::OtherCluster { addr: self.first(), ours, theirs });
             }
-            keyed.keep_up(&status.control);
+            if let Some(by) = by {
+                self.keep_up(keyed, &status.control, by).await;
+            }
         }
         self.learn(status.control.nodes.values().map(|n| &n.http_addr));
         Ok(status)
@@ -233,6 +260,7 @@ impl Client {
     /// hold takes no notice of it.
     pub async fn stage(&self, file: &Path, hold: StageHold) -> Result<StagedRelease, ClientError> {
         const PATH: &str = "/v1/releases";
+        self.may_order()?;
         let unreadable = |source| ClientError::File { path: file.to_owned(), source };
         let size = tokio::fs::metadata(file).await.map_err(unreadable)?.len();
         let query = match hold {
@@ -261,15 +289,24 @@ impl Client {
 
     /// A question: asked of every known node until one answers, again while nobody leads.
     async fn ask<T: DeserializeOwned>(&self, path: &'static str) -> Result<T, ClientError> {
+        Ok(self.ask_whom(path).await?.0)
+    }
+
+    /// The same; and the key that whoever answered had proved.
+    async fn ask_whom<T: DeserializeOwned>(
+        &self,
+        path: &'static str,
+    ) -> Result<(T, Option<KeyHash>), ClientError> {
         let give_up = Instant::now() + PATIENCE;
         loop {
             let (mut ways, mut failed) = (Ways::of(self), Vec::new());
             while let Some(addr) = ways.next(&mut failed).await {
                 let answer = self.wire.ask(&addr, path, REQUEST_TIMEOUT).await;
+                let by = answer.as_ref().ok().and_then(|answer| answer.by);
                 match self.read(answer, &Method::GET, path, &addr, REQUEST_TIMEOUT) {
                     Ok(answer) => {
                         self.prefer(&addr);
-                        return Ok(answer);
+                        return Ok((answer, by));
                     }
                     // Another of the addresses may be a node of ours.
                     Err(error) if error.may_pass() || error.is_unsent() => failed.push(error),
@@ -300,6 +337,7 @@ impl Client {
         within: Duration,
         head: &[(&str, &str)],
     ) -> Result<T, ClientError> {
+        self.may_order()?;
         let (mut ways, mut failed) = (Ways::of(self), Vec::new());
         while let Some(addr) = ways.next(&mut failed).await {
             let mut order = post(&addr, path);
@@ -336,7 +374,7 @@ impl Client {
             (Err(ClientError::OtherKey { addr, expected: _ }), Access::Keyed(keyed)) => {
                 Err(ClientError::OtherKey { addr, expected: keyed.expected() })
             }
-            (Err(ClientError::Refused(refused)), Access::Open { missing: Some(path) })
+            (Err(ClientError::Refused(refused)), Access::Without { looked: Some(path) })
                 if refused.code == NO_KEY =>
             {
                 let detail = CredentialsError::Missing { path: path.clone() };
@@ -423,6 +461,7 @@ impl ClientError {
             | ClientError::Unreadable { .. }
             | ClientError::OtherKey { .. }
             | ClientError::OtherCluster { .. }
+            | ClientError::NoCredentials { .. }
             | ClientError::File { .. } => false,
         }
     }
@@ -445,7 +484,7 @@ pub(crate) fn understood<T: DeserializeOwned>(
     after: Duration,
 ) -> Result<T, ClientError> {
     let (method, addr) = (method.clone(), addr.to_owned());
-    let Answer { status, body } = match answer {
+    let Answer { status, body, by: _ } = match answer {
         Ok(answer) => answer,
         Err(CallError::NotConnected(DialError::OtherKey)) => {
             return Err(ClientError::OtherKey { addr, expected: "a node that is known".to_owned() });

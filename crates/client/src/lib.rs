@@ -10,6 +10,8 @@
 mod access;
 mod client;
 pub mod join;
+mod keep_up;
+mod pins;
 pub mod seed;
 mod ways;
 mod wire;

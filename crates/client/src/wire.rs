@@ -15,9 +15,9 @@ use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper::{Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use ironcache_identity::{Expect, LinkError, Secured, Session, Tls};
-use ironcache_types::chain;
-use std::collections::BTreeMap;
-use std::sync::Mutex;
+use ironcache_types::{KeyHash, chain};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -53,6 +53,8 @@ pub enum DialError {
 pub(crate) struct Answer {
     pub status: StatusCode,
     pub body: Bytes,
+    /// The key that whoever answered had proved.
+    pub by: Option<KeyHash>,
 }
 
 /// How often something of a body was taken.
@@ -71,6 +73,7 @@ impl Progress {
 #[derive(Debug)]
 pub(crate) struct Connection {
     sender: SendRequest<Body>,
+    to: Option<KeyHash>,
     _driver: Driver,
 }
 
@@ -116,6 +119,26 @@ impl Wire {
         tokio::time::timeout(within, asked).await.unwrap_or(Err(CallError::TimedOut))
     }
 
+    /// A question to one of these nodes and to nobody else, over a connection of its own.
+    pub(crate) async fn ask_one_of(
+        &self,
+        addr: &str,
+        path: &str,
+        nodes: Arc<BTreeSet<KeyHash>>,
+    ) -> Result<Answer, CallError> {
+        let mut connection = match &self.access {
+            Access::Open | Access::Without { looked: _ } => {
+                return Err(CallError::NotConnected(DialError::OtherKey));
+            }
+            Access::Keyed(keyed) => {
+                let stream = connect(addr).await.map_err(CallError::NotConnected)?;
+                let secured = secure(stream, keyed.tls(), Expect::OneOf(nodes)).await;
+                secured.map_err(CallError::NotConnected)?.0
+            }
+        };
+        connection.send(get(addr, path)).await
+    }
+
     /// An order, which is sent once.
     pub(crate) async fn tell(
         &self,
@@ -158,7 +181,7 @@ impl Wire {
     async fn dial(&self, addr: &str) -> Result<Connection, DialError> {
         let stream = connect(addr).await?;
         match &self.access {
-            Access::Open { missing: _ } => Connection::over(stream).await,
+            Access::Open | Access::Without { looked: _ } => Connection::over(stream, None).await,
             Access::Keyed(keyed) => {
                 let (connection, _) = secure(stream, keyed.tls(), Expect::OneOf(keyed.pins())).await?;
                 Ok(connection)
@@ -178,7 +201,7 @@ impl Wire {
 }
 
 impl Connection {
-    async fn over<S>(stream: S) -> Result<Self, DialError>
+    async fn over<S>(stream: S, to: Option<KeyHash>) -> Result<Self, DialError>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -186,7 +209,7 @@ impl Connection {
         let (sender, connection) = opened.map_err(|error| DialError::Link(chain(&error)))?;
         // How it ended is told to whoever waits for an answer.
         let driver = tokio::spawn(async { drop(connection.await) });
-        Ok(Connection { sender, _driver: Driver(driver) })
+        Ok(Connection { sender, to, _driver: Driver(driver) })
     }
 
     pub(crate) async fn send(&mut self, request: Request<Body>) -> Result<Answer, CallError> {
@@ -195,7 +218,7 @@ impl Connection {
         let body = body.collect().await.map_err(broke)?.to_bytes();
         // What is to be asked next finds the connection free, or closed.
         let _ = self.sender.ready().await;
-        Ok(Answer { status: parts.status, body })
+        Ok(Answer { status: parts.status, body, by: self.to })
     }
 }
 
@@ -222,7 +245,7 @@ pub(crate) async fn secure(
             DialError::Link(chain(&error))
         }
     })?;
-    Ok((Connection::over(stream).await?, session))
+    Ok((Connection::over(stream, session.peer).await?, session))
 }
 
 /// A question.

@@ -5,7 +5,7 @@
 //! from a damaged one.
 
 use crate::key::{KeyError, PrivateKey};
-use crate::secret_file::{self, SecretFileError};
+use crate::secret_file::{self, Made, SecretFileError};
 use ironcache_types::{ClusterId, KeyHash};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -24,6 +24,8 @@ pub struct Credentials {
     pub key: PrivateKey,
     /// The keys of the cluster's nodes: any of them may answer, at whatever address.
     pub pins: BTreeSet<KeyHash>,
+    /// Those that one of its nodes named and no other has confirmed: they may answer, and no pin goes by their word.
+    pub heard: BTreeSet<KeyHash>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -34,6 +36,8 @@ struct Stored {
     /// PEM.
     key: String,
     pins: BTreeSet<KeyHash>,
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    heard: BTreeSet<KeyHash>,
 }
 
 /// Of any format.
@@ -78,10 +82,10 @@ impl Credentials {
             let problem = format!("format {format} is unknown, run the release that wrote it");
             return Err(CredentialsError::Unusable { path: at(), problem });
         }
-        let Stored { format: _, cluster, key, pins } = serde_json::from_slice(bytes).map_err(unreadable)?;
+        let Stored { format: _, cluster, key, pins, heard } = serde_json::from_slice(bytes).map_err(unreadable)?;
         let key =
             PrivateKey::from_pem(&key).map_err(|source| CredentialsError::Key { path: at(), source })?;
-        Ok(Credentials { cluster, key, pins })
+        Ok(Credentials { cluster, key, pins, heard })
     }
 
     /// Writes a new file. Its directory has to be there.
@@ -89,9 +93,9 @@ impl Credentials {
     /// # Errors
     /// It is there already, or cannot be written.
     pub fn create(&self, path: &Path) -> Result<(), CredentialsError> {
-        match secret_file::read(path)? {
-            Some(_) => Err(CredentialsError::Exists { path: path.to_owned() }),
-            None => self.replace(path),
+        match secret_file::create(path, &self.text())? {
+            Made::Now => Ok(()),
+            Made::Before => Err(CredentialsError::Exists { path: path.to_owned() }),
         }
     }
 
@@ -100,11 +104,16 @@ impl Credentials {
     /// # Errors
     /// It cannot be written.
     pub fn replace(&self, path: &Path) -> Result<(), CredentialsError> {
-        let Self { cluster, key, pins } = self;
-        let stored = Stored { format: FORMAT, cluster: *cluster, key: key.to_pem(), pins: pins.clone() };
+        Ok(secret_file::write(path, &self.text())?)
+    }
+
+    fn text(&self) -> Vec<u8> {
+        let Self { cluster, key, pins, heard } = self;
+        let (pins, heard) = (pins.clone(), heard.clone());
+        let stored = Stored { format: FORMAT, cluster: *cluster, key: key.to_pem(), pins, heard };
         let mut text = serde_json::to_vec_pretty(&stored).expect("text, numbers and lists are JSON");
         text.push(b'\n');
-        Ok(secret_file::write(path, &text)?)
+        text
     }
 }
 
@@ -129,7 +138,8 @@ mod tests {
 
     fn credentials() -> Credentials {
         let key = PrivateKey::generate().unwrap();
-        Credentials { cluster: ClusterId(7), pins: BTreeSet::from([key.hash()]), key }
+        let heard = BTreeSet::from([KeyHash(ironcache_types::Digest([9; 32]))]);
+        Credentials { cluster: ClusterId(7), pins: BTreeSet::from([key.hash()]), heard, key }
     }
 
     #[test]
@@ -141,7 +151,7 @@ mod tests {
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         let read = Credentials::load(&path).unwrap();
         assert_eq!((read.cluster, read.key.hash()), (written.cluster, written.key.hash()));
-        assert_eq!(read.pins, written.pins);
+        assert_eq!((read.pins, read.heard), (written.pins, written.heard));
         let again = credentials().create(&path).unwrap_err();
         assert!(matches!(again, CredentialsError::Exists { .. }), "{again}");
         assert_eq!(Credentials::load(&path).unwrap().key.hash(), written.key.hash());

@@ -8,7 +8,7 @@ use ironcache_identity::{JoinCode, Tls};
 use std::path::PathBuf;
 use std::str::FromStr;
 
-/// `HOST:PORT`, `HOST:PORT=CODE` or `HOST:PORT=@FILE`.
+/// `HOST:PORT`, `HOST:PORT=@FILE` or `HOST:PORT=CODE`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Newcomer {
     /// Client or HTTP address.
@@ -63,7 +63,7 @@ impl Newcomer {
                 text.trim().parse().map_err(|error| Failure::Usage(format!("{}: {error}", file.display())))
             }
             None => Err(Failure::Usage(format!(
-                "{addr} is met by the join code that it prints when it starts: {addr}=CODE, or {addr}=@FILE (join.code in \
+                "{addr} is met by the join code that it prints when it starts: {addr}=@FILE, with a file that has it (join.code in \
                  its data directory)"
             ))),
         }
@@ -83,7 +83,7 @@ mod tests {
         assert_eq!(argument.code().unwrap(), code);
         assert_eq!(read("a:1=@n1/join.code").unwrap().code, Some(CodeFrom::File("n1/join.code".into())));
         let without = read("a:1").unwrap();
-        assert!(without.code().unwrap_err().to_string().contains("a:1=CODE"));
+        assert!(without.code().unwrap_err().to_string().contains("a:1=@FILE"));
         let wrong = read("a:1=secret").unwrap_err();
         assert!(wrong.starts_with("this is no join code") && !wrong.contains("secret"), "{wrong}");
         let dir = tempfile::tempdir().unwrap();
