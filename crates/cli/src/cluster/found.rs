@@ -83,7 +83,10 @@ impl Founding {
         let layout = layout::layout(of_data, of_witnesses, spec.replicas, spec.mode.clone());
         let layout = layout.map_err(|error| Failure::Usage(error.to_string()))?;
         let nodes = met.iter().map(|met| (met.candidate.node, met.key)).collect();
-        let security = Some(CreateKeys { cluster: begun.cluster, admin: admin.to_owned(), nodes });
+        // Of one that an earlier attempt has met the file may be gone.
+        let codes = newcomers.iter().filter_map(|newcomer| newcomer.code().ok()).map(|code| code.digest());
+        let codes = codes.collect();
+        let security = Some(CreateKeys { cluster: begun.cluster, admin: admin.to_owned(), nodes, codes });
         let request = CreateCluster { set: spec.set.clone(), security, ..layout };
         Ok(Founding { begun, tls, path, met, newcomers, request })
     }

@@ -53,7 +53,7 @@ impl Newcomer {
         Ok((join::contact(&http_addr, tls, &code).await?, code))
     }
 
-    fn code(&self) -> Result<JoinCode, Failure> {
+    pub(crate) fn code(&self) -> Result<JoinCode, Failure> {
         let Newcomer { addr, code } = self;
         match code {
             Some(CodeFrom::Argument(code)) => Ok(code.clone()),

@@ -1,7 +1,7 @@
 //! Whom a node obeys between the moment it was met and its first log entry: the file `binding.json`.
 //!
-//! *Invariant:* it is durable before anybody whom it names is obeyed; and it stays, so that a node which was bound once is
-//! never again taken for one of an insecure cluster, whatever happens to its log.
+//! *Invariant:* it is durable before anybody whom it names is obeyed; and it stays: a node that was bound once believes nobody
+//! for where they come from, and makes no second key, whatever happens to its log (`Doors::mode`, `Doors::of`).
 
 use ironcache_store::{DiskError, read_durably, replace_durably};
 use ironcache_types::{ClusterId, KeyHash, NodeId};

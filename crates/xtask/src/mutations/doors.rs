@@ -2,6 +2,9 @@
 
 use super::Mutation;
 
+/// Whom one node believes, by its log and by what it was told.
+const DOORS: &[&str] = &["-p", "ironcache-node", "--lib", "doors::tests"];
+
 /// A cluster with keys, as members, operators and strangers meet it.
 const KEYED: &[&str] = &["-p", "ironcache-node", "--lib", "keyed"];
 
@@ -101,6 +104,62 @@ pub(super) const ROWS: &[Mutation] = &[
         guard: "        if let Some(speaks_for) = node.speaks_for(&ask) {",
         instead: "        if let Some(speaks_for) = None {",
         tests: &["-p", "ironcache-raft", "--test", "raft", "peer_port"],
+    },
+    Mutation {
+        name: "a-member-leads-in-the-name-of-another",
+        breaks: "with one member's key every other one is made to obey, or to elect, whom its holder likes",
+        file: "crates/raft/src/network/server.rs",
+        guard: "    if let Some(said) = request.in_the_name_of() {",
+        instead: "    if let Some(said) = None {",
+        tests: &["-p", "ironcache-raft", "--test", "raft", "peer_port"],
+    },
+    Mutation {
+        name: "a-snapshot-opens-a-cluster-with-keys",
+        breaks: "whoever sends one snapshot makes a node believe everybody",
+        file: "crates/raft/src/foreign.rs",
+        guard: "            Err(Foreign::OtherSecurity)",
+        instead: "            Ok(())",
+        tests: &["-p", "ironcache-raft", "--test", "raft", "peer_port"],
+    },
+    Mutation {
+        name: "a-bound-node-is-opened-by-its-log",
+        breaks: "a node that was bound to a cluster with keys believes everybody, because its log says so",
+        file: "crates/node/src/doors.rs",
+        guard: "                let is_open = self.config.insecure && known.binding.is_none();",
+        instead: "                let is_open = self.config.insecure || known.binding.is_some();",
+        tests: DOORS,
+    },
+    Mutation {
+        name: "one-member-vouches-for-a-key",
+        breaks: "with one member's key others are made to believe any other one",
+        file: "crates/node/src/doors/heard.rs",
+        guard: ".filter(|(_, by)| 2 * by > ahead.len())",
+        instead: ".filter(|(_, by)| 2 * by > 0)",
+        tests: DOORS,
+    },
+    Mutation {
+        name: "what-is-heard-changes-a-pin",
+        breaks: "a member is known by another key than the log says, because another member says so",
+        file: "crates/node/src/doors.rs",
+        guard: "    state.security.pin(node).is_none()",
+        instead: "    (state.security.pin(node).is_none() || view.index > 0)",
+        tests: DOORS,
+    },
+    Mutation {
+        name: "a-stranger-is-listened-to-at-length",
+        breaks: "whoever has no key fills a node's memory",
+        file: "crates/node/src/doors/gate.rs",
+        guard: ".and_then(|()| may_send(&who, bytes))",
+        instead: ".and_then(|()| may_send(&Who::Open, bytes))",
+        tests: KEYED,
+    },
+    Mutation {
+        name: "a-revoked-operator-orders-by-a-node-that-lags",
+        breaks: "who was revoked goes on wherever that has not been heard yet",
+        file: "crates/control/src/apply/mod.rs",
+        guard: "        self.check_asked(origin, command)?;",
+        instead: "        drop(self.check_asked(origin, command));",
+        tests: &["-p", "ironcache-control", "--test", "it", "security::"],
     },
     Mutation {
         name: "an-unknown-key-is-a-members",

@@ -7,10 +7,10 @@ use hyper::Method;
 use hyper::header::{CONNECTION, HOST, UPGRADE};
 use hyper_util::rt::TokioIo;
 use ironcache_api::{
-    AddOperator, ApiError, ClusterStatus, CreateKeys, Done, JoinBind, JoinProve, JoinProved, OperatorRole,
-    Operators, RevokeOperator,
+    AddOperator, ApiError, Believes, ClusterStatus, CreateKeys, Done, JoinBind, JoinProve, JoinProved,
+    OperatorRole, Operators, RevokeOperator,
 };
-use ironcache_control::{Command, Security};
+use ironcache_control::{Command, Credential, Origin, Security};
 use ironcache_identity::{Expect, JoinCode, PrivateKey, Session, Side, Tls};
 use ironcache_replication::{Hello, LINK_VERSIONS, LinkVersion, Message, Purpose, Refuse, decode, encode};
 use ironcache_types::{ClusterId, Digest, Epoch, KeyHash, LevelRange, Member, NodeId, ShardId};
@@ -42,7 +42,18 @@ impl Talk {
     }
 
     async fn say(&mut self, method: Method, path: &str, body: String) -> Answer {
+        self.say_with(method, path, body, &[]).await
+    }
+
+    async fn say_with(
+        &mut self,
+        method: Method,
+        path: &str,
+        body: String,
+        headers: &[(&str, &str)],
+    ) -> Answer {
         let request = hyper::Request::builder().method(method).uri(path).header(HOST, "127.0.0.1");
+        let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
         self.sender.ready().await.unwrap();
         let answer = self.sender.send_request(request.body(body).unwrap()).await.unwrap();
         let status = StatusCode::from_u16(answer.status().as_u16()).unwrap();
@@ -96,7 +107,8 @@ async fn bind(nodes: &[TestNode], admin: &Tls) {
 
 async fn create(nodes: &[TestNode], admin: &Tls) {
     bind(nodes, admin).await;
-    let keys = CreateKeys { cluster: CLUSTER, admin: "ada".to_owned(), nodes: pins(nodes) };
+    let codes = nodes.iter().map(|node| node.app.doors.code().expect("it is new").digest()).collect();
+    let keys = CreateKeys { cluster: CLUSTER, admin: "ada".to_owned(), nodes: pins(nodes), codes };
     let mut request = layout(nodes);
     request.security = Some(keys);
     let mut talk = Talk::open(admin, &http(&nodes[0])).await;
@@ -439,6 +451,8 @@ async fn the_links_of_a_node_that_was_removed_are_closed() {
 async fn a_node_that_is_met_joins_a_cluster_with_keys_and_its_code_is_used() {
     let (mut nodes, admin) = founded(1).await;
     let (joins, join_code, mut asks) = met(&nodes, &admin).await;
+    let founding = nodes[0].app.raft.applied().borrow().state.clone();
+    let Security::Keys(founding) = &founding.security else { panic!("it has keys") };
     let request = |admitted| ironcache_api::AddNode {
         http_addr: http(&joins),
         node: joins.id(),
@@ -455,5 +469,105 @@ async fn a_node_that_is_met_joins_a_cluster_with_keys_and_its_code_is_used() {
     let state = nodes[0].app.raft.catch_up().await.unwrap().state.clone();
     let Security::Keys(keys) = &state.security else { panic!("it has keys") };
     assert_eq!(keys.nodes, pins(&nodes));
-    assert_eq!(keys.codes.iter().copied().collect::<Vec<_>>(), [join_code.digest()]);
+    // That of the founding node is as used as its own.
+    assert_eq!(founding.codes.len(), 1);
+    assert_eq!(keys.codes.iter().copied().collect::<Vec<_>>(), [founding.codes[0], join_code.digest()]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_order_of_an_operator_who_was_revoked_is_refused_by_whatever_way_it_comes() {
+    let (nodes, admin) = founded(3).await;
+    let leader = nodes[0].app.raft.view_changes().borrow().leader.expect("somebody leads");
+    let [leads, follows] =
+        [true, false].map(|leads| nodes.iter().find(|node| (node.id() == leader) == leads).unwrap());
+    let bob = key();
+    let mut asks = Talk::open(&admin, &http(leads)).await;
+    let add = AddOperator { key: bob.hash(), name: "bob".to_owned(), role: OperatorRole::Operator };
+    asks.post("/v1/operators/add", &add).await.read::<Done>();
+    // As a node sends on what it was asked, for whom it was asked.
+    let mut sends_on = Talk::open(&follows.app.doors.tls, &http(leads)).await;
+    let (member, key) = (follows.id().to_string(), bob.hash().to_string());
+    let headers = [("x-ironcache-forwarded", member.as_str()), ("x-ironcache-for", key.as_str())];
+    let policy = |settle: u32| format!("{{\"set\":{{\"settle-ms\":\"{settle}\"}}}}");
+    let order = sends_on.say_with(Method::POST, "/v1/policy", policy(4_000), &headers).await;
+    assert_eq!(order.status, StatusCode::OK, "{}", order.text);
+    asks.post("/v1/operators/revoke", &RevokeOperator { key: bob.hash() }).await.read::<Done>();
+    let order = sends_on.say_with(Method::POST, "/v1/policy", policy(5_000), &headers).await;
+    assert_eq!((order.status, code(&order).as_str()), (StatusCode::CONFLICT, "not_allowed"));
+    // Nor as an entry that a follower proposes which has not heard of it.
+    let present = follows.app.raft.catch_up().await.unwrap().state.clone();
+    let command = Command::SetPolicy { seen: present.policy_epoch, policy: present.policy.clone() };
+    let origin = Origin { by: Credential::Operator(bob.hash()), from: None, at_ms: 1 };
+    let refused = follows.app.raft.propose(origin.asks(command)).await.unwrap().outcome.unwrap_err();
+    assert_eq!(refused.code, "not_allowed");
+}
+
+/// What is answered to the head of a request whose body never comes.
+async fn answer_to_head(addr: &str, path: &str, bytes: usize) -> String {
+    let mut stream = TcpStream::connect(addr).await.unwrap();
+    let head = format!("POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {bytes}\r\n\r\n");
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut read = BytesMut::new();
+    let answered = async {
+        while !read.windows(4).any(|four| four == b"\r\n\r\n") {
+            assert_ne!(stream.read_buf(&mut read).await.unwrap(), 0, "{read:?}");
+        }
+    };
+    // Less than a body that does not come is waited for.
+    tokio::time::timeout(Duration::from_secs(4), answered).await.expect("it is answered before a body comes");
+    String::from_utf8_lossy(&read).lines().next().unwrap().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_is_not_known_has_no_memory_of_a_node() {
+    let (nodes, _admin) = founded(1).await;
+    let new = TestNode::start_locked(9).await;
+    let most = crate::http::JSON_BYTES_MAX;
+    for (addr, path, status) in [
+        // A member obeys no code, whoever asks; nor does a probe have a body.
+        (http(&nodes[0]), "/v1/join/prove", 409),
+        (http(&nodes[0]), "/v1/join/bind", 409),
+        (http(&nodes[0]), "/v1/policy", 401),
+        // A new node reads a proof, which is short, and a binding of whoever has proved the code.
+        (http(&new), "/v1/join/prove", 413),
+        (http(&new), "/v1/join/bind", 403),
+        (http(&new), "/v1/cluster/create", 401),
+    ] {
+        let answer = answer_to_head(&addr, path, most).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{path}: {answer}");
+    }
+    // And says no more back than it was sent.
+    let sent = format!("{{\"proof\":\"{}\"}}", "\\\"".repeat(480));
+    let answer = plain_body(&new, "/v1/join/prove", sent.clone()).await;
+    assert_eq!(answer.status, StatusCode::BAD_REQUEST);
+    assert!(answer.text.len() < sent.len(), "{}", answer.text);
+}
+
+async fn plain_body(node: &TestNode, path: &str, body: String) -> Answer {
+    let response = node.http_client().post(format!("http://{}{path}", http(node))).body(body).send().await;
+    let response = response.unwrap();
+    Answer { status: response.status(), text: response.text().await.unwrap() }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_page_is_refused_though_its_browser_holds_an_operators_key() {
+    let (nodes, admin) = founded(1).await;
+    let mut browser = Talk::open(&admin, &http(&nodes[0])).await;
+    for headers in [[("sec-fetch-site", "cross-site")], [("origin", "https://evil.example")]] {
+        let order = browser.say_with(Method::POST, "/v1/upgrade/pause", String::new(), &headers).await;
+        assert_eq!(order.status, StatusCode::FORBIDDEN, "{}", order.text);
+        assert!(["cross_site", "foreign_origin"].contains(&code(&order).as_str()));
+    }
+    // What a node is called is of no matter to whoever knows its key.
+    let order = browser.say_with(Method::GET, "/v1/cluster", String::new(), &[("x-any", "thing")]).await;
+    assert_eq!(order.status, StatusCode::OK, "{}", order.text);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_says_whom_it_believes() {
+    let (nodes, _admin) = founded(1).await;
+    let (new, open) = (TestNode::start_locked(8).await, TestNode::start(9).await);
+    for (node, believes) in [(&nodes[0], Believes::Keys), (&new, Believes::Locked), (&open, Believes::Open)] {
+        assert_eq!(node.status().await.believes, Some(believes));
+    }
 }

@@ -56,7 +56,11 @@ impl TestNode {
         set(&mut config);
         let config = Arc::new(config);
         let doors = Arc::new(Doors::of(&config).unwrap());
-        let options = RaftOptions { dial: doors.clone(), ..RaftOptions::new(me, dir.path().join("raft")) };
+        let options = RaftOptions {
+            dial: doors.clone(),
+            may_join: doors.clone(),
+            ..RaftOptions::new(me, dir.path().join("raft"))
+        };
         let raft = RaftNode::open(options).await.unwrap();
         doors.attach(raft.applied());
         tokio::spawn(Arc::clone(&doors).watch());
