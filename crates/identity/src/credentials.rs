@@ -82,7 +82,8 @@ impl Credentials {
             let problem = format!("format {format} is unknown, run the release that wrote it");
             return Err(CredentialsError::Unusable { path: at(), problem });
         }
-        let Stored { format: _, cluster, key, pins, heard } = serde_json::from_slice(bytes).map_err(unreadable)?;
+        let Stored { format: _, cluster, key, pins, heard } =
+            serde_json::from_slice(bytes).map_err(unreadable)?;
         let key =
             PrivateKey::from_pem(&key).map_err(|source| CredentialsError::Key { path: at(), source })?;
         Ok(Credentials { cluster, key, pins, heard })

@@ -496,7 +496,7 @@ async fn an_order_of_an_operator_who_was_revoked_is_refused_by_whatever_way_it_c
     assert_eq!((order.status, code(&order).as_str()), (StatusCode::CONFLICT, "not_allowed"));
     // Nor as an entry that a follower proposes which has not heard of it.
     let present = follows.app.raft.catch_up().await.unwrap().state.clone();
-    let command = Command::SetPolicy { seen: present.policy_epoch, policy: present.policy.clone() };
+    let command = Command::SetPolicy { seen: present.policy_epoch, policy: present.policy };
     let origin = Origin { by: Credential::Operator(bob.hash()), from: None, at_ms: 1 };
     let refused = follows.app.raft.propose(origin.asks(command)).await.unwrap().outcome.unwrap_err();
     assert_eq!(refused.code, "not_allowed");
