@@ -40,6 +40,9 @@ VALUE = "v" * 100
 # Before the fault, and after the shard is served again.
 AROUND_S = 0.7
 FROZEN_S = 3
+# A daemon that dies within 5 s of its start is started again later each time (`stable-ms` of the launcher): what is measured
+# here is the end of one that ran well, and not a crash loop.
+STABLE_S = 6
 FAULTS = {
     "process": "`kill -9` of its daemon",
     "machine": "its machine is gone; another node leads",
@@ -87,7 +90,7 @@ class Ironcache:
     name = "ironcache"
 
     def __init__(self, args, folder):
-        self.mode, self.timers = args.mode, args.timers
+        self.mode, self.timers, self.killed_at = args.mode, args.timers, {}
         # Nothing but the lease is to end a hang here.
         flags = ["--hang-timeout-ms", "60000"]
         self.cluster = Cluster(
@@ -121,8 +124,13 @@ class Ironcache:
             time.sleep(0.5)
         raise Stuck("no primary comes to lead")
 
+    def rest(self, primary):
+        """Until the primary's daemon has run for a while."""
+        time.sleep(max(0, self.killed_at.get(primary, 0) + STABLE_S - time.monotonic()))
+
     def strike(self, fault, primary, replica):
         if fault == "process":
+            self.killed_at[primary] = time.monotonic()
             primary.signal_daemon(signal.SIGKILL)
         elif fault in ("machine", "leader"):
             primary.power_off()
@@ -242,6 +250,9 @@ class Redis:
     def target(self, _fault):
         return self.settled()
 
+    def rest(self, primary):
+        """It has no launcher."""
+
     def strike(self, fault, primary, _replica):
         if fault == "process":
             primary.end()
@@ -302,6 +313,7 @@ class Writer:
 def one(system, fault, number):
     shards = system.target(fault)
     (primary, replica, slots), others = shards[0], shards[1:]
+    system.rest(primary)
     prefix = f"{fault}.{number}.{time.monotonic_ns()}"
     writer = Writer(primary, prefix, slots, keeps_on=fault == "replica")
     beside = [Writer(node, prefix, where, keeps_on=True) for node, _, where in others]

@@ -1,11 +1,24 @@
 #!/usr/bin/env python3
 """Fuzzing of a node's ports: valid sessions are changed at random, and the node has to bear them.
 
-    tests/compat/fuzz_ports.py target/release/ironcache --seconds 60 [--seed 1] [--only client,tls,peer,http]
+    tests/compat/fuzz_ports.py target/release/ironcache --seconds 60 [--seed 1] [--only client,tls,peer,http,...]
 
-A playground of one node (client, peer and HTTP port), and beside it a node that belongs to no cluster yet and whose
-clients speak TLS. Each port gets sessions from its own process for so long: bytes that were flipped, cut, repeated,
-spliced, numbers at their edges, in pieces, with and without an end, in the clear and by TLS. After each batch:
+    client, peer, http     a playground of one node: its peer and HTTP ports speak TLS 1.3, and know their members
+    open-peer, open-http   a node of an insecure cluster: what stands behind the door of a member, without the door
+    join                   the HTTP port of a node that belongs to no cluster: it waits for its join code
+    tls                    that node's port for clients by TLS
+
+Each port gets sessions from its own process for so long: bytes that were flipped, cut, repeated, spliced, numbers at their
+edges, in pieces, with and without an end. They come in these ways, in shares that each port has of its own:
+
+    plain      in the clear
+    nobody     by TLS, without a key
+    stranger   by TLS, with an Ed25519 key that nobody has heard of
+    records    what begins like TLS and is none: hellos that were cut and changed, wrong versions, giant lengths, records in pieces
+    torn       a whole handshake, and then bytes that are no records
+
+A way by which sessions should come through, and none of them was answered, is a failure: the fuzzing would be for nothing.
+After each batch:
 
     alive        the same process and incarnation answers, /livez says so, no thread has panicked
     state        the control state, raft's term and log, and the offset of the stream are what they were: nothing that was
@@ -13,6 +26,7 @@ spliced, numbers at their edges, in pieces, with and without an end, in the clea
     ledger       a hundred keys hold what they held
     memory       resident memory has grown by at most GROWTH_MAX_BYTES since the first batches
     descriptors  at most DESCRIPTORS_MAX more than at the start, once the sessions have ended
+    refused      on the peer port of a cluster with keys nobody was told that anything was done
 
 Exit 0: all of that for each port. A failure names the seed and the batch, and the sessions of a seed are the same again.
 """
@@ -36,7 +50,29 @@ import urllib.request
 
 TESTS = os.path.dirname(os.path.abspath(__file__))
 CRATES = os.path.join(TESTS, "..", "..", "crates")
-PORTS = ("client", "tls", "peer", "http")
+WAYS = ("plain", "nobody", "stranger", "records", "torn")
+# Shares of each port's sessions, in the order of WAYS.
+PORTS = {
+    "client": (88, 3, 3, 6, 0),
+    "tls": (5, 35, 15, 35, 10),
+    "peer": (25, 15, 35, 20, 5),
+    "http": (25, 15, 35, 20, 5),
+    "join": (10, 15, 55, 15, 5),
+    "open-peer": (82, 6, 6, 6, 0),
+    "open-http": (82, 6, 6, 6, 0),
+}
+# By these ways a session comes through to a parser of ours, and some of them are answered.
+ANSWERED = {
+    "client": {"plain"},
+    "tls": {"nobody", "stranger"},
+    "peer": {"plain", "nobody", "stranger"},
+    "http": {"plain", "nobody", "stranger"},
+    "join": {"plain", "nobody", "stranger"},
+    "open-peer": {"plain", "nobody", "stranger"},
+    "open-http": {"plain", "nobody", "stranger"},
+}
+# Fewer of a way prove nothing.
+ANSWERED_FROM = 200
 BATCH = 100
 # The first batches fill what a process keeps for good: arenas, buffers of the log, code that was not read in yet.
 WARM_BATCHES = 3
@@ -46,6 +82,8 @@ DESCRIPTORS_MAX = 16
 SETTLE_S = 30
 # How long a session waits for an answer; a node that waits for more bytes says nothing.
 ANSWER_S = 0.02
+# By TLS the node has a handshake to end before it looks at what was asked.
+ANSWER_BY_TLS_S = 0.1
 EDGES = [0, 1, 2, 7, 8, 127, 128, 255, 256, 0x7FFF, 0xFFFF, 0x10000, 0x7FFFFFFF, 0xFFFFFFFF, 1 << 32, (1 << 63) - 1, (1 << 64) - 1]
 LEDGER = {f"ledger:{n}": hashlib.sha256(str(n).encode()).hexdigest() for n in range(100)}
 
@@ -112,10 +150,19 @@ def peer_sessions():
     return sessions + [request("GET", path) for path in others] + [request("POST", path, b"{}") for path in others]
 
 
-def client_hello():
+def join_sessions():
+    typed = "Content-Type: application/json\r\n"
+    prove = json.dumps({"proof": "ab" * 32}).encode()
+    nodes = {f"{number:016x}": f"{number:02x}" * 32 for number in (1, 2)}
+    bind = json.dumps({"cluster": "00000000000000000000000000000007", "nodes": nodes}).encode()
+    proves, binds = request("POST", "/v1/join/prove", prove, typed), request("POST", "/v1/join/bind", bind, typed)
+    return http_sessions() + 4 * [proves, binds, proves + binds, proves + request("GET", "/status") + binds]
+
+
+def client_hello(strangers_key=None):
     """What a client by TLS says first."""
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-    begin = context().wrap_bio(incoming, outgoing, server_hostname="node")
+    begin = context(strangers_key).wrap_bio(incoming, outgoing, server_hostname="node")
     try:
         begin.do_handshake()
     except ssl.SSLWantReadError:
@@ -123,10 +170,38 @@ def client_hello():
     return outgoing.read()
 
 
-def context():
+def record(kind, body, version=0x0301, length=None):
+    length = len(body) if length is None else length
+    return bytes([kind]) + version.to_bytes(2, "big") + (length & 0xFFFF).to_bytes(2, "big") + body
+
+
+def records():
+    """Hellos, and what looks like one for a while."""
+    whole = client_hello()
+    hello = whole[5:]
+    alert, change, data = b"\x02\x28", b"\x01", b"\0" * 64
+    made = [whole, whole + whole, whole[:60], whole[:5], whole[:1]]
+    # Versions that there were, will be and never are; lengths of records and of the message that are not theirs.
+    made += [record(22, hello, version) for version in (0, 0x0200, 0x0300, 0x0302, 0x0303, 0x0304, 0x7F1C, 0xFEFF, 0xFFFF)]
+    made += [record(22, hello, length=length) for length in (0, 1, 0x4000, 0x4001, 0x4800, 0xFFFF)]
+    made += [record(22, hello[:1] + length.to_bytes(3, "big") + hello[4:]) for length in (0, 1, 0x4000, 0x10000, 0xFFFFFF)]
+    # One message over many records; empty ones among them; much more of it than any hello has.
+    made.append(b"".join(record(22, hello[at : at + 1]) for at in range(len(hello))))
+    made.append(record(22, b"") * 200 + whole)
+    giant = b"\x01" + (0x03FFFF).to_bytes(3, "big") + hello[4:]
+    made.append(record(22, giant) + b"".join(record(22, bytes(0x4000)) for _ in range(15)))
+    # Not its turn.
+    made += [record(21, alert) + whole, record(20, change) + whole, record(23, data) + whole, whole + record(23, data) * 8]
+    made += [whole + record(20, change, 0x0303) + record(22, bytes([kind]) + b"\0\0\x04abcd", 0x0303) for kind in (0, 2, 11, 15, 20, 24)]
+    return made + [record(kind, data) for kind in (0, 19, 22, 24, 25, 255)]
+
+
+def context(strangers_key=None):
     believing = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     believing.check_hostname = False
     believing.verify_mode = ssl.CERT_NONE
+    if strangers_key:
+        believing.load_cert_chain(*strangers_key)
     return believing
 
 
@@ -178,29 +253,47 @@ class Mutator:
             data[at:] = other[dice.randrange(len(other) + 1) :]
 
 
-def play(port, data, dice, by_tls):
-    """One session: whatever becomes of it."""
+def play(port, data, dice, way, strangers_key):
+    """One session: whatever becomes of it. Returns what it was answered with."""
+    said = b""
     try:
         stream = socket.create_connection(("127.0.0.1", port), timeout=5)
     except OSError:
-        return
+        return said
     try:
         stream.settimeout(1)
-        if by_tls:
-            stream = context().wrap_socket(stream)
+        if way in ("nobody", "stranger", "torn"):
+            stream = context(strangers_key if way == "stranger" else None).wrap_socket(stream)
+        if way == "torn":
+            stream = socket.socket(fileno=stream.detach())
+            stream.settimeout(1)
         cuts = sorted(dice.randrange(len(data) + 1) for _ in range(dice.choice([0, 0, 1, 3])))
         for begin, end in zip([0] + cuts, cuts + [len(data)]):
             stream.sendall(data[begin:end])
-        if not by_tls and dice.random() < 0.6:
+        by_tls, ends = way in ("nobody", "stranger"), dice.random() < 0.6
+        if ends and not by_tls:
             stream.shutdown(socket.SHUT_WR)
-        stream.settimeout(ANSWER_S)
-        for _ in range(64):
-            if not stream.recv(1 << 16):
-                break
+        stream.settimeout(ANSWER_BY_TLS_S if by_tls else ANSWER_S)
+        try:
+            for _ in range(64):
+                more = stream.recv(1 << 16)
+                if not more:
+                    break
+                said += more[: (1 << 16) - len(said)]
+                stream.settimeout(ANSWER_S)
+        except TimeoutError:
+            if ends and by_tls:
+                stream.unwrap()
     except (OSError, ValueError):
         pass
     finally:
         stream.close()
+    return said
+
+
+def done(said):
+    """What nobody is told on a port for members: a status that says that something was done."""
+    return [status for status in re.findall(rb"^HTTP/1\.[01] ([123]\d\d)", said, re.MULTILINE) if status != b"100"]
 
 
 def differences(before, now, path):
@@ -283,33 +376,47 @@ class Node:
         return f"a thread panicked: {panics[0].strip()}" if panics else None
 
 
-def fuzz(kind, node, port, seconds, seed):
-    """One port's sessions until the time is up. Returns the batches, or says what is wrong."""
-    hello = client_hello()
-    sessions = {"client": client_sessions, "tls": client_sessions, "peer": peer_sessions, "http": http_sessions}[kind]()
-    mutator = Mutator(sessions, f"{kind}-{seed}")
-    records = Mutator([hello, hello + hello, hello[:60]], f"{kind}-records-{seed}")
+SESSIONS = {
+    "client": client_sessions,
+    "tls": client_sessions,
+    "peer": peer_sessions,
+    "http": http_sessions,
+    "join": join_sessions,
+    "open-peer": peer_sessions,
+    "open-http": http_sessions,
+}
+
+
+def fuzz(kind, node, port, seconds, seed, strangers_key):
+    """One port's sessions until the time is up. Returns what is wrong, if anything."""
+    hellos = Mutator(records(), f"{kind}-records-{seed}")
+    mutator = Mutator(SESSIONS[kind](), f"{kind}-{seed}")
     dice = random.Random(f"{kind}-ways-{seed}")
+    tried, answered = dict.fromkeys(WAYS, 0), dict.fromkeys(WAYS, 0)
     until, batch = time.monotonic() + seconds, 0
+    where = lambda: f"{kind}: seed {seed}, batch {batch}"
     while time.monotonic() < until:
-        for _ in range(BATCH):
-            # By TLS: sessions within it, and records that are none. Elsewhere one in eight tries it.
-            way = dice.random()
-            if way < (0.4 if kind == "tls" else 0.06):
-                play(port, records.next(), dice, by_tls=False)
-            else:
-                play(port, mutator.next(), dice, by_tls=way < (0.95 if kind == "tls" else 0.12))
         batch += 1
+        for _ in range(BATCH):
+            (way,) = dice.choices(WAYS, PORTS[kind])
+            data = (hellos if way == "records" else mutator).next()
+            said = play(port, data, dice, way, strangers_key)
+            tried[way] += 1
+            answered[way] += bool(said)
+            if kind == "peer" and done(said):
+                return f"{where()}, {way}: {data!r} was answered {said[:400]!r}"
         try:
             wrong = node.judge(batch > WARM_BATCHES)
         except (OSError, ValueError) as error:
             wrong = f"the node does not answer: {error!r}"
         if wrong:
-            return f"{kind}: seed {seed}, batch {batch}: {wrong}"
+            return f"{where()}: {wrong}"
         if batch % 10 == 0:
             print(f"{kind}: {batch * BATCH} sessions, {node.resident_bytes() >> 20} MiB", flush=True)
-    print(f"{kind}: {batch * BATCH} sessions in {seconds} s, {node.resident_bytes() >> 20} MiB", flush=True)
-    return None
+    ways = ", ".join(f"{way} {answered[way]}/{tried[way]}" for way in WAYS if tried[way])
+    print(f"{kind}: {batch * BATCH} sessions in {seconds} s, {node.resident_bytes() >> 20} MiB; answered: {ways}", flush=True)
+    deaf = [way for way in WAYS if way in ANSWERED[kind] and tried[way] >= ANSWERED_FROM and not answered[way]]
+    return f"{where()}: no session came through: {', '.join(deaf)}" if deaf else None
 
 
 def run(args):
@@ -339,7 +446,7 @@ def free_base():
     for _ in range(400):
         base = dice.randrange(7000, 12000)
         try:
-            for port in (base, base + 1, base + 10000, base + 10001, base + 20000, base + 20001, base + 15001):
+            for port in (base, base + 1, base + 2, base + 15001, *(base + more + at for more in (10000, 20000) for at in range(3))):
                 with socket.socket() as probe:
                     probe.bind(("127.0.0.1", port))
             return base
@@ -361,22 +468,36 @@ def main():
     environment = {name: value for name, value in os.environ.items() if not name.startswith("IRONCACHE_")}
     failed = 1
     try:
-        def start(*words):
-            log = open(f"{folder}/{words[0]}.log", "wb")
+        def start(*words, log=None):
+            log = open(f"{folder}/{log or words[0]}.log", "wb")
             started.append(subprocess.Popen([binary, *words], stdout=log, stderr=log, env=environment))
 
+        keys = [f"{folder}/stranger.crt", f"{folder}/stranger.key"]
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ed25519", "-nodes", "-days", "30", "-subj", "/CN=stranger",
+                        "-keyout", keys[1], "-out", keys[0]], check=True, capture_output=True)
         start("playground", "--shards", "1", "--replicas", "0", "--dir", f"{folder}/playground", "--port", str(base), "--json")
         subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days",
                         "30", "-subj", "/CN=node", "-keyout", "node.key", "-out", "node.crt"], check=True, capture_output=True)
         start("server", "--data-dir", f"{folder}/alone", "--port", str(base + 1), "--tls-port", str(base + 15001),
               "--tls-cert-file", f"{folder}/node.crt", "--tls-key-file", f"{folder}/node.key", "--tls-auth-clients", "no")
+        start("server", "--data-dir", f"{folder}/open", "--port", str(base + 2), "--insecure", "yes", log="open")
+        create = [binary, "cluster", "create", f"127.0.0.1:{base + 20002}", "--replicas", "0", "--insecure", "--yes"]
+        wait_for("the insecure cluster is made", lambda: subprocess.run(create, env=environment, capture_output=True).returncode == 0)
         wait_for("the playground is ready", lambda: b'"ready":true' in open(f"{folder}/playground.log", "rb").read())
         member = Node("member", base, base + 20000, f"{folder}/playground/node-0.log", True)
         wait_for("the other node answers", lambda: urllib.request.urlopen(f"http://127.0.0.1:{base + 20001}/livez", timeout=5))
         alone = Node("alone", base + 1, base + 20001, f"{folder}/server.log", False)
-        targets = {"client": (member, base), "peer": (member, base + 10000), "http": (member, base + 20000), "tls": (alone, base + 15001)}
+        insecure = Node("open", base + 2, base + 20002, f"{folder}/open.log", True)
+        targets = {
+            "client": (member, base), "peer": (member, base + 10000), "http": (member, base + 20000),
+            "tls": (alone, base + 15001), "join": (alone, base + 20001),
+            "open-peer": (insecure, base + 10002), "open-http": (insecure, base + 20002),
+        }
         only = args.only.split(",")
-        workers = [multiprocessing.Process(target=run, args=((kind, *targets[kind], args.seconds, args.seed),)) for kind in PORTS if kind in only]
+        workers = []
+        for kind in (kind for kind in PORTS if kind in only):
+            asked = (kind, *targets[kind], args.seconds, args.seed, keys)
+            workers.append(multiprocessing.Process(target=run, args=(asked,)))
         for worker in workers:
             worker.start()
         for worker in workers:

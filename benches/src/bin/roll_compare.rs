@@ -1,4 +1,5 @@
-//! The roll of two binaries, side by side: is the new one slower than the old one?
+//! The roll of two binaries, side by side: is the new one slower than the old one? Or of one binary with and without TLS:
+//! `roll-compare --old BIN --new BIN --old-demo=--insecure --new-demo "--tls-cert-file C --tls-key-file K"`.
 //!
 //! ```text
 //!   old, new, new, old, old, new, … ─► `ironcache demo --json` of each ─► median and maximum of each figure
@@ -35,6 +36,12 @@ struct Args {
         allow_hyphen_values = true
     )]
     demo: String,
+    /// What only the old one's demo is given
+    #[arg(long, value_name = "ARGS", default_value = "", allow_hyphen_values = true)]
+    old_demo: String,
+    /// What only the new one's demo is given
+    #[arg(long, value_name = "ARGS", default_value = "", allow_hyphen_values = true)]
+    new_demo: String,
 }
 
 /// What is compared, by its name in the demo's report.
@@ -49,13 +56,15 @@ fn main() -> Result<()> {
     let (mut old, mut new) = (Vec::new(), Vec::new());
     for run in 0..args.runs {
         eprintln!("pair {} of {}", run + 1, args.runs);
-        let demo = |binary: &Path| roll(binary, &args.demo);
+        let demo = |binary: &Path, own: &str| roll(binary, &format!("{} {own}", args.demo));
+        let demo_old = || demo(&args.old, &args.old_demo);
+        let demo_new = || demo(&args.new, &args.new_demo);
         if run % 2 == 0 {
-            old.push(demo(&args.old)?);
-            new.push(demo(&args.new)?);
+            old.push(demo_old()?);
+            new.push(demo_new()?);
         } else {
-            new.push(demo(&args.new)?);
-            old.push(demo(&args.old)?);
+            new.push(demo_new()?);
+            old.push(demo_old()?);
         }
     }
     print!("{}", table(&old, &new, &args)?);
@@ -84,10 +93,11 @@ fn roll(binary: &Path, arguments: &str) -> Result<Value> {
 
 fn table(old: &[Value], new: &[Value], args: &Args) -> Result<String> {
     let mut text = format!(
-        "{} runs of each, in turns: `demo --json {}`\n\n| what, in ms | old median | old max | new median | new max | \
+        "{} runs of each, in turns: `demo --json {}`{}\n\n| what, in ms | old median | old max | new median | new max | \
          new / old (median) |\n| --- | --- | --- | --- | --- | --- |\n",
         old.len(),
-        args.demo
+        args.demo,
+        own_arguments(args)
     );
     for (key, what) in FIGURES {
         let (old, new) = (Side::of(old, key)?, Side::of(new, key)?);
@@ -101,6 +111,14 @@ fn table(old: &[Value], new: &[Value], args: &Args) -> Result<String> {
         ));
     }
     Ok(text)
+}
+
+/// What is not the same for both.
+fn own_arguments(args: &Args) -> String {
+    if args.old_demo.is_empty() && args.new_demo.is_empty() {
+        return String::new();
+    }
+    format!("; the old one with `{}`, the new one with `{}`", args.old_demo, args.new_demo)
 }
 
 /// One figure over the runs of one binary.

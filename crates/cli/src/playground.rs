@@ -4,7 +4,7 @@
 
 use crate::exit::Failure;
 use crate::interrupt::Interrupt;
-use crate::local::{LocalCluster, LocalSpec};
+use crate::local::{Links, LocalCluster, LocalSpec};
 use crate::output;
 use crate::program::Program;
 use crate::release::OWN_BINARY;
@@ -28,6 +28,8 @@ pub struct PlaygroundArgs {
     /// The first node's client port; the others follow [free ports]
     #[arg(long)]
     port: Option<u16>,
+    #[command(flatten)]
+    links: Links,
     /// A setting of the whole cluster, as `cluster policy set` takes it; finalize-after-s is 0 here unless given
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
@@ -55,6 +57,7 @@ pub async fn run(args: PlaygroundArgs, program: &Program) -> Result<(), Failure>
         shards,
         replicas,
         base_port: args.port,
+        links: args.links.absolute()?,
         set: LocalSpec::settings(&args.set)?,
     };
     let started = tokio::select! {
@@ -82,6 +85,7 @@ fn announce(cluster: &LocalCluster, program: &Program, json: bool) -> Result<(),
             "seeds": seeds,
             "http": http,
             "credentials": credentials,
+            "tls": cluster.tls().map(|(addrs, _)| addrs),
             "pids": cluster.launcher_pids(),
         }));
     }
@@ -89,7 +93,11 @@ fn announce(cluster: &LocalCluster, program: &Program, json: bool) -> Result<(),
     let (host, port) = ironcache_client::seed::split(seed).expect("a node's address is host:port");
     output::line(&format!("ready: {}", seeds.join(" ")))?;
     output::line(&format!("http:  {}", http.join(" ")))?;
-    let (next, credentials) = (program.next_version(), credentials.display());
+    if let Some((addrs, _)) = cluster.tls() {
+        output::line(&format!("tls:   {}", addrs.join(" ")))?;
+    }
+    let next = program.next_version();
+    let credentials = credentials.map_or_else(|| "none".to_owned(), |file| file.display().to_string());
     output::line(&format!(
         "\ntry, in another terminal:\n\
          \x20 redis-cli -c -h {host} -p {port} set greeting hello\n\

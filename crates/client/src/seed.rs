@@ -4,7 +4,12 @@
 //! RESP: a node's client port answers with the number; an HTTP server complains in HTTP, and so says
 //! what it is.
 //!
+//! This question goes out in the open, before any TLS: whoever is on the way learns that somebody looks for a node, and may
+//! answer what it likes. That leads to another port of the same host, or to none.
+//!
 //! *Invariant:* nothing but the first bytes of an answer decides, and reading them is bounded.
+//! *Invariant:* an answer says where to knock, and never whom to believe: who has a key goes by pins and codes there, and who
+//! has none believes whoever answers anyway.
 
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -179,5 +184,19 @@ mod tests {
     fn ipv6_addresses_keep_their_brackets() {
         assert_eq!(split("[::1]:6379"), Some(("::1", 6379)));
         assert_eq!(join("::1", 1), "[::1]:1");
+    }
+
+    #[test]
+    fn fuzz_seeds_and_what_a_server_of_any_kind_answers() {
+        let texts =
+            ["h:1", "[::1]:26379", "HTTP/1.1 400 Bad", "-NOAUTH", "*2\r\n$9\r\nhttp-port\r\n$5\r\n26379\r\n"];
+        ironcache_fuzz::Campaign::of("seeds and answers").from(texts).words(["\r\n", ":", "[", "]"]).run(
+            |bytes| {
+                let text = String::from_utf8_lossy(bytes);
+                let seed = split(&text);
+                assert!(seed.is_none_or(|(host, port)| !host.is_empty() && port > 0));
+                (seed.is_some(), judge(bytes).map(|answer| std::mem::discriminant(&answer)))
+            },
+        );
     }
 }

@@ -275,7 +275,10 @@ fn check_keeper(before: &ControlState, after: &ControlState, shard: &Shard) -> R
         }
     }
     let old = before.shards.get(&id);
-    if old.is_some_and(|old| old.exposed) && !shard.exposed && !is_kept {
+    let own = shard.keeper.is_some_and(|keeper| keeper.base == KeeperBase::Own);
+    let is_whole = shard.in_sync.len() >= shard.nodes.len().min(2);
+    let is_continued = is_whole || own || (has_left && shard.keeper.is_some());
+    if old.is_some_and(|old| old.exposed) && !shard.exposed && !is_continued {
         return broken("I22", format!("shard {id} is exposed no more, and nothing has changed"));
     }
     let goes_out = |node: &&ironcache_types::NodeId| is_out(after, **node) && !is_out(before, **node);

@@ -10,12 +10,16 @@
 //!
 //! *Invariant:* this is the only module that names bincode, so replacing it touches one file.
 //! *Invariant:* a body is parsed only after magic, CRC, length, kind and version were checked.
+//! *Invariant:* a body takes memory for what it is, never for the lengths that it claims (`within`).
+
+mod within;
 
 use crate::AboveLevel;
 use crate::levels::{self, Format, Rpc};
 use ironcache_types::Level;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use within::within;
 
 /// The first bytes of every envelope.
 pub const MAGIC: [u8; 4] = *b"ICRW";
@@ -228,7 +232,7 @@ pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, WireError> {
     if bytes.len() > BODY_BYTES_MAX {
         return Err(WireError::TooLarge { bytes: bytes.len() });
     }
-    let (value, used) = bincode::serde::decode_from_slice(bytes, config())
+    let (value, used) = bincode::serde::seed_decode_from_slice(within::<T>(), bytes, config())
         .map_err(|source| WireError::Body { what, source })?;
     if used != bytes.len() {
         return Err(WireError::Trailing { what, left: bytes.len() - used });
@@ -236,8 +240,10 @@ pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, WireError> {
     Ok(value)
 }
 
+/// Without bincode's own limit: that one counts a number as eight bytes also where it is one, and so refuses to read what
+/// it has written.
 fn config() -> impl bincode::config::Config {
-    bincode::config::standard().with_limit::<BODY_BYTES_MAX>()
+    bincode::config::standard()
 }
 
 pub(crate) fn checksum(header: &[u8], body: &[u8]) -> u32 {
@@ -341,10 +347,41 @@ mod tests {
     }
 
     #[test]
-    fn a_huge_declared_length_inside_the_body_allocates_nothing() {
-        // A string that claims 2^60 bytes: the limit answers before an allocation does.
+    fn a_huge_declared_length_inside_the_body_is_refused() {
+        // A text that claims 2^60 bytes: that it is not there is found before memory is taken for it.
         let mut body = vec![7_u8, 253];
         body.extend_from_slice(&(1_u64 << 60).to_le_bytes());
         assert!(matches!(decode::<Body>(&body), Err(WireError::Body { .. })));
+    }
+
+    #[test]
+    fn what_can_be_written_can_be_read() {
+        // As few bytes as numbers: counted by what they are in memory, they would be more than a body may have.
+        let numbers = vec![7_u64; BODY_BYTES_MAX / 4];
+        assert!(decode::<Vec<u64>>(&encode(&numbers).unwrap()).unwrap() == numbers);
+    }
+
+    #[test]
+    fn everything_that_a_body_is_made_of_is_read_as_it_was_written() {
+        #[derive(Debug, PartialEq, Serialize, serde::Deserialize)]
+        enum Word {
+            Unit,
+            One(String),
+            Two(u8, i64),
+            Named { text: Option<String>, flag: bool },
+        }
+        let maps =
+            std::collections::BTreeMap::from([("a".to_owned(), vec![1_u16, 300]), (String::new(), vec![])]);
+        let words = vec![
+            Word::Unit,
+            Word::One("one".to_owned()),
+            Word::Two(2, -2),
+            Word::Named { text: Some("ü".to_owned()), flag: true },
+            Word::Named { text: None, flag: false },
+        ];
+        let body = (maps, words, [Some(1_u128 << 100), None], 'x', 0.5_f64);
+        let read =
+            decode::<(std::collections::BTreeMap<String, Vec<u16>>, Vec<Word>, [Option<u128>; 2], char, f64)>;
+        assert_eq!(read(&encode(&body).unwrap()).unwrap(), body);
     }
 }

@@ -26,7 +26,7 @@ const FIXED_BYTES: usize = 256 << 10;
 const PER_BYTE: usize = 64;
 
 /// Makes the checksums of an input right again.
-type Reseal = Box<dyn Fn(&mut [u8])>;
+type Reseal = Box<dyn Fn(&mut Vec<u8>)>;
 
 /// One parser, and what it is tried with.
 pub struct Campaign {
@@ -35,12 +35,14 @@ pub struct Campaign {
     words: Vec<Vec<u8>>,
     reseal: Option<Reseal>,
     fixed_bytes: usize,
+    inputs: u64,
 }
 
 impl Campaign {
     /// `name` is shown with a failure.
     pub fn of(name: &'static str) -> Self {
-        Self { name, corpus: Vec::new(), words: Vec::new(), reseal: None, fixed_bytes: FIXED_BYTES }
+        let (corpus, words) = (Vec::new(), Vec::new());
+        Self { name, corpus, words, reseal: None, fixed_bytes: FIXED_BYTES, inputs: INPUTS }
     }
 
     /// Inputs to begin with: valid ones, and one of each kind.
@@ -57,7 +59,12 @@ impl Campaign {
 
     /// Makes the checksums right again. Half of all inputs are resealed: so what lies behind a checksum is reached,
     /// and so is the checksum.
-    pub fn resealed(mut self, reseal: impl Fn(&mut [u8]) + 'static) -> Self {
+    pub fn resealed(self, reseal: impl Fn(&mut [u8]) + 'static) -> Self {
+        self.rewritten(move |bytes| reseal(bytes))
+    }
+
+    /// As [`Self::resealed`], for a checksum that is text: the right one may be longer than the one that stands there.
+    pub fn rewritten(mut self, reseal: impl Fn(&mut Vec<u8>) + 'static) -> Self {
         self.reseal = Some(Box::new(reseal));
         self
     }
@@ -68,8 +75,14 @@ impl Campaign {
         self
     }
 
+    /// The parser makes much for each input: `cargo test` tries a tenth of what it tries of others.
+    pub fn costly(mut self) -> Self {
+        self.inputs /= 10;
+        self
+    }
+
     /// Hands inputs to `parse`, until the number or the time is up. What it returns is the outcome by which an input is
-    /// remembered; numbers in it do not count.
+    /// remembered; numbers in it do not count, but for those of `std::mem::discriminant`.
     ///
     /// # Panics
     /// At the first input that the parser panics at, takes too much memory or time for, or loses memory by.
@@ -82,7 +95,7 @@ impl Campaign {
         let mut mutator = Mutator::new(self.corpus.clone(), self.words.clone());
         let (mut outcomes, mut learned, mut input) = (BTreeSet::new(), HashSet::new(), 0);
         let before = live_bytes();
-        while until.map_or(input < INPUTS, |until| Instant::now() < until) {
+        while until.map_or(input < self.inputs, |until| Instant::now() < until) {
             // Each from a seed of its own: the corpus is the only thing that inputs hand on.
             let mut dice = Dice::new(seed ^ u64::wrapping_mul(input, 0xD134_2543_DE82_EF95));
             let mut bytes = mutator.next(&mut dice);
@@ -163,21 +176,36 @@ fn cpu_time() -> Duration {
     Duration::try_from(clock_gettime(ClockId::ThreadCPUTime)).expect("time used is not negative")
 }
 
-/// Hashes the outcome's text without its numbers: "37 bytes are missing" is no news after 36. Writes no text.
+/// Hashes the outcome's text without its numbers: "37 bytes are missing" is no news after 36, but another variant of an
+/// enum is. Writes no text.
 fn signature(outcome: &impl Debug) -> u64 {
-    struct Letters(u64);
+    /// Behind it the number is all that there is.
+    const KIND: &[u8] = b"Discriminant(";
+    struct Letters {
+        hash: u64,
+        /// Of `KIND`, those that were the last letters.
+        matched: usize,
+    }
     impl Write for Letters {
         fn write_str(&mut self, text: &str) -> std::fmt::Result {
-            let letters: &mut dyn Iterator<Item = u8> = &mut text.bytes().filter(|b| !b.is_ascii_digit());
-            for letter in letters {
-                self.0 = (self.0 ^ u64::from(letter)).wrapping_mul(0x0100_0000_01b3);
+            for byte in text.bytes() {
+                let is_kind = self.matched == KIND.len();
+                if is_kind || !byte.is_ascii_digit() {
+                    self.hash = (self.hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+                }
+                self.matched = match is_kind {
+                    true if byte == b')' => 0,
+                    true => KIND.len(),
+                    false if byte == KIND[self.matched] => self.matched + 1,
+                    false => usize::from(byte == KIND[0]),
+                };
             }
             Ok(())
         }
     }
-    let mut letters = Letters(0xcbf2_9ce4_8422_2325);
+    let mut letters = Letters { hash: 0xcbf2_9ce4_8422_2325, matched: 0 };
     let _ = write!(letters, "{outcome:?}");
-    BuildHasherDefault::<DefaultHasher>::default().hash_one(letters.0)
+    BuildHasherDefault::<DefaultHasher>::default().hash_one(letters.hash)
 }
 
 #[cfg(test)]
@@ -205,6 +233,17 @@ mod tests {
         assert!(
             fails(|bytes| Vec::<u8>::with_capacity(claimed(bytes) / 4).len()).contains("bytes of memory")
         );
+    }
+
+    #[test]
+    fn outcomes_differ_by_their_words_and_by_the_variant_but_not_by_their_numbers() {
+        let kind = |error: &std::num::IntErrorKind| std::mem::discriminant(error);
+        let (empty, zero) = (kind(&std::num::IntErrorKind::Empty), kind(&std::num::IntErrorKind::Zero));
+        assert_ne!(signature(&empty), signature(&zero));
+        assert_ne!(signature(&format!("{empty:?}")), signature(&format!("{zero:?}")));
+        assert_eq!(signature(&(empty, 36)), signature(&(empty, 37)));
+        assert_eq!(signature(&"36 are missing"), signature(&"7 are missing"));
+        assert_ne!(signature(&"36 are missing"), signature(&"36 are too many"));
     }
 
     #[test]

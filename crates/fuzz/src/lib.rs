@@ -15,18 +15,29 @@
 //! two variables that repeat it.
 //! *Invariant:* only tests link this crate: it replaces their allocator by one that counts.
 
+#![doc = include_str!("../parsers.md")]
+
 mod campaign;
 mod dice;
+mod folder;
 mod memory;
 mod mutator;
 
 pub use campaign::Campaign;
 pub use dice::Dice;
+pub use folder::{Folder, refused_stays};
 pub use memory::{Counted, live_bytes};
 pub use mutator::Mutator;
 
 #[global_allocator]
 static ALLOCATOR: Counted = Counted;
+
+/// The kind of an error that is text, without what it quotes: that is as much as there are inputs.
+pub fn first_words(error: &impl std::fmt::Display) -> String {
+    let text = error.to_string();
+    let words = text.split('"').step_by(2).flat_map(str::split_whitespace);
+    words.filter(|word| !word.starts_with('`')).take(3).collect::<Vec<_>>().join(" ")
+}
 
 /// The inputs of a golden file: of each line what is hex pairs, behind its name if it has one (`name: 00 ff`).
 pub fn of_golden_lines(text: &str) -> Vec<Vec<u8>> {

@@ -119,3 +119,28 @@ impl ClientCertVerifier for Calling {
         vec![SignatureScheme::ED25519]
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::PrivateKey;
+
+    #[test]
+    fn fuzz_a_certificate_is_of_the_key_that_it_holds_or_of_none() {
+        let keys = [(); 2].map(|()| PrivateKey::generate().unwrap());
+        let certificates = keys.each_ref().map(|key| key.certificate().to_vec());
+        for (key, certificate) in keys.iter().zip(&certificates) {
+            assert_eq!(key_of(&certificate.clone().into()), Ok(key.hash()));
+        }
+        let words = [&[0x30][..], &[0x30, 0x82], &[0x30, 0x80], &[0xa3, 0x02, 0x30, 0x00]];
+        ironcache_fuzz::Campaign::of("certificates").from(certificates).words(words).run(|bytes| {
+            let key = key_of(&CertificateDer::from(bytes.to_vec()));
+            if let Ok(key) = &key {
+                let spki_bytes = certificate::spki(&[0; 32]).len();
+                let mut held = bytes.windows(spki_bytes).filter(|window| certificate::is_ed25519(window));
+                assert!(held.any(|spki| hash_of(spki) == *key), "that key is not in it");
+            }
+            key.map(|_| ()).map_err(|error| format!("{error:?}"))
+        });
+    }
+}

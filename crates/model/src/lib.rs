@@ -6,8 +6,7 @@
 //! keeper's engine. What surrounds it (raft's order, messages, clocks) is played; each model says how.
 //!
 //! A model that finds nothing proves little until it finds something: each can be [broken](lease::Broken) in the ways that
-//! its rules forbid, and the tests demand a counterexample of every one of the lease's, and of those of the roll that
-//! `tests/roll.rs` lists.
+//! its rules forbid, and the tests demand a counterexample of every one.
 //!
 //! *Invariant:* a model's state is compared and hashed whole, but for what is a function of the rest.
 

@@ -334,7 +334,14 @@ pub(crate) async fn serve(
     tasks.spawn(
         "peer port",
         Ends::Never,
-        peer::serve(peer, peer::router(&app), doorkeeper::PEER, config.tcp_keepalive, Arc::clone(&doors)),
+        peer::serve(
+            peer,
+            peer::router(&app),
+            doorkeeper::PEER,
+            config.tcp_keepalive,
+            Arc::clone(&doors),
+            Arc::clone(&app.refused_peers),
+        ),
     );
     tasks.spawn(
         "http port",
@@ -345,6 +352,7 @@ pub(crate) async fn serve(
             doorkeeper::HTTP,
             config.tcp_keepalive,
             Arc::clone(&doors),
+            Arc::clone(&app.refused),
         ),
     );
     tasks.spawn("hangups", Ends::Never, reread_at_hangups(app.data.clone(), hangups()));

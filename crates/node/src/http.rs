@@ -39,7 +39,7 @@ mod tests;
 mod upgrade;
 mod upload;
 
-pub(crate) use refused::{Refusals, RefusedAs};
+pub(crate) use refused::{Refusals, RefusedAs, note_peers};
 
 #[cfg(test)]
 pub(crate) use body::MAX_BYTES as JSON_BYTES_MAX;

@@ -233,4 +233,45 @@ mod tests {
         let absolute = Uri::from_static("http://evil.example/v1/upgrade/plan");
         assert!(matches!(check(&absolute, &map, |_| false), Err(Stranger::Host { .. })));
     }
+
+    #[test]
+    fn fuzz_whatever_a_browser_says_only_our_hosts_and_our_pages_are_let_through() {
+        let said = [
+            "127.0.0.1:26379\n\n",
+            "node-1.example.\nhttp://node-1.example.\nsame-origin",
+            "[::1]:26379\nhttps://[::1]:26379\nnone",
+            "evil.example\nhttp://evil.example\ncross-site",
+            "::1\nnull\n",
+        ];
+        let words = [":", ".", "[", "]", "@", "localhost", "http://", "https://", "127.0.0.1", "%", "/"];
+        ironcache_fuzz::Campaign::of("what browsers say").from(said).words(words).run(|bytes| {
+            let mut lines = bytes.split(|byte| *byte == b'\n');
+            let mut map = HeaderMap::new();
+            for name in [header::HOST, header::ORIGIN, SEC_FETCH_SITE] {
+                let value = lines.next().filter(|line| !line.is_empty());
+                if let Some(value) = value.and_then(|line| axum::http::HeaderValue::from_bytes(line).ok()) {
+                    map.insert(name, value);
+                }
+            }
+            let uri = lines.next().and_then(|line| Uri::try_from(line).ok()).unwrap_or_default();
+            let judged = check(&uri, &map, |host| host == "node-1.example");
+            if judged.is_ok() {
+                let host = map.get(header::HOST).map(|host| host.to_str().expect("of ours each is text"));
+                if let Some(host) = host {
+                    let name = host_of(host);
+                    assert!(is_literal(name) || name == "node-1.example", "{host}");
+                }
+                if let Some(origin) = map.get(header::ORIGIN) {
+                    let of_page =
+                        origin.to_str().expect("ours is text").split_once("://").map(|(_, host)| host);
+                    assert!(
+                        of_page.is_some_and(|page| host.is_some_and(|host| page.eq_ignore_ascii_case(host)))
+                    );
+                }
+                let site = map.get(SEC_FETCH_SITE);
+                assert!(site.is_none_or(|site| site == "same-origin" || site == "none"));
+            }
+            judged.map_err(|stranger| stranger.code())
+        });
+    }
 }

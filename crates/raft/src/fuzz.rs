@@ -9,10 +9,6 @@ use ironcache_fuzz::{Campaign, of_golden};
 use openraft::raft::AppendEntriesRequest;
 use serde::de::DeserializeOwned;
 
-/// What a short body may claim: the decoder takes the lengths of texts for true up to [`wire::BODY_BYTES_MAX`] together, and
-/// serde that of a list up to 1 MiB, for each list within a list.
-const CLAIMED_BYTES_MAX: usize = wire::BODY_BYTES_MAX + (4 << 20);
-
 /// Length and checksum of an envelope as a peer would send them.
 fn reseal(bytes: &mut [u8]) {
     let Some(len) = bytes.len().checked_sub(HEADER_BYTES).and_then(|len| u32::try_from(len).ok()) else {
@@ -48,32 +44,28 @@ fn fuzz_bodies_of_requests_and_answers() {
     ];
     // A golden file holds one of each message of its kind, one behind the other, and so do these bodies. What openraft and
     // the live types do with them is part of it.
-    Campaign::of("bodies of raft")
-        .from(goldens.map(of_golden))
-        .resealed(reseal)
-        .keeps(CLAIMED_BYTES_MAX)
-        .run(|bytes| {
-            [
-                body::<(RpcHeader, AppendRequest)>(Kind::AppendRequest, bytes).map(|(_, request)| {
-                    drop(AppendEntriesRequest::<TypeConfig>::try_from(request));
-                }),
-                body::<[(Lives, AppendResponse); 4]>(Kind::AppendResponse, bytes).map(drop),
-                body::<(RpcHeader, VoteRequest)>(Kind::VoteRequest, bytes).map(drop),
-                body::<(RpcHeader, VoteRequest)>(Kind::PreVoteRequest, bytes).map(drop),
-                body::<(Lives, VoteResponse)>(Kind::VoteResponse, bytes).map(drop),
-                body::<(RpcHeader, SnapshotRequest)>(Kind::SnapshotRequest, bytes).map(|(_, request)| {
-                    drop(crate::types::SnapshotMeta::try_from(request.meta));
-                }),
-                body::<(Lives, SnapshotResponse)>(Kind::SnapshotResponse, bytes).map(drop),
-                body::<SnapshotFile>(Kind::SnapshotFile, bytes).map(drop),
-                body::<(RpcHeader, TransferRequest)>(Kind::TransferRequest, bytes).map(drop),
-                body::<[(Lives, TransferResponse); 3]>(Kind::TransferResponse, bytes).map(drop),
-                body::<[(RpcHeader, ForwardRequest); 7]>(Kind::ForwardRequest, bytes).map(|requests| {
-                    requests.into_iter().for_each(|(_, request)| drop(Ask::try_from(request.ask)));
-                }),
-                body::<Vec<(Lives, Answer)>>(Kind::ForwardResponse, bytes).map(drop),
-            ]
-        });
+    Campaign::of("bodies of raft").from(goldens.map(of_golden)).resealed(reseal).run(|bytes| {
+        [
+            body::<(RpcHeader, AppendRequest)>(Kind::AppendRequest, bytes).map(|(_, request)| {
+                drop(AppendEntriesRequest::<TypeConfig>::try_from(request));
+            }),
+            body::<[(Lives, AppendResponse); 4]>(Kind::AppendResponse, bytes).map(drop),
+            body::<(RpcHeader, VoteRequest)>(Kind::VoteRequest, bytes).map(drop),
+            body::<(RpcHeader, VoteRequest)>(Kind::PreVoteRequest, bytes).map(drop),
+            body::<(Lives, VoteResponse)>(Kind::VoteResponse, bytes).map(drop),
+            body::<(RpcHeader, SnapshotRequest)>(Kind::SnapshotRequest, bytes).map(|(_, request)| {
+                drop(crate::types::SnapshotMeta::try_from(request.meta));
+            }),
+            body::<(Lives, SnapshotResponse)>(Kind::SnapshotResponse, bytes).map(drop),
+            body::<SnapshotFile>(Kind::SnapshotFile, bytes).map(drop),
+            body::<(RpcHeader, TransferRequest)>(Kind::TransferRequest, bytes).map(drop),
+            body::<[(Lives, TransferResponse); 3]>(Kind::TransferResponse, bytes).map(drop),
+            body::<[(RpcHeader, ForwardRequest); 7]>(Kind::ForwardRequest, bytes).map(|requests| {
+                requests.into_iter().for_each(|(_, request)| drop(Ask::try_from(request.ask)));
+            }),
+            body::<Vec<(Lives, Answer)>>(Kind::ForwardResponse, bytes).map(drop),
+        ]
+    });
 }
 
 #[test]
@@ -81,7 +73,7 @@ fn fuzz_memberships_are_refused_and_never_panic() {
     let member =
         Membership { configs: vec![vec![1, 2, 3], vec![1, 2]], nodes: [(1, "a:1".to_owned())].into() };
     let bytes = wire::encode(&member).expect("it is small");
-    Campaign::of("memberships").from([bytes]).keeps(CLAIMED_BYTES_MAX).run(|bytes| {
+    Campaign::of("memberships").from([bytes]).run(|bytes| {
         let membership = wire::decode::<Membership>(bytes).map_err(|error| format!("{error:?}"))?;
         LiveMembership::try_from(membership).map(drop).map_err(|error| format!("{error:?}"))
     });
@@ -89,9 +81,5 @@ fn fuzz_memberships_are_refused_and_never_panic() {
 
 #[test]
 fn fuzz_log_files_are_cut_at_a_torn_end_or_refused_and_read_the_same_again() {
-    Campaign::of("log files")
-        .from([golden_log()])
-        .keeps(CLAIMED_BYTES_MAX)
-        .resealed(reseal_log)
-        .run(reopened);
+    Campaign::of("log files").from([golden_log()]).resealed(reseal_log).run(reopened);
 }

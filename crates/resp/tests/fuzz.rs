@@ -70,6 +70,53 @@ fn fuzz_commands_in_pieces_are_the_commands() {
         });
 }
 
+/// In the quotes that take escapes, each byte by its number; as most tools write them.
+fn in_double_quotes(word: &[u8]) -> Vec<u8> {
+    let mut quoted = vec![b'"'];
+    word.iter().for_each(|byte| quoted.extend(format!("\\x{byte:02x}").bytes()));
+    quoted.push(b'"');
+    quoted
+}
+
+/// In the quotes that take one escape; `None` for what cannot be written in them.
+fn in_single_quotes(word: &[u8]) -> Option<Vec<u8>> {
+    // A line ends at the first line end, whatever is quoted; a backslash at a quote would be taken for its escape.
+    if word.contains(&b'\n') || word.contains(&b'\\') {
+        return None;
+    }
+    let mut quoted = vec![b'\''];
+    word.iter().for_each(|byte| quoted.extend(if *byte == b'\'' { b"\\'".to_vec() } else { vec![*byte] }));
+    quoted.push(b'\'');
+    Some(quoted)
+}
+
+#[test]
+fn fuzz_inline_commands_are_the_words_that_were_quoted() {
+    let lines = ["SET\nk\ntwo words", "GET\n\x00\x7f", "echo\nit's\n\"quoted\"\n\\x41", "a\n\nb"];
+    Campaign::of("inline commands").from(lines).words(WORDS).run(|bytes| {
+        // As it is, whatever it may be.
+        let raw = commands(&[bytes, b"\r\n"].concat(), 7 + bytes.len() / 50, Trust::Authenticated);
+        let words: Vec<&[u8]> = bytes.split(|byte| *byte == b'\n').collect();
+        let mut line = Vec::new();
+        for (at, word) in words.iter().enumerate() {
+            let single = if at % 2 == 0 { in_single_quotes(word) } else { None };
+            line.extend(single.unwrap_or_else(|| in_double_quotes(word)));
+            line.push(b' ');
+        }
+        line.extend(b"\r\n");
+        match commands(&line, line.len(), Trust::Authenticated) {
+            (read, Ok(())) => {
+                let read: Vec<Vec<&[u8]>> =
+                    read.iter().map(|args| args.iter().map(Vec::as_slice).collect()).collect();
+                assert_eq!(read, [words]);
+            }
+            // Quoted it is four times as long, and a line has a bound.
+            (read, Err(error)) => assert!(read.is_empty() && line.len() > 1 << 16, "{error:?}"),
+        }
+        (raw.0.len().min(4), raw.1)
+    });
+}
+
 #[test]
 fn fuzz_replies_are_written_as_they_can_be_read() {
     let replies = [

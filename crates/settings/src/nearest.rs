@@ -1,9 +1,14 @@
 //! Which name a misspelt one may be.
 
 /// The candidate with the fewest edits, if they are few: a third of the name, and at least two.
+///
+/// *Invariant:* what is much longer than any name is not compared with them: it may be as long as a request.
 pub(crate) fn nearest(given: &str, candidates: impl Iterator<Item = &'static str>) -> Option<&'static str> {
     let few = |name: &str| 2.max(name.len() / 3);
+    // Each edit makes it longer or shorter by one letter at most; a letter has at most four bytes.
+    let may_be = |name: &str| given.len() <= 4 * (name.len() + few(name));
     candidates
+        .filter(|name| may_be(name))
         .map(|name| (edits(given, name), name))
         .filter(|(edits, name)| *edits <= few(name))
         .min_by_key(|(edits, _)| *edits)
@@ -41,6 +46,8 @@ mod tests {
     #[test]
     fn what_resembles_nothing_has_no_nearest() {
         assert_eq!(nearest("maxmemory", ["port", "log"].into_iter()), None);
+        assert_eq!(nearest(&"port".repeat(1 << 24), ["port"].into_iter()), None, "and at once");
+        assert_eq!(nearest("pört", ["port"].into_iter()), Some("port"));
         assert_eq!(nearest("isr_timeout_ms", ["port", "isr-timeout-ms"].into_iter()), Some("isr-timeout-ms"));
     }
 }

@@ -259,11 +259,13 @@ impl World {
         })
     }
 
-    /// How far the dataset of a node reaches, or its checkpoint's, which is not read yet.
+    /// How far the dataset of a node reaches, or its checkpoint's, which is not read yet. What is being synchronised reaches
+    /// nowhere.
     fn holds(&self, id: NodeId) -> Offset {
         let node = &self.nodes[&id];
         let lies_there = node.disk.checkpoint.as_ref().map(|checkpoint| checkpoint.store().end());
-        let held = node.process.as_ref().map(|process| process.store.end());
+        let whole = node.process.as_ref().filter(|process| process.engine.saved_position().is_some());
+        let held = whole.map(|process| process.store.end());
         held.max(lies_there).unwrap_or(Offset(0))
     }
 

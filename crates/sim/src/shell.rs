@@ -247,7 +247,10 @@ impl World {
                 node.disk.checkpoint = checkpoint;
                 "stops, with a checkpoint"
             }
-            None => "stops, and holds no whole dataset",
+            None => {
+                (node.whole_since_ms, node.away_by_plan) = (None, false);
+                "stops, and holds no whole dataset"
+            }
         };
         self.note(id, what);
         let node = self.nodes.get_mut(&id).expect("it is a node");

@@ -342,4 +342,18 @@ mod tests {
         assert_eq!(agree(range(1, 3), range(2, 5)), Some(3));
         assert_eq!(agree(range(2, 3), range(1, 1)), None);
     }
+
+    #[test]
+    fn fuzz_messages_between_launcher_and_daemon() {
+        let lines =
+            to_launcher().iter().map(encode).chain(to_daemon().iter().map(encode)).collect::<Vec<_>>();
+        let words = ["\"", "{", "}", "[", ":", "null", "1e999", "\\u0000"];
+        ironcache_fuzz::Campaign::of("messages of the launcher").from(lines).words(words).run(|line| {
+            let (up, down) = (decode::<ToLauncher>(line), decode::<ToDaemon>(line));
+            if let Ok(message) = &up {
+                assert_eq!(decode::<ToLauncher>(&encode(message)).unwrap(), *message);
+            }
+            (up.is_ok(), down.is_ok(), decode_hello(line).is_some(), is_refusal(line))
+        });
+    }
 }

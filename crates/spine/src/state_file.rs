@@ -307,4 +307,31 @@ mod tests {
             assert!(decode(assemble(wrong, &json).as_bytes()).is_err());
         }
     }
+
+    /// The checksum as a launcher would have written it.
+    fn reseal(bytes: &mut Vec<u8>) {
+        let Ok(text) = std::str::from_utf8(bytes) else { return };
+        let Some((first, after)) = text.split_once('\n') else { return };
+        let Some((before, _)) = first.rsplit_once(' ') else { return };
+        let (before, after) = (format!("{before} "), format!("\n{after}"));
+        *bytes = format!("{before}{}{after}", crc_of(&before, &after)).into_bytes();
+    }
+
+    #[test]
+    fn fuzz_states_are_written_as_they_were_read() {
+        let rolling_back = on_trial().on(&Event::DeadlineMissed).unwrap();
+        let states = [State::new(release(1)), on_trial(), rolling_back].map(|state| encode(&state));
+        ironcache_fuzz::Campaign::of("the launcher's state").from(states).rewritten(reseal).run(|bytes| {
+            let read = decode(bytes);
+            if let Ok(state) = &read {
+                drop(state.needs());
+                assert!(decode(encode(state).as_bytes()).is_ok_and(|again| again == *state));
+            }
+            match read {
+                Ok(state) => format!("{:?}", std::mem::discriminant(&state.phase)),
+                Err(DecodeError::Newer(_)) => "newer".to_owned(),
+                Err(DecodeError::Corrupt { problem }) => problem.to_owned(),
+            }
+        });
+    }
 }

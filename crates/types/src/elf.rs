@@ -6,7 +6,8 @@
 //! ```
 //! Linkers put the section headers last, so that whatever is cut off takes them along.
 //!
-//! *Invariant:* memory does not grow with the file: the header and the two tables are kept, at most 16 bits of entries each.
+//! *Invariant:* memory does not grow with the file: the header and the two tables are kept, at most 16 bits of entries each,
+//! and of entries that are not understood nothing.
 //! *Invariant:* what is no 64-bit little-endian ELF is not judged here: whether a machine can execute a file is found by
 //! its own preflight.
 
@@ -68,8 +69,8 @@ impl ElfExtent {
         if !head.starts_with(MAGIC) || &head[4..6] != KIND {
             return ElfExtent::OfAnotherKind;
         }
-        let segments = Table::new(u64_at(head, 32), u16_at(head, 54), u16_at(head, 56));
-        let sections = Table::new(u64_at(head, 40), u16_at(head, 58), u16_at(head, 60));
+        let segments = Table::new(u64_at(head, 32), SEGMENT_LEN, u16_at(head, 54), u16_at(head, 56));
+        let sections = Table::new(u64_at(head, 40), SECTION_LEN, u16_at(head, 58), u16_at(head, 60));
         ElfExtent::Tables { position: 0, segments, sections }
     }
 
@@ -80,10 +81,10 @@ impl ElfExtent {
             ElfExtent::Header(head) if head.starts_with(MAGIC) => HEADER_LEN as u64,
             ElfExtent::Header(_) | ElfExtent::OfAnotherKind => 0,
             ElfExtent::Tables { position: _, segments, sections } => {
-                let of_segments = segments.entries(SEGMENT_LEN).map(|e| end(u64_at(e, 8), u64_at(e, 32)));
+                let of_segments = segments.entries().map(|e| end(u64_at(e, 8), u64_at(e, 32)));
                 let in_file = |e: &&[u8]| u32_at(e, 4) != SHT_NOBITS;
                 let of_sections =
-                    sections.entries(SECTION_LEN).filter(in_file).map(|e| end(u64_at(e, 24), u64_at(e, 32)));
+                    sections.entries().filter(in_file).map(|e| end(u64_at(e, 24), u64_at(e, 32)));
                 let tables = [segments.end(), sections.end()];
                 of_segments.chain(of_sections).chain(tables).max().unwrap_or(0)
             }
@@ -95,19 +96,26 @@ impl ElfExtent {
 #[derive(Debug)]
 pub(crate) struct Table {
     at: u64,
-    entry_len: usize,
+    /// Of an entry that is understood.
+    understood: usize,
+    is_understood: bool,
     len: usize,
+    /// Empty unless its entries are understood: one of 65535 may have 64 KiB, which is as much as whoever made the file likes.
     bytes: Vec<u8>,
 }
 
 impl Table {
-    fn new(at: u64, entry_len: u16, count: u16) -> Self {
+    fn new(at: u64, understood: usize, entry_len: u16, count: u16) -> Self {
         let entry_len = usize::from(entry_len);
-        Table { at, entry_len, len: entry_len * usize::from(count), bytes: Vec::new() }
+        let is_understood = entry_len == understood;
+        Table { at, understood, is_understood, len: entry_len * usize::from(count), bytes: Vec::new() }
     }
 
     /// Keeps what is the table's of a chunk at `position`. Chunks come in order.
     fn feed(&mut self, position: u64, chunk: &[u8]) {
+        if !self.is_understood {
+            return;
+        }
         let Some(next) = self.at.checked_add(self.bytes.len() as u64) else { return };
         let Some(skip) = next.checked_sub(position).and_then(|skip| usize::try_from(skip).ok()) else {
             return;
@@ -119,9 +127,8 @@ impl Table {
     }
 
     /// The whole entries that have passed, if they have the length that is understood.
-    fn entries(&self, understood: usize) -> impl Iterator<Item = &[u8]> {
-        let bytes: &[u8] = if self.entry_len == understood { &self.bytes } else { &[] };
-        bytes.chunks_exact(understood)
+    fn entries(&self) -> impl Iterator<Item = &[u8]> {
+        self.bytes.chunks_exact(self.understood)
     }
 
     fn end(&self) -> u64 {
@@ -170,6 +177,22 @@ mod tests {
         for step in STEPS {
             assert_eq!(claimed(&whole, step), whole.len() as u64, "chunks of {step}");
         }
+    }
+
+    #[test]
+    fn of_entries_that_are_not_understood_nothing_is_kept() {
+        let mut bytes = executable(&[3; 100_000]);
+        // Two tables of 65535 entries with 65535 bytes each, right behind the header.
+        for at in [32, 40] {
+            bytes[at..at + 8].copy_from_slice(&64_u64.to_le_bytes());
+        }
+        bytes[54..58].fill(0xff);
+        bytes[58..62].fill(0xff);
+        let mut extent = ElfExtent::default();
+        bytes.chunks(1000).for_each(|chunk| extent.feed(chunk));
+        assert_eq!(extent.claimed_bytes(), 64 + 65_535 * 65_535);
+        let ElfExtent::Tables { segments, sections, .. } = extent else { panic!("it is an executable") };
+        assert_eq!(segments.bytes.capacity() + sections.bytes.capacity(), 0);
     }
 
     #[test]

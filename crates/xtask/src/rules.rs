@@ -61,8 +61,14 @@ const NODE_MAY_USE: &[&str] = &[
 
 /// The binary reaches raft only through the node, and a cluster only through the command line: so that one crate
 /// knows how a node is run, and another how a cluster is asked.
-const BINARY_MAY_USE: &[&str] =
-    &["ironcache-types", "ironcache-settings", "ironcache-spine", "ironcache-node", "ironcache-cli"];
+const BINARY_MAY_USE: &[&str] = &[
+    "ironcache-fuzz",
+    "ironcache-types",
+    "ironcache-settings",
+    "ironcache-spine",
+    "ironcache-node",
+    "ironcache-cli",
+];
 
 const EVERYTHING: &[&str] = &[
     "ironcache-fuzz",
@@ -133,7 +139,11 @@ pub(crate) const CRATES: &[CrateRule] = &[
         may_use: &["ironcache-types", "ironcache-control", "ironcache-replication"],
         purity: Purity::Pure,
     },
-    CrateRule { name: "ironcache-api", may_use: &["ironcache-types"], purity: Purity::Pure },
+    CrateRule {
+        name: "ironcache-api",
+        may_use: &["ironcache-fuzz", "ironcache-types"],
+        purity: Purity::Pure,
+    },
     CrateRule {
         name: "ironcache-store",
         may_use: &["ironcache-fuzz", "ironcache-types"],
@@ -174,7 +184,13 @@ pub(crate) const CRATES: &[CrateRule] = &[
     },
     CrateRule {
         name: "ironcache-cli",
-        may_use: &["ironcache-types", "ironcache-api", "ironcache-identity", "ironcache-client"],
+        may_use: &[
+            "ironcache-fuzz",
+            "ironcache-types",
+            "ironcache-api",
+            "ironcache-identity",
+            "ironcache-client",
+        ],
         purity: Purity::Shell,
     },
     CrateRule { name: "ironcache", may_use: BINARY_MAY_USE, purity: Purity::Shell },
@@ -186,7 +202,7 @@ pub(crate) const CRATES: &[CrateRule] = &[
     CrateRule { name: "ironcache-turmoil", may_use: EVERYTHING, purity: Purity::Shell },
     CrateRule { name: "ironcache-tests", may_use: EVERYTHING, purity: Purity::Shell },
     CrateRule { name: "ironcache-benches", may_use: EVERYTHING, purity: Purity::Shell },
-    CrateRule { name: "xtask", may_use: &["ironcache-fuzz"], purity: Purity::Shell },
+    CrateRule { name: "xtask", may_use: &["ironcache-fuzz", "ironcache-types"], purity: Purity::Shell },
 ];
 
 pub(crate) fn rule_of(name: &str) -> Option<&'static CrateRule> {

@@ -11,9 +11,11 @@ use super::keys::ShardMap;
 use super::ledger::{Ledger, check, key_of, value_of};
 use super::meter::ms;
 use super::pace::{DRAIN_TIMEOUT, Lane, Running, pace};
+use crate::local::LocalCluster;
 use crate::upgrade::Gauge;
 use anyhow::Context;
-use redis::cluster::ClusterClient;
+use redis::TlsCertificates;
+use redis::cluster::{ClusterClient, ClusterClientBuilder};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
@@ -48,10 +50,8 @@ impl SharedLedger {
 }
 
 impl Load {
-    /// Connects, and starts to write and read. `addrs` are the nodes' client addresses.
-    pub(super) async fn start(map: &ShardMap, addrs: &[String], spec: LoadSpec) -> anyhow::Result<Self> {
-        let urls = addrs.iter().map(|addr| format!("redis://{addr}/"));
-        let client = ClusterClient::new(urls).context("could not make a cluster client")?;
+    /// Connects, and starts to write and read.
+    pub(super) async fn start(map: &ShardMap, client: ClusterClient, spec: LoadSpec) -> anyhow::Result<Self> {
         // Connections first: a client that is still connecting is no gap of the cluster.
         let mut connections = Vec::new();
         for _ in 0..map.len() {
@@ -101,6 +101,21 @@ impl Load {
         };
         Ok(self.ledgers.into_iter().map(take).collect())
     }
+}
+
+/// A client of the cluster: by TLS, if it takes clients so.
+pub(super) fn client_of(cluster: &LocalCluster) -> anyhow::Result<ClusterClient> {
+    let client = match cluster.tls() {
+        None => ClusterClient::new(cluster.client_addrs().iter().map(|addr| format!("redis://{addr}/"))),
+        Some((addrs, certificate)) => {
+            // It is signed by itself, or by somebody whose certificate stands behind it in the file.
+            let trusted = std::fs::read(certificate)
+                .with_context(|| format!("could not read {}", certificate.display()))?;
+            let tls = TlsCertificates { client_tls: None, root_cert: Some(trusted) };
+            ClusterClientBuilder::new(addrs.iter().map(|addr| format!("rediss://{addr}/"))).certs(tls).build()
+        }
+    };
+    client.context("could not make a cluster client")
 }
 
 async fn connect(client: &ClusterClient) -> anyhow::Result<Vec<Lane>> {

@@ -21,7 +21,7 @@ mod scene;
 
 use crate::exit::{Failure, Format};
 use crate::interrupt::Interrupt;
-use crate::local::{LocalCluster, LocalSpec};
+use crate::local::{Links, LocalCluster, LocalSpec};
 use crate::output;
 use crate::program::Program;
 use crate::release::{self, OWN_BINARY};
@@ -59,6 +59,8 @@ pub struct DemoArgs {
     /// Take everybody back once every node runs the second release
     #[arg(long)]
     rollback: bool,
+    #[command(flatten)]
+    links: Links,
     /// Keep data directories and logs
     #[arg(long)]
     keep: bool,
@@ -92,6 +94,7 @@ pub async fn run(args: DemoArgs, program: &Program) -> Result<(), Failure> {
         shards,
         replicas,
         base_port: None,
+        links: args.links.clone().absolute()?,
         set: LocalSpec::settings(&scene.settings())?,
     };
     let nodes =

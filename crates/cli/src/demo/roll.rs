@@ -2,7 +2,7 @@
 
 use super::keys::{self, ShardMap};
 use super::ledger::{Ledger, fill_key};
-use super::load::{Load, LoadSpec};
+use super::load::{Load, LoadSpec, client_of};
 use super::meter::{Percentiles, ms};
 use super::{Demo, scene};
 use crate::exit::Failure;
@@ -30,7 +30,7 @@ pub(super) async fn roll(demo: &mut Demo, cluster: &LocalCluster, next: &Path) -
 
     let rate = demo.args.rate;
     demo.view.say(&format!("loading each shard with {rate} writes and {rate} reads a second"))?;
-    let load = Load::start(&map, &cluster.client_addrs(), LoadSpec { rate, value_bytes }).await?;
+    let load = Load::start(&map, client_of(cluster)?, LoadSpec { rate, value_bytes }).await?;
     tokio::time::sleep(WARM_UP).await;
     demo.view.gauge(Some(load.gauge()));
     let played = scene::play(demo, client, next).await;

@@ -1,5 +1,6 @@
 //! The nodes of a local cluster, together.
 
+use super::links::Links;
 use super::node::LocalNode;
 use super::ports;
 use crate::cluster::create::{self, CreateSpec};
@@ -11,7 +12,7 @@ use anyhow::Context;
 use ironcache_api::AckMode;
 use ironcache_client::{Access, Client};
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// A debug build on a loaded machine takes some seconds; more is a fault.
@@ -33,6 +34,7 @@ pub struct LocalSpec {
     pub replicas: u16,
     /// The first node's client port; `None` looks for free ones.
     pub base_port: Option<u16>,
+    pub links: Links,
     /// Settings of the cluster that differ from their defaults.
     pub set: BTreeMap<String, String>,
 }
@@ -49,9 +51,13 @@ impl LocalSpec {
         Ok(set)
     }
 
-    /// The admin's.
-    pub fn credentials(&self) -> PathBuf {
-        self.dir.join("credentials.json")
+    /// The admin's; `None` where nobody has a key.
+    pub fn credentials(&self) -> Option<PathBuf> {
+        (!self.links.insecure).then(|| self.dir.join("credentials.json"))
+    }
+
+    fn access(&self) -> Result<Access, Failure> {
+        self.credentials().map_or_else(|| Ok(Access::open()), |file| Ok(Access::of_file(&file)?))
     }
 
     /// Where a node has its data.
@@ -61,7 +67,8 @@ impl LocalSpec {
 
     /// A node that was started, and its join code, which it keeps in its directory until it belongs to a cluster.
     fn newcomer(&self, index: u16, addr: String) -> Newcomer {
-        Newcomer { addr, code: Some(CodeFrom::File(self.node_dir(index).join("join.code"))) }
+        let code = || CodeFrom::File(self.node_dir(index).join("join.code"));
+        Newcomer { addr, code: (!self.links.insecure).then(code) }
     }
 
     /// Witnesses included; `None` beyond what one machine has ports for.
@@ -89,8 +96,8 @@ pub struct LocalCluster {
 
 impl LocalCluster {
     /// Starts the nodes, makes them one cluster, and returns when every replica is in sync and every node serves. `progress`
-    /// is told what happens. It is a cluster with keys: the admin's credentials lie beside the nodes. The first poll to the last have to be on a thread that lives as long as
-    /// the cluster should.
+    /// is told what happens. In a cluster with keys the admin's credentials lie beside the nodes. The first poll to the last
+    /// have to be on a thread that lives as long as the cluster should.
     pub async fn start(spec: &LocalSpec, mut progress: impl FnMut(&str)) -> Result<Self, Failure> {
         let count = spec
             .nodes()
@@ -128,9 +135,12 @@ impl LocalCluster {
                 mode: AckMode::Primary,
                 set: spec.set.clone(),
             };
-            Founding::prepare(&create, FIRST_ADMIN, &spec.credentials()).await?.carry_out().await?;
+            match spec.credentials() {
+                Some(file) => Founding::prepare(&create, FIRST_ADMIN, &file).await?.carry_out().await?,
+                None => create::create(&create::plan(&create).await?).await?,
+            };
         }
-        cluster.client = Client::with(Access::of_file(&spec.credentials())?, cluster.http_addrs());
+        cluster.client = Client::with(spec.access()?, cluster.http_addrs());
         progress("waiting until every replica is in sync");
         cluster.wait_until_served(give_up).await?;
         Ok(cluster)
@@ -147,11 +157,19 @@ impl LocalCluster {
         self.nodes[..data].iter().map(|n| format!("127.0.0.1:{}", n.ports.client)).collect()
     }
 
+    /// Where their clients come by TLS, and what certificate they are to be shown; `None` if they come in plain.
+    pub fn tls(&self) -> Option<(Vec<String>, &Path)> {
+        let shown = self.spec.links.shown()?;
+        let data = self.nodes.len() - usize::from(self.spec.witnesses());
+        let addrs = self.nodes[..data].iter().map(|n| format!("127.0.0.1:{}", n.ports.tls)).collect();
+        Some((addrs, shown.certificate))
+    }
+
     pub fn http_addrs(&self) -> Vec<String> {
         self.nodes.iter().map(|n| format!("127.0.0.1:{}", n.ports.http)).collect()
     }
 
-    pub fn credentials(&self) -> PathBuf {
+    pub fn credentials(&self) -> Option<PathBuf> {
         self.spec.credentials()
     }
 

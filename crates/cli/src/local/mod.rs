@@ -7,8 +7,10 @@
 //! is killed.
 
 mod cluster;
+mod links;
 mod node;
 mod ports;
 
 pub use cluster::{LocalCluster, LocalSpec};
+pub use links::Links;
 pub use ports::{NodePorts, PortsError};

@@ -1,6 +1,7 @@
 //! One node's processes: the launcher, which is ours, and the daemon, which is the launcher's.
 
 use super::cluster::LocalSpec;
+use super::links::Shown;
 use super::ports::NodePorts;
 use anyhow::Context;
 use rustix::process::{Pid, Signal};
@@ -35,7 +36,8 @@ impl LocalNode {
     /// `dir/node-<index>.log`. To be called from a thread that lives as long as the node should: the
     /// kernel ends the launcher when that thread ends.
     pub(super) fn start(spec: &LocalSpec, index: u16, ports: NodePorts) -> anyhow::Result<Self> {
-        let LocalSpec { binary, private_variables, dir, shards: _, replicas: _, base_port: _, set: _ } = spec;
+        let LocalSpec { binary, private_variables, dir, links, shards: _, replicas: _, base_port: _, set: _ } =
+            spec;
         let log = dir.join(format!("node-{index}.log"));
         let to_log = std::fs::OpenOptions::new()
             .create(true)
@@ -57,6 +59,13 @@ impl LocalNode {
             .stderr(to_log)
             // A group of its own: Ctrl-C on the terminal is for us, who then stop the nodes in order.
             .process_group(0);
+        if links.insecure {
+            command.args(["--insecure", "yes"]);
+        }
+        if let Some(Shown { certificate, key }) = links.shown() {
+            command.args(["--tls-port", &ports.tls.to_string(), "--tls-auth-clients", "no"]);
+            command.arg("--tls-cert-file").arg(certificate).arg("--tls-key-file").arg(key);
+        }
         for variable in *private_variables {
             command.env_remove(variable);
         }

@@ -1,8 +1,9 @@
-//! Ports for the nodes of a local cluster: P, P + 10000 and P + 20000, all free.
+//! Ports for the nodes of a local cluster: P, P + 10000, P + 15000 and P + 20000, all free.
 
 use std::net::TcpListener;
 
 pub(super) const PEER_OFFSET: u16 = 10_000;
+const TLS_OFFSET: u16 = 15_000;
 pub(super) const HTTP_OFFSET: u16 = 20_000;
 
 /// Bases that are tried are below the ports that the system hands out for outgoing connections
@@ -16,18 +17,20 @@ const TRIES: usize = 400;
 pub struct NodePorts {
     pub client: u16,
     pub peer: u16,
+    /// For clients that come by TLS, if they do.
+    pub tls: u16,
     pub http: u16,
 }
 
 impl NodePorts {
     /// `None` if the ports derived from `client` are above 65535.
     pub fn of_client(client: u16) -> Option<Self> {
-        let (peer, http) = (client.checked_add(PEER_OFFSET)?, client.checked_add(HTTP_OFFSET)?);
-        Some(Self { client, peer, http })
+        let (peer, tls) = (client.checked_add(PEER_OFFSET)?, client.checked_add(TLS_OFFSET)?);
+        Some(Self { client, peer, tls, http: client.checked_add(HTTP_OFFSET)? })
     }
 
     fn taken(self) -> Option<u16> {
-        [self.client, self.peer, self.http]
+        [self.client, self.peer, self.tls, self.http]
             .into_iter()
             .find(|port| TcpListener::bind(("127.0.0.1", *port)).is_err())
     }
@@ -39,7 +42,9 @@ pub enum PortsError {
     Taken { port: u16 },
     #[error("{count} nodes do not fit above port {base}: 20000 above the last has to be a port too")]
     TooHigh { base: u16, count: u16 },
-    #[error("no {count} free ports with their companions 10000 and 20000 above were found on 127.0.0.1")]
+    #[error(
+        "no {count} free ports with their companions 10000, 15000 and 20000 above were found on 127.0.0.1"
+    )]
     NoneFree { count: u16 },
 }
 

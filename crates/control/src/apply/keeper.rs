@@ -51,7 +51,7 @@ impl ControlState {
     ) -> Result {
         self.check_set_change(id, isr_epoch, primary)?;
         let shard = self.shard(id)?;
-        let (next, exposed) = match keeper {
+        let (next, is_dropped) = match keeper {
             Some(NewKeeper { member, from, base }) => {
                 let next = Keeper { member: *member, epoch: shard.epoch, from: *from, base: *base };
                 if shard.keeper == Some(next) {
@@ -70,9 +70,10 @@ impl ControlState {
         let epoch = self.fresh_epoch();
         let shard = self.shard_mut(id)?;
         shard.keeper = next;
-        shard.exposed = exposed;
+        // Whether the one that was recorded ends that, `settle_exposure` says.
+        shard.exposed |= is_dropped;
         shard.isr_epoch = epoch;
-        if exposed {
+        if is_dropped {
             self.hold_exposed(id);
         }
         self.changed()
@@ -180,14 +181,18 @@ impl ControlState {
 
     /// After every command: is what a shard acknowledges in one process only while a node of it is out? Then it says so,
     /// and no further step begins.
+    ///
+    /// A keeper ends that only while somebody is out whose part its tail continues, which was looked at when it was recorded.
+    /// One that the only member takes later begins at the end of what that member alone has.
     pub(super) fn settle_exposure(&mut self) {
         let mut newly = Vec::new();
         for id in self.shards.keys().copied().collect::<Vec<_>>() {
             let shard = &self.shards[&id];
-            let is_covered =
-                shard.in_sync.len() >= shard.members_min() || shard.keeper_that_counts().is_some();
-            let has_node_out = self.has_node_out(shard);
-            let was = shard.exposed;
+            let (has_node_out, was) = (self.has_node_out(shard), shard.exposed);
+            let is_kept = shard
+                .keeper_that_counts()
+                .is_some_and(|keeper| keeper.base == KeeperBase::Own || has_node_out || !was);
+            let is_covered = shard.in_sync.len() >= shard.members_min() || is_kept;
             let Some(shard) = self.shards.get_mut(&id) else { continue };
             if is_covered {
                 shard.exposed = false;

@@ -126,6 +126,24 @@ fn a_keeper_that_is_dropped_from_a_set_of_one_leaves_it_exposed_whoever_is_out()
     assert_eq!(phase(&cluster), Phase::Held { reason: HoldReason::Exposed { shard: S1 } });
 }
 
+/// Whoever was out is back, and holds nothing: what lies below the new keeper's tail is in one process.
+#[test]
+fn a_keeper_that_is_recorded_while_nobody_is_out_does_not_end_that_a_shard_is_exposed() {
+    let mut cluster = Cluster::rolling();
+    cluster.go(4);
+    cluster.ok(&cluster.keep_no_more(S1));
+    cluster.ok(&cluster.abort());
+    cluster.ok(&cluster.restart(4, old()));
+    cluster.ok(&cluster.rejoin(4));
+    cluster.ok(&cluster.keep(S1, 6));
+    assert!(cluster.state.shards[&S1].exposed, "the member in its set has it alone");
+    let mut other = Cluster { state: cluster.state.clone(), log_index: cluster.log_index };
+    other.ok(&kept_from(&other, 6, 1, KeeperBase::Own));
+    assert!(!other.state.shards[&S1].exposed, "the keeper has it all");
+    cluster.ok(&cluster.add_in_sync(S1, 4));
+    assert!(!cluster.state.shards[&S1].exposed);
+}
+
 #[test]
 fn with_two_members_nobody_is_needed_and_nothing_is_exposed() {
     let mut cluster = Cluster::rolling();

@@ -378,6 +378,8 @@ impl What {
                     levels: node.levels,
                     launcher_protocol: node.launcher_protocol,
                     machine: node.machine,
+                    #[cfg(feature = "next")]
+                    zone: None,
                 }
             }
         })

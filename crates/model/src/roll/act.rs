@@ -1,7 +1,7 @@
 //! What can happen next.
 
 use super::lead::Patience;
-use super::link::Kind;
+use super::link::{Kind, Link};
 use super::node::{Exit, LATE_MS, failed, inconclusive};
 use super::world::World;
 use ironcache_control::{Command, Reason};
@@ -20,6 +20,11 @@ pub enum Act {
     },
     /// The acknowledgement under way on that link arrives.
     Hear {
+        from: usize,
+        to: usize,
+    },
+    /// The next thing arrives that a process had sent before it ended.
+    Left {
         from: usize,
         to: usize,
     },
@@ -93,9 +98,9 @@ impl World {
     /// All that might; [`World::play`] says what can.
     pub(super) fn acts(&self, acts: &mut Vec<Act>) {
         let links = || self.links.iter().map(|link| (link, link.sender, link.taker));
-        acts.extend(
-            links().filter(|(l, ..)| l.kind != Kind::Next).map(|(_, from, to)| Act::Deliver { from, to }),
-        );
+        let sends = |link: &Link| link.kind != Kind::Next && link.left.is_none();
+        acts.extend(links().filter(|(l, ..)| sends(l)).map(|(_, from, to)| Act::Deliver { from, to }));
+        acts.extend(links().filter(|(l, ..)| l.left.is_some()).map(|(_, from, to)| Act::Left { from, to }));
         acts.extend(links().filter(|(l, ..)| l.said.is_some()).map(|(_, from, to)| Act::Hear { from, to }));
         let leaderless = !self.is_connected(self.leader);
         for node in 0..self.nodes.len() {
@@ -160,9 +165,12 @@ impl World {
 
     /// `None` if it cannot be.
     pub(super) fn play(&mut self, act: Act) -> Option<()> {
-        let before = self.nodes.clone();
+        let end = self.end();
         self.play_alone(act)?;
-        self.settle(&before);
+        self.settle();
+        if self.end() > end || matches!(act, Act::Crash { .. } | Act::Exit { .. } | Act::Start { .. }) {
+            self.drop_stale();
+        }
         Some(())
     }
 
@@ -171,6 +179,10 @@ impl World {
             Act::Write { node } => self.execute(node),
             Act::Deliver { from, to } => self.deliver(self.link(from, to)?),
             Act::Hear { from, to } => self.hear(self.link(from, to)?),
+            Act::Left { from, to } => {
+                let is_it = |l: &Link| (l.sender, l.taker) == (from, to) && l.left.is_some();
+                self.deliver_left(self.links.iter().position(is_it)?)
+            }
             Act::Apply { node } => self.apply_next(node),
             Act::Arrive { proposal } => self.arrive(proposal),
             Act::Lead { patience: Patience::Fresh } => self.lead(Patience::Fresh),
@@ -255,7 +267,7 @@ impl World {
     }
 
     fn link(&self, from: usize, to: usize) -> Option<usize> {
-        self.links.iter().position(|link| (link.sender, link.taker) == (from, to))
+        self.links.iter().position(|link| (link.sender, link.taker) == (from, to) && link.left.is_none())
     }
 
     /// The next entry; a process that has missed many takes them at one go.
@@ -320,6 +332,8 @@ impl World {
         if connected {
             self.grant(node);
         }
+        // What was asked and nobody answered is asked again.
+        self.agent(node);
         let was_leased = self.process(node)?.engine.is_leased();
         let tick = self.process(node)?.at_tick();
         let actions = self.process_mut(node)?.engine.on(Event::Tick, tick);

@@ -24,25 +24,59 @@ impl World {
 
     /// The roll goes on until that moment.
     pub(super) fn calm_until(&mut self, moment: Moment) {
-        let mut seen = HashSet::new();
-        while !self.is_at(moment) {
-            seen.insert(self.outline());
-            self.left.lates = u8::MAX;
-            self.step(&seen).expect("a roll comes to every moment of it");
+        let (owner, member, keeper) = (0, 1, self.nodes.len() - 1);
+        let keeps =
+            |world: &World| world.truth().shards.values().any(|shard| shard.keeper_that_counts().is_some());
+        let is_told = |world: &World| world.truth().nodes.values().any(|node| node.out.is_some());
+        let is_out =
+            |world: &World| keeps(world) && (0..world.nodes.len()).any(|at| world.process(at).is_none());
+        match moment {
+            Moment::Founded => {}
+            Moment::Kept => self.calm_while(None, |world| !(keeps(world) && world.proposals.is_empty())),
+            Moment::Out => self.calm_while(None, |world| !is_out(world)),
+            Moment::Ahead => {
+                self.calm_while(None, |world| !(keeps(world) && is_told(world)));
+                self.left.writes = 1;
+                self.must(Act::Write { node: owner });
+                self.must(Act::Deliver { from: owner, to: member });
+                self.calm_while(Some(Act::Deliver { from: owner, to: keeper }), |world| !is_out(world));
+            }
+            Moment::Back => {
+                self.calm_while(None, |world| !is_out(world));
+                let registered = self.truth().nodes[&self.nodes[member].id].member();
+                self.calm_while(None, |world| {
+                    world.truth().nodes[&world.nodes[member].id].member() == registered
+                });
+            }
+            Moment::Replaced => {
+                self.calm_until(Moment::Kept);
+                let first = self.truth().shards.values().map(|shard| shard.epoch).max();
+                (self.left.writes, self.left.stalls, self.left.crashes) = (1, 1, 1);
+                self.must(Act::Write { node: owner });
+                self.must(Act::Stall { from: owner, to: keeper });
+                self.must(Act::Crash { node: owner });
+                self.calm_while(Some(Act::Left { from: owner, to: keeper }), |world| {
+                    let is_another = world.truth().shards.values().any(|shard| Some(shard.epoch) > first);
+                    !(is_another && keeps(world))
+                });
+            }
         }
     }
 
-    fn is_at(&self, moment: Moment) -> bool {
-        let state = self.truth();
-        let keeps = state.shards.values().any(|shard| shard.keeper_that_counts().is_some());
-        match moment {
-            Moment::Founded => true,
-            Moment::Kept => keeps && self.proposals.is_empty(),
-            Moment::Out => {
-                let out = |at: &usize| self.process(*at).is_none();
-                keeps && (0..self.nodes.len()).any(|at| out(&at))
+    fn calm_while(&mut self, never: Option<Act>, goes_on: impl Fn(&World) -> bool) {
+        let mut seen = HashSet::new();
+        while goes_on(self) {
+            seen.insert(self.outline());
+            self.left.lates = u8::MAX;
+            if self.step(&seen, never).is_none() {
+                panic!("a roll comes to every moment of it, and this one waits: {}", self.why());
             }
         }
+    }
+
+    fn must(&mut self, act: Act) {
+        self.play(act).unwrap_or_else(|| panic!("{act:?} cannot be"));
+        self.reprint(None);
     }
 
     /// From here on everybody is there, and patient; an operator resumes what is held.
@@ -61,7 +95,7 @@ impl World {
                 return true;
             }
             seen.insert(here);
-            if world.step(&seen).is_none() {
+            if world.step(&seen, None).is_none() {
                 return false;
             }
             world.left.lates = u8::MAX;
@@ -75,7 +109,7 @@ impl World {
         while !world.has_ended() && acts.len() < EVENTS_MAX {
             world.left.lates = u8::MAX;
             seen.insert(world.outline());
-            match world.step(&seen) {
+            match world.step(&seen, None) {
                 Some(act) => acts.push(act),
                 None => break,
             }
@@ -113,8 +147,8 @@ impl World {
         })
     }
 
-    /// One event that leads to where it has not been.
-    fn step(&mut self, seen: &HashSet<u64>) -> Option<Act> {
+    /// One event that leads to where it has not been; `never` this one.
+    fn step(&mut self, seen: &HashSet<u64>, never: Option<Act>) -> Option<Act> {
         let mut acts = vec![Act::Heal];
         let nodes = || 0..self.nodes.len();
         acts.extend(nodes().map(|node| Act::Start { node }));
@@ -122,12 +156,14 @@ impl World {
         let links = || self.links.iter().map(|link| (link.sender, link.taker));
         acts.extend(links().map(|(from, to)| Act::Deliver { from, to }));
         acts.extend(links().map(|(from, to)| Act::Hear { from, to }));
+        acts.extend(links().map(|(from, to)| Act::Left { from, to }));
         acts.extend(nodes().map(|node| Act::Apply { node }));
         acts.extend((0..self.proposals.len()).map(|proposal| Act::Arrive { proposal }));
         acts.extend(nodes().map(|node| Act::Exit { node }));
         acts.push(Act::Lead { patience: Patience::Fresh });
         acts.extend(nodes().map(|node| Act::Late { node }));
         acts.push(Act::Lead { patience: Patience::Over });
+        acts.retain(|act| Some(*act) != never);
         if let Some(act) = acts.into_iter().find(|act| self.try_play(*act, seen)) {
             return Some(act);
         }

@@ -3,8 +3,8 @@
 use super::Bounds;
 use super::node::{Copy, Launcher, Node};
 use ironcache_control::{
-    AckMode, Command, ControlState, FinalizeAfter, InitCluster, NewKeeper, NodeRole, NodeSpec, Policy,
-    Reason, Recover, ReleaseInfo, ShardSpec, StageHold, StartedBy,
+    AckMode, Command, ControlState, FinalizeAfter, HoldReason, InitCluster, NewKeeper, NodeRole, NodeSpec,
+    Phase, Policy, Reason, Recover, ReleaseInfo, ShardSpec, StageHold, StartedBy,
 };
 use ironcache_control::{KeeperBase, TrialPhase};
 use ironcache_replication::Lineage;
@@ -67,6 +67,8 @@ fn register(member: Member, release: Release) -> Command {
         levels: LEVELS,
         launcher_protocol: LAUNCHER,
         machine: machine(super::world::World::index_of(member.node)),
+        #[cfg(feature = "next")]
+        zone: None,
     }
 }
 
@@ -250,6 +252,29 @@ pub(super) fn without_who_is_out(state: &ControlState) -> ControlState {
         (shard.keeper, shard.keeper_wanted) = (None, None);
     }
     state
+}
+
+/// What `apply` says of every shard after every command, once a broken rule has changed what it sees: is it exposed, and does
+/// the plan stand still for that?
+pub(super) fn settle_exposure(before: &ControlState, state: &mut ControlState) {
+    let out: BTreeSet<NodeId> =
+        state.nodes.values().filter(|node| node.out.is_some()).map(|n| n.id).collect();
+    for shard in state.shards.values_mut() {
+        let is_covered = shard.in_sync.len() >= 2 || shard.keeper_that_counts().is_some();
+        shard.exposed = !is_covered && (shard.exposed || shard.nodes.iter().any(|node| out.contains(node)));
+    }
+    let exposed = state.shards.values().find(|shard| shard.exposed).map(|shard| shard.id);
+    let (Some(plan), was) = (&mut state.plan, before.plan.as_ref().map(|plan| &plan.phase)) else { return };
+    match (exposed, &plan.phase) {
+        (Some(shard), Phase::Staging | Phase::Rolling) => {
+            state.epoch = state.epoch.next();
+            (plan.phase, plan.epoch) = (Phase::Held { reason: HoldReason::Exposed { shard } }, state.epoch);
+        }
+        (None, Phase::Held { reason: HoldReason::Exposed { .. } }) if was == Some(&Phase::Rolling) => {
+            plan.phase = Phase::Rolling;
+        }
+        (Some(_) | None, _) => {}
+    }
 }
 
 /// The command as if its proposer had seen the epochs of now.

@@ -6,7 +6,7 @@ use super::broken::Broken;
 use super::founded;
 use super::print::Print;
 use super::world::{Proposal, View, World};
-use ironcache_control::{Applied, Command, ControlState, HandoverVia, LogId, Recover};
+use ironcache_control::{Applied, Command, ControlState, HandoverVia, LogId, Recover, Rejection};
 use ironcache_shard::{Ask, Event};
 use ironcache_types::Offset;
 use std::sync::Arc;
@@ -27,7 +27,7 @@ impl World {
         let of = by.map_or(0, |by| World::index_of(by.node));
         let print = Arc::new(Print::of(of, 0, &(by, &command, ask)));
         if self.proposals.iter().all(|known| known.print != print) {
-            self.proposals.push(Proposal { by, from_leader, command, ask, print });
+            self.proposals.push(Arc::new(Proposal { by, from_leader, command, ask, print }));
         }
     }
 
@@ -41,12 +41,13 @@ impl World {
         if at >= self.proposals.len() || !self.has_quorum() || (0..self.nodes.len()).any(is_behind) {
             return None;
         }
-        let Proposal { by, command, ask, .. } = self.proposals.remove(at);
-        match self.applied(&command) {
+        let proposal = self.proposals.remove(at);
+        let Proposal { by, ref command, ask, .. } = *proposal;
+        match self.applied(command) {
             Some(Ok(state)) => {
                 self.log.push(View::of(state));
             }
-            Some(Err(())) => {
+            Some(Err(_)) => {
                 if let (Some(ask), Some(life)) = (ask, by.and_then(|by| self.at(by)))
                     && self.cut != Some(life)
                 {
@@ -58,8 +59,20 @@ impl World {
         Some(())
     }
 
+    /// What is refused for ever, and of which nobody hears that it was, is as good as gone.
+    pub(super) fn drop_stale(&mut self) {
+        let is_heard = |proposal: &Proposal| proposal.by.is_some_and(|by| self.at(by).is_some());
+        let is_gone = |proposal: &Arc<Proposal>| {
+            !is_heard(proposal)
+                && matches!(self.applied(&proposal.command), Some(Err(rejection)) if is_for_ever(&rejection))
+        };
+        let gone: Vec<bool> = self.proposals.iter().map(is_gone).collect();
+        let mut gone = gone.into_iter();
+        self.proposals.retain(|_| !gone.next().unwrap_or_default());
+    }
+
     /// The state after it; an error if it is rejected, nothing if it changes nothing.
-    fn applied(&self, command: &Command) -> Option<Result<ControlState, ()>> {
+    fn applied(&self, command: &Command) -> Option<Result<ControlState, Rejection>> {
         let at = LogId { term: self.term, index: self.end() as u64 + 1 };
         let before = self.truth();
         let mut state = ControlState::clone(before);
@@ -72,7 +85,7 @@ impl World {
                 state.audit = ironcache_control::Audit::default();
                 Some(Ok(state))
             }
-            Err(_) => Some(Err(())),
+            Err(rejection) => Some(Err(rejection)),
         }
     }
 
@@ -111,12 +124,8 @@ impl World {
     fn break_after(&self, before: &ControlState, state: &mut ControlState, command: &Command) {
         match (self.broken, command) {
             (Some(Broken::RegisterClearsKeeper), Command::RegisterNode { .. }) => {
-                let nodes = &state.nodes;
-                for shard in state.shards.values_mut().filter(|shard| shard.keeper.is_some()) {
-                    let is_out = shard.nodes.iter().any(|id| nodes[id].out.is_some());
-                    shard.keeper = None;
-                    shard.exposed = is_out && shard.in_sync.len() < 2;
-                }
+                state.shards.values_mut().for_each(|shard| shard.keeper = None);
+                founded::settle_exposure(before, state);
             }
             (Some(Broken::AbortLowersMode), Command::SetMode { .. }) => {
                 for (id, node) in &mut state.nodes {
@@ -136,6 +145,7 @@ impl World {
                         shard.keeper = Some(keeper);
                     }
                 }
+                founded::settle_exposure(before, state);
             }
             (Some(_) | None, _) => {}
         }
@@ -208,5 +218,16 @@ impl World {
         let of_shard = |node| self.shard_of(World::index_of(node)) == self.shard_of(at);
         let mut others = primary.gate().followers().filter(|f| f.requirement.is_some());
         others.all(|f| of_shard(f.member.node) != skips_keeper || f.applied >= Some(Offset(end)))
+    }
+}
+
+/// What it names is over: epochs, terms and incarnations only grow.
+fn is_for_ever(rejection: &Rejection) -> bool {
+    match rejection {
+        Rejection::StaleIncarnation { seen, current, .. } => seen < current,
+        Rejection::StaleEpoch { seen, current, .. } => seen < current,
+        Rejection::OtherTerm { proposed, entry, .. } => proposed < entry,
+        // Of the rest much may change again.
+        _other => false,
     }
 }

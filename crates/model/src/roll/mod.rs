@@ -11,7 +11,8 @@
 //!   at a time. An election is one event. A node is at most so many entries behind (a new process, and one that is cut off,
 //!   any number).
 //! - **links** open as soon as both ends would have it. Each frame, acknowledgement, fence and dataset arrives by an event of
-//!   its own, in order; a link that breaks loses what is under way.
+//!   its own, in order; a link that breaks loses what is under way, but for what a dead owner had sent to a keeper on a link
+//!   that takes long (`stalls`).
 //! - **time** stands still until somebody has waited in vain for everything (`Late`): whoever is linked was heard meanwhile,
 //!   and took what it was sent. A lease runs on until its owner is dead, or is cut off and late; what lies between is the
 //!   matter of [`lease`](crate::lease). The leader sees answers of now, and acts on them later.
@@ -75,7 +76,7 @@ pub struct Bounds {
     pub goes_on: bool,
 }
 
-/// Up to where a roll has gone, undisturbed, as a model begins.
+/// Up to where a roll has gone as a model begins, undisturbed but for what is said here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Moment {
     Founded,
@@ -83,6 +84,13 @@ pub enum Moment {
     Kept,
     /// A node is out, and its old process has ended.
     Out,
+    /// A node is out, and took along a write that its keeper has not got yet.
+    Ahead,
+    /// A node is out, and its new process has registered.
+    Back,
+    /// An owner died with a write under way to its keeper, where it is still; another member owns the shard, and that keeper
+    /// is recorded again.
+    Replaced,
 }
 
 impl Bounds {
@@ -110,6 +118,13 @@ impl Bounds {
     /// From where the witness is done.
     pub const SMALL: Bounds = Bounds { done: &[2], ..Bounds::CALM };
 
+    /// The owner dies while who is out has more than its keeper.
+    pub const AHEAD: Bounds =
+        Bounds { begins: Moment::Ahead, leader: 2, crashes: 1, victims: &[0], ..Bounds::SMALL };
+
+    /// What an owner had sent to a keeper arrives after another one has taken its place.
+    pub const REPLACED: Bounds = Bounds { begins: Moment::Replaced, leader: 2, ..Bounds::SMALL };
+
     /// The smallest model that has what `broken` needs.
     pub fn to_find(broken: Broken) -> Bounds {
         let crash = Bounds { writes: 1, crashes: 1, goes_on: false, ..Bounds::SMALL };
@@ -119,15 +134,14 @@ impl Bounds {
         let kept = Bounds { begins: Moment::Kept, ..primary_dies };
         match broken {
             Broken::AckBeforeMember | Broken::AckBeforeKeeper | Broken::PromoteOutsideSet => crash,
-            Broken::RecoverBesideKeeper | Broken::RegisterClearsKeeper | Broken::TailCutShort => out,
+            Broken::RecoverBesideKeeper | Broken::TailCutShort => out,
             Broken::PromoteAtKeepersEnd => kept,
-            Broken::FenceAtKeepersEnd => Bounds { goes_on: true, ..kept },
-            Broken::KeeperOfAnotherEpoch => Bounds { writes: 0, ..kept },
+            Broken::RegisterClearsKeeper => Bounds { begins: Moment::Back, ..out },
+            Broken::FenceAtKeepersEnd => Bounds::AHEAD,
+            Broken::KeeperOfAnotherEpoch => Bounds { writes: 0, ..out },
             Broken::AbortLowersMode => Bounds { crashes: 0, orders: 2, steady_mode: PRIMARY, ..out },
             Broken::SnapshotForCleanEnd => Bounds { snapshots: 1, ..crash },
-            Broken::KeeperTakesOldEpoch => {
-                Bounds { crashes: 0, cuts: 1, lates: 1, stalls: 2, writes: 2, ..kept }
-            }
+            Broken::KeeperTakesOldEpoch => Bounds::REPLACED,
             Broken::UnparkBeforeApply => Bounds { crashes: 0, done: &[2, 1], ..crash },
             Broken::StaleEpoch => Bounds { crashes: 0, lates: 1, done: &[2, 1], ..crash },
         }

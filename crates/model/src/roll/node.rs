@@ -31,16 +31,12 @@ pub struct Node {
     pub tails: BTreeMap<(ShardId, Epoch), Tail>,
 }
 
-/// What outlives a process counts once there is none.
+/// How far the log is applied is the world's to say.
 impl fmt::Debug for Node {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Node { id, process, applied, life, launcher, checkpoint, tails } = self;
+        let Node { id, process, applied: _, life, launcher, checkpoint, tails } = self;
         let mut out = f.debug_struct("Node");
-        match process {
-            Some(process) => out.field("process", process),
-            None => out.field("applied", applied),
-        };
-        out.field("id", id).field("life", life).field("launcher", launcher);
+        out.field("process", process).field("id", id).field("life", life).field("launcher", launcher);
         out.field("checkpoint", checkpoint).field("tails", tails).finish()
     }
 }
@@ -61,12 +57,24 @@ pub struct Tail {
     pub data: Vec<u8>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Launcher {
     pub running: Release,
     /// Where a trial goes back to.
     pub before: Release,
     pub facts: LauncherFacts,
+}
+
+/// Of a release the version's number says enough.
+impl fmt::Debug for Launcher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Launcher { running, before, facts } = self;
+        let LauncherFacts { phase, last_done, last_outcome, degraded, needs } = facts;
+        let mut out = f.debug_struct("Launcher");
+        out.field("running", &running.version.minor).field("before", &before.version.minor);
+        out.field("phase", phase).field("last_done", last_done).field("last_outcome", last_outcome);
+        out.field("degraded", degraded).field("needs", needs).finish()
+    }
 }
 
 impl Launcher {

@@ -58,22 +58,24 @@ impl Print {
     }
 }
 
-/// Does `a` say of itself what `b` says?
-pub(super) fn is_same(a: &impl fmt::Debug, b: &impl fmt::Debug) -> bool {
-    let text = |what: &dyn fmt::Debug| {
-        let mut text = Text(Mixer::default());
-        write!(text, "{what:?}").expect("a hasher takes everything");
-        text.0.finish()
-    };
-    text(a) == text(b)
+/// Writes a [`Print`] by hand.
+#[derive(Default)]
+pub(super) struct Pen {
+    text: Mixer,
+    numbers: Vec<(Kind, u64)>,
 }
 
-struct Text(Mixer);
+impl Pen {
+    pub(super) fn plain(&mut self, what: impl Hash) {
+        what.hash(&mut self.text);
+    }
 
-impl fmt::Write for Text {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        self.0.write(text.as_bytes());
-        Ok(())
+    pub(super) fn number(&mut self, kind: Kind, number: u64) {
+        self.numbers.push((kind, number));
+    }
+
+    pub(super) fn print(self) -> Print {
+        Print { text: self.text.finish(), numbers: self.numbers }
     }
 }
 

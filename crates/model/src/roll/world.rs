@@ -5,7 +5,7 @@ use super::broken::Broken;
 use super::founded;
 use super::link::Link;
 use super::node::{Copy, Exit, LEASE_MS, Node, Process};
-use super::print::{Kind, Print, Ranks, is_same};
+use super::print::{Kind, Print, Ranks};
 use ironcache_agent::{Action as AgentAction, LocalFacts, PreflightResult, StepResult};
 use ironcache_control::{Command, ControlState, Phase};
 use ironcache_replication::EFFECTS_OVERHEAD_BYTES;
@@ -78,7 +78,7 @@ pub struct World {
     pub nodes: Vec<Arc<Node>>,
     pub(super) prints: Vec<Arc<Print>>,
     pub links: Vec<Link>,
-    pub proposals: Vec<Proposal>,
+    pub proposals: Vec<Arc<Proposal>>,
     pub leader: usize,
     pub term: u64,
     /// The leader acts once it has applied so much.
@@ -90,6 +90,8 @@ pub struct World {
     pub left: Left,
     /// A rule that an event broke, beside those that every state is asked for.
     pub wrong: Option<&'static str>,
+    /// Nodes that this event changed, a bit each; none between events.
+    touched: u32,
 }
 
 impl World {
@@ -117,12 +119,13 @@ impl World {
             acknowledged: BTreeSet::new(),
             left: Left::default(),
             wrong: None,
+            touched: 0,
         };
         for at in 0..world.nodes.len() {
             world.start(at);
         }
         // The second member holds what the first one does: nothing yet.
-        world.settle(&[]);
+        world.settle();
         world.calm_start();
         world.calm_until(begins);
         world.left = Left { writes, crashes, lost, cuts, lates, failures, orders, snapshots, stalls };
@@ -136,6 +139,7 @@ impl World {
     }
 
     pub(super) fn node_mut(&mut self, at: usize) -> &mut Node {
+        self.touched |= 1 << at;
         Arc::make_mut(&mut self.nodes[at])
     }
 
@@ -202,7 +206,7 @@ impl World {
 
     /// A process starts, and reads what lies on its disk.
     pub(super) fn start(&mut self, at: usize) {
-        let applied = self.nodes[at].applied.max(self.base);
+        let applied = self.applied_at(at);
         let node = self.node_mut(at);
         node.life += 1;
         let me = founded::member(at, node.life);
@@ -222,6 +226,7 @@ impl World {
 
     /// The process is gone, with what it had in memory.
     pub(super) fn end_process(&mut self, at: usize) {
+        self.leave_under_way(at);
         let node = self.node_mut(at);
         if let Some(process) = node.process.take() {
             node.applied = process.applied;
@@ -434,45 +439,63 @@ impl World {
     // --- the end of an event ---------------------------------------------------------------------------------
 
     /// What follows at once: links, ticks, and that nothing is kept of the log which everybody has applied.
-    pub(super) fn settle(&mut self, before: &[Arc<Node>]) {
+    pub(super) fn settle(&mut self) {
         self.wire();
-        // A tick that changes something may be followed by another one that does.
-        let mut before = before.to_vec();
+        // What a tick leads to may be followed by another one.
         for _ in 0..4 {
-            let is_new = |at: &usize| before.get(*at).is_none_or(|node| !Arc::ptr_eq(node, &self.nodes[*at]));
-            let changed: Vec<usize> = (0..self.nodes.len()).filter(is_new).collect();
-            if changed.is_empty() {
+            let touched = std::mem::take(&mut self.touched);
+            if touched == 0 {
                 break;
             }
-            before.clone_from(&self.nodes);
-            changed.into_iter().for_each(|at| self.tick(at));
+            (0..self.nodes.len()).filter(|at| touched >> at & 1 == 1).for_each(|at| self.tick(at));
             self.wire();
         }
+        self.touched = 0;
         self.forget();
     }
 
     fn tick(&mut self, at: usize) {
-        let Some(process) = self.process(at) else { return };
-        // Most ticks change nothing.
-        let mut engine = process.engine.clone();
-        let mut actions = engine.on(Event::Tick, process.at_tick());
+        let touched = self.touched;
+        let Some(process) = self.process_mut(at) else { return };
+        let now = process.at_tick();
+        let mut actions = process.engine.on(Event::Tick, now);
         actions.retain(|action| !matches!(action, Action::SettleReplies));
-        if actions.is_empty() && is_same(&process.engine, &engine) {
-            return;
+        // Most ticks change nothing.
+        if actions.is_empty() {
+            self.touched = touched;
         }
-        self.process_mut(at).expect("it ticks").engine = engine;
         self.perform(at, actions);
         self.reply(at);
     }
 
+    /// How far the node has applied the log.
+    pub(super) fn applied_at(&self, at: usize) -> usize {
+        let node = &self.nodes[at];
+        node.process.as_ref().map_or(node.applied, |process| process.applied).max(self.base)
+    }
+
+    /// How many entries it is behind, as far as that counts: who is further behind goes to the end at one go.
+    fn gap(&self, at: usize) -> usize {
+        (self.end() - self.applied_at(at)).min(self.lag + 1)
+    }
+
+    /// Will somebody look at the state of this entry?
+    fn is_needed(&self, index: usize) -> bool {
+        let is_needed_by = |at: usize| {
+            let applied = self.applied_at(at);
+            applied == index || (applied < index && self.gap(at) <= self.lag)
+        };
+        index == self.end() || (0..self.nodes.len()).any(is_needed_by)
+    }
+
     fn forget(&mut self) {
-        let applied = |node: &Arc<Node>| node.process.as_ref().map_or(node.applied, |p| p.applied);
-        let needed = self.nodes.iter().map(applied).min().unwrap_or(self.base).min(self.end());
+        let needed = (0..self.nodes.len()).map(|at| self.applied_at(at)).min();
+        let needed = needed.unwrap_or(self.base).min(self.end());
         if needed > self.base {
             self.log.drain(..needed - self.base);
             self.base = needed;
         }
-        self.links.sort_by_key(|link| (link.sender, link.taker));
+        self.links.sort_by_key(|link| (link.sender, link.taker, link.left.is_some()));
     }
 
     /// After an event: what tells the nodes apart now.
@@ -520,20 +543,27 @@ impl Hash for World {
             acknowledged,
             left,
             wrong,
+            touched: _,
         } = self;
-        let links: Vec<Print> = links.iter().map(|link| Print::of(link.sender, 0, link)).collect();
+        let links: Vec<Print> = links.iter().map(Link::print).collect();
+        let needed: Vec<usize> = (*base..=self.end()).filter(|index| self.is_needed(*index)).collect();
+        let awaited = Some(*settled_at).filter(|index| *index > self.applied_at(*leader));
         let parts = || {
-            let states = log.iter().map(|view| &*view.print);
+            let states = needed.iter().map(|index| &*log[index - base].print);
             states.chain(prints.iter().map(|print| &**print)).chain(&links)
         };
         let under_way = proposals.iter().map(|proposal| &*proposal.print);
-        let indices = (*base..=self.end()).map(|index| (Kind::Index, index as u64));
+        let indices = needed.iter().chain(&awaited).map(|index| (Kind::Index, *index as u64));
         let epochs = executed.iter().map(|executed| (Kind::Epoch, executed.epoch.0));
         let more = indices.chain(epochs).chain([(Kind::Term, *term)]);
         let ranks = Ranks::of(parts().chain(under_way.clone()), more);
         parts().for_each(|print| ranks.hash(print, hasher));
-        (log.len(), links.len(), ranks.rank((Kind::Index, *base as u64)), settled_at.max(base) - base)
-            .hash(hasher);
+        (needed.len(), links.len()).hash(hasher);
+        let rank_of = |index: usize| ranks.rank((Kind::Index, index as u64));
+        (rank_of(self.end()), awaited.map(rank_of)).hash(hasher);
+        for at in 0..self.nodes.len() {
+            (rank_of(self.applied_at(at)), self.gap(at)).hash(hasher);
+        }
         (ranks.rank((Kind::Term, *term)), leader, cut, acknowledged, left, wrong).hash(hasher);
         for Executed { shard, epoch, number, write } in executed {
             (shard, ranks.rank((Kind::Epoch, epoch.0)), number, write).hash(hasher);

@@ -112,7 +112,7 @@ async fn open(
         }
         Entrance::Tls(_place) => {
             let server = node.plane.borrow().tls.server();
-            shake_hands(stream, server, &node.places).await
+            shake_hands(stream, server, &node.places, &node.turns).await
         }
     }
 }

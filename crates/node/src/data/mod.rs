@@ -51,7 +51,7 @@ pub(crate) use refusal::Refusal as HelloRefusal;
 pub(crate) use source::{HELLO_TIMEOUT, LinkSocket, PING_EVERY, SEND_BYTES, VIEW_TIMEOUT, only_as_itself};
 pub(crate) use stats::Stats;
 #[cfg(test)]
-pub(crate) use tls::{HANDSHAKE_BYTES_MAX, HANDSHAKE_WITHIN, HANDSHAKES_MAX};
+pub(crate) use tls::{HANDSHAKE_BYTES_MAX, HANDSHAKE_WITHIN, HANDSHAKES_MAX, HANDSHAKES_SIGNED_MAX};
 pub(crate) use trouble::Trouble;
 
 use crate::clock::unix_ms;
@@ -98,6 +98,8 @@ pub(crate) struct DataNode {
     accepting: RefCell<Vec<JoinHandle<()>>>,
     /// Of handshakes.
     places: Arc<Semaphore>,
+    /// Of those among them that are signed for.
+    turns: Arc<Semaphore>,
     /// Somebody asks for the files of TLS to be read again.
     reread: Notify,
     /// What was read, received or written of a dataset.
@@ -366,6 +368,7 @@ async fn run(
         listeners,
         accepting: RefCell::default(),
         places: Arc::new(Semaphore::new(tls::AT_ONCE)),
+        turns: Arc::new(Semaphore::new(tls::proved_at_once())),
         reread: Notify::new(),
         work,
         data_dir,

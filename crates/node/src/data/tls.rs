@@ -13,8 +13,9 @@ mod socket;
 #[cfg(test)]
 pub(crate) use handshake::{
     AT_ONCE as HANDSHAKES_MAX, BYTES_MAX as HANDSHAKE_BYTES_MAX, DONE_WITHIN as HANDSHAKE_WITHIN,
+    PROVED_AT_ONCE_MAX as HANDSHAKES_SIGNED_MAX,
 };
-pub(super) use handshake::{AT_ONCE, NotMade, shake_hands};
+pub(super) use handshake::{AT_ONCE, NotMade, proved_at_once, shake_hands};
 pub(super) use socket::{Incoming, Outgoing};
 
 use super::DataNode;
@@ -51,6 +52,12 @@ pub(crate) struct Tls {
 impl Tls {
     pub(crate) fn server(&self) -> Option<Arc<rustls::ServerConfig>> {
         self.credentials.as_ref().map(|credentials| Arc::clone(&credentials.server))
+    }
+
+    #[cfg(test)]
+    pub(crate) fn serve_with(&mut self, server: Arc<rustls::ServerConfig>) {
+        let credentials = self.credentials.as_mut().expect("there are some");
+        credentials.server = server;
     }
 
     /// Of the certificate in force, in hex.

@@ -59,3 +59,32 @@ impl Binding {
         replace_durably(&dir.join(FILE), &text)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ironcache_types::Digest;
+
+    #[test]
+    fn fuzz_a_binding_is_what_was_written_or_its_file_stays_as_it_is() {
+        let folder = ironcache_fuzz::Folder::new();
+        let key = |byte| KeyHash(Digest([byte; 32]));
+        let nodes = BTreeMap::from([(NodeId(1), key(1)), (NodeId(2), key(2))]);
+        let binding = Binding { cluster: ClusterId(7), nodes, admin: key(3) };
+        binding.write(folder.path()).unwrap();
+        let path = folder.path().join(FILE);
+        let file = std::fs::read(&path).unwrap();
+        let words = ["\"", "{", "}", ",", ":", "null", "\"format\":1", "\"later\":1,"];
+        ironcache_fuzz::Campaign::of("binding.json").from([file]).words(words).run(|bytes| {
+            let found = ironcache_fuzz::refused_stays(&path, bytes, |_| Binding::read(folder.path()));
+            let found = found.map_err(|error| match error {
+                BindingError::Disk(_) => "disk".to_owned(),
+                BindingError::Unusable { problem, path: _ } => ironcache_fuzz::first_words(&problem),
+            })?;
+            let found = found.expect("the file is there");
+            found.write(folder.path()).unwrap();
+            assert_eq!(Binding::read(folder.path()).unwrap(), Some(found.clone()));
+            Ok::<_, String>((found == binding, found.nodes.len().min(3)))
+        });
+    }
+}

@@ -277,6 +277,31 @@ fn fewer_than_most_members_add_no_key() {
     assert_eq!(doors.holder(key(3)), Who::Member(three), "who answers alone is all there is");
 }
 
+#[tokio::test]
+async fn who_was_removed_before_its_connection_is_looked_at_is_told_at_once() {
+    let (doors, _dir) = doors(|_| {});
+    let doors = Arc::new(doors);
+    let (show, views) = watch::channel(view(1, keys()));
+    doors.attach(views);
+    tokio::spawn(Arc::clone(&doors).watch());
+    // A member proves its key, is taken out of the log, and only then its link is served.
+    let mut early = doors.revocation(Some(key(1)));
+    show.send_modify(|view| {
+        let mut state = ControlState::clone(&view.state);
+        let Security::Keys(keys) = &mut state.security else { panic!("it has keys") };
+        keys.nodes.clear();
+        *view = Arc::new(AppliedView { index: 2, state: Arc::new(state), ..AppliedView::clone(view) });
+    });
+    let bound = std::time::Duration::from_secs(30);
+    tokio::time::timeout(bound, early.revoked()).await.expect("it was named when it came");
+    let mut late = doors.revocation_of_member(Some(key(1)));
+    tokio::time::timeout(bound, late.revoked()).await.expect("it is here because it was named");
+    // Somebody whom nobody has named yet may be about to be.
+    let mut stranger = doors.revocation(Some(key(3)));
+    let told = futures_util::poll!(std::pin::pin!(stranger.revoked()));
+    assert!(told.is_pending());
+}
+
 #[test]
 fn nobody_is_called_in_plain_text_where_there_are_keys() {
     let (locked, _dir) = doors(|_| {});

@@ -157,4 +157,38 @@ mod tests {
         let long = "9".repeat(1000);
         assert_eq!(from(&[sent_on, ("x-ironcache-asked-from", &long)]), "10.0.0.7:40123");
     }
+
+    #[test]
+    fn fuzz_only_a_member_that_sends_an_order_on_says_for_whom_and_from_where() {
+        let key = KeyHash(ironcache_types::Digest([7; 32])).to_string();
+        let said =
+            [format!("0000000000000002\n{key}\n10.9.9.9:7"), format!("\n{key}\n"), "x\n\n[::1]:5".to_owned()];
+        ironcache_fuzz::Campaign::of("headers of an order").from(said).words(["\n", "0", ":"]).run(|bytes| {
+            let mut lines = bytes.split(|byte| *byte == b'\n');
+            let mut parts = parts(&[]);
+            for name in ["x-ironcache-forwarded", "x-ironcache-for", "x-ironcache-asked-from"] {
+                let value = lines.next().filter(|line| !line.is_empty());
+                if let Some(value) = value.and_then(|line| axum::http::HeaderValue::from_bytes(line).ok()) {
+                    parts.headers.insert(name, value);
+                }
+            }
+            let from = origin(&parts).from.expect("the connection comes from somewhere");
+            assert!(from.ends_with("10.0.0.7:40123") && from.len() <= ADDRESS_BYTES_MAX + 40, "{from}");
+            assert_eq!(origin(&parts).by, Credential::Insecure, "whoever has no key asks for nobody");
+            parts.extensions.insert(Who::Unknown(KeyHash(ironcache_types::Digest([1; 32]))));
+            assert_eq!(origin(&parts).by, Credential::Insecure);
+            let member = ironcache_types::NodeId(2);
+            parts.extensions.insert(Who::Member(member));
+            match origin(&parts).by {
+                Credential::Operator(key) => {
+                    assert_eq!(parts.headers[ASKED_FOR].to_str().ok(), Some(key.to_string().as_str()));
+                    Ok(from.len() > 20)
+                }
+                by => {
+                    assert_eq!(by, Credential::Node(member));
+                    Err(from.len() > 20)
+                }
+            }
+        });
+    }
 }

@@ -19,7 +19,7 @@ pub(crate) fn reseal(bytes: &mut [u8]) {
     let first = bytes[14..22].try_into().map_or(0, u64::from_le_bytes);
     bytes[..HEADER_BYTES].copy_from_slice(&header(NODE, first));
     let mut at = HEADER_BYTES;
-    for sequence in first.. {
+    for sequence in first..=u64::MAX {
         let Some(room) = bytes.len().checked_sub(at + 16) else { return };
         let claimed = u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]) as usize;
         let records = claimed.saturating_sub(8).min(room);

@@ -318,7 +318,7 @@ fn recover(file: &[u8], node: NodeId) -> Result<Recovered, WalError> {
                 Record::decode_from(&mut records).map_err(|source| WalError::Record { at, source })?;
             index.replay(record).map_err(|source| WalError::Index { at, source })?;
         }
-        sequence = frame.sequence + 1;
+        sequence = frame.sequence.wrapping_add(1);
     }
     Ok(Recovered { index, sequence, torn })
 }

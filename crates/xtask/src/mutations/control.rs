@@ -4,6 +4,14 @@ use super::{Mutation, SIMULATED};
 
 pub(super) const ROWS: &[Mutation] = &[
     Mutation {
+        name: "a-late-keeper-covers",
+        breaks: "a keeper that is recorded when nobody is out ends that a shard is exposed, although one process has all that lies before its tail",
+        file: "crates/control/src/apply/keeper.rs",
+        guard: "keeper.base == KeeperBase::Own || has_node_out || !was);",
+        instead: "keeper.base == KeeperBase::Own || has_node_out || !was || true);",
+        tests: &["-p", "ironcache-control"],
+    },
+    Mutation {
         name: "an-order-leaves-no-record",
         breaks: "nobody learns who had the cluster do it",
         file: "crates/control/src/apply/mod.rs",

@@ -2,6 +2,7 @@
 
 mod checkpoints;
 mod connections;
+mod fuzz;
 mod handovers;
 mod leaving;
 mod links;
@@ -292,6 +293,7 @@ pub(super) fn node_in(data_dir: PathBuf, plane: Plane) -> Rc<DataNode> {
         drain_until: Cell::new(None),
         listeners: vec![(Door::Plain, listener())],
         places: std::sync::Arc::new(tokio::sync::Semaphore::new(super::tls::AT_ONCE)),
+        turns: std::sync::Arc::new(tokio::sync::Semaphore::new(super::tls::proved_at_once())),
         reread: tokio::sync::Notify::new(),
         accepting: RefCell::default(),
         work: Default::default(),

@@ -7,9 +7,13 @@ use crate::data::{Entrance, connection};
 use crate::tls::AuthClients;
 use crate::tls::tests::pem;
 use ironcache_settings::OutputLimit;
+use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::sign::{CertifiedKey, Signer, SigningKey};
 use rustls::{ClientConfig, RootCertStore};
 use std::path::Path;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -58,12 +62,15 @@ impl Door {
 
     /// Comes to the TLS port, and has said nothing yet.
     async fn knock(&self) -> TcpStream {
+        self.come(Entrance::Tls(Arc::clone(&self.node.places).acquire_owned().await.unwrap())).await
+    }
+
+    async fn come(&self, entrance: Entrance) -> TcpStream {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (stream, accepted) =
             tokio::join!(TcpStream::connect(listener.local_addr().unwrap()), listener.accept());
         let (served, addr) = accepted.unwrap();
-        let place = Arc::clone(&self.node.places).acquire_owned().await.unwrap();
-        spawn_local(connection::serve(Rc::clone(&self.node), served, addr, Entrance::Tls(place)));
+        spawn_local(connection::serve(Rc::clone(&self.node), served, addr, entrance));
         stream.unwrap()
     }
 
@@ -177,22 +184,102 @@ async fn a_stranger_that_says_nothing_makes_room_while_others_wait_for_its_place
             let served = listener.accept().await.unwrap().0;
             let server = door.node.plane.borrow().tls.server();
             let full = Semaphore::new(0);
-            let ended =
-                tokio::time::timeout(LONG, shake_hands(served, server, &full)).await.expect("in time");
+            let shaken = shake_hands(served, server, &full, &door.node.turns);
+            let ended = tokio::time::timeout(LONG, shaken).await.expect("in time");
             assert!(matches!(ended, Err(NotMade::Pressed)));
         })
         .await;
 }
 
 #[tokio::test]
-async fn a_stranger_that_says_nothing_ends_after_five_seconds() {
+async fn a_stranger_that_says_nothing_or_half_of_a_handshake_ends_after_five_seconds() {
     LocalSet::new()
         .run_until(async {
             let door = Door::open(|_| {}).await;
             let before = Instant::now();
-            let mut silent = door.knock().await;
-            expect_end(&mut silent).await;
-            assert!(before.elapsed() >= Duration::from_secs(5), "{:?}", before.elapsed());
+            let (mut silent, mut half) = (door.knock().await, door.knock().await);
+            // A record of 512 bytes, of which the first one comes.
+            half.write_all(&[0x16, 3, 1, 2, 0, 1]).await.unwrap();
+            for stranger in [&mut silent, &mut half] {
+                expect_end(stranger).await;
+                assert!(before.elapsed() >= Duration::from_secs(5), "{:?}", before.elapsed());
+            }
+        })
+        .await;
+}
+
+/// A key that signs when it is told to.
+#[derive(Debug)]
+struct Held {
+    key: Arc<dyn SigningKey>,
+    begun: tokio::sync::mpsc::UnboundedSender<()>,
+    go_on: Mutex<std::sync::mpsc::Receiver<()>>,
+    waited_in_vain: AtomicBool,
+}
+
+#[derive(Debug)]
+struct HeldKey(Arc<Held>);
+
+#[derive(Debug)]
+struct HeldSigner(Arc<Held>, Box<dyn Signer>);
+
+impl SigningKey for HeldKey {
+    fn choose_scheme(&self, offered: &[rustls::SignatureScheme]) -> Option<Box<dyn Signer>> {
+        Some(Box::new(HeldSigner(Arc::clone(&self.0), self.0.key.choose_scheme(offered)?)))
+    }
+
+    fn algorithm(&self) -> rustls::SignatureAlgorithm {
+        self.0.key.algorithm()
+    }
+}
+
+impl Signer for HeldSigner {
+    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, rustls::Error> {
+        self.0.begun.send(()).unwrap();
+        let told = self.0.go_on.lock().unwrap().recv_timeout(LONG / 4);
+        self.0.waited_in_vain.fetch_or(told.is_err(), Ordering::Relaxed);
+        self.1.sign(message)
+    }
+
+    fn scheme(&self) -> rustls::SignatureScheme {
+        self.1.scheme()
+    }
+}
+
+#[tokio::test]
+async fn others_are_served_while_a_client_is_signed_for() {
+    LocalSet::new()
+        .run_until(async {
+            let door = Door::open(|_| {}).await;
+            let der =
+                rustls::pki_types::PrivateKeyDer::from_pem_file(door.dir.path().join("node.key")).unwrap();
+            let key = rustls::crypto::ring::sign::any_supported_type(&der).unwrap();
+            let (begun, mut has_begun) = tokio::sync::mpsc::unbounded_channel();
+            let (release, go_on) = std::sync::mpsc::channel();
+            let held = Held { key, begun, go_on: Mutex::new(go_on), waited_in_vain: AtomicBool::new(false) };
+            let held = Arc::new(held);
+            let certified =
+                CertifiedKey::new(vec![door.certificate.clone()], Arc::new(HeldKey(Arc::clone(&held))));
+            let server = rustls::ServerConfig::builder_with_provider(Arc::new(
+                rustls::crypto::ring::default_provider(),
+            ))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_cert_resolver(Arc::new(rustls::sign::SingleCertAndKey::from(certified)));
+            door.node.plane.borrow_mut().tls.serve_with(Arc::new(server));
+            let coming = async { door.connect().await.unwrap() };
+            let here = async {
+                has_begun.recv().await.expect("it is signed for");
+                let mut plain = door.come(Entrance::Plain).await;
+                plain.write_all(b"PING\r\n").await.unwrap();
+                expect(&mut plain, "+PONG\r\n").await;
+                release.send(()).unwrap();
+            };
+            let (mut client, ()) = tokio::join!(coming, here);
+            assert!(!held.waited_in_vain.load(Ordering::Relaxed), "who is here waited for who comes");
+            client.write_all(b"PING\r\n").await.unwrap();
+            hears(&mut client, "+PONG\r\n").await;
         })
         .await;
 }

@@ -13,7 +13,7 @@ use ironcache_api::{
 use ironcache_control::{Command, Credential, Origin, Security};
 use ironcache_identity::{Expect, JoinCode, PrivateKey, Session, Side, Tls};
 use ironcache_replication::{Hello, LINK_VERSIONS, LinkVersion, Message, Purpose, Refuse, decode, encode};
-use ironcache_types::{ClusterId, Digest, KeyHash, LevelRange, Member, NodeId, ShardId};
+use ironcache_types::{ClusterId, Digest, Epoch, KeyHash, LevelRange, Member, NodeId, ShardId};
 use reqwest::StatusCode;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -215,6 +215,12 @@ async fn whoever_proves_no_key_is_refused_by_name_on_both_ports() {
         assert_ne!(response.status(), StatusCode::UNAUTHORIZED, "{path}");
     }
     assert_eq!(node.app.raft.applied().borrow().index, before, "nothing has come of it");
+    // And each is counted, at the port where it was.
+    let counts = |by_code: BTreeMap<String, u64>| {
+        ["cross_site", "foreign_host", "no_key", "unknown_key"].map(|code| by_code[code])
+    };
+    assert_eq!(counts(node.app.refused.by_code()), [8, 8, 8, 8]);
+    assert_eq!(counts(node.app.refused_peers.by_code()), [8, 8, 8, 12]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -265,7 +271,12 @@ async fn the_connection_of_a_revoked_key_is_closed() {
 }
 
 /// What a node answers to this hello on a link whose connection proves `tls`.
-async fn hello(node: &TestNode, tls: &Tls, member: Member) -> (String, TlsStream<TcpStream>) {
+async fn hello(
+    node: &TestNode,
+    tls: &Tls,
+    member: Member,
+    purpose: Purpose,
+) -> (String, TlsStream<TcpStream>) {
     let stream = TcpStream::connect(node.app.config.peer_addr()).await.unwrap();
     let mut link = tls.connect(stream, Expect::Anybody).await.unwrap().stream;
     let head = format!(
@@ -282,7 +293,7 @@ async fn hello(node: &TestNode, tls: &Tls, member: Member) -> (String, TlsStream
         cluster_id: CLUSTER,
         shard: ShardId(0),
         member,
-        purpose: Purpose::Follow,
+        purpose,
         position: None,
         levels: LevelRange::new(1, 1),
     };
@@ -308,9 +319,9 @@ async fn a_member_says_hello_and_asks_for_a_lease_as_itself_alone() {
     let primary = nodes.iter().find(|node| node.id() == primary).unwrap();
     let [one, other] =
         [0, 1].map(|at| nodes.iter().filter(|node| node.id() != primary.id()).nth(at).unwrap());
-    let (refused, _link) = hello(primary, &one.app.doors.tls, other.app.me).await;
+    let (refused, _link) = hello(primary, &one.app.doors.tls, other.app.me, Purpose::Follow).await;
     assert_eq!(refused, "not_itself");
-    let (accepted, _link) = hello(primary, &one.app.doors.tls, one.app.me).await;
+    let (accepted, _link) = hello(primary, &one.app.doors.tls, one.app.me, Purpose::Follow).await;
     assert_eq!(accepted, "accepted");
     let mut talk = Talk::open(&one.app.doors.tls, &primary.app.config.peer_addr()).await;
     let lease = crate::lease::AskLease { member: other.app.me, silence_ms: 0 };
@@ -372,19 +383,76 @@ async fn a_node_that_does_not_permit_it_is_in_no_insecure_cluster() {
     assert!(nodes.iter().all(|node| node.app.raft.cluster().is_none()));
 }
 
+/// A new node that the admin has met, for the cluster of `nodes`; its code; and a connection of the admin's to the cluster.
+async fn met(nodes: &[TestNode], admin: &Tls) -> (TestNode, JoinCode, Talk) {
+    let joins = TestNode::start_locked(nodes.len() as u64 + 1).await;
+    let join_code = joins.app.doors.code().unwrap().clone();
+    let mut all = pins(nodes);
+    all.insert(joins.id(), joins.app.doors.tls.hash());
+    let mut talk = Talk::open(admin, &http(&joins)).await;
+    talk.prove(&join_code).await.read::<JoinProved>();
+    talk.post("/v1/join/bind", &JoinBind { cluster: CLUSTER, nodes: all }).await.read::<Done>();
+    let asks = Talk::open(admin, &http(&nodes[0])).await;
+    (joins, join_code, asks)
+}
+
+/// Has the log do what the leader's loop does, which does not run here: the stage of the change that is under way ends.
+async fn next_stage(node: &TestNode, command: impl Fn(Epoch) -> Command) {
+    let change = node.app.raft.catch_up().await.unwrap().state.membership.as_ref().unwrap().epoch;
+    node.app.raft.propose(command(change)).await.unwrap().outcome.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_links_of_a_node_that_was_removed_are_closed() {
+    let (nodes, admin) = founded(2).await;
+    let (joins, join_code, mut asks) = met(&nodes, &admin).await;
+    let add = ironcache_api::AddNode {
+        http_addr: http(&joins),
+        node: joins.id(),
+        shard: Some(ShardId(0)),
+        learner: false,
+        admitted: Some(ironcache_api::Admitted { key: joins.app.doors.tls.hash(), code: join_code.digest() }),
+    };
+    asks.post("/v1/cluster/nodes/add", &add).await.read::<Done>();
+    next_stage(&nodes[0], |change| Command::MembershipDone { change }).await;
+    let state = nodes[0].app.raft.catch_up().await.unwrap().state.clone();
+    let primary = state.shards[&ShardId(0)].primary().expect("it has one").node;
+    let replica = nodes.iter().find(|node| node.id() != primary).unwrap();
+    // This link waits for as long as its two ends want it: it ends for no other reason.
+    let tls = &joins.app.doors.tls;
+    // Its daemon, which would register its life, does not run here.
+    let member = Member { node: joins.id(), incarnation: state.nodes[&joins.id()].incarnation };
+    let (said, mut link) = hello(replica, tls, member, Purpose::NextSource).await;
+    assert_eq!(said, "accepted");
+    let mut asks_of_peer = Talk::open(tls, &replica.app.config.peer_addr()).await;
+    assert_eq!(asks_of_peer.get("/node/report").await.status, StatusCode::OK);
+    let (node, propose) = (joins.id(), async |command| {
+        nodes[0].app.raft.propose(command).await.unwrap().outcome.unwrap();
+    });
+    propose(Command::RemoveNode { node }).await;
+    next_stage(&nodes[0], |change| Command::NodeLeft { change, node }).await;
+    next_stage(&nodes[0], |change| Command::MembershipDone { change }).await;
+    let closed = async {
+        let mut rest = Vec::new();
+        // Closed by TLS, or without a word.
+        let _ = link.read_to_end(&mut rest).await;
+        while !asks_of_peer.sender.is_closed() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(BOUND, closed).await.expect("both are closed");
+    assert_eq!(
+        code(&Talk::open(tls, &replica.app.config.peer_addr()).await.get("/node/report").await),
+        "removed"
+    );
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_that_is_met_joins_a_cluster_with_keys_and_its_code_is_used() {
     let (mut nodes, admin) = founded(1).await;
-    let joins = TestNode::start_locked(2).await;
-    let join_code = joins.app.doors.code().unwrap().clone();
+    let (joins, join_code, mut asks) = met(&nodes, &admin).await;
     let founding = nodes[0].app.raft.applied().borrow().state.clone();
     let Security::Keys(founding) = &founding.security else { panic!("it has keys") };
-    let mut all = pins(&nodes);
-    all.insert(joins.id(), joins.app.doors.tls.hash());
-    let mut talk = Talk::open(&admin, &http(&joins)).await;
-    talk.prove(&join_code).await.read::<JoinProved>();
-    talk.post("/v1/join/bind", &JoinBind { cluster: CLUSTER, nodes: all }).await.read::<Done>();
-    let mut asks = Talk::open(&admin, &http(&nodes[0])).await;
     let request = |admitted| ironcache_api::AddNode {
         http_addr: http(&joins),
         node: joins.id(),
@@ -428,7 +496,7 @@ async fn an_order_of_an_operator_who_was_revoked_is_refused_by_whatever_way_it_c
     assert_eq!((order.status, code(&order).as_str()), (StatusCode::CONFLICT, "not_allowed"));
     // Nor as an entry that a follower proposes which has not heard of it.
     let present = follows.app.raft.catch_up().await.unwrap().state.clone();
-    let command = Command::SetPolicy { seen: present.policy_epoch, policy: present.policy.clone() };
+    let command = Command::SetPolicy { seen: present.policy_epoch, policy: present.policy };
     let origin = Origin { by: Credential::Operator(bob.hash()), from: None, at_ms: 1 };
     let refused = follows.app.raft.propose(origin.asks(command)).await.unwrap().outcome.unwrap_err();
     assert_eq!(refused.code, "not_allowed");

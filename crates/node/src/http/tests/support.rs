@@ -120,6 +120,7 @@ impl TestNode {
             doorkeeper::PEER,
             0,
             Arc::clone(&doors),
+            Arc::clone(&app.refused_peers),
         ));
         tokio::spawn(peer::serve(
             http.into_std().unwrap(),
@@ -127,6 +128,7 @@ impl TestNode {
             doorkeeper::HTTP,
             0,
             doors,
+            Arc::clone(&app.refused),
         ));
         Self { app, client, dir }
     }
