@@ -1,7 +1,7 @@
 # The commands a contributor needs. `make verify` only reads; `make fix` mends what a tool can mend.
 CARGO ?= cargo
 
-.PHONY: both-releases build release verify arrows doc fix test demo compat bench table roll-compare deny ci clean-compat mutations turmoil loss-window dead-primaries kill-matrix endurance speed-ab sim model train fuzz fuzz-parsers fuzz-ports
+.PHONY: both-releases build release verify arrows doc fix test demo compat bench table roll-compare deny ci clean-compat mutations turmoil loss-window dead-primaries kill-matrix endurance speed-ab sim model train train-released fuzz fuzz-parsers fuzz-ports
 
 build:
 	$(CARGO) build --workspace --all-targets
@@ -34,10 +34,17 @@ test:
 
 # The crates that the feature `next` changes by themselves.
 NEXT_CRATES = types control formats raft keyspace command replication sim
-train: ## two versions: simulated, and real processes that roll from this release to the one that the feature `next` invents, back, and on: docs/train.md
+train: ## two versions: simulated, and real processes that roll from this release to the one that the feature `next` invents, and from the newest release that was cut to this one, back, and on: docs/train.md
 	$(CARGO) test $(NEXT_CRATES:%=-p ironcache-%) --features "$(NEXT_CRATES:%=ironcache-%/next)"
 	$(CARGO) build -p ironcache-tests --features next --bin ironcache-next
-	$(CARGO) test -p ironcache-tests --features trains --test trains -- --test-threads=1
+	$(CARGO) test -p ironcache-tests --features trains --test trains -- --test-threads=1 --skip released::
+	@released=$$($(PREVIOUS) --if-any) || exit 1; test -z "$$released" || $(ROLL_RELEASED)
+
+# The newest release of releases.toml, built from its commit (a worktree below target/released, once), rolls to this source.
+PREVIOUS = $(CARGO) run -q -p xtask -- previous
+ROLL_RELEASED = IRONCACHE_RELEASED="$$released" $(CARGO) test -p ironcache-tests --features trains --test trains released:: -- --test-threads=1
+train-released: ## the second half of `make train` alone: an error where nothing was released
+	released=$$($(PREVIOUS)) && $(ROLL_RELEASED)
 
 demo: ## a cluster of real processes rolls itself to a new release under load
 	$(CARGO) run --release -- demo
@@ -75,12 +82,12 @@ kill-matrix: both-releases ## each part is killed at each step of a roll: docs/k
 	tests/compat/kill_matrix.py target/release/ironcache --next target/release/ironcache-next --write --way failed --faults process $(if $(ONLY),--only $(ONLY))
 
 MINUTES ?= 30
-# Everybody who has a parser has tests `fuzz_*` of it.
-FUZZED = $(shell grep -rlE '^ *fn fuzz_' crates --include='*.rs' | cut -d/ -f2 | sort -u)
+# Everybody who has a parser has tests `fuzz_*` of it; crates/fuzz/parsers.md is the list, and a test of that crate keeps it.
+FUZZED = $(shell grep -rlE '^ *fn fuzz_' crates --include='*.rs' | cut -d/ -f1,2 | sort -u | xargs -I@ grep -hoE -m1 '^name = .*' @/Cargo.toml | cut -d'"' -f2)
 FUZZ_TARGETS = $(shell grep -rhE '^ *fn fuzz_' crates --include='*.rs' | wc -l)
 fuzz: fuzz-parsers fuzz-ports ## a node's ports for MINUTES each, all at once, and before that all parsers together for as long: `make fuzz MINUTES=30`
 fuzz-parsers:
-	FUZZ_SECONDS=$$((60 * $(MINUTES) / $(FUZZ_TARGETS) + 1)) $(CARGO) test $(FUZZED:%=-p path+file://$(CURDIR)/crates/%) --lib --bins --test fuzz --test it --no-fail-fast fuzz_ -- --test-threads=1 --nocapture
+	FUZZ_SECONDS=$$((60 * $(MINUTES) / $(FUZZ_TARGETS) + 1)) $(CARGO) test $(FUZZED:%=-p %) --lib --bins --test fuzz --test it --no-fail-fast fuzz_ -- --test-threads=1 --nocapture
 fuzz-ports: release
 	tests/compat/fuzz_ports.py target/release/ironcache --seconds $$((60 * $(MINUTES))) $(if $(SEED),--seed $(SEED))
 

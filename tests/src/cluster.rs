@@ -13,6 +13,7 @@ use ironcache_client::{Access, Client};
 use ironcache_types::{Digest, NodeId, PlanId, Version};
 use rustix::process::Signal;
 use serde::de::DeserializeOwned;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Output;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -168,6 +169,33 @@ impl Cluster {
             }
             cluster.until_whole().await;
         }
+        cluster
+    }
+
+    /// As [`Cluster::start`], by `cluster create` of the nodes' own binary: of whichever release it is, nothing of this
+    /// one's has a part in it.
+    pub async fn start_by_command(spec: &Spec) -> Self {
+        let cluster = Self::start_nodes(spec).await;
+        let Spec { binary: _, shards, replicas, witnesses: _, mode, set, flags: _, doors, witness_config } =
+            spec;
+        assert!(witness_config.is_empty(), "no witness is configured anew here");
+        let named: Vec<String> = cluster.nodes.iter().map(|node| doors.named(node)).collect();
+        let (data, witnesses) = named.split_at(usize::from(shards * (1 + replicas)));
+        let (mode, replicas) =
+            (if *mode == AckMode::InSync { "in-sync" } else { "primary" }, replicas.to_string());
+        // A key that is given twice is refused.
+        let set: BTreeMap<&str, &str> = set.iter().copied().collect();
+        let credentials = cluster.credentials();
+        let mut command = cluster.cli_command(&["cluster", "create", "--yes", "--mode", mode, "--replicas"]);
+        command.arg(replicas).args(witnesses.iter().flat_map(|witness| ["--witness", witness]));
+        command.args(set.iter().flat_map(|(key, value)| ["--set".to_owned(), format!("{key}={value}")]));
+        match doors {
+            Doors::Insecure => command.arg("--insecure"),
+            Doors::Keys => command.arg("--credentials").arg(credentials),
+        };
+        let output = command.args(data).output().expect("the binary can be started");
+        assert!(output.status.success(), "the cluster cannot be created: {output:?}");
+        cluster.until_whole().await;
         cluster
     }
 
@@ -362,8 +390,13 @@ impl Cluster {
     }
 
     pub fn cli_command(&self, args: &[&str]) -> std::process::Command {
+        self.command_of(&self.binary, args)
+    }
+
+    /// A command of another binary than the one that the cluster was started with.
+    pub fn command_of(&self, binary: &Path, args: &[&str]) -> std::process::Command {
         let seeds: Vec<_> = self.nodes.iter().map(Node::http_addr).collect();
-        let mut command = clean_command(&self.binary);
+        let mut command = clean_command(binary);
         command.args(args).env("IRONCACHE_SEED", seeds.join(","));
         match self.doors {
             Doors::Insecure => command.env("IRONCACHE_CREDENTIALS", "none"),
@@ -469,6 +502,14 @@ impl Doors {
             Doors::Keys => Some(CodeFrom::File(node.data_dir.join("join.code"))),
         };
         Newcomer { addr: node.http_addr(), code }
+    }
+
+    /// The same, on a command line.
+    fn named(self, node: &Node) -> String {
+        match self {
+            Doors::Insecure => node.http_addr(),
+            Doors::Keys => format!("{}=@{}", node.http_addr(), node.data_dir.join("join.code").display()),
+        }
     }
 }
 

@@ -13,10 +13,12 @@ mod cluster;
 mod load;
 mod node;
 mod plain;
+mod versions;
 mod wait;
 
 pub use cluster::{Cluster, Doors, Spec};
 pub use load::{Balance, Load};
 pub use node::{Node, Ports, TLS_PORT};
 pub use rustix::process::Signal;
+pub use versions::{AFTER, FAR, FARTHER, NEXT, PATCH, THIS};
 pub use wait::{BOUND, until, until_just};

@@ -86,8 +86,8 @@ pub use plan::{
 pub use policy::{PolicyChange, PolicyStatus, Setting, SettingValue};
 pub use release::{AllowRelease, Declined, Quarantine, ReleaseInfo, StageHold, StagedRelease};
 pub use security::{
-    AddOperator, Admitted, CreateKeys, JoinBind, JoinProve, JoinProved, Operator, OperatorRole, Operators,
-    RevokeOperator, SecurityMode,
+    AddOperator, Admitted, Believes, CreateKeys, JoinBind, JoinProve, JoinProved, Operator, OperatorRole,
+    Operators, RevokeOperator, SecurityMode,
 };
 pub use soaking::{Problem, RollbackBlocker, Soaking};
 pub use unknown::Unknown;

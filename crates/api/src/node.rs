@@ -1,6 +1,7 @@
 //! One node, as it sees itself.
 
 use crate::control::ControlView;
+use crate::security::Believes;
 use crate::unknown::{Unknown, words};
 use ironcache_types::{
     ClusterId, Digest, Epoch, Incarnation, LevelRange, MachineId, NodeId, Offset, Release, ShardId, WireRange,
@@ -36,6 +37,9 @@ pub struct NodeStatus {
     /// Its settings permit that it belongs to an insecure cluster.
     #[serde(default)]
     pub insecure: bool,
+    /// Whom it believes now, whatever its settings would permit.
+    #[serde(default)]
+    pub believes: Option<Believes>,
     pub launcher: LauncherStatus,
     pub raft: RaftStatus,
     pub data: DataStatus,

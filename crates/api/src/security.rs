@@ -37,6 +37,20 @@ pub struct Operators {
     pub operators: Vec<Operator>,
 }
 
+words! {
+    /// Whom a node believes, now.
+    pub enum Believes {
+        /// Everybody who reaches a port.
+        Open = "open",
+        /// Those whose keys the log of its cluster pins.
+        Keys = "keys",
+        /// Those whose keys it was told when it was met; its log has no entry yet.
+        Bound = "bound",
+        /// Nobody, but who proves the join code of a new node.
+        Locked = "locked",
+    }
+}
+
 /// `POST /v1/operators/add`: the holder of this key may operate the cluster.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -63,6 +77,8 @@ pub struct CreateKeys {
     pub admin: String,
     /// Of every node of the layout.
     pub nodes: BTreeMap<NodeId, KeyHash>,
+    /// The hashes of the join codes by which they were met: none is good for another node.
+    pub codes: Vec<Digest>,
 }
 
 /// How a node that joins a cluster with keys was met.

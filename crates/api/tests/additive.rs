@@ -203,6 +203,7 @@ fn node_status() -> NodeStatus {
         timers: Some(RaftTimers { heartbeat_ms: 100, election_min_ms: 500, election_max_ms: 1000 }),
         pristine: false,
         insecure: true,
+        believes: Some(Believes::Open),
         launcher: LauncherStatus { phase: LauncherPhase::Idle, degraded: None },
         raft: RaftStatus { leader: Some(NODE), voters: vec![NODE], ..RaftStatus::default() },
         data: data(),
@@ -395,6 +396,7 @@ fn a_request_with_one_field_more_anywhere_is_refused() {
             cluster: ClusterId(7),
             admin: "ada".to_owned(),
             nodes: BTreeMap::from([(NODE, KEY)]),
+            codes: vec![Digest([3; 32])],
         }),
     });
     is_strict(&PlanRequest {

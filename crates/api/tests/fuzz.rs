@@ -50,7 +50,8 @@ fn requests() -> Vec<Vec<u8>> {
     let admitted = Some(Admitted { key: KEY, code: Digest([8; 32]) });
     let node = CreateNode { http_addr: http_addr.clone(), node: NODE, voter: true, shard: Some(ShardId(0)) };
     let shard = CreateShard { id: ShardId(0), slots: SlotSet::part(0, 1), nodes: vec![NODE] };
-    let keys = CreateKeys { cluster: ClusterId(7), admin: "ada".to_owned(), nodes: nodes.clone() };
+    let codes = vec![Digest([9; 32])];
+    let keys = CreateKeys { cluster: ClusterId(7), admin: "ada".to_owned(), nodes: nodes.clone(), codes };
     let set = BTreeMap::from([("settle-ms".to_owned(), "7".to_owned())]);
     let create = CreateCluster {
         nodes: vec![node],

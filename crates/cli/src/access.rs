@@ -5,6 +5,7 @@
 use crate::exit::Failure;
 use ironcache_client::{Access, AccessError};
 use ironcache_identity::{CREDENTIALS_VARIABLE, CredentialsError, default_path};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 /// Instead of a file's name: speak as nobody.
@@ -27,7 +28,8 @@ impl AccessArgs {
         if let Some(dir) = as_node {
             return Ok(Access::as_node(dir)?);
         }
-        let given = credentials.is_some() || std::env::var_os(CREDENTIALS_VARIABLE).is_some();
+        let variable = std::env::var_os(CREDENTIALS_VARIABLE).filter(|value| !value.is_empty());
+        let given = credentials.is_some() || variable.is_some();
         let path = match credentials {
             Some(path) => Some(path.clone()),
             None => default_path(|name| std::env::var_os(name)),
@@ -36,18 +38,32 @@ impl AccessArgs {
     }
 }
 
-/// A file that somebody named has to be there; without one the cluster may be insecure, and says so if it is not.
+/// A file that somebody named has to be there; without one the cluster may be insecure, and may be asked whether it is.
 fn access_of(path: Option<PathBuf>, given: bool) -> Result<Access, Failure> {
     let path = match path {
-        None => return Ok(Access::open()),
-        Some(path) if path == Path::new(NONE) => return Ok(Access::open()),
+        None => return Ok(Access::Without { looked: None }),
+        Some(path) if path == Path::new(NONE) => return Ok(Access::Open),
         Some(path) => path,
     };
     match Access::of_file(&path) {
         Err(AccessError::Credentials(CredentialsError::Missing { path })) if !given => {
-            Ok(Access::Open { missing: Some(path) })
+            Ok(Access::Without { looked: Some(path) })
         }
         access => Ok(access?),
+    }
+}
+
+/// What whoever asks without credentials, and did not say that none are needed, has to know before they believe the answer.
+pub(crate) fn warn(access: &Access) {
+    if let Access::Without { looked } = access {
+        let file =
+            looked.as_ref().map_or_else(String::new, |path| format!(" ({} is not there)", path.display()));
+        // Where nobody reads stderr, the answer is all that is wanted.
+        let _ = writeln!(
+            std::io::stderr(),
+            "ironcache: no credentials{file}: whoever answers is believed, and nothing is ordered; `--credentials none` for an \
+             insecure cluster"
+        );
     }
 }
 
@@ -77,11 +93,12 @@ mod tests {
         assert_eq!(named.code(), 2);
         assert!(named.to_string().contains("there is no credentials file"), "{named}");
         let silent = access_of(Some(path.clone()), false).unwrap();
-        assert!(matches!(silent, Access::Open { missing: Some(missing) } if missing == path));
-        let none = access_of(Some(PathBuf::from(NONE)), true).unwrap();
-        assert!(matches!(none, Access::Open { missing: None }));
+        assert!(matches!(silent, Access::Without { looked: Some(looked) } if looked == path));
+        assert!(matches!(access_of(None, false).unwrap(), Access::Without { looked: None }));
+        assert!(matches!(access_of(Some(PathBuf::from(NONE)), true).unwrap(), Access::Open));
         let key = PrivateKey::generate().unwrap();
-        Credentials { cluster: ClusterId(7), pins: [key.hash()].into(), key }.create(&path).unwrap();
+        let (cluster, pins, heard) = (ClusterId(7), [key.hash()].into(), [].into());
+        Credentials { cluster, pins, heard, key }.create(&path).unwrap();
         assert!(matches!(access_of(Some(path), false).unwrap(), Access::Keyed(_)));
     }
 }

@@ -62,11 +62,17 @@ impl From<ClientError> for Failure {
     fn from(error: ClientError) -> Self {
         match error {
             ClientError::Refused(refused) => Failure::Refused(refused),
-            ClientError::Seed(SeedError::NotAnAddress { .. }) => Failure::Usage(error.to_string()),
+            ClientError::Seed(SeedError::NotAnAddress { .. }) | ClientError::NoCredentials { .. } => {
+                Failure::Usage(error.to_string())
+            }
             ClientError::Seed(SeedError::Unreachable { .. })
             | ClientError::Unreachable { .. }
             | ClientError::TimedOut { .. }
             | ClientError::Unavailable { .. } => Failure::Unreachable(error.to_string()),
+            ClientError::NoWay { ref each } => match each.iter().any(is_away) {
+                true => Failure::Unreachable(error.to_string()),
+                false => Failure::Failed(error.into()),
+            },
             ClientError::Seed(SeedError::PasswordNeeded { .. } | SeedError::NotANode { .. })
             | ClientError::OtherKey { .. }
             | ClientError::OtherCluster { .. }
@@ -75,6 +81,11 @@ impl From<ClientError> for Failure {
             | ClientError::File { .. } => Failure::Failed(error.into()),
         }
     }
+}
+
+/// May somebody be there later?
+fn is_away(error: &ClientError) -> bool {
+    error.may_pass() || matches!(error, ClientError::Seed(SeedError::Unreachable { .. }))
 }
 
 impl From<AccessError> for Failure {
@@ -156,9 +167,19 @@ mod tests {
             (ClientError::OtherKey { addr: addr(), expected: "a node of ours".to_owned() }, 1),
             (SeedError::NotANode { seed: seed("a:1"), answer: "+OK".to_owned() }.into(), 1),
             (SeedError::NotAnAddress { seed: seed("a") }.into(), 2),
+            (ClientError::NoCredentials { looked: None }, 2),
             (ClientError::Refused(refused), 3),
             (ClientError::Unavailable { addr: addr(), error: "no leader".to_owned() }, 4),
             (SeedError::Unreachable { seed: seed("a:1"), why: "refused".to_owned() }.into(), 4),
+            (
+                ClientError::NoWay {
+                    each: vec![
+                        SeedError::Unreachable { seed: seed("a:1"), why: "refused".to_owned() }.into(),
+                        ClientError::OtherKey { addr: addr(), expected: "a node of ours".to_owned() },
+                    ],
+                },
+                4,
+            ),
         ];
         for (error, code) in errors {
             assert_eq!(Failure::from(error).code(), code);

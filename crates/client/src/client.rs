@@ -3,11 +3,15 @@
 //! It starts from one or more addresses, learns the others from the cluster's own view, and goes on
 //! with another node when one is away: during a roll every node is, once.
 //!
+//! *Invariant:* a request that changes something is sent to nobody in particular only if somebody said that anybody will do.
 //! *Invariant:* a request that changes something is sent again only when it surely was not received.
+//! *Invariant:* nobody is told that the cluster cannot be reached before every way in was tried, seeds that were not needed
+//! before included; and who is told so reads what each of them came to.
 
 use crate::access::Access;
 use crate::seed::{self, SeedError};
-use crate::wire::{Answer, CallError, DialError, Wire, nothing, whole};
+use crate::ways::Ways;
+use crate::wire::{Answer, CallError, DialError, Progress, Wire, nothing, whole};
 use futures_util::TryStreamExt;
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::Frame;
@@ -18,7 +22,7 @@ use ironcache_api::{
     ReplaceNode, RevokeOperator, RollbackRequest, StageHold, StagedRelease, UpgradeStatus,
 };
 use ironcache_identity::CredentialsError;
-use ironcache_types::ClusterId;
+use ironcache_types::{ClusterId, KeyHash};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::path::{Path, PathBuf};
@@ -29,7 +33,8 @@ use std::time::{Duration, Instant};
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
 /// Above what the slowest node of a new cluster takes to learn of it.
 const CREATE_TIMEOUT: Duration = Duration::from_secs(60);
-/// Sending a binary over a slow link, and its verification.
+/// A node that takes nothing more of a binary for so long, and says nothing of it when it has it all, is gone. Who sends too
+/// slowly is told by the node, much sooner; shorter, and what waits in the buffers of a slow line would be taken for that.
 const STAGE_TIMEOUT: Duration = Duration::from_secs(600);
 /// How long a question is repeated while nobody leads: some elections.
 const PATIENCE: Duration = Duration::from_secs(6);
@@ -58,47 +63,74 @@ pub enum ClientError {
     OtherKey { addr: String, expected: String },
     #[error("{addr} is a node of cluster {theirs}, and the credentials are of cluster {ours}")]
     OtherCluster { addr: String, ours: ClusterId, theirs: ClusterId },
+    #[error(
+        "nothing was ordered: {}, and without one anybody may answer. Name yours: --credentials FILE, or \
+         IRONCACHE_CREDENTIALS (sudo and cron look elsewhere than you do). For a cluster that was made insecure, say so: \
+         --credentials none, or IRONCACHE_CREDENTIALS=none", none_at(.looked.as_deref())
+    )]
+    NoCredentials { looked: Option<PathBuf> },
     #[error("could not read {}", .path.display())]
     File { path: PathBuf, source: std::io::Error },
+    #[error("none of {} addresses leads to the cluster: {}", .each.len(), all(.each))]
+    NoWay { each: Vec<ClientError> },
+}
+
+fn all(errors: &[ClientError]) -> String {
+    errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+}
+
+fn none_at(looked: Option<&Path>) -> String {
+    match looked {
+        Some(path) => format!("there is no credentials file {}", path.display()),
+        None => "no credentials file is named, and the environment has no home to look in".to_owned(),
+    }
 }
 
 /// Speaks to a cluster through whichever of its nodes answers.
 #[derive(Debug)]
 pub struct Client {
-    wire: Wire,
+    pub(crate) wire: Wire,
     /// HTTP addresses; the first is asked first. Never empty.
     addrs: Mutex<Vec<String>>,
+    /// Those that were not needed yet, or led nowhere.
+    seeds: Mutex<Vec<String>>,
 }
 
 impl Client {
-    /// Through the first of `seeds` (client or HTTP addresses) that answers; all of them, where only one node's key is
-    /// known.
+    /// Through the first of `seeds` (client or HTTP addresses) that answers, and the others when that one does not any more;
+    /// all of them, where only one node's key is known.
     ///
     /// # Errors
-    /// That of the last seed, if none answers.
+    /// Those of all seeds, if none answers.
     pub async fn of_seeds(seeds: &[String], access: Access) -> Result<Self, ClientError> {
-        let mut last = SeedError::NotAnAddress { seed: String::new() };
-        let mut addrs = Vec::new();
+        let (mut addrs, mut left, mut failed) = (Vec::new(), Vec::new(), Vec::new());
         for seed in seeds {
+            if !addrs.is_empty() && !access.is_of_node() {
+                left.push(seed.clone());
+                continue;
+            }
             match seed::resolve(seed).await {
                 Ok(addr) => addrs.push(addr),
-                Err(error) => last = error,
-            }
-            if !addrs.is_empty() && !access.is_of_node() {
-                break;
+                Err(error) => {
+                    left.push(seed.clone());
+                    failed.push(error.into());
+                }
             }
         }
-        if addrs.is_empty() { Err(last.into()) } else { Ok(Self::with(access, addrs)) }
+        if addrs.is_empty() {
+            return Err(ClientError::of(failed));
+        }
+        Ok(Self { seeds: Mutex::new(left), ..Self::with(access, addrs) })
     }
 
     /// Through known HTTP addresses, at least one, as nobody.
     pub fn of_http(addrs: Vec<String>) -> Self {
-        Self::with(Access::open(), addrs)
+        Self::with(Access::Open, addrs)
     }
 
     /// Through known HTTP addresses, at least one.
     pub fn with(access: Access, addrs: Vec<String>) -> Self {
-        Self { wire: Wire::new(access), addrs: Mutex::new(addrs) }
+        Self { wire: Wire::new(access), addrs: Mutex::new(addrs), seeds: Mutex::default() }
     }
 
     pub fn access(&self) -> &Access {
@@ -115,19 +147,32 @@ impl Client {
         }
     }
 
+    /// Is it known who is meant to obey?
+    ///
+    /// # Errors
+    /// There are no credentials, and nobody said that none are needed.
+    pub fn may_order(&self) -> Result<(), ClientError> {
+        match self.access() {
+            Access::Without { looked } => Err(ClientError::NoCredentials { looked: looked.clone() }),
+            Access::Open | Access::Keyed(_) => Ok(()),
+        }
+    }
+
     pub async fn status(&self) -> Result<NodeStatus, ClientError> {
         self.ask("/status").await
     }
 
     pub async fn cluster(&self) -> Result<ClusterStatus, ClientError> {
-        let status: ClusterStatus = self.ask("/v1/cluster").await?;
+        let (status, by): (ClusterStatus, _) = self.ask_whom("/v1/cluster").await?;
         if let Access::Keyed(keyed) = &self.wire.access {
             if let (Some(ours), Some(theirs)) = (keyed.cluster(), status.control.cluster_id)
                 && ours != theirs
             {
                 return Err(ClientError::OtherCluster { addr: self.first(), ours, theirs });
             }
-            keyed.keep_up(&status.control);
+            if let Some(by) = by {
+                self.keep_up(keyed, &status.control, by).await;
+            }
         }
         self.learn(status.control.nodes.values().map(|n| &n.http_addr));
         Ok(status)
@@ -215,6 +260,7 @@ impl Client {
     /// hold takes no notice of it.
     pub async fn stage(&self, file: &Path, hold: StageHold) -> Result<StagedRelease, ClientError> {
         const PATH: &str = "/v1/releases";
+        self.may_order()?;
         let unreadable = |source| ClientError::File { path: file.to_owned(), source };
         let size = tokio::fs::metadata(file).await.map_err(unreadable)?.len();
         let query = match hold {
@@ -222,44 +268,54 @@ impl Client {
             StageHold::Held => "?hold=1",
         };
         // A body is a stream that can be sent once: one for each way in.
-        let mut last = None;
-        for addr in self.known() {
+        let (mut ways, mut failed) = (Ways::of(self), Vec::new());
+        while let Some(addr) = ways.next(&mut failed).await {
             let body =
                 tokio_util::io::ReaderStream::new(tokio::fs::File::open(file).await.map_err(unreadable)?);
+            let (progress, taken) = Progress::new();
+            let body = body.map_ok(Frame::data).inspect_ok(move |_| taken.send_modify(|count| *count += 1));
             let order = post(&addr, &format!("{PATH}{query}"))
                 .header(header::CONTENT_LENGTH, size)
-                .body(StreamBody::new(body.map_ok(Frame::data)).boxed())
+                .body(StreamBody::new(body).boxed())
                 .expect("a path of ours and an address make a request");
-            let answer = self.wire.tell(&addr, order, STAGE_TIMEOUT).await;
+            let answer = self.wire.tell_while(&addr, order, STAGE_TIMEOUT, progress).await;
             match self.read(answer, &Method::POST, PATH, &addr, STAGE_TIMEOUT) {
-                Err(error) if error.is_unsent() => last = Some(error),
+                Err(error) if error.is_unsent() => failed.push(error),
                 other => return other,
             }
         }
-        Err(last.expect("a client has at least one address"))
+        Err(ClientError::of(failed))
     }
 
     /// A question: asked of every known node until one answers, again while nobody leads.
     async fn ask<T: DeserializeOwned>(&self, path: &'static str) -> Result<T, ClientError> {
+        Ok(self.ask_whom(path).await?.0)
+    }
+
+    /// The same; and the key that whoever answered had proved.
+    async fn ask_whom<T: DeserializeOwned>(
+        &self,
+        path: &'static str,
+    ) -> Result<(T, Option<KeyHash>), ClientError> {
         let give_up = Instant::now() + PATIENCE;
         loop {
-            let mut last = None;
-            for addr in &self.known() {
-                let answer = self.wire.ask(addr, path, REQUEST_TIMEOUT).await;
-                match self.read(answer, &Method::GET, path, addr, REQUEST_TIMEOUT) {
+            let (mut ways, mut failed) = (Ways::of(self), Vec::new());
+            while let Some(addr) = ways.next(&mut failed).await {
+                let answer = self.wire.ask(&addr, path, REQUEST_TIMEOUT).await;
+                let by = answer.as_ref().ok().and_then(|answer| answer.by);
+                match self.read(answer, &Method::GET, path, &addr, REQUEST_TIMEOUT) {
                     Ok(answer) => {
-                        self.prefer(addr);
-                        return Ok(answer);
+                        self.prefer(&addr);
+                        return Ok((answer, by));
                     }
-                    Err(error) if error.may_pass() => last = Some(error),
-                    // Another of the addresses may be a node of ours: that one's error is not the one to tell.
-                    Err(error @ ClientError::OtherKey { .. }) => last = last.or(Some(error)),
+                    // Another of the addresses may be a node of ours.
+                    Err(error) if error.may_pass() || error.is_unsent() => failed.push(error),
                     Err(error) => return Err(error),
                 }
             }
-            let last = last.expect("a client has at least one address");
-            if Instant::now() >= give_up || !last.may_pass() {
-                return Err(last);
+            let error = ClientError::of(failed);
+            if Instant::now() >= give_up || !error.may_pass() {
+                return Err(error);
             }
             tokio::time::sleep(RETRY_EVERY).await;
         }
@@ -281,9 +337,10 @@ impl Client {
         within: Duration,
         head: &[(&str, &str)],
     ) -> Result<T, ClientError> {
-        let mut last = None;
-        for addr in &self.known() {
-            let mut order = post(addr, path);
+        self.may_order()?;
+        let (mut ways, mut failed) = (Ways::of(self), Vec::new());
+        while let Some(addr) = ways.next(&mut failed).await {
+            let mut order = post(&addr, path);
             for (name, value) in head {
                 order = order.header(*name, *value);
             }
@@ -294,13 +351,13 @@ impl Client {
                 order.header(header::CONTENT_TYPE, "application/json").body(whole(body))
             };
             let order = order.expect("a path of ours and an address make a request");
-            let answer = self.wire.tell(addr, order, within).await;
-            match self.read(answer, &Method::POST, path, addr, within) {
-                Err(error) if error.is_unsent() => last = Some(error),
+            let answer = self.wire.tell(&addr, order, within).await;
+            match self.read(answer, &Method::POST, path, &addr, within) {
+                Err(error) if error.is_unsent() => failed.push(error),
                 other => return other,
             }
         }
-        Err(last.expect("a client has at least one address"))
+        Err(ClientError::of(failed))
     }
 
     /// Makes of an answer what it says to whom this client is.
@@ -317,7 +374,7 @@ impl Client {
             (Err(ClientError::OtherKey { addr, expected: _ }), Access::Keyed(keyed)) => {
                 Err(ClientError::OtherKey { addr, expected: keyed.expected() })
             }
-            (Err(ClientError::Refused(refused)), Access::Open { missing: Some(path) })
+            (Err(ClientError::Refused(refused)), Access::Without { looked: Some(path) })
                 if refused.code == NO_KEY =>
             {
                 let detail = CredentialsError::Missing { path: path.clone() };
@@ -337,8 +394,19 @@ impl Client {
         }
     }
 
-    fn known(&self) -> Vec<String> {
+    pub(crate) fn known(&self) -> Vec<String> {
         self.lock().clone()
+    }
+
+    /// Those that are left to try, behind the known ones.
+    pub(crate) fn seeds(&self) -> Vec<String> {
+        self.seeds.lock().expect("nothing panics while it holds the seeds").clone()
+    }
+
+    /// A seed led to `addr`.
+    pub(crate) fn found(&self, seed: &str, addr: &String) {
+        self.learn([addr]);
+        self.seeds.lock().expect("nothing panics while it holds the seeds").retain(|left| left != seed);
     }
 
     fn first(&self) -> String {
@@ -363,17 +431,39 @@ const NO_KEY: &str = "no_key";
 const UNKNOWN_KEY: &str = "unknown_key";
 
 impl ClientError {
+    /// What every way in came to: at least one.
+    fn of(mut each: Vec<ClientError>) -> ClientError {
+        match each.pop() {
+            Some(only) if each.is_empty() => only,
+            Some(last) => {
+                each.push(last);
+                ClientError::NoWay { each }
+            }
+            None => SeedError::NotAnAddress { seed: String::new() }.into(),
+        }
+    }
+
     /// Was it never sent, so that another node may be told?
     fn is_unsent(&self) -> bool {
         matches!(self, ClientError::Unreachable { .. } | ClientError::OtherKey { .. })
     }
 
     /// May the same question be answered by another node, or later?
-    fn may_pass(&self) -> bool {
-        matches!(
-            self,
-            ClientError::Unreachable { .. } | ClientError::TimedOut { .. } | ClientError::Unavailable { .. }
-        )
+    pub fn may_pass(&self) -> bool {
+        match self {
+            ClientError::Unreachable { .. }
+            | ClientError::TimedOut { .. }
+            | ClientError::Unavailable { .. } => true,
+            ClientError::NoWay { each } => each.iter().any(ClientError::may_pass),
+            ClientError::Seed(_)
+            | ClientError::Refused(_)
+            | ClientError::Answered { .. }
+            | ClientError::Unreadable { .. }
+            | ClientError::OtherKey { .. }
+            | ClientError::OtherCluster { .. }
+            | ClientError::NoCredentials { .. }
+            | ClientError::File { .. } => false,
+        }
     }
 }
 
@@ -394,7 +484,7 @@ pub(crate) fn understood<T: DeserializeOwned>(
     after: Duration,
 ) -> Result<T, ClientError> {
     let (method, addr) = (method.clone(), addr.to_owned());
-    let Answer { status, body } = match answer {
+    let Answer { status, body, by: _ } = match answer {
         Ok(answer) => answer,
         Err(CallError::NotConnected(DialError::OtherKey)) => {
             return Err(ClientError::OtherKey { addr, expected: "a node that is known".to_owned() });
@@ -445,19 +535,24 @@ mod tests {
         let (asked, requests) = tokio::sync::mpsc::unbounded_channel();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap().to_string();
-        tokio::spawn(async move {
-            for (status, body) in answers {
-                let (mut stream, _) = listener.accept().await.unwrap();
-                let request = read_request(&mut stream).await;
-                // Most tests do not look.
-                let _ = asked.send(request);
-                let length = body.len();
-                let head =
-                    format!("HTTP/1.1 {status}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n");
-                stream.write_all((head + body).as_bytes()).await.unwrap();
-            }
-        });
+        tokio::spawn(record(listener, answers, asked));
         (addr, requests)
+    }
+
+    async fn record(
+        listener: TcpListener,
+        answers: Vec<(&'static str, &'static str)>,
+        asked: tokio::sync::mpsc::UnboundedSender<String>,
+    ) {
+        for (status, body) in answers {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let request = read_request(&mut stream).await;
+            // Most tests do not look.
+            let _ = asked.send(request);
+            let length = body.len();
+            let head = format!("HTTP/1.1 {status}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n");
+            stream.write_all((head + body).as_bytes()).await.unwrap();
+        }
     }
 
     /// Head and body, whose length the head tells.
@@ -509,6 +604,46 @@ mod tests {
     async fn a_node_that_is_away_is_passed_over() {
         let addrs = vec![closed_port().await, server(vec![("200 OK", r#"{"done":"paused"}"#)]).await];
         assert_eq!(Client::of_http(addrs).act("/v1/upgrade/pause").await.unwrap().done, "paused");
+    }
+
+    /// A server as above, which first complains in HTTP of a question in RESP.
+    async fn seed(answers: Vec<(&'static str, &'static str)>) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = listener.local_addr().unwrap().to_string();
+        tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            assert_ne!(stream.read(&mut [0; 4096]).await.unwrap(), 0);
+            stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await.unwrap();
+            drop(stream);
+            record(listener, answers, tokio::sync::mpsc::unbounded_channel().0).await;
+        });
+        addr
+    }
+
+    #[tokio::test]
+    async fn a_seed_that_was_not_needed_is_tried_when_the_first_one_leads_nowhere_any_more() {
+        // The first is there when it is looked for, and gone when it is told.
+        let (first, second) = (seed(vec![]).await, seed(vec![("200 OK", r#"{"done":"paused"}"#)]).await);
+        let gone = closed_port().await;
+        let seeds = [first.clone(), gone, second.clone()];
+        let client = Client::of_seeds(&seeds, Access::open()).await.unwrap();
+        assert_eq!(client.known(), [first]);
+        assert_eq!(client.act("/v1/upgrade/pause").await.unwrap().done, "paused");
+        assert_eq!(client.known().last(), Some(&second));
+    }
+
+    #[tokio::test]
+    async fn who_reaches_nobody_reads_what_each_address_came_to() {
+        let (first, second) = (closed_port().await, closed_port().await);
+        let seeds = [first.clone(), second.clone(), "nonsense".to_owned()];
+        let none = Client::of_seeds(&seeds, Access::open()).await.unwrap_err().to_string();
+        assert!(seeds.iter().all(|seed| none.contains(seed)), "{none}");
+        let known = Client::of_http(vec![first.clone(), second.clone()]);
+        let untold = known.act("/v1/upgrade/pause").await.unwrap_err();
+        let text = untold.to_string();
+        assert!(text.contains(&first) && text.contains(&second) && untold.may_pass(), "{text}");
+        let one = Client::of_http(vec![first]).act("/v1/upgrade/pause").await;
+        assert!(matches!(one, Err(ClientError::Unreachable { .. })), "{one:?}");
     }
 
     #[tokio::test]

@@ -63,6 +63,29 @@ pub async fn contact(addr: &str, tls: &Tls, code: &JoinCode) -> Result<Contact, 
     Ok(Contact { connection, addr: addr.to_owned(), node, key })
 }
 
+/// Which of `pins` is the key of the node whose HTTP address is `addr`; `None`: it has another key. Nothing is asked of it.
+///
+/// # Errors
+/// Nobody is there.
+pub async fn who_is_at(
+    addr: &str,
+    tls: &Tls,
+    pins: &BTreeSet<KeyHash>,
+) -> Result<Option<KeyHash>, JoinError> {
+    let stream = wire::connect(addr).await;
+    let secured = match stream {
+        Ok(stream) => wire::secure(stream, tls, Expect::OneOf(Arc::new(pins.clone()))).await,
+        Err(error) => Err(error),
+    };
+    match secured {
+        Ok((_, session)) => Ok(session.peer),
+        Err(DialError::OtherKey) => Ok(None),
+        Err(error @ (DialError::Unreachable(_) | DialError::Link(_))) => {
+            Err(JoinError::Unreachable { addr: addr.to_owned(), why: error.to_string() })
+        }
+    }
+}
+
 /// Comes back to a node whose key is one of `pins`: it was met before, and is a member by now.
 ///
 /// # Errors

@@ -10,7 +10,10 @@
 mod access;
 mod client;
 pub mod join;
+mod keep_up;
+mod pins;
 pub mod seed;
+mod ways;
 mod wire;
 
 pub use access::{Access, AccessError, Keyed};

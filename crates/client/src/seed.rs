@@ -4,7 +4,12 @@
 //! RESP: a node's client port answers with the number; an HTTP server complains in HTTP, and so says
 //! what it is.
 //!
+//! This question goes out in the open, before any TLS: whoever is on the way learns that somebody looks for a node, and may
+//! answer what it likes. That leads to another port of the same host, or to none.
+//!
 //! *Invariant:* nothing but the first bytes of an answer decides, and reading them is bounded.
+//! *Invariant:* an answer says where to knock, and never whom to believe: who has a key goes by pins and codes there, and who
+//! has none believes whoever answers anyway.
 
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

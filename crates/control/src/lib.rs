@@ -24,6 +24,7 @@ mod plan;
 mod policy;
 mod reason;
 mod rejection;
+mod role;
 mod security;
 mod shard;
 mod speaks_for;

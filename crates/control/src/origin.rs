@@ -1,7 +1,7 @@
 //! Who has the cluster do something.
 //!
-//! *Invariant:* `apply` branches on no origin: it is written down, by [`crate::Audit`]. Who may do what is the matter of
-//! whoever proposes, and of the commands that name who asks.
+//! *Invariant:* an order of an operator is applied only while the state names its key with the role that the command needs
+//! ([`Command::role`]). Beside that `apply` branches on no origin: it is written down, by [`crate::Audit`].
 
 use crate::command::Command;
 use crate::security::Security;

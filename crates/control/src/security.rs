@@ -5,6 +5,7 @@
 //!   Keys ───── nodes:     one key each, from the entry that took the node in until raft has let it go
 //!              operators: one key each, with a name and a role; never none that may do everything
 //!              codes:     those of the join codes that were used: one code, one node
+//!              gone:      the keys of nodes that left for good: they open nothing, and whoever comes with one is told so
 //! ```
 //! Chosen when the cluster is created, and never changed: no cluster has some members with keys and others without.
 //!
@@ -30,6 +31,8 @@ pub struct Keys {
     pub operators: BTreeMap<KeyHash, Operator>,
     /// Of used join codes, oldest first; at most [`Keys::CODES_MAX`].
     pub codes: VecDeque<Digest>,
+    /// Of nodes that raft has let go, oldest first; at most [`crate::ControlState::REMOVED_MAX`].
+    pub gone: VecDeque<(NodeId, KeyHash)>,
 }
 
 /// A person, or a program that acts for one.
@@ -75,6 +78,8 @@ pub enum NewSecurity {
         nodes: BTreeMap<NodeId, KeyHash>,
         /// The first operator, who may do everything.
         admin: NewOperator,
+        /// Of the join codes by which the nodes were met: none of them is good for another.
+        codes: Vec<Digest>,
     },
 }
 
@@ -116,6 +121,14 @@ impl Security {
         match self.holder(key)? {
             Holder::Operator(operator) => Some(&operator.name),
             Holder::Node(_) => None,
+        }
+    }
+
+    /// The node that had this key until it left for good.
+    pub fn gone(&self, key: KeyHash) -> Option<NodeId> {
+        match self {
+            Security::Insecure => None,
+            Security::Keys(keys) => keys.gone.iter().rfind(|(_, gone)| *gone == key).map(|(node, _)| *node),
         }
     }
 

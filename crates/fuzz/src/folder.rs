@@ -74,7 +74,11 @@ mod tests {
             };
             let found = catch_unwind(AssertUnwindSafe(|| refused_stays(&path, b"bytes", refusing)));
             assert!(found.is_err());
-            assert_eq!(refused_stays(&path, b"bytes", |path| Ok::<_, ()>(change(path))), Ok(()));
+            let taking = |path: &Path| {
+                change(path);
+                Ok::<_, ()>(())
+            };
+            assert_eq!(refused_stays(&path, b"bytes", taking), Ok(()));
         }
         assert_eq!(refused_stays(&path, b"bytes", |_| Err::<(), _>("no")), Err("no"));
         let path = folder.path().to_owned();

@@ -15,6 +15,7 @@
 //! two variables that repeat it.
 //! *Invariant:* only tests link this crate: it replaces their allocator by one that counts.
 
+#![doc = include_str!("../parsers.md")]
 
 mod campaign;
 mod dice;
@@ -31,9 +32,11 @@ pub use mutator::Mutator;
 #[global_allocator]
 static ALLOCATOR: Counted = Counted;
 
-/// The kind of a JSON error, without what it found: that is as much as there are inputs.
+/// The kind of an error that is text, without what it quotes: that is as much as there are inputs.
 pub fn first_words(error: &impl std::fmt::Display) -> String {
-    error.to_string().split(' ').take(2).collect::<Vec<_>>().join(" ")
+    let text = error.to_string();
+    let words = text.split('"').step_by(2).flat_map(str::split_whitespace);
+    words.filter(|word| !word.starts_with('`')).take(3).collect::<Vec<_>>().join(" ")
 }
 
 /// The inputs of a golden file: of each line what is hex pairs, behind its name if it has one (`name: 00 ff`).

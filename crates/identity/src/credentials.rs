@@ -1,9 +1,11 @@
 //! What an operator's machine keeps: which cluster, whose key, and the keys by which the cluster's nodes are known.
 //!
 //! *Invariant:* the file is its owner's alone (0600), and written as a whole.
+//! *Invariant:* the number of its format stands in every format, and is looked at first: a file of a newer release is told
+//! from a damaged one.
 
 use crate::key::{KeyError, PrivateKey};
-use crate::secret_file::{self, SecretFileError};
+use crate::secret_file::{self, Made, SecretFileError};
 use ironcache_types::{ClusterId, KeyHash};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -22,6 +24,8 @@ pub struct Credentials {
     pub key: PrivateKey,
     /// The keys of the cluster's nodes: any of them may answer, at whatever address.
     pub pins: BTreeSet<KeyHash>,
+    /// Those that one of its nodes named and no other has confirmed: they may answer, and no pin goes by their word.
+    pub heard: BTreeSet<KeyHash>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -32,6 +36,14 @@ struct Stored {
     /// PEM.
     key: String,
     pins: BTreeSet<KeyHash>,
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    heard: BTreeSet<KeyHash>,
+}
+
+/// Of any format.
+#[derive(Deserialize)]
+struct Numbered {
+    format: u16,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -64,16 +76,17 @@ impl Credentials {
         let at = || path.to_owned();
         // Where it went wrong and not what stands there: that may be the key.
         let problem = |error: &serde_json::Error| format!("line {}, column {}", error.line(), error.column());
-        let stored: Stored = serde_json::from_slice(bytes)
-            .map_err(|error| CredentialsError::Unusable { path: at(), problem: problem(&error) })?;
-        let Stored { format, cluster, key, pins } = stored;
+        let unreadable = |error| CredentialsError::Unusable { path: at(), problem: problem(&error) };
+        let Numbered { format } = serde_json::from_slice(bytes).map_err(unreadable)?;
         if format != FORMAT {
-            let problem = format!("format {format} is unknown");
+            let problem = format!("format {format} is unknown, run the release that wrote it");
             return Err(CredentialsError::Unusable { path: at(), problem });
         }
+        let Stored { format: _, cluster, key, pins, heard } =
+            serde_json::from_slice(bytes).map_err(unreadable)?;
         let key =
             PrivateKey::from_pem(&key).map_err(|source| CredentialsError::Key { path: at(), source })?;
-        Ok(Credentials { cluster, key, pins })
+        Ok(Credentials { cluster, key, pins, heard })
     }
 
     /// Writes a new file. Its directory has to be there.
@@ -81,9 +94,9 @@ impl Credentials {
     /// # Errors
     /// It is there already, or cannot be written.
     pub fn create(&self, path: &Path) -> Result<(), CredentialsError> {
-        match secret_file::read(path)? {
-            Some(_) => Err(CredentialsError::Exists { path: path.to_owned() }),
-            None => self.replace(path),
+        match secret_file::create(path, &self.text())? {
+            Made::Now => Ok(()),
+            Made::Before => Err(CredentialsError::Exists { path: path.to_owned() }),
         }
     }
 
@@ -92,11 +105,16 @@ impl Credentials {
     /// # Errors
     /// It cannot be written.
     pub fn replace(&self, path: &Path) -> Result<(), CredentialsError> {
-        let Self { cluster, key, pins } = self;
-        let stored = Stored { format: FORMAT, cluster: *cluster, key: key.to_pem(), pins: pins.clone() };
+        Ok(secret_file::write(path, &self.text())?)
+    }
+
+    fn text(&self) -> Vec<u8> {
+        let Self { cluster, key, pins, heard } = self;
+        let (pins, heard) = (pins.clone(), heard.clone());
+        let stored = Stored { format: FORMAT, cluster: *cluster, key: key.to_pem(), pins, heard };
         let mut text = serde_json::to_vec_pretty(&stored).expect("text, numbers and lists are JSON");
         text.push(b'\n');
-        Ok(secret_file::write(path, &text)?)
+        text
     }
 }
 
@@ -121,7 +139,8 @@ mod tests {
 
     fn credentials() -> Credentials {
         let key = PrivateKey::generate().unwrap();
-        Credentials { cluster: ClusterId(7), pins: BTreeSet::from([key.hash()]), key }
+        let heard = BTreeSet::from([KeyHash(ironcache_types::Digest([9; 32]))]);
+        Credentials { cluster: ClusterId(7), pins: BTreeSet::from([key.hash()]), heard, key }
     }
 
     #[test]
@@ -133,10 +152,33 @@ mod tests {
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         let read = Credentials::load(&path).unwrap();
         assert_eq!((read.cluster, read.key.hash()), (written.cluster, written.key.hash()));
-        assert_eq!(read.pins, written.pins);
+        assert_eq!((read.pins, read.heard), (written.pins, written.heard));
         let again = credentials().create(&path).unwrap_err();
         assert!(matches!(again, CredentialsError::Exists { .. }), "{again}");
         assert_eq!(Credentials::load(&path).unwrap().key.hash(), written.key.hash());
+    }
+
+    /// This file never changes: it lies on operators' machines.
+    #[test]
+    fn format_1_stays_as_it_is() {
+        let golden = include_str!("../tests/golden/credentials-1.json");
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("credentials.json");
+        secret_file::write(&path, golden.as_bytes()).unwrap();
+        let read = Credentials::load(&path).unwrap();
+        assert_eq!((read.cluster, read.pins.len()), (ClusterId(7), 2));
+        assert!(read.pins.contains(&read.key.hash()), "a key is pinned by the hash that it always had");
+        read.replace(&path).unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), golden);
+    }
+
+    #[test]
+    fn a_file_of_a_newer_release_is_told_from_a_damaged_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("credentials.json");
+        secret_file::write(&path, br#"{"format": 2, "whatever": "the future needs"}"#).unwrap();
+        let error = Credentials::load(&path).unwrap_err().to_string();
+        assert!(error.contains("format 2 is unknown"), "{error}");
     }
 
     #[test]

@@ -14,7 +14,7 @@
 //! *Invariant:* the code never travels, and neither does anything from which it could be guessed: it has 120 bits.
 //! *Invariant:* a proof is of one direction of one connection: sent back it proves nothing.
 
-use crate::secret_file::{self, SecretFileError};
+use crate::secret_file::{self, Made, SecretFileError};
 use crate::tls::{Exported, Session};
 use ironcache_types::{Digest, KeyHash};
 use ring::hmac;
@@ -77,10 +77,15 @@ impl JoinCode {
     /// # Errors
     /// The file cannot be read or written, others may read it, or it holds something else.
     pub fn load_or_draw(path: &Path) -> Result<Self, CodeFileError> {
-        let Some(bytes) = secret_file::read(path)? else {
-            let code = Self::draw().map_err(CodeFileError::Random)?;
-            secret_file::write(path, format!("{code}\n").as_bytes())?;
-            return Ok(code);
+        let bytes = match secret_file::read(path)? {
+            Some(bytes) => bytes,
+            None => {
+                let code = Self::draw().map_err(CodeFileError::Random)?;
+                if secret_file::create(path, format!("{code}\n").as_bytes())? == Made::Now {
+                    return Ok(code);
+                }
+                secret_file::read(path)?.unwrap_or_default()
+            }
         };
         let text = String::from_utf8_lossy(&bytes);
         text.trim().parse().map_err(|source| CodeFileError::NotACode { path: path.to_owned(), source })
@@ -213,6 +218,23 @@ mod tests {
         secret_file::write(&path, b"secret").unwrap();
         let error = JoinCode::load_or_draw(&path).unwrap_err();
         assert!(matches!(error, CodeFileError::NotACode { .. }) && !format!("{error:?}").contains("secret"));
+    }
+
+    /// This file never changes: the two sides are often of different releases, and the log keeps the digest.
+    #[test]
+    fn what_two_releases_prove_to_each_other_stays_as_it_is() {
+        let code = JoinCode([1; 15]);
+        let hex = |Proof(bytes): Proof| Digest(bytes).to_string();
+        let nobody = Session { caller: None, ..session(7) };
+        let text = format!(
+            "exporter: {}\ncode: {code}\ndigest: {}\ncaller: {}\ncalled: {}\ncaller without a key: {}\n",
+            String::from_utf8_lossy(crate::tls::EXPORTER_LABEL),
+            code.digest(),
+            hex(code.prove(Side::Caller, &session(7))),
+            hex(code.prove(Side::Called, &session(7))),
+            hex(code.prove(Side::Caller, &nobody)),
+        );
+        assert_eq!(text, include_str!("../tests/golden/join-1"));
     }
 
     #[test]

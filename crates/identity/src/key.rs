@@ -1,7 +1,7 @@
 //! A private key, and the file that it lies in.
 
 use crate::certificate;
-use crate::secret_file::{self, SecretFileError};
+use crate::secret_file::{self, Made, SecretFileError};
 use ironcache_types::{Digest, KeyHash};
 use ring::signature::{Ed25519KeyPair, KeyPair};
 use rustls::pki_types::pem::PemObject;
@@ -57,7 +57,7 @@ impl PrivateKey {
         Ok(PrivateKey { pkcs8, pair, hash })
     }
 
-    /// The key in `path`; a new one, durable there, if there is no such file.
+    /// The key in `path`; a new one, durable there, if there is no such file. Whoever does so at the same time gets the same.
     ///
     /// # Errors
     /// The file cannot be read or written, others may read it, or it holds something else.
@@ -65,8 +65,10 @@ impl PrivateKey {
         match Self::load(path) {
             Err(KeyError::Missing { .. }) => {
                 let key = Self::generate()?;
-                secret_file::write(path, key.to_pem().as_bytes())?;
-                Ok(key)
+                match secret_file::create(path, key.to_pem().as_bytes())? {
+                    Made::Now => Ok(key),
+                    Made::Before => Self::load(path),
+                }
             }
             loaded => loaded,
         }
@@ -174,6 +176,24 @@ mod tests {
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(PrivateKey::load_or_make(&path).unwrap().hash(), made.hash());
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn two_starts_at_once_in_one_directory_have_one_key() {
+        for _ in 0..20 {
+            let dir = tempfile::tempdir().unwrap();
+            let (path, start) = (dir.path().join("node.key"), std::sync::Barrier::new(4));
+            let begin = || {
+                start.wait();
+                PrivateKey::load_or_make(&path).unwrap().hash()
+            };
+            let made: Vec<KeyHash> = std::thread::scope(|scope| {
+                let starts: Vec<_> = (0..4).map(|_| scope.spawn(begin)).collect();
+                starts.into_iter().map(|start| start.join().unwrap()).collect()
+            });
+            let kept = PrivateKey::load(&path).unwrap().hash();
+            assert!(made.iter().all(|made| *made == kept), "{made:?}, and {kept} is in the file");
+        }
     }
 
     #[test]

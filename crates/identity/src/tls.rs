@@ -22,7 +22,7 @@ use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The exporter's label (RFC 8446, section 7.5): what is drawn from a session for one use is of no other.
-const EXPORTER_LABEL: &[u8] = b"EXPORTER-ironcache-join";
+pub(crate) const EXPORTER_LABEL: &[u8] = b"EXPORTER-ironcache-join";
 
 /// Whose key the side that is called has to prove.
 #[derive(Clone, Debug, PartialEq, Eq)]

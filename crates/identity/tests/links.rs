@@ -56,20 +56,13 @@ async fn a_certificate_without_its_key_proves_nothing() {
     assert_ne!(pem(&thief), pem(&member));
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let shown = certificate_of(&member).await;
-    let der = rustls::pki_types::PrivateKeyDer::from(
-        <rustls::pki_types::PrivatePkcs8KeyDer<'_> as rustls::pki_types::pem::PemObject>::from_pem_slice(
-            pem(&thief).as_bytes(),
-        )
-        .unwrap(),
-    );
-    let signing = provider.key_provider.load_private_key(der).unwrap();
-    let certified = rustls::sign::CertifiedKey::new(vec![shown], signing);
+    let stolen = resolver(&provider, &thief, shown);
     let config = ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13])
         .unwrap()
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(anyone::Anyone))
-        .with_client_cert_resolver(Arc::new(rustls::sign::SingleCertAndKey::from(certified)));
+        .with_client_cert_resolver(stolen);
     let (near, far) = duplex(1 << 14);
     let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
     let (_, far) = tokio::join!(connector.connect("x".try_into().unwrap(), near), called.accept(far));
@@ -158,6 +151,164 @@ async fn two_connections_of_the_same_keys_share_nothing() {
     let (two, second) = link(&caller, &called, Expect::Key(called.hash())).await;
     drop((first.unwrap(), second.unwrap()));
     assert_ne!(one.unwrap().session, two.unwrap().session);
+}
+
+/// What a library does that nobody told otherwise: it speaks older versions, keeps sessions, and takes early data.
+mod lax {
+    use super::*;
+    use rustls::{ClientConnection, HandshakeKind, ServerConfig, ServerConnection, SupportedProtocolVersion};
+    use std::io::{Read, Write};
+    use std::net::{SocketAddr, TcpListener, TcpStream};
+
+    type Versions = &'static [&'static SupportedProtocolVersion];
+
+    pub(super) fn client(versions: Versions) -> Arc<ClientConfig> {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let mut config = ClientConfig::builder_with_provider(provider)
+            .with_protocol_versions(versions)
+            .unwrap()
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(anyone::Anyone))
+            .with_no_client_auth();
+        config.enable_early_data = true;
+        Arc::new(config)
+    }
+
+    pub(super) async fn server(key: &PrivateKey, versions: Versions) -> Arc<ServerConfig> {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let resolver = resolver(&provider, key, certificate_of(key).await);
+        let mut config = ServerConfig::builder_with_provider(provider)
+            .with_protocol_versions(versions)
+            .unwrap()
+            .with_no_client_auth()
+            .with_cert_resolver(resolver);
+        config.max_early_data_size = 1 << 10;
+        Arc::new(config)
+    }
+
+    /// What came of a call.
+    #[derive(Debug, PartialEq)]
+    pub(super) struct Called {
+        pub handshake: HandshakeKind,
+        /// Was something said before the handshake, and was it taken?
+        pub early: Option<bool>,
+        /// To take the session up again.
+        pub tickets: u32,
+    }
+
+    /// Calls, and reads one byte.
+    pub(super) fn call(config: &Arc<ClientConfig>, addr: SocketAddr) -> Called {
+        let mut tls = ClientConnection::new(Arc::clone(config), "x".try_into().unwrap()).unwrap();
+        let mut tcp = TcpStream::connect(addr).unwrap();
+        let said = tls.early_data().map(|mut early| early.write_all(b"pause").unwrap());
+        rustls::Stream::new(&mut tls, &mut tcp).read_exact(&mut [0]).unwrap();
+        Called {
+            handshake: tls.handshake_kind().unwrap(),
+            early: said.map(|()| tls.is_early_data_accepted()),
+            tickets: tls.tls13_tickets_received(),
+        }
+    }
+
+    /// Answers so many calls with one byte.
+    pub(super) fn serve(config: &Arc<ServerConfig>, calls: usize) -> SocketAddr {
+        let (listener, config) = (TcpListener::bind("127.0.0.1:0").unwrap(), Arc::clone(config));
+        let addr = listener.local_addr().unwrap();
+        std::thread::spawn(move || {
+            for _ in 0..calls {
+                let (mut tcp, _) = listener.accept().unwrap();
+                let mut tls = ServerConnection::new(Arc::clone(&config)).unwrap();
+                let mut stream = rustls::Stream::new(&mut tls, &mut tcp);
+                stream.write_all(b"x").unwrap();
+                stream.flush().unwrap();
+                // Until the caller has gone.
+                let _ = stream.read(&mut [0]);
+            }
+        });
+        addr
+    }
+}
+
+fn resolver(
+    provider: &rustls::crypto::CryptoProvider,
+    key: &PrivateKey,
+    shown: rustls::pki_types::CertificateDer<'static>,
+) -> Arc<rustls::sign::SingleCertAndKey> {
+    use rustls::pki_types::pem::PemObject;
+    let der = rustls::pki_types::PrivatePkcs8KeyDer::from_pem_slice(key.to_pem().as_bytes()).unwrap();
+    let signing = provider.key_provider.load_private_key(der.into()).unwrap();
+    Arc::new(rustls::sign::SingleCertAndKey::from(rustls::sign::CertifiedKey::new(vec![shown], signing)))
+}
+
+#[tokio::test]
+async fn an_older_version_of_tls_is_refused_on_both_sides() {
+    const OLD: &[&rustls::SupportedProtocolVersion] = &[&rustls::version::TLS12];
+    let key = PrivateKey::generate().unwrap();
+    let (caller, called) = (side(), Tls::new(&key).unwrap());
+    let old_client = tokio_rustls::TlsConnector::from(lax::client(OLD));
+    let old_server = tokio_rustls::TlsAcceptor::from(lax::server(&key, OLD).await);
+
+    let (near, far) = duplex(1 << 14);
+    let (near, far) = tokio::join!(old_client.connect("x".try_into().unwrap(), near), called.accept(far));
+    assert!(near.is_err() && matches!(far, Err(LinkError::Handshake(_))), "{near:?} {far:?}");
+
+    let (near, far) = duplex(1 << 14);
+    let (near, far) = tokio::join!(caller.connect(near, Expect::Anybody), old_server.accept(far));
+    assert!(far.is_err() && matches!(near, Err(LinkError::Handshake(_))), "{near:?}");
+
+    // They are not refused for anything else.
+    let (near, far) = duplex(1 << 14);
+    let (near, far) = tokio::join!(old_client.connect("x".try_into().unwrap(), near), old_server.accept(far));
+    near.and(far.map(drop)).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_session_is_taken_up_again_and_nothing_is_said_before_the_keys_are_proved() {
+    use rustls::HandshakeKind::{Full, Resumed};
+    const NEW: &[&rustls::SupportedProtocolVersion] = &[&rustls::version::TLS13];
+    let key = PrivateKey::generate().unwrap();
+    let called = Tls::new(&key).unwrap();
+    let client = lax::client(NEW);
+    let call = async |addr| {
+        let client = Arc::clone(&client);
+        tokio::task::spawn_blocking(move || lax::call(&client, addr)).await.unwrap()
+    };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let ours = listener.local_addr().unwrap();
+    let first = lax::Called { handshake: Full, early: None, tickets: 0 };
+    for _ in 0..2 {
+        let (told, open) = tokio::join!(call(ours), serve_once(&listener, &called));
+        assert_eq!(told, first, "nothing was given to take up");
+        drop(open);
+    }
+    // Another server with the same key gives what ours does not, and it is of no use here.
+    let theirs = lax::serve(&lax::server(&key, NEW).await, 3);
+    assert_eq!(call(theirs).await.handshake, Full);
+    let again = call(theirs).await;
+    assert_eq!((again.handshake, again.early), (Resumed, Some(true)), "the caller knows how");
+    let (told, open) = tokio::join!(call(ours), serve_once(&listener, &called));
+    assert_eq!(told, lax::Called { handshake: Full, early: Some(false), tickets: 0 });
+    drop(open);
+    // Nor does ours take up what another gave.
+    let (caller, config) = (side(), lax::server(&key, NEW).await);
+    for _ in 0..2 {
+        let (near, far) = duplex(1 << 14);
+        let accept = tokio_rustls::TlsAcceptor::from(Arc::clone(&config)).accept(far);
+        let (near, far) = tokio::join!(caller.connect(near, Expect::Key(called.hash())), accept);
+        let (mut near, mut far) = (near.unwrap(), far.unwrap());
+        assert_eq!(far.get_ref().1.handshake_kind(), Some(Full));
+        far.write_all(b"x").await.unwrap();
+        far.flush().await.unwrap();
+        near.stream.read_exact(&mut [0]).await.unwrap();
+    }
+}
+
+/// Takes a call, and answers with one byte.
+async fn serve_once(listener: &tokio::net::TcpListener, called: &Tls) -> Secured<tokio::net::TcpStream> {
+    let (tcp, _) = listener.accept().await.unwrap();
+    let mut secured = called.accept(tcp).await.unwrap();
+    secured.stream.write_all(b"x").await.unwrap();
+    secured.stream.flush().await.unwrap();
+    secured
 }
 
 /// A caller that believes everybody.

@@ -65,6 +65,7 @@ fn flag_of(given: &[OsString], flag: &str) -> Option<OsString> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::ffi::OsStrExt;
 
     fn found(given: &[&str], variables: &[(&str, &str)], file: Option<&str>) -> PathBuf {
         let given: Vec<OsString> = given.iter().map(OsString::from).collect();
@@ -89,5 +90,29 @@ mod tests {
         for (found, expected) in cases {
             assert_eq!(found, Path::new(expected));
         }
+    }
+
+    #[test]
+    fn fuzz_a_data_directory_is_found_whatever_stands_around_it() {
+        let given = [
+            "--zone\nnorth\n--data-dir\nin-flag\0data-dir = \"in-file\"\n[future]\nx = 1",
+            "--data-dir=in-flag\0",
+            "--config\nnode.toml\0data-dir = \"in-file\"",
+            "--config=node.toml\0data-dir = 7",
+        ];
+        let words = ["--data-dir", "--config", "=", "\n", "\0", "\"", "[", "data-dir"];
+        ironcache_fuzz::Campaign::of("data directories").from(given).words(words).run(|bytes| {
+            let (args, file) = bytes
+                .iter()
+                .position(|byte| *byte == 0)
+                .map_or((bytes, &[][..]), |at| (&bytes[..at], &bytes[at + 1..]));
+            let args: Vec<OsString> =
+                args.split(|byte| *byte == b'\n').map(|arg| OsStr::from_bytes(arg).to_owned()).collect();
+            let file = String::from_utf8_lossy(file).into_owned();
+            let found = data_dir(&args, |_| None, |_| Some(file.clone()));
+            let by_flag = args.iter().any(|arg| arg.as_bytes().starts_with(b"--data-dir"));
+            assert!(by_flag || file.contains("data-dir") || found == Config::default().data_dir);
+            (by_flag, found == Config::default().data_dir)
+        });
     }
 }

@@ -413,4 +413,36 @@ mod tests {
         let named = variables(&[("IRONCACHE_PROT", "1"), ("IRONCACHE_CREDENTIALS", "x"), ("PATH", "y")]);
         assert_eq!(unknown_variables(&named), ["IRONCACHE_PROT"]);
     }
+
+    #[test]
+    fn fuzz_files_are_shown_as_files_that_say_the_same() {
+        let given = "port = 7001\nlog = \"info\"\nbacklog-bytes = 1048576\nheartbeat-ms = 200\nelection-max-ms = 2000\n";
+        let files = [include_str!("../../../docs/ironcache.toml"), given];
+        let words = [
+            "=", "\"", "\"\"\"", "[", "]", "[[x]]\n", "{", "\n", "#", "'", "\\u0000", "true", "1e9", "0x7f",
+            "port",
+        ];
+        ironcache_fuzz::Campaign::of("configuration files").from(files).words(words).keeps(4 << 20).run(
+            |bytes| {
+                let text = String::from_utf8_lossy(bytes);
+                let named = file(&text);
+                drop(origins(named.as_ref(), &[], &ConfigFlags::default()));
+                let config = match layered(named, &[], &ConfigFlags::default()) {
+                    Ok(config) => config,
+                    Err(error) => {
+                        assert!(!error.to_string().is_empty());
+                        return Err(std::mem::discriminant(&error));
+                    }
+                };
+                let shown = as_file(&config, &Origins::new());
+                let again =
+                    layered(file(&shown), &[], &ConfigFlags::default()).expect("what is shown can be read");
+                // What is secret is not shown.
+                let Config { requirepass, .. } = &config;
+                let requirepass = if requirepass.is_empty() { String::new() } else { "(set)".to_owned() };
+                assert_eq!(again, Config { requirepass, ..config.clone() });
+                Ok(config.own_timers)
+            },
+        );
+    }
 }

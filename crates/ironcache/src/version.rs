@@ -12,7 +12,10 @@ use std::sync::LazyLock;
 pub static STAMP: Stamp = Stamp::of_build(VERSION, LEVELS, LAUNCHER_PROTOCOL, MIN_FROM);
 
 /// What the build is called; the feature `next` is the release after it.
-const VERSION: &str = if cfg!(feature = "next") { "0.2.0" } else { env!("CARGO_PKG_VERSION") };
+#[cfg(not(feature = "next"))]
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+#[cfg(feature = "next")]
+const VERSION: &str = ironcache_types::NEXT_VERSION;
 
 /// The oldest release that may be upgraded to this one. None was made yet.
 const MIN_FROM: Option<&str> = None;

@@ -63,7 +63,9 @@ pub(crate) struct App {
     /// Why it cannot stop: it holds what nobody else holds.
     stays: Mutex<Option<String>>,
     /// Attempts that the HTTP port refused.
-    pub refused: Refusals,
+    pub refused: Arc<Refusals>,
+    /// Attempts that the peer port refused.
+    pub refused_peers: Arc<Refusals>,
     lead: Mutex<Lead>,
     grantor: Mutex<Grantor>,
 }
@@ -162,7 +164,8 @@ impl App {
             snapshots: Semaphore::new(1),
             odd: Mutex::default(),
             stays: Mutex::default(),
-            refused: Refusals::default(),
+            refused: Arc::default(),
+            refused_peers: Arc::default(),
             lead: Mutex::default(),
             grantor: Mutex::default(),
         }

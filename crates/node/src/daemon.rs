@@ -30,7 +30,7 @@ use crate::keeper::{self, KeeperOptions};
 use crate::launcher::{self, Stop};
 use crate::tasks::{Ends, How, TaskEnded, Tasks, share_panic};
 use crate::{doorkeeper, http, lead, lease, moved, odd, peer, removed};
-use ironcache_control::{Command, Security};
+use ironcache_control::Command;
 use ironcache_formats::levels;
 use ironcache_host::exec::spawn_blocking;
 use ironcache_host::net::Bound;
@@ -256,11 +256,12 @@ pub(crate) async fn serve(
         level,
         is_member: identity::is_member(&config.data_dir)?,
         dial: doors.clone(),
+        may_join: doors.clone(),
         ..RaftOptions::new(me, config.data_dir.join("raft"))
     })
     .await?;
-    doors.check_permitted(raft.cluster().is_some())?;
     doors.attach(raft.applied());
+    doors.check(me.node, raft.cluster().is_some())?;
     tell_code(&doors);
     #[cfg(turmoil)]
     given.show(me, raft.applied());
@@ -333,7 +334,14 @@ pub(crate) async fn serve(
     tasks.spawn(
         "peer port",
         Ends::Never,
-        peer::serve(peer, peer::router(&app), doorkeeper::PEER, config.tcp_keepalive, Arc::clone(&doors)),
+        peer::serve(
+            peer,
+            peer::router(&app),
+            doorkeeper::PEER,
+            config.tcp_keepalive,
+            Arc::clone(&doors),
+            Arc::clone(&app.refused_peers),
+        ),
     );
     tasks.spawn(
         "http port",
@@ -344,6 +352,7 @@ pub(crate) async fn serve(
             doorkeeper::HTTP,
             config.tcp_keepalive,
             Arc::clone(&doors),
+            Arc::clone(&app.refused),
         ),
     );
     tasks.spawn("hangups", Ends::Never, reread_at_hangups(app.data.clone(), hangups()));
@@ -389,7 +398,7 @@ pub(crate) async fn serve(
 
 /// Whoever starts a new node has to carry its code to where the cluster is created, or the node added.
 fn tell_code(doors: &Doors) {
-    if let (Some(code), None) = (doors.code(), doors.binding()) {
+    if let (Some(code), None) = (doors.code_to_tell(), doors.binding()) {
         // For a person, and for scripts that start nodes: a line of its own in the output.
         println!("join code: {code}");
         tracing::info!("this node belongs to no cluster, and obeys whoever proves its join code");
@@ -528,13 +537,6 @@ async fn watch_log(raft: RaftNode, me: Member, config: Arc<Config>, current: wat
                 "a loss of this node's log would not be noticed: it is not noted that it is a member"
             );
         }
-    }
-    match &raft.applied().borrow().state.security {
-        Security::Keys(_) => {}
-        Security::Insecure => tracing::warn!(
-            "this cluster is insecure: whoever reaches a peer or HTTP port of its nodes is believed; keep strangers away from \
-             them"
-        ),
     }
     current.send_replace(true);
 }

@@ -23,6 +23,7 @@ pub(crate) use body::{NotTaken, Taken, receive, streams};
 pub(crate) use visit::{Visit, turned};
 
 use crate::doors::{self, Doors};
+use crate::http::Refusals;
 use axum::Router;
 use hyper_util::rt::TokioIo;
 use ironcache_host::net::TcpStream;
@@ -86,6 +87,8 @@ pub(crate) struct Doorkeeper {
     limits: Limits,
     book: Mutex<Book>,
     large: Semaphore,
+    /// Connections that came to nothing.
+    refused: Arc<Refusals>,
 }
 
 /// Who is in.
@@ -98,9 +101,9 @@ struct Book {
 }
 
 impl Doorkeeper {
-    pub(crate) fn new(limits: Limits) -> Arc<Self> {
+    pub(crate) fn new(limits: Limits, refused: Arc<Refusals>) -> Arc<Self> {
         let large = Semaphore::new(limits.large_kib as usize);
-        Arc::new(Self { limits, book: Mutex::default(), large })
+        Arc::new(Self { limits, book: Mutex::default(), large, refused })
     }
 
     /// Lets a connection in; if there is no place, whoever has let the node wait longest makes one.
@@ -131,11 +134,14 @@ impl Doorkeeper {
         let opened = tokio::select! {
             biased;
             opened = doors::open(stream, &doors) => opened,
-            why = visit.turned() => return tracing::debug!(%why, "a connection was closed before it spoke"),
+            why = visit.turned() => return self.refuse(remote, why.code(), &why),
         };
         let (stream, caller) = match opened {
             Ok(opened) => opened,
-            Err(error) => return tracing::debug!(%error, "a connection came to nothing"),
+            Err(error) => match error.code() {
+                Some(code) => return self.refuse(remote, code, &error),
+                None => return tracing::debug!(%error, "a connection came to nothing"),
+            },
         };
         let mut revocation = doors.revocation(caller.key());
         let of_requests = visit.clone();
@@ -162,6 +168,14 @@ impl Doorkeeper {
             },
             why = visit.turned() => tracing::debug!(%why, "a connection was closed"),
             () = revocation.revoked() => tracing::info!("a connection was closed: the log no longer names its key"),
+        }
+    }
+
+    /// Counts a connection on which nothing was asked.
+    fn refuse(&self, Remote(from): Remote, code: &'static str, why: &dyn std::fmt::Display) {
+        if self.refused.count(code, Instant::now()) {
+            let from = from.map(|from| from.to_string()).unwrap_or_default();
+            tracing::warn!(from, code, %why, "a connection was refused");
         }
     }
 

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   applied state ─┬─ Keys ──────────► whom the log names
-//!                  ├─ Insecure ──────► everybody
+//!                  ├─ Insecure ──────► everybody, if `insecure` permits it and nobody has bound the node; else nobody
 //!                  └─ none yet ─┬─ bound ──────► whom the node was told when it was met (`binding`)
 //!                               ├─ `insecure` ─► everybody
 //!                               └─ else ───────► nobody: who proves the join code may bind it
@@ -11,6 +11,8 @@
 //!   Dial ─► the pin of the node that is meant ─► TLS ─► a connection on which nobody else answers
 //! ```
 //! *Invariant:* what a connection may is decided at each request, by the state as it is applied then.
+//! *Invariant:* a node that was bound once, or that does not permit it, believes nobody for where they come from, whatever its
+//! log says.
 //! *Invariant:* a connection is closed when the state that is applied no longer names its key.
 //! *Invariant:* a node of a cluster with keys neither calls nor answers anybody in plain text, but for the open reads.
 
@@ -27,14 +29,14 @@ pub use binding::BindingError;
 pub(crate) use caller::{Caller, Revocation, Who};
 pub(crate) use dial::KeyDial;
 pub(crate) use gate::{http, identify, peer};
-pub(crate) use heard::{PINS_PATH, Pins, follow, pins};
+pub(crate) use heard::{Heard, PINS_PATH, follow, pins};
 pub use start::StartError;
 pub(crate) use wire::{Wire, open};
 
 use crate::config::Config;
 use ironcache_control::{Holder, OperatorRole, Security};
 use ironcache_identity::{JoinCode, Tls};
-use ironcache_raft::AppliedView;
+use ironcache_raft::{AppliedView, MayJoin};
 use ironcache_types::{ClusterId, KeyHash, NodeId};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -51,7 +53,7 @@ pub(crate) struct Doors {
     config: Arc<Config>,
     dir: PathBuf,
     /// What a new node obeys before it belongs to a cluster, if it obeys anything.
-    code: Option<JoinCode>,
+    code: Option<Code>,
     views: OnceLock<watch::Receiver<Arc<AppliedView>>>,
     known: Mutex<Known>,
     /// Counts the changes of what is known.
@@ -67,10 +69,23 @@ pub(crate) struct Doors {
 #[derive(Debug, Default)]
 struct Known {
     binding: Option<Arc<Binding>>,
-    /// Of a member whose log is ahead of this node's.
-    heard: Option<Arc<Pins>>,
-    /// Whose each key was that was ever named while this process runs.
-    once: BTreeMap<KeyHash, NodeId>,
+    /// Of members whose logs are ahead of this node's.
+    heard: Option<Arc<Heard>>,
+}
+
+/// A join code, and how the node came to it.
+#[derive(Clone, Debug)]
+struct Code {
+    code: JoinCode,
+    by: CodeBy,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum CodeBy {
+    /// This node, which has to tell it.
+    Drawn,
+    /// Whoever gave it knows it, and its file says who may read it.
+    Given,
 }
 
 /// By what callers are known now.
@@ -80,8 +95,8 @@ pub(crate) enum Mode {
     Open,
     /// The log's pins.
     Keys(Arc<AppliedView>),
-    /// The log of a member that is ahead of this node's.
-    Heard(Arc<AppliedView>, Arc<Pins>),
+    /// The log's pins, and nodes that members add whose logs are ahead of this node's.
+    Heard(Arc<AppliedView>, Arc<Heard>),
     /// No log yet: what the node was told when it was met.
     Bound(Arc<Binding>),
     /// Nobody is obeyed but who proves the join code.
@@ -114,10 +129,12 @@ impl Doors {
     pub(crate) fn mode(&self) -> Mode {
         let view = self.views.get().map(|views| Arc::clone(&views.borrow()));
         if let Some(view) = view.filter(|view| view.state.cluster_id.is_some()) {
+            let known = self.known();
             if view.state.security == Security::Insecure {
-                return Mode::Open;
+                let is_open = self.config.insecure && known.binding.is_none();
+                return if is_open { Mode::Open } else { Mode::Locked };
             }
-            let heard = self.known().heard.clone().filter(|heard| heard.index > view.index);
+            let heard = known.heard.clone().filter(|heard| heard.until > view.index);
             return match heard {
                 Some(heard) => Mode::Heard(view, heard),
                 None => Mode::Keys(view),
@@ -127,7 +144,8 @@ impl Doors {
         match (&known.binding, self.config.insecure) {
             (Some(binding), _) => match &known.heard {
                 Some(heard) => {
-                    let nodes = heard.nodes.clone();
+                    let mut nodes = heard.added.clone();
+                    nodes.extend(&binding.nodes);
                     Mode::Bound(Arc::new(Binding { nodes, ..Binding::clone(binding) }))
                 }
                 None => Mode::Bound(Arc::clone(binding)),
@@ -153,8 +171,11 @@ impl Doors {
             Mode::Open => Who::Open,
             Mode::Keys(view) => by_log(&view),
             Mode::Heard(view, heard) => match by_log(&view) {
-                operator @ Who::Operator { .. } => operator,
-                _ => member(&heard.nodes).unwrap_or(Who::Unknown(key)),
+                Who::Unknown(key) => match member(&heard.added) {
+                    Some(Who::Member(node)) if is_news(&view, node, key) => Who::Member(node),
+                    Some(_) | None => Who::Unknown(key),
+                },
+                known => known,
             },
             Mode::Bound(binding) if binding.admin == key => {
                 Who::Operator { key, name: String::new(), role: OperatorRole::Admin }
@@ -168,11 +189,13 @@ impl Doors {
     pub(crate) fn pins(&self) -> Option<BTreeMap<NodeId, KeyHash>> {
         match self.mode() {
             Mode::Open => None,
-            Mode::Keys(view) => match &view.state.security {
-                Security::Keys(keys) => Some(keys.nodes.clone()),
-                Security::Insecure => None,
-            },
-            Mode::Heard(_, heard) => Some(heard.nodes.clone()),
+            Mode::Keys(view) => pins_of(&view).cloned(),
+            Mode::Heard(view, heard) => {
+                let added = heard.added.iter().filter(|(node, key)| is_news(&view, **node, **key));
+                let mut pins: BTreeMap<_, _> = added.map(|(node, key)| (*node, *key)).collect();
+                pins.extend(pins_of(&view).into_iter().flatten());
+                Some(pins)
+            }
             Mode::Bound(binding) => Some(binding.nodes.clone()),
             Mode::Locked => Some(BTreeMap::new()),
         }
@@ -180,25 +203,30 @@ impl Doors {
 
     /// What is known may have changed: whoever waits for that is told if it has.
     fn look(&self) {
-        let pins = self.pins();
-        {
-            let mut known = self.known();
-            let named = pins.iter().flatten().map(|(node, key)| (*key, *node));
-            known.once.extend(named);
-        }
         self.generation.fetch_add(1, Ordering::AcqRel);
         self.changes.send_modify(|count| *count += 1);
     }
 
-    /// Follows the log for as long as there is one: at each change of its keys whoever waits is told.
+    /// Follows the log for as long as there is one: at each change of its keys whoever waits is told; and so is whoever reads
+    /// this node's lines, where it asks nobody who they are.
     pub(crate) async fn watch(self: Arc<Self>) {
         let Some(mut views) = self.views.get().cloned() else { return };
-        let mut security = views.borrow_and_update().state.security.clone();
+        let of = |view: &AppliedView| (view.state.cluster_id, view.state.security.clone());
+        let mut security = of(&views.borrow_and_update());
         self.look();
-        while views.changed().await.is_ok() {
-            let view = Arc::clone(&views.borrow_and_update());
-            if view.state.security != security {
-                security = view.state.security.clone();
+        let mut told = None;
+        loop {
+            if let Some(warning) = self.warning().filter(|warning| told != Some(*warning)) {
+                tracing::warn!("{warning}");
+                told = Some(warning);
+            }
+            if views.changed().await.is_err() {
+                break;
+            }
+            let now = of(&views.borrow_and_update());
+            if now != security {
+                security = now;
+                self.unhear();
                 self.look();
             }
         }
@@ -206,11 +234,29 @@ impl Doors {
         std::future::pending().await
     }
 
-    /// The node that had this key once, if it left for good since: it is told so.
+    /// What whoever runs this node has to know.
+    fn warning(&self) -> Option<&'static str> {
+        let has_cluster = self.views.get().is_some_and(|views| views.borrow().state.cluster_id.is_some());
+        match (self.mode(), has_cluster) {
+            (Mode::Open, true) => Some(
+                "this cluster is insecure: whoever reaches a peer or HTTP port of its nodes is believed; keep strangers away \
+                 from them",
+            ),
+            (Mode::Open, false) => Some(
+                "this node is new, and `insecure` permits it to believe whoever reaches its peer or HTTP port: the first one \
+                 who founds a cluster with it has it",
+            ),
+            (Mode::Locked, true) => Some(
+                "this node's log is of an insecure cluster, and the node was bound to one with keys, or its settings do not \
+                 permit that: it obeys nobody, and calls nobody",
+            ),
+            (Mode::Locked, false) | (Mode::Bound(_) | Mode::Keys(_) | Mode::Heard(..), _) => None,
+        }
+    }
+
+    /// The node that had this key until it left for good: it is told so.
     fn removed(&self, key: KeyHash) -> Option<NodeId> {
-        let node = *self.known().once.get(&key)?;
-        let view = Arc::clone(&self.views.get()?.borrow());
-        view.state.removed.contains(&node).then_some(node)
+        self.views.get()?.borrow().state.security.gone(key)
     }
 
     /// What binds this node, if somebody has bound it.
@@ -220,23 +266,53 @@ impl Doors {
 
     /// The code that this node obeys, for as long as it belongs to no cluster.
     pub(crate) fn code(&self) -> Option<&JoinCode> {
+        self.obeyed().map(|Code { code, by: _ }| code)
+    }
+
+    /// The code that somebody has to be told, who carries it to where the cluster is made.
+    pub(crate) fn code_to_tell(&self) -> Option<&JoinCode> {
+        self.obeyed().filter(|Code { code: _, by }| *by == CodeBy::Drawn).map(|Code { code, by: _ }| code)
+    }
+
+    fn obeyed(&self) -> Option<&Code> {
         let founded = self.views.get().is_some_and(|views| views.borrow().state.cluster_id.is_some());
         self.code.as_ref().filter(|_| !founded)
     }
 
     /// From now on this node obeys those whom the binding names; durably.
-    pub(crate) fn bind(
-        &self,
-        cluster: ClusterId,
-        nodes: BTreeMap<NodeId, KeyHash>,
-        admin: KeyHash,
-    ) -> Result<(), BindingError> {
-        let binding = Binding { cluster, nodes, admin };
+    pub(crate) fn bind(&self, binding: Binding) -> Result<(), BindingError> {
         binding.write(&self.dir)?;
         self.known().binding = Some(Arc::new(binding));
         self.look();
         Ok(())
     }
+}
+
+impl MayJoin for Doors {
+    fn may_join(&self, cluster: ClusterId) -> bool {
+        match self.mode() {
+            Mode::Open | Mode::Keys(_) | Mode::Heard(..) => true,
+            Mode::Bound(binding) => binding.cluster == cluster,
+            Mode::Locked => false,
+        }
+    }
+}
+
+/// Whom the log names.
+fn pins_of(view: &AppliedView) -> Option<&BTreeMap<NodeId, KeyHash>> {
+    match &view.state.security {
+        Security::Keys(keys) => Some(&keys.nodes),
+        Security::Insecure => None,
+    }
+}
+
+/// May a node of which this log says nothing be added: is it none that it names or has let go, and its key nobody's?
+fn is_news(view: &AppliedView, node: NodeId, key: KeyHash) -> bool {
+    let state = &view.state;
+    state.security.pin(node).is_none()
+        && !state.removed.contains(&node)
+        && state.security.holder(key).is_none()
+        && state.security.gone(key).is_none()
 }
 
 #[cfg(test)]

@@ -39,10 +39,11 @@ mod tests;
 mod upgrade;
 mod upload;
 
-pub(crate) use refused::{Refusals, RefusedAs};
+pub(crate) use refused::{Refusals, RefusedAs, note_peers};
 
 #[cfg(test)]
 pub(crate) use body::MAX_BYTES as JSON_BYTES_MAX;
+pub(crate) use body::shown;
 pub(crate) use upload::{KEEP_FREE_BYTES, KEEP_FREE_SHARE};
 
 use crate::app::App;

@@ -1,7 +1,9 @@
 //! What a person reads in `docs/limits.md`, held against the constants: a bound that moves takes its line along.
 
 use crate::app::UPLOADS_MAX;
-use crate::data::{COMMAND_BYTES_MAX, HANDSHAKE_BYTES_MAX, HANDSHAKE_WITHIN, HANDSHAKES_MAX};
+use crate::data::{
+    COMMAND_BYTES_MAX, HANDSHAKE_BYTES_MAX, HANDSHAKE_WITHIN, HANDSHAKES_MAX, HANDSHAKES_SIGNED_MAX,
+};
 use crate::descriptors::RESERVED;
 use crate::doorkeeper::{FREE_BYTES, HTTP, PEER};
 use crate::http::{JSON_BYTES_MAX, KEEP_FREE_BYTES, KEEP_FREE_SHARE};
@@ -20,6 +22,10 @@ fn rows() -> Vec<(&'static str, String)> {
         ("an inline command", kib(inline_bytes_max)),
         ("a command, and what is queued since `MULTI`", mib(COMMAND_BYTES_MAX)),
         ("handshakes of TLS at a time", HANDSHAKES_MAX.to_string()),
+        (
+            "handshakes that are signed for at a time",
+            format!("half of the processors, {HANDSHAKES_SIGNED_MAX} at most"),
+        ),
         ("for a handshake", seconds(HANDSHAKE_WITHIN)),
         ("what a client sends for a handshake", kib(HANDSHAKE_BYTES_MAX)),
         ("a file of certificates, or of a key", mib(FILE_BYTES_MAX as usize)),

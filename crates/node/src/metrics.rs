@@ -40,6 +40,7 @@ struct Scrape {
     upgrades_refused: bool,
     /// By code.
     attempts_refused: BTreeMap<String, u64>,
+    peers_refused: BTreeMap<String, u64>,
     ground: Ground,
     findings: Vec<Finding>,
     /// `None` while the process ends.
@@ -66,6 +67,7 @@ pub(crate) async fn render(app: &App) -> Result<String, fmt::Error> {
         ready: app.readiness().await.is_ok(),
         upgrades_refused,
         attempts_refused: app.refused.by_code(),
+        peers_refused: app.refused_peers.by_code(),
         findings: ground.findings(app.wants),
         ground,
         data: app.data.snapshot().await.ok(),

@@ -6,6 +6,7 @@ use crate::app::{App, NodeReport};
 use crate::data::{HELLO_TIMEOUT, LinkSocket, REPLICATION_PATH, REPLICATION_UPGRADE};
 use crate::doorkeeper::{self, Doorkeeper, NotTaken, Visit, turned};
 use crate::doors::{self, Caller, Doors, Revocation, Wire};
+use crate::http::{Refusals, note_peers};
 use crate::{lease, odd, strangers};
 use axum::body::Body;
 use axum::extract::{Path, Request, State};
@@ -40,6 +41,7 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
         .layer(from_fn_with_state(Arc::clone(app), doors::peer))
         // Outside of everything else: of a stranger no body is read.
         .layer(from_fn_with_state(Arc::clone(app), strangers::refuse))
+        .layer(from_fn_with_state(Arc::clone(app), note_peers))
         .layer(from_fn_with_state(Arc::clone(app), doors::identify))
 }
 
@@ -59,15 +61,16 @@ fn not_taken(why: &NotTaken) -> Response {
     (status, format!("{why}\n")).into_response()
 }
 
-/// Accepts connections for ever.
+/// Accepts connections for ever. Those that come to nothing are counted in `refused`.
 pub(crate) async fn serve(
     bound: Bound,
     router: Router,
     limits: doorkeeper::Limits,
     keepalive_s: u64,
     doors: Arc<Doors>,
+    refused: Arc<Refusals>,
 ) {
-    let door = Doorkeeper::new(limits);
+    let door = Doorkeeper::new(limits, refused);
     let listener = match accepting(&bound).await {
         Ok(listener) => listener,
         Err(error) => return tracing::error!(%error, "connections cannot be accepted"),
@@ -101,7 +104,7 @@ async fn replication(State(app): State<Arc<App>>, mut request: Request) -> Respo
     let visit = request.extensions_mut().remove::<Visit>();
     let key = request.extensions().get::<Caller>().and_then(Caller::key);
     let proved = request.extensions().get::<Proved>().map(|Proved(node)| *node);
-    let link = Proof { proved, revocation: app.doors.revocation(key.filter(|_| proved.is_some())) };
+    let link = Proof { proved, revocation: app.doors.revocation_of_member(key.filter(|_| proved.is_some())) };
     tokio::spawn(async move {
         let told = visit.clone();
         let handing_over = async {

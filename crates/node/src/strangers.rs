@@ -9,6 +9,9 @@
 //! The third is for a page whose own name was made to resolve to a node (DNS rebinding): for the browser it is the same
 //! site then, and the name alone tells. An address as host is none that a resolver could have been made to lie about.
 //!
+//! Whoever proves a key is known by it, whatever the node is called by; but a browser may hold a key as well, and then a page
+//! is refused as one.
+//!
 //! *Invariant:* on the peer and HTTP ports no handler, and no body, comes before this.
 //! *Invariant:* nothing that a node sends is refused: it sends nothing that a browser sends, and calls a node by the host
 //! that it announces. So does the command line, but for the node that a person names: a name that no node announces, a short
@@ -16,7 +19,7 @@
 
 use crate::app::App;
 use crate::doors::Who;
-use crate::http::RefusedAs;
+use crate::http::{RefusedAs, shown};
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, StatusCode, Uri, header};
 use axum::middleware::Next;
@@ -74,11 +77,9 @@ impl IntoResponse for Stranger {
 
 /// Lets through what no browser was made to send. Of a port only what says who calls (`doors`), and what counts refusals, comes before.
 pub(crate) async fn refuse(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
-    // No page has a key.
-    if matches!(request.extensions().get::<Who>(), Some(Who::Member(_) | Who::Operator { .. })) {
-        return next.run(request).await;
-    }
-    match check(request.uri(), request.headers(), |host| is_ours(&app, host)) {
+    // Who has proved a key has found the node that was meant by that node's key.
+    let is_known = matches!(request.extensions().get::<Who>(), Some(Who::Member(_) | Who::Operator { .. }));
+    match check(request.uri(), request.headers(), |host| is_known || is_ours(&app, host)) {
         Ok(()) => next.run(request).await,
         Err(stranger) => {
             tracing::debug!(%stranger, path = request.uri().path(), "a stranger's request is refused");
@@ -110,7 +111,7 @@ fn check(uri: &Uri, headers: &HeaderMap, is_ours: impl Fn(&str) -> bool) -> Resu
     if let Some(site) = text(&SEC_FETCH_SITE)
         && !matches!(&*site, "same-origin" | "none")
     {
-        return Err(Stranger::Site { site: site.into_owned() });
+        return Err(Stranger::Site { site: shown(&site) });
     }
     if headers.get_all(header::HOST).iter().count() > 1 {
         return Err(Stranger::Hosts);
@@ -122,12 +123,12 @@ fn check(uri: &Uri, headers: &HeaderMap, is_ours: impl Fn(&str) -> bool) -> Resu
     {
         let host = host_of(authority);
         if !is_literal(host) && !is_ours(host) {
-            return Err(Stranger::Host { host: host.to_owned() });
+            return Err(Stranger::Host { host: shown(host) });
         }
     }
     match text(&header::ORIGIN) {
         Some(origin) if !is_origin_of(&origin, named.as_deref()) => {
-            Err(Stranger::Page { origin: origin.into_owned() })
+            Err(Stranger::Page { origin: shown(&origin) })
         }
         Some(_) | None => Ok(()),
     }
@@ -231,5 +232,46 @@ mod tests {
         map.insert(header::HOST, "127.0.0.1".parse().unwrap());
         let absolute = Uri::from_static("http://evil.example/v1/upgrade/plan");
         assert!(matches!(check(&absolute, &map, |_| false), Err(Stranger::Host { .. })));
+    }
+
+    #[test]
+    fn fuzz_whatever_a_browser_says_only_our_hosts_and_our_pages_are_let_through() {
+        let said = [
+            "127.0.0.1:26379\n\n",
+            "node-1.example.\nhttp://node-1.example.\nsame-origin",
+            "[::1]:26379\nhttps://[::1]:26379\nnone",
+            "evil.example\nhttp://evil.example\ncross-site",
+            "::1\nnull\n",
+        ];
+        let words = [":", ".", "[", "]", "@", "localhost", "http://", "https://", "127.0.0.1", "%", "/"];
+        ironcache_fuzz::Campaign::of("what browsers say").from(said).words(words).run(|bytes| {
+            let mut lines = bytes.split(|byte| *byte == b'\n');
+            let mut map = HeaderMap::new();
+            for name in [header::HOST, header::ORIGIN, SEC_FETCH_SITE] {
+                let value = lines.next().filter(|line| !line.is_empty());
+                if let Some(value) = value.and_then(|line| axum::http::HeaderValue::from_bytes(line).ok()) {
+                    map.insert(name, value);
+                }
+            }
+            let uri = lines.next().and_then(|line| Uri::try_from(line).ok()).unwrap_or_default();
+            let judged = check(&uri, &map, |host| host == "node-1.example");
+            if judged.is_ok() {
+                let host = map.get(header::HOST).map(|host| host.to_str().expect("of ours each is text"));
+                if let Some(host) = host {
+                    let name = host_of(host);
+                    assert!(is_literal(name) || name == "node-1.example", "{host}");
+                }
+                if let Some(origin) = map.get(header::ORIGIN) {
+                    let of_page =
+                        origin.to_str().expect("ours is text").split_once("://").map(|(_, host)| host);
+                    assert!(
+                        of_page.is_some_and(|page| host.is_some_and(|host| page.eq_ignore_ascii_case(host)))
+                    );
+                }
+                let site = map.get(SEC_FETCH_SITE);
+                assert!(site.is_none_or(|site| site == "same-origin" || site == "none"));
+            }
+            judged.map_err(|stranger| stranger.code())
+        });
     }
 }

@@ -1,6 +1,7 @@
 //! Who this node is, and which cluster it belongs to.
 //!
-//! *Invariant:* a node joins at most one cluster in its life, durably, before it answers the first RPC of it.
+//! *Invariant:* a node joins at most one cluster in its life, durably, before it answers the first RPC of it; and none but
+//! the one that it was bound to, if it was.
 //! *Invariant:* the level of the cluster that it joins is durable before the joining is.
 //! *Invariant:* nothing is answered by a log that is not durable, or that went back.
 
@@ -12,6 +13,7 @@ use crate::machine::AppliedView;
 use crate::wal::Wal;
 use ironcache_types::{ClusterId, Incarnation, Level, Member, NodeId};
 use std::collections::BTreeMap;
+use std::fmt;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError};
@@ -26,6 +28,7 @@ pub(crate) struct Identity {
     wal: Wal,
     failure: watch::Receiver<Option<String>>,
     level: NodeLevel,
+    may_join: Arc<dyn MayJoin>,
     /// Who has registered.
     views: watch::Receiver<Arc<AppliedView>>,
     admission: watch::Sender<Admission>,
@@ -35,8 +38,25 @@ pub(crate) struct Identity {
     joining: Mutex<()>,
 }
 
+/// Which cluster a node that belongs to none joins, when a member of it calls.
+pub trait MayJoin: fmt::Debug + Send + Sync {
+    fn may_join(&self, cluster: ClusterId) -> bool;
+}
+
+/// Whichever.
+#[derive(Clone, Copy, Debug)]
+pub struct AnyCluster;
+
+impl MayJoin for AnyCluster {
+    fn may_join(&self, _cluster: ClusterId) -> bool {
+        true
+    }
+}
+
 #[derive(Debug, thiserror::Error)]
 pub enum IdentityError {
+    #[error("this node is in no cluster yet, and cluster {theirs} is none that it was bound to")]
+    OtherBinding { theirs: ClusterId },
     #[error("this node belongs to cluster {mine}, the caller to {theirs}: check the peer address")]
     OtherCluster { mine: ClusterId, theirs: ClusterId },
     #[error("this is node {mine}, the caller means {theirs}: that node moved, or its address was taken over")]
@@ -60,6 +80,7 @@ impl Identity {
         me: Member,
         wal: Wal,
         level: NodeLevel,
+        may_join: Arc<dyn MayJoin>,
         views: watch::Receiver<Arc<AppliedView>>,
     ) -> Self {
         let Member { node, incarnation: present } = me;
@@ -70,6 +91,7 @@ impl Identity {
             failure: wal.failure(),
             wal,
             level,
+            may_join,
             views,
             admission: watch::Sender::default(),
             named: std::sync::Mutex::default(),
@@ -206,6 +228,9 @@ impl Identity {
         let _joining = self.joining.lock().await;
         if let Some(mine) = self.cluster() {
             return check(mine);
+        }
+        if !self.may_join.may_join(cluster) {
+            return Err(IdentityError::OtherBinding { theirs: cluster });
         }
         self.level.make_durable(level)?;
         let (done, durable) = oneshot::channel();

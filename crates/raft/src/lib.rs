@@ -22,6 +22,7 @@ pub mod bodies;
 mod compact;
 mod contact;
 mod ended;
+mod foreign;
 #[cfg(test)]
 mod fuzz;
 mod identity;
@@ -43,7 +44,8 @@ mod wal;
 pub use admission::Admission;
 pub use contact::{Contact, NoLeader};
 pub use ended::Ended;
-pub use identity::IdentityError;
+pub use foreign::Foreign;
+pub use identity::{AnyCluster, IdentityError, MayJoin};
 pub use led::{Led, NotLed};
 pub use level::RaiseError;
 pub use lives::WentBack;

@@ -63,7 +63,7 @@ pub(crate) struct Inner {
     pub identity: Arc<Identity>,
     pub raft: Raft<TypeConfig, StateMachine>,
     wal: Wal,
-    views: watch::Receiver<Arc<AppliedView>>,
+    pub views: watch::Receiver<Arc<AppliedView>>,
     pub peers: Peers,
     leader: watch::Receiver<LeaderView>,
     /// Copies leadership from openraft's metrics to `leader`.
@@ -213,7 +213,8 @@ impl RaftNode {
         if let Some(newest) = wal.life().filter(|newest| *newest >= me.incarnation) {
             return Err(OpenError::LifeWentBack { dir: dir(), me, newest });
         }
-        let identity = Arc::new(Identity::new(me, wal.clone(), level, machine.views()));
+        let identity =
+            Arc::new(Identity::new(me, wal.clone(), level, Arc::clone(&options.may_join), machine.views()));
         let peers = Peers::new(identity.clone(), &options);
         let (views, applies_to) = (machine.views(), machine.clone());
         let log = LogStore::new(wal.clone());

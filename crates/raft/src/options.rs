@@ -1,5 +1,6 @@
 //! How a node takes part: where it keeps its log, and how long it waits.
 
+use crate::identity::{AnyCluster, MayJoin};
 use crate::timers::Timers;
 use ironcache_control::RaftTimers;
 use ironcache_formats::levels;
@@ -35,10 +36,13 @@ pub struct RaftOptions {
     pub snapshot_every: u64,
     /// How other nodes are reached, so that nobody else answers for them.
     pub dial: Arc<dyn Dial>,
+    /// Which cluster it joins while it belongs to none.
+    pub may_join: Arc<dyn MayJoin>,
 }
 
 impl RaftOptions {
-    /// Timers for small or shared machines; the file `level` in `dir`; whoever answers is believed.
+    /// Timers for small or shared machines; the file `level` in `dir`; whoever answers is believed, and whichever cluster calls
+    /// first is joined.
     pub fn new(me: Member, dir: PathBuf) -> Self {
         let Member { node, incarnation } = me;
         RaftOptions {
@@ -54,6 +58,7 @@ impl RaftOptions {
             ask_timeout_ms: 5000,
             snapshot_every: 2000,
             dial: Arc::new(Plain),
+            may_join: Arc::new(AnyCluster),
         }
     }
 

@@ -13,6 +13,7 @@
 //! *Invariant:* between the snapshot and the first entry that the log still holds nothing is missing.
 //! *Invariant:* the snapshot ends at an entry that was committed and applied here too: its id and the log's are in order.
 
+use crate::foreign::{self, Foreign};
 use crate::node::RaftNode;
 use crate::snapshot::{self, SnapshotError, SnapshotStore, Stored};
 use ironcache_formats::snapshot as state_snapshot;
@@ -43,6 +44,8 @@ pub enum ReloadError {
     State(#[from] state_snapshot::OpenError),
     #[error("the snapshot is of cluster {found:?}, and this node belongs to {ours:?}")]
     OtherCluster { found: Option<ClusterId>, ours: Option<ClusterId> },
+    #[error("the snapshot is none of this node's log")]
+    Foreign(#[from] Foreign),
     #[error(
         "the snapshot covers entry {covers}, and the log here was purged up to {purged}: the entries between are gone"
     )]
@@ -104,6 +107,7 @@ impl RaftNode {
         if found.is_none() || found != ours {
             return Err(ReloadError::OtherCluster { found, ours });
         }
+        foreign::check(&state, &self.applied().borrow().state)?;
         let covers = stored.meta.last_log_id.map_or(0, |id| id.index);
         let taken = TakenOver { from, covers, stored };
         self.check(&taken)?;

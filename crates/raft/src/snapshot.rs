@@ -119,3 +119,55 @@ pub(crate) fn from_bytes(bytes: &[u8], path: &Path) -> Result<(NodeId, Stored), 
     let level = wire::level_of(&data).map_err(unreadable)?;
     Ok((NodeId(node), Stored { meta, level, data: Arc::new(data) }))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ironcache_formats::wire::{HEADER_BYTES, MAGIC};
+    use ironcache_fuzz::{Campaign, Folder, of_golden, refused_stays};
+
+    /// Of the golden file.
+    const NODE: NodeId = NodeId(9);
+
+    fn reseal(bytes: &mut [u8]) {
+        let Some(len) = bytes.len().checked_sub(HEADER_BYTES).and_then(|len| u32::try_from(len).ok()) else {
+            return;
+        };
+        bytes[HEADER_BYTES - 8..HEADER_BYTES - 4].copy_from_slice(&len.to_le_bytes());
+        let mut crc = crc32fast::Hasher::new();
+        crc.update(&bytes[MAGIC.len()..HEADER_BYTES - 4]);
+        crc.update(&bytes[HEADER_BYTES..]);
+        bytes[HEADER_BYTES - 4..HEADER_BYTES].copy_from_slice(&crc.finalize().to_le_bytes());
+    }
+
+    #[test]
+    fn fuzz_a_snapshot_is_what_was_written_or_its_file_stays_as_it_is() {
+        let folder = Folder::new();
+        let path = folder.path().join("snapshot");
+        // The golden file, with a state in it that is one.
+        let golden = of_golden(include_str!("../tests/golden/snapshot_file.hex"));
+        let body = wire::open(Kind::SnapshotFile, &golden).and_then(|opened| opened.body());
+        let v1::SnapshotFile { node, meta, data: _ } = body.expect("the golden file can be read");
+        let data = of_golden(include_str!("../../formats/tests/golden/snapshot/full-at-1.hex"));
+        let header = Header::at(Kind::SnapshotFile, Level::FIRST).expect("the first level has snapshots");
+        let whole =
+            wire::seal(header, &v1::SnapshotFile { node, meta, data }).expect("what was read can be written");
+        let found = from_bytes(&whole, &path).map(|(node, _)| node);
+        assert_eq!(found.ok(), Some(NODE));
+        Campaign::of("files of snapshots").from([whole]).resealed(reseal).run(|bytes| {
+            let load = |path: &Path| SnapshotStore::new(path.to_owned(), NODE).load();
+            let stored = match refused_stays(&path, bytes, load) {
+                Ok(stored) => stored.expect("the file is there"),
+                Err(SnapshotError::Unreadable { source, path: _ }) => {
+                    return Err(format!("unreadable: {:?}", std::mem::discriminant(&source)));
+                }
+                Err(error) => return Err(format!("{:?}", std::mem::discriminant(&error))),
+            };
+            let written = to_bytes(NODE, &stored).expect("what was read can be written");
+            let (node, again) = from_bytes(&written, &path).expect("what is written can be read");
+            assert_eq!(node, NODE);
+            assert!(again.meta == stored.meta && again.level == stored.level && again.data == stored.data);
+            Ok(())
+        });
+    }
+}

@@ -112,7 +112,7 @@ impl SavedPosition {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use expect_test::expect;
+    use expect_test::expect_file;
 
     fn saved() -> SavedPosition {
         let lineage =
@@ -130,7 +130,7 @@ mod tests {
     #[test]
     fn version_1_never_changes() {
         let hex: String = bytes().iter().map(|b| format!("{b:02x}")).collect();
-        expect!["69632d706f736e0a010041000900000000000000790000000000000003030000000000000000000000000000000700000000000000780000000000000009000000000000007800000000000000436e3e2b"].assert_eq(&hex);
+        expect_file!["../tests/golden/position-1.hex"].assert_eq(&format!("{hex}\n"));
     }
 
     #[test]

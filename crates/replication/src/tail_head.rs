@@ -148,7 +148,7 @@ impl TailHead {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use expect_test::expect;
+    use expect_test::expect_file;
 
     fn head() -> TailHead {
         TailHead {
@@ -171,7 +171,7 @@ mod tests {
     #[test]
     fn version_1_never_changes() {
         let hex: String = bytes().iter().map(|b| format!("{b:02x}")).collect();
-        expect!["69632d6b6565700a010063000403020100000000000000000000000002000900000000000000cdab000000000000110000000000000022000000000000000c000000000000009600000000000000020300000000000000000000000000000009000000000000007800000000000000c5dd1117"].assert_eq(&hex);
+        expect_file!["../tests/golden/keeper-1.hex"].assert_eq(&format!("{hex}\n"));
     }
 
     #[test]

@@ -290,4 +290,25 @@ mod tests {
         assert!(matches!(link.recv(), Err(LinkError::Closed)));
         assert!(matches!(link.send(&ToLauncher::Ready {}), Err(LinkError::Closed)));
     }
+
+    #[test]
+    fn fuzz_descriptors_that_are_named_are_distinct_and_nobodys_terminal() {
+        let values = ["control:3,client:4,peer:5,http:6,lock:7", "control:3", "client:9,control:10,tls:11"];
+        ironcache_fuzz::Campaign::of("inherited descriptors")
+            .from(values)
+            .words([",", ":", "control:", "2"])
+            .run(|bytes| {
+                let text = String::from_utf8_lossy(bytes);
+                let named = parse_fds(&text)?;
+                let (mut names, mut fds): (Vec<_>, Vec<_>) = named.iter().copied().unzip();
+                assert!(names.contains(&CONTROL_NAME) && fds.iter().all(|fd| *fd > 2), "{named:?}");
+                names.sort_unstable();
+                fds.sort_unstable();
+                assert!(names.windows(2).all(|two| two[0] != two[1]), "{named:?}");
+                assert!(fds.windows(2).all(|two| two[0] != two[1]), "{named:?}");
+                let again: Vec<_> = named.iter().map(|(name, fd)| format!("{name}:{fd}")).collect();
+                assert_eq!(parse_fds(&again.join(",")), Some(named));
+                Some(names.len().min(8))
+            });
+    }
 }

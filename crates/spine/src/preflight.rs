@@ -140,3 +140,25 @@ pub fn preflight(
 ) -> Result<Vec<Problem>, PreflightError> {
     Ok(Vec::new())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fuzz_reports_are_written_as_they_were_read() {
+        let problem =
+            Problem::new(ProblemCode::Configuration, Some("port".to_owned()), "no port is above 65535");
+        let reports = [PreflightReport::default(), PreflightReport { problems: vec![problem] }];
+        let texts = reports.map(|report| serde_json::to_vec(&report).unwrap());
+        let words = ["{", "}", "[", "]", "\"", "null", "\"later\":[1],"];
+        ironcache_fuzz::Campaign::of("reports of a preflight").from(texts).words(words).run(|bytes| {
+            let report: PreflightReport =
+                serde_json::from_slice(bytes).map_err(|error| ironcache_fuzz::first_words(&error))?;
+            let again: PreflightReport =
+                serde_json::from_slice(&serde_json::to_vec(&report).unwrap()).unwrap();
+            assert_eq!(again, report);
+            Ok::<_, String>(report.problems.len().min(3))
+        });
+    }
+}

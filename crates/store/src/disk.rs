@@ -118,6 +118,30 @@ pub fn make_executable(file: &File) -> io::Result<()> {
     }
 }
 
+/// Gives the file `from` the name `to`, which nothing has; `from` may stay, or go.
+///
+/// # Errors
+/// Something has the name (`AlreadyExists`), or the disk does not take it.
+pub fn take_name(from: &Path, to: &Path) -> io::Result<()> {
+    // Where one process at a time looks at a disk (a simulated one), or the disk knows no second names (FAT), looking and
+    // renaming is all that there is.
+    let look_and_rename = || match exists(to)? {
+        true => Err(io::ErrorKind::AlreadyExists.into()),
+        false => rename(from, to),
+    };
+    if cfg!(turmoil) {
+        return look_and_rename();
+    }
+    match std::fs::hard_link(from, to) {
+        Err(error)
+            if matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::Unsupported) =>
+        {
+            look_and_rename()
+        }
+        linked => linked,
+    }
+}
+
 /// This process, for the names of files that no other process writes to. A simulated host has one at a time, and its
 /// number is not the simulation's: that would differ from run to run.
 pub fn process_id() -> u32 {

@@ -132,6 +132,13 @@ mod tests {
         assert_eq!(fs::read(dir.path().join("level")).unwrap(), b"ironcache-level 3 crc32 a819a433\n");
     }
 
+    /// This file never changes: every release reads it.
+    #[test]
+    fn the_line_stays_as_it_is() {
+        let lines = [Level(1), Level(65_535)].map(LevelFile::line).concat();
+        assert_eq!(lines, include_str!("../tests/golden/level"));
+    }
+
     #[test]
     fn a_level_outside_the_range_is_refused_by_name() {
         let dir = tempfile::tempdir().unwrap();

@@ -15,4 +15,6 @@ pub mod simulated;
 pub use disk_error::{DiskError, at};
 pub use level_file::{LevelError, LevelFile};
 pub use read::read_durably;
-pub use replace::{publish, remove_durably, rename_durably, replace_durably, sync_dir, sync_parent};
+pub use replace::{
+    publish, publish_new, remove_durably, rename_durably, replace_durably, sync_dir, sync_parent,
+};

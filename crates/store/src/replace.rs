@@ -3,6 +3,7 @@
 //! ```text
 //!  replace_durably   write <path>.tmp ─┐
 //!  publish              (a file that its writer filled) ─► fsync ─► rename ─► fsync of the directory
+//!  publish_new          the same ─► fsync ─► a second name, if nothing has it ─► fsync of the directory
 //!  rename_durably                                                  rename ─► fsync of the directory
 //!  remove_durably                                                  remove ─► fsync of the directory
 //! ```
@@ -37,6 +38,16 @@ pub fn replace_durably(path: &Path, bytes: &[u8]) -> Result<(), DiskError> {
 /// What could not be done, and to which file. Either content may then be on the disk; `tmp` is whoever's wrote it.
 pub fn publish(file: &File, tmp: &Path, path: &Path) -> Result<(), DiskError> {
     move_in(file, tmp, path)?;
+    sync_parent(path)
+}
+
+/// Makes `file`, which was written at `tmp`, the content of `path`, which has none: of several who do so at once, one does.
+///
+/// # Errors
+/// Something is there (a source of the kind `AlreadyExists`), or what could not be done. `tmp` is whoever's wrote it.
+pub fn publish_new(file: &File, tmp: &Path, path: &Path) -> Result<(), DiskError> {
+    file.sync_all().map_err(at("fsync", tmp))?;
+    disk::take_name(tmp, path).map_err(at("make", path))?;
     sync_parent(path)
 }
 
@@ -129,6 +140,21 @@ mod tests {
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
         assert_eq!(rename_durably(&tmp, &path).unwrap_err().action, "rename");
         assert_eq!(remove_durably(dir.path()).unwrap_err().action, "remove");
+    }
+
+    #[test]
+    fn what_is_there_keeps_its_name_when_another_is_made() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, tmp) = (dir.path().join("key"), dir.path().join("new"));
+        for (content, taken) in [("one", false), ("two", true)] {
+            let mut file = File::create(&tmp).unwrap();
+            file.write_all(content.as_bytes()).unwrap();
+            let published = publish_new(&file, &tmp, &path);
+            let refused = published.err().map(|error| error.source.kind());
+            assert_eq!(refused, taken.then_some(io::ErrorKind::AlreadyExists));
+            assert_eq!(fs::read(&path).unwrap(), b"one");
+            fs::remove_file(&tmp).unwrap();
+        }
     }
 
     #[test]

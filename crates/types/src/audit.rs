@@ -274,6 +274,14 @@ mod tests {
         assert_eq!(records[1].hash(), by_hand);
     }
 
+    /// This file never changes: operators have kept such lines.
+    #[test]
+    fn the_links_of_a_chain_stay_as_they_are() {
+        let (_, records, _) = chain();
+        let links: String = records.iter().map(|record| format!("{}\n", record.link())).collect();
+        assert_eq!(links, include_str!("../tests/golden/audit-1"));
+    }
+
     #[test]
     fn any_change_of_any_field_of_any_record_is_noticed() {
         let changes: [fn(&mut AuditRecord); 9] = [

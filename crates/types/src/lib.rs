@@ -18,6 +18,7 @@ mod level;
 mod range_text;
 mod slots;
 pub mod stamp;
+mod version_text;
 mod wire_range;
 
 pub use audit::{AuditBroken, AuditLink, AuditRecord, ParseAuditLinkError, verify_audit, verify_kept};
@@ -33,6 +34,9 @@ pub use level::{LEVELS, Level, LevelRange};
 pub use range_text::ParseRangeError;
 pub use slots::{SLOT_COUNT, Slot, SlotRange, SlotSet, key_slot};
 pub use stamp::{Manifest, STAMP_LEN, Stamp, StampError};
+#[cfg(feature = "next")]
+pub use version_text::NEXT_VERSION;
+pub use version_text::VersionText;
 pub use wire_range::WireRange;
 
 pub use semver::Version;

@@ -6,17 +6,21 @@
 //! crates/*/src   ──> source ─────> purity  (what the pure crates must not name)
 //!                              └─> formats (what a version of a format, and a live type, must not have)
 //! Cargo.lock     ────────────────> patches (what stands in for a foreign crate is what is built)
-//! releases.toml, git ────────────> releases (what was released stays as it was)
+//! releases.toml, git ────────────> releases (what was released stays as it was; answers only gain)
+//!                              └─> previous (the newest release, built again for a train to begin at)
 //! a table of guards ─────────────> mutations (each is taken away once: does a test fail?)
 //! ```
 //!
-//! *Invariant:* the checks only read; the writers are `diagram --write`, and `mutations`, which puts everything back.
+//! *Invariant:* the checks only read; the writers are `diagram --write`, `previous`, which writes below `target`, and
+//! `mutations`, which puts everything back.
 
+mod answers;
 mod arrows;
 mod diagram;
 mod formats;
 mod mutations;
 mod patches;
+mod previous;
 mod purity;
 mod releases;
 mod rules;
@@ -28,7 +32,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use workspace::Workspace;
 
-const USAGE: &str = "usage: cargo run -p xtask -- arrows | diagram [--check | --write] | released | mutations [NAME | --sample N]";
+const USAGE: &str = "usage: cargo run -p xtask -- arrows | diagram [--check | --write] | released | previous [--if-any] | mutations [NAME | --sample N]";
 
 /// The document that holds the diagram, relative to the workspace root.
 const DIAGRAM_DOC: &str = "docs/architecture.md";
@@ -42,6 +46,8 @@ fn main() -> ExitCode {
         ["diagram", "--check"] => check_diagram(),
         ["diagram", "--write"] => write_diagram(),
         ["released"] => check_released(),
+        ["previous"] => print_previous(NoRelease::IsAMistake),
+        ["previous", "--if-any"] => print_previous(NoRelease::IsLeftOut),
         ["mutations"] => try_mutations(None),
         ["mutations", "--sample", count] => try_sample(count),
         ["mutations", name] => try_mutations(Some(name)),
@@ -86,18 +92,48 @@ fn violations(workspace: &Workspace) -> Result<Vec<String>> {
 
 fn check_released() -> Result<()> {
     let root = Workspace::load()?.root;
-    let text = std::fs::read_to_string(root.join(releases::LIST))
-        .with_context(|| format!("cannot read {}", releases::LIST))?;
-    let list = releases::Releases::parse(&text)?;
-    let violations = releases::check(&root, &list)?;
+    let list = read_releases(&root)?;
+    let mut violations = releases::check_list(&root, &list, &releases::Source::own()?)?;
+    violations.extend(releases::check(&root, &list)?);
     for violation in &violations {
         eprintln!("{violation}");
     }
     if !violations.is_empty() {
-        bail!("{} file(s) are not what was released", violations.len());
+        bail!("{} thing(s) are not as they were released", violations.len());
     }
     println!("released: the formats of {} release(s) are as they were", list.cut.len());
     Ok(())
+}
+
+fn read_releases(root: &Path) -> Result<releases::Releases> {
+    let text = std::fs::read_to_string(root.join(releases::LIST))
+        .with_context(|| format!("cannot read {}", releases::LIST))?;
+    releases::Releases::parse(&text)
+}
+
+/// Prints where the binary of the newest release is, and nothing if there is none and that is no mistake.
+fn print_previous(no_release: NoRelease) -> Result<()> {
+    let root = Workspace::load()?.root;
+    let Some(newest) = read_releases(&root)?.cut.pop() else {
+        let what =
+            format!("{} names no release: none was cut yet, so there is none to roll from", releases::LIST);
+        return match no_release {
+            NoRelease::IsAMistake => bail!(what),
+            NoRelease::IsLeftOut => {
+                eprintln!("previous: {what}; that train is left out");
+                Ok(())
+            }
+        };
+    };
+    println!("{}", previous::binary(&root, &newest)?.display());
+    Ok(())
+}
+
+/// What it means that nothing was released.
+#[derive(Clone, Copy)]
+enum NoRelease {
+    IsAMistake,
+    IsLeftOut,
 }
 
 fn try_mutations(only: Option<&str>) -> Result<()> {

@@ -17,6 +17,7 @@ mod doors;
 mod log;
 mod node;
 mod oracle;
+mod releases;
 mod shard;
 
 use anyhow::{Context, Result, bail};
@@ -60,6 +61,7 @@ fn all() -> Vec<&'static Mutation> {
         log::ROWS,
         node::ROWS,
         oracle::ROWS,
+        releases::ROWS,
         shard::ROWS,
         audit::ROWS,
     ]

@@ -2,13 +2,17 @@
 //!
 //! ```text
 //!  releases.toml ──> a release's commit ──git ls-tree──> its goldens and vN files, by content
-//!                                                             │ the same bytes under the same name in the work tree?
+//!                             │                               │ the same bytes under the same name in the work tree?
+//!                             │                               └ answers (JSON, which only gains): nothing of them gone?
+//!                             └─ the version that it says; the present source's is above all, and reads what they write
 //! ```
 //!
 //! *Invariant:* reads git and the work tree, and changes neither.
 //! *Invariant:* a release whose level the present source no longer admits freezes nothing.
 
+use crate::answers;
 use anyhow::{Context, Result, bail, ensure};
+use ironcache_types::{Level, LevelRange, Version};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
@@ -21,7 +25,7 @@ pub(crate) const LIST: &str = "releases.toml";
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Releases {
     /// The least level that the present source admits.
-    pub min: u32,
+    pub min: Level,
     /// In the order in which they were cut.
     pub cut: Vec<Cut>,
 }
@@ -33,16 +37,61 @@ pub(crate) struct Cut {
     /// Forty hex digits.
     pub commit: String,
     /// The highest level it admits.
-    pub level: u32,
+    pub level: Level,
     /// The least level it admits.
-    pub min: u32,
+    pub min: Level,
+}
+
+/// What the present source says of itself.
+#[derive(Clone, Debug)]
+pub(crate) struct Source {
+    pub version: Version,
+    pub levels: LevelRange,
+}
+
+impl Source {
+    /// Every crate has the workspace's version, this one too.
+    pub(crate) fn own() -> Result<Self> {
+        let version = env!("CARGO_PKG_VERSION").parse().context("the workspace's version is none")?;
+        Ok(Self { version, levels: ironcache_types::LEVELS })
+    }
 }
 
 /// A released file that is not what it was.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Violation {
-    Changed { path: String, version: String, level: u32 },
-    Gone { path: String, version: String, level: u32 },
+    Changed {
+        path: String,
+        version: String,
+        level: Level,
+    },
+    Gone {
+        path: String,
+        version: String,
+        level: Level,
+    },
+    /// An answer's golden lacks something that a reader of the release looks for.
+    Answers {
+        path: String,
+        version: String,
+        lacks: String,
+    },
+    /// The commit of a release says another version.
+    OtherVersion {
+        version: String,
+        found: String,
+    },
+    /// The present source is no newer than what was released.
+    NotNewer {
+        source: Version,
+        version: String,
+    },
+    /// The present source does not read what the list, or the newest release, says.
+    OtherLevels {
+        source: LevelRange,
+        min: Level,
+        newest: Option<Level>,
+    },
 }
 
 impl fmt::Display for Violation {
@@ -57,6 +106,28 @@ impl fmt::Display for Violation {
                 f,
                 "{path}: is gone, and release {version} writes level {level}: it may go only when `min` in {LIST} is \
                  above {level}"
+            ),
+            Violation::Answers { path, version, lacks } => write!(
+                f,
+                "{path}: {lacks}, and whoever reads what release {version} answers looks for it: answers only gain fields"
+            ),
+            Violation::OtherVersion { version, found } => write!(
+                f,
+                "{LIST}: the commit of release {version} says that it is {found}: a release is recorded with the commit that \
+                 it was built from"
+            ),
+            Violation::NotNewer { source, version } => write!(
+                f,
+                "Cargo.toml: the workspace is at {source}, and {version} was released: what comes after a release has a \
+                 version above it"
+            ),
+            Violation::OtherLevels { source, min, newest: None } => {
+                write!(f, "{LIST}: `min` is {min}, and the present source admits {source}")
+            }
+            Violation::OtherLevels { source, min, newest: Some(newest) } => write!(
+                f,
+                "{LIST}: `min` is {min}, the newest release writes up to {newest}, and the present source admits {source}: \
+                 it has to read both"
             ),
         }
     }
@@ -129,11 +200,11 @@ fn take_text(table: &mut toml::Table, key: &str) -> Result<String> {
     }
 }
 
-fn take_level(table: &mut toml::Table, key: &str) -> Result<u32> {
+fn take_level(table: &mut toml::Table, key: &str) -> Result<Level> {
     match table.remove(key) {
-        Some(toml::Value::Integer(level)) if level >= 1 => {
-            u32::try_from(level).with_context(|| format!("`{key}` is {level}; no level is so high"))
-        }
+        Some(toml::Value::Integer(level)) if level >= 1 => u16::try_from(level)
+            .map(Level)
+            .with_context(|| format!("`{key}` is {level}; no level is so high")),
         Some(other) => bail!("`{key}` is {other}; a level, from 1 on, is wanted"),
         None => bail!("`{key}` is missing"),
     }
@@ -146,10 +217,13 @@ fn refuse_others(table: &toml::Table) -> Result<()> {
     }
 }
 
-/// Is this a file that a release freezes? A golden, unless it is prose for people, or a version of a format; and nothing
-/// of the feature `next`, which is the future of whatever release it stands beside.
+/// Is this a file that a release freezes? A golden, unless it is prose for people or an answer, or a version of a format;
+/// and nothing of the feature `next`, which is the future of whatever release it stands beside.
 pub(crate) fn is_frozen(path: &str) -> bool {
     let (dirs, name) = path.rsplit_once('/').unwrap_or(("", path));
+    if is_answer(path) {
+        return false;
+    }
     let is_next = |part: &str| part.split(['_', '-', '.']).any(|word| word == "next");
     if path.split('/').any(is_next) {
         return false;
@@ -159,6 +233,47 @@ pub(crate) fn is_frozen(path: &str) -> bool {
     (is_golden && !is_prose) || crate::formats::is_version(path)
 }
 
+/// Is this a golden of what the HTTP port answers? It gains fields with every release, and keeps what it has.
+fn is_answer(path: &str) -> bool {
+    path.starts_with("crates/api/tests/golden/") && path.ends_with(".json")
+}
+
+/// What the list, the commits in it and the present source say of each other.
+///
+/// # Errors
+/// When git cannot be asked, or does not know a release's commit.
+pub(crate) fn check_list(root: &Path, releases: &Releases, source: &Source) -> Result<Vec<Violation>> {
+    let mut violations = Vec::new();
+    let Releases { min, cut } = releases;
+    let newest = cut.last().map(|cut| cut.level);
+    if source.levels.min != *min || newest.is_some_and(|newest| !source.levels.admits(newest)) {
+        violations.push(Violation::OtherLevels { source: source.levels, min: *min, newest });
+    }
+    for Cut { version, commit, level: _, min: _ } in cut {
+        let manifest = git(root, &["show", &format!("{commit}:Cargo.toml")]).with_context(|| {
+            format!("{LIST}: release {version} names commit {commit}; a shallow clone lacks it")
+        })?;
+        let found =
+            workspace_version(&manifest).with_context(|| format!("Cargo.toml of release {version}"))?;
+        let released: Version =
+            version.parse().with_context(|| format!("{LIST}: `version` is {version:?}, which is none"))?;
+        if found != *version {
+            violations.push(Violation::OtherVersion { version: version.clone(), found });
+        }
+        if source.version <= released {
+            violations.push(Violation::NotNewer { source: source.version.clone(), version: version.clone() });
+        }
+    }
+    Ok(violations)
+}
+
+fn workspace_version(manifest: &str) -> Result<String> {
+    let table: toml::Table = manifest.parse().context("it is not TOML")?;
+    let version = table.get("workspace").and_then(|at| at.get("package")).and_then(|at| at.get("version"));
+    let version = version.and_then(toml::Value::as_str);
+    Ok(version.context("it has no `workspace.package.version`")?.to_owned())
+}
+
 /// Everything in the work tree at `root` that is not what a release in force made of it.
 ///
 /// # Errors
@@ -166,7 +281,10 @@ pub(crate) fn is_frozen(path: &str) -> bool {
 pub(crate) fn check(root: &Path, releases: &Releases) -> Result<Vec<Violation>> {
     let mut violations = Vec::new();
     for cut in releases.cut.iter().filter(|cut| cut.level >= releases.min) {
-        let released = released(root, cut)?;
+        let files = files(root, cut)?;
+        violations.extend(check_answers(root, cut, &files)?);
+        let released: BTreeMap<String, String> =
+            files.into_iter().filter(|(path, _)| is_frozen(path)).collect();
         let present: Vec<&str> =
             released.keys().map(String::as_str).filter(|path| root.join(path).is_file()).collect();
         let now: BTreeMap<&str, String> = present.iter().copied().zip(contents(root, &present)?).collect();
@@ -182,8 +300,27 @@ pub(crate) fn check(root: &Path, releases: &Releases) -> Result<Vec<Violation>> 
     Ok(violations)
 }
 
-/// The frozen files of a release: path and object id.
-fn released(root: &Path, cut: &Cut) -> Result<BTreeMap<String, String>> {
+/// What the answers of a release lack by now.
+fn check_answers(root: &Path, cut: &Cut, files: &BTreeMap<String, String>) -> Result<Vec<Violation>> {
+    let mut violations = Vec::new();
+    for path in files.keys().filter(|path| is_answer(path)) {
+        let violation =
+            |lacks| Violation::Answers { path: path.clone(), version: cut.version.clone(), lacks };
+        let then = git(root, &["show", &format!("{}:{path}", cut.commit)])?;
+        let then =
+            serde_json::from_str(&then).with_context(|| format!("{path} of release {}", cut.version))?;
+        let Ok(now) = std::fs::read_to_string(root.join(path)) else {
+            violations.push(violation("it is gone".to_owned()));
+            continue;
+        };
+        let now = serde_json::from_str(&now).with_context(|| format!("{path} is no JSON"))?;
+        violations.extend(answers::lost(&then, &now).into_iter().map(violation));
+    }
+    Ok(violations)
+}
+
+/// The files of a release: path and object id.
+fn files(root: &Path, cut: &Cut) -> Result<BTreeMap<String, String>> {
     let tree = git(root, &["ls-tree", "-r", "-z", "--full-tree", &cut.commit]).with_context(|| {
         format!("{LIST}: release {} names commit {}; a shallow clone lacks it", cut.version, cut.commit)
     })?;
@@ -192,9 +329,7 @@ fn released(root: &Path, cut: &Cut) -> Result<BTreeMap<String, String>> {
         // "100644 blob OBJECT\tPATH"
         let (head, path) = line.split_once('\t').context("git ls-tree speaks otherwise than documented")?;
         let object = head.rsplit(' ').next().context("git ls-tree speaks otherwise than documented")?;
-        if is_frozen(path) {
-            files.insert(path.to_owned(), object.to_owned());
-        }
+        files.insert(path.to_owned(), object.to_owned());
     }
     Ok(files)
 }
@@ -210,7 +345,8 @@ fn contents(root: &Path, paths: &[&str]) -> Result<Vec<String>> {
     Ok(objects)
 }
 
-fn git(root: &Path, args: &[&str]) -> Result<String> {
+/// What git answers in `root`.
+pub(crate) fn git(root: &Path, args: &[&str]) -> Result<String> {
     let output = Command::new("git").args(args).current_dir(root).output().context("cannot run git")?;
     if !output.status.success() {
         bail!("git {} failed: {}", args[0], String::from_utf8_lossy(&output.stderr).trim());
@@ -225,8 +361,10 @@ mod tests {
     const GOLDEN: &str = "crates/raft/tests/golden/wal.hex";
     const VERSION: &str = "crates/formats/src/state/v1.rs";
     const NEXT: &str = "crates/formats/src/state/next.rs";
+    const ANSWER: &str = "crates/api/tests/golden/status.json";
 
-    /// A repository of its own, with one commit: a golden, a version, a file of the future, and one of no account.
+    /// A repository of its own, with one commit: a golden, a version, a file of the future, an answer, the version of it
+    /// all, and a file of no account.
     struct Scratch {
         dir: tempfile::TempDir,
         commit: String,
@@ -236,9 +374,14 @@ mod tests {
         fn new() -> Self {
             let dir = tempfile::tempdir().unwrap();
             let mut scratch = Self { dir, commit: String::new() };
-            for (path, text) in
-                [(GOLDEN, "00ff\n"), (VERSION, "pub struct State;"), (NEXT, "a"), ("src/lib.rs", "b")]
-            {
+            for (path, text) in [
+                (GOLDEN, "00ff\n"),
+                (VERSION, "pub struct State;"),
+                (NEXT, "a"),
+                (ANSWER, "{\"level\": 1, \"nodes\": [{\"id\": \"a\", \"key\": 7}]}"),
+                ("Cargo.toml", "[workspace.package]\nversion = \"0.2.0\"\n"),
+                ("src/lib.rs", "b"),
+            ] {
                 scratch.write(path, text);
             }
             scratch.git(&["init", "--quiet"]);
@@ -260,9 +403,21 @@ mod tests {
         }
 
         /// What is said when the release was cut at level 1, and the source admits from `min` on.
-        fn said(&self, min: u32) -> Vec<String> {
-            let cut = Cut { version: "0.2.0".to_owned(), commit: self.commit.clone(), level: 1, min: 1 };
-            let said = check(self.dir.path(), &Releases { min, cut: vec![cut] }).unwrap();
+        fn said(&self, min: u16) -> Vec<String> {
+            let said =
+                check(self.dir.path(), &Releases { min: Level(min), cut: vec![self.cut("0.2.0")] }).unwrap();
+            said.iter().map(ToString::to_string).collect()
+        }
+
+        fn cut(&self, version: &str) -> Cut {
+            Cut { version: version.to_owned(), commit: self.commit.clone(), level: Level(1), min: Level(1) }
+        }
+
+        /// What is said of a list with the release `version`, for a source that is at `source` and admits `levels`.
+        fn said_of_the_list(&self, version: &str, source: &str, levels: LevelRange) -> Vec<String> {
+            let releases = Releases { min: Level(1), cut: vec![self.cut(version)] };
+            let source = Source { version: source.parse().unwrap(), levels };
+            let said = check_list(self.dir.path(), &releases, &source).unwrap();
             said.iter().map(ToString::to_string).collect()
         }
     }
@@ -315,9 +470,46 @@ mod tests {
     fn a_commit_that_git_does_not_know_is_an_error_and_no_pass() {
         let scratch = Scratch::new();
         let commit = "0".repeat(40);
-        let cut = Cut { version: "0.2.0".to_owned(), commit, level: 1, min: 1 };
-        let error = check(scratch.dir.path(), &Releases { min: 1, cut: vec![cut] }).unwrap_err();
+        let releases = Releases { min: Level(1), cut: vec![Cut { commit, ..scratch.cut("0.2.0") }] };
+        let error = check(scratch.dir.path(), &releases).unwrap_err();
         assert!(format!("{error:#}").contains("a shallow clone lacks it"), "{error:#}");
+        let source = Source { version: Version::new(0, 3, 0), levels: LevelRange::new(1, 1) };
+        let error = check_list(scratch.dir.path(), &releases, &source).unwrap_err();
+        assert!(format!("{error:#}").contains("a shallow clone lacks it"), "{error:#}");
+    }
+
+    #[test]
+    fn answers_gain_fields_and_keep_what_they_have() {
+        let scratch = Scratch::new();
+        scratch
+            .write(ANSWER, "{\"level\": 2, \"zone\": \"east\", \"nodes\": [{\"id\": \"b\", \"key\": 3}, {\"id\": \"c\", \"key\": null}]}");
+        assert_eq!(scratch.said(1), Vec::<String>::new());
+        scratch.write(ANSWER, "{\"level\": \"1\", \"nodes\": [{}]}");
+        let why = "and whoever reads what release 0.2.0 answers looks for it: answers only gain fields";
+        assert_eq!(
+            scratch.said(1),
+            [
+                format!("{ANSWER}: `level` is no number any more, {why}"),
+                format!("{ANSWER}: `nodes[].id` is gone, {why}"),
+                format!("{ANSWER}: `nodes[].key` is gone, {why}"),
+            ]
+        );
+        std::fs::remove_file(scratch.dir.path().join(ANSWER)).unwrap();
+        assert_eq!(scratch.said(1), [format!("{ANSWER}: it is gone, {why}")]);
+    }
+
+    #[test]
+    fn a_release_is_recorded_as_what_its_commit_says_and_the_source_after_it_is_above_it() {
+        let scratch = Scratch::new();
+        let levels = LevelRange::new(1, 1);
+        assert_eq!(scratch.said_of_the_list("0.2.0", "0.3.0", levels), Vec::<String>::new());
+        assert_eq!(scratch.said_of_the_list("0.2.0", "0.2.1", LevelRange::new(1, 2)), Vec::<String>::new());
+        let said = scratch.said_of_the_list("0.2.0", "0.2.0", levels);
+        assert!(said[0].contains("the workspace is at 0.2.0, and 0.2.0 was released"), "{said:?}");
+        let said = scratch.said_of_the_list("0.1.9", "0.3.0", levels);
+        assert!(said[0].contains("the commit of release 0.1.9 says that it is 0.2.0"), "{said:?}");
+        let said = scratch.said_of_the_list("0.2.0", "0.3.0", LevelRange::new(2, 2));
+        assert!(said[0].contains("the present source admits 2-2: it has to read both"), "{said:?}");
     }
 
     #[test]
@@ -337,6 +529,7 @@ mod tests {
             "crates/formats/src/state/next.rs",
             "crates/formats/src/state/v2_next.rs",
             "crates/formats/tests/golden/next/state.hex",
+            "crates/api/tests/golden/status.json",
             "crates/node/src/v1.rs",
         ] {
             assert!(!is_frozen(path), "{path}");
@@ -354,9 +547,9 @@ mod tests {
         let two = Releases::parse(&format!("min = 1\n{}{}", one("0.2.0", 1, 1), one("0.3.0", 2, 1))).unwrap();
         assert_eq!(
             two.cut[1],
-            Cut { version: "0.3.0".to_owned(), commit: commit.to_owned(), level: 2, min: 1 }
+            Cut { version: "0.3.0".to_owned(), commit: commit.to_owned(), level: Level(2), min: Level(1) }
         );
-        assert_eq!(Releases::parse("min = 3").unwrap(), Releases { min: 3, cut: Vec::new() });
+        assert_eq!(Releases::parse("min = 3").unwrap(), Releases { min: Level(3), cut: Vec::new() });
         for (text, problem) in [
             ("", "`min` is missing"),
             ("min = 0", "a level, from 1 on, is wanted"),

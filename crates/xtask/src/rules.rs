@@ -202,7 +202,7 @@ pub(crate) const CRATES: &[CrateRule] = &[
     CrateRule { name: "ironcache-turmoil", may_use: EVERYTHING, purity: Purity::Shell },
     CrateRule { name: "ironcache-tests", may_use: EVERYTHING, purity: Purity::Shell },
     CrateRule { name: "ironcache-benches", may_use: EVERYTHING, purity: Purity::Shell },
-    CrateRule { name: "xtask", may_use: &["ironcache-fuzz"], purity: Purity::Shell },
+    CrateRule { name: "xtask", may_use: &["ironcache-fuzz", "ironcache-types"], purity: Purity::Shell },
 ];
 
 pub(crate) fn rule_of(name: &str) -> Option<&'static CrateRule> {

@@ -3,12 +3,12 @@
 use crate::PRODUCT;
 use crate::rolls::assert_all_run;
 use ironcache_api::{Outcome, TrialPhase};
-use ironcache_tests::{Cluster, Load, Signal, Spec, until};
+use ironcache_tests::{Cluster, Load, Signal, Spec, THIS, until};
 use ironcache_types::{NodeId, PlanId};
 use std::process::Output;
 
 const REPLICA: usize = 1;
-const TARGET: &str = "0.2.0";
+const TARGET: &str = ironcache_tests::NEXT;
 
 fn said(output: &Output) -> String {
     let bytes = [&output.stdout[..], &output.stderr[..]].concat();
@@ -72,7 +72,7 @@ async fn a_plan_is_ended_without_the_node_that_is_out_and_the_node_comes_back() 
     })
     .await;
     cluster.until_whole().await;
-    assert_all_run(&cluster, "0.1.0").await;
+    assert_all_run(&cluster, THIS).await;
 
     // Now the whole node is gone, launcher and all, until somebody starts it again.
     cluster.nodes[REPLICA].signal_launcher(Signal::STOP);

@@ -3,7 +3,7 @@
 use crate::PRODUCT;
 use crate::rollbacks::{done, said};
 use ironcache_api::{AuditTrail, Outcome};
-use ironcache_tests::{Cluster, Spec};
+use ironcache_tests::{Cluster, NEXT, Spec};
 
 fn trail(cluster: &Cluster, arguments: &[&str]) -> AuditTrail {
     let output = cluster.cli(&[&["cluster", "audit", "--json"], arguments].concat());
@@ -22,10 +22,10 @@ async fn a_roll_is_in_the_chain_and_what_was_kept_before_it_proves_that_nothing_
     let mut spec = Spec::new(PRODUCT, 1, 1);
     spec.witnesses = 1;
     let cluster = Cluster::start(&spec).await;
-    let staged = cluster.stage("0.2.0").await;
+    let staged = cluster.stage(NEXT).await;
     done(&cluster, &["cluster", "policy", "set", "max-parallel", "2"]);
     let before = trail(&cluster, &[]);
-    let plan = cluster.set_target("0.2.0", None).await;
+    let plan = cluster.set_target(NEXT, None).await;
     let (_, outcome) = cluster.until_ended(plan).await;
     assert_eq!(outcome, Outcome::Finalized);
     cluster.until_whole().await;

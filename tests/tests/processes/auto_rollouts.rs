@@ -5,13 +5,13 @@ use crate::leader_deaths::{self, is_confirming, out};
 use crate::rollbacks::{done, said, until_soaking};
 use crate::rolls::{assert_all_run, assert_order};
 use ironcache_api::{ClusterStatus, Outcome, Phase, Plan, StartedBy, TrialPhase};
-use ironcache_tests::{Cluster, Load, Signal, Spec};
+use ironcache_tests::{AFTER, Cluster, FAR, FARTHER, Load, Signal, Spec};
 use ironcache_types::PlanId;
 
 const PRIMARY: usize = 0;
 const REPLICA: usize = 1;
-const PATCH: &str = "0.1.1";
-const MINOR: &str = "0.2.0";
+const PATCH: &str = ironcache_tests::PATCH;
+const MINOR: &str = ironcache_tests::NEXT;
 
 fn spec() -> Spec {
     let mut spec = Spec::new(PRODUCT, 1, 1);
@@ -75,7 +75,7 @@ async fn a_staged_patch_is_rolled_out_once_whoever_dies_leading() {
     // A newer minor release is not what the policy admits; after that it is.
     let minor = cluster.stage(MINOR).await;
     cluster.until_held_by_all(minor.release.digest).await;
-    let_the_leader_look(&cluster, "0.7.0").await;
+    let_the_leader_look(&cluster, FAR).await;
     cluster.let_a_witness_lead().await;
     cluster.kill_leader().await;
     assert_eq!(last_plan(&cluster).await, plan.id);
@@ -102,7 +102,7 @@ async fn a_release_on_hold_or_declined_starts_only_when_an_operator_says_so() {
     let releases = cluster.client().releases().await.expect("the cluster answers");
     let staged = releases.iter().find(|staged| staged.release.version.to_string() == MINOR);
     cluster.until_held_by_all(staged.expect("it was staged").release.digest).await;
-    let_the_leader_look(&cluster, "0.7.0").await;
+    let_the_leader_look(&cluster, FAR).await;
     assert_eq!(last_plan(&cluster).await, PlanId(0));
 
     // Staged anew without the word, it starts; taken back, it does not start again.
@@ -112,7 +112,7 @@ async fn a_release_on_hold_or_declined_starts_only_when_an_operator_says_so() {
     done(&cluster, &["cluster", "upgrade", "rollback", "--reason", "evenings are slow"]);
     assert_eq!(cluster.until_ended(plan.id).await.1, Outcome::RolledBack);
     cluster.until_whole().await;
-    let_the_leader_look(&cluster, "0.8.0").await;
+    let_the_leader_look(&cluster, FARTHER).await;
     assert_eq!(last_plan(&cluster).await, plan.id);
     let list = done(&cluster, &["release", "list"]);
     assert!(list.contains("declined since plan 1: evenings are slow"), "{list}");
@@ -136,7 +136,7 @@ async fn an_operators_plan_takes_the_place_of_one_that_the_policy_has_only_begun
     let cluster = Cluster::start(&spec().setting("auto-rollout", "minor")).await;
     let load = Load::start(&cluster).await;
     std::fs::write(&cluster.nodes[PRIMARY].config, "zone = 1\n").expect("a file can be written");
-    let held = cluster.stage_on_hold("0.3.0").await.release.digest;
+    let held = cluster.stage_on_hold(AFTER).await.release.digest;
     cluster.until_held_by_all(held).await;
     cluster.stage(MINOR).await;
     let first = started_by_policy(&cluster, MINOR).await;
@@ -146,7 +146,7 @@ async fn an_operators_plan_takes_the_place_of_one_that_the_policy_has_only_begun
         Some(())
     };
     cluster.until_cluster("it has not begun", staging).await;
-    let second = cluster.set_target("0.3.0", None).await;
+    let second = cluster.set_target(AFTER, None).await;
     assert_eq!(cluster.until_ended(first.id).await.1, Outcome::Superseded);
     // Against an operator's plan nobody wins, and nothing else starts beside it.
     let third = cluster.cli(&["cluster", "set-target-version", MINOR]);
@@ -157,9 +157,9 @@ async fn an_operators_plan_takes_the_place_of_one_that_the_policy_has_only_begun
     assert_eq!((outcome, &ended.started_by), (Outcome::Finalized, &StartedBy::Operator));
     assert_order(&ended);
     // The other one is older than what runs now.
-    let_the_leader_look(&cluster, "0.7.0").await;
+    let_the_leader_look(&cluster, FAR).await;
     assert_eq!(last_plan(&cluster).await, second);
     load.finish(&cluster).await.assert_unseen();
     cluster.until_whole().await;
-    assert_all_run(&cluster, "0.3.0").await;
+    assert_all_run(&cluster, AFTER).await;
 }

@@ -3,7 +3,7 @@
 use crate::PRODUCT;
 use crate::rolls::assert_all_run;
 use ironcache_api::{Outcome, WaitingOn};
-use ironcache_tests::{Cluster, Load, Signal, Spec, until};
+use ironcache_tests::{Cluster, Load, Signal, Spec, THIS, until};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use std::time::Duration;
 
 const REPLICA: usize = 1;
 const WITNESS: usize = 2;
-const TARGET: &str = "0.2.0";
+const TARGET: &str = ironcache_tests::NEXT;
 
 fn trio() -> Spec {
     let mut spec = Spec::new(PRODUCT, 1, 1).with(&[("hang-timeout-ms", 60_000)]);
@@ -142,7 +142,7 @@ async fn what_is_no_release_is_not_staged() {
     assert!(cut.starts_with("HTTP/1.1 400") && cut.contains("the file is cut"), "{cut}");
     post(whole.len(), half);
     let listed = cluster.client().releases().await.expect("the cluster answers");
-    assert!(listed.iter().all(|known| known.release.version.to_string() == "0.1.0"), "{listed:?}");
+    assert!(listed.iter().all(|known| known.release.version.to_string() == THIS), "{listed:?}");
     let left = std::fs::read_dir(cluster.nodes[0].data_dir.join("staged")).expect("the directory is there");
     assert_eq!(left.count(), 0, "half an upload is left");
 }
@@ -189,7 +189,7 @@ async fn an_altered_artifact_is_refused_and_a_sound_one_taken_where_there_is_one
             status.waiting_on.contains(&about).then_some(())
         })
         .await;
-    assert_all_run(&cluster, "0.1.0").await;
+    assert_all_run(&cluster, THIS).await;
 
     // One sound copy is enough: the witness finds its own altered when it is to run it, and fetches it anew.
     std::fs::write(slot_of(&cluster, 0, &digest), &sound).expect("the file can be written");

@@ -4,7 +4,7 @@ use crate::rolls::assert_all_run;
 use crate::{FAULTY, PRODUCT};
 use ironcache_api::{HoldReason, Outcome, Phase, UpgradeStatus};
 use ironcache_cli::text;
-use ironcache_tests::{Cluster, Load, Spec, until};
+use ironcache_tests::{Cluster, Load, Spec, THIS, until};
 use std::path::Path;
 use std::process::Stdio;
 
@@ -80,7 +80,7 @@ async fn a_release_that_does_not_work_is_rolled_back_held_and_never_run_again() 
     for node in &cluster.nodes {
         assert!(node.data_dir.join(format!("slots/{running}")).exists(), "what runs stays");
     }
-    assert_all_run(&cluster, "0.1.0").await;
+    assert_all_run(&cluster, THIS).await;
     load.finish(&cluster).await.assert_unseen();
 }
 

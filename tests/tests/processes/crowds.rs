@@ -48,6 +48,24 @@ fn at_peer(i: usize) -> Vec<u8> {
     }
 }
 
+/// The head of a ClientHello of TLS 1.3, and no more.
+const HALF_HELLO: &[u8] = &[0x16, 0x03, 0x01, 0x02, 0x00, 0x01, 0x00, 0x01, 0xfc, 0x03, 0x03];
+
+fn at_keyed_http(i: usize) -> Vec<u8> {
+    match i % 4 {
+        0 => HALF_HELLO.to_vec(),
+        1 => post("/v1/join/prove", 8 << 20, 300 << 10),
+        _ => at_http(i),
+    }
+}
+
+fn at_keyed_peer(i: usize) -> Vec<u8> {
+    match i % 4 {
+        0 => HALF_HELLO.to_vec(),
+        _ => at_peer(i),
+    }
+}
+
 /// The head, and `sent` bytes of a body of `len`.
 fn post(path: &str, len: usize, sent: usize) -> Vec<u8> {
     let mut bytes =
@@ -145,15 +163,30 @@ fn resident_bytes(cluster: &Cluster, index: usize) -> u64 {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn strangers_at_every_door_cost_little_and_keep_nobody_out() {
+    let doors: [Said; 3] = [at_client, at_http, at_peer];
+    crowds_at(trio(), doors).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn strangers_without_a_key_cost_little_and_keep_nobody_out_where_keys_are_asked_for() {
+    let doors: [Said; 3] = [at_client, at_keyed_http, at_keyed_peer];
+    crowds_at(trio().keyed(), doors).await;
+}
+
+fn trio() -> Spec {
     let mut spec = Spec::new(PRODUCT, 1, 1).with(&[("hang-timeout-ms", 60_000)]).in_sync();
     spec.witnesses = 1;
+    spec
+}
+
+/// A crowd at each door of the first node of three, while clients, operators and peers go on.
+async fn crowds_at(spec: Spec, [client, http, peer]: [Said; 3]) {
     let cluster = Cluster::start(&spec).await;
     let load = Load::start(&cluster).await;
     load.until_more(40).await;
     let (daemon, before) = (cluster.nodes[0].daemon_pid(), resident_bytes(&cluster, 0));
     let ports = cluster.nodes[0].ports;
-    let crowds =
-        [Crowd::at(ports.client, at_client), Crowd::at(ports.http, at_http), Crowd::at(ports.peer, at_peer)];
+    let crowds = [Crowd::at(ports.client, client), Crowd::at(ports.http, http), Crowd::at(ports.peer, peer)];
     until("everybody has come", async || crowds.iter().all(|crowd| crowd.came() >= CROWD).then_some(()))
         .await;
     let mut most = resident_bytes(&cluster, 0);

@@ -2,7 +2,7 @@
 
 use crate::PRODUCT;
 use ironcache_api::{HoldReason, Outcome, Phase, Shard};
-use ironcache_tests::{Cluster, Load, Node, Signal, Spec, until};
+use ironcache_tests::{Cluster, Load, NEXT, Node, Signal, Spec, until};
 use std::process::Output;
 
 const REPLICA: usize = 1;
@@ -123,8 +123,8 @@ async fn a_single_node_grows_to_three_that_can_upgrade_themselves() {
         cluster.until_whole().await;
     }
     assert_eq!(voters(&cluster).await, 3);
-    cluster.stage("0.2.0").await;
-    let plan = cluster.set_target("0.2.0", None).await;
+    cluster.stage(NEXT).await;
+    let plan = cluster.set_target(NEXT, None).await;
     let (_, outcome) = cluster.until_ended(plan).await;
     assert_eq!(outcome, Outcome::Finalized);
     load.finish(&cluster).await.assert_unseen();
@@ -186,10 +186,10 @@ async fn a_node_that_is_lost_in_its_step_is_replaced_and_the_plan_goes_on() {
     let mut cluster = Cluster::start(&spec).await;
     let load = Load::start(&cluster).await;
     let old = cluster.ids().await[REPLICA];
-    cluster.stage("0.2.0").await;
+    cluster.stage(NEXT).await;
     // Its launcher does not act on the order; then the machine is gone.
     cluster.nodes[REPLICA].signal_launcher(Signal::STOP);
-    let plan = cluster.set_target("0.2.0", None).await;
+    let plan = cluster.set_target(NEXT, None).await;
     cluster
         .until_cluster("the replica is out", |status| status.control.nodes[&old].out.as_ref().map(|_| ()))
         .await;

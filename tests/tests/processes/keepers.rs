@@ -9,7 +9,7 @@ use ironcache_types::{Digest, NodeId, PlanId, ShardId};
 const PRIMARY: usize = 0;
 const REPLICA: usize = 1;
 const SHARD: ShardId = ShardId(0);
-const TARGET: &str = "0.2.0";
+const TARGET: &str = ironcache_tests::NEXT;
 /// A daemon that a test halts is not to be taken for one that hangs.
 const HALTED_MS: u64 = 120_000;
 

@@ -3,8 +3,11 @@
 use crate::PRODUCT;
 use crate::rolls::{assert_all_run, assert_order};
 use ironcache_api::Outcome;
-use ironcache_tests::{Cluster, Load, Spec, until};
-use std::path::Path;
+use ironcache_client::Access;
+use ironcache_client::join::{self, Contact};
+use ironcache_tests::{Cluster, Load, NEXT, Node, Spec, until};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 use std::process::Output;
 
 const REPLICA: usize = 1;
@@ -42,16 +45,16 @@ fn refused(output: &Output) -> (String, String) {
 async fn a_roll_in_a_cluster_with_keys_loses_nothing() {
     let cluster = Cluster::start(&Spec::new(PRODUCT, 2, 1).keyed()).await;
     let load = Load::start(&cluster).await;
-    let release = cluster.release(Path::new(PRODUCT), "0.2.0");
+    let release = cluster.release(Path::new(PRODUCT), NEXT);
     told(&cluster.cli(&["release", "stage", release.to_str().expect("a path of ours")]));
-    let plan = cluster.set_target("0.2.0", None).await;
+    let plan = cluster.set_target(NEXT, None).await;
     let (plan, outcome) = cluster.until_ended(plan).await;
     assert_eq!(outcome, Outcome::Finalized);
     assert_order(&plan);
     load.until_more(50).await;
     load.finish(&cluster).await.assert_unseen();
     cluster.until_whole().await;
-    assert_all_run(&cluster, "0.2.0").await;
+    assert_all_run(&cluster, NEXT).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -61,10 +64,10 @@ async fn an_operator_may_do_what_the_role_says_until_the_key_is_revoked() {
     let file = viewer.to_str().expect("a path of ours");
     told(&cluster.cli(&["cluster", "operator", "add", "vera", "--role", "viewer", "--out", file]));
     assert!(told(&cluster.cli(&["cluster", "operator", "list"])).contains("vera"));
-    cluster.stage("0.2.0").await;
+    cluster.stage(NEXT).await;
 
     told(&as_whom(&cluster, &viewer, &["cluster", "nodes"]));
-    let upgrade = ["cluster", "set-target-version", "0.2.0", "--json"];
+    let upgrade = ["cluster", "set-target-version", NEXT, "--json"];
     assert_eq!(refused(&as_whom(&cluster, &viewer, &upgrade)).0, "not_allowed");
     let out = cluster.dir().join("mallory.json");
     let add = [
@@ -131,19 +134,100 @@ async fn a_node_joins_by_its_code_alone_and_credentials_follow_it() {
     told(&cluster.cli(&["cluster", "status"]));
     let after = std::fs::read_to_string(cluster.credentials()).expect("they are there");
     assert_ne!(before, after, "the new node is pinned, and the old one is not");
+
+    // Said again, as by somebody whose answer was lost: nobody is told to wipe a member.
+    let newcomer = format!("{addr}=@{}", file.display());
+    let replace = ["cluster", "replace-node", &old, &newcomer, "--wait", "--json"];
+    assert!(told(&cluster.cli(&replace)).contains("done after"), "it is done");
+    assert!(told(&cluster.cli(&replace[..4])).contains("is a member already"));
+    let again = refused(&cluster.cli(&["cluster", "add-node", &newcomer, "--json"]));
+    assert_eq!(again.0, "already_member", "{}", again.1);
+}
+
+/// The credentials file of `cluster`, but for one field.
+fn with(cluster: &Cluster, name: &str, field: &str, value: serde_json::Value) -> PathBuf {
+    let text = std::fs::read_to_string(cluster.credentials()).expect("they are there");
+    let mut json: serde_json::Value = serde_json::from_str(&text).expect("they are JSON");
+    json[field] = value;
+    let file = cluster.dir().join(name);
+    std::fs::write(&file, "").expect("a file can be written");
+    std::fs::set_permissions(&file, PermissionsExt::from_mode(0o600)).expect("it is ours");
+    std::fs::write(&file, json.to_string()).expect("a file can be written");
+    file
+}
+
+/// A connection to each node, on which the key of `credentials` was proved and something was answered.
+async fn connections(credentials: &Path, nodes: &[Node]) -> Vec<Contact> {
+    let access = Access::of_file(credentials).expect("a credentials file");
+    let Access::Keyed(keyed) = access else { panic!("it has a key") };
+    let mut open = Vec::new();
+    for node in nodes {
+        let met = join::visit(&node.http_addr(), keyed.tls(), &keyed.pins()).await;
+        open.push(met.expect("every node answers"));
+    }
+    open
+}
+
+/// Nothing is answered on any of them any more, though `/status` is answered to everybody on this machine: they were closed.
+async fn until_closed(connections: Vec<Contact>) {
+    for mut connection in connections {
+        let look = async || connection.status().await.err();
+        until("a connection of who is not known any more is closed", look).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_open_connections_of_a_revoked_operator_are_closed_at_every_node() {
+    let cluster = Cluster::start(&trio()).await;
+    let file = cluster.dir().join("otto.json");
+    let out = file.to_str().expect("a path of ours");
+    told(&cluster.cli(&["cluster", "operator", "add", "otto", "--role", "operator", "--out", out]));
+    let (his, others) =
+        (connections(&file, &cluster.nodes).await, connections(&cluster.credentials(), &cluster.nodes).await);
+    told(&cluster.cli(&["cluster", "operator", "revoke", "otto"]));
+    until_closed(his).await;
+    for mut connection in others {
+        connection.status().await.expect("who was not revoked goes on");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_key_of_a_node_that_was_removed_opens_nothing() {
+    let mut cluster = Cluster::start(&trio()).await;
+    let removed = &cluster.nodes[REPLICA];
+    let pem = std::fs::read_to_string(removed.data_dir.join("node.key")).expect("a node has a key");
+    // As whoever has stolen it, while the node itself runs on.
+    let thief = with(&cluster, "thief.json", "key", pem.as_str().into());
+    told(&as_whom(&cluster, &thief, &["cluster", "operator", "list"]));
+    let old = cluster.ids().await[REPLICA].to_string();
+    let next = cluster.start_another().await;
+    let node = &cluster.nodes[next];
+    let newcomer = format!("{}=@{}", node.client_addr(), node.data_dir.join("join.code").display());
+    let mut open = connections(&thief, &cluster.nodes[..next]).await;
+    open.remove(REPLICA);
+    told(&cluster.cli(&["cluster", "replace-node", &old, &newcomer, "--wait"]));
+    until_closed(open).await;
+    for (index, node) in cluster.nodes.iter().enumerate().filter(|(index, _)| *index != REPLICA) {
+        let thief = with(&cluster, "thief.json", "key", pem.as_str().into());
+        let out = cluster.dir().join("mallory.json");
+        let out = out.to_str().expect("a path of ours");
+        for words in [
+            &["cluster", "operator", "list", "--json"][..],
+            &["cluster", "operator", "add", "mallory", "--role", "admin", "--out", out, "--json"],
+            &["cluster", "remove-node", &old, "--json"],
+        ] {
+            let mut command = cluster.cli_command(words);
+            command.env("IRONCACHE_CREDENTIALS", &thief).env("IRONCACHE_SEED", node.http_addr());
+            let (code, said) = refused(&command.output().expect("the binary can be started"));
+            assert_eq!(code, "unknown_key", "node {index}: {words:?}: {said}");
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn credentials_of_another_cluster_say_nothing_to_this_one() {
     let cluster = Cluster::start(&trio()).await;
-    let other = cluster.dir().join("other.json");
-    let text = std::fs::read_to_string(cluster.credentials()).expect("they are there");
-    let mut json: serde_json::Value = serde_json::from_str(&text).expect("they are JSON");
-    json["pins"] = serde_json::json!([format!("{:064x}", 7)]);
-    std::fs::write(&other, "").expect("a file can be written");
-    std::fs::set_permissions(&other, std::os::unix::fs::PermissionsExt::from_mode(0o600))
-        .expect("it is ours");
-    std::fs::write(&other, json.to_string()).expect("a file can be written");
+    let other = with(&cluster, "other.json", "pins", serde_json::json!([format!("{:064x}", 7)]));
     let asked = as_whom(&cluster, &other, &["cluster", "status"]);
     let said = String::from_utf8_lossy(&asked.stderr);
     assert_eq!(asked.status.code(), Some(1), "{said}");

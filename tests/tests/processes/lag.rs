@@ -7,7 +7,7 @@ use ironcache_tests::{Cluster, Load, Signal, Spec};
 use ironcache_types::ShardId;
 
 const REPLICA: usize = 1;
-const TARGET: &str = "0.2.0";
+const TARGET: &str = ironcache_tests::NEXT;
 const SHARD: ShardId = ShardId(0);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -11,7 +11,7 @@ use ironcache_types::{Epoch, NodeId, PlanId, ShardId};
 
 const PRIMARY: usize = 0;
 const REPLICA: usize = 1;
-const TARGET: &str = "0.2.0";
+const TARGET: &str = ironcache_tests::NEXT;
 const SHARD: ShardId = ShardId(0);
 /// Who is halted stays in the set, and a handover to it in flight.
 pub(crate) const PATIENT: &[(&str, &str)] = &[("isr-timeout-ms", "30000"), ("handover-timeout-ms", "5000")];

@@ -13,7 +13,7 @@ const REPLICA: usize = 1;
 /// The launcher restarts the daemon, the log takes the roles of its old life away, the leader promotes the replica,
 /// and the clients find out. Half a second on a quiet machine; this one is shared and the build is not optimised.
 const OUTAGE_MAX: Duration = Duration::from_secs(15);
-const TARGET: &str = "0.2.0";
+const TARGET: &str = ironcache_tests::NEXT;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_that_is_killed_while_it_is_out_comes_back_and_the_roll_goes_on() {

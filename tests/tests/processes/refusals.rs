@@ -2,10 +2,10 @@
 
 use crate::PRODUCT;
 use ironcache_api::Outcome;
-use ironcache_tests::{Cluster, Signal, Spec};
+use ironcache_tests::{Cluster, Signal, Spec, THIS};
 use std::process::Output;
 
-const TARGET: &str = "0.2.0";
+const TARGET: &str = ironcache_tests::NEXT;
 
 fn refusal(output: &Output) -> serde_json::Value {
     assert_eq!(output.status.code(), Some(3), "{output:?}");
@@ -57,7 +57,7 @@ async fn of_two_operators_at_once_one_gets_a_plan_and_unsuitable_targets_are_ref
     let unknown = refusal(&set_target(&cluster, "7.7.7"));
     assert_eq!(unknown["code"], "unknown_release", "{unknown}");
     assert!(unknown["detail"].as_str().is_some_and(|detail| detail.contains("release stage")), "{unknown}");
-    assert_eq!(refusal(&set_target(&cluster, "0.1.0"))["code"], "same_version");
+    assert_eq!(refusal(&set_target(&cluster, THIS))["code"], "same_version");
     let nothing = cluster.cli(&["cluster", "upgrade", "abort", "--json"]);
     assert_eq!(refusal(&nothing)["code"], "no_plan");
 

@@ -12,8 +12,8 @@ const PRIMARY: usize = 0;
 const REPLICA: usize = 1;
 /// The first of them, in a cluster that witnesses lead.
 const WITNESSES: usize = 2;
-const ORIGIN: &str = "0.1.0";
-const TARGET: &str = "0.2.0";
+const ORIGIN: &str = ironcache_tests::THIS;
+const TARGET: &str = ironcache_tests::NEXT;
 
 pub(crate) fn said(output: &Output) -> String {
     let bytes = [&output.stdout[..], &output.stderr[..]].concat();
@@ -96,7 +96,7 @@ async fn a_step_that_fails_takes_everybody_back() {
     assert_eq!(again.status.code(), Some(3), "{again:?}");
     assert!(said(&again).contains("quarantined"), "{again:?}");
     let history = done(&cluster, &["cluster", "upgrade", "history"]);
-    assert!(history.contains("0.2.0 back to 0.1.0: rolled back after"), "{history}");
+    assert!(history.contains(&format!("{TARGET} back to {ORIGIN}: rolled back after")), "{history}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -111,7 +111,8 @@ async fn an_operator_takes_everybody_back_from_a_release_that_all_run() {
     let possible = |status: &UpgradeStatus| status.soaking.as_ref()?.can_roll_back.then_some(());
     cluster.until_upgrade("every node has tried the old release", possible).await;
     let status = done(&cluster, &["cluster", "upgrade", "status"]);
-    assert!(status.contains("`ironcache cluster upgrade rollback` goes back to 0.1.0"), "{status}");
+    let back = format!("`ironcache cluster upgrade rollback` goes back to {ORIGIN}");
+    assert!(status.contains(&back), "{status}");
     load.until_more(50).await;
     done(&cluster, &["cluster", "upgrade", "rollback", "--reason", "evenings are slow"]);
 

@@ -2,7 +2,7 @@
 
 use crate::PRODUCT;
 use ironcache_api::{LauncherPhase, Outcome, Plan, StepRole, StepState};
-use ironcache_tests::{Cluster, Load, Node, Spec};
+use ironcache_tests::{AFTER, Cluster, Load, NEXT, Node, Spec, THIS};
 use ironcache_types::Version;
 use std::path::Path;
 
@@ -33,8 +33,8 @@ pub(crate) async fn assert_all_run(cluster: &Cluster, version: &str) {
 async fn a_roll_loses_nothing() {
     let cluster = Cluster::start(&Spec::new(PRODUCT, 3, 1)).await;
     let load = Load::start(&cluster).await;
-    cluster.stage("0.2.0").await;
-    let plan = cluster.set_target("0.2.0", None).await;
+    cluster.stage(NEXT).await;
+    let plan = cluster.set_target(NEXT, None).await;
     let (plan, outcome) = cluster.until_ended(plan).await;
     assert_eq!(outcome, Outcome::Finalized);
     assert_eq!(plan.steps.len(), 6);
@@ -43,7 +43,7 @@ async fn a_roll_loses_nothing() {
     let balance = load.finish(&cluster).await;
     balance.assert_unseen();
     cluster.until_whole().await;
-    assert_all_run(&cluster, "0.2.0").await;
+    assert_all_run(&cluster, NEXT).await;
 }
 
 /// What the log says is held is held, also where a node has no other reason to keep it: it runs the release after next,
@@ -54,10 +54,10 @@ async fn a_staged_release_is_still_there_after_two_rolls_away_from_it() {
     spec.witnesses = 1;
     let cluster = Cluster::start(&spec).await;
     let clocks = clocks(&cluster);
-    cluster.stage("0.2.0").await;
-    cluster.stage("0.3.0").await;
+    cluster.stage(NEXT).await;
+    cluster.stage(AFTER).await;
     let first = cluster.stage_file(Path::new(PRODUCT)).await.release;
-    for version in ["0.2.0", "0.3.0", "0.1.0"] {
+    for version in [NEXT, AFTER, THIS] {
         let plan = cluster.set_target(version, Some(200)).await;
         assert_eq!(cluster.until_ended(plan).await.1, Outcome::Finalized, "to {version}");
         cluster.until_whole().await;

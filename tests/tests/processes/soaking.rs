@@ -12,9 +12,9 @@ use ironcache_types::{NodeId, PlanId};
 
 const PRIMARY: usize = 0;
 const REPLICA: usize = 1;
-const ORIGIN: &str = "0.1.0";
-const TARGET: &str = "0.2.0";
-const AFTER: &str = "0.3.0";
+const ORIGIN: &str = ironcache_tests::THIS;
+const TARGET: &str = ironcache_tests::NEXT;
+const AFTER: &str = ironcache_tests::AFTER;
 
 /// On which node which key keeps the release from starting.
 fn stumbles_over(wait: &WaitingOn) -> Option<(NodeId, &str)> {
@@ -127,7 +127,8 @@ async fn a_release_that_would_not_start_is_named_with_its_key_before_a_step_eith
     })
     .await;
     let status = done(&cluster, &["cluster", "upgrade", "status"]);
-    assert!(status.contains("rollback to 0.1.0 is blocked:") && status.contains("zone"), "{status}");
+    let blocked = format!("rollback to {ORIGIN} is blocked:");
+    assert!(status.contains(&blocked) && status.contains("zone"), "{status}");
 
     spoil(REPLICA, "");
     let possible = |soaking: &Soaking| soaking.can_roll_back.then_some(());

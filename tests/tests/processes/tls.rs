@@ -3,7 +3,7 @@
 use crate::PRODUCT;
 use crate::rolls::{assert_all_run, assert_order};
 use ironcache_api::Outcome;
-use ironcache_tests::{Cluster, Load, Signal, Spec, TLS_PORT, until};
+use ironcache_tests::{Cluster, Load, NEXT, Signal, Spec, TLS_PORT, until};
 use std::path::Path;
 use tempfile::TempDir;
 
@@ -75,15 +75,15 @@ async fn a_roll_by_tls_loses_nothing_and_no_client_sees_it() {
     spec.flags = certificate.flags();
     let cluster = Cluster::start(&spec).await;
     let load = Load::start_tls(&cluster, certificate.pem()).await;
-    cluster.stage("0.2.0").await;
-    let plan = cluster.set_target("0.2.0", None).await;
+    cluster.stage(NEXT).await;
+    let plan = cluster.set_target(NEXT, None).await;
     let (plan, outcome) = cluster.until_ended(plan).await;
     assert_eq!(outcome, Outcome::Finalized);
     assert_order(&plan);
     load.until_more(50).await;
     load.finish(&cluster).await.assert_unseen();
     cluster.until_whole().await;
-    assert_all_run(&cluster, "0.2.0").await;
+    assert_all_run(&cluster, NEXT).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -104,8 +104,8 @@ async fn a_certificate_follows_its_file_a_signal_hurries_it_and_a_spoilt_one_sto
     assert_eq!(tls_of(&cluster, 0).await.0, first);
     assert!(cluster.nodes[0].log_text().contains("the files of TLS cannot be used"));
 
-    cluster.stage("0.2.0").await;
-    let plan = cluster.set_target("0.2.0", None).await;
+    cluster.stage(NEXT).await;
+    let plan = cluster.set_target(NEXT, None).await;
     let waits = |upgrade: &ironcache_api::UpgradeStatus| {
         serde_json::to_string(upgrade).ok().filter(|text| text.contains("tls-cert-file"))
     };
@@ -119,7 +119,7 @@ async fn a_certificate_follows_its_file_a_signal_hurries_it_and_a_spoilt_one_sto
     let (_, outcome) = cluster.until_ended(plan).await;
     assert_eq!(outcome, Outcome::Finalized);
     load.finish(&cluster).await.assert_nothing_lost();
-    assert_all_run(&cluster, "0.2.0").await;
+    assert_all_run(&cluster, NEXT).await;
 }
 
 /// Clients by TLS, nodes by keys; and neither: what a person compares who asks what TLS costs.

@@ -1,8 +1,11 @@
-//! Trains: rolls from this release to the one that the feature `next` invents, back, and on.
+//! Trains: rolls from this release to the one that the feature `next` invents, back, and on; and from the newest release
+//! that was cut to this one.
 //!
-//! `make train` builds that release and runs these; `IRONCACHE_NEXT` names another binary of it.
+//! `make train` builds those releases and runs these; `IRONCACHE_NEXT` names another binary of the first,
+//! `IRONCACHE_RELEASED` is the binary of the second.
 
 mod keys;
+mod released;
 mod snapshots;
 mod train;
 mod transcript;
@@ -11,5 +14,4 @@ mod world;
 /// This release, built with this package.
 pub(crate) const PRODUCT: &str = env!("CARGO_BIN_EXE_ironcache-under-test");
 /// Its version, and that of the next.
-pub(crate) const THIS: &str = "0.1.0";
-pub(crate) const NEXT: &str = "0.2.0";
+pub(crate) use ironcache_tests::{NEXT, THIS};

@@ -19,25 +19,29 @@ async fn to_the_next_release_and_back_and_on_and_final() {
     let mut cluster = Cluster::start(&spec(2, 1)).await;
     let ids = cluster.ids().await;
     let mut told = Transcript::new(ids.clone());
-    told.say("Two shards of two nodes each and a witness run 0.1.0; clients write and read all the time.");
+    told.say(&format!(
+        "Two shards of two nodes each and a witness run {THIS}; clients write and read all the time."
+    ));
     let load = Load::start(&cluster).await;
     let zone = ["cluster", "zone", &ids[1].to_string(), "east"];
     let zone_shown = format!("cluster zone {} east", ids[1]);
-    told.asked(&zone_shown, "every node, all of 0.1.0", &cli_of_all(&next, &cluster, &zone));
+    told.asked(&zone_shown, &format!("every node, all of {THIS}"), &cli_of_all(&next, &cluster, &zone));
     let staged = cluster.stage_file(&next).await;
     let digest = staged.release.digest;
     let levels = staged.levels.expect("a release says its levels");
-    told.say(&format!("0.2.0 is staged: it admits levels {levels}, and the cluster is at level 1."));
+    told.say(&format!("{NEXT} is staged: it admits levels {levels}, and the cluster is at level 1."));
 
     let pairs = Pairs::watch(cluster.nodes.iter().map(Node::launcher_pid).collect(), digest);
     let first = cluster.set_target(NEXT, Some(200)).await;
     mixed(&cluster, &next, &zone, &zone_shown, &mut told).await;
     until_soaking(&cluster).await;
     assert!(pairs.seen().contains(&(false, true)), "{:?}", pairs.seen());
-    told.say("Every node runs 0.2.0 and it soaks. A launcher of 0.1.0 was seen with a daemon of 0.2.0.");
+    told.say(&format!(
+        "Every node runs {NEXT} and it soaks. A launcher of {THIS} was seen with a daemon of {NEXT}."
+    ));
     before_finalize(&cluster, &next, &zone, &zone_shown, &mut told).await;
     launchers_follow(&cluster, digest, true).await;
-    told.say("Each launcher has become one of 0.2.0, in the same process.");
+    told.say(&format!("Each launcher has become one of {NEXT}, in the same process."));
 
     let back = ["cluster", "upgrade", "rollback", "--reason", "the train goes back once"];
     assert!(cluster.cli(&back).status.success());
@@ -46,12 +50,14 @@ async fn to_the_next_release_and_back_and_on_and_final() {
     all_run(&cluster, THIS).await;
     until_level(&cluster, 1).await;
     launchers_follow(&cluster, digest, false).await;
-    told.say("Rolled back by command: every node runs 0.1.0, at level 1. A launcher of 0.2.0 was seen with a daemon of 0.1.0.");
+    told.say(&format!(
+        "Rolled back by command: every node runs {THIS}, at level 1. A launcher of {NEXT} was seen with a daemon of {THIS}."
+    ));
 
     let second = cluster.set_target(NEXT, Some(200)).await;
     until_soaking(&cluster).await;
     all_run(&cluster, NEXT).await;
-    told.say("On again: every node runs 0.2.0, and it soaks.");
+    told.say(&format!("On again: every node runs {NEXT}, and it soaks."));
     let output = cluster.cli(&["cluster", "upgrade", "finalize"]);
     assert!(output.status.success(), "{output:?}");
     // What the witness had stored is read again, from before the raise on.
@@ -99,17 +105,22 @@ async fn mixed(cluster: &Cluster, next: &Path, zone: &[&str], shown: &str, told:
             status.control.nodes.values().all(|n| n.out.is_none()).then_some(())
         })
         .await;
-    told.asked(shown, "every node, some of 0.1.0 and some of 0.2.0", &cli_of_all(next, cluster, zone));
+    told.asked(
+        shown,
+        &format!("every node, some of {THIS} and some of {NEXT}"),
+        &cli_of_all(next, cluster, zone),
+    );
     assert!(cluster.cli(&["cluster", "upgrade", "resume"]).status.success());
 }
 
 async fn before_finalize(cluster: &Cluster, next: &Path, zone: &[&str], shown: &str, told: &mut Transcript) {
     all_run(cluster, NEXT).await;
     until_level(cluster, 1).await;
-    told.asked(shown, "every node, all of 0.2.0", &cli_of_all(next, cluster, zone));
+    told.asked(shown, &format!("every node, all of {NEXT}"), &cli_of_all(next, cluster, zone));
     let refused = until("the command is refused", async || touch(cluster, "k").await).await.unwrap_err();
     told.say(&format!("ICNEXT.TOUCH k: {refused}"));
-    // Two ends of 0.2.0 speak their newest, whatever the level; what has come of it is a word that 0.1.0 does not know.
+    // Two ends of the next release speak their newest, whatever the level; what has come of it is a word that this one does
+    // not know.
     let role = until("a replica has been told the time", async || {
         let status = cluster.cli(&["cluster", "status", "--json"]);
         let status: serde_json::Value = serde_json::from_slice(&status.stdout).ok()?;
@@ -121,7 +132,7 @@ async fn before_finalize(cluster: &Cluster, next: &Path, zone: &[&str], shown: &
     })
     .await;
     told.say(&format!(
-        "`cluster status --json` of 0.1.0 shows a role that it does not know as it came: {role}."
+        "`cluster status --json` of {THIS} shows a role that it does not know as it came: {role}."
     ));
 }
 
@@ -148,7 +159,7 @@ async fn after_finalize(
     told.say("ICNEXT.TOUCH k: 3 at the third time, and its replica holds 3.");
     let older = ["cluster", "set-target-version", THIS];
     told.asked(
-        "cluster set-target-version 0.1.0",
+        &format!("cluster set-target-version {THIS}"),
         "every node",
         &cli_of_all(Path::new(PRODUCT), cluster, &older),
     );
@@ -167,7 +178,7 @@ async fn after_finalize(
     told.say("Every node has written its log anew: nothing below level 2 is left.");
 }
 
-/// A launcher of 0.1.0 on a directory of level 2, with everything in place and with its successor's slot gone.
+/// A launcher of this release on a directory of level 2, with everything in place and with its successor's slot gone.
 async fn old_binaries(cluster: &mut Cluster, next: &Path, digest: Digest, told: &mut Transcript) {
     let last = cluster.nodes.len() - 1;
     // Its log is read again, from level 2 on; what starts it is the image's old launcher.
@@ -175,7 +186,9 @@ async fn old_binaries(cluster: &mut Cluster, next: &Path, digest: Digest, told: 
     assert_eq!(launcher_runs(&cluster.nodes[last], digest), Some(true));
     all_run(cluster, NEXT).await;
     launcher_names_itself(cluster, last).await;
-    told.say("A node is stopped, and started by the launcher of 0.1.0: that one makes way for the launcher of 0.2.0.");
+    told.say(&format!(
+        "A node is stopped, and started by the launcher of {THIS}: that one makes way for the launcher of {NEXT}."
+    ));
 
     let before = until("the node answers", async || cluster.status(last).await).await.incarnation;
     assert!(cluster.nodes[last].stop().success());
@@ -191,7 +204,9 @@ async fn old_binaries(cluster: &mut Cluster, next: &Path, digest: Digest, told: 
         assert!(said.contains("level 2"), "{said}");
         assert_eq!(contents(&node.data_dir), before, "{verb} has changed something");
     }
-    told.say("0.1.0 is started by hand where 0.2.0 is not to be found, as a launcher and as a daemon: exit 20, nothing changed.");
+    told.say(&format!(
+        "{THIS} is started by hand where {NEXT} is not to be found, as a launcher and as a daemon: exit 20, nothing changed."
+    ));
     std::fs::rename(&aside, &slot).expect("the slot can be moved back");
     cluster.nodes[last].start_again();
     until_returned(cluster, last, before).await;
@@ -238,8 +253,8 @@ pub(crate) async fn all_run(cluster: &Cluster, version: &str) {
     }
 }
 
-/// Waits until every launcher is of the next release, or none.
-async fn launchers_follow(cluster: &Cluster, digest: Digest, to_next: bool) {
+/// Waits until every launcher is of the release of this digest, or none.
+pub(crate) async fn launchers_follow(cluster: &Cluster, digest: Digest, to_next: bool) {
     until("the launchers have become those of the release that runs", async || {
         cluster.nodes.iter().all(|node| launcher_runs(node, digest) == Some(to_next)).then_some(())
     })

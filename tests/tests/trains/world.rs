@@ -1,9 +1,9 @@
-//! The next release, and what nodes of two releases look like from outside.
+//! The releases that a train runs between, and what nodes of two of them look like from outside.
 
 use crate::PRODUCT;
 use ironcache_api::{Direction, Outcome, Phase, Plan};
 use ironcache_tests::{Cluster, Node, Spec, until};
-use ironcache_types::{Digest, Incarnation, PlanId};
+use ironcache_types::{Digest, Incarnation, Manifest, PlanId};
 use rustix::process::Pid;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -11,6 +11,43 @@ use std::process::Output;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+
+/// A release that a train begins or ends at, as its binary says of itself.
+#[derive(Clone, Debug)]
+pub(crate) struct End {
+    pub binary: PathBuf,
+    pub version: String,
+    /// The highest that it admits.
+    pub level: u16,
+}
+
+impl End {
+    pub(crate) fn this() -> Self {
+        Self::of(PathBuf::from(PRODUCT))
+    }
+
+    pub(crate) fn next() -> Self {
+        Self::of(next())
+    }
+
+    /// The newest release that was cut.
+    ///
+    /// # Panics
+    /// If nobody says where its binary is, or nothing was released yet.
+    pub(crate) fn released() -> Self {
+        let path = std::env::var_os("IRONCACHE_RELEASED").expect(
+            "IRONCACHE_RELEASED names the binary of the newest release that was cut: `make train-released` builds it, and \
+             says so if there is none",
+        );
+        Self::of(PathBuf::from(path))
+    }
+
+    fn of(binary: PathBuf) -> Self {
+        let bytes = std::fs::read(&binary).unwrap_or_else(|error| panic!("{}: {error}", binary.display()));
+        let Manifest { version, levels, .. } = Manifest::read(&bytes).expect("a binary of ours has a stamp");
+        Self { binary, version: version.to_string(), level: levels.max.0 }
+    }
+}
 
 /// The binary of the feature `next`.
 ///
@@ -27,9 +64,15 @@ pub(crate) fn next() -> PathBuf {
     path
 }
 
-/// A cluster that is final by command only.
+/// A cluster of this release that is final by command only.
 pub(crate) fn spec(shards: u16, replicas: u16) -> Spec {
-    let mut spec = Spec::new(PRODUCT, shards, replicas).setting("finalize-after-s", "never");
+    spec_of(&End::this(), shards, replicas)
+}
+
+/// The same of any release.
+pub(crate) fn spec_of(end: &End, shards: u16, replicas: u16) -> Spec {
+    let binary = end.binary.to_str().expect("a path of ours is text");
+    let mut spec = Spec::new(binary, shards, replicas).setting("finalize-after-s", "never");
     spec = spec.setting("settle-ms", "200").with(&[("hang-timeout-ms", 60_000)]);
     spec.witnesses = 1;
     spec
@@ -98,8 +141,12 @@ pub(crate) fn level_file(node: &Node) -> String {
     line.split(" crc32 ").next().unwrap_or_default().to_owned()
 }
 
+pub(crate) fn level_line(level: u16) -> String {
+    format!("ironcache-level {level}")
+}
+
 pub(crate) async fn until_level(cluster: &Cluster, level: u16) {
-    let line = format!("ironcache-level {level}");
+    let line = level_line(level);
     until("every node's file says the level", async || {
         cluster.nodes.iter().all(|node| level_file(node) == line).then_some(())
     })
@@ -119,14 +166,14 @@ pub(crate) async fn gauge(cluster: &Cluster, index: usize, name: &str) -> Option
 pub(crate) const PURGED: &str = "ironcache_raft_index{at=\"purged\"}";
 pub(crate) const APPLIED: &str = "ironcache_raft_index{at=\"applied\"}";
 
-/// Which launchers were seen with which daemons: `(launcher is next, daemon is next)`.
+/// Which launchers were seen with which daemons: `(launcher is of the later release, daemon is)`.
 pub(crate) struct Pairs {
     seen: Arc<Mutex<BTreeSet<(bool, bool)>>>,
     stop: Arc<AtomicBool>,
 }
 
 impl Pairs {
-    /// Looks at these launchers and their children until it is dropped.
+    /// Looks at these launchers and their children until it is dropped. `next` is the later release.
     pub(crate) fn watch(launchers: Vec<Pid>, next: Digest) -> Self {
         let (seen, stop) = (Arc::new(Mutex::new(BTreeSet::new())), Arc::new(AtomicBool::new(false)));
         let (noted, over) = (Arc::clone(&seen), Arc::clone(&stop));

@@ -227,4 +227,25 @@ mod tests {
         let error = verify(&trail(), Some(other)).unwrap_err();
         assert!(error.to_string().contains("it, or one before it, was rewritten"), "{error}");
     }
+
+    #[test]
+    fn fuzz_numbers_of_records_durations_and_links() {
+        let link = trail().head.to_string();
+        let given = ["120".to_owned(), "250ms".to_owned(), "2h".to_owned(), link];
+        ironcache_fuzz::Campaign::of("since when").from(given).words(["ms", "s", "m", "h", ":"]).run(
+            |bytes| {
+                let text = String::from_utf8_lossy(bytes);
+                let since = parse_since(&text);
+                // Whatever it is, the rest of a chain is a chain.
+                if let Ok(since) = since {
+                    assert!(verify(&after(trail(), since, u64::MAX), None).is_ok());
+                }
+                let kept = text.parse::<AuditLink>().ok();
+                assert!(kept.is_none_or(|kept| kept == trail().anchor
+                    || trail().records.iter().any(|record| record.link() == kept)
+                    || verify(&trail(), Some(kept)).is_err()));
+                (since.is_ok(), kept.is_some(), output::parse_duration(&text).is_ok())
+            },
+        );
+    }
 }

@@ -23,15 +23,15 @@ const SERVED_WITHIN: Duration = Duration::from_secs(30);
 
 #[derive(Clone, Debug, clap::Args)]
 pub struct CreateArgs {
-    /// The nodes that hold data, primaries first: client or http addresses, each with the join code that the node prints,
-    /// or with the file that has it (join.code in the node's data directory)
-    #[arg(required = true, value_name = "HOST:PORT=CODE|=@FILE")]
+    /// The nodes that hold data, primaries first: client or http addresses, each with a file that has the join code
+    /// which the node prints (join.code in its data directory); `HOST:PORT=CODE` shows the code to everybody on the machine
+    #[arg(required = true, value_name = "HOST:PORT=@FILE")]
     nodes: Vec<Newcomer>,
     /// Replicas of each primary
     #[arg(long, default_value_t = 1, value_name = "N")]
     replicas: u16,
     /// A node that votes and holds no data; may be given several times
-    #[arg(long = "witness", value_name = "HOST:PORT=CODE|=@FILE")]
+    #[arg(long = "witness", value_name = "HOST:PORT=@FILE")]
     witnesses: Vec<Newcomer>,
     /// When a write is acknowledged: by the primary, or after every in-sync replica
     #[arg(long, value_enum, default_value_t = Mode::Primary)]
@@ -92,8 +92,12 @@ pub async fn run(args: CreateArgs) -> Result<(), Failure> {
     if insecure {
         let request = plan(&spec).await?;
         agreed(&request, yes, format)?;
-        output::done(&create(&request).await?, format)?;
-        return until_served(Access::open(), &request).await;
+        let mut done = create(&request).await?;
+        done.done.push_str(
+            "; it has no keys: give orders to it with `--credentials none`, or IRONCACHE_CREDENTIALS=none",
+        );
+        output::done(&done, format)?;
+        return until_served(Access::Open, &request).await;
     }
     let path = access::new_file(credentials)?;
     let founding = Founding::prepare(&spec, &admin, &path).await?;

@@ -13,18 +13,15 @@ use super::create::CreateSpec;
 use super::layout::{self, Candidate};
 use super::newcomer::Newcomer;
 use crate::exit::Failure;
-use ironcache_api::{CreateCluster, CreateKeys, Done, JoinBind, Refused};
+use ironcache_api::{CreateCluster, CreateKeys, Done, JoinBind};
 use ironcache_client::{Access, Client, ClientError, join, seed};
 use ironcache_identity::{Credentials, CredentialsError, PrivateKey, Tls};
 use ironcache_types::{ClusterId, KeyHash, NodeId};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// How the first operator is called.
 pub const FIRST_ADMIN: &str = "admin";
-
-/// A node says so to whoever proves a code after it has joined.
-const NOT_PRISTINE: &str = "not_pristine";
 
 /// A cluster with keys that is about to be.
 #[derive(Debug)]
@@ -86,7 +83,10 @@ impl Founding {
         let layout = layout::layout(of_data, of_witnesses, spec.replicas, spec.mode.clone());
         let layout = layout.map_err(|error| Failure::Usage(error.to_string()))?;
         let nodes = met.iter().map(|met| (met.candidate.node, met.key)).collect();
-        let security = Some(CreateKeys { cluster: begun.cluster, admin: admin.to_owned(), nodes });
+        // Of one that an earlier attempt has met the file may be gone.
+        let codes = newcomers.iter().filter_map(|newcomer| newcomer.code().ok()).map(|code| code.digest());
+        let codes = codes.collect();
+        let security = Some(CreateKeys { cluster: begun.cluster, admin: admin.to_owned(), nodes, codes });
         let request = CreateCluster { set: spec.set.clone(), security, ..layout };
         Ok(Founding { begun, tls, path, met, newcomers, request })
     }
@@ -98,11 +98,12 @@ impl Founding {
     pub async fn carry_out(self) -> Result<Done, Failure> {
         let Founding { begun, tls, path, met, newcomers, request } = self;
         let nodes: BTreeMap<NodeId, KeyHash> = met.iter().map(|met| (met.candidate.node, met.key)).collect();
+        let drawn = if begun.pins.is_empty() { Drawn::Now } else { Drawn::Before };
         let credentials = Credentials { pins: nodes.values().copied().collect(), ..begun };
         if let Some(dir) = path.parent() {
             std::fs::create_dir_all(dir)?;
         }
-        credentials.replace(&beside(&path)).map_err(|error| usage(&error))?;
+        note(&credentials, &path, drawn)?;
         let bind = JoinBind { cluster: credentials.cluster, nodes };
         for (newcomer, known) in newcomers.iter().zip(&met).filter(|(_, met)| met.state == MetState::Pristine)
         {
@@ -130,15 +131,52 @@ async fn meet(newcomer: &Newcomer, tls: &Tls, begun: &Credentials) -> Result<Met
     let http_addr = seed::resolve(&newcomer.addr).await.map_err(ClientError::from)?;
     let (mut contact, state) = match newcomer.meet(tls).await {
         Ok((contact, _)) => (contact, MetState::Pristine),
-        Err(Failure::Refused(Refused { code, .. })) if code == NOT_PRISTINE && !begun.pins.is_empty() => {
-            (join::visit(&http_addr, tls, &begun.pins).await?, MetState::Member)
-        }
-        Err(failure) => return Err(failure),
+        Err(failure) => match come_back(&http_addr, tls, begun).await {
+            Some(contact) => (contact, MetState::Member),
+            None => return Err(failure),
+        },
     };
     let status = contact.status().await?;
     // What the node announces, not how it was reached from here: the others go there.
     let candidate = Candidate { node: status.node, http_addr: status.http_addr };
     Ok(Met { candidate, key: contact.key, state })
+}
+
+/// To a node that an earlier attempt has made a member. It proves no code any more, and the file of it may be gone.
+async fn come_back(http_addr: &str, tls: &Tls, begun: &Credentials) -> Option<join::Contact> {
+    if begun.pins.is_empty() {
+        return None;
+    }
+    let mut contact = join::visit(http_addr, tls, &begun.pins).await.ok()?;
+    let status = contact.status().await.ok()?;
+    (!status.pristine).then_some(contact)
+}
+
+/// When the cluster's id and the admin's key were drawn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Drawn {
+    Now,
+    /// By an attempt that this one goes on with.
+    Before,
+}
+
+/// Keeps what was drawn, beside `path`. Of two attempts that begin at once one goes on: the other's key would be lost.
+fn note(credentials: &Credentials, path: &Path, drawn: Drawn) -> Result<(), Failure> {
+    let noted = beside(path);
+    match drawn {
+        Drawn::Before => credentials.replace(&noted).map_err(|error| usage(&error)),
+        Drawn::Now => credentials.create(&noted).map_err(|error| match error {
+            CredentialsError::Exists { path } => Failure::Usage(format!(
+                "{} has come while you were asked: somebody else creates a cluster with the same credentials file. Nothing was \
+                 changed; ask again to go on with what they began, or give another --credentials FILE",
+                path.display()
+            )),
+            CredentialsError::Missing { .. }
+            | CredentialsError::Unusable { .. }
+            | CredentialsError::Key { .. }
+            | CredentialsError::File(_) => usage(&error),
+        }),
+    }
 }
 
 fn draw() -> Result<Credentials, Failure> {
@@ -147,7 +185,7 @@ fn draw() -> Result<Credentials, Failure> {
     getrandom::fill(&mut cluster).map_err(|error| Failure::failed(format!("no random numbers: {error}")))?;
     // 0 is nobody's.
     let cluster = ClusterId(u128::from_le_bytes(cluster).max(1));
-    Ok(Credentials { cluster, key, pins: std::collections::BTreeSet::new() })
+    Ok(Credentials { cluster, key, pins: BTreeSet::new(), heard: BTreeSet::new() })
 }
 
 /// Where what was drawn is until the cluster exists.
@@ -168,5 +206,24 @@ impl From<join::JoinError> for Failure {
             join::JoinError::OtherCode { .. } => Failure::Failed(error.into()),
             join::JoinError::Answered(error) => error.into(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_two_that_begin_at_once_the_second_writes_nothing_over_and_who_goes_on_does() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("credentials.json");
+        let kept = || Credentials::load(&beside(&path)).unwrap().key.hash();
+        let (first, second) = (draw().unwrap(), draw().unwrap());
+        note(&first, &path, Drawn::Now).unwrap();
+        let refused = note(&second, &path, Drawn::Now).unwrap_err();
+        assert_eq!((refused.code(), kept()), (2, first.key.hash()));
+        let pins = BTreeSet::from([second.key.hash()]);
+        note(&Credentials { pins: pins.clone(), ..first }, &path, Drawn::Before).unwrap();
+        assert_eq!(Credentials::load(&beside(&path)).unwrap().pins, pins);
     }
 }

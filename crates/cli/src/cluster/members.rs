@@ -2,6 +2,9 @@
 //!
 //! Who joins a cluster with keys is met first: both sides prove the node's join code, and the node is told who it belongs with.
 //!
+//! Asked again, a change that was begun goes on: who is a member by now is known by its key, and is never told to forget what it
+//! has.
+//!
 //! Each begins a change and returns; with `--wait` it returns when the change has come to its end, data included.
 
 use super::Seeds;
@@ -10,8 +13,10 @@ use crate::exit::{Failure, Format};
 use crate::output;
 use crate::text;
 use ironcache_api::{AddNode, Admitted, ClusterStatus, ControlView, Done, JoinBind, RemoveNode, ReplaceNode};
-use ironcache_client::{Access, Client, ClientError, seed};
-use ironcache_types::{NodeId, ShardId};
+use ironcache_client::{Access, Client, ClientError, join, seed};
+use ironcache_identity::Tls;
+use ironcache_types::{KeyHash, NodeId, ShardId};
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 /// Between two looks at a change that is waited for.
@@ -19,8 +24,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 #[derive(Clone, Debug, clap::Args)]
 pub struct AddNodeArgs {
-    /// A pristine node that runs: its client or http address, and the join code that it prints (an insecure cluster takes none)
-    #[arg(value_name = "HOST:PORT=CODE|=@FILE")]
+    /// A pristine node that runs: its client or http address, and a file with the join code that it prints (an insecure cluster takes none)
+    #[arg(value_name = "HOST:PORT=@FILE")]
     newcomer: Newcomer,
     /// The shard that it is to hold a copy of; of a cluster with one shard, that one
     #[arg(long, value_name = "SHARD", conflicts_with = "witness")]
@@ -40,8 +45,9 @@ pub struct ReplaceNodeArgs {
     /// The node that is to go, dead or alive: its id, or an address of it
     #[arg(value_name = "NODE")]
     old: String,
-    /// A pristine node that runs, maybe where the old one was: its client or http address, and the join code that it prints
-    #[arg(value_name = "HOST:PORT=CODE|=@FILE")]
+    /// A pristine node that runs, maybe where the old one was: its client or http address, and a file with the join code
+    /// that it prints
+    #[arg(value_name = "HOST:PORT=@FILE")]
     newcomer: Newcomer,
     #[command(flatten)]
     common: Common,
@@ -92,10 +98,11 @@ impl RemoveNodeArgs {
 pub(super) async fn add(args: AddNodeArgs) -> Result<(), Failure> {
     let AddNodeArgs { newcomer, shard, witness, learner, common } = args;
     let client = common.seeds.client().await?;
+    client.may_order()?;
     let control = client.cluster().await?.control;
     let shard = if witness { None } else { Some(shard_of(&control, shard)?) };
     let stays = match client.access() {
-        Access::Open { .. } => None,
+        Access::Open | Access::Without { looked: _ } => None,
         Access::Keyed(_) => is_leaving(&control, &newcomer),
     };
     let Admission { node, http_addr, admitted } = match stays {
@@ -109,17 +116,30 @@ pub(super) async fn add(args: AddNodeArgs) -> Result<(), Failure> {
 pub(super) async fn replace(args: ReplaceNodeArgs) -> Result<(), Failure> {
     let ReplaceNodeArgs { old, newcomer, common } = args;
     let client = common.seeds.client().await?;
+    client.may_order()?;
     let control = client.cluster().await?.control;
     // Before the new one is asked: it may have the old one's address.
     let old = find(&control, &old)?;
     let Admission { node, http_addr, admitted } = admit(&client, &control, &newcomer).await?;
-    let done = client.replace_node(&ReplaceNode { old, http_addr, node, admitted }).await?;
-    common.end(&client, &done, Expected { joins: Some(node), goes: Some(old) }).await
+    let done = if has_replaced(&control, node, old) {
+        Done { done: format!("node {node} is a member already, and who it replaced has gone") }
+    } else {
+        client.replace_node(&ReplaceNode { old, http_addr, node, admitted }).await?
+    };
+    common
+        .end(&client, &done, Expected { joins: Some(node), goes: Some(old).filter(|old| *old != node) })
+        .await
+}
+
+/// Is nothing left to be done? Where the new node has the address of the old one, that address is the new node's by then.
+fn has_replaced(control: &ControlView, node: NodeId, old: NodeId) -> bool {
+    control.nodes.contains_key(&node) && (old == node || control.removed.contains(&old))
 }
 
 pub(super) async fn remove(args: RemoveNodeArgs) -> Result<(), Failure> {
     let RemoveNodeArgs { node, common } = args;
     let client = common.seeds.client().await?;
+    client.may_order()?;
     let node = find(&client.cluster().await?.control, &node)?;
     let done = client.remove_node(&RemoveNode { node }).await?;
     common.end(&client, &done, Expected { joins: None, goes: Some(node) }).await
@@ -141,9 +161,18 @@ fn is_leaving(control: &ControlView, newcomer: &Newcomer) -> Option<Admission> {
     Some(Admission { node, http_addr, admitted: None })
 }
 
+/// Who the node is, if it is a member: an order was received whose answer was lost. It is known by its key, and has no code to
+/// prove any more.
+async fn member_at(addr: &str, tls: &Tls, control: &ControlView) -> Result<Option<Admission>, Failure> {
+    let pins: BTreeSet<KeyHash> = control.pins.values().copied().collect();
+    let Some(key) = join::who_is_at(addr, tls, &pins).await? else { return Ok(None) };
+    let node = control.pins.iter().find(|(_, pin)| **pin == key).and_then(|(id, _)| control.nodes.get(id));
+    Ok(node.map(|node| Admission { node: node.id, http_addr: node.http_addr.clone(), admitted: None }))
+}
+
 async fn admit(client: &Client, control: &ControlView, newcomer: &Newcomer) -> Result<Admission, Failure> {
     match client.access() {
-        Access::Open { missing: _ } => {
+        Access::Open | Access::Without { looked: _ } => {
             let Newcomer { addr, code } = newcomer;
             if code.is_some() {
                 return Err(Failure::Usage(format!(
@@ -157,6 +186,10 @@ async fn admit(client: &Client, control: &ControlView, newcomer: &Newcomer) -> R
         Access::Keyed(keyed) => {
             let cluster =
                 control.cluster_id.ok_or_else(|| Failure::failed("the cluster is not founded yet"))?;
+            let addr = seed::resolve(&newcomer.addr).await.map_err(ClientError::from)?;
+            if let Some(member) = member_at(&addr, keyed.tls(), control).await? {
+                return Ok(member);
+            }
             let (mut contact, code) = newcomer.meet(keyed.tls()).await?;
             let (node, key) = (contact.node, contact.key);
             let http_addr = contact.status().await?.http_addr;

@@ -16,7 +16,7 @@ pub(crate) mod served;
 mod show;
 mod target;
 
-use crate::access::AccessArgs;
+use crate::access::{self, AccessArgs};
 use crate::exit::Failure;
 use crate::upgrade::UpgradeCommand;
 use ironcache_client::Client;
@@ -87,7 +87,9 @@ pub struct Seeds {
 
 impl Seeds {
     pub async fn client(&self) -> Result<Client, Failure> {
-        Ok(Client::of_seeds(&self.seeds, self.access.access()?).await?)
+        let access = self.access.access()?;
+        access::warn(&access);
+        Ok(Client::of_seeds(&self.seeds, access).await?)
     }
 }
 

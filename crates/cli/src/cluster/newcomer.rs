@@ -8,7 +8,7 @@ use ironcache_identity::{JoinCode, Tls};
 use std::path::PathBuf;
 use std::str::FromStr;
 
-/// `HOST:PORT`, `HOST:PORT=CODE` or `HOST:PORT=@FILE`.
+/// `HOST:PORT`, `HOST:PORT=@FILE` or `HOST:PORT=CODE`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Newcomer {
     /// Client or HTTP address.
@@ -53,7 +53,7 @@ impl Newcomer {
         Ok((join::contact(&http_addr, tls, &code).await?, code))
     }
 
-    fn code(&self) -> Result<JoinCode, Failure> {
+    pub(crate) fn code(&self) -> Result<JoinCode, Failure> {
         let Newcomer { addr, code } = self;
         match code {
             Some(CodeFrom::Argument(code)) => Ok(code.clone()),
@@ -63,7 +63,7 @@ impl Newcomer {
                 text.trim().parse().map_err(|error| Failure::Usage(format!("{}: {error}", file.display())))
             }
             None => Err(Failure::Usage(format!(
-                "{addr} is met by the join code that it prints when it starts: {addr}=CODE, or {addr}=@FILE (join.code in \
+                "{addr} is met by the join code that it prints when it starts: {addr}=@FILE, with a file that has it (join.code in \
                  its data directory)"
             ))),
         }
@@ -83,7 +83,7 @@ mod tests {
         assert_eq!(argument.code().unwrap(), code);
         assert_eq!(read("a:1=@n1/join.code").unwrap().code, Some(CodeFrom::File("n1/join.code".into())));
         let without = read("a:1").unwrap();
-        assert!(without.code().unwrap_err().to_string().contains("a:1=CODE"));
+        assert!(without.code().unwrap_err().to_string().contains("a:1=@FILE"));
         let wrong = read("a:1=secret").unwrap_err();
         assert!(wrong.starts_with("this is no join code") && !wrong.contains("secret"), "{wrong}");
         let dir = tempfile::tempdir().unwrap();
@@ -93,5 +93,23 @@ mod tests {
         std::fs::write(&file, "secret").unwrap();
         let wrong = read(&format!("a:1=@{}", file.display())).unwrap().code().unwrap_err();
         assert!(!wrong.to_string().contains("secret"), "{wrong}");
+    }
+
+    #[test]
+    fn fuzz_newcomers_are_an_address_and_what_follows_it() {
+        let code = "@n1/join.code".to_owned();
+        let given =
+            ["[::1]:7101".to_owned(), format!("a:1={code}"), format!("a:1={}", JoinCode::draw().unwrap())];
+        ironcache_fuzz::Campaign::of("newcomers").from(given).words(["=", "@", "-", ":"]).run(|bytes| {
+            let text = String::from_utf8_lossy(bytes);
+            let read = text.parse::<Newcomer>();
+            let (addr, follows) = text.split_once('=').unwrap_or((&text, ""));
+            match &read {
+                Ok(newcomer) => assert_eq!(newcomer.addr, addr),
+                // A code that was mistyped is a secret all the same.
+                Err(told) => assert!(follows.len() < 12 || !told.contains(follows), "{told}"),
+            }
+            read.map(|newcomer| newcomer.code.is_some())
+        });
     }
 }

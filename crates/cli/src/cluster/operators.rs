@@ -6,8 +6,10 @@ use super::Seeds;
 use crate::exit::{Failure, Format};
 use crate::output;
 use ironcache_api::{AddOperator, Operator, OperatorRole, RevokeOperator};
+use ironcache_client::Access;
 use ironcache_identity::{Credentials, PrivateKey};
 use ironcache_types::{Digest, KeyHash};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 #[derive(Clone, Debug, clap::Subcommand)]
@@ -99,11 +101,18 @@ impl OperatorCommand {
 async fn add(args: AddArgs) -> Result<(), Failure> {
     let AddArgs { name, role, out, seeds, json } = args;
     let client = seeds.client().await?;
+    client.may_order()?;
     let control = client.cluster().await?.control;
     let cluster = control.cluster_id.ok_or_else(|| Failure::failed("the cluster is not founded yet"))?;
     let key = PrivateKey::generate().map_err(anyhow::Error::from)?;
     let request = AddOperator { key: key.hash(), name, role: role.into() };
-    let credentials = Credentials { cluster, key, pins: control.pins.values().copied().collect() };
+    let credentials = match client.access() {
+        Access::Keyed(keyed) => keyed.credentials_for(cluster, key),
+        // An insecure cluster knows nobody, and refuses to.
+        Access::Open | Access::Without { looked: _ } => {
+            Credentials { cluster, key, pins: BTreeSet::new(), heard: BTreeSet::new() }
+        }
+    };
     // Before the cluster knows the key: one that is known and that nobody has would stay for ever.
     let out = std::path::absolute(out)?;
     credentials.create(&out).map_err(|error| Failure::Usage(ironcache_types::chain(&error)))?;

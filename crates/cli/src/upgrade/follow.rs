@@ -5,7 +5,7 @@ use crate::exit::{Failure, Format};
 use crate::output;
 use crate::text;
 use ironcache_api::{Direction, HistoryEntry, HoldReason, Outcome, Phase, Plan, Soaking, UpgradeStatus};
-use ironcache_client::{Client, ClientError};
+use ironcache_client::Client;
 use ironcache_types::PlanId;
 use std::time::{Duration, Instant};
 
@@ -124,11 +124,7 @@ pub async fn follow(
             }
             // Nobody leads just now: with a limit, that says how long to bear it; without, the client's
             // own patience has been enough.
-            Err(
-                ClientError::Unreachable { .. }
-                | ClientError::TimedOut { .. }
-                | ClientError::Unavailable { .. },
-            ) if give_up.is_some() => {}
+            Err(error) if give_up.is_some() && error.may_pass() => {}
             Err(error) => return Err(error.into()),
         }
         if give_up.is_some_and(|at| Instant::now() >= at) {

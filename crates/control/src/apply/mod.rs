@@ -43,11 +43,13 @@ impl ControlState {
         self.apply_of(at, command, None)
     }
 
-    /// As [`ControlState::apply`], of a command that `origin` asked for: what the audit chain says of it.
+    /// As [`ControlState::apply`], of a command that `origin` asked for: what the audit chain says of it. An operator who asks
+    /// has to be one still.
     ///
     /// # Errors
     /// As [`ControlState::apply`].
     pub fn apply_of(&mut self, at: impl Into<LogId>, command: &Command, origin: Option<&Origin>) -> Result {
+        self.check_asked(origin, command)?;
         let (at, mut next) = (at.into(), self.clone());
         let applied = match next.transition(at, command)? {
             Applied::Unchanged => Applied::Unchanged,

@@ -1,23 +1,24 @@
 //! Keys: those that a cluster begins with, those of nodes that join, and operators that come and go.
 //!
 //! *Invariant:* an admin is left, always: without one nobody could make another, but whoever reads a node's disk.
-//! *Invariant:* who asks is looked at when the entry is applied: what an operator proposed before it was revoked, and the log
-//! took after, is refused.
+//! *Invariant:* who asks is looked at when the entry is applied, whatever it is about: what an operator proposed before it was
+//! revoked, or by a node that had not heard of that, and the log took after, is refused.
 
 use super::Result;
-use crate::command::InitCluster;
+use crate::command::{Command, InitCluster};
+use crate::origin::{Credential, Origin};
 use crate::rejection::{Applied, Rejection};
 use crate::security::{Admitted, AskedBy, Keys, NewOperator, NewSecurity, Operator, OperatorRole, Security};
 use crate::state::ControlState;
-use ironcache_types::{KeyHash, NodeId};
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use ironcache_types::{Digest, KeyHash, NodeId};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What a new cluster knows of its members.
 pub(super) fn first_security(init: &InitCluster) -> Result<Security> {
     let bad = |detail: &str| Err(Rejection::BadLayout { detail: detail.to_owned() });
-    let (nodes, NewOperator { key, name }) = match &init.security {
+    let (nodes, NewOperator { key, name }, codes) = match &init.security {
         NewSecurity::Insecure => return Ok(Security::Insecure),
-        NewSecurity::Keys { nodes, admin } => (nodes, admin),
+        NewSecurity::Keys { nodes, admin, codes } => (nodes, admin, codes),
     };
     let named: BTreeSet<NodeId> = init.nodes.iter().map(|spec| spec.member.node).collect();
     if !named.iter().eq(nodes.keys()) {
@@ -30,7 +31,9 @@ pub(super) fn first_security(init: &InitCluster) -> Result<Security> {
     check_name(name)?;
     let admin = Operator { name: name.clone(), role: OperatorRole::Admin };
     let operators = BTreeMap::from([(*key, admin)]);
-    Ok(Security::Keys(Keys { nodes: nodes.clone(), operators, codes: VecDeque::new() }))
+    let mut keys = Keys { nodes: nodes.clone(), operators, ..Keys::default() };
+    codes.iter().for_each(|code| keys.note_used(*code));
+    Ok(Security::Keys(keys))
 }
 
 impl ControlState {
@@ -54,19 +57,33 @@ impl ControlState {
     pub(super) fn pin(&mut self, node: NodeId, admitted: Option<&Admitted>) {
         if let (Security::Keys(keys), Some(Admitted { key, code })) = (&mut self.security, admitted) {
             keys.nodes.insert(node, *key);
-            keys.codes.push_back(*code);
-            while keys.codes.len() > Keys::CODES_MAX {
-                keys.codes.pop_front();
-            }
+            keys.note_used(*code);
         }
     }
 
-    /// Raft has let the node go: nobody waits for its vote any more, and its key opens nothing.
+    /// Is the operator in whose name it is proposed one who may?
+    pub(super) fn check_asked(&self, origin: Option<&Origin>, command: &Command) -> Result<()> {
+        let (Security::Keys(keys), Some(Credential::Operator(key))) =
+            (&self.security, origin.map(|origin| origin.by))
+        else {
+            return Ok(());
+        };
+        let needed = command.role();
+        match keys.operators.get(&key).is_some_and(|asks| asks.role >= needed) {
+            true => Ok(()),
+            false => Err(Rejection::NotAllowed { needed }),
+        }
+    }
+
+    /// Raft has let the node go: nobody waits for its vote any more, and its key opens nothing. Whose it was is remembered.
     pub(super) fn unpin(&mut self, node: NodeId) {
         match &mut self.security {
             Security::Insecure => {}
             Security::Keys(keys) => {
-                keys.nodes.remove(&node);
+                keys.gone.extend(keys.nodes.remove(&node).map(|key| (node, key)));
+                while keys.gone.len() > ControlState::REMOVED_MAX {
+                    keys.gone.pop_front();
+                }
             }
         }
     }
@@ -121,6 +138,17 @@ impl ControlState {
             AskedBy::Node(node) => self.nodes.contains_key(&node),
         };
         if may { Ok(keys) } else { Err(Rejection::NotAllowed { needed: OperatorRole::Admin }) }
+    }
+}
+
+impl Keys {
+    /// One code, one node.
+    fn note_used(&mut self, code: Digest) {
+        self.codes.retain(|used| *used != code);
+        self.codes.push_back(code);
+        while self.codes.len() > Keys::CODES_MAX {
+            self.codes.pop_front();
+        }
     }
 }
 

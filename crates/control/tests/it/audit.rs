@@ -74,14 +74,18 @@ fn an_operator_is_named_as_the_cluster_knew_them_when_they_asked() {
     let bob = Command::AddOperator { by: admin(), key: key(101), name: "bob".to_owned(), role };
     asked(&mut cluster, ada, away, &bob);
     asked(&mut cluster, ada, away, &Command::RevokeOperator { by: admin(), key: key(100) });
-    asked(&mut cluster, ada, away, &Command::RegisterRelease { info: held() });
+    asked(&mut cluster, Credential::Operator(key(101)), away, &Command::RegisterRelease { info: held() });
     expect_test::expect![[r#"
         4 at 4000 e3 i4 [credential=operator key=646464 name=ada] [::1]:40123: operator-added key=656565 name=bob role=admin
         5 at 5000 e4 i5 [credential=operator key=646464 name=ada] [::1]:40123: operator-revoked key=646464 name=ada
-        6 at 6000 e4 i6 [credential=operator key=646464] [::1]:40123: release-staged digest=050505 hold=held version=1.5.0"#]].assert_eq(&lines(&cluster, before));
+        6 at 6000 e4 i6 [credential=operator key=656565 name=bob] [::1]:40123: release-staged digest=050505 hold=held version=1.5.0"#]].assert_eq(&lines(&cluster, before));
     let name_in = |at: usize| records(&cluster)[before + at].who.get("name").cloned();
     assert_eq!(name_in(1).as_deref(), Some("ada"), "who revokes themself is still named");
-    assert_eq!(name_in(2), None, "and afterwards known by the key alone");
+    let (records_before, mut after) = (records(&cluster), cluster.state.clone());
+    let origin = Origin { by: ada, from: None, at_ms: 1 };
+    let refused = after.apply_of(99, &Command::AllowRelease { digest: held().release.digest }, Some(&origin));
+    assert_eq!(refused.unwrap_err().code(), "not_allowed", "who is revoked orders nothing any more");
+    assert_eq!(after.audit.records.iter().cloned().collect::<Vec<_>>(), records_before);
 }
 
 fn held() -> ironcache_control::ReleaseInfo {

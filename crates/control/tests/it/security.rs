@@ -3,8 +3,8 @@
 use crate::generate::{Draw, draw};
 use crate::setup::{Cluster, S1, admin, admitted, joins, key, layout, layout_with_keys};
 use ironcache_control::{
-    Admitted, Applied, AskedBy, Command, ControlState, Holder, InitCluster, Keys, NewOperator, NewSecurity,
-    OperatorRole, Rejection, Security,
+    Admitted, Applied, AskedBy, Command, ControlState, Credential, Holder, InitCluster, Keys, NewOperator,
+    NewSecurity, OperatorRole, Origin, Rejection, Security,
 };
 use ironcache_types::{Digest, KeyHash, NodeId};
 use proptest::prelude::*;
@@ -52,7 +52,7 @@ fn a_layout_whose_keys_do_not_fit_its_nodes_is_none() {
     type Spoil = fn(&mut InitCluster);
     fn of(init: &mut InitCluster) -> (&mut std::collections::BTreeMap<NodeId, KeyHash>, &mut NewOperator) {
         match &mut init.security {
-            NewSecurity::Keys { nodes, admin } => (nodes, admin),
+            NewSecurity::Keys { nodes, admin, codes: _ } => (nodes, admin),
             NewSecurity::Insecure => panic!("the layout has keys"),
         }
     }
@@ -79,6 +79,11 @@ fn a_layout_whose_keys_do_not_fit_its_nodes_is_none() {
 fn a_node_joins_a_cluster_with_keys_by_a_code_that_was_not_used_and_a_key_of_its_own() {
     let mut cluster = Cluster::with_keys();
     cluster.refused(&join(7, None), "not_admitted");
+    // By none that a founding node was met by.
+    for used in 101..=106 {
+        let admitted = Admitted { key: key(7), code: Digest([used; 32]) };
+        cluster.refused(&join(7, Some(admitted)), "code_used");
+    }
     let (free, code) = (key(7), Digest([1; 32]));
     cluster.refused(&join(7, Some(Admitted { key: key(2), code })), "key_taken");
     cluster.refused(&join(7, Some(Admitted { key: key(100), code })), "key_taken");
@@ -109,6 +114,7 @@ fn a_key_opens_until_raft_has_let_its_node_go_and_not_a_moment_longer() {
     cluster.ok(&cluster.members_done());
     assert_eq!(cluster.state.security.pin(NodeId(6)), None);
     assert_eq!(cluster.state.security.holder(key(6)), None);
+    assert_eq!(cluster.state.security.gone(key(6)), Some(NodeId(6)), "for whoever comes with it");
 }
 
 #[test]
@@ -152,6 +158,33 @@ fn only_an_admin_or_a_member_changes_who_operates() {
     let mut insecure = Cluster::new();
     insecure.refused(&by(AskedBy::Node(NodeId(1))), "insecure");
     insecure.refused(&revoke(1), "insecure");
+}
+
+#[test]
+fn an_order_counts_only_while_the_log_names_its_operator_with_the_role_that_it_needs() {
+    let mut cluster = Cluster::with_keys();
+    cluster.ok(&add_operator(101, "bob", OperatorRole::Operator));
+    cluster.ok(&add_operator(102, "vic", OperatorRole::Viewer));
+    let ordered = |cluster: &mut Cluster, id: u8, command: &Command| {
+        cluster.log_index += 1;
+        let origin = Origin { by: Credential::Operator(key(id)), from: None, at_ms: 1 };
+        cluster.state.apply_of(cluster.log_index, command, Some(&origin)).map_err(|refused| refused.code())
+    };
+    let policy = cluster.set_policy(|policy| policy.max_parallel = 2);
+    // A viewer, a stranger, a node's key; and an operator, for what needs an admin.
+    let remove = cluster.remove(6);
+    for (id, command) in [(102, &policy), (99, &policy), (1, &policy), (101, &remove)] {
+        let before = cluster.state.clone();
+        assert_eq!(ordered(&mut cluster, id, command), Err("not_allowed"), "{id}");
+        assert_eq!(cluster.state, before);
+    }
+    ordered(&mut cluster, 101, &policy).unwrap();
+    // A node that lags may still send it on; the log does not take it any more.
+    cluster.ok(&revoke(101));
+    let again = cluster.set_policy(|policy| policy.max_parallel = 3);
+    assert_eq!(ordered(&mut cluster, 101, &again), Err("not_allowed"));
+    ordered(&mut cluster, 100, &again).unwrap();
+    ordered(&mut cluster, 100, &remove).unwrap();
 }
 
 #[test]

@@ -66,7 +66,8 @@ pub(crate) fn layout() -> InitCluster {
 pub(crate) fn layout_with_keys() -> InitCluster {
     let nodes = (1..=6).map(|id| (NodeId(id), key(id as u8))).collect();
     let admin = NewOperator { key: key(100), name: "ada".to_owned() };
-    InitCluster { security: NewSecurity::Keys { nodes, admin }, ..layout() }
+    let codes = (1..=6).map(|id| Digest([100 + id; 32])).collect();
+    InitCluster { security: NewSecurity::Keys { nodes, admin, codes }, ..layout() }
 }
 
 pub(crate) fn key(id: u8) -> KeyHash {

@@ -367,6 +367,7 @@ pub(crate) fn full() -> (ControlState, Vec<Answer>) {
         nodes: [(NodeId(BIG), key(1)), (NodeId(7), key(7))].into(),
         operators: (101..).zip(roles).map(operator).collect(),
         codes: [Digest([9; 32]), Digest([8; 32])].into(),
+        gone: [(NodeId(BIG), key(201)), (NodeId(6), key(202))].into(),
     });
     plan.phase = Phase::Held { reason: hold_reasons()[0].clone() };
     state.plan = Some(plan);

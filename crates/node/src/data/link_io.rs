@@ -267,7 +267,7 @@ async fn upgrade(
     keepalive_s: u64,
 ) -> Result<Dialled, LinkError> {
     let (wire, key) = doors.call(addr, Some(node)).await?;
-    let revocation = doors.revocation(key);
+    let revocation = doors.revocation_of_member(key);
     let no = |error: hyper::Error| LinkError::NoUpgrade(error.to_string());
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake::<_, String>(TokioIo::new(wire)).await.map_err(no)?;

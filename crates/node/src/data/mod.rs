@@ -51,7 +51,7 @@ pub(crate) use refusal::Refusal as HelloRefusal;
 pub(crate) use source::{HELLO_TIMEOUT, LinkSocket, PING_EVERY, SEND_BYTES, VIEW_TIMEOUT, only_as_itself};
 pub(crate) use stats::Stats;
 #[cfg(test)]
-pub(crate) use tls::{HANDSHAKE_BYTES_MAX, HANDSHAKE_WITHIN, HANDSHAKES_MAX};
+pub(crate) use tls::{HANDSHAKE_BYTES_MAX, HANDSHAKE_WITHIN, HANDSHAKES_MAX, HANDSHAKES_SIGNED_MAX};
 pub(crate) use trouble::Trouble;
 
 use crate::clock::unix_ms;

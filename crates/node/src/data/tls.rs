@@ -13,6 +13,7 @@ mod socket;
 #[cfg(test)]
 pub(crate) use handshake::{
     AT_ONCE as HANDSHAKES_MAX, BYTES_MAX as HANDSHAKE_BYTES_MAX, DONE_WITHIN as HANDSHAKE_WITHIN,
+    PROVED_AT_ONCE_MAX as HANDSHAKES_SIGNED_MAX,
 };
 pub(super) use handshake::{AT_ONCE, NotMade, proved_at_once, shake_hands};
 pub(super) use socket::{Incoming, Outgoing};

@@ -49,7 +49,7 @@ async fn door(limits: Limits) -> (Arc<Doorkeeper>, SocketAddr) {
         .layer(from_fn_with_state(Taken { max_bytes: MOST, refuse }, receive))
         .merge(Router::new().route("/streamed", post(async || "taken")).layer(from_fn(streams)))
         .layer(DefaultBodyLimit::max(MOST));
-    let door = Doorkeeper::new(limits);
+    let door = Doorkeeper::new(limits, Arc::default());
     let of_task = Arc::clone(&door);
     tokio::spawn(async move {
         loop {
@@ -120,8 +120,11 @@ async fn whoever_let_the_node_wait_longest_makes_room_and_the_one_that_asks_is_a
 
 #[tokio::test]
 async fn a_connection_that_says_half_a_request_is_closed_in_seconds() {
-    let halves: [&[u8]; 4] = [
+    let halves: [&[u8]; 6] = [
         b"",
+        // Half of a record of TLS; and one that is whole, with a hello that goes on for 64 KiB.
+        &[0x16, 3, 1, 2, 0, 1],
+        &[0x16, 3, 1, 0, 5, 1, 0, 0xff, 0xf0, 3],
         b"GET / HTTP/1.1\r\nHost:",
         b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n",
         b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nabc",
@@ -134,6 +137,21 @@ async fn a_connection_that_says_half_a_request_is_closed_in_seconds() {
         until_in(&door, 0).await;
         assert_eq!(door.turned_away(), 1);
     }
+}
+
+#[tokio::test]
+async fn connections_that_come_to_nothing_are_counted_by_why() {
+    let (door, addr) = door(SHORT).await;
+    let mut silent = connect(addr).await;
+    let mut garbled = connect(addr).await;
+    // A record of TLS with no hello in it.
+    garbled.write_all(&[0x16, 3, 1, 0, 4, 9, 9, 9, 9]).await.unwrap();
+    assert!(is_closed(&mut garbled).await && is_closed(&mut silent).await);
+    // Whoever leaves was refused nothing.
+    drop(connect(addr).await);
+    until_in(&door, 0).await;
+    let counted = std::collections::BTreeMap::from([("handshake".to_owned(), 1), ("too_slow".to_owned(), 1)]);
+    assert_eq!(door.refused.by_code(), counted);
 }
 
 #[tokio::test]

@@ -77,6 +77,16 @@ pub(crate) enum Turned {
     Late { ms: u64 },
 }
 
+impl Turned {
+    /// For counters.
+    pub(super) fn code(self) -> &'static str {
+        match self {
+            Turned::MadeRoom => "made_room",
+            Turned::Late { ms: _ } => "too_slow",
+        }
+    }
+}
+
 impl fmt::Display for Turned {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

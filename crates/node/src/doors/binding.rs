@@ -1,7 +1,7 @@
 //! Whom a node obeys between the moment it was met and its first log entry: the file `binding.json`.
 //!
-//! *Invariant:* it is durable before anybody whom it names is obeyed; and it stays, so that a node which was bound once is
-//! never again taken for one of an insecure cluster, whatever happens to its log.
+//! *Invariant:* it is durable before anybody whom it names is obeyed; and it stays: a node that was bound once believes nobody
+//! for where they come from, and makes no second key, whatever happens to its log (`Doors::mode`, `Doors::of`).
 
 use ironcache_store::{DiskError, read_durably, replace_durably};
 use ironcache_types::{ClusterId, KeyHash, NodeId};
@@ -57,5 +57,34 @@ impl Binding {
         let stored = Stored { format: FORMAT, cluster: *cluster, nodes: nodes.clone(), admin: *admin };
         let text = serde_json::to_vec(&stored).expect("numbers and lists are JSON");
         replace_durably(&dir.join(FILE), &text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ironcache_types::Digest;
+
+    #[test]
+    fn fuzz_a_binding_is_what_was_written_or_its_file_stays_as_it_is() {
+        let folder = ironcache_fuzz::Folder::new();
+        let key = |byte| KeyHash(Digest([byte; 32]));
+        let nodes = BTreeMap::from([(NodeId(1), key(1)), (NodeId(2), key(2))]);
+        let binding = Binding { cluster: ClusterId(7), nodes, admin: key(3) };
+        binding.write(folder.path()).unwrap();
+        let path = folder.path().join(FILE);
+        let file = std::fs::read(&path).unwrap();
+        let words = ["\"", "{", "}", ",", ":", "null", "\"format\":1", "\"later\":1,"];
+        ironcache_fuzz::Campaign::of("binding.json").from([file]).words(words).run(|bytes| {
+            let found = ironcache_fuzz::refused_stays(&path, bytes, |_| Binding::read(folder.path()));
+            let found = found.map_err(|error| match error {
+                BindingError::Disk(_) => "disk".to_owned(),
+                BindingError::Unusable { problem, path: _ } => ironcache_fuzz::first_words(&problem),
+            })?;
+            let found = found.expect("the file is there");
+            found.write(folder.path()).unwrap();
+            assert_eq!(Binding::read(folder.path()).unwrap(), Some(found.clone()));
+            Ok::<_, String>((found == binding, found.nodes.len().min(3)))
+        });
     }
 }

@@ -91,13 +91,23 @@ impl Caller {
 pub(crate) struct Revocation {
     /// `None`: it came, or was made, without a key, and is never revoked.
     key: Option<KeyHash>,
+    /// Since this was made. Who looks for the first time later, on another thread, still learns of what came in between.
+    was_named: bool,
     doors: Arc<Doors>,
     changes: watch::Receiver<u64>,
 }
 
 impl Doors {
+    /// Of a connection whose key may be named only later: who binds a new node, say.
     pub(crate) fn revocation(self: &Arc<Self>, key: Option<KeyHash>) -> Revocation {
-        Revocation { key, doors: Arc::clone(self), changes: self.changes.subscribe() }
+        let mut revocation = self.revocation_of_member(key);
+        revocation.was_named = key.is_some_and(|key| revocation.is_named(key));
+        revocation
+    }
+
+    /// Of a connection that is there because its key was named: if it is not any more, it ends at once.
+    pub(crate) fn revocation_of_member(self: &Arc<Self>, key: Option<KeyHash>) -> Revocation {
+        Revocation { key, was_named: true, doors: Arc::clone(self), changes: self.changes.subscribe() }
     }
 }
 
@@ -112,14 +122,15 @@ impl Revocation {
     /// Returns when the key was named, and is no longer; never for a connection without one.
     pub(crate) async fn revoked(&mut self) {
         let Some(key) = self.key else { return std::future::pending().await };
-        let mut was_named = self.is_named(key);
-        while self.changes.changed().await.is_ok() {
-            let named = self.is_named(key);
-            if was_named && !named {
+        loop {
+            let is_named = self.is_named(key);
+            if self.was_named && !is_named {
                 return;
             }
-            was_named |= named;
+            self.was_named |= is_named;
+            if self.changes.changed().await.is_err() {
+                return std::future::pending().await;
+            }
         }
-        std::future::pending().await
     }
 }

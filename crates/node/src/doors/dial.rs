@@ -22,7 +22,7 @@ impl Doors {
         let pins = match (self.pins(), self.mode()) {
             (None, _) => return Ok(Way::Plain),
             (Some(_), Mode::Locked) => {
-                return Err(io::Error::other("this node belongs to no cluster, and calls nobody"));
+                return Err(io::Error::other("this node knows nobody, and calls nobody"));
             }
             (Some(pins), _) => pins,
         };

@@ -2,10 +2,13 @@
 //!
 //! *Invariant:* what the table does not name needs an admin: a new path is not open because nobody thought of it.
 //! *Invariant:* a refusal says by name what is missing, and nothing of the cluster.
+//! *Invariant:* of whoever is not known no more than [`STRANGER_BYTES_MAX`] of a body are read, and none where the answer is no
+//! whatever they say.
 
 use super::{Caller, Doors, Who};
 use crate::app::App;
 use crate::http::RefusedAs;
+use axum::body::HttpBody;
 use axum::extract::{Request, State};
 use axum::http::{Method, StatusCode};
 use axum::middleware::Next;
@@ -24,6 +27,8 @@ enum Needs {
     Nothing,
     /// A key, but from this machine, or where the node's settings say so.
     OpenRead,
+    /// That the node is new, and obeys a join code.
+    NewNode,
     /// That the join code was proved on this connection.
     Code,
     Role(OperatorRole),
@@ -42,6 +47,16 @@ pub(crate) enum NotAllowed {
     NotAMember,
     #[error("node {0} was removed from this cluster")]
     Removed(NodeId),
+    #[error(
+        "this node belongs to a cluster, or obeys no join code; start it with an empty data directory, and without `insecure`"
+    )]
+    NotPristine,
+    #[error("the join code has to be proved first, on this connection (/v1/join/prove)")]
+    NoCode,
+    #[error(
+        "whoever is not known here sends no more than {max_bytes} bytes, and says before how many (Content-Length)"
+    )]
+    TooMuch { max_bytes: u64 },
 }
 
 impl NotAllowed {
@@ -51,7 +66,9 @@ impl NotAllowed {
             NotAllowed::NoKey | NotAllowed::UnknownKey(_) | NotAllowed::NotAMember => {
                 StatusCode::UNAUTHORIZED
             }
-            NotAllowed::Role { .. } | NotAllowed::Removed(_) => StatusCode::FORBIDDEN,
+            NotAllowed::Role { .. } | NotAllowed::Removed(_) | NotAllowed::NoCode => StatusCode::FORBIDDEN,
+            NotAllowed::NotPristine => StatusCode::CONFLICT,
+            NotAllowed::TooMuch { .. } => StatusCode::PAYLOAD_TOO_LARGE,
         }
     }
 
@@ -62,6 +79,9 @@ impl NotAllowed {
             NotAllowed::Role { .. } => "not_allowed",
             NotAllowed::NotAMember => "not_a_member",
             NotAllowed::Removed(_) => "removed",
+            NotAllowed::NotPristine => "not_pristine",
+            NotAllowed::NoCode => "no_code",
+            NotAllowed::TooMuch { .. } => "too_much",
         }
     }
 }
@@ -81,7 +101,7 @@ fn needs(method: &Method, path: &str) -> Needs {
     match path {
         "/livez" | "/readyz" if get => Needs::Nothing,
         "/metrics" | "/status" if get => Needs::OpenRead,
-        "/v1/join/prove" => Needs::Nothing,
+        "/v1/join/prove" => Needs::NewNode,
         "/v1/join/bind" => Needs::Code,
         "/v1/audit" | "/v1/cluster" | "/v1/policy" | "/v1/releases" | "/v1/upgrade" | "/v1/operators"
             if get =>
@@ -94,7 +114,15 @@ fn needs(method: &Method, path: &str) -> Needs {
     }
 }
 
-fn may(needs: Needs, who: &Who, caller: &Caller, open_reads: bool) -> Result<(), NotAllowed> {
+/// What a node itself says to whoever asks.
+#[derive(Clone, Copy, Debug)]
+struct Here {
+    open_reads: bool,
+    obeys_code: bool,
+}
+
+fn may(needs: Needs, who: &Who, caller: &Caller, here: Here) -> Result<(), NotAllowed> {
+    let Here { open_reads, obeys_code } = here;
     let has_role = |needed: OperatorRole| match who {
         Who::Open | Who::Member(_) => Ok(()),
         Who::Operator { role, .. } if *role >= needed => Ok(()),
@@ -106,9 +134,26 @@ fn may(needs: Needs, who: &Who, caller: &Caller, open_reads: bool) -> Result<(),
         Needs::Nothing => Ok(()),
         Needs::OpenRead if open_reads || caller.is_local() || matches!(who, Who::Met(_)) => Ok(()),
         Needs::OpenRead => has_role(OperatorRole::Viewer),
-        // Whoever has bound the node binds it anew with the code alone. The handler looks at what was proved.
-        Needs::Code => Ok(()),
+        Needs::NewNode | Needs::Code if !obeys_code => Err(NotAllowed::NotPristine),
+        Needs::NewNode => Ok(()),
+        // Whoever has bound the node binds it anew with the code alone.
+        Needs::Code if caller.has_met() => Ok(()),
+        Needs::Code => Err(NotAllowed::NoCode),
         Needs::Role(needed) => has_role(needed),
+    }
+}
+
+/// Of the body of whoever is not known: a proof of the join code has 80. Larger, and strangers hold memory that operators want.
+const STRANGER_BYTES_MAX: u64 = 1 << 10;
+
+/// May so much come? `bytes` is what the request says; `None`: nothing.
+fn may_send(who: &Who, bytes: Option<u64>) -> Result<(), NotAllowed> {
+    match who {
+        Who::Open | Who::Member(_) | Who::Operator { .. } | Who::Met(_) => Ok(()),
+        Who::Nobody | Who::Unknown(_) => match bytes {
+            Some(0..=STRANGER_BYTES_MAX) => Ok(()),
+            Some(_) | None => Err(NotAllowed::TooMuch { max_bytes: STRANGER_BYTES_MAX }),
+        },
     }
 }
 
@@ -130,7 +175,9 @@ pub(crate) async fn http(
     next: Next,
 ) -> Response {
     let needs = needs(request.method(), request.uri().path());
-    match may(needs, &who, &caller, app.config.open_reads) {
+    let here = Here { open_reads: app.config.open_reads, obeys_code: app.doors.code().is_some() };
+    let bytes = request.body().size_hint().exact();
+    match may(needs, &who, &caller, here).and_then(|()| may_send(&who, bytes)) {
         Ok(()) => next.run(request).await,
         Err(why) => refuse(&app.doors, why, request.uri().path()),
     }
@@ -172,6 +219,7 @@ mod tests {
     use super::*;
     use ironcache_types::Digest;
 
+    const HERE: Here = Here { open_reads: false, obeys_code: false };
     const KEY: KeyHash = KeyHash(Digest([7; 32]));
 
     fn operator(role: OperatorRole) -> Who {
@@ -179,7 +227,7 @@ mod tests {
     }
 
     fn asked(method: &Method, path: &str, who: &Who, is_local: bool) -> Result<(), NotAllowed> {
-        may(needs(method, path), who, &Caller::plain(is_local), false)
+        may(needs(method, path), who, &Caller::plain(is_local), HERE)
     }
 
     #[test]
@@ -221,8 +269,40 @@ mod tests {
             assert_eq!(asked(&Method::GET, path, &Who::Nobody, true), Ok(()));
             assert_eq!(asked(&Method::GET, path, &Who::Nobody, false), Err(NotAllowed::NoKey));
             let far = Caller::plain(false);
-            assert_eq!(may(needs(&Method::GET, path), &Who::Nobody, &far, true), Ok(()), "by setting");
+            let open = Here { open_reads: true, ..HERE };
+            assert_eq!(may(needs(&Method::GET, path), &Who::Nobody, &far, open), Ok(()), "by setting");
         }
         assert_eq!(asked(&Method::POST, "/livez", &Who::Nobody, true), Err(NotAllowed::NoKey));
+    }
+
+    #[test]
+    fn who_is_not_known_sends_little_and_says_how_much() {
+        let much = Err(NotAllowed::TooMuch { max_bytes: STRANGER_BYTES_MAX });
+        for who in [Who::Nobody, Who::Unknown(KEY)] {
+            assert_eq!(may_send(&who, Some(0)), Ok(()));
+            assert_eq!(may_send(&who, Some(STRANGER_BYTES_MAX)), Ok(()));
+            assert_eq!(may_send(&who, Some(STRANGER_BYTES_MAX + 1)), much);
+            assert_eq!(may_send(&who, None), much);
+        }
+        for who in [Who::Open, Who::Member(NodeId(1)), operator(OperatorRole::Viewer), Who::Met(KEY)] {
+            assert_eq!(may_send(&who, None), Ok(()));
+        }
+    }
+
+    #[test]
+    fn a_join_code_is_asked_for_by_new_nodes_alone_and_a_binding_by_who_has_proved_it() {
+        let (post, new) = (Method::POST, Here { obeys_code: true, ..HERE });
+        let (met, far) = (Caller::plain(true), Caller::plain(true));
+        met.meet();
+        for path in ["/v1/join/prove", "/v1/join/bind"] {
+            for who in [Who::Nobody, Who::Open, Who::Member(NodeId(1)), operator(OperatorRole::Admin)] {
+                assert_eq!(asked(&post, path, &who, true), Err(NotAllowed::NotPristine), "{path}");
+                assert_eq!(may(needs(&post, path), &who, &met, HERE), Err(NotAllowed::NotPristine));
+            }
+            assert_eq!(may(needs(&post, path), &Who::Met(KEY), &met, new), Ok(()));
+        }
+        assert_eq!(may(needs(&post, "/v1/join/prove"), &Who::Unknown(KEY), &far, new), Ok(()));
+        let unmet = may(needs(&post, "/v1/join/bind"), &Who::Unknown(KEY), &far, new);
+        assert_eq!(unmet, Err(NotAllowed::NoCode));
     }
 }

@@ -29,6 +29,19 @@ pub(crate) enum NotOpened {
     Tls(#[from] LinkError),
 }
 
+impl NotOpened {
+    /// For counters; `None`: whoever left, or was lost, was refused nothing.
+    pub(crate) fn code(&self) -> Option<&'static str> {
+        match self {
+            NotOpened::Left | NotOpened::Io(_) => None,
+            NotOpened::Tls(LinkError::TooSlow) => Some("too_slow"),
+            NotOpened::Tls(LinkError::OtherKey | LinkError::Handshake(_) | LinkError::Library(_)) => {
+                Some("handshake")
+            }
+        }
+    }
+}
+
 /// Finds out what is spoken, and proves this node's key to who speaks TLS.
 pub(crate) async fn open(mut stream: TcpStream, doors: &Doors) -> Result<(Wire, Caller), NotOpened> {
     let is_local = stream.peer_addr().is_ok_and(|from| from.ip().to_canonical().is_loopback());

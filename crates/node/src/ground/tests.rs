@@ -132,3 +132,23 @@ fn this_machine_is_measured() {
     let found = measure(dir.path()).findings(WANTS);
     assert!(found.iter().any(|finding| finding.code() == "clock_went_back"), "{found:?}");
 }
+
+#[test]
+fn fuzz_whatever_the_kernel_says_is_a_number_or_nothing() {
+    let said = [
+        "MemTotal:       16384256 kB\nMemFree: 1 kB\n",
+        "0::/system.slice/ironcache.service\n4:memory:/docker/ab\n1:name=systemd:/\n",
+        "max\n",
+        "9223372036854771712",
+        "always [madvise] never\nTHP_enabled:\t0\n",
+    ];
+    let words = ["MemTotal", ":", "kB", "\n", "0::", "memory", ",", "[always]", "THP_enabled:", "../"];
+    ironcache_fuzz::Campaign::of("what the kernel says").from(said).words(words).run(|bytes| {
+        let text = String::from_utf8_lossy(bytes);
+        let mounts = mounts(&text);
+        assert!(mounts.iter().all(|(mount, _, _)| mount.starts_with("/sys/fs/cgroup")));
+        let limit = of_limit(&text);
+        assert!(limit.is_none_or(|bytes| bytes < 1 << 60));
+        (of_meminfo(&text, "MemTotal").is_some(), limit.is_some(), mounts.len().min(3), forced(&text, &text))
+    });
+}

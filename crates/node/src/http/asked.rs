@@ -78,11 +78,26 @@ fn credential(parts: &Parts) -> Credential {
     }
 }
 
+/// Whoever asks, for a line that a person reads.
+pub(super) fn known_as(parts: &Parts) -> String {
+    match parts.extensions.get::<Who>() {
+        Some(Who::Operator { key, name, .. }) => format!("operator {name} ({key})"),
+        Some(Who::Member(node)) => match credential(parts) {
+            Credential::Operator(key) => format!("node {node}, for an operator ({key})"),
+            Credential::Node(_) | Credential::Insecure | Credential::Policy => format!("node {node}"),
+        },
+        Some(Who::Met(key)) => format!("whoever holds the join code ({key})"),
+        Some(Who::Unknown(key)) => format!("an unknown key ({key})"),
+        Some(Who::Open) => "anybody: the node is insecure".to_owned(),
+        Some(Who::Nobody) | None => "nobody: no key was shown".to_owned(),
+    }
+}
+
 fn hop(parts: &Parts) -> Hop {
     Hop::of(&parts.headers, parts.extensions.get())
 }
 
-fn address(parts: &Parts) -> Option<String> {
+pub(super) fn address(parts: &Parts) -> Option<String> {
     let seen = parts.extensions.get::<Remote>()?.0?.to_string();
     let is_sent_on = hop(parts) == Hop::Forwarded;
     let said = parts.headers.get(ASKED_FROM).and_then(|said| said.to_str().ok());
@@ -147,6 +162,25 @@ mod tests {
     }
 
     #[test]
+    fn a_line_about_a_refusal_names_the_key_that_was_shown() {
+        let key = KeyHash(ironcache_types::Digest([1; 32]));
+        let line = |who: Option<Who>, headers: &[(&str, &str)]| {
+            let mut parts = parts(headers);
+            if let Some(who) = who {
+                parts.extensions.insert(who);
+            }
+            known_as(&parts)
+        };
+        assert_eq!(line(None, &[]), "nobody: no key was shown");
+        assert_eq!(line(Some(Who::Nobody), &[]), "nobody: no key was shown");
+        assert_eq!(line(Some(Who::Unknown(key)), &[]), format!("an unknown key ({key})"));
+        let (member, said) = (Who::Member(ironcache_types::NodeId(2)), key.to_string());
+        assert_eq!(line(Some(member.clone()), &[]), "node 0000000000000002");
+        let sent_on = [("x-ironcache-forwarded", "0000000000000002"), ("x-ironcache-for", said.as_str())];
+        assert_eq!(line(Some(member), &sent_on), format!("node 0000000000000002, for an operator ({key})"));
+    }
+
+    #[test]
     fn an_order_that_was_sent_on_names_both_ends_of_its_way() {
         let sent_on = ("x-ironcache-forwarded", "0000000000000002");
         let from = |headers: &[(&str, &str)]| origin(&parts(headers)).from.unwrap();
@@ -156,5 +190,39 @@ mod tests {
         assert_eq!(from(&[("x-ironcache-asked-from", "10.9.9.9:7")]), "10.0.0.7:40123", "it was not sent on");
         let long = "9".repeat(1000);
         assert_eq!(from(&[sent_on, ("x-ironcache-asked-from", &long)]), "10.0.0.7:40123");
+    }
+
+    #[test]
+    fn fuzz_only_a_member_that_sends_an_order_on_says_for_whom_and_from_where() {
+        let key = KeyHash(ironcache_types::Digest([7; 32])).to_string();
+        let said =
+            [format!("0000000000000002\n{key}\n10.9.9.9:7"), format!("\n{key}\n"), "x\n\n[::1]:5".to_owned()];
+        ironcache_fuzz::Campaign::of("headers of an order").from(said).words(["\n", "0", ":"]).run(|bytes| {
+            let mut lines = bytes.split(|byte| *byte == b'\n');
+            let mut parts = parts(&[]);
+            for name in ["x-ironcache-forwarded", "x-ironcache-for", "x-ironcache-asked-from"] {
+                let value = lines.next().filter(|line| !line.is_empty());
+                if let Some(value) = value.and_then(|line| axum::http::HeaderValue::from_bytes(line).ok()) {
+                    parts.headers.insert(name, value);
+                }
+            }
+            let from = origin(&parts).from.expect("the connection comes from somewhere");
+            assert!(from.ends_with("10.0.0.7:40123") && from.len() <= ADDRESS_BYTES_MAX + 40, "{from}");
+            assert_eq!(origin(&parts).by, Credential::Insecure, "whoever has no key asks for nobody");
+            parts.extensions.insert(Who::Unknown(KeyHash(ironcache_types::Digest([1; 32]))));
+            assert_eq!(origin(&parts).by, Credential::Insecure);
+            let member = ironcache_types::NodeId(2);
+            parts.extensions.insert(Who::Member(member));
+            match origin(&parts).by {
+                Credential::Operator(key) => {
+                    assert_eq!(parts.headers[ASKED_FOR].to_str().ok(), Some(key.to_string().as_str()));
+                    Ok(from.len() > 20)
+                }
+                by => {
+                    assert_eq!(by, Credential::Node(member));
+                    Err(from.len() > 20)
+                }
+            }
+        });
     }
 }

@@ -13,7 +13,7 @@ mod waiting_on;
 pub(super) use control::{control, declined, is_held, quarantine};
 pub(super) use plan::{history_entry, plan};
 pub(super) use request::log_ack_mode;
-pub(super) use security::{log_admitted, log_role, operators};
+pub(super) use security::{believes, log_admitted, log_role, operators};
 pub(super) use waiting_on::waiting_on;
 
 use ironcache_api as api;

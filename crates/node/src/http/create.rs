@@ -78,7 +78,7 @@ pub(super) async fn create(
 
 /// What a cluster with keys begins with: what this node was told when it was met, and the key of whoever met it.
 fn with_keys(app: &App, who: Option<&Who>, keys: &CreateKeys) -> Result<(ClusterId, NewSecurity), HttpError> {
-    let CreateKeys { cluster, admin: name, nodes } = keys;
+    let CreateKeys { cluster, admin: name, nodes, codes } = keys;
     let Some(binding) = app.doors.binding() else {
         let detail = "this node was not met yet: prove its join code, and tell it whom to obey (`ironcache cluster create` \
                       does both)";
@@ -96,7 +96,7 @@ fn with_keys(app: &App, who: Option<&Who>, keys: &CreateKeys) -> Result<(Cluster
         return Err(HttpError::refused("other_binding", detail));
     }
     let admin = NewOperator { key: *key, name: name.clone() };
-    Ok((*cluster, NewSecurity::Keys { nodes: nodes.clone(), admin }))
+    Ok((*cluster, NewSecurity::Keys { nodes: nodes.clone(), admin, codes: codes.clone() }))
 }
 
 /// An insecure cluster is of nodes that each permit it.

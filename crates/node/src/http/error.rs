@@ -18,8 +18,11 @@ pub(super) enum HttpError {
     TooLarge { max_bytes: u64 },
     #[error("{0}")]
     NoLength(String),
-    #[error("the body stopped coming: nothing for {idle_ms} ms")]
-    Stalled { idle_ms: u64 },
+    #[error(
+        "the body comes too slowly, or not at all any more: after {received_bytes} bytes less than {pace_bytes} came within \
+         {within_ms} ms; nothing of it was kept"
+    )]
+    Stalled { received_bytes: u64, pace_bytes: u64, within_ms: u64 },
     #[error(
         "nothing answers {method} {path}; there are GET /livez /readyz /metrics /status /v1/audit /v1/cluster \
          /v1/operators /v1/policy \

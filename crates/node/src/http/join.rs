@@ -8,12 +8,14 @@
 //!     ├─ bind: cluster, every member's key ──►│  durable; from here on they are obeyed, and this key is admin
 //! ```
 //! *Invariant:* a node is bound by nobody but who has proved its join code on the same connection.
-//! *Invariant:* a node that has joined a raft group is never bound anew.
+//! *Invariant:* a node that has joined a raft group is never bound anew: who it obeys is what it was told before.
+//! *Invariant:* nothing is read of whoever asks where no code is obeyed, nor of a binding by whoever has proved none
+//! (`doors::http`).
 
 use super::body::JsonBody;
 use super::error::HttpError;
 use crate::app::App;
-use crate::doors::Caller;
+use crate::doors::{Binding, Caller};
 use axum::extract::State;
 use axum::{Extension, Json};
 use ironcache_api::{Done, JoinBind, JoinProve, JoinProved};
@@ -32,7 +34,6 @@ pub(super) async fn prove(
         return Err(HttpError::denied("no_key", "a join code is proved by TLS, with a key".to_owned()));
     };
     if !code.is_proved_by(&Proof(proof.0), Side::Caller, session) {
-        tracing::warn!("somebody who does not hold this node's join code tried to bind it");
         let detail =
             "the join code is another one: it stands in this node's output, or in its `join-code-file`";
         return Err(HttpError::denied("other_code", detail.to_owned()));
@@ -52,15 +53,19 @@ pub(super) async fn bind(
         let detail = format!("this is node {} with key {}", app.me.node, app.doors.tls.hash());
         return Err(HttpError::refused("other_node", detail));
     }
-    if app.raft.cluster().is_some_and(|mine| mine != cluster) {
-        return Err(not_pristine());
+    let asked = Binding { cluster, nodes, admin: key };
+    let is_bound_so = app.doors.binding().is_some_and(|binding| *binding == asked);
+    if !is_bound_so {
+        if app.raft.cluster().is_some() {
+            return Err(not_pristine());
+        }
+        let doors = Arc::clone(&app.doors);
+        let bound = spawn_blocking(move || doors.bind(asked)).await;
+        bound
+            .map_err(|error| HttpError::Internal(error.to_string()))?
+            .map_err(|error| HttpError::Internal(chain(&error)))?;
+        tracing::info!(%cluster, "this node was bound by the holder of its join code");
     }
-    let doors = Arc::clone(&app.doors);
-    let bound = spawn_blocking(move || doors.bind(cluster, nodes, key)).await;
-    bound
-        .map_err(|error| HttpError::Internal(error.to_string()))?
-        .map_err(|error| HttpError::Internal(chain(&error)))?;
-    tracing::info!(%cluster, "this node was bound by the holder of its join code");
     Ok(Json(Done { done: format!("node {} obeys the members of cluster {cluster}", app.me.node) }))
 }
 

@@ -2,6 +2,7 @@
 //!
 //! *Invariant:* below that level the verb is `not_yet` on every node, also on one whose release does not know the path.
 
+use super::body::shown;
 use super::error::HttpError;
 use super::forward::require_cluster;
 use crate::app::App;
@@ -31,6 +32,7 @@ fn asked(headers: &HeaderMap) -> Result<Option<Level>, HttpError> {
     let Some(said) = headers.get(LEVEL_HEADER) else { return Ok(None) };
     let level = said.to_str().ok().and_then(|text| text.parse().ok()).map(Level);
     level.map(Some).ok_or_else(|| {
+        let said = shown(&String::from_utf8_lossy(said.as_bytes()));
         HttpError::BadRequest(format!("the header {LEVEL_HEADER} is {said:?}; a level is expected"))
     })
 }

@@ -1,16 +1,16 @@
-//! Refused attempts: counted, and logged here. The log of the cluster does not have them: a stranger could fill it.
+//! Refused attempts at the HTTP and at the peer port: counted, and logged here. The log of the cluster does not have them: a
+//! stranger could fill it.
 //!
 //! *Invariant:* every order that is refused is counted once on each node that refuses it, whoever refuses it: a guardrail, the
-//! log, a door, or the reading of the request.
+//! log, a door, or the reading of the request; and so is every connection on which no key was proved, or nothing was said.
 //! *Invariant:* neither counters nor lines grow with what strangers send: there are so many codes, and so many lines a second.
 
-use super::asked::origin;
+use super::asked::{address, known_as};
 use crate::app::App;
 use axum::extract::{Request, State};
 use axum::http::{Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::Response;
-use ironcache_control::Origin;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -45,7 +45,7 @@ impl Refusals {
     }
 
     /// Counts one; true if a line may be spent on it.
-    fn count(&self, code: &str, now: Instant) -> bool {
+    pub(crate) fn count(&self, code: &str, now: Instant) -> bool {
         let mut inner = self.lock();
         let is_known = inner.by_code.len() < CODES_MAX || inner.by_code.contains_key(code);
         *inner.by_code.entry(if is_known { code } else { OTHER }.to_owned()).or_default() += 1;
@@ -62,20 +62,34 @@ impl Refusals {
     }
 }
 
-/// Looks at what became of a request. To be the outermost layer of the port.
+/// Looks at what became of a request to the HTTP port. To be the outermost layer, but for who says whose it is.
 pub(super) async fn note(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    noted(&app.refused, is_refusal, request, next).await
+}
+
+/// The peer port's: peers are told no by each other all the time, and only who may not ask at all is refused.
+pub(crate) async fn note_peers(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    noted(&app.refused_peers, |_, status| is_shut(status), request, next).await
+}
+
+async fn noted(
+    refusals: &Refusals,
+    is_refusal: impl Fn(&Method, StatusCode) -> bool,
+    request: Request,
+    next: Next,
+) -> Response {
     let (parts, body) = request.into_parts();
-    let (method, path, asker) = (parts.method.clone(), parts.uri.path().to_owned(), origin(&parts));
+    let (method, path) = (parts.method.clone(), parts.uri.path().to_owned());
+    let (by, from) = (known_as(&parts), address(&parts));
     let answer = next.run(Request::from_parts(parts, body)).await;
     if is_refusal(&method, answer.status()) {
         let code = match answer.extensions().get::<RefusedAs>() {
             Some(RefusedAs(code)) => code.clone(),
             None => format!("http_{}", answer.status().as_u16()),
         };
-        if app.refused.count(&code, Instant::now()) {
-            let Origin { by, from, at_ms: _ } = asker;
+        if refusals.count(&code, Instant::now()) {
             let from = from.unwrap_or_default();
-            tracing::warn!(?by, from, %method, path, code, "an attempt was refused");
+            tracing::warn!(by, from, %method, path, code, "an attempt was refused");
         }
     }
     answer
@@ -83,9 +97,12 @@ pub(super) async fn note(State(app): State<Arc<App>>, request: Request, next: Ne
 
 /// An order that was not carried out, or whoever may not even ask. A question with a typing error in it is none.
 fn is_refusal(method: &Method, status: StatusCode) -> bool {
-    let shut = [StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN, StatusCode::MISDIRECTED_REQUEST];
     let reads = [Method::GET, Method::HEAD, Method::OPTIONS].contains(method);
-    shut.contains(&status) || (!reads && status.is_client_error())
+    is_shut(status) || (!reads && status.is_client_error())
+}
+
+fn is_shut(status: StatusCode) -> bool {
+    [StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN, StatusCode::MISDIRECTED_REQUEST].contains(&status)
 }
 
 #[cfg(test)]

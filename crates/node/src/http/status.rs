@@ -43,6 +43,7 @@ pub(super) async fn node_status(app: &App) -> Result<NodeStatus, HttpError> {
         timers: Some(convert::timers(app.raft.timers())),
         pristine: !exists,
         insecure: app.config.insecure,
+        believes: Some(convert::believes(&app.doors.mode())),
         launcher: launcher(&app.launcher.borrow()),
         raft: raft(&app.raft, &view),
         data,

@@ -1,6 +1,8 @@
 //! A binary on its way from an operator to this node's disk.
 //!
 //! *Invariant:* memory does not grow with the file, and nothing half received stays.
+//! *Invariant:* whoever sends goes on sending, 64 KiB in each half minute, or has its place no longer; whoever does may take as
+//! long as that comes to.
 //! *Invariant:* a binary leaves room on the disk for what the node itself has to write.
 
 use super::error::HttpError;
@@ -17,10 +19,16 @@ use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 use tokio::time::Instant;
 
-/// In this time [`PACE_BYTES`] come, or the sender is gone; a shorter bound gives up on a slow disk at its end.
-const IDLE_MAX: Duration = Duration::from_secs(30);
-/// A line of 2 kB/s would take a binary a quarter of a day: whoever is slower only holds a place.
-const PACE_BYTES: u64 = 64 << 10;
+/// How much has to come, at least.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pace {
+    pub bytes: u64,
+    pub within: Duration,
+}
+
+/// A line of 2 kB/s would take a binary a quarter of a day: whoever is slower only holds a place. A shorter time gives up on a
+/// slow disk at the sender's end.
+const PACE: Pace = Pace { bytes: 64 << 10, within: Duration::from_secs(30) };
 /// The log, checkpoints' first bytes and the launcher's state go on being written. With less left, a node that was only
 /// handed a binary would stop for want of room.
 pub(crate) const KEEP_FREE_BYTES: u64 = 256 << 20;
@@ -35,6 +43,7 @@ pub(super) struct Bounds {
     pub max_bytes: u64,
     /// Left on the disk.
     pub keep_free_bytes: u64,
+    pub pace: Pace,
 }
 
 impl Bounds {
@@ -44,7 +53,7 @@ impl Bounds {
             HttpError::Internal(format!("cannot ask for the size of the disk of {}: {error}", dir.display()))
         })?;
         let keep_free_bytes = KEEP_FREE_BYTES.min(disk_bytes / KEEP_FREE_SHARE);
-        Ok(Bounds { max_bytes: MAX_ARTIFACT_BYTES, keep_free_bytes })
+        Ok(Bounds { max_bytes: MAX_ARTIFACT_BYTES, keep_free_bytes, pace: PACE })
     }
 }
 
@@ -58,7 +67,7 @@ pub(super) struct Upload {
 impl Upload {
     /// Receives `body` into a file in `dir`.
     pub(super) async fn receive(body: Body, dir: &Path, bounds: Bounds) -> Result<Upload, HttpError> {
-        let Bounds { max_bytes, keep_free_bytes } = bounds;
+        let Bounds { max_bytes, keep_free_bytes, pace } = bounds;
         static UPLOADS: AtomicU64 = AtomicU64::new(0);
         let number = UPLOADS.fetch_add(1, Ordering::Relaxed);
         // `copy-`: what a killed process leaves behind is removed at the launcher's next start.
@@ -69,10 +78,14 @@ impl Upload {
         let mut file = File::create(&path).await.map_err(|e| cannot("make a file in", &e))?;
         let mut upload = Upload { path, size_bytes: 0 };
         let mut chunks = body.into_data_stream();
-        let (mut look_at, mut pace_at, mut until) = (0, PACE_BYTES, Instant::now() + IDLE_MAX);
+        let (mut look_at, mut pace_at, mut until) = (0, pace.bytes, Instant::now() + pace.within);
         loop {
             let next = tokio::time::timeout_at(until, chunks.next()).await;
-            let next = next.map_err(|_| HttpError::Stalled { idle_ms: IDLE_MAX.as_millis() as u64 })?;
+            let next = next.map_err(|_| HttpError::Stalled {
+                received_bytes: pace_at - pace.bytes,
+                pace_bytes: pace.bytes,
+                within_ms: pace.within.as_millis() as u64,
+            })?;
             let Some(chunk) = next else { break };
             let chunk = chunk.map_err(|error| {
                 HttpError::BadRequest(format!(
@@ -86,7 +99,7 @@ impl Upload {
                 return Err(HttpError::TooLarge { max_bytes });
             }
             if upload.size_bytes >= pace_at {
-                (pace_at, until) = (upload.size_bytes + PACE_BYTES, Instant::now() + IDLE_MAX);
+                (pace_at, until) = (upload.size_bytes + pace.bytes, Instant::now() + pace.within);
             }
             if upload.size_bytes >= look_at {
                 look_at = upload.size_bytes + LOOK_EVERY_BYTES;
@@ -128,7 +141,7 @@ mod tests {
     use super::*;
     use futures_util::stream;
 
-    const BOUNDS: Bounds = Bounds { max_bytes: 7, keep_free_bytes: 0 };
+    const BOUNDS: Bounds = Bounds { max_bytes: 7, keep_free_bytes: 0, pace: PACE };
 
     fn files(dir: &tempfile::TempDir) -> usize {
         std::fs::read_dir(dir.path()).unwrap().count()
@@ -161,6 +174,44 @@ mod tests {
             Upload::receive(Body::from_stream(stream::iter(chunks)), dir.path(), BOUNDS).await.unwrap_err();
         assert!(refused.to_string().contains("after 3 bytes"), "{refused}");
         assert_eq!(files(&dir), 0);
+    }
+
+    /// What comes in pieces of this, each so long after the one before.
+    fn dripping(piece: usize, pieces: usize, apart: Duration) -> Body {
+        Body::from_stream(stream::unfold(0, move |sent| async move {
+            if sent == pieces {
+                return None;
+            }
+            tokio::time::sleep(apart).await;
+            Some((Ok::<_, io::Error>(vec![7; piece]), sent + 1))
+        }))
+    }
+
+    #[tokio::test]
+    async fn a_sender_of_a_byte_now_and_then_is_ended_and_told_how_much_has_to_come() {
+        let dir = tempfile::tempdir().unwrap();
+        let pace = Pace { bytes: 4, within: Duration::from_millis(500) };
+        let bounds = Bounds { max_bytes: 1_000, pace, ..BOUNDS };
+        let began = Instant::now();
+        // A byte in 400 ms is always something, and never enough.
+        let body = dripping(1, 50, Duration::from_millis(400));
+        let ended = Upload::receive(body, dir.path(), bounds).await.unwrap_err();
+        assert!(matches!(ended, HttpError::Stalled { received_bytes: 0, .. }), "{ended}");
+        assert!(ended.to_string().contains("less than 4 came within 500 ms"), "{ended}");
+        assert!(began.elapsed() < Duration::from_secs(100), "{:?}", began.elapsed());
+        assert_eq!(files(&dir), 0);
+    }
+
+    #[tokio::test]
+    async fn a_sender_that_is_slow_and_goes_on_may_take_many_times_as_long() {
+        let dir = tempfile::tempdir().unwrap();
+        let pace = Pace { bytes: 4, within: Duration::from_secs(2) };
+        let bounds = Bounds { max_bytes: 1_000, pace, ..BOUNDS };
+        let began = Instant::now();
+        let body = dripping(4, 20, Duration::from_millis(200));
+        let upload = Upload::receive(body, dir.path(), bounds).await.unwrap();
+        assert_eq!(upload.size_bytes, 80);
+        assert!(began.elapsed() > pace.within, "{:?}", began.elapsed());
     }
 
     #[tokio::test]

@@ -148,6 +148,11 @@ mod tests {
     }
 
     #[test]
+    fn format_1_stays_as_it_is() {
+        expect_test::expect_file!["../../tests/golden/node-1.json"].assert_eq(&encode(&stored()));
+    }
+
+    #[test]
     fn every_flipped_bit_every_cut_and_every_addition_is_damage() {
         let good = encode(&stored()).into_bytes();
         let is_damaged = |bytes: &[u8]| matches!(decode(bytes), Err(Unusable::Damaged(_)));
@@ -186,5 +191,34 @@ mod tests {
     fn a_file_without_a_checksum_is_not_believed() {
         let bare = serde_json::to_vec(&stored()).unwrap();
         assert_eq!(decode(&bare), Err(Unusable::Damaged("it does not begin with its checksum".to_owned())));
+    }
+
+    /// The checksum of whatever stands behind it.
+    fn reseal(bytes: &mut [u8]) {
+        let at = BEFORE.len();
+        if bytes.len() >= at + DIGITS && bytes.starts_with(BEFORE.as_bytes()) {
+            let crc = crc_of(&bytes[at + DIGITS..]);
+            bytes[at..at + DIGITS].copy_from_slice(crc.as_bytes());
+        }
+    }
+
+    #[test]
+    fn fuzz_an_identity_is_what_was_written_or_its_file_stays_as_it_is() {
+        let folder = ironcache_fuzz::Folder::new();
+        let path = folder.path().join("node.json");
+        let short = Stored { peer_addr: None, cluster: None, counted: None, ..stored() };
+        let newer = seal(r#"{"format":2,"whatever":["the","future"]}"#);
+        let files = [encode(&stored()), encode(&short), newer];
+        let words = ["\"", "{", "}", ",", ":", "null", "\"format\":1", "\"format\":2", "2147483648"];
+        let campaign = ironcache_fuzz::Campaign::of("node.json").from(files).words(words).resealed(reseal);
+        campaign.run(|bytes| {
+            let found = ironcache_fuzz::refused_stays(&path, bytes, read);
+            let stored = found.map_err(|error| std::mem::discriminant(&error))?.expect("the file is there");
+            assert_eq!(decode(encode(&stored).as_bytes()), Ok(stored.clone()));
+            Ok::<_, std::mem::Discriminant<IdentityError>>((
+                stored.cluster.is_some(),
+                stored.counted.is_some(),
+            ))
+        });
     }
 }

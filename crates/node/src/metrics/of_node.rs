@@ -19,6 +19,7 @@ pub(super) fn write(scrape: &Scrape, to: &mut Writer<'_>) -> fmt::Result {
         ready,
         upgrades_refused,
         attempts_refused,
+        peers_refused,
         ground,
         findings,
         data,
@@ -37,8 +38,18 @@ pub(super) fn write(scrape: &Scrape, to: &mut Writer<'_>) -> fmt::Result {
         &plain("node_upgrades_refused", "1 while the launcher refuses to change the binary"),
         u64::from(*upgrades_refused),
     )?;
-    let family = plain("attempts_refused", "Requests to the HTTP port that were refused, by why");
-    to.counters(&family, attempts_refused.iter().map(|(code, count)| ([("code", code.as_str())], *count)))?;
+    for (family, by_code) in [
+        (
+            plain("attempts_refused", "Requests and connections that the HTTP port refused, by why"),
+            attempts_refused,
+        ),
+        (
+            plain("peers_refused", "Requests and connections that the peer port refused, by why"),
+            peers_refused,
+        ),
+    ] {
+        to.counters(&family, by_code.iter().map(|(code, count)| ([("code", code.as_str())], *count)))?;
+    }
     to.gauge(&seconds("process_up", "Since the process started"), *up_seconds)?;
     to.gauge(&bytes("process_resident_memory", "Resident memory"), *resident_bytes)?;
     to.counters(

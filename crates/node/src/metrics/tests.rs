@@ -118,6 +118,7 @@ fn scrape() -> Scrape {
         ready: true,
         upgrades_refused: false,
         attempts_refused: BTreeMap::from([("no_plan".to_owned(), 3)]),
+        peers_refused: BTreeMap::from([("unknown_key".to_owned(), 2)]),
         ground: Ground {
             descriptors: Descriptors { soft: Some(64), hard: Some(4_096), open: 12 },
             disk: Some(Disk { size_bytes: 1 << 40, free_bytes: 1 << 30, files_free: None }),
@@ -203,6 +204,8 @@ fn every_family_is_described_once_and_its_samples_fit_its_type() {
     assert_eq!(samples["ironcache_data_role{role=\"replica\"}"], 0.0);
     assert_eq!(samples["ironcache_replica_lag_bytes{replica=\"0000000000000002\"}"], 40.0);
     assert_eq!(samples["ironcache_commands_total"], 9.0);
+    assert_eq!(samples["ironcache_attempts_refused_total{code=\"no_plan\"}"], 3.0);
+    assert_eq!(samples["ironcache_peers_refused_total{code=\"unknown_key\"}"], 2.0);
     assert_eq!(samples["ironcache_process_cpu_seconds_total{mode=\"user\"}"], 0.25);
     assert_eq!(samples["ironcache_shard_in_sync_members{shard=\"0\"}"], 1.0);
     assert_eq!(samples["ironcache_raft_index{at=\"committed\"}"], 7.0);

@@ -120,3 +120,37 @@ fn a_file_that_was_written_anew_looks_different_and_one_that_was_not_does_not() 
     files.certify();
     assert_ne!(look(&files.config), before);
 }
+
+#[test]
+fn fuzz_files_of_tls_are_taken_as_a_pair_or_named() {
+    let files = Files::new();
+    let folder = ironcache_fuzz::Folder::new();
+    let path = |name: &str| folder.path().join(name);
+    let read = |name: &str| fs::read(files.dir.path().join(name)).unwrap();
+    let (certificate, key) = (read("node.crt"), read("node.key"));
+    let of_memory = |name: &str| path(name).display().to_string();
+    let config = Config {
+        tls_cert_file: of_memory("node.crt"),
+        tls_key_file: of_memory("node.key"),
+        ..files.config.clone()
+    };
+    let both = [&certificate[..], b"\0", &key].concat();
+    let swapped = [&key[..], b"\0", &certificate].concat();
+    let twice = [&certificate[..], &certificate, b"\0", &key].concat();
+    let words =
+        ["-----BEGIN CERTIFICATE-----\n", "-----END CERTIFICATE-----\n", "-----", "=", "\n", "A", "\0"];
+    let campaign = ironcache_fuzz::Campaign::of("files of TLS").from([both, swapped, twice]).words(words);
+    campaign.keeps(2 << 20).run(|bytes| {
+        let mut parts = bytes.splitn(2, |byte| *byte == 0);
+        for name in ["node.crt", "node.key"] {
+            fs::write(path(name), parts.next().unwrap_or_default()).unwrap();
+        }
+        match load(&config) {
+            Ok(Credentials { server: _, print: _ }) => Ok(()),
+            Err(error) => {
+                assert!([NodeKey::TlsCertFile, NodeKey::TlsKeyFile].contains(&error.key()), "{error}");
+                Err(std::mem::discriminant(&error))
+            }
+        }
+    });
+}

@@ -1,14 +1,18 @@
 //! The answering side: an axum router for the peer port.
 //!
-//! *Invariant:* where keys are proved, a request counts only under the key of the node in whose name it is.
+//! *Invariant:* where keys are proved, a request counts only under the key of the node in whose name it is: of its header, of
+//! the vote that raft obeys, and of what is proposed (each body says so, as [`InTheNameOf`]).
+//! *Invariant:* no snapshot makes a state that was founded one of another cluster, or one in which others are believed.
 //! *Invariant:* bytes that are not a valid request of this cluster for this node never reach raft.
 
 use super::{APPEND, FORWARD, PRE_VOTE, REGISTERED_LIFE, Rpc, SNAPSHOT, TRANSFER, VOTE};
 use crate::ask::Ask;
 use crate::bodies::{BodyError, v1};
+use crate::foreign::{Foreign, may_replace};
 use crate::identity::IdentityError;
 use crate::lives::WentBack;
 use crate::node::Inner;
+use crate::types::SnapshotMeta;
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::StatusCode;
@@ -49,6 +53,8 @@ enum Refusal {
     Body(#[from] BodyError),
     #[error("the snapshot is not usable")]
     Snapshot(#[from] OpenError),
+    #[error("the snapshot is none of this node's cluster")]
+    Foreign(#[from] Foreign),
     #[error(transparent)]
     Identity(#[from] IdentityError),
     #[error("the key of node {proved} asks in the name of node {said}")]
@@ -64,9 +70,12 @@ impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let status = match &self {
             Refusal::Wire(_) | Refusal::Body(_) | Refusal::Snapshot(_) => StatusCode::BAD_REQUEST,
-            Refusal::Identity(IdentityError::OtherCluster { .. } | IdentityError::Level(_)) => {
-                StatusCode::CONFLICT
-            }
+            Refusal::Identity(
+                IdentityError::OtherCluster { .. }
+                | IdentityError::OtherBinding { .. }
+                | IdentityError::Level(_),
+            )
+            | Refusal::Foreign(_) => StatusCode::CONFLICT,
             Refusal::NotItself { .. } => StatusCode::UNAUTHORIZED,
             Refusal::Removed(_) => REMOVED_STATUS,
             Refusal::Identity(IdentityError::OtherNode { .. }) => StatusCode::MISDIRECTED_REQUEST,
@@ -136,11 +145,13 @@ async fn snapshot(State(node): Node, by: By, body: Bytes) -> Result<Vec<u8>, Ref
         let v1::SnapshotRequest { vote, meta, data } = request;
         // Opened here as well, so that a damaged one is refused instead of ending raft. One above this release's levels
         // goes on: if raft takes its sender for the leader, it ends this node by name.
+        let meta = SnapshotMeta::try_from(meta)?;
         match state_snapshot::open(&data, node.options.admits) {
-            Ok(_) | Err(OpenError::AboveLevel { .. }) => {}
+            Ok(opened) => may_replace(&opened.state, meta.last_log_id, &node.views.borrow())?,
+            Err(OpenError::AboveLevel { .. }) => {}
             Err(error) => return Err(error.into()),
         }
-        let snapshot = Snapshot { meta: meta.try_into()?, snapshot: Arc::new(data) };
+        let snapshot = Snapshot { meta, snapshot: Arc::new(data) };
         let answer = node.raft.install_full_snapshot(vote.into(), snapshot).await.map_err(stopped)?;
         node.contact.heard();
         Ok(v1::SnapshotResponse::from(answer))
@@ -179,6 +190,42 @@ fn only_as_itself(by: By, said: NodeId) -> Result<(), Refusal> {
     }
 }
 
+/// Whom a request makes raft obey, or elect: the header says who sends it, and raft looks at this.
+trait InTheNameOf {
+    /// `None`: nobody in particular. What is forwarded is looked at when it is read ([`Inner::speaks_for`]).
+    fn in_the_name_of(&self) -> Option<NodeId>;
+}
+
+impl InTheNameOf for v1::AppendRequest {
+    fn in_the_name_of(&self) -> Option<NodeId> {
+        Some(NodeId(self.vote.node))
+    }
+}
+
+impl InTheNameOf for v1::VoteRequest {
+    fn in_the_name_of(&self) -> Option<NodeId> {
+        Some(NodeId(self.vote.node))
+    }
+}
+
+impl InTheNameOf for v1::SnapshotRequest {
+    fn in_the_name_of(&self) -> Option<NodeId> {
+        Some(NodeId(self.vote.node))
+    }
+}
+
+impl InTheNameOf for v1::TransferRequest {
+    fn in_the_name_of(&self) -> Option<NodeId> {
+        Some(NodeId(self.from_leader.node))
+    }
+}
+
+impl InTheNameOf for v1::ForwardRequest {
+    fn in_the_name_of(&self) -> Option<NodeId> {
+        None
+    }
+}
+
 impl Inner {
     /// The node in whose name something is asked: it tells of itself, or has moved. `None`: any member may ask for it.
     fn speaks_for(&self, ask: &Ask) -> Option<NodeId> {
@@ -196,7 +243,7 @@ impl Inner {
 }
 
 /// Checks and parses a request, has it answered, and seals the answer in the version that was asked in.
-async fn serve<Q: DeserializeOwned, A: Serialize>(
+async fn serve<Q: InTheNameOf + DeserializeOwned, A: Serialize>(
     node: &Inner,
     rpc: Rpc,
     by: By,
@@ -208,6 +255,9 @@ async fn serve<Q: DeserializeOwned, A: Serialize>(
     let (header, request): (v1::RpcHeader, Q) = opened.body()?;
     let from = NodeId(header.from);
     only_as_itself(by, from)?;
+    if let Some(said) = request.in_the_name_of() {
+        only_as_itself(by, said)?;
+    }
     node.identity.admit(header, opened.level).await?;
     if node.has_let_go(from) {
         return Err(Refusal::Removed(from));

@@ -2,15 +2,16 @@
 
 use crate::commands::init_cluster;
 use crate::servers::{BOUND, CLUSTER, Server, options};
-use ironcache_control::{AskedBy, Command};
+use ironcache_control::{AskedBy, Command, ControlState, Keys, Security};
 use ironcache_formats::entry::{self, EntryBytes};
 use ironcache_formats::levels::RANGE;
+use ironcache_formats::snapshot as state_snapshot;
 use ironcache_formats::wire::{self, Header, Kind};
 use ironcache_raft::bodies::v1::{
     Answer, AppendRequest, AppendResponse, Ask, Entry, ForwardRequest, Lives, LogId, Membership, Outcome,
-    Payload, RpcHeader, SnapshotMeta, SnapshotRequest, Vote, VoteRequest,
+    Payload, RpcHeader, SnapshotMeta, SnapshotRequest, TransferRequest, Vote, VoteRequest,
 };
-use ironcache_raft::{Ended, Proved, RaftNode, Role};
+use ironcache_raft::{Ended, MayJoin, Proved, RaftNode, RaftOptions, Role};
 use ironcache_store::LevelFile;
 use ironcache_types::{ClusterId, Digest, KeyHash, Level, NodeId, RequestId};
 use serde::Serialize;
@@ -162,6 +163,29 @@ async fn a_new_node_joins_one_cluster_for_good() {
     server.kill().await;
 }
 
+/// As a node that somebody has bound.
+#[derive(Debug)]
+struct Bound;
+
+impl MayJoin for Bound {
+    fn may_join(&self, cluster: ClusterId) -> bool {
+        cluster == CLUSTER
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_was_bound_joins_no_other_cluster_whoever_calls() {
+    let dir = tempfile::tempdir().unwrap();
+    let bound = RaftOptions { may_join: std::sync::Arc::new(Bound), ..options(1, dir.path()) };
+    let server = Server::start(bound, None).await;
+    let other = RpcHeader { cluster: ClusterId(0xbad).0, ..HEADER };
+    assert_eq!(post(&server, "/raft/prevote", sealed(Kind::PreVoteRequest, other, &vote())).await.0, 409);
+    assert_eq!(server.node.cluster(), None);
+    assert_eq!(post(&server, "/raft/prevote", sealed(Kind::PreVoteRequest, HEADER, &vote())).await.0, 200);
+    assert_eq!(server.node.cluster(), Some(CLUSTER));
+    server.kill().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_proposal_that_is_sent_twice_is_applied_once() {
     let dir = tempfile::tempdir().unwrap();
@@ -249,6 +273,39 @@ async fn a_leaders_snapshot_of_a_later_level_ends_the_node_and_changes_nothing()
     server.kill().await;
 }
 
+/// What a leader of this name would send in place of its log.
+fn snapshot_of(state: &ControlState, leader: u64) -> Vec<u8> {
+    let meta = SnapshotMeta {
+        last_log: Some(LogId { term: 900, index: 900 }),
+        membership_log: None,
+        membership: Membership { configs: vec![vec![1]], nodes: [(1, "h:1".to_owned())].into() },
+    };
+    let data = state_snapshot::seal(state, []).unwrap();
+    let vote = Vote { term: 900, node: leader, committed: true };
+    sealed(Kind::SnapshotRequest, HEADER, &SnapshotRequest { vote, meta, data })
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_snapshot_makes_another_cluster_of_a_founded_one_nor_changes_whom_it_believes() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = founded(&dir).await;
+    server.node.propose(init_cluster()).await.unwrap();
+    let (before, applied) = (server.node.view(), server.node.applied().borrow().clone());
+    let own = ControlState::clone(&applied.state);
+    let other = ControlState { cluster_id: Some(ClusterId(0xbad)), ..own.clone() };
+    let keyed = ControlState { security: Security::Keys(Keys::default()), ..own.clone() };
+    for state in [ControlState::default(), other, keyed] {
+        let (status, text) = refused(&server, "/raft/snapshot", snapshot_of(&state, 9)).await;
+        assert_eq!(status, 409, "{text}");
+    }
+    let after = server.node.view();
+    assert_eq!((after.term, after.last_log), (before.term, before.last_log), "raft has seen none of them");
+    assert_eq!(server.node.applied().borrow().state, applied.state);
+    // One of this very cluster is a leader's.
+    assert_eq!(post(&server, "/raft/snapshot", snapshot_of(&own, 9)).await.0, 200);
+    server.kill().await;
+}
+
 /// The same node, as whoever has proved the key of node 9 meets it.
 async fn as_node_9(server: &Server) -> Server {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -283,7 +340,22 @@ async fn a_member_asks_and_registers_as_itself_alone() {
             (401, "the key of node 0000000000000009 asks in the name of node 0000000000000008")
         );
     }
-    // Under its own name, and for another node.
+    // Under its own name, and in that of another: whom raft would obey, or elect.
+    let vote_of = |committed| Vote { term: 900, node: 8, committed };
+    let elects = VoteRequest { vote: vote_of(false), ..vote() };
+    let entries = vec![Entry { log_id: LogId { term: 900, index: 7 }, payload: Payload::Blank }];
+    let append = AppendRequest { vote: vote_of(true), prev: None, entries, commit: None };
+    let transfer = TransferRequest { from_leader: vote_of(true), to: 1, last_log: None };
+    for (path, body) in [
+        ("/raft/append", sealed(Kind::AppendRequest, HEADER, &append)),
+        ("/raft/vote", sealed(Kind::VoteRequest, HEADER, &elects)),
+        ("/raft/prevote", sealed(Kind::PreVoteRequest, HEADER, &elects)),
+        ("/raft/snapshot", snapshot_of(&ControlState::default(), 8)),
+        ("/raft/transfer", sealed(Kind::TransferRequest, HEADER, &transfer)),
+    ] {
+        assert_eq!(refused(&door, path, body).await.0, 401, "{path}");
+    }
+    // And for another node.
     let by = AskedBy::Node(NodeId(8));
     let command = Command::RevokeOperator { by, key: KeyHash(Digest([1; 32])) };
     let entry = entry::seal(&command, RequestId(6), Level::FIRST).unwrap().as_bytes().to_vec();

@@ -578,4 +578,23 @@ mod tests {
             assert!(split(bad).is_err(), "{bad:?}");
         }
     }
+
+    #[test]
+    fn fuzz_descriptions_are_written_as_they_were_read() {
+        let golden = include_str!("../../tests/golden/handover-1");
+        let words = ["\n", "back ", "ironcache-handover ", "{", "}", "null", "-1", "2147483648"];
+        ironcache_fuzz::Campaign::of("what a launcher leaves").from([golden]).words(words).run(|bytes| {
+            let text = String::from_utf8_lossy(bytes);
+            let (version, back, body) = split(&text).map_err(str::to_owned)?;
+            assert!(back > 2, "a standard descriptor is nobody's way back");
+            let left = serde_json::from_str::<Handover>(body)
+                .map_err(|error| ironcache_fuzz::first_words(&error))?;
+            let body = serde_json::to_string(&left).unwrap();
+            let written = format!("{MAGIC} {version}\nback {back}\n{body}\n");
+            let (again, again_back, body) = split(&written).unwrap();
+            assert_eq!((again, again_back), (version, back));
+            assert_eq!(serde_json::from_str::<Handover>(body).unwrap(), left);
+            Ok::<_, String>(())
+        });
+    }
 }

@@ -276,4 +276,25 @@ mod tests {
         let nowhere = |wanted: &str| (wanted == SOCKET).then(|| OsString::from("relative"));
         assert!(Notify::by(nowhere, 7, Instant::now()).is_err());
     }
+
+    #[test]
+    fn fuzz_what_a_service_manager_puts_into_the_environment() {
+        let given = ["/run/notify\n20000000\n7", "@abstract/name\n1\n8", "@\n0\n"];
+        ironcache_fuzz::Campaign::of("a service manager's variables")
+            .from(given)
+            .words(["@", "/", "\0"])
+            .run(|bytes| {
+                let mut lines = bytes.split(|byte| *byte == b'\n').map(OsStr::from_bytes);
+                let named: Vec<_> =
+                    [SOCKET, WATCHDOG_USEC, WATCHDOG_PID].into_iter().zip(&mut lines).collect();
+                let of = |wanted: &str| {
+                    named.iter().find(|(name, _)| *name == wanted).map(|(_, value)| value.to_os_string())
+                };
+                let mut notify = Notify::by(of, 7, Instant::now()).map_err(|error| error.kind())?;
+                let is_fed = notify.next_beat().is_some();
+                // An hour before and behind: what is announced may be as long as the number says.
+                notify.beat(Instant::now() + Duration::from_secs(3600));
+                Ok::<_, io::ErrorKind>((notify.manager.is_some(), is_fed))
+            });
+    }
 }

@@ -238,4 +238,42 @@ mod tests {
             assert!(matches!(judged(&broken_off(), refused, &[]), Err(NotTaken::Refused(_))), "{refused}");
         }
     }
+
+    #[test]
+    fn fuzz_answers_never_put_bytes_behind_those_of_another_file() {
+        let answers = [
+            "206\nbytes 400-999/1000\n\"a\"\n600\n",
+            "206\nbytes 400-999/*\n\n\n",
+            "200\n\n\"b\"\n2000\nidentity",
+            "416\nbytes */1000\n\n\n",
+            "503\n\nW/\"a\"\n\ngzip",
+        ];
+        let words = ["bytes ", "-", "/", "*", "\n", "\"a\"", "W/", "400", "1000", "206"];
+        ironcache_fuzz::Campaign::of("answers of a web server").from(answers).words(words).run(|bytes| {
+            let mut lines = bytes.split(|byte| *byte == b'\n');
+            let status = lines.next().and_then(|code| StatusCode::from_bytes(code).ok())?;
+            let names = [CONTENT_RANGE, ETAG, CONTENT_LENGTH, CONTENT_ENCODING];
+            let given = names.into_iter().zip(lines);
+            let headers: HeaderMap = given
+                .filter_map(|(name, value)| Some((name, HeaderValue::from_bytes(value).ok()?)))
+                .filter(|(_, value)| !value.is_empty())
+                .collect();
+            let fresh = judge(&Partial::default(), status, &headers, MAX);
+            assert_ne!(fresh, Ok(Take::GoOn), "there is nothing to go on from");
+            let judged = judge(&broken_off(), status, &headers, MAX);
+            match &judged {
+                Ok(Take::GoOn) => {
+                    let same = validator(&headers).is_none_or(|now| Some(now) == broken_off().validator);
+                    let range = text(&headers, &CONTENT_RANGE).expect("it says what it holds");
+                    assert!(same && range.starts_with("bytes 400-"), "{headers:?}");
+                }
+                Ok(Take::FromStart(whole)) => {
+                    assert!(status == StatusCode::OK && whole.received_bytes == 0);
+                    assert!(whole.total_bytes.is_none_or(|total| total <= MAX));
+                }
+                Err(_) => {}
+            }
+            Some(judged.map(|take| std::mem::discriminant(&take)).map_err(|no| std::mem::discriminant(&no)))
+        });
+    }
 }

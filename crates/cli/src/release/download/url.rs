@@ -184,4 +184,39 @@ mod tests {
         let local = url("http://[::1]/");
         assert_eq!((local.authority(), local.host().as_str(), local.port()), ("[::1]", "::1", 80));
     }
+
+    #[test]
+    fn fuzz_no_url_leads_in_the_clear_to_another_machine() {
+        let urls = [
+            "https://example.net:8443/a/b?c=d#e\nhttp://127.0.0.1:8000/x",
+            "http://[::1]:8000/a\n//example.net/b",
+            "http://localhost/a\nhttps://example.net/b?x",
+            "HTTPS://user:pw@example.net/\n../c",
+        ];
+        let words =
+            ["//", "/", "\\", "@", ":", "?", "#", "..", "http:", "https:", "[::1]", "127.1", "%2f", "\n"];
+        ironcache_fuzz::Campaign::of("URLs").from(urls).words(words).keeps(2 << 20).run(|bytes| {
+            let text = String::from_utf8_lossy(bytes);
+            let (first, location) = text.split_once('\n').unwrap_or((&text, ""));
+            let url = WebUrl::parse(first).map_err(|error| std::mem::discriminant(&error))?;
+            let checked = |url: &WebUrl| {
+                assert!(url.is_tls() || is_this_machine(&url.0), "{}", url.0);
+                assert!(url.0.username().is_empty() && url.0.password().is_none());
+                assert!(
+                    !url.path_and_query().is_empty() && !url.authority().is_empty() && !url.host().is_empty()
+                );
+                assert!(!url.to_string().contains('?'), "a query is shown");
+                // What is sent on lines of their own has no line end.
+                assert!(!(url.path_and_query().to_owned() + url.authority()).contains(['\r', '\n', ' ']));
+                url.port();
+            };
+            checked(&url);
+            let next = url.follow(location).map_err(|error| std::mem::discriminant(&error));
+            if let Ok(next) = &next {
+                checked(next);
+                assert!(next.is_tls() || !url.is_tls(), "from https to http");
+            }
+            Ok::<_, std::mem::Discriminant<UrlError>>(next.map(|next| next.is_tls()))
+        });
+    }
 }

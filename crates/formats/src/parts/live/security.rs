@@ -25,10 +25,11 @@ impl From<&live::Security> for Security {
     fn from(security: &live::Security) -> Self {
         match security {
             live::Security::Insecure => Security::Insecure,
-            live::Security::Keys(live::Keys { nodes, operators, codes }) => Security::Keys {
+            live::Security::Keys(live::Keys { nodes, operators, codes, gone }) => Security::Keys {
                 nodes: pins(nodes),
                 operators: operators.iter().map(|(key, operator)| (bytes(*key), operator.into())).collect(),
                 codes: codes.iter().map(|code| code.0).collect(),
+                gone: gone.iter().map(|(node, key)| (node.0, bytes(*key))).collect(),
             },
         }
     }
@@ -38,10 +39,11 @@ impl From<Security> for live::Security {
     fn from(security: Security) -> Self {
         match security {
             Security::Insecure => live::Security::Insecure,
-            Security::Keys { nodes, operators, codes } => live::Security::Keys(live::Keys {
+            Security::Keys { nodes, operators, codes, gone } => live::Security::Keys(live::Keys {
                 nodes: live_pins(nodes),
                 operators: operators.into_iter().map(|(of, operator)| (key(of), operator.into())).collect(),
                 codes: codes.into_iter().map(Digest).collect(),
+                gone: gone.into_iter().map(|(node, of)| (NodeId(node), key(of))).collect(),
             }),
         }
     }
@@ -83,8 +85,13 @@ impl From<&live::NewSecurity> for NewSecurity {
     fn from(security: &live::NewSecurity) -> Self {
         match security {
             live::NewSecurity::Insecure => NewSecurity::Insecure,
-            live::NewSecurity::Keys { nodes, admin: live::NewOperator { key, name } } => {
-                NewSecurity::Keys { nodes: pins(nodes), admin_key: bytes(*key), admin_name: name.clone() }
+            live::NewSecurity::Keys { nodes, admin: live::NewOperator { key, name }, codes } => {
+                NewSecurity::Keys {
+                    nodes: pins(nodes),
+                    admin_key: bytes(*key),
+                    admin_name: name.clone(),
+                    codes: codes.iter().map(|code| code.0).collect(),
+                }
             }
         }
     }
@@ -94,9 +101,10 @@ impl From<NewSecurity> for live::NewSecurity {
     fn from(security: NewSecurity) -> Self {
         match security {
             NewSecurity::Insecure => live::NewSecurity::Insecure,
-            NewSecurity::Keys { nodes, admin_key, admin_name } => live::NewSecurity::Keys {
+            NewSecurity::Keys { nodes, admin_key, admin_name, codes } => live::NewSecurity::Keys {
                 nodes: live_pins(nodes),
                 admin: live::NewOperator { key: key(admin_key), name: admin_name },
+                codes: codes.into_iter().map(Digest).collect(),
             },
         }
     }

@@ -11,6 +11,8 @@ pub(crate) enum Security {
         operators: BTreeMap<[u8; 32], Operator>,
         /// Oldest first.
         codes: Vec<[u8; 32]>,
+        /// Oldest first.
+        gone: Vec<(u64, [u8; 32])>,
     },
 }
 
@@ -30,7 +32,7 @@ pub(crate) enum OperatorRole {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum NewSecurity {
     Insecure,
-    Keys { nodes: BTreeMap<u64, [u8; 32]>, admin_key: [u8; 32], admin_name: String },
+    Keys { nodes: BTreeMap<u64, [u8; 32]>, admin_key: [u8; 32], admin_name: String, codes: Vec<[u8; 32]> },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -28,6 +28,8 @@
 
 mod beside;
 mod end;
+#[cfg(test)]
+mod fuzz;
 mod head;
 mod retention;
 mod room;

@@ -2,6 +2,7 @@
 
 mod checkpoints;
 mod connections;
+mod fuzz;
 mod handovers;
 mod leaving;
 mod links;

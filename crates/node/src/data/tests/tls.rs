@@ -236,7 +236,7 @@ impl SigningKey for HeldKey {
 impl Signer for HeldSigner {
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>, rustls::Error> {
         self.0.begun.send(()).unwrap();
-        let told = self.0.go_on.lock().unwrap().recv_timeout(LONG);
+        let told = self.0.go_on.lock().unwrap().recv_timeout(LONG / 4);
         self.0.waited_in_vain.fetch_or(told.is_err(), Ordering::Relaxed);
         self.1.sign(message)
     }

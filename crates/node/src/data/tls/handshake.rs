@@ -36,7 +36,7 @@ const PRESSED_AFTER: Duration = Duration::from_millis(500);
 pub(crate) const BYTES_MAX: usize = 64 << 10;
 /// Signed for at a time, for each node, whatever the machine has. More, and those who come take the processors from those who
 /// are there; a certificate of 4096 bits lets 70 in a second then, and one of an elliptic curve thousands.
-const PROVED_AT_ONCE_MAX: usize = 4;
+pub(crate) const PROVED_AT_ONCE_MAX: usize = 4;
 /// Every TLS connection begins with a record of this type.
 const HANDSHAKE_RECORD: u8 = 0x16;
 /// What a stranger reads who speaks RESP, or nothing that we know.

@@ -1,5 +1,6 @@
 //! Keys and operators.
 
+use crate::doors::Mode;
 use ironcache_api as api;
 use ironcache_control::{Operator, OperatorRole, Security};
 use ironcache_types::{KeyHash, NodeId};
@@ -9,6 +10,15 @@ pub(super) fn mode(security: &Security) -> api::SecurityMode {
     match security {
         Security::Insecure => api::SecurityMode::Insecure,
         Security::Keys(_) => api::SecurityMode::Keys,
+    }
+}
+
+pub(in super::super) fn believes(mode: &Mode) -> api::Believes {
+    match mode {
+        Mode::Open => api::Believes::Open,
+        Mode::Keys(_) | Mode::Heard(..) => api::Believes::Keys,
+        Mode::Bound(_) => api::Believes::Bound,
+        Mode::Locked => api::Believes::Locked,
     }
 }
 

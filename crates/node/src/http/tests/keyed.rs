@@ -7,13 +7,13 @@ use hyper::Method;
 use hyper::header::{CONNECTION, HOST, UPGRADE};
 use hyper_util::rt::TokioIo;
 use ironcache_api::{
-    AddOperator, ApiError, ClusterStatus, CreateKeys, Done, JoinBind, JoinProve, JoinProved, OperatorRole,
-    Operators, RevokeOperator,
+    AddOperator, ApiError, Believes, ClusterStatus, CreateKeys, Done, JoinBind, JoinProve, JoinProved,
+    OperatorRole, Operators, RevokeOperator,
 };
-use ironcache_control::Security;
+use ironcache_control::{Command, Credential, Origin, Security};
 use ironcache_identity::{Expect, JoinCode, PrivateKey, Session, Side, Tls};
 use ironcache_replication::{Hello, LINK_VERSIONS, LinkVersion, Message, Purpose, Refuse, decode, encode};
-use ironcache_types::{ClusterId, Digest, KeyHash, LevelRange, Member, NodeId, ShardId};
+use ironcache_types::{ClusterId, Digest, Epoch, KeyHash, LevelRange, Member, NodeId, ShardId};
 use reqwest::StatusCode;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -42,7 +42,18 @@ impl Talk {
     }
 
     async fn say(&mut self, method: Method, path: &str, body: String) -> Answer {
+        self.say_with(method, path, body, &[]).await
+    }
+
+    async fn say_with(
+        &mut self,
+        method: Method,
+        path: &str,
+        body: String,
+        headers: &[(&str, &str)],
+    ) -> Answer {
         let request = hyper::Request::builder().method(method).uri(path).header(HOST, "127.0.0.1");
+        let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
         self.sender.ready().await.unwrap();
         let answer = self.sender.send_request(request.body(body).unwrap()).await.unwrap();
         let status = StatusCode::from_u16(answer.status().as_u16()).unwrap();
@@ -96,7 +107,8 @@ async fn bind(nodes: &[TestNode], admin: &Tls) {
 
 async fn create(nodes: &[TestNode], admin: &Tls) {
     bind(nodes, admin).await;
-    let keys = CreateKeys { cluster: CLUSTER, admin: "ada".to_owned(), nodes: pins(nodes) };
+    let codes = nodes.iter().map(|node| node.app.doors.code().expect("it is new").digest()).collect();
+    let keys = CreateKeys { cluster: CLUSTER, admin: "ada".to_owned(), nodes: pins(nodes), codes };
     let mut request = layout(nodes);
     request.security = Some(keys);
     let mut talk = Talk::open(admin, &http(&nodes[0])).await;
@@ -203,6 +215,12 @@ async fn whoever_proves_no_key_is_refused_by_name_on_both_ports() {
         assert_ne!(response.status(), StatusCode::UNAUTHORIZED, "{path}");
     }
     assert_eq!(node.app.raft.applied().borrow().index, before, "nothing has come of it");
+    // And each is counted, at the port where it was.
+    let counts = |by_code: BTreeMap<String, u64>| {
+        ["cross_site", "foreign_host", "no_key", "unknown_key"].map(|code| by_code[code])
+    };
+    assert_eq!(counts(node.app.refused.by_code()), [8, 8, 8, 8]);
+    assert_eq!(counts(node.app.refused_peers.by_code()), [8, 8, 8, 12]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -253,7 +271,12 @@ async fn the_connection_of_a_revoked_key_is_closed() {
 }
 
 /// What a node answers to this hello on a link whose connection proves `tls`.
-async fn hello(node: &TestNode, tls: &Tls, member: Member) -> (String, TlsStream<TcpStream>) {
+async fn hello(
+    node: &TestNode,
+    tls: &Tls,
+    member: Member,
+    purpose: Purpose,
+) -> (String, TlsStream<TcpStream>) {
     let stream = TcpStream::connect(node.app.config.peer_addr()).await.unwrap();
     let mut link = tls.connect(stream, Expect::Anybody).await.unwrap().stream;
     let head = format!(
@@ -270,7 +293,7 @@ async fn hello(node: &TestNode, tls: &Tls, member: Member) -> (String, TlsStream
         cluster_id: CLUSTER,
         shard: ShardId(0),
         member,
-        purpose: Purpose::Follow,
+        purpose,
         position: None,
         levels: LevelRange::new(1, 1),
     };
@@ -296,9 +319,9 @@ async fn a_member_says_hello_and_asks_for_a_lease_as_itself_alone() {
     let primary = nodes.iter().find(|node| node.id() == primary).unwrap();
     let [one, other] =
         [0, 1].map(|at| nodes.iter().filter(|node| node.id() != primary.id()).nth(at).unwrap());
-    let (refused, _link) = hello(primary, &one.app.doors.tls, other.app.me).await;
+    let (refused, _link) = hello(primary, &one.app.doors.tls, other.app.me, Purpose::Follow).await;
     assert_eq!(refused, "not_itself");
-    let (accepted, _link) = hello(primary, &one.app.doors.tls, one.app.me).await;
+    let (accepted, _link) = hello(primary, &one.app.doors.tls, one.app.me, Purpose::Follow).await;
     assert_eq!(accepted, "accepted");
     let mut talk = Talk::open(&one.app.doors.tls, &primary.app.config.peer_addr()).await;
     let lease = crate::lease::AskLease { member: other.app.me, silence_ms: 0 };
@@ -360,17 +383,76 @@ async fn a_node_that_does_not_permit_it_is_in_no_insecure_cluster() {
     assert!(nodes.iter().all(|node| node.app.raft.cluster().is_none()));
 }
 
+/// A new node that the admin has met, for the cluster of `nodes`; its code; and a connection of the admin's to the cluster.
+async fn met(nodes: &[TestNode], admin: &Tls) -> (TestNode, JoinCode, Talk) {
+    let joins = TestNode::start_locked(nodes.len() as u64 + 1).await;
+    let join_code = joins.app.doors.code().unwrap().clone();
+    let mut all = pins(nodes);
+    all.insert(joins.id(), joins.app.doors.tls.hash());
+    let mut talk = Talk::open(admin, &http(&joins)).await;
+    talk.prove(&join_code).await.read::<JoinProved>();
+    talk.post("/v1/join/bind", &JoinBind { cluster: CLUSTER, nodes: all }).await.read::<Done>();
+    let asks = Talk::open(admin, &http(&nodes[0])).await;
+    (joins, join_code, asks)
+}
+
+/// Has the log do what the leader's loop does, which does not run here: the stage of the change that is under way ends.
+async fn next_stage(node: &TestNode, command: impl Fn(Epoch) -> Command) {
+    let change = node.app.raft.catch_up().await.unwrap().state.membership.as_ref().unwrap().epoch;
+    node.app.raft.propose(command(change)).await.unwrap().outcome.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_links_of_a_node_that_was_removed_are_closed() {
+    let (nodes, admin) = founded(2).await;
+    let (joins, join_code, mut asks) = met(&nodes, &admin).await;
+    let add = ironcache_api::AddNode {
+        http_addr: http(&joins),
+        node: joins.id(),
+        shard: Some(ShardId(0)),
+        learner: false,
+        admitted: Some(ironcache_api::Admitted { key: joins.app.doors.tls.hash(), code: join_code.digest() }),
+    };
+    asks.post("/v1/cluster/nodes/add", &add).await.read::<Done>();
+    next_stage(&nodes[0], |change| Command::MembershipDone { change }).await;
+    let state = nodes[0].app.raft.catch_up().await.unwrap().state.clone();
+    let primary = state.shards[&ShardId(0)].primary().expect("it has one").node;
+    let replica = nodes.iter().find(|node| node.id() != primary).unwrap();
+    // This link waits for as long as its two ends want it: it ends for no other reason.
+    let tls = &joins.app.doors.tls;
+    // Its daemon, which would register its life, does not run here.
+    let member = Member { node: joins.id(), incarnation: state.nodes[&joins.id()].incarnation };
+    let (said, mut link) = hello(replica, tls, member, Purpose::NextSource).await;
+    assert_eq!(said, "accepted");
+    let mut asks_of_peer = Talk::open(tls, &replica.app.config.peer_addr()).await;
+    assert_eq!(asks_of_peer.get("/node/report").await.status, StatusCode::OK);
+    let (node, propose) = (joins.id(), async |command| {
+        nodes[0].app.raft.propose(command).await.unwrap().outcome.unwrap();
+    });
+    propose(Command::RemoveNode { node }).await;
+    next_stage(&nodes[0], |change| Command::NodeLeft { change, node }).await;
+    next_stage(&nodes[0], |change| Command::MembershipDone { change }).await;
+    let closed = async {
+        let mut rest = Vec::new();
+        // Closed by TLS, or without a word.
+        let _ = link.read_to_end(&mut rest).await;
+        while !asks_of_peer.sender.is_closed() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(BOUND, closed).await.expect("both are closed");
+    assert_eq!(
+        code(&Talk::open(tls, &replica.app.config.peer_addr()).await.get("/node/report").await),
+        "removed"
+    );
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_that_is_met_joins_a_cluster_with_keys_and_its_code_is_used() {
     let (mut nodes, admin) = founded(1).await;
-    let joins = TestNode::start_locked(2).await;
-    let join_code = joins.app.doors.code().unwrap().clone();
-    let mut all = pins(&nodes);
-    all.insert(joins.id(), joins.app.doors.tls.hash());
-    let mut talk = Talk::open(&admin, &http(&joins)).await;
-    talk.prove(&join_code).await.read::<JoinProved>();
-    talk.post("/v1/join/bind", &JoinBind { cluster: CLUSTER, nodes: all }).await.read::<Done>();
-    let mut asks = Talk::open(&admin, &http(&nodes[0])).await;
+    let (joins, join_code, mut asks) = met(&nodes, &admin).await;
+    let founding = nodes[0].app.raft.applied().borrow().state.clone();
+    let Security::Keys(founding) = &founding.security else { panic!("it has keys") };
     let request = |admitted| ironcache_api::AddNode {
         http_addr: http(&joins),
         node: joins.id(),
@@ -387,5 +469,105 @@ async fn a_node_that_is_met_joins_a_cluster_with_keys_and_its_code_is_used() {
     let state = nodes[0].app.raft.catch_up().await.unwrap().state.clone();
     let Security::Keys(keys) = &state.security else { panic!("it has keys") };
     assert_eq!(keys.nodes, pins(&nodes));
-    assert_eq!(keys.codes.iter().copied().collect::<Vec<_>>(), [join_code.digest()]);
+    // That of the founding node is as used as its own.
+    assert_eq!(founding.codes.len(), 1);
+    assert_eq!(keys.codes.iter().copied().collect::<Vec<_>>(), [founding.codes[0], join_code.digest()]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_order_of_an_operator_who_was_revoked_is_refused_by_whatever_way_it_comes() {
+    let (nodes, admin) = founded(3).await;
+    let leader = nodes[0].app.raft.view_changes().borrow().leader.expect("somebody leads");
+    let [leads, follows] =
+        [true, false].map(|leads| nodes.iter().find(|node| (node.id() == leader) == leads).unwrap());
+    let bob = key();
+    let mut asks = Talk::open(&admin, &http(leads)).await;
+    let add = AddOperator { key: bob.hash(), name: "bob".to_owned(), role: OperatorRole::Operator };
+    asks.post("/v1/operators/add", &add).await.read::<Done>();
+    // As a node sends on what it was asked, for whom it was asked.
+    let mut sends_on = Talk::open(&follows.app.doors.tls, &http(leads)).await;
+    let (member, key) = (follows.id().to_string(), bob.hash().to_string());
+    let headers = [("x-ironcache-forwarded", member.as_str()), ("x-ironcache-for", key.as_str())];
+    let policy = |settle: u32| format!("{{\"set\":{{\"settle-ms\":\"{settle}\"}}}}");
+    let order = sends_on.say_with(Method::POST, "/v1/policy", policy(4_000), &headers).await;
+    assert_eq!(order.status, StatusCode::OK, "{}", order.text);
+    asks.post("/v1/operators/revoke", &RevokeOperator { key: bob.hash() }).await.read::<Done>();
+    let order = sends_on.say_with(Method::POST, "/v1/policy", policy(5_000), &headers).await;
+    assert_eq!((order.status, code(&order).as_str()), (StatusCode::CONFLICT, "not_allowed"));
+    // Nor as an entry that a follower proposes which has not heard of it.
+    let present = follows.app.raft.catch_up().await.unwrap().state.clone();
+    let command = Command::SetPolicy { seen: present.policy_epoch, policy: present.policy };
+    let origin = Origin { by: Credential::Operator(bob.hash()), from: None, at_ms: 1 };
+    let refused = follows.app.raft.propose(origin.asks(command)).await.unwrap().outcome.unwrap_err();
+    assert_eq!(refused.code, "not_allowed");
+}
+
+/// What is answered to the head of a request whose body never comes.
+async fn answer_to_head(addr: &str, path: &str, bytes: usize) -> String {
+    let mut stream = TcpStream::connect(addr).await.unwrap();
+    let head = format!("POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {bytes}\r\n\r\n");
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut read = BytesMut::new();
+    let answered = async {
+        while !read.windows(4).any(|four| four == b"\r\n\r\n") {
+            assert_ne!(stream.read_buf(&mut read).await.unwrap(), 0, "{read:?}");
+        }
+    };
+    // Less than a body that does not come is waited for.
+    tokio::time::timeout(Duration::from_secs(4), answered).await.expect("it is answered before a body comes");
+    String::from_utf8_lossy(&read).lines().next().unwrap().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_is_not_known_has_no_memory_of_a_node() {
+    let (nodes, _admin) = founded(1).await;
+    let new = TestNode::start_locked(9).await;
+    let most = crate::http::JSON_BYTES_MAX;
+    for (addr, path, status) in [
+        // A member obeys no code, whoever asks; nor does a probe have a body.
+        (http(&nodes[0]), "/v1/join/prove", 409),
+        (http(&nodes[0]), "/v1/join/bind", 409),
+        (http(&nodes[0]), "/v1/policy", 401),
+        // A new node reads a proof, which is short, and a binding of whoever has proved the code.
+        (http(&new), "/v1/join/prove", 413),
+        (http(&new), "/v1/join/bind", 403),
+        (http(&new), "/v1/cluster/create", 401),
+    ] {
+        let answer = answer_to_head(&addr, path, most).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{path}: {answer}");
+    }
+    // And says no more back than it was sent.
+    let sent = format!("{{\"proof\":\"{}\"}}", "\\\"".repeat(480));
+    let answer = plain_body(&new, "/v1/join/prove", sent.clone()).await;
+    assert_eq!(answer.status, StatusCode::BAD_REQUEST);
+    assert!(answer.text.len() < sent.len(), "{}", answer.text);
+}
+
+async fn plain_body(node: &TestNode, path: &str, body: String) -> Answer {
+    let response = node.http_client().post(format!("http://{}{path}", http(node))).body(body).send().await;
+    let response = response.unwrap();
+    Answer { status: response.status(), text: response.text().await.unwrap() }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_page_is_refused_though_its_browser_holds_an_operators_key() {
+    let (nodes, admin) = founded(1).await;
+    let mut browser = Talk::open(&admin, &http(&nodes[0])).await;
+    for headers in [[("sec-fetch-site", "cross-site")], [("origin", "https://evil.example")]] {
+        let order = browser.say_with(Method::POST, "/v1/upgrade/pause", String::new(), &headers).await;
+        assert_eq!(order.status, StatusCode::FORBIDDEN, "{}", order.text);
+        assert!(["cross_site", "foreign_origin"].contains(&code(&order).as_str()));
+    }
+    // What a node is called is of no matter to whoever knows its key.
+    let order = browser.say_with(Method::GET, "/v1/cluster", String::new(), &[("x-any", "thing")]).await;
+    assert_eq!(order.status, StatusCode::OK, "{}", order.text);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_says_whom_it_believes() {
+    let (nodes, _admin) = founded(1).await;
+    let (new, open) = (TestNode::start_locked(8).await, TestNode::start(9).await);
+    for (node, believes) in [(&nodes[0], Believes::Keys), (&new, Believes::Locked), (&open, Believes::Open)] {
+        assert_eq!(node.status().await.believes, Some(believes));
+    }
 }

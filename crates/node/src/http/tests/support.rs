@@ -56,7 +56,11 @@ impl TestNode {
         set(&mut config);
         let config = Arc::new(config);
         let doors = Arc::new(Doors::of(&config).unwrap());
-        let options = RaftOptions { dial: doors.clone(), ..RaftOptions::new(me, dir.path().join("raft")) };
+        let options = RaftOptions {
+            dial: doors.clone(),
+            may_join: doors.clone(),
+            ..RaftOptions::new(me, dir.path().join("raft"))
+        };
         let raft = RaftNode::open(options).await.unwrap();
         doors.attach(raft.applied());
         tokio::spawn(Arc::clone(&doors).watch());
@@ -116,6 +120,7 @@ impl TestNode {
             doorkeeper::PEER,
             0,
             Arc::clone(&doors),
+            Arc::clone(&app.refused_peers),
         ));
         tokio::spawn(peer::serve(
             http.into_std().unwrap(),
@@ -123,6 +128,7 @@ impl TestNode {
             doorkeeper::HTTP,
             0,
             doors,
+            Arc::clone(&app.refused),
         ));
         Self { app, client, dir }
     }

@@ -156,3 +156,50 @@ fn the_table_of_levels_says_which_version_is_written() {
     assert_eq!(version_at(Format::KeeperFile, RANGE.max), Some(version));
     assert_eq!(versions_read(Format::KeeperFile), Some((version, version)));
 }
+
+/// The checksum of the head, and of every frame behind it, as a primary would have sent them.
+fn reseal(bytes: &mut [u8]) {
+    let Some(body) = bytes.get(10..12).map(|len| usize::from(u16::from_le_bytes([len[0], len[1]]))) else {
+        return;
+    };
+    let crc_at = 12 + body;
+    let mut rest = crc_at + 4;
+    if bytes.len() < rest {
+        return;
+    }
+    let crc = crc32fast::hash(&bytes[..crc_at]);
+    bytes[crc_at..rest].copy_from_slice(&crc.to_le_bytes());
+    while let Some(prefix) = bytes.get(rest..rest + 8) {
+        let claimed = u32::from_le_bytes([prefix[0], prefix[1], prefix[2], prefix[3]]) as usize;
+        let end = rest.saturating_add(8).saturating_add(claimed).min(bytes.len());
+        let crc = crc32fast::hash(&bytes[rest + 8..end]);
+        bytes[rest + 4..rest + 8].copy_from_slice(&crc.to_le_bytes());
+        rest = end;
+    }
+}
+
+#[test]
+fn fuzz_a_kept_tail_is_read_back_and_only_its_end_is_cut_off_or_it_stays_as_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(written(&dir));
+    let good = fs::read(path(&dir)).unwrap();
+    let mut resealed = good.clone();
+    reseal(&mut resealed);
+    assert_eq!(resealed, good);
+    let folder = ironcache_fuzz::Folder::new();
+    let kept = folder.path().join("2-7");
+    let campaign = ironcache_fuzz::Campaign::of("kept tails").from([good]).resealed(reseal);
+    campaign.keeps(4 * READ_BYTES).run(|bytes| {
+        let opened = ironcache_fuzz::refused_stays(&kept, bytes, |path| TailFile::open(path, CLUSTER, 0));
+        let file = opened.map_err(|error| format!("{:?}", std::mem::discriminant(&error)))?;
+        let (head, whole) = (file.head().clone(), file.tail().whole());
+        drop(file);
+        let left = fs::read(&kept).unwrap();
+        assert!(bytes.starts_with(&left), "what is left of it was in it");
+        let again = ironcache_fuzz::refused_stays(&kept, &left, |path| TailFile::open(path, CLUSTER, 0));
+        let again = again.expect("what was read back can be read back");
+        assert_eq!((again.head(), again.tail().whole()), (&head, whole));
+        assert_eq!(fs::read(&kept).unwrap(), left, "nothing more is cut off");
+        Ok::<_, String>(whole > head.from)
+    });
+}

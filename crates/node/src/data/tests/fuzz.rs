@@ -1,0 +1,113 @@
+//! Fuzzing of what a client may ask of a node, the data commands among the others; see crate `ironcache-fuzz`.
+
+use super::*;
+use ironcache_command::{Run, table};
+use ironcache_fuzz::Campaign;
+use ironcache_resp::{CommandParser, Parsed, Protocol, parse_value};
+
+const WORDS: [&str; 22] = [
+    "\r\n",
+    " ",
+    "a",
+    "0",
+    "1",
+    "-1",
+    "*",
+    "get",
+    "set",
+    "help",
+    "MULTI\r\n",
+    "EXEC\r\n",
+    "WATCH a\r\n",
+    "DISCARD\r\n",
+    "HELLO 3\r\n",
+    "RESET\r\n",
+    "id",
+    "maxclients",
+    "tls-port",
+    "9223372036854775807",
+    "skipme",
+    "nodes",
+];
+/// A value of 512 MiB is a valid wish; here it would only take time.
+const OFFSET_MAX: u64 = 1 << 20;
+/// `COMMAND DOCS` says more than any other; a transaction may hold many of them.
+const ASKED_MAX: usize = 64;
+
+/// Commands of one session of a corpus.
+const TOGETHER: usize = 12;
+
+/// Every command of the server with each of its subcommands, in and out of a transaction.
+fn sessions() -> Vec<Vec<u8>> {
+    let server = table().iter().filter(|spec| matches!(spec.run, Run::Server)).map(|spec| spec.name);
+    let each: Vec<_> =
+        server.flat_map(|name| ["", " a", " a b", " help"].map(|rest| format!("{name}{rest}\r\n"))).collect();
+    // Many at a time: a plane is made for each session.
+    let together = each.chunks(TOGETHER).map(<[String]>::concat);
+    let said = [
+        "CLIENT SETNAME me\r\nCLIENT GETNAME\r\nCLIENT INFO\r\nCLIENT LIST TYPE normal ID 1\r\n",
+        "CLIENT KILL ID 7 SKIPME yes\r\nCLIENT NO-EVICT on\r\nCLIENT SETINFO lib-name x\r\n",
+        "CONFIG GET max* tls-*\r\nCONFIG SET maxclients 100 timeout 5\r\nCONFIG RESETSTAT\r\n",
+        "CLUSTER SLOTS\r\nCLUSTER SHARDS\r\nCLUSTER NODES\r\nCLUSTER KEYSLOT a\r\nCLUSTER GETKEYSINSLOT 5 9\r\n",
+        "COMMAND DOCS get\r\nCOMMAND INFO get set\r\nCOMMAND GETKEYS mset a 1 b 2\r\nCOMMAND LIST FILTERBY PATTERN a*\r\n",
+        "SET a 1\r\nWATCH a\r\nMULTI\r\nGET a\r\nINFO\r\nWAIT 0 0\r\nEXEC\r\nINFO replication memory\r\n",
+        "HELLO 3 AUTH default x SETNAME me\r\nHELLO 2\r\nAUTH x\r\nREADONLY\r\nGET a\r\nREADWRITE\r\nRESET\r\nQUIT\r\n",
+    ];
+    together.chain(said.map(str::to_owned)).map(String::into_bytes).collect()
+}
+
+fn asks_for_much(args: &[&[u8]]) -> bool {
+    let is = |name: &str| args[0].eq_ignore_ascii_case(name.as_bytes());
+    let number = |arg: &[u8]| std::str::from_utf8(arg).ok()?.parse::<u64>().ok();
+    is("setrange") && args.get(2).and_then(|offset| number(offset)).is_some_and(|offset| offset > OFFSET_MAX)
+}
+
+/// A primary of all slots, without the buffers of a real one.
+fn small_plane(world: &World) -> Plane {
+    let config = Config { backlog_bytes: 1 << 20, ..Config::default() };
+    let (to_control, _) = mpsc::unbounded_channel();
+    let mut plane = Plane::new(Arc::new(config), A, Version::new(1, 0, 0), LEVELS, to_control, 1);
+    plane.loaded(Keyspace::new(), None);
+    plane.apply_view(world.view());
+    grant(&mut plane, FOR_EVER);
+    plane
+}
+
+#[test]
+fn fuzz_every_command_is_answered_once_and_whole() {
+    let world = World::alone(AckMode::Primary);
+    Campaign::of("commands of the server").from(sessions()).words(WORDS).keeps(64 << 20).costly().run(
+        |bytes| {
+            let mut plane = small_plane(&world);
+            let mut client = client(&mut plane);
+            let (mut parser, mut rest, mut last) = (CommandParser::default(), bytes, None);
+            for _ in 0..ASKED_MAX {
+                let Ok(Parsed::Complete { consumed }) = parser.parse(rest) else { break };
+                let args: Vec<&[u8]> = parser.args(rest).iter().collect();
+                rest = &rest[consumed..];
+                if args.is_empty() || asks_for_much(&args) {
+                    continue;
+                }
+                let (was_queueing, mut out) = (client.transaction.is_some(), Vec::new());
+                let turn = dispatch::run(&mut plane, &mut client, &args, &mut out);
+                let is_one = matches!(parse_value(&out), Ok(Some((_, used))) if used == out.len());
+                match turn {
+                    Turn::Done => {
+                        assert!(is_one, "{args:?} is answered {:?}", out.escape_ascii().to_string())
+                    }
+                    Turn::Close => assert!(is_one || out.is_empty(), "{:?}", out.escape_ascii().to_string()),
+                    // Answered later, or tried again.
+                    Turn::Park | Turn::Hold | Turn::Wait { .. } => assert!(out.is_empty(), "{args:?}"),
+                }
+                assert!(matches!(client.protocol, Protocol::Resp2 | Protocol::Resp3));
+                let word = out.split(|byte| *byte == b' ' || *byte == b'\r').next().unwrap_or_default();
+                let word = String::from_utf8_lossy(&word[..word.len().min(12)]).into_owned();
+                last = Some((was_queueing, std::mem::discriminant(&turn), word));
+                if turn == Turn::Close {
+                    break;
+                }
+            }
+            last
+        },
+    );
+}
