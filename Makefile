@@ -83,11 +83,11 @@ kill-matrix: both-releases ## each part is killed at each step of a roll: docs/k
 
 MINUTES ?= 30
 # Everybody who has a parser has tests `fuzz_*` of it; crates/fuzz/parsers.md is the list, and a test of that crate keeps it.
-FUZZED = $(shell grep -rlE '^ *fn fuzz_' crates --include='*.rs' | cut -d/ -f2 | sort -u)
+FUZZED = $(shell grep -rlE '^ *fn fuzz_' crates --include='*.rs' | cut -d/ -f1,2 | sort -u | xargs -I@ grep -hoE -m1 '^name = .*' @/Cargo.toml | cut -d'"' -f2)
 FUZZ_TARGETS = $(shell grep -rhE '^ *fn fuzz_' crates --include='*.rs' | wc -l)
 fuzz: fuzz-parsers fuzz-ports ## a node's ports for MINUTES each, all at once, and before that all parsers together for as long: `make fuzz MINUTES=30`
 fuzz-parsers:
-	FUZZ_SECONDS=$$((60 * $(MINUTES) / $(FUZZ_TARGETS) + 1)) $(CARGO) test $(FUZZED:%=-p path+file://$(CURDIR)/crates/%) --lib --bins --test fuzz --test it --no-fail-fast fuzz_ -- --test-threads=1 --nocapture
+	FUZZ_SECONDS=$$((60 * $(MINUTES) / $(FUZZ_TARGETS) + 1)) $(CARGO) test $(FUZZED:%=-p %) --lib --bins --test fuzz --test it --no-fail-fast fuzz_ -- --test-threads=1 --nocapture
 fuzz-ports: release
 	tests/compat/fuzz_ports.py target/release/ironcache --seconds $$((60 * $(MINUTES))) $(if $(SEED),--seed $(SEED))
 

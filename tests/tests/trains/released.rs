@@ -77,7 +77,8 @@ async fn a_cluster_of_the_newest_release_rolls_to_this_one_and_back_and_on_and_i
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn snapshots_cross_between_the_newest_release_and_this_one_whoever_leads() {
     let (old, new) = (End::released(), End::this());
-    cross(&spec_of(&old, 1, 2).keyed(), &old, &new).await;
+    // Without keys: thousands of entries are ordered one by one, and each order would make a connection by TLS.
+    cross(&spec_of(&old, 1, 2), &old, &new).await;
 }
 
 /// Pauses where some nodes run the target, some do not, and nobody is on the way.

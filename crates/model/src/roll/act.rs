@@ -247,6 +247,7 @@ impl World {
             Act::Heal => {
                 let node = self.cut.take()?;
                 self.grant_if_named(node);
+                self.agent(node);
                 Some(())
             }
             Act::Late { node } => {
@@ -333,13 +334,15 @@ impl World {
             self.grant(node);
         }
         // What was asked and nobody answered is asked again.
+        let was_to_exit = self.process(node)?.exit.is_some();
         self.agent(node);
+        let is_to_exit = self.process(node)?.exit.is_some();
         let was_leased = self.process(node)?.engine.is_leased();
         let tick = self.process(node)?.at_tick();
         let actions = self.process_mut(node)?.engine.on(Event::Tick, tick);
         self.perform(node, actions);
         let now_leased = self.process(node).is_some_and(|process| process.engine.is_leased());
-        (self.proposals.len() > asked || was_leased != now_leased).then_some(())
+        (self.proposals.len() > asked || was_leased != now_leased || was_to_exit != is_to_exit).then_some(())
     }
 
     pub(super) fn command_of(&self, what: Order) -> Option<Command> {

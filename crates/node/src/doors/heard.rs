@@ -2,9 +2,10 @@
 //!
 //! ```text
 //!   an unknown key comes ─► ask the members that the own log names: GET /node/pins
-//!     ─► of those whose log is ahead more than half name it? ─► it counts ─┬─ until this node has applied as much
-//!                                                                          ├─ until the own log changes its keys
-//!                                                                          └─ until they are asked again, soon
+//!     ─► of those who answer more than half name it, in a log that is ahead? ─► it counts
+//!                                             ├─ until this node has applied as much
+//!                                             ├─ until the own log changes its keys
+//!                                             └─ until they are asked again, soon
 //! ```
 //! Without this, a node that was away could not be told of a new member by that member, and nobody else tells it.
 //!
@@ -53,6 +54,9 @@ pub(crate) struct Heard {
 
 impl Heard {
     /// What one round of answers adds for a node that has applied up to `index`, and to whom `is_news` says who may be added.
+    ///
+    /// Whoever answers and is not ahead speaks against it: in a cluster that is at rest everybody who is honest has as much as
+    /// this node. What a majority has committed, most of those know who answer.
     pub(super) fn of(
         index: u64,
         answers: &[Pins],
@@ -64,7 +68,7 @@ impl Heard {
         for (node, key) in ahead.iter().flat_map(|pins| &pins.nodes) {
             *said.entry((*node, *key)).or_default() += 1;
         }
-        let most = said.into_iter().filter(|(_, by)| 2 * by > ahead.len()).map(|(pin, _)| pin);
+        let most = said.into_iter().filter(|(_, by)| 2 * by > answers.len()).map(|(pin, _)| pin);
         let added: BTreeMap<_, _> = most.filter(|(node, key)| is_news(*node, *key)).collect();
         (!added.is_empty()).then_some(Heard { until, added })
     }

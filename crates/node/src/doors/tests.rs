@@ -273,6 +273,8 @@ fn fewer_than_most_members_add_no_key() {
     assert_eq!(doors.holder(key(3)), Who::Unknown(key(3)));
     doors.hear(&[lie.clone(), honest]);
     assert_eq!(doors.holder(key(3)), Who::Unknown(key(3)), "nor one against one");
+    doors.hear(&[lie.clone(), Pins { index: 5, nodes: BTreeMap::from([(ONE, key(1))]) }]);
+    assert_eq!(doors.holder(key(3)), Who::Unknown(key(3)), "nor against one who has as much as this node");
     doors.hear(&[lie]);
     assert_eq!(doors.holder(key(3)), Who::Member(three), "who answers alone is all there is");
 }

@@ -78,11 +78,26 @@ fn credential(parts: &Parts) -> Credential {
     }
 }
 
+/// Whoever asks, for a line that a person reads.
+pub(super) fn known_as(parts: &Parts) -> String {
+    match parts.extensions.get::<Who>() {
+        Some(Who::Operator { key, name, .. }) => format!("operator {name} ({key})"),
+        Some(Who::Member(node)) => match credential(parts) {
+            Credential::Operator(key) => format!("node {node}, for an operator ({key})"),
+            Credential::Node(_) | Credential::Insecure | Credential::Policy => format!("node {node}"),
+        },
+        Some(Who::Met(key)) => format!("whoever holds the join code ({key})"),
+        Some(Who::Unknown(key)) => format!("an unknown key ({key})"),
+        Some(Who::Open) => "anybody: the node is insecure".to_owned(),
+        Some(Who::Nobody) | None => "nobody: no key was shown".to_owned(),
+    }
+}
+
 fn hop(parts: &Parts) -> Hop {
     Hop::of(&parts.headers, parts.extensions.get())
 }
 
-fn address(parts: &Parts) -> Option<String> {
+pub(super) fn address(parts: &Parts) -> Option<String> {
     let seen = parts.extensions.get::<Remote>()?.0?.to_string();
     let is_sent_on = hop(parts) == Hop::Forwarded;
     let said = parts.headers.get(ASKED_FROM).and_then(|said| said.to_str().ok());
@@ -144,6 +159,25 @@ mod tests {
         assert_eq!(by(member.clone(), &for_other[1..]), Credential::Node(ironcache_types::NodeId(2)));
         assert_eq!(by(member, &[]), Credential::Node(ironcache_types::NodeId(2)));
         assert_eq!(by(Who::Open, &for_other), Credential::Insecure);
+    }
+
+    #[test]
+    fn a_line_about_a_refusal_names_the_key_that_was_shown() {
+        let key = KeyHash(ironcache_types::Digest([1; 32]));
+        let line = |who: Option<Who>, headers: &[(&str, &str)]| {
+            let mut parts = parts(headers);
+            if let Some(who) = who {
+                parts.extensions.insert(who);
+            }
+            known_as(&parts)
+        };
+        assert_eq!(line(None, &[]), "nobody: no key was shown");
+        assert_eq!(line(Some(Who::Nobody), &[]), "nobody: no key was shown");
+        assert_eq!(line(Some(Who::Unknown(key)), &[]), format!("an unknown key ({key})"));
+        let (member, said) = (Who::Member(ironcache_types::NodeId(2)), key.to_string());
+        assert_eq!(line(Some(member.clone()), &[]), "node 0000000000000002");
+        let sent_on = [("x-ironcache-forwarded", "0000000000000002"), ("x-ironcache-for", said.as_str())];
+        assert_eq!(line(Some(member), &sent_on), format!("node 0000000000000002, for an operator ({key})"));
     }
 
     #[test]

@@ -5,13 +5,12 @@
 //! log, a door, or the reading of the request; and so is every connection on which no key was proved, or nothing was said.
 //! *Invariant:* neither counters nor lines grow with what strangers send: there are so many codes, and so many lines a second.
 
-use super::asked::origin;
+use super::asked::{address, known_as};
 use crate::app::App;
 use axum::extract::{Request, State};
 use axum::http::{Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::Response;
-use ironcache_control::Origin;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -80,7 +79,8 @@ async fn noted(
     next: Next,
 ) -> Response {
     let (parts, body) = request.into_parts();
-    let (method, path, asker) = (parts.method.clone(), parts.uri.path().to_owned(), origin(&parts));
+    let (method, path) = (parts.method.clone(), parts.uri.path().to_owned());
+    let (by, from) = (known_as(&parts), address(&parts));
     let answer = next.run(Request::from_parts(parts, body)).await;
     if is_refusal(&method, answer.status()) {
         let code = match answer.extensions().get::<RefusedAs>() {
@@ -88,9 +88,8 @@ async fn noted(
             None => format!("http_{}", answer.status().as_u16()),
         };
         if refusals.count(&code, Instant::now()) {
-            let Origin { by, from, at_ms: _ } = asker;
             let from = from.unwrap_or_default();
-            tracing::warn!(?by, from, %method, path, code, "an attempt was refused");
+            tracing::warn!(by, from, %method, path, code, "an attempt was refused");
         }
     }
     answer
