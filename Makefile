@@ -1,7 +1,7 @@
 # The commands a contributor needs. `make verify` only reads; `make fix` mends what a tool can mend.
 CARGO ?= cargo
 
-.PHONY: both-releases build release verify arrows doc fix test demo compat bench table roll-compare deny ci clean-compat mutations turmoil loss-window dead-primaries kill-matrix endurance speed-ab sim model train train-released fuzz fuzz-parsers fuzz-ports
+.PHONY: both-releases build release verify arrows doc fix test demo compat bench table roll-compare deny ci full clean-compat mutations turmoil loss-window dead-primaries kill-matrix endurance speed-ab sim model train train-released fuzz fuzz-parsers fuzz-ports
 
 build:
 	$(CARGO) build --workspace --all-targets
@@ -138,6 +138,16 @@ deny: ## advisories, bans, licences and sources; `make deny DENY_CHECKS="bans li
 
 ci: ## what CI runs, on a clean clone
 	.ci/run
+
+full: ## what CI has no time for, some hours of it: every mutation, 100,000 simulated clusters, 500 seeds of turmoil, the large models, half an hour of fuzzing each, the kill matrix, endurance, dead primaries (root)
+	$(MAKE) mutations
+	$(MAKE) sim SEEDS=100000
+	$(MAKE) turmoil SEEDS=500
+	$(MAKE) model
+	$(MAKE) fuzz MINUTES=30
+	$(MAKE) kill-matrix
+	$(MAKE) endurance MINUTES=30
+	$(MAKE) dead-primaries loss-window
 
 clean-compat:
 	rm -rf .compat
