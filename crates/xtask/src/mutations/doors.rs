@@ -133,7 +133,7 @@ pub(super) const ROWS: &[Mutation] = &[
         name: "one-member-vouches-for-a-key",
         breaks: "with one member's key others are made to believe any other one",
         file: "crates/node/src/doors/heard.rs",
-        guard: ".filter(|(_, by)| 2 * by > ahead.len())",
+        guard: ".filter(|(_, by)| 2 * by > answers.len())",
         instead: ".filter(|(_, by)| 2 * by > 0)",
         tests: DOORS,
     },
