@@ -134,8 +134,8 @@ async fn whoever_has_no_credentials_may_ask_and_orders_nothing() {
     for looked in [None, Some(PathBuf::from("/nowhere/credentials.json"))] {
         let client = Client::with(Access::Without { looked: looked.clone() }, vec![node.addr()]);
         let orders = [
-            client.act("/v1/upgrade/pause").await.unwrap_err(),
-            client.stage(file.path(), ironcache_api::StageHold::Free).await.unwrap_err(),
+            in_time(client.act("/v1/upgrade/pause")).await.unwrap_err(),
+            in_time(client.stage(file.path(), ironcache_api::StageHold::Free)).await.unwrap_err(),
         ];
         for error in orders {
             assert!(matches!(&error, ClientError::NoCredentials { looked: at } if *at == looked), "{error}");
