@@ -47,9 +47,7 @@ pub(crate) fn next(
     if let Some(command) = command {
         return Some(Decision::Propose(command));
     }
-    let leader_is_all_that_is_left =
-        left.handovers.is_empty() && left.replicas.iter().chain(&left.old_primaries).all(|id| *id == leader);
-    if leader_is_all_that_is_left && !in_flight {
+    if left.is_only(leader) && !in_flight {
         match transfer::choose(view, plan) {
             Some(to) => return Some(Decision::TransferLeader { to }),
             None => note(waiting, WaitingOn::NoOtherLeader { leader }),
@@ -108,6 +106,13 @@ impl Left {
         let waits = |n: &&ironcache_control::Node| n.out.is_none() && n.release.digest != plan.target.digest;
         left.replicas.extend(witnesses.filter(waits).map(|n| n.id));
         left
+    }
+
+    /// Does the plan wait for this node's step alone? Not if nothing is left that may go now: the steps of a shard without a
+    /// primary come later, whoever leads, and a leadership that is handed on and on finds it none.
+    fn is_only(&self, node: NodeId) -> bool {
+        let mut steps = self.replicas.iter().chain(&self.old_primaries).peekable();
+        self.handovers.is_empty() && steps.peek().is_some() && steps.all(|id| *id == node)
     }
 
     fn add_shard(&mut self, view: View<'_>, plan: &Plan, shard: &Shard) {

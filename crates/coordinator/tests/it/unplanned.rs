@@ -1,10 +1,10 @@
 //! Processes that end when nobody asked them to.
 
 use crate::cluster::{
-    add_all, apply, ask, new, old, one_by_three, restart, rolling, see, text, three_by_two,
+    Layout, add_all, apply, ask, new, old, one_by_three, restart, rolling, see, text, three_by_two,
 };
 use expect_test::expect;
-use ironcache_control::{Command, ControlState, Outcome, PlanOptions, Shard};
+use ironcache_control::{Command, ControlState, Outcome, Phase, PlanOptions, Reason, Shard};
 use ironcache_coordinator::{Decision, LeaseObservation, Rehearsal};
 use ironcache_types::{Member, NodeId, Offset, ShardId};
 
@@ -164,5 +164,32 @@ fn a_loss_does_not_stop_the_plan(lose: impl Fn(&mut ControlState, &Shard, Member
                 assert!(finalized, "stuck after the loss of {primary}: {end:?}");
             }
         }
+    }
+}
+
+/// The last steps are of a shard that has no primary: two leaders that each see nothing that may go now handed leadership to each
+/// other for ever, and none led long enough to find the shard one.
+#[test]
+fn nobody_hands_leadership_on_while_what_is_left_waits_for_a_primary() {
+    let mut state = rolling(Layout { shards: 1, nodes_per_shard: 2, witnesses: 1, voters: 3 }.build());
+    let (shard, replica) = (ShardId(0), state.nodes[&NodeId(2)].member());
+    let of = |state: &ControlState| (state.shards[&shard].isr_epoch, state.shards[&shard].primary().unwrap());
+    for id in [2, 3] {
+        state.nodes.get_mut(&NodeId(id)).unwrap().release = new();
+    }
+    let ((isr_epoch, primary), reason) = (of(&state), Reason::new("gone", ""));
+    apply(&mut state, &Command::RemoveInSync { shard, isr_epoch, primary, member: replica, reason });
+    let ((isr_epoch, primary), reason) = (of(&state), Reason::new("gone", ""));
+    apply(&mut state, &Command::SetKeeper { shard, isr_epoch, primary, keeper: None, reason });
+    // What keeps the plan from being held.
+    state.plan.as_mut().unwrap().phase = Phase::Rolling;
+    restart(&mut state, NodeId(1), old());
+    assert!(state.shards[&shard].primary().is_none());
+    for leader in [2, 3] {
+        let mut seen = see(&state, leader);
+        // What the last owner has left is not known yet.
+        seen.nodes.get_mut(&NodeId(1)).unwrap().data.as_mut().unwrap().holds = None;
+        let decision = ask(&state, &seen);
+        assert!(matches!(decision, Decision::Wait(_)), "{}", text(&decision));
     }
 }

@@ -4,6 +4,14 @@ use super::{Mutation, SIMULATED, SIMULATED_NEXT};
 
 pub(super) const ROWS: &[Mutation] = &[
     Mutation {
+        name: "leadership-is-handed-on-for-nothing",
+        breaks: "while the last steps wait for a primary, leaders hand leadership to each other for ever",
+        file: "crates/coordinator/src/rolling.rs",
+        guard: "steps.peek().is_some() && steps.all(",
+        instead: "steps.all(",
+        tests: &["-p", "ironcache-coordinator"],
+    },
+    Mutation {
         name: "keepers-that-wait-for-each-other",
         breaks: "two nodes keep each other's tails, and neither goes",
         file: "crates/coordinator/src/keeper.rs",
