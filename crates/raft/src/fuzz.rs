@@ -10,7 +10,7 @@ use openraft::raft::AppendEntriesRequest;
 use serde::de::DeserializeOwned;
 
 /// Length and checksum of an envelope as a peer would send them.
-fn reseal(bytes: &mut [u8]) {
+pub(crate) fn reseal(bytes: &mut [u8]) {
     let Some(len) = bytes.len().checked_sub(HEADER_BYTES).and_then(|len| u32::try_from(len).ok()) else {
         return;
     };

@@ -123,22 +123,11 @@ pub(crate) fn from_bytes(bytes: &[u8], path: &Path) -> Result<(NodeId, Stored), 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ironcache_formats::wire::{HEADER_BYTES, MAGIC};
+    use crate::fuzz::reseal;
     use ironcache_fuzz::{Campaign, Folder, of_golden, refused_stays};
 
     /// Of the golden file.
     const NODE: NodeId = NodeId(9);
-
-    fn reseal(bytes: &mut [u8]) {
-        let Some(len) = bytes.len().checked_sub(HEADER_BYTES).and_then(|len| u32::try_from(len).ok()) else {
-            return;
-        };
-        bytes[HEADER_BYTES - 8..HEADER_BYTES - 4].copy_from_slice(&len.to_le_bytes());
-        let mut crc = crc32fast::Hasher::new();
-        crc.update(&bytes[MAGIC.len()..HEADER_BYTES - 4]);
-        crc.update(&bytes[HEADER_BYTES..]);
-        bytes[HEADER_BYTES - 4..HEADER_BYTES].copy_from_slice(&crc.finalize().to_le_bytes());
-    }
 
     #[test]
     fn fuzz_a_snapshot_is_what_was_written_or_its_file_stays_as_it_is() {

@@ -8,7 +8,7 @@ pub struct Links {
     /// A cluster without keys: whoever reaches a node's peer or http port owns it
     #[arg(long)]
     pub insecure: bool,
-    /// Clients may come by TLS too, and each node shows this certificate (PEM), which has to name 127.0.0.1
+    /// Clients may come by TLS too, and each node shows this certificate (PEM), which has to name 127.0.0.1 and to be no CA's
     #[arg(long, value_name = "FILE", requires = "tls_key_file")]
     pub tls_cert_file: Option<PathBuf>,
     /// The certificate's private key (PEM)

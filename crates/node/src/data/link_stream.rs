@@ -9,10 +9,11 @@
 //! *Invariant:* whoever writes goes on with the same bytes until they are written.
 //! *Invariant:* the session's lock is held to look and to change, never across an await.
 
+use super::tls::Leaving;
 use bytes::{Buf, BytesMut};
 use ironcache_host::net::{OwnedReadHalf, OwnedWriteHalf, TcpStream};
 use rustls::Connection;
-use std::io::{self, BufRead, IoSlice, Write};
+use std::io::{self, BufRead, Write};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
@@ -209,30 +210,6 @@ impl AsyncWrite for LinkWrite {
                 }
             }
         }
-    }
-}
-
-/// A write of the session's, to a socket that may take nothing yet.
-struct Leaving<'a, 'b>(&'a mut OwnedWriteHalf, &'a mut Context<'b>);
-
-impl Write for Leaving<'_, '_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        or_would_block(Pin::new(&mut *self.0).poll_write(self.1, bytes))
-    }
-
-    fn write_vectored(&mut self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
-        or_would_block(Pin::new(&mut *self.0).poll_write_vectored(self.1, parts))
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-fn or_would_block<T>(polled: Poll<io::Result<T>>) -> io::Result<T> {
-    match polled {
-        Poll::Ready(done) => done,
-        Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
     }
 }
 

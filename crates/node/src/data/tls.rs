@@ -16,7 +16,7 @@ pub(crate) use handshake::{
     PROVED_AT_ONCE_MAX as HANDSHAKES_SIGNED_MAX,
 };
 pub(super) use handshake::{AT_ONCE, NotMade, proved_at_once, shake_hands};
-pub(super) use socket::{Incoming, Outgoing};
+pub(super) use socket::{Incoming, Leaving, Outgoing};
 
 use super::DataNode;
 use crate::config::Config;

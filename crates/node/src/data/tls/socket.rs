@@ -235,7 +235,7 @@ impl Read for Arriving<'_, '_> {
 }
 
 /// A write of the session's, to a socket that may take nothing yet.
-pub(super) struct Leaving<'a, 'b>(pub &'a mut OwnedWriteHalf, pub &'a mut Context<'b>);
+pub(in crate::data) struct Leaving<'a, 'b>(pub &'a mut OwnedWriteHalf, pub &'a mut Context<'b>);
 
 impl Write for Leaving<'_, '_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
