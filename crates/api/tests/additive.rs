@@ -238,6 +238,7 @@ fn upgrade() -> UpgradeStatus {
         ],
         soaking: Some(Soaking {
             since_ms: 1,
+            soaked_ms: 4,
             finalize_after_s: Some(86_400),
             level: Level(1),
             finalizes_to: Level(2),

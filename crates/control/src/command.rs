@@ -272,6 +272,13 @@ pub enum Command {
         plan_epoch: Epoch,
         at_ms: u64,
     },
+    /// The plan has soaked for at least `ms`, as a leader counted: what the log said when it began to, and what its own
+    /// monotonic clock has gone on since.
+    Soaked {
+        plan: PlanId,
+        plan_epoch: Epoch,
+        ms: u64,
+    },
     /// Everybody is to go back.
     Rollback {
         plan: PlanId,

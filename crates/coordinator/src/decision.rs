@@ -94,6 +94,7 @@ fn write_act(f: &mut fmt::Formatter<'_>, command: &Command) -> fmt::Result {
         Command::Finalize { plan, .. } => write!(f, "finalize plan {plan}"),
         Command::StartPlan { target, .. } => write!(f, "start a plan to {target}, as the policy admits it"),
         Command::BeginSoaking { plan, .. } => write!(f, "let plan {plan} soak"),
+        Command::Soaked { plan, ms, .. } => write!(f, "note that plan {plan} has soaked for {ms} ms"),
         Command::Rollback { plan, reason, .. } => write!(f, "roll plan {plan} back: {reason}"),
         Command::TurnBack { plan, .. } => write!(f, "turn plan {plan} round"),
         Command::RemoveInSync { shard, member, .. } => {

@@ -139,6 +139,7 @@ const TABLE: &[(Format, &[Since])] = &[
     (Format::Entry(EntryKind::BeginRecovery), &[since(1, 1)]),
     (Format::Entry(EntryKind::AddOperator), &[since(1, 1)]),
     (Format::Entry(EntryKind::RevokeOperator), &[since(1, 1)]),
+    (Format::Entry(EntryKind::Soaked), &[since(1, 1)]),
     #[cfg(feature = "next")]
     (Format::Entry(EntryKind::SetZone), &[since(NEXT.0, 1)]),
     (Format::Origin, &[since(1, 1)]),

@@ -204,6 +204,7 @@ pub(super) fn audited(command: &Command, before: &ControlState, after: &ControlS
         | Command::StepFailed { .. }
         | Command::Hold { .. }
         | Command::BeginSoaking { .. }
+        | Command::Soaked { .. }
         | Command::TurnBack { .. }
         | Command::Rejoin { .. }
         | Command::NodeLeft { .. }

@@ -237,7 +237,7 @@ impl Cluster {
         self.state.shards[&shard].primary().expect("the shard has a primary")
     }
 
-    fn plan(&self) -> (PlanId, Epoch) {
+    pub(crate) fn plan(&self) -> (PlanId, Epoch) {
         self.state.plan.as_ref().map(|p| (p.id, p.epoch)).expect("a plan is active")
     }
 
@@ -443,6 +443,11 @@ impl Cluster {
     pub(crate) fn soak(&self) -> Command {
         let (plan, plan_epoch) = self.plan();
         Command::BeginSoaking { plan, plan_epoch, at_ms: 7 }
+    }
+
+    pub(crate) fn soaked(&self, ms: u64) -> Command {
+        let (plan, plan_epoch) = self.plan();
+        Command::Soaked { plan, plan_epoch, ms }
     }
 
     pub(crate) fn roll_back(&self) -> Command {

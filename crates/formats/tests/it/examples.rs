@@ -192,6 +192,7 @@ pub(crate) fn commands(kind: EntryKind) -> Vec<Command> {
         EntryKind::Finalize => vec![Command::Finalize { plan, plan_epoch, level: Level(300), at_ms }],
         EntryKind::Rejoin => vec![Command::Rejoin { step, member: to }],
         EntryKind::BeginSoaking => vec![Command::BeginSoaking { plan, plan_epoch, at_ms }],
+        EntryKind::Soaked => vec![Command::Soaked { plan, plan_epoch, ms: 86_400_000 }],
         EntryKind::Rollback => vec![Command::Rollback { plan, plan_epoch, reason: reason() }],
         EntryKind::TurnBack => vec![Command::TurnBack { plan, plan_epoch, leader: NodeId(2) }],
         EntryKind::ReportPreflight => [None, Some(reason())]
@@ -349,7 +350,7 @@ pub(crate) fn full() -> (ControlState, Vec<Answer>) {
         (Phase::Staging, Outcome::Finalized),
         (Phase::Paused, Outcome::Aborted),
         (Phase::TurningBack { reason: reason() }, Outcome::RolledBack),
-        (Phase::Soaking { since_ms: 1_700_000_000_003 }, Outcome::Superseded),
+        (Phase::Soaking { since_ms: 1_700_000_000_003, soaked_ms: 300 }, Outcome::Superseded),
     ];
     let ended = phases.map(|(phase, outcome)| {
         let (direction, started_by) = (Direction::Back { reason: reason() }, StartedBy::Policy);

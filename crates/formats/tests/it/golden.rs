@@ -103,7 +103,7 @@ fn every_raise_turns_one_golden_state_into_another() {
             node.release = crate::setup::new();
         }
         let plan = cluster.state.plan.as_mut().expect("the cluster rolls");
-        plan.phase = ironcache_control::Phase::Soaking { since_ms: 7 };
+        plan.phase = ironcache_control::Phase::Soaking { since_ms: 7, soaked_ms: 5 };
         let (id, plan_epoch) = (plan.id, plan.epoch);
         let written =
             |state: &ControlState| wire::hex(&state::write(state, [], state.cluster_level).unwrap());

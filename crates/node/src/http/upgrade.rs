@@ -35,11 +35,12 @@ pub(super) async fn status(State(app): State<Arc<App>>, origin: Origin) -> Resul
 }
 
 fn of_leader(app: &App, view: &AppliedView) -> UpgradeStatus {
-    let (waiting_on, reachable) = {
+    let (waiting_on, counted_ms, reachable) = {
         let lead = app.lead();
         let fresh = |seen: &crate::app::Seen| age_ms(seen.at) <= Bars::default().seen_ms_max;
         let answering = lead.reports.iter().filter(|(_, seen)| fresh(seen)).map(|(node, _)| *node);
-        (lead.waiting_on.clone(), answering.chain([app.me.node]).collect::<BTreeSet<_>>())
+        let reachable = answering.chain([app.me.node]).collect::<BTreeSet<_>>();
+        (lead.waiting_on.clone(), lead.soaked_ms, reachable)
     };
     let state = &view.state;
     UpgradeStatus {
@@ -47,18 +48,20 @@ fn of_leader(app: &App, view: &AppliedView) -> UpgradeStatus {
         now_ms: Some(unix_ms()),
         plan: state.plan.as_ref().map(convert::plan),
         waiting_on: waiting_on.iter().map(convert::waiting_on).collect(),
-        soaking: state.plan.as_ref().and_then(|plan| soaking(state, plan)),
+        soaking: state.plan.as_ref().and_then(|plan| soaking(state, plan, counted_ms)),
         history: state.history.iter().map(convert::history_entry).collect(),
         nodes: state.nodes.values().map(|node| upgrade_node(state, node, app.me.node, &reachable)).collect(),
     }
 }
 
-/// What would follow a plan that soaks, and what stands in the way of going back.
-fn soaking(state: &ControlState, plan: &Plan) -> Option<Soaking> {
-    let Phase::Soaking { since_ms } = plan.phase else { return None };
+/// What would follow a plan that soaks, and what stands in the way of going back. `counted_ms` is what the leader has counted:
+/// the log's count, and what has passed since that was committed.
+fn soaking(state: &ControlState, plan: &Plan, counted_ms: Option<u64>) -> Option<Soaking> {
+    let Phase::Soaking { since_ms, soaked_ms } = plan.phase else { return None };
     let blockers = rollback_blockers(state, plan);
     Some(Soaking {
         since_ms,
+        soaked_ms: soaked_ms.max(counted_ms.unwrap_or(0)),
         finalize_after_s: match plan.options.finalize_after {
             FinalizeAfter::Never => None,
             FinalizeAfter::Seconds(seconds) => Some(seconds),

@@ -180,6 +180,22 @@ pub(super) const ROWS: &[Mutation] = &[
         tests: &["-p", "ironcache-control"],
     },
     Mutation {
+        name: "a-soak-is-counted-back",
+        breaks: "a leader that counts less than the one before it takes away what that one counted",
+        file: "crates/control/src/apply/plan.rs",
+        guard: "        if ms <= *soaked_ms {",
+        instead: "        if ms == *soaked_ms {",
+        tests: &["-p", "ironcache-control"],
+    },
+    Mutation {
+        name: "a-count-of-the-soak-before",
+        breaks: "what a leader counted of a soak that was broken off counts for the one after it",
+        file: "crates/control/src/apply/plan.rs",
+        guard: "        self.plan_at(plan, plan_epoch)?;\n        let not_soaking",
+        instead: "        self.active_plan(plan)?;\n        let _ = plan_epoch;\n        let not_soaking",
+        tests: &["-p", "ironcache-control"],
+    },
+    Mutation {
         name: "final-before-all-confirm",
         breaks: "a plan soaks, and becomes final, while a node is still on trial",
         file: "crates/control/src/apply/plan.rs",

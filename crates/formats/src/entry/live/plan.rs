@@ -2,7 +2,7 @@
 
 use crate::BadField;
 use crate::entry::v1::plan::{
-    Abort, BeginRolling, BeginSoaking, Finalize, Hold, Pause, Resume, Rollback, StartPlan, TurnBack,
+    Abort, BeginRolling, BeginSoaking, Finalize, Hold, Pause, Resume, Rollback, Soaked, StartPlan, TurnBack,
 };
 use crate::parts::version;
 use ironcache_control::Command;
@@ -63,6 +63,12 @@ impl From<Finalize> for Command {
 impl From<BeginSoaking> for Command {
     fn from(BeginSoaking { plan, plan_epoch, at_ms }: BeginSoaking) -> Self {
         Command::BeginSoaking { plan: PlanId(plan), plan_epoch: Epoch(plan_epoch), at_ms }
+    }
+}
+
+impl From<Soaked> for Command {
+    fn from(Soaked { plan, plan_epoch, ms }: Soaked) -> Self {
+        Command::Soaked { plan: PlanId(plan), plan_epoch: Epoch(plan_epoch), ms }
     }
 }
 

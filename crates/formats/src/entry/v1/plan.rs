@@ -57,6 +57,13 @@ pub(crate) struct BeginSoaking {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Soaked {
+    pub plan: u64,
+    pub plan_epoch: u64,
+    pub ms: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Rollback {
     pub plan: u64,
     pub plan_epoch: u64,
