@@ -9,7 +9,8 @@
 //!
 //! Not in it is what no level chooses. A level *is* a set of opcodes for effects (`ironcache-keyspace`); the ends of a
 //! link agree on its version when it opens (`ironcache-replication`), as launcher and daemon do (`ironcache-spine`, which
-//! also frames the launcher's own file); reports and answers over HTTP are JSON that only gains fields.
+//! also frames the launcher's own file); reports and answers over HTTP are JSON that only gains fields; an operator's
+//! credentials file (`ironcache-identity`) is of a person with any release's command line, and says its format itself.
 //!
 //! *Invariant:* no format says elsewhere which version a level has.
 
@@ -40,6 +41,10 @@ pub enum Format {
     Checkpoint,
     /// The head of a keeper's file; the frames after it are of the levels at which they were written.
     KeeperFile,
+    /// `node.json`: who the node is, and how often it has started.
+    NodeFile,
+    /// `binding.json`: whom a node obeys that was met and has no log yet.
+    BindingFile,
 }
 
 /// What one node asks another.
@@ -70,6 +75,8 @@ impl fmt::Display for Format {
             Format::Wal => "raft log",
             Format::Checkpoint => "checkpoint",
             Format::KeeperFile => "keeper's file",
+            Format::NodeFile => "node.json",
+            Format::BindingFile => "binding.json",
         })
     }
 }
@@ -162,6 +169,8 @@ const TABLE: &[(Format, &[Since])] = &[
     (Format::Wal, &[since(1, 1)]),
     (Format::Checkpoint, &[since(1, 1)]),
     (Format::KeeperFile, &[since(1, 1)]),
+    (Format::NodeFile, &[since(1, 1)]),
+    (Format::BindingFile, &[since(1, 1)]),
 ];
 
 /// The levels that this build admits: it reads and writes at each.
@@ -213,7 +222,7 @@ fn row(format: Format) -> &'static [Since] {
 mod tests {
     use super::*;
 
-    const OTHERS: [Format; 13] = [
+    const OTHERS: [Format; 15] = [
         Format::Origin,
         Format::State,
         Format::Snapshot,
@@ -227,6 +236,8 @@ mod tests {
         Format::Wal,
         Format::Checkpoint,
         Format::KeeperFile,
+        Format::NodeFile,
+        Format::BindingFile,
     ];
 
     #[test]
