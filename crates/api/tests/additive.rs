@@ -402,6 +402,7 @@ fn a_request_with_one_field_more_anywhere_is_refused() {
     });
     is_strict(&PlanRequest {
         target: Version::new(0, 2, 0),
+        digest: Some(Digest([3; 32])),
         dry_run: false,
         max_parallel: None,
         settle_ms: None,

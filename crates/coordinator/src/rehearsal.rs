@@ -67,7 +67,7 @@ impl Rehearsal {
         let mut rehearsal = Rehearsal { acts: Vec::new(), state: state.clone(), leader, now_ms: 0 };
         if state.plan.is_none() {
             let started_by = StartedBy::Operator;
-            let target = target.clone();
+            let target = state.check_plan(target)?;
             rehearsal.commit(&Command::StartPlan { target, options, leader, started_by, at_ms: 0 })?;
         }
         Ok(rehearsal)

@@ -62,7 +62,7 @@ impl World {
 
     fn start_plan(&self, leader: NodeId) -> Command {
         let (options, started_by) = (self.truth.policy.plan_options(), StartedBy::Operator);
-        Command::StartPlan { target: new().version, options, leader, started_by, at_ms: self.wall_ms(leader) }
+        Command::StartPlan { target: new(), options, leader, started_by, at_ms: self.wall_ms(leader) }
     }
 
     /// Everybody was taken back, and is there. (A command can be committed twice: a plan may start again after one was

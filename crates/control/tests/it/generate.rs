@@ -266,16 +266,16 @@ fn useful_for_node(state: &ControlState, plan: &Plan, node: &Node) -> Vec<Comman
     }
 }
 
-fn start(release: Release) -> Command {
+fn start(target: Release) -> Command {
     let options = PlanOptions::default();
     let started_by = StartedBy::Operator;
-    Command::StartPlan { target: release.version, options, leader: NodeId(1), started_by, at_ms: 0 }
+    Command::StartPlan { target, options, leader: NodeId(1), started_by, at_ms: 0 }
 }
 
-fn start_by_policy(release: Release) -> Command {
+fn start_by_policy(target: Release) -> Command {
     let options = PlanOptions::default();
     let started_by = StartedBy::Policy;
-    Command::StartPlan { target: release.version, options, leader: NodeId(2), started_by, at_ms: 0 }
+    Command::StartPlan { target, options, leader: NodeId(2), started_by, at_ms: 0 }
 }
 
 fn rollback(plan: &Plan) -> Command {

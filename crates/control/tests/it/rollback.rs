@@ -202,7 +202,7 @@ fn nothing_is_final_before_all_confirm_or_above_what_a_node_admits() {
     cluster.ok(&finalize(&cluster, Level(3)));
     assert_eq!(cluster.state.cluster_level, Level(3));
     // From here on the old release is one that cannot read the cluster.
-    let target = old().version;
+    let target = old();
     let (options, leader) = (cluster.state.policy.plan_options(), NodeId(1));
     let start = Command::StartPlan { target, options, leader, started_by: StartedBy::Operator, at_ms: 1 };
     cluster.refused(&start, "cannot_read");
@@ -219,8 +219,8 @@ fn an_aborted_half_goes_on_or_back_and_nowhere_else() {
         digest: ironcache_types::Digest([5; 32]),
     };
     cluster.ok(&Command::RegisterRelease { info: crate::setup::info(third.clone()) });
-    let to = |release: ironcache_types::Release| Command::StartPlan {
-        target: release.version,
+    let to = |target: ironcache_types::Release| Command::StartPlan {
+        target,
         options: ironcache_control::PlanOptions::default(),
         leader: NodeId(1),
         started_by: StartedBy::Operator,

@@ -360,14 +360,14 @@ impl Cluster {
     }
 
     pub(crate) fn start_plan(&self) -> Command {
-        let (target, options) = (new().version, PlanOptions::default());
+        let (target, options) = (new(), PlanOptions::default());
         let started_by = StartedBy::Operator;
         Command::StartPlan { target, options, leader: NodeId(1), started_by, at_ms: 1 }
     }
 
     /// The policy starts 1.4.0 by itself.
     pub(crate) fn start_by_policy(&self) -> Command {
-        let (target, options) = (new().version, self.state.policy.plan_options());
+        let (target, options) = (new(), self.state.policy.plan_options());
         let started_by = StartedBy::Policy;
         Command::StartPlan { target, options, leader: NodeId(1), started_by, at_ms: 1 }
     }

@@ -48,7 +48,7 @@ impl Story {
         self.say("an operator sets the target 1.4.0");
         let (options, started_by) = (self.world.state.policy.plan_options(), StartedBy::Operator);
         let leader = self.world.leader;
-        self.commit(&Command::StartPlan { target: new().version, options, leader, started_by, at_ms: 0 });
+        self.commit(&Command::StartPlan { target: new(), options, leader, started_by, at_ms: 0 });
     }
 
     fn roll_back(&mut self, why: &str) {

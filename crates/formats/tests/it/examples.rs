@@ -13,7 +13,7 @@ use ironcache_formats::entry::EntryKind;
 use ironcache_formats::state::Answer;
 use ironcache_types::{
     AuditLink, AuditRecord, Digest, Epoch, Incarnation, Level, LevelRange, MachineId, Member, NodeId, Offset,
-    PlanId, RequestId, Version, WireRange,
+    PlanId, Release, RequestId, Version, WireRange,
 };
 use std::sync::Arc;
 
@@ -158,7 +158,7 @@ pub(crate) fn commands(kind: EntryKind) -> Vec<Command> {
         }
         EntryKind::ReportStaged => vec![Command::ReportStaged { node: NodeId(BIG), digest }],
         EntryKind::StartPlan => {
-            let (target, leader) = (Version::new(1, 4, 0), NodeId(2));
+            let (target, leader) = (Release { version: Version::new(1, 4, 0), digest }, NodeId(2));
             let start = |options, started_by| Command::StartPlan {
                 target: target.clone(),
                 options,

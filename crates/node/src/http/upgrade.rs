@@ -154,11 +154,17 @@ pub(super) async fn plan(
 ) -> Result<Json<PlanAnswer>, HttpError> {
     require_cluster(&app)?;
     let options = options(&request, &app.raft.applied().borrow().state.policy)?;
-    let PlanRequest { target, dry_run, max_parallel: _, settle_ms: _ } = request;
+    let PlanRequest { target, digest, dry_run, max_parallel: _, settle_ms: _ } = request;
     wait_for_leader(&app).await;
     let leader = app.raft.view().leader.ok_or_else(no_leader)?;
     let view = app.raft.catch_up().await?;
     let steps = preview(&view.state, leader, &target, options)?;
+    // Whoever said a version only is shown what it means now, and that is what the log is asked for.
+    let release = view.state.check_plan(&target)?;
+    if let Some(asked) = digest.filter(|asked| *asked != release.digest) {
+        let (asked, known) = (asked.short(), release.digest.short());
+        return Err(Rejection::OtherDigest { version: target, asked, known }.into());
+    }
     let rehearsed = Rehearsal::begin(&view.state, leader, &target, options)?.state.plan;
     let expected = rehearsed.ok_or_else(|| {
         HttpError::Internal("our bug: a plan was accepted in rehearsal and is not there".to_owned())
@@ -168,8 +174,8 @@ pub(super) async fn plan(
     if dry_run {
         return Ok(Json(answer(None)));
     }
-    let command =
-        Command::StartPlan { target, options, leader, started_by: StartedBy::Operator, at_ms: unix_ms() };
+    let (started_by, at_ms) = (StartedBy::Operator, unix_ms());
+    let command = Command::StartPlan { target: release, options, leader, started_by, at_ms };
     match app.raft.propose(asker.asks(command)).await?.outcome? {
         Applied::PlanStarted { plan } => Ok(Json(answer(Some(plan)))),
         // Sent again under the name of an attempt whose answer was lost: the plan is the newest one.
@@ -182,7 +188,7 @@ pub(super) async fn plan(
 
 /// What the policy says, but for what the request says otherwise.
 fn options(request: &PlanRequest, policy: &Policy) -> Result<PlanOptions, HttpError> {
-    let PlanRequest { target: _, dry_run: _, max_parallel, settle_ms } = request;
+    let PlanRequest { target: _, digest: _, dry_run: _, max_parallel, settle_ms } = request;
     let default = policy.plan_options();
     let max_parallel = max_parallel.unwrap_or(default.max_parallel);
     if max_parallel == 0 {

@@ -180,6 +180,14 @@ pub(super) const ROWS: &[Mutation] = &[
         tests: &["-p", "ironcache-control"],
     },
     Mutation {
+        name: "a-version-is-whatever-binary-it-names-by-now",
+        breaks: "a plan goes to another binary than the one that was looked at when it was ordered",
+        file: "crates/control/src/apply/start.rs",
+        guard: "digest.filter(|digest| *digest != info.release.digest)",
+        instead: "digest.filter(|_| false)",
+        tests: &["-p", "ironcache-control"],
+    },
+    Mutation {
         name: "a-soak-is-counted-back",
         breaks: "a leader that counts less than the one before it takes away what that one counted",
         file: "crates/control/src/apply/plan.rs",

@@ -157,7 +157,7 @@ pub(super) fn encode(command: &Command, level: Level) -> Result<Vec<u8>, SealErr
             wire::encode(&ReportStaged { node: node.0, digest: digest.0 })
         }
         Command::StartPlan { target, options, leader, started_by, at_ms } => wire::encode(&StartPlan {
-            target: target.to_string(),
+            target: target.into(),
             options: (*options).into(),
             leader: leader.0,
             started_by: (*started_by).into(),
