@@ -1,9 +1,6 @@
 # The commands a contributor needs. `make verify` only reads; `make fix` mends what a tool can mend.
 CARGO ?= cargo
 
-# The documentation has no examples that are to be run (`xtask arrows`), and to look for them in each crate takes a minute.
-TESTS = $(CARGO) test --workspace --lib --bins --tests
-
 .PHONY: both-releases build release verify arrows doc fix test demo compat bench table roll-compare deny ci full clean-compat mutations turmoil turmoil-build loss-window dead-primaries kill-matrix endurance speed-ab sim model train train-released fuzz fuzz-parsers fuzz-ports
 
 build:
@@ -17,7 +14,7 @@ verify: ## every commit passes this
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	$(MAKE) arrows
 	$(MAKE) doc
-	$(TESTS)
+	$(CARGO) test --workspace
 
 arrows: ## crate dependencies, what pure crates, formats and live types name, patches, examples, what was released, the diagram
 	$(CARGO) run -q -p xtask -- arrows
@@ -33,7 +30,7 @@ fix:
 	$(CARGO) run -q -p xtask -- diagram --write
 
 test:
-	$(TESTS)
+	$(CARGO) test --workspace
 
 # Of the whole workspace, though one package is wanted: so that what others made has the features that it has for
 # `cargo test --workspace`, and is not compiled again. A test builds the binaries of its package, and `readme` is a small one.
@@ -41,7 +38,7 @@ TRAINS = $(CARGO) test --workspace --features ironcache-tests/trains --test trai
 # The crates that the feature `next` changes by themselves.
 NEXT_CRATES = types control formats raft keyspace command replication sim
 train: ## two versions: simulated, and real processes that roll from this release to the one that the feature `next` invents, and from the newest release that was cut to this one, back, and on: docs/train.md
-	$(CARGO) test $(NEXT_CRATES:%=-p ironcache-%) --features "$(NEXT_CRATES:%=ironcache-%/next)" --lib --bins --tests
+	$(CARGO) test $(NEXT_CRATES:%=-p ironcache-%) --features "$(NEXT_CRATES:%=ironcache-%/next)"
 	$(CARGO) test --no-run --workspace --features ironcache-tests/next --test readme
 	$(TRAINS) --skip released::
 	@released=$$($(PREVIOUS) --if-any) || exit 1; test -z "$$released" || $(ROLL_RELEASED)

@@ -1,7 +1,8 @@
 //! Blocks of code in the documentation say what they are: one that does not is an example in Rust, which a reader trusts,
-//! and which nobody would run. Looking for examples takes cargo a minute, so there are none (`make test`).
+//! and which nobody would run: looking for examples in every library takes cargo a minute, so there are none, and each
+//! library says `doctest = false`.
 //!
-//! *Invariant:* looks at the sources of libraries alone, as `cargo test --doc` does.
+//! *Invariant:* looks at the sources of libraries alone, as `cargo test --doc` would.
 
 use crate::workspace::Workspace;
 use anyhow::{Context, Result};
@@ -9,7 +10,7 @@ use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// A block that `cargo test --doc` would compile.
+/// A block that `cargo test --doc` would compile, if it looked.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Violation {
     path: PathBuf,
