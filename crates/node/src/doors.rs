@@ -31,7 +31,7 @@ pub(crate) use dial::KeyDial;
 pub(crate) use gate::{http, identify, peer};
 pub(crate) use heard::{Heard, PINS_PATH, follow, pins};
 pub use start::StartError;
-pub(crate) use wire::{Wire, open};
+pub(crate) use wire::{Opened, Wire, open};
 
 use crate::config::Config;
 use ironcache_control::{Holder, OperatorRole, Security};
