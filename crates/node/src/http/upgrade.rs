@@ -47,6 +47,7 @@ fn of_leader(app: &App, view: &AppliedView) -> UpgradeStatus {
         now_ms: Some(unix_ms()),
         plan: state.plan.as_ref().map(convert::plan),
         waiting_on: waiting_on.iter().map(convert::waiting_on).collect(),
+        addresses: convert::addresses(state),
         soaking: state.plan.as_ref().and_then(|plan| soaking(state, plan)),
         history: state.history.iter().map(convert::history_entry).collect(),
         nodes: state.nodes.values().map(|node| upgrade_node(state, node, app.me.node, &reachable)).collect(),
