@@ -213,8 +213,14 @@ impl Cluster {
 
     /// Starts one node more, and waits until it answers: its position. It belongs to no cluster yet.
     pub async fn start_another(&mut self) -> usize {
+        self.start_another_with(Vec::new()).await
+    }
+
+    /// The same, with these flags more.
+    pub async fn start_another_with(&mut self, more: Vec<String>) -> usize {
         let (index, ports) = (self.nodes.len(), Ports::free(1)[0]);
-        self.nodes.push(Node::start(&self.binary, self.dir.path(), index, ports, self.doors.flags()));
+        let flags = [self.doors.flags(), more].concat();
+        self.nodes.push(Node::start(&self.binary, self.dir.path(), index, ports, flags));
         self.until_answers(index).await;
         index
     }

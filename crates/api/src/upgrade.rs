@@ -6,6 +6,7 @@ use crate::unknown::words;
 use crate::waiting_on::WaitingOn;
 use ironcache_types::{Digest, NodeId, PlanId, Release, ShardId, Version};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// `POST /v1/upgrade/plan`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,6 +51,9 @@ pub struct UpgradeStatus {
     pub plan: Option<Plan>,
     /// What the coordinator waits for now.
     pub waiting_on: Vec<WaitingOn>,
+    /// Where the cluster's nodes serve clients: reasons and steps name nodes by their ids.
+    #[serde(default)]
+    pub addresses: BTreeMap<NodeId, String>,
     /// Set while the active plan soaks.
     #[serde(default)]
     pub soaking: Option<Soaking>,

@@ -227,6 +227,7 @@ fn upgrade() -> UpgradeStatus {
         leader: NODE,
         now_ms: Some(5),
         plan: Some(plan()),
+        addresses: BTreeMap::from([(NODE, "h:1".to_owned())]),
         waiting_on: vec![
             WaitingOn::RaftLag { node: NODE, entries: 9, max_entries: 4 },
             WaitingOn::NodeOut { node: NODE, out_for_ms: 1, max_ms: 2, stage: OutStage::Silent },
@@ -334,6 +335,7 @@ fn an_answer_with_more_fields_everywhere_reads_as_what_is_known_of_it() {
             NodeBrief { release: release(), data: data(), ready: true, seen_ms_ago: 1 },
         )]),
         waiting_on: vec![WaitingOn::NotReady { node: NODE }],
+        addresses: BTreeMap::from([(NODE, "h:1".to_owned())]),
     });
     is_lenient(&upgrade());
     is_lenient(&staged());

@@ -300,6 +300,7 @@ pub(crate) async fn serve(
     .map_err(|source| DaemonError::Io { what: "the keeper's thread cannot start", source })?;
     let mut tasks = Tasks::default();
     tasks.spawn("keys", Ends::Never, Arc::clone(&doors).watch());
+    tasks.spawn("join code", Ends::Done, Arc::clone(&doors).forget_code(doors::CODE_KEPT_FOR));
     tasks.spawn("proposals", Ends::Never, propose_all(raft.clone(), proposals));
 
     let slots = Arc::new(SlotStore::open(&DataDir::new(&config.data_dir))?);

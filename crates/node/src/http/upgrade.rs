@@ -49,6 +49,8 @@ fn of_leader(app: &App, view: &AppliedView) -> UpgradeStatus {
         plan: state.plan.as_ref().map(convert::plan),
         waiting_on: waiting_on.iter().map(convert::waiting_on).collect(),
         soaking: state.plan.as_ref().and_then(|plan| soaking(state, plan, counted_ms)),
+        addresses: convert::addresses(state),
+        soaking: state.plan.as_ref().and_then(|plan| soaking(state, plan)),
         history: state.history.iter().map(convert::history_entry).collect(),
         nodes: state.nodes.values().map(|node| upgrade_node(state, node, app.me.node, &reachable)).collect(),
     }
