@@ -50,7 +50,6 @@ fn of_leader(app: &App, view: &AppliedView) -> UpgradeStatus {
         waiting_on: waiting_on.iter().map(convert::waiting_on).collect(),
         soaking: state.plan.as_ref().and_then(|plan| soaking(state, plan, counted_ms)),
         addresses: convert::addresses(state),
-        soaking: state.plan.as_ref().and_then(|plan| soaking(state, plan)),
         history: state.history.iter().map(convert::history_entry).collect(),
         nodes: state.nodes.values().map(|node| upgrade_node(state, node, app.me.node, &reachable)).collect(),
     }
