@@ -11,18 +11,18 @@ use anyhow::Result;
 
 pub(super) fn measure(bench: &Bench) -> Result<Section> {
     let certificate = Certificate::make(bench)?;
-    let runs = bench.scale.pick(5, 1);
+    let runs = bench.scale.pick(3, 1);
     let mut rows = {
         let iron = Playground::by_tls(bench, 0, &certificate)?;
         let redis = RedisServer::by_tls(bench, &certificate)?;
         compare(bench, runs, Via::Tls, ", by TLS", iron.tls_with_role("master")?, redis.tls_addr()?)?
     };
-    let rolls = bench.scale.pick(10, 1);
+    let rolls = bench.scale.pick(5, 1);
     rows.extend(beside_plain(bench, rolls, &certificate)?);
     let about = format!(
-        "The first rows as in Throughput, by TLS 1.3 and an ECDSA certificate (P-256), the same one on both sides. The others as \
-         in A rollout: {rolls} demos with clients by TLS and, as their peer, {rolls} without (between nodes TLS in both), in \
-         turns."
+        "The first rows as in Throughput, {runs} runs of each side, by TLS 1.3 and an ECDSA certificate (P-256), the \
+         same one on both sides. The others as in A rollout: {rolls} demos with clients by TLS and, as their peer, \
+         {rolls} without (between nodes TLS in both), in turns."
     );
     Ok(Section { title: "TLS", about, rows })
 }
