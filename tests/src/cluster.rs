@@ -486,7 +486,7 @@ impl Cluster {
     /// Starts a plan.
     pub async fn set_target(&self, version: &str, settle_ms: Option<u64>) -> PlanId {
         let target = version.parse().expect("a version");
-        let request = PlanRequest { target, dry_run: false, max_parallel: None, settle_ms };
+        let request = PlanRequest { target, digest: None, dry_run: false, max_parallel: None, settle_ms };
         let answer = self.client().plan(&request).await.expect("the plan is accepted");
         answer.plan.expect("a plan that was accepted has a number")
     }

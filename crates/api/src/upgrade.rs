@@ -4,7 +4,7 @@ use crate::plan::{HistoryEntry, Plan};
 use crate::soaking::Soaking;
 use crate::unknown::words;
 use crate::waiting_on::WaitingOn;
-use ironcache_types::{NodeId, PlanId, Release, ShardId, Version};
+use ironcache_types::{Digest, NodeId, PlanId, Release, ShardId, Version};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -13,6 +13,9 @@ use std::collections::BTreeMap;
 #[serde(deny_unknown_fields)]
 pub struct PlanRequest {
     pub target: Version,
+    /// What the version is taken for: refused if it is another binary's by then. `None`: whichever it names.
+    #[serde(default)]
+    pub digest: Option<Digest>,
     pub dry_run: bool,
     pub max_parallel: Option<u16>,
     pub settle_ms: Option<u64>,

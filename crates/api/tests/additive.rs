@@ -239,6 +239,7 @@ fn upgrade() -> UpgradeStatus {
         ],
         soaking: Some(Soaking {
             since_ms: 1,
+            soaked_ms: 4,
             finalize_after_s: Some(86_400),
             level: Level(1),
             finalizes_to: Level(2),
@@ -403,6 +404,7 @@ fn a_request_with_one_field_more_anywhere_is_refused() {
     });
     is_strict(&PlanRequest {
         target: Version::new(0, 2, 0),
+        digest: Some(Digest([3; 32])),
         dry_run: false,
         max_parallel: None,
         settle_ms: None,
