@@ -28,9 +28,10 @@ pub(crate) fn float(arg: &[u8]) -> Option<f64> {
     (!refused).then_some(value)
 }
 
-/// The score of a member. There is one zero: Redis' usual encoding of a sorted set keeps no sign of it.
-pub(crate) fn score(arg: &[u8]) -> Option<f64> {
-    float(arg).map(|score| score + 0.0)
+/// A score as it is kept. There is one zero: Redis' usual encoding of a sorted set keeps no sign of it. (Replies show the
+/// sign of a zero that was just computed, as Redis' do.)
+pub(crate) fn one_zero(score: f64) -> f64 {
+    score + 0.0
 }
 
 /// A double as C's `strtod` reads a whole text: blanks before it are skipped, nothing at all is 0, and a byte of 0 ends it.

@@ -38,6 +38,14 @@ impl Encoding {
         }
     }
 
+    /// What is nearest to a number that is set. Redis computes the room above it in 64 bits; where that overflows, a very
+    /// small number is taken for a very large one.
+    fn nearest_to_set(self, number: i128) -> i128 {
+        let (min, max) = self.range();
+        let overflows = self.signed && self.bits < 64 && max - number > i128::from(i64::MAX);
+        if overflows { max } else { number.clamp(min, max) }
+    }
+
     /// What the lowest bits of a number are, as this type reads them.
     fn wrap(self, number: i128) -> i128 {
         let low = number & ((1_i128 << self.bits) - 1);
@@ -195,14 +203,17 @@ fn run(call: &mut Call<'_>, operations: &[Operation]) -> Outcome {
     }
     call.reply.array(operations.len());
     for operation in operations {
-        let text = call.db.read::<[u8]>(key)?.unwrap_or_default();
+        let text = call.db.again::<[u8]>(key).unwrap_or_default();
         let old = operation.read(text);
         let (new, answer) = match operation.action {
             Action::Get => (None, Some(old)),
             Action::Set { to, overflow } => {
                 // To an unsigned type a negative number is a very large one.
                 let to = if operation.encoding.signed { i128::from(to) } else { i128::from(to as u64) };
-                let new = overflow.fit(to, operation.encoding);
+                let new = match overflow {
+                    Overflow::Saturate => Some(operation.encoding.nearest_to_set(to)),
+                    Overflow::Wrap | Overflow::Fail => overflow.fit(to, operation.encoding),
+                };
                 (new, new.map(|_| old))
             }
             Action::Increment { by, overflow } => {

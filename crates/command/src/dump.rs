@@ -85,14 +85,16 @@ pub(crate) fn restore(call: &mut Call<'_>) -> Outcome {
         call.db.record(Effect::Delete { key });
     }
     let base_ms = if options.absolute { 0 } else { call.db.now_ms };
-    let expire_at_ms = base_ms.saturating_add(ttl_ms).min(i64::MAX as u64);
+    // Beyond what a moment can be it has expired, as in Redis, where it overflows.
+    let expire_at_ms = base_ms.checked_add(ttl_ms).filter(|at_ms| i64::try_from(*at_ms).is_ok());
+    let expire_at_ms = (ttl_ms > 0).then_some(expire_at_ms.unwrap_or(0));
     call.reply.ok();
-    if ttl_ms > 0 && expire_at_ms <= call.db.now_ms {
+    if expire_at_ms.is_some_and(|at_ms| at_ms <= call.db.now_ms) {
         return Ok(());
     }
     whole.record(call, key);
-    if ttl_ms > 0 {
-        call.db.record(Effect::ExpireAt { key, at_ms: expire_at_ms });
+    if let Some(at_ms) = expire_at_ms {
+        call.db.record(Effect::ExpireAt { key, at_ms });
     }
     Ok(())
 }

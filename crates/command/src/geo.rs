@@ -34,9 +34,11 @@ pub(crate) fn write_distance(reply: &mut Writer<'_>, distance: f64) {
 pub(crate) fn write_place(reply: &mut Writer<'_>, place: Place) {
     reply.array(2);
     for degrees in [place.longitude, place.latitude] {
+        // With 17 decimals at most, in either protocol.
+        let text = Extended::from(degrees).show();
         match reply.protocol() {
-            Protocol::Resp2 => reply.bulk(Extended::from(degrees).show().as_bytes()),
-            Protocol::Resp3 => reply.double(degrees),
+            Protocol::Resp2 => reply.bulk(text.as_bytes()),
+            Protocol::Resp3 => reply.raw(format!(",{text}\r\n").as_bytes()),
         }
     }
 }

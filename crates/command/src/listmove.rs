@@ -95,7 +95,7 @@ impl Wanted {
         while let [option, rest @ ..] = options {
             options = match rest {
                 [rank, rest @ ..] if arg::is(option, "rank") => {
-                    it.rank = arg::between(rank, -i64::MAX, i64::MAX)?;
+                    it.rank = arg::integer(rank)?;
                     if it.rank == 0 {
                         return Err(CommandError::RankZero);
                     }

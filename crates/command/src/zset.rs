@@ -77,7 +77,7 @@ pub(crate) fn zadd(call: &mut Call<'_>) -> Outcome {
     }
     options.check(pairs.len())?;
     let scored =
-        pairs.iter().map(|[score, member]| Ok((arg::score(score).ok_or(CommandError::NotAFloat)?, *member)));
+        pairs.iter().map(|[score, member]| Ok((arg::float(score).ok_or(CommandError::NotAFloat)?, *member)));
     let scored: Vec<(f64, &[u8])> = scored.collect::<Result<_, CommandError>>()?;
     add(call, &options, &scored)
 }
@@ -93,7 +93,7 @@ pub(crate) fn add(call: &mut Call<'_>, options: &Options, scored: &[(f64, &[u8])
         let Some(new) = last.filter(|new| old != Some(*new)) else {
             continue;
         };
-        call.db.record(Effect::ZsetAdd { key, members: Items::new(&[(new, member)]) });
+        call.db.record(Effect::ZsetAdd { key, members: Items::new(&[(arg::one_zero(new), member)]) });
         match old {
             None => added += 1,
             Some(_) => updated += 1,
@@ -109,14 +109,14 @@ pub(crate) fn add(call: &mut Call<'_>, options: &Options, scored: &[(f64, &[u8])
 
 pub(crate) fn zincrby(call: &mut Call<'_>) -> Outcome {
     let [key, amount, member] = [call.args[1], call.args[2], call.args[3]];
-    let amount = arg::score(amount).ok_or(CommandError::NotAFloat)?;
+    let amount = arg::float(amount).ok_or(CommandError::NotAFloat)?;
     let old = call.db.read::<Zset>(key)?.and_then(|zset| zset.score(member));
     let new = old.map_or(amount, |old| old + amount);
     if new.is_nan() {
         return Err(CommandError::ScoreNotANumber);
     }
     if old != Some(new) {
-        call.db.record(Effect::ZsetAdd { key, members: Items::new(&[(new, member)]) });
+        call.db.record(Effect::ZsetAdd { key, members: Items::new(&[(arg::one_zero(new), member)]) });
     }
     call.reply.double(new);
     Ok(())

@@ -295,7 +295,8 @@ pub(crate) fn replace(call: &mut Call<'_>, key: &[u8], found: &[Scored]) {
     }
     if !found.is_empty() {
         // There is one zero, as everywhere.
-        let members: Vec<(f64, &[u8])> = ticking(found).map(|s| (s.score + 0.0, &*s.member)).collect();
+        let members: Vec<(f64, &[u8])> =
+            ticking(found).map(|s| (arg::one_zero(s.score), &*s.member)).collect();
         call.db.record(Effect::ZsetAdd { key, members: Items::new(&members) });
     }
     call.reply.count(found.len());

@@ -176,5 +176,11 @@ fn shape(value: &Value) -> String {
 fn is_meant(args: &Args, _ours: &Value, theirs: &Value) -> bool {
     // The option WITHSCORE is of redis 7.2.
     let ranks = args[0].eq_ignore_ascii_case(b"zrank") || args[0].eq_ignore_ascii_case(b"zrevrank");
-    ranks && args.len() > 3 && matches!(theirs, Value::Error(_))
+    // Redis negates it, which overflows.
+    let overflows =
+        args[0].eq_ignore_ascii_case(b"lpos") && args.iter().any(|arg| arg == b"-9223372036854775808");
+    // Of a key called "store" Redis looks at another one than it writes to.
+    let stores = |arg: &&Vec<u8>| arg.eq_ignore_ascii_case(b"store");
+    let sorts = args[0].eq_ignore_ascii_case(b"sort") && args.iter().filter(stores).count() > 1;
+    overflows || sorts || ranks && args.len() > 3 && matches!(theirs, Value::Error(_))
 }

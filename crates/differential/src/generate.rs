@@ -57,6 +57,13 @@ impl<'g> Generator<'g> {
             }
             let command = self.command();
             let drawn = is_drawn(&command);
+            if let Some(key) = lexicographic(&command) {
+                let members =
+                    (0..1 + self.dice.below(6)).flat_map(|_| [b"0".to_vec(), pool::element(&mut self.dice)]);
+                let members: Vec<Vec<u8>> = members.collect();
+                commands.push(vec![b"DEL".to_vec(), key.clone()]);
+                commands.push([vec![b"ZADD".to_vec(), key], members].concat());
+            }
             // What was drawn at random is not the same on both sides, so it goes; a transaction cannot be looked into.
             if !(drawn && queued > 0) {
                 let key = command.get(1).cloned();
@@ -134,7 +141,7 @@ impl<'g> Generator<'g> {
         if self.dice.percent(SPOILT_PERCENT) {
             self.spoil(&mut args, command);
         }
-        if asks_for_much(&args) { self.command() } else { args }
+        if asks_for_much(&args) || expires_soon(&args) { self.command() } else { args }
     }
 
     fn spoil(&mut self, args: &mut Args, command: &Command) {
@@ -172,6 +179,19 @@ fn is_drawn(args: &Args) -> bool {
     args[0].eq_ignore_ascii_case(b"spop") || args[0].eq_ignore_ascii_case(b"pfcount")
 }
 
+/// The key of a range by members, which has a meaning only where all have one score.
+fn lexicographic(args: &Args) -> Option<Vec<u8>> {
+    let name = args[0].to_ascii_lowercase();
+    let by_members = args.iter().any(|arg| arg.eq_ignore_ascii_case(b"bylex"));
+    let at = match &name[..] {
+        b"zrangebylex" | b"zrevrangebylex" | b"zremrangebylex" | b"zlexcount" => 1,
+        b"zrange" if by_members => 1,
+        b"zrangestore" if by_members => 2,
+        _ => return None,
+    };
+    args.get(at).filter(|key| key.starts_with(b"{k}")).cloned()
+}
+
 /// Half a gigabyte is a valid wish, and only takes time.
 fn asks_for_much(args: &Args) -> bool {
     const OFFSET_MAX: i64 = 1 << 20;
@@ -181,6 +201,24 @@ fn asks_for_much(args: &Args) -> bool {
         text.parse::<i64>().is_ok_and(|n| n > OFFSET_MAX && n < 4_294_967_296)
     };
     matches!(&name[..], b"setrange" | b"setbit" | b"bitfield") && args.iter().any(large)
+}
+
+/// A key that expires while it is compared is gone on one side only.
+fn expires_soon(args: &Args) -> bool {
+    let name = args[0].to_ascii_lowercase();
+    let soon = |arg: Option<&Vec<u8>>, unit_ms: i64| {
+        let amount = arg.and_then(|arg| std::str::from_utf8(arg).ok()?.parse::<i64>().ok());
+        amount.is_some_and(|amount| amount > 0 && amount < 100_000 / unit_ms)
+    };
+    let by_option = |option: &[u8], unit_ms| {
+        args.windows(2).any(|pair| pair[0].eq_ignore_ascii_case(option) && soon(Some(&pair[1]), unit_ms))
+    };
+    match &name[..] {
+        b"psetex" | b"pexpire" | b"restore" => soon(args.get(2), 1),
+        b"setex" | b"expire" => soon(args.get(2), 1000),
+        b"set" | b"getex" => by_option(b"px", 1) || by_option(b"ex", 1000),
+        _ => false,
+    }
 }
 
 /// One command while it is being drawn.

@@ -2,6 +2,7 @@
 
 use super::packed::{Bytes, intset, listpack, lzf, ziplist};
 use super::{FOOTER_BYTES, RestoreError, VERSION, crc64, kind};
+use crate::arg;
 use crate::whole::Whole;
 use ironcache_keyspace::MAX_STRING_BYTES;
 use ironcache_keyspace::progress::ticking;
@@ -175,7 +176,7 @@ fn zset(members: Vec<(f64, Box<[u8]>)>) -> Result<Whole, RestoreError> {
     if members.iter().any(|(score, _)| score.is_nan()) {
         return Err(RestoreError::Value);
     }
-    Ok(Whole::Zset(members.into_iter().map(|(score, member)| (score + 0.0, member)).collect()))
+    Ok(Whole::Zset(members.into_iter().map(|(score, member)| (arg::one_zero(score), member)).collect()))
 }
 
 fn scored(elements: Vec<Box<[u8]>>) -> Result<Whole, RestoreError> {
