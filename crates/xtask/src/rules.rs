@@ -28,6 +28,7 @@ const PURE_CRATES: &[&str] = &[
     "ironcache-resp",
     "ironcache-keyspace",
     "ironcache-command",
+    "ironcache-session",
     "ironcache-replication",
     "ironcache-control",
     "ironcache-formats",
@@ -45,6 +46,7 @@ const NODE_MAY_USE: &[&str] = &[
     "ironcache-resp",
     "ironcache-keyspace",
     "ironcache-command",
+    "ironcache-session",
     "ironcache-replication",
     "ironcache-control",
     "ironcache-formats",
@@ -77,6 +79,7 @@ const EVERYTHING: &[&str] = &[
     "ironcache-resp",
     "ironcache-keyspace",
     "ironcache-command",
+    "ironcache-session",
     "ironcache-replication",
     "ironcache-control",
     "ironcache-formats",
@@ -111,6 +114,11 @@ pub(crate) const CRATES: &[CrateRule] = &[
     CrateRule {
         name: "ironcache-command",
         may_use: &["ironcache-fuzz", "ironcache-resp", "ironcache-keyspace", "ironcache-types"],
+        purity: Purity::Pure,
+    },
+    CrateRule {
+        name: "ironcache-session",
+        may_use: &["ironcache-types", "ironcache-resp", "ironcache-command"],
         purity: Purity::Pure,
     },
     CrateRule {

@@ -28,6 +28,7 @@ mod plane;
 mod pulse;
 mod refusal;
 mod server_commands;
+mod site;
 mod source;
 mod stats;
 mod status;
@@ -38,8 +39,6 @@ mod trouble;
 mod walk;
 mod work;
 
-#[cfg(test)]
-pub(crate) use dispatch::COMMAND_BYTES_MAX;
 pub(crate) use leaving::{Drained, Keep};
 pub(crate) use link_io::{
     FrameReader, LinkError, Next, Opened, REPLICATION_PATH, REPLICATION_UPGRADE, SYNC_SILENCE_MAX, open, say,

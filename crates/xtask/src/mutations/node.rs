@@ -62,10 +62,10 @@ pub(super) const ROWS: &[Mutation] = &[
     Mutation {
         name: "writes-never-wait-for-replicas",
         breaks: "what is kept for replicas grows without a bound",
-        file: "crates/node/src/data/dispatch.rs",
-        guard: "    if writes && plane.is_backed_up() {\n        return Turn::Hold;",
-        instead: "    if false {\n        return Turn::Hold;",
-        tests: &["-p", "ironcache-node", "--lib", "data::"],
+        file: "crates/session/src/route.rs",
+        guard: "        if writes && site.is_backed_up() {",
+        instead: "        if false {",
+        tests: &["-p", "ironcache-session"],
     },
     Mutation {
         name: "a-command-meets-half-a-dataset",

@@ -75,8 +75,8 @@ fn client_list_shows_who_was_asked_for() {
         let ids = list.lines().filter_map(|line| line.strip_prefix("id=")?.split(' ').next());
         ids.map(|id| id.parse().unwrap()).collect::<Vec<u64>>()
     };
-    assert_eq!(listed(""), [1, second.id]);
-    assert_eq!(listed(" TYPE normal"), [1, second.id]);
+    assert_eq!(listed(""), [1, second.session.id()]);
+    assert_eq!(listed(" TYPE normal"), [1, second.session.id()]);
     for kind in ["master", "replica", "slave", "pubsub"] {
         assert!(listed(&format!(" type {kind}")).is_empty(), "{kind}");
     }
