@@ -1,7 +1,7 @@
 # The commands a contributor needs. `make verify` only reads; `make fix` mends what a tool can mend.
 CARGO ?= cargo
 
-.PHONY: both-releases build release verify arrows doc fix test demo compat bench table roll-compare deny ci full clean-compat mutations turmoil loss-window dead-primaries kill-matrix endurance speed-ab sim model train train-released fuzz fuzz-parsers fuzz-ports
+.PHONY: both-releases build release verify arrows doc fix test demo compat bench table roll-compare deny ci full clean-compat mutations turmoil turmoil-build loss-window dead-primaries kill-matrix endurance speed-ab sim model train train-released fuzz fuzz-parsers fuzz-ports
 
 build:
 	$(CARGO) build --workspace --all-targets
@@ -16,7 +16,7 @@ verify: ## every commit passes this
 	$(MAKE) doc
 	$(CARGO) test --workspace
 
-arrows: ## crate dependencies, what pure crates, formats and live types name, patches, what was released, the diagram
+arrows: ## crate dependencies, what pure crates, formats and live types name, patches, examples, what was released, the diagram
 	$(CARGO) run -q -p xtask -- arrows
 	$(CARGO) run -q -p xtask -- diagram --check
 	$(CARGO) run -q -p xtask -- released
@@ -32,17 +32,20 @@ fix:
 test:
 	$(CARGO) test --workspace
 
+# Of the whole workspace, though one package is wanted: so that what others made has the features that it has for
+# `cargo test --workspace`, and is not compiled again. A test builds the binaries of its package, and `readme` is a small one.
+TRAINS = $(CARGO) test --workspace --features ironcache-tests/trains --test trains -- --test-threads=1
 # The crates that the feature `next` changes by themselves.
 NEXT_CRATES = types control formats raft keyspace command replication sim
 train: ## two versions: simulated, and real processes that roll from this release to the one that the feature `next` invents, and from the newest release that was cut to this one, back, and on: docs/train.md
 	$(CARGO) test $(NEXT_CRATES:%=-p ironcache-%) --features "$(NEXT_CRATES:%=ironcache-%/next)"
-	$(CARGO) build -p ironcache-tests --features next --bin ironcache-next
-	$(CARGO) test -p ironcache-tests --features trains --test trains -- --test-threads=1 --skip released::
+	$(CARGO) test --no-run --workspace --features ironcache-tests/next --test readme
+	$(TRAINS) --skip released::
 	@released=$$($(PREVIOUS) --if-any) || exit 1; test -z "$$released" || $(ROLL_RELEASED)
 
 # The newest release of releases.toml, built from its commit (a worktree below target/released, once), rolls to this source.
 PREVIOUS = $(CARGO) run -q -p xtask -- previous
-ROLL_RELEASED = IRONCACHE_RELEASED="$$released" $(CARGO) test -p ironcache-tests --features trains --test trains released:: -- --test-threads=1
+ROLL_RELEASED = IRONCACHE_RELEASED="$$released" $(TRAINS) released::
 train-released: ## the second half of `make train` alone: an error where nothing was released
 	released=$$($(PREVIOUS)) && $(ROLL_RELEASED)
 
@@ -119,12 +122,16 @@ sim: ## simulated clusters in trouble, one a seed: `make sim SEEDS=100000 [FROM=
 # Another build: its own world, and its own folder, so that no other build is made anew.
 # Optimised a little, since minutes of simulated time pass; without debug information, which costs a third of the build and
 # says nothing that a trace does not.
-TURMOIL = CARGO_PROFILE_DEV_OPT_LEVEL=1 CARGO_PROFILE_DEV_DEBUG=0 RUSTFLAGS="--cfg tokio_unstable --cfg turmoil" $(CARGO) run -q --target-dir target/turmoil -p ironcache-turmoil --
+TURMOIL_CARGO = CARGO_PROFILE_DEV_OPT_LEVEL=1 CARGO_PROFILE_DEV_DEBUG=0 RUSTFLAGS="--cfg tokio_unstable --cfg turmoil" $(CARGO)
+TURMOIL_BUILD = --target-dir target/turmoil -p ironcache-turmoil
+TURMOIL = $(TURMOIL_CARGO) run -q $(TURMOIL_BUILD) --
 turmoil: ## real nodes over simulated networks, disks and clocks, one process a seed, repeatable: `make turmoil SEEDS=500`
 	$(TURMOIL) raft --seeds $(SEEDS)
 	$(TURMOIL) node --seeds $(SEEDS)
 	$(TURMOIL) roll --seeds $(SEEDS)
 turmoil: SEEDS = 50
+turmoil-build: ## what `make turmoil` runs
+	$(TURMOIL_CARGO) build -q $(TURMOIL_BUILD)
 
 model: ## every order of events of small clusters: the large models of crates/model
 	$(CARGO) test --release -p ironcache-model -- --include-ignored --nocapture

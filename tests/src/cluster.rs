@@ -213,8 +213,14 @@ impl Cluster {
 
     /// Starts one node more, and waits until it answers: its position. It belongs to no cluster yet.
     pub async fn start_another(&mut self) -> usize {
+        self.start_another_with(Vec::new()).await
+    }
+
+    /// The same, with these flags more.
+    pub async fn start_another_with(&mut self, more: Vec<String>) -> usize {
         let (index, ports) = (self.nodes.len(), Ports::free(1)[0]);
-        self.nodes.push(Node::start(&self.binary, self.dir.path(), index, ports, self.doors.flags()));
+        let flags = [self.doors.flags(), more].concat();
+        self.nodes.push(Node::start(&self.binary, self.dir.path(), index, ports, flags));
         self.until_answers(index).await;
         index
     }
@@ -480,7 +486,7 @@ impl Cluster {
     /// Starts a plan.
     pub async fn set_target(&self, version: &str, settle_ms: Option<u64>) -> PlanId {
         let target = version.parse().expect("a version");
-        let request = PlanRequest { target, dry_run: false, max_parallel: None, settle_ms };
+        let request = PlanRequest { target, digest: None, dry_run: false, max_parallel: None, settle_ms };
         let answer = self.client().plan(&request).await.expect("the plan is accepted");
         answer.plan.expect("a plan that was accepted has a number")
     }

@@ -76,6 +76,9 @@ pub struct ClusterStatus {
     /// What the leader waits for before it does more.
     #[serde(default)]
     pub waiting_on: Vec<WaitingOn>,
+    /// Where the cluster's nodes serve clients: reasons and steps name nodes by their ids.
+    #[serde(default)]
+    pub addresses: BTreeMap<NodeId, String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

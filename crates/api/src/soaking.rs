@@ -7,8 +7,11 @@ use serde::{Deserialize, Serialize};
 /// A plan whose nodes all run the target.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Soaking {
-    /// Unix ms.
+    /// Unix ms, by the clock of the node that led then.
     pub since_ms: u64,
+    /// How long it has soaked, in ms: counted by those who have led, each by its monotonic clock. What is left until it
+    /// finalizes is the difference to `finalize_after_s`.
+    pub soaked_ms: u64,
     /// `finalize-after-s` of the plan; `None`: only by command.
     pub finalize_after_s: Option<u64>,
     /// The level before finalize, and the one after.

@@ -4,14 +4,18 @@ use crate::plan::{HistoryEntry, Plan};
 use crate::soaking::Soaking;
 use crate::unknown::words;
 use crate::waiting_on::WaitingOn;
-use ironcache_types::{NodeId, PlanId, Release, ShardId, Version};
+use ironcache_types::{Digest, NodeId, PlanId, Release, ShardId, Version};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// `POST /v1/upgrade/plan`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PlanRequest {
     pub target: Version,
+    /// What the version is taken for: refused if it is another binary's by then. `None`: whichever it names.
+    #[serde(default)]
+    pub digest: Option<Digest>,
     pub dry_run: bool,
     pub max_parallel: Option<u16>,
     pub settle_ms: Option<u64>,
@@ -47,6 +51,9 @@ pub struct UpgradeStatus {
     pub plan: Option<Plan>,
     /// What the coordinator waits for now.
     pub waiting_on: Vec<WaitingOn>,
+    /// Where the cluster's nodes serve clients: reasons and steps name nodes by their ids.
+    #[serde(default)]
+    pub addresses: BTreeMap<NodeId, String>,
     /// Set while the active plan soaks.
     #[serde(default)]
     pub soaking: Option<Soaking>,

@@ -227,6 +227,7 @@ fn upgrade() -> UpgradeStatus {
         leader: NODE,
         now_ms: Some(5),
         plan: Some(plan()),
+        addresses: BTreeMap::from([(NODE, "h:1".to_owned())]),
         waiting_on: vec![
             WaitingOn::RaftLag { node: NODE, entries: 9, max_entries: 4 },
             WaitingOn::NodeOut { node: NODE, out_for_ms: 1, max_ms: 2, stage: OutStage::Silent },
@@ -238,6 +239,7 @@ fn upgrade() -> UpgradeStatus {
         ],
         soaking: Some(Soaking {
             since_ms: 1,
+            soaked_ms: 4,
             finalize_after_s: Some(86_400),
             level: Level(1),
             finalizes_to: Level(2),
@@ -333,6 +335,7 @@ fn an_answer_with_more_fields_everywhere_reads_as_what_is_known_of_it() {
             NodeBrief { release: release(), data: data(), ready: true, seen_ms_ago: 1 },
         )]),
         waiting_on: vec![WaitingOn::NotReady { node: NODE }],
+        addresses: BTreeMap::from([(NODE, "h:1".to_owned())]),
     });
     is_lenient(&upgrade());
     is_lenient(&staged());
@@ -401,6 +404,7 @@ fn a_request_with_one_field_more_anywhere_is_refused() {
     });
     is_strict(&PlanRequest {
         target: Version::new(0, 2, 0),
+        digest: Some(Digest([3; 32])),
         dry_run: false,
         max_parallel: None,
         settle_ms: None,

@@ -61,8 +61,13 @@ fn requests() -> Vec<Vec<u8>> {
         security: Some(keys),
     };
     let (version, shard) = (Version::new(0, 2, 0), Some(ShardId(0)));
-    let plan =
-        PlanRequest { target: version.clone(), dry_run: true, max_parallel: Some(2), settle_ms: Some(100) };
+    let plan = PlanRequest {
+        target: version.clone(),
+        digest: Some(Digest([3; 32])),
+        dry_run: true,
+        max_parallel: Some(2),
+        settle_ms: Some(100),
+    };
     vec![
         json_of(&create),
         json_of(&plan),

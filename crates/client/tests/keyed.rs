@@ -78,7 +78,7 @@ async fn a_node_with_a_pinned_key_is_told_and_knows_who_tells() {
     let (path, me) = operator(dir.path(), [node.tls.hash()].into());
     let client = Client::with(Access::of_file(&path).unwrap(), vec![node.addr()]);
     let serve = async {
-        let mut secured = node.tls.accept(node.caller().await).await.unwrap();
+        let mut secured = node.tls.accept(node.caller().await, || ()).await.unwrap();
         let (head, _) = request(&mut secured.stream).await.unwrap();
         answer(&mut secured.stream, "200 OK", &done()).await;
         (secured.session.peer, head)
@@ -93,9 +93,9 @@ async fn a_node_with_another_key_is_told_nothing_and_the_next_address_is_asked()
     let (dir, other, node) = (tempfile::tempdir().unwrap(), Node::new().await, Node::new().await);
     let (path, _) = operator(dir.path(), [node.tls.hash()].into());
     let access = Access::of_file(&path).unwrap();
-    let refuses = async || other.tls.accept(other.caller().await).await.is_err();
+    let refuses = async || other.tls.accept(other.caller().await, || ()).await.is_err();
     let serves = async {
-        let mut secured = node.tls.accept(node.caller().await).await.unwrap();
+        let mut secured = node.tls.accept(node.caller().await, || ()).await.unwrap();
         request(&mut secured.stream).await.unwrap();
         answer(&mut secured.stream, "200 OK", &done()).await;
     };
@@ -169,7 +169,7 @@ async fn a_seed_that_lies_about_its_http_port_makes_nobody_believed() {
     let found = Client::of_seeds(&seeds, Access::of_file(&path).unwrap());
     let (client, _open) = in_time(async { tokio::join!(found, lies) }).await;
     let client = client.unwrap();
-    let refuses = async { other.tls.accept(other.caller().await).await.is_err() };
+    let refuses = async { other.tls.accept(other.caller().await, || ()).await.is_err() };
     let (told, refused) = in_time(async { tokio::join!(client.act("/v1/upgrade/pause"), refuses) }).await;
     assert!(matches!(told, Err(ClientError::OtherKey { .. })) && refused, "{told:?}");
 }
@@ -181,7 +181,7 @@ async fn a_member_is_known_by_its_key_and_anybody_else_is_asked_for_a_code() {
     let pins = BTreeSet::from([node.tls.hash(), KeyHash(Digest([8; 32]))]);
     for (called, known) in [(&node, Some(node.tls.hash())), (&stranger, None)] {
         let addr = called.addr();
-        let takes = async { called.tls.accept(called.caller().await).await.is_ok() };
+        let takes = async { called.tls.accept(called.caller().await, || ()).await.is_ok() };
         let (who, _) = in_time(async { tokio::join!(join::who_is_at(&addr, &me, &pins), takes) }).await;
         assert_eq!(who.unwrap(), known);
     }
@@ -200,9 +200,9 @@ async fn a_nodes_own_key_speaks_to_that_node_first() {
     let other = Node { tls: other, ..Node::new().await };
     for given in [dir.path(), &file] {
         let client = Client::with(Access::as_node(given).unwrap(), vec![other.addr(), own.addr()]);
-        let refuses = async { other.tls.accept(other.caller().await).await.is_err() };
+        let refuses = async { other.tls.accept(other.caller().await, || ()).await.is_err() };
         let serves = async {
-            let mut secured = own.tls.accept(own.caller().await).await.unwrap();
+            let mut secured = own.tls.accept(own.caller().await, || ()).await.unwrap();
             request(&mut secured.stream).await.unwrap();
             answer(&mut secured.stream, "200 OK", &done()).await;
             secured.session.peer
@@ -218,7 +218,7 @@ async fn the_first_contact_proves_the_code_both_ways_and_tells_the_node_who_it_b
     let me = Tls::new(&PrivateKey::generate().unwrap()).unwrap();
     let bind = JoinBind { cluster: ClusterId(7), nodes: BTreeMap::from([(NodeId(3), node.tls.hash())]) };
     let serve = async {
-        let mut secured = node.tls.accept(node.caller().await).await.unwrap();
+        let mut secured = node.tls.accept(node.caller().await, || ()).await.unwrap();
         let (_, asked) = request(&mut secured.stream).await.unwrap();
         let JoinProve { proof: Digest(proof) } = serde_json::from_str(&asked).unwrap();
         let proved = code.is_proved_by(&Proof(proof), Side::Caller, &secured.session);
@@ -245,7 +245,7 @@ async fn a_node_that_does_not_hold_the_code_is_told_nothing_more() {
     let (node, code) = (Node::new().await, JoinCode::draw().unwrap());
     let me = Tls::new(&PrivateKey::generate().unwrap()).unwrap();
     let serve = async {
-        let mut secured = node.tls.accept(node.caller().await).await.unwrap();
+        let mut secured = node.tls.accept(node.caller().await, || ()).await.unwrap();
         let (_, asked) = request(&mut secured.stream).await.unwrap();
         // What the caller proved, sent back.
         let JoinProve { proof } = serde_json::from_str(&asked).unwrap();
@@ -275,7 +275,7 @@ impl Node {
     async fn naming(&self, cluster: ClusterId, named: &[KeyHash]) {
         let status = cluster_status(cluster, named);
         loop {
-            let Ok(mut secured) = self.tls.accept(self.caller().await).await else { continue };
+            let Ok(mut secured) = self.tls.accept(self.caller().await, || ()).await else { continue };
             while request(&mut secured.stream).await.is_some() {
                 answer(&mut secured.stream, "200 OK", &status).await;
             }

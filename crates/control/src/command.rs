@@ -8,7 +8,7 @@ use crate::shard::{AckMode, NewKeeper, RecoveredBy};
 use crate::state::{NodeRole, ReleaseInfo};
 use ironcache_types::{
     ClusterId, Digest, Epoch, Incarnation, KeyHash, Level, LevelRange, MachineId, Member, NodeId, Offset,
-    PlanId, Release, ShardId, SlotSet, Version, WireRange,
+    PlanId, Release, ShardId, SlotSet, WireRange,
 };
 use std::collections::BTreeSet;
 
@@ -197,8 +197,10 @@ pub enum Command {
         node: NodeId,
         digest: Digest,
     },
+    /// Its proposer names the release, and not only what it calls itself: a version that was forgotten may be staged anew
+    /// with another binary, and what somebody looked at is what is rolled out, or nothing.
     StartPlan {
-        target: Version,
+        target: Release,
         options: PlanOptions,
         leader: NodeId,
         started_by: StartedBy,
@@ -271,6 +273,13 @@ pub enum Command {
         plan: PlanId,
         plan_epoch: Epoch,
         at_ms: u64,
+    },
+    /// The plan has soaked for at least `ms`, as a leader counted: what the log said when it began to, and what its own
+    /// monotonic clock has gone on since.
+    Soaked {
+        plan: PlanId,
+        plan_epoch: Epoch,
+        ms: u64,
     },
     /// Everybody is to go back.
     Rollback {

@@ -83,9 +83,14 @@ pub enum Phase {
         reason: Reason,
     },
     /// Every node runs the target, and nothing is final: the cluster level has not risen, and a rollback is possible.
+    ///
+    /// How long it has soaked is what leaders counted, each by its own monotonic clock, and never a difference of two times
+    /// of day: those of two nodes may be days apart.
     Soaking {
-        /// The proposer's clock when the last node had been confirmed, Unix ms.
+        /// The proposer's clock when the last node had been confirmed, Unix ms; for people.
         since_ms: u64,
+        /// What leaders have counted of the soak so far, in ms. At most the whole of it.
+        soaked_ms: u64,
     },
 }
 

@@ -209,6 +209,16 @@ impl fmt::Display for AutoRollout {
     }
 }
 
+impl FinalizeAfter {
+    /// How long a plan soaks, in ms; `None`: until a command.
+    pub fn soak_ms(self) -> Option<u64> {
+        match self {
+            FinalizeAfter::Never => None,
+            FinalizeAfter::Seconds(seconds) => Some(seconds.saturating_mul(1_000)),
+        }
+    }
+}
+
 impl fmt::Display for FinalizeAfter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

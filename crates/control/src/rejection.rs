@@ -94,6 +94,11 @@ pub enum Rejection {
     NoReplica { shard: ShardId },
     #[error("no release {version} is staged; run `ironcache release stage FILE` first")]
     UnknownRelease { version: Version },
+    #[error(
+        "release {version} is known with digest {known}, and {asked} was asked for: another binary was staged under that \
+         version; look at `ironcache release list`, and ask for the one that is meant"
+    )]
+    OtherDigest { version: Version, asked: String, known: String },
     #[error("every node runs {version} already; there is nothing to do")]
     SameVersion { version: Version },
     #[error(
@@ -400,6 +405,7 @@ impl Rejection {
             Rejection::SingleNode => "single_node",
             Rejection::NoReplica { .. } => "no_replica",
             Rejection::UnknownRelease { .. } => "unknown_release",
+            Rejection::OtherDigest { .. } => "other_digest",
             Rejection::SameVersion { .. } => "same_version",
             Rejection::Quarantined { .. } => "quarantined",
             Rejection::TooOld { .. } => "too_old",

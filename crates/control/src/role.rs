@@ -52,6 +52,7 @@ impl Command {
             | Command::UpgradeSelf { .. }
             | Command::Hold { .. }
             | Command::BeginSoaking { .. }
+            | Command::Soaked { .. }
             | Command::NodeLeft { .. }
             | Command::MembershipDone { .. } => OperatorRole::Admin,
             #[cfg(feature = "next")]

@@ -48,6 +48,7 @@ impl Command {
             | Command::Abort { .. }
             | Command::Finalize { .. }
             | Command::BeginSoaking { .. }
+            | Command::Soaked { .. }
             | Command::Rollback { .. }
             | Command::TurnBack { .. }
             | Command::SetPolicy { .. }

@@ -13,8 +13,9 @@ pub(crate) fn next(view: View<'_>, now_wall_ms: u64) -> Option<Command> {
     if state.policy.auto_rollout == AutoRollout::Off {
         return None;
     }
-    let admitted = |version: &&ironcache_types::Version| state.check_plan_by_policy(version).is_ok();
-    let target = state.releases.values().map(|info| &info.release.version).filter(admitted).max()?.clone();
+    let known = state.releases.values().map(|info| &info.release.version);
+    let admitted = known.filter_map(|version| state.check_plan_by_policy(version).ok());
+    let target = admitted.max_by(|a, b| a.version.cmp(&b.version))?;
     Some(Command::StartPlan {
         target,
         options: state.policy.plan_options(),

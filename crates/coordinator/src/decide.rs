@@ -11,8 +11,8 @@ use crate::{
 };
 use ironcache_control::{Command, ControlState, HoldReason, Phase};
 
-/// What the leader does now. `now_wall_ms` (Unix ms) goes into the times that commands keep for people, and is compared
-/// with one thing only: since when a plan soaks.
+/// What the leader does now. `now_wall_ms` (Unix ms) goes into the times that commands keep for people, and is compared with
+/// nothing: how long things have been going on is in `obs.timers`, by the leader's monotonic clock.
 pub fn decide(state: &ControlState, obs: &Observation, bars: &Bars, now_wall_ms: u64) -> Decision {
     let view = View { state, obs, bars };
     if state.cluster_id.is_none() {
@@ -75,8 +75,8 @@ pub fn decide(state: &ControlState, obs: &Observation, bars: &Bars, now_wall_ms:
                 return Decision::Propose(command);
             }
         }
-        Phase::Soaking { since_ms } => {
-            if let Some(command) = soaking::next(view, plan, *since_ms, now_wall_ms, &mut waiting) {
+        Phase::Soaking { since_ms: _, soaked_ms } => {
+            if let Some(command) = soaking::next(view, plan, *soaked_ms, now_wall_ms, &mut waiting) {
                 return Decision::Propose(command);
             }
         }

@@ -92,8 +92,11 @@ fn write_act(f: &mut fmt::Formatter<'_>, command: &Command) -> fmt::Result {
         }
         Command::Hold { plan, reason, .. } => write!(f, "hold plan {plan}: {reason}"),
         Command::Finalize { plan, .. } => write!(f, "finalize plan {plan}"),
-        Command::StartPlan { target, .. } => write!(f, "start a plan to {target}, as the policy admits it"),
+        Command::StartPlan { target, .. } => {
+            write!(f, "start a plan to {}, as the policy admits it", target.version)
+        }
         Command::BeginSoaking { plan, .. } => write!(f, "let plan {plan} soak"),
+        Command::Soaked { plan, ms, .. } => write!(f, "note that plan {plan} has soaked for {ms} ms"),
         Command::Rollback { plan, reason, .. } => write!(f, "roll plan {plan} back: {reason}"),
         Command::TurnBack { plan, .. } => write!(f, "turn plan {plan} round"),
         Command::RemoveInSync { shard, member, .. } => {

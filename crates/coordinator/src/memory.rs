@@ -1,18 +1,32 @@
 //! What a leader remembers to pace itself: since when nodes are out, shards without a primary and handovers in flight,
-//! and how often handovers failed.
+//! since when it has seen a plan soak, and how often handovers failed.
 //!
 //! *Invariant:* losing it is harmless. A new leader measures anew, so it waits longer, never shorter.
+//!
+//! *Invariant:* every duration is a difference of two readings of one monotonic clock, this leader's. No time that the log or
+//! another node names is in it.
 
 use crate::bars::Bars;
 use crate::observation::Timers;
-use ironcache_control::{ControlState, Shard};
-use ironcache_types::{Epoch, NodeId, ShardId};
+use ironcache_control::{ControlState, Phase, Plan, Shard};
+use ironcache_types::{Epoch, NodeId, PlanId, ShardId};
 use std::collections::BTreeMap;
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LeaderMemory {
     out: BTreeMap<NodeId, OutSince>,
     shards: BTreeMap<ShardId, ShardPace>,
+    soak: Option<Soak>,
+}
+
+/// A plan that soaks, since this leader has seen it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Soak {
+    plan: PlanId,
+    plan_epoch: Epoch,
+    /// What the log said then.
+    before_ms: u64,
+    since_ms: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +70,7 @@ impl LeaderMemory {
         for (id, shard) in &state.shards {
             self.shards.entry(*id).or_default().note(shard, bars, now_ms);
         }
+        self.soak = state.plan.as_ref().and_then(|plan| Soak::of(plan, self.soak, now_ms));
         self.timers(now_ms)
     }
 
@@ -79,6 +94,26 @@ impl LeaderMemory {
                 .filter(|(_, pace)| pace.not_before_ms > now_ms)
                 .map(|(id, pace)| (*id, pace.not_before_ms))
                 .collect(),
+            soaked_ms: self.soak.map(|soak| soak.before_ms.saturating_add(age(soak.since_ms))),
+        }
+    }
+}
+
+impl Soak {
+    /// `None` unless the plan soaks. One that soaks again, after it was held, does so from the beginning: its epoch is another.
+    fn of(plan: &Plan, known: Option<Soak>, now_ms: u64) -> Option<Soak> {
+        let Plan { id, epoch, phase, .. } = plan;
+        match phase {
+            Phase::Soaking { since_ms: _, soaked_ms } => {
+                let known = known.filter(|soak| soak.plan == *id && soak.plan_epoch == *epoch);
+                let begins = Soak { plan: *id, plan_epoch: *epoch, before_ms: *soaked_ms, since_ms: now_ms };
+                Some(known.unwrap_or(begins))
+            }
+            Phase::Staging
+            | Phase::Rolling
+            | Phase::Paused
+            | Phase::Held { .. }
+            | Phase::TurningBack { .. } => None,
         }
     }
 }

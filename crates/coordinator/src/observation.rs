@@ -159,4 +159,6 @@ pub struct Timers {
     pub handover_age_ms: BTreeMap<ShardId, u64>,
     /// After failed attempts: no new handover before this time of [`Observation::now_ms`].
     pub handover_not_before_ms: BTreeMap<ShardId, u64>,
+    /// A plan that soaks: what the log had counted when this leader saw it first, and what has passed since.
+    pub soaked_ms: Option<u64>,
 }

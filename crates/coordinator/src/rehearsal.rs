@@ -11,8 +11,8 @@ use crate::observation::{
     DataObservation, Duty, Holding, NodeObservation, Observation, RaftGroup, ReplicaObservation,
 };
 use ironcache_control::{
-    AckMode, Command, ControlState, FinalizeAfter, KeeperBase, NewKeeper, Node, Phase, Plan, PlanOptions,
-    Reason, Rejection, Shard, StartedBy, TrialPhase,
+    AckMode, Command, ControlState, KeeperBase, NewKeeper, Node, Phase, Plan, PlanOptions, Reason, Rejection,
+    Shard, StartedBy, TrialPhase,
 };
 use ironcache_types::{Incarnation, Member, NodeId, Offset, Version};
 use std::collections::BTreeMap;
@@ -67,7 +67,7 @@ impl Rehearsal {
         let mut rehearsal = Rehearsal { acts: Vec::new(), state: state.clone(), leader, now_ms: 0 };
         if state.plan.is_none() {
             let started_by = StartedBy::Operator;
-            let target = target.clone();
+            let target = state.check_plan(target)?;
             rehearsal.commit(&Command::StartPlan { target, options, leader, started_by, at_ms: 0 })?;
         }
         Ok(rehearsal)
@@ -100,7 +100,7 @@ impl Rehearsal {
         match &decision {
             Decision::Propose(command) => self.commit(command)?,
             Decision::TransferLeader { to } => self.leader = *to,
-            Decision::Wait(_) if self.soaks() => return Ok(Progress::Made),
+            Decision::Wait(_) if self.soaks()? => return Ok(Progress::Made),
             // No plan starts while the nodes change.
             Decision::AddLearner { .. }
             | Decision::ChangeMembership { .. }
@@ -120,19 +120,21 @@ impl Rehearsal {
         Ok(Progress::Made)
     }
 
-    /// Lets the time pass that the plan still has to soak, if it becomes final by time.
-    fn soaks(&mut self) -> bool {
-        let Some(Plan { phase: Phase::Soaking { since_ms }, options, .. }) = &self.state.plan else {
-            return false;
+    /// Lets the time pass that the plan still has to soak, if it becomes final by time; a leader has counted it.
+    fn soaks(&mut self) -> Result<bool, Rejection> {
+        let Some(Plan { id, epoch, phase: Phase::Soaking { since_ms: _, soaked_ms }, options, .. }) =
+            &self.state.plan
+        else {
+            return Ok(false);
         };
-        match options.finalize_after {
-            FinalizeAfter::Seconds(s) => {
-                let until_ms = since_ms.saturating_add(s.saturating_mul(1000));
-                let passes = until_ms > self.now_ms;
-                self.now_ms = until_ms.max(self.now_ms);
-                passes
+        match options.finalize_after.soak_ms() {
+            Some(ms) if *soaked_ms < ms => {
+                self.now_ms = self.now_ms.saturating_add(ms - soaked_ms);
+                let (plan, plan_epoch) = (*id, *epoch);
+                self.commit(&Command::Soaked { plan, plan_epoch, ms })?;
+                Ok(true)
             }
-            FinalizeAfter::Never => false,
+            Some(_) | None => Ok(false),
         }
     }
 

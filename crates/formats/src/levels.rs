@@ -1,17 +1,20 @@
 //! The one table: the version of each format at each level.
 //!
-//! A release reads *and writes* every level of [`RANGE`], which derives from the table. The range is what the artifact's
-//! manifest states, what a node registers, and what the file `level` is held against.
+//! A release reads *and writes* every level of [`RANGE`]. The range is what the artifact's manifest states, what a node
+//! registers, and what the file `level` is held against. `ironcache-types` says it, once; a level may as well bring no new
+//! version of any format, but commands and effects alone.
 //!
-//! To change a format at the next level, give its row one pair more; the range follows. A row whose first pair is above
-//! `MIN` is new at that level: below it, a command of that kind is refused (`not_yet`). The feature `next`, this
-//! release's invented future, adds its pairs here, each under `#[cfg(feature = "next")]`.
+//! To change a format at the newest level, give its row one pair more. A row whose first pair is above the lowest level is
+//! new at that one: below it, a command of that kind is refused (`not_yet`). The feature `next`, this release's invented
+//! future, adds its pairs here, each under `#[cfg(feature = "next")]`.
 //!
 //! Not in it is what no level chooses. A level *is* a set of opcodes for effects (`ironcache-keyspace`); the ends of a
 //! link agree on its version when it opens (`ironcache-replication`), as launcher and daemon do (`ironcache-spine`, which
-//! also frames the launcher's own file); reports and answers over HTTP are JSON that only gains fields.
+//! also frames the launcher's own file); reports and answers over HTTP are JSON that only gains fields; an operator's
+//! credentials file (`ironcache-identity`) is of a person with any release's command line, and says its format itself.
 //!
 //! *Invariant:* no format says elsewhere which version a level has.
+//! *Invariant:* no row speaks of a level that this build does not admit.
 
 use crate::entry::EntryKind;
 #[cfg(feature = "next")]
@@ -40,6 +43,10 @@ pub enum Format {
     Checkpoint,
     /// The head of a keeper's file; the frames after it are of the levels at which they were written.
     KeeperFile,
+    /// `node.json`: who the node is, and how often it has started.
+    NodeFile,
+    /// `binding.json`: whom a node obeys that was met and has no log yet.
+    BindingFile,
 }
 
 /// What one node asks another.
@@ -70,12 +77,11 @@ impl fmt::Display for Format {
             Format::Wal => "raft log",
             Format::Checkpoint => "checkpoint",
             Format::KeeperFile => "keeper's file",
+            Format::NodeFile => "node.json",
+            Format::BindingFile => "binding.json",
         })
     }
 }
-
-/// The lowest level that this release reads and writes. Raised when a release drops the versions below.
-const MIN: u16 = 1;
 
 /// From `level` on, a format is at `version`.
 struct Since {
@@ -139,6 +145,7 @@ const TABLE: &[(Format, &[Since])] = &[
     (Format::Entry(EntryKind::BeginRecovery), &[since(1, 1)]),
     (Format::Entry(EntryKind::AddOperator), &[since(1, 1)]),
     (Format::Entry(EntryKind::RevokeOperator), &[since(1, 1)]),
+    (Format::Entry(EntryKind::Soaked), &[since(1, 1)]),
     #[cfg(feature = "next")]
     (Format::Entry(EntryKind::SetZone), &[since(NEXT.0, 1)]),
     (Format::Origin, &[since(1, 1)]),
@@ -161,20 +168,18 @@ const TABLE: &[(Format, &[Since])] = &[
     (Format::Wal, &[since(1, 1)]),
     (Format::Checkpoint, &[since(1, 1)]),
     (Format::KeeperFile, &[since(1, 1)]),
+    (Format::NodeFile, &[since(1, 1)]),
+    (Format::BindingFile, &[since(1, 1)]),
 ];
 
 /// The levels that this build admits: it reads and writes at each.
-pub const RANGE: LevelRange = LevelRange::new(MIN, newest());
+pub const RANGE: LevelRange = LEVELS;
 
-// The launcher and the stamp stand below this crate: what they say of this build is what the table says.
-const _: () = assert!(
-    RANGE.min.0 == LEVELS.min.0 && RANGE.max.0 == LEVELS.max.0,
-    "`ironcache_types::LEVELS` is the range of the table of levels"
-);
+const _: () = check_table();
 
-/// The newest level that any row speaks of. Rows that do not ascend, or skip a version, do not compile.
-const fn newest() -> u16 {
-    let (mut newest, mut row) = (MIN, 0);
+/// A row that does not ascend, skips a version, or speaks of a level above the newest, does not compile.
+const fn check_table() {
+    let mut row = 0;
     while row < TABLE.len() {
         let pairs = TABLE[row].1;
         assert!(!pairs.is_empty(), "a row says when its format begins");
@@ -182,12 +187,14 @@ const fn newest() -> u16 {
         while at < pairs.len() {
             let Since { level, version } = pairs[at];
             assert!(at == 0 || (level > pairs[at - 1].level && version == pairs[at - 1].version + 1));
-            newest = if level > newest { level } else { newest };
+            assert!(
+                level <= RANGE.max.0,
+                "`NEWEST` in types/src/level.rs is below a level that the table speaks of"
+            );
             at += 1;
         }
         row += 1;
     }
-    newest
 }
 
 /// The version of `format` at `level`. `None`: this build does not admit the level, or the format came later.
@@ -212,7 +219,7 @@ fn row(format: Format) -> &'static [Since] {
 mod tests {
     use super::*;
 
-    const OTHERS: [Format; 13] = [
+    const OTHERS: [Format; 15] = [
         Format::Origin,
         Format::State,
         Format::Snapshot,
@@ -226,6 +233,8 @@ mod tests {
         Format::Wal,
         Format::Checkpoint,
         Format::KeeperFile,
+        Format::NodeFile,
+        Format::BindingFile,
     ];
 
     #[test]

@@ -83,6 +83,23 @@ pub fn prepare(stream: &TcpStream, keepalive_s: u64) -> std::io::Result<()> {
     Ok(())
 }
 
+/// Acknowledges what has been read now, rather than with the next answer or 40 ms later: for a reader that has nothing to
+/// answer while the peer may go on only then (without TCP_NODELAY it holds a small second write back until the first one is
+/// acknowledged).
+///
+/// # Errors
+/// The connection has ended already.
+pub fn acknowledge(from: &OwnedReadHalf) -> std::io::Result<()> {
+    #[cfg(all(target_os = "linux", not(turmoil)))]
+    return socket2::SockRef::from(from.as_ref()).set_tcp_quickack(true);
+    // Elsewhere nobody can be asked, and a simulated network delays no acknowledgement.
+    #[cfg(not(all(target_os = "linux", not(turmoil))))]
+    {
+        let _ = from;
+        Ok(())
+    }
+}
+
 /// Probes without an answer after which a connection ends, as Redis has it: with fewer, a network that is gone for a minute
 /// ends them all.
 #[cfg(not(turmoil))]

@@ -6,16 +6,16 @@ use ironcache_types::KeyHash;
 use rustls::client::Resumption;
 use rustls::crypto::{CryptoProvider, ring as provider};
 use rustls::pki_types::ServerName;
-use rustls::server::NoServerSessionStorage;
+use rustls::server::{Acceptor, NoServerSessionStorage};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::version::TLS13;
-use rustls::{ClientConfig, ServerConfig};
+use rustls::{ClientConfig, ServerConfig, ServerConnection};
 use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
+use tokio_rustls::{LazyConfigAcceptor, TlsAcceptor, TlsConnector, TlsStream};
 
 /// Two round trips and three signatures. Shorter, and a loaded machine or a lost packet refuses a member; longer, and whoever
 /// connects and says nothing holds a descriptor for as long.
@@ -146,17 +146,36 @@ impl Tls {
         Session::of(self.hash, stream)
     }
 
-    /// Proves this key to whoever calls, who may prove one.
+    /// Proves this key to whoever calls, who may prove one. `greeted` is called between its hello and what that makes this side
+    /// compute.
     ///
     /// # Errors
     /// It spoke something else, or not in time.
     pub async fn accept<S: AsyncRead + AsyncWrite + Unpin>(
         &self,
         stream: S,
+        greeted: impl FnOnce(),
     ) -> Result<Secured<S>, LinkError> {
-        let handshake = TlsAcceptor::from(Arc::clone(&self.server)).accept(stream);
+        let handshake = async {
+            let begun = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
+            greeted();
+            begun.into_stream(Arc::clone(&self.server)).await
+        };
         let stream = TlsStream::from(in_time(handshake).await?);
         Session::of(self.hash, stream)
+    }
+
+    /// Goes on with a session that [`Self::accept`] has made, over the same connection in another runtime.
+    ///
+    /// # Errors
+    /// The connection is lost.
+    pub async fn take_up<S: AsyncRead + AsyncWrite + Unpin>(
+        &self,
+        stream: S,
+        made: ServerConnection,
+    ) -> io::Result<TlsStream<S>> {
+        let acceptor = TlsAcceptor::from(Arc::clone(&self.server));
+        Ok(acceptor.accept_with(stream, |session| *session = made).await?.into())
     }
 }
 

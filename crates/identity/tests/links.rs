@@ -14,7 +14,7 @@ type Ends = (Result<Secured<DuplexStream>, LinkError>, Result<Secured<DuplexStre
 
 async fn link(caller: &Tls, called: &Tls, expect: Expect) -> Ends {
     let (near, far) = duplex(1 << 14);
-    tokio::join!(caller.connect(near, expect), called.accept(far))
+    tokio::join!(caller.connect(near, expect), called.accept(far, || ()))
 }
 
 #[tokio::test]
@@ -65,7 +65,7 @@ async fn a_certificate_without_its_key_proves_nothing() {
         .with_client_cert_resolver(stolen);
     let (near, far) = duplex(1 << 14);
     let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
-    let (_, far) = tokio::join!(connector.connect("x".try_into().unwrap(), near), called.accept(far));
+    let (_, far) = tokio::join!(connector.connect("x".try_into().unwrap(), near), called.accept(far, || ()));
     assert!(matches!(far, Err(LinkError::Handshake(_))), "{far:?}");
 }
 
@@ -92,7 +92,8 @@ async fn a_caller_may_show_no_key_and_is_known_as_nobody() {
         .with_no_client_auth();
     let (near, far) = duplex(1 << 14);
     let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
-    let (near, far) = tokio::join!(connector.connect("x".try_into().unwrap(), near), called.accept(far));
+    let (near, far) =
+        tokio::join!(connector.connect("x".try_into().unwrap(), near), called.accept(far, || ()));
     near.unwrap();
     assert_eq!(far.unwrap().session.peer, None);
 }
@@ -109,7 +110,7 @@ async fn a_certificate_is_what_others_call_one_and_no_authority_made_it() {
         .with_no_client_auth();
     let (near, far) = duplex(1 << 14);
     let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
-    let (near, _) = tokio::join!(connector.connect("x".try_into().unwrap(), near), called.accept(far));
+    let (near, _) = tokio::join!(connector.connect("x".try_into().unwrap(), near), called.accept(far, || ()));
     let error = near.unwrap_err().to_string();
     assert!(error.contains("UnknownIssuer"), "{error}");
 }
@@ -119,11 +120,11 @@ async fn what_is_no_tls_is_refused_at_once_and_silence_in_time() {
     let called = side();
     let (mut near, far) = duplex(1 << 14);
     near.write_all(b"GET /status HTTP/1.1\r\n\r\n").await.unwrap();
-    assert!(matches!(called.accept(far).await, Err(LinkError::Handshake(_))));
+    assert!(matches!(called.accept(far, || ()).await, Err(LinkError::Handshake(_))));
     tokio::time::pause();
     let (silent, far) = duplex(1 << 14);
     let began = tokio::time::Instant::now();
-    assert!(matches!(called.accept(far).await, Err(LinkError::TooSlow)));
+    assert!(matches!(called.accept(far, || ()).await, Err(LinkError::TooSlow)));
     assert!(began.elapsed() >= HANDSHAKE_TIMEOUT);
     drop(silent);
 }
@@ -248,7 +249,8 @@ async fn an_older_version_of_tls_is_refused_on_both_sides() {
     let old_server = tokio_rustls::TlsAcceptor::from(lax::server(&key, OLD).await);
 
     let (near, far) = duplex(1 << 14);
-    let (near, far) = tokio::join!(old_client.connect("x".try_into().unwrap(), near), called.accept(far));
+    let (near, far) =
+        tokio::join!(old_client.connect("x".try_into().unwrap(), near), called.accept(far, || ()));
     assert!(near.is_err() && matches!(far, Err(LinkError::Handshake(_))), "{near:?} {far:?}");
 
     let (near, far) = duplex(1 << 14);
@@ -305,7 +307,7 @@ async fn no_session_is_taken_up_again_and_nothing_is_said_before_the_keys_are_pr
 /// Takes a call, and answers with one byte.
 async fn serve_once(listener: &tokio::net::TcpListener, called: &Tls) -> Secured<tokio::net::TcpStream> {
     let (tcp, _) = listener.accept().await.unwrap();
-    let mut secured = called.accept(tcp).await.unwrap();
+    let mut secured = called.accept(tcp, || ()).await.unwrap();
     secured.stream.write_all(b"x").await.unwrap();
     secured.stream.flush().await.unwrap();
     secured

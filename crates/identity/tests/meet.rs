@@ -7,7 +7,7 @@ async fn strangers() -> (Secured<DuplexStream>, Secured<DuplexStream>) {
     let side = || Tls::new(&PrivateKey::generate().unwrap()).unwrap();
     let (caller, called) = (side(), side());
     let (near, far) = duplex(1 << 14);
-    let (near, far) = tokio::join!(caller.connect(near, Expect::Anybody), called.accept(far));
+    let (near, far) = tokio::join!(caller.connect(near, Expect::Anybody), called.accept(far, || ()));
     (near.unwrap(), far.unwrap())
 }
 

@@ -2,8 +2,8 @@
 //!
 //! One encoding serves the replication stream, full syncs and checkpoints. It is persisted and sent
 //! between releases: an opcode, once released, keeps its number and its fields for good
-//! (`tests/golden/effects-1.hex` pins those of level 1). An effect is an opcode byte and its fields; numbers are
-//! LEB128, strings are length-prefixed, scores are 8 little-endian bytes.
+//! (`tests/golden/effects-LEVEL.hex` pins those that came with a level). An effect is an opcode byte and its
+//! fields; numbers are LEB128, strings are length-prefixed, scores are 8 little-endian bytes.
 //!
 //! A **level** is a set of opcodes: whoever writes names the level that it has applied, and whatever holds effects
 //! (a frame, a part of a full sync, a checkpoint) says theirs. A new effect, or another form of one, is an

@@ -76,6 +76,8 @@ pub(crate) struct Lead {
     pub reports: BTreeMap<NodeId, Seen>,
     /// What the coordinator waits for.
     pub waiting_on: Vec<WaitingOn>,
+    /// For how long the plan has soaked, as this leader counts.
+    pub soaked_ms: Option<u64>,
 }
 
 /// A node's newest report, and when it was asked for.

@@ -23,6 +23,7 @@ use crate::app::{App, Parts};
 use crate::config::Config;
 use crate::data::{self, DataHandle, DataOptions, Door, Drained, Keep, ToControl};
 use crate::descriptors;
+use crate::doorkeeper::Port;
 use crate::doors::{self, Doors};
 use crate::ground::Wants;
 use crate::identity::{self, IdentityError};
@@ -299,6 +300,7 @@ pub(crate) async fn serve(
     .map_err(|source| DaemonError::Io { what: "the keeper's thread cannot start", source })?;
     let mut tasks = Tasks::default();
     tasks.spawn("keys", Ends::Never, Arc::clone(&doors).watch());
+    tasks.spawn("join code", Ends::Done, Arc::clone(&doors).forget_code(doors::CODE_KEPT_FOR));
     tasks.spawn("proposals", Ends::Never, propose_all(raft.clone(), proposals));
 
     let slots = Arc::new(SlotStore::open(&DataDir::new(&config.data_dir))?);
@@ -331,30 +333,19 @@ pub(crate) async fn serve(
         client: ironcache_host::http::Client::new(doors.clone(), ironcache_host::http::Waits::default()),
         doors: Arc::clone(&doors),
     }));
-    tasks.spawn(
-        "peer port",
-        Ends::Never,
-        peer::serve(
-            peer,
-            peer::router(&app),
-            doorkeeper::PEER,
-            config.tcp_keepalive,
-            Arc::clone(&doors),
-            Arc::clone(&app.refused_peers),
-        ),
-    );
-    tasks.spawn(
-        "http port",
-        Ends::Never,
-        peer::serve(
-            http,
-            http::router(Arc::clone(&app)),
-            doorkeeper::HTTP,
-            config.tcp_keepalive,
-            Arc::clone(&doors),
-            Arc::clone(&app.refused),
-        ),
-    );
+    let port = |name, bound, limits, refuse, refused: &Arc<http::Refusals>| {
+        let (doors, refused) = (Arc::clone(&doors), Arc::clone(refused));
+        let options =
+            doorkeeper::Options { name, limits, refuse, keepalive_s: config.tcp_keepalive, doors, refused };
+        Port::open(bound, &options)
+            .map_err(|source| DaemonError::Io { what: "the thread of a port cannot start", source })
+    };
+    let peers =
+        port("peer door", peer, doorkeeper::PEER, peer::not_taken as doorkeeper::Refuse, &app.refused_peers)?;
+    tasks.spawn("peer port", Ends::Never, peers.serve(peer::router(&app)));
+    let callers =
+        port("http door", http, doorkeeper::HTTP, http::not_taken as doorkeeper::Refuse, &app.refused)?;
+    tasks.spawn("http port", Ends::Never, callers.serve(http::router(Arc::clone(&app))));
     tasks.spawn("hangups", Ends::Never, reread_at_hangups(app.data.clone(), hangups()));
     tasks.spawn("unknown keys", Ends::Never, doors::follow(Arc::clone(&app)));
     tasks.spawn("lead", Ends::Never, lead::run(Arc::clone(&app)));

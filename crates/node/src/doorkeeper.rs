@@ -8,33 +8,42 @@
 //!                                                                             └ (an upgrade: as on the left)
 //! ```
 //! The rule: **who has not finished a request may cost little, for a short time, and makes room for the next.** At most
-//! [`Limits::visits_max`] connections stand in a door. When one more comes, whoever has let the node wait longest goes: a
-//! peer or an operator asks at once, a stranger that is silent or slow is always older, also one that takes its answer slowly. So nobody is locked out, whatever
-//! number of strangers there is, and their descriptors are within those that clients never get (`descriptors`).
+//! [`Limits::visits_max`] connections stand in a door. When one more comes, a stranger makes room (`book` says which): one
+//! that is silent, or of a crowd from one address, or has let the node wait longest. Nobody is locked out, whatever number of
+//! strangers there is, who is known is not ended by them, and their descriptors are within those that clients never get
+//! (`descriptors`). What they make the node compute before they are known is done on another thread (`entrance`).
 //!
 //! *Invariant:* what is buffered before a request is whole is at most [`FREE_BYTES`] of head, as much of body, and what
-//! the port's budget for large bodies allows, for all connections together.
+//! the port's budget for large bodies allows, for all connections together; and of answers as much (`answer`).
 //! *Invariant:* nothing is said to whom the door closes on: it has not asked anything.
 
+mod answer;
 mod body;
+mod book;
+mod entrance;
 mod visit;
 
 pub(crate) use body::{NotTaken, Taken, receive, streams};
+pub(crate) use book::Standing;
+pub(crate) use entrance::Options;
 pub(crate) use visit::{Visit, turned};
 
-use crate::doors::{self, Doors};
+use crate::doors::Doors;
 use crate::http::Refusals;
 use axum::Router;
+use axum::response::Response;
+use book::Book;
+use entrance::Arrived;
 use hyper_util::rt::TokioIo;
-use ironcache_host::net::TcpStream;
-use std::collections::BTreeMap;
+use ironcache_host::net::Bound;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::time::Instant;
 use tower::ServiceExt;
-use visit::{Entry, Stage};
+use visit::{Stage, Turned};
 
 /// What is kept of a head, and of a body without asking for more. A head that is larger is an attack; of bodies almost all
 /// are smaller. Larger costs as much for each connection.
@@ -65,8 +74,8 @@ pub(crate) struct Limits {
     /// More, and they need descriptors that are reserved for nobody; fewer, and the idle connections of a large cluster's
     /// nodes push each other out.
     pub visits_max: usize,
-    /// For what is above [`FREE_BYTES`] of the bodies that are not answered, in KiB. At least the largest body that the
-    /// port takes, or that one never comes in.
+    /// For what is above [`FREE_BYTES`] of the bodies that are not answered, in KiB, and as much again for answers that are
+    /// larger than that and not taken. At least the largest body that the port takes, or that one never comes in.
     pub large_kib: u32,
     pub patience: Patience,
 }
@@ -81,80 +90,78 @@ pub(crate) const HTTP: Limits = Limits { visits_max: 64, large_kib: 8 << 10, pat
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Remote(pub Option<SocketAddr>);
 
+/// How a port says no.
+pub(crate) type Refuse = fn(&NotTaken) -> Response;
+
 /// One port's.
 #[derive(Debug)]
 pub(crate) struct Doorkeeper {
     limits: Limits,
     book: Mutex<Book>,
     large: Semaphore,
+    answers: Arc<Semaphore>,
+    /// Of the one answer that may wait for room.
+    waits: Semaphore,
+    refuse: Refuse,
     /// Connections that came to nothing.
     refused: Arc<Refusals>,
 }
 
-/// Who is in.
-#[derive(Debug, Default)]
-struct Book {
-    next: u64,
-    entries: BTreeMap<u64, Entry>,
-    /// Since the start: those that others had to make room for, and those whose time was up.
-    turned_away: u64,
+/// A port that somebody comes to.
+#[derive(Debug)]
+pub(crate) struct Port {
+    door: Arc<Doorkeeper>,
+    doors: Arc<Doors>,
+    arrived: mpsc::UnboundedReceiver<Arrived>,
+}
+
+impl Port {
+    /// Lets in whoever comes to `bound`, until this is dropped.
+    ///
+    /// # Errors
+    /// The thread of the entrance cannot be made.
+    pub(crate) fn open(bound: Bound, options: &Options) -> io::Result<Port> {
+        let door = Doorkeeper::new(options.limits, options.refuse, Arc::clone(&options.refused));
+        let arrived = entrance::open(bound, &door, options)?;
+        Ok(Port { door, doors: Arc::clone(&options.doors), arrived })
+    }
+
+    /// Answers them here, for ever.
+    pub(crate) async fn serve(mut self, router: Router) {
+        while let Some(arrived) = self.arrived.recv().await {
+            let (door, doors, router) = (Arc::clone(&self.door), Arc::clone(&self.doors), router.clone());
+            tokio::spawn(async move { door.serve(arrived, router, doors).await });
+        }
+    }
 }
 
 impl Doorkeeper {
-    pub(crate) fn new(limits: Limits, refused: Arc<Refusals>) -> Arc<Self> {
-        let large = Semaphore::new(limits.large_kib as usize);
-        Arc::new(Self { limits, book: Mutex::default(), large, refused })
+    fn new(limits: Limits, refuse: Refuse, refused: Arc<Refusals>) -> Arc<Self> {
+        let budget = || Semaphore::new(limits.large_kib as usize);
+        let (large, answers, waits) = (budget(), Arc::new(budget()), Semaphore::new(1));
+        Arc::new(Self { limits, book: Mutex::default(), large, answers, waits, refuse, refused })
     }
 
-    /// Lets a connection in; if there is no place, whoever has let the node wait longest makes one.
-    pub(crate) fn enter(self: &Arc<Self>) -> Visit {
-        let now = Instant::now();
-        let (id, told) = {
-            let mut book = self.book();
-            while book.entries.len() >= self.limits.visits_max {
-                let longest =
-                    book.entries.iter().min_by_key(|(_, entry)| entry.rank(now, self.limits.patience));
-                let Some(longest) = longest.map(|(id, _)| *id) else { break };
-                book.turn_away(longest);
-            }
-            let id = book.next;
-            book.next += 1;
-            let entry = Entry::new(now);
-            let told = Arc::clone(&entry.told);
-            book.entries.insert(id, entry);
-            (id, told)
-        };
-        Visit::new(Arc::clone(self), id, told)
-    }
-
-    /// Serves the requests of one connection: until it ends, its time is up, or its key is revoked. What it has until its
-    /// first head is asked for covers the proof of its key.
-    pub(crate) async fn serve(self: &Arc<Self>, stream: TcpStream, router: Router, doors: Arc<Doors>) {
-        let (visit, remote) = (self.enter(), Remote(stream.peer_addr().ok()));
-        let opened = tokio::select! {
-            biased;
-            opened = doors::open(stream, &doors) => opened,
-            why = visit.turned() => return self.refuse(remote, why.code(), &why),
-        };
-        let (stream, caller) = match opened {
+    /// Serves the requests of one connection: until it ends, its time is up, or its key is revoked.
+    async fn serve(self: &Arc<Self>, arrived: Arrived, router: Router, doors: Arc<Doors>) {
+        let Arrived { opened, visit, remote } = arrived;
+        let (stream, caller) = match opened.enter(&doors).await {
             Ok(opened) => opened,
-            Err(error) => match error.code() {
-                Some(code) => return self.refuse(remote, code, &error),
-                None => return tracing::debug!(%error, "a connection came to nothing"),
-            },
+            Err(error) => return tracing::debug!(%error, "a connection came to nothing"),
         };
         let mut revocation = doors.revocation(caller.key());
-        let of_requests = visit.clone();
+        let (of_requests, known_by) = (visit.clone(), Arc::clone(&doors));
         let service = hyper::service::service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
             let (visit, router, caller) = (of_requests.clone(), router.clone(), caller.clone());
+            visit.stands(caller.standing(&known_by));
             async move {
                 let mut request = request.map(axum::body::Body::new);
                 visit.asked(&request);
                 request.extensions_mut().insert(visit.clone());
                 request.extensions_mut().insert(caller);
                 request.extensions_mut().insert(remote);
-                let answer = router.oneshot(request).await;
-                answer.map(|answer| visit.sends(answer))
+                let answer = router.oneshot(request).await?;
+                Ok::<_, std::convert::Infallible>(answer::send(&visit, answer).await)
             }
         });
         let connection = hyper::server::conn::http1::Builder::new()
@@ -190,25 +197,17 @@ impl Doorkeeper {
         self.book.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Has whoever has been sending a large body for longest, and for longer than a good one takes, make room.
-    fn free_large(&self) {
+    /// Has whoever has been in `stage` for longest, and for longer than a good one takes, make room: one that sends a large
+    /// body, or takes a large answer.
+    fn free(&self, stage: Stage) {
         let now = Instant::now();
         let mut book = self.book();
-        let large = book.entries.iter().filter(|(_, entry)| {
-            matches!(entry.stage, Stage::Receiving { is_large: true })
-                && now - entry.since >= self.limits.patience.stranger
-        });
+        let large = book
+            .entries
+            .iter()
+            .filter(|(_, entry)| entry.stage == stage && now - entry.since >= self.limits.patience.stranger);
         if let Some(id) = large.min_by_key(|(_, entry)| entry.since).map(|(id, _)| *id) {
             book.turn_away(id);
-        }
-    }
-}
-
-impl Book {
-    fn turn_away(&mut self, id: u64) {
-        if let Some(entry) = self.entries.remove(&id) {
-            self.turned_away += 1;
-            entry.told.notify_one();
         }
     }
 }

@@ -30,8 +30,9 @@ pub(crate) use caller::{Caller, Revocation, Who};
 pub(crate) use dial::KeyDial;
 pub(crate) use gate::{http, identify, peer};
 pub(crate) use heard::{Heard, PINS_PATH, follow, pins};
+pub(crate) use start::CODE_KEPT_FOR;
 pub use start::StartError;
-pub(crate) use wire::{Wire, open};
+pub(crate) use wire::{Opened, Wire, open};
 
 use crate::config::Config;
 use ironcache_control::{Holder, OperatorRole, Security};

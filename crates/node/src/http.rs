@@ -111,12 +111,12 @@ const _: () = assert!(
     "the largest request has to fit into the budget"
 );
 
-fn not_taken(why: &NotTaken) -> Response {
+pub(crate) fn not_taken(why: &NotTaken) -> Response {
     match why {
         NotTaken::TooLong { max_bytes } => HttpError::TooLarge { max_bytes: *max_bytes as u64 },
         NotTaken::BrokeOff { .. } => HttpError::BadRequest(why.to_string()),
         NotTaken::NoLength => HttpError::NoLength(why.to_string()),
-        NotTaken::NoBudget => HttpError::Unavailable(why.to_string()),
+        NotTaken::NoBudget | NotTaken::NoRoomToAnswer { .. } => HttpError::Unavailable(why.to_string()),
     }
     .into_response()
 }

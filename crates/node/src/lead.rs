@@ -106,7 +106,11 @@ async fn lead(app: &Arc<App>) {
             | Decision::ChangeMembership { .. }
             | Decision::Done => Vec::new(),
         };
-        app.lead().waiting_on.clone_from(&waiting_on);
+        {
+            let mut lead = app.lead();
+            lead.waiting_on.clone_from(&waiting_on);
+            lead.soaked_ms = observation.timers.soaked_ms;
+        }
         match decision {
             Decision::Propose(command) => {
                 tracing::info!(?command, "proposing");

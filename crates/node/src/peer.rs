@@ -4,9 +4,9 @@
 
 use crate::app::{App, NodeReport};
 use crate::data::{HELLO_TIMEOUT, LinkSocket, REPLICATION_PATH, REPLICATION_UPGRADE};
-use crate::doorkeeper::{self, Doorkeeper, NotTaken, Visit, turned};
-use crate::doors::{self, Caller, Doors, Revocation, Wire};
-use crate::http::{Refusals, note_peers};
+use crate::doorkeeper::{self, NotTaken, Visit, turned};
+use crate::doors::{self, Caller, Revocation, Wire};
+use crate::http::note_peers;
 use crate::{lease, odd, strangers};
 use axum::body::Body;
 use axum::extract::{Path, Request, State};
@@ -16,13 +16,12 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use hyper_util::rt::TokioIo;
-use ironcache_host::net::{Bound, accepting, leave_runtime};
+use ironcache_host::net::leave_runtime;
 use ironcache_raft::Proved;
 use ironcache_replication::{LinkVersion, Message, decode};
 use ironcache_types::{Digest, NodeId, ShardId};
 use std::io::SeekFrom;
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncSeekExt};
 
 pub(crate) fn router(app: &Arc<App>) -> Router {
@@ -51,47 +50,14 @@ const _: () = assert!(
     "the largest request has to fit into the budget"
 );
 
-fn not_taken(why: &NotTaken) -> Response {
+pub(crate) fn not_taken(why: &NotTaken) -> Response {
     let status = match why {
         NotTaken::TooLong { .. } => StatusCode::PAYLOAD_TOO_LARGE,
         NotTaken::BrokeOff { .. } => StatusCode::BAD_REQUEST,
         NotTaken::NoLength => StatusCode::LENGTH_REQUIRED,
-        NotTaken::NoBudget => StatusCode::SERVICE_UNAVAILABLE,
+        NotTaken::NoBudget | NotTaken::NoRoomToAnswer { .. } => StatusCode::SERVICE_UNAVAILABLE,
     };
     (status, format!("{why}\n")).into_response()
-}
-
-/// Accepts connections for ever. Those that come to nothing are counted in `refused`.
-pub(crate) async fn serve(
-    bound: Bound,
-    router: Router,
-    limits: doorkeeper::Limits,
-    keepalive_s: u64,
-    doors: Arc<Doors>,
-    refused: Arc<Refusals>,
-) {
-    let door = Doorkeeper::new(limits, refused);
-    let listener = match accepting(&bound).await {
-        Ok(listener) => listener,
-        Err(error) => return tracing::error!(%error, "connections cannot be accepted"),
-    };
-    loop {
-        let stream = match listener.accept().await {
-            Ok((stream, _)) => stream,
-            Err(error) => {
-                tracing::warn!(%error, "cannot accept a connection");
-                tokio::time::sleep(Duration::from_millis(50)).await;
-                continue;
-            }
-        };
-        if ironcache_host::net::prepare(&stream, keepalive_s).is_err() {
-            continue;
-        }
-        let (door, doors, router) = (Arc::clone(&door), Arc::clone(&doors), router.clone());
-        tokio::spawn(async move { door.serve(stream, router, doors).await });
-        // Its request may have come with it: read before the next one comes in, it is nobody that only holds a place.
-        tokio::task::yield_now().await;
-    }
 }
 
 async fn replication(State(app): State<Arc<App>>, mut request: Request) -> Response {

@@ -38,7 +38,7 @@ pub(crate) const fn since(kind: u8) -> Option<LinkVersion> {
         ACK | SYNC_BEGIN | SYNC_CHUNK | SYNC_END | EFFECTS | FENCE | PROMOTED | PING | PROGRESS
         | EFFECTS_PART => Some(LinkVersion(1)),
         #[cfg(feature = "next")]
-        CLOCK => Some(LinkVersion(2)),
+        CLOCK => Some(crate::version::LINK_NEXT),
         _ => None,
     }
 }

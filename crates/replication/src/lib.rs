@@ -83,4 +83,6 @@ pub use verdict::{
     AckError, AckStep, AttachError, Eligibility, FollowerView, Gate, LacksAcknowledged, ProposeError,
     RaiseError, Requirement, Silence, Silent,
 };
+#[cfg(feature = "next")]
+pub use version::LINK_NEXT;
 pub use version::{LINK_VERSIONS, LinkVersion, LinkVersions};

@@ -31,8 +31,16 @@ pub struct LinkVersions {
     pub max: LinkVersion,
 }
 
-/// The versions that this build speaks. A new kind of message, or a new field of one, raises `max` and says `since`.
-pub const LINK_VERSIONS: LinkVersions = LinkVersions::new(1, if cfg!(feature = "next") { 2 } else { 1 });
+/// The newest version of this source. A new kind of message, or a new field of one, raises it and says `since`.
+const NEWEST: u16 = 1;
+
+/// The version of the feature `next`: the one above.
+#[cfg(feature = "next")]
+pub const LINK_NEXT: LinkVersion = LinkVersion(NEWEST + 1);
+
+/// The versions that this build speaks.
+pub const LINK_VERSIONS: LinkVersions =
+    LinkVersions::new(1, if cfg!(feature = "next") { NEWEST + 1 } else { NEWEST });
 
 impl LinkVersions {
     pub const fn new(min: u16, max: u16) -> Self {

@@ -3,8 +3,8 @@
 
 use crate::ledger::MAX_LAG;
 use crate::stream::Store;
-use crate::world::World;
-use ironcache_control::{AckMode, Command, ControlState, LogId, Recover, Shard};
+use crate::world::{SLOW_PER_MILLE, World};
+use ironcache_control::{AckMode, Command, ControlState, LogId, Outcome, Phase, Plan, Recover, Shard};
 use ironcache_types::{Member, NodeId, ShardId};
 
 /// The coordinator's bar, and some elections, stalls and lost proposals on top.
@@ -14,6 +14,7 @@ impl World {
     /// After an accepted entry.
     pub(crate) fn check_entry(&mut self, before: &ControlState) -> Result<(), String> {
         self.check_quarantine()?;
+        self.check_soak(before)?;
         for (id, shard) in self.truth.shards.clone() {
             if let Some(old) = before.shards.get(&id)
                 && shard.epoch != old.epoch
@@ -21,6 +22,28 @@ impl World {
             {
                 self.check_start(old, &shard, primary)?;
             }
+        }
+        Ok(())
+    }
+
+    /// Whatever the machines take for the time of day: nothing is final before it has soaked in true time, less what clocks
+    /// may drift apart. The simulated operator finalizes nothing.
+    fn check_soak(&mut self, before: &ControlState) -> Result<(), String> {
+        let soaking = |plan: &&Plan| matches!(plan.phase, Phase::Soaking { .. });
+        let was = before.plan.as_ref().filter(soaking);
+        let is = self.truth.plan.as_ref().filter(soaking);
+        if let Some(plan) = is
+            && was.is_none_or(|was| was.epoch != plan.epoch)
+        {
+            self.soaks_since_ms = self.now_ms;
+        }
+        let ended = self.truth.history.back().filter(|ended| ended.outcome == Outcome::Finalized);
+        let (Some(plan), Some(ended)) = (was.filter(|_| is.is_none()), ended) else { return Ok(()) };
+        let soak_ms = plan.options.finalize_after.soak_ms().unwrap_or(u64::MAX);
+        let soaked_ms = self.now_ms - self.soaks_since_ms;
+        if ended.plan.id == plan.id && soaked_ms + soaked_ms * SLOW_PER_MILLE / 1_000 < soak_ms {
+            let id = plan.id;
+            return Err(format!("plan {id} is final after {soaked_ms} ms, and was to soak for {soak_ms} ms"));
         }
         Ok(())
     }

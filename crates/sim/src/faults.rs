@@ -45,6 +45,7 @@ impl World {
                 self.failing(id).cut_until_ms = until_ms;
             }
         }
+        self.set_a_wall_clock(&ids);
         self.lose_ways(&ids);
         self.fill_a_disk(&ids);
         if self.rng.chance(1, 50)
@@ -187,6 +188,7 @@ impl World {
             | Command::Abort { .. }
             | Command::Finalize { .. }
             | Command::BeginSoaking { .. }
+            | Command::Soaked { .. }
             | Command::Rollback { .. }
             | Command::TurnBack { .. }
             | Command::ReportPreflight { .. }

@@ -227,21 +227,18 @@ impl World {
 
     fn ask(&self, leadership: &mut Leadership) -> Decision {
         let Some(process) = self.process(leadership.leader) else { return Decision::Done };
-        let timers = leadership.memory.note(&process.view, &BARS, self.now_ms);
+        let now_ms = self.clock_ms(leadership.leader);
+        let timers = leadership.memory.note(&process.view, &BARS, now_ms);
         let leader_settled = process.applied >= leadership.settled_at;
         if leader_settled {
-            leadership.grantor.leads(leadership.term, &process.view, self.clock_ms(leadership.leader));
+            leadership.grantor.leads(leadership.term, &process.view, now_ms);
         }
         let over_after_ms = depose_after_ms(&process.view.policy.timers);
         let observed = |(shard, unanswered_ms)| (shard, LeaseObservation { unanswered_ms, over_after_ms });
-        let leases = leadership
-            .grantor
-            .unanswered(&process.view, self.clock_ms(leadership.leader))
-            .map(observed)
-            .collect();
+        let leases = leadership.grantor.unanswered(&process.view, now_ms).map(observed).collect();
         let nodes = leadership.answers.iter().map(|(id, answer)| (*id, self.aged(answer))).collect();
         let observation = Observation {
-            now_ms: self.now_ms,
+            now_ms,
             leader: leadership.leader,
             leader_settled,
             term: leadership.term,
@@ -250,7 +247,7 @@ impl World {
             timers,
             raft: RaftGroup::default(),
         };
-        decide(&process.view, &observation, &BARS, self.now_ms)
+        decide(&process.view, &observation, &BARS, self.wall_ms(leadership.leader))
     }
 
     /// Why the leader waits, for the report of a failed run.

@@ -19,7 +19,7 @@
 //!
 //! A process may take everything that it held in memory along while nothing else is wrong with its shard, a keeper
 //! included: in a pair that is rolled too. A machine may lose what its disk had not synced, its disk, or stay away; a disk
-//! may be full; ways between nodes are lost in one direction; clocks run apart; a release may be slow, hang, or not start.
+//! may be full; ways between nodes are lost in one direction; clocks run apart, and times of day are days apart and are set; a release may be slow, hang, or not start.
 //! A leader decides by answers that grow old.
 //!
 //! After a time of faults everything heals, and the cluster has to converge: every node on the target, or,
@@ -46,6 +46,7 @@ mod rng;
 mod scenario;
 mod shell;
 mod stream;
+mod wall;
 mod wire;
 mod world;
 

@@ -33,6 +33,8 @@ pub(crate) struct Node {
     pub patchy_until_ms: u64,
     /// Its clock's offset in ms, and by how many thousandths it is slow.
     pub clock: (u64, u64),
+    /// What its time of day is ahead of the true one by, in ms.
+    pub wall_ahead_ms: i64,
     /// It stands still (SIGSTOP, a full disk queue) before this time.
     pub stalled_until_ms: u64,
     /// Since when nothing has been wrong with it: whole in its set, or away by plan only.
@@ -97,7 +99,7 @@ pub(crate) struct Pursued {
 }
 
 impl Node {
-    pub(crate) fn new(id: NodeId, clock: (u64, u64)) -> Self {
+    pub(crate) fn new(id: NodeId, clock: (u64, u64), wall_ahead_ms: i64) -> Self {
         Node {
             id,
             launcher: Launcher::new(),
@@ -108,6 +110,7 @@ impl Node {
             cut_until_ms: 0,
             patchy_until_ms: 0,
             clock,
+            wall_ahead_ms,
             stalled_until_ms: 0,
             whole_since_ms: None,
             away_by_plan: false,

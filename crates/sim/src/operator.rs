@@ -11,7 +11,7 @@ impl World {
         if !self.rng.chance(1, 20) {
             return;
         }
-        let target = new();
+        let (target, at_ms) = (new(), self.wall_ms(node));
         let command = match &self.truth.plan {
             _ if !self.truth.releases.contains_key(&target.digest) => {
                 self.nodes.get_mut(&node).expect("it leads").held.insert(target.digest);
@@ -33,7 +33,7 @@ impl World {
                     Phase::Held { reason: HoldReason::StepFailed { .. } }
                         if plan.goes_back() && self.truth.quarantined.contains_key(&plan.target.digest) =>
                     {
-                        Command::Abort { plan: id, at_ms: self.now_ms }
+                        Command::Abort { plan: id, at_ms }
                     }
                     Phase::Held { reason: HoldReason::StepFailed { .. } } if plan.goes_back() => {
                         Command::Resume { plan: id }
@@ -41,11 +41,11 @@ impl World {
                     Phase::Held { reason: HoldReason::StepFailed { .. } } => match plan.options.on_failure {
                         // The leader does it.
                         OnFailure::Rollback => return,
-                        OnFailure::Hold => Command::Abort { plan: id, at_ms: self.now_ms },
+                        OnFailure::Hold => Command::Abort { plan: id, at_ms },
                     },
                     // Whoever is out then is set aside until it is back.
                     Phase::Held { .. } | Phase::Paused if self.is_chaotic() && self.rng.chance(1, 3) => {
-                        Command::Abort { plan: id, at_ms: self.now_ms }
+                        Command::Abort { plan: id, at_ms }
                     }
                     Phase::Held { .. } | Phase::Paused => Command::Resume { plan: id },
                     Phase::Staging | Phase::Rolling if self.is_chaotic() && self.rng.chance(1, 10) => {
@@ -62,7 +62,7 @@ impl World {
 
     fn start_plan(&self, leader: NodeId) -> Command {
         let (options, started_by) = (self.truth.policy.plan_options(), StartedBy::Operator);
-        Command::StartPlan { target: new().version, options, leader, started_by, at_ms: self.now_ms }
+        Command::StartPlan { target: new(), options, leader, started_by, at_ms: self.wall_ms(leader) }
     }
 
     /// Everybody was taken back, and is there. (A command can be committed twice: a plan may start again after one was

@@ -1,9 +1,10 @@
 //! The oracle is tried: what is well in a run is spoilt by hand, and the check that is there for it has to say so.
 
+use crate::entry::Entry;
 use crate::ledger::{Ledger, MAX_LAG};
 use crate::stream::{Store, Write};
 use crate::world::World;
-use ironcache_control::{AckMode, Command, InitCluster, Shard};
+use ironcache_control::{AckMode, Command, InitCluster, Phase, Shard};
 use ironcache_types::{ClusterId, Epoch, Incarnation, Level, Member, NodeId, ShardId, Slot};
 use std::sync::Arc;
 
@@ -100,6 +101,21 @@ fn a_shard_that_ends_without_an_acknowledged_write_is_noticed() {
     let (mut world, (shard, primary, _)) = at_the_first(in_service);
     forget_the_newest_acknowledged(&mut world, shard.id, primary);
     says(world.check_end(), "I13");
+}
+
+// --- time -----------------------------------------------------------------------------------------------------------
+
+#[test]
+fn a_plan_that_is_final_before_it_has_soaked_is_noticed() {
+    let (mut world, finalize) = at_the_first(|world| {
+        let plan = world.truth.plan.as_ref()?;
+        let has_begun = matches!(plan.phase, Phase::Soaking { soaked_ms: 0, .. });
+        let (plan, plan_epoch, soak_ms) = (plan.id, plan.epoch, plan.options.finalize_after.soak_ms()?);
+        let finalize = Command::Finalize { plan, plan_epoch, level: world.truth.cluster_level, at_ms: 0 };
+        (has_begun && soak_ms > 0).then_some(finalize)
+    });
+    let entry = Entry::seal(finalize, &world.truth);
+    says(world.append(entry).map(drop), "was to soak for");
 }
 
 // --- who executes ---------------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ use crate::network::Network;
 use crate::node::{HASH_EVERY, Node, Process};
 use crate::rng::Rng;
 use crate::scenario::{Ailment, Scenario, info, levels, new};
+use crate::wall;
 use crate::wire::Link;
 use ironcache_agent::{Action, LocalFacts, PreflightResult, next};
 use ironcache_control::{Command, ControlState, HandoverVia, Rejection};
@@ -25,7 +26,7 @@ const HEAL_MS: u64 = 60_000;
 /// Clocks of two machines say anything.
 const CLOCK_OFFSET_MS: u64 = 1_000_000;
 /// The drift between two clocks for which a leader waits in any case.
-const SLOW_PER_MILLE: u64 = 10;
+pub(crate) const SLOW_PER_MILLE: u64 = 10;
 
 /// So much of what happened is told of a run that fails.
 const LATELY: usize = 120;
@@ -90,6 +91,8 @@ pub(crate) enum Happened {
 pub(crate) struct World {
     pub scenario: Scenario,
     pub rng: Rng,
+    /// The chance of what nodes take for the time of day: one apart, for nothing may come of it.
+    pub walls: Rng,
     /// The chance of keepers, and of what goes wrong between two nodes: one apart, so that whoever has no keeper is as before.
     pub side: Rng,
     /// What goes from the one to the other is lost until then.
@@ -128,6 +131,8 @@ pub(crate) struct World {
     /// loss is what it was.
     pub total_loss: Option<(u64, Rng)>,
     pub shards_lost: u64,
+    /// When the plan that soaks began to.
+    pub soaks_since_ms: u64,
     /// How long each handover has been in flight while somebody led.
     pub handovers_ms: BTreeMap<(ShardId, Epoch), u64>,
     broken: Option<String>,
@@ -182,8 +187,11 @@ impl World {
         let scenario = Scenario::of(&mut rng);
         let layout = scenario.layout();
         let mut side = Rng::new(seed ^ 0x6b65_6570);
-        let mut node =
-            |id| (id, Node::new(id, (side.below(CLOCK_OFFSET_MS), side.below(SLOW_PER_MILLE + 1))));
+        let mut walls = Rng::new(seed ^ 0x7761_6c6c);
+        let mut node = |id| {
+            let clock = (side.below(CLOCK_OFFSET_MS), side.below(SLOW_PER_MILLE + 1));
+            (id, Node::new(id, clock, wall::any(&mut walls)))
+        };
         let nodes = layout.nodes.iter().map(|n| node(n.member.node)).collect();
         let mut truth = ControlState::default();
         let init = Command::InitCluster(layout);
@@ -193,6 +201,7 @@ impl World {
         World {
             scenario,
             rng,
+            walls,
             side,
             lost_ways: BTreeMap::new(),
             now_ms: 0,
@@ -218,6 +227,7 @@ impl World {
             from_keepers: 0,
             total_loss: total_loss(seed),
             shards_lost: 0,
+            soaks_since_ms: 0,
             handovers_ms: BTreeMap::new(),
             broken: None,
         }
@@ -460,7 +470,7 @@ impl World {
 
     fn facts(&mut self, id: NodeId) -> Option<LocalFacts> {
         let now_ms = self.now_ms;
-        let primary_applied = self.primary_applied(id);
+        let (primary_applied, now_wall_ms) = (self.primary_applied(id), self.wall_ms(id));
         let leader = self.leadership.as_ref().map(|leadership| leadership.leader);
         let unheard = |leader: NodeId| leader != id && self.is_cut_between(leader, id);
         let nobody_leads = self.is_cut_off(id) || leader.is_none_or(unheard);
@@ -486,7 +496,7 @@ impl World {
             cut_off: nobody_leads && node.launcher.is_nearly_over(now_ms),
             preflight: node.preflight.clone(),
             oldest: node.oldest,
-            now_wall_ms: now_ms,
+            now_wall_ms,
         })
     }
 

@@ -35,9 +35,12 @@ use ironcache_types::{Digest, Level, LevelRange, Release, WireRange};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+/// The newest protocol version of this source; that of the feature `next` is the one above.
+const NEWEST: u16 = 1;
+
 /// The protocol versions that this build speaks.
 pub const LAUNCHER_PROTOCOL: WireRange =
-    WireRange { min: 1, max: if cfg!(feature = "next") { 2 } else { 1 } };
+    WireRange { min: 1, max: if cfg!(feature = "next") { NEWEST + 1 } else { NEWEST } };
 
 /// No message comes near it; without a limit a broken daemon fills the launcher's memory.
 pub(crate) const MESSAGE_BYTES_MAX: usize = 64 * 1024;

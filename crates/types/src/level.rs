@@ -47,16 +47,20 @@ impl LevelRange {
     }
 }
 
-/// The newest level of this source.
+/// The lowest level that this source reads and writes. Raised when a release drops the versions below.
+const OLDEST: u16 = 1;
+
+/// The newest level of this source. One more for the first change after a release that admits it: docs/releases.md.
 const NEWEST: u16 = 1;
 
 /// The level of the feature `next`, this source's invented future: always the one above the newest.
 #[cfg(feature = "next")]
 pub const NEXT: Level = Level(NEWEST + 1);
 
-/// What this build admits. The one place that says so: the binary writes it into its stamp, and passes it to whoever
-/// asks which levels this release admits.
-pub const LEVELS: LevelRange = LevelRange::new(1, if cfg!(feature = "next") { NEWEST + 1 } else { NEWEST });
+/// What this build admits. The one place that says so: the binary writes it into its stamp, passes it to whoever asks
+/// which levels this release admits, and the tables of formats, effects and commands speak of no level above it.
+pub const LEVELS: LevelRange =
+    LevelRange::new(OLDEST, if cfg!(feature = "next") { NEWEST + 1 } else { NEWEST });
 
 impl fmt::Display for LevelRange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

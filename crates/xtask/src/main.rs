@@ -5,6 +5,7 @@
 //!                              └─> diagram (the picture in docs/architecture.md)
 //! crates/*/src   ──> source ─────> purity  (what the pure crates must not name)
 //!                              └─> formats (what a version of a format, and a live type, must not have)
+//!                              └─> examples (the documentation has none that nobody runs)
 //! Cargo.lock     ────────────────> patches (what stands in for a foreign crate is what is built)
 //! releases.toml, git ────────────> releases (what was released stays as it was; answers only gain)
 //!                              └─> previous (the newest release, built again for a train to begin at)
@@ -17,6 +18,7 @@
 mod answers;
 mod arrows;
 mod diagram;
+mod examples;
 mod formats;
 mod mutations;
 mod patches;
@@ -87,7 +89,8 @@ fn violations(workspace: &Workspace) -> Result<Vec<String>> {
     };
     let patches = patches::check(&read("Cargo.toml")?, &read("Cargo.lock")?)?;
     let patches = patches.into_iter().map(|violation| violation.to_string());
-    Ok(arrows.chain(named).chain(patches).collect())
+    let examples = examples::check(workspace)?.into_iter().map(|violation| violation.to_string());
+    Ok(arrows.chain(named).chain(patches).chain(examples).collect())
 }
 
 fn check_released() -> Result<()> {

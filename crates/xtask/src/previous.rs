@@ -26,10 +26,11 @@ const DIR: &str = "target/released";
 const PATCHES: &str = "patches";
 /// What the product is called where it is kept.
 const PRODUCT: &str = "ironcache";
-/// The package and the binary that trains take for the product, at every release: the features of what others made are
-/// those with which the trains of this workspace are built, so that nothing of it is compiled again.
-const PACKAGE: &str = "ironcache-tests";
+/// The binary that trains take for the product, at every release, and a small test of its package: cargo builds the one
+/// for the other. That way the features of what others made are those that they have for the tests of the whole
+/// workspace, trains included, and nothing of it is compiled again.
 const BINARY: &str = "ironcache-under-test";
+const TEST: &str = "readme";
 
 /// The path of the binary of `cut`, which is built if it is not there.
 ///
@@ -73,7 +74,7 @@ fn build(root: &Path, dir: &Path, cut: &Cut) -> Result<PathBuf> {
 /// The profile is the one that tests run in: a train is about what two releases say to each other, not how fast.
 fn compile(root: &Path, source: &Path, out: &Path, cut: &Cut) -> Result<()> {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.args(["build", "--locked", "--package", PACKAGE, "--bin", BINARY, "--target-dir"]).arg(out);
+    cargo.args(["test", "--no-run", "--locked", "--workspace", "--test", TEST, "--target-dir"]).arg(out);
     // Nobody changes it and builds it again.
     cargo.env("CARGO_INCREMENTAL", "0");
     if has_the_same_patches(root, cut)? {

@@ -12,7 +12,7 @@ use std::time::Duration;
 /// At each door.
 const CROWD: usize = 1_000;
 /// What the whole crowd may cost a node.
-const GROWTH_MAX_BYTES: u64 = 64 << 20;
+pub(crate) const GROWTH_MAX_BYTES: u64 = 64 << 20;
 const REPLICA: usize = 1;
 
 /// What a stranger says, and then no more.
@@ -153,7 +153,7 @@ fn goes_on(stream: &mut TcpStream, left: &mut Vec<u8>) -> bool {
     }
 }
 
-fn resident_bytes(cluster: &Cluster, index: usize) -> u64 {
+pub(crate) fn resident_bytes(cluster: &Cluster, index: usize) -> u64 {
     let daemon = cluster.nodes[index].daemon_pid().expect("the daemon runs").as_raw_nonzero();
     let status = std::fs::read_to_string(format!("/proc/{daemon}/status")).expect("the daemon runs");
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("Linux says it");

@@ -234,3 +234,38 @@ async fn credentials_of_another_cluster_say_nothing_to_this_one() {
     assert!(said.contains("it has another key"), "{said}");
     until("the cluster goes on", async || cluster.cluster().await).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_code_that_was_carried_to_two_nodes_lets_one_of_them_in() {
+    let mut cluster = Cluster::start(&trio()).await;
+    let code = told(&cluster.cli(&["cluster", "join-code"]));
+    let secret = cluster.dir().join("secret");
+    std::fs::write(&secret, &code).expect("a file can be written");
+    let flag = format!("--join-code-file={}", secret.display());
+    let first = cluster.start_another_with(vec![flag.clone()]).await;
+    let second = cluster.start_another_with(vec![flag]).await;
+    let newcomer = |cluster: &Cluster, index: usize| {
+        let node = &cluster.nodes[index];
+        assert!(
+            !node.data_dir.join("join.code").exists(),
+            "it obeys the code that it was given, and has none of its own"
+        );
+        format!("{}=@{}", node.client_addr(), secret.display())
+    };
+    let add = |cluster: &Cluster, newcomer: &str| {
+        cluster.cli(&["cluster", "add-node", newcomer, "--wait", "--json"])
+    };
+    told(&add(&cluster, &newcomer(&cluster, first)));
+    // It is met by the code, as the first one was; the log remembers that somebody came in by it.
+    let (used, said) = refused(&add(&cluster, &newcomer(&cluster, second)));
+    assert_eq!(used, "code_used", "{said}");
+    // Nor is the file needed any more by who is in.
+    std::fs::remove_file(&secret).expect("it is there");
+    cluster.nodes[first].stop();
+    cluster.nodes[first].start_again();
+    cluster.until_answers(first).await;
+    until("the node that came in serves again", async || {
+        cluster.status(first).await.filter(|status| status.data.in_sync)
+    })
+    .await;
+}

@@ -26,6 +26,7 @@ mod rolls;
 mod snapshots;
 mod soaking;
 mod stops;
+mod storms;
 mod tls;
 mod total_losses;
 mod went_back;

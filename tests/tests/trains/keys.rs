@@ -1,7 +1,7 @@
 //! A key that only the next release knows stands in the way back, and says so.
 
 use crate::train::all_run;
-use crate::world::{next, restart, spec, until_level, until_rolled_back, until_soaking};
+use crate::world::{End, next, restart, spec, until_level, until_rolled_back, until_soaking};
 use crate::{NEXT, THIS};
 use ironcache_api::{Phase, RollbackBlocker};
 use ironcache_tests::{Cluster, until};
@@ -53,7 +53,7 @@ async fn a_key_of_the_next_release_is_named_while_it_soaks_and_keeps_the_rollbac
     restart(&mut cluster, index, |node| node.drop_flag(&flag)).await;
     until_rolled_back(&cluster, plan).await;
     all_run(&cluster, THIS).await;
-    until_level(&cluster, 1).await;
+    until_level(&cluster, End::this().level).await;
 }
 
 fn names_the_key(blockers: &[RollbackBlocker], at: NodeId) -> bool {

@@ -2,8 +2,8 @@
 
 use crate::transcript::Transcript;
 use crate::world::{
-    Pairs, cli_of, cli_of_all, launcher_runs, level_file, next, restart, spec, until_level, until_returned,
-    until_rolled_back, until_soaking,
+    End, Pairs, cli_of, cli_of_all, launcher_runs, level_file, level_line, next, restart, spec, until_level,
+    until_returned, until_rolled_back, until_soaking,
 };
 use crate::{NEXT, PRODUCT, THIS};
 use ironcache_api::Outcome;
@@ -16,6 +16,7 @@ use std::process::{Command, Output, Stdio};
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn to_the_next_release_and_back_and_on_and_final() {
     let next = next();
+    let level = End::this().level;
     let mut cluster = Cluster::start(&spec(2, 1)).await;
     let ids = cluster.ids().await;
     let mut told = Transcript::new(ids.clone());
@@ -29,7 +30,7 @@ async fn to_the_next_release_and_back_and_on_and_final() {
     let staged = cluster.stage_file(&next).await;
     let digest = staged.release.digest;
     let levels = staged.levels.expect("a release says its levels");
-    told.say(&format!("{NEXT} is staged: it admits levels {levels}, and the cluster is at level 1."));
+    told.say(&format!("{NEXT} is staged: it admits levels {levels}, and the cluster is at level {level}."));
 
     let pairs = Pairs::watch(cluster.nodes.iter().map(Node::launcher_pid).collect(), digest);
     let first = cluster.set_target(NEXT, Some(200)).await;
@@ -48,10 +49,10 @@ async fn to_the_next_release_and_back_and_on_and_final() {
     until_rolled_back(&cluster, first).await;
     assert!(pairs.seen().contains(&(true, false)), "{:?}", pairs.seen());
     all_run(&cluster, THIS).await;
-    until_level(&cluster, 1).await;
+    until_level(&cluster, level).await;
     launchers_follow(&cluster, digest, false).await;
     told.say(&format!(
-        "Rolled back by command: every node runs {THIS}, at level 1. A launcher of {NEXT} was seen with a daemon of {THIS}."
+        "Rolled back by command: every node runs {THIS}, at level {level}. A launcher of {NEXT} was seen with a daemon of {THIS}."
     ));
 
     let second = cluster.set_target(NEXT, Some(200)).await;
@@ -63,11 +64,12 @@ async fn to_the_next_release_and_back_and_on_and_final() {
     // What the witness had stored is read again, from before the raise on.
     cluster.nodes[4].signal_daemon(Signal::KILL).expect("it runs");
     assert_eq!(cluster.until_ended(second).await.1, Outcome::Finalized);
-    until_level(&cluster, 2).await;
+    let raised = End::next().level;
+    until_level(&cluster, raised).await;
     load.until_more(50).await;
     let balance = load.finish(&cluster).await;
     balance.assert_unseen();
-    told.say("Finalized by command, and the witness is killed at that moment: every node's file says level 2. Writes lost in all this: 0; errors that clients saw: 0.");
+    told.say(&format!("Finalized by command, and the witness is killed at that moment: every node's file says level {raised}. Writes lost in all this: 0; errors that clients saw: 0."));
     cluster.until_whole().await;
 
     after_finalize(&cluster, &next, &ids, &zone, &zone_shown, &mut told).await;
@@ -81,7 +83,7 @@ async fn a_cluster_of_the_next_release_begins_at_its_level() {
     let mut spec = spec(1, 1);
     spec.binary = next();
     let mut cluster = Cluster::start(&spec).await;
-    until_level(&cluster, 2).await;
+    until_level(&cluster, End::next().level).await;
     assert!(zones(&spec.binary, &cluster.nodes[0]).values().all(|zone| zone == "default"));
     assert_eq!(until("the key is touched", async || touch(&cluster, "k").await).await, Ok(1));
     replicas_hold(&cluster, "k", "1").await;
@@ -115,7 +117,7 @@ async fn mixed(cluster: &Cluster, next: &Path, zone: &[&str], shown: &str, told:
 
 async fn before_finalize(cluster: &Cluster, next: &Path, zone: &[&str], shown: &str, told: &mut Transcript) {
     all_run(cluster, NEXT).await;
-    until_level(cluster, 1).await;
+    until_level(cluster, End::this().level).await;
     told.asked(shown, &format!("every node, all of {NEXT}"), &cli_of_all(next, cluster, zone));
     let refused = until("the command is refused", async || touch(cluster, "k").await).await.unwrap_err();
     told.say(&format!("ICNEXT.TOUCH k: {refused}"));
@@ -147,7 +149,8 @@ async fn after_finalize(
     let zones = zones(next, &cluster.nodes[0]);
     assert!(zones.values().all(|zone| zone == "default"), "{zones:?}");
     told.say("`cluster nodes --json` shows the zone that the raise gave every node: default.");
-    told.asked(shown, "every node, at level 2", &cli_of_all(next, cluster, zone));
+    let level = End::next().level;
+    told.asked(shown, &format!("every node, at level {level}"), &cli_of_all(next, cluster, zone));
     for node in &cluster.nodes {
         assert_eq!(self::zones(next, node)[&ids[1].to_string()], "east");
     }
@@ -164,24 +167,24 @@ async fn after_finalize(
         &cli_of_all(Path::new(PRODUCT), cluster, &older),
     );
     let status = cluster.cluster().await.expect("the cluster answers");
-    assert_eq!(status.control.cluster_level.0, 2);
+    assert_eq!(status.control.cluster_level.0, level);
     cluster
-        .until_cluster("no node holds anything below level 2", |status| {
+        .until_cluster("no node holds anything below the level", |status| {
             status
                 .control
                 .nodes
                 .values()
-                .all(|node| node.oldest.is_some_and(|level| level.0 == 2))
+                .all(|node| node.oldest.is_some_and(|oldest| oldest.0 == level))
                 .then_some(())
         })
         .await;
-    told.say("Every node has written its log anew: nothing below level 2 is left.");
+    told.say(&format!("Every node has written its log anew: nothing below level {level} is left."));
 }
 
-/// A launcher of this release on a directory of level 2, with everything in place and with its successor's slot gone.
+/// A launcher of this release on a directory of the next one's level, with everything in place and with its successor's slot gone.
 async fn old_binaries(cluster: &mut Cluster, next: &Path, digest: Digest, told: &mut Transcript) {
     let last = cluster.nodes.len() - 1;
-    // Its log is read again, from level 2 on; what starts it is the image's old launcher.
+    // Its log is read again, from that level on; what starts it is the image's old launcher.
     restart(cluster, last, |_| {}).await;
     assert_eq!(launcher_runs(&cluster.nodes[last], digest), Some(true));
     all_run(cluster, NEXT).await;
@@ -201,7 +204,7 @@ async fn old_binaries(cluster: &mut Cluster, next: &Path, digest: Digest, told: 
         let output = by_hand(node, verb);
         let said = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(20), "{verb}: {said}");
-        assert!(said.contains("level 2"), "{said}");
+        assert!(said.contains(&format!("level {}", End::next().level)), "{said}");
         assert_eq!(contents(&node.data_dir), before, "{verb} has changed something");
     }
     told.say(&format!(
@@ -211,7 +214,7 @@ async fn old_binaries(cluster: &mut Cluster, next: &Path, digest: Digest, told: 
     cluster.nodes[last].start_again();
     until_returned(cluster, last, before).await;
     all_run(cluster, NEXT).await;
-    assert_eq!(level_file(&cluster.nodes[last]), "ironcache-level 2");
+    assert_eq!(level_file(&cluster.nodes[last]), level_line(End::next().level));
     told.say("With the slot back, the node comes up as before.");
 
     restart(cluster, last, |node| node.change(Path::new(PRODUCT), &["--next-zone=west"])).await;

@@ -3,6 +3,7 @@
 use crate::Bench;
 use crate::client::Client;
 use crate::process::Running;
+use crate::tls::Certificate;
 use anyhow::{Context, Result, bail, ensure};
 use std::fs::File;
 use std::io::{BufRead, BufReader};
@@ -14,6 +15,8 @@ pub(crate) struct Playground {
     _running: Running,
     /// Client addresses.
     pub seeds: Vec<String>,
+    /// Where clients come by TLS, in the same order; none without a certificate.
+    tls: Vec<String>,
     /// Of the nodes' launchers, in the order of `seeds`.
     pub launcher_pids: Vec<u32>,
 }
@@ -21,11 +24,21 @@ pub(crate) struct Playground {
 impl Playground {
     /// Starts a shard with `replicas` replicas; returns when all are in sync.
     pub(crate) fn start(bench: &Bench, replicas: u16) -> Result<Self> {
+        Self::start_with(bench, replicas, &[])
+    }
+
+    /// One that serves clients by TLS as well.
+    pub(crate) fn by_tls(bench: &Bench, replicas: u16, certificate: &Certificate) -> Result<Self> {
+        Self::start_with(bench, replicas, &certificate.args())
+    }
+
+    fn start_with(bench: &Bench, replicas: u16, args: &[String]) -> Result<Self> {
         let dir = bench.fresh_dir()?;
         let log = dir.join("playground.log");
         let mut command = binary(bench)?;
         command
             .args(["playground", "--json", "--shards", "1", "--replicas", &replicas.to_string()])
+            .args(args)
             .arg("--dir")
             .arg(dir.join("nodes"))
             .stdin(Stdio::null())
@@ -48,15 +61,25 @@ impl Playground {
         let (Some(seeds), Some(launcher_pids)) = (texts("seeds"), pids()) else {
             bail!("the playground says something else than expected: {line}");
         };
-        Ok(Self { _running: running, seeds, launcher_pids })
+        let tls = texts("tls").unwrap_or_default();
+        Ok(Self { _running: running, seeds, tls, launcher_pids })
     }
 
     /// The client address of the node with this role (`master` or `slave`).
     pub(crate) fn with_role(&self, role: &str) -> Result<&str> {
-        for seed in &self.seeds {
+        Ok(&self.seeds[self.index_of(role)?])
+    }
+
+    /// Where it serves clients by TLS.
+    pub(crate) fn tls_with_role(&self, role: &str) -> Result<&str> {
+        self.tls.get(self.index_of(role)?).map(String::as_str).context("the playground names no TLS ports")
+    }
+
+    fn index_of(&self, role: &str) -> Result<usize> {
+        for (index, seed) in self.seeds.iter().enumerate() {
             let info = Client::connect(seed)?.info("replication")?;
             if info.get("role").is_some_and(|found| found == role) {
-                return Ok(seed);
+                return Ok(index);
             }
         }
         bail!("no node of the playground is a {role}")

@@ -1,7 +1,7 @@
 //! Measures everything that `docs/benchmarks.md` tells, and writes it there.
 //!
 //! ```text
-//!  sections::{micro, commit, throughput, memory, full_sync, roll} ─► Section { rows } ─► document ─► docs/benchmarks.md
+//!  sections::{micro, commit, throughput, memory, full_sync, roll, tls} ─► Section { rows } ─► document ─► docs/benchmarks.md
 //!       └─ process: redis-server, `ironcache playground`, `ironcache demo`
 //! ```
 //!
@@ -17,6 +17,7 @@ mod process;
 mod redis;
 mod row;
 mod sections;
+mod tls;
 
 use anyhow::{Context, Result};
 use clap::Parser;

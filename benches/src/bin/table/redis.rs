@@ -3,6 +3,7 @@
 use crate::Bench;
 use crate::client::Client;
 use crate::process::{Running, wait_for};
+use crate::tls::Certificate;
 use anyhow::{Context, Result, ensure};
 use std::net::TcpListener;
 use std::path::PathBuf;
@@ -11,34 +12,48 @@ use std::time::Duration;
 
 const START_TIMEOUT: Duration = Duration::from_secs(20);
 
+/// Where and with what redis-server serves clients by TLS.
+#[derive(Clone, Debug)]
+struct ByTls {
+    addr: String,
+    certificate: Certificate,
+}
+
 /// A redis-server that keeps nothing on disk.
 pub(crate) struct RedisServer {
     running: Running,
     pub addr: String,
+    by_tls: Option<ByTls>,
     dir: PathBuf,
     of: Option<String>,
 }
 
 impl RedisServer {
     pub(crate) fn start(bench: &Bench) -> Result<Self> {
-        Self::start_with(bench, None)
+        Self::start_with(bench, None, None)
+    }
+
+    /// One that serves clients by TLS as well.
+    pub(crate) fn by_tls(bench: &Bench, certificate: &Certificate) -> Result<Self> {
+        let addr = format!("127.0.0.1:{}", free_port()?);
+        Self::start_with(bench, None, Some(ByTls { addr, certificate: certificate.clone() }))
     }
 
     /// A replica of `primary`, at first without its data.
     pub(crate) fn replica_of(bench: &Bench, primary: &RedisServer) -> Result<Self> {
-        Self::start_with(bench, Some(primary.addr.clone()))
+        Self::start_with(bench, Some(primary.addr.clone()), None)
     }
 
-    fn start_with(bench: &Bench, of: Option<String>) -> Result<Self> {
+    fn start_with(bench: &Bench, of: Option<String>, by_tls: Option<ByTls>) -> Result<Self> {
         let addr = format!("127.0.0.1:{}", free_port()?);
         let dir = bench.fresh_dir()?;
-        let running = Self::spawn(&addr, &dir, of.as_deref())?;
-        let mut server = Self { running, addr, dir, of };
+        let running = Self::spawn(&addr, &dir, of.as_deref(), by_tls.as_ref())?;
+        let mut server = Self { running, addr, by_tls, dir, of };
         server.wait_until_up()?;
         Ok(server)
     }
 
-    fn spawn(addr: &str, dir: &PathBuf, of: Option<&str>) -> Result<Running> {
+    fn spawn(addr: &str, dir: &PathBuf, of: Option<&str>, by_tls: Option<&ByTls>) -> Result<Running> {
         let (host, port) = addr.split_once(':').context("an address has a port")?;
         let mut command = Command::new("redis-server");
         command
@@ -51,6 +66,14 @@ impl RedisServer {
             .stdout(Stdio::null());
         if let Some((host, port)) = of.and_then(|of| of.split_once(':')) {
             command.args(["--replicaof", host, port]);
+        }
+        if let Some(ByTls { addr, certificate }) = by_tls {
+            let (_, port) = addr.split_once(':').context("an address has a port")?;
+            command
+                .args(["--tls-port", port, "--tls-auth-clients", "no"])
+                .args(certificate.args())
+                .arg("--tls-ca-cert-file")
+                .arg(&certificate.cert);
         }
         Running::start("redis-server", &mut command)
     }
@@ -67,6 +90,11 @@ impl RedisServer {
         Client::connect(&self.addr)
     }
 
+    /// Where clients come by TLS.
+    pub(crate) fn tls_addr(&self) -> Result<&str> {
+        self.by_tls.as_ref().map(|by| by.addr.as_str()).context("it was started without TLS")
+    }
+
     pub(crate) fn pid(&self) -> u32 {
         self.running.pid()
     }
@@ -74,7 +102,7 @@ impl RedisServer {
     /// `kill -9`, and the same again without its memory.
     pub(crate) fn restart(&mut self) -> Result<()> {
         self.running.kill()?;
-        self.running = Self::spawn(&self.addr, &self.dir, self.of.as_deref())?;
+        self.running = Self::spawn(&self.addr, &self.dir, self.of.as_deref(), self.by_tls.as_ref())?;
         Ok(())
     }
 
@@ -98,6 +126,15 @@ pub(crate) struct Load {
     pub requests: usize,
     pub pipeline: usize,
     pub keys: usize,
+    pub via: Via,
+}
+
+/// What redis-benchmark speaks below RESP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Via {
+    Plain,
+    /// Without a look at whose certificate it is, which costs at the start of each connection alone.
+    Tls,
 }
 
 /// What one test of one run answered.
@@ -114,8 +151,12 @@ impl Load {
     }
 
     fn args(self) -> Vec<String> {
-        let Self { requests, pipeline, keys } = self;
-        let text = format!("-t set,get -c 50 -d 100 -P {pipeline} -n {requests} -r {keys}");
+        let Self { requests, pipeline, keys, via } = self;
+        let tls = match via {
+            Via::Plain => "",
+            Via::Tls => "--tls --insecure ",
+        };
+        let text = format!("{tls}-t set,get -c 50 -d 100 -P {pipeline} -n {requests} -r {keys}");
         text.split(' ').map(str::to_owned).collect()
     }
 

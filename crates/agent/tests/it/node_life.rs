@@ -117,7 +117,7 @@ fn an_older_release_is_fetched_only_as_a_target() {
     let facts = facts(&state, 2);
     check(&state, &facts, &Action::Nothing);
     let start = Command::StartPlan {
-        target: older.version,
+        target: older.clone(),
         options: PlanOptions::default(),
         leader: NodeId(1),
         started_by: StartedBy::Operator,
@@ -412,7 +412,7 @@ fn what_a_node_runs_is_made_known_to_the_log() {
 fn staging() -> ControlState {
     let mut state = cluster();
     register_release(&mut state, new());
-    let (target, options, started_by) = (new().version, PlanOptions::default(), StartedBy::Operator);
+    let (target, options, started_by) = (new(), PlanOptions::default(), StartedBy::Operator);
     apply(&mut state, &Command::StartPlan { target, options, leader: NodeId(1), started_by, at_ms: 0 });
     for id in [1, 2, 3] {
         apply(&mut state, &Command::ReportStaged { node: NodeId(id), digest: new().digest });

@@ -84,7 +84,7 @@ pub(crate) fn rolling() -> ControlState {
     let mut state = cluster();
     register_release(&mut state, new());
     let start = Command::StartPlan {
-        target: new().version,
+        target: new(),
         options: PlanOptions::default(),
         leader: NodeId(1),
         started_by: StartedBy::Operator,

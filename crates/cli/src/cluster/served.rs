@@ -127,6 +127,7 @@ mod tests {
             control,
             nodes: Default::default(),
             waiting_on: Vec::new(),
+            addresses: Default::default(),
         }
     }
 

@@ -3,16 +3,20 @@
 use super::Seeds;
 use crate::exit::{Failure, Format};
 use crate::output;
+use crate::release::parse_digest;
 use crate::upgrade::{self, View};
 use ironcache_api::{PlanAnswer, PlanRequest};
 use ironcache_client::Client;
-use ironcache_types::Version;
+use ironcache_types::{Digest, Version};
 use std::time::Duration;
 
 #[derive(Clone, Debug, clap::Args)]
 pub struct TargetArgs {
     /// The version of a staged release
     version: Version,
+    /// Refuse if the version is of another binary by now: sha256:HEX, or the digits alone
+    #[arg(long, value_name = "DIGEST", value_parser = parse_digest)]
+    digest: Option<Digest>,
     #[command(flatten)]
     seeds: Seeds,
     /// Show what would happen, and change nothing
@@ -36,6 +40,8 @@ pub struct TargetArgs {
 #[derive(Clone, Debug)]
 pub struct PlanOrder {
     pub target: Version,
+    /// The binary that is meant by it, if somebody has looked.
+    pub digest: Option<Digest>,
     pub max_parallel: Option<u16>,
 }
 
@@ -53,6 +59,7 @@ enum Act {
 fn request(order: &PlanOrder, act: Act) -> PlanRequest {
     PlanRequest {
         target: order.target.clone(),
+        digest: order.digest,
         dry_run: act == Act::Explain,
         max_parallel: order.max_parallel,
         settle_ms: None,
@@ -62,7 +69,7 @@ fn request(order: &PlanOrder, act: Act) -> PlanRequest {
 pub(super) async fn run(args: TargetArgs) -> Result<(), Failure> {
     let client = args.seeds.client().await?;
     let format = Format::of(args.json);
-    let order = PlanOrder { target: args.version, max_parallel: args.max_parallel };
+    let order = PlanOrder { target: args.version, digest: args.digest, max_parallel: args.max_parallel };
     if args.dry_run {
         let answer = client.plan(&request(&order, Act::Explain)).await?;
         return show(&answer, format);

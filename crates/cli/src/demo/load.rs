@@ -14,8 +14,8 @@ use super::pace::{DRAIN_TIMEOUT, Lane, Running, pace};
 use crate::local::LocalCluster;
 use crate::upgrade::Gauge;
 use anyhow::Context;
-use redis::TlsCertificates;
 use redis::cluster::{ClusterClient, ClusterClientBuilder};
+use redis::{ProtocolVersion, TlsCertificates};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
@@ -104,18 +104,23 @@ impl Load {
 }
 
 /// A client of the cluster: by TLS, if it takes clients so.
+///
+/// It speaks RESP3, with which this library (redis 1.8) is told that a connection has ended and makes another beside its work.
+/// By RESP2 it finds out at the next refresh of its map, in the middle of a handover, and makes those to all nodes that have
+/// restarted then, while its commands wait: by TLS some milliseconds a node and client.
 pub(super) fn client_of(cluster: &LocalCluster) -> anyhow::Result<ClusterClient> {
+    let url = |scheme: &str, addr: &String| format!("{scheme}://{addr}/");
     let client = match cluster.tls() {
-        None => ClusterClient::new(cluster.client_addrs().iter().map(|addr| format!("redis://{addr}/"))),
+        None => ClusterClientBuilder::new(cluster.client_addrs().iter().map(|addr| url("redis", addr))),
         Some((addrs, certificate)) => {
             // It is signed by itself, or by somebody whose certificate stands behind it in the file.
             let trusted = std::fs::read(certificate)
                 .with_context(|| format!("could not read {}", certificate.display()))?;
             let tls = TlsCertificates { client_tls: None, root_cert: Some(trusted) };
-            ClusterClientBuilder::new(addrs.iter().map(|addr| format!("rediss://{addr}/"))).certs(tls).build()
+            ClusterClientBuilder::new(addrs.iter().map(|addr| url("rediss", addr))).certs(tls)
         }
     };
-    client.context("could not make a cluster client")
+    client.use_protocol(ProtocolVersion::RESP3).build().context("could not make a cluster client")
 }
 
 async fn connect(client: &ClusterClient) -> anyhow::Result<Vec<Lane>> {

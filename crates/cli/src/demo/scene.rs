@@ -97,7 +97,7 @@ pub(super) async fn play(demo: &mut Demo, client: &Client, next: &Path) -> Resul
 }
 
 async fn by_command(demo: &mut Demo, client: &Client) -> Result<PlanId, Failure> {
-    let order = PlanOrder { target: demo.report.to.clone(), max_parallel: None };
+    let order = PlanOrder { target: demo.report.to.clone(), digest: None, max_parallel: None };
     let answer = set_target(client, &order).await?;
     answer.plan.ok_or_else(|| Failure::failed("the cluster accepted the plan without naming it"))
 }

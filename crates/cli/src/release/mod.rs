@@ -20,7 +20,7 @@ pub(crate) use download::DownloadError;
 pub(crate) use source::Source;
 pub use stage::StageArgs;
 pub use stamp::{OWN_BINARY, StampArgs, stamped_copy};
-pub(crate) use trust::TrustArgs;
+pub(crate) use trust::{TrustArgs, parse_digest};
 
 #[derive(Clone, Debug, clap::Subcommand)]
 pub enum ReleaseCommand {

@@ -31,7 +31,7 @@ impl TrustArgs {
     }
 }
 
-fn parse_digest(text: &str) -> Result<Digest, ParseDigestError> {
+pub(crate) fn parse_digest(text: &str) -> Result<Digest, ParseDigestError> {
     text.strip_prefix("sha256:").unwrap_or(text).parse()
 }
 

@@ -51,6 +51,7 @@ pub(crate) fn status(plan: Option<Plan>, steps: &[NodeStep]) -> UpgradeStatus {
         now_ms: Some(10_000),
         plan,
         waiting_on: Vec::new(),
+        addresses: Default::default(),
         soaking: None,
         history: Vec::new(),
         nodes: (1..).zip(steps).map(node).collect(),

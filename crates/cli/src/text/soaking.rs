@@ -4,13 +4,13 @@ use crate::output;
 use ironcache_api::{Plan, Problem, RollbackBlocker, Soaking};
 use ironcache_types::Version;
 
-/// What `upgrade status` says below the plan. `now_ms` is the leader's clock.
+/// What `upgrade status` says below the plan. `now_ms` is the leader's clock: it tells since when, and not how long still.
 pub fn soaking_lines(plan: &Plan, soaking: &Soaking, now_ms: u64) -> Vec<String> {
-    let Soaking { since_ms, finalize_after_s, level, finalizes_to, can_roll_back, blockers } = soaking;
-    let soaked_ms = now_ms.saturating_sub(*since_ms);
-    let since = output::duration(soaked_ms);
+    let Soaking { since_ms, soaked_ms, finalize_after_s, level, finalizes_to, can_roll_back, blockers } =
+        soaking;
+    let since = output::duration(now_ms.saturating_sub(*since_ms));
     let finalizes = match finalize_after_s {
-        Some(after_s) => match after_s.saturating_mul(1_000).saturating_sub(soaked_ms) {
+        Some(after_s) => match after_s.saturating_mul(1_000).saturating_sub(*soaked_ms) {
             0 => "finalizes by itself now".to_owned(),
             left_ms => format!("finalizes by itself in {}", output::duration(left_ms)),
         },
@@ -76,6 +76,7 @@ mod tests {
     fn soaking(blockers: Vec<RollbackBlocker>) -> Soaking {
         Soaking {
             since_ms: HOUR_MS,
+            soaked_ms: 5_400_000,
             finalize_after_s: Some(86_400),
             level: Level(1),
             finalizes_to: Level(2),
@@ -96,6 +97,15 @@ mod tests {
             finalize raises the level from 1 to 2: after that no rollback, and no release that does not read level 2
             until then `ironcache cluster upgrade rollback` goes back to 0.1.0"#]]
         .assert_eq(&shown(&soaking(Vec::new())));
+    }
+
+    #[test]
+    fn what_is_left_is_what_was_counted_and_no_difference_of_clocks() {
+        // The leader's clock is a day behind that of the one before it.
+        let soaking = Soaking { since_ms: 25 * HOUR_MS, ..soaking(Vec::new()) };
+        let plan = plan(Phase::Soaking { since_ms: soaking.since_ms });
+        let first = soaking_lines(&plan, &soaking, HOUR_MS).remove(0);
+        assert_eq!(first, "upgraded 0 s ago, and not final; finalizes by itself in 22 h 30 min");
     }
 
     #[test]

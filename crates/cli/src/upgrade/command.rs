@@ -175,6 +175,7 @@ mod tests {
         status.nodes.iter_mut().for_each(|node| node.release = release(2));
         status.soaking = Some(Soaking {
             since_ms: 4_000,
+            soaked_ms: 6_000,
             finalize_after_s: Some(86_400),
             level: Level(1),
             finalizes_to: Level(2),

@@ -169,6 +169,7 @@ mod tests {
         let mut status = status(Some(plan(Phase::Soaking { since_ms: 4_000 })), &[]);
         status.soaking = Some(Soaking {
             since_ms: 4_000,
+            soaked_ms: 6_000,
             finalize_after_s,
             level: Level(1),
             finalizes_to: Level(1),

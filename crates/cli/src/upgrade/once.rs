@@ -43,6 +43,7 @@ pub async fn run(args: UpgradeArgs) -> Result<(), Failure> {
         Format::Text => View::for_stdout(),
         Format::Json => View::silent(),
     };
+    let mut digest = None;
     if let Some(binary) = binary {
         let at_hand = AtHand::obtain(&binary, &trust).await?;
         if at_hand.version() != &to {
@@ -53,9 +54,10 @@ pub async fn run(args: UpgradeArgs) -> Result<(), Failure> {
         }
         // On hold: a policy must not begin its own plan before ours.
         let staged = client.stage(&at_hand.path(), StageHold::Held).await?;
+        digest = Some(staged.release.digest);
         view.say(&format!("staged {} ({})", staged.release.version, staged.release.digest.short()))?;
     }
-    let answer = set_target(&client, &PlanOrder { target: to, max_parallel: None }).await?;
+    let answer = set_target(&client, &PlanOrder { target: to, digest, max_parallel: None }).await?;
     let plan =
         answer.plan.ok_or_else(|| Failure::failed("the cluster accepted the plan without naming it"))?;
     let ending = follow(&client, plan, &mut view, timeout).await?;

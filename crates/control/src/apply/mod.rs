@@ -141,6 +141,7 @@ impl ControlState {
             Command::BeginSoaking { plan, plan_epoch, at_ms } => {
                 self.begin_soaking(*plan, *plan_epoch, *at_ms)
             }
+            Command::Soaked { plan, plan_epoch, ms } => self.soaked(*plan, *plan_epoch, *ms),
             Command::Rollback { plan, plan_epoch, reason } => self.rollback(*plan, *plan_epoch, reason),
             Command::TurnBack { plan, plan_epoch, leader } => self.turn_back(*plan, *plan_epoch, *leader),
             Command::ReportPreflight { member, digest, turn, problem } => {

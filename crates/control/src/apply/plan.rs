@@ -105,7 +105,24 @@ impl ControlState {
             return Err(Rejection::GoesBack);
         }
         self.check_all_on_target(active)?;
-        self.set_phase(Phase::Soaking { since_ms: at_ms })
+        self.set_phase(Phase::Soaking { since_ms: at_ms, soaked_ms: 0 })
+    }
+
+    /// So much of the soak is over, as a leader counted. Each counts on from what the log said, so no entry says more than has
+    /// passed, and the greatest of any number of them, in any order, holds. It draws no epoch: nothing else is void by it.
+    pub(super) fn soaked(&mut self, plan: PlanId, plan_epoch: Epoch, ms: u64) -> Result {
+        self.plan_at(plan, plan_epoch)?;
+        let not_soaking = self.wrong_phase("soaking");
+        let Some(Plan { phase: Phase::Soaking { soaked_ms, .. }, options, .. }) = &mut self.plan else {
+            return Err(not_soaking);
+        };
+        // A plan that becomes final by command only soaks for no time that anybody counts.
+        let ms = ms.min(options.finalize_after.soak_ms().unwrap_or(0));
+        if ms <= *soaked_ms {
+            return Ok(Applied::Unchanged);
+        }
+        *soaked_ms = ms;
+        self.changed()
     }
 
     fn check_all_on_target(&self, plan: &Plan) -> Result<()> {

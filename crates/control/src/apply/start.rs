@@ -4,7 +4,7 @@ use super::Result;
 use crate::plan::{Direction, Outcome, Phase, Plan, PlanOptions, StartedBy};
 use crate::rejection::{Applied, NotByPolicy, Rejection};
 use crate::state::{ControlState, ReleaseInfo, StageHold};
-use ironcache_types::{NodeId, PlanId, Release, ShardId, Version};
+use ironcache_types::{Digest, NodeId, PlanId, Release, ShardId, Version};
 use std::collections::BTreeMap;
 
 impl ControlState {
@@ -13,7 +13,7 @@ impl ControlState {
     /// # Errors
     /// The guardrail that refuses.
     pub fn check_plan(&self, target: &Version) -> Result<Release> {
-        self.check_start(target, StartedBy::Operator)
+        self.check_start(target, None, StartedBy::Operator)
     }
 
     /// Could the policy start a plan to `target` by itself?
@@ -21,10 +21,11 @@ impl ControlState {
     /// # Errors
     /// The guardrail that refuses, or [`Rejection::NotByPolicy`].
     pub fn check_plan_by_policy(&self, target: &Version) -> Result<Release> {
-        self.check_start(target, StartedBy::Policy)
+        self.check_start(target, None, StartedBy::Policy)
     }
 
-    fn check_start(&self, target: &Version, by: StartedBy) -> Result<Release> {
+    /// `digest` is what the proposer takes the version for.
+    fn check_start(&self, target: &Version, digest: Option<Digest>, by: StartedBy) -> Result<Release> {
         self.check_no_plan(by)?;
         self.check_no_change()?;
         self.check_unfinished(target)?;
@@ -36,6 +37,10 @@ impl ControlState {
         let info = self
             .release_by_version(target)
             .ok_or_else(|| Rejection::UnknownRelease { version: target.clone() })?;
+        if let Some(digest) = digest.filter(|digest| *digest != info.release.digest) {
+            let (version, known) = (target.clone(), info.release.digest);
+            return Err(Rejection::OtherDigest { version, asked: digest.short(), known: known.short() });
+        }
         self.refuse_quarantined(info.release.digest)?;
         self.check_ranges(info)?;
         if let Some(node) = self.nodes.values().find(|n| n.out.is_some()) {
@@ -171,13 +176,13 @@ impl ControlState {
 
     pub(super) fn start_plan(
         &mut self,
-        target: &Version,
+        target: &Release,
         options: PlanOptions,
         leader: NodeId,
         started_by: StartedBy,
         at_ms: u64,
     ) -> Result {
-        let target = self.check_start(target, started_by)?;
+        let target = self.check_start(&target.version, Some(target.digest), started_by)?;
         self.check_node(leader)?;
         if self.plan.is_some() {
             self.end_plan(Outcome::Superseded, at_ms)?;

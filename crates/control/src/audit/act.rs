@@ -127,7 +127,7 @@ pub(super) fn audited(command: &Command, before: &ControlState, after: &ControlS
             Act::PlanStarted {
                 plan: plan.id,
                 from: plan.origin.version.clone(),
-                target: Release { version: target.clone(), digest: plan.target.digest },
+                target: target.clone(),
                 by: *started_by,
                 instead_of: before.plan.as_ref().map(|plan| plan.id),
             }
@@ -204,6 +204,7 @@ pub(super) fn audited(command: &Command, before: &ControlState, after: &ControlS
         | Command::StepFailed { .. }
         | Command::Hold { .. }
         | Command::BeginSoaking { .. }
+        | Command::Soaked { .. }
         | Command::TurnBack { .. }
         | Command::Rejoin { .. }
         | Command::NodeLeft { .. }

@@ -80,6 +80,7 @@ fn epoch_of(command: &mut Command) -> Option<&mut Epoch> {
         | Command::Rejoin { step: epoch, .. }
         | Command::Hold { plan_epoch: epoch, .. }
         | Command::BeginSoaking { plan_epoch: epoch, .. }
+        | Command::Soaked { plan_epoch: epoch, .. }
         | Command::Rollback { plan_epoch: epoch, .. }
         | Command::TurnBack { plan_epoch: epoch, .. }
         | Command::ReportPreflight { turn: epoch, .. }
@@ -135,7 +136,12 @@ fn useful(state: &ControlState) -> Vec<Command> {
             commands.push(Command::BeginSoaking { plan: plan.id, plan_epoch: plan.epoch, at_ms: 0 });
             commands.push(finalize(state, plan));
         }
-        Phase::Soaking { .. } => commands.extend([finalize(state, plan), rollback(plan)]),
+        Phase::Soaking { .. } => {
+            let (id, plan_epoch) = (plan.id, plan.epoch);
+            let soaked = [3, 60_000, u64::MAX].map(|ms| Command::Soaked { plan: id, plan_epoch, ms });
+            commands.extend(soaked);
+            commands.extend([finalize(state, plan), rollback(plan)]);
+        }
         Phase::TurningBack { .. } => {
             let (plan, plan_epoch, leader) = (plan.id, plan.epoch, NodeId(2));
             commands.push(Command::TurnBack { plan, plan_epoch, leader });
@@ -260,16 +266,16 @@ fn useful_for_node(state: &ControlState, plan: &Plan, node: &Node) -> Vec<Comman
     }
 }
 
-fn start(release: Release) -> Command {
+fn start(target: Release) -> Command {
     let options = PlanOptions::default();
     let started_by = StartedBy::Operator;
-    Command::StartPlan { target: release.version, options, leader: NodeId(1), started_by, at_ms: 0 }
+    Command::StartPlan { target, options, leader: NodeId(1), started_by, at_ms: 0 }
 }
 
-fn start_by_policy(release: Release) -> Command {
+fn start_by_policy(target: Release) -> Command {
     let options = PlanOptions::default();
     let started_by = StartedBy::Policy;
-    Command::StartPlan { target: release.version, options, leader: NodeId(2), started_by, at_ms: 0 }
+    Command::StartPlan { target, options, leader: NodeId(2), started_by, at_ms: 0 }
 }
 
 fn rollback(plan: &Plan) -> Command {
@@ -393,6 +399,7 @@ fn any_of(state: &ControlState) -> Vec<Command> {
             Command::Resume { plan },
             Command::Abort { plan, at_ms: 0 },
             Command::BeginSoaking { plan, plan_epoch, at_ms: 0 },
+            Command::Soaked { plan, plan_epoch, ms: 90_000 },
             Command::TurnBack { plan, plan_epoch, leader: NodeId(1) },
             Command::Finalize { plan, plan_epoch, level: next, at_ms: 0 },
         ]);

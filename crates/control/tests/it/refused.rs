@@ -334,29 +334,29 @@ fn plans_of_clusters_that_cannot_be_upgraded() {
 #[test]
 fn targets_that_cannot_be() {
     let mut cluster = Cluster::new();
-    let to = |version: Version| Command::StartPlan {
-        target: version,
+    let to = |target: Release| Command::StartPlan {
+        target,
         options: PlanOptions::default(),
         leader: NodeId(1),
         started_by: StartedBy::Operator,
         at_ms: 0,
     };
-    cluster.refused(&to(Version::new(9, 9, 9)), "unknown_release");
-    cluster.refused(&to(old().version), "same_version");
     let release =
         |minor, digest| Release { version: Version::new(2, minor, 0), digest: Digest([digest; 32]) };
+    cluster.refused(&to(release(9, 9)), "unknown_release");
+    cluster.refused(&to(old()), "same_version");
     let mut far = info(release(0, 20));
     far.min_from = Some(Version::new(1, 9, 0));
     cluster.ok(&Command::RegisterRelease { info: far });
-    cluster.refused(&to(Version::new(2, 0, 0)), "too_old");
+    cluster.refused(&to(release(0, 20)), "too_old");
     let mut strange = info(release(1, 21));
     strange.levels = LevelRange::new(7, 8);
     cluster.ok(&Command::RegisterRelease { info: strange });
-    cluster.refused(&to(Version::new(2, 1, 0)), "cannot_read");
+    cluster.refused(&to(release(1, 21)), "cannot_read");
     let mut later = info(release(3, 23));
     later.launcher_protocol = WireRange { min: 7, max: 8 };
     cluster.ok(&Command::RegisterRelease { info: later });
-    cluster.refused(&to(Version::new(2, 3, 0)), "launcher_too_old");
+    cluster.refused(&to(release(3, 23)), "launcher_too_old");
     cluster.refused(&Command::RegisterRelease { info: info(release(1, 22)) }, "version_taken");
 }
 
@@ -482,6 +482,14 @@ fn every_refusal_of_an_operator_is_in_the_runbook_and_says_what_to_do() {
         (Rejection::NoCluster, "ironcache cluster create"),
         (Rejection::ClusterExists, "empty data directories"),
         (Rejection::BadLayout { detail: text() }, "correct it"),
+        (
+            Rejection::OtherDigest {
+                version: version.clone(),
+                asked: "aaaa".to_owned(),
+                known: "bbbb".to_owned(),
+            },
+            "ironcache release list",
+        ),
         (Rejection::UnknownRelease { version: version.clone() }, "ironcache release stage FILE"),
         (Rejection::SameVersion { version: version.clone() }, "nothing to do"),
         (
@@ -610,6 +618,19 @@ fn releases_and_processes_that_read_nothing() {
     let launcher_protocol = WireRange { min: 2, max: 1 };
     let nothing = ironcache_control::ReleaseInfo { launcher_protocol, ..info(release) };
     cluster.refused(&Command::RegisterRelease { info: nothing }, "empty_range");
+}
+
+/// Forgotten, as one of more than are remembered, and staged anew, between the look at it and the order.
+#[test]
+fn a_version_that_means_another_binary_by_now() {
+    let mut cluster = Cluster::in_sync();
+    let seen = cluster.start_plan();
+    cluster.state.releases.remove(&new().digest);
+    cluster.refused(&seen, "unknown_release");
+    let other = Release { digest: Digest([77; 32]), ..new() };
+    cluster.ok(&Command::RegisterRelease { info: info(other.clone()) });
+    assert_eq!(cluster.state.check_plan(&new().version), Ok(other));
+    cluster.refused(&seen, "other_digest");
 }
 
 #[test]

@@ -2,7 +2,8 @@
 
 use crate::setup::{Cluster, S0, S1, new, old};
 use ironcache_control::{
-    AckMode, AutoRollout, Command, Direction, Outcome, Phase, Reason, StageHold, StartedBy,
+    AckMode, Applied, AutoRollout, Command, Direction, FinalizeAfter, HoldReason, Outcome, Phase, Reason,
+    StageHold, StartedBy,
 };
 use ironcache_types::{Level, LevelRange, NodeId};
 
@@ -118,6 +119,60 @@ fn soaking_holds_no_mode_and_admits_no_other_plan() {
     cluster.refused(&cluster.roll_back_of_none(), "no_plan");
 }
 
+fn soaked_ms(cluster: &Cluster) -> u64 {
+    let Phase::Soaking { soaked_ms, .. } = cluster.state.plan.as_ref().unwrap().phase else {
+        panic!("it does not soak");
+    };
+    soaked_ms
+}
+
+#[test]
+fn what_leaders_count_of_a_soak_only_grows_and_is_at_most_the_whole_of_it() {
+    let mut cluster = Cluster::soaking();
+    let (since, epoch) = (cluster.state.plan.clone().unwrap().phase, cluster.state.epoch);
+    assert_eq!(since, Phase::Soaking { since_ms: 7, soaked_ms: 0 });
+    let whole_ms = cluster.state.plan.as_ref().unwrap().options.finalize_after.soak_ms().unwrap();
+    let said = [60_000, 30_000, 60_000, 120_000, 0, u64::MAX, whole_ms - 1];
+    let held = [60_000, 60_000, 60_000, 120_000, 120_000, whole_ms, whole_ms];
+    for (ms, holds) in said.into_iter().zip(held) {
+        let grows = holds > soaked_ms(&cluster);
+        let applied = cluster.ok(&cluster.soaked(ms));
+        assert_eq!((soaked_ms(&cluster), applied != Applied::Unchanged), (holds, grows), "{ms}");
+    }
+    // Nothing that was proposed meanwhile is void by it.
+    assert_eq!(cluster.state.epoch, epoch);
+    cluster.ok(&cluster.finalize());
+}
+
+#[test]
+fn a_count_is_of_the_soak_that_its_leader_saw() {
+    let mut cluster = Cluster::upgraded(&[3, 5, 4, 6]);
+    cluster.refused(&cluster.soaked(1), "wrong_phase");
+    let mut cluster = Cluster::soaking();
+    let of_the_first = cluster.soaked(60_000);
+    let (plan, plan_epoch) = cluster.plan();
+    let reason = HoldReason::StateMismatch { node: NodeId(1), log_index: 4 };
+    cluster.ok(&Command::Hold { plan, plan_epoch, reason });
+    cluster.refused(&of_the_first, "stale_epoch");
+    cluster.ok(&Command::Resume { plan });
+    cluster.ok(&cluster.begin_rolling());
+    cluster.ok(&cluster.soak());
+    // It soaks from the beginning, and what was counted before is of another time.
+    cluster.refused(&of_the_first, "stale_epoch");
+    assert_eq!(soaked_ms(&cluster), 0);
+    cluster.ok(&cluster.soaked(1));
+    cluster.ok(&cluster.finalize());
+    cluster.refused(&of_the_first, "no_plan");
+}
+
+#[test]
+fn nobody_counts_the_soak_of_a_plan_that_ends_by_command_only() {
+    let mut cluster = Cluster::soaking();
+    cluster.state.plan.as_mut().unwrap().options.finalize_after = FinalizeAfter::Never;
+    assert_eq!(cluster.ok(&cluster.soaked(u64::MAX)), Applied::Unchanged);
+    assert_eq!(soaked_ms(&cluster), 0);
+}
+
 #[test]
 fn nothing_is_final_before_all_confirm_or_above_what_a_node_admits() {
     let mut cluster = Cluster::upgraded(&[3, 5, 4, 6]);
@@ -147,7 +202,7 @@ fn nothing_is_final_before_all_confirm_or_above_what_a_node_admits() {
     cluster.ok(&finalize(&cluster, Level(3)));
     assert_eq!(cluster.state.cluster_level, Level(3));
     // From here on the old release is one that cannot read the cluster.
-    let target = old().version;
+    let target = old();
     let (options, leader) = (cluster.state.policy.plan_options(), NodeId(1));
     let start = Command::StartPlan { target, options, leader, started_by: StartedBy::Operator, at_ms: 1 };
     cluster.refused(&start, "cannot_read");
@@ -164,8 +219,8 @@ fn an_aborted_half_goes_on_or_back_and_nowhere_else() {
         digest: ironcache_types::Digest([5; 32]),
     };
     cluster.ok(&Command::RegisterRelease { info: crate::setup::info(third.clone()) });
-    let to = |release: ironcache_types::Release| Command::StartPlan {
-        target: release.version,
+    let to = |target: ironcache_types::Release| Command::StartPlan {
+        target,
         options: ironcache_control::PlanOptions::default(),
         leader: NodeId(1),
         started_by: StartedBy::Operator,

@@ -237,7 +237,7 @@ impl Cluster {
         self.state.shards[&shard].primary().expect("the shard has a primary")
     }
 
-    fn plan(&self) -> (PlanId, Epoch) {
+    pub(crate) fn plan(&self) -> (PlanId, Epoch) {
         self.state.plan.as_ref().map(|p| (p.id, p.epoch)).expect("a plan is active")
     }
 
@@ -360,14 +360,14 @@ impl Cluster {
     }
 
     pub(crate) fn start_plan(&self) -> Command {
-        let (target, options) = (new().version, PlanOptions::default());
+        let (target, options) = (new(), PlanOptions::default());
         let started_by = StartedBy::Operator;
         Command::StartPlan { target, options, leader: NodeId(1), started_by, at_ms: 1 }
     }
 
     /// The policy starts 1.4.0 by itself.
     pub(crate) fn start_by_policy(&self) -> Command {
-        let (target, options) = (new().version, self.state.policy.plan_options());
+        let (target, options) = (new(), self.state.policy.plan_options());
         let started_by = StartedBy::Policy;
         Command::StartPlan { target, options, leader: NodeId(1), started_by, at_ms: 1 }
     }
@@ -443,6 +443,11 @@ impl Cluster {
     pub(crate) fn soak(&self) -> Command {
         let (plan, plan_epoch) = self.plan();
         Command::BeginSoaking { plan, plan_epoch, at_ms: 7 }
+    }
+
+    pub(crate) fn soaked(&self, ms: u64) -> Command {
+        let (plan, plan_epoch) = self.plan();
+        Command::Soaked { plan, plan_epoch, ms }
     }
 
     pub(crate) fn roll_back(&self) -> Command {

@@ -98,7 +98,7 @@ pub(crate) fn apply(state: &mut ControlState, command: &Command) {
 }
 
 pub(crate) fn start(state: &mut ControlState, options: PlanOptions) {
-    let target = new().version;
+    let target = new();
     let started_by = StartedBy::Operator;
     apply(state, &Command::StartPlan { target, options, leader: NodeId(1), started_by, at_ms: 0 });
 }

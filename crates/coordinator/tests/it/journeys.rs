@@ -5,7 +5,9 @@ use expect_test::{Expect, expect};
 use ironcache_control::{
     AutoRollout, Command, ControlState, FinalizeAfter, OnFailure, Phase, Policy, Reason, StageHold, StartedBy,
 };
-use ironcache_coordinator::{Bars, Decision, Progress, Rehearsal, StateHash, decide, observe_perfect};
+use ironcache_coordinator::{
+    Bars, Decision, LeaderMemory, Observation, Progress, Rehearsal, StateHash, decide, observe_perfect,
+};
 use ironcache_types::NodeId;
 
 /// A world where everything works, but for what the test does to it.
@@ -46,7 +48,7 @@ impl Story {
         self.say("an operator sets the target 1.4.0");
         let (options, started_by) = (self.world.state.policy.plan_options(), StartedBy::Operator);
         let leader = self.world.leader;
-        self.commit(&Command::StartPlan { target: new().version, options, leader, started_by, at_ms: 0 });
+        self.commit(&Command::StartPlan { target: new(), options, leader, started_by, at_ms: 0 });
     }
 
     fn roll_back(&mut self, why: &str) {
@@ -206,16 +208,39 @@ fn a_plan_becomes_final_by_time_and_not_before() {
     let mut story = Story::under(|policy| policy.finalize_after = FinalizeAfter::Seconds(3_600));
     story.start();
     story.until(|state| matches!(state.plan.as_ref().unwrap().phase, Phase::Soaking { .. }));
-    let state = &story.world.state;
-    let observation = observe_perfect(state, NodeId(1));
-    let at = |ms| text(&decide(state, &observation, &Bars::default(), ms));
-    let seen = [0, 3_599_000, 3_600_000].map(at).join("\n");
-    // A clock that went back waits; it does not finalize.
+    // Leaders, what their clocks say in ms, and their times of day, which nothing comes of.
+    let mut memory = LeaderMemory::default();
+    let mut told = Vec::new();
+    let mut look = |memory: &mut LeaderMemory, now_ms: u64, wall_ms: u64| {
+        let state = &mut story.world.state;
+        let timers = memory.note(state, &Bars::default(), now_ms);
+        let observation = Observation { timers, ..observe_perfect(state, NodeId(1)) };
+        let decision = decide(state, &observation, &Bars::default(), wall_ms);
+        told.push(text(&decision));
+        if let Decision::Propose(count @ Command::Soaked { .. }) = &decision {
+            apply(state, count);
+        }
+    };
+    look(&mut memory, 500, 0);
+    look(&mut memory, 60_499, u64::MAX);
+    look(&mut memory, 60_500, 0);
+    look(&mut memory, 61_500, 0);
+    // Another leads. It counts on from what the log says: the second since then is lost, and nothing else.
+    let mut memory = LeaderMemory::default();
+    look(&mut memory, 7_000_000, u64::MAX);
+    look(&mut memory, 10_539_999, u64::MAX);
+    look(&mut memory, 10_540_000, 3);
+    look(&mut memory, 10_540_000, 3);
     expect![[r#"
         wait: plan 1 is soaking; it becomes final in 3600.0 s
-        wait: plan 1 is soaking; it becomes final in 1.0 s
+        wait: plan 1 is soaking; it becomes final in 3540.0 s
+        note that plan 1 has soaked for 60000 ms
+        wait: plan 1 is soaking; it becomes final in 3539.0 s
+        wait: plan 1 is soaking; it becomes final in 3540.0 s
+        note that plan 1 has soaked for 3599999 ms
+        note that plan 1 has soaked for 3600000 ms
         finalize plan 1"#]]
-    .assert_eq(&seen);
+    .assert_eq(&told.join("\n"));
 }
 
 #[test]

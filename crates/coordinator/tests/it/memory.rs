@@ -1,7 +1,7 @@
 //! A leader's pacing.
 
 use crate::cluster::{apply, ask, rolling, see, text, three_by_two};
-use ironcache_control::{Command, ControlState};
+use ironcache_control::{Command, ControlState, Phase};
 use ironcache_coordinator::{Bars, LeaderMemory};
 use ironcache_types::{NodeId, ShardId};
 
@@ -72,4 +72,25 @@ fn a_resumed_plan_gives_a_node_that_is_out_its_whole_time_again() {
     apply(&mut state, &Command::Pause { plan: plan.id });
     apply(&mut state, &Command::Resume { plan: plan.id });
     assert_eq!(memory.note(&state, &bars, 1_000).out_for_ms[&NodeId(4)], 0);
+}
+
+#[test]
+fn a_soak_is_counted_on_from_what_the_log_says_and_anew_for_another_one() {
+    let mut state = rolling(three_by_two());
+    let (mut memory, bars) = (LeaderMemory::default(), Bars::default());
+    assert_eq!(memory.note(&state, &bars, 0).soaked_ms, None);
+    let soaks = |state: &mut ControlState, soaked_ms| {
+        state.plan.as_mut().unwrap().phase = Phase::Soaking { since_ms: 1_700_000_000_000, soaked_ms };
+    };
+    soaks(&mut state, 0);
+    assert_eq!(memory.note(&state, &bars, 40).soaked_ms, Some(0));
+    assert_eq!(memory.note(&state, &bars, 70).soaked_ms, Some(30));
+    // What it had committed itself is not counted twice.
+    soaks(&mut state, 30);
+    assert_eq!(memory.note(&state, &bars, 90).soaked_ms, Some(50));
+    assert_eq!(LeaderMemory::default().note(&state, &bars, 5).soaked_ms, Some(30));
+    let plan = state.plan.as_mut().unwrap();
+    plan.epoch.0 += 1;
+    soaks(&mut state, 0);
+    assert_eq!(memory.note(&state, &bars, 100).soaked_ms, Some(0));
 }

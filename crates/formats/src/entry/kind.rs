@@ -50,6 +50,7 @@ pub enum EntryKind {
     BeginRecovery = 41,
     AddOperator = 42,
     RevokeOperator = 43,
+    Soaked = 44,
     /// One above the newest kind, whichever that is: no release has it.
     #[cfg(feature = "next")]
     SetZone,
@@ -101,6 +102,7 @@ impl EntryKind {
         EntryKind::BeginRecovery,
         EntryKind::AddOperator,
         EntryKind::RevokeOperator,
+        EntryKind::Soaked,
         #[cfg(feature = "next")]
         EntryKind::SetZone,
     ];
@@ -143,6 +145,7 @@ impl EntryKind {
             Command::Finalize { .. } => EntryKind::Finalize,
             Command::Rejoin { .. } => EntryKind::Rejoin,
             Command::BeginSoaking { .. } => EntryKind::BeginSoaking,
+            Command::Soaked { .. } => EntryKind::Soaked,
             Command::Rollback { .. } => EntryKind::Rollback,
             Command::TurnBack { .. } => EntryKind::TurnBack,
             Command::ReportPreflight { .. } => EntryKind::ReportPreflight,

@@ -13,7 +13,7 @@ use ironcache_formats::entry::EntryKind;
 use ironcache_formats::state::Answer;
 use ironcache_types::{
     AuditLink, AuditRecord, Digest, Epoch, Incarnation, Level, LevelRange, MachineId, Member, NodeId, Offset,
-    PlanId, RequestId, Version, WireRange,
+    PlanId, Release, RequestId, Version, WireRange,
 };
 use std::sync::Arc;
 
@@ -158,7 +158,7 @@ pub(crate) fn commands(kind: EntryKind) -> Vec<Command> {
         }
         EntryKind::ReportStaged => vec![Command::ReportStaged { node: NodeId(BIG), digest }],
         EntryKind::StartPlan => {
-            let (target, leader) = (Version::new(1, 4, 0), NodeId(2));
+            let (target, leader) = (Release { version: Version::new(1, 4, 0), digest }, NodeId(2));
             let start = |options, started_by| Command::StartPlan {
                 target: target.clone(),
                 options,
@@ -192,6 +192,7 @@ pub(crate) fn commands(kind: EntryKind) -> Vec<Command> {
         EntryKind::Finalize => vec![Command::Finalize { plan, plan_epoch, level: Level(300), at_ms }],
         EntryKind::Rejoin => vec![Command::Rejoin { step, member: to }],
         EntryKind::BeginSoaking => vec![Command::BeginSoaking { plan, plan_epoch, at_ms }],
+        EntryKind::Soaked => vec![Command::Soaked { plan, plan_epoch, ms: 86_400_000 }],
         EntryKind::Rollback => vec![Command::Rollback { plan, plan_epoch, reason: reason() }],
         EntryKind::TurnBack => vec![Command::TurnBack { plan, plan_epoch, leader: NodeId(2) }],
         EntryKind::ReportPreflight => [None, Some(reason())]
@@ -349,7 +350,7 @@ pub(crate) fn full() -> (ControlState, Vec<Answer>) {
         (Phase::Staging, Outcome::Finalized),
         (Phase::Paused, Outcome::Aborted),
         (Phase::TurningBack { reason: reason() }, Outcome::RolledBack),
-        (Phase::Soaking { since_ms: 1_700_000_000_003 }, Outcome::Superseded),
+        (Phase::Soaking { since_ms: 1_700_000_000_003, soaked_ms: 300 }, Outcome::Superseded),
     ];
     let ended = phases.map(|(phase, outcome)| {
         let (direction, started_by) = (Direction::Back { reason: reason() }, StartedBy::Policy);

@@ -77,6 +77,7 @@ fn a_zone_is_part_of_the_state_and_of_its_hash_and_has_no_place_below() {
 #[test]
 fn a_state_is_hashed_as_the_release_before_hashes_it_until_it_is_raised() {
     let (control, answers) = full();
+    let control = raised(control, BELOW);
     let of = |control: &ironcache_control::ControlState, level| {
         state::hash_of(&state::write(control, &answers, level).unwrap())
     };

@@ -127,9 +127,9 @@ pub(super) fn state(bounds: &Bounds) -> ControlState {
         }
     }
     let options = policy.plan_options();
-    let (version, leader) = (target.version.clone(), id(bounds.leader));
+    let (release, leader) = (target.clone(), id(bounds.leader));
     let started_by = StartedBy::Operator;
-    log.apply(&Command::StartPlan { target: version, options, leader, started_by, at_ms: 0 });
+    log.apply(&Command::StartPlan { target: release, options, leader, started_by, at_ms: 0 });
     for shard in 0..shards {
         let (id, isr_epoch, primary) = log.set(shard);
         if log.state.shards[&id].mode != AckMode::InSync {

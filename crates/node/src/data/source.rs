@@ -429,7 +429,7 @@ async fn send(
                     &mut out,
                 )?;
                 #[cfg(feature = "next")]
-                if attached.version >= LinkVersion(2) {
+                if attached.version >= ironcache_replication::LINK_NEXT {
                     let clock = Message::Clock { unix_ms: crate::clock::wall_ms() };
                     encode(&clock, attached.version, &mut out)?;
                 }

@@ -14,7 +14,7 @@ use futures_util::StreamExt;
 use std::pin::pin;
 use tokio::sync::SemaphorePermit;
 
-/// Why a body is not taken.
+/// Why a body is not taken, or an answer not kept.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum NotTaken {
     #[error("the body is larger than the {max_bytes} bytes accepted here")]
@@ -25,6 +25,10 @@ pub(crate) enum NotTaken {
     NoLength,
     #[error("other large requests are coming in; try again in a moment")]
     NoBudget,
+    #[error(
+        "others have not taken their large answers yet, and this one has {bytes} bytes; try again in a moment"
+    )]
+    NoRoomToAnswer { bytes: usize },
 }
 
 /// What the routes of a port take.
@@ -128,7 +132,7 @@ async fn grant(visit: &Visit, kib: usize) -> Option<SemaphorePermit<'_>> {
     }
     let mut room = pin!(door.large.acquire_many(kib));
     for _ in 0..ROOM_TRIES {
-        door.free_large();
+        door.free(Stage::Receiving { is_large: true });
         // Together less than the visit itself has, so that it is told.
         let wait = door.limits.patience.stranger / 2 / ROOM_TRIES;
         if let Ok(granted) = tokio::time::timeout(wait, &mut room).await {

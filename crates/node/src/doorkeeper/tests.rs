@@ -3,6 +3,7 @@ use axum::extract::DefaultBodyLimit;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use ironcache_host::net::TcpStream;
 use std::net::SocketAddr;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -17,6 +18,8 @@ const SHORT: Limits = Limits {
     ..LIMITS
 };
 const MOST: usize = 2 << 20;
+/// Of an answer: more than sockets take before anybody reads.
+const LARGE: usize = 32 << 20;
 /// Far above what anything here takes.
 const BOUND: Duration = Duration::from_secs(60);
 
@@ -45,19 +48,16 @@ async fn door(limits: Limits) -> (Arc<Doorkeeper>, SocketAddr) {
                 "at last"
             }),
         )
+        .route("/large", get(async || "x".repeat(LARGE)))
         .route("/endless", get(async || axum::body::Body::from_stream(endless())))
         .layer(from_fn_with_state(Taken { max_bytes: MOST, refuse }, receive))
         .merge(Router::new().route("/streamed", post(async || "taken")).layer(from_fn(streams)))
         .layer(DefaultBodyLimit::max(MOST));
-    let door = Doorkeeper::new(limits, Arc::default());
-    let of_task = Arc::clone(&door);
-    tokio::spawn(async move {
-        loop {
-            let stream = listener.accept().await.unwrap().0;
-            let (door, router) = (Arc::clone(&of_task), router.clone());
-            tokio::spawn(async move { door.serve(stream, router, crate::doors::Doors::of_tests()).await });
-        }
-    });
+    let doors = crate::doors::Doors::of_tests();
+    let options = Options { name: "door", limits, refuse, keepalive_s: 0, doors, refused: Arc::default() };
+    let port = Port::open(listener.into_std().unwrap(), &options).unwrap();
+    let door = Arc::clone(&port.door);
+    tokio::spawn(port.serve(router));
     (door, addr)
 }
 
@@ -214,22 +214,6 @@ async fn a_stranger_holds_of_the_budget_what_it_has_sent_and_not_what_it_announc
     assert_eq!(door.turned_away(), 0, "nobody had to make room");
 }
 
-#[test]
-fn who_takes_its_answer_slowly_makes_room_before_strangers_that_have_just_come() {
-    let came = Instant::now();
-    let rank = |entry: &Entry, after| entry.rank(came + after, PATIENCE);
-    let (mut takes, second) = (Entry::new(came), Duration::from_secs(1));
-    takes.stage = Stage::Sending;
-    let stranger = Entry::new(came + second);
-    assert!(rank(&stranger, second) < rank(&takes, second), "it is served");
-    assert!(rank(&takes, PATIENCE.stranger) < rank(&stranger, PATIENCE.stranger), "it lets the node wait");
-    takes.progress = came + second;
-    assert!(
-        rank(&stranger, PATIENCE.stranger) < rank(&takes, PATIENCE.stranger),
-        "it has taken something since"
-    );
-}
-
 #[tokio::test]
 async fn large_bodies_share_one_budget_and_the_slowest_one_makes_room() {
     let (door, addr) = door(SHORT).await;
@@ -286,5 +270,83 @@ async fn an_answer_that_nobody_takes_ends_its_connection() {
     stuck.write_all(b"GET /endless HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
     until_in(&door, 1).await;
     until_in(&door, 0).await;
+    assert_eq!(door.turned_away(), 1);
+}
+
+/// A whole hello of TLS 1.3, as a client of the same library sends it.
+fn hello() -> Vec<u8> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .unwrap()
+        .with_root_certificates(rustls::RootCertStore::empty())
+        .with_no_client_auth();
+    let name = "ironcache".try_into().unwrap();
+    let mut client = rustls::ClientConnection::new(Arc::new(config), name).unwrap();
+    let mut bytes = Vec::new();
+    client.write_tls(&mut bytes).unwrap();
+    bytes
+}
+
+#[tokio::test]
+async fn a_hello_is_answered_while_the_thread_that_answers_requests_has_other_work() {
+    use std::io::{Read, Write};
+    let (_door, addr) = door(LIMITS).await;
+    // From here on this thread is busy: whoever answers is another one.
+    let mut stream = std::net::TcpStream::connect(addr).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    stream.write_all(&hello()).unwrap();
+    let mut record = [0];
+    stream.read_exact(&mut record).unwrap();
+    assert_eq!(record, [0x16]);
+}
+
+const GET_LARGE: &[u8] = b"GET /large HTTP/1.1\r\nHost: a\r\n\r\n";
+
+#[tokio::test]
+async fn a_large_answer_is_refused_by_name_while_others_have_not_taken_theirs_and_goes_out_when_they_have() {
+    let (door, addr) = door(SHORT).await;
+    let others = Arc::clone(&door.answers).acquire_many_owned(SHORT.large_kib).await.unwrap();
+    let mut asks = connect(addr).await;
+    let said = exchange(&mut asks, GET_LARGE, "moment").await;
+    assert!(said.starts_with("HTTP/1.1 413") && said.ends_with("try again in a moment"), "{said}");
+    assert!(exchange(&mut asks, GET, "hello").await.ends_with("hello"), "a small one needs no room");
+    drop(others);
+    asks.write_all(GET_LARGE).await.unwrap();
+    let mut said = vec![0; LARGE];
+    tokio::time::timeout(BOUND, asks.read_exact(&mut said)).await.expect("it comes").unwrap();
+    assert!(said.starts_with(b"HTTP/1.1 200"));
+    let taken = async {
+        let mut rest = [0; 4096];
+        while door.answers.available_permits() < SHORT.large_kib as usize {
+            let read = asks.read(&mut rest);
+            let _ = tokio::time::timeout(Duration::from_millis(10), read).await;
+        }
+    };
+    tokio::time::timeout(BOUND, taken).await.expect("what it took of the budget is given back");
+}
+
+#[tokio::test]
+async fn who_does_not_take_a_large_answer_makes_room_for_one_who_does() {
+    let (door, addr) = door(LIMITS).await;
+    let mut stuck = connect(addr).await;
+    stuck.write_all(GET_LARGE).await.unwrap();
+    let taking = async |door: &Doorkeeper| {
+        let sends = |entry: &book::Entry| entry.stage == Stage::Sending { is_large: true };
+        while !door.book().entries.values().any(sends) {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(BOUND, taking(&door)).await.expect("it is answered");
+    assert_eq!(door.answers.available_permits(), 0, "one that is larger than the budget has all of it");
+    // As if it had not taken it for longer than a good reader needs.
+    for entry in door.book().entries.values_mut() {
+        entry.since -= LIMITS.patience.stranger;
+    }
+    let mut takes = connect(addr).await;
+    takes.write_all(GET_LARGE).await.unwrap();
+    let mut said = vec![0; LARGE];
+    tokio::time::timeout(BOUND, takes.read_exact(&mut said)).await.expect("it comes").unwrap();
+    assert!(said.starts_with(b"HTTP/1.1 200"));
     assert_eq!(door.turned_away(), 1);
 }

@@ -1,12 +1,10 @@
 //! One connection in the door: how far it is, and until when it may be there.
 
-use super::{Doorkeeper, Patience};
-use axum::body::{Body, Bytes, HttpBody};
-use axum::http::{Request, Response, StatusCode};
+use super::{Doorkeeper, Patience, Standing};
+use axum::body::{Body, HttpBody};
+use axum::http::Request;
 use std::fmt;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -20,8 +18,8 @@ pub(super) enum Stage {
     Receiving { is_large: bool },
     /// Nothing: it is the node's turn.
     Answering,
-    /// That the answer is taken.
-    Sending,
+    /// That the answer is taken. `is_large`: it has taken of the budget.
+    Sending { is_large: bool },
     /// The next request.
     Idle,
 }
@@ -32,46 +30,25 @@ impl Stage {
         match self {
             Stage::Stranger | Stage::Receiving { .. } => Some(patience.stranger),
             Stage::Answering => None,
-            Stage::Sending => Some(patience.stuck),
+            Stage::Sending { .. } => Some(patience.stuck),
             Stage::Idle => Some(patience.idle),
         }
     }
 
     /// Who has asked a whole question goes last, for as long as it takes the answer no slower than a stranger may ask.
-    fn is_served(self, without_progress: Duration, patience: Patience) -> bool {
+    pub(super) fn is_served(self, without_progress: Duration, patience: Patience) -> bool {
         match self {
             Stage::Answering => true,
-            Stage::Sending => without_progress < patience.stranger,
+            Stage::Sending { .. } => without_progress < patience.stranger,
             Stage::Stranger | Stage::Receiving { .. } | Stage::Idle => false,
         }
-    }
-}
-
-#[derive(Debug)]
-pub(super) struct Entry {
-    pub stage: Stage,
-    /// When it came to this stage.
-    pub since: Instant,
-    pub progress: Instant,
-    /// That it has to go.
-    pub told: Arc<Notify>,
-}
-
-impl Entry {
-    pub(super) fn new(now: Instant) -> Self {
-        Entry { stage: Stage::Stranger, since: now, progress: now, told: Arc::default() }
-    }
-
-    /// The lowest makes room first.
-    pub(super) fn rank(&self, now: Instant, patience: Patience) -> (bool, Instant) {
-        (self.stage.is_served(now - self.progress, patience), self.since)
     }
 }
 
 /// Why a connection is closed that would have stayed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Turned {
-    /// Others came, and it had let the node wait longest.
+    /// Another one came, and it was the next to go.
     MadeRoom,
     /// It let the node wait for too long.
     Late { ms: u64 },
@@ -90,7 +67,7 @@ impl Turned {
 impl fmt::Display for Turned {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Turned::MadeRoom => f.write_str("others came, and it had let this node wait longest"),
+            Turned::MadeRoom => f.write_str("another one came, and it had let this node wait longest"),
             Turned::Late { ms } => write!(f, "it let this node wait for {ms} ms"),
         }
     }
@@ -157,10 +134,21 @@ impl Visit {
     }
 
     pub(super) fn to(&self, stage: Stage) {
-        let now = Instant::now();
-        if let Some(entry) = self.0.door.book().entries.get_mut(&self.0.id) {
-            (entry.stage, entry.since, entry.progress) = (stage, now, now);
-        }
+        self.0.door.book().to(self.0.id, stage, Instant::now());
+    }
+
+    /// Its first byte is here.
+    pub(crate) fn speaks(&self) {
+        self.0.door.book().speaks(self.0.id);
+    }
+
+    /// Its hello of TLS is here.
+    pub(crate) fn greeted(&self) {
+        self.0.door.book().greeted(self.0.id, Instant::now());
+    }
+
+    pub(super) fn stands(&self, standing: Standing) {
+        self.0.door.book().stands(self.0.id, standing, Instant::now());
     }
 
     pub(super) fn goes_on(&self) {
@@ -188,51 +176,5 @@ impl Visit {
     /// The whole request has come.
     pub(super) fn answering(&self) {
         self.to(Stage::Answering);
-    }
-
-    /// The answer goes out; then the next request is waited for, or what an upgrade begins with.
-    pub(super) fn sends(&self, answer: Response<Body>) -> Response<Body> {
-        if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
-            self.to(Stage::Stranger);
-            return answer;
-        }
-        self.to(Stage::Sending);
-        answer.map(|body| Body::new(Leaving { body, visit: self.clone() }))
-    }
-}
-
-/// An answer's body, on its way out.
-struct Leaving {
-    body: Body,
-    visit: Visit,
-}
-
-impl Drop for Leaving {
-    fn drop(&mut self) {
-        self.visit.to(Stage::Idle);
-    }
-}
-
-impl HttpBody for Leaving {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<hyper::body::Frame<Bytes>, axum::Error>>> {
-        let polled = Pin::new(&mut self.body).poll_frame(cx);
-        if polled.is_ready() {
-            self.visit.goes_on();
-        }
-        polled
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> hyper::body::SizeHint {
-        self.body.size_hint()
     }
 }

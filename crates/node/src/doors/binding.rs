@@ -10,6 +10,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 const FILE: &str = "binding.json";
+/// That of its row in the table of levels: what binds a node writes it at the level of the cluster that the node joins, since
+/// an older release may have to start with it.
 const FORMAT: u16 = 1;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +32,12 @@ struct Stored {
     admin: KeyHash,
 }
 
+/// Of any format: the number comes first, and a file of a newer release is told from a damaged one by it.
+#[derive(Deserialize)]
+struct Numbered {
+    format: u16,
+}
+
 #[derive(Debug, thiserror::Error)]
 pub enum BindingError {
     #[error(transparent)]
@@ -44,11 +52,12 @@ impl Binding {
         let path = dir.join(FILE);
         let Some(bytes) = read_durably(&path)? else { return Ok(None) };
         let unusable = |problem: String| BindingError::Unusable { path: path.clone(), problem };
-        let stored: Stored = serde_json::from_slice(&bytes).map_err(|error| unusable(error.to_string()))?;
-        let Stored { format, cluster, nodes, admin } = stored;
+        let no_json = |error: serde_json::Error| unusable(error.to_string());
+        let Numbered { format } = serde_json::from_slice(&bytes).map_err(no_json)?;
         if format != FORMAT {
             return Err(unusable(format!("format {format} is unknown")));
         }
+        let Stored { format: _, cluster, nodes, admin } = serde_json::from_slice(&bytes).map_err(no_json)?;
         Ok(Some(Binding { cluster, nodes, admin }))
     }
 
@@ -65,12 +74,42 @@ mod tests {
     use super::*;
     use ironcache_types::Digest;
 
+    fn binding() -> Binding {
+        let key = |byte| KeyHash(Digest([byte; 32]));
+        let nodes = BTreeMap::from([(NodeId(1), key(1)), (NodeId(2), key(2))]);
+        Binding { cluster: ClusterId(7), nodes, admin: key(3) }
+    }
+
+    #[test]
+    fn format_1_stays_as_it_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(FILE);
+        binding().write(dir.path()).unwrap();
+        let golden = expect_test::expect_file!["../../tests/golden/binding-1.json"];
+        golden.assert_eq(&std::fs::read_to_string(&path).unwrap());
+        std::fs::write(&path, golden.data()).unwrap();
+        assert_eq!(Binding::read(dir.path()).unwrap(), Some(binding()));
+    }
+
+    #[test]
+    fn the_format_is_the_one_of_the_table_of_levels() {
+        use ironcache_formats::levels::{Format, RANGE, version_at, versions_read};
+        assert_eq!(version_at(Format::BindingFile, RANGE.max), Some(FORMAT));
+        assert_eq!(versions_read(Format::BindingFile), Some((FORMAT, FORMAT)));
+    }
+
+    #[test]
+    fn a_file_of_a_newer_release_is_told_from_a_damaged_one() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join(FILE), r#"{"format":2,"whatever":"the future needs"}"#).unwrap();
+        let error = Binding::read(dir.path()).unwrap_err().to_string();
+        assert!(error.contains("format 2 is unknown"), "{error}");
+    }
+
     #[test]
     fn fuzz_a_binding_is_what_was_written_or_its_file_stays_as_it_is() {
         let folder = ironcache_fuzz::Folder::new();
-        let key = |byte| KeyHash(Digest([byte; 32]));
-        let nodes = BTreeMap::from([(NodeId(1), key(1)), (NodeId(2), key(2))]);
-        let binding = Binding { cluster: ClusterId(7), nodes, admin: key(3) };
+        let binding = binding();
         binding.write(folder.path()).unwrap();
         let path = folder.path().join(FILE);
         let file = std::fs::read(&path).unwrap();

@@ -1,6 +1,7 @@
 //! Who is at the other end of a connection.
 
 use super::Doors;
+use crate::doorkeeper::Standing;
 use ironcache_control::OperatorRole;
 use ironcache_identity::Session;
 use ironcache_types::{KeyHash, NodeId};
@@ -70,6 +71,15 @@ impl Caller {
 
     pub(crate) fn has_met(&self) -> bool {
         self.0.met.load(Ordering::Acquire)
+    }
+
+    /// Is it one who makes room for strangers?
+    pub(crate) fn standing(&self, doors: &Doors) -> Standing {
+        match self.who(doors) {
+            // Where nobody is asked who they are, everybody may be anybody.
+            Who::Open | Who::Nobody | Who::Unknown(_) => Standing::Stranger,
+            Who::Met(_) | Who::Member(_) | Who::Operator { .. } => Standing::Known,
+        }
     }
 
     pub(crate) fn who(&self, doors: &Doors) -> Who {

@@ -2,6 +2,8 @@
 //!
 //! *Invariant:* what the table does not name needs an admin: a new path is not open because nobody thought of it.
 //! *Invariant:* a refusal says by name what is missing, and nothing of the cluster.
+//! *Invariant:* what an operator reads of the cluster is read by a key that has the role in a log as new as the answer: whoever
+//! was revoked before the question reads nothing, through whatever node.
 //! *Invariant:* of whoever is not known no more than [`STRANGER_BYTES_MAX`] of a body are read, and none where the answer is no
 //! whatever they say.
 
@@ -17,7 +19,7 @@ use axum::{Extension, Json};
 use ironcache_api::{ApiError, Refused};
 use ironcache_control::OperatorRole;
 use ironcache_raft::Proved;
-use ironcache_types::{KeyHash, NodeId};
+use ironcache_types::{KeyHash, NodeId, chain};
 use std::sync::Arc;
 
 /// What a request needs.
@@ -53,6 +55,8 @@ pub(crate) enum NotAllowed {
     NotPristine,
     #[error("the join code has to be proved first, on this connection (/v1/join/prove)")]
     NoCode,
+    #[error("that the key still has its role could not be confirmed: {why}")]
+    NotConfirmed { why: String },
     #[error(
         "whoever is not known here sends no more than {max_bytes} bytes, and says before how many (Content-Length)"
     )]
@@ -69,6 +73,7 @@ impl NotAllowed {
             NotAllowed::Role { .. } | NotAllowed::Removed(_) | NotAllowed::NoCode => StatusCode::FORBIDDEN,
             NotAllowed::NotPristine => StatusCode::CONFLICT,
             NotAllowed::TooMuch { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            NotAllowed::NotConfirmed { .. } => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
@@ -82,6 +87,7 @@ impl NotAllowed {
             NotAllowed::NotPristine => "not_pristine",
             NotAllowed::NoCode => "no_code",
             NotAllowed::TooMuch { .. } => "too_much",
+            NotAllowed::NotConfirmed { .. } => "not_confirmed",
         }
     }
 }
@@ -177,9 +183,31 @@ pub(crate) async fn http(
     let needs = needs(request.method(), request.uri().path());
     let here = Here { open_reads: app.config.open_reads, obeys_code: app.doors.code().is_some() };
     let bytes = request.body().size_hint().exact();
+    let path = request.uri().path().to_owned();
+    let is_read = *request.method() == Method::GET || *request.method() == Method::HEAD;
     match may(needs, &who, &caller, here).and_then(|()| may_send(&who, bytes)) {
+        Ok(()) if is_read && matches!((needs, &who), (Needs::Role(_), Who::Operator { .. })) => {
+            let answer = next.run(request).await;
+            confirmed(&app, needs, &caller, here, answer).await
+        }
         Ok(()) => next.run(request).await,
-        Err(why) => refuse(&app.doors, why, request.uri().path()),
+        Err(why) => refuse(&app.doors, why, &path),
+    }
+}
+
+/// An operator's answer, if the key still has the role in a log that is as new as the answer: this node may have been behind
+/// when the question came.
+async fn confirmed(app: &App, needs: Needs, caller: &Caller, here: Here, answer: Response) -> Response {
+    if !answer.status().is_success() || app.raft.cluster().is_none() {
+        return answer;
+    }
+    let still_may = match app.raft.catch_up().await {
+        Ok(_) => may(needs, &caller.who(&app.doors), caller, here),
+        Err(error) => Err(NotAllowed::NotConfirmed { why: chain(&error) }),
+    };
+    match still_may {
+        Ok(()) => answer,
+        Err(why) => why.into_response(),
     }
 }
 

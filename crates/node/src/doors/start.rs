@@ -3,6 +3,7 @@
 use super::{Binding, BindingError, Code, CodeBy, Doors, Known};
 use crate::config::Config;
 use ironcache_control::Security;
+use ironcache_host::exec::spawn_blocking;
 use ironcache_identity::{
     JoinCode, KeyError, LinkError, ParseJoinCodeError, PrivateKey, SecretFileError, Tls,
 };
@@ -11,6 +12,7 @@ use ironcache_types::{KeyHash, NodeId};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
 
@@ -158,6 +160,24 @@ fn close_to_others(dir: &Path, bits: u32) {
 /// A simulated disk has no modes.
 #[cfg(turmoil)]
 fn close_to_others(_dir: &Path, _bits: u32) {}
+
+/// Whoever's `create` or `add-node` broke off names the file again, and goes on: sooner, and there is none for that; later, and
+/// a secret that is good for nothing lies about.
+pub(crate) const CODE_KEPT_FOR: Duration = Duration::from_secs(3600);
+
+impl Doors {
+    /// Returns when the file of the code is gone: so long after the node has come to belong to a cluster.
+    pub(crate) async fn forget_code(self: Arc<Self>, kept_for: Duration) {
+        let Some(mut views) = self.views.get().cloned() else { return };
+        if views.wait_for(|view| view.state.cluster_id.is_some()).await.is_err() {
+            return;
+        }
+        drop(views);
+        tokio::time::sleep(kept_for).await;
+        let dir = self.dir.clone();
+        let _ = spawn_blocking(move || forget_code(&dir)).await;
+    }
+}
 
 /// The node belongs to a cluster: the code that it drew is good for nothing any more, whatever has become of its file.
 fn forget_code(dir: &Path) -> Option<Code> {

@@ -316,3 +316,21 @@ fn nobody_is_called_in_plain_text_where_there_are_keys() {
     locked.attach(views);
     assert_eq!(call(&locked, Some(TWO)), format!("the key of node {TWO} is not known here"));
 }
+
+#[tokio::test]
+async fn the_file_of_a_code_goes_when_the_node_has_belonged_to_a_cluster_for_long_enough() {
+    let (doors, dir) = doors(|_| {});
+    let (doors, path) = (Arc::new(doors), dir.path().join("join.code"));
+    let none = AppliedView { index: 0, term: 0, state: Arc::default(), hashes: Vec::new() };
+    let views = watch::Sender::new(Arc::new(none));
+    doors.attach(views.subscribe());
+    let forgets = tokio::spawn(Arc::clone(&doors).forget_code(std::time::Duration::ZERO));
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    assert!(!forgets.is_finished() && path.exists() && doors.code().is_some(), "it belongs to none yet");
+    views.send_replace(view(5, keys()));
+    let in_time = tokio::time::timeout(std::time::Duration::from_secs(60), forgets);
+    in_time.await.expect("it is forgotten").unwrap();
+    assert!(!path.exists() && doors.code().is_none());
+}

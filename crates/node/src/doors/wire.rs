@@ -1,8 +1,10 @@
 //! The bytes of a connection of the peer or the HTTP port: by TLS, or plain.
 
 use super::{Caller, Doors};
-use ironcache_host::net::TcpStream;
+use crate::doorkeeper::Visit;
+use ironcache_host::net::{Moving, TcpStream, enter_runtime, leave_runtime};
 use ironcache_identity::{LinkError, Secured};
+use rustls::ServerConnection;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -42,18 +44,47 @@ impl NotOpened {
     }
 }
 
+/// A connection that may ask something, between the thread of the entrance and the one where it is answered.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    stream: Moving,
+    session: Option<Box<ServerConnection>>,
+    caller: Caller,
+}
+
 /// Finds out what is spoken, and proves this node's key to who speaks TLS.
-pub(crate) async fn open(mut stream: TcpStream, doors: &Doors) -> Result<(Wire, Caller), NotOpened> {
+pub(crate) async fn open(mut stream: TcpStream, doors: &Doors, visit: &Visit) -> Result<Opened, NotOpened> {
     let is_local = stream.peer_addr().is_ok_and(|from| from.ip().to_canonical().is_loopback());
     let mut first = [0];
     if peek(&mut stream, &mut first).await? == 0 {
         return Err(NotOpened::Left);
     }
+    visit.speaks();
     if first != [HANDSHAKE_RECORD] {
-        return Ok((Wire::Plain(stream), Caller::plain(is_local)));
+        return Ok(Opened { stream: leave_runtime(stream)?, session: None, caller: Caller::plain(is_local) });
     }
-    let Secured { stream, session } = doors.tls.accept(stream).await?;
-    Ok((Wire::Tls(Box::new(stream)), Caller::secured(session, is_local)))
+    let Secured { stream, session } = doors.tls.accept(stream, || visit.greeted()).await?;
+    let caller = Caller::secured(session, is_local);
+    let TlsStream::Server(stream) = stream else { unreachable!("this side was called") };
+    let (stream, session) = stream.into_inner();
+    Ok(Opened { stream: leave_runtime(stream)?, session: Some(Box::new(session)), caller })
+}
+
+impl Opened {
+    pub(crate) fn caller(&self) -> &Caller {
+        &self.caller
+    }
+
+    /// Takes it into the runtime of the caller.
+    pub(crate) async fn enter(self, doors: &Doors) -> io::Result<(Wire, Caller)> {
+        let Self { stream, session, caller } = self;
+        let stream = enter_runtime(stream)?;
+        let wire = match session {
+            None => Wire::Plain(stream),
+            Some(session) => Wire::Tls(Box::new(doors.tls.take_up(stream, *session).await?)),
+        };
+        Ok((wire, caller))
+    }
 }
 
 #[cfg(not(turmoil))]

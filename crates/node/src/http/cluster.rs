@@ -36,6 +36,7 @@ async fn of_leader(app: &App, view: &AppliedView) -> Result<ClusterStatus, HttpE
         control: convert::control(&view.state),
         nodes,
         waiting_on: app.lead().waiting_on.iter().map(convert::waiting_on).collect(),
+        addresses: convert::addresses(&view.state),
     })
 }
 

@@ -17,7 +17,14 @@ pub(super) use security::{believes, log_admitted, log_role, operators};
 pub(super) use waiting_on::waiting_on;
 
 use ironcache_api as api;
-use ironcache_control::{RaftTimers, Reason};
+use ironcache_control::{ControlState, RaftTimers, Reason};
+use ironcache_types::NodeId;
+use std::collections::BTreeMap;
+
+/// Where clients are served, by the node's id.
+pub(super) fn addresses(state: &ControlState) -> BTreeMap<NodeId, String> {
+    state.nodes.values().map(|node| (node.id, node.client_addr.clone())).collect()
+}
 
 fn reason(reason: &Reason) -> api::Reason {
     let Reason { code, text } = reason;

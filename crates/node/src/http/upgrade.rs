@@ -35,11 +35,12 @@ pub(super) async fn status(State(app): State<Arc<App>>, origin: Origin) -> Resul
 }
 
 fn of_leader(app: &App, view: &AppliedView) -> UpgradeStatus {
-    let (waiting_on, reachable) = {
+    let (waiting_on, counted_ms, reachable) = {
         let lead = app.lead();
         let fresh = |seen: &crate::app::Seen| age_ms(seen.at) <= Bars::default().seen_ms_max;
         let answering = lead.reports.iter().filter(|(_, seen)| fresh(seen)).map(|(node, _)| *node);
-        (lead.waiting_on.clone(), answering.chain([app.me.node]).collect::<BTreeSet<_>>())
+        let reachable = answering.chain([app.me.node]).collect::<BTreeSet<_>>();
+        (lead.waiting_on.clone(), lead.soaked_ms, reachable)
     };
     let state = &view.state;
     UpgradeStatus {
@@ -47,18 +48,21 @@ fn of_leader(app: &App, view: &AppliedView) -> UpgradeStatus {
         now_ms: Some(unix_ms()),
         plan: state.plan.as_ref().map(convert::plan),
         waiting_on: waiting_on.iter().map(convert::waiting_on).collect(),
-        soaking: state.plan.as_ref().and_then(|plan| soaking(state, plan)),
+        soaking: state.plan.as_ref().and_then(|plan| soaking(state, plan, counted_ms)),
+        addresses: convert::addresses(state),
         history: state.history.iter().map(convert::history_entry).collect(),
         nodes: state.nodes.values().map(|node| upgrade_node(state, node, app.me.node, &reachable)).collect(),
     }
 }
 
-/// What would follow a plan that soaks, and what stands in the way of going back.
-fn soaking(state: &ControlState, plan: &Plan) -> Option<Soaking> {
-    let Phase::Soaking { since_ms } = plan.phase else { return None };
+/// What would follow a plan that soaks, and what stands in the way of going back. `counted_ms` is what the leader has counted:
+/// the log's count, and what has passed since that was committed.
+fn soaking(state: &ControlState, plan: &Plan, counted_ms: Option<u64>) -> Option<Soaking> {
+    let Phase::Soaking { since_ms, soaked_ms } = plan.phase else { return None };
     let blockers = rollback_blockers(state, plan);
     Some(Soaking {
         since_ms,
+        soaked_ms: soaked_ms.max(counted_ms.unwrap_or(0)),
         finalize_after_s: match plan.options.finalize_after {
             FinalizeAfter::Never => None,
             FinalizeAfter::Seconds(seconds) => Some(seconds),
@@ -151,11 +155,17 @@ pub(super) async fn plan(
 ) -> Result<Json<PlanAnswer>, HttpError> {
     require_cluster(&app)?;
     let options = options(&request, &app.raft.applied().borrow().state.policy)?;
-    let PlanRequest { target, dry_run, max_parallel: _, settle_ms: _ } = request;
+    let PlanRequest { target, digest, dry_run, max_parallel: _, settle_ms: _ } = request;
     wait_for_leader(&app).await;
     let leader = app.raft.view().leader.ok_or_else(no_leader)?;
     let view = app.raft.catch_up().await?;
     let steps = preview(&view.state, leader, &target, options)?;
+    // Whoever said a version only is shown what it means now, and that is what the log is asked for.
+    let release = view.state.check_plan(&target)?;
+    if let Some(asked) = digest.filter(|asked| *asked != release.digest) {
+        let (asked, known) = (asked.short(), release.digest.short());
+        return Err(Rejection::OtherDigest { version: target, asked, known }.into());
+    }
     let rehearsed = Rehearsal::begin(&view.state, leader, &target, options)?.state.plan;
     let expected = rehearsed.ok_or_else(|| {
         HttpError::Internal("our bug: a plan was accepted in rehearsal and is not there".to_owned())
@@ -165,8 +175,8 @@ pub(super) async fn plan(
     if dry_run {
         return Ok(Json(answer(None)));
     }
-    let command =
-        Command::StartPlan { target, options, leader, started_by: StartedBy::Operator, at_ms: unix_ms() };
+    let (started_by, at_ms) = (StartedBy::Operator, unix_ms());
+    let command = Command::StartPlan { target: release, options, leader, started_by, at_ms };
     match app.raft.propose(asker.asks(command)).await?.outcome? {
         Applied::PlanStarted { plan } => Ok(Json(answer(Some(plan)))),
         // Sent again under the name of an attempt whose answer was lost: the plan is the newest one.
@@ -179,7 +189,7 @@ pub(super) async fn plan(
 
 /// What the policy says, but for what the request says otherwise.
 fn options(request: &PlanRequest, policy: &Policy) -> Result<PlanOptions, HttpError> {
-    let PlanRequest { target: _, dry_run: _, max_parallel, settle_ms } = request;
+    let PlanRequest { target: _, digest: _, dry_run: _, max_parallel, settle_ms } = request;
     let default = policy.plan_options();
     let max_parallel = max_parallel.unwrap_or(default.max_parallel);
     if max_parallel == 0 {

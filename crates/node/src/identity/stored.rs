@@ -14,7 +14,8 @@ use ironcache_store::{DiskError, read_durably, replace_durably};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
-/// The format that this build writes and reads.
+/// The format that this build writes and reads: that of its row in the table of levels. A second one is written from the level
+/// on that brings it, by what the file `level` says, and no earlier: a node that goes back starts with what is there.
 pub(super) const FORMAT: u16 = 1;
 /// What the file begins with.
 const BEFORE: &str = r#"{"crc32":""#;
@@ -150,6 +151,13 @@ mod tests {
     #[test]
     fn format_1_stays_as_it_is() {
         expect_test::expect_file!["../../tests/golden/node-1.json"].assert_eq(&encode(&stored()));
+    }
+
+    #[test]
+    fn the_format_is_the_one_of_the_table_of_levels() {
+        use ironcache_formats::levels::{Format, RANGE, version_at, versions_read};
+        assert_eq!(version_at(Format::NodeFile, RANGE.max), Some(FORMAT));
+        assert_eq!(versions_read(Format::NodeFile), Some((FORMAT, FORMAT)));
     }
 
     #[test]

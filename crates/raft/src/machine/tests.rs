@@ -349,7 +349,7 @@ async fn soaking(dir: &tempfile::TempDir, admits: LevelRange, max: Level) -> Sta
             target,
             turn: control.epoch,
             options: ironcache_control::PlanOptions::default(),
-            phase: ironcache_control::Phase::Soaking { since_ms: 7 },
+            phase: ironcache_control::Phase::Soaking { since_ms: 7, soaked_ms: 0 },
             epoch: control.epoch,
             start_leader: NODE,
             start_primaries: [].into(),

@@ -329,7 +329,7 @@ impl Supervisor {
                 watch.ticked = Instant::now();
                 watch.daemon.tell(&ToDaemon::Hello { protocol: version, snapshot: self.snapshot() });
                 #[cfg(feature = "next")]
-                if version >= 2 {
+                if version == LAUNCHER_PROTOCOL.max {
                     watch.daemon.tell(&ToDaemon::Launcher { pid: std::process::id() });
                 }
             }

@@ -82,6 +82,7 @@ impl Operator {
                 None => {
                     let request = PlanRequest {
                         target: target.release.version.clone(),
+                        digest: Some(target.release.digest),
                         dry_run: false,
                         max_parallel: None,
                         settle_ms: None,

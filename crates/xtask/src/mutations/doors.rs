@@ -8,6 +8,9 @@ const DOORS: &[&str] = &["-p", "ironcache-node", "--lib", "doors::tests"];
 /// A cluster with keys, as members, operators and strangers meet it.
 const KEYED: &[&str] = &["-p", "ironcache-node", "--lib", "keyed"];
 
+/// Who makes room at a door.
+const BOOK: &[&str] = &["-p", "ironcache-node", "--lib", "doorkeeper::book"];
+
 pub(super) const ROWS: &[Mutation] = &[
     Mutation {
         name: "any-node-answers-for-the-pinned-one",
@@ -256,5 +259,77 @@ pub(super) const ROWS: &[Mutation] = &[
         guard: "        self.0.visit_seq(Within(elements))",
         instead: "        self.0.visit_seq(elements)",
         tests: &["-p", "ironcache-formats", "--test", "it", "fuzz_bodies"],
+    },
+    Mutation {
+        name: "strangers-keep-others-out",
+        breaks: "a full door turns away whoever came last, so that silent strangers keep peers and operators out",
+        file: "crates/node/src/doorkeeper/book.rs",
+        guard: "those.min_by_key(|(_, entry)| rank(entry))",
+        instead: "those.max_by_key(|(_, entry)| rank(entry))",
+        tests: &["-p", "ironcache-node", "--lib", "doorkeeper"],
+    },
+    Mutation {
+        name: "strangers-end-who-is-known",
+        breaks: "strangers who come end the connections of members and operators",
+        file: "crates/node/src/doorkeeper/book.rs",
+        guard: "self.entries.iter().filter(|(_, entry)| entry.standing == goes)",
+        instead: "self.entries.iter().filter(|(_, entry)| entry.standing == goes || goes == Standing::Stranger)",
+        tests: BOOK,
+    },
+    Mutation {
+        name: "who-is-silent-keeps-a-place",
+        breaks: "callers in the middle of a handshake make room for whoever only holds a place",
+        file: "crates/node/src/doorkeeper/book.rs",
+        guard: "speaks: entry.has_spoken || now - entry.since < GREETS_WITHIN,",
+        instead: "speaks: entry.has_spoken || now >= entry.since,",
+        tests: BOOK,
+    },
+    Mutation {
+        name: "one-source-takes-every-place",
+        breaks: "one address with many connections turns away the callers of all others",
+        file: "crates/node/src/doorkeeper/book.rs",
+        guard: "is_none_or(|places| *places <= part)",
+        instead: "is_none_or(|places| *places <= usize::MAX - part)",
+        tests: BOOK,
+    },
+    Mutation {
+        name: "nobody-comes-from-a-good-source",
+        breaks: "members and operators who call again are as easily turned away as anybody",
+        file: "crates/node/src/doorkeeper/book.rs",
+        guard: "is_some_and(|seen| now - *seen < GOOD_FOR)",
+        instead: "is_some_and(|seen| now < *seen)",
+        tests: BOOK,
+    },
+    Mutation {
+        name: "strangers-are-signed-for-beside-raft",
+        breaks: "hellos without end take the time of the thread on which raft and operators wait",
+        file: "crates/node/src/doorkeeper/entrance.rs",
+        guard: "    exec::apart(name, move || async move {\n        tokio::select! {\n            () = accept_all(&bound, &door, &doors, keepalive_s, &to) => {}\n            () = to.closed() => {}\n        }\n    })?;",
+        instead: "    let _ = name;\n    tokio::spawn(async move {\n        tokio::select! {\n            () = accept_all(&bound, &door, &doors, keepalive_s, &to) => {}\n            () = to.closed() => {}\n        }\n    });",
+        tests: &["-p", "ironcache-node", "--lib", "doorkeeper::tests::a_hello_is_answered"],
+    },
+    Mutation {
+        name: "a-handshake-without-end",
+        breaks: "who sends half of a handshake by TLS, or nothing, keeps a client's place for ever",
+        file: "crates/node/src/data/tls/handshake.rs",
+        guard: "                return NotMade::TooLong;",
+        instead: "                return std::future::pending().await;",
+        tests: &["-p", "ironcache-node", "--lib", "a_stranger_that_says_nothing_or_half"],
+    },
+    Mutation {
+        name: "answers-beside-the-budget",
+        breaks: "many who ask for much and read nothing have a node keep all of their answers",
+        file: "crates/node/src/doorkeeper/answer.rs",
+        guard: "    let (answer, granted) = if bytes <= FREE_BYTES {",
+        instead: "    let (answer, granted) = if bytes > 0 {",
+        tests: &["-p", "ironcache-node", "--lib", "doorkeeper::tests::a_large_answer"],
+    },
+    Mutation {
+        name: "a-lagging-node-answers-the-revoked",
+        breaks: "who was revoked reads on through a node that has not heard of it",
+        file: "crates/node/src/doors/gate.rs",
+        guard: "            confirmed(&app, needs, &caller, here, answer).await",
+        instead: "            answer",
+        tests: &["-p", "ironcache-node", "--lib", "keyed::who_was_revoked_reads_nothing"],
     },
 ];

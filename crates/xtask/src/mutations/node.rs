@@ -28,14 +28,6 @@ pub(super) const ROWS: &[Mutation] = &[
         tests: &["-p", "ironcache-node", "--lib", "strangers"],
     },
     Mutation {
-        name: "strangers-keep-others-out",
-        breaks: "a full door turns away whoever came last, so that silent strangers keep peers and operators out",
-        file: "crates/node/src/doorkeeper.rs",
-        guard: "entries.iter().min_by_key(|(_, entry)| entry.rank(now, self.limits.patience))",
-        instead: "entries.iter().max_by_key(|(_, entry)| entry.rank(now, self.limits.patience))",
-        tests: &["-p", "ironcache-node", "--lib", "doorkeeper"],
-    },
-    Mutation {
         name: "ranges-of-the-stager",
         breaks: "a release is recorded with the levels of the node that staged it, not with its own",
         file: "crates/node/src/http/releases.rs",

@@ -6,6 +6,7 @@ mod memory;
 mod micro;
 mod roll;
 mod throughput;
+mod tls;
 
 use crate::Bench;
 use crate::row::Section;
@@ -17,6 +18,7 @@ use std::fmt;
 pub(crate) enum Name {
     Throughput,
     Roll,
+    Tls,
     FullSync,
     Memory,
     Micro,
@@ -25,13 +27,14 @@ pub(crate) enum Name {
 
 impl Name {
     /// In the order of the document: what an operator feels first.
-    pub(crate) const ALL: [Name; 6] =
-        [Name::Throughput, Name::Roll, Name::FullSync, Name::Micro, Name::Commit, Name::Memory];
+    pub(crate) const ALL: [Name; 7] =
+        [Name::Throughput, Name::Roll, Name::Tls, Name::FullSync, Name::Micro, Name::Commit, Name::Memory];
 
     pub(crate) fn measure(self, bench: &Bench) -> Result<Section> {
         match self {
             Name::Throughput => throughput::measure(bench),
             Name::Roll => roll::measure(bench),
+            Name::Tls => tls::measure(bench),
             Name::FullSync => full_sync::measure(bench),
             Name::Memory => memory::measure(bench),
             Name::Micro => micro::measure(bench),
@@ -50,6 +53,7 @@ impl fmt::Display for Name {
         f.write_str(match self {
             Name::Throughput => "throughput",
             Name::Roll => "roll",
+            Name::Tls => "tls",
             Name::FullSync => "full-sync",
             Name::Memory => "memory",
             Name::Micro => "micro",

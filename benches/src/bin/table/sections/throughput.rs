@@ -2,7 +2,7 @@
 
 use crate::Bench;
 use crate::iron::Playground;
-use crate::redis::{Load, Outcome, RedisServer};
+use crate::redis::{Load, Outcome, RedisServer, Via};
 use crate::row::{Figure, Row, Section, Unit};
 use anyhow::Result;
 use ironcache_benches::measure::median;
@@ -26,22 +26,29 @@ pub(super) fn measure(bench: &Bench) -> Result<Section> {
 
 fn alone(bench: &Bench, runs: usize) -> Result<Vec<Row>> {
     let (iron, redis) = (Playground::start(bench, 0)?, RedisServer::start(bench)?);
-    compare(bench, runs, "", iron.with_role("master")?, &redis.addr)
+    compare(bench, runs, Via::Plain, "", iron.with_role("master")?, &redis.addr)
 }
 
 fn with_a_replica(bench: &Bench, runs: usize) -> Result<Vec<Row>> {
     let (iron, redis) = (Playground::start(bench, 1)?, RedisServer::start(bench)?);
     let replica = RedisServer::replica_of(bench, &redis)?;
     replica.wait_in_sync()?;
-    compare(bench, runs, ", 1 replica", iron.with_role("master")?, &redis.addr)
+    compare(bench, runs, Via::Plain, ", 1 replica", iron.with_role("master")?, &redis.addr)
 }
 
 /// A row for each pipeline depth and command.
-fn compare(bench: &Bench, runs: usize, suffix: &str, ours: &str, peer: &str) -> Result<Vec<Row>> {
+pub(super) fn compare(
+    bench: &Bench,
+    runs: usize,
+    via: Via,
+    suffix: &str,
+    ours: &str,
+    peer: &str,
+) -> Result<Vec<Row>> {
     let mut rows = Vec::new();
     for pipeline in PIPELINES {
         let requests = bench.scale.pick(200_000, 20_000) * if pipeline == 1 { 1 } else { 5 };
-        let load = Load { requests, pipeline, keys: KEYS };
+        let load = Load { requests, pipeline, keys: KEYS, via };
         let (mut of_ours, mut of_peer) = (Vec::new(), Vec::new());
         for _ in 0..runs {
             of_ours.push(load.run(ours)?);

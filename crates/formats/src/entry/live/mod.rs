@@ -26,7 +26,7 @@ use super::v1::membership::RegisterNode;
 use super::v1::operators::{AddOperator, RevokeOperator};
 use super::v1::ownership::{Failover, PrimaryReady, Reclaim, Recover};
 use super::v1::plan::{
-    Abort, BeginRolling, BeginSoaking, Finalize, Hold, Pause, Resume, Rollback, StartPlan, TurnBack,
+    Abort, BeginRolling, BeginSoaking, Finalize, Hold, Pause, Resume, Rollback, Soaked, StartPlan, TurnBack,
 };
 use super::v1::policy::{LevelReached, SetPolicy};
 use super::v1::release::{AllowRelease, RegisterRelease, ReportStaged};
@@ -157,7 +157,7 @@ pub(super) fn encode(command: &Command, level: Level) -> Result<Vec<u8>, SealErr
             wire::encode(&ReportStaged { node: node.0, digest: digest.0 })
         }
         Command::StartPlan { target, options, leader, started_by, at_ms } => wire::encode(&StartPlan {
-            target: target.to_string(),
+            target: target.into(),
             options: (*options).into(),
             leader: leader.0,
             started_by: (*started_by).into(),
@@ -201,6 +201,9 @@ pub(super) fn encode(command: &Command, level: Level) -> Result<Vec<u8>, SealErr
         }
         Command::BeginSoaking { plan, plan_epoch, at_ms } => {
             wire::encode(&BeginSoaking { plan: plan.0, plan_epoch: plan_epoch.0, at_ms: *at_ms })
+        }
+        Command::Soaked { plan, plan_epoch, ms } => {
+            wire::encode(&Soaked { plan: plan.0, plan_epoch: plan_epoch.0, ms: *ms })
         }
         Command::Rollback { plan, plan_epoch, reason } => {
             wire::encode(&Rollback { plan: plan.0, plan_epoch: plan_epoch.0, reason: reason.into() })
@@ -287,6 +290,7 @@ pub(super) fn decode(kind: EntryKind, level: Level, body: &[u8]) -> Result<Comma
         EntryKind::Finalize => plain::<Finalize>(body),
         EntryKind::Rejoin => plain::<Rejoin>(body),
         EntryKind::BeginSoaking => plain::<BeginSoaking>(body),
+        EntryKind::Soaked => plain::<Soaked>(body),
         EntryKind::Rollback => plain::<Rollback>(body),
         EntryKind::TurnBack => plain::<TurnBack>(body),
         EntryKind::ReportPreflight => plain::<ReportPreflight>(body),

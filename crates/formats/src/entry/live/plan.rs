@@ -2,9 +2,8 @@
 
 use crate::BadField;
 use crate::entry::v1::plan::{
-    Abort, BeginRolling, BeginSoaking, Finalize, Hold, Pause, Resume, Rollback, StartPlan, TurnBack,
+    Abort, BeginRolling, BeginSoaking, Finalize, Hold, Pause, Resume, Rollback, Soaked, StartPlan, TurnBack,
 };
-use crate::parts::version;
 use ironcache_control::Command;
 use ironcache_types::{Epoch, Level, NodeId, PlanId};
 
@@ -15,7 +14,7 @@ impl TryFrom<StartPlan> for Command {
         StartPlan { target, options, leader, started_by, at_ms }: StartPlan,
     ) -> Result<Self, BadField> {
         Ok(Command::StartPlan {
-            target: version(&target)?,
+            target: target.try_into()?,
             options: options.into(),
             leader: NodeId(leader),
             started_by: started_by.into(),
@@ -63,6 +62,12 @@ impl From<Finalize> for Command {
 impl From<BeginSoaking> for Command {
     fn from(BeginSoaking { plan, plan_epoch, at_ms }: BeginSoaking) -> Self {
         Command::BeginSoaking { plan: PlanId(plan), plan_epoch: Epoch(plan_epoch), at_ms }
+    }
+}
+
+impl From<Soaked> for Command {
+    fn from(Soaked { plan, plan_epoch, ms }: Soaked) -> Self {
+        Command::Soaked { plan: PlanId(plan), plan_epoch: Epoch(plan_epoch), ms }
     }
 }
 

@@ -1,11 +1,11 @@
 //! A plan's life.
 
-use crate::parts::v1::{HoldReason, PlanOptions, Reason, StartedBy};
+use crate::parts::v1::{HoldReason, PlanOptions, Reason, Release, StartedBy};
 use serde::{Deserialize, Serialize};
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct StartPlan {
-    pub target: String,
+    pub target: Release,
     pub options: PlanOptions,
     pub leader: u64,
     pub started_by: StartedBy,
@@ -54,6 +54,13 @@ pub(crate) struct BeginSoaking {
     pub plan: u64,
     pub plan_epoch: u64,
     pub at_ms: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Soaked {
+    pub plan: u64,
+    pub plan_epoch: u64,
+    pub ms: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -41,7 +41,9 @@ impl From<&live::Plan> for Plan {
                 live::Phase::Paused => Phase::Paused,
                 live::Phase::Held { reason } => Phase::Held { reason: reason.into() },
                 live::Phase::TurningBack { reason } => Phase::TurningBack { reason: reason.into() },
-                live::Phase::Soaking { since_ms } => Phase::Soaking { since_ms: *since_ms },
+                live::Phase::Soaking { since_ms, soaked_ms } => {
+                    Phase::Soaking { since_ms: *since_ms, soaked_ms: *soaked_ms }
+                }
             },
             epoch: epoch.0,
             start_leader: start_leader.0,
@@ -90,7 +92,7 @@ impl TryFrom<Plan> for live::Plan {
                 Phase::Paused => live::Phase::Paused,
                 Phase::Held { reason } => live::Phase::Held { reason: reason.into() },
                 Phase::TurningBack { reason } => live::Phase::TurningBack { reason: reason.into() },
-                Phase::Soaking { since_ms } => live::Phase::Soaking { since_ms },
+                Phase::Soaking { since_ms, soaked_ms } => live::Phase::Soaking { since_ms, soaked_ms },
             },
             epoch: Epoch(epoch),
             start_leader: NodeId(start_leader),

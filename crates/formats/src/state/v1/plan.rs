@@ -29,7 +29,7 @@ pub(crate) enum Phase {
     Paused,
     Held { reason: HoldReason },
     TurningBack { reason: Reason },
-    Soaking { since_ms: u64 },
+    Soaking { since_ms: u64, soaked_ms: u64 },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

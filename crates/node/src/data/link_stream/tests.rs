@@ -13,7 +13,7 @@ async fn links() -> (LinkStream, LinkStream) {
     let accepted = listener.accept().await.unwrap().0;
     let (calls, called) = (tls(), tls());
     let expect = Expect::Key(called.hash());
-    let (near, far) = tokio::join!(calls.connect(connected, expect), called.accept(accepted));
+    let (near, far) = tokio::join!(calls.connect(connected, expect), called.accept(accepted, || ()));
     let link = |stream| {
         let (tcp, session) = match stream {
             TlsStream::Client(tls) => {

@@ -143,10 +143,13 @@ async fn a_checkpoint_that_another_release_wrote_stays_as_it_is() {
     let path = dir.path().join("checkpoint");
     written(dir.path()).await;
     let good = fs::read(&path).unwrap();
+    let above = LEVELS.max.next();
+    let said_of_level =
+        format!("the checkpoint is written at level {above}; this release admits levels {LEVELS}");
     // (where in the head, what is there, what is said of it)
     let foreign = [
         (8, 2, "the checkpoint is written in version 2; this release reads version 1"),
-        (10, 2, "the checkpoint is written at level 2; this release admits levels 1-1"),
+        (10, above.0 as u8, &said_of_level),
     ];
     for (at, number, said) in foreign {
         let mut bytes = good.clone();
@@ -168,15 +171,16 @@ async fn a_checkpoint_that_another_release_wrote_stays_as_it_is() {
 #[tokio::test]
 async fn a_node_that_has_not_applied_the_raise_again_writes_no_lower_level() {
     let dir = tempfile::tempdir().unwrap();
-    let admits = LevelRange::new(1, 2);
+    let raised = LEVELS.max.next();
+    let admits = LevelRange { max: raised, ..LEVELS };
     let mut world = World::alone(AckMode::Primary);
-    world.raise(Level(2));
+    world.raise(raised);
     let (mut before, _proposals) = plane(A, &world);
     let mut client = client(&mut before);
     answer(&mut before, &mut client, "SET key value");
     write(&RefCell::new(before), dir.path(), &Work::default()).await.unwrap().unwrap();
     let read = load(dir.path(), MINE, admits, &Work::default()).await.unwrap().unwrap();
-    assert_eq!(read.level, Level(2));
+    assert_eq!(read.level, raised);
     // The log that is applied so far ends before the raise, and the node is stopped.
     let (to_control, _proposals) = mpsc::unbounded_channel();
     let me = Member { incarnation: Incarnation(11), ..A };
@@ -186,7 +190,7 @@ async fn a_node_that_has_not_applied_the_raise_again_writes_no_lower_level() {
     after.loaded(read.keyspace, Some(read.begun.held));
     after.apply_view(World::alone(AckMode::Primary).view());
     write(&RefCell::new(after), dir.path(), &Work::default()).await.unwrap().unwrap();
-    assert_eq!(load(dir.path(), MINE, admits, &Work::default()).await.unwrap().unwrap().level, Level(2));
+    assert_eq!(load(dir.path(), MINE, admits, &Work::default()).await.unwrap().unwrap().level, raised);
 }
 
 #[tokio::test]
@@ -325,7 +329,8 @@ async fn the_first_format_stays_readable() {
     let golden = include_str!("golden/checkpoint-1.hex").trim();
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("checkpoint");
-    let world = World::alone(AckMode::Primary);
+    let mut world = World::alone(AckMode::Primary);
+    world.raise(Level::FIRST);
     let (mut plane, _proposals) = plane(A, &world);
     let mut client = client(&mut plane);
     answer(&mut plane, &mut client, "SET key value PXAT 99999999999999");

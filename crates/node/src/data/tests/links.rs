@@ -9,8 +9,8 @@ use crate::data::refusal::Refusal;
 use crate::data::source::{self, LinkSocket};
 use ironcache_keyspace::{Effect, SetExpiry};
 use ironcache_replication::{
-    Accept, Effects, Hello, LinkVersion, LinkVersions, Message, Purpose, Refuse, Scope, SyncChunk, decode,
-    encode,
+    Accept, Effects, Hello, LINK_VERSIONS, LinkVersion, LinkVersions, Message, Purpose, Refuse, Scope,
+    SyncChunk, decode, encode,
 };
 use ironcache_shard::Objection;
 use ironcache_types::{Slot, key_slot};
@@ -91,7 +91,9 @@ async fn a_replica_without_a_common_version_is_refused_by_name() {
     assert_eq!(code, "no_common_version");
     assert_eq!(
         text,
-        "the replica's release speaks link versions 8-9, and this one 1-1: run a release in between"
+        format!(
+            "the replica's release speaks link versions 8-9, and this one {LINK_VERSIONS}: run a release in between"
+        )
     );
 }
 
@@ -100,12 +102,13 @@ fn a_replica_whose_release_does_not_admit_the_level_is_refused_by_name() {
     let mut world = World::alone(AckMode::Primary);
     let (mut plane, _proposals) = plane(A, &world);
     assert_eq!(plane.objection(&hello()), None);
-    world.raise(Level(2));
+    let above = LEVELS.max.next();
+    world.raise(above);
     plane.apply_view(world.view());
     let refusal = plane.objection(&hello()).expect("it could not read a frame");
-    assert_eq!(refusal, Objection::CannotRead { level: Level(2), admits: LEVELS });
+    assert_eq!(refusal, Objection::CannotRead { level: above, admits: LEVELS });
     assert_eq!(Refusal::from(refusal).code(), "cannot_read");
-    let levels = LevelRange::new(1, 2);
+    let levels = LevelRange { max: above, ..LEVELS };
     assert_eq!(plane.objection(&Hello { levels, ..hello() }), None);
 }
 
@@ -255,10 +258,11 @@ async fn hear(
 async fn a_frame_of_a_level_above_the_release_ends_the_link_and_touches_nothing() {
     let world = World::pair(AckMode::InSync);
     let (node, mut reader, mut link, mut peer) = linked(&world, LEVELS).await;
-    let frame = set_at(Level(2), &world);
+    let above = LEVELS.max.next();
+    let frame = set_at(above, &world);
     let ended = hear(&node, &mut reader, &mut link, &mut peer, &frame).await;
-    let Err(LinkError::LevelNotAdmitted { level: Level(2), admits }) = ended else { panic!("it was taken") };
-    assert_eq!(admits, LEVELS);
+    let Err(LinkError::LevelNotAdmitted { level, admits }) = ended else { panic!("it was taken") };
+    assert_eq!((level, admits), (above, LEVELS));
     let mut plane = node.plane.borrow_mut();
     assert_eq!((plane.keyspace.len(), plane.offset()), (0, Offset(0)));
     assert_eq!(cursor(&mut plane).applied_offset(), Some(Offset(0)));
@@ -267,19 +271,20 @@ async fn a_frame_of_a_level_above_the_release_ends_the_link_and_touches_nothing(
 #[tokio::test]
 async fn a_frame_of_a_level_that_the_log_has_not_reached_here_waits_for_it() {
     let mut world = World::pair(AckMode::InSync);
-    let (node, mut reader, mut link, mut peer) = linked(&world, LevelRange::new(1, 2)).await;
-    let frame = set_at(Level(2), &world);
+    let raised = LEVELS.max.next();
+    let (node, mut reader, mut link, mut peer) = linked(&world, LevelRange { max: raised, ..LEVELS }).await;
+    let frame = set_at(raised, &world);
     let heard = hear(&node, &mut reader, &mut link, &mut peer, &frame).await.unwrap();
-    assert_eq!(heard.ahead, Some(Level(2)));
+    assert_eq!(heard.ahead, Some(raised));
     assert_eq!(node.plane.borrow().keyspace.len(), 0);
-    world.raise(Level(2));
+    world.raise(raised);
     show(&node, &world);
     // It was kept: nothing more arrives.
     let heard = process(&node, &mut reader, &mut link).unwrap();
     assert_eq!(heard.ahead, None);
     let plane = node.plane.borrow();
     assert_eq!((plane.keyspace.len(), plane.offset()), (1, Offset(frame.len() as u64)));
-    assert_eq!(plane.backlog.level_at(Offset(0)), Some(Level(2)), "kept verbatim");
+    assert_eq!(plane.backlog.level_at(Offset(0)), Some(raised), "kept verbatim");
 }
 
 #[tokio::test]

@@ -158,7 +158,7 @@ impl World {
         self.apply(&Command::RemoveInSync { shard: SHARD, isr_epoch, primary: A, member, reason });
     }
 
-    /// The cluster is finalized at this level.
+    /// The cluster is finalized at this level; at first it is at the newest.
     pub(super) fn raise(&mut self, level: Level) {
         self.index += 1;
         self.state.cluster_level = level;

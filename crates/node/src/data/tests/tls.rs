@@ -75,6 +75,11 @@ impl Door {
     }
 
     async fn connect(&self) -> std::io::Result<TlsStream<TcpStream>> {
+        self.begin(self.knock().await).await
+    }
+
+    /// The client's side of a handshake.
+    async fn begin(&self, stream: TcpStream) -> std::io::Result<TlsStream<TcpStream>> {
         let mut roots = RootCertStore::empty();
         roots.add(self.certificate.clone()).unwrap();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -84,7 +89,7 @@ impl Door {
             .with_root_certificates(roots)
             .with_no_client_auth();
         let name = ServerName::try_from("localhost").unwrap();
-        TlsConnector::from(Arc::new(config)).connect(name, self.knock().await).await
+        TlsConnector::from(Arc::new(config)).connect(name, stream).await
     }
 
     fn problem(&self) -> Option<String> {
@@ -187,6 +192,45 @@ async fn a_stranger_that_says_nothing_makes_room_while_others_wait_for_its_place
             let shaken = shake_hands(served, server, &full, &door.node.turns);
             let ended = tokio::time::timeout(LONG, shaken).await.expect("in time");
             assert!(matches!(ended, Err(NotMade::Pressed)));
+        })
+        .await;
+}
+
+/// Bytes that the kernel has sent, or is to send, from this port, and that nobody has acknowledged.
+#[cfg(target_os = "linux")]
+fn unacknowledged(port: u16) -> u64 {
+    let sockets = std::fs::read_to_string("/proc/net/tcp").unwrap();
+    let of_it = format!(":{port:04X}");
+    let queues = sockets.lines().find_map(|line| {
+        let mut fields = line.split_whitespace();
+        fields.nth(1).filter(|local| local.ends_with(&of_it))?;
+        fields.nth(2)
+    });
+    let (to_send, _to_read) = queues.expect("the socket is there").split_once(':').unwrap();
+    u64::from_str_radix(to_send, 16).unwrap()
+}
+
+/// A system that is left alone does so after 40 ms: a few of many may be seen then, whatever the machine does meanwhile.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn the_end_of_a_handshake_is_acknowledged_before_anything_else_comes() {
+    LocalSet::new()
+        .run_until(async {
+            let door = Door::open(|_| {}).await;
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let (handshakes, mut waiting) = (20, 0);
+            for _ in 0..handshakes {
+                let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+                let port = stream.local_addr().unwrap().port();
+                let served = listener.accept().await.unwrap().0;
+                ironcache_host::net::prepare(&served, 0).unwrap();
+                let server = door.node.plane.borrow().tls.server();
+                let shaken = shake_hands(served, server, &door.node.places, &door.node.turns);
+                let (client, made) = tokio::join!(door.begin(stream), shaken);
+                waiting += u32::from(unacknowledged(port) > 0);
+                drop((client.unwrap(), made.unwrap()));
+            }
+            assert!(waiting < handshakes / 4, "{waiting} of {handshakes} clients wait for the system");
         })
         .await;
 }

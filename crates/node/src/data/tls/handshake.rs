@@ -8,11 +8,14 @@
 //! 200 clients that come at once would hold up all others for seconds. Somebody else signs, for a few at a time.
 //! *Invariant:* until it is done a stranger lets the node wait for 5 s at most, and 64 KiB of what it sends are taken; of such
 //! strangers there are 256 at most, and while others wait behind them each has half a second.
+//! *Invariant:* no client waits for an acknowledgement before its first command. In TLS 1.3 it speaks last, and there is nothing to
+//! answer it (no tickets: docs/adr/0033); a socket without TCP_NODELAY then holds the command back until this system acknowledges,
+//! which takes 40 ms unless it is told to.
 //! *Invariant:* whoever speaks no TLS is told so in words that it reads.
 
 use super::socket::{Arriving, Incoming, Leaving, Outgoing, halves};
 use ironcache_host::exec::spawn_blocking;
-use ironcache_host::net::{OwnedReadHalf, OwnedWriteHalf, TcpStream};
+use ironcache_host::net::{OwnedReadHalf, OwnedWriteHalf, TcpStream, acknowledge};
 use rustls::ServerConnection;
 use std::future::poll_fn;
 use std::io;
@@ -110,6 +113,7 @@ pub(crate) async fn shake_hands(
             return Err(error.into());
         }
     }
+    acknowledge(&from)?;
     Ok(halves(from, to, session))
 }
 

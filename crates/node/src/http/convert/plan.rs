@@ -59,7 +59,7 @@ fn phase(phase: &Phase) -> api::Phase {
         Phase::Paused => api::Phase::Paused,
         Phase::Held { reason } => api::Phase::Held { reason: hold_reason(reason) },
         Phase::TurningBack { reason: _ } => api::Phase::TurningBack,
-        Phase::Soaking { since_ms } => api::Phase::Soaking { since_ms: *since_ms },
+        Phase::Soaking { since_ms, soaked_ms: _ } => api::Phase::Soaking { since_ms: *since_ms },
     }
 }
 

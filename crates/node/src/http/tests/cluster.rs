@@ -3,10 +3,10 @@
 use super::super::convert;
 use super::support::{TestNode, founded, layout};
 use ironcache_api::{
-    ClusterStatus, Done, NodeStep, Outcome, Phase, PlanAnswer, PolicyStatus, ServingRole, StagedRelease,
-    UpgradeStatus,
+    ClusterStatus, Done, NodeStep, Outcome, Phase, PlanAnswer, PlanRequest, PolicyStatus, ServingRole,
+    StagedRelease, UpgradeStatus,
 };
-use ironcache_types::{LEVELS, LevelRange, PlanId, Stamp, Version, WireRange};
+use ironcache_types::{Digest, LEVELS, LevelRange, PlanId, Stamp, Version, WireRange};
 use reqwest::StatusCode;
 
 /// Something with a stamp, as a binary has one.
@@ -172,7 +172,15 @@ async fn a_plan_is_previewed_started_paused_resumed_and_aborted_through_any_node
     assert!(nodes[0].get("/v1/upgrade").await.read::<UpgradeStatus>().plan.is_none());
     assert_eq!(nodes[1].post("/v1/upgrade/pause", "").await.refused(), "no_plan");
 
-    let started = nodes[1].post("/v1/upgrade/plan", plan("1.1.0", false)).await.read::<PlanAnswer>();
+    // Whoever has looked names what was seen: another binary under that version is refused.
+    let of = |digest: Digest| {
+        let (target, digest) = (preview.target.version.clone(), Some(digest));
+        let request = PlanRequest { target, digest, dry_run: false, max_parallel: None, settle_ms: Some(5) };
+        serde_json::to_string(&request).unwrap()
+    };
+    assert_eq!(nodes[1].post("/v1/upgrade/plan", of(Digest([9; 32]))).await.refused(), "other_digest");
+    let seen = of(preview.target.digest);
+    let started = nodes[1].post("/v1/upgrade/plan", seen).await.read::<PlanAnswer>();
     assert_eq!((started.plan, started.steps), (Some(PlanId(1)), preview.steps));
     assert_eq!(nodes[2].post("/v1/upgrade/plan", plan("1.1.0", false)).await.refused(), "plan_active");
     let shown = nodes[2].get("/v1/upgrade").await.read::<UpgradeStatus>();

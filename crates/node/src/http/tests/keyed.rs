@@ -69,6 +69,16 @@ impl Talk {
         self.say(Method::GET, path, String::new()).await
     }
 
+    /// `None`: the connection was closed.
+    async fn try_get(&mut self, path: &str) -> Option<Answer> {
+        let request = hyper::Request::builder().uri(path).header(HOST, "127.0.0.1");
+        self.sender.ready().await.ok()?;
+        let answer = self.sender.send_request(request.body(String::new()).unwrap()).await.ok()?;
+        let status = StatusCode::from_u16(answer.status().as_u16()).unwrap();
+        let body = axum::body::to_bytes(axum::body::Body::new(answer.into_body()), 1 << 20).await.ok()?;
+        Some(Answer { status, text: String::from_utf8_lossy(&body).into_owned() })
+    }
+
     async fn prove(&mut self, code: &JoinCode) -> Answer {
         let proof = Digest(code.prove(Side::Caller, &self.session).0);
         self.post("/v1/join/prove", &JoinProve { proof }).await
@@ -569,5 +579,32 @@ async fn a_node_says_whom_it_believes() {
     let (new, open) = (TestNode::start_locked(8).await, TestNode::start(9).await);
     for (node, believes) in [(&nodes[0], Believes::Keys), (&new, Believes::Locked), (&open, Believes::Open)] {
         assert_eq!(node.status().await.believes, Some(believes));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_was_revoked_reads_nothing_through_a_node_that_has_not_heard_of_it() {
+    let (nodes, admin) = founded(3).await;
+    let mut asks = Talk::open(&admin, &http(&nodes[0])).await;
+    // Revoked and heard of a heartbeat later, each time: some of the nodes are behind at the moment of the question.
+    for turn in 0..8 {
+        let viewer = key();
+        let add = AddOperator { key: viewer.hash(), name: format!("eve-{turn}"), role: OperatorRole::Viewer };
+        asks.post("/v1/operators/add", &add).await.read::<Done>();
+        let mut looks = Vec::new();
+        for node in &nodes {
+            let mut talk = Talk::open(&viewer, &http(node)).await;
+            // Once, so that the node has heard of the key.
+            node.app.raft.catch_up().await.unwrap();
+            talk.get("/v1/operators").await.read::<Operators>();
+            looks.push(talk);
+        }
+        asks.post("/v1/operators/revoke", &RevokeOperator { key: viewer.hash() }).await.read::<Done>();
+        for (path, mut talk) in ["/v1/operators", "/v1/cluster", "/v1/policy"].into_iter().zip(looks) {
+            // Its connection may be closed already.
+            if let Some(answer) = talk.try_get(path).await {
+                assert_eq!(code(&answer), "unknown_key", "{path}, turn {turn}");
+            }
+        }
     }
 }

@@ -114,22 +114,22 @@ impl TestNode {
             doors: Arc::clone(&doors),
         }));
         tokio::spawn(crate::doors::follow(Arc::clone(&app)));
-        tokio::spawn(peer::serve(
-            peers.into_std().unwrap(),
-            peer::router(&app),
+        let port = |name, bound: tokio::net::TcpListener, limits, refuse, refused: &Arc<http::Refusals>| {
+            let (doors, refused) = (Arc::clone(&doors), Arc::clone(refused));
+            let options = doorkeeper::Options { name, limits, refuse, keepalive_s: 0, doors, refused };
+            doorkeeper::Port::open(bound.into_std().unwrap(), &options).unwrap()
+        };
+        let peers = port(
+            "peer door",
+            peers,
             doorkeeper::PEER,
-            0,
-            Arc::clone(&doors),
-            Arc::clone(&app.refused_peers),
-        ));
-        tokio::spawn(peer::serve(
-            http.into_std().unwrap(),
-            http::router(Arc::clone(&app)),
-            doorkeeper::HTTP,
-            0,
-            doors,
-            Arc::clone(&app.refused),
-        ));
+            peer::not_taken as doorkeeper::Refuse,
+            &app.refused_peers,
+        );
+        tokio::spawn(peers.serve(peer::router(&app)));
+        let callers =
+            port("http door", http, doorkeeper::HTTP, http::not_taken as doorkeeper::Refuse, &app.refused);
+        tokio::spawn(callers.serve(http::router(Arc::clone(&app))));
         Self { app, client, dir }
     }
 
