@@ -6,7 +6,7 @@
 use crate::refusal::Refusal;
 use crate::session::Session;
 use crate::site::Site;
-use crate::turn::{Stop, Turn};
+use crate::turn::{Stop, Turn, Within};
 use ironcache_resp::{Writer, parse_integer};
 use ironcache_types::{Epoch, Offset};
 
@@ -58,7 +58,13 @@ impl Session {
         Woken::Answered
     }
 
-    pub(crate) fn wait(&mut self, args: &[&[u8]], site: &impl Site) -> Result<Turn, Refusal> {
+    pub(crate) fn wait(
+        &mut self,
+        args: &[&[u8]],
+        site: &impl Site,
+        within: Within,
+        out: &mut Vec<u8>,
+    ) -> Result<Turn, Refusal> {
         let epoch = site.epoch();
         if epoch.is_none() {
             return Err(Refusal::WaitAtReplica);
@@ -69,6 +75,12 @@ impl Session {
         let replicas = usize::try_from(replicas).unwrap_or(0);
         let (offset, holders) = (self.last_write, 0);
         self.blocked = Some(Blocked::OnReplicas { replicas, offset, epoch, holders, timeout_ms });
-        Ok(Turn::Stop(Stop::Blocked))
+        match within {
+            Within::Nothing => Ok(Turn::Stop(Stop::Blocked)),
+            Within::Transaction => {
+                self.wake(Wake::TimeIsUp, site, out);
+                Ok(Turn::Answered)
+            }
+        }
     }
 }

@@ -22,9 +22,10 @@
 //!   in [`Session::blocked_ms_max`], and what ends it as a further [`Wake`] (a key is ready, another client unblocks it, the
 //!   shard is handed over). `WAIT` is the first. The command is executed when it is woken, not when it is taken: so it can be
 //!   answered `MOVED` then, as one that was parked. Inside a transaction nothing waits: it is woken at once, its time up.
-//! - *A message to a subscriber* answers no request and meets no `Turn`. What a session listens to is state beside
-//!   `transaction` and `blocked`, the confirmation of each channel is the reply of the turn, and the shell keeps who listens to
-//!   what, since one message goes to many.
+//! - *A message to a subscriber* answers no request and meets no `Turn`. [`Listens`] is what a session is sent beside its replies;
+//!   a turn that changes it writes its reply (of a subscription: the confirmation) and says so by [`Job::Listen`], and the shell
+//!   keeps who listens to what, since one message goes to many, and a queue of messages for each of them. `MONITOR` is the
+//!   first; channels are further variants, with the state that Redis asks of them.
 //!
 //! *Invariant:* pure: no clock, task, socket or file; a deadline is a number of ms that the shell waits for.
 //! *Invariant:* on the path of a command on the data nothing is allocated, and nothing about the session is written but the
@@ -33,6 +34,7 @@
 mod blocked;
 mod client;
 mod command;
+mod monitor;
 mod profile;
 mod refusal;
 mod route;
@@ -48,10 +50,11 @@ mod watch;
 
 pub use blocked::{Wake, Woken};
 pub use client::Which;
+pub use monitor::{Listens, monitor_line};
 pub use profile::Profile;
 pub use refusal::{Endpoint, Redirect, Refusal};
 pub use session::{Session, Trusted};
 pub use site::{Introduction, Owner, ShownAs, Site};
 pub use subcommand::{Subcommand, help_or_refuse};
 pub use transaction::{COMMAND_BYTES_MAX, Queued};
-pub use turn::{Job, Query, Stop, Turn};
+pub use turn::{Job, Query, Stop, Turn, Within};

@@ -40,6 +40,10 @@ pub enum Refusal {
     #[error("NOREPLICAS Not enough good replicas to write.")]
     FewInSync,
 
+    /// As Redis words it: a monitor is a kind of replica there.
+    #[error("ERR Replica can't interact with the keyspace")]
+    AtMonitor,
+
     // Transactions.
     #[error("ERR MULTI calls can not be nested")]
     NestedMulti,
@@ -47,6 +51,8 @@ pub enum Refusal {
     WatchInMulti,
     #[error("ERR WATCH without keys")]
     WatchWithoutKeys,
+    #[error("ERR MONITOR isn't allowed for DENY BLOCKING client")]
+    MonitorInTransaction,
     #[error("ERR EXEC without MULTI")]
     ExecWithoutMulti,
     #[error("ERR DISCARD without MULTI")]

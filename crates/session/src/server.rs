@@ -1,10 +1,11 @@
 //! The commands that are about the connection, the node or the cluster, not about keys: what the session answers itself, and
 //! what it hands on as a [`Query`].
 
+use crate::monitor::Listens;
 use crate::refusal::Refusal;
 use crate::session::{Session, Trusted};
 use crate::site::{ShownAs, Site};
-use crate::turn::{Job, Query, Stop, Turn};
+use crate::turn::{Job, Query, Stop, Turn, Within};
 use ironcache_command::{Spec, WrongArity};
 use ironcache_resp::{Protocol, Writer, parse_integer};
 
@@ -18,6 +19,7 @@ impl Session {
         &mut self,
         spec: &'static Spec,
         args: &[&[u8]],
+        within: Within,
         site: &impl Site,
         out: &mut Vec<u8>,
     ) -> Result<Turn, Refusal> {
@@ -43,7 +45,8 @@ impl Session {
             }
             // Slots do not migrate: there is nothing that ASKING would change.
             "asking" => self.ok(out),
-            "wait" => self.wait(args, site),
+            "wait" => self.wait(args, site, within, out),
+            "monitor" => self.monitor(within, out),
             "multi" => self.multi(out),
             "exec" => self.exec(site, out),
             "discard" => self.discard(out),
@@ -178,7 +181,8 @@ impl Session {
         self.readonly = false;
         self.trusted = if site.password().is_empty() { Trusted::Yes } else { Trusted::No };
         self.name(String::new());
-        self.answer(out, |reply| reply.simple("RESET"))
+        Writer::new(out, self.protocol).simple("RESET");
+        Ok(self.listen(Listens::Nothing))
     }
 }
 

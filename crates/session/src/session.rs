@@ -3,11 +3,12 @@
 //! *Invariant:* the order of the checks is Redis': known, arity, authentication, level, queueing, slots, role.
 
 use crate::blocked::Blocked;
+use crate::monitor::Listens;
 use crate::profile::Profile;
 use crate::refusal::Refusal;
 use crate::site::Site;
 use crate::transaction::Transaction;
-use crate::turn::Turn;
+use crate::turn::{Turn, Within};
 use crate::watch::Watch;
 use ironcache_command::{Flags, Run, Spec, WrongArity, lookup, unknown_command};
 use ironcache_resp::{Protocol, Writer};
@@ -29,6 +30,8 @@ pub struct Session {
     pub(crate) watch: Watch,
     /// What was taken and is not answered yet.
     pub(crate) blocked: Option<Blocked>,
+    /// What it is sent beside its replies.
+    pub(crate) listens: Listens,
     /// Where this client's last write ended: what `WAIT` waits for.
     pub(crate) last_write: Offset,
     last_command: &'static str,
@@ -53,6 +56,7 @@ impl Session {
             transaction: None,
             watch: Watch::default(),
             blocked: None,
+            listens: Listens::Nothing,
             last_write: Offset(0),
             last_command: NO_COMMAND,
             profile: Rc::default(),
@@ -77,12 +81,15 @@ impl Session {
             spec.check_level(site.level()).map_err(Refusal::NotYet)?;
         }
         self.last_command = spec.name;
+        if self.listens == Listens::Monitor && matches!(spec.run, Run::Data(_)) {
+            return Err(Refusal::AtMonitor);
+        }
         if self.queues(spec) {
             return self.queue(spec, args, site, out);
         }
         match spec.run {
             Run::Data(_) => self.data(spec, args, site),
-            Run::Server => self.server(spec, args, site, out),
+            Run::Server => self.server(spec, args, Within::Nothing, site, out),
         }
     }
 
@@ -139,6 +146,10 @@ impl Session {
 
     pub fn trusted(&self) -> Trusted {
         self.trusted
+    }
+
+    pub fn listens(&self) -> Listens {
+        self.listens
     }
 
     pub fn is_readonly(&self) -> bool {

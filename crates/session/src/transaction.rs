@@ -101,7 +101,7 @@ impl Session {
             transaction.push(spec, args, slot)?;
         }
         Writer::new(out, self.protocol).simple("QUEUED");
-        Ok(Turn::Answered)
+        Ok(Turn::Queued)
     }
 
     pub(crate) fn multi(&mut self, out: &mut Vec<u8>) -> Result<Turn, Refusal> {

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!                          ┌─► Answered            the reply is written
-//!  Session::take(request) ─┼─► Run(Job)            the shell executes it, and writes the reply
+//!  Session::take(request) ─┼─► Queued              the same; it is executed by `EXEC`
+//!                          ├─► Run(Job)            the shell executes it, and writes the reply
 //!                          ├─► Stop(Park | Hold)   nothing happened: take the same request again
 //!                          ├─► Stop(Blocked)       taken; the reply is written by Session::wake
 //!                          ├─► Stop(Close), Http   the connection ends
@@ -10,6 +11,7 @@
 //! ```
 
 use crate::client::Which;
+use crate::monitor::Listens;
 use crate::transaction::Queued;
 use ironcache_command::Spec;
 use ironcache_types::Slot;
@@ -18,6 +20,8 @@ use ironcache_types::Slot;
 pub enum Turn {
     /// By the session itself: the reply is written.
     Answered,
+    /// Into a transaction: the reply is written, and nothing is executed yet.
+    Queued,
     /// To be executed, and answered, by whoever has the data and the node.
     Run(Job),
     /// The connection does not go on to its next request.
@@ -36,6 +40,8 @@ pub enum Job {
     Transaction { commands: Vec<Queued>, slot: Option<Slot> },
     /// What only the node can answer.
     Query(Query),
+    /// What the client is sent beside its replies has changed; the reply is written.
+    Listen(Listens),
 }
 
 /// What a client asks about the node, its cluster or other clients. Where it says nothing of them, the arguments are the
@@ -64,4 +70,13 @@ pub enum Stop {
     Blocked,
     /// Answered; then the connection closes.
     Close,
+}
+
+/// Where a command is executed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Within {
+    /// It is a request of its own.
+    Nothing,
+    /// In an `EXEC`, where nothing waits.
+    Transaction,
 }

@@ -1,9 +1,10 @@
 //! What the server knows of one client connection.
 
 use super::Door;
+use super::inbox::Inbox;
 use super::output::Excess;
 use ironcache_resp::Protocol;
-use ironcache_session::{Profile, Session, Trusted};
+use ironcache_session::{Listens, Profile, Session, Trusted};
 use ironcache_shard::Owed;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -19,6 +20,8 @@ pub(crate) struct Client {
     pub owed: Owed,
     /// Which port of other nodes it is sent to.
     pub door: Door,
+    /// Messages that answer none of its commands, once it listens to something.
+    pub inbox: Option<Rc<Inbox>>,
     pub info: Rc<RefCell<ClientInfo>>,
 }
 
@@ -30,6 +33,7 @@ impl Client {
         info.last_command = session.last_command();
         info.protocol = session.protocol();
         info.readonly = session.is_readonly();
+        info.listens = session.listens();
         info.is_known |= session.is_known();
         info.queued = session.queued();
         if !Rc::ptr_eq(&info.profile, session.profile()) {
@@ -55,6 +59,7 @@ pub(crate) struct ClientInfo {
     pub last_active_ms: u64,
     pub protocol: Protocol,
     pub readonly: bool,
+    pub listens: Listens,
     /// Commands queued since `MULTI`; `None` outside of a transaction.
     pub queued: Option<usize>,
     pub kept: Kept,
@@ -139,6 +144,7 @@ impl fmt::Display for Closing {
 pub(crate) struct Clients {
     next: u64,
     list: BTreeMap<u64, Rc<RefCell<ClientInfo>>>,
+    monitors: BTreeMap<u64, Rc<Inbox>>,
     pub total: u64,
     /// Of all that are not told to end.
     kept_bytes: usize,
@@ -167,15 +173,53 @@ impl Clients {
             last_active_ms: now_ms,
             protocol: session.protocol(),
             readonly: false,
+            listens: session.listens(),
             queued: None,
             kept: Kept::default(),
             ending: Rc::default(),
         }));
         self.list.insert(self.next, Rc::clone(&info));
-        Client { session, owed: Owed::default(), door, info }
+        Client { session, owed: Owed::default(), door, inbox: None, info }
+    }
+
+    /// Has a client sent what it listens to from now on, and nothing else.
+    pub(crate) fn listen(&mut self, client: &mut Client, to: Listens) {
+        let id = client.session.id();
+        match to {
+            Listens::Nothing => {
+                self.monitors.remove(&id);
+            }
+            Listens::Monitor => {
+                let inbox = client.inbox.get_or_insert_default();
+                self.monitors.insert(id, Rc::clone(inbox));
+            }
+        }
+    }
+
+    #[inline]
+    pub(crate) fn is_monitored(&self) -> bool {
+        !self.monitors.is_empty()
+    }
+
+    /// A message for each monitor; whoever leaves more than `most_bytes` of them (0: no bound) is ended.
+    pub(crate) fn tell_monitors(&mut self, message: &[u8], most_bytes: u64) {
+        let mut ended = Vec::new();
+        for (id, inbox) in &self.monitors {
+            let bytes = inbox.push(message);
+            if most_bytes > 0 && bytes as u64 > most_bytes {
+                ended.push((*id, bytes));
+            }
+        }
+        for (id, bytes) in ended {
+            self.monitors.remove(&id);
+            if let Some(info) = self.list.get(&id).map(Rc::clone) {
+                self.end(&info.borrow(), Closing::Output(Excess::Hard { bytes }));
+            }
+        }
     }
 
     pub(crate) fn disconnect(&mut self, id: u64) {
+        self.monitors.remove(&id);
         if let Some(info) = self.list.remove(&id) {
             self.forget(&info.borrow());
         }

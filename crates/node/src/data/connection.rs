@@ -204,7 +204,7 @@ impl Connection {
             let look_again = self.output.look_again_at(limit);
             let moved = tokio::select! {
                 biased;
-                moved = self.output.advance(&mut self.to, &self.node), if !self.output.is_empty() => moved,
+                moved = self.output.advance(&mut self.to, &self.node), if !self.output.is_idle() => moved,
                 read = self.from.read_buf(&mut self.buf) => return Ok(match read {
                     Ok(1..) => Read::Some,
                     Ok(0) | Err(_) => Read::End,
@@ -325,6 +325,9 @@ impl Connection {
 
     /// Sends the replies if they may go and nothing is before them; else they are sent when they can be.
     fn hand_on(&mut self) -> Result<(), Lost> {
+        if let Some(inbox) = &self.client.inbox {
+            self.output.listen(inbox);
+        }
         let owed = std::mem::take(&mut self.client.owed);
         let after = if owed.is_nothing() {
             None

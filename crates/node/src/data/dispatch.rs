@@ -11,35 +11,61 @@ use super::trouble::Trouble;
 use crate::clock::wall_ms;
 use ironcache_command::{Context, Lookups, Run, Spec, execute};
 use ironcache_replication::Scope;
-use ironcache_resp::Writer;
-use ironcache_session::{Job, Queued, Refusal, Stop, Turn, Wake, Woken};
+use ironcache_resp::{Protocol, Writer};
+use ironcache_session::{Job, Queued, Refusal, Stop, Turn, Wake, Within, Woken, monitor_line};
 use ironcache_types::Slot;
 
 /// Runs one command, whose name is the first argument; `None` if it is answered.
 pub(super) fn run(plane: &mut Plane, client: &mut Client, args: &[&[u8]], out: &mut Vec<u8>) -> Option<Stop> {
     plane.stats.commands += 1;
-    match client.session.take(args, &Here { plane, door: client.door }, out) {
-        Ok(Turn::Run(Job::Data { spec, slot })) => {
-            execute_one(plane, client, spec, args, out);
-            finish(plane, client, slot);
-            None
-        }
+    let stop = match client.session.take(args, &Here { plane, door: client.door }, out) {
+        Ok(Turn::Run(job)) => perform(plane, client, job, args, out),
         Ok(Turn::Answered) => None,
-        Ok(Turn::Run(Job::Transaction { commands, slot })) => transact(plane, client, &commands, slot, out),
-        Ok(Turn::Run(Job::Query(query))) => {
-            server_commands::run(plane, client, query, args, out);
-            None
-        }
-        Ok(Turn::Stop(stop)) => Some(stop),
+        Ok(Turn::Queued) => return None,
+        Ok(Turn::Stop(stop @ (Stop::Park | Stop::Hold))) => return Some(stop),
+        Ok(Turn::Stop(stop @ (Stop::Blocked | Stop::Close))) => Some(stop),
         Ok(Turn::Http) => {
             plane.warn_of_http(client.info.borrow().addr);
-            Some(Stop::Close)
+            return Some(Stop::Close);
         }
         Err(refusal) => {
             refuse(plane, client, &refusal, out);
-            None
+            return None;
         }
+    };
+    if plane.clients.is_monitored() {
+        tell_monitors(plane, client, args);
     }
+    stop
+}
+
+#[inline]
+fn perform(
+    plane: &mut Plane,
+    client: &mut Client,
+    job: Job,
+    args: &[&[u8]],
+    out: &mut Vec<u8>,
+) -> Option<Stop> {
+    match job {
+        Job::Data { spec, slot } => {
+            execute_one(plane, client, spec, args, out);
+            finish(plane, client, slot);
+        }
+        Job::Transaction { commands, slot } => return transact(plane, client, &commands, slot, out),
+        Job::Query(query) => server_commands::run(plane, client, query, args, out),
+        Job::Listen(to) => plane.clients.listen(client, to),
+    }
+    None
+}
+
+#[cold]
+fn tell_monitors(plane: &mut Plane, client: &Client, args: &[&[u8]]) {
+    let Some(line) = monitor_line(wall_ms(), &client.info.borrow().addr, args) else { return };
+    let mut message = Vec::new();
+    // The same bytes in either protocol.
+    Writer::new(&mut message, Protocol::Resp2).simple(&line);
+    plane.clients.tell_monitors(&message, plane.config.client_output_buffer_limit.hard_bytes);
 }
 
 fn refuse(plane: &mut Plane, client: &mut Client, refusal: &Refusal, out: &mut Vec<u8>) {
@@ -113,6 +139,9 @@ fn transact(
             Run::Data(_) => execute_one(plane, client, command.spec, &args, out),
             Run::Server => serve_queued(plane, client, command.spec, &args, out),
         }
+        if plane.clients.is_monitored() {
+            tell_monitors(plane, client, &args);
+        }
         if out.len() > most_bytes {
             dropped_bytes += out.len();
             out.clear();
@@ -137,15 +166,17 @@ fn serve_queued(
     args: &[&[u8]],
     out: &mut Vec<u8>,
 ) {
-    match client.session.server(spec, args, &Here { plane, door: client.door }, out) {
+    let here = Here { plane, door: client.door };
+    match client.session.server(spec, args, Within::Transaction, &here, out) {
         Ok(Turn::Run(Job::Query(query))) => server_commands::run(plane, client, query, args, out),
-        // Inside a transaction nothing waits: it is answered as if its time were up.
-        Ok(Turn::Stop(Stop::Blocked)) => {
-            wake(plane, client, Wake::TimeIsUp, out);
-        }
         Ok(Turn::Answered) => {}
         // None of the commands that end in one of these is ever queued.
-        Ok(Turn::Run(Job::Data { .. } | Job::Transaction { .. }) | Turn::Stop(_) | Turn::Http) => {}
+        Ok(
+            Turn::Run(Job::Data { .. } | Job::Transaction { .. } | Job::Listen(_))
+            | Turn::Queued
+            | Turn::Stop(_)
+            | Turn::Http,
+        ) => {}
         Err(refusal) => refuse(plane, client, &refusal, out),
     }
 }

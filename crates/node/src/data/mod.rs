@@ -19,6 +19,7 @@ mod clockwork;
 mod connection;
 mod dispatch;
 mod follower;
+mod inbox;
 mod leaving;
 mod link_io;
 mod link_stream;

@@ -61,3 +61,18 @@ fn a_wait_that_is_none_is_refused() {
         ],
     );
 }
+
+#[test]
+fn inside_a_transaction_nothing_waits() {
+    let mut client = session();
+    let node = Node { holders: 1, ..primary() };
+    for (name, expected) in [("wait", ":1\r\n"), ("monitor", "")] {
+        let spec = ironcache_command::lookup(name.as_bytes()).unwrap();
+        let mut out = Vec::new();
+        let turn = client.server(spec, &[name.as_bytes(), b"5", b"0"], Within::Transaction, &node, &mut out);
+        assert!(matches!(turn, Ok(Turn::Answered) | Err(Refusal::MonitorInTransaction)), "{name}");
+        assert_eq!(String::from_utf8(out).unwrap(), expected);
+    }
+    assert_eq!(client.blocked_ms_max(), None);
+    assert_eq!(client.listens(), Listens::Nothing);
+}

@@ -1,6 +1,7 @@
 //! A session at a node that is a struct of plain values: requests in, turns and replies out.
 
 mod blocked;
+mod monitor;
 mod requests;
 mod routes;
 mod transactions;
@@ -95,7 +96,7 @@ fn take(session: &mut Session, node: &Node, request: &str) -> String {
     let args: Vec<&[u8]> = request.split(' ').map(str::as_bytes).collect();
     let mut out = Vec::new();
     let todo = match session.take(&args, node, &mut out) {
-        Ok(Turn::Answered) => String::new(),
+        Ok(Turn::Answered | Turn::Queued) => String::new(),
         Ok(Turn::Run(Job::Data { spec, slot })) => match slot {
             Some(Slot(slot)) => format!("run {} on {slot}", spec.name),
             None => format!("run {}", spec.name),
@@ -106,6 +107,7 @@ fn take(session: &mut Session, node: &Node, request: &str) -> String {
             slot.map_or(format!("run all of {names}"), |Slot(slot)| format!("run all of {names} on {slot}"))
         }
         Ok(Turn::Run(Job::Query(query))) => format!("answer {query:?}"),
+        Ok(Turn::Run(Job::Listen(to))) => format!("listen {to:?}"),
         Ok(Turn::Stop(stop)) => format!("{stop:?}"),
         Ok(Turn::Http) => "Http".to_owned(),
         Err(refusal) => {

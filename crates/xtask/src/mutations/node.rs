@@ -60,6 +60,22 @@ pub(super) const ROWS: &[Mutation] = &[
         tests: &["-p", "ironcache-session"],
     },
     Mutation {
+        name: "a-transaction-ignores-what-it-watched",
+        breaks: "an optimistic lock holds nobody off: EXEC overwrites what was written since WATCH",
+        file: "crates/session/src/transaction.rs",
+        guard: "        if disturbed {",
+        instead: "        if false {",
+        tests: &["-p", "ironcache-session"],
+    },
+    Mutation {
+        name: "a-monitor-reads-passwords",
+        breaks: "whoever may send MONITOR is shown what others authenticate with",
+        file: "crates/session/src/monitor.rs",
+        guard: "            \"auth\" if at == 0 => secret = args.len(),",
+        instead: "            \"auth\" if false => secret = args.len(),",
+        tests: &["-p", "ironcache-session"],
+    },
+    Mutation {
         name: "a-command-meets-half-a-dataset",
         breaks: "a replica in a full sync applies what was executed on keys that it lacks, and begins again",
         file: "crates/node/src/data/walk.rs",

@@ -5,7 +5,7 @@ use super::super::plane::Plane;
 use super::answer;
 use crate::clock::unix_ms;
 use ironcache_resp::Protocol;
-use ironcache_session::{Profile, Which};
+use ironcache_session::{Listens, Profile, Which};
 
 pub(super) fn myself(plane: &Plane, client: &Client, out: &mut Vec<u8>) {
     client.show(plane.coarse_ms);
@@ -32,6 +32,7 @@ fn describe(info: &ClientInfo) -> String {
         last_active_ms,
         protocol,
         readonly,
+        listens,
         queued,
         kept,
         ending: _,
@@ -44,12 +45,12 @@ fn describe(info: &ClientInfo) -> String {
     let now_ms = unix_ms();
     let age = now_ms.saturating_sub(*connected_at_ms) / 1000;
     let idle = now_ms.saturating_sub(*last_active_ms) / 1000;
-    let flags = match (queued, readonly) {
-        (None, false) => "N",
-        (None, true) => "r",
-        (Some(_), false) => "x",
-        (Some(_), true) => "xr",
-    };
+    let all_flags = [(*listens == Listens::Monitor, 'O'), (queued.is_some(), 'x'), (*readonly, 'r')];
+    let mut flags: String =
+        all_flags.into_iter().filter_map(|(is_set, flag)| is_set.then_some(flag)).collect();
+    if flags.is_empty() {
+        flags.push('N');
+    }
     let multi = queued.map_or("-1".to_owned(), |queued| queued.to_string());
     format!(
         "id={id} addr={addr} laddr={local_addr} name={name} age={age} idle={idle} flags={flags} db=0 \

@@ -6,6 +6,7 @@ mod fuzz;
 mod handovers;
 mod leaving;
 mod links;
+mod monitors;
 mod outputs;
 mod retention;
 mod server_commands;

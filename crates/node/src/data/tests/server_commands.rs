@@ -228,7 +228,7 @@ fn command_list_takes_a_filter() {
     assert!(all.starts_with(&format!("*{}\r\n", ironcache_command::table().len())));
     for (filter, expected) in [
         ("PATTERN LINS*", "*1\r\n$7\r\nlinsert\r\n"),
-        ("ACLCAT admin", "*3\r\n$6\r\nconfig\r\n$4\r\nrole\r\n$8\r\nshutdown\r\n"),
+        ("ACLCAT admin", "*4\r\n$6\r\nconfig\r\n$4\r\nrole\r\n$8\r\nshutdown\r\n$7\r\nmonitor\r\n"),
         ("ACLCAT nosuch", "*0\r\n"),
         ("MODULE nosuch", "*0\r\n"),
         ("nosuch x", "-ERR syntax error\r\n"),
