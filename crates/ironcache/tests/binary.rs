@@ -287,11 +287,13 @@ fn checked(args: &[&str]) -> (Option<i32>, Vec<String>, serde_json::Value) {
 fn check_says_what_a_start_would_use_and_what_is_in_its_way() {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("data");
-    let held: Vec<_> = (0..3).map(|_| std::net::TcpListener::bind("127.0.0.1:0").unwrap()).collect();
+    let held: Vec<_> = (0..6).map(|_| std::net::TcpListener::bind("127.0.0.1:0").unwrap()).collect();
     let ports: Vec<String> = held.iter().map(|l| l.local_addr().unwrap().port().to_string()).collect();
     let data_dir = data.to_str().unwrap();
-    let args =
-        ["--data-dir", data_dir, "--port", &ports[0], "--peer-port", &ports[1], "--http-port", &ports[2]];
+    let [args, elsewhere] = [0, 3].map(|first| {
+        let [port, peer, http] = [0, 1, 2].map(|n| ports[first + n].as_str());
+        ["--data-dir", data_dir, "--port", port, "--peer-port", peer, "--http-port", http]
+    });
     let (code, codes, said) = checked(&args);
     assert_eq!((code, codes), (Some(1), vec!["port_in_use".to_owned(); 3]), "{said}");
     assert_eq!(said["findings"][0]["setting"], "port");
@@ -321,7 +323,7 @@ fn check_says_what_a_start_would_use_and_what_is_in_its_way() {
     let (code, codes, said) = checked(&args);
     assert_eq!((code, codes), (Some(0), Vec::new()), "{said}");
     assert!(said["uses"]["data_dir"]["node"].is_string(), "{said}");
-    let (code, codes, said) = checked(&["--data-dir", data_dir, "--port", "7999"]);
+    let (code, codes, said) = checked(&elsewhere);
     assert_eq!((code, codes), (Some(0), vec!["moved".to_owned()]), "{said}");
 }
 

@@ -38,9 +38,11 @@ use hyper_util::rt::TokioIo;
 use ironcache_host::net::Bound;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
 use std::time::Duration;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio::time::Instant;
 use tower::ServiceExt;
 use visit::{Stage, Turned};
@@ -102,6 +104,8 @@ pub(crate) struct Doorkeeper {
     answers: Arc<Semaphore>,
     /// Of the one answer that may wait for room.
     waits: Semaphore,
+    /// That one more was looked at of those that were handed on.
+    looked: Notify,
     refuse: Refuse,
     /// Connections that came to nothing.
     refused: Arc<Refusals>,
@@ -139,7 +143,16 @@ impl Doorkeeper {
     fn new(limits: Limits, refuse: Refuse, refused: Arc<Refusals>) -> Arc<Self> {
         let budget = || Semaphore::new(limits.large_kib as usize);
         let (large, answers, waits) = (budget(), Arc::new(budget()), Semaphore::new(1));
-        Arc::new(Self { limits, book: Mutex::default(), large, answers, waits, refuse, refused })
+        Arc::new(Self {
+            limits,
+            book: Mutex::default(),
+            large,
+            answers,
+            waits,
+            looked: Notify::new(),
+            refuse,
+            refused,
+        })
     }
 
     /// Serves the requests of one connection: until it ends, its time is up, or its key is revoked.
@@ -147,7 +160,10 @@ impl Doorkeeper {
         let Arrived { opened, visit, remote } = arrived;
         let (stream, caller) = match opened.enter(&doors).await {
             Ok(opened) => opened,
-            Err(error) => return tracing::debug!(%error, "a connection came to nothing"),
+            Err(error) => {
+                visit.looked_at();
+                return tracing::debug!(%error, "a connection came to nothing");
+            }
         };
         let mut revocation = doors.revocation(caller.key());
         let (of_requests, known_by) = (visit.clone(), Arc::clone(&doors));
@@ -168,9 +184,19 @@ impl Doorkeeper {
             .max_buf_size(FREE_BYTES)
             .serve_connection(TokioIo::new(stream), service)
             .with_upgrades();
+        let mut connection = pin!(connection);
+        // Its request may have come with it. Until that is looked at it is the node's turn.
+        if let Poll::Ready(ended) = futures_util::poll!(&mut connection) {
+            visit.looked_at();
+            if let Err(error) = ended {
+                tracing::debug!(%error, "a connection ended badly");
+            }
+            return;
+        }
+        visit.looked_at();
         tokio::select! {
             biased;
-            ended = connection => if let Err(error) = ended {
+            ended = &mut connection => if let Err(error) = ended {
                 tracing::debug!(%error, "a connection ended badly");
             },
             why = visit.turned() => tracing::debug!(%why, "a connection was closed"),

@@ -20,6 +20,7 @@ mod oracle;
 mod releases;
 mod shard;
 
+use crate::workspace::cargo;
 use anyhow::{Context, Result, bail};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -143,8 +144,8 @@ fn try_one(root: &Path, mutation: &Mutation) -> Result<String> {
 /// Answers the first seed that was violated.
 fn turmoil(root: &Path, play: &[&str]) -> Result<String> {
     // As in the Makefile: what is built for `make turmoil` is built.
-    let cargo = |verb: &str, more: &[&str]| {
-        Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+    let run = |verb: &str, more: &[&str]| {
+        cargo()
             .args([verb, "--target-dir", "target/turmoil", "-p", "ironcache-turmoil"])
             .args(more)
             .env("CARGO_PROFILE_DEV_OPT_LEVEL", "1")
@@ -155,10 +156,10 @@ fn turmoil(root: &Path, play: &[&str]) -> Result<String> {
             .output()
             .with_context(|| format!("cannot run cargo {verb}"))
     };
-    if !cargo("build", &[])?.status.success() {
+    if !run("build", &[])?.status.success() {
         bail!("the simulated world does not compile with it: correct the row in the table");
     }
-    let seeds = cargo("run", &[&["--"], play].concat())?;
+    let seeds = run("run", &[&["--"], play].concat())?;
     if seeds.status.success() {
         bail!("`ironcache-turmoil {}` passes all the same", play.join(" "));
     }
@@ -169,14 +170,13 @@ fn turmoil(root: &Path, play: &[&str]) -> Result<String> {
 }
 
 fn cargo_test(root: &Path, mutation: &Mutation, more: &[&str]) -> Result<std::process::Output> {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let (before, filter) = match mutation.tests {
         [options @ .., filter] if !filter.starts_with('-') && options.contains(&"--lib") => {
             (options, Some(filter))
         }
         options => (options, None),
     };
-    Command::new(cargo)
+    cargo()
         .arg("test")
         .args(before)
         .args(more)

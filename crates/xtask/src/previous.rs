@@ -12,12 +12,13 @@
 //! *Invariant:* a release is built once; the work tree of its build is gone afterwards.
 
 use crate::releases::{Cut, LIST, git};
+use crate::workspace::cargo;
 use anyhow::{Context, Result, bail, ensure};
 use ironcache_types::{LevelRange, Manifest};
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::{Duration, SystemTime};
 
 /// Below the target directory, so that `cargo clean` takes it along.
@@ -73,7 +74,7 @@ fn build(root: &Path, dir: &Path, cut: &Cut) -> Result<PathBuf> {
 
 /// The profile is the one that tests run in: a train is about what two releases say to each other, not how fast.
 fn compile(root: &Path, source: &Path, out: &Path, cut: &Cut) -> Result<()> {
-    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    let mut cargo = cargo();
     cargo.args(["test", "--no-run", "--locked", "--workspace", "--test", TEST, "--target-dir"]).arg(out);
     // Nobody changes it and builds it again.
     cargo.env("CARGO_INCREMENTAL", "0");

@@ -34,6 +34,20 @@ pub(crate) enum Kind {
     Dev,
 }
 
+/// Cargo, as whoever started this would start it: without what cargo tells a program that it runs. Build scripts ask for
+/// some of that (ring's for the name of the package), and what they belong to would be compiled anew, with everything
+/// above it: now, and again for whoever comes next.
+pub(crate) fn cargo() -> Command {
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
+            cargo.env_remove(&name);
+        }
+    }
+    cargo
+}
+
 impl Workspace {
     /// Asks cargo. Reads manifests only: no network, no build.
     pub(crate) fn load() -> Result<Workspace> {

@@ -1,7 +1,7 @@
 //! One file of bytes for every kind of entry and for every version of state and snapshot.
 //!
-//! A file changes with a new version only, and then it is a new file. Until the first release is cut, level 1 may still
-//! change: `UPDATE_EXPECT=1 cargo test -p ironcache-formats` writes the files anew.
+//! A file changes with a new version only, and then it is a new file: `UPDATE_EXPECT=1 cargo test -p ironcache-formats`
+//! writes those of a level that no release has yet, and `cargo run -p xtask -- released` refuses a change of the others.
 
 use crate::examples::{commands_at, full, raised};
 use crate::setup::Cluster;

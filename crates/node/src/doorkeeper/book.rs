@@ -5,7 +5,8 @@
 //!   has said nothing, ─► of a source with more ─► of a source from which ─► of one from which ─► is served
 //!   and had time to      than its share           nobody came lately        a member or an
 //!                                                 who is known              operator came
-//!   among equals: whoever has let the node wait for longest
+//!   among equals: who has only come, before who is in a handshake or a request, for as long as a quarter of the places
+//!   is left to those who have only come; then whoever has let the node wait for longest
 //! ```
 //! The rule: **a stranger makes room for a stranger, and never ends somebody who is known.** Whoever has proved the key of a
 //! member or an operator goes only where those fill the door themselves, and strangers have no more than the quarter that
@@ -27,6 +28,10 @@ use tokio::time::Instant;
 /// A round trip around the world takes 0.3 s. Longer, and who says nothing keeps somebody out who does; shorter, and far
 /// callers are gone before their first byte is here.
 const GREETS_WITHIN: Duration = Duration::from_millis(500);
+/// Nobody makes room sooner than this after what it said last: so many places let in so many strangers in a second, 3,200 with
+/// 64 of them, and make the node compute no more often. Longer, and those that come wait in the kernel's queue until that
+/// is full; shorter, and who asks at once is gone before its request is here.
+const STAYS_FOR: Duration = Duration::from_millis(20);
 /// This part of the places is kept for strangers, and is the share of one source. Larger, and four sources fill the door;
 /// smaller, and the nodes of one machine push each other out.
 const PARTS: usize = 4;
@@ -73,6 +78,15 @@ pub(super) struct Entry {
     source: Option<Source>,
     /// A byte of it has come.
     has_spoken: bool,
+    /// Its hello of TLS has come, whole.
+    has_greeted: bool,
+}
+
+impl Entry {
+    /// It has said more than whoever has just come: its hello, or the head of a request.
+    fn is_further(&self) -> bool {
+        self.has_greeted || self.stage != Stage::Stranger
+    }
 }
 
 /// How much there is to be said for somebody: the lowest makes room first.
@@ -82,6 +96,7 @@ struct Rank {
     speaks: bool,
     within_share: bool,
     of_a_good_source: bool,
+    is_favoured: bool,
     since: Instant,
 }
 
@@ -119,10 +134,20 @@ impl Book {
             standing: Standing::Stranger,
             source: Source::of(remote),
             has_spoken: false,
+            has_greeted: false,
         };
         let told = Arc::clone(&entry.told);
         self.entries.insert(id, entry);
         (id, told, made_room)
+    }
+
+    /// How long the next one waits outside: whoever would make room for it has just come.
+    pub(super) fn full_for(&self, now: Instant, limits: &Limits) -> Option<Duration> {
+        if self.entries.len() < limits.visits_max {
+            return None;
+        }
+        let goes = self.next_to_go(now, limits).and_then(|id| self.entries.get(&id))?;
+        STAYS_FOR.checked_sub(now - goes.since).filter(|left| !left.is_zero())
     }
 
     fn next_to_go(&self, now: Instant, limits: &Limits) -> Option<u64> {
@@ -130,12 +155,15 @@ impl Book {
         let strangers = || self.entries.values().filter(|entry| entry.standing == Standing::Stranger);
         strangers().for_each(|entry| *of_source.entry(entry.source).or_default() += 1);
         let part = (limits.visits_max / PARTS).max(1);
+        // Who is further along stays, but for a part of the places: else who sends hellos alone would keep all of them.
+        let is_crowded = strangers().filter(|entry| !entry.is_further()).count() >= part;
         let goes = if strangers().count() >= part { Standing::Stranger } else { Standing::Known };
         let rank = |entry: &Entry| Rank {
             is_served: entry.stage.is_served(now - entry.progress, limits.patience),
             speaks: entry.has_spoken || now - entry.since < GREETS_WITHIN,
             within_share: of_source.get(&entry.source).is_none_or(|places| *places <= part),
             of_a_good_source: entry.source.is_some_and(|source| self.is_good(source, now)),
+            is_favoured: entry.is_further() == is_crowded,
             since: entry.since,
         };
         let those = self.entries.iter().filter(|(_, entry)| entry.standing == goes);
@@ -167,7 +195,26 @@ impl Book {
     /// Its hello is whole: it is further than whoever has only come, and has no more time for all of it.
     pub(super) fn greeted(&mut self, id: u64, now: Instant) {
         if let Some(entry) = self.entries.get_mut(&id) {
-            entry.since = now;
+            (entry.has_greeted, entry.since) = (true, now);
+        }
+    }
+
+    /// What had come of it when it was handed on was looked at, and is no whole head.
+    pub(super) fn looked_at(&mut self, id: u64) {
+        if let Some(entry) = self.entries.get_mut(&id).filter(|entry| entry.stage == Stage::Handed) {
+            entry.stage = Stage::Stranger;
+        }
+    }
+
+    /// So many are on their way.
+    pub(super) fn handed_on(&self) -> usize {
+        self.entries.values().filter(|entry| entry.stage == Stage::Handed).count()
+    }
+
+    /// It may have asked something, and is on its way to where that is looked at. It is as old as before.
+    pub(super) fn handed(&mut self, id: u64) {
+        if let Some(entry) = self.entries.get_mut(&id) {
+            entry.stage = Stage::Handed;
         }
     }
 
@@ -269,6 +316,37 @@ mod tests {
         let comes = door.comes(7);
         door.says_hello(8);
         assert!(door.is_in(comes) && !door.is_in(oldest));
+    }
+
+    #[test]
+    fn who_is_in_a_handshake_stays_while_others_only_come_and_those_keep_a_part_of_the_places() {
+        let mut door = Door::new();
+        let greeted = door.says_hello(0);
+        for host in 1..100 {
+            let id = door.comes(host);
+            door.book.speaks(id);
+        }
+        assert!(door.is_in(greeted), "halves of hellos without end make room for each other");
+        for host in 100..200 {
+            door.says_hello(host);
+        }
+        let comes = door.comes(200);
+        assert!(!door.is_in(greeted) && door.is_in(comes), "whole ones do, too");
+        door.says_hello(201);
+        assert!(door.is_in(comes));
+    }
+
+    #[test]
+    fn nobody_is_pushed_out_who_has_just_come() {
+        let mut door = Door::new();
+        assert_eq!(door.book.full_for(door.now, &LIMITS), None);
+        for host in 0..8 {
+            door.comes(host);
+        }
+        // The first one came 7 ms ago.
+        assert_eq!(door.book.full_for(door.now, &LIMITS), Some(STAYS_FOR - Duration::from_millis(7)));
+        door.later(13);
+        assert_eq!(door.book.full_for(door.now, &LIMITS), None);
     }
 
     #[test]

@@ -25,6 +25,10 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+/// On their way from here to where they are answered. More, and they hold the places of those who come; fewer, and the two
+/// threads wait for each other.
+const HANDED_MAX: usize = 8;
+
 /// What a port begins with.
 #[derive(Clone, Debug)]
 pub(crate) struct Options {
@@ -92,10 +96,18 @@ async fn accept_all(
         if ironcache_host::net::prepare(&stream, keepalive_s).is_err() {
             continue;
         }
-        let (door, doors, to) = (Arc::clone(door), Arc::clone(doors), to.clone());
-        tokio::spawn(async move { let_in(stream, &door, &doors, &to).await });
+        // Nobody who has just come is pushed out: the others wait in the kernel's queue.
+        while let Some(left) = door.full_for() {
+            tokio::time::sleep(left).await;
+        }
+        let (at, doors, to) = (Arc::clone(door), Arc::clone(doors), to.clone());
+        tokio::spawn(async move { let_in(stream, &at, &doors, &to).await });
         // Its hello may have come with it: read before the next one comes in, it is nobody that only holds a place.
         tokio::task::yield_now().await;
+        // Nobody is let in faster than what they ask is looked at: whoever asks at once is answered before others push it out.
+        while door.book().handed_on() > HANDED_MAX {
+            door.looked.notified().await;
+        }
     }
 }
 
@@ -120,6 +132,7 @@ async fn let_in(
     match opened {
         Ok(opened) => {
             visit.stands(opened.caller().standing(doors));
+            visit.handed();
             // Nobody is answered any more: the process ends.
             let _ = to.send(Arrived { opened, visit, remote });
         }
@@ -131,6 +144,10 @@ async fn let_in(
 }
 
 impl Doorkeeper {
+    fn full_for(&self) -> Option<Duration> {
+        self.book().full_for(Instant::now(), &self.limits)
+    }
+
     /// Lets a connection in; if there is no place, whoever is lowest in the book makes one.
     pub(super) fn enter(self: &Arc<Self>, remote: Remote) -> Visit {
         let now = Instant::now();

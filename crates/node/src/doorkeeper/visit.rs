@@ -14,6 +14,8 @@ use tokio::time::Instant;
 pub(super) enum Stage {
     /// The first head, or a hello.
     Stranger,
+    /// Nothing: it has said something, and the node has not looked at it yet.
+    Handed,
     /// The body. `is_large`: it has taken of the budget.
     Receiving { is_large: bool },
     /// Nothing: it is the node's turn.
@@ -29,7 +31,7 @@ impl Stage {
     fn lasts_at_most(self, patience: Patience) -> Option<Duration> {
         match self {
             Stage::Stranger | Stage::Receiving { .. } => Some(patience.stranger),
-            Stage::Answering => None,
+            Stage::Handed | Stage::Answering => None,
             Stage::Sending { .. } => Some(patience.stuck),
             Stage::Idle => Some(patience.idle),
         }
@@ -38,7 +40,7 @@ impl Stage {
     /// Who has asked a whole question goes last, for as long as it takes the answer no slower than a stranger may ask.
     pub(super) fn is_served(self, without_progress: Duration, patience: Patience) -> bool {
         match self {
-            Stage::Answering => true,
+            Stage::Handed | Stage::Answering => true,
             Stage::Sending { .. } => without_progress < patience.stranger,
             Stage::Stranger | Stage::Receiving { .. } | Stage::Idle => false,
         }
@@ -95,6 +97,7 @@ struct Place {
 impl Drop for Place {
     fn drop(&mut self) {
         self.door.book().entries.remove(&self.id);
+        self.door.looked.notify_one();
     }
 }
 
@@ -145,6 +148,15 @@ impl Visit {
     /// Its hello of TLS is here.
     pub(crate) fn greeted(&self) {
         self.0.door.book().greeted(self.0.id, Instant::now());
+    }
+
+    pub(super) fn handed(&self) {
+        self.0.door.book().handed(self.0.id);
+    }
+
+    pub(super) fn looked_at(&self) {
+        self.0.door.book().looked_at(self.0.id);
+        self.0.door.looked.notify_one();
     }
 
     pub(super) fn stands(&self, standing: Standing) {

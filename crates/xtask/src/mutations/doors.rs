@@ -332,4 +332,20 @@ pub(super) const ROWS: &[Mutation] = &[
         instead: "            answer",
         tests: &["-p", "ironcache-node", "--lib", "keyed::who_was_revoked_reads_nothing"],
     },
+    Mutation {
+        name: "strangers-turn-over-without-bound",
+        breaks: "strangers who come fast enough push out whoever has just come, and make the node compute for each of them",
+        file: "crates/node/src/doorkeeper/book.rs",
+        guard: "filter(|left| !left.is_zero())",
+        instead: "filter(|left| *left > STAYS_FOR)",
+        tests: BOOK,
+    },
+    Mutation {
+        name: "who-only-comes-ends-a-handshake",
+        breaks: "halves of hellos without end turn away callers in the middle of a handshake",
+        file: "crates/node/src/doorkeeper/book.rs",
+        guard: "is_favoured: entry.is_further() == is_crowded,",
+        instead: "is_favoured: entry.is_further() == (is_crowded && part == 0),",
+        tests: BOOK,
+    },
 ];
