@@ -77,6 +77,7 @@ const EVERYTHING: &[&str] = &[
     "ironcache-types",
     "ironcache-settings",
     "ironcache-resp",
+    "ironcache-differential",
     "ironcache-keyspace",
     "ironcache-command",
     "ironcache-session",
@@ -106,6 +107,8 @@ pub(crate) const CRATES: &[CrateRule] = &[
     CrateRule { name: "ironcache-types", may_use: &["ironcache-fuzz"], purity: Purity::Pure },
     CrateRule { name: "ironcache-settings", may_use: &["ironcache-fuzz"], purity: Purity::Pure },
     CrateRule { name: "ironcache-resp", may_use: &["ironcache-fuzz"], purity: Purity::Pure },
+    // For tests alone: what commands are held against.
+    CrateRule { name: "ironcache-differential", may_use: &["ironcache-resp"], purity: Purity::Shell },
     CrateRule {
         name: "ironcache-keyspace",
         may_use: &["ironcache-fuzz", "ironcache-types"],
@@ -113,7 +116,13 @@ pub(crate) const CRATES: &[CrateRule] = &[
     },
     CrateRule {
         name: "ironcache-command",
-        may_use: &["ironcache-fuzz", "ironcache-resp", "ironcache-keyspace", "ironcache-types"],
+        may_use: &[
+            "ironcache-fuzz",
+            "ironcache-differential",
+            "ironcache-resp",
+            "ironcache-keyspace",
+            "ironcache-types",
+        ],
         purity: Purity::Pure,
     },
     CrateRule {
