@@ -70,7 +70,7 @@ impl Session {
             // Redis takes no command without arguments here: there would be no keys among them.
             (b"getkeys", command @ [name, _, ..]) => {
                 let spec = lookup(name).ok_or(Refusal::NoSuchCommand)?;
-                if spec.first_key == 0 {
+                if !spec.takes_keys() {
                     return Err(Refusal::NoKeys);
                 }
                 spec.check_arity(command.len()).map_err(|_| Refusal::KeysArity)?;

@@ -67,7 +67,7 @@ impl Transaction {
 
     /// Is there a command whose keys its arguments do not name? A `FLUSHALL` or a `KEYS` touches more than the keys' slot.
     fn touches_all(&self) -> bool {
-        let names_none = |spec: &Spec| matches!(spec.run, Run::Data(_)) && spec.first_key == 0;
+        let names_none = |spec: &Spec| matches!(spec.run, Run::Data(_)) && !spec.takes_keys();
         self.commands.iter().any(|command| names_none(command.spec))
     }
 }
