@@ -127,7 +127,7 @@ fn run(call: &mut Call<'_>, storing: Storing) -> Outcome {
             elements.reverse();
         }
     } else if options.alpha || options.unsorted {
-        sort(&mut elements, |a, b| a.cmp(b), options.descending);
+        sort(&mut elements, Ord::cmp, options.descending);
     } else {
         elements = options.by_number(elements)?;
     }

@@ -147,12 +147,21 @@ fn same_kind(a: &Value, b: &Value) -> bool {
 /// The elements, those that belong together as one, in an order of their own.
 fn sorted(value: &Value, width: usize) -> Vec<String> {
     let mut elements: Vec<String> = match value {
-        Value::Array(all) | Value::Set(all) => all.chunks(width).map(|chunk| format!("{chunk:?}")).collect(),
-        Value::Map(all) => all.iter().map(|pair| format!("{pair:?}")).collect(),
-        other => vec![format!("{other:?}")],
+        Value::Array(all) | Value::Set(all) => {
+            all.chunks(width).map(|chunk| chunk.iter().map(text).collect::<Vec<_>>().join(" ")).collect()
+        }
+        Value::Map(all) => all.iter().map(|(key, value)| format!("{} {}", text(key), text(value))).collect(),
+        other => vec![text(other)],
     };
     elements.sort();
     elements
+}
+
+/// A value, and of a double, as RESP2 shows it, the number.
+fn text(value: &Value) -> String {
+    let bytes = value.as_bytes().filter(|bytes| bytes.iter().any(|b| matches!(b, b'.' | b'e')));
+    let double = bytes.and_then(|bytes| std::str::from_utf8(bytes).ok()?.parse::<f64>().ok());
+    double.map_or_else(|| format!("{value:?}"), |double| double.to_string())
 }
 
 fn shape(value: &Value) -> String {

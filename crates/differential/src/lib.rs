@@ -43,7 +43,7 @@ pub trait Side {
 }
 
 /// A command as people write it.
-pub fn show(args: &[Vec<u8>]) -> String {
+pub(crate) fn show(args: &[Vec<u8>]) -> String {
     let word = |arg: &Vec<u8>| {
         let plain = !arg.is_empty() && arg.iter().all(|b| b.is_ascii_graphic() && *b != b'"' && *b != b'\\');
         if plain { String::from_utf8_lossy(arg).into_owned() } else { format!("\"{}\"", arg.escape_ascii()) }

@@ -40,7 +40,7 @@ impl Reader<'_> {
     fn whole(&mut self) -> Result<Whole, RestoreError> {
         let kind = self.0.byte()?;
         Ok(match kind {
-            kind::STRING => Whole::String(self.string()?.into()),
+            kind::STRING => Whole::String(self.string()?),
             kind::LIST => Whole::List(self.strings()?),
             kind::LIST_ZIPLIST => Whole::List(ziplist(&self.string()?)?),
             kind::LIST_QUICKLIST | kind::LIST_QUICKLIST_2 => Whole::List(self.quicklist(kind)?),
