@@ -8,7 +8,7 @@ use ironcache_types::Slot;
 use std::fmt;
 
 /// `Display` is the reply without its leading `-`.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum Refusal {
     #[error("{text}")]
     UnknownCommand { text: String },
