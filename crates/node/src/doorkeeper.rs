@@ -169,14 +169,21 @@ impl Doorkeeper {
         let (of_requests, known_by) = (visit.clone(), Arc::clone(&doors));
         let service = hyper::service::service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
             let (visit, router, caller) = (of_requests.clone(), router.clone(), caller.clone());
-            visit.stands(caller.standing(&known_by));
+            let known_by = Arc::clone(&known_by);
             async move {
                 let mut request = request.map(axum::body::Body::new);
+                let standing = caller.standing(&known_by);
+                if let Some(standing) = standing {
+                    visit.stands(standing);
+                }
                 visit.asked(&request);
                 request.extensions_mut().insert(visit.clone());
                 request.extensions_mut().insert(caller);
                 request.extensions_mut().insert(remote);
                 let answer = router.oneshot(request).await?;
+                if standing.is_none() && answer.status().is_success() {
+                    visit.stands(Standing::Known);
+                }
                 Ok::<_, std::convert::Infallible>(answer::send(&visit, answer).await)
             }
         });

@@ -30,6 +30,7 @@ const ROOM_TRIES: u32 = 4;
 pub(super) async fn send(visit: &Visit, answer: Response<Body>) -> Response<Body> {
     if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
         visit.to(Stage::Stranger);
+        visit.greeted();
         return answer;
     }
     let bytes =

@@ -131,7 +131,9 @@ async fn let_in(
     };
     match opened {
         Ok(opened) => {
-            visit.stands(opened.caller().standing(doors));
+            if let Some(standing) = opened.caller().standing(doors) {
+                visit.stands(standing);
+            }
             visit.handed();
             // Nobody is answered any more: the process ends.
             let _ = to.send(Arrived { opened, visit, remote });

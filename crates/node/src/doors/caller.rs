@@ -73,12 +73,12 @@ impl Caller {
         self.0.met.load(Ordering::Acquire)
     }
 
-    /// Is it one who makes room for strangers?
-    pub(crate) fn standing(&self, doors: &Doors) -> Standing {
+    /// Is it one who makes room for strangers? `None`: nobody is asked who they are.
+    pub(crate) fn standing(&self, doors: &Doors) -> Option<Standing> {
         match self.who(doors) {
-            // Where nobody is asked who they are, everybody may be anybody.
-            Who::Open | Who::Nobody | Who::Unknown(_) => Standing::Stranger,
-            Who::Met(_) | Who::Member(_) | Who::Operator { .. } => Standing::Known,
+            Who::Open => None,
+            Who::Nobody | Who::Unknown(_) => Some(Standing::Stranger),
+            Who::Met(_) | Who::Member(_) | Who::Operator { .. } => Some(Standing::Known),
         }
     }
 
