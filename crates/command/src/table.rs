@@ -162,9 +162,9 @@ pub(crate) const TABLE: &[Spec] = &[
     row("readwrite", 1, ANY.with(FAST), NO_KEYS, "cluster", "3.0.0", "Forbids reads from a replica on this connection."),
     row("asking", 1, FAST, NO_KEYS, "cluster", "3.0.0", "Allows the next command on a slot that is being imported."),
     row("cluster", -2, ANY, NO_KEYS, "cluster", "3.0.0", "Tells about the cluster."),
-    row("monitor", 1, ADMIN.with(CONTROL), NO_KEYS, "server", "1.0.0", "Shows every command that is executed."),
     row("wait", 3, NONE, NO_KEYS, "generic", "3.0.0", "Waits until replicas have applied what this connection wrote."),
     // Since level 2.
+    two(row("monitor", 1, ADMIN.with(CONTROL), NO_KEYS, "server", "1.0.0", "Shows every command that is executed.")),
     two(data(listmove::lmove, row("lmove", 5, GROW, TWO_KEYS, "list", "6.2.0", "Moves an element from one list to another, and returns it."))),
     two(data(listmove::rpoplpush, row("rpoplpush", 3, GROW, TWO_KEYS, "list", "1.2.0", "Moves the last element of a list to the front of another, and returns it."))),
     two(data(listmove::lpos, row("lpos", -3, READ, ONE_KEY, "list", "6.0.6", "Returns the positions of elements by their value."))),
