@@ -33,7 +33,7 @@ const READS: [&str; 24] = [
     "wire::decode",
 ];
 /// Of these nothing is shipped: they read what they wrote themselves.
-const TOOLS: [&str; 5] = ["fuzz", "model", "sim", "turmoil", "xtask"];
+const TOOLS: [&str; 6] = ["differential", "fuzz", "model", "sim", "turmoil", "xtask"];
 
 struct Row {
     files: Vec<String>,

@@ -202,7 +202,8 @@ fn a_primary_writes_at_the_level_that_it_has_applied() {
     let (mut plane, _proposals) = plane(A, &world);
     let mut client = client(&mut plane);
     let mut starts = Vec::new();
-    for level in [1, 1, 2] {
+    let first = plane.level().0;
+    for level in [first, first, first + 1] {
         if level > plane.level().0 {
             world.raise(Level(level));
             plane.apply_view(world.view());

@@ -13,7 +13,7 @@ use ironcache_api::{
 use ironcache_control::{Command, Credential, Origin, Security};
 use ironcache_identity::{Expect, JoinCode, PrivateKey, Session, Side, Tls};
 use ironcache_replication::{Hello, LINK_VERSIONS, LinkVersion, Message, Purpose, Refuse, decode, encode};
-use ironcache_types::{ClusterId, Digest, Epoch, KeyHash, LevelRange, Member, NodeId, ShardId};
+use ironcache_types::{ClusterId, Digest, Epoch, KeyHash, LEVELS, Member, NodeId, ShardId};
 use reqwest::StatusCode;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -305,7 +305,7 @@ async fn hello(
         member,
         purpose,
         position: None,
-        levels: LevelRange::new(1, 1),
+        levels: LEVELS,
     };
     let mut said = Vec::new();
     encode(&Message::Hello(hello), LinkVersion::HANDSHAKE, &mut said).unwrap();

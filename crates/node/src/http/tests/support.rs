@@ -9,7 +9,7 @@ use crate::{doorkeeper, http, peer};
 use ironcache_api::{AckMode, ApiError, CreateCluster, CreateNode, CreateShard, LEVEL_HEADER, NodeStatus};
 use ironcache_raft::{RaftNode, RaftOptions};
 use ironcache_spine::{DataDir, SlotStore};
-use ironcache_types::{Digest, Incarnation, LevelRange, Member, NodeId, Release, ShardId, SlotSet, Version};
+use ironcache_types::{Digest, Incarnation, LEVELS, Member, NodeId, Release, ShardId, SlotSet, Version};
 use reqwest::{Method, StatusCode};
 use serde::de::DeserializeOwned;
 use std::sync::Arc;
@@ -71,7 +71,7 @@ impl TestNode {
             me,
             cluster: raft.cluster(),
             version: version.clone(),
-            levels: LevelRange::new(1, 1),
+            levels: LEVELS,
             listeners: vec![(crate::data::Door::Plain, clients.into_std().unwrap())],
             launcher: watch::channel(Default::default()).1,
             views: raft.applied(),
@@ -87,7 +87,7 @@ impl TestNode {
             data_dir: dir.path().to_owned(),
             keepalive_s: 0,
             reserve_bytes: 0,
-            levels: LevelRange::new(1, 1),
+            levels: LEVELS,
             views: raft.applied(),
             doors: Arc::clone(&doors),
         });
