@@ -10,22 +10,28 @@ impl Spec {
         let is = |flag| flags.contains(flag);
         let admin = is(Flags::ADMIN) || name == "role";
         // What tells or takes of the whole dataset or server.
-        let dangerous = admin || matches!(name, "keys" | "flushall" | "flushdb" | "info");
+        let dangerous = admin
+            || matches!(name, "keys" | "flushall" | "flushdb" | "info" | "sort" | "sort_ro" | "restore");
         let (read, write) = (is(Flags::READONLY), is(Flags::WRITE));
+        // It is of the types that it sorts.
+        let sorts = matches!(name, "sort" | "sort_ro");
         let connection = match group {
             "connection" => true,
             "cluster" => name != "cluster",
             _ => matches!(name, "command" | "wait"),
         };
         [
-            ("@keyspace", matches!(group, "generic" | "server") && (read || write)),
+            ("@keyspace", matches!(group, "generic" | "server") && (read || write) && !sorts),
             ("@read", read),
             ("@write", write),
-            ("@set", group == "set"),
-            ("@sortedset", group == "sorted-set"),
-            ("@list", group == "list"),
+            ("@set", group == "set" || sorts),
+            ("@sortedset", group == "sorted-set" || sorts),
+            ("@list", group == "list" || sorts),
             ("@hash", group == "hash"),
             ("@string", group == "string"),
+            ("@bitmap", group == "bitmap"),
+            ("@hyperloglog", group == "hyperloglog"),
+            ("@geo", group == "geo"),
             ("@admin", admin),
             ("@fast", is(Flags::FAST)),
             ("@slow", !is(Flags::FAST)),
@@ -55,9 +61,8 @@ impl Spec {
             }
             "wait" => &["request_policy:all_shards", "response_policy:agg_min"],
             "info" => &["nondeterministic_output", "request_policy:all_shards", "response_policy:special"],
-            "ttl" | "pttl" | "hscan" | "sscan" | "zscan" | "spop" | "srandmember" | "time" => {
-                &["nondeterministic_output"]
-            }
+            "ttl" | "pttl" | "hscan" | "sscan" | "zscan" | "spop" | "srandmember" | "hrandfield"
+            | "zrandmember" | "dump" | "time" => &["nondeterministic_output"],
             "hgetall" | "hkeys" | "hvals" | "smembers" | "sinter" | "sunion" | "sdiff" | "command" => {
                 &["nondeterministic_output_order"]
             }

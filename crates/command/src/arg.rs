@@ -28,15 +28,46 @@ pub(crate) fn float(arg: &[u8]) -> Option<f64> {
     (!refused).then_some(value)
 }
 
-/// The score of a member. There is one zero: Redis' usual encoding of a sorted set keeps no sign of it.
-pub(crate) fn score(arg: &[u8]) -> Option<f64> {
-    float(arg).map(|score| score + 0.0)
+/// A score as it is kept. There is one zero: Redis' usual encoding of a sorted set keeps no sign of it. (Replies show the
+/// sign of a zero that was just computed, as Redis' do.)
+pub(crate) fn one_zero(score: f64) -> f64 {
+    score + 0.0
 }
 
-/// A bound of a range of scores: beyond all doubles it is infinite, where a score would be refused.
-pub(crate) fn bound(arg: &[u8]) -> Option<f64> {
-    let rounded = || std::str::from_utf8(arg).ok()?.parse::<f64>().ok().filter(|value| !value.is_nan());
-    float(arg).or_else(rounded)
+/// A double as C's `strtod` reads a whole text: blanks before it are skipped, nothing at all is 0, and a byte of 0 ends it.
+/// What overflows is infinite, what vanishes is 0; NaN is no number.
+pub(crate) fn c_double(arg: &[u8]) -> Option<f64> {
+    let text = arg.split(|b| *b == 0).next().unwrap_or_default();
+    if text.is_empty() {
+        return Some(0.0);
+    }
+    let text = text.trim_ascii_start();
+    let rounded = || std::str::from_utf8(text).ok()?.parse::<f64>().ok().filter(|value| !value.is_nan());
+    float(text).or_else(rounded)
+}
+
+/// An element as `SORT` reads it, whole: as [`c_double`], but what overflows or vanishes is refused.
+pub(crate) fn sortable(element: &[u8]) -> Option<f64> {
+    let text = element.split(|b| *b == 0).next().unwrap_or_default();
+    if text.is_empty() { Some(0.0) } else { float(text.trim_ascii_start()) }
+}
+
+/// An integer between `min` and `max`, as options are whose error names both.
+pub(crate) fn between(arg: &[u8], min: i64, max: i64) -> Result<i64, CommandError> {
+    let value = integer(arg)?;
+    if (min..=max).contains(&value) { Ok(value) } else { Err(CommandError::NotBetween { min, max }) }
+}
+
+/// A number of at least 1; whatever else it is, the error says `what` it is of.
+pub(crate) fn above_zero(arg: &[u8], what: &'static str) -> Result<usize, CommandError> {
+    let value = parse_integer(arg).and_then(|value| usize::try_from(value).ok());
+    value.filter(|value| *value > 0).ok_or(CommandError::NotAboveZero { what })
+}
+
+/// A number of at least 0; whatever else it is, the error says `what` it is of.
+pub(crate) fn not_negative(arg: &[u8], what: &'static str) -> Result<usize, CommandError> {
+    let value = parse_integer(arg).and_then(|value| usize::try_from(value).ok());
+    value.ok_or(CommandError::Negative { what })
 }
 
 /// A double such as `-0x1.8p3`, which C reads and Rust does not.
@@ -72,6 +103,18 @@ fn hexadecimal(text: &str) -> Option<f64> {
     let exponent = exponent.clamp(-2000, 2000) as i32;
     let value = (mantissa | inexact) as f64 * 2_f64.powi(exponent / 2) * 2_f64.powi(exponent - exponent / 2);
     (value.is_finite() && (value != 0.0 || mantissa == 0)).then_some(sign * value)
+}
+
+/// How many a popping command takes: the option `COUNT`, at most once, or 1.
+pub(crate) fn pop_count(options: &[&[u8]]) -> Result<usize, CommandError> {
+    match options {
+        [] => Ok(1),
+        [option, count, rest @ ..] if is(option, "count") => {
+            let count = above_zero(count, "count")?;
+            if rest.is_empty() { Ok(count) } else { Err(CommandError::Syntax) }
+        }
+        _ => Err(CommandError::Syntax),
+    }
 }
 
 /// Whether the argument is this option, which is given in lower case.

@@ -124,6 +124,11 @@ impl Db<'_> {
         entry.map(|entry| V::view(entry.value()).ok_or(CommandError::WrongType)).transpose()
     }
 
+    /// What a key that was read, and holds a `V` or nothing, holds by now: it is not counted once more.
+    pub(crate) fn again<V: View + ?Sized>(&self, key: &[u8]) -> Option<&V> {
+        self.keyspace.live(key, self.now_ms).and_then(|entry| V::view(entry.value()))
+    }
+
     /// For what concerns all keys.
     pub(crate) fn keyspace(&self) -> &Keyspace {
         self.keyspace

@@ -3,7 +3,7 @@
 use ironcache_types::Level;
 
 /// Why a data command was refused. `Display` is the reply without its leading `-`.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum CommandError {
     #[error("WRONGTYPE Operation against a key holding the wrong kind of value")]
     WrongType,
@@ -49,6 +49,96 @@ pub enum CommandError {
     NotYet { command: &'static str, since: Level, level: Level },
     #[error("ERR no such key")]
     NoSuchKey,
+    #[error("ERR source and destination objects are the same")]
+    SameObject,
+    #[error("ERR DB index is out of range")]
+    DbIndex,
+    #[error("ERR Copying to another database is not allowed in cluster mode")]
+    CopyToOtherDb,
+    #[error("ERR {what} should be greater than 0")]
+    NotAboveZero { what: &'static str },
+    #[error("ERR {what} can't be negative")]
+    Negative { what: &'static str },
+    #[error("ERR value is out of range, value must between {min} and {max}")]
+    NotBetween { min: i64, max: i64 },
+    #[error("ERR Number of keys can't be greater than number of args")]
+    MoreKeysThanArgs,
+    #[error("ERR at least 1 input key is needed for '{command}' command")]
+    NoInputKey { command: &'static str },
+    #[error("ERR weight value is not a float")]
+    WeightNotAFloat,
+    #[error(
+        "ERR RANK can't be zero: use 1 to start from the first match, 2 from the second ... or use negative to start from the end of the list"
+    )]
+    RankZero,
+    #[error("ERR The specified keys must contain string values")]
+    LcsNotStrings,
+    #[error("ERR If you want both the length and indexes, please just use IDX.")]
+    LcsLenAndIndexes,
+    #[error("ERR Insufficient memory, transient memory for LCS exceeds proto-max-bulk-len")]
+    LcsTooLarge,
+    #[error("ERR {option} option of SORT denied in Cluster mode.")]
+    SortDenied { option: &'static str },
+    #[error("ERR One or more scores can't be converted into double")]
+    SortNotNumbers,
+    #[error("WRONGTYPE Key is not a valid HyperLogLog string value.")]
+    NotAnHll,
+    #[error("INVALIDOBJ Corrupted HLL object detected")]
+    HllCorrupt,
+    #[error("ERR invalid longitude,latitude pair {longitude:.6},{latitude:.6}")]
+    NoSuchPlace { longitude: f64, latitude: f64 },
+    #[error("ERR unsupported unit provided. please use M, KM, FT, MI")]
+    DistanceUnit,
+    #[error("ERR need numeric radius")]
+    RadiusNotANumber,
+    #[error("ERR radius cannot be negative")]
+    RadiusNegative,
+    #[error("ERR need numeric width")]
+    WidthNotANumber,
+    #[error("ERR need numeric height")]
+    HeightNotANumber,
+    #[error("ERR height or width cannot be negative")]
+    BoxNegative,
+    #[error("ERR could not decode requested zset member")]
+    NoSuchMember,
+    #[error("ERR COUNT must be > 0")]
+    CountNotPositive,
+    #[error("ERR {what} is not compatible with WITHDIST, WITHHASH and WITHCOORD options")]
+    StoreWithOptions { what: &'static str },
+    #[error("ERR exactly one of FROMMEMBER or FROMLONLAT can be specified for {command}")]
+    NoMiddle { command: String },
+    #[error("ERR exactly one of BYRADIUS and BYBOX can be specified for {command}")]
+    NoShape { command: String },
+    #[error("ERR the ANY argument requires COUNT argument")]
+    AnyWithoutCount,
+    #[error("BUSYKEY Target key name already exists.")]
+    BusyKey,
+    #[error("ERR DUMP payload version or checksum are wrong")]
+    DumpFooter,
+    #[error("ERR Bad data format")]
+    DumpValue,
+    #[error("ERR Invalid TTL value, must be >= 0")]
+    RestoreTtl,
+    #[error("ERR Invalid IDLETIME value, must be >= 0")]
+    RestoreIdle,
+    #[error("ERR Invalid FREQ value, must be >= 0 and <= 255")]
+    RestoreFrequency,
+    #[error("ERR bit offset is not an integer or out of range")]
+    BitOffset,
+    #[error("ERR bit is not an integer or out of range")]
+    BitValue,
+    #[error("ERR The bit argument must be 1 or 0.")]
+    BitArgument,
+    #[error("ERR BITOP NOT must be called with a single source key.")]
+    BitopNot,
+    #[error(
+        "ERR Invalid bitfield type. Use something like i16 u8. Note that u64 is not supported but i64 is."
+    )]
+    BitfieldType,
+    #[error("ERR Invalid OVERFLOW type specified")]
+    BitfieldOverflow,
+    #[error("ERR BITFIELD_RO only supports the GET subcommand")]
+    BitfieldReadOnly,
     #[error("ERR index out of range")]
     IndexOutOfRange,
     #[error("ERR invalid cursor")]

@@ -2,11 +2,12 @@
 
 use crate::arg;
 use crate::call::Call;
-use crate::decimal::{self, SumError};
 use crate::error::CommandError;
+use crate::extended::{self, Extended, SumError};
+use crate::random::{Dice, REPEATED_MAX};
 use ironcache_keyspace::progress::ticking;
 use ironcache_keyspace::{Effect, Hash, Items};
-use ironcache_resp::parse_integer;
+use ironcache_resp::{Protocol, parse_integer};
 
 type Outcome = Result<(), CommandError>;
 
@@ -142,15 +143,53 @@ pub(crate) fn hincrby(call: &mut Call<'_>) -> Outcome {
 
 pub(crate) fn hincrbyfloat(call: &mut Call<'_>) -> Outcome {
     let [key, field, amount] = [call.args[1], call.args[2], call.args[3]];
-    if !arg::float(amount).ok_or(CommandError::NotAFloat)?.is_finite() {
+    if !Extended::parse(amount).ok_or(CommandError::NotAFloat)?.is_finite() {
         return Err(CommandError::NotFinite);
     }
     let old = call.db.read::<Hash>(key)?.and_then(|hash| hash.get(field)).unwrap_or(b"0");
-    let new = decimal::sum(old, amount).map_err(|error| match error {
-        SumError::NotANumber => CommandError::HashValueNotAFloat,
+    let new = extended::sum(old, amount).map_err(|error| match error {
+        SumError::AddedNotANumber => CommandError::NotAFloat,
+        SumError::OldNotANumber => CommandError::HashValueNotAFloat,
         SumError::NotFinite => CommandError::IncrementNotFinite,
     })?;
     call.db.record(Effect::HashSet { key, fields: Items::new(&[[field, new.as_bytes()]]) });
     call.reply.bulk(new.as_bytes());
+    Ok(())
+}
+
+pub(crate) fn hrandfield(call: &mut Call<'_>) -> Outcome {
+    let mut dice = Dice::new(call.random);
+    let Some((count, options)) = call.args[2..].split_first() else {
+        match call.db.read::<Hash>(call.args[1])? {
+            None => call.reply.null(),
+            Some(hash) => call.reply.bulk(&hash.fields().as_slice()[dice.below(hash.fields().len())].name),
+        }
+        return Ok(());
+    };
+    let count = arg::between(count, -i64::MAX, i64::MAX)?;
+    let with_values = match options {
+        [] => false,
+        [option] if arg::is(option, "withvalues") => true,
+        _ => return Err(CommandError::Syntax),
+    };
+    if with_values && count.unsigned_abs() > (i64::MAX / 2) as u64 {
+        return Err(CommandError::OutOfRange);
+    }
+    let fields = call.db.read::<Hash>(call.args[1])?.map_or(&[][..], |hash| hash.fields().as_slice());
+    if count < 0 && count.unsigned_abs() > REPEATED_MAX {
+        return Err(CommandError::OutOfRange);
+    }
+    let chosen = dice.choose(count, fields.len());
+    let nested = with_values && call.reply.protocol() == Protocol::Resp3;
+    call.reply.array(if with_values && !nested { chosen.len() * 2 } else { chosen.len() });
+    for field in ticking(chosen).map(|at| &fields[at]) {
+        if nested {
+            call.reply.array(2);
+        }
+        call.reply.bulk(&field.name);
+        if with_values {
+            call.reply.bulk(&field.value);
+        }
+    }
     Ok(())
 }

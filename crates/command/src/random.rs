@@ -2,6 +2,9 @@
 
 use std::collections::BTreeSet;
 
+/// A repetition costs a reply and no data, so somebody must bound it; Redis allows 2^62.
+pub(crate) const REPEATED_MAX: u64 = 1 << 24;
+
 /// SplitMix64 (Steele, Lea, Flood 2014).
 pub(crate) struct Dice(u64);
 
@@ -37,6 +40,16 @@ impl Dice {
                 chosen
             })
             .collect()
+    }
+
+    /// What a count asks for of `len` elements: so many different ones, or if it is negative so many that may be the
+    /// same. At most [`REPEATED_MAX`] of the latter.
+    pub(crate) fn choose(&mut self, count: i64, len: usize) -> Vec<usize> {
+        match usize::try_from(count) {
+            Ok(count) => self.distinct(count, len),
+            Err(_) if len == 0 => Vec::new(),
+            Err(_) => (0..count.unsigned_abs().min(REPEATED_MAX)).map(|_| self.below(len)).collect(),
+        }
     }
 }
 

@@ -20,12 +20,12 @@ struct Options<'a> {
 }
 
 impl<'a> Options<'a> {
-    fn parse(args: &[&'a [u8]], kinds: Kinds) -> Result<Self, CommandError> {
+    fn parse(mut args: &[&'a [u8]], kinds: Kinds) -> Result<Self, CommandError> {
         let mut options = Options { pattern: None, count: 10, kind: None };
-        let (pairs, []) = args.as_chunks() else {
-            return Err(CommandError::Syntax);
-        };
-        for [option, value] in pairs {
+        while let [option, rest @ ..] = args {
+            let [value, rest @ ..] = rest else {
+                return Err(CommandError::Syntax);
+            };
             if arg::is(option, "match") {
                 options.pattern = Some(value);
             } else if arg::is(option, "count") {
@@ -37,6 +37,7 @@ impl<'a> Options<'a> {
             } else {
                 return Err(CommandError::Syntax);
             }
+            args = rest;
         }
         Ok(options)
     }
@@ -53,9 +54,18 @@ enum Kinds {
     Refused,
 }
 
+/// As C's `strtoul` reads it, whole and without blanks: nothing is 0, and a negative number counts from above.
 fn cursor(arg: &[u8]) -> Result<u64, CommandError> {
-    let text = std::str::from_utf8(arg).map_err(|_| CommandError::InvalidCursor)?;
-    text.parse().map_err(|_| CommandError::InvalidCursor)
+    let (negative, digits) = match arg {
+        [] => return Ok(0),
+        [b'-', digits @ ..] => (true, digits),
+        [b'+', digits @ ..] => (false, digits),
+        digits => (false, digits),
+    };
+    // A second sign is none of its digits.
+    let digits = std::str::from_utf8(digits).ok().filter(|digits| !digits.starts_with('+'));
+    let number: u64 = digits.and_then(|digits| digits.parse().ok()).ok_or(CommandError::InvalidCursor)?;
+    Ok(if negative { number.wrapping_neg() } else { number })
 }
 
 pub(crate) fn scan(call: &mut Call<'_>) -> Outcome {
@@ -123,8 +133,9 @@ fn step<V: crate::call::View, E: Keyed>(
     if let Some(value) = call.db.read::<V>(call.args[1])? {
         let options = Options::parse(&call.args[3..], Kinds::Refused)?;
         let elements = elements(value);
-        let count = if elements.len() <= WHOLE_ELEMENTS_MAX { WHOLE_ELEMENTS_MAX } else { options.count };
-        next = elements.scan(cursor as usize, count, |element| {
+        let whole = elements.len() <= WHOLE_ELEMENTS_MAX;
+        let (from, count) = if whole { (0, WHOLE_ELEMENTS_MAX) } else { (cursor as usize, options.count) };
+        next = elements.scan(from, count, |element| {
             if options.matches(element.key()) {
                 found.push(element);
             }

@@ -3,10 +3,9 @@
 use crate::arg;
 use crate::call::Call;
 use crate::error::CommandError;
-use crate::random::Dice;
+use crate::random::{Dice, REPEATED_MAX};
 use ironcache_keyspace::progress::ticking;
 use ironcache_keyspace::{Effect, Items, Set};
-use std::collections::BTreeSet;
 
 type Outcome = Result<(), CommandError>;
 
@@ -104,11 +103,9 @@ pub(crate) fn spop(call: &mut Call<'_>) -> Outcome {
 }
 
 pub(crate) fn srandmember(call: &mut Call<'_>) -> Outcome {
-    /// A repetition costs a reply and no data, so somebody must bound it; Redis allows 2^62.
-    const REPEATED_MAX: u64 = 1 << 24;
     let wanted = match call.args[2..] {
         [] => None,
-        [count] => Some(arg::integer(count)?),
+        [count] => Some(arg::between(count, -i64::MAX, i64::MAX)?),
         _ => return Err(CommandError::Syntax),
     };
     let mut dice = Dice::new(call.random);
@@ -124,54 +121,8 @@ pub(crate) fn srandmember(call: &mut Call<'_>) -> Outcome {
     if count < 0 && count.unsigned_abs() > REPEATED_MAX {
         return Err(CommandError::OutOfRange);
     }
-    let chosen = match usize::try_from(count) {
-        Ok(count) => dice.distinct(count, members.len()),
-        Err(_) if members.is_empty() => Vec::new(),
-        Err(_) => (0..count.unsigned_abs()).map(|_| dice.below(members.len())).collect(),
-    };
+    let chosen = dice.choose(count, members.len());
     call.reply.array(chosen.len());
     ticking(chosen).for_each(|at| call.reply.bulk(&members[at].0));
-    Ok(())
-}
-
-pub(crate) fn sinter(call: &mut Call<'_>) -> Outcome {
-    combine(call, |sets| {
-        let Some(smallest) = sets.iter().copied().min_by_key(|set| set.map_or(0, |set| set.members().len()))
-        else {
-            return Vec::new();
-        };
-        let in_all =
-            |member: &&[u8]| sets.iter().all(|set| set.is_some_and(|set| set.members().contains(member)));
-        all(smallest).filter(in_all).collect()
-    })
-}
-
-pub(crate) fn sunion(call: &mut Call<'_>) -> Outcome {
-    combine(call, |sets| {
-        let mut seen = BTreeSet::new();
-        sets.iter().flat_map(|set| all(*set)).filter(|member| seen.insert(*member)).collect()
-    })
-}
-
-pub(crate) fn sdiff(call: &mut Call<'_>) -> Outcome {
-    combine(call, |sets| {
-        let others = &sets[1..];
-        let in_none =
-            |member: &&[u8]| !others.iter().any(|set| set.is_some_and(|set| set.members().contains(member)));
-        all(sets[0]).filter(in_none).collect()
-    })
-}
-
-fn all(set: Option<&Set>) -> impl Iterator<Item = &[u8]> {
-    ticking(set.map_or(&[][..], |set| set.members().as_slice())).map(|member| &*member.0)
-}
-
-/// Answers what `choose` makes of the sets under the keys, of which some may be absent.
-fn combine(call: &mut Call<'_>, choose: impl for<'s> FnOnce(&[Option<&'s Set>]) -> Vec<&'s [u8]>) -> Outcome {
-    let db = &call.db;
-    let sets: Vec<_> = call.args[1..].iter().map(|key| db.peek::<Set>(key)).collect::<Result<_, _>>()?;
-    let members = choose(&sets);
-    call.reply.set(members.len());
-    ticking(members).for_each(|member| call.reply.bulk(member));
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 use crate::call::Call;
 use crate::error::{CommandError, WrongArity};
+use ironcache_resp::parse_integer;
 use ironcache_types::Level;
 
 /// Executes a data command. On an error it has recorded no effect, and what it wrote is discarded.
@@ -34,9 +35,21 @@ impl Flags {
     pub const FAST: Flags = Flags(1 << 7);
     /// Allowed before authentication.
     pub const NO_AUTH: Flags = Flags(1 << 8);
+    /// First key, last key and step do not tell all keys: [`Spec::more_keys`] does.
+    pub const MOVABLE_KEYS: Flags = Flags(1 << 9);
 
-    const NAMES: [&'static str; 9] =
-        ["write", "readonly", "denyoom", "admin", "noscript", "loading", "stale", "fast", "no_auth"];
+    const NAMES: [&'static str; 10] = [
+        "write",
+        "readonly",
+        "denyoom",
+        "admin",
+        "noscript",
+        "loading",
+        "stale",
+        "fast",
+        "no_auth",
+        "movablekeys",
+    ];
 
     pub const fn with(self, other: Flags) -> Flags {
         Flags(self.0 | other.0)
@@ -53,6 +66,48 @@ impl Flags {
     }
 }
 
+/// Where keys are beyond those of `first_key`, `last_key` and `step`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MoreKeys {
+    None,
+    /// The argument at this position says how many keys follow it.
+    Counted(usize),
+    /// The last of these options that stands at `from` or later, with an argument after it, names a key. Options of
+    /// `skipped` are passed over with so many arguments, which may be called as an option is.
+    Option {
+        from: usize,
+        named: &'static [&'static str],
+        skipped: &'static [(&'static str, usize)],
+    },
+}
+
+impl MoreKeys {
+    fn of<'a>(self, args: &'a [&'a [u8]]) -> &'a [&'a [u8]] {
+        match self {
+            MoreKeys::None => &[],
+            MoreKeys::Counted(at) => {
+                let count = args.get(at).and_then(|count| parse_integer(count));
+                let count = count.and_then(|count| usize::try_from(count).ok()).unwrap_or(0);
+                args.get(at + 1..).and_then(|rest| rest.get(..count)).unwrap_or(&[])
+            }
+            MoreKeys::Option { from, named, skipped } => {
+                let (mut at, mut key) = (from, &[][..]);
+                while let Some(option) = args.get(at) {
+                    let is = |name: &str| option.eq_ignore_ascii_case(name.as_bytes());
+                    if named.iter().any(|name| is(name)) && at + 1 < args.len() {
+                        key = &args[at + 1..at + 2];
+                        at += 1;
+                    } else if let Some((_, skip)) = skipped.iter().find(|(name, _)| is(name)) {
+                        at += skip;
+                    }
+                    at += 1;
+                }
+                key
+            }
+        }
+    }
+}
+
 /// One command. `arity`, `first_key`, `last_key` and `step` mean what they mean in `COMMAND INFO`.
 #[derive(Clone, Copy)]
 pub struct Spec {
@@ -66,6 +121,7 @@ pub struct Spec {
     /// Negative: counted from the end, -1 being the last argument.
     pub last_key: i32,
     pub step: usize,
+    pub more_keys: MoreKeys,
     pub group: &'static str,
     /// The version of Redis that first had it.
     pub since: &'static str,
@@ -109,6 +165,11 @@ impl Spec {
             Err(_) => (args.len() + 1).saturating_sub(self.last_key.unsigned_abs() as usize),
         };
         let keys = if self.first_key == 0 { &[][..] } else { args.get(self.first_key..end).unwrap_or(&[]) };
-        keys.iter().copied().step_by(self.step.max(1))
+        keys.iter().copied().step_by(self.step.max(1)).chain(self.more_keys.of(args).iter().copied())
+    }
+
+    /// Whether any of its arguments may be a key.
+    pub fn takes_keys(&self) -> bool {
+        self.first_key != 0 || self.more_keys != MoreKeys::None
     }
 }

@@ -2,9 +2,9 @@
 
 use crate::arg;
 use crate::call::Call;
-use crate::decimal::{self, SumError};
 use crate::error::CommandError;
 use crate::expire::{Moment, deadline};
+use crate::extended::{self, SumError};
 use ironcache_keyspace::{Effect, MAX_STRING_BYTES, SetExpiry};
 use ironcache_resp::parse_integer;
 
@@ -301,8 +301,8 @@ fn add(call: &mut Call<'_>, amount: i64) -> Outcome {
 pub(crate) fn incrbyfloat(call: &mut Call<'_>) -> Outcome {
     let key = call.args[1];
     let old = call.db.read::<[u8]>(key)?.unwrap_or(b"0");
-    let new = decimal::sum(old, call.args[2]).map_err(|error| match error {
-        SumError::NotANumber => CommandError::NotAFloat,
+    let new = extended::sum(old, call.args[2]).map_err(|error| match error {
+        SumError::OldNotANumber | SumError::AddedNotANumber => CommandError::NotAFloat,
         SumError::NotFinite => CommandError::IncrementNotFinite,
     })?;
     call.db.record(Effect::SetString { key, value: new.as_bytes(), expiry: SetExpiry::Keep });

@@ -1,7 +1,10 @@
 //! The commands that exist. Arity, keys and flags are those that `COMMAND INFO` of redis 7 tells.
 
-use crate::spec::{Flags, Handler, Run, Spec};
-use crate::{expire, hash, keys, list, scan, set, string, zrange, zset};
+use crate::spec::{Flags, Handler, MoreKeys, Run, Spec};
+use crate::{
+    bitfield, bits, copy, dump, expire, geo, geosearch, hash, keys, lcs, list, listmove, pf, scan, set,
+    setops, sort, string, zpick, zrange, zset, zstore,
+};
 use ironcache_types::Level;
 
 const NONE: Flags = Flags::NONE;
@@ -24,7 +27,7 @@ const TWO_KEYS: Keys = (1, 2, 1);
 const ALL_KEYS: Keys = (1, -1, 1);
 const KEYS_AND_VALUES: Keys = (1, -1, 2);
 
-/// Every command, with its group together.
+/// Every command: those of a level together, and of a level those of a group.
 pub fn table() -> &'static [Spec] {
     TABLE
 }
@@ -110,9 +113,9 @@ pub(crate) const TABLE: &[Spec] = &[
     data(set::scard, row("scard", 2, READ.with(FAST), ONE_KEY, "set", "1.0.0", "Returns the number of members of a set.")),
     data(set::spop, row("spop", -2, WRITE.with(FAST), ONE_KEY, "set", "1.0.0", "Removes and returns random members of a set.")),
     data(set::srandmember, row("srandmember", -2, READ, ONE_KEY, "set", "1.0.0", "Returns random members of a set.")),
-    data(set::sinter, row("sinter", -2, READ, ALL_KEYS, "set", "1.0.0", "Returns the intersection of sets.")),
-    data(set::sunion, row("sunion", -2, READ, ALL_KEYS, "set", "1.0.0", "Returns the union of sets.")),
-    data(set::sdiff, row("sdiff", -2, READ, ALL_KEYS, "set", "1.0.0", "Returns the difference of sets.")),
+    data(setops::sinter, row("sinter", -2, READ, ALL_KEYS, "set", "1.0.0", "Returns the intersection of sets.")),
+    data(setops::sunion, row("sunion", -2, READ, ALL_KEYS, "set", "1.0.0", "Returns the union of sets.")),
+    data(setops::sdiff, row("sdiff", -2, READ, ALL_KEYS, "set", "1.0.0", "Returns the difference of sets.")),
     data(scan::sscan, row("sscan", -3, READ, ONE_KEY, "set", "2.8.0", "Iterates over the members of a set.")),
     data(zset::zadd, row("zadd", -4, GROW.with(FAST), ONE_KEY, "sorted-set", "1.2.0", "Adds members to a sorted set, or updates their scores.")),
     data(zset::zincrby, row("zincrby", 4, GROW.with(FAST), ONE_KEY, "sorted-set", "1.2.0", "Adds to the score of a member.")),
@@ -160,12 +163,84 @@ pub(crate) const TABLE: &[Spec] = &[
     row("asking", 1, FAST, NO_KEYS, "cluster", "3.0.0", "Allows the next command on a slot that is being imported."),
     row("cluster", -2, ANY, NO_KEYS, "cluster", "3.0.0", "Tells about the cluster."),
     row("wait", 3, NONE, NO_KEYS, "generic", "3.0.0", "Waits until replicas have applied what this connection wrote."),
+    // Since level 2.
+    two(row("monitor", 1, ADMIN.with(CONTROL), NO_KEYS, "server", "1.0.0", "Shows every command that is executed.")),
+    two(data(listmove::lmove, row("lmove", 5, GROW, TWO_KEYS, "list", "6.2.0", "Moves an element from one list to another, and returns it."))),
+    two(data(listmove::rpoplpush, row("rpoplpush", 3, GROW, TWO_KEYS, "list", "1.2.0", "Moves the last element of a list to the front of another, and returns it."))),
+    two(data(listmove::lpos, row("lpos", -3, READ, ONE_KEY, "list", "6.0.6", "Returns the positions of elements by their value."))),
+    two(counted(1, data(listmove::lmpop, row("lmpop", -4, WRITE, NO_KEYS, "list", "7.0.0", "Removes and returns elements of the first of several lists that has any.")))),
+    two(data(setops::smove, row("smove", 4, WRITE.with(FAST), TWO_KEYS, "set", "1.0.0", "Moves a member from one set to another."))),
+    two(counted(1, data(setops::sintercard, row("sintercard", -3, READ, NO_KEYS, "set", "7.0.0", "Counts the members of an intersection of sets.")))),
+    two(data(setops::sunionstore, row("sunionstore", -3, GROW, ALL_KEYS, "set", "1.0.0", "Stores the union of sets."))),
+    two(data(setops::sinterstore, row("sinterstore", -3, GROW, ALL_KEYS, "set", "1.0.0", "Stores the intersection of sets."))),
+    two(data(setops::sdiffstore, row("sdiffstore", -3, GROW, ALL_KEYS, "set", "1.0.0", "Stores the difference of sets."))),
+    two(counted(1, data(zstore::zunion, row("zunion", -3, READ, NO_KEYS, "sorted-set", "6.2.0", "Returns the union of sorted sets.")))),
+    two(counted(1, data(zstore::zinter, row("zinter", -3, READ, NO_KEYS, "sorted-set", "6.2.0", "Returns the intersection of sorted sets.")))),
+    two(counted(1, data(zstore::zdiff, row("zdiff", -3, READ, NO_KEYS, "sorted-set", "6.2.0", "Returns the difference of sorted sets.")))),
+    two(counted(2, data(zstore::zunionstore, row("zunionstore", -4, GROW, ONE_KEY, "sorted-set", "2.0.0", "Stores the union of sorted sets.")))),
+    two(counted(2, data(zstore::zinterstore, row("zinterstore", -4, GROW, ONE_KEY, "sorted-set", "2.0.0", "Stores the intersection of sorted sets.")))),
+    two(counted(2, data(zstore::zdiffstore, row("zdiffstore", -4, GROW, ONE_KEY, "sorted-set", "6.2.0", "Stores the difference of sorted sets.")))),
+    two(counted(1, data(zstore::zintercard, row("zintercard", -3, READ, NO_KEYS, "sorted-set", "7.0.0", "Counts the members of an intersection of sorted sets.")))),
+    two(data(zrange::zrangestore, row("zrangestore", -5, GROW, TWO_KEYS, "sorted-set", "6.2.0", "Stores a range of members of a sorted set."))),
+    two(counted(1, data(zpick::zmpop, row("zmpop", -4, WRITE, NO_KEYS, "sorted-set", "7.0.0", "Removes and returns the outermost members of the first of several sorted sets that has any.")))),
+    two(data(zpick::zrandmember, row("zrandmember", -2, READ, ONE_KEY, "sorted-set", "6.2.0", "Returns random members of a sorted set."))),
+    two(data(hash::hrandfield, row("hrandfield", -2, READ, ONE_KEY, "hash", "6.2.0", "Returns random fields of a hash."))),
+    two(data(copy::copy, row("copy", -3, GROW, TWO_KEYS, "generic", "6.2.0", "Copies the value of a key to another key."))),
+    two(data(string::getrange, row("substr", 4, READ, ONE_KEY, "string", "1.0.0", "Returns a part of a string value."))),
+    two(data(lcs::lcs, row("lcs", -3, READ, TWO_KEYS, "string", "7.0.0", "Finds the longest common subsequence of two strings."))),
+    two(stored(2, &["store"], &[("limit", 2), ("get", 1), ("by", 1)], data(sort::sort_command, row("sort", -2, GROW, ONE_KEY, "generic", "1.0.0", "Sorts the elements of a list, a set or a sorted set, and may store the result.")))),
+    two(data(sort::sort_ro, row("sort_ro", -2, READ.with(Flags::MOVABLE_KEYS), ONE_KEY, "generic", "7.0.0", "Returns the elements of a list, a set or a sorted set, sorted."))),
+    two(data(bits::setbit, row("setbit", 4, GROW, ONE_KEY, "bitmap", "2.2.0", "Sets or clears a bit of a string value."))),
+    two(data(bits::getbit, row("getbit", 3, READ.with(FAST), ONE_KEY, "bitmap", "2.2.0", "Returns a bit of a string value."))),
+    two(data(bits::bitcount, row("bitcount", -2, READ, ONE_KEY, "bitmap", "2.6.0", "Counts the bits that are set in a string value."))),
+    two(data(bits::bitpos, row("bitpos", -3, READ, ONE_KEY, "bitmap", "2.8.7", "Finds the first bit that is set, or clear, in a string value."))),
+    two(data(bits::bitop, row("bitop", -4, GROW, (2, -1, 1), "bitmap", "2.6.0", "Stores what strings make bit by bit."))),
+    two(data(bitfield::bitfield, row("bitfield", -2, GROW, ONE_KEY, "bitmap", "3.2.0", "Reads and writes integers of any width in a string value."))),
+    two(data(bitfield::bitfield_ro, row("bitfield_ro", -2, READ.with(FAST), ONE_KEY, "bitmap", "6.0.0", "Reads integers of any width in a string value."))),
+    two(data(pf::pfadd, row("pfadd", -2, GROW.with(FAST), ONE_KEY, "hyperloglog", "2.8.9", "Adds elements to a HyperLogLog."))),
+    two(data(pf::pfcount, row("pfcount", -2, READ, ALL_KEYS, "hyperloglog", "2.8.9", "Estimates how many different elements HyperLogLogs were shown."))),
+    two(data(pf::pfmerge, row("pfmerge", -2, GROW, ALL_KEYS, "hyperloglog", "2.8.9", "Merges HyperLogLogs into one."))),
+    two(data(geo::geoadd, row("geoadd", -5, GROW, ONE_KEY, "geo", "3.2.0", "Adds places to a sorted set."))),
+    two(data(geo::geodist, row("geodist", -4, READ, ONE_KEY, "geo", "3.2.0", "Returns the distance between two places."))),
+    two(data(geo::geohash, row("geohash", -2, READ, ONE_KEY, "geo", "3.2.0", "Returns places as geohash strings."))),
+    two(data(geo::geopos, row("geopos", -2, READ, ONE_KEY, "geo", "3.2.0", "Returns the longitudes and latitudes of places."))),
+    two(stored(5, &["store", "storedist"], &[], data(geosearch::georadius, row("georadius", -6, GROW, ONE_KEY, "geo", "3.2.0", "Finds places around a place, and may store them.")))),
+    two(data(geosearch::georadius_ro, row("georadius_ro", -6, READ, ONE_KEY, "geo", "3.2.10", "Finds places around a place."))),
+    two(stored(5, &["store", "storedist"], &[], data(geosearch::georadiusbymember, row("georadiusbymember", -5, GROW, ONE_KEY, "geo", "3.2.0", "Finds places around a member, and may store them.")))),
+    two(data(geosearch::georadiusbymember_ro, row("georadiusbymember_ro", -5, READ, ONE_KEY, "geo", "3.2.10", "Finds places around a member."))),
+    two(data(geosearch::geosearch, row("geosearch", -7, READ, ONE_KEY, "geo", "6.2.0", "Finds places in a circle or a box."))),
+    two(data(geosearch::geosearchstore, row("geosearchstore", -8, GROW, TWO_KEYS, "geo", "6.2.0", "Stores the places in a circle or a box."))),
+    two(data(dump::dump, row("dump", 2, READ, ONE_KEY, "generic", "2.6.0", "Returns the value of a key as bytes that RESTORE reads."))),
+    two(data(dump::restore, row("restore", -4, GROW, ONE_KEY, "generic", "2.6.0", "Creates a key from what DUMP returned."))),
     #[cfg(feature = "next")]
     at(ironcache_types::NEXT, data(crate::next::touch, row("icnext.touch", 2, GROW.with(FAST), ONE_KEY, "generic", "7.0.0", "Counts how often a key was touched."))),
 ];
 
+/// A command that came with level 2.
+const fn two(spec: Spec) -> Spec {
+    at(Level(2), spec)
+}
+
+/// A command whose keys are counted by the argument at this position, and follow it.
+const fn counted(at: usize, spec: Spec) -> Spec {
+    moving(MoreKeys::Counted(at), spec)
+}
+
+/// A command that takes one key more behind an option; see [`MoreKeys::Option`].
+const fn stored(
+    from: usize,
+    named: &'static [&'static str],
+    skipped: &'static [(&'static str, usize)],
+    spec: Spec,
+) -> Spec {
+    moving(MoreKeys::Option { from, named, skipped }, spec)
+}
+
+const fn moving(more_keys: MoreKeys, spec: Spec) -> Spec {
+    Spec { more_keys, flags: spec.flags.with(Flags::MOVABLE_KEYS), ..spec }
+}
+
 /// A command that came with `level`.
-#[cfg(feature = "next")]
 const fn at(level: Level, spec: Spec) -> Spec {
     Spec { level, ..spec }
 }
@@ -183,6 +258,6 @@ const fn row(
     since: &'static str,
     summary: &'static str,
 ) -> Spec {
-    let (level, run) = (Level::FIRST, Run::Server);
-    Spec { name, arity, flags, first_key, last_key, step, group, since, summary, level, run }
+    let (level, run, more_keys) = (Level::FIRST, Run::Server, MoreKeys::None);
+    Spec { name, arity, flags, first_key, last_key, step, more_keys, group, since, summary, level, run }
 }

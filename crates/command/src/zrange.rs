@@ -1,8 +1,10 @@
-//! Ranges of sorted sets, by rank, by score and by member: all become ranges of ranks.
+//! Ranges of sorted sets: answered, counted, removed, stored.
 
 use crate::arg;
 use crate::call::Call;
 use crate::error::CommandError;
+use crate::zbounds::{Bounds, By, Direction};
+use crate::zstore;
 use ironcache_keyspace::progress::ticking;
 use ironcache_keyspace::{Effect, Items, Scored, Zset};
 use ironcache_resp::Protocol;
@@ -10,130 +12,142 @@ use std::ops::Range;
 
 type Outcome = Result<(), CommandError>;
 
-/// What the two ends of a range are.
 #[derive(Clone, Copy, PartialEq)]
-enum By {
-    Rank,
-    Score,
-    Lex,
-}
-
-#[derive(Clone, Copy, PartialEq)]
-enum Direction {
-    Ascending,
-    Descending,
-}
-
-#[derive(Clone, Copy, PartialEq)]
-enum Show {
+pub(crate) enum Show {
     Members,
     WithScores,
 }
 
-/// A range as it was asked for; `start` is the end that comes first in `direction`.
+/// What the name of a command fixes of its range; the rest its options may say.
+#[derive(Clone, Copy, Default)]
+struct Fixed {
+    by: Option<By>,
+    direction: Option<Direction>,
+}
+
+/// A range as it was asked for.
 struct Query<'a> {
-    by: By,
+    bounds: Bounds<'a>,
     direction: Direction,
-    start: &'a [u8],
-    stop: &'a [u8],
     show: Show,
-    /// (offset, count); a negative count is no limit.
-    limit: Option<(i64, i64)>,
+    /// (offset, count); a negative count is no limit, a negative offset leaves nothing.
+    limit: (i64, i64),
+}
+
+impl<'a> Query<'a> {
+    /// Reads the two ends and the options after them. `shown`: whether scores may be asked for.
+    fn parse(args: &'a [&'a [u8]], fixed: Fixed, shown: bool) -> Result<Self, CommandError> {
+        let Fixed { mut by, mut direction } = fixed;
+        let (mut show, mut limit) = (Show::Members, (0, -1));
+        let (start, stop) = (args[0], args[1]);
+        let mut options = &args[2..];
+        loop {
+            options = match options {
+                [] => break,
+                [option, rest @ ..] if shown && arg::is(option, "withscores") => {
+                    show = Show::WithScores;
+                    rest
+                }
+                [option, offset, count, rest @ ..] if arg::is(option, "limit") => {
+                    limit = (arg::integer(offset)?, arg::integer(count)?);
+                    rest
+                }
+                [option, rest @ ..] if direction.is_none() && arg::is(option, "rev") => {
+                    direction = Some(Direction::Descending);
+                    rest
+                }
+                [option, rest @ ..] if by.is_none() && arg::is(option, "bylex") => {
+                    by = Some(By::Lex);
+                    rest
+                }
+                [option, rest @ ..] if by.is_none() && arg::is(option, "byscore") => {
+                    by = Some(By::Score);
+                    rest
+                }
+                _ => return Err(CommandError::Syntax),
+            };
+        }
+        let (by, direction) = (by.unwrap_or(By::Rank), direction.unwrap_or(Direction::Ascending));
+        if by == By::Rank && limit.1 != -1 {
+            return Err(CommandError::LimitByRank);
+        }
+        if by == By::Lex && show == Show::WithScores {
+            return Err(CommandError::ScoresByLex);
+        }
+        // By rank a limit of -1 may be said, with any offset, and says nothing.
+        let limit = if by == By::Rank { (0, -1) } else { limit };
+        Ok(Query { bounds: Bounds::parse(by, direction, start, stop)?, direction, show, limit })
+    }
+
+    /// The ascending ranks of what is found.
+    fn ranks(&self, zset: &Zset) -> Range<usize> {
+        let ranks = self.bounds.ranks(zset, self.direction);
+        let (offset, count) = self.limit;
+        let offset = usize::try_from(offset).unwrap_or(usize::MAX).min(ranks.len());
+        let count = usize::try_from(count).unwrap_or(usize::MAX).min(ranks.len() - offset);
+        match self.direction {
+            Direction::Ascending => ranks.start + offset..ranks.start + offset + count,
+            Direction::Descending => ranks.end - offset - count..ranks.end - offset,
+        }
+    }
 }
 
 pub(crate) fn zrange(call: &mut Call<'_>) -> Outcome {
-    query(call, None, None)
+    answer(call, Fixed::default())
 }
 
 pub(crate) fn zrevrange(call: &mut Call<'_>) -> Outcome {
-    query(call, Some(By::Rank), Some(Direction::Descending))
+    answer(call, Fixed { by: Some(By::Rank), direction: Some(Direction::Descending) })
 }
 
 pub(crate) fn zrangebyscore(call: &mut Call<'_>) -> Outcome {
-    query(call, Some(By::Score), Some(Direction::Ascending))
+    answer(call, Fixed { by: Some(By::Score), direction: Some(Direction::Ascending) })
 }
 
 pub(crate) fn zrevrangebyscore(call: &mut Call<'_>) -> Outcome {
-    query(call, Some(By::Score), Some(Direction::Descending))
+    answer(call, Fixed { by: Some(By::Score), direction: Some(Direction::Descending) })
 }
 
 pub(crate) fn zrangebylex(call: &mut Call<'_>) -> Outcome {
-    query(call, Some(By::Lex), Some(Direction::Ascending))
+    answer(call, Fixed { by: Some(By::Lex), direction: Some(Direction::Ascending) })
 }
 
 pub(crate) fn zrevrangebylex(call: &mut Call<'_>) -> Outcome {
-    query(call, Some(By::Lex), Some(Direction::Descending))
+    answer(call, Fixed { by: Some(By::Lex), direction: Some(Direction::Descending) })
 }
 
-/// What the command's name does not fix, its options may.
-fn query(call: &mut Call<'_>, by: Option<By>, direction: Option<Direction>) -> Outcome {
-    let mut query = Query {
-        by: by.unwrap_or(By::Rank),
-        direction: direction.unwrap_or(Direction::Ascending),
-        start: call.args[2],
-        stop: call.args[3],
-        show: Show::Members,
-        limit: None,
-    };
-    let mut options = &call.args[4..];
-    loop {
-        options = match options {
-            [] => break,
-            [option, rest @ ..] if arg::is(option, "withscores") => {
-                query.show = Show::WithScores;
-                rest
-            }
-            [option, offset, count, rest @ ..] if arg::is(option, "limit") => {
-                query.limit = Some((arg::integer(offset)?, arg::integer(count)?));
-                rest
-            }
-            [option, rest @ ..] if by.is_none() && arg::is(option, "byscore") => {
-                query.by = By::Score;
-                rest
-            }
-            [option, rest @ ..] if by.is_none() && arg::is(option, "bylex") => {
-                query.by = By::Lex;
-                rest
-            }
-            [option, rest @ ..] if direction.is_none() && arg::is(option, "rev") => {
-                query.direction = Direction::Descending;
-                rest
-            }
-            _ => return Err(CommandError::Syntax),
-        };
-    }
-    if query.by == By::Rank && query.limit.is_some() {
-        return Err(CommandError::LimitByRank);
-    }
-    if query.by == By::Lex && query.show == Show::WithScores {
-        return Err(CommandError::ScoresByLex);
-    }
-    answer(call, &query)
-}
-
-fn answer(call: &mut Call<'_>, query: &Query<'_>) -> Outcome {
-    let bounds = Bounds::parse(query)?;
+fn answer(call: &mut Call<'_>, fixed: Fixed) -> Outcome {
+    let query = Query::parse(&call.args[2..], fixed, true)?;
     let empty = Zset::default();
     let zset = call.db.read::<Zset>(call.args[1])?.unwrap_or(&empty);
-    let ranks = bounds.ranks(zset, query.direction);
-    let (offset, count) = query.limit.unwrap_or((0, -1));
-    // A negative offset answers nothing.
-    let offset = usize::try_from(offset).unwrap_or(usize::MAX).min(ranks.len());
-    let count = usize::try_from(count).unwrap_or(usize::MAX).min(ranks.len() - offset);
+    let ranks = query.ranks(zset);
     match query.direction {
         Direction::Ascending => {
-            let found = zset.ascending(ranks.start + offset).take(count);
-            show(&mut call.reply, query.show, count, found);
+            show(&mut call.reply, query.show, ranks.len(), zset.ascending(ranks.start).take(ranks.len()));
         }
         Direction::Descending => {
-            let found = zset.descending(ranks.end - offset).take(count);
-            show(&mut call.reply, query.show, count, found);
+            show(&mut call.reply, query.show, ranks.len(), zset.descending(ranks.end).take(ranks.len()));
         }
     }
     Ok(())
 }
 
-fn show<'z>(
+pub(crate) fn zrangestore(call: &mut Call<'_>) -> Outcome {
+    let query = Query::parse(&call.args[3..], Fixed::default(), false)?;
+    let found: Vec<Scored> = match call.db.read::<Zset>(call.args[2])? {
+        None => Vec::new(),
+        Some(zset) => {
+            let ranks = query.ranks(zset);
+            ticking(zset.ascending(ranks.start).take(ranks.len())).cloned().collect()
+        }
+    };
+    call.db.was_read();
+    zstore::replace(call, call.args[1], &found);
+    Ok(())
+}
+
+/// Answers members, as many as `count` says.
+pub(crate) fn show<'z>(
     reply: &mut ironcache_resp::Writer<'_>,
     show: Show,
     count: usize,
@@ -153,115 +167,6 @@ fn show<'z>(
     }
 }
 
-/// The ends of a range, the lower one first, but for ranks.
-enum Bounds<'a> {
-    Ranks(i64, i64),
-    Scores(Score, Score),
-    Members(Lex<'a>, Lex<'a>),
-}
-
-impl<'a> Bounds<'a> {
-    fn parse(query: &Query<'a>) -> Result<Self, CommandError> {
-        let (low, high) = match query.direction {
-            Direction::Ascending => (query.start, query.stop),
-            Direction::Descending => (query.stop, query.start),
-        };
-        Ok(match query.by {
-            By::Rank => Bounds::Ranks(arg::integer(query.start)?, arg::integer(query.stop)?),
-            By::Score => Bounds::Scores(Score::parse(low)?, Score::parse(high)?),
-            By::Lex => Bounds::Members(Lex::parse(low)?, Lex::parse(high)?),
-        })
-    }
-
-    /// The range of ascending ranks.
-    fn ranks(&self, zset: &Zset, direction: Direction) -> Range<usize> {
-        let ranks = match self {
-            Bounds::Ranks(start, stop) => {
-                let range = arg::range(*start, *stop, zset.len());
-                match direction {
-                    Direction::Ascending => range,
-                    Direction::Descending => zset.len() - range.end..zset.len() - range.start,
-                }
-            }
-            Bounds::Scores(low, high) => {
-                zset.count_before(|s| low.is_above(s.score))..zset.count_before(|s| !high.is_below(s.score))
-            }
-            Bounds::Members(low, high) => {
-                zset.count_before(|s| low.is_above(&s.member))
-                    ..zset.count_before(|s| !high.is_below(&s.member))
-            }
-        };
-        if ranks.start < ranks.end { ranks } else { 0..0 }
-    }
-}
-
-/// A bound by score.
-struct Score {
-    value: f64,
-    inclusive: bool,
-}
-
-impl Score {
-    fn parse(arg: &[u8]) -> Result<Self, CommandError> {
-        let (text, inclusive) = match arg {
-            [b'(', text @ ..] => (text, false),
-            _ => (arg, true),
-        };
-        let value = arg::bound(text).ok_or(CommandError::ScoreRange)?;
-        Ok(Score { value, inclusive })
-    }
-
-    /// As a lower bound: whether it excludes the score.
-    fn is_above(&self, score: f64) -> bool {
-        score < self.value || (score == self.value && !self.inclusive)
-    }
-
-    /// As an upper bound: whether it excludes the score.
-    fn is_below(&self, score: f64) -> bool {
-        score > self.value || (score == self.value && !self.inclusive)
-    }
-}
-
-/// A bound by member, for members of equal score.
-enum Lex<'a> {
-    First,
-    Last,
-    Inclusive(&'a [u8]),
-    Exclusive(&'a [u8]),
-}
-
-impl<'a> Lex<'a> {
-    fn parse(arg: &'a [u8]) -> Result<Self, CommandError> {
-        match arg {
-            b"-" => Ok(Lex::First),
-            b"+" => Ok(Lex::Last),
-            [b'[', member @ ..] => Ok(Lex::Inclusive(member)),
-            [b'(', member @ ..] => Ok(Lex::Exclusive(member)),
-            _ => Err(CommandError::LexRange),
-        }
-    }
-
-    /// As a lower bound: whether it excludes the member.
-    fn is_above(&self, member: &[u8]) -> bool {
-        match self {
-            Lex::First => false,
-            Lex::Last => true,
-            Lex::Inclusive(bound) => member < *bound,
-            Lex::Exclusive(bound) => member <= *bound,
-        }
-    }
-
-    /// As an upper bound: whether it excludes the member.
-    fn is_below(&self, member: &[u8]) -> bool {
-        match self {
-            Lex::First => true,
-            Lex::Last => false,
-            Lex::Inclusive(bound) => member > *bound,
-            Lex::Exclusive(bound) => member >= *bound,
-        }
-    }
-}
-
 pub(crate) fn zcount(call: &mut Call<'_>) -> Outcome {
     count(call, By::Score)
 }
@@ -272,9 +177,7 @@ pub(crate) fn zlexcount(call: &mut Call<'_>) -> Outcome {
 
 /// The ascending range between the second and third argument.
 fn between<'a>(call: &Call<'a>, by: By) -> Result<Bounds<'a>, CommandError> {
-    let (start, stop) = (call.args[2], call.args[3]);
-    let direction = Direction::Ascending;
-    Bounds::parse(&Query { by, direction, start, stop, show: Show::Members, limit: None })
+    Bounds::parse(by, Direction::Ascending, call.args[2], call.args[3])
 }
 
 fn count(call: &mut Call<'_>, by: By) -> Outcome {

@@ -11,12 +11,13 @@ type Outcome = Result<(), CommandError>;
 
 /// The options of `ZADD`.
 #[derive(Default)]
-struct Options {
-    nx: bool,
-    xx: bool,
+pub(crate) struct Options {
+    pub nx: bool,
+    pub xx: bool,
     gt: bool,
     lt: bool,
-    changed: bool,
+    /// Members whose score changed count as well.
+    pub changed: bool,
     increment: bool,
 }
 
@@ -67,7 +68,6 @@ impl Options {
 }
 
 pub(crate) fn zadd(call: &mut Call<'_>) -> Outcome {
-    let key = call.args[1];
     let (options, rest) = Options::parse(&call.args[2..])?;
     let (pairs, []) = rest.as_chunks::<2>() else {
         return Err(CommandError::Syntax);
@@ -76,20 +76,24 @@ pub(crate) fn zadd(call: &mut Call<'_>) -> Outcome {
         return Err(CommandError::Syntax);
     }
     options.check(pairs.len())?;
-    let scores: Vec<f64> = pairs
-        .iter()
-        .map(|[score, _]| arg::score(score).ok_or(CommandError::NotAFloat))
-        .collect::<Result<_, _>>()?;
-    call.db.read::<Zset>(key)?;
+    let scored =
+        pairs.iter().map(|[score, member]| Ok((arg::float(score).ok_or(CommandError::NotAFloat)?, *member)));
+    let scored: Vec<(f64, &[u8])> = scored.collect::<Result<_, CommandError>>()?;
+    add(call, &options, &scored)
+}
 
+/// Adds members to the set under the first key, as the options allow.
+pub(crate) fn add(call: &mut Call<'_>, options: &Options, scored: &[(f64, &[u8])]) -> Outcome {
+    let key = call.args[1];
+    call.db.read::<Zset>(key)?;
     let (mut added, mut updated, mut last) = (0, 0, None);
-    for ([_, member], given) in pairs.iter().zip(scores) {
+    for (given, member) in scored.iter().copied() {
         let old = call.db.read::<Zset>(key)?.and_then(|zset| zset.score(member));
         last = options.decide(old, given)?;
         let Some(new) = last.filter(|new| old != Some(*new)) else {
             continue;
         };
-        call.db.record(Effect::ZsetAdd { key, members: Items::new(&[(new, *member)]) });
+        call.db.record(Effect::ZsetAdd { key, members: Items::new(&[(arg::one_zero(new), member)]) });
         match old {
             None => added += 1,
             Some(_) => updated += 1,
@@ -105,14 +109,14 @@ pub(crate) fn zadd(call: &mut Call<'_>) -> Outcome {
 
 pub(crate) fn zincrby(call: &mut Call<'_>) -> Outcome {
     let [key, amount, member] = [call.args[1], call.args[2], call.args[3]];
-    let amount = arg::score(amount).ok_or(CommandError::NotAFloat)?;
+    let amount = arg::float(amount).ok_or(CommandError::NotAFloat)?;
     let old = call.db.read::<Zset>(key)?.and_then(|zset| zset.score(member));
     let new = old.map_or(amount, |old| old + amount);
     if new.is_nan() {
         return Err(CommandError::ScoreNotANumber);
     }
     if old != Some(new) {
-        call.db.record(Effect::ZsetAdd { key, members: Items::new(&[(new, member)]) });
+        call.db.record(Effect::ZsetAdd { key, members: Items::new(&[(arg::one_zero(new), member)]) });
     }
     call.reply.double(new);
     Ok(())

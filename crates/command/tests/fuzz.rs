@@ -46,11 +46,11 @@ const WORDS: [&str; 34] = [
 const OFFSET_MAX: u64 = 1 << 20;
 
 fn asks_for_much(args: &[&[u8]]) -> bool {
-    args[0].eq_ignore_ascii_case(b"setrange")
-        && args
-            .get(2)
-            .and_then(|n| std::str::from_utf8(n).ok()?.parse::<u64>().ok())
-            .is_some_and(|n| n > OFFSET_MAX)
+    let name = args[0].to_ascii_lowercase();
+    let number =
+        |arg: &[u8]| std::str::from_utf8(arg.strip_prefix(b"#").unwrap_or(arg)).ok()?.parse::<u64>().ok();
+    matches!(&name[..], b"setrange" | b"setbit" | b"bitfield")
+        && args[1..].iter().any(|arg| number(arg).is_some_and(|number| number > OFFSET_MAX))
 }
 
 /// Every command once, with what most understand, and keys that are there.

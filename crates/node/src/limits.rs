@@ -1,15 +1,14 @@
 //! What a person reads in `docs/limits.md`, held against the constants: a bound that moves takes its line along.
 
 use crate::app::UPLOADS_MAX;
-use crate::data::{
-    COMMAND_BYTES_MAX, HANDSHAKE_BYTES_MAX, HANDSHAKE_WITHIN, HANDSHAKES_MAX, HANDSHAKES_SIGNED_MAX,
-};
+use crate::data::{HANDSHAKE_BYTES_MAX, HANDSHAKE_WITHIN, HANDSHAKES_MAX, HANDSHAKES_SIGNED_MAX};
 use crate::descriptors::RESERVED;
 use crate::doorkeeper::{FREE_BYTES, HTTP, PEER};
 use crate::http::{JSON_BYTES_MAX, KEEP_FREE_BYTES, KEEP_FREE_SHARE};
 use crate::tls::{CA_FILES_MAX, FILE_BYTES_MAX};
 use ironcache_control::ControlState;
 use ironcache_resp::Limits;
+use ironcache_session::COMMAND_BYTES_MAX;
 use ironcache_types::{MAX_ARTIFACT_BYTES, SLOT_COUNT};
 
 /// Rows of the page: what, and how much of it.

@@ -63,4 +63,4 @@ pub use replies::{Owed, Reply};
 pub use retention::Retention;
 pub use role::{CannotServe, Primary, Replica, Role};
 pub use routing::{Routing, ShardRoute};
-pub use serving::{ReadFrom, Route};
+pub use serving::Route;

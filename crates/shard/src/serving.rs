@@ -8,7 +8,7 @@
 use crate::engine::Engine;
 use crate::role::{Primary, Role};
 use crate::routing::ShardRoute;
-use ironcache_types::{NodeId, Slot};
+use ironcache_types::{NodeId, ReadFrom, Slot};
 
 /// What to do with a keyed command.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,13 +20,6 @@ pub enum Route {
     Moved(NodeId),
     /// Nobody owns the slot.
     Unowned,
-}
-
-/// Which copies a read may be answered from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ReadFrom {
-    Primary,
-    Replica,
 }
 
 impl Engine {

@@ -16,8 +16,8 @@ use crate::rng::Rng;
 use crate::stream::{Write, offset_of, writes_below};
 use crate::world::World;
 use ironcache_control::AckMode;
-use ironcache_shard::{Owed, ReadFrom, Reply, Route};
-use ironcache_types::{Epoch, NodeId, Offset, ShardId, Slot};
+use ironcache_shard::{Owed, Reply, Route};
+use ironcache_types::{Epoch, NodeId, Offset, ReadFrom, ShardId, Slot};
 
 /// Of each shard; each has one operation under way.
 const CLIENTS: usize = 4;

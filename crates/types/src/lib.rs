@@ -16,6 +16,7 @@ mod ids;
 mod key_hash;
 mod level;
 mod range_text;
+mod read_from;
 mod slots;
 pub mod stamp;
 mod version_text;
@@ -32,6 +33,7 @@ pub use key_hash::{KeyHash, ParseKeyHashError};
 pub use level::NEXT;
 pub use level::{LEVELS, Level, LevelRange};
 pub use range_text::ParseRangeError;
+pub use read_from::ReadFrom;
 pub use slots::{SLOT_COUNT, Slot, SlotRange, SlotSet, key_slot};
 pub use stamp::{Manifest, STAMP_LEN, Stamp, StampError};
 #[cfg(feature = "next")]

@@ -28,6 +28,7 @@ const PURE_CRATES: &[&str] = &[
     "ironcache-resp",
     "ironcache-keyspace",
     "ironcache-command",
+    "ironcache-session",
     "ironcache-replication",
     "ironcache-control",
     "ironcache-formats",
@@ -45,6 +46,7 @@ const NODE_MAY_USE: &[&str] = &[
     "ironcache-resp",
     "ironcache-keyspace",
     "ironcache-command",
+    "ironcache-session",
     "ironcache-replication",
     "ironcache-control",
     "ironcache-formats",
@@ -75,8 +77,10 @@ const EVERYTHING: &[&str] = &[
     "ironcache-types",
     "ironcache-settings",
     "ironcache-resp",
+    "ironcache-differential",
     "ironcache-keyspace",
     "ironcache-command",
+    "ironcache-session",
     "ironcache-replication",
     "ironcache-control",
     "ironcache-formats",
@@ -103,6 +107,8 @@ pub(crate) const CRATES: &[CrateRule] = &[
     CrateRule { name: "ironcache-types", may_use: &["ironcache-fuzz"], purity: Purity::Pure },
     CrateRule { name: "ironcache-settings", may_use: &["ironcache-fuzz"], purity: Purity::Pure },
     CrateRule { name: "ironcache-resp", may_use: &["ironcache-fuzz"], purity: Purity::Pure },
+    // For tests alone: what commands are held against.
+    CrateRule { name: "ironcache-differential", may_use: &["ironcache-resp"], purity: Purity::Shell },
     CrateRule {
         name: "ironcache-keyspace",
         may_use: &["ironcache-fuzz", "ironcache-types"],
@@ -110,7 +116,18 @@ pub(crate) const CRATES: &[CrateRule] = &[
     },
     CrateRule {
         name: "ironcache-command",
-        may_use: &["ironcache-fuzz", "ironcache-resp", "ironcache-keyspace", "ironcache-types"],
+        may_use: &[
+            "ironcache-fuzz",
+            "ironcache-differential",
+            "ironcache-resp",
+            "ironcache-keyspace",
+            "ironcache-types",
+        ],
+        purity: Purity::Pure,
+    },
+    CrateRule {
+        name: "ironcache-session",
+        may_use: &["ironcache-types", "ironcache-resp", "ironcache-command"],
         purity: Purity::Pure,
     },
     CrateRule {

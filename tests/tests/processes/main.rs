@@ -6,6 +6,7 @@ mod audits;
 mod auto_rollouts;
 mod bad_input;
 mod bad_releases;
+mod beside_redis;
 mod crowds;
 mod ipv6;
 mod joins;

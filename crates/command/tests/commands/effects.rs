@@ -1,13 +1,13 @@
 //! Whatever commands do, their effects say all of it.
 
 use crate::db::Db;
-use ironcache_command::{Expiry, Flags, Run, table};
+use ironcache_command::{Expiry, Flags, MoreKeys, Run, table};
 use ironcache_keyspace::{Keyspace, apply_effects};
 use ironcache_types::{LEVELS, SLOT_COUNT, Slot};
 use proptest::prelude::*;
 
 /// Arguments that commands understand, and some that they do not.
-const WORDS: [&str; 56] = [
+const WORDS: [&str; 86] = [
     "a",
     "b",
     "c",
@@ -64,10 +64,40 @@ const WORDS: [&str; 56] = [
     "9223372036854775807",
     "-9223372036854775808",
     "WITHSCORE",
+    "AGGREGATE",
+    "MAX",
+    "WEIGHTS",
+    "STORE",
+    "ALPHA",
+    "DESC",
+    "LEFT",
+    "RIGHT",
+    "MIN",
+    "REPLACE",
+    "LEN",
+    "IDX",
+    "BIT",
+    "BYTE",
+    "AND",
+    "NOT",
+    "OVERFLOW",
+    "SET",
+    "INCRBY",
+    "u8",
+    "i5",
+    "#1",
+    "RANK",
+    "MAXLEN",
+    "FROMLONLAT",
+    "FROMMEMBER",
+    "BYRADIUS",
+    "km",
+    "13.36",
+    "38.1",
 ];
 
 fn command() -> impl Strategy<Value = (usize, Vec<usize>, u64)> {
-    (0..table().len(), prop::collection::vec(0..WORDS.len(), 6), prop_oneof![3 => Just(0), 1 => 0u64..2000])
+    (0..table().len(), prop::collection::vec(0..WORDS.len(), 10), prop_oneof![3 => Just(0), 1 => 0u64..2000])
 }
 
 /// Runs random commands; hands the database to `check` after each.
@@ -81,11 +111,18 @@ fn play(commands: &[(usize, Vec<usize>, u64)], mut check: impl FnMut(&mut Db, &[
         }
         db.context.now_ms += pause_ms;
         let wanted = spec.arity.unsigned_abs() as usize - 1;
-        let extra = if spec.arity < 0 { words[5] % 3 } else { 0 };
+        let extra = if spec.arity < 0 { words[9] % 4 } else { 0 };
         let mut args = vec![spec.name.as_bytes()];
         args.extend(words.iter().take(wanted + extra).map(|word| WORDS[*word].as_bytes()));
+        // Where a number of keys is wanted, mostly one is told that fits.
+        if let (MoreKeys::Counted(at), true) = (spec.more_keys, words[1] % 5 > 0) {
+            let count = args.get(at).map(|_| if words[2] % 2 == 0 { &b"1"[..] } else { b"2" });
+            args.splice(at..(at + 1).min(args.len()), count);
+            let keys = args.iter_mut().skip(at + 1).take(2);
+            keys.zip(&words[3..]).for_each(|(key, word)| *key = WORDS[word % 3].as_bytes());
+        }
         // Keys are mostly keys.
-        if let (Some(key), true) = (args.get_mut(1), words[0] % 4 > 0) {
+        if let (Some(key), true) = (args.get_mut(spec.first_key), spec.first_key > 0 && words[0] % 4 > 0) {
             *key = WORDS[words[0] % 3].as_bytes();
         }
         let reply = db.run_args(&args);
@@ -205,4 +242,13 @@ fn keys_are_found_among_the_arguments() {
     assert_eq!(keys("PING"), "");
     assert_eq!(keys("GET"), "");
     assert_eq!(keys("DBSIZE"), "");
+    assert_eq!(keys("SINTERCARD 2 a b LIMIT 1"), "a b");
+    assert_eq!(keys("ZUNIONSTORE to 2 a b WEIGHTS 1 2"), "to a b");
+    assert_eq!(keys("ZUNIONSTORE to 3 a b"), "to");
+    assert_eq!(keys("LMPOP x a LEFT"), "");
+    assert_eq!(keys("LMPOP 9223372036854775807 a LEFT"), "");
+    assert_eq!(keys("SORT a BY store LIMIT 0 1 STORE b store c"), "a c");
+    assert_eq!(keys("SORT a STORE"), "a");
+    assert_eq!(keys("BITOP AND to a b"), "to a b");
+    assert_eq!(keys("GEORADIUS a 1 2 3 m STOREDIST b"), "a b");
 }

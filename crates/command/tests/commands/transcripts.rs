@@ -50,4 +50,8 @@ families! {
     lists_answer_as_in_redis: "lists",
     sets_answer_as_in_redis: "sets",
     sorted_sets_answer_as_in_redis: "zsets",
+    what_moves_answers_as_in_redis: "moves",
+    what_is_combined_and_sorted_answers_as_in_redis: "combined",
+    bits_answer_as_in_redis: "bits",
+    places_and_counters_answer_as_in_redis: "places",
 }

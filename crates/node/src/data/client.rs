@@ -1,10 +1,11 @@
 //! What the server knows of one client connection.
 
 use super::Door;
+use super::inbox::Inbox;
 use super::output::Excess;
 use ironcache_resp::Protocol;
+use ironcache_session::{Listens, Profile, Session, Trusted};
 use ironcache_shard::Owed;
-use ironcache_types::Epoch;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -14,54 +15,33 @@ use tokio::sync::Notify;
 
 /// One connection's state, outside of the sockets and buffers.
 pub(crate) struct Client {
-    pub id: u64,
-    pub protocol: Protocol,
-    pub authenticated: bool,
-    /// `READONLY`: reads on a replica are answered there.
-    pub readonly: bool,
-    /// Commands queued since `MULTI`.
-    pub transaction: Option<Transaction>,
-    /// `WATCH`ed slots in their order, each with the offset of its last write then.
-    pub watched: Vec<(u16, u64)>,
-    /// The ownership epoch in which the first of them was watched. Another one's offsets say nothing about it.
-    pub watched_in: Option<Epoch>,
-    /// Where this client's last write ended: what `WAIT` waits for.
-    pub last_write: u64,
+    pub session: Session,
     /// What has to be acknowledged before the replies in the buffer may be sent.
     pub owed: Owed,
     /// Which port of other nodes it is sent to.
     pub door: Door,
+    /// Messages that answer none of its commands, once it listens to something.
+    pub inbox: Option<Rc<Inbox>>,
     pub info: Rc<RefCell<ClientInfo>>,
-}
-
-#[derive(Default)]
-pub(crate) struct Transaction {
-    pub commands: Vec<Vec<Vec<u8>>>,
-    /// Their arguments, with what each costs to keep.
-    pub bytes: usize,
-    /// A command was refused while queueing: `EXEC` answers `EXECABORT`.
-    pub spoilt: bool,
 }
 
 impl Client {
     /// Shows others what this connection is doing: once a batch of commands, so that no command pays for it.
     pub(crate) fn show(&self, now_ms: u64) {
-        let mut info = self.info.borrow_mut();
+        let (mut info, session) = (self.info.borrow_mut(), &self.session);
         info.last_active_ms = now_ms;
-        info.readonly = self.readonly;
-        info.is_known |= self.authenticated && info.last_command != NO_COMMAND;
-        info.queued = self.transaction.as_ref().map(|transaction| transaction.commands.len());
-    }
-
-    /// Ends `MULTI` and `WATCH`: nothing that was queued is ever executed.
-    pub(crate) fn forget_transaction(&mut self) {
-        self.transaction = None;
-        self.watched.clear();
+        info.last_command = session.last_command();
+        info.protocol = session.protocol();
+        info.readonly = session.is_readonly();
+        info.listens = session.listens();
+        info.is_known |= session.is_known();
+        info.queued = session.queued();
+        if !Rc::ptr_eq(&info.profile, session.profile()) {
+            info.profile = Rc::clone(session.profile());
+        }
     }
 }
 
-/// As Redis shows the last command of a client that has sent none.
-const NO_COMMAND: &str = "NULL";
 /// Below this a client that has said nothing yet may be about to: a packet that is lost twice comes within 3 s.
 const STRANGER_MS: u64 = 5_000;
 
@@ -70,17 +50,16 @@ pub(crate) struct ClientInfo {
     pub id: u64,
     pub addr: SocketAddr,
     pub local_addr: SocketAddr,
-    pub name: String,
-    pub lib_name: String,
-    pub lib_version: String,
+    pub profile: Rc<Profile>,
     pub connected_at_ms: u64,
     pub last_command: &'static str,
     /// Has it sent a whole command, past the password if there is one?
     pub is_known: bool,
     /// When it last sent something, to the precision of [`Plane::coarse_ms`](super::plane::Plane::coarse_ms).
     pub last_active_ms: u64,
-    pub resp: u8,
+    pub protocol: Protocol,
     pub readonly: bool,
+    pub listens: Listens,
     /// Commands queued since `MULTI`; `None` outside of a transaction.
     pub queued: Option<usize>,
     pub kept: Kept,
@@ -165,6 +144,7 @@ impl fmt::Display for Closing {
 pub(crate) struct Clients {
     next: u64,
     list: BTreeMap<u64, Rc<RefCell<ClientInfo>>>,
+    monitors: BTreeMap<u64, Rc<Inbox>>,
     pub total: u64,
     /// Of all that are not told to end.
     kept_bytes: usize,
@@ -181,40 +161,65 @@ impl Clients {
     ) -> Client {
         self.next += 1;
         self.total += 1;
+        let session = Session::new(self.next, trusted);
         let info = Rc::new(RefCell::new(ClientInfo {
             id: self.next,
             addr,
             local_addr,
-            name: String::new(),
-            lib_name: String::new(),
-            lib_version: String::new(),
+            profile: Rc::clone(session.profile()),
             connected_at_ms: now_ms,
-            last_command: NO_COMMAND,
+            last_command: session.last_command(),
             is_known: false,
             last_active_ms: now_ms,
-            resp: 2,
+            protocol: session.protocol(),
             readonly: false,
+            listens: session.listens(),
             queued: None,
             kept: Kept::default(),
             ending: Rc::default(),
         }));
         self.list.insert(self.next, Rc::clone(&info));
-        Client {
-            id: self.next,
-            protocol: Protocol::Resp2,
-            authenticated: trusted == Trusted::Yes,
-            readonly: false,
-            transaction: None,
-            watched: Vec::new(),
-            watched_in: None,
-            last_write: 0,
-            owed: Owed::default(),
-            door,
-            info,
+        Client { session, owed: Owed::default(), door, inbox: None, info }
+    }
+
+    /// Has a client sent what it listens to from now on, and nothing else.
+    pub(crate) fn listen(&mut self, client: &mut Client, to: Listens) {
+        let id = client.session.id();
+        match to {
+            Listens::Nothing => {
+                self.monitors.remove(&id);
+            }
+            Listens::Monitor => {
+                let inbox = client.inbox.get_or_insert_default();
+                self.monitors.insert(id, Rc::clone(inbox));
+            }
+        }
+    }
+
+    #[inline]
+    pub(crate) fn is_monitored(&self) -> bool {
+        !self.monitors.is_empty()
+    }
+
+    /// A message for each monitor; whoever leaves more than `most_bytes` of them (0: no bound) is ended.
+    pub(crate) fn tell_monitors(&mut self, message: &[u8], most_bytes: u64) {
+        let mut ended = Vec::new();
+        for (id, inbox) in &self.monitors {
+            let bytes = inbox.push(message);
+            if most_bytes > 0 && bytes as u64 > most_bytes {
+                ended.push((*id, bytes));
+            }
+        }
+        for (id, bytes) in ended {
+            self.monitors.remove(&id);
+            if let Some(info) = self.list.get(&id).map(Rc::clone) {
+                self.end(&info.borrow(), Closing::Output(Excess::Hard { bytes }));
+            }
         }
     }
 
     pub(crate) fn disconnect(&mut self, id: u64) {
+        self.monitors.remove(&id);
         if let Some(info) = self.list.remove(&id) {
             self.forget(&info.borrow());
         }
@@ -301,12 +306,4 @@ impl Clients {
 pub(crate) enum Room {
     None,
     Made,
-}
-
-/// Does a new connection count as authenticated?
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Trusted {
-    Yes,
-    /// A password is set: `AUTH` comes first.
-    No,
 }

@@ -5,7 +5,8 @@
 //!  read ─► parse ─► dispatch ─► out ─┬─ may go, and the socket takes it ─► sent
 //!    ▲                 │             ├─ owed, or the socket is full ─────► Output, sent while the next is read
 //!    └─────────────────┤             └─ lost role ─► close, nothing is said
-//!                      └─ Park, Hold: the command stays in the buffer, unexecuted
+//!                      ├─ Park, Hold: the command stays in the buffer, unexecuted
+//!                      └─ Blocked: it is taken, and answered when something happens
 //! ```
 //!
 //! *Invariant:* replies leave in the order of the commands, and none before what it tells of may be
@@ -14,8 +15,8 @@
 //! closes, and nothing is said of what the batch came to.
 //! *Invariant:* a command that was answered `MOVED`, `TRYAGAIN` or `CLUSTERDOWN` was not executed, and never will be.
 
-use super::client::{Client, Closing, Kept, Trusted};
-use super::dispatch::{self, COMMAND_BYTES_MAX, Turn};
+use super::client::{Client, Closing, Kept};
+use super::dispatch;
 use super::output::{Lost, Output};
 use super::tls::{Incoming, NotMade, Outgoing, shake_hands};
 use super::{DataNode, Entrance};
@@ -23,8 +24,9 @@ use crate::clock::unix_ms;
 use bytes::{Buf, BytesMut};
 use ironcache_host::net::{TcpStream, prepare};
 use ironcache_resp::{CommandParser, Limits, Parsed, Trust, Writer};
-use ironcache_shard::{Owed, Reply};
-use ironcache_types::{Epoch, Offset, chain};
+use ironcache_session::{COMMAND_BYTES_MAX, Stop, Trusted, Wake, Woken};
+use ironcache_shard::Reply;
+use ironcache_types::{Epoch, chain};
 use smallvec::SmallVec;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -54,7 +56,7 @@ pub(super) async fn serve(node: Rc<DataNode>, stream: TcpStream, addr: SocketAdd
         let trusted = if plane.requirepass.is_empty() { Trusted::Yes } else { Trusted::No };
         plane.clients.connect(addr, local, unix_ms(), trusted, entrance.door())
     };
-    let id = client.id;
+    let id = client.session.id();
     let ending = Rc::clone(&client.info.borrow().ending);
     let drain = Rc::clone(&node.drain);
     let mut drained = std::pin::pin!(drain.notified());
@@ -172,22 +174,22 @@ impl Connection {
                 }
                 // Others have their turn before the next part of a long pipeline.
                 Batch::Sent => tokio::task::consume_budget().await,
-                Batch::Parked | Batch::Held if waited => {}
-                Batch::Parked => match self.park().await {
+                Batch::Stopped(Stop::Park | Stop::Hold) if waited => {}
+                Batch::Stopped(Stop::Park) => match self.park().await {
                     Ok(Parked::Retry) => {}
                     Ok(Parked::TooLong) => self.give_up_parking(),
                     Ok(Parked::Gone) | Err(Lost) => return End::Closed,
                 },
-                Batch::Held => match self.hold().await {
+                Batch::Stopped(Stop::Hold) => match self.hold().await {
                     Ok(Held::Retry) => {}
                     Ok(Held::Gone) | Err(Lost) => return End::Closed,
                 },
-                Batch::Wait { replicas, timeout_ms, offset } => {
-                    if self.wait_for_replicas(replicas, timeout_ms, offset).await.is_err() {
+                Batch::Stopped(Stop::Blocked) => {
+                    if self.stay_blocked().await.is_err() {
                         return End::Closed;
                     }
                 }
-                Batch::Close => {
+                Batch::Stopped(Stop::Close) => {
                     self.send_the_last().await;
                     return End::Closed;
                 }
@@ -202,7 +204,7 @@ impl Connection {
             let look_again = self.output.look_again_at(limit);
             let moved = tokio::select! {
                 biased;
-                moved = self.output.advance(&mut self.to, &self.node), if !self.output.is_empty() => moved,
+                moved = self.output.advance(&mut self.to, &self.node), if !self.output.is_idle() => moved,
                 read = self.from.read_buf(&mut self.buf) => return Ok(match read {
                     Ok(1..) => Read::Some,
                     Ok(0) | Err(_) => Read::End,
@@ -226,7 +228,7 @@ impl Connection {
         let batch = loop {
             if plane.engine.is_sealed() && plane.primary().is_some() {
                 // The checkpoint would lack what is executed now. A replica only says where to go.
-                break Batch::Close;
+                break Batch::Stopped(Stop::Close);
             }
             if self.out.len() >= SEND_BYTES {
                 break Batch::Sent;
@@ -238,8 +240,8 @@ impl Connection {
                     break Batch::NeedMore(needed_bytes_at_least);
                 }
                 Err(error) => {
-                    Writer::new(&mut self.out, self.client.protocol).error(&format!("ERR {error}"));
-                    break Batch::Close;
+                    Writer::new(&mut self.out, self.client.session.protocol()).error(&format!("ERR {error}"));
+                    break Batch::Stopped(Stop::Close);
                 }
             };
             let args: SmallVec<[&[u8]; 8]> = self.parser.args(input).iter().collect();
@@ -249,34 +251,32 @@ impl Connection {
             }
             if consumed > COMMAND_BYTES_MAX {
                 let text = format!("ERR a command of {consumed} bytes; {COMMAND_BYTES_MAX} are the most");
-                Writer::new(&mut self.out, self.client.protocol).error(&text);
+                Writer::new(&mut self.out, self.client.session.protocol()).error(&text);
                 consumed_total += consumed;
                 continue;
             }
             match dispatch::run(&mut plane, &mut self.client, &args, &mut self.out) {
-                Turn::Done => {}
-                Turn::Park => {
+                None => {}
+                Some(Stop::Park) => {
                     if plane.parked < plane.config.park_commands_max {
-                        break Batch::Parked;
+                        break Batch::Stopped(Stop::Park);
                     }
                     let why = "too many commands wait for a handover already";
                     dispatch::try_again(&mut plane, &mut self.client, args[0], &mut self.out, why);
                 }
-                Turn::Hold => break Batch::Held,
-                Turn::Wait { replicas, timeout_ms, offset } => {
+                Some(Stop::Hold) => break Batch::Stopped(Stop::Hold),
+                Some(stop @ (Stop::Blocked | Stop::Close)) => {
                     consumed_total += consumed;
-                    break Batch::Wait { replicas, timeout_ms, offset };
-                }
-                Turn::Close => {
-                    consumed_total += consumed;
-                    break Batch::Close;
+                    break Batch::Stopped(stop);
                 }
             }
             self.parked_since = None;
             consumed_total += consumed;
         };
-        let trust = if self.client.authenticated { Trust::Authenticated } else { Trust::Unauthenticated };
-        self.parser.set_trust(trust);
+        self.parser.set_trust(match self.client.session.trusted() {
+            Trusted::Yes => Trust::Authenticated,
+            Trusted::No => Trust::Unauthenticated,
+        });
         if consumed_total > 0 {
             self.client.show(plane.coarse_ms);
         }
@@ -325,6 +325,9 @@ impl Connection {
 
     /// Sends the replies if they may go and nothing is before them; else they are sent when they can be.
     fn hand_on(&mut self) -> Result<(), Lost> {
+        if let Some(inbox) = &self.client.inbox {
+            self.output.listen(inbox);
+        }
         let owed = std::mem::take(&mut self.client.owed);
         let after = if owed.is_nothing() {
             None
@@ -361,11 +364,10 @@ impl Connection {
     fn account(&mut self) {
         let mut plane = self.node.plane.borrow_mut();
         let plane = &mut *plane;
-        let queued = self.client.transaction.as_ref().map_or(0, |transaction| transaction.bytes);
         let kept = Kept {
             output_bytes: self.output.bytes(),
             output_chunks: self.output.chunks(),
-            input_bytes: self.buf.capacity().saturating_sub(KEEP_BYTES) + queued,
+            input_bytes: self.buf.capacity().saturating_sub(KEEP_BYTES) + self.client.session.queued_bytes(),
         };
         plane.clients.account(&self.client, kept, plane.config.maxmemory_clients);
         if !self.output.is_empty()
@@ -447,28 +449,19 @@ impl Connection {
         }
     }
 
-    /// `WAIT`: answers how many replicas have applied this client's last write. Nobody tells any more once the role
-    /// is lost: then it answers how many were known to, as at a timeout.
-    async fn wait_for_replicas(
-        &mut self,
-        replicas: usize,
-        timeout_ms: u64,
-        offset: Offset,
-    ) -> Result<(), Lost> {
-        let deadline = (timeout_ms > 0).then(|| Instant::now() + Duration::from_millis(timeout_ms));
+    /// Until the session has answered what it waits for.
+    async fn stay_blocked(&mut self) -> Result<(), Lost> {
+        let ms_max = self.client.session.blocked_ms_max();
+        let deadline = ms_max.map(|ms| Instant::now() + Duration::from_millis(ms));
         let (acked, changed) = (Rc::clone(&self.node.acked), Rc::clone(&self.node.changed));
-        let epoch = self.node.plane.borrow().primary_epoch();
-        let mut holders = 0;
+        let mut wake = Wake::Look;
         loop {
+            // Before it looks: what happens from here on is not missed.
             let (progress, change) = (acked.notified(), changed.notified());
-            {
-                let plane = self.node.plane.borrow();
-                if epoch.is_none() || plane.primary_epoch() != epoch {
-                    break;
-                }
-                holders = plane.replicas_that_hold(offset);
+            if self.node.is_draining() {
+                wake = Wake::TimeIsUp;
             }
-            if holders >= replicas || self.node.is_draining() {
+            if self.wake(wake) == Woken::Answered {
                 break;
             }
             let timeout = async {
@@ -477,22 +470,23 @@ impl Connection {
                     None => std::future::pending().await,
                 }
             };
-            let looked = async {
+            let happened = async {
                 tokio::select! {
                     biased;
-                    () = progress => Ok(true),
-                    () = change => Ok(true),
-                    () = timeout => Ok(false),
+                    () = progress => Ok(Wake::Look),
+                    () = change => Ok(Wake::Look),
+                    () = timeout => Ok(Wake::TimeIsUp),
                     () = self.from.gone() => Err(Lost),
                 }
             };
-            if !self.output.until(&mut self.to, &self.node, looked).await?? {
-                break;
-            }
+            wake = self.output.until(&mut self.to, &self.node, happened).await??;
         }
-        Writer::new(&mut self.out, self.client.protocol).count(holders);
-        self.client.owed = Owed::default();
         Ok(())
+    }
+
+    fn wake(&mut self, wake: Wake) -> Woken {
+        let plane = self.node.plane.borrow();
+        dispatch::wake(&plane, &mut self.client, wake, &mut self.out)
     }
 
     /// The node stops: everything received was answered. Closing with unread input would reset the
@@ -515,14 +509,7 @@ enum Batch {
     NeedMore(usize),
     /// Hand on what there is, then go on.
     Sent,
-    Parked,
-    Held,
-    Wait {
-        replicas: usize,
-        timeout_ms: u64,
-        offset: Offset,
-    },
-    Close,
+    Stopped(Stop),
 }
 
 enum Parked {

@@ -19,6 +19,7 @@ mod clockwork;
 mod connection;
 mod dispatch;
 mod follower;
+mod inbox;
 mod leaving;
 mod link_io;
 mod link_stream;
@@ -28,6 +29,7 @@ mod plane;
 mod pulse;
 mod refusal;
 mod server_commands;
+mod site;
 mod source;
 mod stats;
 mod status;
@@ -38,8 +40,6 @@ mod trouble;
 mod walk;
 mod work;
 
-#[cfg(test)]
-pub(crate) use dispatch::COMMAND_BYTES_MAX;
 pub(crate) use leaving::{Drained, Keep};
 pub(crate) use link_io::{
     FrameReader, LinkError, Next, Opened, REPLICATION_PATH, REPLICATION_UPGRADE, SYNC_SILENCE_MAX, open, say,

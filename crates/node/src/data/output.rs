@@ -1,16 +1,20 @@
 //! Replies on their way to one client, in order: those that wait for an acknowledgement, and those that the client does not
-//! take yet. Meanwhile the connection goes on reading: a client may send all its commands before it reads a reply.
+//! take yet; and when all of them have gone, the messages that answer nothing. Meanwhile the connection goes on reading: a client
+//! may send all its commands before it reads a reply.
 //!
 //! ```text
-//!  replies ─► [ waits for offset 17 | 4 KiB ][ 96 B ][ waits for 21 | 8 KiB ] ─► socket
+//!  replies ─┬─► [ waits for offset 17 | 4 KiB ][ 96 B ][ waits for 21 | 8 KiB ] ─► socket
+//!    Inbox ─┘
 //! ```
 //! *Invariant:* bytes leave in the order in which they came, and none before what they tell of may be acknowledged.
 
 use super::DataNode;
 use super::acks::{Ticket, Verdict};
+use super::inbox::Inbox;
 use ironcache_settings::OutputLimit;
 use std::collections::VecDeque;
 use std::pin::pin;
+use std::rc::Rc;
 use std::time::Duration;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::time::Instant;
@@ -29,6 +33,8 @@ pub(super) struct Output {
     sent: usize,
     /// Kept of all of them.
     bytes: usize,
+    /// Once the client listens to something.
+    inbox: Option<Rc<Inbox>>,
     /// Since when it has been above the soft limit.
     above_soft_since: Option<Instant>,
 }
@@ -60,8 +66,18 @@ impl Output {
         self.queue.is_empty()
     }
 
+    /// Is there nothing to send, and nothing that may come by itself?
+    pub(super) fn is_idle(&self) -> bool {
+        self.queue.is_empty() && self.inbox.is_none()
+    }
+
+    /// Messages come from there.
+    pub(super) fn listen(&mut self, inbox: &Rc<Inbox>) {
+        self.inbox.get_or_insert_with(|| Rc::clone(inbox));
+    }
+
     pub(super) fn bytes(&self) -> usize {
-        self.bytes
+        self.bytes + self.inbox.as_ref().map_or(0, |inbox| inbox.bytes())
     }
 
     pub(super) fn chunks(&self) -> usize {
@@ -91,7 +107,15 @@ impl Output {
         self.queue.push_back(Chunk { bytes, after });
     }
 
-    /// One step: the first replies may go, or some bytes of them went. Cancelled, nothing is lost.
+    /// What is not taken waits in the inbox, where it is bounded.
+    fn take_messages(&mut self) {
+        let Some(mut messages) = self.inbox.as_ref().map(|inbox| inbox.take()) else { return };
+        if !messages.is_empty() {
+            self.push(&mut messages, 0, None);
+        }
+    }
+
+    /// One step: the first replies may go, some bytes of them went, or there is something to send. Cancelled, nothing is lost.
     ///
     /// # Errors
     /// The client is gone, the role is, or nobody can tell what became of what the replies tell of.
@@ -100,7 +124,15 @@ impl Output {
         to: &mut (impl AsyncWrite + Unpin),
         node: &DataNode,
     ) -> Result<(), Lost> {
-        let Some(Chunk { bytes, after }) = self.queue.front_mut() else { return Ok(()) };
+        if self.queue.is_empty() {
+            self.take_messages();
+        }
+        let Some(Chunk { bytes, after }) = self.queue.front_mut() else {
+            if let Some(inbox) = &self.inbox {
+                inbox.told().await;
+            }
+            return Ok(());
+        };
         if let Some(wait) = after {
             wait.acknowledged(node).await?;
             *after = None;
@@ -132,7 +164,7 @@ impl Output {
             tokio::select! {
                 biased;
                 happened = &mut other => return Ok(happened),
-                moved = self.advance(to, node), if !self.is_empty() => moved?,
+                moved = self.advance(to, node), if !self.is_idle() => moved?,
             }
         }
     }

@@ -24,11 +24,12 @@ use ironcache_control::{Command, Shard};
 use ironcache_keyspace::{Effects, Expiry, Keyspace};
 use ironcache_raft::{AppliedView, Contact, Refusal};
 use ironcache_replication::{Backlog, FollowerView, Hello, Look, RunningClock, Scope, encode_group};
-use ironcache_shard::{
-    Engine, Leased, Note, Now, Objection, Owed, Primary, ReadFrom, Reply, Retention, Route,
-};
+use ironcache_session::Endpoint;
+use ironcache_shard::{Engine, Leased, Note, Now, Objection, Owed, Primary, Reply, Retention, Route};
 use ironcache_spine::boottime_ms;
-use ironcache_types::{Epoch, Level, LevelRange, Member, NodeId, Offset, SLOT_COUNT, Slot, Version};
+use ironcache_types::{
+    Epoch, Level, LevelRange, Member, NodeId, Offset, ReadFrom, SLOT_COUNT, Slot, Version,
+};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -165,16 +166,15 @@ impl Plane {
         self.config = Arc::new(config);
     }
 
-    /// Host and port that clients who came by this door are sent to. An IPv6 address stands without brackets: so Redis writes
-    /// it, and its clients read it. The port is 0 if the node has no TLS, and that of TLS if it has no other.
-    pub(crate) fn client_addr(&self, node: NodeId, door: Door) -> (String, u16) {
+    /// Where clients who came by this door are sent. The port is 0 if the node has no TLS, and that of TLS if it has no other.
+    pub(crate) fn client_addr(&self, node: NodeId, door: Door) -> Endpoint {
         let Some(node) = self.view.state.nodes.get(&node) else { return Default::default() };
         let Some((host, port)) = node.client_addr.rsplit_once(':') else { return Default::default() };
         let port = match door {
             Door::Plain => port.parse().unwrap_or(0),
             Door::Tls => node.tls_port.unwrap_or(0),
         };
-        (host.trim_matches(['[', ']']).to_owned(), port)
+        Endpoint { host: host.trim_matches(['[', ']']).to_owned(), port }
     }
 
     /// A connection is closed because it speaks HTTP.

@@ -8,16 +8,16 @@ mod links;
 mod ownership;
 mod routing;
 
+use crate::StandBy;
 use crate::{Action, Ask, Engine, Event, Grant, Held, Now, Route};
-use crate::{ReadFrom, StandBy};
 use ironcache_control::{
     AckMode, Command, ControlState, Handover, InitCluster, NodeRole, NodeSpec, Policy, Reason, Shard,
     ShardSpec,
 };
 use ironcache_replication::{Ack, Fence, Lineage, Scope, Source, SyncBegin, SyncMode};
 use ironcache_types::{
-    ClusterId, Digest, Epoch, Incarnation, LEVELS, Level, Member, NodeId, Offset, Release, ShardId, Slot,
-    SlotSet, Version, WireRange,
+    ClusterId, Digest, Epoch, Incarnation, LEVELS, Level, Member, NodeId, Offset, ReadFrom, Release, ShardId,
+    Slot, SlotSet, Version, WireRange,
 };
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -5,12 +5,11 @@
 
 use super::super::Door;
 use super::super::client::Client;
-use super::super::dispatch::{self, Turn};
 use super::super::plane::Plane;
-use super::answer;
-use super::subcommands::{Subcommand, help_or_refuse};
+use super::{answer, help, refuse};
 use ironcache_control::{Node, Shard};
 use ironcache_resp::{Writer, parse_integer};
+use ironcache_session::{Endpoint, Refusal, Subcommand};
 use ironcache_types::{NodeId, SLOT_COUNT, Slot, key_slot};
 use std::fmt::Write;
 
@@ -46,29 +45,28 @@ const SUBCOMMANDS: &[Subcommand] = &[
     },
 ];
 
-pub(super) fn run(plane: &Plane, client: &mut Client, args: &[&[u8]], out: &mut Vec<u8>) -> Turn {
-    let protocol = client.protocol;
+pub(super) fn run(plane: &Plane, client: &mut Client, args: &[&[u8]], out: &mut Vec<u8>) {
     match (args[1].to_ascii_lowercase().as_slice(), &args[2..]) {
-        (b"slots", []) => slots(plane, client.door, &mut Writer::new(out, protocol)),
-        (b"shards", []) => shards(plane, &mut Writer::new(out, protocol)),
+        (b"slots", []) => answer(client, out, |reply| slots(plane, client.door, reply)),
+        (b"shards", []) => answer(client, out, |reply| shards(plane, reply)),
         (b"nodes", []) => {
-            answer(out, protocol, |reply| reply.verbatim("txt", nodes(plane, client.door).as_bytes()))
+            answer(client, out, |reply| reply.verbatim("txt", nodes(plane, client.door).as_bytes()));
         }
-        (b"info", []) => answer(out, protocol, |reply| reply.verbatim("txt", info(plane).as_bytes())),
-        (b"myid", []) => answer(out, protocol, |reply| reply.bulk(plane.me.node.redis_id().as_bytes())),
-        (b"keyslot", [key]) => answer(out, protocol, |reply| reply.int(i64::from(key_slot(key).0))),
+        (b"info", []) => answer(client, out, |reply| reply.verbatim("txt", info(plane).as_bytes())),
+        (b"myid", []) => answer(client, out, |reply| reply.bulk(plane.me.node.redis_id().as_bytes())),
+        (b"keyslot", [key]) => answer(client, out, |reply| reply.int(i64::from(key_slot(key).0))),
         (b"countkeysinslot", [slot]) => {
             let Some(number) = parse_integer(slot) else {
-                return dispatch::refuse(client, out, "ERR value is not an integer or out of range");
+                return client.session.refuse(&Refusal::NotAnInteger, out);
             };
             match u16::try_from(number) {
                 Ok(slot) if slot < SLOT_COUNT => {
-                    answer(out, protocol, |reply| reply.count(plane.keyspace.slot_len(Slot(slot))))
+                    answer(client, out, |reply| reply.count(plane.keyspace.slot_len(Slot(slot))));
                 }
-                Ok(_) | Err(_) => dispatch::refuse(client, out, "ERR Invalid slot"),
+                Ok(_) | Err(_) => refuse(client, out, &"ERR Invalid slot"),
             }
         }
-        _ => help_or_refuse(client, args, SUBCOMMANDS, out),
+        _ => help(client, args, SUBCOMMANDS, out),
     }
 }
 
@@ -81,7 +79,7 @@ fn serving<'a>(plane: &'a Plane, shard: &'a Shard) -> Vec<&'a Node> {
     primary.into_iter().chain(replicas).filter_map(|n| state.nodes.get(&n)).filter(|n| !out(n)).collect()
 }
 
-fn slots(plane: &Plane, door: Door, reply: &mut Writer<'_>) -> Turn {
+fn slots(plane: &Plane, door: Door, reply: &mut Writer<'_>) {
     let state = &plane.view.state;
     let ranges = state.shards.values().filter(|s| s.primary().is_some()).map(|s| s.slots.0.len()).sum();
     reply.array(ranges);
@@ -92,7 +90,7 @@ fn slots(plane: &Plane, door: Door, reply: &mut Writer<'_>) -> Turn {
             reply.int(i64::from(range.start));
             reply.int(i64::from(range.end));
             for node in &nodes {
-                let (host, port) = plane.client_addr(node.id, door);
+                let Endpoint { host, port } = plane.client_addr(node.id, door);
                 reply.array(4);
                 reply.bulk(host.as_bytes());
                 reply.int(port.into());
@@ -101,10 +99,9 @@ fn slots(plane: &Plane, door: Door, reply: &mut Writer<'_>) -> Turn {
             }
         }
     }
-    Turn::Done
 }
 
-fn shards(plane: &Plane, reply: &mut Writer<'_>) -> Turn {
+fn shards(plane: &Plane, reply: &mut Writer<'_>) {
     let state = &plane.view.state;
     reply.array(state.shards.len());
     for shard in state.shards.values() {
@@ -119,7 +116,7 @@ fn shards(plane: &Plane, reply: &mut Writer<'_>) -> Turn {
         let nodes = serving(plane, shard);
         reply.array(nodes.len());
         for node in nodes {
-            let (host, port) = plane.client_addr(node.id, Door::Plain);
+            let Endpoint { host, port } = plane.client_addr(node.id, Door::Plain);
             let ports: Vec<(&[u8], u16)> = [
                 (&b"port"[..], Some(port).filter(|port| node.tls_port != Some(*port))),
                 (b"tls-port", node.tls_port),
@@ -146,7 +143,6 @@ fn shards(plane: &Plane, reply: &mut Writer<'_>) -> Turn {
             reply.bulk(b"online");
         }
     }
-    Turn::Done
 }
 
 /// The table of `CLUSTER NODES`, a line a node. Format: the Redis documentation of that command.
@@ -156,7 +152,7 @@ fn nodes(plane: &Plane, door: Door) -> String {
     for node in state.nodes.values() {
         let shard = node.shard.and_then(|id| state.shards.get(&id));
         let primary = shard.and_then(Shard::primary).map(|p| p.node);
-        let (host, port) = plane.client_addr(node.id, door);
+        let Endpoint { host, port } = plane.client_addr(node.id, door);
         let bus = node.peer_addr.rsplit_once(':').map_or("0", |(_, port)| port);
         let mut flags = String::new();
         if node.id == plane.me.node {

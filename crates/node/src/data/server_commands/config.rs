@@ -1,16 +1,14 @@
 //! CONFIG GET and SET: Redis's names for what exists here, and what can change while running.
 
 use super::super::client::Client;
-use super::super::dispatch::{self, Turn};
 use super::super::plane::Plane;
 use super::super::tls::{self, NotTaken};
-use super::ok;
-use super::subcommands::{Subcommand, help_or_refuse};
+use super::{answer, help, ok, refuse};
 use crate::config::Config;
 use crate::descriptors;
 use crate::policy;
 use ironcache_command::glob_matches;
-use ironcache_resp::Writer;
+use ironcache_session::{Refusal, Subcommand};
 use ironcache_settings::{BadSetting, Change, ClusterKey, Key, NodeKey, Setting, Value, Why, all};
 use ironcache_types::chain;
 use std::collections::BTreeMap;
@@ -33,8 +31,7 @@ const SUBCOMMANDS: &[Subcommand] = &[
     },
 ];
 
-pub(super) fn run(plane: &mut Plane, client: &mut Client, args: &[&[u8]], out: &mut Vec<u8>) -> Turn {
-    let protocol = client.protocol;
+pub(super) fn run(plane: &mut Plane, client: &mut Client, args: &[&[u8]], out: &mut Vec<u8>) {
     match (args[1].to_ascii_lowercase().as_slice(), &args[2..]) {
         (b"get", patterns @ [_, ..]) => {
             let wanted =
@@ -42,38 +39,38 @@ pub(super) fn run(plane: &mut Plane, client: &mut Client, args: &[&[u8]], out: &
             let policy = plane.view.state.policy;
             let shown = values(&plane.config, |key| Some(policy::value(&policy, key)));
             let found: Vec<_> = shown.into_iter().filter(|(key, _)| wanted(key)).collect();
-            let mut reply = Writer::new(out, protocol);
-            reply.map(found.len());
-            for (key, value) in found {
-                reply.bulk(key.as_bytes());
-                reply.bulk(value.as_bytes());
-            }
-            Turn::Done
+            answer(client, out, |reply| {
+                reply.map(found.len());
+                for (key, value) in found {
+                    reply.bulk(key.as_bytes());
+                    reply.bulk(value.as_bytes());
+                }
+            });
         }
         (b"set", pairs @ [_, _, ..]) => {
             if pairs.len() % 2 != 0 {
-                return dispatch::refuse(client, out, "ERR syntax error");
+                return client.session.refuse(&Refusal::Syntax, out);
             }
-            match changed(&plane.config, pairs.as_chunks().0) {
-                Ok(config) => match certified(&config, pairs.as_chunks().0) {
-                    Ok(read) => {
-                        if let Some(read) = read {
-                            tls::put_in_force(&mut plane.tls, read);
-                        }
-                        plane.reconfigure(config);
-                        ok(out, protocol)
-                    }
-                    Err(refused) => dispatch::refuse(client, out, &refused.to_string()),
-                },
-                Err(refused) => dispatch::refuse(client, out, &refused.to_string()),
+            match set(plane, pairs.as_chunks().0) {
+                Ok(()) => ok(client, out),
+                Err(refused) => refuse(client, out, &refused),
             }
         }
         (b"resetstat", []) => {
             plane.stats = Default::default();
-            ok(out, protocol)
+            ok(client, out);
         }
-        _ => help_or_refuse(client, args, SUBCOMMANDS, out),
+        _ => help(client, args, SUBCOMMANDS, out),
     }
+}
+
+fn set(plane: &mut Plane, pairs: &[[&[u8]; 2]]) -> Result<(), Refused> {
+    let config = changed(&plane.config, pairs)?;
+    if let Some(read) = certified(&config, pairs)? {
+        tls::put_in_force(&mut plane.tls, read);
+    }
+    plane.reconfigure(config);
+    Ok(())
 }
 
 /// What `CONFIG GET` shows: every setting by its name and by Redis', and what tools ask Redis for. `of_cluster` is

@@ -2,16 +2,16 @@
 
 use super::super::Door;
 use super::super::client::Client;
-use super::super::dispatch::Turn;
 use super::super::plane::Plane;
 use super::super::status;
-use super::{answer, is_shown_as_master};
+use super::{answer, shown_as};
+use ironcache_session::{Endpoint, ShownAs};
 use ironcache_shard::Role;
 use ironcache_types::Offset;
 use std::fmt::Write;
 
 /// The Redis whose commands and replies are offered; clients compare it.
-pub(super) const REDIS_VERSION: &str = "7.2.0";
+pub(in crate::data) const REDIS_VERSION: &str = "7.2.0";
 
 const SECTIONS: [&str; 10] = [
     "server",
@@ -26,7 +26,7 @@ const SECTIONS: [&str; 10] = [
     "ironcache",
 ];
 
-pub(super) fn run(plane: &Plane, client: &Client, args: &[&[u8]], out: &mut Vec<u8>) -> Turn {
+pub(super) fn run(plane: &Plane, client: &Client, args: &[&[u8]], out: &mut Vec<u8>) {
     let wanted: Vec<String> = args[1..].iter().map(|a| String::from_utf8_lossy(a).to_lowercase()).collect();
     let all =
         wanted.is_empty() || wanted.iter().any(|w| matches!(w.as_str(), "all" | "default" | "everything"));
@@ -44,7 +44,7 @@ pub(super) fn run(plane: &Plane, client: &Client, args: &[&[u8]], out: &mut Vec<
             }
         }
     }
-    answer(out, client.protocol, |reply| reply.verbatim("txt", text.as_bytes()))
+    answer(client, out, |reply| reply.verbatim("txt", text.as_bytes()));
 }
 
 fn lines(plane: &Plane, door: Door, section: &str) -> Vec<(String, String)> {
@@ -137,14 +137,14 @@ fn replication(plane: &Plane, door: Door) -> Vec<(String, String)> {
             let followers: Vec<_> = plane.replicas().collect();
             lines.push(line("connected_slaves", &followers.len()));
             for (index, follower) in followers.iter().enumerate() {
-                let (host, port) = plane.client_addr(follower.member.node, door);
+                let Endpoint { host, port } = plane.client_addr(follower.member.node, door);
                 let offset = follower.applied.unwrap_or(Offset(0));
                 let value = format!("ip={host},port={port},state=online,offset={offset},lag=0");
                 lines.push((format!("slave{index}"), value));
             }
             lines.push(line("master_repl_offset", &plane.offset()));
         }
-        Role::Loading | Role::Replica(_) if is_shown_as_master(plane) => {
+        Role::Loading | Role::Replica(_) if shown_as(plane) == ShownAs::Master => {
             lines.push(line("role", &"master"));
             lines.push(line("connected_slaves", &0));
             lines.push(line("master_repl_offset", &0));
@@ -152,7 +152,8 @@ fn replication(plane: &Plane, door: Door) -> Vec<(String, String)> {
         Role::Loading | Role::Replica(_) => {
             lines.push(line("role", &"slave"));
             let primary = plane.my_shard().and_then(ironcache_control::Shard::primary);
-            let (host, port) = primary.map(|p| plane.client_addr(p.node, door)).unwrap_or_default();
+            let Endpoint { host, port } =
+                primary.map(|p| plane.client_addr(p.node, door)).unwrap_or_default();
             lines.push(line("master_host", &host));
             lines.push(line("master_port", &port));
             let (link_up, offset) = match plane.engine.role() {

@@ -4,6 +4,7 @@ use super::*;
 use ironcache_command::{Run, table};
 use ironcache_fuzz::Campaign;
 use ironcache_resp::{CommandParser, Parsed, Protocol, parse_value};
+use ironcache_session::{Wake, Woken};
 
 const WORDS: [&str; 22] = [
     "\r\n",
@@ -88,22 +89,32 @@ fn fuzz_every_command_is_answered_once_and_whole() {
                 if args.is_empty() || asks_for_much(&args) {
                     continue;
                 }
-                let (was_queueing, mut out) = (client.transaction.is_some(), Vec::new());
-                let turn = dispatch::run(&mut plane, &mut client, &args, &mut out);
+                let (was_queueing, mut out) = (client.session.queued().is_some(), Vec::new());
+                let stop = dispatch::run(&mut plane, &mut client, &args, &mut out);
                 let is_one = matches!(parse_value(&out), Ok(Some((_, used))) if used == out.len());
-                match turn {
-                    Turn::Done => {
+                match stop {
+                    None => {
                         assert!(is_one, "{args:?} is answered {:?}", out.escape_ascii().to_string())
                     }
-                    Turn::Close => assert!(is_one || out.is_empty(), "{:?}", out.escape_ascii().to_string()),
+                    Some(Stop::Close) => {
+                        assert!(is_one || out.is_empty(), "{:?}", out.escape_ascii().to_string())
+                    }
                     // Answered later, or tried again.
-                    Turn::Park | Turn::Hold | Turn::Wait { .. } => assert!(out.is_empty(), "{args:?}"),
+                    Some(Stop::Park | Stop::Hold) => assert!(out.is_empty(), "{args:?}"),
+                    Some(Stop::Blocked) => {
+                        assert!(out.is_empty(), "{args:?}");
+                        assert_eq!(
+                            dispatch::wake(&plane, &mut client, Wake::TimeIsUp, &mut out),
+                            Woken::Answered
+                        );
+                        assert!(matches!(parse_value(&out), Ok(Some((_, used))) if used == out.len()));
+                    }
                 }
-                assert!(matches!(client.protocol, Protocol::Resp2 | Protocol::Resp3));
+                assert!(matches!(client.session.protocol(), Protocol::Resp2 | Protocol::Resp3));
                 let word = out.split(|byte| *byte == b' ' || *byte == b'\r').next().unwrap_or_default();
                 let word = String::from_utf8_lossy(&word[..word.len().min(12)]).into_owned();
-                last = Some((was_queueing, std::mem::discriminant(&turn), word));
-                if turn == Turn::Close {
+                last = Some((was_queueing, stop, word));
+                if stop == Some(Stop::Close) {
                     break;
                 }
             }

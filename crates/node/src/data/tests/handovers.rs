@@ -15,7 +15,7 @@ fn a_primary_that_hands_over_executes_nothing() {
     plane.apply_view(world.view());
     let before = plane.offset();
     for command in ["SET k v", "GET k", "FLUSHALL", "WATCH k", "DEL k", "MGET k"] {
-        assert_eq!(run(&mut plane, &mut client, command), (Turn::Park, String::new()), "{command}");
+        assert_eq!(run(&mut plane, &mut client, command), (Some(Stop::Park), String::new()), "{command}");
     }
     assert_eq!(plane.expiry(), Expiry::Hide);
     answer(&mut plane, &mut client, "KEYS *");

@@ -6,6 +6,7 @@ mod fuzz;
 mod handovers;
 mod leaving;
 mod links;
+mod monitors;
 mod outputs;
 mod retention;
 mod server_commands;
@@ -17,8 +18,8 @@ mod transactions;
 mod trouble;
 
 use super::checkpoint::{Begun, Copy};
-use super::client::{Client, Trusted};
-use super::dispatch::{self, Turn};
+use super::client::Client;
+use super::dispatch;
 use super::plane::{Plane, ToControl};
 use super::{DataNode, Door};
 use crate::config::Config;
@@ -29,6 +30,7 @@ use ironcache_control::{
 use ironcache_keyspace::Keyspace;
 use ironcache_raft::AppliedView;
 use ironcache_replication::{Ack, LINK_VERSIONS, Lineage, ReplicaCursor, Source, SyncBegin, SyncMode};
+use ironcache_session::{Stop, Trusted};
 use ironcache_shard::{Event, Follow, Grant, Held, Primary};
 use ironcache_types::{
     ClusterId, Digest, Epoch, Incarnation, LEVELS, Level, LevelRange, Member, NodeId, Offset, Release,
@@ -263,17 +265,17 @@ pub(super) fn client(plane: &mut Plane) -> Client {
 }
 
 /// Runs one command, given as words; the reply is text.
-pub(super) fn run(plane: &mut Plane, client: &mut Client, command: &str) -> (Turn, String) {
+pub(super) fn run(plane: &mut Plane, client: &mut Client, command: &str) -> (Option<Stop>, String) {
     let args: Vec<&[u8]> = command.split(' ').map(str::as_bytes).collect();
     let mut out = Vec::new();
-    let turn = dispatch::run(plane, client, &args, &mut out);
-    (turn, String::from_utf8(out).unwrap())
+    let stop = dispatch::run(plane, client, &args, &mut out);
+    (stop, String::from_utf8(out).unwrap())
 }
 
 /// The same, for one that is answered at once.
 pub(super) fn answer(plane: &mut Plane, client: &mut Client, command: &str) -> String {
-    let (turn, reply) = run(plane, client, command);
-    assert_eq!(turn, Turn::Done, "{command}: {reply}");
+    let (stop, reply) = run(plane, client, command);
+    assert_eq!(stop, None, "{command}: {reply}");
     reply
 }
 

@@ -2,7 +2,7 @@
 
 use super::connections::{connect, expect, expect_end, until};
 use super::*;
-use crate::data::client::{Client, Closing, Room, Trusted};
+use crate::data::client::{Client, Closing, Room};
 use crate::data::output::Excess;
 use ironcache_settings::OutputLimit;
 use std::time::Duration;
@@ -190,12 +190,12 @@ fn the_client_that_has_been_here_longest_without_a_command_makes_room() {
     let (mut plane, _proposals) = plane(A, &World::alone(AckMode::Primary));
     let addr = "127.0.0.1:1".parse().unwrap();
     let mut connect = |now_ms, trusted| plane.clients.connect(addr, addr, now_ms, trusted, Door::Plain);
-    let known = connect(0, Trusted::Yes);
+    let mut known = connect(0, Trusted::Yes);
     let silent = connect(1_000, Trusted::Yes);
-    let without_password = connect(2_000, Trusted::No);
+    let mut without_password = connect(2_000, Trusted::No);
     let young = connect(7_000, Trusted::Yes);
-    for client in [&known, &without_password] {
-        client.info.borrow_mut().last_command = "ping";
+    for client in [&mut known, &mut without_password] {
+        run(&mut plane, client, "AUTH x");
         client.show(7_000);
     }
     let told = |client: &Client| client.info.borrow().ending.is_told();

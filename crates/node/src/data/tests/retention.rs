@@ -101,9 +101,9 @@ fn writes_wait_while_too_much_is_not_replicated_and_reads_go_on() {
     answer(&mut plane, &mut client, &set("k", bound + 100));
     assert!(plane.is_backed_up());
     let end = plane.offset();
-    assert_eq!(run(&mut plane, &mut client, "SET k v"), (Turn::Hold, String::new()));
-    assert_eq!(run(&mut plane, &mut client, "FLUSHALL"), (Turn::Hold, String::new()));
-    assert_eq!(run(&mut plane, &mut other, "EXEC"), (Turn::Hold, String::new()), "it waits whole");
+    assert_eq!(run(&mut plane, &mut client, "SET k v"), (Some(Stop::Hold), String::new()));
+    assert_eq!(run(&mut plane, &mut client, "FLUSHALL"), (Some(Stop::Hold), String::new()));
+    assert_eq!(run(&mut plane, &mut other, "EXEC"), (Some(Stop::Hold), String::new()), "it waits whole");
     assert_eq!(answer(&mut plane, &mut client, "STRLEN k"), format!(":{}\r\n", bound + 100));
     let node = node(plane);
     let expired = || ironcache_keyspace::Keyspace::next_deadline_ms(&node.plane.borrow().keyspace);

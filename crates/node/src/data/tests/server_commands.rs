@@ -75,8 +75,8 @@ fn client_list_shows_who_was_asked_for() {
         let ids = list.lines().filter_map(|line| line.strip_prefix("id=")?.split(' ').next());
         ids.map(|id| id.parse().unwrap()).collect::<Vec<u64>>()
     };
-    assert_eq!(listed(""), [1, second.id]);
-    assert_eq!(listed(" TYPE normal"), [1, second.id]);
+    assert_eq!(listed(""), [1, second.session.id()]);
+    assert_eq!(listed(" TYPE normal"), [1, second.session.id()]);
     for kind in ["master", "replica", "slave", "pubsub"] {
         assert!(listed(&format!(" type {kind}")).is_empty(), "{kind}");
     }
@@ -228,7 +228,7 @@ fn command_list_takes_a_filter() {
     assert!(all.starts_with(&format!("*{}\r\n", ironcache_command::table().len())));
     for (filter, expected) in [
         ("PATTERN LINS*", "*1\r\n$7\r\nlinsert\r\n"),
-        ("ACLCAT admin", "*3\r\n$6\r\nconfig\r\n$4\r\nrole\r\n$8\r\nshutdown\r\n"),
+        ("ACLCAT admin", "*4\r\n$6\r\nconfig\r\n$4\r\nrole\r\n$8\r\nshutdown\r\n$7\r\nmonitor\r\n"),
         ("ACLCAT nosuch", "*0\r\n"),
         ("MODULE nosuch", "*0\r\n"),
         ("nosuch x", "-ERR syntax error\r\n"),

@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::data::acks::Verdict;
-use ironcache_shard::{Owed, ReadFrom, Reply, Route};
-use ironcache_types::{SLOT_COUNT, Slot};
+use ironcache_shard::{Owed, Reply, Route};
+use ironcache_types::{ReadFrom, SLOT_COUNT, Slot};
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
@@ -34,12 +34,12 @@ fn a_life_that_no_entry_names_serves_nothing_and_is_no_address() {
     let (mut plane, _proposals) = plane(later, &world);
     let mut client = client(&mut plane);
     for command in ["SET k v", "GET k", "FLUSHALL"] {
-        assert_eq!(run(&mut plane, &mut client, command), (Turn::Park, String::new()), "{command}");
+        assert_eq!(run(&mut plane, &mut client, command), (Some(Stop::Park), String::new()), "{command}");
     }
     world.restart(A);
     plane.apply_view(world.view());
     for command in ["SET k v", "FLUSHALL"] {
-        assert_eq!(run(&mut plane, &mut client, command).0, Turn::Park, "{command}: recovering");
+        assert_eq!(run(&mut plane, &mut client, command).0, Some(Stop::Park), "{command}: recovering");
     }
 }
 
@@ -49,13 +49,17 @@ fn a_write_without_keys_goes_where_the_nodes_own_keys_go() {
     let (mut primary, _proposals) = without_lease(A, &world);
     let mut replica = following(&world);
     let (mut of_primary, mut of_replica) = (client(&mut primary), client(&mut replica));
-    assert_eq!(run(&mut primary, &mut of_primary, "FLUSHALL").0, Turn::Park, "it has no lease yet");
+    assert_eq!(run(&mut primary, &mut of_primary, "FLUSHALL").0, Some(Stop::Park), "it has no lease yet");
     grant(&mut primary, FOR_EVER);
     assert_eq!(answer(&mut primary, &mut of_primary, "FLUSHALL"), "+OK\r\n");
     assert!(answer(&mut replica, &mut of_replica, "FLUSHALL").starts_with("-READONLY"));
     let handover = world.begin_handover(A, B);
     replica.apply_view(world.view());
-    assert_eq!(run(&mut replica, &mut of_replica, "FLUSHALL").0, Turn::Park, "it may be the primary next");
+    assert_eq!(
+        run(&mut replica, &mut of_replica, "FLUSHALL").0,
+        Some(Stop::Park),
+        "it may be the primary next"
+    );
     world.abort(handover);
     replica.apply_view(world.view());
     assert!(answer(&mut replica, &mut of_replica, "FLUSHALL").starts_with("-READONLY"));

@@ -3,13 +3,13 @@
 //!
 //! *Invariant:* what HELP lists exists, and what exists is listed: the errors go by the same table.
 
-use super::super::client::Client;
-use super::super::dispatch::{self, Turn};
-use super::answer;
+use crate::refusal::Refusal;
+use crate::turn::Turn;
 use ironcache_command::{unknown_subcommand, wrong_arity};
+use ironcache_resp::{Protocol, Writer};
 
 /// One subcommand, as HELP shows it.
-pub(super) struct Subcommand {
+pub struct Subcommand {
     /// In upper case.
     pub name: &'static str,
     /// What follows the name; empty if nothing does.
@@ -20,34 +20,36 @@ pub(super) struct Subcommand {
 
 const HELP: Subcommand = Subcommand { name: "HELP", arguments: "", about: &["Prints this help."] };
 
-/// Answers what no other arm of a container's `match` took: HELP, or why it is an error.
-pub(super) fn help_or_refuse(
-    client: &mut Client,
+/// Answers what no other arm of a container's `match` took, if it is HELP.
+///
+/// # Errors
+/// There is no such subcommand, or it takes other arguments.
+pub fn help_or_refuse(
+    protocol: Protocol,
     args: &[&[u8]],
     table: &[Subcommand],
     out: &mut Vec<u8>,
-) -> Turn {
+) -> Result<Turn, Refusal> {
     let container = String::from_utf8_lossy(args[0]).to_uppercase();
     let given = args.get(1).copied().unwrap_or_default();
     if args.len() == 2 && given.eq_ignore_ascii_case(HELP.name.as_bytes()) {
-        return help(client, &container, table, out);
+        help(&container, table, &mut Writer::new(out, protocol));
+        return Ok(Turn::Answered);
     }
     let known = |sub: &&Subcommand| sub.name.as_bytes().eq_ignore_ascii_case(given);
     let text = match table.iter().chain([&HELP]).find(known) {
         Some(sub) => wrong_arity(&format!("{container}|{}", sub.name).to_lowercase()),
         None => unknown_subcommand(&container, given),
     };
-    dispatch::refuse(client, out, &text)
+    Err(Refusal::Subcommand { text })
 }
 
-fn help(client: &Client, container: &str, table: &[Subcommand], out: &mut Vec<u8>) -> Turn {
+fn help(container: &str, table: &[Subcommand], reply: &mut Writer<'_>) {
     let mut lines = vec![format!("{container} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:")];
     for Subcommand { name, arguments, about } in table.iter().chain([&HELP]) {
         lines.push(format!("{name} {arguments}").trim_end().to_owned());
         lines.extend(about.iter().map(|line| format!("    {line}")));
     }
-    answer(out, client.protocol, |reply| {
-        reply.array(lines.len());
-        lines.iter().for_each(|line| reply.simple(line));
-    })
+    reply.array(lines.len());
+    lines.iter().for_each(|line| reply.simple(line));
 }

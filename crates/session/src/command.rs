@@ -1,9 +1,9 @@
 //! COMMAND: the command table, as clients and redis-cli read it.
 
-use super::super::client::Client;
-use super::super::dispatch::{self, Turn};
-use super::answer;
-use super::subcommands::{Subcommand, help_or_refuse};
+use crate::refusal::Refusal;
+use crate::session::Session;
+use crate::subcommand::{Subcommand, help_or_refuse};
+use crate::turn::Turn;
 use ironcache_command::{Spec, glob_matches, lookup, table};
 use ironcache_resp::Writer;
 
@@ -32,75 +32,62 @@ const SUBCOMMANDS: &[Subcommand] = &[
     },
 ];
 
-pub(super) fn run(client: &mut Client, args: &[&[u8]], out: &mut Vec<u8>) -> Turn {
-    let protocol = client.protocol;
-    let Some(sub) = args.get(1) else {
-        let mut reply = Writer::new(out, protocol);
-        reply.array(table().len());
-        table().iter().for_each(|spec| info(&mut reply, spec));
-        return Turn::Done;
-    };
-    match (sub.to_ascii_lowercase().as_slice(), &args[2..]) {
-        (b"count", []) => answer(out, protocol, |reply| reply.count(table().len())),
-        (b"info", names) => {
-            let mut reply = Writer::new(out, protocol);
-            if names.is_empty() {
-                reply.array(table().len());
-                table().iter().for_each(|spec| info(&mut reply, spec));
-                return Turn::Done;
-            }
-            reply.array(names.len());
-            for name in names {
-                match lookup(name) {
-                    Some(spec) => info(&mut reply, spec),
-                    None => reply.null(),
-                }
-            }
-            Turn::Done
-        }
-        (b"list", filter) => {
-            let Some(names) = listed(filter) else {
-                return dispatch::refuse(client, out, "ERR syntax error");
-            };
-            answer(out, protocol, |reply| {
+impl Session {
+    pub(crate) fn command(&self, args: &[&[u8]], out: &mut Vec<u8>) -> Result<Turn, Refusal> {
+        let Some(sub) = args.get(1) else {
+            return self.answer(out, |reply| infos(reply, table()));
+        };
+        match (sub.to_ascii_lowercase().as_slice(), &args[2..]) {
+            (b"count", []) => self.answer(out, |reply| reply.count(table().len())),
+            (b"info", []) => self.answer(out, |reply| infos(reply, table())),
+            (b"info", names) => self.answer(out, |reply| {
                 reply.array(names.len());
-                names.iter().for_each(|name| reply.bulk(name.as_bytes()));
-            })
-        }
-        (b"docs", names) => {
-            let wanted: Vec<&Spec> = if names.is_empty() {
-                table().iter().collect()
-            } else {
-                names.iter().filter_map(|name| lookup(name)).collect()
-            };
-            let mut reply = Writer::new(out, protocol);
-            reply.map(wanted.len());
-            wanted.into_iter().for_each(|spec| docs(&mut reply, spec));
-            Turn::Done
-        }
-        // Redis takes no command without arguments here: there would be no keys among them.
-        (b"getkeys", command @ [name, _, ..]) => {
-            let Some(spec) = lookup(name) else {
-                return dispatch::refuse(client, out, "ERR Invalid command specified");
-            };
-            if spec.first_key == 0 {
-                return dispatch::refuse(client, out, "ERR The command has no key arguments");
+                for name in names {
+                    match lookup(name) {
+                        Some(spec) => info(reply, spec),
+                        None => reply.null(),
+                    }
+                }
+            }),
+            (b"list", filter) => {
+                let names = listed(filter).ok_or(Refusal::Syntax)?;
+                self.answer(out, |reply| {
+                    reply.array(names.len());
+                    names.iter().for_each(|name| reply.bulk(name.as_bytes()));
+                })
             }
-            if spec.check_arity(command.len()).is_err() {
-                return dispatch::refuse(
-                    client,
-                    out,
-                    "ERR Invalid number of arguments specified for command",
-                );
+            (b"docs", names) => {
+                let wanted: Vec<&Spec> = if names.is_empty() {
+                    table().iter().collect()
+                } else {
+                    names.iter().filter_map(|name| lookup(name)).collect()
+                };
+                self.answer(out, |reply| {
+                    reply.map(wanted.len());
+                    wanted.into_iter().for_each(|spec| docs(reply, spec));
+                })
             }
-            let keys: Vec<&[u8]> = spec.keys(command).collect();
-            let mut reply = Writer::new(out, protocol);
-            reply.array(keys.len());
-            keys.into_iter().for_each(|key| reply.bulk(key));
-            Turn::Done
+            // Redis takes no command without arguments here: there would be no keys among them.
+            (b"getkeys", command @ [name, _, ..]) => {
+                let spec = lookup(name).ok_or(Refusal::NoSuchCommand)?;
+                if !spec.takes_keys() {
+                    return Err(Refusal::NoKeys);
+                }
+                spec.check_arity(command.len()).map_err(|_| Refusal::KeysArity)?;
+                let keys: Vec<&[u8]> = spec.keys(command).collect();
+                self.answer(out, |reply| {
+                    reply.array(keys.len());
+                    keys.into_iter().for_each(|key| reply.bulk(key));
+                })
+            }
+            _ => help_or_refuse(self.protocol(), args, SUBCOMMANDS, out),
         }
-        _ => help_or_refuse(client, args, SUBCOMMANDS, out),
     }
+}
+
+fn infos(reply: &mut Writer<'_>, specs: &[Spec]) {
+    reply.array(specs.len());
+    specs.iter().for_each(|spec| info(reply, spec));
 }
 
 fn info(reply: &mut Writer<'_>, spec: &Spec) {

@@ -1,0 +1,73 @@
+//! Members of sorted sets that nobody names: the outermost of the first that has any, or random ones.
+
+use crate::arg;
+use crate::call::Call;
+use crate::error::CommandError;
+use crate::random::{Dice, REPEATED_MAX};
+use crate::zrange::{self, Show};
+use ironcache_keyspace::progress::ticking;
+use ironcache_keyspace::{Effect, Items, Scored, Zset};
+
+type Outcome = Result<(), CommandError>;
+
+pub(crate) fn zmpop(call: &mut Call<'_>) -> Outcome {
+    let keys = arg::above_zero(call.args[1], "numkeys")?;
+    let rest = call.args.get(keys.saturating_add(2)..).unwrap_or(&[]);
+    let ([end, options @ ..], keys) = (rest, &call.args[2..]) else {
+        return Err(CommandError::Syntax);
+    };
+    let keys = &keys[..keys.len() - rest.len()];
+    let lowest = match () {
+        () if arg::is(end, "min") => true,
+        () if arg::is(end, "max") => false,
+        () => return Err(CommandError::Syntax),
+    };
+    let count = arg::pop_count(options)?;
+    for key in keys {
+        let popped: Vec<Scored> = match call.db.read::<Zset>(key)? {
+            None => continue,
+            Some(zset) if lowest => zset.ascending(0).take(count).cloned().collect(),
+            Some(zset) => zset.descending(zset.len()).take(count).cloned().collect(),
+        };
+        let members: Vec<&[u8]> = popped.iter().map(|scored| &*scored.member).collect();
+        call.db.record(Effect::ZsetRemove { key, members: Items::new(&members) });
+        call.reply.array(2);
+        call.reply.bulk(key);
+        call.reply.array(popped.len());
+        for scored in ticking(&popped) {
+            call.reply.array(2);
+            call.reply.bulk(&scored.member);
+            call.reply.double(scored.score);
+        }
+        return Ok(());
+    }
+    call.reply.null_array();
+    Ok(())
+}
+
+pub(crate) fn zrandmember(call: &mut Call<'_>) -> Outcome {
+    let mut dice = Dice::new(call.random);
+    let Some((count, options)) = call.args[2..].split_first() else {
+        match call.db.read::<Zset>(call.args[1])? {
+            None => call.reply.null(),
+            Some(zset) => call.reply.bulk(&zset.members().as_slice()[dice.below(zset.len())].member),
+        }
+        return Ok(());
+    };
+    let count = arg::between(count, -i64::MAX, i64::MAX)?;
+    let shown = match options {
+        [] => Show::Members,
+        [option] if arg::is(option, "withscores") => Show::WithScores,
+        _ => return Err(CommandError::Syntax),
+    };
+    if shown == Show::WithScores && count.unsigned_abs() > (i64::MAX / 2) as u64 {
+        return Err(CommandError::OutOfRange);
+    }
+    let members = call.db.read::<Zset>(call.args[1])?.map_or(&[][..], |zset| zset.members().as_slice());
+    if count < 0 && count.unsigned_abs() > REPEATED_MAX {
+        return Err(CommandError::OutOfRange);
+    }
+    let chosen = dice.choose(count, members.len());
+    zrange::show(&mut call.reply, shown, chosen.len(), chosen.iter().map(|at| &members[*at]));
+    Ok(())
+}

@@ -1,0 +1,69 @@
+//! A whole comparison: the oracle, the commands that both have, and what came of it.
+
+use crate::Side;
+use crate::generate::Generator;
+use crate::oracle::Oracle;
+use crate::remote::Remote;
+use crate::run::{Plan, Summary, check};
+use ironcache_resp::Value;
+use std::collections::BTreeSet;
+
+/// What is to be tried.
+#[derive(Clone, Debug)]
+pub struct Trial {
+    pub seed: u64,
+    /// Commands; none: all that both have.
+    pub names: Vec<String>,
+    pub commands: usize,
+    pub differences_max: usize,
+}
+
+impl Trial {
+    /// Compares a node, the primary of a cluster of one shard, with a redis-server. Its dataset goes.
+    ///
+    /// # Errors
+    /// One of them is missing, or does not answer.
+    pub fn of_node(&self, addr: &str) -> Result<Summary, String> {
+        let mut node = Remote::connect(addr).map_err(|error| format!("{addr}: {error}"))?;
+        let known: BTreeSet<String> = match node.ask(&["COMMAND", "LIST"])? {
+            Value::Array(names) => {
+                let names = names.iter().filter_map(Value::as_bytes);
+                names.map(|name| String::from_utf8_lossy(name).into_owned()).collect()
+            }
+            other => return Err(format!("COMMAND LIST: {other:?}")),
+        };
+        self.run(&mut node, Transactions::Tried, |name| known.contains(name))
+    }
+
+    /// Compares what has these commands and knows no transactions.
+    ///
+    /// # Errors
+    /// As [`Self::of_node`].
+    pub fn of_commands(&self, side: &mut dyn Side, known: impl Fn(&str) -> bool) -> Result<Summary, String> {
+        self.run(side, Transactions::Unknown, known)
+    }
+
+    fn run(
+        &self,
+        side: &mut dyn Side,
+        transactions: Transactions,
+        known: impl Fn(&str) -> bool,
+    ) -> Result<Summary, String> {
+        let oracle = Oracle::start().map_err(|error| error.to_string())?;
+        let mut theirs = oracle.connect().map_err(|error| error.to_string())?;
+        let mut grammar = oracle.grammar().map_err(|error| error.to_string())?;
+        grammar.keep(known);
+        let dumps = grammar.names().any(|name| name == "restore");
+        let mut generator = Generator::new(&grammar, &self.names, self.seed, transactions);
+        let plan =
+            Plan { seed: self.seed, commands: self.commands, differences_max: self.differences_max, dumps };
+        check(&mut generator, side, &mut theirs, plan)
+    }
+}
+
+/// Whether `MULTI` is among what is drawn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Transactions {
+    Tried,
+    Unknown,
+}

@@ -1,0 +1,73 @@
+//! The node as one client's session sees it.
+//!
+//! *Invariant:* on the path of every keyed command: nothing is allocated unless it is redirected.
+
+use super::Door;
+use super::plane::Plane;
+use super::server_commands::{REDIS_VERSION, shown_as};
+use ironcache_session::{Introduction, Owner, Site};
+use ironcache_shard::Route;
+use ironcache_types::{Epoch, Level, Offset, ReadFrom, Slot};
+
+/// For clients that came by this door.
+pub(super) struct Here<'a> {
+    pub plane: &'a Plane,
+    pub door: Door,
+}
+
+impl Here<'_> {
+    #[inline]
+    fn owner_of(&self, route: &Route) -> Owner {
+        match route {
+            Route::Execute => Owner::Here,
+            Route::Park => Owner::Undecided,
+            Route::Moved(node) => Owner::At(self.plane.client_addr(*node, self.door)),
+            Route::Unowned => Owner::Nobody,
+        }
+    }
+}
+
+impl Site for Here<'_> {
+    fn level(&self) -> Level {
+        self.plane.level()
+    }
+
+    #[inline]
+    fn owner(&self, slot: Slot, read: ReadFrom) -> Owner {
+        self.owner_of(&self.plane.route(slot, read))
+    }
+
+    fn owner_without_keys(&self) -> Owner {
+        self.owner_of(&self.plane.route_without_keys())
+    }
+
+    #[inline]
+    fn has_enough_in_sync(&self) -> bool {
+        self.plane.has_enough_in_sync()
+    }
+
+    #[inline]
+    fn is_backed_up(&self) -> bool {
+        self.plane.is_backed_up()
+    }
+
+    fn epoch(&self) -> Option<Epoch> {
+        self.plane.primary_epoch()
+    }
+
+    fn written(&self, slot: Option<Slot>) -> u64 {
+        self.plane.written(slot)
+    }
+
+    fn holders(&self, offset: Offset) -> usize {
+        self.plane.replicas_that_hold(offset)
+    }
+
+    fn password(&self) -> &str {
+        &self.plane.requirepass
+    }
+
+    fn introduction(&self) -> Introduction {
+        Introduction { redis_version: REDIS_VERSION, shown_as: shown_as(self.plane) }
+    }
+}

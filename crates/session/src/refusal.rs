@@ -1,0 +1,141 @@
+//! Why a request was refused, worded as Redis words it: clients match on these texts.
+//!
+//! *Invariant:* a refused request was not executed, and never will be.
+//! *Invariant:* text is made once, where the reply is written, and nobody reads anything out of it.
+
+use ironcache_command::{CommandError, WrongArity};
+use ironcache_types::Slot;
+use std::fmt;
+
+/// `Display` is the reply without its leading `-`.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum Refusal {
+    #[error("{text}")]
+    UnknownCommand { text: String },
+    #[error("{text}")]
+    Subcommand { text: String },
+    #[error(transparent)]
+    Arity(WrongArity),
+    /// Of an `EXEC`: as in Redis, it ends the transaction.
+    #[error("EXECABORT Transaction discarded because of: wrong number of arguments for 'exec' command")]
+    ExecArity,
+    #[error("NOAUTH Authentication required.")]
+    NotAuthenticated,
+    #[error(transparent)]
+    NotYet(CommandError),
+    #[error("ERR '{name}' is not supported by ironcache")]
+    NotSupported { name: &'static str },
+    #[error("ERR a node is stopped by its service manager (SIGTERM to its launcher), not by a client")]
+    Shutdown,
+
+    // Who executes it.
+    #[error("MOVED {0}")]
+    Moved(Redirect),
+    #[error("CLUSTERDOWN Hash slot not served")]
+    Unowned,
+    #[error("CROSSSLOT Keys in request don't hash to the same slot")]
+    CrossSlot,
+    #[error("READONLY You can't write against a read only replica.")]
+    ReadOnlyReplica,
+    #[error("NOREPLICAS Not enough good replicas to write.")]
+    FewInSync,
+
+    /// As Redis words it: a monitor is a kind of replica there.
+    #[error("ERR Replica can't interact with the keyspace")]
+    AtMonitor,
+
+    // Transactions.
+    #[error("ERR MULTI calls can not be nested")]
+    NestedMulti,
+    #[error("ERR WATCH inside MULTI is not allowed")]
+    WatchInMulti,
+    #[error("ERR WATCH without keys")]
+    WatchWithoutKeys,
+    #[error("ERR MONITOR isn't allowed for DENY BLOCKING client")]
+    MonitorInTransaction,
+    #[error("ERR EXEC without MULTI")]
+    ExecWithoutMulti,
+    #[error("ERR DISCARD without MULTI")]
+    DiscardWithoutMulti,
+    #[error("EXECABORT Transaction discarded because of previous errors.")]
+    Spoilt,
+    #[error("ERR a transaction above {most_bytes} bytes")]
+    TransactionTooLong { most_bytes: usize },
+
+    // The connection.
+    #[error("NOPROTO unsupported protocol version")]
+    UnknownProtocol,
+    #[error("ERR Protocol version is not an integer or out of range")]
+    ProtocolNotAnInteger,
+    #[error("ERR Syntax error in HELLO option '{option}'")]
+    HelloOption { option: String },
+    #[error(
+        "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH <user> <pass> option can be used to authenticate the client and select the RESP protocol version at the same time"
+    )]
+    HelloNotAuthenticated,
+    #[error("WRONGPASS invalid username-password pair or user is disabled.")]
+    WrongPassword,
+    #[error(
+        "ERR AUTH <password> called without any password configured for the default user. Are you sure your configuration is correct?"
+    )]
+    NoPassword,
+    #[error("ERR SELECT is not allowed in cluster mode")]
+    Select,
+    #[error("ERR Client names cannot contain spaces, newlines or special characters.")]
+    Name,
+    #[error("ERR client attributes cannot contain spaces, newlines or special characters.")]
+    Attribute,
+    #[error("ERR Unrecognized option '{option}'")]
+    UnknownOption { option: String },
+    #[error("ERR Unknown client type '{kind}'")]
+    ClientType { kind: String },
+    #[error("ERR Invalid client ID")]
+    ClientId,
+
+    // Arguments.
+    #[error("ERR syntax error")]
+    Syntax,
+    #[error("ERR value is not an integer or out of range")]
+    NotAnInteger,
+    #[error("ERR timeout is not an integer or out of range")]
+    TimeoutNotAnInteger,
+    #[error("ERR timeout is negative")]
+    TimeoutNegative,
+    #[error("ERR WAIT cannot be used with replica instances.")]
+    WaitAtReplica,
+    #[error("ERR Invalid command specified")]
+    NoSuchCommand,
+    #[error("ERR The command has no key arguments")]
+    NoKeys,
+    #[error("ERR Invalid number of arguments specified for command")]
+    KeysArity,
+}
+
+impl Refusal {
+    /// Does it spoil the transaction that it falls into? As in Redis, not if it is about no command of it: `EXEC` then runs
+    /// what was queued.
+    pub(crate) fn spoils(&self) -> bool {
+        !matches!(self, Refusal::NestedMulti | Refusal::WatchInMulti)
+    }
+}
+
+/// Where a slot is served.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Redirect {
+    pub slot: Slot,
+    pub endpoint: Endpoint,
+}
+
+/// As a client dials it. An IPv6 address stands without brackets: so Redis writes it, and its clients read it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Endpoint {
+    pub host: String,
+    pub port: u16,
+}
+
+impl fmt::Display for Redirect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { slot, endpoint: Endpoint { host, port } } = self;
+        write!(f, "{slot} {host}:{port}")
+    }
+}

@@ -1,0 +1,195 @@
+//! The commands that are about the connection, the node or the cluster, not about keys: what the session answers itself, and
+//! what it hands on as a [`Query`].
+
+use crate::monitor::Listens;
+use crate::refusal::Refusal;
+use crate::session::{Session, Trusted};
+use crate::site::{ShownAs, Site};
+use crate::turn::{Job, Query, Stop, Turn, Within};
+use ironcache_command::{Spec, WrongArity};
+use ironcache_resp::{Protocol, Writer, parse_integer};
+
+/// The only user.
+const USER: &[u8] = b"default";
+
+impl Session {
+    /// Runs a command that is none of the data, or says who does. [`Session::take`] has checked its arity, and that it may be
+    /// asked for; for one that was queued, that was when it was queued.
+    pub fn server(
+        &mut self,
+        spec: &'static Spec,
+        args: &[&[u8]],
+        within: Within,
+        site: &impl Site,
+        out: &mut Vec<u8>,
+    ) -> Result<Turn, Refusal> {
+        let query = |query| Ok(Turn::Run(Job::Query(query)));
+        match spec.name {
+            "ping" => self.ping(args, out),
+            "echo" => self.answer(out, |reply| reply.bulk(args[1])),
+            "hello" => self.hello(args, site, out),
+            "auth" => self.auth(args, site, out),
+            "select" => self.select(args, out),
+            "quit" => {
+                Writer::new(out, self.protocol).ok();
+                Ok(Turn::Stop(Stop::Close))
+            }
+            "reset" => self.reset(site, out),
+            "readonly" => {
+                self.readonly = true;
+                self.ok(out)
+            }
+            "readwrite" => {
+                self.readonly = false;
+                self.ok(out)
+            }
+            // Slots do not migrate: there is nothing that ASKING would change.
+            "asking" => self.ok(out),
+            "wait" => self.wait(args, site, within, out),
+            "monitor" => self.monitor(within, out),
+            "multi" => self.multi(out),
+            "exec" => self.exec(site, out),
+            "discard" => self.discard(out),
+            "watch" => self.watch(spec, args, site, out),
+            "unwatch" => self.unwatch(out),
+            "client" => self.client(args, out),
+            "command" => self.command(args, out),
+            "cluster" => query(Query::Cluster),
+            "config" => query(Query::Config),
+            "info" => query(Query::Info),
+            "role" => query(Query::Role),
+            "time" => query(Query::Time),
+            "shutdown" => Err(Refusal::Shutdown),
+            name => Err(Refusal::NotSupported { name }),
+        }
+    }
+
+    pub(crate) fn ok(&self, out: &mut Vec<u8>) -> Result<Turn, Refusal> {
+        Writer::new(out, self.protocol).ok();
+        Ok(Turn::Answered)
+    }
+
+    /// Writes one reply.
+    pub(crate) fn answer(
+        &self,
+        out: &mut Vec<u8>,
+        write: impl FnOnce(&mut Writer<'_>),
+    ) -> Result<Turn, Refusal> {
+        write(&mut Writer::new(out, self.protocol));
+        Ok(Turn::Answered)
+    }
+
+    fn ping(&self, args: &[&[u8]], out: &mut Vec<u8>) -> Result<Turn, Refusal> {
+        match args {
+            [_] => self.answer(out, |reply| reply.simple("PONG")),
+            [_, text] => self.answer(out, |reply| reply.bulk(text)),
+            _ => Err(Refusal::Arity(WrongArity { command: "ping" })),
+        }
+    }
+
+    /// All of it or nothing, but for the authentication.
+    fn hello(&mut self, args: &[&[u8]], site: &impl Site, out: &mut Vec<u8>) -> Result<Turn, Refusal> {
+        let protocol = match args.get(1).map(|version| parse_integer(version)) {
+            None => self.protocol,
+            Some(Some(2)) => Protocol::Resp2,
+            Some(Some(3)) => Protocol::Resp3,
+            Some(Some(_)) => return Err(Refusal::UnknownProtocol),
+            Some(None) => return Err(Refusal::ProtocolNotAnInteger),
+        };
+        let mut rest = args.get(2..).unwrap_or_default();
+        let mut name = None;
+        while let [option, after @ ..] = rest {
+            match (option.to_ascii_lowercase().as_slice(), after) {
+                (b"auth", [user, password, after @ ..]) => {
+                    self.authenticate(user, password, site)?;
+                    rest = after;
+                }
+                (b"setname", [text, after @ ..]) => {
+                    name = Some(*text);
+                    rest = after;
+                }
+                _ => {
+                    let option = String::from_utf8_lossy(option).into_owned();
+                    return Err(Refusal::HelloOption { option });
+                }
+            }
+        }
+        if self.trusted == Trusted::No {
+            return Err(Refusal::HelloNotAuthenticated);
+        }
+        if let Some(name) = name {
+            self.set_name(name)?;
+        }
+        self.protocol = protocol;
+        let introduction = site.introduction();
+        let mut reply = Writer::new(out, protocol);
+        reply.map(7);
+        reply.bulk(b"server");
+        // Clients look for this name before they use what Redis offers.
+        reply.bulk(b"redis");
+        reply.bulk(b"version");
+        reply.bulk(introduction.redis_version.as_bytes());
+        reply.bulk(b"proto");
+        reply.int(number(protocol));
+        reply.bulk(b"id");
+        reply.int(self.id.cast_signed());
+        reply.bulk(b"mode");
+        reply.bulk(b"cluster");
+        reply.bulk(b"role");
+        reply.bulk(match introduction.shown_as {
+            ShownAs::Master => b"master",
+            ShownAs::Replica => b"replica",
+        });
+        reply.bulk(b"modules");
+        reply.array(0);
+        Ok(Turn::Answered)
+    }
+
+    fn auth(&mut self, args: &[&[u8]], site: &impl Site, out: &mut Vec<u8>) -> Result<Turn, Refusal> {
+        match args {
+            [_, _] if site.password().is_empty() => return Err(Refusal::NoPassword),
+            [_, password] => self.authenticate(USER, password, site)?,
+            [_, user, password] => self.authenticate(user, password, site)?,
+            _ => return Err(Refusal::Syntax),
+        }
+        self.ok(out)
+    }
+
+    fn authenticate(&mut self, user: &[u8], password: &[u8], site: &impl Site) -> Result<(), Refusal> {
+        let wanted = site.password().as_bytes();
+        // Compared to the end in any case, so that the time says nothing about where they differ.
+        let same = wanted.len() == password.len()
+            && wanted.iter().zip(password).fold(0, |differs, (a, b)| differs | (a ^ b)) == 0;
+        if user != USER || !(wanted.is_empty() || same) {
+            return Err(Refusal::WrongPassword);
+        }
+        self.trusted = Trusted::Yes;
+        Ok(())
+    }
+
+    fn select(&self, args: &[&[u8]], out: &mut Vec<u8>) -> Result<Turn, Refusal> {
+        match parse_integer(args[1]) {
+            Some(0) => self.ok(out),
+            Some(_) => Err(Refusal::Select),
+            None => Err(Refusal::NotAnInteger),
+        }
+    }
+
+    fn reset(&mut self, site: &impl Site, out: &mut Vec<u8>) -> Result<Turn, Refusal> {
+        self.forget_transaction();
+        self.protocol = Protocol::Resp2;
+        self.readonly = false;
+        self.trusted = if site.password().is_empty() { Trusted::Yes } else { Trusted::No };
+        self.name(String::new());
+        Writer::new(out, self.protocol).simple("RESET");
+        Ok(self.listen(Listens::Nothing))
+    }
+}
+
+/// As `HELLO` and `CLIENT LIST` have it.
+fn number(protocol: Protocol) -> i64 {
+    match protocol {
+        Protocol::Resp2 => 2,
+        Protocol::Resp3 => 3,
+    }
+}

@@ -1,0 +1,191 @@
+//! One connection's state, and what it makes of a request.
+//!
+//! *Invariant:* the order of the checks is Redis': known, arity, authentication, level, queueing, slots, role.
+
+use crate::blocked::Blocked;
+use crate::monitor::Listens;
+use crate::profile::Profile;
+use crate::refusal::Refusal;
+use crate::site::Site;
+use crate::transaction::Transaction;
+use crate::turn::{Turn, Within};
+use crate::watch::Watch;
+use ironcache_command::{Flags, Run, Spec, WrongArity, lookup, unknown_command};
+use ironcache_resp::{Protocol, Writer};
+use ironcache_types::{Level, Offset};
+use std::fmt::Display;
+use std::rc::Rc;
+
+/// As Redis shows the last command of a client that has sent none.
+const NO_COMMAND: &str = "NULL";
+
+pub struct Session {
+    pub(crate) id: u64,
+    pub(crate) protocol: Protocol,
+    pub(crate) trusted: Trusted,
+    /// `READONLY`: reads on a replica are answered there.
+    pub(crate) readonly: bool,
+    /// Since `MULTI`.
+    pub(crate) transaction: Option<Transaction>,
+    pub(crate) watch: Watch,
+    /// What was taken and is not answered yet.
+    pub(crate) blocked: Option<Blocked>,
+    /// What it is sent beside its replies.
+    pub(crate) listens: Listens,
+    /// Where this client's last write ended: what `WAIT` waits for.
+    pub(crate) last_write: Offset,
+    last_command: &'static str,
+    pub(crate) profile: Rc<Profile>,
+}
+
+/// Has the client said who it is?
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trusted {
+    Yes,
+    /// A password is set: `AUTH` comes first.
+    No,
+}
+
+impl Session {
+    pub fn new(id: u64, trusted: Trusted) -> Self {
+        Self {
+            id,
+            protocol: Protocol::Resp2,
+            trusted,
+            readonly: false,
+            transaction: None,
+            watch: Watch::default(),
+            blocked: None,
+            listens: Listens::Nothing,
+            last_write: Offset(0),
+            last_command: NO_COMMAND,
+            profile: Rc::default(),
+        }
+    }
+
+    /// Takes one request, its name first: it is on the path of every command.
+    ///
+    /// # Errors
+    /// It is refused: [`Session::refuse`] answers that.
+    #[inline]
+    pub fn take(&mut self, args: &[&[u8]], site: &impl Site, out: &mut Vec<u8>) -> Result<Turn, Refusal> {
+        let Some(spec) = lookup(args[0]) else { return unknown(args) };
+        if let Err(error) = spec.check_arity(args.len()) {
+            return Err(self.wrong_arity(spec, error));
+        }
+        if self.trusted == Trusted::No && !spec.flags.contains(Flags::NO_AUTH) {
+            return Err(Refusal::NotAuthenticated);
+        }
+        // Most commands are of the first level, and need no look at the log.
+        if spec.level > Level::FIRST {
+            spec.check_level(site.level()).map_err(Refusal::NotYet)?;
+        }
+        self.last_command = spec.name;
+        if self.listens == Listens::Monitor && matches!(spec.run, Run::Data(_)) {
+            return Err(Refusal::AtMonitor);
+        }
+        if self.queues(spec) {
+            return self.queue(spec, args, site, out);
+        }
+        match spec.run {
+            Run::Data(_) => self.data(spec, args, site),
+            Run::Server => self.server(spec, args, Within::Nothing, site, out),
+        }
+    }
+
+    /// A wrong number of arguments. As in Redis, an `EXEC` that is refused ends the transaction.
+    #[cold]
+    fn wrong_arity(&mut self, spec: &Spec, error: WrongArity) -> Refusal {
+        if spec.name != "exec" {
+            return Refusal::Arity(error);
+        }
+        self.forget_transaction();
+        Refusal::ExecArity
+    }
+
+    /// Answers with an error. Inside `MULTI` that spoils the transaction.
+    pub fn refuse(&mut self, refusal: &Refusal, out: &mut Vec<u8>) {
+        if refusal.spoils() {
+            self.fail(refusal, out);
+        } else {
+            Writer::new(out, self.protocol).error(&refusal.to_string());
+        }
+    }
+
+    /// The same for what only the node knows how to refuse.
+    pub fn fail(&mut self, why: &impl Display, out: &mut Vec<u8>) {
+        if let Some(transaction) = &mut self.transaction {
+            transaction.spoilt = true;
+        }
+        Writer::new(out, self.protocol).error(&why.to_string());
+    }
+
+    /// Answers a request that was held back for too long. It was not executed and never will be; nor will the transaction
+    /// that it belongs to.
+    pub fn give_up(&mut self, name: &[u8], why: &impl Display, out: &mut Vec<u8>) {
+        if name.eq_ignore_ascii_case(b"exec") {
+            self.forget_transaction();
+        }
+        self.fail(why, out);
+    }
+
+    /// What was executed for it ended there in the stream.
+    #[inline]
+    pub fn wrote(&mut self, end: Offset) {
+        self.last_write = end;
+    }
+
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
+    #[inline]
+    pub fn protocol(&self) -> Protocol {
+        self.protocol
+    }
+
+    pub fn trusted(&self) -> Trusted {
+        self.trusted
+    }
+
+    pub fn listens(&self) -> Listens {
+        self.listens
+    }
+
+    pub fn is_readonly(&self) -> bool {
+        self.readonly
+    }
+
+    /// Commands queued since `MULTI`; `None` outside of a transaction.
+    pub fn queued(&self) -> Option<usize> {
+        self.transaction.as_ref().map(Transaction::len)
+    }
+
+    /// What they take.
+    pub fn queued_bytes(&self) -> usize {
+        self.transaction.as_ref().map_or(0, |transaction| transaction.bytes)
+    }
+
+    pub fn last_command(&self) -> &'static str {
+        self.last_command
+    }
+
+    /// Has it sent a whole command, past the password if there is one?
+    pub fn is_known(&self) -> bool {
+        self.trusted == Trusted::Yes && self.last_command != NO_COMMAND
+    }
+
+    pub fn profile(&self) -> &Rc<Profile> {
+        &self.profile
+    }
+}
+
+/// No command of this name: perhaps the start of an HTTP request that carries commands. A web page can have a browser send a
+/// `POST` here whose body are commands; a request of any other method has a `Host:` line before its body.
+#[cold]
+fn unknown(args: &[&[u8]]) -> Result<Turn, Refusal> {
+    if args[0].eq_ignore_ascii_case(b"post") || args[0].eq_ignore_ascii_case(b"host:") {
+        return Ok(Turn::Http);
+    }
+    Err(Refusal::UnknownCommand { text: unknown_command(args) })
+}

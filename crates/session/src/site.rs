@@ -1,0 +1,64 @@
+//! What a session asks of the node that it is on.
+//!
+//! *Invariant:* a view of one moment that is read only: nothing that a session asks changes anything, so no answer contradicts
+//! the one before it.
+
+use crate::refusal::Endpoint;
+use ironcache_types::{Epoch, Level, Offset, ReadFrom, Slot};
+
+pub trait Site {
+    /// What the cluster may write.
+    fn level(&self) -> Level;
+
+    /// Who serves a slot to this client.
+    fn owner(&self, slot: Slot, read: ReadFrom) -> Owner;
+
+    /// Who executes a write without keys.
+    fn owner_without_keys(&self) -> Owner;
+
+    /// May a write be acknowledged with the members that are in sync?
+    fn has_enough_in_sync(&self) -> bool;
+
+    /// Do writes wait until replicas have taken more of what was written?
+    fn is_backed_up(&self) -> bool;
+
+    /// In which this node is the primary of its shard; `None` if it is not.
+    fn epoch(&self) -> Option<Epoch>;
+
+    /// The end of the last effect on a slot (on any, for `None`) of this epoch; 0 before the first.
+    fn written(&self, slot: Option<Slot>) -> u64;
+
+    /// How many replicas have applied everything below `offset`.
+    fn holders(&self, offset: Offset) -> usize;
+
+    /// Of the user `default`; empty if none is asked for.
+    fn password(&self) -> &str;
+
+    /// As whom the node shows itself.
+    fn introduction(&self) -> Introduction;
+}
+
+/// Who executes a command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Owner {
+    Here,
+    At(Endpoint),
+    /// It is being decided.
+    Undecided,
+    Nobody,
+}
+
+/// What `HELLO` tells of the node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Introduction {
+    /// The Redis whose commands and replies are offered.
+    pub redis_version: &'static str,
+    pub shown_as: ShownAs,
+}
+
+/// In the words of cluster clients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ShownAs {
+    Master,
+    Replica,
+}

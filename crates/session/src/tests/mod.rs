@@ -1,0 +1,127 @@
+//! A session at a node that is a struct of plain values: requests in, turns and replies out.
+
+mod blocked;
+mod monitor;
+mod requests;
+mod routes;
+mod transactions;
+
+use crate::*;
+use ironcache_resp::Protocol;
+use ironcache_types::{Epoch, Level, Offset, ReadFrom, Slot};
+
+/// What a node could be at one moment.
+#[derive(Clone)]
+struct Node {
+    owner: Owner,
+    /// To whom reads of a replica are answered.
+    serves_reads: bool,
+    enough_in_sync: bool,
+    backed_up: bool,
+    epoch: Option<Epoch>,
+    written: u64,
+    holders: usize,
+    password: &'static str,
+}
+
+fn primary() -> Node {
+    Node {
+        owner: Owner::Here,
+        serves_reads: true,
+        enough_in_sync: true,
+        backed_up: false,
+        epoch: Some(Epoch(1)),
+        written: 0,
+        holders: 0,
+        password: "",
+    }
+}
+
+fn replica() -> Node {
+    let endpoint = Endpoint { host: "10.0.0.1".to_owned(), port: 7000 };
+    Node { owner: Owner::At(endpoint), epoch: None, ..primary() }
+}
+
+impl Site for Node {
+    fn level(&self) -> Level {
+        Level::FIRST
+    }
+
+    fn owner(&self, _: Slot, read: ReadFrom) -> Owner {
+        match read {
+            ReadFrom::Replica if self.serves_reads => Owner::Here,
+            ReadFrom::Replica | ReadFrom::Primary => self.owner.clone(),
+        }
+    }
+
+    fn owner_without_keys(&self) -> Owner {
+        self.owner.clone()
+    }
+
+    fn has_enough_in_sync(&self) -> bool {
+        self.enough_in_sync
+    }
+
+    fn is_backed_up(&self) -> bool {
+        self.backed_up
+    }
+
+    fn epoch(&self) -> Option<Epoch> {
+        self.epoch
+    }
+
+    fn written(&self, _: Option<Slot>) -> u64 {
+        self.written
+    }
+
+    fn holders(&self, _: Offset) -> usize {
+        self.holders
+    }
+
+    fn password(&self) -> &str {
+        self.password
+    }
+
+    fn introduction(&self) -> Introduction {
+        Introduction { redis_version: "7.0.0", shown_as: ShownAs::Master }
+    }
+}
+
+fn session() -> Session {
+    Session::new(7, Trusted::Yes)
+}
+
+/// What came of one request, as text: the reply, or what the shell is to do.
+fn take(session: &mut Session, node: &Node, request: &str) -> String {
+    let args: Vec<&[u8]> = request.split(' ').map(str::as_bytes).collect();
+    let mut out = Vec::new();
+    let todo = match session.take(&args, node, &mut out) {
+        Ok(Turn::Answered | Turn::Queued) => String::new(),
+        Ok(Turn::Run(Job::Data { spec, slot })) => match slot {
+            Some(Slot(slot)) => format!("run {} on {slot}", spec.name),
+            None => format!("run {}", spec.name),
+        },
+        Ok(Turn::Run(Job::Transaction { commands, slot })) => {
+            let names: Vec<&str> = commands.iter().map(|command| command.spec.name).collect();
+            let names = names.join(", ");
+            slot.map_or(format!("run all of {names}"), |Slot(slot)| format!("run all of {names} on {slot}"))
+        }
+        Ok(Turn::Run(Job::Query(query))) => format!("answer {query:?}"),
+        Ok(Turn::Run(Job::Listen(to))) => format!("listen {to:?}"),
+        Ok(Turn::Stop(stop)) => format!("{stop:?}"),
+        Ok(Turn::Http) => "Http".to_owned(),
+        Err(refusal) => {
+            session.refuse(&refusal, &mut out);
+            String::new()
+        }
+    };
+    let reply = String::from_utf8(out).unwrap().replace("\r\n", " ");
+    format!("{reply}{todo}").trim_end().to_owned()
+}
+
+#[track_caller]
+fn check(session: &mut Session, node: &Node, requests: &[(&str, &str)]) {
+    for (request, expected) in requests {
+        assert_eq!(take(session, node, request), *expected, "{request}");
+    }
+}

@@ -1,0 +1,82 @@
+//! What becomes of one request.
+//!
+//! ```text
+//!                          ┌─► Answered            the reply is written
+//!  Session::take(request) ─┼─► Queued              the same; it is executed by `EXEC`
+//!                          ├─► Run(Job)            the shell executes it, and writes the reply
+//!                          ├─► Stop(Park | Hold)   nothing happened: take the same request again
+//!                          ├─► Stop(Blocked)       taken; the reply is written by Session::wake
+//!                          ├─► Stop(Close), Http   the connection ends
+//!                          └─► Err(Refusal)        Session::refuse writes it
+//! ```
+
+use crate::client::Which;
+use crate::monitor::Listens;
+use crate::transaction::Queued;
+use ironcache_command::Spec;
+use ironcache_types::Slot;
+
+/// What became of one request that was not refused.
+pub enum Turn {
+    /// By the session itself: the reply is written.
+    Answered,
+    /// Into a transaction: the reply is written, and nothing is executed yet.
+    Queued,
+    /// To be executed, and answered, by whoever has the data and the node.
+    Run(Job),
+    /// The connection does not go on to its next request.
+    Stop(Stop),
+    /// This is no request but HTTP, perhaps of a web page that has a browser send commands. Nothing of it is executed or
+    /// answered: the connection closes.
+    Http,
+}
+
+/// What the shell executes: everything about it is checked.
+pub enum Job {
+    /// A command on the data. `slot` is that of its keys; `None` without keys.
+    Data { spec: &'static Spec, slot: Option<Slot> },
+    /// `EXEC`: all of them, indivisibly, in one array of replies. `slot` is the only one that they touch; `None` if they may
+    /// touch others.
+    Transaction { commands: Vec<Queued>, slot: Option<Slot> },
+    /// What only the node can answer.
+    Query(Query),
+    /// What the client is sent beside its replies has changed; the reply is written.
+    Listen(Listens),
+}
+
+/// What a client asks about the node, its cluster or other clients. Where it says nothing of them, the arguments are the
+/// request's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Query {
+    /// `CLIENT INFO`.
+    Myself,
+    /// `CLIENT LIST`.
+    Clients(Which),
+    Cluster,
+    Config,
+    Info,
+    Role,
+    Time,
+}
+
+/// Why a connection does not go on to its next request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// Not executed, not answered: who serves it is being decided. Take it again when roles have changed.
+    Park,
+    /// Not executed, not answered: take it again when replicas have taken more of what was written before.
+    Hold,
+    /// Taken, and not answered yet: [`Session::wake`](crate::Session::wake) does when it can be.
+    Blocked,
+    /// Answered; then the connection closes.
+    Close,
+}
+
+/// Where a command is executed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Within {
+    /// It is a request of its own.
+    Nothing,
+    /// In an `EXEC`, where nothing waits.
+    Transaction,
+}

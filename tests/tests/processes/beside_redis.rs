@@ -1,0 +1,28 @@
+//! Commands through a whole node, beside redis-server; see crate `ironcache-differential`.
+
+use crate::PRODUCT;
+use ironcache_differential::{Remote, Trial};
+use ironcache_tests::{Cluster, Spec};
+
+/// Some seconds: that commands answer right is proven without a node, and here what is around them.
+const COMMANDS: usize = 10_000;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs redis-server 7.0.15: make beside-redis"]
+async fn a_node_answers_as_redis_does_also_in_transactions() {
+    let cluster = Cluster::start(&Spec::new(PRODUCT, 1, 1)).await;
+    cluster.until_whole().await;
+    let addrs: Vec<String> = cluster.nodes.iter().map(ironcache_tests::Node::client_addr).collect();
+    let compared = tokio::task::spawn_blocking(move || {
+        let is_primary = |addr: &&String| {
+            let role = Remote::connect(addr).ok().and_then(|mut node| node.ask(&["ROLE"]).ok());
+            format!("{role:?}").contains(&format!("{:?}", b"master"))
+        };
+        let primary = addrs.iter().find(is_primary).ok_or("no node is the primary")?;
+        let trial = Trial { seed: 1, names: Vec::new(), commands: COMMANDS, differences_max: 10 };
+        trial.of_node(primary)
+    });
+    let summary =
+        compared.await.expect("the comparison does not panic").unwrap_or_else(|error| panic!("{error}"));
+    assert!(summary.differences.is_empty(), "{summary}");
+}
