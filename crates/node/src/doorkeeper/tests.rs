@@ -150,6 +150,13 @@ async fn connections_that_come_to_nothing_are_counted_by_why() {
     // Whoever leaves was refused nothing.
     drop(connect(addr).await);
     until_in(&door, 0).await;
+    // Who is closed on sees it before it is counted, on the door's thread.
+    let all_counted = async {
+        while door.refused.by_code().values().sum::<u64>() < 2 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(BOUND, all_counted).await.expect("both are counted");
     let counted = std::collections::BTreeMap::from([("handshake".to_owned(), 1), ("too_slow".to_owned(), 1)]);
     assert_eq!(door.refused.by_code(), counted);
 }
