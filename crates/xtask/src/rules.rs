@@ -386,23 +386,25 @@ mod tests {
         }
     }
 
-    /// It measures memory and processor time, for tests alone.
-    const FUZZ: &str = "ironcache-fuzz";
+    /// For tests alone: the one measures memory and processor time, the other starts redis-server.
+    const FOR_TESTS: [&str; 2] = ["ironcache-fuzz", "ironcache-differential"];
 
     #[test]
-    fn nothing_but_tests_uses_the_mutator() {
+    fn nothing_but_tests_uses_the_mutator_and_the_oracle() {
         let crates = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-        let users = CRATES.iter().filter(|rule| {
-            rule.may_use.contains(&FUZZ)
-                && rule.name.starts_with("ironcache-")
-                && !["ironcache-tests", "ironcache-benches"].contains(&rule.name)
-        });
-        for name in users.map(|rule| rule.name.trim_start_matches("ironcache-")) {
-            let manifest = crates.join(name).join("Cargo.toml");
-            let manifest =
-                std::fs::read_to_string(&manifest).unwrap_or_else(|e| panic!("{}: {e}", manifest.display()));
-            let (before, _) = manifest.split_once("[dev-dependencies]").unwrap_or((&manifest, ""));
-            assert!(!before.contains(FUZZ), "{name} is built with {FUZZ}");
+        for tool in FOR_TESTS {
+            let users = CRATES.iter().filter(|rule| {
+                rule.may_use.contains(&tool)
+                    && rule.name.starts_with("ironcache-")
+                    && !["ironcache-tests", "ironcache-benches"].contains(&rule.name)
+            });
+            for name in users.map(|rule| rule.name.trim_start_matches("ironcache-")) {
+                let manifest = crates.join(name).join("Cargo.toml");
+                let manifest = std::fs::read_to_string(&manifest)
+                    .unwrap_or_else(|e| panic!("{}: {e}", manifest.display()));
+                let (before, _) = manifest.split_once("[dev-dependencies]").unwrap_or((&manifest, ""));
+                assert!(!before.contains(tool), "{name} is built with {tool}");
+            }
         }
     }
 
@@ -410,7 +412,7 @@ mod tests {
     fn pure_crates_use_only_pure_crates() {
         for rule in CRATES.iter().filter(|rule| rule.purity == Purity::Pure) {
             for used in rule.may_use {
-                assert!(PURE_CRATES.contains(used) || *used == FUZZ, "{} uses {used}", rule.name);
+                assert!(PURE_CRATES.contains(used) || FOR_TESTS.contains(used), "{} uses {used}", rule.name);
             }
         }
         // A stand-in for a foreign crate is nobody's to use by name.

@@ -8,7 +8,7 @@ mod transactions;
 
 use crate::*;
 use ironcache_resp::Protocol;
-use ironcache_types::{Epoch, Level, Offset, ReadFrom, Slot};
+use ironcache_types::{Epoch, LEVELS, Level, Offset, ReadFrom, Slot};
 
 /// What a node could be at one moment.
 #[derive(Clone)]
@@ -44,7 +44,7 @@ fn replica() -> Node {
 
 impl Site for Node {
     fn level(&self) -> Level {
-        Level::FIRST
+        LEVELS.max
     }
 
     fn owner(&self, _: Slot, read: ReadFrom) -> Owner {
