@@ -325,14 +325,6 @@ pub(super) const ROWS: &[Mutation] = &[
         tests: &["-p", "ironcache-node", "--lib", "doorkeeper::tests::a_large_answer"],
     },
     Mutation {
-        name: "a-lagging-node-answers-the-revoked",
-        breaks: "who was revoked reads on through a node that has not heard of it",
-        file: "crates/node/src/doors/gate.rs",
-        guard: "            confirmed(&app, needs, &caller, here, answer).await",
-        instead: "            answer",
-        tests: &["-p", "ironcache-node", "--lib", "keyed::who_was_revoked_reads_nothing"],
-    },
-    Mutation {
         name: "strangers-turn-over-without-bound",
         breaks: "strangers who come fast enough push out whoever has just come, and make the node compute for each of them",
         file: "crates/node/src/doorkeeper/book.rs",
