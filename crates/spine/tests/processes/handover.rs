@@ -104,7 +104,9 @@ fn what_the_old_launcher_read_is_what_either_goes_on_with() {
         let file = |name: &str| node.dir().root().join(name);
         fs::write(file("config"), "good").unwrap();
         roll(&node, &node.stage(version), 7);
-        let seen = eventually("a launcher that goes on", || fs::read_to_string(file("went-on-with")).ok());
+        // A file is there before what is written into it.
+        let line = || fs::read_to_string(file("went-on-with")).ok().filter(|seen| seen.ends_with('\n'));
+        let seen = eventually("a launcher that goes on", line);
         assert_eq!(seen, goes_on);
         assert_eq!(fs::read_to_string(file("config")).unwrap(), "spoilt");
         // What both can read no more keeps the next one from being tried, and the node as it is.
