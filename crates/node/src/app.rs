@@ -187,6 +187,7 @@ impl App {
     pub(crate) fn leave(&self) {
         self.leaving.store(true, Ordering::Relaxed);
         self.data.leave();
+        self.keeper.leave();
     }
 
     /// This node was told that it left for good.

@@ -9,6 +9,7 @@
 //! without it (the same [`AckGate`](ironcache_replication::AckGate)), and it counts where writes ask for a number of copies.
 //! *Invariant:* a tail is recorded once every member holds what is before it, as it said itself: whoever leaves takes the
 //! base along that the tail continues.
+//! *Invariant:* while one member is left, no tail takes the place of a recorded one that begins earlier.
 //! *Invariant:* what was proposed of a tail stays known until the log can accept it no more, whoever is wished meanwhile: a
 //! keeper that comes back goes on where its file ends, or is not attached.
 //! *Invariant:* it leaves by an entry, for one of three reasons: it is silent, it said that it cannot write, or enough
@@ -19,7 +20,7 @@ use crate::action::{Action, Note};
 use crate::asked::{AGAIN_MS, About, Ask, Asked, OUTCOME_MS_MAX, may_ask};
 use crate::at::At;
 use crate::engine::Engine;
-use crate::keeper::{Attach, NotAttached, Recorded, Stream, attach};
+use crate::keeper::{Attach, NotAttached, Recorded, Stream, attach, relied_on};
 use crate::role::{Primary, Role};
 use crate::set::{SetAsked, SetChange, propose};
 use ironcache_control::{Command, KeeperBase, NewKeeper, Reason, Shard};
@@ -70,7 +71,9 @@ impl Keeping {
         }
         let attached = *self.attached.get(&shard.keeper_wanted?)?;
         let known = recorded.is_some_and(|k| (k.member, k.from) == (attached.member, attached.from));
-        (!known).then_some(Step::Record(attached))
+        // It was attached while there were two members, and the one that is left had nobody to tell what it holds since.
+        let is_shorter = relied_on(shard, attached.member.node).is_some_and(|k| attached.from > k.from);
+        (!known && !is_shorter).then_some(Step::Record(attached))
     }
 }
 

@@ -249,15 +249,18 @@ impl World {
         self.nodes[&id].whole_since_ms.is_some_and(|at| self.now_ms > at + WHOLE_MS)
     }
 
-    /// A keeper is there, well, and some node besides `lost` holds what is before its tail. One that was recorded while nobody
-    /// was out begins at the end of a stream of which the only member may be the only holder.
+    /// A keeper is there, has been well for so long that nobody can be about to drop it, nor to record another one in its
+    /// place, and some node besides `lost` holds what is before its tail. One that was recorded while nobody was out begins at
+    /// the end of a stream of which the only member may be the only holder.
     fn is_kept(&self, shard: &Shard, lost: NodeId) -> bool {
         shard.keeper_that_counts().is_some_and(|keeper| {
             let id = keeper.member.node;
             let node = &self.nodes[&id];
-            let well = node.is_well(self.now_ms) && !self.is_leaving(id);
+            let well = node.is_well(self.now_ms.saturating_sub(WHOLE_MS)) && !self.is_leaving(id);
+            let stays = shard.keeper_wanted.is_none_or(|wanted| wanted == id);
             let is_continued = shard.nodes.iter().any(|n| *n != lost && self.holds(*n) >= keeper.from);
-            well && is_continued && self.is_registered(keeper.member)
+            let lives = node.process.as_ref().is_some_and(|process| process.me == keeper.member);
+            lives && well && stays && is_continued
         })
     }
 

@@ -323,6 +323,7 @@ impl World {
         let Some(until_ms) = self.nodes.get(&id).and_then(|n| n.leaving_until_ms) else { return false };
         if self.process_mut(id).is_some_and(|process| !std::mem::replace(&mut process.leaves, true)) {
             self.engine_on(id, ironcache_shard::Event::Leaving);
+            let _ = self.keepers_on(id, ironcache_shard::keeper::Event::Leaving);
         }
         let role =
             self.process(id).filter(|p| p.is_primary()).and_then(|p| Some((p.me, p.my_shard()?.clone())));

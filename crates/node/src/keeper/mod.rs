@@ -32,7 +32,7 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::spawn_local;
 
 /// The thread's name.
@@ -63,6 +63,7 @@ pub(crate) struct KeeperOptions {
 pub(crate) struct KeeperHandle {
     links: mpsc::UnboundedSender<LinkSocket>,
     cannot_keep: watch::Receiver<Option<CannotKeep>>,
+    leaving: Arc<Notify>,
 }
 
 impl KeeperHandle {
@@ -70,6 +71,11 @@ impl KeeperHandle {
     pub(crate) fn link(&self, socket: LinkSocket) {
         // A thread that has ended takes the daemon with it.
         let _ = self.links.send(socket);
+    }
+
+    /// The node stops soon: it begins to keep nothing more.
+    pub(crate) fn leave(&self) {
+        self.leaving.notify_one();
     }
 
     /// Why nothing can be kept here, if so.
@@ -85,21 +91,29 @@ impl KeeperHandle {
 pub(crate) fn start(options: KeeperOptions) -> std::io::Result<KeeperHandle> {
     let (links, receiver) = mpsc::unbounded_channel();
     let (told, cannot_keep) = watch::channel(None);
+    let leaving = Arc::new(Notify::new());
+    let leaves = Arc::clone(&leaving);
     // It ends with the last handle: nobody waits for it.
-    exec::apart(THREAD, move || run(options, told, receiver))?;
-    Ok(KeeperHandle { links, cannot_keep })
+    exec::apart(THREAD, move || run(options, told, receiver, leaves))?;
+    Ok(KeeperHandle { links, cannot_keep, leaving })
 }
 
 async fn run(
     options: KeeperOptions,
     told: watch::Sender<Option<CannotKeep>>,
     mut links: mpsc::UnboundedReceiver<LinkSocket>,
+    leaves: Arc<Notify>,
 ) {
     let views = options.views.clone();
     let desk = Rc::new(Desk::new(options, told));
     desk.read_back();
     spawn_local(watch_views(Rc::clone(&desk), views));
     spawn_local(tick(Rc::clone(&desk)));
+    let leaver = Rc::clone(&desk);
+    spawn_local(async move {
+        leaves.notified().await;
+        leaver.on(Event::Leaving);
+    });
     while let Some(socket) = links.recv().await {
         spawn_local(serve::serve(Rc::clone(&desk), socket));
     }

@@ -2,6 +2,8 @@
 //!
 //! ```text
 //!   nobody of the shard is out      from the end of the stream: recorded once every member holds what is before
+//!   the same, one member is left    from where the recorded tail begins whose place it takes: what an absent node holds may
+//!                                   end there
 //!   a node is out                   from where the tail begins that it relies on, if the backlog reaches back to it
 //!   it kept some of it before       on from where that ends; what was recorded, or proposed, stays as it is
 //! ```
@@ -9,7 +11,7 @@
 //! *Invariant:* what the log is told of a tail, or may have been told, stays true of it: a keeper that lost its file is
 //! not attached under the same name.
 
-use ironcache_control::{ControlState, Shard};
+use ironcache_control::{ControlState, Keeper, Shard};
 use ironcache_types::{Member, NodeId, Offset, ShardId};
 
 /// What is to be sent, and where what is then kept begins.
@@ -48,6 +50,10 @@ pub enum NotAttached {
     NoBase { out: NodeId },
     #[error("node {out} is out and needs the stream from {base}, and the backlog begins at {start}")]
     BasePassed { out: NodeId, base: Offset, start: Offset },
+    #[error(
+        "node {keeper} keeps the tail of shard {shard} from {from}, which has one member left, and the backlog begins at {start}: node {node} would hold less of it"
+    )]
+    ShorterTail { shard: ShardId, node: NodeId, keeper: NodeId, from: Offset, start: Offset },
 }
 
 /// `recorded` is what the log records for this epoch, or may be about to; `resumes_at` is where the keeper's own tail ends,
@@ -85,7 +91,14 @@ pub fn attach(
         (Some(_) | None, _) => {}
     }
     let Some(out) = shard.nodes.iter().filter_map(|id| state.nodes.get(id)).find(|n| n.out.is_some()) else {
-        return Ok(Attach { start: stream.end, from: stream.end });
+        let Some(keeper) = relied_on(shard, node) else {
+            return Ok(Attach { start: stream.end, from: stream.end });
+        };
+        let (keeper, from) = (keeper.member.node, keeper.from);
+        if from < stream.start || from > stream.end {
+            return Err(NotAttached::ShorterTail { shard: id, node, keeper, from, start: stream.start });
+        }
+        return Ok(Attach { start: from, from });
     };
     let base = out.out.as_ref().and_then(|step| step.base_from);
     let base = base.ok_or(NotAttached::NoBase { out: out.id })?;
@@ -93,4 +106,11 @@ pub fn attach(
         return Err(NotAttached::BasePassed { out: out.id, base, start: stream.start });
     }
     Ok(Attach { start: base, from: base })
+}
+
+/// The recorded tail of another node than this one, while the shard has fewer members than hold everything in two places:
+/// whoever is absent may hold what comes before that tail, and nobody else but the primary.
+pub(crate) fn relied_on(shard: &Shard, node: NodeId) -> Option<Keeper> {
+    let keeper = shard.keeper_that_counts().filter(|keeper| keeper.member.node != node);
+    keeper.filter(|_| shard.in_sync.len() < shard.members_min()).copied()
 }

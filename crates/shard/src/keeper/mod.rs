@@ -23,12 +23,14 @@
 //! the primary is heard.
 //! *Invariant:* a file goes only when nothing that was proposed while it was written can be accepted any more, the record
 //! does not name it, and enough members hold everything ([`Keepers::on`], `Applied`).
+//! *Invariant:* a process that stops begins to keep nothing more; what it keeps it keeps to its end.
 //! *Invariant:* pure: no clock, no file, no socket; level-triggered: it acts on the applied state, never on an entry.
 
 mod attach;
 mod serve;
 mod task;
 
+pub(crate) use attach::relied_on;
 pub use attach::{Attach, NotAttached, Recorded, Stream, attach};
 pub use serve::NotServed;
 
@@ -61,6 +63,8 @@ pub enum Event {
     CannotKeep { shard: ShardId },
     /// A returning node asks for what is kept.
     Hello { shard: ShardId, member: Member },
+    /// This process stops.
+    Leaving,
     /// To be told every second or so.
     Tick,
 }
@@ -189,6 +193,8 @@ struct OfShard {
 #[derive(Clone)]
 pub struct Keepers {
     me: Member,
+    /// It begins to keep nothing more.
+    leaving: bool,
     state: Arc<ControlState>,
     shards: BTreeMap<ShardId, OfShard>,
 }
@@ -196,14 +202,15 @@ pub struct Keepers {
 /// What it knows by itself, besides the applied state.
 impl fmt::Debug for Keepers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { me, state: _, shards } = self;
-        f.debug_struct("Keepers").field("me", me).field("shards", shards).finish_non_exhaustive()
+        let Self { me, leaving, state: _, shards } = self;
+        let mut out = f.debug_struct("Keepers");
+        out.field("me", me).field("leaving", leaving).field("shards", shards).finish_non_exhaustive()
     }
 }
 
 impl Keepers {
     pub fn new(me: Member) -> Self {
-        Keepers { me, state: Arc::default(), shards: BTreeMap::new() }
+        Keepers { me, leaving: false, state: Arc::default(), shards: BTreeMap::new() }
     }
 
     /// May what this primary sends be appended?
@@ -255,6 +262,10 @@ impl Keepers {
             }
             Event::CannotKeep { shard } => self.cannot_keep(shard, now_ms),
             Event::Hello { shard, member } => vec![self.hello(shard, member)],
+            Event::Leaving => {
+                self.leaving = true;
+                self.applied()
+            }
             Event::Tick => self.tick(now_ms),
         }
     }
@@ -267,7 +278,7 @@ impl Keepers {
         let mut actions = Vec::new();
         for (id, of) in &mut self.shards {
             match state.shards.get(id) {
-                Some(shard) => of.follow(&state, self.me, shard, &mut actions),
+                Some(shard) => of.follow(&state, self.me, self.leaving, shard, &mut actions),
                 // A view of another time, or of no cluster yet: what it does not know it does not judge.
                 None => of.stand(*id, &mut actions),
             }
@@ -330,7 +341,14 @@ impl Keepers {
 
 impl OfShard {
     /// Does what the applied state asks of this node for `shard`.
-    fn follow(&mut self, state: &ControlState, me: Member, shard: &Shard, actions: &mut Vec<Action>) {
+    fn follow(
+        &mut self,
+        state: &ControlState,
+        me: Member,
+        leaving: bool,
+        shard: &Shard,
+        actions: &mut Vec<Action>,
+    ) {
         let (id, used) = (shard.id, self.in_use());
         let served = serve::epoch_served(shard, me);
         if self.serving.is_some() && self.serving != served {
@@ -338,9 +356,12 @@ impl OfShard {
         }
         self.serving = served;
         match task::of(state, me, shard) {
-            Task::Keep { primary, epoch } => self.keep(id, primary, epoch, actions),
+            Task::Keep { primary, epoch } if !leaving || self.is_counted_on(shard, me) => {
+                self.keep(id, primary, epoch, actions);
+            }
             Task::Fence { handover } => self.fence(id, handover, actions),
-            Task::Nothing => self.stand(id, actions),
+            // What it began to keep now would be gone with it, and might be on record in place of what another one keeps.
+            Task::Keep { .. } | Task::Nothing => self.stand(id, actions),
         }
         let (in_use, recorded) = (self.in_use(), task::recorded_epoch(shard, me));
         let wished = shard.keeper_wanted == Some(me.node);
@@ -358,6 +379,12 @@ impl OfShard {
             }
             !goes
         });
+    }
+
+    /// The log names its tail, or is about to: the primary has proposed it, or may have.
+    fn is_counted_on(&self, shard: &Shard, me: Member) -> bool {
+        let keeps = matches!(self.state, State::Keeping { epoch, .. } if epoch == shard.epoch);
+        keeps || task::recorded_epoch(shard, me) == Some(shard.epoch)
     }
 
     fn keep(&mut self, shard: ShardId, primary: Member, epoch: Epoch, actions: &mut Vec<Action>) {

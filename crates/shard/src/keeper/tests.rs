@@ -318,6 +318,33 @@ fn who_cannot_write_gives_up_and_tries_again_later() {
 }
 
 #[test]
+fn who_stops_begins_to_keep_nothing_more() {
+    let mut keepers = Keepers::new(ME);
+    applied(&mut keepers, founded());
+    assert_eq!(keepers.on(Event::Leaving, 0), []);
+    assert_eq!(applied(&mut keepers, wished()), [], "another one is to keep it");
+    assert_eq!(applied(&mut keepers, recorded()), [dial()], "it was about to be on record, and is");
+    // One that has not begun lets go of it.
+    let mut keepers = Keepers::new(ME);
+    assert_eq!(applied(&mut keepers, wished()), [dial()]);
+    assert_eq!(keepers.on(Event::Leaving, 0), [Action::HangUp { shard: SHARD }]);
+}
+
+#[test]
+fn who_stops_keeps_to_its_end_what_it_keeps() {
+    let mut keepers = keeping();
+    assert_eq!(keepers.on(Event::Leaving, 0), []);
+    for state in [wished(), recorded()] {
+        assert_eq!(applied(&mut keepers, state), []);
+        assert!(keepers.keeps(SHARD, PRIMARY, epoch()));
+    }
+    let _ = keepers.on(Event::LinkLost { shard: SHARD, primary: PRIMARY }, 0);
+    assert_eq!(applied(&mut keepers, recorded()), [], "the link is opened anew");
+    let gone = [Action::EndServing { shard: SHARD }, Action::HangUp { shard: SHARD }];
+    assert_eq!(applied(&mut keepers, founded()), gone);
+}
+
+#[test]
 fn a_file_goes_when_a_set_of_two_was_applied_after_it_was_last_asked_for() {
     let later = |state, by: u64| with(state, |shard| shard.isr_epoch = Epoch(isr_epoch().0 + by));
     let gone = [Action::Remove { shard: SHARD, epoch: epoch() }];
@@ -389,6 +416,27 @@ fn out(base_from: Option<u64>) -> ControlState {
 #[test]
 fn a_tail_begins_at_the_end_of_the_stream_while_nobody_is_out() {
     assert_eq!(attached(&wished(), ME, None, None), Ok((400, 400)));
+}
+
+#[test]
+fn a_tail_that_takes_the_place_of_another_begins_no_later_while_one_member_is_left() {
+    let kept_by_other = |from, members: &[Member]| {
+        with(wished(), |shard| {
+            shard.keeper = record(OTHER).map(|keeper| Keeper { from: Offset(from), ..keeper });
+            shard.in_sync = members.iter().copied().collect();
+        })
+    };
+    assert_eq!(attached(&kept_by_other(120, &[PRIMARY]), ME, None, None), Ok((120, 120)));
+    let shorter = NotAttached::ShorterTail {
+        shard: SHARD,
+        node: ME.node,
+        keeper: OTHER.node,
+        from: Offset(49),
+        start: Offset(50),
+    };
+    assert_eq!(attached(&kept_by_other(49, &[PRIMARY]), ME, None, None), Err(shorter));
+    let two = kept_by_other(120, &[PRIMARY, REPLICA]);
+    assert_eq!(attached(&two, ME, None, None), Ok((400, 400)), "either holds what comes before");
 }
 
 #[test]

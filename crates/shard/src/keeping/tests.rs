@@ -259,6 +259,30 @@ fn a_keeper_is_recorded_whoever_was_attached_after_it() {
 }
 
 #[test]
+fn with_one_member_left_no_shorter_tail_takes_the_place_of_the_recorded_one() {
+    let (mut world, mut engine, [of_b, of_w]) = asked();
+    world.set_keeper(Some(Offset(0)));
+    world.wish(Some(OTHER.node));
+    world.show(&mut engine);
+    write(&world, &mut engine, 100);
+    for (member, serial) in [(B, of_b), (W, of_w)] {
+        acknowledge(&world, &mut engine, member, serial);
+    }
+    // From the end of the stream, which both members hold.
+    assert!(engine.attach_keeper(&Hello { member: OTHER, ..hello(None) }, Offset(0)).is_ok());
+    attached(&world, &mut engine, OTHER);
+    world.remove_in_sync(B);
+    world.show(&mut engine);
+    let records = |commands: &[Command]| {
+        commands.iter().any(|c| matches!(c, Command::SetKeeper { keeper: Some(k), .. } if k.member == OTHER))
+    };
+    assert!(!records(&proposed(&world, &mut engine)), "what B lacks only W has, and the primary");
+    assert!(engine.attach_keeper(&Hello { member: OTHER, ..hello(None) }, Offset(0)).is_ok());
+    attached(&world, &mut engine, OTHER);
+    assert!(records(&proposed(&world, &mut engine)), "this one begins where W's does");
+}
+
+#[test]
 fn with_one_member_left_a_keeper_that_nobody_wishes_any_more_stays() {
     let (mut world, mut engine, _) = asked();
     world.set_keeper(Some(Offset(0)));
