@@ -62,6 +62,7 @@ impl Refusal {
                 NotAttached::LostTail { .. } => "lost_tail",
                 NotAttached::NoBase { .. } => "no_base",
                 NotAttached::BasePassed { .. } => "base_passed",
+                NotAttached::ShorterTail { .. } => "shorter_tail",
             },
         }
     }

@@ -60,11 +60,12 @@ pub(super) fn halves(
 
 impl Incoming {
     /// As [`net::gone`].
-    pub(crate) async fn gone(&self) {
-        match self {
-            Incoming::Plain(from) => net::gone(from).await,
-            Incoming::Tls(tls) => net::gone(&tls.from).await,
-        }
+    pub(crate) async fn gone(&mut self) {
+        let from = match self {
+            Incoming::Plain(from) => from,
+            Incoming::Tls(tls) => &mut tls.from,
+        };
+        net::gone(from).await;
     }
 
     /// As [`net::read_arrived`].
