@@ -1,7 +1,7 @@
 # The commands a contributor needs. `make verify` only reads; `make fix` mends what a tool can mend.
 CARGO ?= cargo
 
-.PHONY: both-releases build release verify arrows doc fix test demo compat bench table roll-compare deny ci full clean-compat beside-redis differential mutations turmoil turmoil-build loss-window dead-primaries kill-matrix endurance speed-ab sim model train train-released fuzz fuzz-parsers fuzz-ports
+.PHONY: both-releases build release verify arrows doc fix test demo compat bench table roll-compare deny ci full clean-compat beside-redis check-deploy differential mutations turmoil turmoil-build loss-window dead-primaries kill-matrix endurance speed-ab sim model train train-released fuzz fuzz-parsers fuzz-ports
 
 build:
 	$(CARGO) build --workspace --all-targets
@@ -149,6 +149,12 @@ DENY_CHECKS ?= advisories bans licenses sources
 deny: ## advisories, bans, licences and sources; `make deny DENY_CHECKS="bans licenses sources"` works offline
 	@$(DENY) --version >/dev/null 2>&1 || { echo "cargo-deny is missing: cargo install --locked cargo-deny" >&2; exit 1; }
 	$(DENY) --log-level error check $(DENY_CHECKS)
+
+DEPLOY_TOOLS = target/deploy-tools
+check-deploy: ## the files in deploy/, by the schemas of Kubernetes, and by systemd-analyze where there is one
+	python3 -m venv $(DEPLOY_TOOLS)
+	$(DEPLOY_TOOLS)/bin/pip install --quiet --disable-pip-version-check --requirement deploy/requirements.txt
+	$(DEPLOY_TOOLS)/bin/python deploy/check.py
 
 ci: ## what CI runs, on a clean clone
 	.ci/run

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Checks what lies here with the tools that this machine has, and says which those were.
 
+   make check-deploy          in an environment of its own, with what requirements.txt names
    deploy/check.py            needs PyYAML; kubernetes-validate (the schemas of Kubernetes, from PyPI), systemd-analyze and
                               docker or podman are used if they are there
 """
