@@ -71,7 +71,8 @@ impl Keeping {
         }
         let attached = *self.attached.get(&shard.keeper_wanted?)?;
         let known = recorded.is_some_and(|k| (k.member, k.from) == (attached.member, attached.from));
-        // It was attached while there were two members, and the one that is left had nobody to tell what it holds since.
+        // It was attached while there were two members. The other one may lack what the stream has before this tail, and the
+        // recorded one has that.
         let is_shorter = relied_on(shard, attached.member.node).is_some_and(|k| attached.from > k.from);
         (!known && !is_shorter).then_some(Step::Record(attached))
     }
