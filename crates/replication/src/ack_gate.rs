@@ -345,6 +345,11 @@ impl AckGate {
         &self.committed
     }
 
+    /// Is its link up, and did it say something on it at `at_ms` or later?
+    pub fn is_heard_since(&self, member: Member, at_ms: u64) -> bool {
+        self.followers.get(&member).is_some_and(|f| f.link.is_some() && f.heard_ms >= at_ms)
+    }
+
     pub fn followers(&self) -> impl Iterator<Item = FollowerView> + '_ {
         self.followers.iter().map(|(&member, follower)| FollowerView {
             member,

@@ -13,7 +13,8 @@
 //! *Invariant:* what was proposed of a tail stays known until the log can accept it no more, whoever is wished meanwhile: a
 //! keeper that comes back goes on where its file ends, or is not attached.
 //! *Invariant:* it leaves by an entry, for one of three reasons: it is silent, it said that it cannot write, or enough
-//! members hold everything and nobody wishes it.
+//! members hold everything and nobody wishes it; and were heard since the log says so: one that died while its entry was
+//! under way takes no keeper's place.
 //! *Invariant:* a new start as primary knows no keeper: every start of an owner clears the record.
 
 use crate::action::{Action, Note};
@@ -36,6 +37,8 @@ pub(crate) struct Keeping {
     attached: BTreeMap<NodeId, Recorded>,
     /// It said so itself.
     gave_up: Option<(Member, String)>,
+    /// The newest in-sync set by its epoch, and when this primary had applied it (`ran_ms`).
+    set_since: Option<(Epoch, u64)>,
 }
 
 /// Why a node that would keep the tail is not sent it.
@@ -55,7 +58,15 @@ enum Step {
 }
 
 impl Keeping {
-    fn next(&self, shard: &Shard) -> Option<Step> {
+    /// The log says who is in the set.
+    pub(crate) fn applied(&mut self, shard: &Shard, now_ms: u64) {
+        if self.set_since.is_none_or(|(epoch, _)| epoch != shard.isr_epoch) {
+            self.set_since = Some((shard.isr_epoch, now_ms));
+        }
+    }
+
+    /// `are_heard`: every other member of the set was, since that set was applied.
+    fn next(&self, shard: &Shard, are_heard: bool) -> Option<Step> {
         let recorded = shard.keeper_that_counts();
         if let (Some(keeper), Some((member, text))) = (recorded, &self.gave_up)
             && keeper.member == *member
@@ -65,6 +76,7 @@ impl Keeping {
         if let Some(keeper) = recorded
             && shard.keeper_wanted.is_none()
             && shard.in_sync.len() >= shard.members_min()
+            && are_heard
         {
             let reason = Reason::new("not_needed", "enough members hold what is acknowledged");
             return Some(Step::Drop { member: keeper.member, reason });
@@ -112,7 +124,7 @@ impl Engine {
     /// The other end of a link says that it takes nothing more.
     pub fn keeper_gave_up(&mut self, member: Member, why: &str) {
         let Role::Primary(primary) = &mut self.role else { return };
-        let Keeping { attached, gave_up } = &mut primary.keeping;
+        let Keeping { attached, gave_up, set_since: _ } = &mut primary.keeping;
         if attached.get(&member.node).is_some_and(|attached| attached.member == member) {
             attached.remove(&member.node);
             *gave_up = Some((member, why.to_owned()));
@@ -141,7 +153,11 @@ impl Primary {
         if self.epoch != at.shard.epoch {
             return;
         }
-        match self.keeping.next(at.shard) {
+        let are_heard = self.keeping.set_since.is_some_and(|(_, since_ms)| {
+            let mut others = at.shard.in_sync.iter().filter(|member| **member != at.me);
+            others.all(|member| self.gate.is_heard_since(*member, since_ms))
+        });
+        match self.keeping.next(at.shard, are_heard) {
             Some(Step::Record(attached)) => self.record_keeper(attached, at, out),
             Some(Step::Drop { member, reason }) => self.drop_keeper(member, reason, at, out),
             None => {}

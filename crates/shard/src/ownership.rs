@@ -61,6 +61,7 @@ impl Engine {
         primary.gate.set_limits(limits);
         primary.gate.set_mode(gate_mode(at.state, at.shard.mode));
         primary.gate.set_committed(&required(at.shard, at.me), at.now.ran_ms);
+        primary.keeping.applied(at.shard, at.now.ran_ms);
         primary.forget_settled(at);
         self.follow_handover(at, out);
         out.push(Action::SettleReplies);

@@ -241,7 +241,11 @@ impl World {
     /// every moment of a roll. A primary that was cut off may have asked for the removal of the others.
     fn may_lose_its_dataset(&self, id: NodeId) -> bool {
         let Some(shard) = self.truth.shard_of_node(id) else { return false };
-        let enough = shard.nodes.len() > 2 || shard.in_sync.len() > 1 || self.is_kept(shard, id);
+        // A life that ended while the entry that adds it was under way is in the set, and holds nothing.
+        let lives =
+            |m: &&ironcache_types::Member| self.process(m.node).is_some_and(|process| process.me == **m);
+        let in_sync = shard.in_sync.iter().filter(lives).count();
+        let enough = shard.nodes.len() > 2 || in_sync > 1 || self.is_kept(shard, id);
         enough && self.keeps_for_whole_shards(id) && shard.nodes.iter().all(|n| self.is_whole(*n))
     }
 

@@ -185,6 +185,29 @@ fn a_keeper_is_required_from_the_proposal_until_its_removal_is_applied() {
     assert!(engine.is_released(100));
 }
 
+/// Its process ended while the entry that adds it was under way: the log says two, and one holds what was acknowledged.
+#[test]
+fn a_keeper_goes_when_every_member_was_heard_since_the_log_says_that_it_is_one() {
+    let mut world = World::new();
+    world.wish(Some(W.node));
+    world.remove_in_sync(B);
+    let mut engine = world.engine(A, None);
+    world.set_keeper(Some(Offset(0)));
+    world.show(&mut engine);
+    let of_b = attached(&world, &mut engine, B);
+    world.later(10);
+    let isr_epoch = world.shard().isr_epoch;
+    world.apply(&Command::AddInSync { shard: SHARD, isr_epoch, primary: A, member: B });
+    world.wish(None);
+    world.show(&mut engine);
+    assert_eq!(dropped_for(&world, &mut engine), [""; 0], "nobody knows whether B lives");
+    world.later(10);
+    engine.detach(B, of_b);
+    assert_eq!(dropped_for(&world, &mut engine), [""; 0], "its link is gone");
+    attached(&world, &mut engine, B);
+    assert_eq!(dropped_for(&world, &mut engine), ["not_needed"]);
+}
+
 #[test]
 fn a_tail_is_recorded_once_every_member_holds_what_is_before_it() {
     let mut world = World::new();

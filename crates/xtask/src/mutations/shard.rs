@@ -44,6 +44,14 @@ pub(super) const ROWS: &[Mutation] = &[
         tests: &["-p", "ironcache-shard"],
     },
     Mutation {
+        name: "a-keeper-goes-for-one-that-nobody-heard",
+        breaks: "a member that died while its entry was under way takes the place of the keeper, which had everything",
+        file: "crates/shard/src/keeping.rs",
+        guard: "            && are_heard",
+        instead: "            && (are_heard || !shard.in_sync.is_empty())",
+        tests: &["-p", "ironcache-shard", "--lib"],
+    },
+    Mutation {
         name: "a-keeper-is-not-required",
         breaks: "what only the primary holds is acknowledged while a keeper is recorded that lacks it",
         file: "crates/shard/src/keeping.rs",
