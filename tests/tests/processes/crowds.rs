@@ -38,7 +38,7 @@ fn at_peer(i: usize) -> Vec<u8> {
     match i % 4 {
         0 => Vec::new(),
         1 => b"GET /node/report HTTP/1.1\r\nHost: 127.0".to_vec(),
-        2 => post("/raft/snapshot", 60 << 20, 3 << 20),
+        2 => post("/raft/snapshot", 16 << 20, 3 << 20),
         _ => [
             &b"GET /replication HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: upgrade\r\nUpgrade: ironcache-replication\r\n\r\n"[..],
             // A hello of which only the first bytes come.
@@ -153,8 +153,42 @@ fn goes_on(stream: &mut TcpStream, left: &mut Vec<u8>) -> bool {
     }
 }
 
+/// What a daemon's memory comes to at most, while this is there.
+struct Watch {
+    leave: Arc<AtomicBool>,
+    thread: JoinHandle<u64>,
+}
+
+impl Watch {
+    fn on(cluster: &Cluster, index: usize) -> Self {
+        let leave = Arc::new(AtomicBool::new(false));
+        let (told, daemon) = (Arc::clone(&leave), daemon(cluster, index));
+        let thread = std::thread::spawn(move || {
+            let mut most = 0;
+            while !told.load(Ordering::Relaxed) {
+                most = most.max(resident_bytes_of(daemon));
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            most
+        });
+        Watch { leave, thread }
+    }
+
+    fn end(self) -> u64 {
+        self.leave.store(true, Ordering::Relaxed);
+        self.thread.join().expect("the daemon goes on")
+    }
+}
+
+fn daemon(cluster: &Cluster, index: usize) -> i32 {
+    cluster.nodes[index].daemon_pid().expect("the daemon runs").as_raw_nonzero().get()
+}
+
 pub(crate) fn resident_bytes(cluster: &Cluster, index: usize) -> u64 {
-    let daemon = cluster.nodes[index].daemon_pid().expect("the daemon runs").as_raw_nonzero();
+    resident_bytes_of(daemon(cluster, index))
+}
+
+fn resident_bytes_of(daemon: i32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{daemon}/status")).expect("the daemon runs");
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("Linux says it");
     let kib: u64 = line.trim().trim_end_matches("kB").trim().parse().expect("a number of KiB");
@@ -186,10 +220,10 @@ async fn crowds_at(spec: Spec, [client, http, peer]: [Said; 3]) {
     load.until_more(40).await;
     let (daemon, before) = (cluster.nodes[0].daemon_pid(), resident_bytes(&cluster, 0));
     let ports = cluster.nodes[0].ports;
+    let watch = Watch::on(&cluster, 0);
     let crowds = [Crowd::at(ports.client, client), Crowd::at(ports.http, http), Crowd::at(ports.peer, peer)];
     until("everybody has come", async || crowds.iter().all(|crowd| crowd.came() >= CROWD).then_some(()))
         .await;
-    let mut most = resident_bytes(&cluster, 0);
     // Clients: on connections that there were, and on new ones.
     load.until_more(100).await;
     let second = Load::start(&cluster).await;
@@ -203,13 +237,12 @@ async fn crowds_at(spec: Spec, [client, http, peer]: [Said; 3]) {
             .output()
             .expect("the binary can be started");
         assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
-        most = most.max(resident_bytes(&cluster, 0));
     }
     // Peers: one that comes back attaches through the crowd, and the log goes on.
     cluster.nodes[REPLICA].signal_daemon(Signal::KILL).expect("the replica's daemon runs");
     load.until_more(40).await;
     cluster.until_whole().await;
-    most = most.max(resident_bytes(&cluster, 0));
+    let most = watch.end();
     let came: Vec<usize> = crowds.iter().map(Crowd::came).collect();
     let open: Vec<usize> = crowds.iter().map(|crowd| crowd.open.load(Ordering::Relaxed)).collect();
     eprintln!(

@@ -20,9 +20,8 @@ use super::dispatch;
 use super::output::{Lost, Output};
 use super::tls::{Incoming, NotMade, Outgoing, shake_hands};
 use super::{DataNode, Entrance};
-use crate::clock::unix_ms;
 use bytes::{Buf, BytesMut};
-use ironcache_host::net::{TcpStream, prepare};
+use ironcache_host::net::TcpStream;
 use ironcache_resp::{CommandParser, Limits, Parsed, Trust, Writer};
 use ironcache_session::{COMMAND_BYTES_MAX, Stop, Trusted, Wake, Woken};
 use ironcache_shard::Reply;
@@ -38,24 +37,21 @@ use tokio::time::Instant;
 
 /// Read at a time. Sixteen pipelined commands of 100 bytes fit many times; more would cost idle memory.
 const READ_BYTES: usize = 16 << 10;
+/// What is read into before there was a command. Its first one fits; more is what a thousand who say nothing cost a node.
+const FIRST_BYTES: usize = 1 << 10;
 /// Replies are handed on when this much has come together, so that a buffer does not grow with a pipeline.
 const SEND_BYTES: usize = 256 << 10;
 /// Buffers above this are given back after use.
 const KEEP_BYTES: usize = 64 << 10;
 
 /// Serves one client until it leaves, errs, or the node drains.
-pub(super) async fn serve(node: Rc<DataNode>, stream: TcpStream, addr: SocketAddr, entrance: Entrance) {
-    let local = stream.local_addr().unwrap_or(addr);
-    let keepalive_s = node.plane.borrow().config.tcp_keepalive;
-    if let Err(error) = prepare(&stream, keepalive_s) {
-        tracing::debug!(%addr, %error, "a client left before it was served");
-        return;
-    }
-    let client = {
-        let mut plane = node.plane.borrow_mut();
-        let trusted = if plane.requirepass.is_empty() { Trusted::Yes } else { Trusted::No };
-        plane.clients.connect(addr, local, unix_ms(), trusted, entrance.door())
-    };
+pub(super) async fn serve(
+    node: Rc<DataNode>,
+    stream: TcpStream,
+    addr: SocketAddr,
+    client: Client,
+    entrance: Entrance,
+) {
     let id = client.session.id();
     let ending = Rc::clone(&client.info.borrow().ending);
     let drain = Rc::clone(&node.drain);
@@ -81,8 +77,8 @@ pub(super) async fn serve(node: Rc<DataNode>, stream: TcpStream, addr: SocketAdd
         from,
         to,
         client,
-        buf: BytesMut::with_capacity(READ_BYTES),
-        out: Vec::with_capacity(1024),
+        buf: BytesMut::with_capacity(FIRST_BYTES),
+        out: Vec::new(),
         output: Output::default(),
         parked_since: None,
         doubt: None,
@@ -155,7 +151,7 @@ impl Connection {
             self.account();
             match turn {
                 Batch::NeedMore(bytes) => {
-                    self.buf.reserve(bytes.clamp(READ_BYTES, 1 << 20));
+                    self.make_room(bytes);
                     if self.node.is_draining() {
                         // What has arrived is answered; what comes later is not.
                         match self.from.read_arrived(&mut self.buf) {
@@ -194,6 +190,16 @@ impl Connection {
                     return End::Closed;
                 }
             }
+        }
+    }
+
+    /// For what is read next, when `bytes` are missing at least. Whoever has sent no command yet has room for what is missing
+    /// now, and no more.
+    fn make_room(&mut self, bytes: usize) {
+        if self.client.session.is_known() {
+            self.buf.reserve(bytes.clamp(READ_BYTES, 1 << 20));
+        } else {
+            self.buf.reserve(bytes.min(READ_BYTES));
         }
     }
 
@@ -497,7 +503,8 @@ impl Connection {
         if !matches!(sent, Ok(Ok(()))) || self.to.shutdown().await.is_err() {
             return;
         }
-        let mut sink = [0u8; 4096];
+        // No part of what every connection takes.
+        let mut sink = vec![0; 4096];
         let read_out = async { while let Ok(1..) = self.from.read(&mut sink).await {} };
         // At the deadline the client has had its time; whatever it sends now was never executed.
         let _ = tokio::time::timeout_at(deadline, read_out).await;
