@@ -15,6 +15,7 @@
 //! - [`Session::take`] has changed nothing when it answers `Stop(Park | Hold)`: the same request is taken again later.
 //! - [`Site`] is the node as the session sees it: read only, of one moment, and in the words of a client (an [`Endpoint`], not
 //!   a node's number). A test is one: a struct of plain values.
+//! - [`Watches`] is the one thing that sessions share: who watches which keys. The shell tells it of what is written.
 //! - [`Refusal`] is every reason for which a request is not executed; a [`Redirect`] is one of them, and never read again.
 //!
 //! How replies that do not answer the request before them fit:
@@ -54,7 +55,8 @@ pub use monitor::{Listens, monitor_line};
 pub use profile::Profile;
 pub use refusal::{Endpoint, Redirect, Refusal};
 pub use session::{Session, Trusted};
-pub use site::{Introduction, Owner, ShownAs, Site};
+pub use site::{Introduction, Looked, Owner, ShownAs, Site};
 pub use subcommand::{Subcommand, help_or_refuse};
 pub use transaction::{COMMAND_BYTES_MAX, Queued};
 pub use turn::{Job, Query, Stop, Turn, Within};
+pub use watch::{Change, WATCHED_BYTES_MAX, Watches};

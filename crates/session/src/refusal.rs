@@ -3,6 +3,7 @@
 //! *Invariant:* a refused request was not executed, and never will be.
 //! *Invariant:* text is made once, where the reply is written, and nobody reads anything out of it.
 
+use crate::watch::WATCHED_BYTES_MAX;
 use ironcache_command::{CommandError, WrongArity};
 use ironcache_types::Slot;
 use std::fmt;
@@ -51,6 +52,8 @@ pub enum Refusal {
     WatchInMulti,
     #[error("ERR WATCH without keys")]
     WatchWithoutKeys,
+    #[error("ERR a client watches {WATCHED_BYTES_MAX} bytes of keys at most")]
+    WatchesTooMuch,
     #[error("ERR MONITOR isn't allowed for DENY BLOCKING client")]
     MonitorInTransaction,
     #[error("ERR EXEC without MULTI")]

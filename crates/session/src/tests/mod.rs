@@ -5,6 +5,7 @@ mod monitor;
 mod requests;
 mod routes;
 mod transactions;
+mod watches;
 
 use crate::*;
 use ironcache_resp::Protocol;
@@ -19,7 +20,8 @@ struct Node {
     enough_in_sync: bool,
     backed_up: bool,
     epoch: Option<Epoch>,
-    written: u64,
+    looked: Looked,
+    watches: Watches,
     holders: usize,
     password: &'static str,
 }
@@ -31,7 +33,8 @@ fn primary() -> Node {
         enough_in_sync: true,
         backed_up: false,
         epoch: Some(Epoch(1)),
-        written: 0,
+        looked: Looked::Present,
+        watches: Watches::default(),
         holders: 0,
         password: "",
     }
@@ -70,8 +73,12 @@ impl Site for Node {
         self.epoch
     }
 
-    fn written(&self, _: Option<Slot>) -> u64 {
-        self.written
+    fn look(&self, _: &[u8]) -> Looked {
+        self.looked
+    }
+
+    fn watches(&self) -> &Watches {
+        &self.watches
     }
 
     fn holders(&self, _: Offset) -> usize {

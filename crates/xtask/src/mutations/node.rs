@@ -155,4 +155,28 @@ pub(super) const ROWS: &[Mutation] = &[
         instead: "    let _ = state;\n    Ok(())",
         tests: &["-p", "ironcache-node", "--lib", "a_verb_of_a_level_to_come"],
     },
+    Mutation {
+        name: "a-watch-sees-no-write",
+        breaks: "a transaction is executed although a key that it depends on was written in between",
+        file: "crates/session/src/watch.rs",
+        guard: "            if !(was_expired && change == Change::Deleted) {",
+        instead: "            if !(was_expired && change == Change::Deleted) && key.is_empty() {",
+        tests: &["-p", "ironcache-node", "--lib", "data::"],
+    },
+    Mutation {
+        name: "a-watch-of-another-primary",
+        breaks: "a transaction is executed although another primary may have written its keys in between",
+        file: "crates/session/src/watch.rs",
+        guard: "self.epoch != site.epoch() || self.disturbed.get()",
+        instead: "self.disturbed.get()",
+        tests: &["-p", "ironcache-node", "--lib", "data::"],
+    },
+    Mutation {
+        name: "a-watched-key-that-was-flushed",
+        breaks: "FLUSHALL empties what a transaction depends on, and it is executed all the same",
+        file: "crates/node/src/data/plane.rs",
+        guard: "                Effect::Clear => self.watches.cleared(exists),",
+        instead: "                Effect::Clear => {}",
+        tests: &["-p", "ironcache-node", "--lib", "data::"],
+    },
 ];

@@ -27,7 +27,7 @@ use ironcache_control::{
     AckMode, Command, ControlState, Handover, InitCluster, NodeRole, NodeSpec, Policy, Reason, Shard,
     ShardSpec,
 };
-use ironcache_keyspace::Keyspace;
+use ironcache_keyspace::{Effect, Keyspace};
 use ironcache_raft::AppliedView;
 use ironcache_replication::{Ack, LINK_VERSIONS, Lineage, ReplicaCursor, Source, SyncBegin, SyncMode};
 use ironcache_session::{Stop, Trusted};
