@@ -3,7 +3,6 @@
 //! *Invariant:* a refused request was not executed, and never will be.
 //! *Invariant:* text is made once, where the reply is written, and nobody reads anything out of it.
 
-use crate::watch::WATCHED_BYTES_MAX;
 use ironcache_command::{CommandError, WrongArity};
 use ironcache_types::Slot;
 use std::fmt;
@@ -52,8 +51,8 @@ pub enum Refusal {
     WatchInMulti,
     #[error("ERR WATCH without keys")]
     WatchWithoutKeys,
-    #[error("ERR a client watches {WATCHED_BYTES_MAX} bytes of keys at most")]
-    WatchesTooMuch,
+    #[error("ERR a client watches {most_bytes} bytes of keys at most")]
+    WatchesTooMuch { most_bytes: usize },
     #[error("ERR MONITOR isn't allowed for DENY BLOCKING client")]
     MonitorInTransaction,
     #[error("ERR EXEC without MULTI")]
@@ -94,6 +93,10 @@ pub enum Refusal {
     ClientType { kind: String },
     #[error("ERR Invalid client ID")]
     ClientId,
+    #[error("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR")]
+    UnblockReason,
+    #[error("UNBLOCKED client unblocked via CLIENT UNBLOCK")]
+    Unblocked,
 
     // Arguments.
     #[error("ERR syntax error")]

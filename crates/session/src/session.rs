@@ -171,6 +171,11 @@ impl Session {
         self.last_command
     }
 
+    /// Is there a request that was taken and is not answered yet?
+    pub fn is_blocked(&self) -> bool {
+        self.blocked.is_some()
+    }
+
     /// Has it sent a whole command, past the password if there is one?
     pub fn is_known(&self) -> bool {
         self.trusted == Trusted::Yes && self.last_command != NO_COMMAND

@@ -8,7 +8,7 @@ use crate::route::{self, Admitted};
 use crate::session::Session;
 use crate::site::{Owner, Site};
 use crate::turn::{Job, Stop, Turn};
-use crate::watch::{TooMuch, Watch};
+use crate::watch::{TooMuch, WATCHED_BYTES_MAX, Watch};
 use ironcache_command::{Run, Spec};
 use ironcache_resp::Writer;
 use ironcache_types::{ReadFrom, Slot};
@@ -182,7 +182,9 @@ impl Session {
             Admitted::Here => {
                 let id = self.id;
                 let watch = self.watch.get_or_insert_with(|| Watch::new(id, site));
-                watch.add(&args[1..], site).map_err(|TooMuch| Refusal::WatchesTooMuch)?;
+                watch
+                    .add(&args[1..], site)
+                    .map_err(|TooMuch| Refusal::WatchesTooMuch { most_bytes: WATCHED_BYTES_MAX })?;
                 self.ok(out)
             }
             Admitted::Undecided => Ok(Turn::Stop(Stop::Park)),

@@ -101,7 +101,7 @@ impl Watches {
     }
 }
 
-/// What one session watches: at least one key.
+/// What one session watches.
 pub(crate) struct Watch {
     session: u64,
     book: Watches,

@@ -14,6 +14,7 @@
 
 use super::Door;
 use super::acks::AckWaiters;
+use super::blocked::BlockedClients;
 use super::checkpoint::Snapshots;
 use super::client::Clients;
 use super::stats::Stats;
@@ -76,6 +77,7 @@ pub(crate) struct Plane {
     pub clients: Clients,
     /// Which keys their transactions depend on.
     pub watches: Watches,
+    pub blocked: BlockedClients,
     pub stats: Stats,
     pub to_control: UnboundedSender<ToControl>,
     /// Connections whose next command is held back now.
@@ -144,6 +146,7 @@ impl Plane {
             waiters: AckWaiters::default(),
             clients: Clients::default(),
             watches: Watches::default(),
+            blocked: BlockedClients::default(),
             stats: Stats::default(),
             to_control,
             parked: 0,
@@ -300,8 +303,8 @@ impl Plane {
     /// wrote, and it may be more than it was sent, it is one frame or one group of them.
     /// Answers the stream's new end.
     pub(crate) fn commit(&mut self, scope: Scope) -> Offset {
-        if !self.watches.is_empty() {
-            self.tell_watches();
+        if !self.watches.is_empty() || self.blocked.waits_for_keys() {
+            self.tell_of_changes();
         }
         let now_ms = self.clock_ms();
         let start = self.backlog.end();
@@ -321,21 +324,23 @@ impl Plane {
         end
     }
 
-    /// Tells those who watch keys which of them have changed.
+    /// Tells those who watch keys, or wait for them, which have changed.
     #[cold]
-    fn tell_watches(&self) {
-        let exists = |key: &[u8]| self.keyspace.get(key).is_some();
-        for effect in self.effects.iter() {
+    fn tell_of_changes(&mut self) {
+        let Self { keyspace, effects, watches, blocked, .. } = self;
+        let exists = |key: &[u8]| keyspace.get(key).is_some();
+        for effect in effects.iter() {
+            blocked.note(&effect);
             match effect {
-                Effect::Clear => self.watches.cleared(exists),
-                Effect::Delete { key } => self.watches.changed(key, Change::Deleted, || exists(key)),
+                Effect::Clear => watches.cleared(exists),
+                Effect::Delete { key } => watches.changed(key, Change::Deleted, || exists(key)),
                 Effect::Rename { key, to } => {
-                    self.watches.changed(key, Change::Written, || exists(key));
-                    self.watches.changed(to, Change::Written, || exists(to));
+                    watches.changed(key, Change::Written, || exists(key));
+                    watches.changed(to, Change::Written, || exists(to));
                 }
                 other => {
                     if let Some(key) = other.key() {
-                        self.watches.changed(key, Change::Written, || exists(key));
+                        watches.changed(key, Change::Written, || exists(key));
                     }
                 }
             }

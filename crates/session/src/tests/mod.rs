@@ -108,6 +108,10 @@ fn take(session: &mut Session, node: &Node, request: &str) -> String {
             Some(Slot(slot)) => format!("run {} on {slot}", spec.name),
             None => format!("run {}", spec.name),
         },
+        Ok(Turn::Run(Job::Blocking { spec, slot })) => {
+            let slot = slot.map_or("none".to_owned(), |slot| slot.0.to_string());
+            format!("run {} on {slot}, or wait", spec.name)
+        }
         Ok(Turn::Run(Job::Transaction { commands, slot })) => {
             let names: Vec<&str> = commands.iter().map(|command| command.spec.name).collect();
             let names = names.join(", ");

@@ -1,5 +1,6 @@
 //! The data plane against views of the log made by hand: what is never to happen, whatever the timing.
 
+mod blocking;
 mod checkpoints;
 mod connections;
 mod fuzz;
