@@ -315,8 +315,9 @@ async fn who_waits_is_shown_and_counted_and_is_not_taken_for_silent() {
 #[tokio::test]
 async fn a_node_that_stops_closes_who_waits() {
     with(Bench::alone(), async |bench| {
-        let mut waiting = bench.blocked("PING\r\nBLPOP k 0\r\n").await;
+        let mut waiting = bench.client("PING\r\nBLPOP k 0\r\n").await;
         expect(&mut waiting, "+PONG\r\n").await;
+        bench.until_blocked(1).await;
         bench.node.drain_until.set(Some(tokio::time::Instant::now()));
         bench.node.drain.notify_waiters();
         expect_end(&mut waiting).await;
