@@ -2,8 +2,8 @@
 
 use crate::spec::{Flags, Handler, MoreKeys, Run, Spec};
 use crate::{
-    bitfield, bits, blocking, copy, dump, expire, geo, geosearch, hash, keys, lcs, list, listmove, pf, scan, set,
-    setops, sort, string, zpick, zrange, zset, zstore,
+    bitfield, bits, blocking, copy, dump, expire, geo, geosearch, hash, keys, lcs, list, listmove, pf, scan,
+    set, setops, sort, string, zpick, zrange, zset, zstore,
 };
 use ironcache_types::Level;
 

@@ -56,7 +56,10 @@ pub enum Query {
     /// `CLIENT LIST`.
     Clients(Which),
     /// `CLIENT UNBLOCK`.
-    Unblock { id: u64, by: Unblock },
+    Unblock {
+        id: u64,
+        by: Unblock,
+    },
     Cluster,
     Config,
     Info,

@@ -160,7 +160,8 @@ impl Watch {
     fn has_expired(&self, site: &impl Site) -> bool {
         let keys = self.book.0.borrow();
         let was_expired = |key: &Rc<[u8]>| {
-            let of_mine = |watched: &Watched| watched.find(self.session).is_ok_and(|at| watched.by[at].expired);
+            let of_mine =
+                |watched: &Watched| watched.find(self.session).is_ok_and(|at| watched.by[at].expired);
             keys.get(key).is_some_and(of_mine)
         };
         self.keys.iter().any(|key| site.look(key) == Looked::Expired && !was_expired(key))

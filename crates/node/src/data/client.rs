@@ -268,9 +268,8 @@ impl Clients {
             return;
         }
         // Who is blocked has nothing to say.
-        let is_silent = |info: &ClientInfo| {
-            !info.blocked && now_ms.saturating_sub(info.last_active_ms) / 1000 >= for_s
-        };
+        let is_silent =
+            |info: &ClientInfo| !info.blocked && now_ms.saturating_sub(info.last_active_ms) / 1000 >= for_s;
         let silent: Vec<_> =
             self.list.values().filter(|info| is_silent(&info.borrow())).map(Rc::clone).collect();
         for info in silent {

@@ -80,12 +80,17 @@ fn inside_a_transaction_nothing_waits() {
 #[test]
 fn a_command_that_may_wait_is_run_first_and_refused_as_any_write() {
     let mut client = session();
-    check(&mut client, &primary(), &[("BLPOP k 0", "run blpop on 7629, or wait"), ("LPOP k", "run lpop on 7629")]);
+    check(
+        &mut client,
+        &primary(),
+        &[("BLPOP k 0", "run blpop on 7629, or wait"), ("LPOP k", "run lpop on 7629")],
+    );
     check(&mut client, &replica(), &[("BLPOP k 0", "-MOVED 7629 10.0.0.1:7000")]);
-    check(&mut client, &Node { enough_in_sync: false, ..primary() }, &[(
-        "BLPOP k 0",
-        "-NOREPLICAS Not enough good replicas to write.",
-    )]);
+    check(
+        &mut client,
+        &Node { enough_in_sync: false, ..primary() },
+        &[("BLPOP k 0", "-NOREPLICAS Not enough good replicas to write.")],
+    );
     check(&mut client, &Node { backed_up: true, ..primary() }, &[("BLPOP k 0", "Hold")]);
     check(&mut client, &Node { owner: Owner::Undecided, ..primary() }, &[("BLPOP k 0", "Park")]);
 }

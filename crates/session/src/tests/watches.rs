@@ -22,8 +22,14 @@ fn exec(looked: Looked, between: impl FnOnce(&Watches), after: impl FnOnce(&mut 
 #[test]
 fn a_watch_is_disturbed_by_a_change_of_its_key_and_by_another_epoch() {
     for change in [Change::Written, Change::Deleted] {
-        assert_eq!(exec(Looked::Present, |watches| watches.changed(b"k", change, || true), |_| ()), "disturbed");
-        assert_eq!(exec(Looked::Absent, |watches| watches.changed(b"k", change, || true), |_| ()), "disturbed");
+        assert_eq!(
+            exec(Looked::Present, |watches| watches.changed(b"k", change, || true), |_| ()),
+            "disturbed"
+        );
+        assert_eq!(
+            exec(Looked::Absent, |watches| watches.changed(b"k", change, || true), |_| ()),
+            "disturbed"
+        );
         assert_eq!(exec(Looked::Present, |watches| watches.changed(b"j", change, || true), |_| ()), "run");
     }
     assert_eq!(exec(Looked::Present, |_| (), |node| node.epoch = Some(Epoch(2))), "disturbed");

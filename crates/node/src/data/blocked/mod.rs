@@ -228,10 +228,10 @@ fn serve_one(plane: &mut Plane, ticket: Ticket, key: &[u8]) {
         // It waits on, in its place.
         return;
     }
-    let owed = Owed { write, read: plane.written(Some(slot)) };
+    let read = if write > 0 { 0 } else { plane.written(Some(slot)) };
     let epoch = plane.primary_epoch();
     plane.blocked.book.leave(ticket);
     if let Some(seat) = plane.blocked.seats.get(&client) {
-        seat.tell(Word::Served(Served { reply, owed, epoch }));
+        seat.tell(Word::Served(Served { reply, owed: Owed { write, read }, epoch }));
     }
 }

@@ -53,7 +53,10 @@ impl Bench {
 fn assert_nothing(client: &mut TcpStream) {
     let mut byte = [0];
     let read = client.try_read(&mut byte);
-    assert!(matches!(&read, Err(error) if error.kind() == std::io::ErrorKind::WouldBlock), "{read:?} {byte:?}");
+    assert!(
+        matches!(&read, Err(error) if error.kind() == std::io::ErrorKind::WouldBlock),
+        "{read:?} {byte:?}"
+    );
 }
 
 async fn with(bench: Bench, test: impl AsyncFnOnce(&mut Bench)) {
