@@ -59,8 +59,7 @@ fn assert_nothing(client: &mut TcpStream) {
     );
 }
 
-async fn with(bench: Bench, test: impl AsyncFnOnce(&mut Bench)) {
-    let mut bench = bench;
+async fn with(mut bench: Bench, test: impl AsyncFnOnce(&mut Bench)) {
     LocalSet::new().run_until(test(&mut bench)).await;
 }
 
@@ -255,11 +254,9 @@ async fn who_waits_through_an_aborted_handover_waits_on() {
 async fn a_new_start_as_primary_looks_at_what_is_waited_for() {
     with(Bench::new(World::pair(AckMode::Primary), true), async |bench| {
         let mut waiting = bench.blocked("BLPOP k 0\r\n").await;
-        let elsewhere = Effect::ListPush {
-            key: b"k",
-            side: ironcache_keyspace::Side::Tail,
-            values: ironcache_keyspace::Items::new(&[&b"a"[..]]),
-        };
+        let values = [&b"a"[..]];
+        let values = ironcache_keyspace::Items::new(&values);
+        let elsewhere = Effect::ListPush { key: b"k", side: ironcache_keyspace::Side::Tail, values };
         bench.node.plane.borrow_mut().keyspace.apply(&elsewhere).unwrap();
         for (from, to) in [(A, B), (B, A)] {
             let handover = bench.world.begin_handover(from, to);
