@@ -1,5 +1,6 @@
 //! CLIENT: what a connection tells of itself, and what it asks about others.
 
+use crate::blocked::Unblock;
 use crate::profile::{Profile, printable};
 use crate::refusal::Refusal;
 use crate::session::Session;
@@ -40,6 +41,11 @@ const SUBCOMMANDS: &[Subcommand] = &[
         arguments: "<name>",
         about: &["Assign the name <name> to the current connection."],
     },
+    Subcommand {
+        name: "UNBLOCK",
+        arguments: "<clientid> [TIMEOUT|ERROR]",
+        about: &["Unblock the specified blocked client."],
+    },
 ];
 
 /// Which connections `CLIENT LIST` is asked for.
@@ -74,6 +80,11 @@ impl Session {
                 self.ok(out)
             }
             (b"info", []) => query(Query::Myself),
+            (b"unblock", [id, by @ ..]) if by.len() <= 1 => {
+                let by = by.first().map_or(Ok(Unblock::Timeout), |by| Unblock::parse(by))?;
+                let id = parse_integer(id).ok_or(Refusal::NotAnInteger)?.cast_unsigned();
+                query(Query::Unblock { id, by })
+            }
             (b"list", which) => query(Query::Clients(Which::parse(which)?)),
             // What clients switch at connect; there is nothing to switch here.
             (b"no-evict" | b"no-touch", [switch]) => match switch.to_ascii_lowercase().as_slice() {

@@ -1,6 +1,7 @@
 //! What the server knows of one client connection.
 
 use super::Door;
+use super::blocked::Seat;
 use super::inbox::Inbox;
 use super::output::Excess;
 use ironcache_resp::Protocol;
@@ -22,6 +23,8 @@ pub(crate) struct Client {
     pub door: Door,
     /// Messages that answer none of its commands, once it listens to something.
     pub inbox: Option<Rc<Inbox>>,
+    /// While it is blocked.
+    pub seat: Option<Rc<Seat>>,
     pub info: Rc<RefCell<ClientInfo>>,
 }
 
@@ -36,6 +39,7 @@ impl Client {
         info.listens = session.listens();
         info.is_known |= session.is_known();
         info.queued = session.queued();
+        info.blocked = session.is_blocked();
         if !Rc::ptr_eq(&info.profile, session.profile()) {
             info.profile = Rc::clone(session.profile());
         }
@@ -62,6 +66,8 @@ pub(crate) struct ClientInfo {
     pub listens: Listens,
     /// Commands queued since `MULTI`; `None` outside of a transaction.
     pub queued: Option<usize>,
+    /// Does it wait for a reply that only comes when something happens?
+    pub blocked: bool,
     pub kept: Kept,
     pub ending: Rc<Ending>,
 }
@@ -191,11 +197,12 @@ impl Clients {
             readonly: false,
             listens: session.listens(),
             queued: None,
+            blocked: false,
             kept: Kept::default(),
             ending: Rc::default(),
         }));
         self.list.insert(self.next, Rc::clone(&info));
-        Client { session, owed: Owed::default(), door, inbox: None, info }
+        Client { session, owed: Owed::default(), door, inbox: None, seat: None, info }
     }
 
     /// Has a client sent what it listens to from now on, and nothing else.
@@ -271,12 +278,14 @@ impl Clients {
         self.kept_bytes
     }
 
-    /// Ends every client that has sent nothing for `for_s` seconds (0: none).
+    /// Ends every client that is not blocked, and has sent nothing for `for_s` seconds (0: none).
     pub(crate) fn end_silent(&mut self, now_ms: u64, for_s: u64) {
         if for_s == 0 {
             return;
         }
-        let is_silent = |info: &ClientInfo| now_ms.saturating_sub(info.last_active_ms) / 1000 >= for_s;
+        // Who is blocked has nothing to say.
+        let is_silent =
+            |info: &ClientInfo| !info.blocked && now_ms.saturating_sub(info.last_active_ms) / 1000 >= for_s;
         let silent: Vec<_> =
             self.list.values().filter(|info| is_silent(&info.borrow())).map(Rc::clone).collect();
         for info in silent {

@@ -14,6 +14,7 @@
 
 mod acks;
 mod admission;
+mod blocked;
 mod checkpoint;
 mod client;
 mod clockwork;

@@ -20,6 +20,10 @@ pub(super) fn run(plane: &mut Plane, client: &mut Client, query: Query, args: &[
     match query {
         Query::Myself => client::myself(plane, client, out),
         Query::Clients(which) => client::list(plane, client, &which, out),
+        Query::Unblock { id, by } => {
+            let unblocked = plane.blocked.unblock(id, by);
+            answer(client, out, |reply| reply.int(unblocked.into()));
+        }
         Query::Cluster => cluster::run(plane, client, args, out),
         Query::Config => config::run(plane, client, args, out),
         Query::Info => info::run(plane, client, args, out),

@@ -34,6 +34,7 @@ fn describe(info: &ClientInfo) -> String {
         readonly,
         listens,
         queued,
+        blocked,
         kept,
         ending: _,
     } = info;
@@ -45,7 +46,8 @@ fn describe(info: &ClientInfo) -> String {
     let now_ms = unix_ms();
     let age = now_ms.saturating_sub(*connected_at_ms) / 1000;
     let idle = now_ms.saturating_sub(*last_active_ms) / 1000;
-    let all_flags = [(*listens == Listens::Monitor, 'O'), (queued.is_some(), 'x'), (*readonly, 'r')];
+    let all_flags =
+        [(*listens == Listens::Monitor, 'O'), (queued.is_some(), 'x'), (*blocked, 'b'), (*readonly, 'r')];
     let mut flags: String =
         all_flags.into_iter().filter_map(|(is_set, flag)| is_set.then_some(flag)).collect();
     if flags.is_empty() {

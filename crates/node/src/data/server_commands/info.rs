@@ -67,7 +67,7 @@ fn lines(plane: &Plane, door: Door, section: &str) -> Vec<(String, String)> {
         "clients" => vec![
             line("connected_clients", &plane.clients.len()),
             line("maxclients", &config.maxclients),
-            line("blocked_clients", &plane.parked),
+            line("blocked_clients", &plane.blocked.len()),
         ],
         "memory" => vec![
             line("used_memory", &plane.keyspace.used_bytes()),
