@@ -20,6 +20,7 @@ use super::stats::Stats;
 use super::tls::Tls;
 use super::trouble::HeldUp;
 use crate::config::Config;
+use crate::messages::{self, Heard, Outbox};
 use ironcache_control::{Command, Shard};
 use ironcache_keyspace::{Effects, Expiry, Keyspace};
 use ironcache_raft::{AppliedView, Contact, Refusal};
@@ -74,6 +75,9 @@ pub(crate) struct Plane {
     pub held_up: HeldUp,
     pub waiters: AckWaiters,
     pub clients: Clients,
+    /// Messages to other nodes, and which of theirs were heard.
+    pub outbox: Outbox,
+    pub heard: Heard,
     pub stats: Stats,
     pub to_control: UnboundedSender<ToControl>,
     /// Connections whose next command is held back now.
@@ -141,6 +145,9 @@ impl Plane {
             held_up: HeldUp::default(),
             waiters: AckWaiters::default(),
             clients: Clients::default(),
+            // Nobody carries what is left there, until it is given the node's.
+            outbox: messages::pair().0,
+            heard: Heard::default(),
             stats: Stats::default(),
             to_control,
             parked: 0,
