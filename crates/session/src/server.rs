@@ -46,8 +46,8 @@ impl Session {
             "asking" => self.ok(out),
             "wait" => self.wait(args, site, within, out),
             "monitor" => self.monitor(within, out),
-            "subscribe" | "psubscribe" | "ssubscribe" | "unsubscribe" | "punsubscribe" | "sunsubscribe" | "publish"
-            | "spublish" | "pubsub" => self.channels(spec, args, within, site, out),
+            "subscribe" | "psubscribe" | "ssubscribe" | "unsubscribe" | "punsubscribe" | "sunsubscribe"
+            | "publish" | "spublish" | "pubsub" => self.channels(spec, args, within, site, out),
             "multi" => self.multi(out),
             "exec" => self.exec(site, out),
             "discard" => self.discard(out),

@@ -41,11 +41,8 @@ impl OutputLimits {
         }
         for named in words.chunks(4) {
             let [class, hard, soft, seconds] = named else { return None };
-            let limit = OutputLimit {
-                hard_bytes: bytes(hard)?,
-                soft_bytes: bytes(soft)?,
-                soft_s: digits(seconds)?,
-            };
+            let limit =
+                OutputLimit { hard_bytes: bytes(hard)?, soft_bytes: bytes(soft)?, soft_s: digits(seconds)? };
             match *class {
                 "normal" => limits.normal = limit,
                 "pubsub" => limits.pubsub = limit,

@@ -57,12 +57,7 @@ impl Drop for Listener {
     }
 }
 
-async fn listen(
-    addr: &str,
-    word: &str,
-    channel: &str,
-    heard: &Mutex<Vec<Vec<u64>>>,
-) -> std::io::Result<()> {
+async fn listen(addr: &str, word: &str, channel: &str, heard: &Mutex<Vec<Vec<u64>>>) -> std::io::Result<()> {
     let mut stream = BufReader::new(TcpStream::connect(addr).await?);
     stream.write_all(format!("{word} {channel}\r\n").as_bytes()).await?;
     let mut is_confirmed = false;
@@ -126,7 +121,8 @@ async fn a_message_to_a_shard_reaches_its_nodes_and_no_other_takes_it() {
     // Nodes 0 and 1 are primaries, 2 and 3 their replicas; `b` is a channel of the first shard.
     let status = cluster.cluster().await.expect("it answers");
     let slot = ironcache_types::key_slot(b"b");
-    let shard = status.control.shards.values().find(|shard| shard.slots.contains(slot)).expect("it is served");
+    let shard =
+        status.control.shards.values().find(|shard| shard.slots.contains(slot)).expect("it is served");
     let ids = cluster.ids().await;
     let (inside, outside): (Vec<usize>, Vec<usize>) =
         (0..cluster.nodes.len()).partition(|index| shard.nodes.contains(&ids[*index]));
@@ -139,8 +135,12 @@ async fn a_message_to_a_shard_reaches_its_nodes_and_no_other_takes_it() {
     }
     for (number, index) in inside.iter().enumerate() {
         let mut publisher = connect(&addr(index)).await.expect("the node is there");
-        let reached: u64 =
-            redis::cmd("SPUBLISH").arg("b").arg(number).query_async(&mut publisher).await.expect("it is published");
+        let reached: u64 = redis::cmd("SPUBLISH")
+            .arg("b")
+            .arg(number)
+            .query_async(&mut publisher)
+            .await
+            .expect("it is published");
         assert_eq!(reached, 1);
         for listener in &listeners {
             listener.hears(number as u64).await;
@@ -228,7 +228,8 @@ async fn a_subscriber_that_never_reads_is_closed_and_the_log_says_so() {
     let payload = "v".repeat(100_000);
     let told = "client-output-buffer-limit";
     until("the node has closed it", async || {
-        let _: u64 = redis::cmd("PUBLISH").arg("news").arg(&payload).query_async(&mut publisher).await.ok()?;
+        let _: u64 =
+            redis::cmd("PUBLISH").arg("news").arg(&payload).query_async(&mut publisher).await.ok()?;
         cluster.nodes[1].log_text().contains(told).then_some(())
     })
     .await;

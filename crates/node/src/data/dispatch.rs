@@ -65,7 +65,11 @@ fn tell_monitors(plane: &mut Plane, client: &Client, args: &[&[u8]]) {
     let mut message = Vec::new();
     // The same bytes in either protocol.
     Writer::new(&mut message, Protocol::Resp2).simple(&line);
-    plane.clients.tell_monitors(&message, plane.config.client_output_buffer_limit, plane.config.maxmemory_clients);
+    plane.clients.tell_monitors(
+        &message,
+        plane.config.client_output_buffer_limit,
+        plane.config.maxmemory_clients,
+    );
 }
 
 fn refuse(plane: &mut Plane, client: &mut Client, refusal: &Refusal, out: &mut Vec<u8>) {
@@ -173,10 +177,7 @@ fn serve_queued(
         Ok(Turn::Run(Job::Listen(to))) => plane.clients.listen(client, to),
         // None of the commands that end in one of these is ever queued.
         Ok(
-            Turn::Run(Job::Data { .. } | Job::Transaction { .. })
-            | Turn::Queued
-            | Turn::Stop(_)
-            | Turn::Http,
+            Turn::Run(Job::Data { .. } | Job::Transaction { .. }) | Turn::Queued | Turn::Stop(_) | Turn::Http,
         ) => {}
         Err(refusal) => refuse(plane, client, &refusal, out),
     }

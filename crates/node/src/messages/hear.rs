@@ -22,9 +22,8 @@ pub(crate) async fn post(
     by: Option<Extension<Proved>>,
     body: Bytes,
 ) -> Result<StatusCode, (StatusCode, String)> {
-    let sender = Batch::decode(&body)
-        .map_err(|error| (StatusCode::BAD_REQUEST, format!("{error}\n")))?
-        .sender;
+    let sender =
+        Batch::decode(&body).map_err(|error| (StatusCode::BAD_REQUEST, format!("{error}\n")))?.sender;
     if let Some(Extension(Proved(node))) = by.filter(|Extension(Proved(node))| *node != sender.node) {
         let why = format!("the key of node {node} brings messages of node {}\n", sender.node);
         return Err((StatusCode::UNAUTHORIZED, why));

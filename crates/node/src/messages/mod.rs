@@ -103,7 +103,11 @@ impl Line {
 
 /// The body of a call, as `sender` would make it.
 #[cfg(test)]
-pub(crate) fn body_of_tests(sender: ironcache_types::Member, number: u64, messages: &[Message<'_>]) -> Vec<u8> {
+pub(crate) fn body_of_tests(
+    sender: ironcache_types::Member,
+    number: u64,
+    messages: &[Message<'_>],
+) -> Vec<u8> {
     let encoded: Vec<_> = messages.iter().map(Message::encode).collect();
     batch::encode(sender, number, &encoded)
 }

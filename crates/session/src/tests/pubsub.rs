@@ -47,7 +47,11 @@ fn in_resp2_a_subscriber_may_do_little_until_it_has_left_everything() {
         check(
             &mut client,
             &primary(),
-            &[("PING", "*2 $4 pong $0"), ("PING hi", "*2 $4 pong $2 hi"), ("PING a b", "-ERR wrong number of arguments for 'ping' command")],
+            &[
+                ("PING", "*2 $4 pong $0"),
+                ("PING hi", "*2 $4 pong $2 hi"),
+                ("PING a b", "-ERR wrong number of arguments for 'ping' command"),
+            ],
         );
         take(&mut client, &primary(), leaves);
         check(&mut client, &primary(), &[("GET x", "run get on 16287"), ("PING", "+PONG")]);
@@ -86,12 +90,22 @@ fn channels_of_a_shard_go_by_slot_and_every_node_of_the_shard_takes_them() {
         &mut session(),
         &primary(),
         &[
-            ("SSUBSCRIBE {a}1 {a}2", "*3 $10 ssubscribe $4 {a}1 :1 *3 $10 ssubscribe $4 {a}2 :2 joins Shard {a}1, joins Shard {a}2"),
+            (
+                "SSUBSCRIBE {a}1 {a}2",
+                "*3 $10 ssubscribe $4 {a}1 :1 *3 $10 ssubscribe $4 {a}2 :2 joins Shard {a}1, joins Shard {a}2",
+            ),
             ("SSUBSCRIBE a b", "-CROSSSLOT Keys in request don't hash to the same slot"),
         ],
     );
     let mut node = replica();
-    check(&mut session(), &node, &[("SPUBLISH a m", "answer Publish(Shard)"), ("SSUBSCRIBE a", "*3 $10 ssubscribe $1 a :1 joins Shard a")]);
+    check(
+        &mut session(),
+        &node,
+        &[
+            ("SPUBLISH a m", "answer Publish(Shard)"),
+            ("SSUBSCRIBE a", "*3 $10 ssubscribe $1 a :1 joins Shard a"),
+        ],
+    );
     node.serves_reads = false;
     check(
         &mut session(),
@@ -115,7 +129,13 @@ fn in_a_transaction_a_message_is_queued_and_a_channel_of_the_shard_refused() {
     check(
         &mut client,
         &node,
-        &[("MULTI", "+OK"), ("PUBLISH a m", "+QUEUED"), ("SUBSCRIBE a", "+QUEUED"), ("SSUBSCRIBE a", "+QUEUED"), ("EXEC", "run all of publish, subscribe, ssubscribe on 15495")],
+        &[
+            ("MULTI", "+OK"),
+            ("PUBLISH a m", "+QUEUED"),
+            ("SUBSCRIBE a", "+QUEUED"),
+            ("SSUBSCRIBE a", "+QUEUED"),
+            ("EXEC", "run all of publish, subscribe, ssubscribe on 15495"),
+        ],
     );
     let spec = ironcache_command::lookup(b"ssubscribe").unwrap();
     let refusal = client.server(spec, &[b"ssubscribe", b"a"], Within::Transaction, &node, &mut Vec::new());
@@ -144,7 +164,11 @@ fn who_lost_its_shard_may_go_on_with_the_rest() {
     let mut client = session();
     take(&mut client, &primary(), "SSUBSCRIBE {a}1 {a}2");
     client.end_shard();
-    check(&mut client, &primary(), &[("GET x", "run get on 16287"), ("SUNSUBSCRIBE", "*3 $12 sunsubscribe $-1 :0")]);
+    check(
+        &mut client,
+        &primary(),
+        &[("GET x", "run get on 16287"), ("SUNSUBSCRIBE", "*3 $12 sunsubscribe $-1 :0")],
+    );
 }
 
 /// Two clients, by their numbers.
@@ -222,7 +246,11 @@ fn a_shard_that_ended_is_told_one_by_one() {
     ]);
     let mut sent = Vec::new();
     registry.end_shard(|to, message| sent.push(format!("{to}: {}", text(message, Protocol::Resp3))));
-    let expected = ["1: >3 $12 sunsubscribe $1 a :1", "1: >3 $12 sunsubscribe $1 b :0", "2: >3 $12 sunsubscribe $1 b :0"];
+    let expected = [
+        "1: >3 $12 sunsubscribe $1 a :1",
+        "1: >3 $12 sunsubscribe $1 b :0",
+        "2: >3 $12 sunsubscribe $1 b :0",
+    ];
     assert_eq!(sent, expected);
     assert_eq!(registry.counts(), Counts { channels: 1, patterns: 0, shard: 0 });
 }

@@ -16,7 +16,8 @@ pub(super) fn myself(plane: &Plane, client: &Client, out: &mut Vec<u8>) {
 pub(super) fn list(plane: &Plane, client: &Client, which: &Which, out: &mut Vec<u8>) {
     client.show(plane.coarse_ms);
     let infos = plane.clients.iter().map(|info| info.borrow());
-    let lines: String = infos.filter(|info| which.takes(info.id, info.class())).map(|info| describe(&info)).collect();
+    let lines: String =
+        infos.filter(|info| which.takes(info.id, info.class())).map(|info| describe(&info)).collect();
     answer(client, out, |reply| reply.verbatim("txt", lines.as_bytes()));
 }
 

@@ -52,7 +52,8 @@ async fn a_message_reaches_who_listens_in_its_protocol_and_in_order() {
                 tokio::io::AsyncReadExt::read_exact(&mut new, &mut byte).await.unwrap();
                 rest.push(byte[0] as char);
             }
-            let heard: Vec<&str> = rest.split(">4\r\n$8\r\npmessage\r\n$2\r\nc*\r\n$1\r\nc\r\n$1\r\n").skip(1).collect();
+            let heard: Vec<&str> =
+                rest.split(">4\r\n$8\r\npmessage\r\n$2\r\nc*\r\n$1\r\nc\r\n$1\r\n").skip(1).collect();
             assert_eq!(heard, ["1\r\n", "2\r\n", "3\r\n", "4\r\n"]);
         })
         .await;
@@ -97,8 +98,14 @@ async fn a_subscriber_that_never_reads_is_ended_and_the_others_hear_everything()
             for stream in [&mut lazy, &mut good] {
                 ask(stream, "SUBSCRIBE c", "*3 $9 subscribe $1 c :1 ").await;
             }
-            let ending =
-                node.plane.borrow().clients.iter().next().map(|info| Rc::clone(&info.borrow().ending)).unwrap();
+            let ending = node
+                .plane
+                .borrow()
+                .clients
+                .iter()
+                .next()
+                .map(|info| Rc::clone(&info.borrow().ending))
+                .unwrap();
             let mut client = connect(&node).await;
             let payload = "v".repeat(60_000);
             // More than the socket's buffers and the limit hold.
@@ -106,7 +113,8 @@ async fn a_subscriber_that_never_reads_is_ended_and_the_others_hear_everything()
                 client.write_all(format!("PUBLISH c {payload}\r\n").as_bytes()).await.unwrap();
                 let mut reply = [0; 4];
                 tokio::io::AsyncReadExt::read_exact(&mut client, &mut reply).await.unwrap();
-                expect(&mut good, &format!("*3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$60000\r\n{payload}\r\n")).await;
+                expect(&mut good, &format!("*3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$60000\r\n{payload}\r\n"))
+                    .await;
             }
             until(&node, |plane| plane.clients.len() == 2).await;
             assert!(matches!(ending.ends().await, Closing::Output(_)));
@@ -176,7 +184,11 @@ fn what_another_node_brings_is_heard_once_and_goes_no_further() {
     let mut listener = client(&mut hearer);
     answer(&mut hearer, &mut listener, "SUBSCRIBE c");
     let inbox = Rc::clone(listener.inbox.as_ref().unwrap());
-    let body = crate::messages::body_of_tests(A, 1, &[Message { audience: Audience::Cluster, channel: b"c", payload: b"m" }]);
+    let body = crate::messages::body_of_tests(
+        A,
+        1,
+        &[Message { audience: Audience::Cluster, channel: b"c", payload: b"m" }],
+    );
     hearer.hear(&body).unwrap();
     hearer.hear(&body).unwrap();
     let heard = String::from_utf8(inbox.take()).unwrap();
@@ -215,7 +227,12 @@ async fn who_listens_to_the_shard_at_a_primary_that_is_none_any_more_is_told() {
             attach(&mut plane, B);
             let node = node(plane);
             let (mut idle, mut busy) = (connect(&node).await, connect(&node).await);
-            ask(&mut idle, "SSUBSCRIBE {s}1 {s}2", "*3 $10 ssubscribe $4 {s}1 :1 *3 $10 ssubscribe $4 {s}2 :2 ").await;
+            ask(
+                &mut idle,
+                "SSUBSCRIBE {s}1 {s}2",
+                "*3 $10 ssubscribe $4 {s}1 :1 *3 $10 ssubscribe $4 {s}2 :2 ",
+            )
+            .await;
             ask(&mut busy, "SSUBSCRIBE {s}1", "*3 $10 ssubscribe $4 {s}1 :1 ").await;
             ask(&mut busy, "SUBSCRIBE c", "*3 $9 subscribe $1 c :1 ").await;
             let handover = world.begin_handover(A, B);
@@ -268,8 +285,14 @@ fn a_kind_of_client_that_is_not_named_keeps_its_limit() {
         dispatch::run(&mut plane, &mut client, &args, &mut out);
         (String::from_utf8(out).unwrap(), plane.config.client_output_buffer_limit.to_string())
     };
-    assert_eq!(set(b"normal 1mb 0 0"), ("+OK\r\n".to_owned(), "normal 1048576 0 0 pubsub 33554432 8388608 60".to_owned()));
-    assert_eq!(set(b"pubsub 2mb 1mb 5"), ("+OK\r\n".to_owned(), "normal 1048576 0 0 pubsub 2097152 1048576 5".to_owned()));
+    assert_eq!(
+        set(b"normal 1mb 0 0"),
+        ("+OK\r\n".to_owned(), "normal 1048576 0 0 pubsub 33554432 8388608 60".to_owned())
+    );
+    assert_eq!(
+        set(b"pubsub 2mb 1mb 5"),
+        ("+OK\r\n".to_owned(), "normal 1048576 0 0 pubsub 2097152 1048576 5".to_owned())
+    );
     assert!(set(b"slave 1 2 3").0.starts_with("-ERR CONFIG SET failed"));
 }
 
