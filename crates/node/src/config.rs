@@ -4,6 +4,7 @@
 use crate::tls::AuthClients;
 use ironcache_control::RaftTimers;
 use ironcache_raft::Timers;
+use ironcache_session::Class;
 use ironcache_settings::{
     BadSetting, ClusterKey, Key, NodeKey, OutputLimit, OutputLimits, TlsProtocols, Value, Why, cluster,
 };

@@ -78,6 +78,12 @@ impl Outbox {
         }
     }
 
+    /// How many messages wait for each node.
+    #[cfg(test)]
+    pub(crate) fn waiting(&self) -> Vec<(NodeId, usize)> {
+        self.lines.iter().map(|(node, line)| (*node, line.queue().len())).collect()
+    }
+
     /// How many messages were dropped on the way to another node.
     pub(crate) fn dropped(&self) -> u64 {
         self.dropped.load(Ordering::Relaxed)

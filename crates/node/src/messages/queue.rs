@@ -63,6 +63,11 @@ impl Queue {
         std::mem::take(&mut self.messages).len() as u64
     }
 
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.messages.len()
+    }
+
     /// How many were dropped at the bound since this was last asked.
     pub(super) fn take_dropped(&mut self) -> u64 {
         std::mem::take(&mut self.dropped)
