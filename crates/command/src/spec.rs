@@ -39,8 +39,10 @@ impl Flags {
     pub const MOVABLE_KEYS: Flags = Flags(1 << 9);
     /// May wait until a key holds what it wants: [`attempt`](crate::attempt) says that it has to.
     pub const BLOCKING: Flags = Flags(1 << 10);
+    /// It is about channels; what stands where keys do are names of channels.
+    pub const PUBSUB: Flags = Flags(1 << 11);
 
-    const NAMES: [&'static str; 11] = [
+    const NAMES: [&'static str; 12] = [
         "write",
         "readonly",
         "denyoom",
@@ -52,6 +54,7 @@ impl Flags {
         "no_auth",
         "movablekeys",
         "blocking",
+        "pubsub",
     ];
 
     pub const fn with(self, other: Flags) -> Flags {

@@ -4,7 +4,7 @@ use crate::refusal::Refusal;
 use crate::session::Session;
 use crate::subcommand::{Subcommand, help_or_refuse};
 use crate::turn::Turn;
-use ironcache_command::{Spec, glob_matches, lookup, table};
+use ironcache_command::{Flags, Spec, glob_matches, lookup, table};
 use ironcache_resp::Writer;
 
 const SUBCOMMANDS: &[Subcommand] = &[
@@ -70,7 +70,8 @@ impl Session {
             // Redis takes no command without arguments here: there would be no keys among them.
             (b"getkeys", command @ [name, _, ..]) => {
                 let spec = lookup(name).ok_or(Refusal::NoSuchCommand)?;
-                if !spec.takes_keys() {
+                // Names of channels are placed as keys are, and are none.
+                if !spec.takes_keys() || spec.flags.contains(Flags::PUBSUB) {
                     return Err(Refusal::NoKeys);
                 }
                 spec.check_arity(command.len()).map_err(|_| Refusal::KeysArity)?;

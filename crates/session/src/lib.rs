@@ -23,10 +23,10 @@
 //!   [`Session::blocked_ms_max`], and what ends it is a [`Wake`]. `WAIT` waits for replicas; `BLPOP` and its like for keys, in the
 //!   shell's book of waiters, which has whoever makes a key ready serve them: the session is then [`Session::served`], and no reply
 //!   is its own. Once another node serves the slot it is answered `MOVED`, as one that was parked. Inside a transaction nothing waits.
-//! - *A message to a subscriber* answers no request and meets no `Turn`. [`Listens`] is what a session is sent beside its replies;
-//!   a turn that changes it writes its reply (of a subscription: the confirmation) and says so by [`Job::Listen`], and the shell
-//!   keeps who listens to what, since one message goes to many, and a queue of messages for each of them. `MONITOR` is the
-//!   first; channels are further variants, with the state that Redis asks of them.
+//! - *A message to a subscriber* answers no request and meets no `Turn`. A turn that changes what a session is sent beside its
+//!   replies writes its reply (of a subscription: the confirmation) and says so by [`Job::Listen`]; the shell keeps who listens
+//!   to what in a [`Registry`], since one message goes to many, and a queue of messages for each of them. `MONITOR` is one,
+//!   channels are the other.
 //!
 //! *Invariant:* pure: no clock, task, socket or file; a deadline is a number of ms that the shell waits for.
 //! *Invariant:* on the path of a command on the data nothing is allocated, and nothing about the session is written but the
@@ -37,6 +37,7 @@ mod client;
 mod command;
 mod monitor;
 mod profile;
+mod pubsub;
 mod refusal;
 mod route;
 mod server;
@@ -50,13 +51,14 @@ mod turn;
 mod watch;
 
 pub use blocked::{Unblock, Wake, Woken};
-pub use client::Which;
+pub use client::{Class, Which};
 pub use monitor::{Listens, monitor_line};
 pub use profile::Profile;
+pub use pubsub::{Audience, Change, Counts, Kind, Message, Registry, Subscriptions, Topic, introspect};
 pub use refusal::{Endpoint, Redirect, Refusal};
 pub use session::{Session, Trusted};
 pub use site::{Introduction, Looked, Owner, ShownAs, Site};
 pub use subcommand::{Subcommand, help_or_refuse};
 pub use transaction::{COMMAND_BYTES_MAX, Queued};
-pub use turn::{Job, Query, Stop, Turn, Within};
-pub use watch::{Change, WATCHED_BYTES_MAX, Watches};
+pub use turn::{Job, Listening, Query, Stop, Turn, Within};
+pub use watch::{KeyChange, WATCHED_BYTES_MAX, Watches};

@@ -5,6 +5,7 @@
 use crate::blocked::Blocked;
 use crate::monitor::Listens;
 use crate::profile::Profile;
+use crate::pubsub::Subscriptions;
 use crate::refusal::Refusal;
 use crate::site::Site;
 use crate::transaction::Transaction;
@@ -30,8 +31,12 @@ pub struct Session {
     pub(crate) watch: Option<Watch>,
     /// What was taken and is not answered yet.
     pub(crate) blocked: Option<Blocked>,
-    /// What it is sent beside its replies.
+    /// Is it shown what others execute?
     pub(crate) listens: Listens,
+    /// Channels.
+    pub(crate) subscriptions: Subscriptions,
+    /// Is it sent anything beside its replies?
+    pub(crate) attentive: bool,
     /// Where this client's last write ended: what `WAIT` waits for.
     pub(crate) last_write: Offset,
     last_command: &'static str,
@@ -57,6 +62,8 @@ impl Session {
             watch: None,
             blocked: None,
             listens: Listens::Nothing,
+            subscriptions: Subscriptions::default(),
+            attentive: false,
             last_write: Offset(0),
             last_command: NO_COMMAND,
             profile: Rc::default(),
@@ -81,8 +88,8 @@ impl Session {
             spec.check_level(site.level()).map_err(Refusal::NotYet)?;
         }
         self.last_command = spec.name;
-        if self.listens == Listens::Monitor && matches!(spec.run, Run::Data(_)) {
-            return Err(Refusal::AtMonitor);
+        if self.attentive {
+            self.refuse_while_it_listens(spec, args, site)?;
         }
         if self.queues(spec) {
             return self.queue(spec, args, site, out);
@@ -90,6 +97,20 @@ impl Session {
         match spec.run {
             Run::Data(_) => self.data(spec, args, site),
             Run::Server => self.server(spec, args, Within::Nothing, site, out),
+        }
+    }
+
+    #[cold]
+    fn refuse_while_it_listens(
+        &self,
+        spec: &'static Spec,
+        args: &[&[u8]],
+        site: &impl Site,
+    ) -> Result<(), Refusal> {
+        self.refuse_while_subscribed(spec, args, site)?;
+        match (self.listens, spec.run) {
+            (Listens::Monitor, Run::Data(_)) => Err(Refusal::AtMonitor),
+            (Listens::Monitor, Run::Server) | (Listens::Nothing, _) => Ok(()),
         }
     }
 
@@ -150,6 +171,10 @@ impl Session {
 
     pub fn listens(&self) -> Listens {
         self.listens
+    }
+
+    pub fn subscriptions(&self) -> &Subscriptions {
+        &self.subscriptions
     }
 
     pub fn is_readonly(&self) -> bool {

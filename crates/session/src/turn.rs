@@ -12,7 +12,7 @@
 
 use crate::blocked::Unblock;
 use crate::client::Which;
-use crate::monitor::Listens;
+use crate::pubsub::{Audience, Change, Subscriptions};
 use crate::transaction::Queued;
 use ironcache_command::Spec;
 use ironcache_types::Slot;
@@ -44,7 +44,18 @@ pub enum Job {
     /// What only the node can answer.
     Query(Query),
     /// What the client is sent beside its replies has changed; the reply is written.
-    Listen(Listens),
+    Listen(Listening),
+}
+
+/// What changes of that.
+#[derive(Debug)]
+pub enum Listening {
+    /// To what others execute, too.
+    Monitor,
+    /// To channels, in this order.
+    Topics(Vec<Change>),
+    /// To nothing: neither to what others execute nor to any of these.
+    Nothing(Subscriptions),
 }
 
 /// What a client asks about the node, its cluster or other clients. Where it says nothing of them, the arguments are the
@@ -63,6 +74,9 @@ pub enum Query {
     Cluster,
     Config,
     Info,
+    /// `PUBLISH` and `SPUBLISH`: how many clients of this node it reached.
+    Publish(Audience),
+    PubSub,
     Role,
     Time,
 }

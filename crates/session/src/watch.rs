@@ -49,7 +49,7 @@ struct Watcher {
 
 /// What happened to a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Change {
+pub enum KeyChange {
     /// It holds something else, or for another time.
     Written,
     /// It is gone.
@@ -64,13 +64,13 @@ impl Watches {
     }
 
     /// A key has changed. `exists`: whether it does afterwards, when all that was executed with it is done.
-    pub fn changed(&self, key: &[u8], change: Change, exists: impl FnOnce() -> bool) {
+    pub fn changed(&self, key: &[u8], change: KeyChange, exists: impl FnOnce() -> bool) {
         let mut keys = self.0.borrow_mut();
         let Some(watched) = keys.get_mut(key) else { return };
         watched.exists = exists();
         for watcher in &mut watched.by {
             let was_expired = std::mem::take(&mut watcher.expired);
-            if !(was_expired && change == Change::Deleted) {
+            if !(was_expired && change == KeyChange::Deleted) {
                 watcher.disturbed.set(true);
             }
         }

@@ -27,7 +27,7 @@ pub use bad_setting::{BadSetting, Why};
 pub use cluster::ClusterKey;
 pub use kind::{Form, Kind, Range, Unit};
 pub use node::NodeKey;
-pub use output_limit::OutputLimit;
+pub use output_limit::{OutputLimit, OutputLimits};
 pub use setting::{Change, Key, Setting, VARIABLE_PREFIX, all, find, named, parse};
 pub use tls_protocols::TlsProtocols;
 pub use value::Value;

@@ -97,7 +97,7 @@ pub(super) async fn serve(
     connection.to.farewell();
     let mut plane = node.plane.borrow_mut();
     plane.blocked.leave(id);
-    plane.clients.disconnect(id);
+    plane.clients.leave(&connection.client);
 }
 
 /// The two halves of a connection that commands may come by.
@@ -209,7 +209,7 @@ impl Connection {
     /// Reads, and sends meanwhile. Sending comes first: whoever takes replies is not given more of them than it takes.
     async fn read(&mut self, mut drained: Pin<&mut Notified<'_>>) -> Result<Read, Lost> {
         loop {
-            let limit = self.node.plane.borrow().config.client_output_buffer_limit;
+            let limit = self.node.plane.borrow().config.output_limit(self.client.session.class());
             let look_again = self.output.look_again_at(limit);
             let moved = tokio::select! {
                 biased;
@@ -263,6 +263,9 @@ impl Connection {
                 Writer::new(&mut self.out, self.client.session.protocol()).error(&text);
                 consumed_total += consumed;
                 continue;
+            }
+            if let Some(inbox) = &self.client.inbox {
+                inbox.catch_up(&mut self.client.session, &mut self.out);
             }
             match dispatch::run(&mut plane, &mut self.client, &args, &mut self.out) {
                 None => {}
@@ -378,11 +381,13 @@ impl Connection {
             output_chunks: self.output.chunks(),
             input_bytes: self.buf.capacity().saturating_sub(KEEP_BYTES)
                 + self.client.session.queued_bytes()
-                + self.client.seat.as_ref().map_or(0, |seat| seat.bytes),
+                + self.client.seat.as_ref().map_or(0, |seat| seat.bytes)
+                + self.client.session.subscriptions().bytes(),
         };
         plane.clients.account(&self.client, kept, plane.config.maxmemory_clients);
-        if !self.output.is_empty()
-            && let Some(excess) = self.output.excess(plane.config.client_output_buffer_limit, Instant::now())
+        if !self.output.is_idle()
+            && let Some(excess) =
+                self.output.excess(plane.config.output_limit(self.client.session.class()), Instant::now())
         {
             plane.clients.end(&self.client.info.borrow(), Closing::Output(excess));
         }

@@ -21,11 +21,12 @@ use super::stats::Stats;
 use super::tls::Tls;
 use super::trouble::HeldUp;
 use crate::config::Config;
+use crate::messages::{self, Heard, Outbox};
 use ironcache_control::{Command, Shard};
 use ironcache_keyspace::{Effect, Effects, Expiry, Keyspace};
 use ironcache_raft::{AppliedView, Contact, Refusal};
 use ironcache_replication::{Backlog, FollowerView, Hello, Look, RunningClock, Scope, encode_group};
-use ironcache_session::{Change, Endpoint, Watches};
+use ironcache_session::{Endpoint, KeyChange, Watches};
 use ironcache_shard::{Engine, Leased, Note, Now, Objection, Owed, Primary, Reply, Retention, Route};
 use ironcache_spine::boottime_ms;
 use ironcache_types::{
@@ -78,6 +79,9 @@ pub(crate) struct Plane {
     /// Which keys their transactions depend on.
     pub watches: Watches,
     pub blocked: BlockedClients,
+    /// Messages to other nodes, and which of theirs were heard.
+    pub outbox: Outbox,
+    pub heard: Heard,
     pub stats: Stats,
     pub to_control: UnboundedSender<ToControl>,
     /// Connections whose next command is held back now.
@@ -147,6 +151,9 @@ impl Plane {
             clients: Clients::default(),
             watches: Watches::default(),
             blocked: BlockedClients::default(),
+            // Nobody carries what is left there, until it is given the node's.
+            outbox: messages::pair().0,
+            heard: Heard::default(),
             stats: Stats::default(),
             to_control,
             parked: 0,
@@ -333,14 +340,14 @@ impl Plane {
             blocked.note(&effect);
             match effect {
                 Effect::Clear => watches.cleared(exists),
-                Effect::Delete { key } => watches.changed(key, Change::Deleted, || exists(key)),
+                Effect::Delete { key } => watches.changed(key, KeyChange::Deleted, || exists(key)),
                 Effect::Rename { key, to } => {
-                    watches.changed(key, Change::Written, || exists(key));
-                    watches.changed(to, Change::Written, || exists(to));
+                    watches.changed(key, KeyChange::Written, || exists(key));
+                    watches.changed(to, KeyChange::Written, || exists(to));
                 }
                 other => {
                     if let Some(key) = other.key() {
-                        watches.changed(key, Change::Written, || exists(key));
+                        watches.changed(key, KeyChange::Written, || exists(key));
                     }
                 }
             }

@@ -21,7 +21,7 @@ fn exec(looked: Looked, between: impl FnOnce(&Watches), after: impl FnOnce(&mut 
 
 #[test]
 fn a_watch_is_disturbed_by_a_change_of_its_key_and_by_another_epoch() {
-    for change in [Change::Written, Change::Deleted] {
+    for change in [KeyChange::Written, KeyChange::Deleted] {
         assert_eq!(
             exec(Looked::Present, |watches| watches.changed(b"k", change, || true), |_| ()),
             "disturbed"
@@ -40,11 +40,11 @@ fn a_watch_is_disturbed_by_a_change_of_its_key_and_by_another_epoch() {
 fn what_expires_has_changed_and_what_had_expired_before_has_not() {
     assert_eq!(exec(Looked::Present, |_| (), |node| node.looked = Looked::Expired), "disturbed");
     assert_eq!(exec(Looked::Expired, |_| (), |_| ()), "run");
-    let deleted = |watches: &Watches| watches.changed(b"k", Change::Deleted, || false);
+    let deleted = |watches: &Watches| watches.changed(b"k", KeyChange::Deleted, || false);
     assert_eq!(exec(Looked::Expired, deleted, |node| node.looked = Looked::Absent), "run");
     let made_again = |watches: &Watches| {
         deleted(watches);
-        watches.changed(b"k", Change::Written, || true);
+        watches.changed(b"k", KeyChange::Written, || true);
     };
     assert_eq!(exec(Looked::Expired, made_again, |node| node.looked = Looked::Present), "disturbed");
 }
@@ -62,7 +62,7 @@ fn a_key_that_was_made_meanwhile_is_one_that_exists() {
     let node = Node { looked: Looked::Absent, ..primary() };
     let (mut early, mut late) = (session(), Session::new(8, Trusted::Yes));
     take(&mut early, &node, "WATCH k");
-    node.watches.changed(b"k", Change::Written, || true);
+    node.watches.changed(b"k", KeyChange::Written, || true);
     take(&mut late, &node, "WATCH k");
     node.watches.cleared(|_| false);
     for client in [&mut early, &mut late] {
@@ -76,7 +76,7 @@ fn a_key_is_watched_once_and_as_it_was_at_first() {
     let node = primary();
     take(&mut client, &node, "WATCH k");
     let bytes = client.queued_bytes();
-    node.watches.changed(b"k", Change::Written, || true);
+    node.watches.changed(b"k", KeyChange::Written, || true);
     for _ in 0..1_000 {
         take(&mut client, &node, "WATCH k k");
     }
@@ -100,7 +100,7 @@ fn who_stops_watching_is_forgotten_and_others_are_not() {
             assert_eq!(client.queued_bytes(), 0);
         }
         assert!(!node.watches.is_empty());
-        node.watches.changed(b"k", Change::Written, || true);
+        node.watches.changed(b"k", KeyChange::Written, || true);
         check(&mut other, &node, &[("MULTI", "+OK"), ("GET k", "+QUEUED"), ("EXEC", "*-1")]);
         assert!(node.watches.is_empty());
     }

@@ -5,7 +5,7 @@ use super::super::client::Client;
 use super::super::plane::Plane;
 use super::super::status;
 use super::{answer, shown_as};
-use ironcache_session::{Endpoint, ShownAs};
+use ironcache_session::{Counts, Endpoint, ShownAs};
 use ironcache_shard::Role;
 use ironcache_types::Offset;
 use std::fmt::Write;
@@ -95,6 +95,7 @@ fn lines(plane: &Plane, door: Door, section: &str) -> Vec<(String, String)> {
         }
         "stats" => {
             let stats = &plane.stats;
+            let Counts { channels, patterns, shard } = plane.clients.channels().counts();
             vec![
                 line("total_connections_received", &plane.clients.total),
                 line("total_commands_processed", &stats.commands),
@@ -102,6 +103,10 @@ fn lines(plane: &Plane, door: Door, section: &str) -> Vec<(String, String)> {
                 line("expired_keys", &stats.expired),
                 line("keyspace_hits", &stats.hits),
                 line("keyspace_misses", &stats.misses),
+                line("pubsub_channels", &channels),
+                line("pubsub_patterns", &patterns),
+                line("pubsubshard_channels", &shard),
+                line("pubsub_messages_dropped", &plane.outbox.dropped()),
                 line("sync_full", &stats.full_syncs),
                 line("sync_partial_ok", &stats.partial_syncs),
                 line("moved_replies", &stats.moved),

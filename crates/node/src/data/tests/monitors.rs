@@ -93,7 +93,7 @@ async fn a_monitor_that_reads_nothing_is_ended_and_nobody_waits_for_it() {
     LocalSet::new()
         .run_until(async {
             let limit = OutputLimit { hard_bytes: 1 << 20, soft_bytes: 0, soft_s: 0 };
-            let node = alone(|config| config.client_output_buffer_limit = limit);
+            let node = alone(|config| config.client_output_buffer_limit.normal = limit);
             let _watcher = monitor(&node).await;
             let mut client = connect(&node).await;
             let echo = format!("SET k {}\r\n", "v".repeat(60_000));
