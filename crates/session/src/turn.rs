@@ -55,6 +55,8 @@ pub enum Query {
     Cluster,
     Config,
     Info,
+    Memory,
+    Object,
     Role,
     Time,
 }

@@ -28,6 +28,8 @@ pub(super) async fn run(node: Rc<DataNode>) {
             let mut plane = node.plane.borrow_mut();
             plane.coarse_ms = unix_ms();
             plane.look_at_writes();
+            plane.look_at_memory();
+            plane.tell_time();
         }
         node.on(Event::Tick);
         expire(&node);

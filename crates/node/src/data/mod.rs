@@ -23,6 +23,7 @@ mod inbox;
 mod leaving;
 mod link_io;
 mod link_stream;
+mod memory;
 mod output;
 mod perform;
 mod plane;

@@ -16,6 +16,7 @@ use super::Door;
 use super::acks::AckWaiters;
 use super::checkpoint::Snapshots;
 use super::client::Clients;
+use super::memory::Memory;
 use super::stats::Stats;
 use super::tls::Tls;
 use super::trouble::HeldUp;
@@ -75,6 +76,7 @@ pub(crate) struct Plane {
     pub waiters: AckWaiters,
     pub clients: Clients,
     pub stats: Stats,
+    pub memory: Memory,
     pub to_control: UnboundedSender<ToControl>,
     /// Connections whose next command is held back now.
     pub parked: u32,
@@ -142,6 +144,7 @@ impl Plane {
             waiters: AckWaiters::default(),
             clients: Clients::default(),
             stats: Stats::default(),
+            memory: Memory::default(),
             to_control,
             parked: 0,
             random: random | 1,
