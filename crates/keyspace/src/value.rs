@@ -68,6 +68,17 @@ impl Value {
         }
     }
 
+    /// Each has a block of its own, or more.
+    pub(crate) fn elements(&self) -> usize {
+        match self {
+            Value::String(_) => 1,
+            Value::Hash(hash) => hash.fields.len(),
+            Value::List(list) => list.items.len(),
+            Value::Set(set) => set.members.len(),
+            Value::Zset(zset) => zset.len(),
+        }
+    }
+
     /// Whether a key that holds this must go.
     pub(crate) fn is_empty_collection(&self) -> bool {
         match self {

@@ -6,20 +6,43 @@
 //!        + clients: what is kept for them         ┘
 //!        + backlog: the stream for replicas         not counted: it would have keys leave for what replicas lag behind
 //! ```
+//! Above the limit a primary deletes keys, each by an effect of its own, a slice at a time: before each command, and with each
+//! tick. A replica holds what its primary holds, and deletes nothing by itself.
+//!
 //! *Invariant:* every part is a book that is kept with each change: a look costs nothing, and is exact.
+//! *Invariant:* no key goes for want of memory but on a primary that serves: not on a replica, not beyond the fence of a
+//! handover, not without a lease, and not while replicas lag too far behind.
 
 use super::plane::Plane;
 use crate::allocator::{self, Figures};
-use ironcache_keyspace::{AccessClock, Keyspace, Tracking};
+use ironcache_keyspace::{AccessClock, Evicted, EvictionPolicy, Evictor, Keyspace};
+use ironcache_replication::Scope;
 
 /// What is remembered between two looks.
-#[derive(Debug, Default)]
 pub(crate) struct Memory {
     peak_bytes: usize,
+    evictor: Evictor,
+    /// As of the last slice: no key may go, or too few went.
+    exhausted: bool,
 }
 
+impl Memory {
+    pub(super) fn new(seed: u64) -> Self {
+        Memory { peak_bytes: 0, evictor: Evictor::new(seed), exhausted: false }
+    }
+}
+
+/// Keys that go in one slice at most. A key takes 2 to 4 µs: a millisecond before a command, four with a tick. Larger, and
+/// clients wait; smaller, and a pipeline of large writes outruns it.
+pub(super) const OF_A_COMMAND: usize = 256;
+pub(super) const OF_A_TICK: usize = 1024;
+/// Elements that go in one slice, and the key that they are of: some milliseconds.
+const ELEMENTS_MAX: usize = 20_000;
+/// Above the limit by more than this part of it, what may take more memory is refused until slices have caught up.
+const AHEAD_PART: usize = 10;
+
 /// In bytes, of one moment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Usage {
     pub used: usize,
     pub peak: usize,
@@ -41,6 +64,54 @@ impl Plane {
         self.keyspace.used_bytes() + self.clients.kept_bytes()
     }
 
+    #[inline]
+    pub(super) fn is_above_limit(&self) -> bool {
+        let limit = self.config.maxmemory;
+        limit != 0 && self.counted_bytes() as u64 > limit
+    }
+
+    /// Is what may take more memory refused?
+    #[inline]
+    pub(super) fn is_out_of_memory(&self) -> bool {
+        self.memory.exhausted && self.is_above_limit()
+    }
+
+    /// Above the limit: deletes keys until it is not, and `keys_max` at most.
+    #[cold]
+    pub(super) fn make_room(&mut self, keys_max: usize) {
+        let (policy, samples) = (self.config.maxmemory_policy, self.config.maxmemory_samples as usize);
+        self.memory.exhausted = false;
+        if policy == EvictionPolicy::NoEviction {
+            self.memory.exhausted = self.primary().is_some();
+            return;
+        }
+        let mut elements_left = ELEMENTS_MAX;
+        for _ in 0..keys_max {
+            // Each time: what was written may have become too much for the replicas.
+            if !self.is_serving() || self.is_backed_up() {
+                return;
+            }
+            if !self.is_above_limit() || elements_left == 0 {
+                break;
+            }
+            let Plane { keyspace, memory, effects, .. } = self;
+            match keyspace.evict(&mut memory.evictor, policy, samples, effects) {
+                Evicted::Key { slot, elements } => {
+                    elements_left = elements_left.saturating_sub(elements);
+                    self.stats.evicted += 1;
+                    // One frame a key: each touches its own slot.
+                    self.commit(Scope::Slot(slot));
+                }
+                Evicted::None => {
+                    self.memory.exhausted = true;
+                    return;
+                }
+            }
+        }
+        let limit = self.config.maxmemory as usize;
+        self.memory.exhausted = self.counted_bytes() > limit.saturating_add(limit / AHEAD_PART);
+    }
+
     fn backlog_bytes(&self) -> usize {
         (self.backlog.end().0 - self.backlog.start().0) as usize
     }
@@ -53,7 +124,7 @@ impl Plane {
 
     /// Keys note their use by the present time until this is called again.
     pub(crate) fn tell_time(&mut self) {
-        self.keyspace.tell_time(AccessClock::new(self.coarse_ms, Tracking::Recency));
+        self.keyspace.tell_time(AccessClock::new(self.coarse_ms, self.config.tracking()));
     }
 
     pub(super) fn usage(&self) -> Usage {

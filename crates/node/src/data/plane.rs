@@ -144,7 +144,7 @@ impl Plane {
             waiters: AckWaiters::default(),
             clients: Clients::default(),
             stats: Stats::default(),
-            memory: Memory::default(),
+            memory: Memory::new(random),
             to_control,
             parked: 0,
             random: random | 1,
@@ -167,6 +167,7 @@ impl Plane {
     pub(crate) fn reconfigure(&mut self, config: Config) {
         self.requirepass.clone_from(&config.requirepass);
         self.config = Arc::new(config);
+        self.tell_time();
     }
 
     /// Where clients who came by this door are sent. The port is 0 if the node has no TLS, and that of TLS if it has no other.

@@ -96,6 +96,7 @@ fn lines(plane: &Plane, door: Door, section: &str) -> Vec<(String, String)> {
                 line("total_commands_processed", &stats.commands),
                 line("rejected_connections", &stats.rejected_connections),
                 line("expired_keys", &stats.expired),
+                line("evicted_keys", &stats.evicted),
                 line("keyspace_hits", &stats.hits),
                 line("keyspace_misses", &stats.misses),
                 line("sync_full", &stats.full_syncs),
@@ -149,9 +150,9 @@ fn memory(plane: &Plane) -> Vec<(String, String)> {
         ]);
     }
     lines.extend([
-        line("maxmemory", &0),
-        line("maxmemory_human", &human(0)),
-        line("maxmemory_policy", &"noeviction"),
+        line("maxmemory", &plane.config.maxmemory),
+        line("maxmemory_human", &human(plane.config.maxmemory)),
+        line("maxmemory_policy", &plane.config.maxmemory_policy.word()),
         line("mem_fragmentation_ratio", &format!("{:.2}", usage.fragmentation())),
         line("mem_fragmentation_bytes", &usage.fragmentation_bytes()),
         line("mem_not_counted_for_evict", &usage.backlog),
