@@ -73,25 +73,26 @@ fn churn(keyspace: &mut Keyspace, steps: u64) {
         let (kind, number) = (random(7), random(60));
         let key = format!("{kind}:{number}").into_bytes();
         let element = format!("element {}", random(700)).into_bytes();
-        let value = &text[..random(1 << random(12)) as usize];
+        let longest = 1 << random(12);
+        let value = &text[..random(longest) as usize];
         let (key, element) = (key.as_slice(), element.as_slice());
+        let (one, two, field) = ([element], [value, element], [[element, value]]);
+        let scored = [(random(90) as f64, element)];
+        let (one, two, fields) = (Items::new(&one), Items::new(&two), Items::new(&field));
         let effect = match (kind, random(4)) {
             (_, 0) if random(12) == 0 => Effect::Delete { key },
             (0, _) => Effect::SetString { key, value, expiry: SetExpiry::Never },
             (1, _) => Effect::SetRange { key, offset: random(300), value },
-            (2, 0) => Effect::HashRemove { key, fields: Items::new(&[element]) },
-            (2, _) => Effect::HashSet { key, fields: Items::new(&[[element, value]]) },
+            (2, 0) => Effect::HashRemove { key, fields: one },
+            (2, _) => Effect::HashSet { key, fields },
             (3, 0) => Effect::ListPop { key, side: Side::Head, count: random(3) },
             (3, 1) => Effect::ListTrim { key, from: 1, len: random(90) },
-            (3, _) => Effect::ListPush { key, side: Side::Tail, values: Items::new(&[value, element]) },
-            (4, 0) => Effect::SetRemove { key, members: Items::new(&[element]) },
-            (4, _) => Effect::SetAdd { key, members: Items::new(&[element]) },
-            (5, 0) => Effect::ZsetRemove { key, members: Items::new(&[element]) },
-            (5, _) => Effect::ZsetAdd { key, members: Items::new(&[(random(90) as f64, element)]) },
-            (_, _) => {
-                let content = Content::Hash(Items::new(&[[element, value]]));
-                Effect::Put { key, expire_at_ms: None, content }
-            }
+            (3, _) => Effect::ListPush { key, side: Side::Tail, values: two },
+            (4, 0) => Effect::SetRemove { key, members: one },
+            (4, _) => Effect::SetAdd { key, members: one },
+            (5, 0) => Effect::ZsetRemove { key, members: one },
+            (5, _) => Effect::ZsetAdd { key, members: Items::new(&scored) },
+            (_, _) => Effect::Put { key, expire_at_ms: None, content: Content::Hash(fields) },
         };
         keyspace.apply(&effect).expect("a key has one kind of value");
     }

@@ -73,7 +73,9 @@ fn dataset(addr: &str) -> RedisResult<BTreeMap<String, String>> {
     redis::cmd("READONLY").exec(&mut connection)?;
     let keys: Vec<String> = redis::cmd("KEYS").arg("*").query(&mut connection)?;
     let mut pipe = redis::pipe();
-    keys.iter().for_each(|key| drop(pipe.cmd("GET").arg(key)));
+    for key in &keys {
+        pipe.cmd("GET").arg(key);
+    }
     let values: Vec<Option<String>> = pipe.query(&mut connection)?;
     Ok(keys.into_iter().zip(values).filter_map(|(key, value)| Some((key, value?))).collect())
 }

@@ -64,7 +64,7 @@ pub(super) fn run(plane: &mut Plane, client: &mut Client, args: &[&[u8]], out: &
 
 /// `SAMPLES` is taken, and changes nothing: the books say what all elements take.
 fn check_samples(options: &[&[u8]]) -> Result<(), Refusal> {
-    let (pairs, rest) = options.as_chunks();
+    let (pairs, rest) = options.as_chunks::<2>();
     for [option, count] in pairs {
         if !option.eq_ignore_ascii_case(b"samples") {
             return Err(Refusal::Syntax);
