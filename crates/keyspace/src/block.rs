@@ -1,7 +1,7 @@
 //! How much memory a request of some size takes: what the allocator of the release (mimalloc) rounds it to.
 //!
 //! Books kept by this are what the process takes for a dataset, not what its values are long. A test beside the allocator
-//! (`benches/tests/allocator.rs`) holds the two equal.
+//! (`node/src/allocator.rs`) holds the two equal.
 //!
 //! *Invariant:* a function of the size alone, so that what is booked when a block comes is booked again when it goes.
 

@@ -58,7 +58,7 @@ fn taken_by(change: impl FnOnce(&mut Keyspace)) -> (Keyspace, usize) {
     let before = taken();
     let mut keyspace = Keyspace::new();
     change(&mut keyspace);
-    (keyspace, taken() - before)
+    (keyspace, taken().wrapping_sub(before))
 }
 
 /// Some of each kind of value, of many sizes, grown and shrunk.

@@ -40,3 +40,18 @@ pub(crate) fn told() -> Option<&'static Allocator> {
 pub(crate) fn name() -> &'static str {
     told().map_or("libc", |allocator| &allocator.name)
 }
+
+#[cfg(test)]
+mod tests {
+    use ironcache_keyspace::block_bytes;
+
+    #[test]
+    fn blocks_are_booked_as_large_as_the_allocator_of_a_release_makes_them() {
+        let every = (1..4096).chain((4096..(2 << 20)).step_by(61)).chain((1..25).map(|power| 1 << power));
+        for bytes in every {
+            // SAFETY: it computes, and touches no memory.
+            let good = unsafe { libmimalloc_sys::mi_good_size(bytes) };
+            assert_eq!(block_bytes(bytes), good, "of {bytes}");
+        }
+    }
+}
