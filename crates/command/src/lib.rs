@@ -24,6 +24,7 @@ mod blocking;
 mod call;
 mod copy;
 mod dump;
+mod encoding;
 mod error;
 mod expire;
 mod extended;
@@ -59,6 +60,7 @@ mod zstore;
 
 pub use blocking::Waits;
 pub use call::{Context, Lookups, attempt, execute};
+pub use encoding::encoding;
 pub use error::{CommandError, WrongArity, unknown_command, unknown_subcommand, wrong_arity};
 pub use glob::glob_matches;
 pub use ironcache_keyspace::{Effects, Expiry};

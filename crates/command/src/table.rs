@@ -60,7 +60,7 @@ pub(crate) const TABLE: &[Spec] = &[
     data(keys::del, row("del", -2, WRITE, ALL_KEYS, "generic", "1.0.0", "Deletes keys.")),
     data(keys::del, row("unlink", -2, WRITE.with(FAST), ALL_KEYS, "generic", "4.0.0", "Deletes keys.")),
     data(keys::exists, row("exists", -2, READ.with(FAST), ALL_KEYS, "generic", "1.0.0", "Counts which of the keys exist.")),
-    data(keys::exists, row("touch", -2, READ.with(FAST), ALL_KEYS, "generic", "3.2.1", "Counts which of the keys exist.")),
+    data(keys::touch, row("touch", -2, READ.with(FAST), ALL_KEYS, "generic", "3.2.1", "Counts which of the keys exist, and uses them.")),
     data(keys::type_, row("type", 2, READ.with(FAST), ONE_KEY, "generic", "1.0.0", "Returns the type of the value of a key.")),
     data(keys::rename, row("rename", 3, WRITE, TWO_KEYS, "generic", "1.0.0", "Renames a key, overwriting the destination.")),
     data(keys::renamenx, row("renamenx", 3, WRITE.with(FAST), TWO_KEYS, "generic", "1.0.0", "Renames a key if the new name is free.")),
@@ -231,6 +231,8 @@ pub(crate) const TABLE: &[Spec] = &[
     two(row("punsubscribe", -1, LISTEN, NO_KEYS, "pubsub", "2.0.0", "Stops listening to patterns.")),
     two(row("sunsubscribe", -1, LISTEN, ALL_KEYS, "pubsub", "7.0.0", "Stops listening to channels of the shard.")),
     two(row("pubsub", -2, NONE, NO_KEYS, "pubsub", "2.8.0", "Tells what clients of this node listen to.")),
+    two(under(&["encoding", "freq", "idletime", "refcount"], row("object", -2, NONE, NO_KEYS, "generic", "2.2.3", "Tells how a key is held and used."))),
+    two(under(&["usage"], row("memory", -2, NONE, NO_KEYS, "server", "4.0.0", "Tells what memory is used for."))),
     #[cfg(feature = "next")]
     at(ironcache_types::NEXT, data(crate::next::touch, row("icnext.touch", 2, GROW.with(FAST), ONE_KEY, "generic", "7.0.0", "Counts how often a key was touched."))),
 ];
@@ -248,6 +250,11 @@ const fn waiting(spec: Spec) -> Spec {
 /// A command whose keys are counted by the argument at this position, and follow it.
 const fn counted(at: usize, spec: Spec) -> Spec {
     moving(MoreKeys::Counted(at), spec)
+}
+
+/// A command of which these subcommands take a key.
+const fn under(subcommands: &'static [&'static str], spec: Spec) -> Spec {
+    Spec { more_keys: MoreKeys::Under(subcommands), ..spec }
 }
 
 /// A command that takes one key more behind an option; see [`MoreKeys::Option`].

@@ -69,6 +69,9 @@ impl Session {
         if admitted == Admitted::Undecided {
             return Ok(Turn::Stop(Stop::Park));
         }
+        if writes && spec.flags.contains(Flags::DENYOOM) && site.is_out_of_memory() {
+            return Err(Refusal::OutOfMemory);
+        }
         if writes && !site.has_enough_in_sync() {
             return Err(Refusal::FewInSync);
         }

@@ -74,6 +74,8 @@ pub enum Query {
     Cluster,
     Config,
     Info,
+    Memory,
+    Object,
     /// `PUBLISH` and `SPUBLISH`: how many clients of this node it reached.
     Publish(Audience),
     PubSub,

@@ -4,6 +4,7 @@
 
 use super::blocked;
 use super::client::{Client, Closing};
+use super::memory::OF_A_COMMAND;
 use super::output::Excess;
 use super::plane::Plane;
 use super::server_commands;
@@ -19,6 +20,9 @@ use ironcache_types::Slot;
 /// Runs one command, whose name is the first argument; `None` if it is answered.
 pub(super) fn run(plane: &mut Plane, client: &mut Client, args: &[&[u8]], out: &mut Vec<u8>) -> Option<Stop> {
     plane.stats.commands += 1;
+    if plane.is_above_limit() {
+        plane.make_room(OF_A_COMMAND);
+    }
     let stop = match client.session.take(args, &Here { plane, door: client.door }, out) {
         Ok(Turn::Run(job)) => perform(plane, client, job, args, out),
         Ok(Turn::Answered) => None,

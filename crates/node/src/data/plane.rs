@@ -17,6 +17,7 @@ use super::acks::AckWaiters;
 use super::blocked::BlockedClients;
 use super::checkpoint::Snapshots;
 use super::client::Clients;
+use super::memory::Memory;
 use super::stats::Stats;
 use super::tls::Tls;
 use super::trouble::HeldUp;
@@ -83,6 +84,7 @@ pub(crate) struct Plane {
     pub outbox: Outbox,
     pub heard: Heard,
     pub stats: Stats,
+    pub memory: Memory,
     pub to_control: UnboundedSender<ToControl>,
     /// Connections whose next command is held back now.
     pub parked: u32,
@@ -155,6 +157,7 @@ impl Plane {
             outbox: messages::pair().0,
             heard: Heard::default(),
             stats: Stats::default(),
+            memory: Memory::new(random),
             to_control,
             parked: 0,
             random: random | 1,
@@ -177,6 +180,7 @@ impl Plane {
     pub(crate) fn reconfigure(&mut self, config: Config) {
         self.requirepass.clone_from(&config.requirepass);
         self.config = Arc::new(config);
+        self.tell_time();
     }
 
     /// Where clients who came by this door are sent. The port is 0 if the node has no TLS, and that of TLS if it has no other.

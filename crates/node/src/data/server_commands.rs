@@ -4,15 +4,19 @@ mod client;
 mod cluster;
 mod config;
 mod info;
+mod memory;
+mod object;
 
 pub(super) use info::REDIS_VERSION;
 
 use super::client::Client;
 use super::plane::Plane;
+use crate::clock::wall_ms;
+use ironcache_keyspace::Entry;
 use ironcache_resp::Writer;
 use ironcache_session::{Endpoint, Query, ShownAs, Subcommand, help_or_refuse, introspect};
 use ironcache_shard::Role;
-use ironcache_types::Offset;
+use ironcache_types::{Offset, key_slot};
 use std::fmt::Display;
 
 /// Answers it. The session has taken the command.
@@ -27,6 +31,8 @@ pub(super) fn run(plane: &mut Plane, client: &mut Client, query: Query, args: &[
         Query::Cluster => cluster::run(plane, client, args, out),
         Query::Config => config::run(plane, client, args, out),
         Query::Info => info::run(plane, client, args, out),
+        Query::Memory => memory::run(plane, client, args, out),
+        Query::Object => object::run(plane, client, args, out),
         Query::Publish(audience) => {
             let count = plane.publish(audience, args[1], args[2]);
             answer(client, out, |reply| reply.count(count));
@@ -48,6 +54,14 @@ fn ok(client: &Client, out: &mut Vec<u8>) {
 
 fn refuse(client: &mut Client, out: &mut Vec<u8>, why: &impl Display) {
     client.session.fail(why, out);
+}
+
+/// The entry of a key that has not expired; what is told of it waits as a read of it does.
+fn read_key<'p>(plane: &'p Plane, client: &mut Client, key: &[u8]) -> Option<&'p Entry> {
+    if plane.primary().is_some() {
+        client.owed.read = client.owed.read.max(plane.written(Some(key_slot(key))));
+    }
+    plane.keyspace.live(key, wall_ms())
 }
 
 /// Answers what no other arm of a container's `match` took.

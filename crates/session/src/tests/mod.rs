@@ -1,6 +1,7 @@
 //! A session at a node that is a struct of plain values: requests in, turns and replies out.
 
 mod blocked;
+mod memory;
 mod monitor;
 mod pubsub;
 mod requests;
@@ -20,6 +21,7 @@ struct Node {
     serves_reads: bool,
     enough_in_sync: bool,
     backed_up: bool,
+    out_of_memory: bool,
     epoch: Option<Epoch>,
     looked: Looked,
     watches: Watches,
@@ -33,6 +35,7 @@ fn primary() -> Node {
         serves_reads: true,
         enough_in_sync: true,
         backed_up: false,
+        out_of_memory: false,
         epoch: Some(Epoch(1)),
         looked: Looked::Present,
         watches: Watches::default(),
@@ -68,6 +71,10 @@ impl Site for Node {
 
     fn is_backed_up(&self) -> bool {
         self.backed_up
+    }
+
+    fn is_out_of_memory(&self) -> bool {
+        self.out_of_memory
     }
 
     fn epoch(&self) -> Option<Epoch> {

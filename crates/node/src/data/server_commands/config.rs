@@ -9,7 +9,7 @@ use crate::descriptors;
 use crate::policy;
 use ironcache_command::glob_matches;
 use ironcache_session::{Refusal, Subcommand};
-use ironcache_settings::{BadSetting, Change, ClusterKey, Key, NodeKey, Setting, Value, Why, all};
+use ironcache_settings::{BadSetting, Change, ClusterKey, Key, NodeKey, Setting, Unit, Value, Why, all};
 use ironcache_types::chain;
 use std::collections::BTreeMap;
 
@@ -91,13 +91,11 @@ fn values(
 }
 
 /// What tools ask Redis for, and is no setting here.
-fn redis_only() -> [(&'static str, String); 7] {
+fn redis_only() -> [(&'static str, String); 5] {
     [
         ("appendonly", "no".to_owned()),
         ("cluster-enabled", "yes".to_owned()),
         ("databases", "1".to_owned()),
-        ("maxmemory", "0".to_owned()),
-        ("maxmemory-policy", "noeviction".to_owned()),
         ("proto-max-bulk-len", ironcache_resp::Limits::default().bulk_bytes_max.to_string()),
         ("save", String::new()),
     ]
@@ -202,6 +200,9 @@ fn changeable(directive: Directive, text: &str) -> Result<(Key, Value), String> 
     }
     match setting.parse(text) {
         Ok(value) => Ok((setting.key, value)),
+        Err(BadSetting { why: Why::NotANumber { unit: Unit::Memory, .. }, .. }) => {
+            Err("argument must be a memory value".to_owned())
+        }
         Err(BadSetting { why: Why::NotANumber { .. }, .. }) => {
             Err("argument couldn't be parsed into an integer".to_owned())
         }

@@ -8,6 +8,7 @@ mod fuzz;
 mod handovers;
 mod leaving;
 mod links;
+mod memory;
 mod monitors;
 mod outputs;
 mod pubsub;
