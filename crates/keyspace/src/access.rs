@@ -161,7 +161,10 @@ mod tests {
         assert_eq!(count_after(0, 10), COUNT_OF_NEW);
         for (factor, uses, about) in [(0, 100, 104), (1, 1_000, 49), (10, 1_000, 18), (10, 100_000, 142)] {
             let count = count_after(uses, factor);
-            assert!(count.abs_diff(about) <= about / 4, "factor {factor}, {uses} uses: {count}, not about {about}");
+            assert!(
+                count.abs_diff(about) <= about / 4,
+                "factor {factor}, {uses} uses: {count}, not about {about}"
+            );
         }
         assert_eq!(count_after(1_000, 0), u8::MAX, "it saturates");
     }

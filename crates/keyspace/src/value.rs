@@ -101,9 +101,7 @@ impl Value {
                 let items = list.items.capacity() * size_of::<Box<[u8]>>();
                 block_bytes(size_of::<List>()) + block_bytes(items) + list.element_bytes
             }
-            Value::Set(set) => {
-                block_bytes(size_of::<Set>()) + set.members.heap_bytes() + set.element_bytes
-            }
+            Value::Set(set) => block_bytes(size_of::<Set>()) + set.members.heap_bytes() + set.element_bytes,
             Value::Zset(zset) => block_bytes(size_of::<Zset>()) + zset.heap_bytes(),
         }
     }
@@ -266,7 +264,8 @@ impl List {
 
     /// Replaces the item at `index`, which the caller knows to exist.
     pub(crate) fn set(&mut self, index: usize, item: &[u8]) {
-        self.element_bytes = self.element_bytes + block_bytes(item.len()) - block_bytes(self.items[index].len());
+        self.element_bytes =
+            self.element_bytes + block_bytes(item.len()) - block_bytes(self.items[index].len());
         self.items[index] = item.into();
     }
 
@@ -301,4 +300,3 @@ impl List {
         self.element_bytes -= removed as usize * block_bytes(item.len());
     }
 }
-

@@ -45,7 +45,9 @@ pub enum Refusal {
     #[error("OOM command not allowed when used memory > 'maxmemory'.")]
     OutOfMemory,
     /// Of an `EXEC`: it ends the transaction.
-    #[error("EXECABORT Transaction discarded because of: OOM command not allowed when used memory > 'maxmemory'.")]
+    #[error(
+        "EXECABORT Transaction discarded because of: OOM command not allowed when used memory > 'maxmemory'."
+    )]
     ExecOutOfMemory,
 
     /// As Redis words it: a monitor is a kind of replica there.

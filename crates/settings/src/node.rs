@@ -216,7 +216,12 @@ pub static TABLE: [Setting; COUNT] = [
         name: "maxmemory",
         kind: Kind::number(
             Unit::Memory,
-            Range { least: 0, below: "", most: 1 << 50, above: "no machine has more than a petabyte of memory" },
+            Range {
+                least: 0,
+                below: "",
+                most: 1 << 50,
+                above: "no machine has more than a petabyte of memory",
+            },
         ),
         default: "0",
         change: Change::Running,

@@ -88,7 +88,8 @@ fn both_bounds_are_taken_and_one_past_them_is_not() {
 #[test]
 fn memory_may_carry_the_units_of_redis() {
     let maxmemory = find("maxmemory").unwrap();
-    for (text, bytes) in [("1", 1), ("64k", 64_000), ("64KB", 65_536), ("100mb", 100 << 20), ("4gb", 4 << 30)] {
+    for (text, bytes) in [("1", 1), ("64k", 64_000), ("64KB", 65_536), ("100mb", 100 << 20), ("4gb", 4 << 30)]
+    {
         assert_eq!(maxmemory.parse(text), Ok(Value::Number(bytes)), "{text}");
     }
     assert!(matches!(maxmemory.parse("99999999gb").unwrap_err().why, Why::Above { .. }));

@@ -59,7 +59,11 @@ fn connect(addr: &str) -> RedisResult<Connection> {
 
 fn info(addr: &str) -> RedisResult<BTreeMap<String, String>> {
     let text: String = redis::cmd("INFO").query(&mut connect(addr)?)?;
-    Ok(text.lines().filter_map(|line| line.split_once(':')).map(|(k, v)| (k.to_owned(), v.to_owned())).collect())
+    Ok(text
+        .lines()
+        .filter_map(|line| line.split_once(':'))
+        .map(|(k, v)| (k.to_owned(), v.to_owned()))
+        .collect())
 }
 
 fn number(info: &BTreeMap<String, String>, field: &str) -> u64 {

@@ -192,7 +192,9 @@ mod tests {
 
     #[test]
     fn sizes_are_written_as_redis_writes_them() {
-        for (bytes, text) in [(0, "0B"), (1023, "1023B"), (1024, "1.00K"), (1_572_864, "1.50M"), (1 << 30, "1.00G")] {
+        for (bytes, text) in
+            [(0, "0B"), (1023, "1023B"), (1024, "1.00K"), (1_572_864, "1.50M"), (1 << 30, "1.00G")]
+        {
             assert_eq!(human(bytes), text);
         }
     }

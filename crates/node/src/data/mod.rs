@@ -49,8 +49,8 @@ pub(crate) use link_io::{
     FrameReader, LinkError, Next, Opened, REPLICATION_PATH, REPLICATION_UPGRADE, SYNC_SILENCE_MAX, open, say,
     within,
 };
-pub(crate) use memory::Usage;
 pub(crate) use link_stream::{LinkStream, LinkWrite};
+pub(crate) use memory::Usage;
 pub(crate) use plane::ToControl;
 pub(crate) use refusal::Refusal as HelloRefusal;
 pub(crate) use source::{HELLO_TIMEOUT, LinkSocket, PING_EVERY, SEND_BYTES, VIEW_TIMEOUT, only_as_itself};

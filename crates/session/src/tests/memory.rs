@@ -43,7 +43,10 @@ fn nothing_is_queued_and_so_nothing_is_executed() {
     check(
         &mut client,
         &full(),
-        &[("EXEC", "-EXECABORT Transaction discarded because of previous errors."), ("GET a", "run get on 15495")],
+        &[
+            ("EXEC", "-EXECABORT Transaction discarded because of previous errors."),
+            ("GET a", "run get on 15495"),
+        ],
     );
 }
 

@@ -10,7 +10,11 @@ use ironcache_session::{Refusal, Subcommand};
 
 const SUBCOMMANDS: &[Subcommand] = &[
     Subcommand { name: "DOCTOR", arguments: "", about: &["Return what is unusual about the memory in use."] },
-    Subcommand { name: "MALLOC-STATS", arguments: "", about: &["Return what the allocator tells of itself."] },
+    Subcommand {
+        name: "MALLOC-STATS",
+        arguments: "",
+        about: &["Return what the allocator tells of itself."],
+    },
     Subcommand {
         name: "PURGE",
         arguments: "",

@@ -151,10 +151,7 @@ fn config_set_takes_what_the_file_would_take_and_all_or_none() {
             "(possibly related to argument 'port') - can't set immutable config: it is read from the file",
         ),
         ("heartbeat-ms 1", "(possibly related to argument 'heartbeat-ms') - can't set immutable config"),
-        (
-            "save 1",
-            "(possibly related to argument 'save') - can't set immutable config: it is shown",
-        ),
+        ("save 1", "(possibly related to argument 'save') - can't set immutable config: it is shown"),
         ("maxclients 5 park-commands-max 0", "(possibly related to argument 'park-commands-max')"),
         ("maxclients 5 park-ms-max 5", "(possibly related to argument 'park-ms-max')"),
         ("maxclients 5 MAXCLIENTS 6", "(possibly related to argument 'MAXCLIENTS') - duplicate parameter"),
