@@ -5,7 +5,7 @@ use crate::tls::AuthClients;
 use ironcache_control::RaftTimers;
 use ironcache_raft::Timers;
 use ironcache_settings::{
-    BadSetting, ClusterKey, Key, NodeKey, OutputLimit, TlsProtocols, Value, Why, cluster,
+    BadSetting, ClusterKey, Key, NodeKey, OutputLimit, Percentiles, TlsProtocols, Value, Why, cluster,
 };
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -57,6 +57,13 @@ pub struct Config {
     pub stop_timeout_ms: u64,
     /// 0: never.
     pub snapshot_interval_s: u64,
+    /// `None`: never.
+    pub slowlog_slower_than_us: Option<u64>,
+    pub slowlog_max_len: usize,
+    /// 0: nothing is sampled.
+    pub latency_monitor_threshold_ms: u64,
+    pub latency_tracking: bool,
+    pub latency_percentiles: Percentiles,
     pub log: String,
     #[cfg(feature = "next")]
     pub next_zone: String,
@@ -124,6 +131,14 @@ impl Config {
             hang_timeout_ms: number(&node(NodeKey::HangTimeoutMs)),
             stop_timeout_ms: number(&node(NodeKey::StopTimeoutMs)),
             snapshot_interval_s: number(&node(NodeKey::SnapshotIntervalS)),
+            slowlog_slower_than_us: node(NodeKey::SlowlogSlowerThanUs).number(),
+            slowlog_max_len: number(&node(NodeKey::SlowlogMaxLen)),
+            latency_monitor_threshold_ms: number(&node(NodeKey::LatencyMonitorThresholdMs)),
+            latency_tracking: is_yes(&node(NodeKey::LatencyTracking)),
+            latency_percentiles: Percentiles::parse(
+                &node(NodeKey::LatencyTrackingInfoPercentiles).to_string(),
+            )
+            .expect("a value of the table is one"),
             log: node(NodeKey::Log).to_string(),
             #[cfg(feature = "next")]
             next_zone: node(NodeKey::NextZone).to_string(),
@@ -185,6 +200,11 @@ impl Config {
             NodeKey::HangTimeoutMs => Value::Number(self.hang_timeout_ms),
             NodeKey::StopTimeoutMs => Value::Number(self.stop_timeout_ms),
             NodeKey::SnapshotIntervalS => Value::Number(self.snapshot_interval_s),
+            NodeKey::SlowlogSlowerThanUs => self.slowlog_slower_than_us.map_or(Value::Never, Value::Number),
+            NodeKey::SlowlogMaxLen => Value::Number(self.slowlog_max_len as u64),
+            NodeKey::LatencyMonitorThresholdMs => Value::Number(self.latency_monitor_threshold_ms),
+            NodeKey::LatencyTracking => yes_or_no(self.latency_tracking),
+            NodeKey::LatencyTrackingInfoPercentiles => Value::Text(self.latency_percentiles.to_string()),
             NodeKey::Log => Value::Text(self.log.clone()),
             #[cfg(feature = "next")]
             NodeKey::NextZone => Value::Text(self.next_zone.clone()),

@@ -34,9 +34,12 @@
 mod blocked;
 mod client;
 mod command;
+mod kill;
 mod monitor;
+mod pause;
 mod profile;
 mod refusal;
+mod replies;
 mod route;
 mod server;
 mod session;
@@ -50,10 +53,12 @@ mod watch;
 
 pub use blocked::{Wake, Woken};
 pub use client::Which;
+pub use kill::{Itself, Kill, Told};
 pub use monitor::{Listens, monitor_line};
+pub use pause::Paused;
 pub use profile::Profile;
 pub use refusal::{Endpoint, Redirect, Refusal};
-pub use session::{Session, Trusted};
+pub use session::{Evictable, Session, Touches, Trusted};
 pub use site::{Introduction, Owner, ShownAs, Site};
 pub use subcommand::{Subcommand, help_or_refuse};
 pub use transaction::{COMMAND_BYTES_MAX, Queued};

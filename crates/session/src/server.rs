@@ -3,7 +3,8 @@
 
 use crate::monitor::Listens;
 use crate::refusal::Refusal;
-use crate::session::{Session, Trusted};
+use crate::replies::Replies;
+use crate::session::{Session, Touches, Trusted};
 use crate::site::{ShownAs, Site};
 use crate::turn::{Job, Query, Stop, Turn, Within};
 use ironcache_command::{Spec, WrongArity};
@@ -57,6 +58,8 @@ impl Session {
             "cluster" => query(Query::Cluster),
             "config" => query(Query::Config),
             "info" => query(Query::Info),
+            "latency" => query(Query::Latency),
+            "slowlog" => query(Query::Slowlog),
             "role" => query(Query::Role),
             "time" => query(Query::Time),
             "shutdown" => Err(Refusal::Shutdown),
@@ -179,6 +182,8 @@ impl Session {
         self.forget_transaction();
         self.protocol = Protocol::Resp2;
         self.readonly = false;
+        self.replies = Replies::Sent;
+        self.touches = Touches::Yes;
         self.trusted = if site.password().is_empty() { Trusted::Yes } else { Trusted::No };
         self.name(String::new());
         Writer::new(out, self.protocol).simple("RESET");

@@ -56,7 +56,7 @@ impl Transaction {
         Ok(())
     }
 
-    fn writes(&self) -> bool {
+    pub(crate) fn writes(&self) -> bool {
         self.commands.iter().any(|command| command.spec.is_write())
     }
 
@@ -77,6 +77,11 @@ fn is_never_queued(spec: &Spec) -> bool {
     matches!(spec.name, "exec" | "discard" | "multi" | "watch" | "quit" | "reset")
 }
 
+/// Does Redis take it in no transaction?
+fn is_never_in_one(spec: &Spec) -> bool {
+    spec.name == "shutdown"
+}
+
 impl Session {
     /// Does a command go into the transaction, and not into execution?
     #[inline]
@@ -91,6 +96,9 @@ impl Session {
         site: &impl Site,
         out: &mut Vec<u8>,
     ) -> Result<Turn, Refusal> {
+        if is_never_in_one(spec) {
+            return Err(Refusal::NotInTransaction);
+        }
         let slot = route::slot_of(spec, args)?;
         if let Some(slot) = slot
             && let Admitted::Undecided = route::admit(site, slot, self.reads(spec))?

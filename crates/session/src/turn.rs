@@ -4,14 +4,16 @@
 //!                          ┌─► Answered            the reply is written
 //!  Session::take(request) ─┼─► Queued              the same; it is executed by `EXEC`
 //!                          ├─► Run(Job)            the shell executes it, and writes the reply
-//!                          ├─► Stop(Park | Hold)   nothing happened: take the same request again
+//!                          ├─► Stop(Park|Hold|Pause)  nothing happened: take the same request again
 //!                          ├─► Stop(Blocked)       taken; the reply is written by Session::wake
 //!                          ├─► Stop(Close), Http   the connection ends
 //!                          └─► Err(Refusal)        Session::refuse writes it
 //! ```
 
 use crate::client::Which;
+use crate::kill::Kill;
 use crate::monitor::Listens;
+use crate::pause::Paused;
 use crate::transaction::Queued;
 use ironcache_command::Spec;
 use ironcache_types::Slot;
@@ -52,10 +54,21 @@ pub enum Query {
     Myself,
     /// `CLIENT LIST`.
     Clients(Which),
+    /// `CLIENT KILL`.
+    Kill(Kill),
+    /// `CLIENT PAUSE`.
+    Pause {
+        what: Paused,
+        for_ms: u64,
+    },
+    /// `CLIENT UNPAUSE`.
+    Unpause,
     Cluster,
     Config,
     Info,
+    Latency,
     Role,
+    Slowlog,
     Time,
 }
 
@@ -66,6 +79,8 @@ pub enum Stop {
     Park,
     /// Not executed, not answered: take it again when replicas have taken more of what was written before.
     Hold,
+    /// Not executed, not answered: take it again when clients are not paused any more.
+    Pause,
     /// Taken, and not answered yet: [`Session::wake`](crate::Session::wake) does when it can be.
     Blocked,
     /// Answered; then the connection closes.

@@ -2,10 +2,12 @@
 
 use crate::bad_setting::Why;
 use crate::output_limit::OutputLimit;
+use crate::percentiles::Percentiles;
 use crate::tls_protocols::TlsProtocols;
 use crate::value::Value;
 
-pub(crate) const NEVER: &str = "never";
+/// Where a setting takes it, no number.
+pub const NEVER: &str = "never";
 
 /// A day: no wait of a node's is meant to be longer.
 pub(crate) const DAY_MS: u64 = 24 * 60 * 60 * 1000;
@@ -29,6 +31,7 @@ pub enum Kind {
 pub enum Unit {
     Port,
     Bytes,
+    Us,
     Ms,
     Seconds,
     /// Of things, which the setting's name tells.
@@ -60,6 +63,8 @@ pub enum Form {
     File,
     /// A [`TlsProtocols`].
     TlsProtocols,
+    /// A [`Percentiles`].
+    Percentiles,
 }
 
 impl Kind {
@@ -98,6 +103,10 @@ impl Kind {
                     Err(Why::Unfit("`TLSv1.2`, `TLSv1.3` or both are expected; older ones are not spoken"))
                 }
             },
+            Kind::Text(Form::Percentiles) => match Percentiles::parse(text) {
+                Some(percentiles) => Ok(Value::Text(percentiles.to_string())),
+                None => Err(Why::Unfit("numbers from 0 to 100 are expected, separated by spaces")),
+            },
             Kind::Text(
                 Form::Directory
                 | Form::IpAddress
@@ -122,6 +131,7 @@ impl Kind {
             Kind::Number { unit, .. } | Kind::NumberOrNever { unit, .. } => match unit {
                 Unit::Port => "PORT",
                 Unit::Bytes => "BYTES",
+                Unit::Us => "US",
                 Unit::Ms => "MS",
                 Unit::Seconds => "S",
                 Unit::Count => "N",
@@ -136,6 +146,7 @@ impl Kind {
             Kind::Text(Form::OutputLimit) => "LIMIT",
             Kind::Text(Form::File) => "FILE",
             Kind::Text(Form::TlsProtocols) => "VERSIONS",
+            Kind::Text(Form::Percentiles) => "PERCENTILES",
         }
     }
 
@@ -158,7 +169,8 @@ impl Kind {
                 | Form::LogFilter
                 | Form::OutputLimit
                 | Form::File
-                | Form::TlsProtocols,
+                | Form::TlsProtocols
+                | Form::Percentiles,
             )
             | Kind::Number { .. }
             | Kind::NumberOrNever { .. }
@@ -173,6 +185,7 @@ impl Unit {
         match self {
             Unit::Port | Unit::Count => "",
             Unit::Bytes => " of bytes",
+            Unit::Us => " of microseconds",
             Unit::Ms => " of milliseconds",
             Unit::Seconds => " of seconds",
         }

@@ -19,15 +19,17 @@ mod kind;
 mod nearest;
 pub mod node;
 mod output_limit;
+mod percentiles;
 mod setting;
 mod tls_protocols;
 mod value;
 
 pub use bad_setting::{BadSetting, Why};
 pub use cluster::ClusterKey;
-pub use kind::{Form, Kind, Range, Unit};
+pub use kind::{Form, Kind, NEVER, Range, Unit};
 pub use node::NodeKey;
 pub use output_limit::OutputLimit;
+pub use percentiles::Percentiles;
 pub use setting::{Change, Key, Setting, VARIABLE_PREFIX, all, find, named, parse};
 pub use tls_protocols::TlsProtocols;
 pub use value::Value;

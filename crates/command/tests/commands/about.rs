@@ -3,10 +3,12 @@
 use ironcache_command::table;
 
 /// Where this table departs from 7.0.15, and why.
-const DEPARTURES: [(&str, &str); 4] = [
-    // Redis tells these of each subcommand, which COMMAND does not list here.
+const DEPARTURES: [(&str, &str); 6] = [
+    // Redis tells these of each subcommand alone.
     ("client", "client -2 0 0 0 @slow @connection"),
     ("config", "config -2 0 0 0 @admin @slow @dangerous"),
+    ("slowlog", "slowlog -2 0 0 0 @admin @slow @dangerous"),
+    ("latency", "latency -2 0 0 0 @admin @slow @dangerous"),
     // WITHSCORE is of 7.2.
     ("zrank", "zrank -3 1 1 1 @read @sortedset @fast"),
     ("zrevrank", "zrevrank -3 1 1 1 @read @sortedset @fast"),

@@ -1,13 +1,15 @@
 //! What goes on by itself: ticks for the engine, and keys that expire.
 //!
-//! *Invariant:* what writes by itself (expiry) stops while a handover holds commands back.
+//! *Invariant:* what writes by itself (expiry) stops while a handover or `CLIENT PAUSE` holds commands back.
 
 use super::DataNode;
 use super::plane::TICK_MS;
+use super::statistics;
 use crate::clock::{unix_ms, wall_ms};
 use ironcache_keyspace::{Effects, progress};
 use ironcache_replication::Scope;
 use ironcache_shard::Event;
+use ironcache_spine::boottime_ms;
 use ironcache_types::key_slot;
 use std::rc::Rc;
 use std::time::Duration;
@@ -28,6 +30,8 @@ pub(super) async fn run(node: Rc<DataNode>) {
             let mut plane = node.plane.borrow_mut();
             plane.coarse_ms = unix_ms();
             plane.look_at_writes();
+            statistics::tick(&mut plane);
+            plane.pause.look(boottime_ms());
         }
         node.on(Event::Tick);
         expire(&node);
@@ -40,7 +44,7 @@ pub(super) async fn run(node: Rc<DataNode>) {
 
 pub(super) fn expire(node: &Rc<DataNode>) {
     let mut plane = node.plane.borrow_mut();
-    if !plane.is_serving() || plane.is_backed_up() {
+    if !plane.is_serving() || plane.is_backed_up() || plane.pause.what().is_some() {
         return;
     }
     let now_ms = wall_ms();
@@ -48,6 +52,8 @@ pub(super) fn expire(node: &Rc<DataNode>) {
         return;
     }
     let plane = &mut *plane;
+    plane.statistics.stopwatch.begin();
+    let began_ns = plane.statistics.stopwatch.ns();
     let expired = plane.keyspace.expire_cycle(now_ms, EXPIRE_MAX, &mut plane.effects);
     if plane.effects.is_empty() {
         return;
@@ -61,5 +67,6 @@ pub(super) fn expire(node: &Rc<DataNode>) {
         plane.effects.append(&effect);
         plane.commit(scope);
     }
+    statistics::note_event(plane, statistics::Event::ExpireCycle, began_ns);
     node.feed.notify_waiters();
 }

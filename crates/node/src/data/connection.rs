@@ -15,7 +15,7 @@
 //! closes, and nothing is said of what the batch came to.
 //! *Invariant:* a command that was answered `MOVED`, `TRYAGAIN` or `CLUSTERDOWN` was not executed, and never will be.
 
-use super::client::{Client, Closing, Kept};
+use super::client::{Buffers, Client, Closing, Kept};
 use super::dispatch;
 use super::output::{Lost, Output};
 use super::tls::{Incoming, NotMade, Outgoing, shake_hands};
@@ -56,6 +56,7 @@ pub(super) async fn serve(node: Rc<DataNode>, stream: TcpStream, addr: SocketAdd
         let trusted = if plane.requirepass.is_empty() { Trusted::Yes } else { Trusted::No };
         plane.clients.connect(addr, local, unix_ms(), trusted, entrance.door())
     };
+    client.info.borrow_mut().descriptor = descriptor(&stream);
     let id = client.session.id();
     let ending = Rc::clone(&client.info.borrow().ending);
     let drain = Rc::clone(&node.drain);
@@ -84,6 +85,7 @@ pub(super) async fn serve(node: Rc<DataNode>, stream: TcpStream, addr: SocketAdd
         buf: BytesMut::with_capacity(READ_BYTES),
         out: Vec::with_capacity(1024),
         output: Output::default(),
+        replied: 0,
         parked_since: None,
         doubt: None,
     };
@@ -99,6 +101,18 @@ pub(super) async fn serve(node: Rc<DataNode>, stream: TcpStream, addr: SocketAdd
     }
     connection.to.farewell();
     node.plane.borrow_mut().clients.disconnect(id);
+}
+
+/// As `CLIENT LIST` tells it.
+#[cfg(not(turmoil))]
+fn descriptor(stream: &TcpStream) -> i32 {
+    std::os::fd::AsRawFd::as_raw_fd(stream)
+}
+
+/// The simulated world has none.
+#[cfg(turmoil)]
+fn descriptor(_: &TcpStream) -> i32 {
+    -1
 }
 
 /// The two halves of a connection that commands may come by.
@@ -128,6 +142,8 @@ struct Connection {
     buf: BytesMut,
     /// Replies to what is executed now.
     out: Vec<u8>,
+    /// What the last of them took.
+    replied: usize,
     /// Those before them that could not be sent yet.
     output: Output,
     /// When the command at the start of `buf` was first held back.
@@ -159,7 +175,10 @@ impl Connection {
                     if self.node.is_draining() {
                         // What has arrived is answered; what comes later is not.
                         match self.from.read_arrived(&mut self.buf) {
-                            Ok(1..) => continue,
+                            Ok(bytes @ 1..) => {
+                                self.node.plane.borrow_mut().stats.received(bytes);
+                                continue;
+                            }
                             Ok(0) | Err(_) => return End::Drained,
                         }
                     }
@@ -174,13 +193,17 @@ impl Connection {
                 }
                 // Others have their turn before the next part of a long pipeline.
                 Batch::Sent => tokio::task::consume_budget().await,
-                Batch::Stopped(Stop::Park | Stop::Hold) if waited => {}
+                Batch::Stopped(Stop::Park | Stop::Hold | Stop::Pause) if waited => {}
                 Batch::Stopped(Stop::Park) => match self.park().await {
                     Ok(Parked::Retry) => {}
                     Ok(Parked::TooLong) => self.give_up_parking(),
                     Ok(Parked::Gone) | Err(Lost) => return End::Closed,
                 },
                 Batch::Stopped(Stop::Hold) => match self.hold().await {
+                    Ok(Held::Retry) => {}
+                    Ok(Held::Gone) | Err(Lost) => return End::Closed,
+                },
+                Batch::Stopped(Stop::Pause) => match self.stay_paused().await {
                     Ok(Held::Retry) => {}
                     Ok(Held::Gone) | Err(Lost) => return End::Closed,
                 },
@@ -206,7 +229,10 @@ impl Connection {
                 biased;
                 moved = self.output.advance(&mut self.to, &self.node), if !self.output.is_idle() => moved,
                 read = self.from.read_buf(&mut self.buf) => return Ok(match read {
-                    Ok(1..) => Read::Some,
+                    Ok(bytes @ 1..) => {
+                        self.node.plane.borrow_mut().stats.received(bytes);
+                        Read::Some
+                    }
                     Ok(0) | Err(_) => Read::End,
                 }),
                 () = drained.as_mut() => return Ok(Read::Draining),
@@ -224,6 +250,7 @@ impl Connection {
         let mut plane = node.plane.borrow_mut();
         let end_before = plane.offset();
         plane.look_at_lease();
+        plane.statistics.stopwatch.begin();
         let leased = plane.is_leased();
         let batch = loop {
             if plane.engine.is_sealed() && plane.primary().is_some() {
@@ -264,7 +291,7 @@ impl Connection {
                     let why = "too many commands wait for a handover already";
                     dispatch::try_again(&mut plane, &mut self.client, args[0], &mut self.out, why);
                 }
-                Some(Stop::Hold) => break Batch::Stopped(Stop::Hold),
+                Some(stop @ (Stop::Hold | Stop::Pause)) => break Batch::Stopped(stop),
                 Some(stop @ (Stop::Blocked | Stop::Close)) => {
                     consumed_total += consumed;
                     break Batch::Stopped(stop);
@@ -339,13 +366,17 @@ impl Connection {
                 Reply::Lost => return Err(Lost),
             }
         };
+        self.replied = self.out.len();
         if self.out.is_empty() {
             return Ok(());
         }
         let mut sent = 0;
         if after.is_none() && self.output.is_empty() {
             match self.to.write_at_once(&self.out) {
-                Ok(written) => sent = written,
+                Ok(written) => {
+                    sent = written;
+                    self.node.plane.borrow_mut().stats.sent(written);
+                }
                 Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
                 Err(_) => return Err(Lost),
             }
@@ -368,6 +399,12 @@ impl Connection {
             output_bytes: self.output.bytes(),
             output_chunks: self.output.chunks(),
             input_bytes: self.buf.capacity().saturating_sub(KEEP_BYTES) + self.client.session.queued_bytes(),
+            buffers: Buffers {
+                query: self.buf.len(),
+                query_free: self.buf.capacity() - self.buf.len(),
+                reply: self.out.capacity(),
+                replied: self.replied,
+            },
         };
         plane.clients.account(&self.client, kept, plane.config.maxmemory_clients);
         if !self.output.is_empty()
@@ -426,6 +463,25 @@ impl Connection {
         let outcome = self.output.until(&mut self.to, &self.node, decided).await;
         self.node.plane.borrow_mut().parked -= 1;
         outcome
+    }
+
+    /// Holds the next command back until clients are not paused any more.
+    async fn stay_paused(&mut self) -> Result<Held, Lost> {
+        self.parked_since = None;
+        let ended = self.node.plane.borrow().pause.ended();
+        let end = ended.notified();
+        // It may have ended while the replies before this were sent.
+        if self.node.plane.borrow().pause.what().is_none() {
+            return Ok(Held::Retry);
+        }
+        let decided = async {
+            tokio::select! {
+                biased;
+                () = self.from.gone() => Held::Gone,
+                () = end => Held::Retry,
+            }
+        };
+        self.output.until(&mut self.to, &self.node, decided).await
     }
 
     /// Takes the held-back command out of the buffer and answers that it was not executed.

@@ -24,6 +24,7 @@ mod leaving;
 mod link_io;
 mod link_stream;
 mod output;
+mod pause;
 mod perform;
 mod plane;
 mod pulse;
@@ -31,6 +32,7 @@ mod refusal;
 mod server_commands;
 mod site;
 mod source;
+mod statistics;
 mod stats;
 mod status;
 #[cfg(test)]

@@ -16,6 +16,8 @@ use super::Door;
 use super::acks::AckWaiters;
 use super::checkpoint::Snapshots;
 use super::client::Clients;
+use super::pause::Pause;
+use super::statistics::Statistics;
 use super::stats::Stats;
 use super::tls::Tls;
 use super::trouble::HeldUp;
@@ -75,6 +77,8 @@ pub(crate) struct Plane {
     pub waiters: AckWaiters,
     pub clients: Clients,
     pub stats: Stats,
+    pub statistics: Statistics,
+    pub pause: Pause,
     pub to_control: UnboundedSender<ToControl>,
     /// Connections whose next command is held back now.
     pub parked: u32,
@@ -115,6 +119,7 @@ impl Plane {
         random: u64,
     ) -> Self {
         let backlog = Backlog::new(usize::try_from(config.backlog_bytes).unwrap_or(usize::MAX), Offset(0));
+        let statistics = Statistics::new(&config);
         Self {
             requirepass: config.requirepass.clone(),
             tls: Tls::default(),
@@ -142,6 +147,8 @@ impl Plane {
             waiters: AckWaiters::default(),
             clients: Clients::default(),
             stats: Stats::default(),
+            statistics,
+            pause: Pause::default(),
             to_control,
             parked: 0,
             random: random | 1,
@@ -163,6 +170,7 @@ impl Plane {
     /// A changed configuration is in force from here on.
     pub(crate) fn reconfigure(&mut self, config: Config) {
         self.requirepass.clone_from(&config.requirepass);
+        self.statistics.obey(&config);
         self.config = Arc::new(config);
     }
 
@@ -261,7 +269,8 @@ impl Plane {
 
     pub(crate) fn expiry(&self) -> Expiry {
         // A key that expires is written to the stream, and that waits with every other write.
-        if self.is_serving() && !self.is_backed_up() { Expiry::Delete } else { Expiry::Hide }
+        let writes = self.is_serving() && !self.is_backed_up() && self.pause.what().is_none();
+        if writes { Expiry::Delete } else { Expiry::Hide }
     }
 
     #[inline]

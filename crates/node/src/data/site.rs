@@ -5,7 +5,7 @@
 use super::Door;
 use super::plane::Plane;
 use super::server_commands::{REDIS_VERSION, shown_as};
-use ironcache_session::{Introduction, Owner, Site};
+use ironcache_session::{Introduction, Owner, Paused, Site};
 use ironcache_shard::Route;
 use ironcache_types::{Epoch, Level, Offset, ReadFrom, Slot};
 
@@ -49,6 +49,11 @@ impl Site for Here<'_> {
     #[inline]
     fn is_backed_up(&self) -> bool {
         self.plane.is_backed_up()
+    }
+
+    #[inline]
+    fn paused(&self) -> Option<Paused> {
+        self.plane.pause.what()
     }
 
     fn epoch(&self) -> Option<Epoch> {

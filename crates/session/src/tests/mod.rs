@@ -1,6 +1,7 @@
 //! A session at a node that is a struct of plain values: requests in, turns and replies out.
 
 mod blocked;
+mod clients;
 mod monitor;
 mod requests;
 mod routes;
@@ -22,6 +23,7 @@ struct Node {
     written: u64,
     holders: usize,
     password: &'static str,
+    paused: Option<Paused>,
 }
 
 fn primary() -> Node {
@@ -34,6 +36,7 @@ fn primary() -> Node {
         written: 0,
         holders: 0,
         password: "",
+        paused: None,
     }
 }
 
@@ -64,6 +67,10 @@ impl Site for Node {
 
     fn is_backed_up(&self) -> bool {
         self.backed_up
+    }
+
+    fn paused(&self) -> Option<Paused> {
+        self.paused
     }
 
     fn epoch(&self) -> Option<Epoch> {

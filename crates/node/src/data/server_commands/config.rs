@@ -9,7 +9,9 @@ use crate::descriptors;
 use crate::policy;
 use ironcache_command::glob_matches;
 use ironcache_session::{Refusal, Subcommand};
-use ironcache_settings::{BadSetting, Change, ClusterKey, Key, NodeKey, Setting, Value, Why, all};
+use ironcache_settings::{
+    BadSetting, Change, ClusterKey, Key, Kind, NEVER, NodeKey, Setting, Value, Why, all,
+};
 use ironcache_types::chain;
 use std::collections::BTreeMap;
 
@@ -58,6 +60,7 @@ pub(super) fn run(plane: &mut Plane, client: &mut Client, args: &[&[u8]], out: &
         }
         (b"resetstat", []) => {
             plane.stats = Default::default();
+            plane.statistics.tally.reset();
             ok(client, out);
         }
         _ => help(client, args, SUBCOMMANDS, out),
@@ -83,11 +86,31 @@ fn values(
         Key::Node(key) => Some(config.value(key)),
         Key::Cluster(key) => of_cluster(key),
     };
-    let known = all().filter_map(|setting| Some((setting, value(setting)?.to_string())));
+    let known = all().filter_map(|setting| Some((setting, value(setting)?)));
     let named = known.flat_map(|(setting, value)| {
-        [Some(setting.name), setting.redis].into_iter().flatten().map(move |name| (name, value.clone()))
+        let by_redis_name = setting.redis.map(|name| (name, in_redis_words(&value)));
+        [Some((setting.name, value.to_string())), by_redis_name].into_iter().flatten()
     });
     named.chain(redis_only()).collect()
+}
+
+/// By Redis' name of a setting `never` is -1, as it is there.
+const NEVER_IN_REDIS: &str = "-1";
+
+fn in_redis_words(value: &Value) -> String {
+    match value {
+        Value::Never => NEVER_IN_REDIS.to_owned(),
+        Value::Number(_) | Value::Word(_) | Value::Text(_) => value.to_string(),
+    }
+}
+
+/// What a text given by `name` is in this setting's own words.
+fn from_redis_words<'a>(setting: &Setting, name: &str, text: &'a str) -> &'a str {
+    let by_redis_name = setting.redis == Some(name);
+    match setting.kind {
+        Kind::NumberOrNever { .. } if by_redis_name && text == NEVER_IN_REDIS => NEVER,
+        Kind::NumberOrNever { .. } | Kind::Number { .. } | Kind::Word(_) | Kind::Text(_) => text,
+    }
 }
 
 /// What tools ask Redis for, and is no setting here.
@@ -124,8 +147,9 @@ fn changed(config: &Config, pairs: &[[&[u8]; 2]]) -> Result<Config, Refused> {
     }
     let mut changes = BTreeMap::new();
     for (name, directive, text) in named {
+        let spelled = name.to_lowercase();
         let bad = |why| Refused::Bad { key: name.into_owned(), why };
-        let (key, value) = match changeable(directive, &text) {
+        let (key, value) = match changeable(directive, &spelled, &text) {
             Ok(change) => change,
             Err(why) => return Err(bad(why)),
         };
@@ -173,7 +197,7 @@ fn directive(name: &str) -> Option<Directive> {
 }
 
 /// The new value of one setting, if it can change here and now.
-fn changeable(directive: Directive, text: &str) -> Result<(Key, Value), String> {
+fn changeable(directive: Directive, name: &str, text: &str) -> Result<(Key, Value), String> {
     let setting = match directive {
         Directive::Setting(setting) => setting,
         Directive::RedisOnly => {
@@ -193,7 +217,7 @@ fn changeable(directive: Directive, text: &str) -> Result<(Key, Value), String> 
             return Err(format!("can't set immutable config: {}", Why::FixedAtCreate));
         }
     }
-    match setting.parse(text) {
+    match setting.parse(from_redis_words(setting, name, text)) {
         Ok(value) => Ok((setting.key, value)),
         Err(BadSetting { why: Why::NotANumber { .. }, .. }) => {
             Err("argument couldn't be parsed into an integer".to_owned())

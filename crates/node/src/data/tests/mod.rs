@@ -1,6 +1,7 @@
 //! The data plane against views of the log made by hand: what is never to happen, whatever the timing.
 
 mod checkpoints;
+mod clients;
 mod connections;
 mod fuzz;
 mod handovers;
@@ -12,6 +13,7 @@ mod retention;
 mod server_commands;
 mod serving;
 mod snapshots;
+mod statistics;
 mod tls;
 mod total_loss;
 mod transactions;
@@ -268,6 +270,7 @@ pub(super) fn client(plane: &mut Plane) -> Client {
 pub(super) fn run(plane: &mut Plane, client: &mut Client, command: &str) -> (Option<Stop>, String) {
     let args: Vec<&[u8]> = command.split(' ').map(str::as_bytes).collect();
     let mut out = Vec::new();
+    plane.statistics.stopwatch.begin();
     let stop = dispatch::run(plane, client, &args, &mut out);
     (stop, String::from_utf8(out).unwrap())
 }

@@ -36,7 +36,7 @@ fn a_wrong_number_of_arguments_names_the_subcommand() {
 #[test]
 fn help_lists_subcommands_that_exist() {
     let (mut plane, mut client) = served();
-    for container in ["CLIENT", "CONFIG", "CLUSTER", "COMMAND"] {
+    for container in ["CLIENT", "CONFIG", "CLUSTER", "COMMAND", "SLOWLOG", "LATENCY"] {
         let help = answer(&mut plane, &mut client, &format!("{container} HELP"));
         let names: Vec<&str> = help
             .lines()
@@ -101,10 +101,10 @@ fn flags_show_a_transaction_and_readonly() {
     let (mut plane, mut client) = served();
     let mut other = self::client(&mut plane);
     for (commands, expected) in [
-        (&[][..], "flags=N db=0 multi=-1 "),
-        (&["READONLY"], "flags=r db=0 multi=-1 "),
-        (&["MULTI", "PING"], "flags=xr db=0 multi=1 "),
-        (&["EXEC", "READWRITE", "MULTI"], "flags=x db=0 multi=0 "),
+        (&[][..], "flags=N db=0 sub=0 psub=0 ssub=0 multi=-1 "),
+        (&["READONLY"], "flags=r db=0 sub=0 psub=0 ssub=0 multi=-1 "),
+        (&["MULTI", "PING"], "flags=xr db=0 sub=0 psub=0 ssub=0 multi=1 "),
+        (&["EXEC", "READWRITE", "MULTI"], "flags=x db=0 sub=0 psub=0 ssub=0 multi=0 "),
     ] {
         for command in commands {
             answer(&mut plane, &mut client, command);
@@ -228,7 +228,10 @@ fn command_list_takes_a_filter() {
     assert!(all.starts_with(&format!("*{}\r\n", ironcache_command::table().len())));
     for (filter, expected) in [
         ("PATTERN LINS*", "*1\r\n$7\r\nlinsert\r\n"),
-        ("ACLCAT admin", "*4\r\n$6\r\nconfig\r\n$4\r\nrole\r\n$8\r\nshutdown\r\n$7\r\nmonitor\r\n"),
+        (
+            "ACLCAT admin",
+            "*6\r\n$6\r\nconfig\r\n$4\r\nrole\r\n$8\r\nshutdown\r\n$7\r\nmonitor\r\n$7\r\nslowlog\r\n$7\r\nlatency\r\n",
+        ),
         ("ACLCAT nosuch", "*0\r\n"),
         ("MODULE nosuch", "*0\r\n"),
         ("nosuch x", "-ERR syntax error\r\n"),
