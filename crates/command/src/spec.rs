@@ -84,7 +84,7 @@ pub enum MoreKeys {
 }
 
 impl MoreKeys {
-    fn of<'a>(self, args: &'a [&'a [u8]]) -> &'a [&'a [u8]] {
+    pub(crate) fn of<'a, 'b>(self, args: &'b [&'a [u8]]) -> &'b [&'a [u8]] {
         match self {
             MoreKeys::None => &[],
             MoreKeys::Counted(at) => {

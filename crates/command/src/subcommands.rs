@@ -2,6 +2,7 @@
 //!
 //! *Invariant:* a row is of a command of the table, and its number follows those of the table.
 
+use crate::lookup::lookup;
 use crate::spec::{Flags, Spec};
 use crate::table::{ADMIN, ANY, CONTROL, NO_KEYS, TABLE_LEN, row, two};
 
@@ -14,6 +15,14 @@ const BETWEEN: u8 = b'|';
 pub fn subcommands(of: &Spec) -> impl Iterator<Item = &'static Spec> + use<> {
     let of = of.name;
     SUBCOMMANDS.iter().filter(move |sub| own_name(sub, of).is_some())
+}
+
+/// A command, or a subcommand as `client|list`.
+pub fn find(name: &[u8]) -> Option<&'static Spec> {
+    match name.iter().position(|byte| *byte == BETWEEN) {
+        Some(at) => subcommand(lookup(&name[..at])?, &name[at + 1..]),
+        None => lookup(name),
+    }
 }
 
 /// The one of this name, in any case.
@@ -97,6 +106,11 @@ const ROWS: &[Spec] = &[
     two(row("client|reply", 3, OWN, NO_KEYS, "connection", "3.2.0", "Says whether requests are replied to.")),
     two(row("client|trackinginfo", 2, OWN, NO_KEYS, "connection", "6.2.0", "Tells whether keys are tracked for the connection.")),
     two(row("client|unpause", 2, OTHERS, NO_KEYS, "connection", "6.2.0", "Has commands go on that were held back.")),
+    two(row("cluster|getkeysinslot", 4, STALE, NO_KEYS, "cluster", "3.0.0", "Returns keys of a slot.")),
+    two(row("cluster|replicas", 3, ADMIN.with(STALE), NO_KEYS, "cluster", "5.0.0", "Tells about the replicas of a primary.")),
+    two(row("cluster|slaves", 3, ADMIN.with(STALE), NO_KEYS, "cluster", "3.0.0", "Tells about the replicas of a primary.")),
+    two(row("command|getkeysandflags", -4, ANY, NO_KEYS, "server", "7.0.0", "Returns the keys among a command's arguments, and what is done with each.")),
+    two(row("config|rewrite", 2, OTHERS, NO_KEYS, "server", "2.8.0", "Writes the configuration file anew.")),
     two(row("latency|doctor", 2, OTHERS, NO_KEYS, "server", "2.8.13", "Reads what was slow, and advises.")),
     two(row("latency|graph", 3, OTHERS, NO_KEYS, "server", "2.8.13", "Draws how long an event took.")),
     two(row("latency|help", 2, ANY, NO_KEYS, "server", "2.8.13", "Lists the subcommands.")),

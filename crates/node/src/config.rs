@@ -74,6 +74,9 @@ pub struct Config {
     pub election_max_ms: u64,
     /// Was any of the three given? If not, the node runs by the cluster's.
     pub own_timers: bool,
+
+    /// The file that it was read from, if there is one.
+    pub file: Option<PathBuf>,
 }
 
 impl Default for Config {
@@ -146,6 +149,7 @@ impl Config {
             election_min_ms: number(&cluster(ClusterKey::ElectionMinMs)),
             election_max_ms: number(&cluster(ClusterKey::ElectionMaxMs)),
             own_timers: false,
+            file: None,
         }
     }
 
@@ -247,7 +251,7 @@ impl Config {
         );
         let own_timers =
             self.own_timers || Config::HOLDS.iter().any(|key| given(Key::Cluster(*key)).is_some());
-        Config { own_timers, ..config }
+        Config { own_timers, file: self.file.clone(), ..config }
     }
 
     /// Fills in what is derived, and checks what the table cannot: that the values fit one another.

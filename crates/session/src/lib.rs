@@ -12,7 +12,7 @@
 //! hands requests in as they arrive, executes a [`Job`], and asks for nothing else: what is refused, and how, is decided here.
 //!
 //! What may be relied on:
-//! - [`Session::take`] has changed nothing when it answers `Stop(Park | Hold)`: the same request is taken again later.
+//! - [`Session::take`] has changed nothing when it answers `Stop(Park | Hold | Pause)`: the same request is taken again later.
 //! - [`Site`] is the node as the session sees it: read only, of one moment, and in the words of a client (an [`Endpoint`], not
 //!   a node's number). A test is one: a struct of plain values.
 //! - [`Refusal`] is every reason for which a request is not executed; a [`Redirect`] is one of them, and never read again.

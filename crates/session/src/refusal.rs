@@ -117,6 +117,8 @@ pub enum Refusal {
     NoKeys,
     #[error("ERR Invalid number of arguments specified for command")]
     KeysArity,
+    #[error("ERR Invalid arguments specified for command")]
+    KeysArguments,
 }
 
 impl Refusal {

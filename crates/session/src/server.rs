@@ -58,6 +58,7 @@ impl Session {
             "cluster" => query(Query::Cluster),
             "config" => query(Query::Config),
             "info" => query(Query::Info),
+            "lolwut" => self.lolwut(args, site, out),
             "latency" => query(Query::Latency),
             "slowlog" => query(Query::Slowlog),
             "role" => query(Query::Role),
@@ -168,6 +169,17 @@ impl Session {
         }
         self.trusted = Trusted::Yes;
         Ok(())
+    }
+
+    /// Its drawings are Redis' own; what is left is what it says of itself in every version.
+    fn lolwut(&self, args: &[&[u8]], site: &impl Site, out: &mut Vec<u8>) -> Result<Turn, Refusal> {
+        if let [_, option, version, ..] = args
+            && option.eq_ignore_ascii_case(b"version")
+        {
+            parse_integer(version).ok_or(Refusal::NotAnInteger)?;
+        }
+        let text = format!("Redis ver. {}\n", site.introduction().redis_version);
+        self.answer(out, |reply| reply.verbatim("txt", text.as_bytes()))
     }
 
     fn select(&self, args: &[&[u8]], out: &mut Vec<u8>) -> Result<Turn, Refusal> {

@@ -5,7 +5,7 @@
 //!  read ─► parse ─► dispatch ─► out ─┬─ may go, and the socket takes it ─► sent
 //!    ▲                 │             ├─ owed, or the socket is full ─────► Output, sent while the next is read
 //!    └─────────────────┤             └─ lost role ─► close, nothing is said
-//!                      ├─ Park, Hold: the command stays in the buffer, unexecuted
+//!                      ├─ Park, Hold, Pause: the command stays in the buffer, unexecuted
 //!                      └─ Blocked: it is taken, and answered when something happens
 //! ```
 //!

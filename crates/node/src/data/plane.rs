@@ -41,6 +41,8 @@ use tokio::time::Instant;
 
 pub(crate) struct Plane {
     pub config: Arc<Config>,
+    /// As it was at the start, or when it was last written to its file.
+    pub written_config: Arc<Config>,
     pub me: Member,
     pub version: Version,
     /// What this release reads and writes.
@@ -123,6 +125,7 @@ impl Plane {
         Self {
             requirepass: config.requirepass.clone(),
             tls: Tls::default(),
+            written_config: Arc::clone(&config),
             config,
             me,
             version,

@@ -1,10 +1,11 @@
-//! CONFIG GET and SET: Redis's names for what exists here, and what can change while running.
+//! CONFIG GET, SET and REWRITE: Redis's names for what exists here, and what can change while running.
 
 use super::super::client::Client;
 use super::super::plane::Plane;
 use super::super::tls::{self, NotTaken};
 use super::{answer, help, ok, refuse};
 use crate::config::Config;
+use crate::config_file;
 use crate::descriptors;
 use crate::policy;
 use ironcache_command::glob_matches;
@@ -14,6 +15,9 @@ use ironcache_settings::{
 };
 use ironcache_types::chain;
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::time::Duration;
 
 const SUBCOMMANDS: &[Subcommand] = &[
     Subcommand {
@@ -25,6 +29,11 @@ const SUBCOMMANDS: &[Subcommand] = &[
         name: "RESETSTAT",
         arguments: "",
         about: &["Reset statistics reported by the INFO command."],
+    },
+    Subcommand {
+        name: "REWRITE",
+        arguments: "",
+        about: &["Write what CONFIG SET changed into the file that the node was started with."],
     },
     Subcommand {
         name: "SET",
@@ -58,6 +67,10 @@ pub(super) fn run(plane: &mut Plane, client: &mut Client, args: &[&[u8]], out: &
                 Err(refused) => refuse(client, out, &refused),
             }
         }
+        (b"rewrite", []) => match rewrite(plane) {
+            Ok(()) => ok(client, out),
+            Err(refused) => refuse(client, out, &refused),
+        },
         (b"resetstat", []) => {
             plane.stats = Default::default();
             plane.statistics.tally.reset();
@@ -74,6 +87,39 @@ fn set(plane: &mut Plane, pairs: &[[&[u8]; 2]]) -> Result<(), Refused> {
     }
     plane.reconfigure(config);
     Ok(())
+}
+
+/// How long a client waits for its file to be written. Longer, and a disk that hangs holds up everybody.
+const REWRITE_WITHIN: Duration = Duration::from_secs(1);
+
+/// Why a file was not written. `Display` is the reply.
+#[derive(Debug, thiserror::Error)]
+enum NotRewritten {
+    #[error("ERR The server is running without a config file")]
+    NoFile,
+    #[error("ERR Rewriting config file: {0}")]
+    Failed(String),
+    #[error("ERR Rewriting config file: the disk has not answered for {} ms; it may yet be written", REWRITE_WITHIN.as_millis())]
+    TooSlow,
+}
+
+/// By a thread of its own: this one waits for no disk for long.
+fn rewrite(plane: &mut Plane) -> Result<(), NotRewritten> {
+    let path = plane.config.file.clone().ok_or(NotRewritten::NoFile)?;
+    let changes = config_file::changes(&plane.written_config, &plane.config);
+    let (done, written) = channel();
+    std::thread::spawn(move || {
+        // Nobody waits any more when it took too long.
+        let _ = done.send(config_file::write(&path, &changes));
+    });
+    match written.recv_timeout(REWRITE_WITHIN) {
+        Ok(Ok(())) => {
+            plane.written_config = Arc::clone(&plane.config);
+            Ok(())
+        }
+        Ok(Err(error)) => Err(NotRewritten::Failed(chain(&error))),
+        Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => Err(NotRewritten::TooSlow),
+    }
 }
 
 /// What `CONFIG GET` shows: every setting by its name and by Redis', and what tools ask Redis for. `of_cluster` is
@@ -114,15 +160,22 @@ fn from_redis_words<'a>(setting: &Setting, name: &str, text: &'a str) -> &'a str
 }
 
 /// What tools ask Redis for, and is no setting here.
-fn redis_only() -> [(&'static str, String); 7] {
+fn redis_only() -> [(&'static str, String); 14] {
     [
+        ("activedefrag", "no".to_owned()),
         ("appendonly", "no".to_owned()),
         ("cluster-enabled", "yes".to_owned()),
         ("databases", "1".to_owned()),
+        ("io-threads", "1".to_owned()),
         ("maxmemory", "0".to_owned()),
         ("maxmemory-policy", "noeviction".to_owned()),
         ("proto-max-bulk-len", ironcache_resp::Limits::default().bulk_bytes_max.to_string()),
+        ("replica-read-only", "yes".to_owned()),
+        ("replicaof", String::new()),
         ("save", String::new()),
+        ("slave-read-only", "yes".to_owned()),
+        ("slaveof", String::new()),
+        ("unixsocket", String::new()),
     ]
 }
 
@@ -148,6 +201,10 @@ fn changed(config: &Config, pairs: &[[&[u8]; 2]]) -> Result<Config, Refused> {
     let mut changes = BTreeMap::new();
     for (name, directive, text) in named {
         let spelled = name.to_lowercase();
+        // What is so already can be asked for.
+        if redis_only().iter().any(|(known, value)| *known == spelled && *value == text) {
+            continue;
+        }
         let bad = |why| Refused::Bad { key: name.into_owned(), why };
         let (key, value) = match changeable(directive, &spelled, &text) {
             Ok(change) => change,

@@ -11,6 +11,7 @@ use ironcache_session::{Endpoint, ShownAs};
 use ironcache_shard::Role;
 use ironcache_types::Offset;
 use std::fmt::Write;
+use std::path::Path;
 
 /// The Redis whose commands and replies are offered; clients compare it.
 pub(in crate::data) const REDIS_VERSION: &str = "7.0.15";
@@ -154,6 +155,10 @@ fn server(plane: &Plane) -> Vec<(String, String)> {
         line("uptime_in_days", &(uptime_s / 86_400)),
         line("hz", &hz),
         line("configured_hz", &hz),
+        line(
+            "config_file",
+            &config.file.as_deref().map(Path::display).map_or(String::new(), |path| path.to_string()),
+        ),
         // One thread has the dataset and its clients.
         line("io_threads_active", &0),
     ]

@@ -5,7 +5,7 @@ mod graph;
 
 use super::super::client::Client;
 use super::super::plane::Plane;
-use super::super::statistics::{Event, Sample};
+use super::super::statistics::{Event, Sample, Samples};
 use super::{answer, help, refuse};
 use ironcache_command::{Spec, lookup, subcommands, table};
 use ironcache_resp::Writer;
@@ -66,7 +66,7 @@ pub(super) fn run(plane: &mut Plane, client: &mut Client, args: &[&[u8]], out: &
         (b"history", [event]) => answer(client, out, |reply| {
             let samples = Event::named(event).and_then(|event| events.of(event));
             reply.array(samples.map_or(0, |samples| samples.iter().len()));
-            for Sample { at_s, ms } in samples.into_iter().flat_map(|samples| samples.iter()) {
+            for Sample { at_s, ms } in samples.into_iter().flat_map(Samples::iter) {
                 reply.array(2);
                 reply.int(at_s.cast_signed());
                 reply.int(ms.cast_signed());

@@ -25,7 +25,8 @@ impl Histogram {
     pub(in crate::data) fn record(&mut self, ns: u64) {
         let bucket = bucket(ns.min(NS_MAX));
         if bucket >= self.counts.len() {
-            self.counts.resize(bucket + 1, 0);
+            // A power of two at a time.
+            self.counts.resize((bucket + 1).next_multiple_of(PER_OCTAVE).min(BUCKETS_MAX), 0);
         }
         self.counts[bucket] += 1;
         self.total += 1;

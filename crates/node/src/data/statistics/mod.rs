@@ -31,12 +31,12 @@ use slowlog::{Slowlog, kept};
 use stopwatch::Stopwatch;
 use tally::{Pace, Tally};
 
-pub(super) struct Statistics {
-    pub stopwatch: Stopwatch,
-    pub tally: Tally,
-    pub events: Events,
-    pub slowlog: Slowlog,
-    pub rates: Rates,
+pub(crate) struct Statistics {
+    pub(super) stopwatch: Stopwatch,
+    pub(super) tally: Tally,
+    pub(super) events: Events,
+    pub(super) slowlog: Slowlog,
+    pub(super) rates: Rates,
 }
 
 impl Statistics {

@@ -8,25 +8,25 @@ use std::fmt::Display;
 
 type Lines = Vec<(String, String)>;
 
-fn line(key: &str, value: impl Display) -> (String, String) {
+fn line(key: &str, value: &dyn Display) -> (String, String) {
     (key.to_owned(), value.to_string())
 }
 
 /// Of what Redis has and a node has not: readers that ask for it find that there is none.
 fn none(keys: &[&str]) -> impl Iterator<Item = (String, String)> {
-    keys.iter().map(|key| line(key, 0))
+    keys.iter().map(|key| line(key, &0))
 }
 
 pub(super) fn clients(plane: &Plane) -> Lines {
     let (input_bytes, output_bytes) = plane.clients.most_kept();
     vec![
-        line("connected_clients", plane.clients.len()),
+        line("connected_clients", &plane.clients.len()),
         // Links between nodes come in at the peer port.
-        line("cluster_connections", 0),
-        line("maxclients", plane.config.maxclients),
-        line("client_recent_max_input_buffer", input_bytes),
-        line("client_recent_max_output_buffer", output_bytes),
-        line("blocked_clients", plane.parked),
+        line("cluster_connections", &0),
+        line("maxclients", &plane.config.maxclients),
+        line("client_recent_max_input_buffer", &input_bytes),
+        line("client_recent_max_output_buffer", &output_bytes),
+        line("blocked_clients", &plane.parked),
     ]
 }
 
@@ -35,25 +35,25 @@ pub(super) fn stats(plane: &Plane) -> Lines {
     let rates = statistics.rates.now();
     let kib = |bytes: u64| format!("{:.2}", bytes as f64 / 1024.0);
     let mut lines = vec![
-        line("total_connections_received", plane.clients.total),
-        line("total_commands_processed", stats.commands),
-        line("instantaneous_ops_per_sec", rates.commands),
-        line("total_net_input_bytes", stats.input_bytes),
-        line("total_net_output_bytes", stats.output_bytes),
-        line("instantaneous_input_kbps", kib(rates.input_bytes)),
-        line("instantaneous_output_kbps", kib(rates.output_bytes)),
-        line("rejected_connections", stats.rejected_connections),
-        line("sync_full", stats.full_syncs),
-        line("sync_partial_ok", stats.partial_syncs),
-        line("expired_keys", stats.expired),
-        line("keyspace_hits", stats.hits),
-        line("keyspace_misses", stats.misses),
-        line("total_error_replies", statistics.tally.errors()),
-        line("total_reads_processed", stats.reads),
-        line("total_writes_processed", stats.writes),
-        line("moved_replies", stats.moved),
-        line("tryagain_replies", stats.tryagain),
-        line("clusterdown_replies", stats.clusterdown),
+        line("total_connections_received", &plane.clients.total),
+        line("total_commands_processed", &stats.commands),
+        line("instantaneous_ops_per_sec", &rates.commands),
+        line("total_net_input_bytes", &stats.input_bytes),
+        line("total_net_output_bytes", &stats.output_bytes),
+        line("instantaneous_input_kbps", &kib(rates.input_bytes)),
+        line("instantaneous_output_kbps", &kib(rates.output_bytes)),
+        line("rejected_connections", &stats.rejected_connections),
+        line("sync_full", &stats.full_syncs),
+        line("sync_partial_ok", &stats.partial_syncs),
+        line("expired_keys", &stats.expired),
+        line("keyspace_hits", &stats.hits),
+        line("keyspace_misses", &stats.misses),
+        line("total_error_replies", &statistics.tally.errors()),
+        line("total_reads_processed", &stats.reads),
+        line("total_writes_processed", &stats.writes),
+        line("moved_replies", &stats.moved),
+        line("tryagain_replies", &stats.tryagain),
+        line("clusterdown_replies", &stats.clusterdown),
     ];
     lines.extend(none(&[
         "latest_fork_usec",
@@ -80,7 +80,7 @@ pub(super) fn commands(plane: &Plane) -> Lines {
             let (calls, rejected, failed) = (of.calls, of.rejected, of.failed);
             line(
                 &format!("cmdstat_{}", spec.name),
-                format_args!(
+                &format_args!(
                     "calls={calls},usec={us},usec_per_call={mean:.2},rejected_calls={rejected},failed_calls={failed}"
                 ),
             )
@@ -93,7 +93,7 @@ pub(super) fn errors(plane: &Plane) -> Lines {
     // A colon ends the name of a line.
     codes
         .map(|(code, count)| {
-            line(&format!("errorstat_{}", code.replace(':', "_")), format_args!("count={count}"))
+            line(&format!("errorstat_{}", code.replace(':', "_")), &format_args!("count={count}"))
         })
         .collect()
 }
@@ -105,7 +105,7 @@ pub(super) fn latencies(plane: &Plane) -> Lines {
         .map(|(spec, took)| {
             let us = |percentile| took.percentile_ns(percentile) as f64 / 1_000.0;
             let shown: Vec<String> = percentiles.iter().map(|p| format!("p{p}={:.3}", us(p))).collect();
-            line(&format!("latency_percentiles_usec_{}", spec.name), shown.join(","))
+            line(&format!("latency_percentiles_usec_{}", spec.name), &shown.join(","))
         })
         .collect()
 }

@@ -67,8 +67,8 @@ mod tests {
         expect![[r#"
             command - high 30 ms, low 10 ms (all time high 30 ms)
                #
-             _ #
-             ###
+               #
+             # #
             _###
 
             1150
