@@ -1,6 +1,6 @@
 //! Playground and demo as processes: what they print, how they end, and that nothing is left of them.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -50,8 +50,16 @@ impl Playground {
     }
 
     fn addrs(&self) -> Vec<String> {
-        let of = |key: &str| self.ready[key].as_array().unwrap().clone();
-        of("seeds").iter().chain(&of("http")).map(|addr| addr.as_str().unwrap().to_owned()).collect()
+        [self.clients(), self.of("http")].concat()
+    }
+
+    fn clients(&self) -> Vec<String> {
+        self.of("seeds")
+    }
+
+    fn of(&self, key: &str) -> Vec<String> {
+        let addrs = self.ready[key].as_array().unwrap();
+        addrs.iter().map(|addr| addr.as_str().unwrap().to_owned()).collect()
     }
 
     /// A command to it, as its admin: it is a cluster with keys.
@@ -74,6 +82,15 @@ impl Drop for Playground {
     }
 }
 
+/// All that is answered to this.
+fn said(addr: &str, commands: &str) -> String {
+    let mut stream = TcpStream::connect(addr).unwrap();
+    stream.write_all(commands.as_bytes()).unwrap();
+    let mut said = String::new();
+    stream.read_to_string(&mut said).unwrap();
+    said
+}
+
 fn is_up(addr: &String) -> bool {
     TcpStream::connect(addr).is_ok()
 }
@@ -85,6 +102,12 @@ fn a_playground_stops_when_told_and_removes_what_it_made() {
     let addrs = playground.addrs();
     assert_eq!((addrs.len(), playground.ready["pids"].as_array().unwrap().len()), (5, 3));
     assert!(addrs.iter().all(is_up));
+    // Who is told that it is ready writes at once.
+    let answers =
+        playground.clients().into_iter().map(|addr| said(&addr, "FLUSHALL\r\nSET key value\r\nQUIT\r\n"));
+    let (served, elsewhere): (Vec<_>, Vec<_>) = answers.partition(|answer| answer == "+OK\r\n+OK\r\n+OK\r\n");
+    assert_eq!(served.len(), 1, "{elsewhere:?}");
+    assert!(elsewhere.iter().all(|answer| answer.contains("-MOVED ")), "{elsewhere:?}");
     playground.signal(rustix::process::Signal::TERM);
     assert_eq!(playground.child.wait().unwrap().code(), Some(0));
     assert!(!addrs.iter().any(is_up));

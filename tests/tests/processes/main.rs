@@ -8,6 +8,7 @@ mod bad_input;
 mod bad_releases;
 mod beside_redis;
 mod crowds;
+mod descriptors;
 mod ipv6;
 mod joins;
 mod keepers;
@@ -30,6 +31,7 @@ mod stops;
 mod storms;
 mod tls;
 mod total_losses;
+mod uploads;
 mod went_back;
 
 /// The product, built with this package.

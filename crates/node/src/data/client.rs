@@ -180,6 +180,22 @@ pub(crate) struct Clients {
 }
 
 impl Clients {
+    /// One more client, if there are fewer than `most` or one that has said nothing makes room for it.
+    pub(crate) fn admit(
+        &mut self,
+        most: usize,
+        addr: SocketAddr,
+        local_addr: SocketAddr,
+        now_ms: u64,
+        trusted: Trusted,
+        door: Door,
+    ) -> Option<Client> {
+        if self.list.len() >= most && self.make_room(now_ms) == Room::None {
+            return None;
+        }
+        Some(self.connect(addr, local_addr, now_ms, trusted, door))
+    }
+
     pub(crate) fn connect(
         &mut self,
         addr: SocketAddr,

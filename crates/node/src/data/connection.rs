@@ -20,9 +20,8 @@ use super::dispatch;
 use super::output::{Lost, Output};
 use super::tls::{Incoming, NotMade, Outgoing, shake_hands};
 use super::{DataNode, Entrance};
-use crate::clock::unix_ms;
 use bytes::{Buf, BytesMut};
-use ironcache_host::net::{TcpStream, prepare};
+use ironcache_host::net::TcpStream;
 use ironcache_resp::{CommandParser, Limits, Parsed, Trust, Writer};
 use ironcache_session::{COMMAND_BYTES_MAX, Stop, Trusted, Wake, Woken};
 use ironcache_shard::Reply;
@@ -44,19 +43,13 @@ const SEND_BYTES: usize = 256 << 10;
 const KEEP_BYTES: usize = 64 << 10;
 
 /// Serves one client until it leaves, errs, or the node drains.
-pub(super) async fn serve(node: Rc<DataNode>, stream: TcpStream, addr: SocketAddr, entrance: Entrance) {
-    let local = stream.local_addr().unwrap_or(addr);
-    let keepalive_s = node.plane.borrow().config.tcp_keepalive;
-    if let Err(error) = prepare(&stream, keepalive_s) {
-        tracing::debug!(%addr, %error, "a client left before it was served");
-        return;
-    }
-    let client = {
-        let mut plane = node.plane.borrow_mut();
-        let trusted = if plane.requirepass.is_empty() { Trusted::Yes } else { Trusted::No };
-        plane.clients.connect(addr, local, unix_ms(), trusted, entrance.door())
-    };
-    client.info.borrow_mut().descriptor = descriptor(&stream);
+pub(super) async fn serve(
+    node: Rc<DataNode>,
+    stream: TcpStream,
+    addr: SocketAddr,
+    client: Client,
+    entrance: Entrance,
+) {
     let id = client.session.id();
     let ending = Rc::clone(&client.info.borrow().ending);
     let drain = Rc::clone(&node.drain);
@@ -101,18 +94,6 @@ pub(super) async fn serve(node: Rc<DataNode>, stream: TcpStream, addr: SocketAdd
     }
     connection.to.farewell();
     node.plane.borrow_mut().clients.disconnect(id);
-}
-
-/// As `CLIENT LIST` tells it.
-#[cfg(not(turmoil))]
-fn descriptor(stream: &TcpStream) -> i32 {
-    std::os::fd::AsRawFd::as_raw_fd(stream)
-}
-
-/// The simulated world has none.
-#[cfg(turmoil)]
-fn descriptor(_: &TcpStream) -> i32 {
-    -1
 }
 
 /// The two halves of a connection that commands may come by.

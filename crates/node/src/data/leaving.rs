@@ -14,8 +14,9 @@
 //! *Invariant:* it ends without that checkpoint only when it is told so twice, or when nothing advances any more; and says
 //! so.
 
+use super::DataNode;
+use super::admission::start_accepting;
 use super::checkpoint::{self, CheckpointError};
-use super::{DataNode, start_accepting};
 use ironcache_shard::{Event, is_only_copy};
 use ironcache_types::chain;
 use std::rc::Rc;

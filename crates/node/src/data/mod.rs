@@ -13,6 +13,7 @@
 //! *Invariant:* it ticks with every command and every request, and inside whatever takes long; nobody else ticks for it.
 
 mod acks;
+mod admission;
 mod checkpoint;
 mod client;
 mod clockwork;
@@ -56,13 +57,12 @@ pub(crate) use stats::Stats;
 pub(crate) use tls::{HANDSHAKE_BYTES_MAX, HANDSHAKE_WITHIN, HANDSHAKES_MAX, HANDSHAKES_SIGNED_MAX};
 pub(crate) use trouble::Trouble;
 
-use crate::clock::unix_ms;
 use crate::config::Config;
 use crate::doors::Doors;
 use crate::launcher::LauncherView;
 use ironcache_api::DataStatus;
 use ironcache_host::exec::{self, Apart};
-use ironcache_host::net::{Bound, accepting};
+use ironcache_host::net::Bound;
 use ironcache_keyspace::progress::{self, Ticks};
 use ironcache_raft::{AppliedView, Contact};
 use ironcache_shard::{Event, Grant};
@@ -382,7 +382,7 @@ async fn run(
     });
     node.pulse.report()?;
     tls::begin(&node).await;
-    start_accepting(&node);
+    admission::start_accepting(&node);
     spawn_local(tls::follow(Rc::clone(&node)));
     spawn_local(watch_views(Rc::clone(&node), views));
     spawn_local(load(Rc::clone(&node)));
@@ -414,58 +414,6 @@ async fn run(
         }
     }
     Ok(())
-}
-
-/// Clients are accepted from here on, until the task is ended.
-fn start_accepting(node: &Rc<DataNode>) {
-    let tasks = (0..node.listeners.len()).map(|index| spawn_local(accept(Rc::clone(node), index)));
-    node.accepting.borrow_mut().extend(tasks);
-}
-
-async fn accept(node: Rc<DataNode>, index: usize) {
-    let (door, bound) = &node.listeners[index];
-    // The socket stays open for as long as the node lives: one that drains and then serves on accepts again.
-    let listener = match accepting(bound).await {
-        Ok(listener) => listener,
-        Err(error) => return tracing::error!(%error, "clients cannot be accepted"),
-    };
-    loop {
-        let entrance = match door {
-            Door::Plain => Entrance::Plain,
-            Door::Tls => match Arc::clone(&node.places).acquire_owned().await {
-                Ok(place) => Entrance::Tls(place),
-                // They are never closed while somebody accepts.
-                Err(_) => return,
-            },
-        };
-        match listener.accept().await {
-            Ok((mut stream, addr)) => {
-                let full = {
-                    let mut plane = node.plane.borrow_mut();
-                    plane.clients.len() >= plane.config.maxclients as usize
-                        && plane.clients.make_room(unix_ms()) == client::Room::None
-                };
-                if full {
-                    node.plane.borrow_mut().stats.rejected_connections += 1;
-                    spawn_local(async move {
-                        // It is told why, if it still listens.
-                        let _ = tokio::io::AsyncWriteExt::write_all(
-                            &mut stream,
-                            b"-ERR max number of clients reached\r\n",
-                        )
-                        .await;
-                    });
-                    continue;
-                }
-                spawn_local(connection::serve(Rc::clone(&node), stream, addr, entrance));
-            }
-            Err(error) => {
-                // Out of descriptors, most likely: it passes when clients leave.
-                tracing::warn!(%error, "cannot accept a client");
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
-        }
-    }
 }
 
 /// `timeout` is in seconds.

@@ -2,7 +2,7 @@
 
 use super::{Doors, Mode, Wire};
 use ironcache_host::http::{Connection, Dial, Dialling};
-use ironcache_host::net::TcpStream;
+use ironcache_host::net::{TcpStream, prepare};
 use ironcache_identity::{Expect, Tls};
 use ironcache_types::{KeyHash, NodeId};
 use std::collections::BTreeSet;
@@ -40,20 +40,20 @@ impl Doors {
         match self.way(to)? {
             Way::Plain => {
                 let stream = TcpStream::connect(addr).await?;
-                stream.set_nodelay(true)?;
+                prepare(&stream, self.config.tcp_keepalive)?;
                 Ok((Wire::Plain(stream), None))
             }
             Way::Tls(expect) => {
-                let (wire, key) = secure(&self.tls, addr, expect).await?;
+                let (wire, key) = secure(&self.tls, addr, expect, self.config.tcp_keepalive).await?;
                 Ok((wire, Some(key)))
             }
         }
     }
 }
 
-async fn secure(tls: &Tls, addr: &str, expect: Expect) -> io::Result<(Wire, KeyHash)> {
+async fn secure(tls: &Tls, addr: &str, expect: Expect, keepalive_s: u64) -> io::Result<(Wire, KeyHash)> {
     let stream = TcpStream::connect(addr).await?;
-    stream.set_nodelay(true)?;
+    prepare(&stream, keepalive_s)?;
     let secured = tls.connect(stream, expect).await.map_err(io::Error::other)?;
     let key = secured.session.peer.ok_or_else(|| io::Error::other("it shows no key"))?;
     Ok((Wire::Tls(Box::new(secured.stream)), key))
@@ -77,12 +77,14 @@ impl Dial for Doors {
 pub(crate) struct KeyDial {
     pub tls: Tls,
     pub key: KeyHash,
+    /// `tcp-keepalive`.
+    pub keepalive_s: u64,
 }
 
 impl Dial for KeyDial {
     fn dial<'a>(&'a self, addr: &'a str, _to: Option<NodeId>) -> Dialling<'a> {
         Box::pin(async move {
-            let (wire, _) = secure(&self.tls, addr, Expect::Key(self.key)).await?;
+            let (wire, _) = secure(&self.tls, addr, Expect::Key(self.key), self.keepalive_s).await?;
             Ok(Box::new(wire) as Box<dyn Connection>)
         })
     }

@@ -3,6 +3,8 @@
 mod audit;
 mod cluster;
 mod errors;
+#[cfg(target_os = "linux")]
+mod keepalives;
 mod keyed;
 mod pristine;
 mod strangers;

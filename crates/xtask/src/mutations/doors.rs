@@ -340,4 +340,38 @@ pub(super) const ROWS: &[Mutation] = &[
         instead: "is_favoured: entry.is_further() == (is_crowded && part == 0),",
         tests: BOOK,
     },
+    Mutation {
+        name: "a-client-is-counted-later-than-it-is-let-in",
+        breaks: "of clients that come at the same moment more are let in than maxclients",
+        file: "crates/node/src/data/admission.rs",
+        guard: "    drop(plane);\n    spawn_local(connection::serve(Rc::clone(node), stream, addr, client, entrance));",
+        instead: "    plane.clients.disconnect(client.session.id());\n    drop(plane);\n    let node = Rc::clone(node);\n    \
+                  spawn_local(async move {\n        let now = unix_ms();\n        let client = node.plane.borrow_mut().clients.connect(\
+                  addr, local, now, trusted, entrance.door());\n        connection::serve(node, stream, addr, client, entrance).await\n    });",
+        tests: &["-p", "ironcache-node", "--lib", "data::tests::admission"],
+    },
+    Mutation {
+        name: "a-dialled-connection-is-not-kept-alive",
+        breaks: "a node waits for an answer of a machine that has vanished for as long as its system likes",
+        file: "crates/node/src/doors/dial.rs",
+        guard: "    prepare(&stream, keepalive_s)?;",
+        instead: "    prepare(&stream, keepalive_s.min(0))?;",
+        tests: &["-p", "ironcache-node", "--lib", "http::tests::keepalives"],
+    },
+    Mutation {
+        name: "who-was-revoked-reads-through-a-node-that-is-behind",
+        breaks: "a node that no leader reaches answers an operator whose key is revoked",
+        file: "crates/node/src/doors/gate.rs",
+        guard: "        Err(error) => Err(NotAllowed::NotConfirmed { why: chain(&error) }),",
+        instead: "        Err(_) => Ok(()),",
+        tests: &["-p", "ironcache-node", "--lib", "a_node_that_no_leader_reaches_answers_no_operator"],
+    },
+    Mutation {
+        name: "binaries-come-in-without-bound",
+        breaks: "whoever hands a node many binaries at once fills its disk",
+        file: "crates/node/src/app.rs",
+        guard: "            uploads: Arc::new(Semaphore::new(UPLOADS_MAX)),",
+        instead: "            uploads: Arc::new(Semaphore::new(UPLOADS_MAX << 8)),",
+        tests: &["-p", "ironcache-node", "--lib", "binaries_that_come_in_at_once"],
+    },
 ];

@@ -1,7 +1,8 @@
 //! Connections over real sockets.
 
 use super::*;
-use crate::data::{Entrance, connection};
+use crate::data::Entrance;
+use crate::data::admission::admit;
 use std::future::Future;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Wake, Waker};
@@ -18,7 +19,7 @@ pub(super) async fn connect(node: &Rc<DataNode>) -> TcpStream {
     let connecting = TcpStream::connect(listener.local_addr().unwrap());
     let (stream, accepted) = tokio::join!(connecting, listener.accept());
     let (served, addr) = accepted.unwrap();
-    spawn_local(connection::serve(Rc::clone(node), served, addr, Entrance::Plain));
+    admit(node, served, addr, Entrance::Plain);
     stream.unwrap()
 }
 

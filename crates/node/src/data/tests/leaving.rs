@@ -31,7 +31,7 @@ fn serving(world: &World, dir: &Path) -> Rc<DataNode> {
     answer(&mut plane, &mut client, "SET key value");
     plane.clients = Default::default();
     let node = node_in(dir.to_owned(), plane);
-    crate::data::start_accepting(&node);
+    crate::data::admission::start_accepting(&node);
     node
 }
 

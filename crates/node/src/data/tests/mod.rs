@@ -1,5 +1,6 @@
 //! The data plane against views of the log made by hand: what is never to happen, whatever the timing.
 
+mod admission;
 mod checkpoints;
 mod clients;
 mod connections;
@@ -296,7 +297,7 @@ pub(super) fn node_in(data_dir: PathBuf, plane: Plane) -> Rc<DataNode> {
         drain: Rc::new(Notify::new()),
         pulse: crate::data::pulse::Pulse::of_this_thread(),
         drain_until: Cell::new(None),
-        listeners: vec![(Door::Plain, listener())],
+        listeners: vec![(Door::Plain, listener()), (Door::Tls, listener())],
         places: std::sync::Arc::new(tokio::sync::Semaphore::new(super::tls::AT_ONCE)),
         turns: std::sync::Arc::new(tokio::sync::Semaphore::new(super::tls::proved_at_once())),
         reread: tokio::sync::Notify::new(),

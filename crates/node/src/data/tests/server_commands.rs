@@ -1,6 +1,7 @@
 //! The commands about connections, the server and the cluster: what they answer, beside Redis 7.
 
 use super::*;
+use crate::data::client::Kept;
 
 /// A primary of all slots, and a client of it.
 fn served() -> (Plane, Client) {
@@ -94,6 +95,15 @@ fn client_list_shows_who_was_asked_for() {
         let reply = answer(&mut plane, &mut first, &format!("CLIENT LIST{filter}"));
         assert_eq!(reply, format!("-{error}\r\n"));
     }
+}
+
+#[test]
+fn client_list_shows_what_is_kept_for_each_client() {
+    let (mut plane, mut client) = served();
+    let other = self::client(&mut plane);
+    plane.clients.account(&other, Kept { output_bytes: 700, output_chunks: 3, ..Kept::default() }, 0);
+    let list = answer(&mut plane, &mut client, "CLIENT LIST ID 2");
+    assert!(list.contains(" oll=3 omem=700 tot-mem=700 "), "{list}");
 }
 
 #[test]

@@ -2,8 +2,9 @@
 
 use super::connections::{expect, expect_end, until};
 use super::*;
+use crate::data::Entrance;
+use crate::data::admission::admit;
 use crate::data::tls::{AT_ONCE, NotMade, begin, follow, shake_hands};
-use crate::data::{Entrance, connection};
 use crate::tls::AuthClients;
 use crate::tls::tests::pem;
 use ironcache_settings::OutputLimit;
@@ -33,14 +34,14 @@ fn certify(dir: &Path) -> CertificateDer<'static> {
     made.cert.der().clone()
 }
 
-struct Door {
+pub(super) struct Door {
     dir: TempDir,
     certificate: CertificateDer<'static>,
-    node: Rc<DataNode>,
+    pub(super) node: Rc<DataNode>,
 }
 
 impl Door {
-    async fn open(set: impl Fn(&mut Config)) -> Door {
+    pub(super) async fn open(set: impl Fn(&mut Config)) -> Door {
         Door::of(World::alone(AckMode::Primary), set).await
     }
 
@@ -70,7 +71,7 @@ impl Door {
         let (stream, accepted) =
             tokio::join!(TcpStream::connect(listener.local_addr().unwrap()), listener.accept());
         let (served, addr) = accepted.unwrap();
-        spawn_local(connection::serve(Rc::clone(&self.node), served, addr, entrance));
+        admit(&self.node, served, addr, entrance);
         stream.unwrap()
     }
 

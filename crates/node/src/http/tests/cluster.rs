@@ -2,12 +2,18 @@
 
 use super::super::convert;
 use super::support::{TestNode, founded, layout};
+use crate::app::UPLOADS_MAX;
+use futures_util::future::join_all;
 use ironcache_api::{
     ClusterStatus, Done, NodeStep, Outcome, Phase, PlanAnswer, PlanRequest, PolicyStatus, ServingRole,
     StagedRelease, UpgradeStatus,
 };
 use ironcache_types::{Digest, LEVELS, LevelRange, PlanId, Stamp, Version, WireRange};
 use reqwest::StatusCode;
+use std::time::Duration;
+
+/// Far more than it takes.
+const BOUND: Duration = Duration::from_secs(30);
 
 /// Something with a stamp, as a binary has one.
 fn binary(version: &str, fill: u8) -> Vec<u8> {
@@ -160,6 +166,43 @@ async fn what_is_no_binary_is_a_bad_request_and_leaves_nothing() {
     assert!(error.contains("empty"), "{error}");
     assert_eq!(nodes[0].half_received(), 0);
     assert!(nodes[0].get("/v1/releases").await.read::<Vec<StagedRelease>>().is_empty());
+}
+
+#[tokio::test]
+async fn binaries_that_come_in_at_once_have_a_bound_and_who_is_beyond_it_is_told() {
+    let nodes = founded(1).await;
+    let node = &nodes[0];
+    let mut coming = Vec::new();
+    for _ in 0..UPLOADS_MAX {
+        let (sends, body) = tokio::sync::mpsc::channel::<std::io::Result<Vec<u8>>>(1);
+        let pieces = futures_util::stream::unfold(body, async |mut body| Some((body.recv().await?, body)));
+        let body = reqwest::Body::wrap_stream(pieces);
+        let url = format!("http://{}/v1/releases", node.app.config.http_addr());
+        let asked = node.http_client().post(url).body(body).send();
+        coming.push((sends, tokio::spawn(asked)));
+    }
+    let all_come = async {
+        while node.half_received() < UPLOADS_MAX {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(BOUND, all_come).await.expect("each has its file");
+    let refused: Vec<_> = join_all((0..4).map(|_| node.post("/v1/releases", "x"))).await;
+    for answer in &refused {
+        assert_eq!(answer.refused(), "uploads");
+    }
+    assert_eq!(node.half_received(), UPLOADS_MAX);
+    // One gives up, another one sends no binary: their places are others'.
+    let (sends, asked) = coming.pop().unwrap();
+    drop(sends);
+    assert_eq!(asked.await.unwrap().unwrap().status(), StatusCode::BAD_REQUEST, "it is empty");
+    node.post("/v1/releases", binary("1.2.0", 7)).await.read::<StagedRelease>();
+    for (sends, asked) in coming {
+        sends.send(Ok(vec![7; 10_000])).await.unwrap();
+        drop(sends);
+        assert_eq!(asked.await.unwrap().unwrap().status(), StatusCode::BAD_REQUEST, "it has no stamp");
+    }
+    assert_eq!(node.half_received(), 0);
 }
 
 #[tokio::test]

@@ -16,7 +16,7 @@ use ironcache_replication::{Hello, LINK_VERSIONS, LinkVersion, Message, Purpose,
 use ironcache_types::{ClusterId, Digest, Epoch, KeyHash, LEVELS, Member, NodeId, ShardId};
 use reqwest::StatusCode;
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsStream;
@@ -26,19 +26,21 @@ const CLUSTER: ClusterId = ClusterId(0x77);
 const BOUND: Duration = Duration::from_secs(30);
 
 /// One connection by TLS, and what is asked on it.
-struct Talk {
+pub(super) struct Talk {
     sender: hyper::client::conn::http1::SendRequest<String>,
     session: Session,
+    pub(super) local: std::net::SocketAddr,
 }
 
 impl Talk {
-    async fn open(tls: &Tls, addr: &str) -> Talk {
+    pub(super) async fn open(tls: &Tls, addr: &str) -> Talk {
         let stream = TcpStream::connect(addr).await.unwrap();
+        let local = stream.local_addr().unwrap();
         let secured = tls.connect(stream, Expect::Anybody).await.unwrap();
         let (sender, connection) =
             hyper::client::conn::http1::handshake(TokioIo::new(secured.stream)).await.unwrap();
         tokio::spawn(connection);
-        Talk { sender, session: secured.session }
+        Talk { sender, session: secured.session, local }
     }
 
     async fn say(&mut self, method: Method, path: &str, body: String) -> Answer {
@@ -65,7 +67,7 @@ impl Talk {
         self.say(Method::POST, path, serde_json::to_string(body).unwrap()).await
     }
 
-    async fn get(&mut self, path: &str) -> Answer {
+    pub(super) async fn get(&mut self, path: &str) -> Answer {
         self.say(Method::GET, path, String::new()).await
     }
 
@@ -89,7 +91,7 @@ fn key() -> Tls {
     Tls::new(&PrivateKey::generate().unwrap()).unwrap()
 }
 
-fn http(node: &TestNode) -> String {
+pub(super) fn http(node: &TestNode) -> String {
     node.app.config.http_addr()
 }
 
@@ -134,8 +136,12 @@ async fn new(count: u64) -> Vec<TestNode> {
 }
 
 /// Of nodes with keys, all of them in sync, and its admin.
-async fn founded(count: u64) -> (Vec<TestNode>, Tls) {
-    let (nodes, admin) = (new(count).await, key());
+pub(super) async fn founded(count: u64) -> (Vec<TestNode>, Tls) {
+    found(new(count).await).await
+}
+
+async fn found(nodes: Vec<TestNode>) -> (Vec<TestNode>, Tls) {
+    let (count, admin) = (nodes.len() as u64, key());
     create(&nodes, &admin).await;
     for node in &nodes {
         let mut views = node.app.raft.applied();
@@ -607,4 +613,54 @@ async fn who_was_revoked_reads_nothing_through_a_node_that_has_not_heard_of_it()
             }
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_no_leader_reaches_answers_no_operator_until_it_has_caught_up() {
+    let nodes = vec![
+        TestNode::start_locked(1).await,
+        TestNode::start_locked(2).await,
+        TestNode::start_locked_at_the_end_of_a_way(3).await,
+    ];
+    let (nodes, admin) = found(nodes).await;
+    let (behind, viewer) = (&nodes[2], key());
+    // Who leads reaches the others, and they it.
+    assert_ne!(nodes[0].app.raft.view_changes().borrow().leader, Some(behind.id()));
+    let mut asks = Talk::open(&admin, &http(&nodes[0])).await;
+    let add = AddOperator { key: viewer.hash(), name: "eve".to_owned(), role: OperatorRole::Viewer };
+    asks.post("/v1/operators/add", &add).await.read::<Done>();
+    behind.app.raft.catch_up().await.unwrap();
+    let mut looks = Talk::open(&viewer, &http(behind)).await;
+    looks.get("/v1/operators").await.read::<Operators>();
+    looks.get("/v1/cluster").await.read::<ClusterStatus>();
+    behind.cut_off(true);
+    asks.post("/v1/operators/revoke", &RevokeOperator { key: viewer.hash() }).await.read::<Done>();
+    let names =
+        |node: &TestNode| node.app.raft.applied().borrow().state.security.holder(viewer.hash()).is_some();
+    assert!(names(behind) && !names(&nodes[0]), "it has not heard of it");
+    // Of its own state it has nothing to say, and what the leader tells it, it does not pass on. Where it knows of no leader for a
+    // moment, it is asked again.
+    let give_up = Instant::now() + 2 * BOUND;
+    for (path, is_told) in
+        [("/v1/cluster", true), ("/v1/upgrade", true), ("/v1/operators", false), ("/v1/policy", false)]
+    {
+        loop {
+            let answer = looks.get(path).await;
+            assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE, "{path}: {}", answer.text);
+            assert!(names(behind), "{path}: it was behind when it answered");
+            let refused = serde_json::from_str::<ApiError>(&answer.text).unwrap().refused;
+            if !is_told || refused.is_some_and(|refused| refused.code == "not_confirmed") {
+                break;
+            }
+            assert!(Instant::now() < give_up, "{path}: {}", answer.text);
+        }
+    }
+    behind.cut_off(false);
+    let closed = async {
+        while !looks.sender.is_closed() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(BOUND, closed).await.expect("it hears of it, and closes the connection");
+    assert_eq!(code(&Talk::open(&viewer, &http(behind)).await.get("/v1/cluster").await), "unknown_key");
 }

@@ -21,6 +21,8 @@ pub(super) struct TestNode {
     pub app: Arc<App>,
     client: reqwest::Client,
     dir: TempDir,
+    /// Is the way cut by which peers reach it? They come straight where there is none.
+    way: Option<watch::Sender<bool>>,
 }
 
 impl Drop for TestNode {
@@ -32,15 +34,20 @@ impl Drop for TestNode {
 impl TestNode {
     /// One that permits an insecure cluster.
     pub(super) async fn start(id: u64) -> Self {
-        Self::start_with(id, |config| config.insecure = true).await
+        Self::start_with(id, None, |config| config.insecure = true).await
     }
 
     /// One that obeys nobody but who proves its join code.
     pub(super) async fn start_locked(id: u64) -> Self {
-        Self::start_with(id, |_| {}).await
+        Self::start_with(id, None, |_| {}).await
     }
 
-    async fn start_with(id: u64, set: impl FnOnce(&mut Config)) -> Self {
+    /// The same, and peers reach it by a way that can be cut.
+    pub(super) async fn start_locked_at_the_end_of_a_way(id: u64) -> Self {
+        Self::start_with(id, Some(listener().await), |_| {}).await
+    }
+
+    async fn start_with(id: u64, front: Option<TcpListener>, set: impl FnOnce(&mut Config)) -> Self {
         let dir = tempfile::tempdir().unwrap();
         // Large, as a drawn one may be: a number of its size would be rounded by some readers of JSON.
         let me = Member { node: NodeId(id), incarnation: Incarnation(u64::MAX - 6) };
@@ -49,12 +56,17 @@ impl TestNode {
             data_dir: dir.path().to_owned(),
             announce_host: "127.0.0.1".to_owned(),
             port: port(&clients),
-            peer_port: port(&peers),
+            peer_port: port(front.as_ref().unwrap_or(&peers)),
             http_port: port(&http),
             ..Config::default()
         };
         set(&mut config);
         let config = Arc::new(config);
+        let way = front.map(|front| {
+            let (way, is_cut) = watch::channel(false);
+            tokio::spawn(lead_to(front, peers.local_addr().unwrap(), is_cut));
+            way
+        });
         let doors = Arc::new(Doors::of(&config).unwrap());
         let options = RaftOptions {
             dial: doors.clone(),
@@ -85,7 +97,7 @@ impl TestNode {
             me,
             cluster: raft.cluster(),
             data_dir: dir.path().to_owned(),
-            keepalive_s: 0,
+            keepalive_s: config.tcp_keepalive,
             reserve_bytes: 0,
             levels: LEVELS,
             views: raft.applied(),
@@ -98,7 +110,7 @@ impl TestNode {
                 proposer.propose(proposal.command).await.unwrap();
             }
         });
-        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let client = reqwest::Client::builder().no_proxy().pool_max_idle_per_host(0).build().unwrap();
         let app = Arc::new(App::new(Parts {
             wants: crate::ground::Wants::of(&config),
             config,
@@ -116,7 +128,8 @@ impl TestNode {
         tokio::spawn(crate::doors::follow(Arc::clone(&app)));
         let port = |name, bound: tokio::net::TcpListener, limits, refuse, refused: &Arc<http::Refusals>| {
             let (doors, refused) = (Arc::clone(&doors), Arc::clone(refused));
-            let options = doorkeeper::Options { name, limits, refuse, keepalive_s: 0, doors, refused };
+            let keepalive_s = app.config.tcp_keepalive;
+            let options = doorkeeper::Options { name, limits, refuse, keepalive_s, doors, refused };
             doorkeeper::Port::open(bound.into_std().unwrap(), &options).unwrap()
         };
         let peers = port(
@@ -130,11 +143,16 @@ impl TestNode {
         let callers =
             port("http door", http, doorkeeper::HTTP, http::not_taken as doorkeeper::Refuse, &app.refused);
         tokio::spawn(callers.serve(http::router(Arc::clone(&app))));
-        Self { app, client, dir }
+        Self { app, client, dir, way }
     }
 
     pub(super) fn id(&self) -> NodeId {
         self.app.me.node
+    }
+
+    /// From now on nobody reaches its peer port, or everybody does again. It reaches whomever it calls.
+    pub(super) fn cut_off(&self, is_cut: bool) {
+        self.way.as_ref().expect("peers come by a way").send_replace(is_cut);
     }
 
     pub(super) fn http_client(&self) -> &reqwest::Client {
@@ -241,6 +259,25 @@ pub(super) fn layout(nodes: &[TestNode]) -> CreateCluster {
             nodes: nodes.iter().map(TestNode::id).collect(),
         }],
         mode: AckMode::Primary,
+    }
+}
+
+/// Whoever comes to `front` is led to `addr`, while the way is not cut; those who are on it then lose it.
+async fn lead_to(front: TcpListener, addr: std::net::SocketAddr, is_cut: watch::Receiver<bool>) {
+    while let Ok((mut from, _)) = front.accept().await {
+        let mut cut = is_cut.clone();
+        tokio::spawn(async move {
+            if *cut.borrow() {
+                return;
+            }
+            from.set_nodelay(true).unwrap();
+            let Ok(mut to) = tokio::net::TcpStream::connect(addr).await else { return };
+            to.set_nodelay(true).unwrap();
+            tokio::select! {
+                _ = tokio::io::copy_bidirectional(&mut from, &mut to) => {}
+                _ = cut.wait_for(|is| *is) => {}
+            }
+        });
     }
 }
 
