@@ -16,12 +16,16 @@ impl Spec {
         // It is of the types that it sorts.
         let sorts = matches!(name, "sort" | "sort_ro");
         let connection = match group {
-            "connection" => true,
-            "cluster" => name != "cluster",
-            _ => matches!(name, "command" | "wait"),
+            // Of the commands that have subcommands, each of those is.
+            "connection" => name != "client",
+            "cluster" => !name.starts_with("cluster"),
+            _ => name.starts_with("command") || name == "wait",
         };
         [
-            ("@keyspace", matches!(group, "generic" | "server") && (read || write) && !sorts),
+            (
+                "@keyspace",
+                matches!(group, "generic" | "server") && (read || write) && !sorts && name != "lolwut",
+            ),
             ("@read", read),
             ("@write", write),
             ("@set", group == "set" || sorts),
@@ -62,6 +66,27 @@ impl Spec {
                 &["request_policy:all_shards", "response_policy:all_succeeded"]
             }
             "wait" => &["request_policy:all_shards", "response_policy:agg_min"],
+            "config|set" | "latency|reset" | "slowlog|reset" => {
+                &["request_policy:all_nodes", "response_policy:all_succeeded"]
+            }
+            "latency|doctor" | "latency|graph" | "latency|histogram" | "latency|history"
+            | "latency|latest" => {
+                &["nondeterministic_output", "request_policy:all_nodes", "response_policy:special"]
+            }
+            "slowlog|get" => &["request_policy:all_nodes", "nondeterministic_output"],
+            "slowlog|len" => {
+                &["request_policy:all_nodes", "response_policy:agg_sum", "nondeterministic_output"]
+            }
+            "client|info"
+            | "client|list"
+            | "cluster|getkeysinslot"
+            | "cluster|info"
+            | "cluster|nodes"
+            | "cluster|replicas"
+            | "cluster|shards"
+            | "cluster|slaves"
+            | "cluster|slots" => &["nondeterministic_output"],
+            "command|docs" | "command|info" | "command|list" => &["nondeterministic_output_order"],
             "info" => &["nondeterministic_output", "request_policy:all_shards", "response_policy:special"],
             "ttl" | "pttl" | "hscan" | "sscan" | "zscan" | "spop" | "srandmember" | "hrandfield"
             | "zrandmember" | "dump" | "time" => &["nondeterministic_output"],

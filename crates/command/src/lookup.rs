@@ -1,22 +1,22 @@
 //! Finding a command by its name: a hash table built at compile time.
 
 use crate::spec::Spec;
-use crate::table::TABLE;
+use crate::table::{ROWS, TABLE};
 
 /// Sparse, so that most names are found at the first place.
 const PLACES: usize = 1024;
-const EMPTY: u8 = u8::MAX;
+const EMPTY: u16 = u16::MAX;
 
-const INDEX: [u8; PLACES] = {
-    assert!(TABLE.len() < EMPTY as usize);
+const INDEX: [u16; PLACES] = {
+    assert!(ROWS.len() < PLACES / 2);
     let mut index = [EMPTY; PLACES];
     let mut i = 0;
-    while i < TABLE.len() {
-        let mut place = place_of(TABLE[i].name.as_bytes());
+    while i < ROWS.len() {
+        let mut place = place_of(ROWS[i].name.as_bytes());
         while index[place] != EMPTY {
             place = (place + 1) % PLACES;
         }
-        index[place] = i as u8;
+        index[place] = i as u16;
         i += 1;
     }
     index
@@ -53,7 +53,7 @@ mod tests {
 
     #[test]
     fn every_command_is_found_in_any_case_and_nothing_else_is() {
-        for spec in TABLE {
+        for spec in &TABLE {
             let found = lookup(spec.name.to_uppercase().as_bytes()).expect("in the table");
             assert_eq!(found.name, spec.name);
         }

@@ -2,6 +2,8 @@
 
 use crate::call::Call;
 use crate::error::{CommandError, WrongArity};
+use crate::subcommands::{SUBCOMMANDS_LEN, subcommand};
+use crate::table::TABLE_LEN;
 use ironcache_resp::parse_integer;
 use ironcache_types::Level;
 
@@ -90,7 +92,7 @@ pub enum MoreKeys {
 }
 
 impl MoreKeys {
-    fn of<'a>(self, args: &'a [&'a [u8]]) -> &'a [&'a [u8]] {
+    pub(crate) fn of<'a, 'b>(self, args: &'b [&'a [u8]]) -> &'b [&'a [u8]] {
         match self {
             MoreKeys::None => &[],
             MoreKeys::Counted(at) => {
@@ -141,9 +143,25 @@ pub struct Spec {
     /// Since which level of the cluster it exists; below it, the command is an error that says so.
     pub level: Level,
     pub run: Run,
+    /// Its own among all commands and subcommands, from 0 on: below [`Spec::COUNT`].
+    pub number: usize,
+    /// Has it subcommands, with rows of their own?
+    pub is_container: bool,
 }
 
 impl Spec {
+    /// Of commands and subcommands together.
+    pub const COUNT: usize = TABLE_LEN + SUBCOMMANDS_LEN;
+
+    /// What `args`, which begin with this command's name, ask for: a subcommand if they name one that there is.
+    #[inline]
+    pub fn named(&'static self, args: &[&[u8]]) -> &'static Spec {
+        if !self.is_container {
+            return self;
+        }
+        args.get(1).and_then(|name| subcommand(self, name)).unwrap_or(self)
+    }
+
     /// Whether it may change data.
     pub fn is_write(&self) -> bool {
         self.flags.contains(Flags::WRITE)

@@ -1,29 +1,30 @@
 //! The commands that exist. Arity, keys and flags are those that `COMMAND INFO` of redis 7 tells.
 
 use crate::spec::{Flags, Handler, MoreKeys, Run, Spec};
+use crate::subcommands::has_subcommands;
 use crate::{
     bitfield, bits, blocking, copy, dump, expire, geo, geosearch, hash, keys, lcs, list, listmove, pf, scan,
     set, setops, sort, string, zpick, zrange, zset, zstore,
 };
 use ironcache_types::Level;
 
-const NONE: Flags = Flags::NONE;
+pub(crate) const NONE: Flags = Flags::NONE;
 const WRITE: Flags = Flags::WRITE;
 /// A write that may make the data larger.
 const GROW: Flags = WRITE.with(Flags::DENYOOM);
 const READ: Flags = Flags::READONLY;
 const FAST: Flags = Flags::FAST;
-const ADMIN: Flags = Flags::ADMIN;
+pub(crate) const ADMIN: Flags = Flags::ADMIN;
 /// What a node answers in any state.
-const ANY: Flags = Flags::LOADING.with(Flags::STALE);
-const CONTROL: Flags = ANY.with(Flags::NOSCRIPT);
+pub(crate) const ANY: Flags = Flags::LOADING.with(Flags::STALE);
+pub(crate) const CONTROL: Flags = ANY.with(Flags::NOSCRIPT);
 const NO_AUTH: Flags = Flags::NO_AUTH;
 const CHANNELS: Flags = ANY.with(Flags::PUBSUB);
 const LISTEN: Flags = CONTROL.with(Flags::PUBSUB);
 
 /// First key, last key, step.
-type Keys = (usize, i32, usize);
-const NO_KEYS: Keys = (0, 0, 0);
+pub(crate) type Keys = (usize, i32, usize);
+pub(crate) const NO_KEYS: Keys = (0, 0, 0);
 const ONE_KEY: Keys = (1, 1, 1);
 const TWO_KEYS: Keys = (1, 2, 1);
 const ALL_KEYS: Keys = (1, -1, 1);
@@ -31,12 +32,25 @@ const KEYS_AND_VALUES: Keys = (1, -1, 2);
 
 /// Every command: those of a level together, and of a level those of a group.
 pub fn table() -> &'static [Spec] {
-    TABLE
+    &TABLE
 }
+
+pub(crate) const TABLE_LEN: usize = ROWS.len();
+
+/// The rows, each with its number, and told whether it has subcommands.
+pub(crate) static TABLE: [Spec; TABLE_LEN] = {
+    let mut table = [ROWS[0]; TABLE_LEN];
+    let mut i = 0;
+    while i < TABLE_LEN {
+        table[i] = Spec { number: i, is_container: has_subcommands(ROWS[i].name), ..ROWS[i] };
+        i += 1;
+    }
+    table
+};
 
 // A row a line.
 #[rustfmt::skip]
-pub(crate) const TABLE: &[Spec] = &[
+pub(crate) const ROWS: &[Spec] = &[
     data(string::get, row("get", 2, READ.with(FAST), ONE_KEY, "string", "1.0.0", "Returns the string value of a key.")),
     data(string::set, row("set", -3, GROW, ONE_KEY, "string", "1.0.0", "Sets the string value of a key, whatever it held.")),
     data(string::setnx, row("setnx", 3, GROW.with(FAST), ONE_KEY, "string", "1.0.0", "Sets the string value of a key if it does not exist.")),
@@ -148,10 +162,10 @@ pub(crate) const TABLE: &[Spec] = &[
     row("select", 2, ANY.with(FAST), NO_KEYS, "connection", "1.0.0", "Chooses the database; there is only 0."),
     row("quit", -1, CONTROL.with(FAST).with(NO_AUTH), NO_KEYS, "connection", "1.0.0", "Closes the connection."),
     row("reset", 1, CONTROL.with(FAST).with(NO_AUTH), NO_KEYS, "connection", "6.2.0", "Resets the connection."),
-    row("client", -2, ANY, NO_KEYS, "connection", "2.4.0", "Tells and changes facts about connections."),
+    row("client", -2, NONE, NO_KEYS, "connection", "2.4.0", "Tells and changes facts about connections."),
     row("command", -1, ANY, NO_KEYS, "server", "2.8.13", "Tells about commands."),
     row("info", -1, ANY, NO_KEYS, "server", "1.0.0", "Tells about the server."),
-    row("config", -2, ADMIN.with(CONTROL), NO_KEYS, "server", "2.0.0", "Reads and changes the configuration."),
+    row("config", -2, NONE, NO_KEYS, "server", "2.0.0", "Reads and changes the configuration."),
     row("time", 1, ANY.with(FAST), NO_KEYS, "server", "2.6.0", "Returns the time of the server."),
     row("role", 1, CONTROL.with(FAST), NO_KEYS, "server", "2.8.12", "Returns the replication role."),
     row("shutdown", -1, ADMIN.with(CONTROL), NO_KEYS, "server", "1.0.0", "Stops the server."),
@@ -163,10 +177,13 @@ pub(crate) const TABLE: &[Spec] = &[
     row("readonly", 1, ANY.with(FAST), NO_KEYS, "cluster", "3.0.0", "Allows reads from a replica on this connection."),
     row("readwrite", 1, ANY.with(FAST), NO_KEYS, "cluster", "3.0.0", "Forbids reads from a replica on this connection."),
     row("asking", 1, FAST, NO_KEYS, "cluster", "3.0.0", "Allows the next command on a slot that is being imported."),
-    row("cluster", -2, ANY, NO_KEYS, "cluster", "3.0.0", "Tells about the cluster."),
+    row("cluster", -2, NONE, NO_KEYS, "cluster", "3.0.0", "Tells about the cluster."),
     row("wait", 3, NONE, NO_KEYS, "generic", "3.0.0", "Waits until replicas have applied what this connection wrote."),
     // Since level 2.
     two(row("monitor", 1, ADMIN.with(CONTROL), NO_KEYS, "server", "1.0.0", "Shows every command that is executed.")),
+    two(row("lolwut", -1, READ.with(FAST), NO_KEYS, "server", "5.0.0", "Tells the version of Redis that is offered.")),
+    two(row("slowlog", -2, NONE, NO_KEYS, "server", "2.2.12", "Tells which commands were slow.")),
+    two(row("latency", -2, NONE, NO_KEYS, "server", "2.8.13", "Tells what was slow, and how slow it was.")),
     two(data(listmove::lmove, row("lmove", 5, GROW, TWO_KEYS, "list", "6.2.0", "Moves an element from one list to another, and returns it."))),
     two(data(listmove::rpoplpush, row("rpoplpush", 3, GROW, TWO_KEYS, "list", "1.2.0", "Moves the last element of a list to the front of another, and returns it."))),
     two(data(listmove::lpos, row("lpos", -3, READ, ONE_KEY, "list", "6.0.6", "Returns the positions of elements by their value."))),
@@ -238,7 +255,7 @@ pub(crate) const TABLE: &[Spec] = &[
 ];
 
 /// A command that came with level 2.
-const fn two(spec: Spec) -> Spec {
+pub(crate) const fn two(spec: Spec) -> Spec {
     at(Level(2), spec)
 }
 
@@ -280,7 +297,7 @@ const fn data(handler: Handler, spec: Spec) -> Spec {
     Spec { run: Run::Data(handler), ..spec }
 }
 
-const fn row(
+pub(crate) const fn row(
     name: &'static str,
     arity: i32,
     flags: Flags,
@@ -290,5 +307,21 @@ const fn row(
     summary: &'static str,
 ) -> Spec {
     let (level, run, more_keys) = (Level::FIRST, Run::Server, MoreKeys::None);
-    Spec { name, arity, flags, first_key, last_key, step, more_keys, group, since, summary, level, run }
+    let (number, is_container) = (0, false);
+    Spec {
+        name,
+        arity,
+        flags,
+        first_key,
+        last_key,
+        step,
+        more_keys,
+        group,
+        since,
+        summary,
+        level,
+        run,
+        number,
+        is_container,
+    }
 }

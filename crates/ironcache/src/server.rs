@@ -192,7 +192,10 @@ fn resolve(args: &ServerArgs, from: Sources) -> Result<Config, Failure> {
             "ironcache: warning: {name} names no configuration key and is ignored"
         );
     }
-    settings::layered(file, &variables, &args.flags).map_err(|error| Failure::Usage(error.to_string()))
+    let path = file.as_ref().and_then(|(path, _)| std::path::absolute(path).ok());
+    let config = settings::layered(file, &variables, &args.flags);
+    let config = config.map_err(|error| Failure::Usage(error.to_string()))?;
+    Ok(Config { file: path, ..config })
 }
 
 /// A node that ended with a code of its own: its launcher, and whoever manages services, go by it.

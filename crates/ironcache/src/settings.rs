@@ -11,7 +11,7 @@
 //! *Invariant:* nothing here reads the environment or a file: both are passed in.
 
 use ironcache_node::Config;
-use ironcache_settings::{BadSetting, Key, Setting, VARIABLE_PREFIX, Value, Why, all, named};
+use ironcache_settings::{BadSetting, Key, NEVER, Setting, VARIABLE_PREFIX, Value, Why, all, named};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use toml::Spanned;
@@ -154,7 +154,7 @@ fn of_toml(name: &str, value: &toml::Value) -> Result<(Key, Value), BadSetting> 
     let setting = named(name, &value.to_string())?;
     let text = match (setting.kind.is_number(), value) {
         (true, toml::Value::Integer(number)) => number.to_string(),
-        (true, toml::Value::String(text)) if setting.kind.takes_units() => text.clone(),
+        (true, toml::Value::String(text)) if setting.kind.takes_units() || text == NEVER => text.clone(),
         // Its quotes, or point, show what is wrong.
         (true, other) => other.to_string(),
         (false, toml::Value::String(text)) => text.clone(),
@@ -407,6 +407,17 @@ mod tests {
         assert!(error.starts_with("IRONCACHE_PORT=\"70000\": no port is above 65535"), "{error}");
         let error = layered(None, &[], &flags(&["--port", "high"])).unwrap_err().to_string();
         assert_eq!(error, "--port high: a whole number, in digits, is expected");
+    }
+
+    #[test]
+    fn never_is_a_word_where_it_is_a_value_and_nowhere_else() {
+        let read = |text: &str| layered(file(text), &[], &flags(&[]));
+        let config = read("slowlog-slower-than-us = \"never\"").unwrap();
+        assert_eq!(config.slowlog_slower_than_us, None);
+        let again = read(&as_file(&config, &Origins::new())).unwrap();
+        assert_eq!(again, config);
+        let error = read("port = \"never\"").unwrap_err().to_string();
+        assert!(error.ends_with("a whole number, in digits, is expected"), "{error}");
     }
 
     #[test]

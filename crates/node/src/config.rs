@@ -7,7 +7,7 @@ use ironcache_keyspace::{EvictionPolicy, Tracking};
 use ironcache_raft::Timers;
 use ironcache_session::Class;
 use ironcache_settings::{
-    BadSetting, ClusterKey, Key, NodeKey, OutputLimit, OutputLimits, TlsProtocols, Value, Why, cluster,
+    BadSetting, ClusterKey, Key, NodeKey, OutputLimit, OutputLimits, Percentiles, TlsProtocols, Value, Why, cluster,
 };
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -66,6 +66,13 @@ pub struct Config {
     pub stop_timeout_ms: u64,
     /// 0: never.
     pub snapshot_interval_s: u64,
+    /// `None`: never.
+    pub slowlog_slower_than_us: Option<u64>,
+    pub slowlog_max_len: usize,
+    /// 0: nothing is sampled.
+    pub latency_monitor_threshold_ms: u64,
+    pub latency_tracking: bool,
+    pub latency_percentiles: Percentiles,
     pub log: String,
     #[cfg(feature = "next")]
     pub next_zone: String,
@@ -76,6 +83,9 @@ pub struct Config {
     pub election_max_ms: u64,
     /// Was any of the three given? If not, the node runs by the cluster's.
     pub own_timers: bool,
+
+    /// The file that it was read from, if there is one.
+    pub file: Option<PathBuf>,
 }
 
 impl Default for Config {
@@ -141,6 +151,14 @@ impl Config {
             hang_timeout_ms: number(&node(NodeKey::HangTimeoutMs)),
             stop_timeout_ms: number(&node(NodeKey::StopTimeoutMs)),
             snapshot_interval_s: number(&node(NodeKey::SnapshotIntervalS)),
+            slowlog_slower_than_us: node(NodeKey::SlowlogSlowerThanUs).number(),
+            slowlog_max_len: number(&node(NodeKey::SlowlogMaxLen)),
+            latency_monitor_threshold_ms: number(&node(NodeKey::LatencyMonitorThresholdMs)),
+            latency_tracking: is_yes(&node(NodeKey::LatencyTracking)),
+            latency_percentiles: Percentiles::parse(
+                &node(NodeKey::LatencyTrackingInfoPercentiles).to_string(),
+            )
+            .expect("a value of the table is one"),
             log: node(NodeKey::Log).to_string(),
             #[cfg(feature = "next")]
             next_zone: node(NodeKey::NextZone).to_string(),
@@ -148,6 +166,7 @@ impl Config {
             election_min_ms: number(&cluster(ClusterKey::ElectionMinMs)),
             election_max_ms: number(&cluster(ClusterKey::ElectionMaxMs)),
             own_timers: false,
+            file: None,
         }
     }
 
@@ -224,6 +243,11 @@ impl Config {
             NodeKey::HangTimeoutMs => Value::Number(self.hang_timeout_ms),
             NodeKey::StopTimeoutMs => Value::Number(self.stop_timeout_ms),
             NodeKey::SnapshotIntervalS => Value::Number(self.snapshot_interval_s),
+            NodeKey::SlowlogSlowerThanUs => self.slowlog_slower_than_us.map_or(Value::Never, Value::Number),
+            NodeKey::SlowlogMaxLen => Value::Number(self.slowlog_max_len as u64),
+            NodeKey::LatencyMonitorThresholdMs => Value::Number(self.latency_monitor_threshold_ms),
+            NodeKey::LatencyTracking => yes_or_no(self.latency_tracking),
+            NodeKey::LatencyTrackingInfoPercentiles => Value::Text(self.latency_percentiles.to_string()),
             NodeKey::Log => Value::Text(self.log.clone()),
             #[cfg(feature = "next")]
             NodeKey::NextZone => Value::Text(self.next_zone.clone()),
@@ -266,7 +290,7 @@ impl Config {
         );
         let own_timers =
             self.own_timers || Config::HOLDS.iter().any(|key| given(Key::Cluster(*key)).is_some());
-        Config { own_timers, ..config }
+        Config { own_timers, file: self.file.clone(), ..config }
     }
 
     /// Fills in what is derived, and checks what the table cannot: that the values fit one another.

@@ -21,6 +21,7 @@ mod app;
 mod background;
 mod clock;
 mod config;
+mod config_file;
 mod daemon;
 mod data;
 mod descriptors;

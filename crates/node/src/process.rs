@@ -26,3 +26,9 @@ pub(crate) fn cpu_seconds() -> (f64, f64) {
 pub(crate) fn id() -> u32 {
     if cfg!(turmoil) { 1 } else { std::process::id() }
 }
+
+/// System, release and machine, as `uname` tells them.
+pub(crate) fn system() -> String {
+    let system = rustix::system::uname();
+    [system.sysname(), system.release(), system.machine()].map(|text| text.to_string_lossy()).join(" ")
+}

@@ -34,7 +34,8 @@ const QUICK_DIGITS: usize = 9;
 pub struct Limits {
     /// The longest argument, in bytes (`proto-max-bulk-len`).
     pub bulk_bytes_max: usize,
-    /// The most arguments of one command.
+    /// The most arguments of one command. By default sixteen times a million: fewer, and who sends a large `MSET` or `SADD`
+    /// that Redis takes is closed; more, and the shortest arguments take gigabytes beside their bytes, 32 for each.
     pub args_max: usize,
     /// The longest inline command, and the longest line of a header, in bytes.
     pub inline_bytes_max: usize,
@@ -42,7 +43,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { bulk_bytes_max: 512 * 1024 * 1024, args_max: 1024 * 1024, inline_bytes_max: 64 * 1024 }
+        Self { bulk_bytes_max: 512 * 1024 * 1024, args_max: 16 << 20, inline_bytes_max: 64 * 1024 }
     }
 }
 

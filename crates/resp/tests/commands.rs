@@ -66,7 +66,7 @@ fn protocol_errors_have_the_text_of_redis() {
     assert_refused(b"*+1\r\n", "Protocol error: invalid multibulk length");
     assert_refused(b"* 1\r\n", "Protocol error: invalid multibulk length");
     assert_refused(b"*1\rx", "Protocol error: invalid multibulk length");
-    assert_refused(b"*1048577\r\n", "Protocol error: invalid multibulk length");
+    assert_refused(b"*16777217\r\n", "Protocol error: invalid multibulk length");
     assert_refused(b"*99999999999999999999\r\n", "Protocol error: invalid multibulk length");
     assert_refused(b"*1\r\n:1\r\n", "Protocol error: expected '$', got ':'");
     assert_refused(b"*2\r\n$1\r\na\r\nx\r\n", "Protocol error: expected '$', got 'x'");

@@ -1,18 +1,36 @@
 //! CLIENT: what a connection tells of itself, and what it asks about others.
 
 use crate::blocked::Unblock;
+use crate::kill::Kill;
+use crate::pause::Paused;
 use crate::profile::{Profile, printable};
 use crate::refusal::Refusal;
-use crate::session::Session;
+use crate::session::{Evictable, Session, Touches};
 use crate::subcommand::{Subcommand, help_or_refuse};
 use crate::turn::{Job, Query, Turn};
 use ironcache_resp::parse_integer;
 use std::rc::Rc;
 
 const SUBCOMMANDS: &[Subcommand] = &[
+    Subcommand {
+        name: "GETREDIR",
+        arguments: "",
+        about: &["Return the client ID we are redirecting to when tracking is enabled."],
+    },
     Subcommand { name: "GETNAME", arguments: "", about: &["Return the name of the current connection."] },
     Subcommand { name: "ID", arguments: "", about: &["Return the ID of the current connection."] },
     Subcommand { name: "INFO", arguments: "", about: &["Return information about the current connection."] },
+    Subcommand {
+        name: "KILL",
+        arguments: "<ip:port> | <option> <value> [<option> <value> [...]]",
+        about: &[
+            "Kill the connection made from <ip:port>, or all that fit the options:",
+            "* ID <id>, ADDR <ip:port>, LADDR <ip:port>, USER <username>",
+            "* TYPE (NORMAL|MASTER|REPLICA|PUBSUB)",
+            "* SKIPME (YES|NO)",
+            "  Skip killing current connection (default: yes).",
+        ],
+    },
     Subcommand {
         name: "LIST",
         arguments: "[TYPE (NORMAL|MASTER|REPLICA|PUBSUB) | ID <id> [<id> ...]]",
@@ -24,12 +42,22 @@ const SUBCOMMANDS: &[Subcommand] = &[
     Subcommand {
         name: "NO-EVICT",
         arguments: "(ON|OFF)",
-        about: &["Accepted for what clients send at connect; no connection is ever evicted."],
+        about: &["Protect current client connection from being closed for maxmemory-clients."],
     },
     Subcommand {
         name: "NO-TOUCH",
         arguments: "(ON|OFF)",
-        about: &["Accepted for what clients send at connect; no command alters when a key was last used."],
+        about: &["Keep what this connection reads from counting as use of a key."],
+    },
+    Subcommand {
+        name: "PAUSE",
+        arguments: "<timeout> [WRITE|ALL]",
+        about: &["Suspend all, or just write, clients for <timeout> milliseconds."],
+    },
+    Subcommand {
+        name: "REPLY",
+        arguments: "(ON|OFF|SKIP)",
+        about: &["Control the replies sent to the current connection."],
     },
     Subcommand {
         name: "SETINFO",
@@ -42,9 +70,19 @@ const SUBCOMMANDS: &[Subcommand] = &[
         about: &["Assign the name <name> to the current connection."],
     },
     Subcommand {
+        name: "TRACKINGINFO",
+        arguments: "",
+        about: &["Report tracking status for the current connection."],
+    },
+    Subcommand {
         name: "UNBLOCK",
         arguments: "<clientid> [TIMEOUT|ERROR]",
         about: &["Unblock the specified blocked client."],
+    },
+    Subcommand {
+        name: "UNPAUSE",
+        arguments: "",
+        about: &["Stop the current client pause, resuming traffic."],
     },
 ];
 
@@ -96,11 +134,33 @@ impl Session {
                 query(Query::Unblock { id, by })
             }
             (b"list", which) => query(Query::Clients(Which::parse(which)?)),
-            // What clients switch at connect; there is nothing to switch here.
-            (b"no-evict" | b"no-touch", [switch]) => match switch.to_ascii_lowercase().as_slice() {
-                b"on" | b"off" => self.ok(out),
-                _ => Err(Refusal::Syntax),
-            },
+            (b"kill", filters @ [_, ..]) => query(Query::Kill(Kill::parse(filters)?)),
+            (b"pause", how @ ([_] | [_, _])) => {
+                let (what, for_ms) = Paused::parse(how)?;
+                query(Query::Pause { what, for_ms })
+            }
+            (b"unpause", []) => query(Query::Unpause),
+            (b"reply", [mode]) => self.set_replies(mode, out),
+            (b"no-evict", [switch]) => {
+                self.evictable = if is_on(switch)? { Evictable::No } else { Evictable::Yes };
+                self.ok(out)
+            }
+            (b"no-touch", [switch]) => {
+                self.touches = if is_on(switch)? { Touches::No } else { Touches::Yes };
+                self.ok(out)
+            }
+            // Nothing is tracked, so nobody is redirected to.
+            (b"getredir", []) => self.answer(out, |reply| reply.int(-1)),
+            (b"trackinginfo", []) => self.answer(out, |reply| {
+                reply.map(3);
+                reply.bulk(b"flags");
+                reply.set(1);
+                reply.bulk(b"off");
+                reply.bulk(b"redirect");
+                reply.int(-1);
+                reply.bulk(b"prefixes");
+                reply.array(0);
+            }),
             _ => help_or_refuse(self.protocol, args, SUBCOMMANDS, out),
         }
     }
@@ -134,23 +194,35 @@ impl Session {
     }
 }
 
+fn is_on(switch: &[u8]) -> Result<bool, Refusal> {
+    match switch.to_ascii_lowercase().as_slice() {
+        b"on" => Ok(true),
+        b"off" => Ok(false),
+        _ => Err(Refusal::Syntax),
+    }
+}
+
 impl Which {
     fn parse(args: &[&[u8]]) -> Result<Which, Refusal> {
         let option = args.first().map(|option| option.to_ascii_lowercase());
         match (option.as_deref(), args) {
             (None, _) => Ok(Which::All),
-            (Some(b"type"), [_, kind]) => match kind.to_ascii_lowercase().as_slice() {
-                b"normal" => Ok(Which::Of(Class::Normal)),
-                b"pubsub" => Ok(Which::Of(Class::PubSub)),
-                b"master" | b"replica" | b"slave" => Ok(Which::None),
-                _ => Err(Refusal::ClientType { kind: String::from_utf8_lossy(kind).into_owned() }),
-            },
+            (Some(b"type"), [_, kind]) => Which::of_type(kind),
             (Some(b"id"), [_, ids @ ..]) if !ids.is_empty() => {
                 let ids: Option<Vec<u64>> =
                     ids.iter().map(|id| parse_integer(id).map(i64::cast_unsigned)).collect();
                 ids.map(Which::Ids).ok_or(Refusal::ClientId)
             }
             (Some(_), _) => Err(Refusal::Syntax),
+        }
+    }
+
+    pub(crate) fn of_type(kind: &[u8]) -> Result<Which, Refusal> {
+        match kind.to_ascii_lowercase().as_slice() {
+            b"normal" => Ok(Which::Of(Class::Normal)),
+            b"pubsub" => Ok(Which::Of(Class::PubSub)),
+            b"master" | b"replica" | b"slave" => Ok(Which::None),
+            _ => Err(Refusal::ClientType { kind: String::from_utf8_lossy(kind).into_owned() }),
         }
     }
 

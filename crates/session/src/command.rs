@@ -4,7 +4,9 @@ use crate::refusal::Refusal;
 use crate::session::Session;
 use crate::subcommand::{Subcommand, help_or_refuse};
 use crate::turn::Turn;
-use ironcache_command::{Flags, Spec, glob_matches, lookup, table};
+use ironcache_command::{
+    Begin, Find, Flags, KeySpec, Spec, find, glob_matches, key_specs, keys_and_flags, lookup, subcommands, table,
+};
 use ironcache_resp::Writer;
 
 const SUBCOMMANDS: &[Subcommand] = &[
@@ -19,6 +21,11 @@ const SUBCOMMANDS: &[Subcommand] = &[
         name: "GETKEYS",
         arguments: "<full-command>",
         about: &["Return the keys from a full command."],
+    },
+    Subcommand {
+        name: "GETKEYSANDFLAGS",
+        arguments: "<full-command>",
+        about: &["Return the keys and the access flags from a full command."],
     },
     Subcommand {
         name: "INFO",
@@ -43,7 +50,7 @@ impl Session {
             (b"info", names) => self.answer(out, |reply| {
                 reply.array(names.len());
                 for name in names {
-                    match lookup(name) {
+                    match find(name) {
                         Some(spec) => info(reply, spec),
                         None => reply.null(),
                     }
@@ -60,7 +67,7 @@ impl Session {
                 let wanted: Vec<&Spec> = if names.is_empty() {
                     table().iter().collect()
                 } else {
-                    names.iter().filter_map(|name| lookup(name)).collect()
+                    names.iter().filter_map(|name| find(name)).collect()
                 };
                 self.answer(out, |reply| {
                     reply.map(wanted.len());
@@ -68,14 +75,26 @@ impl Session {
                 })
             }
             // Redis takes no command without arguments here: there would be no keys among them.
-            (b"getkeys", command @ [name, _, ..]) => {
-                let spec = lookup(name).ok_or(Refusal::NoSuchCommand)?;
-                // Names of channels are placed as keys are, and are none.
-                if !spec.takes_keys() || spec.flags.contains(Flags::PUBSUB) {
-                    return Err(Refusal::NoKeys);
+            (b"getkeysandflags", command @ [_, _, ..]) => {
+                let spec = with_keys(command)?;
+                let keys = keys_and_flags(spec, command);
+                if keys.is_empty() {
+                    return Err(Refusal::KeysArguments);
                 }
-                spec.check_arity(command.len()).map_err(|_| Refusal::KeysArity)?;
-                let keys: Vec<&[u8]> = spec.keys(command).collect();
+                self.answer(out, |reply| {
+                    reply.array(keys.len());
+                    for (key, flags) in &keys {
+                        reply.array(2);
+                        reply.bulk(key);
+                        words(reply, flags.iter().copied());
+                    }
+                })
+            }
+            (b"getkeys", command @ [_, _, ..]) => {
+                let keys: Vec<&[u8]> = with_keys(command)?.keys(command).collect();
+                if keys.is_empty() {
+                    return Err(Refusal::KeysArguments);
+                }
                 self.answer(out, |reply| {
                     reply.array(keys.len());
                     keys.into_iter().for_each(|key| reply.bulk(key));
@@ -84,6 +103,23 @@ impl Session {
             _ => help_or_refuse(self.protocol(), args, SUBCOMMANDS, out),
         }
     }
+}
+
+/// The command that `command` names, if it takes keys and so many arguments.
+fn with_keys(command: &[&[u8]]) -> Result<&'static Spec, Refusal> {
+    let spec = lookup(command[0]).ok_or(Refusal::NoSuchCommand)?;
+    if !spec.takes_keys() {
+        return Err(Refusal::NoKeys);
+    }
+    spec.check_arity(command.len()).map_err(|_| Refusal::KeysArity)?;
+    Ok(spec)
+}
+
+/// A set of simple strings.
+fn words<'a>(reply: &mut Writer<'_>, words: impl Iterator<Item = &'a str>) {
+    let words: Vec<&str> = words.collect();
+    reply.set(words.len());
+    words.iter().for_each(|word| reply.simple(word));
 }
 
 fn infos(reply: &mut Writer<'_>, specs: &[Spec]) {
@@ -95,26 +131,75 @@ fn info(reply: &mut Writer<'_>, spec: &Spec) {
     reply.array(10);
     reply.bulk(spec.name.as_bytes());
     reply.int(i64::from(spec.arity));
-    let flags: Vec<&str> = spec.flags.names().collect();
-    reply.set(flags.len());
-    flags.iter().for_each(|flag| reply.simple(flag));
+    words(reply, spec.flags.names());
     reply.int(i64::try_from(spec.first_key).unwrap_or(0));
     reply.int(i64::from(spec.last_key));
     reply.int(i64::try_from(spec.step).unwrap_or(0));
-    let categories: Vec<&str> = spec.categories().collect();
-    reply.set(categories.len());
-    categories.iter().for_each(|category| reply.simple(category));
+    words(reply, spec.categories());
     reply.set(spec.tips().len());
     spec.tips().iter().for_each(|tip| reply.bulk(tip.as_bytes()));
-    // Key specifications and subcommands: first key, last key and step say all there is.
-    reply.set(0);
-    reply.array(0);
+    let keys = key_specs(spec);
+    reply.set(keys.len());
+    keys.iter().for_each(|keys| key_spec(reply, keys));
+    let subcommands: Vec<&Spec> = subcommands(spec).collect();
+    reply.array(subcommands.len());
+    subcommands.into_iter().for_each(|spec| info(reply, spec));
+}
+
+/// A type, and the map that follows says the rest.
+fn begin_typed(reply: &mut Writer<'_>, kind: &str) {
+    reply.map(2);
+    reply.bulk(b"type");
+    reply.bulk(kind.as_bytes());
+    reply.bulk(b"spec");
+}
+
+fn typed(reply: &mut Writer<'_>, kind: &str, numbers: &[(&str, i64)]) {
+    begin_typed(reply, kind);
+    reply.map(numbers.len());
+    for (name, number) in numbers {
+        reply.bulk(name.as_bytes());
+        reply.int(*number);
+    }
+}
+
+fn key_spec(reply: &mut Writer<'_>, keys: &KeySpec) {
+    let KeySpec { flags, begin, find } = keys;
+    reply.map(3);
+    reply.bulk(b"flags");
+    words(reply, flags.split(' '));
+    reply.bulk(b"begin_search");
+    match *begin {
+        Begin::At(at) => typed(reply, "index", &[("index", at as i64)]),
+        Begin::After(word, from) => {
+            begin_typed(reply, "keyword");
+            reply.map(2);
+            reply.bulk(b"keyword");
+            reply.bulk(word.as_bytes());
+            reply.bulk(b"startfrom");
+            reply.int(from as i64);
+        }
+        Begin::Unknown => typed(reply, "unknown", &[]),
+    }
+    reply.bulk(b"find_keys");
+    match *find {
+        Find::Range { last, step, limit } => {
+            let numbers = [("lastkey", i64::from(last)), ("keystep", step as i64), ("limit", limit as i64)];
+            typed(reply, "range", &numbers);
+        }
+        Find::Counted { count, first, step } => {
+            let numbers = [("keynumidx", count as i64), ("firstkey", first as i64), ("keystep", step as i64)];
+            typed(reply, "keynum", &numbers);
+        }
+        Find::Unknown => typed(reply, "unknown", &[]),
+    }
 }
 
 /// The commands that `COMMAND LIST` is asked for; `None` for arguments that are none of its.
 fn listed(args: &[&[u8]]) -> Option<Vec<&'static str>> {
     let names = |wanted: &dyn Fn(&Spec) -> bool| {
-        table().iter().filter(|spec| wanted(spec)).map(|spec| spec.name).collect::<Vec<_>>()
+        let all = table().iter().flat_map(|spec| std::iter::once(spec).chain(subcommands(spec)));
+        all.filter(|spec| wanted(spec)).map(|spec| spec.name).collect::<Vec<_>>()
     };
     let (by, value) = match args {
         [] => return Some(names(&|_| true)),
@@ -134,10 +219,16 @@ fn listed(args: &[&[u8]]) -> Option<Vec<&'static str>> {
 
 fn docs(reply: &mut Writer<'_>, spec: &Spec) {
     reply.bulk(spec.name.as_bytes());
+    let subcommands: Vec<&Spec> = subcommands(spec).collect();
     let fields = [("summary", spec.summary), ("since", spec.since), ("group", spec.group)];
-    reply.map(fields.len());
+    reply.map(fields.len() + usize::from(!subcommands.is_empty()));
     for (key, value) in fields {
         reply.bulk(key.as_bytes());
         reply.bulk(value.as_bytes());
+    }
+    if !subcommands.is_empty() {
+        reply.bulk(b"subcommands");
+        reply.map(subcommands.len());
+        subcommands.into_iter().for_each(|spec| docs(reply, spec));
     }
 }

@@ -12,7 +12,7 @@
 //! hands requests in as they arrive, executes a [`Job`], and asks for nothing else: what is refused, and how, is decided here.
 //!
 //! What may be relied on:
-//! - [`Session::take`] has changed nothing when it answers `Stop(Park | Hold)`: the same request is taken again later.
+//! - [`Session::take`] has changed nothing when it answers `Stop(Park | Hold | Pause)`: the same request is taken again later.
 //! - [`Site`] is the node as the session sees it: read only, of one moment, and in the words of a client (an [`Endpoint`], not
 //!   a node's number). A test is one: a struct of plain values.
 //! - [`Watches`] is the one thing that sessions share: who watches which keys. The shell tells it of what is written.
@@ -35,10 +35,13 @@
 mod blocked;
 mod client;
 mod command;
+mod kill;
 mod monitor;
+mod pause;
 mod profile;
 mod pubsub;
 mod refusal;
+mod replies;
 mod route;
 mod server;
 mod session;
@@ -52,11 +55,13 @@ mod watch;
 
 pub use blocked::{Unblock, Wake, Woken};
 pub use client::{Class, Which};
+pub use kill::{Itself, Kill, Told};
 pub use monitor::{Listens, monitor_line};
+pub use pause::Paused;
 pub use profile::Profile;
 pub use pubsub::{Audience, Change, Counts, Kind, Message, Registry, Subscriptions, Topic, introspect};
 pub use refusal::{Endpoint, Redirect, Refusal};
-pub use session::{Session, Trusted};
+pub use session::{Evictable, Session, Touches, Trusted};
 pub use site::{Introduction, Looked, Owner, ShownAs, Site};
 pub use subcommand::{Subcommand, help_or_refuse};
 pub use transaction::{COMMAND_BYTES_MAX, Queued};

@@ -53,7 +53,10 @@ impl Session {
 /// One command of a client as monitors are shown it; none for an administrator's. Format: the Redis documentation of
 /// `MONITOR`.
 pub fn monitor_line(now_ms: u64, client: &impl Display, args: &[&[u8]]) -> Option<String> {
-    let spec = lookup(args[0]).filter(|spec| !spec.flags.contains(Flags::ADMIN))?;
+    let spec = lookup(args[0])?.named(args);
+    if spec.flags.contains(Flags::ADMIN) {
+        return None;
+    }
     let mut line = format!("{}.{:06} [0 {client}]", now_ms / 1000, now_ms % 1000 * 1000);
     // How many of the arguments that follow are nobody else's business.
     let mut secret = 0;

@@ -78,6 +78,8 @@ pub enum Refusal {
     DiscardWithoutMulti,
     #[error("EXECABORT Transaction discarded because of previous errors.")]
     Spoilt,
+    #[error("ERR Command not allowed inside a transaction")]
+    NotInTransaction,
     #[error("ERR a transaction above {most_bytes} bytes")]
     TransactionTooLong { most_bytes: usize },
 
@@ -114,6 +116,12 @@ pub enum Refusal {
     UnblockReason,
     #[error("UNBLOCKED client unblocked via CLIENT UNBLOCK")]
     Unblocked,
+    #[error("ERR client-id should be greater than 0")]
+    KillId,
+    #[error("ERR No such user '{user}'")]
+    NoSuchUser { user: String },
+    #[error("ERR CLIENT PAUSE mode must be WRITE or ALL")]
+    PauseMode,
 
     // Arguments.
     #[error("ERR syntax error")]
@@ -132,9 +140,33 @@ pub enum Refusal {
     NoKeys,
     #[error("ERR Invalid number of arguments specified for command")]
     KeysArity,
+    #[error("ERR Invalid arguments specified for command")]
+    KeysArguments,
 }
 
 impl Refusal {
+    /// Was it refused before it began? What was not, failed: so `INFO commandstats` tells them apart.
+    pub fn is_rejection(&self) -> bool {
+        matches!(
+            self,
+            Refusal::UnknownCommand { .. }
+                | Refusal::Subcommand { .. }
+                | Refusal::Arity(_)
+                | Refusal::ExecArity
+                | Refusal::NotAuthenticated
+                | Refusal::NotYet(_)
+                | Refusal::NotSupported { .. }
+                | Refusal::Moved(_)
+                | Refusal::Unowned
+                | Refusal::CrossSlot
+                | Refusal::ReadOnlyReplica
+                | Refusal::FewInSync
+                | Refusal::AtMonitor
+                | Refusal::NotInTransaction
+                | Refusal::TransactionTooLong { .. }
+        )
+    }
+
     /// Does it spoil the transaction that it falls into? As in Redis, not if it is about no command of it: `EXEC` then runs
     /// what was queued.
     pub(crate) fn spoils(&self) -> bool {

@@ -2,8 +2,9 @@
 //! what it hands on as a [`Query`].
 
 use crate::refusal::Refusal;
+use crate::replies::Replies;
 use crate::route::{self, Admitted};
-use crate::session::{Session, Trusted};
+use crate::session::{Session, Touches, Trusted};
 use crate::site::{ShownAs, Site};
 use crate::turn::{Job, Query, Stop, Turn, Within};
 use ironcache_command::{Spec, WrongArity};
@@ -61,6 +62,9 @@ impl Session {
             "info" => query(Query::Info),
             "memory" => self.of_a_key(spec, args, Query::Memory, within, site),
             "object" => self.of_a_key(spec, args, Query::Object, within, site),
+            "lolwut" => self.lolwut(args, site, out),
+            "latency" => query(Query::Latency),
+            "slowlog" => query(Query::Slowlog),
             "role" => query(Query::Role),
             "time" => query(Query::Time),
             "shutdown" => Err(Refusal::Shutdown),
@@ -197,6 +201,17 @@ impl Session {
         Ok(())
     }
 
+    /// Its drawings are Redis' own; what is left is what it says of itself in every version.
+    fn lolwut(&self, args: &[&[u8]], site: &impl Site, out: &mut Vec<u8>) -> Result<Turn, Refusal> {
+        if let [_, option, version, ..] = args
+            && option.eq_ignore_ascii_case(b"version")
+        {
+            parse_integer(version).ok_or(Refusal::NotAnInteger)?;
+        }
+        let text = format!("Redis ver. {}\n", site.introduction().redis_version);
+        self.answer(out, |reply| reply.verbatim("txt", text.as_bytes()))
+    }
+
     fn select(&self, args: &[&[u8]], out: &mut Vec<u8>) -> Result<Turn, Refusal> {
         match parse_integer(args[1]) {
             Some(0) => self.ok(out),
@@ -209,6 +224,8 @@ impl Session {
         self.forget_transaction();
         self.protocol = Protocol::Resp2;
         self.readonly = false;
+        self.replies = Replies::Sent;
+        self.touches = Touches::Yes;
         self.trusted = if site.password().is_empty() { Trusted::Yes } else { Trusted::No };
         self.name(String::new());
         Writer::new(out, self.protocol).simple("RESET");

@@ -7,9 +7,10 @@ use crate::monitor::Listens;
 use crate::profile::Profile;
 use crate::pubsub::Subscriptions;
 use crate::refusal::Refusal;
+use crate::replies::Replies;
 use crate::site::Site;
 use crate::transaction::Transaction;
-use crate::turn::{Turn, Within};
+use crate::turn::{Stop, Turn, Within};
 use crate::watch::Watch;
 use ironcache_command::{Flags, Run, Spec, WrongArity, lookup, unknown_command};
 use ironcache_resp::{Protocol, Writer};
@@ -37,9 +38,13 @@ pub struct Session {
     pub(crate) subscriptions: Subscriptions,
     /// Is it sent anything beside its replies?
     pub(crate) attentive: bool,
+    pub(crate) replies: Replies,
+    pub(crate) evictable: Evictable,
+    pub(crate) touches: Touches,
     /// Where this client's last write ended: what `WAIT` waits for.
     pub(crate) last_write: Offset,
-    last_command: &'static str,
+    /// What it asked for last, refused or not, unless it was refused before it was looked at.
+    last: Option<&'static Spec>,
     pub(crate) profile: Rc<Profile>,
 }
 
@@ -48,6 +53,20 @@ pub struct Session {
 pub enum Trusted {
     Yes,
     /// A password is set: `AUTH` comes first.
+    No,
+}
+
+/// May it be closed because clients take too much memory (`CLIENT NO-EVICT`)?
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Evictable {
+    Yes,
+    No,
+}
+
+/// Does reading a key count as use of it (`CLIENT NO-TOUCH`)?
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Touches {
+    Yes,
     No,
 }
 
@@ -64,8 +83,11 @@ impl Session {
             listens: Listens::Nothing,
             subscriptions: Subscriptions::default(),
             attentive: false,
+            replies: Replies::Sent,
+            evictable: Evictable::Yes,
+            touches: Touches::Yes,
             last_write: Offset(0),
-            last_command: NO_COMMAND,
+            last: None,
             profile: Rc::default(),
         }
     }
@@ -83,13 +105,19 @@ impl Session {
         if self.trusted == Trusted::No && !spec.flags.contains(Flags::NO_AUTH) {
             return Err(Refusal::NotAuthenticated);
         }
+        let named = spec.named(args);
         // Most commands are of the first level, and need no look at the log.
-        if spec.level > Level::FIRST {
-            spec.check_level(site.level()).map_err(Refusal::NotYet)?;
+        if named.level > Level::FIRST {
+            named.check_level(site.level()).map_err(Refusal::NotYet)?;
         }
-        self.last_command = spec.name;
+        self.last = Some(named);
         if self.attentive {
             self.refuse_while_it_listens(spec, args, site)?;
+        }
+        if let Some(paused) = site.paused()
+            && self.is_held(spec, paused)
+        {
+            return Ok(Turn::Stop(Stop::Pause));
         }
         if self.queues(spec) {
             return self.queue(spec, args, site, out);
@@ -177,6 +205,14 @@ impl Session {
         &self.subscriptions
     }
 
+    pub fn evictable(&self) -> Evictable {
+        self.evictable
+    }
+
+    pub fn touches(&self) -> Touches {
+        self.touches
+    }
+
     pub fn is_readonly(&self) -> bool {
         self.readonly
     }
@@ -192,8 +228,14 @@ impl Session {
         self.transaction.as_ref().map_or(0, |transaction| transaction.bytes) + watched
     }
 
+    /// The command, or subcommand, that was taken last.
+    #[inline]
+    pub fn last(&self) -> Option<&'static Spec> {
+        self.last
+    }
+
     pub fn last_command(&self) -> &'static str {
-        self.last_command
+        self.last.map_or(NO_COMMAND, |spec| spec.name)
     }
 
     /// Is there a request that was taken and is not answered yet?
@@ -203,7 +245,7 @@ impl Session {
 
     /// Has it sent a whole command, past the password if there is one?
     pub fn is_known(&self) -> bool {
-        self.trusted == Trusted::Yes && self.last_command != NO_COMMAND
+        self.trusted == Trusted::Yes && self.last.is_some()
     }
 
     pub fn profile(&self) -> &Rc<Profile> {

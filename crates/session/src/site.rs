@@ -3,6 +3,7 @@
 //! *Invariant:* a view of one moment that is read only: nothing that a session asks changes anything, so no answer contradicts
 //! the one before it.
 
+use crate::pause::Paused;
 use crate::refusal::Endpoint;
 use crate::watch::Watches;
 use ironcache_types::{Epoch, Level, Offset, ReadFrom, Slot};
@@ -25,6 +26,9 @@ pub trait Site {
 
     /// Do writes wait until replicas have taken more of what was written?
     fn is_backed_up(&self) -> bool;
+
+    /// What is held back on every connection; `None` as a rule.
+    fn paused(&self) -> Option<Paused>;
 
     /// In which this node is the primary of its shard; `None` if it is not.
     fn epoch(&self) -> Option<Epoch>;

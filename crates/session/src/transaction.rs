@@ -58,7 +58,7 @@ impl Transaction {
         Ok(())
     }
 
-    fn writes(&self) -> bool {
+    pub(crate) fn writes(&self) -> bool {
         self.commands.iter().any(|command| command.spec.is_write())
     }
 
@@ -84,6 +84,11 @@ fn is_never_queued(spec: &Spec) -> bool {
     matches!(spec.name, "exec" | "discard" | "multi" | "watch" | "quit" | "reset")
 }
 
+/// Does Redis take it in no transaction?
+fn is_never_in_one(spec: &Spec) -> bool {
+    spec.name == "shutdown"
+}
+
 impl Session {
     /// Does a command go into the transaction, and not into execution?
     #[inline]
@@ -98,6 +103,9 @@ impl Session {
         site: &impl Site,
         out: &mut Vec<u8>,
     ) -> Result<Turn, Refusal> {
+        if is_never_in_one(spec) {
+            return Err(Refusal::NotInTransaction);
+        }
         let slot = route::slot_of(spec, args)?;
         let read = if is_of_a_shard(spec) { ReadFrom::Replica } else { self.reads(spec) };
         if let Some(slot) = slot

@@ -4,7 +4,7 @@
 //!                          ┌─► Answered            the reply is written
 //!  Session::take(request) ─┼─► Queued              the same; it is executed by `EXEC`
 //!                          ├─► Run(Job)            the shell executes it, and writes the reply
-//!                          ├─► Stop(Park | Hold)   nothing happened: take the same request again
+//!                          ├─► Stop(Park|Hold|Pause)  nothing happened: take the same request again
 //!                          ├─► Stop(Blocked)       taken; the reply is written by Session::wake
 //!                          ├─► Stop(Close), Http   the connection ends
 //!                          └─► Err(Refusal)        Session::refuse writes it
@@ -12,6 +12,8 @@
 
 use crate::blocked::Unblock;
 use crate::client::Which;
+use crate::kill::Kill;
+use crate::pause::Paused;
 use crate::pubsub::{Audience, Change, Subscriptions};
 use crate::transaction::Queued;
 use ironcache_command::Spec;
@@ -66,6 +68,15 @@ pub enum Query {
     Myself,
     /// `CLIENT LIST`.
     Clients(Which),
+    /// `CLIENT KILL`.
+    Kill(Kill),
+    /// `CLIENT PAUSE`.
+    Pause {
+        what: Paused,
+        for_ms: u64,
+    },
+    /// `CLIENT UNPAUSE`.
+    Unpause,
     /// `CLIENT UNBLOCK`.
     Unblock {
         id: u64,
@@ -74,12 +85,14 @@ pub enum Query {
     Cluster,
     Config,
     Info,
+    Latency,
     Memory,
     Object,
     /// `PUBLISH` and `SPUBLISH`: how many clients of this node it reached.
     Publish(Audience),
     PubSub,
     Role,
+    Slowlog,
     Time,
 }
 
@@ -90,6 +103,8 @@ pub enum Stop {
     Park,
     /// Not executed, not answered: take it again when replicas have taken more of what was written before.
     Hold,
+    /// Not executed, not answered: take it again when clients are not paused any more.
+    Pause,
     /// Taken, and not answered yet: [`Session::wake`](crate::Session::wake) does when it can be.
     Blocked,
     /// Answered; then the connection closes.

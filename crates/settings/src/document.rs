@@ -54,7 +54,8 @@ pub fn reference() -> String {
         &mut out,
         "Each is a key of its TOML file ([ironcache.toml](ironcache.toml)), a flag (`--data-dir`) and a variable \
          (`IRONCACHE_DATA_DIR`); a flag wins over a variable, and a variable over the file. `CONFIG GET` shows them; \
-         `CONFIG SET` changes those that can change while the node runs.",
+         `CONFIG SET` changes those that can change while the node runs, and `CONFIG REWRITE` writes what it \
+         changed into the file.",
     );
     node::TABLE.iter().for_each(|setting| out += &section(setting));
     out.push_str("\n## Of the cluster\n\n");

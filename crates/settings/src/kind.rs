@@ -3,10 +3,12 @@
 use crate::bad_setting::Why;
 use crate::memory;
 use crate::output_limit::OutputLimits;
+use crate::percentiles::Percentiles;
 use crate::tls_protocols::TlsProtocols;
 use crate::value::Value;
 
-pub(crate) const NEVER: &str = "never";
+/// Where a setting takes it, no number.
+pub const NEVER: &str = "never";
 
 /// A day: no wait of a node's is meant to be longer.
 pub(crate) const DAY_MS: u64 = 24 * 60 * 60 * 1000;
@@ -32,6 +34,7 @@ pub enum Unit {
     Bytes,
     /// Bytes, with Redis' units if one likes: `4gb`.
     Memory,
+    Us,
     Ms,
     Seconds,
     /// Of things, which the setting's name tells.
@@ -63,6 +66,8 @@ pub enum Form {
     File,
     /// A [`TlsProtocols`].
     TlsProtocols,
+    /// A [`Percentiles`].
+    Percentiles,
 }
 
 impl Kind {
@@ -103,6 +108,10 @@ impl Kind {
                     Err(Why::Unfit("`TLSv1.2`, `TLSv1.3` or both are expected; older ones are not spoken"))
                 }
             },
+            Kind::Text(Form::Percentiles) => match Percentiles::parse(text) {
+                Some(percentiles) => Ok(Value::Text(percentiles.to_string())),
+                None => Err(Why::Unfit("numbers from 0 to 100 are expected, separated by spaces")),
+            },
             Kind::Text(
                 Form::Directory
                 | Form::IpAddress
@@ -127,6 +136,7 @@ impl Kind {
             Kind::Number { unit, .. } | Kind::NumberOrNever { unit, .. } => match unit {
                 Unit::Port => "PORT",
                 Unit::Bytes | Unit::Memory => "BYTES",
+                Unit::Us => "US",
                 Unit::Ms => "MS",
                 Unit::Seconds => "S",
                 Unit::Count => "N",
@@ -141,6 +151,7 @@ impl Kind {
             Kind::Text(Form::OutputLimits) => "LIMITS",
             Kind::Text(Form::File) => "FILE",
             Kind::Text(Form::TlsProtocols) => "VERSIONS",
+            Kind::Text(Form::Percentiles) => "PERCENTILES",
         }
     }
 
@@ -171,7 +182,8 @@ impl Kind {
                 | Form::LogFilter
                 | Form::OutputLimits
                 | Form::File
-                | Form::TlsProtocols,
+                | Form::TlsProtocols
+                | Form::Percentiles,
             )
             | Kind::Number { .. }
             | Kind::NumberOrNever { .. }
@@ -187,6 +199,7 @@ impl Unit {
             Unit::Port | Unit::Count => "",
             Unit::Bytes => " of bytes",
             Unit::Memory => " of bytes, or of `kb`, `mb` or `gb`,",
+            Unit::Us => " of microseconds",
             Unit::Ms => " of milliseconds",
             Unit::Seconds => " of seconds",
         }

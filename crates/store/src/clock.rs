@@ -5,9 +5,15 @@
 /// Since the machine was started, sleep included: it only goes forward, and is the same in every process.
 #[cfg(not(turmoil))]
 pub fn boottime_ms() -> u64 {
+    boottime_ns() / 1_000_000
+}
+
+/// The same in ns, for what takes less than a ms.
+#[cfg(not(turmoil))]
+pub fn boottime_ns() -> u64 {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
-    // Never negative, and 584 million years of room.
-    time.tv_sec as u64 * 1_000 + time.tv_nsec as u64 / 1_000_000
+    // Never negative, and 584 years of room.
+    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }
 
 /// What people call the time: Unix time, which may be set. 0 before 1970: a clock so wrong is wrong anyway, and nothing
@@ -23,6 +29,11 @@ pub fn wall_ms() -> u64 {
 pub fn boottime_ms() -> u64 {
     const UP_BEFORE_MS: u64 = 1_000_000;
     UP_BEFORE_MS + turmoil::sim_elapsed().map_or(0, |elapsed| elapsed.as_millis() as u64)
+}
+
+#[cfg(turmoil)]
+pub fn boottime_ns() -> u64 {
+    boottime_ms() * 1_000_000
 }
 
 #[cfg(turmoil)]

@@ -118,6 +118,22 @@ pub fn make_executable(file: &File) -> io::Result<()> {
     }
 }
 
+/// Lets a file be read and written by whom another one may be. Simulated ones are everybody's.
+///
+/// # Errors
+/// There is no such file, or the disk does not take it.
+pub fn copy_mode(of: &Path, to: &File) -> io::Result<()> {
+    #[cfg(not(turmoil))]
+    {
+        to.set_permissions(std::fs::metadata(of)?.permissions())
+    }
+    #[cfg(turmoil)]
+    {
+        let _ = (of, to);
+        Ok(())
+    }
+}
+
 /// Gives the file `from` the name `to`, which nothing has; `from` may stay, or go.
 ///
 /// # Errors

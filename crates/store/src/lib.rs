@@ -16,5 +16,6 @@ pub use disk_error::{DiskError, at};
 pub use level_file::{LevelError, LevelFile};
 pub use read::read_durably;
 pub use replace::{
-    publish, publish_new, remove_durably, rename_durably, replace_durably, sync_dir, sync_parent,
+    publish, publish_new, remove_durably, rename_durably, replace_durably, replace_keeping_mode, sync_dir,
+    sync_parent,
 };

@@ -31,6 +31,21 @@ pub fn replace_durably(path: &Path, bytes: &[u8]) -> Result<(), DiskError> {
     sync_parent(path)
 }
 
+/// The same for a file that is there, and that whoever may read it now may read afterwards, and nobody else.
+///
+/// # Errors
+/// As of [`replace_durably`]; or there is no such file.
+pub fn replace_keeping_mode(path: &Path, bytes: &[u8]) -> Result<(), DiskError> {
+    let tmp = temporary(path);
+    let written = write_as(&tmp, bytes, path).and_then(|file| move_in(&file, &tmp, path));
+    if written.is_err() {
+        // The first error is the one to tell; a leftover is overwritten by the next try.
+        let _ = disk::remove_file(&tmp);
+    }
+    written?;
+    sync_parent(path)
+}
+
 /// Makes `file`, which was written at `tmp`, the content of `path`: fsync, rename, fsync of the directory. For what is too
 /// large to be handed over in one piece, or whose writer is somebody else.
 ///
@@ -89,6 +104,14 @@ pub fn sync_parent(path: &Path) -> Result<(), DiskError> {
 /// The directory cannot be opened or synced.
 pub fn sync_dir(path: &Path) -> Result<(), DiskError> {
     disk::sync_directory(path).map_err(at("fsync the directory", path))
+}
+
+/// Nothing is in it before it has the mode.
+fn write_as(tmp: &Path, bytes: &[u8], like: &Path) -> Result<File, DiskError> {
+    let mut file = File::create(tmp).map_err(at("create", tmp))?;
+    disk::copy_mode(like, &file).map_err(at("give its mode to", tmp))?;
+    file.write_all(bytes).map_err(at("write", tmp))?;
+    Ok(file)
 }
 
 fn write(tmp: &Path, bytes: &[u8]) -> Result<File, DiskError> {

@@ -48,6 +48,14 @@ fn at_peer(i: usize) -> Vec<u8> {
     }
 }
 
+/// With bodies as large as the port takes them.
+fn at_insecure_peer(i: usize) -> Vec<u8> {
+    match i % 4 {
+        2 => post("/raft/snapshot", 16 << 20, 3 << 20),
+        _ => at_peer(i),
+    }
+}
+
 /// The head of a ClientHello of TLS 1.3, and no more.
 const HALF_HELLO: &[u8] = &[0x16, 0x03, 0x01, 0x02, 0x00, 0x01, 0x00, 0x01, 0xfc, 0x03, 0x03];
 
@@ -205,6 +213,28 @@ async fn strangers_at_every_door_cost_little_and_keep_nobody_out() {
 async fn strangers_without_a_key_cost_little_and_keep_nobody_out_where_keys_are_asked_for() {
     let doors: [Said; 3] = [at_client, at_keyed_http, at_keyed_peer];
     crowds_at(trio().keyed(), doors).await;
+}
+
+/// The dearest that strangers can be: nobody asks them for a key, and each sends half of as much as the port takes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn halves_of_the_largest_bodies_at_every_door_cost_an_insecure_node_little() {
+    let cluster = Cluster::start(&Spec::new(PRODUCT, 1, 0)).await;
+    let (before, ports) = (resident_bytes(&cluster, 0), cluster.nodes[0].ports);
+    let watch = Watch::on(&cluster, 0);
+    let crowds = [
+        Crowd::at(ports.client, at_client),
+        Crowd::at(ports.http, at_http),
+        Crowd::at(ports.peer, at_insecure_peer),
+    ];
+    // At the HTTP and the peer port others have come in their place by then.
+    let most_came = [CROWD, 2 * CROWD, 2 * CROWD];
+    until("everybody has come", async || {
+        crowds.iter().zip(most_came).all(|(crowd, most)| crowd.came() >= most).then_some(())
+    })
+    .await;
+    let most = watch.end();
+    eprintln!("resident: {} KiB before, {} KiB at most", before >> 10, most >> 10);
+    assert!(most.saturating_sub(before) < GROWTH_MAX_BYTES, "{before} bytes became {most}");
 }
 
 fn trio() -> Spec {

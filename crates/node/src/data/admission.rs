@@ -86,6 +86,19 @@ pub(super) fn admit(node: &Rc<DataNode>, stream: TcpStream, addr: SocketAddr, en
         let _ = write_at_once(&mut to, FULL);
         return;
     };
+    client.info.borrow_mut().descriptor = descriptor(&stream);
     drop(plane);
     spawn_local(connection::serve(Rc::clone(node), stream, addr, client, entrance));
+}
+
+/// As `CLIENT LIST` tells it.
+#[cfg(not(turmoil))]
+fn descriptor(stream: &TcpStream) -> i32 {
+    std::os::fd::AsRawFd::as_raw_fd(stream)
+}
+
+/// The simulated world has none.
+#[cfg(turmoil)]
+fn descriptor(_: &TcpStream) -> i32 {
+    -1
 }

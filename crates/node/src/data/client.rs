@@ -6,7 +6,7 @@ use super::inbox::Inbox;
 use super::output::Excess;
 use ironcache_resp::Protocol;
 use ironcache_session::{
-    Audience, Class, Counts, Listening, Listens, Message, Profile, Registry, Session, Trusted,
+    Audience, Class, Counts, Evictable, Listening, Listens, Message, Profile, Registry, Session, Touches, Trusted,
 };
 use ironcache_settings::{OutputLimit, OutputLimits};
 use ironcache_shard::Owed;
@@ -29,6 +29,8 @@ pub(crate) struct Client {
     pub inbox: Option<Rc<Inbox>>,
     /// While it is blocked.
     pub seat: Option<Rc<Seat>>,
+    /// It has ended itself (`CLIENT KILL`): its connection closes when that is answered.
+    pub leaves: bool,
     pub info: Rc<RefCell<ClientInfo>>,
 }
 
@@ -45,6 +47,9 @@ impl Client {
         if let Some(inbox) = &self.inbox {
             inbox.speak(session.protocol());
         }
+        info.evictable = session.evictable();
+        info.touches = session.touches();
+        info.queued_bytes = session.queued_bytes();
         info.is_known |= session.is_known();
         info.queued = session.queued();
         info.blocked = session.is_blocked();
@@ -73,6 +78,13 @@ pub(crate) struct ClientInfo {
     pub readonly: bool,
     pub listens: Listens,
     pub subscribed: Counts,
+    pub evictable: Evictable,
+    pub touches: Touches,
+    /// Of the socket; -1 where there is none.
+    pub descriptor: i32,
+    /// Arguments of the command that was shown last, in bytes.
+    pub args_bytes: usize,
+    pub queued_bytes: usize,
     /// Commands queued since `MULTI`; `None` outside of a transaction.
     pub queued: Option<usize>,
     /// Does it wait for a reply that only comes when something happens?
@@ -102,6 +114,20 @@ pub(crate) struct Kept {
     pub output_chunks: usize,
     /// Commands that have not all arrived, or are queued since `MULTI`.
     pub input_bytes: usize,
+    /// The buffers that every connection has, in part or whole: what they hold, and what else they could.
+    pub buffers: Buffers,
+}
+
+/// Of one connection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Buffers {
+    /// What came and is no whole command yet.
+    pub query: usize,
+    pub query_free: usize,
+    /// For replies.
+    pub reply: usize,
+    /// What the last replies took of it.
+    pub replied: usize,
 }
 
 impl Kept {
@@ -146,6 +172,8 @@ pub(crate) enum Closing {
     TookMost { bytes: usize, of_bytes: usize },
     /// `timeout`.
     Silent { for_s: u64 },
+    /// `CLIENT KILL`, of another one.
+    Killed { by: u64 },
     /// `maxclients`: others came, and it had said nothing.
     Stranger { for_ms: u64 },
 }
@@ -158,6 +186,7 @@ impl fmt::Display for Closing {
                 f,
                 "clients take {of_bytes} bytes, above maxmemory-clients, and this one takes most, {bytes}"
             ),
+            Closing::Killed { by } => write!(f, "client {by} asked for it (CLIENT KILL)"),
             Closing::Stranger { for_ms } => write!(
                 f,
                 "it has sent no command for {for_ms} ms since it came, and maxclients others are here or want to be"
@@ -228,13 +257,18 @@ impl Clients {
             readonly: false,
             listens: session.listens(),
             subscribed: Counts::default(),
+            evictable: session.evictable(),
+            touches: session.touches(),
+            descriptor: -1,
+            args_bytes: 0,
+            queued_bytes: 0,
             queued: None,
             blocked: false,
             kept: Kept::default(),
             ending: Rc::default(),
         }));
         self.list.insert(self.next, Rc::clone(&info));
-        Client { session, owed: Owed::default(), door, inbox: None, seat: None, info }
+        Client { session, owed: Owed::default(), door, inbox: None, seat: None, leaves: false, info }
     }
 
     /// Has a client sent what it listens to from now on.
@@ -382,7 +416,8 @@ impl Clients {
 
     fn bound_all(&mut self, most_bytes: u64) {
         while most_bytes > 0 && self.kept_bytes as u64 > most_bytes {
-            let open = self.list.values().filter(|info| !info.borrow().ending.is_told());
+            let may_end = |info: &ClientInfo| !info.ending.is_told() && info.evictable == Evictable::Yes;
+            let open = self.list.values().filter(|info| may_end(&info.borrow()));
             let Some(most) = open.max_by_key(|info| info.borrow().kept.bytes()) else { return };
             let most = Rc::clone(most);
             let info = most.borrow();
@@ -394,6 +429,12 @@ impl Clients {
     /// What is kept for all of them.
     pub(crate) fn kept_bytes(&self) -> usize {
         self.kept_bytes
+    }
+
+    /// The most that is kept for one of them: of what came, and of what goes.
+    pub(crate) fn most_kept(&self) -> (usize, usize) {
+        let most = |of: fn(&Kept) -> usize| self.list.values().map(|info| of(&info.borrow().kept)).max();
+        (most(|kept| kept.input_bytes).unwrap_or(0), most(|kept| kept.output_bytes).unwrap_or(0))
     }
 
     /// Ends every client that is not blocked, and has sent nothing for `for_s` seconds (0: none).

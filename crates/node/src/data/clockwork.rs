@@ -1,14 +1,16 @@
 //! What goes on by itself: ticks for the engine, keys that expire, and keys that go for want of memory.
 //!
-//! *Invariant:* what writes by itself (expiry, eviction) stops while a handover holds commands back.
+//! *Invariant:* what writes by itself (expiry, eviction) stops while a handover or `CLIENT PAUSE` holds commands back.
 
 use super::DataNode;
 use super::memory::OF_A_TICK;
 use super::plane::TICK_MS;
+use super::statistics;
 use crate::clock::{unix_ms, wall_ms};
 use ironcache_keyspace::{Effects, progress};
 use ironcache_replication::Scope;
 use ironcache_shard::Event;
+use ironcache_spine::boottime_ms;
 use ironcache_types::key_slot;
 use std::rc::Rc;
 use std::time::Duration;
@@ -31,6 +33,8 @@ pub(super) async fn run(node: Rc<DataNode>) {
             plane.look_at_writes();
             plane.look_at_memory();
             plane.tell_time();
+            statistics::tick(&mut plane);
+            plane.pause.look(boottime_ms());
         }
         node.on(Event::Tick);
         expire(&node);
@@ -56,7 +60,7 @@ pub(super) fn evict(node: &Rc<DataNode>) {
 
 pub(super) fn expire(node: &Rc<DataNode>) {
     let mut plane = node.plane.borrow_mut();
-    if !plane.is_serving() || plane.is_backed_up() {
+    if !plane.is_serving() || plane.is_backed_up() || plane.pause.what().is_some() {
         return;
     }
     let now_ms = wall_ms();
@@ -64,6 +68,8 @@ pub(super) fn expire(node: &Rc<DataNode>) {
         return;
     }
     let plane = &mut *plane;
+    plane.statistics.stopwatch.begin();
+    let began_ns = plane.statistics.stopwatch.ns();
     let expired = plane.keyspace.expire_cycle(now_ms, EXPIRE_MAX, &mut plane.effects);
     if plane.effects.is_empty() {
         return;
@@ -77,5 +83,6 @@ pub(super) fn expire(node: &Rc<DataNode>) {
         plane.effects.append(&effect);
         plane.commit(scope);
     }
+    statistics::note_event(plane, statistics::Event::ExpireCycle, began_ns);
     node.feed.notify_waiters();
 }

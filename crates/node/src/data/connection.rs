@@ -5,7 +5,7 @@
 //!  read ─► parse ─► dispatch ─► out ─┬─ may go, and the socket takes it ─► sent
 //!    ▲                 │             ├─ owed, or the socket is full ─────► Output, sent while the next is read
 //!    └─────────────────┤             └─ lost role ─► close, nothing is said
-//!                      ├─ Park, Hold: the command stays in the buffer, unexecuted
+//!                      ├─ Park, Hold, Pause: the command stays in the buffer, unexecuted
 //!                      └─ Blocked: it is taken, and answered when something happens
 //! ```
 //!
@@ -16,7 +16,7 @@
 //! *Invariant:* a command that was answered `MOVED`, `TRYAGAIN` or `CLUSTERDOWN` was not executed, and never will be.
 
 use super::blocked::{self, Served, Word};
-use super::client::{Client, Closing, Kept};
+use super::client::{Buffers, Client, Closing, Kept};
 use super::dispatch::{self, Waiting};
 use super::output::{Lost, Output};
 use super::tls::{Incoming, NotMade, Outgoing, shake_hands};
@@ -81,6 +81,7 @@ pub(super) async fn serve(
         buf: BytesMut::with_capacity(FIRST_BYTES),
         out: Vec::new(),
         output: Output::default(),
+        replied: 0,
         parked_since: None,
         doubt: None,
     };
@@ -127,6 +128,8 @@ struct Connection {
     buf: BytesMut,
     /// Replies to what is executed now.
     out: Vec<u8>,
+    /// What the last of them took.
+    replied: usize,
     /// Those before them that could not be sent yet.
     output: Output,
     /// When the command at the start of `buf` was first held back.
@@ -158,7 +161,10 @@ impl Connection {
                     if self.node.is_draining() {
                         // What has arrived is answered; what comes later is not.
                         match self.from.read_arrived(&mut self.buf) {
-                            Ok(1..) => continue,
+                            Ok(bytes @ 1..) => {
+                                self.node.plane.borrow_mut().stats.received(bytes);
+                                continue;
+                            }
                             Ok(0) | Err(_) => return End::Drained,
                         }
                     }
@@ -173,13 +179,17 @@ impl Connection {
                 }
                 // Others have their turn before the next part of a long pipeline.
                 Batch::Sent => tokio::task::consume_budget().await,
-                Batch::Stopped(Stop::Park | Stop::Hold) if waited => {}
+                Batch::Stopped(Stop::Park | Stop::Hold | Stop::Pause) if waited => {}
                 Batch::Stopped(Stop::Park) => match self.park().await {
                     Ok(Parked::Retry) => {}
                     Ok(Parked::TooLong) => self.give_up_parking(),
                     Ok(Parked::Gone) | Err(Lost) => return End::Closed,
                 },
                 Batch::Stopped(Stop::Hold) => match self.hold().await {
+                    Ok(Held::Retry) => {}
+                    Ok(Held::Gone) | Err(Lost) => return End::Closed,
+                },
+                Batch::Stopped(Stop::Pause) => match self.stay_paused().await {
                     Ok(Held::Retry) => {}
                     Ok(Held::Gone) | Err(Lost) => return End::Closed,
                 },
@@ -215,7 +225,10 @@ impl Connection {
                 biased;
                 moved = self.output.advance(&mut self.to, &self.node), if !self.output.is_idle() => moved,
                 read = self.from.read_buf(&mut self.buf) => return Ok(match read {
-                    Ok(1..) => Read::Some,
+                    Ok(bytes @ 1..) => {
+                        self.node.plane.borrow_mut().stats.received(bytes);
+                        Read::Some
+                    }
                     Ok(0) | Err(_) => Read::End,
                 }),
                 () = drained.as_mut() => return Ok(Read::Draining),
@@ -233,6 +246,7 @@ impl Connection {
         let mut plane = node.plane.borrow_mut();
         let end_before = plane.offset();
         plane.look_at_lease();
+        plane.statistics.stopwatch.begin();
         let leased = plane.is_leased();
         let batch = loop {
             if plane.engine.is_sealed() && plane.primary().is_some() {
@@ -276,7 +290,7 @@ impl Connection {
                     let why = "too many commands wait for a handover already";
                     dispatch::try_again(&mut plane, &mut self.client, args[0], &mut self.out, why);
                 }
-                Some(Stop::Hold) => break Batch::Stopped(Stop::Hold),
+                Some(stop @ (Stop::Hold | Stop::Pause)) => break Batch::Stopped(stop),
                 Some(stop @ (Stop::Blocked | Stop::Close)) => {
                     consumed_total += consumed;
                     break Batch::Stopped(stop);
@@ -351,13 +365,17 @@ impl Connection {
                 Reply::Lost => return Err(Lost),
             }
         };
+        self.replied = self.out.len();
         if self.out.is_empty() {
             return Ok(());
         }
         let mut sent = 0;
         if after.is_none() && self.output.is_empty() {
             match self.to.write_at_once(&self.out) {
-                Ok(written) => sent = written,
+                Ok(written) => {
+                    sent = written;
+                    self.node.plane.borrow_mut().stats.sent(written);
+                }
                 Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
                 Err(_) => return Err(Lost),
             }
@@ -383,6 +401,12 @@ impl Connection {
                 + self.client.session.queued_bytes()
                 + self.client.seat.as_ref().map_or(0, |seat| seat.bytes)
                 + self.client.session.subscriptions().bytes(),
+            buffers: Buffers {
+                query: self.buf.len(),
+                query_free: self.buf.capacity() - self.buf.len(),
+                reply: self.out.capacity(),
+                replied: self.replied,
+            },
         };
         plane.clients.account(&self.client, kept, plane.config.maxmemory_clients);
         if !self.output.is_idle()
@@ -442,6 +466,25 @@ impl Connection {
         let outcome = self.output.until(&mut self.to, &self.node, decided).await;
         self.node.plane.borrow_mut().parked -= 1;
         outcome
+    }
+
+    /// Holds the next command back until clients are not paused any more.
+    async fn stay_paused(&mut self) -> Result<Held, Lost> {
+        self.parked_since = None;
+        let ended = self.node.plane.borrow().pause.ended();
+        let end = ended.notified();
+        // It may have ended while the replies before this were sent.
+        if self.node.plane.borrow().pause.what().is_none() {
+            return Ok(Held::Retry);
+        }
+        let decided = async {
+            tokio::select! {
+                biased;
+                () = self.from.gone() => Held::Gone,
+                () = end => Held::Retry,
+            }
+        };
+        self.output.until(&mut self.to, &self.node, decided).await
     }
 
     /// Takes the held-back command out of the buffer and answers that it was not executed.

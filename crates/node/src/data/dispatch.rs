@@ -9,17 +9,42 @@ use super::output::Excess;
 use super::plane::Plane;
 use super::server_commands;
 use super::site::Here;
+use super::statistics;
 use super::trouble::Trouble;
 use crate::clock::wall_ms;
-use ironcache_command::{Context, Lookups, Run, Spec, attempt, execute};
+use ironcache_command::{Context, Lookups, Run, Spec, attempt, execute, lookup};
 use ironcache_replication::Scope;
 use ironcache_resp::{Protocol, Writer};
 use ironcache_session::{Job, Queued, Refusal, Stop, Turn, Wake, Within, Woken, monitor_line};
 use ironcache_types::Slot;
 
 /// Runs one command, whose name is the first argument; `None` if it is answered.
+#[inline]
 pub(super) fn run(plane: &mut Plane, client: &mut Client, args: &[&[u8]], out: &mut Vec<u8>) -> Option<Stop> {
-    plane.stats.commands += 1;
+    let start = out.len();
+    let stop = take(plane, client, args, out);
+    if client.session.is_mute() {
+        drop_reply(client, stop, start, out);
+    }
+    stop
+}
+
+/// `CLIENT REPLY`: nobody is told what it came to.
+#[cold]
+fn drop_reply(client: &mut Client, stop: Option<Stop>, start: usize, out: &mut Vec<u8>) {
+    match stop {
+        // It is not answered yet.
+        Some(Stop::Park | Stop::Hold | Stop::Pause | Stop::Blocked) => {}
+        Some(Stop::Close) | None => {
+            out.truncate(start);
+            client.session.dropped();
+        }
+    }
+}
+
+#[inline]
+fn take(plane: &mut Plane, client: &mut Client, args: &[&[u8]], out: &mut Vec<u8>) -> Option<Stop> {
+    let (start, since_ns) = (out.len(), plane.statistics.stopwatch.ns());
     if plane.is_above_limit() {
         plane.make_room(OF_A_COMMAND);
     }
@@ -27,7 +52,7 @@ pub(super) fn run(plane: &mut Plane, client: &mut Client, args: &[&[u8]], out: &
         Ok(Turn::Run(job)) => perform(plane, client, job, args, out),
         Ok(Turn::Answered) => None,
         Ok(Turn::Queued) => return None,
-        Ok(Turn::Stop(stop @ (Stop::Park | Stop::Hold))) => return Some(stop),
+        Ok(Turn::Stop(stop @ (Stop::Park | Stop::Hold | Stop::Pause))) => return Some(stop),
         Ok(Turn::Stop(stop @ (Stop::Blocked | Stop::Close))) => Some(stop),
         Ok(Turn::Http) => {
             plane.warn_of_http(client.info.borrow().addr);
@@ -35,9 +60,13 @@ pub(super) fn run(plane: &mut Plane, client: &mut Client, args: &[&[u8]], out: &
         }
         Err(refusal) => {
             refuse(plane, client, &refusal, out);
+            note_refused(plane, client, &refusal, args, since_ns, &out[start..]);
             return None;
         }
     };
+    if let Some(spec) = client.session.last() {
+        statistics::executed(plane, client, spec, args, since_ns, out.get(start..));
+    }
     if plane.clients.is_monitored() {
         tell_monitors(plane, client, args);
     }
@@ -65,7 +94,10 @@ fn perform(
         }
         Job::Blocking { spec, slot } => return attempt_one(plane, client, spec, slot, args, out),
         Job::Transaction { commands, slot } => return transact(plane, client, &commands, slot, out),
-        Job::Query(query) => server_commands::run(plane, client, query, args, out),
+        Job::Query(query) => {
+            server_commands::run(plane, client, query, args, out);
+            return client.leaves.then_some(Stop::Close);
+        }
         Job::Listen(to) => plane.clients.listen(client, to),
     }
     None
@@ -84,6 +116,30 @@ fn tell_monitors(plane: &mut Plane, client: &Client, args: &[&[u8]]) {
     );
 }
 
+/// What was refused before it began was not executed; the rest failed.
+#[cold]
+fn note_refused(
+    plane: &mut Plane,
+    client: &Client,
+    refusal: &Refusal,
+    args: &[&[u8]],
+    since_ns: u64,
+    reply: &[u8],
+) {
+    let spec = lookup(args[0]).map(|spec| spec.named(args));
+    match spec {
+        Some(spec) if !refusal.is_rejection() => {
+            statistics::executed(plane, client, spec, args, since_ns, Some(reply));
+        }
+        Some(_) | None => plane.statistics.tally.rejected(spec, reply),
+    }
+}
+
+/// Its reply is written, and says that it was held back for too long.
+fn note_given_up(plane: &mut Plane, name: &[u8], reply: &[u8]) {
+    plane.statistics.tally.rejected(lookup(name), reply);
+}
+
 fn refuse(plane: &mut Plane, client: &mut Client, refusal: &Refusal, out: &mut Vec<u8>) {
     if let Refusal::Moved(_) = refusal {
         plane.stats.moved += 1;
@@ -94,7 +150,9 @@ fn refuse(plane: &mut Plane, client: &mut Client, refusal: &Refusal, out: &mut V
 /// Answers a command that was held back for too long: it was not executed and never will be.
 pub(super) fn try_again(plane: &mut Plane, client: &mut Client, name: &[u8], out: &mut Vec<u8>, why: &str) {
     plane.stats.tryagain += 1;
+    let start = out.len();
     client.session.give_up(name, &format_args!("TRYAGAIN {why}; the command was not executed"), out);
+    note_given_up(plane, name, &out[start..]);
 }
 
 /// The same, when it is not this shard that is between two primaries: no leader tells who serves.
@@ -106,15 +164,21 @@ pub(super) fn cluster_down(
     why: Trouble,
 ) {
     plane.stats.clusterdown += 1;
+    let start = out.len();
     client.session.give_up(name, &format_args!("CLUSTERDOWN {why}; the command was not executed"), out);
+    note_given_up(plane, name, &out[start..]);
 }
 
 /// Something happened that may answer what a client waits for. Answers whether it waits on.
 pub(super) fn wake(plane: &mut Plane, client: &mut Client, wake: Wake, out: &mut Vec<u8>) -> Waiting {
+    let start = out.len();
     match client.session.wake(wake, &Here { plane, door: client.door }, out) {
         Woken::Still => return Waiting::Still,
         Woken::Answered => {}
         Woken::Refused(refusal) => refuse(plane, client, &refusal, out),
+    }
+    if client.session.is_mute() {
+        drop_reply(client, None, start, out);
     }
     plane.blocked.leave(client.session.id());
     client.seat = None;
@@ -158,7 +222,7 @@ fn attempt_one(
 
 fn context(plane: &mut Plane, client: &Client) -> Context {
     Context {
-        now_ms: wall_ms(),
+        now_ms: plane.statistics.stopwatch.wall_ms(),
         random: plane.random(),
         expiry: plane.expiry(),
         protocol: client.session.protocol(),
@@ -197,10 +261,13 @@ fn transact(
     let mut dropped_bytes = 0;
     for command in commands {
         let args = command.args();
+        let (start, since_ns) = (out.len(), plane.statistics.stopwatch.ns());
         match command.spec.run {
             Run::Data(_) => execute_one(plane, client, command.spec, &args, out),
             Run::Server => serve_queued(plane, client, command.spec, &args, out),
         }
+        let spec = command.spec.named(&args);
+        statistics::executed(plane, client, spec, &args, since_ns, out.get(start..));
         if plane.clients.is_monitored() {
             tell_monitors(plane, client, &args);
         }
@@ -211,7 +278,7 @@ fn transact(
     }
     finish(plane, client, slot);
     if dropped_bytes == 0 {
-        return None;
+        return client.leaves.then_some(Stop::Close);
     }
     // It is executed, all of it, and there is no room to say so: as any other client that asks for too much at a time, this
     // one is closed.

@@ -61,6 +61,8 @@ pub(super) async fn drain(node: &Rc<DataNode>, timeout: Duration, keep: Keep) ->
     let early = if is_primary { None } else { Some(write(node).await) };
     node.accepting.take().iter().for_each(JoinHandle::abort);
     node.drain_until.set(Some(Instant::now() + timeout));
+    // What has arrived is answered, also what a pause held back.
+    node.plane.borrow_mut().pause.end();
     node.drain.notify_waiters();
     node.acked.notify_waiters();
     // Connections that were just executing see the flag before they read again.

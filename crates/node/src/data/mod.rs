@@ -27,6 +27,7 @@ mod link_io;
 mod link_stream;
 mod memory;
 mod output;
+mod pause;
 mod perform;
 mod plane;
 mod pubsub;
@@ -35,6 +36,7 @@ mod refusal;
 mod server_commands;
 mod site;
 mod source;
+mod statistics;
 mod stats;
 mod status;
 #[cfg(test)]

@@ -147,7 +147,10 @@ impl Output {
             *after = None;
         }
         match to.write(&bytes[self.sent..]).await {
-            Ok(written @ 1..) => self.sent += written,
+            Ok(written @ 1..) => {
+                self.sent += written;
+                node.plane.borrow_mut().stats.sent(written);
+            }
             Ok(0) | Err(_) => return Err(Lost),
         }
         if self.sent == bytes.len() {

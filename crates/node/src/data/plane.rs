@@ -18,6 +18,8 @@ use super::blocked::BlockedClients;
 use super::checkpoint::Snapshots;
 use super::client::Clients;
 use super::memory::Memory;
+use super::pause::Pause;
+use super::statistics::Statistics;
 use super::stats::Stats;
 use super::tls::Tls;
 use super::trouble::HeldUp;
@@ -42,6 +44,8 @@ use tokio::time::Instant;
 
 pub(crate) struct Plane {
     pub config: Arc<Config>,
+    /// As it was at the start, or when it was last written to its file.
+    pub written_config: Arc<Config>,
     pub me: Member,
     pub version: Version,
     /// What this release reads and writes.
@@ -85,6 +89,8 @@ pub(crate) struct Plane {
     pub heard: Heard,
     pub stats: Stats,
     pub memory: Memory,
+    pub statistics: Statistics,
+    pub pause: Pause,
     pub to_control: UnboundedSender<ToControl>,
     /// Connections whose next command is held back now.
     pub parked: u32,
@@ -125,9 +131,11 @@ impl Plane {
         random: u64,
     ) -> Self {
         let backlog = Backlog::new(usize::try_from(config.backlog_bytes).unwrap_or(usize::MAX), Offset(0));
+        let statistics = Statistics::new(&config);
         Self {
             requirepass: config.requirepass.clone(),
             tls: Tls::default(),
+            written_config: Arc::clone(&config),
             config,
             me,
             version,
@@ -158,6 +166,8 @@ impl Plane {
             heard: Heard::default(),
             stats: Stats::default(),
             memory: Memory::new(random),
+            statistics,
+            pause: Pause::default(),
             to_control,
             parked: 0,
             random: random | 1,
@@ -179,6 +189,7 @@ impl Plane {
     /// A changed configuration is in force from here on.
     pub(crate) fn reconfigure(&mut self, config: Config) {
         self.requirepass.clone_from(&config.requirepass);
+        self.statistics.obey(&config);
         self.config = Arc::new(config);
         self.tell_time();
     }
@@ -278,7 +289,8 @@ impl Plane {
 
     pub(crate) fn expiry(&self) -> Expiry {
         // A key that expires is written to the stream, and that waits with every other write.
-        if self.is_serving() && !self.is_backed_up() { Expiry::Delete } else { Expiry::Hide }
+        let writes = self.is_serving() && !self.is_backed_up() && self.pause.what().is_none();
+        if writes { Expiry::Delete } else { Expiry::Hide }
     }
 
     #[inline]

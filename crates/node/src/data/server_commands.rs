@@ -4,8 +4,10 @@ mod client;
 mod cluster;
 mod config;
 mod info;
+mod latency;
 mod memory;
 mod object;
+mod slowlog;
 
 pub(super) use info::REDIS_VERSION;
 
@@ -16,14 +18,24 @@ use ironcache_keyspace::Entry;
 use ironcache_resp::Writer;
 use ironcache_session::{Endpoint, Query, ShownAs, Subcommand, help_or_refuse, introspect};
 use ironcache_shard::Role;
+use ironcache_spine::boottime_ms;
 use ironcache_types::{Offset, key_slot};
 use std::fmt::Display;
 
 /// Answers it. The session has taken the command.
 pub(super) fn run(plane: &mut Plane, client: &mut Client, query: Query, args: &[&[u8]], out: &mut Vec<u8>) {
     match query {
-        Query::Myself => client::myself(plane, client, out),
-        Query::Clients(which) => client::list(plane, client, &which, out),
+        Query::Myself => client::myself(plane, client, args, out),
+        Query::Clients(which) => client::list(plane, client, &which, args, out),
+        Query::Kill(kill) => client::kill(plane, client, &kill, out),
+        Query::Pause { what, for_ms } => {
+            plane.pause.begin(what, boottime_ms().saturating_add(for_ms));
+            ok(client, out);
+        }
+        Query::Unpause => {
+            plane.pause.end();
+            ok(client, out);
+        }
         Query::Unblock { id, by } => {
             let unblocked = plane.blocked.unblock(id, by);
             answer(client, out, |reply| reply.int(unblocked.into()));
@@ -38,6 +50,8 @@ pub(super) fn run(plane: &mut Plane, client: &mut Client, query: Query, args: &[
             answer(client, out, |reply| reply.count(count));
         }
         Query::PubSub => pubsub(plane, client, args, out),
+        Query::Latency => latency::run(plane, client, args, out),
+        Query::Slowlog => slowlog::run(plane, client, args, out),
         Query::Role => role(plane, client, out),
         Query::Time => time(client, out),
     }

@@ -6,7 +6,7 @@ use super::Door;
 use super::plane::Plane;
 use super::server_commands::{REDIS_VERSION, shown_as};
 use crate::clock::wall_ms;
-use ironcache_session::{Introduction, Looked, Owner, Site, Watches};
+use ironcache_session::{Introduction, Looked, Owner, Paused, Site, Watches};
 use ironcache_shard::Route;
 use ironcache_types::{Epoch, Level, Offset, ReadFrom, Slot};
 
@@ -55,6 +55,11 @@ impl Site for Here<'_> {
     #[inline]
     fn is_backed_up(&self) -> bool {
         self.plane.is_backed_up()
+    }
+
+    #[inline]
+    fn paused(&self) -> Option<Paused> {
+        self.plane.pause.what()
     }
 
     fn epoch(&self) -> Option<Epoch> {

@@ -203,6 +203,10 @@ fn write_stats(stats: &Stats, to: &mut Writer<'_>) -> fmt::Result {
         tryagain,
         clusterdown,
         rejected_connections,
+        input_bytes,
+        output_bytes,
+        reads: _,
+        writes: _,
         full_syncs,
         partial_syncs,
         expired,
@@ -225,6 +229,10 @@ fn write_stats(stats: &Stats, to: &mut Writer<'_>) -> fmt::Result {
         ],
     )?;
     to.counter(&plain("rejected_connections", "Clients beyond maxclients"), *rejected_connections)?;
+    to.counters(
+        &bytes("client_traffic", "What came of clients, and went to them"),
+        [([("direction", "in")], *input_bytes), ([("direction", "out")], *output_bytes)],
+    )?;
     to.counters(
         &plain("syncs", "Replicas that were brought up to date, in full or in part"),
         [([("kind", "full")], *full_syncs), ([("kind", "partial")], *partial_syncs)],

@@ -1,6 +1,7 @@
 //! A session at a node that is a struct of plain values: requests in, turns and replies out.
 
 mod blocked;
+mod clients;
 mod memory;
 mod monitor;
 mod pubsub;
@@ -27,6 +28,7 @@ struct Node {
     watches: Watches,
     holders: usize,
     password: &'static str,
+    paused: Option<Paused>,
 }
 
 fn primary() -> Node {
@@ -41,6 +43,7 @@ fn primary() -> Node {
         watches: Watches::default(),
         holders: 0,
         password: "",
+        paused: None,
     }
 }
 
@@ -75,6 +78,10 @@ impl Site for Node {
 
     fn is_out_of_memory(&self) -> bool {
         self.out_of_memory
+    }
+
+    fn paused(&self) -> Option<Paused> {
+        self.paused
     }
 
     fn epoch(&self) -> Option<Epoch> {

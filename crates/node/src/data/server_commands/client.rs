@@ -1,24 +1,63 @@
-//! CLIENT INFO and LIST: what is known of connections.
+//! CLIENT INFO, LIST and KILL: what is known of connections, and whose end is asked for.
 
-use super::super::client::{Client, ClientInfo};
+use super::super::client::{Buffers, Client, ClientInfo, Closing};
 use super::super::plane::Plane;
-use super::answer;
+use super::{answer, ok, refuse};
 use crate::clock::unix_ms;
 use ironcache_resp::Protocol;
-use ironcache_session::{Class, Counts, Listens, Profile, Which};
+use ironcache_session::{
+    Class, Counts, Evictable, Itself, Kill, Listens, Profile, Told, Touches, Which,
+};
+use std::cell::RefCell;
+use std::rc::Rc;
 
-pub(super) fn myself(plane: &Plane, client: &Client, out: &mut Vec<u8>) {
-    client.show(plane.coarse_ms);
+pub(super) fn myself(plane: &Plane, client: &Client, args: &[&[u8]], out: &mut Vec<u8>) {
+    show(plane, client, args);
     let line = describe(&client.info.borrow());
     answer(client, out, |reply| reply.verbatim("txt", line.as_bytes()));
 }
 
-pub(super) fn list(plane: &Plane, client: &Client, which: &Which, out: &mut Vec<u8>) {
-    client.show(plane.coarse_ms);
+pub(super) fn list(plane: &Plane, client: &Client, which: &Which, args: &[&[u8]], out: &mut Vec<u8>) {
+    show(plane, client, args);
     let infos = plane.clients.iter().map(|info| info.borrow());
     let lines: String =
         infos.filter(|info| which.takes(info.id, info.class())).map(|info| describe(&info)).collect();
     answer(client, out, |reply| reply.verbatim("txt", lines.as_bytes()));
+}
+
+/// As it is while it asks.
+fn show(plane: &Plane, client: &Client, args: &[&[u8]]) {
+    client.show(plane.coarse_ms);
+    client.info.borrow_mut().args_bytes = args.iter().map(|arg| arg.len()).sum();
+}
+
+pub(super) fn kill(plane: &mut Plane, client: &mut Client, kill: &Kill, out: &mut Vec<u8>) {
+    let Kill { id, addr, local_addr, which, itself, told } = kill;
+    let own = client.session.id();
+    let fits = |info: &ClientInfo| {
+        id.is_none_or(|id| id == info.id)
+            && addr.as_ref().is_none_or(|addr| *addr == info.addr.to_string())
+            && local_addr.as_ref().is_none_or(|addr| *addr == info.local_addr.to_string())
+            && which.takes(info.id)
+            && (*itself == Itself::Included || info.id != own)
+            && !info.ending.is_told()
+    };
+    let found: Vec<Rc<RefCell<ClientInfo>>> =
+        plane.clients.iter().filter(|info| fits(&info.borrow())).map(Rc::clone).collect();
+    for info in &found {
+        let info = info.borrow();
+        if info.id == own {
+            // It is answered first.
+            client.leaves = true;
+        } else {
+            plane.clients.end(&info, Closing::Killed { by: own });
+        }
+    }
+    match (told, found.len()) {
+        (Told::Count, count) => answer(client, out, |reply| reply.count(count)),
+        (Told::Whether, 0) => refuse(client, out, &"ERR No such client"),
+        (Told::Whether, _) => ok(client, out),
+    }
 }
 
 fn describe(info: &ClientInfo) -> String {
@@ -35,6 +74,11 @@ fn describe(info: &ClientInfo) -> String {
         readonly,
         listens,
         subscribed,
+        evictable,
+        touches,
+        descriptor,
+        args_bytes,
+        queued_bytes,
         queued,
         blocked,
         kept,
@@ -55,6 +99,8 @@ fn describe(info: &ClientInfo) -> String {
         (queued.is_some(), 'x'),
         (*blocked, 'b'),
         (*readonly, 'r'),
+        (*evictable == Evictable::No, 'e'),
+        (*touches == Touches::No, 'T'),
     ];
     let mut flags: String =
         all_flags.into_iter().filter_map(|(is_set, flag)| is_set.then_some(flag)).collect();
@@ -62,11 +108,16 @@ fn describe(info: &ClientInfo) -> String {
         flags.push('N');
     }
     let multi = queued.map_or("-1".to_owned(), |queued| queued.to_string());
+    let Buffers { query, query_free, reply, replied } = kept.buffers;
+    let (output_chunks, output_bytes) = (kept.output_chunks, kept.output_bytes);
+    let total = query + query_free + args_bytes + queued_bytes + reply + output_bytes;
+    let events = if output_bytes > 0 { "rw" } else { "r" };
+    // Nobody subscribes and nobody is tracked; replies wait in chunks, and a buffer that is not sent at once is one.
     format!(
-        "id={id} addr={addr} laddr={local_addr} name={name} age={age} idle={idle} flags={flags} db=0 \
-         sub={channels} psub={patterns} ssub={shard} multi={multi} obl=0 oll={} omem={} tot-mem={} cmd={last_command} user=default lib-name={lib_name} lib-ver={lib_version} resp={resp}\n",
-        kept.output_chunks,
-        kept.output_bytes,
-        kept.bytes(),
+        "id={id} addr={addr} laddr={local_addr} fd={descriptor} name={name} age={age} idle={idle} flags={flags} db=0 \
+         sub={channels} psub={patterns} ssub={shard} multi={multi} qbuf={query} qbuf-free={query_free} argv-mem={args_bytes} \
+         multi-mem={queued_bytes} rbs={reply} rbp={replied} obl=0 oll={output_chunks} omem={output_bytes} \
+         tot-mem={total} events={events} cmd={last_command} user=default redir=-1 resp={resp} lib-name={lib_name} \
+         lib-ver={lib_version}\n"
     )
 }

@@ -8,6 +8,7 @@ use super::super::client::Client;
 use super::super::plane::Plane;
 use super::{answer, help, refuse};
 use ironcache_control::{Node, Shard};
+use ironcache_keyspace::Entry;
 use ironcache_resp::{Writer, parse_integer};
 use ironcache_session::{Endpoint, Refusal, Subcommand};
 use ironcache_types::{NodeId, SLOT_COUNT, Slot, key_slot};
@@ -18,6 +19,11 @@ const SUBCOMMANDS: &[Subcommand] = &[
         name: "COUNTKEYSINSLOT",
         arguments: "<slot>",
         about: &["Return the number of keys in <slot> on this node."],
+    },
+    Subcommand {
+        name: "GETKEYSINSLOT",
+        arguments: "<slot> <count>",
+        about: &["Return key names stored by current node in a slot."],
     },
     Subcommand { name: "INFO", arguments: "", about: &["Return information about the cluster."] },
     Subcommand { name: "KEYSLOT", arguments: "<key>", about: &["Return the hash slot for <key>."] },
@@ -30,11 +36,13 @@ const SUBCOMMANDS: &[Subcommand] = &[
             "<id> <ip:port@peer-port> <flags> <master> <pings> <pongs> <epoch> <link> <slot> ...",
         ],
     },
+    Subcommand { name: "REPLICAS", arguments: "<node-id>", about: &["Return <node-id> replicas."] },
     Subcommand {
         name: "SHARDS",
         arguments: "",
         about: &["Return the slot ranges of each shard and the nodes that serve it."],
     },
+    Subcommand { name: "SLAVES", arguments: "<node-id>", about: &["As REPLICAS."] },
     Subcommand {
         name: "SLOTS",
         arguments: "",
@@ -66,8 +74,57 @@ pub(super) fn run(plane: &Plane, client: &mut Client, args: &[&[u8]], out: &mut 
                 Ok(_) | Err(_) => refuse(client, out, &"ERR Invalid slot"),
             }
         }
+        (b"getkeysinslot", [slot, count]) => {
+            let (Some(slot), Some(count)) = (parse_integer(slot), parse_integer(count)) else {
+                return client.session.refuse(&Refusal::NotAnInteger, out);
+            };
+            match (u16::try_from(slot), usize::try_from(count)) {
+                (Ok(slot), Ok(count)) if slot < SLOT_COUNT => {
+                    let keys: Vec<&[u8]> =
+                        plane.keyspace.slot_entries(Slot(slot)).iter().take(count).map(Entry::key).collect();
+                    answer(client, out, |reply| {
+                        reply.array(keys.len());
+                        keys.iter().for_each(|key| reply.bulk(key));
+                    });
+                }
+                _ => refuse(client, out, &"ERR Invalid slot or number of keys"),
+            }
+        }
+        (b"replicas" | b"slaves", [id]) => match replicas_of(plane, id) {
+            Ok(replicas) => answer(client, out, |reply| {
+                reply.array(replicas.len());
+                for node in replicas {
+                    reply.bulk(line(plane, client.door, node).as_bytes());
+                }
+            }),
+            Err(why) => refuse(client, out, &why),
+        },
         _ => help(client, args, SUBCOMMANDS, out),
     }
+}
+
+/// What a node id was asked for that has no replicas. `Display` is the reply.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+enum NoReplicas {
+    #[error("ERR Unknown node {id}")]
+    Unknown { id: String },
+    #[error("ERR The specified node is not a master")]
+    NotAMaster,
+}
+
+/// The other nodes of the shard whose primary it is.
+fn replicas_of<'a>(plane: &'a Plane, id: &[u8]) -> Result<Vec<&'a Node>, NoReplicas> {
+    let state = &plane.view.state;
+    let named = state.nodes.values().find(|node| node.id.redis_id().as_bytes().eq_ignore_ascii_case(id));
+    let unknown = || NoReplicas::Unknown { id: String::from_utf8_lossy(id).into_owned() };
+    let node = named.ok_or_else(unknown)?;
+    let Some(shard) = node.shard.and_then(|id| state.shards.get(&id)) else {
+        return Ok(Vec::new());
+    };
+    if shard.primary().is_none_or(|primary| primary.node != node.id) {
+        return Err(NoReplicas::NotAMaster);
+    }
+    Ok(state.nodes.values().filter(|other| other.shard == node.shard && other.id != node.id).collect())
 }
 
 /// The shard's nodes that clients may use, the primary first. A restarting one is left out.
@@ -147,32 +204,33 @@ fn shards(plane: &Plane, reply: &mut Writer<'_>) {
 
 /// The table of `CLUSTER NODES`, a line a node. Format: the Redis documentation of that command.
 fn nodes(plane: &Plane, door: Door) -> String {
+    plane.view.state.nodes.values().map(|node| line(plane, door, node) + "\n").collect()
+}
+
+fn line(plane: &Plane, door: Door, node: &Node) -> String {
     let state = &plane.view.state;
+    let shard = node.shard.and_then(|id| state.shards.get(&id));
+    let primary = shard.and_then(Shard::primary).map(|p| p.node);
+    let Endpoint { host, port } = plane.client_addr(node.id, door);
+    let bus = node.peer_addr.rsplit_once(':').map_or("0", |(_, port)| port);
+    let mut flags = String::new();
+    if node.id == plane.me.node {
+        flags.push_str("myself,");
+    }
+    flags.push_str(if primary == Some(node.id) || shard.is_none() { "master" } else { "slave" });
+    let follows = match primary {
+        Some(primary) if primary != node.id => primary.redis_id(),
+        _ => "-".to_owned(),
+    };
+    let epoch = shard.map_or(0, |s| s.epoch.0);
+    let link = if is_away(plane, node.id) { "disconnected" } else { "connected" };
+    let id = node.id.redis_id();
     let mut text = String::new();
-    for node in state.nodes.values() {
-        let shard = node.shard.and_then(|id| state.shards.get(&id));
-        let primary = shard.and_then(Shard::primary).map(|p| p.node);
-        let Endpoint { host, port } = plane.client_addr(node.id, door);
-        let bus = node.peer_addr.rsplit_once(':').map_or("0", |(_, port)| port);
-        let mut flags = String::new();
-        if node.id == plane.me.node {
-            flags.push_str("myself,");
+    let _ = write!(text, "{id} {host}:{port}@{bus} {flags} {follows} 0 0 {epoch} {link}");
+    if let Some(shard) = shard.filter(|_| primary == Some(node.id)) {
+        for range in &shard.slots.0 {
+            let _ = write!(text, " {range}");
         }
-        flags.push_str(if primary == Some(node.id) || shard.is_none() { "master" } else { "slave" });
-        let follows = match primary {
-            Some(primary) if primary != node.id => primary.redis_id(),
-            _ => "-".to_owned(),
-        };
-        let epoch = shard.map_or(0, |s| s.epoch.0);
-        let link = if is_away(plane, node.id) { "disconnected" } else { "connected" };
-        let id = node.id.redis_id();
-        let _ = write!(text, "{id} {host}:{port}@{bus} {flags} {follows} 0 0 {epoch} {link}");
-        if let Some(shard) = shard.filter(|_| primary == Some(node.id)) {
-            for range in &shard.slots.0 {
-                let _ = write!(text, " {range}");
-            }
-        }
-        text.push('\n');
     }
     text
 }

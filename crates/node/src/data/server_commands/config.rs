@@ -1,17 +1,23 @@
-//! CONFIG GET and SET: Redis's names for what exists here, and what can change while running.
+//! CONFIG GET, SET and REWRITE: Redis's names for what exists here, and what can change while running.
 
 use super::super::client::Client;
 use super::super::plane::Plane;
 use super::super::tls::{self, NotTaken};
 use super::{answer, help, ok, refuse};
 use crate::config::Config;
+use crate::config_file;
 use crate::descriptors;
 use crate::policy;
 use ironcache_command::glob_matches;
 use ironcache_session::{Refusal, Subcommand};
-use ironcache_settings::{BadSetting, Change, ClusterKey, Key, NodeKey, Setting, Unit, Value, Why, all};
+use ironcache_settings::{
+    BadSetting, Change, ClusterKey, Key, Kind, NEVER, NodeKey, Setting, Unit, Value, Why, all,
+};
 use ironcache_types::chain;
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::time::Duration;
 
 const SUBCOMMANDS: &[Subcommand] = &[
     Subcommand {
@@ -23,6 +29,11 @@ const SUBCOMMANDS: &[Subcommand] = &[
         name: "RESETSTAT",
         arguments: "",
         about: &["Reset statistics reported by the INFO command."],
+    },
+    Subcommand {
+        name: "REWRITE",
+        arguments: "",
+        about: &["Write what CONFIG SET changed into the file that the node was started with."],
     },
     Subcommand {
         name: "SET",
@@ -56,8 +67,13 @@ pub(super) fn run(plane: &mut Plane, client: &mut Client, args: &[&[u8]], out: &
                 Err(refused) => refuse(client, out, &refused),
             }
         }
+        (b"rewrite", []) => match rewrite(plane) {
+            Ok(()) => ok(client, out),
+            Err(refused) => refuse(client, out, &refused),
+        },
         (b"resetstat", []) => {
             plane.stats = Default::default();
+            plane.statistics.tally.reset();
             ok(client, out);
         }
         _ => help(client, args, SUBCOMMANDS, out),
@@ -73,6 +89,39 @@ fn set(plane: &mut Plane, pairs: &[[&[u8]; 2]]) -> Result<(), Refused> {
     Ok(())
 }
 
+/// How long a client waits for its file to be written. Longer, and a disk that hangs holds up everybody.
+const REWRITE_WITHIN: Duration = Duration::from_secs(1);
+
+/// Why a file was not written. `Display` is the reply.
+#[derive(Debug, thiserror::Error)]
+enum NotRewritten {
+    #[error("ERR The server is running without a config file")]
+    NoFile,
+    #[error("ERR Rewriting config file: {0}")]
+    Failed(String),
+    #[error("ERR Rewriting config file: the disk has not answered for {} ms; it may yet be written", REWRITE_WITHIN.as_millis())]
+    TooSlow,
+}
+
+/// By a thread of its own: this one waits for no disk for long.
+fn rewrite(plane: &mut Plane) -> Result<(), NotRewritten> {
+    let path = plane.config.file.clone().ok_or(NotRewritten::NoFile)?;
+    let changes = config_file::changes(&plane.written_config, &plane.config);
+    let (done, written) = channel();
+    std::thread::spawn(move || {
+        // Nobody waits any more when it took too long.
+        let _ = done.send(config_file::write(&path, &changes));
+    });
+    match written.recv_timeout(REWRITE_WITHIN) {
+        Ok(Ok(())) => {
+            plane.written_config = Arc::clone(&plane.config);
+            Ok(())
+        }
+        Ok(Err(error)) => Err(NotRewritten::Failed(chain(&error))),
+        Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => Err(NotRewritten::TooSlow),
+    }
+}
+
 /// What `CONFIG GET` shows: every setting by its name and by Redis', and what tools ask Redis for. `of_cluster` is
 /// what is in force of the cluster's settings, as far as this node knows it.
 fn values(
@@ -83,21 +132,48 @@ fn values(
         Key::Node(key) => Some(config.value(key)),
         Key::Cluster(key) => of_cluster(key),
     };
-    let known = all().filter_map(|setting| Some((setting, value(setting)?.to_string())));
+    let known = all().filter_map(|setting| Some((setting, value(setting)?)));
     let named = known.flat_map(|(setting, value)| {
-        [Some(setting.name), setting.redis].into_iter().flatten().map(move |name| (name, value.clone()))
+        let by_redis_name = setting.redis.map(|name| (name, in_redis_words(&value)));
+        [Some((setting.name, value.to_string())), by_redis_name].into_iter().flatten()
     });
     named.chain(redis_only()).collect()
 }
 
+/// By Redis' name of a setting `never` is -1, as it is there.
+const NEVER_IN_REDIS: &str = "-1";
+
+fn in_redis_words(value: &Value) -> String {
+    match value {
+        Value::Never => NEVER_IN_REDIS.to_owned(),
+        Value::Number(_) | Value::Word(_) | Value::Text(_) => value.to_string(),
+    }
+}
+
+/// What a text given by `name` is in this setting's own words.
+fn from_redis_words<'a>(setting: &Setting, name: &str, text: &'a str) -> &'a str {
+    let by_redis_name = setting.redis == Some(name);
+    match setting.kind {
+        Kind::NumberOrNever { .. } if by_redis_name && text == NEVER_IN_REDIS => NEVER,
+        Kind::NumberOrNever { .. } | Kind::Number { .. } | Kind::Word(_) | Kind::Text(_) => text,
+    }
+}
+
 /// What tools ask Redis for, and is no setting here.
-fn redis_only() -> [(&'static str, String); 5] {
+fn redis_only() -> [(&'static str, String); 12] {
     [
+        ("activedefrag", "no".to_owned()),
         ("appendonly", "no".to_owned()),
         ("cluster-enabled", "yes".to_owned()),
         ("databases", "1".to_owned()),
+        ("io-threads", "1".to_owned()),
         ("proto-max-bulk-len", ironcache_resp::Limits::default().bulk_bytes_max.to_string()),
+        ("replica-read-only", "yes".to_owned()),
+        ("replicaof", String::new()),
         ("save", String::new()),
+        ("slave-read-only", "yes".to_owned()),
+        ("slaveof", String::new()),
+        ("unixsocket", String::new()),
     ]
 }
 
@@ -122,6 +198,11 @@ fn changed(config: &Config, pairs: &[[&[u8]; 2]]) -> Result<Config, Refused> {
     }
     let mut changes = BTreeMap::new();
     for (name, directive, text) in named {
+        let spelled = name.to_lowercase();
+        // What is so already can be asked for.
+        if redis_only().iter().any(|(known, value)| *known == spelled && *value == text) {
+            continue;
+        }
         let bad = |why| Refused::Bad { key: name.into_owned(), why };
         // Of a kind of client that is not named what is in force stands.
         let text = match directive {
@@ -130,7 +211,7 @@ fn changed(config: &Config, pairs: &[[&[u8]; 2]]) -> Result<Config, Refused> {
             }
             Directive::Setting(_) | Directive::RedisOnly => text.into_owned(),
         };
-        let (key, value) = match changeable(directive, &text) {
+        let (key, value) = match changeable(directive, &spelled, &text) {
             Ok(change) => change,
             Err(why) => return Err(bad(why)),
         };
@@ -178,7 +259,7 @@ fn directive(name: &str) -> Option<Directive> {
 }
 
 /// The new value of one setting, if it can change here and now.
-fn changeable(directive: Directive, text: &str) -> Result<(Key, Value), String> {
+fn changeable(directive: Directive, name: &str, text: &str) -> Result<(Key, Value), String> {
     let setting = match directive {
         Directive::Setting(setting) => setting,
         Directive::RedisOnly => {
@@ -198,7 +279,7 @@ fn changeable(directive: Directive, text: &str) -> Result<(Key, Value), String> 
             return Err(format!("can't set immutable config: {}", Why::FixedAtCreate));
         }
     }
-    match setting.parse(text) {
+    match setting.parse(from_redis_words(setting, name, text)) {
         Ok(value) => Ok((setting.key, value)),
         Err(BadSetting { why: Why::NotANumber { unit: Unit::Memory, .. }, .. }) => {
             Err("argument must be a memory value".to_owned())

@@ -1,9 +1,11 @@
 //! INFO: sections of `key:value` lines, with Redis's names where Redis has the thing.
 
+mod counted;
+
 use super::super::Door;
 use super::super::client::Client;
 use super::super::memory::human;
-use super::super::plane::Plane;
+use super::super::plane::{Plane, TICK_MS};
 use super::super::status;
 use super::{answer, shown_as};
 use crate::allocator;
@@ -11,39 +13,61 @@ use ironcache_session::{Counts, Endpoint, ShownAs};
 use ironcache_shard::Role;
 use ironcache_types::Offset;
 use std::fmt::Write;
+use std::path::Path;
 
 /// The Redis whose commands and replies are offered; clients compare it.
-pub(in crate::data) const REDIS_VERSION: &str = "7.2.0";
+pub(in crate::data) const REDIS_VERSION: &str = "7.0.15";
 
-const SECTIONS: [&str; 10] = [
-    "server",
-    "clients",
-    "memory",
-    "persistence",
-    "stats",
-    "replication",
-    "cpu",
-    "cluster",
-    "keyspace",
-    "ironcache",
+/// In the order of Redis, and our own after them.
+const SECTIONS: [Section; 14] = [
+    Section { name: "server", title: "Server", shown: Shown::ByDefault },
+    Section { name: "clients", title: "Clients", shown: Shown::ByDefault },
+    Section { name: "memory", title: "Memory", shown: Shown::ByDefault },
+    Section { name: "persistence", title: "Persistence", shown: Shown::ByDefault },
+    Section { name: "stats", title: "Stats", shown: Shown::ByDefault },
+    Section { name: "replication", title: "Replication", shown: Shown::ByDefault },
+    Section { name: "cpu", title: "CPU", shown: Shown::ByDefault },
+    Section { name: "modules", title: "Modules", shown: Shown::ByDefault },
+    Section { name: "commandstats", title: "Commandstats", shown: Shown::IfAsked },
+    Section { name: "errorstats", title: "Errorstats", shown: Shown::ByDefault },
+    Section { name: "latencystats", title: "Latencystats", shown: Shown::IfAsked },
+    Section { name: "cluster", title: "Cluster", shown: Shown::ByDefault },
+    Section { name: "keyspace", title: "Keyspace", shown: Shown::ByDefault },
+    Section { name: "ironcache", title: "Ironcache", shown: Shown::ByDefault },
 ];
 
+struct Section {
+    name: &'static str,
+    title: &'static str,
+    shown: Shown,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Shown {
+    /// Also to who asks for no section.
+    ByDefault,
+    /// By its name, or with `all`.
+    IfAsked,
+}
+
+impl Section {
+    /// `words` are what the request says.
+    fn is_wanted(&self, words: &[&[u8]]) -> bool {
+        let says = |text: &str| words.iter().any(|word| word.eq_ignore_ascii_case(text.as_bytes()));
+        let default = words.is_empty() || says("default");
+        says(self.name) || says("all") || says("everything") || (default && self.shown == Shown::ByDefault)
+    }
+}
+
 pub(super) fn run(plane: &Plane, client: &Client, args: &[&[u8]], out: &mut Vec<u8>) {
-    let wanted: Vec<String> = args[1..].iter().map(|a| String::from_utf8_lossy(a).to_lowercase()).collect();
-    let all =
-        wanted.is_empty() || wanted.iter().any(|w| matches!(w.as_str(), "all" | "default" | "everything"));
     let mut text = String::new();
-    for section in SECTIONS {
-        if all || wanted.iter().any(|w| w == section) {
-            if !text.is_empty() {
-                text.push_str("\r\n");
-            }
-            let mut title = section.to_owned();
-            title[..1].make_ascii_uppercase();
-            let _ = write!(text, "# {title}\r\n");
-            for (key, value) in lines(plane, client.door, section) {
-                let _ = write!(text, "{key}:{value}\r\n");
-            }
+    for section in SECTIONS.iter().filter(|section| section.is_wanted(&args[1..])) {
+        if !text.is_empty() {
+            text.push_str("\r\n");
+        }
+        let _ = write!(text, "# {}\r\n", section.title);
+        for (key, value) in lines(plane, client.door, section.name) {
+            let _ = write!(text, "{key}:{value}\r\n");
         }
     }
     answer(client, out, |reply| reply.verbatim("txt", text.as_bytes()));
@@ -51,26 +75,9 @@ pub(super) fn run(plane: &Plane, client: &Client, args: &[&[u8]], out: &mut Vec<
 
 fn lines(plane: &Plane, door: Door, section: &str) -> Vec<(String, String)> {
     let line = |key: &str, value: &dyn std::fmt::Display| (key.to_owned(), value.to_string());
-    let config = &plane.config;
     match section {
-        "server" => vec![
-            line("redis_version", &REDIS_VERSION),
-            line("ironcache_version", &plane.version),
-            line("redis_mode", &"cluster"),
-            line("process_id", &crate::process::id()),
-            line("run_id", &plane.me.node.redis_id()),
-            // As in Redis: the other one, if that is all there is.
-            line("tcp_port", &if config.port != 0 { config.port } else { config.tls_port }),
-            line("tls_port", &config.tls_port),
-            line("peer_port", &config.peer_port),
-            line("http_port", &config.http_port),
-            line("uptime_in_seconds", &plane.uptime_s()),
-        ],
-        "clients" => vec![
-            line("connected_clients", &plane.clients.len()),
-            line("maxclients", &config.maxclients),
-            line("blocked_clients", &plane.blocked.len()),
-        ],
+        "server" => server(plane),
+        "clients" => counted::clients(plane),
         "memory" => memory(plane),
         "persistence" => {
             let mut lines = vec![
@@ -89,33 +96,23 @@ fn lines(plane: &Plane, door: Door, section: &str) -> Vec<(String, String)> {
             }
             lines
         }
-        "stats" => {
-            let stats = &plane.stats;
-            let Counts { channels, patterns, shard } = plane.clients.channels().counts();
-            vec![
-                line("total_connections_received", &plane.clients.total),
-                line("total_commands_processed", &stats.commands),
-                line("rejected_connections", &stats.rejected_connections),
-                line("expired_keys", &stats.expired),
-                line("evicted_keys", &stats.evicted),
-                line("keyspace_hits", &stats.hits),
-                line("keyspace_misses", &stats.misses),
-                line("pubsub_channels", &channels),
-                line("pubsub_patterns", &patterns),
-                line("pubsubshard_channels", &shard),
-                line("pubsub_messages_dropped", &plane.outbox.dropped()),
-                line("sync_full", &stats.full_syncs),
-                line("sync_partial_ok", &stats.partial_syncs),
-                line("moved_replies", &stats.moved),
-                line("tryagain_replies", &stats.tryagain),
-                line("clusterdown_replies", &stats.clusterdown),
-            ]
-        }
+        "stats" => counted::stats(plane),
         "replication" => replication(plane, door),
         "cpu" => {
             let (user, system) = crate::process::cpu_seconds();
-            vec![line("used_cpu_sys", &format!("{system:.6}")), line("used_cpu_user", &format!("{user:.6}"))]
+            vec![
+                line("used_cpu_sys", &format!("{system:.6}")),
+                line("used_cpu_user", &format!("{user:.6}")),
+                // A node has no process for snapshots: a thread of its own writes them.
+                line("used_cpu_sys_children", &"0.000000"),
+                line("used_cpu_user_children", &"0.000000"),
+            ]
         }
+        // Nothing is loaded into a node.
+        "modules" => vec![],
+        "commandstats" => counted::commands(plane),
+        "errorstats" => counted::errors(plane),
+        "latencystats" => counted::latencies(plane),
         "cluster" => vec![line("cluster_enabled", &1)],
         "keyspace" => {
             let keys = plane.keyspace.len();
@@ -170,6 +167,39 @@ fn memory(plane: &Plane) -> Vec<(String, String)> {
     lines
 }
 
+fn server(plane: &Plane) -> Vec<(String, String)> {
+    let line = |key: &str, value: &dyn std::fmt::Display| (key.to_owned(), value.to_string());
+    let config = &plane.config;
+    let uptime_s = plane.uptime_s();
+    // The clockwork's ticks.
+    let hz = 1000 / TICK_MS;
+    vec![
+        line("redis_version", &REDIS_VERSION),
+        line("ironcache_version", &plane.version),
+        line("redis_mode", &"cluster"),
+        line("os", &crate::process::system()),
+        line("arch_bits", &usize::BITS),
+        line("process_id", &crate::process::id()),
+        line("run_id", &plane.me.node.redis_id()),
+        // As in Redis: the other one, if that is all there is.
+        line("tcp_port", &if config.port != 0 { config.port } else { config.tls_port }),
+        line("tls_port", &config.tls_port),
+        line("peer_port", &config.peer_port),
+        line("http_port", &config.http_port),
+        line("server_time_usec", &(plane.statistics.stopwatch.wall_ms() * 1000)),
+        line("uptime_in_seconds", &uptime_s),
+        line("uptime_in_days", &(uptime_s / 86_400)),
+        line("hz", &hz),
+        line("configured_hz", &hz),
+        line(
+            "config_file",
+            &config.file.as_deref().map(Path::display).map_or(String::new(), |path| path.to_string()),
+        ),
+        // One thread has the dataset and its clients.
+        line("io_threads_active", &0),
+    ]
+}
+
 fn replication(plane: &Plane, door: Door) -> Vec<(String, String)> {
     let line = |key: &str, value: &dyn std::fmt::Display| (key.to_owned(), value.to_string());
     let mut lines = Vec::new();
@@ -204,13 +234,20 @@ fn replication(plane: &Plane, door: Door) -> Vec<(String, String)> {
             };
             lines.push(line("master_link_status", &if link_up { "up" } else { "down" }));
             lines.push(line("slave_repl_offset", &offset));
+            // Clients write at the primary alone.
+            lines.push(line("slave_read_only", &1));
             lines.push(line("connected_slaves", &0));
             lines.push(line("master_repl_offset", &offset));
         }
     }
     lines.push(line("master_replid", &replication_id(plane)));
+    // A promotion begins no second history: its stream goes on where the old primary's ended.
+    lines.push(line("master_replid2", &"0".repeat(40)));
+    lines.push(line("second_repl_offset", &-1));
+    lines.push(line("repl_backlog_active", &1));
     lines.push(line("repl_backlog_size", &plane.backlog.capacity_bytes()));
     lines.push(line("repl_backlog_first_byte_offset", &plane.backlog.start()));
+    lines.push(line("repl_backlog_histlen", &(plane.backlog.end().0 - plane.backlog.start().0)));
     lines
 }
 

@@ -3,6 +3,7 @@
 mod admission;
 mod blocking;
 mod checkpoints;
+mod clients;
 mod connections;
 mod fuzz;
 mod handovers;
@@ -16,6 +17,7 @@ mod retention;
 mod server_commands;
 mod serving;
 mod snapshots;
+mod statistics;
 mod tls;
 mod total_loss;
 mod transactions;
@@ -272,6 +274,7 @@ pub(super) fn client(plane: &mut Plane) -> Client {
 pub(super) fn run(plane: &mut Plane, client: &mut Client, command: &str) -> (Option<Stop>, String) {
     let args: Vec<&[u8]> = command.split(' ').map(str::as_bytes).collect();
     let mut out = Vec::new();
+    plane.statistics.stopwatch.begin();
     let stop = dispatch::run(plane, client, &args, &mut out);
     (stop, String::from_utf8(out).unwrap())
 }
