@@ -49,6 +49,7 @@ const SECOND: Begin = Begin::At(2);
 const ONE: Find = Find::Range { last: 0, step: 1, limit: 0 };
 const TWO: Find = Find::Range { last: 1, step: 1, limit: 0 };
 const ALL: Find = Find::Range { last: -1, step: 1, limit: 0 };
+const ALL_BUT_ONE: Find = Find::Range { last: -2, step: 1, limit: 0 };
 const EVERY_SECOND: Find = Find::Range { last: -1, step: 2, limit: 0 };
 const COUNTED: Find = Find::Counted { count: 0, first: 1, step: 1 };
 
@@ -97,6 +98,12 @@ pub fn key_specs(of_command: &Spec) -> &'static [KeySpec] {
         "pfmerge" => const { &[of("RW access insert", FIRST, ONE), of("RO access", SECOND, ALL)] },
         "georadius" => const { &[of("RO access", FIRST, ONE), of("OW update", Begin::After("STORE", 6), ONE), of("OW update", Begin::After("STOREDIST", 6), ONE)] },
         "georadiusbymember" => const { &[of("RO access", FIRST, ONE), of("OW update", Begin::After("STORE", 5), ONE), of("OW update", Begin::After("STOREDIST", 5), ONE)] },
+        "blpop" | "brpop" | "bzpopmin" | "bzpopmax" => const { &[of("RW access delete", FIRST, ALL_BUT_ONE)] },
+        "brpoplpush" | "blmove" => const { &[of("RW access delete", FIRST, ONE), of("RW insert", SECOND, ONE)] },
+        "blmpop" | "bzmpop" => const { &[of("RW access delete", SECOND, COUNTED)] },
+        "object|encoding" | "object|freq" | "object|idletime" | "object|refcount" | "memory|usage" => const { &[of("RO", SECOND, ONE)] },
+        "spublish" => const { &[of("NOT_KEY", FIRST, ONE)] },
+        "ssubscribe" | "sunsubscribe" => const { &[of("NOT_KEY", FIRST, ALL)] },
         _ => &[],
     }
 }
@@ -110,7 +117,9 @@ pub fn keys_and_flags<'a>(command: &Spec, args: &[&'a [u8]]) -> Vec<(&'a [u8], V
             // What no rule tells, or a word does, the command's own says.
             Begin::After(..) | Begin::Unknown => match command.more_keys {
                 MoreKeys::Option { .. } if stores(spec, command, args) => command.more_keys.of(args).to_vec(),
-                MoreKeys::Option { .. } | MoreKeys::None | MoreKeys::Counted(_) => Vec::new(),
+                MoreKeys::Option { .. } | MoreKeys::None | MoreKeys::Counted(_) | MoreKeys::Under(_) => {
+                    Vec::new()
+                }
             },
         };
         for key in keys {

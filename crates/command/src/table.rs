@@ -12,19 +12,20 @@ pub(crate) const NONE: Flags = Flags::NONE;
 const WRITE: Flags = Flags::WRITE;
 /// A write that may make the data larger.
 const GROW: Flags = WRITE.with(Flags::DENYOOM);
-const READ: Flags = Flags::READONLY;
+pub(crate) const READ: Flags = Flags::READONLY;
 const FAST: Flags = Flags::FAST;
 pub(crate) const ADMIN: Flags = Flags::ADMIN;
 /// What a node answers in any state.
 pub(crate) const ANY: Flags = Flags::LOADING.with(Flags::STALE);
 pub(crate) const CONTROL: Flags = ANY.with(Flags::NOSCRIPT);
 const NO_AUTH: Flags = Flags::NO_AUTH;
-const CHANNELS: Flags = ANY.with(Flags::PUBSUB);
+pub(crate) const CHANNELS: Flags = ANY.with(Flags::PUBSUB);
 const LISTEN: Flags = CONTROL.with(Flags::PUBSUB);
 
 /// First key, last key, step.
 pub(crate) type Keys = (usize, i32, usize);
 pub(crate) const NO_KEYS: Keys = (0, 0, 0);
+pub(crate) const SECOND_KEY: Keys = (2, 2, 1);
 const ONE_KEY: Keys = (1, 1, 1);
 const TWO_KEYS: Keys = (1, 2, 1);
 const ALL_KEYS: Keys = (1, -1, 1);

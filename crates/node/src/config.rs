@@ -7,7 +7,8 @@ use ironcache_keyspace::{EvictionPolicy, Tracking};
 use ironcache_raft::Timers;
 use ironcache_session::Class;
 use ironcache_settings::{
-    BadSetting, ClusterKey, Key, NodeKey, OutputLimit, OutputLimits, Percentiles, TlsProtocols, Value, Why, cluster,
+    BadSetting, ClusterKey, Key, NodeKey, OutputLimit, OutputLimits, Percentiles, TlsProtocols, Value, Why,
+    cluster,
 };
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -213,7 +213,7 @@ fn number(text: &str, unit: Unit, range: Range, default: &'static str) -> Result
             Some(parts) => parts,
             None => return Ok(None),
         },
-        Unit::Port | Unit::Bytes | Unit::Ms | Unit::Seconds | Unit::Count => (text, 1),
+        Unit::Port | Unit::Bytes | Unit::Us | Unit::Ms | Unit::Seconds | Unit::Count => (text, 1),
     };
     if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
         return Ok(None);

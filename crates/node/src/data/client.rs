@@ -6,7 +6,8 @@ use super::inbox::Inbox;
 use super::output::Excess;
 use ironcache_resp::Protocol;
 use ironcache_session::{
-    Audience, Class, Counts, Evictable, Listening, Listens, Message, Profile, Registry, Session, Touches, Trusted,
+    Audience, Class, Counts, Evictable, Listening, Listens, Message, Profile, Registry, Session, Touches,
+    Trusted,
 };
 use ironcache_settings::{OutputLimit, OutputLimits};
 use ironcache_shard::Owed;

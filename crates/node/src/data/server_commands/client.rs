@@ -5,9 +5,7 @@ use super::super::plane::Plane;
 use super::{answer, ok, refuse};
 use crate::clock::unix_ms;
 use ironcache_resp::Protocol;
-use ironcache_session::{
-    Class, Counts, Evictable, Itself, Kill, Listens, Profile, Told, Touches, Which,
-};
+use ironcache_session::{Class, Counts, Evictable, Itself, Kill, Listens, Profile, Told, Touches, Which};
 use std::cell::RefCell;
 use std::rc::Rc;
 
@@ -38,7 +36,7 @@ pub(super) fn kill(plane: &mut Plane, client: &mut Client, kill: &Kill, out: &mu
         id.is_none_or(|id| id == info.id)
             && addr.as_ref().is_none_or(|addr| *addr == info.addr.to_string())
             && local_addr.as_ref().is_none_or(|addr| *addr == info.local_addr.to_string())
-            && which.takes(info.id)
+            && which.takes(info.id, info.class())
             && (*itself == Itself::Included || info.id != own)
             && !info.ending.is_told()
     };

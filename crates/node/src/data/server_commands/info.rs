@@ -9,7 +9,7 @@ use super::super::plane::{Plane, TICK_MS};
 use super::super::status;
 use super::{answer, shown_as};
 use crate::allocator;
-use ironcache_session::{Counts, Endpoint, ShownAs};
+use ironcache_session::{Endpoint, ShownAs};
 use ironcache_shard::Role;
 use ironcache_types::Offset;
 use std::fmt::Write;
