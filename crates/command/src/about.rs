@@ -39,6 +39,7 @@ impl Spec {
             ("@admin", admin),
             ("@fast", is(Flags::FAST)),
             ("@slow", !is(Flags::FAST)),
+            ("@blocking", is(Flags::BLOCKING)),
             ("@dangerous", dangerous),
             ("@connection", connection),
             ("@transaction", group == "transactions"),

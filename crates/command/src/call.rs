@@ -1,5 +1,6 @@
 //! One execution of a command: what a handler has in its hands.
 
+use crate::blocking::Waits;
 use crate::error::CommandError;
 use crate::spec::{Run, Spec};
 use ironcache_keyspace::{
@@ -29,7 +30,7 @@ pub struct Lookups {
 }
 
 /// Executes a data command: appends one reply to `out` and what changed to `effects`, which the
-/// caller clears. The caller has checked arity, slots and roles.
+/// caller clears. The caller has checked arity, slots and roles. Nothing waits: a blocking command that finds nothing answers so.
 pub fn execute(
     spec: &'static Spec,
     args: &[&[u8]],
@@ -37,6 +38,43 @@ pub fn execute(
     context: &Context,
     out: &mut Vec<u8>,
     effects: &mut Effects,
+) -> Lookups {
+    let mut waits = None;
+    call(spec, args, keyspace, context, out, effects, &mut waits)
+}
+
+/// The same for a blocking command that may wait.
+///
+/// # Errors
+/// It has to wait: nothing is answered, and nothing is changed but for the deletion of keys that had expired.
+pub fn attempt(
+    spec: &'static Spec,
+    args: &[&[u8]],
+    keyspace: &mut Keyspace,
+    context: &Context,
+    out: &mut Vec<u8>,
+    effects: &mut Effects,
+) -> Result<Lookups, Waits> {
+    let (start, mut waits) = (out.len(), None);
+    let lookups = call(spec, args, keyspace, context, out, effects, &mut waits);
+    match waits {
+        None => Ok(lookups),
+        Some(waits) => {
+            out.truncate(start);
+            Err(waits)
+        }
+    }
+}
+
+#[inline]
+fn call(
+    spec: &'static Spec,
+    args: &[&[u8]],
+    keyspace: &mut Keyspace,
+    context: &Context,
+    out: &mut Vec<u8>,
+    effects: &mut Effects,
+    waits: &mut Option<Waits>,
 ) -> Lookups {
     progress::tick();
     let start = out.len();
@@ -47,7 +85,7 @@ pub fn execute(
             let (lookups, reads) = (Cell::default(), Lookups::default());
             let db = Db { keyspace, effects, now_ms: context.now_ms, expiry, lookups, reads };
             let reply = Writer::new(out, context.protocol);
-            let mut call = Call { args, db, reply, command: spec.name, random: context.random };
+            let mut call = Call { args, db, reply, command: spec.name, random: context.random, waits };
             let result = handler(&mut call);
             (result, if spec.is_write() { call.db.reads } else { call.db.lookups.get() })
         }
@@ -66,6 +104,8 @@ pub struct Call<'a> {
     pub(crate) reply: Writer<'a>,
     pub(crate) command: &'static str,
     pub(crate) random: u64,
+    /// A blocking command found nothing, and has answered so.
+    pub(crate) waits: &'a mut Option<Waits>,
 }
 
 /// The keyspace at one moment: expired keys are absent.

@@ -47,6 +47,10 @@ pub enum CommandError {
         "NOTYET '{command}' exists since level {since}, and the cluster is at level {level}: finalize the rollout first"
     )]
     NotYet { command: &'static str, since: Level, level: Level },
+    #[error("ERR timeout is not a float or out of range")]
+    TimeoutNotAFloat,
+    #[error("ERR timeout is negative")]
+    TimeoutNegative,
     #[error("ERR no such key")]
     NoSuchKey,
     #[error("ERR source and destination objects are the same")]

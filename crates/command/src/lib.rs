@@ -4,6 +4,7 @@
 //!   arguments ──lookup──▶ Spec ──check_arity, keys──▶ (the node: slots, roles)
 //!                           │
 //!                        execute(spec, args, keyspace, context) ──▶ reply bytes + Effects
+//!                        attempt(…) ──▶ the same, or Waits: for which keys, and how long
 //! ```
 //!
 //! A handler reads the keyspace, decides, and records effects; it changes nothing in any other way.
@@ -19,6 +20,7 @@ mod arg;
 mod big;
 mod bitfield;
 mod bits;
+mod blocking;
 mod call;
 mod copy;
 mod dump;
@@ -57,7 +59,8 @@ mod zrange;
 mod zset;
 mod zstore;
 
-pub use call::{Context, Lookups, execute};
+pub use blocking::Waits;
+pub use call::{Context, Lookups, attempt, execute};
 pub use error::{CommandError, WrongArity, unknown_command, unknown_subcommand, wrong_arity};
 pub use glob::glob_matches;
 pub use ironcache_keyspace::{Effects, Expiry};

@@ -9,7 +9,7 @@ use ironcache_keyspace::{Effect, Items, List, Side};
 type Outcome = Result<(), CommandError>;
 
 /// `LEFT` or `RIGHT`.
-fn side(arg: &[u8]) -> Result<Side, CommandError> {
+pub(crate) fn side(arg: &[u8]) -> Result<Side, CommandError> {
     if arg::is(arg, "left") {
         Ok(Side::Head)
     } else if arg::is(arg, "right") {
@@ -21,14 +21,22 @@ fn side(arg: &[u8]) -> Result<Side, CommandError> {
 
 pub(crate) fn lmove(call: &mut Call<'_>) -> Outcome {
     let (from_side, to_side) = (side(call.args[3])?, side(call.args[4])?);
-    move_one(call, from_side, to_side)
+    move_one(call, from_side, to_side).map(drop)
 }
 
 pub(crate) fn rpoplpush(call: &mut Call<'_>) -> Outcome {
-    move_one(call, Side::Tail, Side::Head)
+    move_one(call, Side::Tail, Side::Head).map(drop)
 }
 
-fn move_one(call: &mut Call<'_>, from_side: Side, to_side: Side) -> Outcome {
+/// Was there anything to be taken?
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Taken {
+    Something,
+    /// And that is answered.
+    Nothing,
+}
+
+pub(crate) fn move_one(call: &mut Call<'_>, from_side: Side, to_side: Side) -> Result<Taken, CommandError> {
     let (from, to) = (call.args[1], call.args[2]);
     let element: Option<Box<[u8]>> = match call.db.read::<List>(from)? {
         None => None,
@@ -39,7 +47,7 @@ fn move_one(call: &mut Call<'_>, from_side: Side, to_side: Side) -> Outcome {
     };
     let Some(element) = element else {
         call.reply.null();
-        return Ok(());
+        return Ok(Taken::Nothing);
     };
     call.db.read::<List>(to)?;
     // From an end to the same end of the same list nothing moves.
@@ -49,17 +57,23 @@ fn move_one(call: &mut Call<'_>, from_side: Side, to_side: Side) -> Outcome {
         call.db.record(Effect::ListPop { key: from, side: from_side, count: 1 });
     }
     call.reply.bulk(&element);
-    Ok(())
+    Ok(Taken::Something)
 }
 
 pub(crate) fn lmpop(call: &mut Call<'_>) -> Outcome {
-    let keys = arg::above_zero(call.args[1], "numkeys")?;
-    let rest = call.args.get(keys.saturating_add(2)..).unwrap_or(&[]);
+    pop_first(call, 1).map(drop)
+}
+
+/// Pops of the first of the keys that has any; their count is at `count_at`.
+pub(crate) fn pop_first(call: &mut Call<'_>, count_at: usize) -> Result<Taken, CommandError> {
+    let keys = arg::above_zero(call.args[count_at], "numkeys")?;
+    let first = count_at + 1;
+    let rest = call.args.get(keys.saturating_add(first)..).unwrap_or(&[]);
     let [from, options @ ..] = rest else {
         return Err(CommandError::Syntax);
     };
     let (side, count) = (side(from)?, arg::pop_count(options)?);
-    for key in &call.args[2..2 + keys] {
+    for key in &call.args[first..first + keys] {
         let Some(list) = call.db.read::<List>(key)? else {
             continue;
         };
@@ -73,10 +87,10 @@ pub(crate) fn lmpop(call: &mut Call<'_>) -> Outcome {
             call.reply.bulk(&items[at]);
         }
         call.db.record(Effect::ListPop { key, side, count: count as u64 });
-        return Ok(());
+        return Ok(Taken::Something);
     }
     call.reply.null_array();
-    Ok(())
+    Ok(Taken::Nothing)
 }
 
 /// The options of `LPOS`.

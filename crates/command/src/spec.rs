@@ -39,8 +39,10 @@ impl Flags {
     pub const NO_AUTH: Flags = Flags(1 << 8);
     /// First key, last key and step do not tell all keys: [`Spec::more_keys`] does.
     pub const MOVABLE_KEYS: Flags = Flags(1 << 9);
+    /// May wait until a key holds what it wants: [`attempt`](crate::attempt) says that it has to.
+    pub const BLOCKING: Flags = Flags(1 << 10);
 
-    const NAMES: [&'static str; 10] = [
+    const NAMES: [&'static str; 11] = [
         "write",
         "readonly",
         "denyoom",
@@ -51,6 +53,7 @@ impl Flags {
         "fast",
         "no_auth",
         "movablekeys",
+        "blocking",
     ];
 
     pub const fn with(self, other: Flags) -> Flags {

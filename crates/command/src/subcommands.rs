@@ -105,6 +105,7 @@ const ROWS: &[Spec] = &[
     two(row("client|pause", -3, OTHERS, NO_KEYS, "connection", "2.9.50", "Holds commands back for a while.")),
     two(row("client|reply", 3, OWN, NO_KEYS, "connection", "3.2.0", "Says whether requests are replied to.")),
     two(row("client|trackinginfo", 2, OWN, NO_KEYS, "connection", "6.2.0", "Tells whether keys are tracked for the connection.")),
+    two(row("client|unblock", -3, OTHERS, NO_KEYS, "connection", "5.0.0", "Ends the wait of a blocked connection.")),
     two(row("client|unpause", 2, OTHERS, NO_KEYS, "connection", "6.2.0", "Has commands go on that were held back.")),
     two(row("cluster|getkeysinslot", 4, STALE, NO_KEYS, "cluster", "3.0.0", "Returns keys of a slot.")),
     two(row("cluster|replicas", 3, ADMIN.with(STALE), NO_KEYS, "cluster", "5.0.0", "Tells about the replicas of a primary.")),

@@ -3,8 +3,8 @@
 use crate::spec::{Flags, Handler, MoreKeys, Run, Spec};
 use crate::subcommands::has_subcommands;
 use crate::{
-    bitfield, bits, copy, dump, expire, geo, geosearch, hash, keys, lcs, list, listmove, pf, scan, set,
-    setops, sort, string, zpick, zrange, zset, zstore,
+    bitfield, bits, blocking, copy, dump, expire, geo, geosearch, hash, keys, lcs, list, listmove, pf, scan,
+    set, setops, sort, string, zpick, zrange, zset, zstore,
 };
 use ironcache_types::Level;
 
@@ -186,6 +186,11 @@ pub(crate) const ROWS: &[Spec] = &[
     two(data(listmove::rpoplpush, row("rpoplpush", 3, GROW, TWO_KEYS, "list", "1.2.0", "Moves the last element of a list to the front of another, and returns it."))),
     two(data(listmove::lpos, row("lpos", -3, READ, ONE_KEY, "list", "6.0.6", "Returns the positions of elements by their value."))),
     two(counted(1, data(listmove::lmpop, row("lmpop", -4, WRITE, NO_KEYS, "list", "7.0.0", "Removes and returns elements of the first of several lists that has any.")))),
+    two(waiting(data(blocking::blpop, row("blpop", -3, WRITE.with(Flags::NOSCRIPT), (1, -2, 1), "list", "2.0.0", "Removes and returns the first element of the first of several lists that has any, or waits for one.")))),
+    two(waiting(data(blocking::brpop, row("brpop", -3, WRITE.with(Flags::NOSCRIPT), (1, -2, 1), "list", "2.0.0", "Removes and returns the last element of the first of several lists that has any, or waits for one.")))),
+    two(waiting(data(blocking::blmove, row("blmove", 6, GROW.with(Flags::NOSCRIPT), TWO_KEYS, "list", "6.2.0", "Moves an element from one list to another, and returns it, or waits for one.")))),
+    two(waiting(data(blocking::brpoplpush, row("brpoplpush", 4, GROW.with(Flags::NOSCRIPT), TWO_KEYS, "list", "2.2.0", "Moves the last element of a list to the front of another, and returns it, or waits for one.")))),
+    two(waiting(counted(2, data(blocking::blmpop, row("blmpop", -5, WRITE, NO_KEYS, "list", "7.0.0", "Removes and returns elements of the first of several lists that has any, or waits for one."))))),
     two(data(setops::smove, row("smove", 4, WRITE.with(FAST), TWO_KEYS, "set", "1.0.0", "Moves a member from one set to another."))),
     two(counted(1, data(setops::sintercard, row("sintercard", -3, READ, NO_KEYS, "set", "7.0.0", "Counts the members of an intersection of sets.")))),
     two(data(setops::sunionstore, row("sunionstore", -3, GROW, ALL_KEYS, "set", "1.0.0", "Stores the union of sets."))),
@@ -200,6 +205,9 @@ pub(crate) const ROWS: &[Spec] = &[
     two(counted(1, data(zstore::zintercard, row("zintercard", -3, READ, NO_KEYS, "sorted-set", "7.0.0", "Counts the members of an intersection of sorted sets.")))),
     two(data(zrange::zrangestore, row("zrangestore", -5, GROW, TWO_KEYS, "sorted-set", "6.2.0", "Stores a range of members of a sorted set."))),
     two(counted(1, data(zpick::zmpop, row("zmpop", -4, WRITE, NO_KEYS, "sorted-set", "7.0.0", "Removes and returns the outermost members of the first of several sorted sets that has any.")))),
+    two(waiting(data(blocking::bzpopmin, row("bzpopmin", -3, WRITE.with(FAST).with(Flags::NOSCRIPT), (1, -2, 1), "sorted-set", "5.0.0", "Removes and returns the member with the lowest score of the first of several sorted sets that has any, or waits for one.")))),
+    two(waiting(data(blocking::bzpopmax, row("bzpopmax", -3, WRITE.with(FAST).with(Flags::NOSCRIPT), (1, -2, 1), "sorted-set", "5.0.0", "Removes and returns the member with the highest score of the first of several sorted sets that has any, or waits for one.")))),
+    two(waiting(counted(2, data(blocking::bzmpop, row("bzmpop", -5, WRITE, NO_KEYS, "sorted-set", "7.0.0", "Removes and returns the outermost members of the first of several sorted sets that has any, or waits for one."))))),
     two(data(zpick::zrandmember, row("zrandmember", -2, READ, ONE_KEY, "sorted-set", "6.2.0", "Returns random members of a sorted set."))),
     two(data(hash::hrandfield, row("hrandfield", -2, READ, ONE_KEY, "hash", "6.2.0", "Returns random fields of a hash."))),
     two(data(copy::copy, row("copy", -3, GROW, TWO_KEYS, "generic", "6.2.0", "Copies the value of a key to another key."))),
@@ -236,6 +244,11 @@ pub(crate) const ROWS: &[Spec] = &[
 /// A command that came with level 2.
 pub(crate) const fn two(spec: Spec) -> Spec {
     at(Level(2), spec)
+}
+
+/// A command that may wait.
+const fn waiting(spec: Spec) -> Spec {
+    Spec { flags: spec.flags.with(Flags::BLOCKING), ..spec }
 }
 
 /// A command whose keys are counted by the argument at this position, and follow it.

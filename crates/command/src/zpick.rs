@@ -3,6 +3,7 @@
 use crate::arg;
 use crate::call::Call;
 use crate::error::CommandError;
+use crate::listmove::Taken;
 use crate::random::{Dice, REPEATED_MAX};
 use crate::zrange::{self, Show};
 use ironcache_keyspace::progress::ticking;
@@ -11,9 +12,15 @@ use ironcache_keyspace::{Effect, Items, Scored, Zset};
 type Outcome = Result<(), CommandError>;
 
 pub(crate) fn zmpop(call: &mut Call<'_>) -> Outcome {
-    let keys = arg::above_zero(call.args[1], "numkeys")?;
-    let rest = call.args.get(keys.saturating_add(2)..).unwrap_or(&[]);
-    let ([end, options @ ..], keys) = (rest, &call.args[2..]) else {
+    pop_first(call, 1).map(drop)
+}
+
+/// Pops of the first of the keys that has any; their count is at `count_at`.
+pub(crate) fn pop_first(call: &mut Call<'_>, count_at: usize) -> Result<Taken, CommandError> {
+    let keys = arg::above_zero(call.args[count_at], "numkeys")?;
+    let first = count_at + 1;
+    let rest = call.args.get(keys.saturating_add(first)..).unwrap_or(&[]);
+    let ([end, options @ ..], keys) = (rest, &call.args[first..]) else {
         return Err(CommandError::Syntax);
     };
     let keys = &keys[..keys.len() - rest.len()];
@@ -39,10 +46,10 @@ pub(crate) fn zmpop(call: &mut Call<'_>) -> Outcome {
             call.reply.bulk(&scored.member);
             call.reply.double(scored.score);
         }
-        return Ok(());
+        return Ok(Taken::Something);
     }
     call.reply.null_array();
-    Ok(())
+    Ok(Taken::Nothing)
 }
 
 pub(crate) fn zrandmember(call: &mut Call<'_>) -> Outcome {

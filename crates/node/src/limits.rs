@@ -8,7 +8,7 @@ use crate::http::{JSON_BYTES_MAX, KEEP_FREE_BYTES, KEEP_FREE_SHARE};
 use crate::tls::{CA_FILES_MAX, FILE_BYTES_MAX};
 use ironcache_control::ControlState;
 use ironcache_resp::Limits;
-use ironcache_session::COMMAND_BYTES_MAX;
+use ironcache_session::{COMMAND_BYTES_MAX, WATCHED_BYTES_MAX};
 use ironcache_types::{MAX_ARTIFACT_BYTES, SLOT_COUNT};
 
 /// Rows of the page: what, and how much of it.
@@ -20,6 +20,7 @@ fn rows() -> Vec<(&'static str, String)> {
         ("arguments of one command", args_max.to_string()),
         ("an inline command", kib(inline_bytes_max)),
         ("a command, and what is queued since `MULTI`", mib(COMMAND_BYTES_MAX)),
+        ("keys that a client watches, with 160 bytes for each", mib(WATCHED_BYTES_MAX)),
         ("handshakes of TLS at a time", HANDSHAKES_MAX.to_string()),
         (
             "handshakes that are signed for at a time",

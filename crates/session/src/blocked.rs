@@ -4,17 +4,20 @@
 //! *Invariant:* whatever ends it, it is answered exactly once, unless its connection closes.
 
 use crate::refusal::Refusal;
+use crate::route;
 use crate::session::Session;
 use crate::site::Site;
 use crate::turn::{Stop, Turn, Within};
 use ironcache_resp::{Writer, parse_integer};
-use ironcache_types::{Epoch, Offset};
+use ironcache_types::{Epoch, Offset, ReadFrom, Slot};
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Blocked {
     /// `WAIT`: until so many replicas hold everything below `offset`. Nobody tells any more once the role of `epoch` is lost:
     /// then it answers how many were known to, as at a timeout.
     OnReplicas { replicas: usize, offset: Offset, epoch: Option<Epoch>, holders: usize, timeout_ms: u64 },
+    /// `BLPOP` and its like: until one of its keys, which are of this slot, has something for it.
+    OnKeys { slot: Slot, timeout_ms: u64 },
 }
 
 /// What may end it.
@@ -24,38 +27,90 @@ pub enum Wake {
     Look,
     /// Its time is up, or nobody waits any more.
     TimeIsUp,
+    /// Another client wants it to go on.
+    Unblock(Unblock),
+}
+
+/// How `CLIENT UNBLOCK` ends it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unblock {
+    /// As if its time were up.
+    Timeout,
+    Error,
+}
+
+impl Unblock {
+    pub(crate) fn parse(word: &[u8]) -> Result<Self, Refusal> {
+        match word.to_ascii_lowercase().as_slice() {
+            b"timeout" => Ok(Unblock::Timeout),
+            b"error" => Ok(Unblock::Error),
+            _ => Err(Refusal::UnblockReason),
+        }
+    }
 }
 
 /// What came of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Woken {
     /// The reply is written.
     Answered,
+    /// It ends with this: [`Session::refuse`] answers it.
+    Refused(Refusal),
     Still,
 }
 
 impl Session {
     /// For how long it may stay blocked, from when it was; `None` for ever, or if it is not.
     pub fn blocked_ms_max(&self) -> Option<u64> {
-        let Blocked::OnReplicas { timeout_ms, .. } = self.blocked?;
+        let (Blocked::OnReplicas { timeout_ms, .. } | Blocked::OnKeys { timeout_ms, .. }) = self.blocked?;
         (timeout_ms > 0).then_some(timeout_ms)
+    }
+
+    /// Does it wait for what replicas acknowledge?
+    pub fn is_blocked_on_replicas(&self) -> bool {
+        matches!(self.blocked, Some(Blocked::OnReplicas { .. }))
+    }
+
+    /// It waits for keys of this slot; 0 ms: for ever. Whoever executes the command has found nothing there.
+    pub fn block_on(&mut self, slot: Slot, timeout_ms: u64) {
+        self.blocked = Some(Blocked::OnKeys { slot, timeout_ms });
+    }
+
+    /// Somebody else has executed what it waited to do, and has the reply.
+    pub fn served(&mut self) {
+        self.blocked = None;
     }
 
     /// Something happened that may answer what it waits for.
     pub fn wake(&mut self, wake: Wake, site: &impl Site, out: &mut Vec<u8>) -> Woken {
-        let Some(Blocked::OnReplicas { replicas, offset, epoch, holders, .. }) = &mut self.blocked else {
-            return Woken::Answered;
+        let woken = match (&mut self.blocked, wake) {
+            (None, _) => Woken::Answered,
+            (Some(_), Wake::Unblock(Unblock::Error)) => Woken::Refused(Refusal::Unblocked),
+            (Some(Blocked::OnReplicas { replicas, offset, epoch, holders, .. }), _) => {
+                let is_primary_still = epoch.is_some() && site.epoch() == *epoch;
+                if is_primary_still {
+                    *holders = site.holders(*offset);
+                }
+                if is_primary_still && *holders < *replicas && wake == Wake::Look {
+                    return Woken::Still;
+                }
+                Writer::new(out, self.protocol).count(*holders);
+                Woken::Answered
+            }
+            (Some(Blocked::OnKeys { slot, .. }), Wake::Look) => {
+                match route::admit(site, *slot, ReadFrom::Primary) {
+                    // Undecided: who serves the slot then says where to go, or serves it here.
+                    Ok(route::Admitted::Here | route::Admitted::Undecided) => return Woken::Still,
+                    Err(refusal) => Woken::Refused(refusal),
+                }
+            }
+            (Some(Blocked::OnKeys { .. }), Wake::TimeIsUp | Wake::Unblock(Unblock::Timeout)) => {
+                Writer::new(out, self.protocol).null_array();
+                Woken::Answered
+            }
         };
-        let is_primary_still = epoch.is_some() && site.epoch() == *epoch;
-        if is_primary_still {
-            *holders = site.holders(*offset);
-        }
-        if is_primary_still && *holders < *replicas && wake == Wake::Look {
-            return Woken::Still;
-        }
-        Writer::new(out, self.protocol).count(*holders);
         self.blocked = None;
-        Woken::Answered
+        woken
     }
 
     pub(crate) fn wait(

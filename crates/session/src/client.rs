@@ -1,5 +1,6 @@
 //! CLIENT: what a connection tells of itself, and what it asks about others.
 
+use crate::blocked::Unblock;
 use crate::kill::Kill;
 use crate::pause::Paused;
 use crate::profile::{Profile, printable};
@@ -74,6 +75,11 @@ const SUBCOMMANDS: &[Subcommand] = &[
         about: &["Report tracking status for the current connection."],
     },
     Subcommand {
+        name: "UNBLOCK",
+        arguments: "<clientid> [TIMEOUT|ERROR]",
+        about: &["Unblock the specified blocked client."],
+    },
+    Subcommand {
         name: "UNPAUSE",
         arguments: "",
         about: &["Stop the current client pause, resuming traffic."],
@@ -112,6 +118,11 @@ impl Session {
                 self.ok(out)
             }
             (b"info", []) => query(Query::Myself),
+            (b"unblock", [id, by @ ..]) if by.len() <= 1 => {
+                let by = by.first().map_or(Ok(Unblock::Timeout), |by| Unblock::parse(by))?;
+                let id = parse_integer(id).ok_or(Refusal::NotAnInteger)?.cast_unsigned();
+                query(Query::Unblock { id, by })
+            }
             (b"list", which) => query(Query::Clients(Which::parse(which)?)),
             (b"kill", filters @ [_, ..]) => query(Query::Kill(Kill::parse(filters)?)),
             (b"pause", how @ ([_] | [_, _])) => {

@@ -15,13 +15,14 @@
 //! - [`Session::take`] has changed nothing when it answers `Stop(Park | Hold | Pause)`: the same request is taken again later.
 //! - [`Site`] is the node as the session sees it: read only, of one moment, and in the words of a client (an [`Endpoint`], not
 //!   a node's number). A test is one: a struct of plain values.
+//! - [`Watches`] is the one thing that sessions share: who watches which keys. The shell tells it of what is written.
 //! - [`Refusal`] is every reason for which a request is not executed; a [`Redirect`] is one of them, and never read again.
 //!
 //! How replies that do not answer the request before them fit:
-//! - *A command that blocks* is a further [`Stop::Blocked`]: a variant of `blocked::Blocked` that says what it waits for, its time
-//!   in [`Session::blocked_ms_max`], and what ends it as a further [`Wake`] (a key is ready, another client unblocks it, the
-//!   shard is handed over). `WAIT` is the first. The command is executed when it is woken, not when it is taken: so it can be
-//!   answered `MOVED` then, as one that was parked. Inside a transaction nothing waits: it is woken at once, its time up.
+//! - *A command that blocks* is a [`Stop::Blocked`]: a variant of `blocked::Blocked` says what it waits for, its time is in
+//!   [`Session::blocked_ms_max`], and what ends it is a [`Wake`]. `WAIT` waits for replicas; `BLPOP` and its like for keys, in the
+//!   shell's book of waiters, which has whoever makes a key ready serve them: the session is then [`Session::served`], and no reply
+//!   is its own. Once another node serves the slot it is answered `MOVED`, as one that was parked. Inside a transaction nothing waits.
 //! - *A message to a subscriber* answers no request and meets no `Turn`. [`Listens`] is what a session is sent beside its replies;
 //!   a turn that changes it writes its reply (of a subscription: the confirmation) and says so by [`Job::Listen`], and the shell
 //!   keeps who listens to what, since one message goes to many, and a queue of messages for each of them. `MONITOR` is the
@@ -51,7 +52,7 @@ mod transaction;
 mod turn;
 mod watch;
 
-pub use blocked::{Wake, Woken};
+pub use blocked::{Unblock, Wake, Woken};
 pub use client::Which;
 pub use kill::{Itself, Kill, Told};
 pub use monitor::{Listens, monitor_line};
@@ -59,7 +60,8 @@ pub use pause::Paused;
 pub use profile::Profile;
 pub use refusal::{Endpoint, Redirect, Refusal};
 pub use session::{Evictable, Session, Touches, Trusted};
-pub use site::{Introduction, Owner, ShownAs, Site};
+pub use site::{Introduction, Looked, Owner, ShownAs, Site};
 pub use subcommand::{Subcommand, help_or_refuse};
 pub use transaction::{COMMAND_BYTES_MAX, Queued};
 pub use turn::{Job, Query, Stop, Turn, Within};
+pub use watch::{Change, WATCHED_BYTES_MAX, Watches};

@@ -51,6 +51,8 @@ pub enum Refusal {
     WatchInMulti,
     #[error("ERR WATCH without keys")]
     WatchWithoutKeys,
+    #[error("ERR a client watches {most_bytes} bytes of keys at most")]
+    WatchesTooMuch { most_bytes: usize },
     #[error("ERR MONITOR isn't allowed for DENY BLOCKING client")]
     MonitorInTransaction,
     #[error("ERR EXEC without MULTI")]
@@ -99,6 +101,10 @@ pub enum Refusal {
     NoSuchUser { user: String },
     #[error("ERR CLIENT PAUSE mode must be WRITE or ALL")]
     PauseMode,
+    #[error("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR")]
+    UnblockReason,
+    #[error("UNBLOCKED client unblocked via CLIENT UNBLOCK")]
+    Unblocked,
 
     // Arguments.
     #[error("ERR syntax error")]

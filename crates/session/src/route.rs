@@ -4,7 +4,7 @@ use crate::refusal::{Redirect, Refusal};
 use crate::session::Session;
 use crate::site::{Owner, Site};
 use crate::turn::{Job, Stop, Turn};
-use ironcache_command::Spec;
+use ironcache_command::{Flags, Spec};
 use ironcache_types::{ReadFrom, Slot, key_slot};
 
 /// Of a command on a slot that nobody redirects.
@@ -74,6 +74,9 @@ impl Session {
         }
         if writes && site.is_backed_up() {
             return Ok(Turn::Stop(Stop::Hold));
+        }
+        if spec.flags.contains(Flags::BLOCKING) {
+            return Ok(Turn::Run(Job::Blocking { spec, slot }));
         }
         Ok(Turn::Run(Job::Data { spec, slot }))
     }

@@ -28,7 +28,7 @@ pub struct Session {
     pub(crate) readonly: bool,
     /// Since `MULTI`.
     pub(crate) transaction: Option<Transaction>,
-    pub(crate) watch: Watch,
+    pub(crate) watch: Option<Watch>,
     /// What was taken and is not answered yet.
     pub(crate) blocked: Option<Blocked>,
     /// What it is sent beside its replies.
@@ -73,7 +73,7 @@ impl Session {
             trusted,
             readonly: false,
             transaction: None,
-            watch: Watch::default(),
+            watch: None,
             blocked: None,
             listens: Listens::Nothing,
             replies: Replies::Sent,
@@ -197,9 +197,10 @@ impl Session {
         self.transaction.as_ref().map(Transaction::len)
     }
 
-    /// What they take.
+    /// What they take, and what is watched for them.
     pub fn queued_bytes(&self) -> usize {
-        self.transaction.as_ref().map_or(0, |transaction| transaction.bytes)
+        let watched = self.watch.as_ref().map_or(0, Watch::bytes);
+        self.transaction.as_ref().map_or(0, |transaction| transaction.bytes) + watched
     }
 
     /// The command, or subcommand, that was taken last.
@@ -210,6 +211,11 @@ impl Session {
 
     pub fn last_command(&self) -> &'static str {
         self.last.map_or(NO_COMMAND, |spec| spec.name)
+    }
+
+    /// Is there a request that was taken and is not answered yet?
+    pub fn is_blocked(&self) -> bool {
+        self.blocked.is_some()
     }
 
     /// Has it sent a whole command, past the password if there is one?

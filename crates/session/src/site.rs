@@ -5,6 +5,7 @@
 
 use crate::pause::Paused;
 use crate::refusal::Endpoint;
+use crate::watch::Watches;
 use ironcache_types::{Epoch, Level, Offset, ReadFrom, Slot};
 
 pub trait Site {
@@ -29,8 +30,11 @@ pub trait Site {
     /// In which this node is the primary of its shard; `None` if it is not.
     fn epoch(&self) -> Option<Epoch>;
 
-    /// The end of the last effect on a slot (on any, for `None`) of this epoch; 0 before the first.
-    fn written(&self, slot: Option<Slot>) -> u64;
+    /// Is a key there, now?
+    fn look(&self, key: &[u8]) -> Looked;
+
+    /// Who watches which keys, of all sessions of this node: the sessions keep it, and the node tells it of what is written.
+    fn watches(&self) -> &Watches;
 
     /// How many replicas have applied everything below `offset`.
     fn holders(&self, offset: Offset) -> usize;
@@ -40,6 +44,15 @@ pub trait Site {
 
     /// As whom the node shows itself.
     fn introduction(&self) -> Introduction;
+}
+
+/// What is there of a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Looked {
+    Absent,
+    /// Its time is up, and it is not deleted yet: it reads as absent.
+    Expired,
+    Present,
 }
 
 /// Who executes a command.

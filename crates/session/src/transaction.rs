@@ -8,6 +8,7 @@ use crate::route::{self, Admitted};
 use crate::session::Session;
 use crate::site::{Owner, Site};
 use crate::turn::{Job, Stop, Turn};
+use crate::watch::{TooMuch, WATCHED_BYTES_MAX, Watch};
 use ironcache_command::{Run, Spec};
 use ironcache_resp::Writer;
 use ironcache_types::{ReadFrom, Slot};
@@ -141,9 +142,8 @@ impl Session {
             }
         };
         let commands = self.transaction.take().unwrap_or_default().commands;
-        let disturbed = self.watch.is_disturbed(site);
-        self.watch.clear();
-        if disturbed {
+        let watch = self.watch.take();
+        if watch.is_some_and(|watch| watch.is_disturbed(site)) {
             Writer::new(out, self.protocol).null_array();
             return Ok(Turn::Answered);
         }
@@ -188,7 +188,11 @@ impl Session {
         };
         match route::admit(site, slot, ReadFrom::Primary)? {
             Admitted::Here => {
-                self.watch.add(slot, site);
+                let id = self.id;
+                let watch = self.watch.get_or_insert_with(|| Watch::new(id, site));
+                watch
+                    .add(&args[1..], site)
+                    .map_err(|TooMuch| Refusal::WatchesTooMuch { most_bytes: WATCHED_BYTES_MAX })?;
                 self.ok(out)
             }
             Admitted::Undecided => Ok(Turn::Stop(Stop::Park)),
@@ -196,14 +200,14 @@ impl Session {
     }
 
     pub(crate) fn unwatch(&mut self, out: &mut Vec<u8>) -> Result<Turn, Refusal> {
-        self.watch.clear();
+        self.watch = None;
         self.ok(out)
     }
 
     /// Ends `MULTI` and `WATCH`: nothing that was queued is ever executed.
     pub(crate) fn forget_transaction(&mut self) {
         self.transaction = None;
-        self.watch.clear();
+        self.watch = None;
     }
 }
 

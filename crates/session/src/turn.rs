@@ -10,6 +10,7 @@
 //!                          └─► Err(Refusal)        Session::refuse writes it
 //! ```
 
+use crate::blocked::Unblock;
 use crate::client::Which;
 use crate::kill::Kill;
 use crate::monitor::Listens;
@@ -37,6 +38,8 @@ pub enum Turn {
 pub enum Job {
     /// A command on the data. `slot` is that of its keys; `None` without keys.
     Data { spec: &'static Spec, slot: Option<Slot> },
+    /// The same of a command that waits if it finds nothing: [`Session::block_on`](crate::Session::block_on) then says so.
+    Blocking { spec: &'static Spec, slot: Option<Slot> },
     /// `EXEC`: all of them, indivisibly, in one array of replies. `slot` is the only one that they touch; `None` if they may
     /// touch others.
     Transaction { commands: Vec<Queued>, slot: Option<Slot> },
@@ -63,6 +66,11 @@ pub enum Query {
     },
     /// `CLIENT UNPAUSE`.
     Unpause,
+    /// `CLIENT UNBLOCK`.
+    Unblock {
+        id: u64,
+        by: Unblock,
+    },
     Cluster,
     Config,
     Info,

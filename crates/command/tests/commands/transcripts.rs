@@ -51,6 +51,7 @@ families! {
     sets_answer_as_in_redis: "sets",
     sorted_sets_answer_as_in_redis: "zsets",
     what_moves_answers_as_in_redis: "moves",
+    what_may_wait_answers_as_in_redis_inside_a_transaction: "blocking",
     what_is_combined_and_sorted_answers_as_in_redis: "combined",
     bits_answer_as_in_redis: "bits",
     places_and_counters_answer_as_in_redis: "places",

@@ -1,6 +1,7 @@
 //! What the server knows of one client connection.
 
 use super::Door;
+use super::blocked::Seat;
 use super::inbox::Inbox;
 use super::output::Excess;
 use ironcache_resp::Protocol;
@@ -24,6 +25,8 @@ pub(crate) struct Client {
     pub inbox: Option<Rc<Inbox>>,
     /// It has ended itself (`CLIENT KILL`): its connection closes when that is answered.
     pub leaves: bool,
+    /// While it is blocked.
+    pub seat: Option<Rc<Seat>>,
     pub info: Rc<RefCell<ClientInfo>>,
 }
 
@@ -41,6 +44,7 @@ impl Client {
         info.queued_bytes = session.queued_bytes();
         info.is_known |= session.is_known();
         info.queued = session.queued();
+        info.blocked = session.is_blocked();
         if !Rc::ptr_eq(&info.profile, session.profile()) {
             info.profile = Rc::clone(session.profile());
         }
@@ -74,6 +78,8 @@ pub(crate) struct ClientInfo {
     pub queued_bytes: usize,
     /// Commands queued since `MULTI`; `None` outside of a transaction.
     pub queued: Option<usize>,
+    /// Does it wait for a reply that only comes when something happens?
+    pub blocked: bool,
     pub kept: Kept,
     pub ending: Rc<Ending>,
 }
@@ -209,11 +215,12 @@ impl Clients {
             args_bytes: 0,
             queued_bytes: 0,
             queued: None,
+            blocked: false,
             kept: Kept::default(),
             ending: Rc::default(),
         }));
         self.list.insert(self.next, Rc::clone(&info));
-        Client { session, owed: Owed::default(), door, inbox: None, leaves: false, info }
+        Client { session, owed: Owed::default(), door, inbox: None, seat: None, leaves: false, info }
     }
 
     /// Has a client sent what it listens to from now on, and nothing else.
@@ -296,12 +303,14 @@ impl Clients {
         (most(|kept| kept.input_bytes).unwrap_or(0), most(|kept| kept.output_bytes).unwrap_or(0))
     }
 
-    /// Ends every client that has sent nothing for `for_s` seconds (0: none).
+    /// Ends every client that is not blocked, and has sent nothing for `for_s` seconds (0: none).
     pub(crate) fn end_silent(&mut self, now_ms: u64, for_s: u64) {
         if for_s == 0 {
             return;
         }
-        let is_silent = |info: &ClientInfo| now_ms.saturating_sub(info.last_active_ms) / 1000 >= for_s;
+        // Who is blocked has nothing to say.
+        let is_silent =
+            |info: &ClientInfo| !info.blocked && now_ms.saturating_sub(info.last_active_ms) / 1000 >= for_s;
         let silent: Vec<_> =
             self.list.values().filter(|info| is_silent(&info.borrow())).map(Rc::clone).collect();
         for info in silent {

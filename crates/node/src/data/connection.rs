@@ -15,8 +15,9 @@
 //! closes, and nothing is said of what the batch came to.
 //! *Invariant:* a command that was answered `MOVED`, `TRYAGAIN` or `CLUSTERDOWN` was not executed, and never will be.
 
+use super::blocked::{self, Served, Word};
 use super::client::{Buffers, Client, Closing, Kept};
-use super::dispatch;
+use super::dispatch::{self, Waiting};
 use super::output::{Lost, Output};
 use super::tls::{Incoming, NotMade, Outgoing, shake_hands};
 use super::{DataNode, Entrance};
@@ -24,9 +25,9 @@ use crate::clock::unix_ms;
 use bytes::{Buf, BytesMut};
 use ironcache_host::net::{TcpStream, prepare};
 use ironcache_resp::{CommandParser, Limits, Parsed, Trust, Writer};
-use ironcache_session::{COMMAND_BYTES_MAX, Stop, Trusted, Wake, Woken};
+use ironcache_session::{COMMAND_BYTES_MAX, Stop, Trusted, Wake};
 use ironcache_shard::Reply;
-use ironcache_types::{Epoch, chain};
+use ironcache_types::{Epoch, Offset, chain};
 use smallvec::SmallVec;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -100,7 +101,9 @@ pub(super) async fn serve(node: Rc<DataNode>, stream: TcpStream, addr: SocketAdd
         why = ending.ends() => tracing::warn!(id, %addr, %why, "a client was closed"),
     }
     connection.to.farewell();
-    node.plane.borrow_mut().clients.disconnect(id);
+    let mut plane = node.plane.borrow_mut();
+    plane.blocked.leave(id);
+    plane.clients.disconnect(id);
 }
 
 /// As `CLIENT LIST` tells it.
@@ -398,7 +401,9 @@ impl Connection {
         let kept = Kept {
             output_bytes: self.output.bytes(),
             output_chunks: self.output.chunks(),
-            input_bytes: self.buf.capacity().saturating_sub(KEEP_BYTES) + self.client.session.queued_bytes(),
+            input_bytes: self.buf.capacity().saturating_sub(KEEP_BYTES)
+                + self.client.session.queued_bytes()
+                + self.client.seat.as_ref().map_or(0, |seat| seat.bytes),
             buffers: Buffers {
                 query: self.buf.len(),
                 query_free: self.buf.capacity() - self.buf.len(),
@@ -505,19 +510,37 @@ impl Connection {
         }
     }
 
-    /// Until the session has answered what it waits for.
+    /// Until what it waits for is answered.
     async fn stay_blocked(&mut self) -> Result<(), Lost> {
+        let Some(seat) = self.client.seat.clone() else { return Ok(()) };
         let ms_max = self.client.session.blocked_ms_max();
         let deadline = ms_max.map(|ms| Instant::now() + Duration::from_millis(ms));
         let (acked, changed) = (Rc::clone(&self.node.acked), Rc::clone(&self.node.changed));
+        let drained = Rc::clone(&self.node.drain);
+        // Acknowledgements are many, and of those who are blocked most wait for none.
+        let on_replicas = self.client.session.is_blocked_on_replicas();
         let mut wake = Wake::Look;
         loop {
             // Before it looks: what happens from here on is not missed.
-            let (progress, change) = (acked.notified(), changed.notified());
+            let (progress, change, drain) = (acked.notified(), changed.notified(), drained.notified());
+            match seat.take() {
+                // It was executed: that comes before a time that is up by now.
+                Some(Word::Served(served)) => {
+                    self.take_served(served).await?;
+                    break;
+                }
+                Some(Word::Unblock(by)) => wake = Wake::Unblock(by),
+                None => {}
+            }
             if self.node.is_draining() {
+                if !on_replicas {
+                    // Nothing is there for it, nor is its time up: it is to ask again where the node is, or another one.
+                    self.send_the_last().await;
+                    return Err(Lost);
+                }
                 wake = Wake::TimeIsUp;
             }
-            if self.wake(wake) == Woken::Answered {
+            if self.wake(wake) == Waiting::Over {
                 break;
             }
             let timeout = async {
@@ -529,8 +552,10 @@ impl Connection {
             let happened = async {
                 tokio::select! {
                     biased;
-                    () = progress => Ok(Wake::Look),
+                    () = seat.told() => Ok(Wake::Look),
+                    () = progress, if on_replicas => Ok(Wake::Look),
                     () = change => Ok(Wake::Look),
+                    () = drain => Ok(Wake::Look),
                     () = timeout => Ok(Wake::TimeIsUp),
                     () = self.from.gone() => Err(Lost),
                 }
@@ -540,9 +565,45 @@ impl Connection {
         Ok(())
     }
 
-    fn wake(&mut self, wake: Wake) -> Woken {
-        let plane = self.node.plane.borrow();
-        dispatch::wake(&plane, &mut self.client, wake, &mut self.out)
+    fn wake(&mut self, wake: Wake) -> Waiting {
+        let mut plane = self.node.plane.borrow_mut();
+        if wake == Wake::Look {
+            let before = plane.offset();
+            blocked::look_again(&mut plane, &self.client);
+            if plane.offset() != before {
+                self.node.feed.notify_waiters();
+            }
+        }
+        let waiting = dispatch::wake(&mut plane, &mut self.client, wake, &mut self.out);
+        if waiting == Waiting::Over {
+            self.client.show(plane.coarse_ms);
+        }
+        waiting
+    }
+
+    /// What it waited for was executed, by the task of whoever made that possible. That was of a moment at which this node was
+    /// the only primary, or nothing is said of it.
+    async fn take_served(&mut self, served: Served) -> Result<(), Lost> {
+        let Served { reply, owed, epoch } = served;
+        {
+            let mut plane = self.node.plane.borrow_mut();
+            plane.blocked.leave(self.client.session.id());
+            self.client.seat = None;
+            self.client.session.served();
+            self.client.show(plane.coarse_ms);
+        }
+        if owed.write > 0 {
+            self.client.session.wrote(Offset(owed.write));
+        }
+        self.client.owed.write = self.client.owed.write.max(owed.write);
+        self.client.owed.read = self.client.owed.read.max(owed.read);
+        if self.client.session.is_mute() {
+            self.client.session.dropped();
+        } else {
+            self.out.extend_from_slice(&reply);
+        }
+        self.doubt = epoch;
+        self.out_of_doubt().await
     }
 
     /// The node stops: everything received was answered. Closing with unread input would reset the

@@ -2,6 +2,7 @@
 //!
 //! *Invariant:* nothing is refused here: a command that gets here is executed.
 
+use super::blocked;
 use super::client::{Client, Closing};
 use super::output::Excess;
 use super::plane::Plane;
@@ -10,7 +11,7 @@ use super::site::Here;
 use super::statistics;
 use super::trouble::Trouble;
 use crate::clock::wall_ms;
-use ironcache_command::{Context, Lookups, Run, Spec, execute, lookup};
+use ironcache_command::{Context, Lookups, Run, Spec, attempt, execute, lookup};
 use ironcache_replication::Scope;
 use ironcache_resp::{Protocol, Writer};
 use ironcache_session::{Job, Queued, Refusal, Stop, Turn, Wake, Within, Woken, monitor_line};
@@ -65,6 +66,12 @@ fn take(plane: &mut Plane, client: &mut Client, args: &[&[u8]], out: &mut Vec<u8
     if plane.clients.is_monitored() {
         tell_monitors(plane, client, args);
     }
+    if stop == Some(Stop::Blocked) && client.seat.is_none() {
+        plane.blocked.seat(client);
+    }
+    if plane.blocked.has_ready() {
+        blocked::serve(plane);
+    }
     stop
 }
 
@@ -81,6 +88,7 @@ fn perform(
             execute_one(plane, client, spec, args, out);
             finish(plane, client, slot);
         }
+        Job::Blocking { spec, slot } => return attempt_one(plane, client, spec, slot, args, out),
         Job::Transaction { commands, slot } => return transact(plane, client, &commands, slot, out),
         Job::Query(query) => {
             server_commands::run(plane, client, query, args, out);
@@ -153,23 +161,68 @@ pub(super) fn cluster_down(
     note_given_up(plane, name, &out[start..]);
 }
 
-/// Something happened that may answer what a client waits for.
-pub(super) fn wake(plane: &Plane, client: &mut Client, wake: Wake, out: &mut Vec<u8>) -> Woken {
+/// Something happened that may answer what a client waits for. Answers whether it waits on.
+pub(super) fn wake(plane: &mut Plane, client: &mut Client, wake: Wake, out: &mut Vec<u8>) -> Waiting {
     let start = out.len();
-    let woken = client.session.wake(wake, &Here { plane, door: client.door }, out);
-    if client.session.is_mute() && woken == Woken::Answered {
+    match client.session.wake(wake, &Here { plane, door: client.door }, out) {
+        Woken::Still => return Waiting::Still,
+        Woken::Answered => {}
+        Woken::Refused(refusal) => refuse(plane, client, &refusal, out),
+    }
+    if client.session.is_mute() {
         drop_reply(client, None, start, out);
     }
-    woken
+    plane.blocked.leave(client.session.id());
+    client.seat = None;
+    Waiting::Over
 }
 
-fn execute_one(plane: &mut Plane, client: &Client, spec: &'static Spec, args: &[&[u8]], out: &mut Vec<u8>) {
-    let context = Context {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Waiting {
+    Still,
+    /// Its reply is written.
+    Over,
+}
+
+/// A command that waits if it finds nothing.
+fn attempt_one(
+    plane: &mut Plane,
+    client: &mut Client,
+    spec: &'static Spec,
+    slot: Option<Slot>,
+    args: &[&[u8]],
+    out: &mut Vec<u8>,
+) -> Option<Stop> {
+    let context = context(plane, client);
+    let attempted = attempt(spec, args, &mut plane.keyspace, &context, out, &mut plane.effects);
+    // Keys that had expired may be gone, also if it waits.
+    finish(plane, client, slot);
+    match (attempted, slot) {
+        (Err(waits), Some(slot)) => {
+            blocked::wait(plane, client, spec, args, waits, slot);
+            Some(Stop::Blocked)
+        }
+        (Ok(Lookups { hits, misses }), _) => {
+            plane.stats.hits += hits;
+            plane.stats.misses += misses;
+            None
+        }
+        // Without a key it has found a mistake, and nothing to wait for.
+        (Err(_), None) => None,
+    }
+}
+
+fn context(plane: &mut Plane, client: &Client) -> Context {
+    Context {
         now_ms: plane.statistics.stopwatch.wall_ms(),
         random: plane.random(),
         expiry: plane.expiry(),
         protocol: client.session.protocol(),
-    };
+    }
+}
+
+fn execute_one(plane: &mut Plane, client: &Client, spec: &'static Spec, args: &[&[u8]], out: &mut Vec<u8>) {
+    let context = context(plane, client);
     let Lookups { hits, misses } =
         execute(spec, args, &mut plane.keyspace, &context, out, &mut plane.effects);
     plane.stats.hits += hits;
@@ -240,7 +293,7 @@ fn serve_queued(
         Ok(Turn::Answered) => {}
         // None of the commands that end in one of these is ever queued.
         Ok(
-            Turn::Run(Job::Data { .. } | Job::Transaction { .. } | Job::Listen(_))
+            Turn::Run(Job::Data { .. } | Job::Blocking { .. } | Job::Transaction { .. } | Job::Listen(_))
             | Turn::Queued
             | Turn::Stop(_)
             | Turn::Http,

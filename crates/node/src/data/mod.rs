@@ -13,6 +13,7 @@
 //! *Invariant:* it ticks with every command and every request, and inside whatever takes long; nobody else ticks for it.
 
 mod acks;
+mod blocked;
 mod checkpoint;
 mod client;
 mod clockwork;

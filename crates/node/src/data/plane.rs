@@ -14,6 +14,7 @@
 
 use super::Door;
 use super::acks::AckWaiters;
+use super::blocked::BlockedClients;
 use super::checkpoint::Snapshots;
 use super::client::Clients;
 use super::pause::Pause;
@@ -23,10 +24,10 @@ use super::tls::Tls;
 use super::trouble::HeldUp;
 use crate::config::Config;
 use ironcache_control::{Command, Shard};
-use ironcache_keyspace::{Effects, Expiry, Keyspace};
+use ironcache_keyspace::{Effect, Effects, Expiry, Keyspace};
 use ironcache_raft::{AppliedView, Contact, Refusal};
 use ironcache_replication::{Backlog, FollowerView, Hello, Look, RunningClock, Scope, encode_group};
-use ironcache_session::Endpoint;
+use ironcache_session::{Change, Endpoint, Watches};
 use ironcache_shard::{Engine, Leased, Note, Now, Objection, Owed, Primary, Reply, Retention, Route};
 use ironcache_spine::boottime_ms;
 use ironcache_types::{
@@ -78,6 +79,9 @@ pub(crate) struct Plane {
     pub held_up: HeldUp,
     pub waiters: AckWaiters,
     pub clients: Clients,
+    /// Which keys their transactions depend on.
+    pub watches: Watches,
+    pub blocked: BlockedClients,
     pub stats: Stats,
     pub statistics: Statistics,
     pub pause: Pause,
@@ -149,6 +153,8 @@ impl Plane {
             held_up: HeldUp::default(),
             waiters: AckWaiters::default(),
             clients: Clients::default(),
+            watches: Watches::default(),
+            blocked: BlockedClients::default(),
             stats: Stats::default(),
             statistics,
             pause: Pause::default(),
@@ -309,6 +315,9 @@ impl Plane {
     /// wrote, and it may be more than it was sent, it is one frame or one group of them.
     /// Answers the stream's new end.
     pub(crate) fn commit(&mut self, scope: Scope) -> Offset {
+        if !self.watches.is_empty() || self.blocked.waits_for_keys() {
+            self.tell_of_changes();
+        }
         let now_ms = self.clock_ms();
         let start = self.backlog.end();
         let epoch = self.engine.primary_epoch().expect("only a primary executes writes");
@@ -325,6 +334,29 @@ impl Plane {
         }
         self.last_written = end.0;
         end
+    }
+
+    /// Tells those who watch keys, or wait for them, which have changed.
+    #[cold]
+    fn tell_of_changes(&mut self) {
+        let Self { keyspace, effects, watches, blocked, .. } = self;
+        let exists = |key: &[u8]| keyspace.get(key).is_some();
+        for effect in effects.iter() {
+            blocked.note(&effect);
+            match effect {
+                Effect::Clear => watches.cleared(exists),
+                Effect::Delete { key } => watches.changed(key, Change::Deleted, || exists(key)),
+                Effect::Rename { key, to } => {
+                    watches.changed(key, Change::Written, || exists(key));
+                    watches.changed(to, Change::Written, || exists(to));
+                }
+                other => {
+                    if let Some(key) = other.key() {
+                        watches.changed(key, Change::Written, || exists(key));
+                    }
+                }
+            }
+        }
     }
 
     /// A new start as primary: what was held then is held by every member of the in-sync set, and offsets of an

@@ -32,6 +32,10 @@ pub(super) fn run(plane: &mut Plane, client: &mut Client, query: Query, args: &[
             plane.pause.end();
             ok(client, out);
         }
+        Query::Unblock { id, by } => {
+            let unblocked = plane.blocked.unblock(id, by);
+            answer(client, out, |reply| reply.int(unblocked.into()));
+        }
         Query::Cluster => cluster::run(plane, client, args, out),
         Query::Config => config::run(plane, client, args, out),
         Query::Info => info::run(plane, client, args, out),

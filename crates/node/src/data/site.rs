@@ -5,7 +5,8 @@
 use super::Door;
 use super::plane::Plane;
 use super::server_commands::{REDIS_VERSION, shown_as};
-use ironcache_session::{Introduction, Owner, Paused, Site};
+use crate::clock::wall_ms;
+use ironcache_session::{Introduction, Looked, Owner, Paused, Site, Watches};
 use ironcache_shard::Route;
 use ironcache_types::{Epoch, Level, Offset, ReadFrom, Slot};
 
@@ -60,8 +61,16 @@ impl Site for Here<'_> {
         self.plane.primary_epoch()
     }
 
-    fn written(&self, slot: Option<Slot>) -> u64 {
-        self.plane.written(slot)
+    fn look(&self, key: &[u8]) -> Looked {
+        match self.plane.keyspace.get(key) {
+            None => Looked::Absent,
+            Some(entry) if entry.is_expired(wall_ms()) => Looked::Expired,
+            Some(_) => Looked::Present,
+        }
+    }
+
+    fn watches(&self) -> &Watches {
+        &self.plane.watches
     }
 
     fn holders(&self, offset: Offset) -> usize {

@@ -76,3 +76,73 @@ fn inside_a_transaction_nothing_waits() {
     assert_eq!(client.blocked_ms_max(), None);
     assert_eq!(client.listens(), Listens::Nothing);
 }
+
+#[test]
+fn a_command_that_may_wait_is_run_first_and_refused_as_any_write() {
+    let mut client = session();
+    check(
+        &mut client,
+        &primary(),
+        &[("BLPOP k 0", "run blpop on 7629, or wait"), ("LPOP k", "run lpop on 7629")],
+    );
+    check(&mut client, &replica(), &[("BLPOP k 0", "-MOVED 7629 10.0.0.1:7000")]);
+    check(
+        &mut client,
+        &Node { enough_in_sync: false, ..primary() },
+        &[("BLPOP k 0", "-NOREPLICAS Not enough good replicas to write.")],
+    );
+    check(&mut client, &Node { backed_up: true, ..primary() }, &[("BLPOP k 0", "Hold")]);
+    check(&mut client, &Node { owner: Owner::Undecided, ..primary() }, &[("BLPOP k 0", "Park")]);
+}
+
+fn on_keys(timeout_ms: u64) -> Session {
+    let mut client = session();
+    client.block_on(Slot(7629), timeout_ms);
+    client
+}
+
+#[test]
+fn who_waits_for_keys_waits_until_the_slot_is_served_elsewhere() {
+    let mut client = on_keys(0);
+    assert_eq!((client.is_blocked(), client.blocked_ms_max()), (true, None));
+    for node in [primary(), Node { owner: Owner::Undecided, ..primary() }] {
+        assert_eq!(woken(&mut client, Wake::Look, &node), still());
+    }
+    let (how, written) = woken(&mut client, Wake::Look, &replica());
+    assert!(matches!(how, Woken::Refused(Refusal::Moved(_))), "{how:?}");
+    assert_eq!((written.as_str(), client.is_blocked()), ("", false));
+}
+
+#[test]
+fn who_waits_for_keys_is_answered_that_there_is_nothing_or_that_another_client_ended_it() {
+    let mut client = on_keys(10);
+    assert_eq!(client.blocked_ms_max(), Some(10));
+    assert_eq!(woken(&mut client, Wake::TimeIsUp, &primary()), answered("*-1\r\n"));
+    assert!(!client.is_blocked());
+    let timeout = Wake::Unblock(Unblock::Timeout);
+    assert_eq!(woken(&mut on_keys(0), timeout, &primary()), answered("*-1\r\n"));
+    let error = (Woken::Refused(Refusal::Unblocked), String::new());
+    assert_eq!(woken(&mut on_keys(0), Wake::Unblock(Unblock::Error), &primary()), error);
+    let mut client = session();
+    check(&mut client, &primary(), &[("WAIT 2 0", "Blocked")]);
+    assert_eq!(woken(&mut client, Wake::Unblock(Unblock::Error), &primary()), error);
+    check(&mut client, &primary(), &[("WAIT 2 0", "Blocked")]);
+    assert_eq!(woken(&mut client, timeout, &primary()), answered(":0\r\n"));
+}
+
+#[test]
+fn client_unblock_names_a_client_and_perhaps_how() {
+    check(
+        &mut session(),
+        &primary(),
+        &[
+            ("CLIENT UNBLOCK 9", "answer Unblock { id: 9, by: Timeout }"),
+            ("CLIENT UNBLOCK 9 timeout", "answer Unblock { id: 9, by: Timeout }"),
+            ("CLIENT UNBLOCK 9 ERROR", "answer Unblock { id: 9, by: Error }"),
+            ("CLIENT UNBLOCK 9 x", "-ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR"),
+            ("CLIENT UNBLOCK x", "-ERR value is not an integer or out of range"),
+            ("CLIENT UNBLOCK", "-ERR wrong number of arguments for 'client|unblock' command"),
+            ("CLIENT UNBLOCK 9 ERROR x", "-ERR wrong number of arguments for 'client|unblock' command"),
+        ],
+    );
+}

@@ -6,6 +6,7 @@ mod monitor;
 mod requests;
 mod routes;
 mod transactions;
+mod watches;
 
 use crate::*;
 use ironcache_resp::Protocol;
@@ -20,7 +21,8 @@ struct Node {
     enough_in_sync: bool,
     backed_up: bool,
     epoch: Option<Epoch>,
-    written: u64,
+    looked: Looked,
+    watches: Watches,
     holders: usize,
     password: &'static str,
     paused: Option<Paused>,
@@ -33,7 +35,8 @@ fn primary() -> Node {
         enough_in_sync: true,
         backed_up: false,
         epoch: Some(Epoch(1)),
-        written: 0,
+        looked: Looked::Present,
+        watches: Watches::default(),
         holders: 0,
         password: "",
         paused: None,
@@ -77,8 +80,12 @@ impl Site for Node {
         self.epoch
     }
 
-    fn written(&self, _: Option<Slot>) -> u64 {
-        self.written
+    fn look(&self, _: &[u8]) -> Looked {
+        self.looked
+    }
+
+    fn watches(&self) -> &Watches {
+        &self.watches
     }
 
     fn holders(&self, _: Offset) -> usize {
@@ -108,6 +115,10 @@ fn take(session: &mut Session, node: &Node, request: &str) -> String {
             Some(Slot(slot)) => format!("run {} on {slot}", spec.name),
             None => format!("run {}", spec.name),
         },
+        Ok(Turn::Run(Job::Blocking { spec, slot })) => {
+            let slot = slot.map_or("none".to_owned(), |slot| slot.0.to_string());
+            format!("run {} on {slot}, or wait", spec.name)
+        }
         Ok(Turn::Run(Job::Transaction { commands, slot })) => {
             let names: Vec<&str> = commands.iter().map(|command| command.spec.name).collect();
             let names = names.join(", ");

@@ -44,7 +44,7 @@ fn reset_forgets_all_but_what_the_client_is() {
     }
     assert_eq!(take(&mut client, &node, "RESET"), "+RESET");
     assert_eq!((client.protocol(), client.trusted()), (Protocol::Resp2, Trusted::No));
-    assert_eq!((client.queued(), client.is_readonly(), client.watch.len()), (None, false, 0));
+    assert_eq!((client.queued(), client.is_readonly(), client.watch.is_some()), (None, false, false));
     let Profile { name, lib_name, lib_version: _ } = &**client.profile();
     assert_eq!((name.as_str(), lib_name.as_str()), ("", "x"));
 }

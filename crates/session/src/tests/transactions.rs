@@ -1,4 +1,4 @@
-//! MULTI, EXEC and WATCH.
+//! MULTI and EXEC.
 
 use super::*;
 
@@ -65,48 +65,6 @@ fn keys_of_two_slots_are_refused_at_exec() {
             ("EXEC", "-ERR EXEC without MULTI"),
         ],
     );
-}
-
-#[test]
-fn a_watch_is_disturbed_by_a_write_and_by_another_epoch() {
-    let undisturbed = primary();
-    let written = Node { written: 5, ..primary() };
-    let elsewhere = Node { epoch: Some(Epoch(2)), ..primary() };
-    for (node, exec) in [(undisturbed, "run all of get on 7629"), (written, "*-1"), (elsewhere, "*-1")] {
-        let mut client = session();
-        check(&mut client, &primary(), &[("WATCH k", "+OK"), ("MULTI", "+OK"), ("GET k", "+QUEUED")]);
-        assert_eq!(take(&mut client, &node, "EXEC"), exec);
-        assert_eq!(client.watch.len(), 0, "it watches until EXEC");
-    }
-}
-
-#[test]
-fn a_slot_is_watched_once_and_by_what_it_was_first() {
-    let mut client = session();
-    let written = Node { written: 5, ..primary() };
-    take(&mut client, &primary(), "WATCH k");
-    for _ in 0..1_000 {
-        take(&mut client, &written, "WATCH k k");
-    }
-    assert_eq!(client.watch.len(), 1);
-    check(&mut client, &written, &[("MULTI", "+OK"), ("GET k", "+QUEUED"), ("EXEC", "*-1")]);
-}
-
-#[test]
-fn unwatch_and_discard_forget_what_was_watched() {
-    let written = Node { written: 5, ..primary() };
-    for forget in [&["UNWATCH"][..], &["MULTI", "DISCARD"]] {
-        let mut client = session();
-        take(&mut client, &primary(), "WATCH k");
-        for request in forget {
-            assert_eq!(take(&mut client, &written, request), "+OK");
-        }
-        check(
-            &mut client,
-            &written,
-            &[("MULTI", "+OK"), ("GET k", "+QUEUED"), ("EXEC", "run all of get on 7629")],
-        );
-    }
 }
 
 #[test]

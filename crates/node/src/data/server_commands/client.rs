@@ -76,6 +76,7 @@ fn describe(info: &ClientInfo) -> String {
         args_bytes,
         queued_bytes,
         queued,
+        blocked,
         kept,
         ending: _,
     } = info;
@@ -90,6 +91,7 @@ fn describe(info: &ClientInfo) -> String {
     let all_flags = [
         (*listens == Listens::Monitor, 'O'),
         (queued.is_some(), 'x'),
+        (*blocked, 'b'),
         (*readonly, 'r'),
         (*evictable == Evictable::No, 'e'),
         (*touches == Touches::No, 'T'),

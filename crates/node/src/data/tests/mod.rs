@@ -1,5 +1,6 @@
 //! The data plane against views of the log made by hand: what is never to happen, whatever the timing.
 
+mod blocking;
 mod checkpoints;
 mod clients;
 mod connections;
@@ -29,7 +30,7 @@ use ironcache_control::{
     AckMode, Command, ControlState, Handover, InitCluster, NodeRole, NodeSpec, Policy, Reason, Shard,
     ShardSpec,
 };
-use ironcache_keyspace::Keyspace;
+use ironcache_keyspace::{Effect, Keyspace};
 use ironcache_raft::AppliedView;
 use ironcache_replication::{Ack, LINK_VERSIONS, Lineage, ReplicaCursor, Source, SyncBegin, SyncMode};
 use ironcache_session::{Stop, Trusted};

@@ -37,6 +37,74 @@ fn a_watch_does_not_outlive_the_primary_at_which_it_was_set() {
     assert_eq!(answer(&mut plane, &mut client, "GET k"), "$-1\r\n");
 }
 
+/// A client watches `{t}k`, another one runs this, and then the transaction comes to EXEC.
+fn exec_after(commands: &[&str], then: impl FnOnce(&mut Plane)) -> String {
+    let (mut plane, _proposals) = plane(A, &World::alone(AckMode::Primary));
+    let (mut client, mut other) = (client(&mut plane), client(&mut plane));
+    answer(&mut plane, &mut other, "RPUSH {t}k 1");
+    answer(&mut plane, &mut client, "WATCH {t}k {t}absent");
+    for command in commands {
+        answer(&mut plane, &mut other, command);
+    }
+    then(&mut plane);
+    answer(&mut plane, &mut client, "MULTI");
+    answer(&mut plane, &mut client, "PING");
+    answer(&mut plane, &mut client, "EXEC")
+}
+
+#[test]
+fn a_watch_is_of_keys_and_not_of_their_slot() {
+    for commands in [
+        &["SET {t}other 1", "DEL {t}other", "LRANGE {t}k 0 -1", "DEL {t}absent"][..],
+        &["RPOPLPUSH {t}absent {t}k"],
+        &["SETNX {t}k 1"],
+        &["RENAMENX {t}other {t}k"],
+    ] {
+        assert_eq!(exec_after(commands, |_| ()), "*1\r\n+PONG\r\n", "{commands:?}");
+    }
+    for commands in [
+        &["RPUSH {t}k 2"][..],
+        &["LPOP {t}k"],
+        &["DEL {t}k", "RPUSH {t}k 1"],
+        &["SET {t}absent 1"],
+        &["SET {t}other 1", "RENAME {t}other {t}k"],
+        &["RENAME {t}k {t}other"],
+        &["EXPIRE {t}k 100"],
+        &["COPY {t}k {t}absent"],
+        &["FLUSHALL"],
+        &["FLUSHALL", "RPUSH {t}k 1"],
+        &["MULTI", "FLUSHALL", "RPUSH {t}k 1", "EXEC"],
+        &["MULTI", "SET {t}other 1", "LSET {t}k 0 2", "EXEC"],
+    ] {
+        assert_eq!(exec_after(commands, |_| ()), "*-1\r\n", "{commands:?}");
+    }
+}
+
+#[test]
+fn a_watched_key_that_expires_has_changed_whether_it_is_deleted_or_not() {
+    let expire = |plane: &mut Plane| {
+        plane.keyspace.apply(&Effect::ExpireAt { key: b"{t}k", at_ms: 1 }).unwrap();
+    };
+    assert_eq!(exec_after(&[], expire), "*-1\r\n");
+    let expire_and_read = |plane: &mut Plane| {
+        expire(plane);
+        let mut other = client(plane);
+        assert_eq!(answer(plane, &mut other, "EXISTS {t}k"), ":0\r\n");
+        assert_eq!(plane.keyspace.len(), 0);
+    };
+    assert_eq!(exec_after(&[], expire_and_read), "*-1\r\n");
+}
+
+#[test]
+fn nobody_is_watching_once_the_clients_have_left() {
+    let (mut plane, _proposals) = plane(A, &World::alone(AckMode::Primary));
+    let mut client = client(&mut plane);
+    answer(&mut plane, &mut client, "WATCH {t}k {t}j");
+    assert!(!plane.watches.is_empty());
+    drop(client);
+    assert!(plane.watches.is_empty());
+}
+
 #[test]
 fn a_watch_is_routed_like_a_read_of_its_keys() {
     let world = World::pair(AckMode::InSync);
@@ -191,7 +259,7 @@ fn a_replica_reads_for_a_transaction_as_it_does_for_a_command() {
 }
 
 #[test]
-fn a_slot_is_watched_once_and_by_what_it_was_first() {
+fn a_key_is_watched_once_and_as_it_was_at_first() {
     let (mut plane, _proposals) = plane(A, &World::alone(AckMode::Primary));
     let (mut client, mut other) = (client(&mut plane), client(&mut plane));
     answer(&mut plane, &mut client, "WATCH k");

@@ -26,7 +26,7 @@ pub(super) fn clients(plane: &Plane) -> Lines {
         line("maxclients", &plane.config.maxclients),
         line("client_recent_max_input_buffer", &input_bytes),
         line("client_recent_max_output_buffer", &output_bytes),
-        line("blocked_clients", &plane.parked),
+        line("blocked_clients", &plane.blocked.len()),
     ]
 }
 
