@@ -49,7 +49,8 @@ const SECOND: Begin = Begin::At(2);
 const ONE: Find = Find::Range { last: 0, step: 1, limit: 0 };
 const TWO: Find = Find::Range { last: 1, step: 1, limit: 0 };
 const ALL: Find = Find::Range { last: -1, step: 1, limit: 0 };
-const ALL_BUT_ONE: Find = Find::Range { last: -2, step: 1, limit: 0 };
+/// The last argument is something else.
+const ALL_BUT_LAST: Find = Find::Range { last: -2, step: 1, limit: 0 };
 const EVERY_SECOND: Find = Find::Range { last: -1, step: 2, limit: 0 };
 const COUNTED: Find = Find::Counted { count: 0, first: 1, step: 1 };
 
@@ -82,8 +83,9 @@ pub fn key_specs(of_command: &Spec) -> &'static [KeySpec] {
         "rename" => const { &[of("RW access delete", FIRST, ONE), of("OW update", SECOND, ONE)] },
         "renamenx" => const { &[of("RW access delete", FIRST, ONE), of("OW insert", SECOND, ONE)] },
         "hdel" | "ltrim" | "lrem" | "srem" | "zrem" | "zremrangebyrank" | "zremrangebyscore" | "zremrangebylex" => const { &[of("RW delete", FIRST, ONE)] },
-        "lmove" | "rpoplpush" | "smove" => const { &[of("RW access delete", FIRST, ONE), of("RW insert", SECOND, ONE)] },
+        "lmove" | "rpoplpush" | "smove" | "blmove" | "brpoplpush" => const { &[of("RW access delete", FIRST, ONE), of("RW insert", SECOND, ONE)] },
         "lmpop" | "zmpop" => const { &[of("RW access delete", FIRST, COUNTED)] },
+        "blpop" | "brpop" | "bzpopmin" | "bzpopmax" => const { &[of("RW access delete", FIRST, ALL_BUT_LAST)] },
         "sintercard" | "zunion" | "zinter" | "zdiff" | "zintercard" => const { &[of("RO access", FIRST, COUNTED)] },
         "sunionstore" | "sdiffstore" => const { &[of("OW update", FIRST, ONE), of("RO access", SECOND, ALL)] },
         "sinterstore" => const { &[of("RW update", FIRST, ONE), of("RO access", SECOND, ALL)] },
@@ -98,9 +100,6 @@ pub fn key_specs(of_command: &Spec) -> &'static [KeySpec] {
         "pfmerge" => const { &[of("RW access insert", FIRST, ONE), of("RO access", SECOND, ALL)] },
         "georadius" => const { &[of("RO access", FIRST, ONE), of("OW update", Begin::After("STORE", 6), ONE), of("OW update", Begin::After("STOREDIST", 6), ONE)] },
         "georadiusbymember" => const { &[of("RO access", FIRST, ONE), of("OW update", Begin::After("STORE", 5), ONE), of("OW update", Begin::After("STOREDIST", 5), ONE)] },
-        "blpop" | "brpop" | "bzpopmin" | "bzpopmax" => const { &[of("RW access delete", FIRST, ALL_BUT_ONE)] },
-        "brpoplpush" | "blmove" => const { &[of("RW access delete", FIRST, ONE), of("RW insert", SECOND, ONE)] },
-        "blmpop" | "bzmpop" => const { &[of("RW access delete", SECOND, COUNTED)] },
         "object|encoding" | "object|freq" | "object|idletime" | "object|refcount" | "memory|usage" => const { &[of("RO", SECOND, ONE)] },
         "spublish" => const { &[of("NOT_KEY", FIRST, ONE)] },
         "ssubscribe" | "sunsubscribe" => const { &[of("NOT_KEY", FIRST, ALL)] },

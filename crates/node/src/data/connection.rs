@@ -595,7 +595,11 @@ impl Connection {
         }
         self.client.owed.write = self.client.owed.write.max(owed.write);
         self.client.owed.read = self.client.owed.read.max(owed.read);
-        self.out.extend_from_slice(&reply);
+        if self.client.session.is_mute() {
+            self.client.session.dropped();
+        } else {
+            self.out.extend_from_slice(&reply);
+        }
         self.doubt = epoch;
         self.out_of_doubt().await
     }

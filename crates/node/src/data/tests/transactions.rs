@@ -99,7 +99,7 @@ fn a_watched_key_that_expires_has_changed_whether_it_is_deleted_or_not() {
 fn nobody_is_watching_once_the_clients_have_left() {
     let (mut plane, _proposals) = plane(A, &World::alone(AckMode::Primary));
     let mut client = client(&mut plane);
-    answer(&mut plane, &mut client, "WATCH k j");
+    answer(&mut plane, &mut client, "WATCH {t}k {t}j");
     assert!(!plane.watches.is_empty());
     drop(client);
     assert!(plane.watches.is_empty());
