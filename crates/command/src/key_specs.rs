@@ -84,6 +84,7 @@ pub fn key_specs(of_command: &Spec) -> &'static [KeySpec] {
         "renamenx" => const { &[of("RW access delete", FIRST, ONE), of("OW insert", SECOND, ONE)] },
         "hdel" | "ltrim" | "lrem" | "srem" | "zrem" | "zremrangebyrank" | "zremrangebyscore" | "zremrangebylex" => const { &[of("RW delete", FIRST, ONE)] },
         "lmove" | "rpoplpush" | "smove" | "blmove" | "brpoplpush" => const { &[of("RW access delete", FIRST, ONE), of("RW insert", SECOND, ONE)] },
+        "blmpop" | "bzmpop" => const { &[of("RW access delete", SECOND, COUNTED)] },
         "lmpop" | "zmpop" => const { &[of("RW access delete", FIRST, COUNTED)] },
         "blpop" | "brpop" | "bzpopmin" | "bzpopmax" => const { &[of("RW access delete", FIRST, ALL_BUT_LAST)] },
         "sintercard" | "zunion" | "zinter" | "zdiff" | "zintercard" => const { &[of("RO access", FIRST, COUNTED)] },
