@@ -39,8 +39,10 @@ impl Flags {
     pub const NO_AUTH: Flags = Flags(1 << 8);
     /// First key, last key and step do not tell all keys: [`Spec::more_keys`] does.
     pub const MOVABLE_KEYS: Flags = Flags(1 << 9);
+    /// May wait for data.
+    pub const BLOCKING: Flags = Flags(1 << 10);
 
-    const NAMES: [&'static str; 10] = [
+    const NAMES: [&'static str; 11] = [
         "write",
         "readonly",
         "denyoom",
@@ -51,6 +53,7 @@ impl Flags {
         "fast",
         "no_auth",
         "movablekeys",
+        "blocking",
     ];
 
     pub const fn with(self, other: Flags) -> Flags {
@@ -81,6 +84,11 @@ pub enum MoreKeys {
         named: &'static [&'static str],
         skipped: &'static [(&'static str, usize)],
     },
+    /// The first half of what follows the word STREAMS, which stands behind options; those of `skipped` have so many
+    /// arguments.
+    OfStreams {
+        skipped: &'static [(&'static str, usize)],
+    },
 }
 
 impl MoreKeys {
@@ -105,6 +113,19 @@ impl MoreKeys {
                     at += 1;
                 }
                 key
+            }
+            MoreKeys::OfStreams { skipped } => {
+                let mut at = 1;
+                while let Some(option) = args.get(at) {
+                    let is = |name: &str| option.eq_ignore_ascii_case(name.as_bytes());
+                    if is("streams") {
+                        let rest = &args[at + 1..];
+                        return if rest.len() % 2 == 0 { &rest[..rest.len() / 2] } else { &[] };
+                    }
+                    let Some((_, skip)) = skipped.iter().find(|(name, _)| is(name)) else { break };
+                    at += 1 + skip;
+                }
+                &[]
             }
         }
     }

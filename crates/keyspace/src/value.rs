@@ -2,6 +2,7 @@
 
 use crate::dict::{Dict, Keyed};
 use crate::progress::ticking;
+use crate::stream::Stream;
 use crate::zset::Zset;
 use std::collections::VecDeque;
 use std::mem::size_of;
@@ -20,6 +21,7 @@ pub enum Kind {
     List,
     Set,
     Zset,
+    Stream,
 }
 
 impl Kind {
@@ -30,6 +32,7 @@ impl Kind {
             Kind::List => "list",
             Kind::Set => "set",
             Kind::Zset => "zset",
+            Kind::Stream => "stream",
         }
     }
 }
@@ -47,6 +50,7 @@ pub enum Value {
     List(Box<List>),
     Set(Box<Set>),
     Zset(Box<Zset>),
+    Stream(Box<Stream>),
 }
 
 impl Value {
@@ -57,6 +61,7 @@ impl Value {
             Value::List(_) => Kind::List,
             Value::Set(_) => Kind::Set,
             Value::Zset(_) => Kind::Zset,
+            Value::Stream(_) => Kind::Stream,
         }
     }
 
@@ -67,13 +72,14 @@ impl Value {
             Kind::List => Value::List(Box::default()),
             Kind::Set => Value::Set(Box::default()),
             Kind::Zset => Value::Zset(Box::default()),
+            Kind::Stream => Value::Stream(Box::default()),
         }
     }
 
-    /// Whether a key that holds this must go.
+    /// Whether a key that holds this must go. A stream may be empty.
     pub(crate) fn is_empty_collection(&self) -> bool {
         match self {
-            Value::String(_) => false,
+            Value::String(_) | Value::Stream(_) => false,
             Value::Hash(hash) => hash.fields.is_empty(),
             Value::List(list) => list.items.is_empty(),
             Value::Set(set) => set.members.is_empty(),
@@ -89,6 +95,7 @@ impl Value {
             Value::List(list) => size_of::<List>() + list.bytes,
             Value::Set(set) => size_of::<Set>() + set.bytes,
             Value::Zset(zset) => size_of::<Zset>() + zset.heap_bytes(),
+            Value::Stream(stream) => size_of::<Stream>() + stream.heap_bytes(),
         }
     }
 }
