@@ -37,6 +37,7 @@ impl Spec {
             ("@hyperloglog", group == "hyperloglog"),
             ("@geo", group == "geo"),
             ("@pubsub", is(Flags::PUBSUB)),
+            ("@stream", group == "stream"),
             ("@admin", admin),
             ("@fast", is(Flags::FAST)),
             ("@slow", !is(Flags::FAST)),
@@ -89,7 +90,9 @@ impl Spec {
             "command|docs" | "command|info" | "command|list" => &["nondeterministic_output_order"],
             "info" => &["nondeterministic_output", "request_policy:all_shards", "response_policy:special"],
             "ttl" | "pttl" | "hscan" | "sscan" | "zscan" | "spop" | "srandmember" | "hrandfield"
-            | "zrandmember" | "dump" | "time" => &["nondeterministic_output"],
+            | "zrandmember" | "dump" | "time" | "xadd" | "xtrim" | "xpending" | "xclaim" | "xautoclaim" => {
+                &["nondeterministic_output"]
+            }
             "hgetall" | "hkeys" | "hvals" | "smembers" | "sinter" | "sunion" | "sdiff" | "command" => {
                 &["nondeterministic_output_order"]
             }

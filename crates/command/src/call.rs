@@ -4,7 +4,7 @@ use crate::blocking::Waits;
 use crate::error::CommandError;
 use crate::spec::{Run, Spec};
 use ironcache_keyspace::{
-    Effect, Effects, Entry, Expiry, Hash, Keyspace, List, Place, Set, Value, Zset, progress,
+    Effect, Effects, Entry, Expiry, Hash, Keyspace, List, Place, Set, Stream, Value, Zset, progress,
 };
 use ironcache_resp::{Protocol, Writer};
 use std::cell::Cell;
@@ -224,4 +224,4 @@ macro_rules! view {
         }
     )*};
 }
-view!(Hash, List, Set, Zset);
+view!(Hash, List, Set, Zset, Stream);

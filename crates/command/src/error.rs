@@ -1,5 +1,6 @@
 //! Error replies, worded as Redis words them: clients match on these texts.
 
+use crate::stream::StreamError;
 use ironcache_types::Level;
 
 /// Why a data command was refused. `Display` is the reply without its leading `-`.
@@ -163,6 +164,8 @@ pub enum CommandError {
     ZaddIncrPairs,
     #[error("ERR wrong number of arguments for '{command}' command")]
     WrongArity { command: &'static str },
+    #[error(transparent)]
+    Stream(#[from] StreamError),
     #[error("ERR '{command}' is executed by the server, not on the data")]
     NotADataCommand { command: &'static str },
 }

@@ -52,6 +52,7 @@ const ALL: Find = Find::Range { last: -1, step: 1, limit: 0 };
 /// The last argument is something else.
 const ALL_BUT_LAST: Find = Find::Range { last: -2, step: 1, limit: 0 };
 const EVERY_SECOND: Find = Find::Range { last: -1, step: 2, limit: 0 };
+const FIRST_HALF: Find = Find::Range { last: -1, step: 1, limit: 2 };
 const COUNTED: Find = Find::Counted { count: 0, first: 1, step: 1 };
 
 const fn of(flags: &'static str, begin: Begin, find: Find) -> KeySpec {
@@ -104,6 +105,14 @@ pub fn key_specs(of_command: &Spec) -> &'static [KeySpec] {
         "object|encoding" | "object|freq" | "object|idletime" | "object|refcount" | "memory|usage" => const { &[of("RO", SECOND, ONE)] },
         "spublish" => const { &[of("NOT_KEY", FIRST, ONE)] },
         "ssubscribe" | "sunsubscribe" => const { &[of("NOT_KEY", FIRST, ALL)] },
+        "xadd" | "xsetid" | "xack" | "xclaim" => const { &[of("RW update", FIRST, ONE)] },
+        "xlen" => const { &[of("RO", FIRST, ONE)] },
+        "xrange" | "xrevrange" | "xpending" => const { &[of("RO access", FIRST, ONE)] },
+        "xdel" | "xtrim" | "xautoclaim" => const { &[of("RW delete", FIRST, ONE)] },
+        "xread" => const { &[of("RO access", Begin::After("STREAMS", 1), FIRST_HALF)] },
+        "xreadgroup" => const { &[of("RO access", Begin::After("STREAMS", 4), FIRST_HALF)] },
+        "xgroup" => const { &[of("RW update", SECOND, ONE)] },
+        "xinfo" => const { &[of("RO access", SECOND, ONE)] },
         _ => &[],
     }
 }
@@ -117,6 +126,7 @@ pub fn keys_and_flags<'a>(command: &Spec, args: &[&'a [u8]]) -> Vec<(&'a [u8], V
             // What no rule tells, or a word does, the command's own says.
             Begin::After(..) | Begin::Unknown => match command.more_keys {
                 MoreKeys::Option { .. } if stores(spec, command, args) => command.more_keys.of(args).to_vec(),
+                MoreKeys::OfStreams { .. } => command.more_keys.of(args).to_vec(),
                 MoreKeys::Option { .. } | MoreKeys::None | MoreKeys::Counted(_) | MoreKeys::Under(_) => {
                     Vec::new()
                 }

@@ -119,7 +119,7 @@ fn run(call: &mut Call<'_>, storing: Storing) -> Outcome {
         Some(Value::List(list)) => ticking(list.items()).map(|item| &**item).collect(),
         Some(Value::Set(set)) => ticking(set.members().as_slice()).map(|member| &*member.0).collect(),
         Some(Value::Zset(zset)) => ticking(zset.ascending(0)).map(|scored| &*scored.member).collect(),
-        Some(Value::String(_) | Value::Hash(_)) => return Err(CommandError::WrongType),
+        Some(Value::String(_) | Value::Hash(_) | Value::Stream(_)) => return Err(CommandError::WrongType),
     };
     if options.unsorted && !(is_set && options.store.is_some()) {
         // Lists and sorted sets have an order already, and go through it from either end.

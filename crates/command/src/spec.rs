@@ -89,6 +89,11 @@ pub enum MoreKeys {
         named: &'static [&'static str],
         skipped: &'static [(&'static str, usize)],
     },
+    /// The first half of what follows the word STREAMS, which stands behind options; those of `skipped` have so many
+    /// arguments.
+    OfStreams {
+        skipped: &'static [(&'static str, usize)],
+    },
 }
 
 impl MoreKeys {
@@ -117,6 +122,19 @@ impl MoreKeys {
                     at += 1;
                 }
                 key
+            }
+            MoreKeys::OfStreams { skipped } => {
+                let mut at = 1;
+                while let Some(option) = args.get(at) {
+                    let is = |name: &str| option.eq_ignore_ascii_case(name.as_bytes());
+                    if is("streams") {
+                        let rest = &args[at + 1..];
+                        return if rest.len() % 2 == 0 { &rest[..rest.len() / 2] } else { &[] };
+                    }
+                    let Some((_, skip)) = skipped.iter().find(|(name, _)| is(name)) else { break };
+                    at += 1 + skip;
+                }
+                &[]
             }
         }
     }

@@ -4,7 +4,7 @@ use crate::spec::{Flags, Handler, MoreKeys, Run, Spec};
 use crate::subcommands::has_subcommands;
 use crate::{
     bitfield, bits, blocking, copy, dump, expire, geo, geosearch, hash, keys, lcs, list, listmove, pf, scan,
-    set, setops, sort, string, zpick, zrange, zset, zstore,
+    set, setops, sort, stream, string, zpick, zrange, zset, zstore,
 };
 use ironcache_types::Level;
 
@@ -28,6 +28,8 @@ pub(crate) const NO_KEYS: Keys = (0, 0, 0);
 pub(crate) const SECOND_KEY: Keys = (2, 2, 1);
 const ONE_KEY: Keys = (1, 1, 1);
 const TWO_KEYS: Keys = (1, 2, 1);
+/// Behind a subcommand.
+const SECOND_KEY: Keys = (2, 2, 1);
 const ALL_KEYS: Keys = (1, -1, 1);
 const KEYS_AND_VALUES: Keys = (1, -1, 2);
 
@@ -251,6 +253,21 @@ pub(crate) const ROWS: &[Spec] = &[
     two(row("pubsub", -2, NONE, NO_KEYS, "pubsub", "2.8.0", "Tells what clients of this node listen to.")),
     two(under(&["encoding", "freq", "idletime", "refcount"], row("object", -2, NONE, NO_KEYS, "generic", "2.2.3", "Tells how a key is held and used."))),
     two(under(&["usage"], row("memory", -2, NONE, NO_KEYS, "server", "4.0.0", "Tells what memory is used for."))),
+    two(data(stream::xadd, row("xadd", -5, GROW.with(FAST), ONE_KEY, "stream", "5.0.0", "Appends an entry to a stream, and may trim it."))),
+    two(data(stream::xlen, row("xlen", 2, READ.with(FAST), ONE_KEY, "stream", "5.0.0", "Returns the number of entries of a stream."))),
+    two(data(stream::xrange, row("xrange", -4, READ, ONE_KEY, "stream", "5.0.0", "Returns the entries of a stream between two ids."))),
+    two(data(stream::xrevrange, row("xrevrange", -4, READ, ONE_KEY, "stream", "5.0.0", "Returns the entries of a stream between two ids, the last first."))),
+    two(data(stream::xdel, row("xdel", -3, WRITE.with(FAST), ONE_KEY, "stream", "5.0.0", "Deletes entries of a stream."))),
+    two(data(stream::xtrim, row("xtrim", -4, WRITE, ONE_KEY, "stream", "5.0.0", "Deletes the first entries of a stream, down to a length or an id."))),
+    two(data(stream::xsetid, row("xsetid", -3, GROW.with(FAST), ONE_KEY, "stream", "5.0.0", "Sets the last id of a stream, and what it has counted."))),
+    two(reading(data(stream::xread, row("xread", -4, READ, NO_KEYS, "stream", "5.0.0", "Returns the entries of streams after an id of each.")))),
+    two(reading(data(stream::xreadgroup, row("xreadgroup", -7, WRITE, NO_KEYS, "stream", "5.0.0", "Gives entries of streams to a consumer of a group.")))),
+    two(data(stream::xgroup, row("xgroup", -2, WRITE, SECOND_KEY, "stream", "5.0.0", "Creates, changes and removes groups of a stream and their consumers."))),
+    two(data(stream::xack, row("xack", -4, WRITE.with(FAST), ONE_KEY, "stream", "5.0.0", "Takes entries off what is pending in a group."))),
+    two(data(stream::xpending, row("xpending", -3, READ, ONE_KEY, "stream", "5.0.0", "Tells what is pending in a group."))),
+    two(data(stream::xclaim, row("xclaim", -6, WRITE.with(FAST), ONE_KEY, "stream", "5.0.0", "Makes pending entries those of another consumer."))),
+    two(data(stream::xautoclaim, row("xautoclaim", -6, WRITE.with(FAST), ONE_KEY, "stream", "6.2.0", "Makes entries that are pending for long those of another consumer."))),
+    two(data(stream::xinfo, row("xinfo", -2, READ, SECOND_KEY, "stream", "5.0.0", "Tells of a stream, its groups or their consumers."))),
     #[cfg(feature = "next")]
     at(ironcache_types::NEXT, data(crate::next::touch, row("icnext.touch", 2, GROW.with(FAST), ONE_KEY, "generic", "7.0.0", "Counts how often a key was touched."))),
 ];
@@ -283,6 +300,13 @@ const fn stored(
     spec: Spec,
 ) -> Spec {
     moving(MoreKeys::Option { from, named, skipped }, spec)
+}
+
+/// A command that reads streams, and may wait for entries.
+const fn reading(spec: Spec) -> Spec {
+    let skipped = &[("block", 1), ("count", 1), ("group", 2), ("noack", 0)];
+    let spec = moving(MoreKeys::OfStreams { skipped }, spec);
+    Spec { flags: spec.flags.with(Flags::BLOCKING), ..spec }
 }
 
 const fn moving(more_keys: MoreKeys, spec: Spec) -> Spec {

@@ -2,7 +2,7 @@
 
 use crate::call::Call;
 use ironcache_keyspace::progress::ticking;
-use ironcache_keyspace::{Effect, Items, SetExpiry, Side, Value};
+use ironcache_keyspace::{Content, Effect, Items, SetExpiry, Side, Stream, Value};
 
 /// A value of its own, as the effects need it.
 pub(crate) enum Whole {
@@ -11,6 +11,7 @@ pub(crate) enum Whole {
     List(Vec<Box<[u8]>>),
     Set(Vec<Box<[u8]>>),
     Zset(Vec<(f64, Box<[u8]>)>),
+    Stream(Box<Stream>),
 }
 
 impl Whole {
@@ -29,12 +30,13 @@ impl Whole {
                 let members = ticking(zset.members().as_slice());
                 Whole::Zset(members.map(|scored| (scored.score, Box::from(&*scored.member))).collect())
             }
+            Value::Stream(stream) => Whole::Stream(stream.clone()),
         }
     }
 
     pub(crate) fn is_empty_collection(&self) -> bool {
         match self {
-            Whole::String(_) => false,
+            Whole::String(_) | Whole::Stream(_) => false,
             Whole::Hash(fields) => fields.is_empty(),
             Whole::List(items) | Whole::Set(items) => items.is_empty(),
             Whole::Zset(members) => members.is_empty(),
@@ -70,6 +72,11 @@ impl Whole {
                 let members: Vec<(f64, &[u8])> =
                     members.iter().map(|(score, name)| (*score, &**name)).collect();
                 call.db.record(Effect::ZsetAdd { key, members: Items::new(&members) });
+            }
+            Whole::Stream(stream) => {
+                let content = Content::Stream(stream.head());
+                call.db.record(Effect::Put { key, expire_at_ms: None, content });
+                stream.changes(|change| call.db.record(Effect::Stream { key, change }));
             }
         }
     }

@@ -88,7 +88,9 @@ impl<'a> Source<'a> {
             None => Ok(Source::Absent),
             Some(Value::Zset(zset)) => Ok(Source::Zset(zset)),
             Some(Value::Set(set)) => Ok(Source::Set(set)),
-            Some(Value::String(_) | Value::Hash(_) | Value::List(_)) => Err(CommandError::WrongType),
+            Some(Value::String(_) | Value::Hash(_) | Value::List(_) | Value::Stream(_)) => {
+                Err(CommandError::WrongType)
+            }
         }
     }
 

@@ -6,7 +6,7 @@ use ironcache_keyspace::{Keyspace, apply_effects};
 use ironcache_resp::{CommandParser, Parsed, Protocol, parse_value};
 use ironcache_types::LEVELS;
 
-const WORDS: [&str; 34] = [
+const WORDS: [&str; 46] = [
     "\r\n",
     " ",
     "a",
@@ -41,6 +41,18 @@ const WORDS: [&str; 34] = [
     "MATCH",
     "COUNT",
     "9223372036854775807",
+    "1-1",
+    "1-*",
+    "$",
+    ">",
+    "~",
+    "MAXLEN",
+    "MINID",
+    "STREAMS",
+    "GROUP",
+    "CREATE",
+    "FULL",
+    "JUSTID",
 ];
 /// A value of 512 MiB is a valid wish (`proto-max-bulk-len`); here it would only take time.
 const OFFSET_MAX: u64 = 1 << 20;
@@ -55,17 +67,23 @@ fn asks_for_much(args: &[&[u8]]) -> bool {
 
 /// Every command once, with what most understand, and keys that are there.
 fn sessions() -> Vec<Vec<u8>> {
-    let begin = "SET a 10\r\nRPUSH l a b c\r\nHSET h f 1 g x\r\nSADD s a b 3\r\nZADD z 1 a 2 b\r\n";
+    let begin =
+        "SET a 10\r\nRPUSH l a b c\r\nHSET h f 1 g x\r\nSADD s a b 3\r\nZADD z 1 a 2 b\r\nXADD x 1 b 3\r\n";
     let data = table().iter().filter(|spec| matches!(spec.run, Run::Data(_)));
     data.flat_map(|spec| {
-        ["a", "l", "h", "s", "z"].map(|key| {
+        ["a", "l", "h", "s", "z", "x"].map(|key| {
             let rest = ["1", "2", "b", "3"].iter().take(spec.arity.unsigned_abs().saturating_sub(2) as usize);
             let rest: String = rest.map(|word| format!(" {word}")).collect();
             format!("{begin}{} {key}{rest}\r\n", spec.name).into_bytes()
         })
     })
+    .chain([STREAMS.into()])
     .collect()
 }
+
+const STREAMS: &str = "XADD x 1 b 3\r\nXADD x 2-1 b 4 c d\r\nXGROUP CREATE x g 0\r\nXREADGROUP GROUP g c STREAMS x >\r\n\
+    XPENDING x g - + 9\r\nXCLAIM x g d 0 1-0\r\nXREADGROUP GROUP g d STREAMS x 0\r\nXDEL x 1\r\nXAUTOCLAIM x g e 0 0\r\n\
+    XACK x g 2-1\r\nXINFO STREAM x FULL\r\nXGROUP DELCONSUMER x g d\r\nXTRIM x MAXLEN ~ 0\r\nXSETID x 9\r\nCOPY x a REPLACE\r\n";
 
 #[test]
 fn fuzz_commands_answer_once_and_their_effects_say_all() {

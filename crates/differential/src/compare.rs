@@ -22,6 +22,8 @@ enum Measure {
     Shape,
     /// That it is an answer of this kind.
     Kind,
+    /// What of it tells when something happened, or how long ago, as a time; all else to the letter.
+    Timed,
     /// A moment or a duration, in units of so many ms.
     Time {
         unit_ms: i64,
@@ -40,6 +42,8 @@ fn measure(args: &Args) -> Measure {
         }
         "hgetall" => Measure::Unordered { width: 2 },
         "spop" | "srandmember" | "hrandfield" | "zrandmember" | "randomkey" | "dump" => Measure::Shape,
+        "xpending" | "xinfo" => Measure::Timed,
+        "xadd" if args.iter().any(|arg| arg == b"*") => Measure::Shape,
         "ttl" | "expiretime" => Measure::Time { unit_ms: 1000 },
         "pttl" | "pexpiretime" => Measure::Time { unit_ms: 1 },
         // A set that is not sorted has no order.
@@ -104,6 +108,7 @@ fn agree(args: &Args, ours: &Value, theirs: &Value) -> bool {
             same_kind(ours, theirs) && sorted(ours, width) == sorted(theirs, width)
         }
         Measure::Kind => same_kind(ours, theirs),
+        Measure::Timed => same_but_for_times(ours, theirs),
         Measure::Shape => shape(ours) == shape(theirs),
         Measure::Time { unit_ms } => match (ours, theirs) {
             (Value::Int(a), Value::Int(b)) => *a >= 0 && *b >= 0 && (a - b).abs() <= CLOCKS_MS / unit_ms,
@@ -129,6 +134,36 @@ fn equal(ours: &Value, theirs: &Value) -> bool {
             a.len() == b.len() && a.iter().zip(b).all(|(a, b)| equal(&a.0, &b.0) && equal(&a.1, &b.1))
         }
         (Value::Bulk(a), Value::Bulk(b)) => a == b || same_double(a, b),
+        (a, b) => a == b,
+    }
+}
+
+/// What streams tell of times: as a field of that name, or of a pending entry behind its id, and behind whose it is.
+fn same_but_for_times(ours: &Value, theirs: &Value) -> bool {
+    let is_time = |name: &Value| matches!(name.as_bytes(), Some(b"idle" | b"seen-time"));
+    let near = |a: &Value, b: &Value| match (a, b) {
+        (Value::Int(a), Value::Int(b)) => a.wrapping_sub(*b).unsigned_abs() <= CLOCKS_MS as u64,
+        _ => false,
+    };
+    match (ours, theirs) {
+        (Value::Array(a), Value::Array(b)) => {
+            let pending_at = match &a[..] {
+                [Value::Bulk(_), Value::Bulk(_), Value::Int(_), Value::Int(_)] => Some(2),
+                [Value::Bulk(_), Value::Int(_), Value::Int(_)] => Some(1),
+                _ => None,
+            };
+            a.len() == b.len()
+                && a.iter().zip(b).enumerate().all(|(at, (x, y))| {
+                    let named = at > 0 && is_time(&a[at - 1]) && is_time(&b[at - 1]);
+                    same_but_for_times(x, y) || (named || pending_at == Some(at)) && near(x, y)
+                })
+        }
+        (Value::Map(a), Value::Map(b)) => {
+            a.len() == b.len()
+                && a.iter().zip(b).all(|((name, x), (other, y))| {
+                    name == other && (same_but_for_times(x, y) || is_time(name) && near(x, y))
+                })
+        }
         (a, b) => a == b,
     }
 }

@@ -1,9 +1,10 @@
 //! Sequences of commands out of a grammar and a seed.
 
 use crate::Args;
-use crate::grammar::{Arg, Command, Grammar, Kind};
+use crate::grammar::{Arg, Command, Grammar, Kind, container};
 use crate::pool;
 use crate::random::Dice;
+use crate::stream;
 use crate::trial::Transactions;
 use ironcache_resp::Protocol;
 
@@ -36,7 +37,8 @@ impl<'g> Generator<'g> {
         seed: u64,
         transactions: Transactions,
     ) -> Self {
-        let all = grammar.names().filter(|name| names.is_empty() || names.iter().any(|it| it == name));
+        let is_wanted = |name: &str| names.iter().any(|it| it == name || it == container(name));
+        let all = grammar.names().filter(|name| names.is_empty() || is_wanted(name));
         Self { grammar, names: all.collect(), dice: Dice::new(seed), transactions }
     }
 
@@ -104,6 +106,10 @@ impl<'g> Generator<'g> {
                 b'h' => "HSET",
                 b'g' if self.grammar.commands.contains_key("geoadd") => "GEOADD",
                 b'p' if self.grammar.commands.contains_key("pfadd") => "PFADD",
+                b'x' if self.grammar.commands.contains_key("xadd") => {
+                    stream::fill(commands, key, &mut self.dice);
+                    continue;
+                }
                 _ => continue,
             };
             if dice.percent(20) {
@@ -135,7 +141,7 @@ impl<'g> Generator<'g> {
         let name = *self.dice.pick(&self.names);
         let command = &self.grammar.commands[name];
         let mut drawing = Drawing { dice: &mut self.dice, command, out: Vec::new(), numkeys: None, keys: 0 };
-        drawing.out.push(name.to_uppercase().into_bytes());
+        drawing.out.extend(name.to_uppercase().split('|').map(|word| word.as_bytes().to_vec()));
         command.args.iter().for_each(|arg| drawing.arg(arg));
         let mut args = drawing.out;
         if self.dice.percent(SPOILT_PERCENT) {
@@ -176,7 +182,8 @@ fn collect_tokens<'a>(arg: &'a Arg, tokens: &mut Vec<&'a str>) {
 
 /// Whether the data may differ afterwards: it changes them at random, or keeps what it computed in them.
 fn is_drawn(args: &Args) -> bool {
-    args[0].eq_ignore_ascii_case(b"spop") || args[0].eq_ignore_ascii_case(b"pfcount")
+    let takes_the_time = args[0].eq_ignore_ascii_case(b"xadd") && args.iter().any(|arg| arg == b"*");
+    takes_the_time || args[0].eq_ignore_ascii_case(b"spop") || args[0].eq_ignore_ascii_case(b"pfcount")
 }
 
 /// The key of a range by members, which has a meaning only where all have one score.
@@ -233,13 +240,17 @@ struct Drawing<'a, 'g> {
 
 impl Drawing<'_, '_> {
     fn arg(&mut self, arg: &Arg) {
-        if arg.optional && self.dice.percent(55) {
+        // Nobody adds what a read would wait for.
+        let waits = arg.token.as_deref() == Some("BLOCK");
+        if waits || arg.optional && self.dice.percent(55) {
             return;
         }
         let wrong = self.dice.percent(5);
         let times = match (&*arg.name, arg.multiple) {
             (_, false) => 1,
             ("weight", true) if !wrong => self.keys,
+            // Of streams that are read, an id each.
+            ("id", true) if self.command.name.starts_with("xread") && !wrong => self.keys,
             (_, true) => *self.dice.pick(&[1, 1, 2, 2, 3, 4]),
         };
         for time in 0..times {
@@ -252,7 +263,8 @@ impl Drawing<'_, '_> {
                 Kind::PureToken => {}
                 Kind::Block => arg.parts.iter().for_each(|part| self.arg(part)),
                 Kind::OneOf => {
-                    let part = self.dice.below(arg.parts.len());
+                    let own_id = arg.name == "id_or_auto" && self.dice.percent(90);
+                    let part = if own_id { arg.parts.len() - 1 } else { self.dice.below(arg.parts.len()) };
                     self.arg(&arg.parts[part]);
                 }
                 Kind::String | Kind::Integer | Kind::Double | Kind::Key | Kind::Pattern | Kind::UnixTime => {
@@ -260,6 +272,9 @@ impl Drawing<'_, '_> {
                     self.out.push(value);
                 }
             }
+        }
+        if arg.kind == Kind::Key && arg.multiple {
+            self.keys = times;
         }
         if arg.name == "numkeys" {
             self.numkeys = Some(self.out.len() - 1);
@@ -277,6 +292,7 @@ impl Drawing<'_, '_> {
         let is = |part: &str| name.contains(part);
         match (arg.kind, &*command.group) {
             (Kind::Key, group) => pool::key(dice, group),
+            (kind, "stream") => stream::value(dice, &command.name, name, kind),
             (Kind::Pattern, _) => pool::pattern(dice),
             (_, "geo") if is("longitude") => pool::longitude(dice),
             (_, "geo") if is("latitude") => pool::latitude(dice),

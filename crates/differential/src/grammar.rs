@@ -46,9 +46,10 @@ pub(crate) struct Arg {
     pub parts: Vec<Arg>,
 }
 
-/// One command.
+/// One command, or one subcommand.
 #[derive(Clone, Debug)]
 pub(crate) struct Command {
+    /// Of a subcommand `command|subcommand`.
     pub name: String,
     pub group: String,
     pub args: Vec<Arg>,
@@ -66,13 +67,22 @@ impl Grammar {
         let Value::Map(commands) = docs else {
             return Self::default();
         };
-        let commands = commands.iter().filter_map(|(name, about)| {
-            let name = text(name)?;
-            let group = text(field(about, "group")?)?;
-            let args = field(about, "arguments").map_or(Some(Vec::new()), args)?;
-            Some((name.clone(), Command { name, group, args }))
-        });
-        Self { commands: commands.collect() }
+        let mut all = BTreeMap::new();
+        for (name, about) in commands {
+            let under = match field(about, "subcommands") {
+                Some(Value::Map(subcommands)) => subcommands.as_slice(),
+                _ => &[],
+            };
+            let one = std::iter::once((name, about));
+            let with_those_under_it: Vec<_> = if under.is_empty() {
+                one.collect()
+            } else {
+                under.iter().map(|(name, about)| (name, about)).collect()
+            };
+            let commands = with_those_under_it.into_iter().filter_map(|(name, about)| command(name, about));
+            all.extend(commands.map(|command| (command.name.clone(), command)));
+        }
+        Self { commands: all }
     }
 
     /// Keeps the commands about data that `wanted` has, and that a comparison is about.
@@ -94,16 +104,39 @@ impl Grammar {
             "bzmpop",
             "pfdebug",
         ];
-        const GROUPS: [&str; 9] =
-            ["string", "hash", "list", "set", "sorted-set", "generic", "bitmap", "hyperloglog", "geo"];
+        const GROUPS: [&str; 10] = [
+            "string",
+            "hash",
+            "list",
+            "set",
+            "sorted-set",
+            "generic",
+            "bitmap",
+            "hyperloglog",
+            "geo",
+            "stream",
+        ];
         self.commands.retain(|name, command| {
-            wanted(name) && GROUPS.contains(&&*command.group) && !NOT_COMPARED.contains(&&**name)
+            let whole = container(name);
+            wanted(whole) && GROUPS.contains(&&*command.group) && !NOT_COMPARED.contains(&whole)
         });
     }
 
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         self.commands.keys().map(String::as_str)
     }
+}
+
+/// The command that a subcommand is under, or itself.
+pub(crate) fn container(name: &str) -> &str {
+    name.split('|').next().unwrap_or(name)
+}
+
+fn command(name: &Value, about: &Value) -> Option<Command> {
+    let name = text(name)?;
+    let group = text(field(about, "group")?)?;
+    let args = field(about, "arguments").map_or(Some(Vec::new()), args)?;
+    Some(Command { name, group, args })
 }
 
 fn text(value: &Value) -> Option<String> {

@@ -22,6 +22,7 @@ mod pool;
 mod random;
 mod remote;
 mod run;
+mod stream;
 mod trial;
 
 pub use oracle::{Oracle, OracleError};

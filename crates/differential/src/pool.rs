@@ -3,9 +3,9 @@
 use crate::random::Dice;
 
 /// All keys share a slot. Which type a sequence first puts there is told by the first letter.
-pub(crate) const KEYS: [&str; 16] = [
+pub(crate) const KEYS: [&str; 18] = [
     "{k}s1", "{k}s2", "{k}s3", "{k}l1", "{k}l2", "{k}t1", "{k}t2", "{k}t3", "{k}z1", "{k}z2", "{k}h1",
-    "{k}h2", "{k}g1", "{k}p1", "{k}p2", "{k}n1",
+    "{k}h2", "{k}g1", "{k}p1", "{k}p2", "{k}x1", "{k}x2", "{k}n1",
 ];
 
 /// The first letters of the keys that commands of a group are mostly about.
@@ -18,7 +18,8 @@ fn letters(group: &str) -> &'static str {
         "hash" => "hhn",
         "geo" => "ggn",
         "hyperloglog" => "ppsn",
-        _ => "sltzhgpn",
+        "stream" => "xxxxxxxxxxxxn",
+        _ => "sltzhgpxn",
     }
 }
 

@@ -144,7 +144,8 @@ fn differs(
         return Ok(None);
     }
     // What one has dumped the other restores, under a name of its own.
-    let reads: Vec<Args> = contents.iter().map(|read| vec![b"DUMP".to_vec(), read[1].clone()]).collect();
+    let reads: Vec<Args> =
+        contents.iter().map(|read| vec![b"DUMP".to_vec(), read[key_at(read)].clone()]).collect();
     let dumped = |side: &mut dyn Side| side.run(Protocol::Resp2, &reads);
     let (a, b) = (
         dumped(ours).map_err(|e| told("ironcache", e))?,
@@ -169,8 +170,14 @@ fn restoring(read: &Args, dump: &[u8]) -> [Args; 2] {
         _ => Vec::new(),
     };
     let mut read = read.clone();
-    read[1] = RESTORED.to_vec();
+    let at = key_at(&read);
+    read[at] = RESTORED.to_vec();
     [vec![b"RESTORE".to_vec(), RESTORED.to_vec(), b"0".to_vec(), payload, b"REPLACE".to_vec()], read]
+}
+
+/// Where the key is of what reads a whole value.
+fn key_at(read: &Args) -> usize {
+    if read[0] == b"XINFO" { 2 } else { 1 }
 }
 
 /// What reads the whole value of a key of this type.
@@ -182,6 +189,7 @@ fn content(key: &str, kind: &[u8]) -> Option<Args> {
         "set" => vec!["SMEMBERS", key],
         "zset" => vec!["ZRANGE", key, "0", "-1", "WITHSCORES"],
         "hash" => vec!["HGETALL", key],
+        "stream" => vec!["XINFO", "STREAM", key, "FULL", "COUNT", "0"],
         _ => return None,
     };
     Some(line.into_iter().map(|word| word.as_bytes().to_vec()).collect())

@@ -4,6 +4,7 @@ use crate::effect::{Content, Effect, EffectError, SetExpiry, Side};
 use crate::items::Items;
 use crate::keyspace::{Keyspace, Place};
 use crate::progress::{self, ticking};
+use crate::stream::{Stream, StreamChange, StreamId};
 use crate::value::{Hash, Kind, List, Set, Value};
 use crate::zset::Zset;
 use ironcache_types::Level;
@@ -36,8 +37,8 @@ impl Keyspace {
     /// Applies one effect. Expiry plays no part: an expired key is changed like any other.
     ///
     /// # Errors
-    /// [`EffectError::WrongKind`] and [`EffectError::IndexOutside`]: the effect is not about this
-    /// data. Nothing has changed then.
+    /// [`EffectError::WrongKind`], [`EffectError::IndexOutside`] and those of [`Stream::apply`]: the effect is not about
+    /// this data. Nothing has changed then.
     pub fn apply(&mut self, effect: &Effect<'_>) -> Result<(), EffectError> {
         match *effect {
             Effect::SetString { key, value, expiry } => self.set_string(key, value, expiry),
@@ -141,10 +142,24 @@ impl Keyspace {
                     Content::List(values) => self.list_push(key, Side::Tail, values)?,
                     Content::Set(members) => self.set_add(key, members)?,
                     Content::Zset(members) => self.zset_add(key, members)?,
+                    Content::Stream(head) => {
+                        self.insert(key, Value::Stream(Box::new(Stream::of(head))));
+                    }
                 }
                 if let Some(place) = self.find(key) {
                     self.set_expiry(place, expire_at_ms);
                 }
+            }
+            Effect::Stream { key, change } => {
+                let absent = match change {
+                    // Not even as the first of a stream, which would then be left empty.
+                    StreamChange::Add { id: id @ StreamId::MIN, .. } => {
+                        return Err(EffectError::StreamOrder { id, last_id: id });
+                    }
+                    StreamChange::Add { .. } => Absent::Create,
+                    _ => Absent::Ignore,
+                };
+                return self.edit(key, absent, |stream: &mut Stream| stream.apply(&change));
             }
             Effect::Clear => self.clear(),
         }
@@ -272,4 +287,4 @@ macro_rules! typed {
         }
     )*};
 }
-typed!(String: Vec<u8>, Hash: Hash, List: List, Set: Set, Zset: Zset);
+typed!(String: Vec<u8>, Hash: Hash, List: List, Set: Set, Zset: Zset, Stream: Stream);

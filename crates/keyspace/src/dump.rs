@@ -4,6 +4,7 @@ use crate::effect::{Content, Effect, SetExpiry, Side};
 use crate::items::Items;
 use crate::keyspace::{Entry, Keyspace};
 use crate::progress;
+use crate::stream::StreamAt;
 use crate::value::Value;
 use ironcache_types::{Level, Slot};
 
@@ -45,23 +46,40 @@ impl Keyspace {
 
 /// The first chunk replaces the key, further ones add to it.
 fn dump_entry(entry: &Entry, write: &mut impl FnMut(Effect<'_>)) {
-    let mut done = Some(0);
+    let mut done = Some(Done::default());
     while let Some(from) = done {
-        done = dump_part(entry, from, usize::MAX, write);
+        done = dump_part(entry, &from, usize::MAX, write);
     }
 }
 
-/// Writes one effect: the value from `done` on, of up to about `bytes_max`, and a piece of it at least. `done` counts the
-/// bytes of a string, or the elements of a collection; the answer is where to go on, `None` at the end. The part at 0
-/// replaces the key, further ones add to it.
+/// How much of a value is written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Done {
+    /// Bytes of a string, or elements of a collection; nothing of a stream.
+    Count(usize),
+    /// Of a stream what comes before this.
+    Until(StreamAt),
+}
+
+impl Default for Done {
+    fn default() -> Self {
+        Done::Count(0)
+    }
+}
+
+/// Writes one effect: the value from `done` on, of up to about `bytes_max`, and a piece of it at least. The answer is where
+/// to go on, `None` at the end. The first part replaces the key, further ones add to it.
 pub(crate) fn dump_part(
     entry: &Entry,
-    done: usize,
+    done: &Done,
     bytes_max: usize,
     write: &mut impl FnMut(Effect<'_>),
-) -> Option<usize> {
-    let (key, first) = (entry.key(), done == 0);
+) -> Option<Done> {
+    let key = entry.key();
     progress::tick();
+    let at = done;
+    let done = if let Done::Count(done) = at { *done } else { 0 };
+    let first = done == 0;
     let (end, len) = match entry.value() {
         Value::String(value) => {
             let end = value.len().min(done.saturating_add(bytes_max.max(1)));
@@ -107,8 +125,16 @@ pub(crate) fn dump_part(
             write(if first { put(entry, Content::List(values)) } else { push });
             (end, all.len())
         }
+        Value::Stream(stream) => {
+            let Done::Until(at) = at else {
+                write(put(entry, Content::Stream(stream.head())));
+                return stream.first_part().map(Done::Until);
+            };
+            let next = stream.part(at, bytes_max, &mut |change| write(Effect::Stream { key, change }));
+            return next.map(Done::Until);
+        }
     };
-    (end < len).then_some(end)
+    (end < len).then_some(Done::Count(end))
 }
 
 fn put<'a>(entry: &'a Entry, content: Content<'a>) -> Effect<'a> {

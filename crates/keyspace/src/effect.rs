@@ -18,6 +18,7 @@
 //! never a panic. (Applying a `SetRange` may take up to [`MAX_STRING_BYTES`], as `SETRANGE` may.)
 
 use crate::items::Items;
+use crate::stream::{self, StreamChange, StreamHead, StreamId};
 use crate::value::{Kind, MAX_STRING_BYTES};
 use crate::wire::{Reader, put_number, put_string, unzigzag, zigzag};
 use ironcache_types::Level;
@@ -47,6 +48,8 @@ pub enum Content<'a> {
     List(Items<'a, &'a [u8]>),
     Set(Items<'a, &'a [u8]>),
     Zset(Items<'a, (f64, &'a [u8])>),
+    /// Without entries and groups, which follow as changes of it.
+    Stream(StreamHead),
 }
 
 /// One change of one key, or of all (`Clear`).
@@ -137,7 +140,12 @@ pub enum Effect<'a> {
         key: &'a [u8],
         members: Items<'a, &'a [u8]>,
     },
-    /// Replaces whatever the key holds; empty content deletes it.
+    /// See [`StreamChange`].
+    Stream {
+        key: &'a [u8],
+        change: StreamChange<'a>,
+    },
+    /// Replaces whatever the key holds; empty content deletes it, but for a stream, which may be empty.
     Put {
         key: &'a [u8],
         expire_at_ms: Option<u64>,
@@ -175,6 +183,14 @@ pub enum EffectError {
     WrongKind { key: String, expected: Kind, found: Kind },
     #[error("index {index} lies outside a list of {len}: take a full copy")]
     IndexOutside { index: u64, len: u64 },
+    #[error("an entry {id} is to be added to a stream that has seen {last_id}: take a full copy")]
+    StreamOrder { id: StreamId, last_id: StreamId },
+    #[error("the block {id} of a stream is damaged, or there already: take a full copy")]
+    StreamBlock { id: StreamId },
+    #[error("a stream has no {blocks} blocks and {entries} entries more: take a full copy")]
+    StreamTrim { blocks: u64, entries: u64 },
+    #[error("a stream lacks the group or consumer that an effect is about: take a full copy")]
+    NoConsumer,
 }
 
 /// The effect was not encoded: the level at which it was to be written does not have it. Whoever executes commands
@@ -232,6 +248,7 @@ impl<'a> Effect<'a> {
             SetAdd { key, .. } | SetRemove { key, .. } | ZsetAdd { key, .. } | ZsetRemove { key, .. } => {
                 Some(key)
             }
+            Stream { key, .. } => Some(key),
             Clear => None,
             #[cfg(feature = "next")]
             Touched { key, .. } => Some(key),
@@ -268,6 +285,8 @@ impl<'a> Effect<'a> {
             Put { content: Content::List(_), .. } => op::PUT_LIST,
             Put { content: Content::Set(_), .. } => op::PUT_SET,
             Put { content: Content::Zset(_), .. } => op::PUT_ZSET,
+            Put { content: Content::Stream(_), .. } => stream::op::PUT,
+            Stream { change, .. } => change.opcode(),
             #[cfg(feature = "next")]
             Touched { .. } => op::TOUCHED,
         }
@@ -284,6 +303,7 @@ impl<'a> Effect<'a> {
             SetRemove { key, members } => members.parts(|members| each(&SetRemove { key, members })),
             ZsetAdd { key, members } => members.parts(|members| each(&ZsetAdd { key, members })),
             ZsetRemove { key, members } => members.parts(|members| each(&ZsetRemove { key, members })),
+            Stream { key, change } => change.parts(|change| each(&Stream { key, change })),
             SetString { .. } | SetRange { .. } | Delete { .. } | Rename { .. } => each(self),
             ExpireAt { .. } | Persist { .. } | Clear | Put { .. } => each(self),
             ListPop { .. } | ListSet { .. } | ListInsert { .. } | ListTrim { .. } | ListRemove { .. } => {
@@ -350,8 +370,10 @@ impl<'a> Effect<'a> {
                     Content::Hash(items) => items.encode(out),
                     Content::List(items) | Content::Set(items) => items.encode(out),
                     Content::Zset(items) => items.encode(out),
+                    Content::Stream(head) => head.encode(out),
                 }
             }
+            Stream { key: _, change } => change.encode(out),
             #[cfg(feature = "next")]
             Touched { key: _, times } => put_number(out, times),
         }
@@ -413,12 +435,16 @@ impl<'a> Effect<'a> {
             #[cfg(feature = "next")]
             op::TOUCHED => Effect::Touched { key, times: r.number()? },
             _ => {
+                if let Some(change) = StreamChange::decode(opcode, r)? {
+                    return Ok((Effect::Stream { key, change }, reader.bytes));
+                }
                 let expire_at_ms = r.number()?.checked_sub(1).map(moment).transpose()?;
                 let content = match opcode {
                     op::PUT_HASH => Content::Hash(Items::decode(r)?),
                     op::PUT_LIST => Content::List(Items::decode(r)?),
                     op::PUT_SET => Content::Set(Items::decode(r)?),
                     op::PUT_ZSET => Content::Zset(Items::decode(r)?),
+                    stream::op::PUT => Content::Stream(StreamHead::decode(r)?),
                     _ => return Err(EffectError::UnknownOpcode { opcode }),
                 };
                 Effect::Put { key, expire_at_ms, content }
@@ -439,7 +465,7 @@ const fn since(opcode: u8) -> Option<Level> {
         | op::PUT_HASH..=op::PUT_ZSET => Some(Level(1)),
         #[cfg(feature = "next")]
         op::TOUCHED => Some(ironcache_types::NEXT),
-        _ => None,
+        _ => stream::since(opcode),
     }
 }
 

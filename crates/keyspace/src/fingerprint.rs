@@ -22,6 +22,7 @@ fn entry_hash(entry: &Entry) -> u64 {
         Value::Zset(zset) => {
             (5, sum(zset.members().as_slice(), |s| pair(&s.member, &s.score.to_bits().to_le_bytes())))
         }
+        Value::Stream(stream) => (6, stream.fingerprint()),
     };
     let mut tail = [0; 17];
     tail[0] = kind;

@@ -11,7 +11,7 @@
 //!
 //! *Invariant:* no clock, randomness or I/O: time and dice are passed in. (Hash tables are seeded
 //! once a process, against crafted keys; nothing that can be observed depends on the seed.)
-//! *Invariant:* no key holds an empty collection.
+//! *Invariant:* no key holds an empty collection; a stream is none.
 //! *Invariant:* an expired key leaves the keyspace by a `Delete` effect only, never by being read.
 //! *Invariant:* the order of iteration follows from the effects applied, so that a `SCAN` cursor
 //! means the same on a primary and on its replicas. (But for a slot that a full sync had to send in
@@ -36,6 +36,7 @@ mod keyspace;
 pub mod progress;
 mod scan;
 mod slot_dump;
+mod stream;
 mod value;
 mod wire;
 mod zset;
@@ -52,5 +53,9 @@ pub use items::{Item, Items};
 pub use keyspace::{Entry, Keyspace, Place};
 pub use scan::ScanCursor;
 pub use slot_dump::{Dumped, SlotDump};
+pub use stream::{
+    Consumer, Element, Fields, Group, Nack, Pending, STREAM_BLOCK_ENTRIES_MAX, Stream, StreamChange,
+    StreamEntry, StreamHead, StreamId, TrimBy, TrimTo, Trimmed,
+};
 pub use value::{Field, Hash, Kind, List, MAX_STRING_BYTES, Member, Set, Value};
 pub use zset::{Scored, Zset};

@@ -16,7 +16,7 @@
 //! *Invariant:* it ends. A round that is small is the last one, and so is the fourth, whatever its size: a large
 //! value that never rests is then sent in one go, and its primary is busy with nothing else for as long.
 
-use crate::dump::dump_part;
+use crate::dump::{Done, dump_part};
 use crate::effect::{Effect, EffectError};
 use crate::keyspace::{Entry, Keyspace};
 use ironcache_types::{Level, Slot, key_slot};
@@ -35,7 +35,7 @@ pub struct SlotDump {
     /// Entries at positions below it are to come.
     below: usize,
     /// The key that is half sent, and how much of it is.
-    half: Option<(Box<[u8]>, usize)>,
+    half: Option<(Box<[u8]>, Done)>,
     /// Of this round.
     again: Vec<Box<[u8]>>,
     changed: BTreeSet<Box<[u8]>>,
@@ -112,16 +112,16 @@ impl SlotDump {
             let left = self.piece_bytes - (out.len() - begin);
             match self.next_key(keyspace) {
                 Some((key, done)) if !self.changed.contains(&key) => {
-                    let more = dump_key(keyspace, &key, done, left, level, out);
+                    let more = dump_key(keyspace, &key, &done, left, level, out);
                     self.half = more.map(|done| (key, done));
                 }
                 // It is sent when the others are through.
                 Some(_) => {}
                 None if self.is_last_round(keyspace) => {
                     for key in std::mem::take(&mut self.changed) {
-                        let mut done = Some(0);
+                        let mut done = Some(Done::default());
                         while let Some(from) = done {
-                            done = dump_key(keyspace, &key, from, self.piece_bytes, level, out);
+                            done = dump_key(keyspace, &key, &from, self.piece_bytes, level, out);
                         }
                     }
                     return Dumped::Whole;
@@ -136,16 +136,16 @@ impl SlotDump {
     }
 
     /// What comes next in this round, and how much of it was sent.
-    fn next_key(&mut self, keyspace: &Keyspace) -> Option<(Box<[u8]>, usize)> {
+    fn next_key(&mut self, keyspace: &Keyspace) -> Option<(Box<[u8]>, Done)> {
         if let Some(half) = self.half.take() {
             return Some(half);
         }
         self.below = self.below.min(keyspace.slot_len(self.slot));
         if let Some(at) = self.below.checked_sub(1) {
             self.below = at;
-            return Some((keyspace.slot_entries(self.slot)[at].key().into(), 0));
+            return Some((keyspace.slot_entries(self.slot)[at].key().into(), Done::default()));
         }
-        self.again.pop().map(|key| (key, 0))
+        self.again.pop().map(|key| (key, Done::default()))
     }
 
     fn is_last_round(&self, keyspace: &Keyspace) -> bool {
@@ -168,11 +168,11 @@ fn is_small<'a>(entries: impl Iterator<Item = &'a Entry>, bytes_max: usize) -> b
 fn dump_key(
     keyspace: &Keyspace,
     key: &[u8],
-    done: usize,
+    done: &Done,
     bytes_max: usize,
     level: Level,
     out: &mut Vec<u8>,
-) -> Option<usize> {
+) -> Option<Done> {
     let mut write = |effect: Effect<'_>| {
         effect.encode(level, out).expect("what a dataset holds was written at this level or below");
     };

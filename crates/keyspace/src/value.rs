@@ -3,6 +3,7 @@
 use crate::block::block_bytes;
 use crate::dict::{Dict, Keyed};
 use crate::progress::ticking;
+use crate::stream::Stream;
 use crate::zset::Zset;
 use std::collections::VecDeque;
 use std::mem::size_of;
@@ -18,6 +19,7 @@ pub enum Kind {
     List,
     Set,
     Zset,
+    Stream,
 }
 
 impl Kind {
@@ -28,6 +30,7 @@ impl Kind {
             Kind::List => "list",
             Kind::Set => "set",
             Kind::Zset => "zset",
+            Kind::Stream => "stream",
         }
     }
 }
@@ -45,6 +48,7 @@ pub enum Value {
     List(Box<List>),
     Set(Box<Set>),
     Zset(Box<Zset>),
+    Stream(Box<Stream>),
 }
 
 impl Value {
@@ -55,6 +59,7 @@ impl Value {
             Value::List(_) => Kind::List,
             Value::Set(_) => Kind::Set,
             Value::Zset(_) => Kind::Zset,
+            Value::Stream(_) => Kind::Stream,
         }
     }
 
@@ -65,10 +70,11 @@ impl Value {
             Kind::List => Value::List(Box::default()),
             Kind::Set => Value::Set(Box::default()),
             Kind::Zset => Value::Zset(Box::default()),
+            Kind::Stream => Value::Stream(Box::default()),
         }
     }
 
-    /// Each has a block of its own, or more.
+    /// Each has a block of its own, or more. A stream's share theirs.
     pub(crate) fn elements(&self) -> usize {
         match self {
             Value::String(_) => 1,
@@ -76,13 +82,14 @@ impl Value {
             Value::List(list) => list.items.len(),
             Value::Set(set) => set.members.len(),
             Value::Zset(zset) => zset.len(),
+            Value::Stream(stream) => stream.len() as usize,
         }
     }
 
-    /// Whether a key that holds this must go.
+    /// Whether a key that holds this must go. A stream may be empty.
     pub(crate) fn is_empty_collection(&self) -> bool {
         match self {
-            Value::String(_) => false,
+            Value::String(_) | Value::Stream(_) => false,
             Value::Hash(hash) => hash.fields.is_empty(),
             Value::List(list) => list.items.is_empty(),
             Value::Set(set) => set.members.is_empty(),
@@ -103,6 +110,7 @@ impl Value {
             }
             Value::Set(set) => block_bytes(size_of::<Set>()) + set.members.heap_bytes() + set.element_bytes,
             Value::Zset(zset) => block_bytes(size_of::<Zset>()) + zset.heap_bytes(),
+            Value::Stream(stream) => block_bytes(size_of::<Stream>()) + stream.heap_bytes(),
         }
     }
 
@@ -123,6 +131,7 @@ impl Value {
                 self.heap_bytes() - set.element_bytes + elements
             }
             Value::Zset(zset) => block_bytes(size_of::<Zset>()) + zset.recount_bytes(),
+            Value::Stream(stream) => block_bytes(size_of::<Stream>()) + stream.recount_bytes(),
         }
     }
 }

@@ -2,7 +2,8 @@
 
 use expect_test::expect_file;
 use ironcache_keyspace::{
-    AboveLevel, Content, Effect, EffectError, Effects, Items, Keyspace, SetExpiry, Side, Value, apply_effects,
+    AboveLevel, Content, Effect, EffectError, Effects, Entry, Items, Keyspace, Pending, SetExpiry, Side,
+    Stream, StreamChange, StreamHead, StreamId, Value, apply_effects,
 };
 use ironcache_types::{Level, SLOT_COUNT, Slot};
 use proptest::prelude::*;
@@ -11,7 +12,7 @@ use std::path::PathBuf;
 
 const L1: Level = Level(1);
 /// The kinds of [`build`] that came with each level; `golden/effects-LEVEL.hex` has their bytes.
-const CAME: [(Level, Range<usize>); 1] = [(L1, 0..30)];
+const CAME: [(Level, Range<usize>); 2] = [(L1, 0..30), (Level(2), 30..43)];
 const KINDS: usize = CAME[CAME.len() - 1].1.end;
 /// Has them all.
 const NEWEST: Level = CAME[CAME.len() - 1].0;
@@ -56,9 +57,50 @@ fn build<'a>(kind: usize, key: &'a [u8], n: u64, parts: &Parts<'a>, check: &mut 
         26 => ("put set", Effect::Put { key, expire_at_ms: some, content: Content::Set(many) }),
         27 => ("put zset", Effect::Put { key, expire_at_ms: some, content: Content::Zset(members) }),
         28 => ("put list for ever", Effect::Put { key, expire_at_ms: None, content: Content::List(many) }),
-        _ => {
+        29 => {
             ("put empty set", Effect::Put { key, expire_at_ms: some, content: Content::Set(Items::new(&[])) })
         }
+        _ => return build_of_stream(kind, key, n, parts, check),
+    };
+    check(name, effect);
+}
+
+/// The same for the effects of streams.
+fn build_of_stream<'a>(
+    kind: usize,
+    key: &'a [u8],
+    n: u64,
+    parts: &Parts<'a>,
+    check: &mut dyn FnMut(&str, Effect<'_>),
+) {
+    let id = StreamId { ms: n, seq: 1 };
+    let (last_id, ids) = (id, [id, StreamId { ms: 3, seq: 300 }]);
+    let head = StreamHead { last_id, max_deleted: ids[1], added: n };
+    let pending = ids.map(|id| Pending { id, delivered_ms: n as i64 - 3, deliveries: n % 7 });
+    let name = parts.strings.first().copied().unwrap_or_default();
+    let (group, seen_ms, entries_read) = (&b"group"[..], n as i64, (n % 3) as i64 - 1);
+    let mut stream = Stream::default();
+    let fields = [[&b"field"[..], b"12"], [b"other", b"text"]];
+    stream.apply(&StreamChange::Add { id, fields: Items::new(&fields) }).expect("it is the first");
+    let (_, bytes) = stream.blocks().next().expect("it has one");
+    let change = |name, change| (name, Effect::Stream { key, change });
+    let some = (n % 2 == 1).then_some(n);
+    let (name, effect) = match kind {
+        30 => ("put stream", Effect::Put { key, expire_at_ms: some, content: Content::Stream(head) }),
+        31 => change("stream add", StreamChange::Add { id, fields: Items::new(&parts.pairs) }),
+        32 => change("stream block", StreamChange::Block { id, bytes }),
+        33 => change("stream head", StreamChange::Head(head)),
+        34 => change("stream delete", StreamChange::Delete { ids: Items::new(&ids) }),
+        35 => change("stream trim", StreamChange::Trim { blocks: n % 3, entries: n % 2 }),
+        36 => change("stream group", StreamChange::Group { name: group, last_id, entries_read }),
+        37 => change("stream remove group", StreamChange::RemoveGroup { name }),
+        38 => change("stream consumer", StreamChange::Consumer { group, name, seen_ms }),
+        39 => change("stream remove consumer", StreamChange::RemoveConsumer { group, name }),
+        40 | 41 => {
+            let of = if kind == 40 { &pending[..] } else { &pending[..1] };
+            change("stream pend", StreamChange::Pend { group, consumer: name, pending: Items::new(of) })
+        }
+        _ => change("stream acknowledge", StreamChange::Acknowledge { group, ids: Items::new(&ids) }),
     };
     check(name, effect);
 }
@@ -158,9 +200,9 @@ fn an_effect_on_another_kind_of_value_is_refused_and_changes_nothing() {
 fn copy(keyspace: &Keyspace) -> Keyspace {
     let (mut copy, mut bytes, mut keys) = (Keyspace::new(), Vec::new(), 0);
     for slot in (0..SLOT_COUNT).map(Slot) {
-        keys += keyspace.dump_slot(slot, L1, &mut bytes);
+        keys += keyspace.dump_slot(slot, NEWEST, &mut bytes);
     }
-    apply_effects(&mut copy, &bytes, L1).expect("a dump applies to an empty keyspace");
+    apply_effects(&mut copy, &bytes, NEWEST).expect("a dump applies to an empty keyspace");
     assert_eq!(keys, keyspace.len());
     copy
 }
@@ -221,11 +263,11 @@ proptest! {
 
     #[test]
     fn arbitrary_bytes_never_panic(mut bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-        let _ = apply_effects(&mut Keyspace::new(), &bytes, L1);
+        let _ = apply_effects(&mut Keyspace::new(), &bytes, NEWEST);
         // And with a known opcode in front, where more of the decoder is reached.
         if let Some(first) = bytes.first_mut() {
-            *first %= 68;
-            let _ = apply_effects(&mut Keyspace::new(), &bytes, L1);
+            *first %= 91;
+            let _ = apply_effects(&mut Keyspace::new(), &bytes, NEWEST);
         }
     }
 }

@@ -8,8 +8,11 @@
 //!
 //! *Invariant:* any bytes give a value or a [`RestoreError`]; what is reserved is what has come, never what is claimed.
 
+#[cfg(test)]
+mod fuzz;
 mod packed;
 mod read;
+mod stream;
 mod write;
 
 pub(crate) use read::read;
@@ -31,10 +34,13 @@ mod kind {
     pub(super) const ZSET_ZIPLIST: u8 = 12;
     pub(super) const HASH_ZIPLIST: u8 = 13;
     pub(super) const LIST_QUICKLIST: u8 = 14;
+    pub(super) const STREAM: u8 = 15;
     pub(super) const HASH_LISTPACK: u8 = 16;
     pub(super) const ZSET_LISTPACK: u8 = 17;
     pub(super) const LIST_QUICKLIST_2: u8 = 18;
+    pub(super) const STREAM_2: u8 = 19;
     pub(super) const SET_LISTPACK: u8 = 20;
+    pub(super) const STREAM_3: u8 = 21;
 }
 
 /// Why bytes are no value.

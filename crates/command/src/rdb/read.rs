@@ -1,7 +1,7 @@
 //! Reading a value.
 
 use super::packed::{Bytes, intset, listpack, lzf, ziplist};
-use super::{FOOTER_BYTES, RestoreError, VERSION, crc64, kind};
+use super::{FOOTER_BYTES, RestoreError, VERSION, crc64, kind, stream};
 use crate::arg;
 use crate::whole::Whole;
 use ironcache_keyspace::MAX_STRING_BYTES;
@@ -28,7 +28,7 @@ pub(crate) fn read(payload: &[u8]) -> Result<Whole, RestoreError> {
     Ok(whole)
 }
 
-struct Reader<'a>(Bytes<'a>);
+pub(super) struct Reader<'a>(pub Bytes<'a>);
 
 /// A length, or a string that is no plain one.
 enum Length {
@@ -65,6 +65,7 @@ impl Reader<'_> {
             }
             kind::ZSET_ZIPLIST => scored(ziplist(&self.string()?)?)?,
             kind::ZSET_LISTPACK => scored(listpack(&self.string()?)?)?,
+            kind::STREAM | kind::STREAM_2 | kind::STREAM_3 => Whole::Stream(stream::read(self, kind)?),
             _ => return Err(RestoreError::Value),
         })
     }
@@ -82,14 +83,14 @@ impl Reader<'_> {
         usize::try_from(len).map(Length::Plain).map_err(|_| RestoreError::Value)
     }
 
-    fn length(&mut self) -> Result<usize, RestoreError> {
+    pub(super) fn length(&mut self) -> Result<usize, RestoreError> {
         match self.length_or_encoding()? {
             Length::Plain(len) => Ok(len),
             Length::Encoded(_) => Err(RestoreError::Value),
         }
     }
 
-    fn string(&mut self) -> Result<Box<[u8]>, RestoreError> {
+    pub(super) fn string(&mut self) -> Result<Box<[u8]>, RestoreError> {
         let number = |number: i64| Ok(Box::from(itoa::Buffer::new().format(number).as_bytes()));
         match self.length_or_encoding()? {
             Length::Plain(len) => Ok(Box::from(self.0.take(len)?)),

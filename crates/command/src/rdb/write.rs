@@ -1,6 +1,6 @@
 //! Writing a value.
 
-use super::{VERSION, crc64, kind};
+use super::{VERSION, crc64, kind, stream};
 use ironcache_keyspace::Value;
 use ironcache_keyspace::progress::ticking;
 use ironcache_resp::parse_integer;
@@ -40,6 +40,10 @@ pub(crate) fn write(value: &Value) -> Vec<u8> {
                 out.extend(scored.score.to_le_bytes());
             }
         }
+        Value::Stream(stream) => {
+            out.push(kind::STREAM_2);
+            stream::write(stream, &mut out);
+        }
     }
     out.extend(VERSION.to_le_bytes());
     let checksum = crc64(&out);
@@ -47,7 +51,7 @@ pub(crate) fn write(value: &Value) -> Vec<u8> {
     out
 }
 
-fn put_length(out: &mut Vec<u8>, len: usize) {
+pub(super) fn put_length(out: &mut Vec<u8>, len: usize) {
     match len {
         0..0x40 => out.push(len as u8),
         0x40..0x4000 => out.extend((0x4000 | len as u16).to_be_bytes()),
@@ -63,7 +67,7 @@ fn put_length(out: &mut Vec<u8>, len: usize) {
 }
 
 /// A short text that is an integer of 32 bits is one.
-fn put_string(out: &mut Vec<u8>, text: &[u8]) {
+pub(super) fn put_string(out: &mut Vec<u8>, text: &[u8]) {
     const INTEGER_BYTES_MAX: usize = 11;
     let number = if text.len() <= INTEGER_BYTES_MAX { parse_integer(text) } else { None };
     match number.and_then(|number| i32::try_from(number).ok()) {

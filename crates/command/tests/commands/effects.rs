@@ -7,7 +7,7 @@ use ironcache_types::{LEVELS, SLOT_COUNT, Slot};
 use proptest::prelude::*;
 
 /// Arguments that commands understand, and some that they do not.
-const WORDS: [&str; 86] = [
+const WORDS: [&str; 98] = [
     "a",
     "b",
     "c",
@@ -94,6 +94,18 @@ const WORDS: [&str; 86] = [
     "km",
     "13.36",
     "38.1",
+    "*",
+    "1-1",
+    "5-*",
+    ">",
+    "$",
+    "~",
+    "GROUP",
+    "STREAMS",
+    "CREATE",
+    "MKSTREAM",
+    "NOACK",
+    "FORCE",
 ];
 
 fn command() -> impl Strategy<Value = (usize, Vec<usize>, u64)> {
@@ -251,4 +263,12 @@ fn keys_are_found_among_the_arguments() {
     assert_eq!(keys("SORT a STORE"), "a");
     assert_eq!(keys("BITOP AND to a b"), "to a b");
     assert_eq!(keys("GEORADIUS a 1 2 3 m STOREDIST b"), "a b");
+    assert_eq!(keys("XREAD COUNT 1 BLOCK 0 STREAMS a b 0 0"), "a b");
+    assert_eq!(keys("XREADGROUP GROUP streams block NOACK streams a streams > >"), "a streams");
+    assert_eq!(keys("XREAD STREAMS a b 0"), "");
+    assert_eq!(keys("XREAD WHAT STREAMS a 0"), "");
+    assert_eq!(keys("XREAD COUNT STREAMS a 0"), "");
+    assert_eq!(keys("XREADGROUP GROUP g STREAMS"), "");
+    assert_eq!(keys("XGROUP CREATE a g 0"), "a");
+    assert_eq!(keys("XINFO HELP"), "");
 }

@@ -98,3 +98,35 @@ fn the_newer_families_are_counted_likewise() {
         assert_eq!((db.lookups.hits, db.lookups.misses), (hits, misses), "{command}");
     }
 }
+
+#[test]
+fn streams_are_counted_likewise() {
+    let mut db = Db::new();
+    for command in ["XADD x 1-1 a b", "XGROUP CREATE x g 0", "SET k v"] {
+        db.run(command);
+    }
+    for (command, hits, misses) in [
+        ("XADD x 2-1 a b", 0, 0),
+        ("XADD no NOMKSTREAM 2-1 a b", 0, 0),
+        ("XLEN x", 1, 0),
+        ("XRANGE no - +", 0, 1),
+        ("XTRIM x MAXLEN 9", 0, 0),
+        ("XDEL x 7", 0, 0),
+        ("XSETID x 9", 0, 0),
+        ("XREAD STREAMS x no 0 0", 2, 2),
+        ("XREAD STREAMS x $", 2, 0),
+        ("XGROUP CREATE x h 0", 0, 0),
+        ("XREADGROUP GROUP g c STREAMS x >", 2, 0),
+        ("XREADGROUP GROUP g c STREAMS x 0", 2, 0),
+        ("XPENDING x g", 1, 0),
+        ("XACK x g 7", 1, 0),
+        ("XACK no g 7", 0, 1),
+        ("XCLAIM x g d 0 1-1", 1, 0),
+        ("XAUTOCLAIM x g d 0 0", 1, 0),
+        ("XINFO STREAM x", 1, 0),
+        ("XINFO GROUPS x", 1, 0),
+    ] {
+        db.run(command);
+        assert_eq!((db.lookups.hits, db.lookups.misses), (hits, misses), "{command}");
+    }
+}

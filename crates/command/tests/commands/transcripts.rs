@@ -55,4 +55,7 @@ families! {
     what_is_combined_and_sorted_answers_as_in_redis: "combined",
     bits_answer_as_in_redis: "bits",
     places_and_counters_answer_as_in_redis: "places",
+    streams_answer_as_in_redis: "streams",
+    groups_of_consumers_answer_as_in_redis: "groups",
+    what_is_pending_tells_its_times: "pending",
 }

@@ -15,9 +15,9 @@ pub(super) const ROWS: &[Mutation] = &[
         name: "a-slot-is-sent-upwards",
         breaks: "a key that moves while its slot is half sent is missing on the replica",
         file: "crates/keyspace/src/slot_dump.rs",
-        guard: "            self.below = at;\n            return Some((keyspace.slot_entries(self.slot)[at].key().into(), 0));",
+        guard: "            self.below = at;\n            return Some((keyspace.slot_entries(self.slot)[at].key().into(), Done::default()));",
         instead: "            self.below = at;\n            let upwards = keyspace.slot_len(self.slot) - 1 - at;\n            \
-                  return Some((keyspace.slot_entries(self.slot)[upwards].key().into(), 0));",
+                  return Some((keyspace.slot_entries(self.slot)[upwards].key().into(), Done::default()));",
         tests: &["-p", "ironcache-keyspace", "--lib"],
     },
     Mutation {
@@ -51,5 +51,29 @@ pub(super) const ROWS: &[Mutation] = &[
         guard: "        if since > level {\n            return Err(EffectError::OpcodeAboveLevel",
         instead: "        if false {\n            return Err(EffectError::OpcodeAboveLevel",
         tests: &["-p", "ironcache-keyspace"],
+    },
+    Mutation {
+        name: "an-entry-is-added-before-others",
+        breaks: "a replica that missed effects of a stream goes on with what it is told",
+        file: "crates/keyspace/src/stream/apply.rs",
+        guard: "        if id <= last_id {",
+        instead: "        if id < StreamId::MIN {",
+        tests: &["-p", "ironcache-keyspace", "--lib", "stream::"],
+    },
+    Mutation {
+        name: "a-part-of-what-is-pending-is-sent",
+        breaks: "entries that a consumer holds are forgotten by a replica, and claimed by nobody",
+        file: "crates/keyspace/src/stream/parts.rs",
+        guard: "let next = pending.last().and_then(|last| last.id.after());",
+        instead: "let next = pending.last().and_then(|last| last.id.after()).filter(|_| false);",
+        tests: &["-p", "ironcache-keyspace", "--lib", "stream::"],
+    },
+    Mutation {
+        name: "a-block-may-miscount",
+        breaks: "a damaged block is taken, and the length of a stream is wrong ever after",
+        file: "crates/keyspace/src/stream/block.rs",
+        guard: "        let counts = (live, deleted) == (found_live, found_deleted) && live + deleted > 0;",
+        instead: "        let counts = found_live + found_deleted > 0 || live + deleted > 0;",
+        tests: &["-p", "ironcache-keyspace", "--lib", "stream::"],
     },
 ];
