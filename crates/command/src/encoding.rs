@@ -23,6 +23,7 @@ pub fn encoding(value: &Value) -> &'static str {
         Value::String(text) if text.len() <= EMBEDDED_BYTES_MAX => "embstr",
         Value::String(_) => "raw",
         Value::List(_) => "quicklist",
+        Value::Stream(_) => "stream",
         Value::Hash(hash) => {
             let fields = hash.fields().as_slice();
             let is_compact = fields.len() <= COMPACT_ELEMENTS_MAX

@@ -29,7 +29,6 @@ pub(crate) const SECOND_KEY: Keys = (2, 2, 1);
 const ONE_KEY: Keys = (1, 1, 1);
 const TWO_KEYS: Keys = (1, 2, 1);
 /// Behind a subcommand.
-const SECOND_KEY: Keys = (2, 2, 1);
 const ALL_KEYS: Keys = (1, -1, 1);
 const KEYS_AND_VALUES: Keys = (1, -1, 2);
 

@@ -65,7 +65,7 @@ const ODD_IDS: [&str; 20] = [
 fn id(dice: &mut Dice) -> &'static str {
     let odd = dice.percent(8);
     let ids: &[&'static str] = if odd { &ODD_IDS } else { &IDS };
-    dice.pick(ids)
+    *dice.pick(ids)
 }
 
 /// What is drawn for an argument of a stream command.

@@ -2,7 +2,7 @@
 
 use expect_test::expect_file;
 use ironcache_keyspace::{
-    AboveLevel, Content, Effect, EffectError, Effects, Entry, Items, Keyspace, Pending, SetExpiry, Side,
+    AboveLevel, Content, Effect, EffectError, Effects, Items, Keyspace, Pending, SetExpiry, Side,
     Stream, StreamChange, StreamHead, StreamId, Value, apply_effects,
 };
 use ironcache_types::{Level, SLOT_COUNT, Slot};

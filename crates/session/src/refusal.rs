@@ -122,10 +122,6 @@ pub enum Refusal {
     NoSuchUser { user: String },
     #[error("ERR CLIENT PAUSE mode must be WRITE or ALL")]
     PauseMode,
-    #[error("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR")]
-    UnblockReason,
-    #[error("UNBLOCKED client unblocked via CLIENT UNBLOCK")]
-    Unblocked,
 
     // Arguments.
     #[error("ERR syntax error")]

@@ -32,8 +32,6 @@ pub(crate) struct Client {
     pub seat: Option<Rc<Seat>>,
     /// It has ended itself (`CLIENT KILL`): its connection closes when that is answered.
     pub leaves: bool,
-    /// While it is blocked.
-    pub seat: Option<Rc<Seat>>,
     pub info: Rc<RefCell<ClientInfo>>,
 }
 
