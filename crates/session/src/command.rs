@@ -109,6 +109,7 @@ impl Session {
 /// The command that `command` names, if it takes keys and so many arguments.
 fn with_keys(command: &[&[u8]]) -> Result<&'static Spec, Refusal> {
     let spec = lookup(command[0]).ok_or(Refusal::NoSuchCommand)?;
+    // Names of channels are placed as keys are, and are none.
     if !spec.takes_keys() || spec.flags.contains(Flags::PUBSUB) {
         return Err(Refusal::NoKeys);
     }

@@ -51,6 +51,10 @@ impl Client {
         info.evictable = session.evictable();
         info.touches = session.touches();
         info.queued_bytes = session.queued_bytes();
+        info.subscribed = session.subscriptions().counts();
+        if let Some(inbox) = &self.inbox {
+            inbox.speak(session.protocol());
+        }
         info.is_known |= session.is_known();
         info.queued = session.queued();
         info.blocked = session.is_blocked();
@@ -86,6 +90,7 @@ pub(crate) struct ClientInfo {
     /// Arguments of the command that was shown last, in bytes.
     pub args_bytes: usize,
     pub queued_bytes: usize,
+    pub subscribed: Counts,
     /// Commands queued since `MULTI`; `None` outside of a transaction.
     pub queued: Option<usize>,
     /// Does it wait for a reply that only comes when something happens?
@@ -263,6 +268,7 @@ impl Clients {
             descriptor: -1,
             args_bytes: 0,
             queued_bytes: 0,
+            subscribed: Counts::default(),
             queued: None,
             blocked: false,
             kept: Kept::default(),

@@ -77,6 +77,7 @@ fn describe(info: &ClientInfo) -> String {
         descriptor,
         args_bytes,
         queued_bytes,
+        subscribed,
         queued,
         blocked,
         kept,
@@ -110,7 +111,7 @@ fn describe(info: &ClientInfo) -> String {
     let (output_chunks, output_bytes) = (kept.output_chunks, kept.output_bytes);
     let total = query + query_free + args_bytes + queued_bytes + reply + output_bytes;
     let events = if output_bytes > 0 { "rw" } else { "r" };
-    // Nobody subscribes and nobody is tracked; replies wait in chunks, and a buffer that is not sent at once is one.
+    // Nobody is tracked; replies wait in chunks, and a buffer that is not sent at once is one.
     format!(
         "id={id} addr={addr} laddr={local_addr} fd={descriptor} name={name} age={age} idle={idle} flags={flags} db=0 \
          sub={channels} psub={patterns} ssub={shard} multi={multi} qbuf={query} qbuf-free={query_free} argv-mem={args_bytes} \
