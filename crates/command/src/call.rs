@@ -80,8 +80,15 @@ pub(crate) struct Db<'a> {
 }
 
 impl Db<'_> {
-    /// Where a key is, unless it has expired.
+    /// Where a key is that is used now, unless it has expired.
     fn place(&mut self, key: &[u8]) -> Option<Place> {
+        let place = self.find(key)?;
+        self.keyspace.touch(place);
+        Some(place)
+    }
+
+    /// Where a key is, unless it has expired.
+    fn find(&mut self, key: &[u8]) -> Option<Place> {
         let found = self.keyspace.find(key);
         let live = found.filter(|place| !self.keyspace.at(*place).is_expired(self.now_ms));
         self.count(live.is_some());
@@ -109,6 +116,21 @@ impl Db<'_> {
         self.place(key).is_some()
     }
 
+    /// As [`Self::entry`], and not counted as a use of the key.
+    pub(crate) fn untouched(&mut self, key: &[u8]) -> Option<&Entry> {
+        self.find(key).map(|place| self.keyspace.at(place))
+    }
+
+    /// A key that is there is used as if it had been idle, or used so often, before; what the policy in force does not note is
+    /// nothing.
+    pub(crate) fn used_before(&mut self, key: &[u8], idle_s: Option<u64>, frequency: Option<u8>) {
+        if let (Some(place), Some(access)) =
+            (self.keyspace.find(key), self.keyspace.clock().of_told(idle_s, frequency))
+        {
+            self.keyspace.set_access(place, access);
+        }
+    }
+
     /// The value of a key that must hold a `V` or nothing.
     pub(crate) fn read<V: View + ?Sized>(&mut self, key: &[u8]) -> Result<Option<&V>, CommandError> {
         match self.place(key) {
@@ -119,9 +141,12 @@ impl Db<'_> {
 
     /// Reads without deleting: several values at once. Expired keys are absent all the same.
     pub(crate) fn peek<V: View + ?Sized>(&self, key: &[u8]) -> Result<Option<&V>, CommandError> {
-        let entry = self.keyspace.live(key, self.now_ms);
-        self.count(entry.is_some());
-        entry.map(|entry| V::view(entry.value()).ok_or(CommandError::WrongType)).transpose()
+        let found = self.keyspace.find(key);
+        let live = found.filter(|place| !self.keyspace.at(*place).is_expired(self.now_ms));
+        self.count(live.is_some());
+        let Some(place) = live else { return Ok(None) };
+        self.keyspace.touch(place);
+        V::view(self.keyspace.at(place).value()).map(Some).ok_or(CommandError::WrongType)
     }
 
     /// What a key that was read, and holds a `V` or nothing, holds by now: it is not counted once more.

@@ -33,9 +33,10 @@ pub(crate) fn dump(call: &mut Call<'_>) -> Outcome {
 struct Options {
     replace: bool,
     absolute: bool,
-    /// How long it was idle, and how often it was used: looked at, and kept nowhere.
-    idle: bool,
-    frequency: bool,
+    /// For how many seconds it was idle.
+    idle_s: Option<u64>,
+    /// How often it was used.
+    frequency: Option<u8>,
 }
 
 impl Options {
@@ -51,18 +52,14 @@ impl Options {
                     it.absolute = true;
                     rest
                 }
-                [seconds, rest @ ..] if !it.frequency && arg::is(option, "idletime") => {
-                    it.idle = true;
-                    if arg::integer(seconds)? < 0 {
-                        return Err(CommandError::RestoreIdle);
-                    }
+                [seconds, rest @ ..] if it.frequency.is_none() && arg::is(option, "idletime") => {
+                    let seconds = u64::try_from(arg::integer(seconds)?);
+                    it.idle_s = Some(seconds.map_err(|_| CommandError::RestoreIdle)?);
                     rest
                 }
-                [frequency, rest @ ..] if !it.idle && arg::is(option, "freq") => {
-                    it.frequency = true;
-                    if !(0..=255).contains(&arg::integer(frequency)?) {
-                        return Err(CommandError::RestoreFrequency);
-                    }
+                [frequency, rest @ ..] if it.idle_s.is_none() && arg::is(option, "freq") => {
+                    let frequency = u8::try_from(arg::integer(frequency)?);
+                    it.frequency = Some(frequency.map_err(|_| CommandError::RestoreFrequency)?);
                     rest
                 }
                 _ => return Err(CommandError::Syntax),
@@ -96,5 +93,6 @@ pub(crate) fn restore(call: &mut Call<'_>) -> Outcome {
     if let Some(at_ms) = expire_at_ms {
         call.db.record(Effect::ExpireAt { key, at_ms });
     }
+    call.db.used_before(key, options.idle_s, options.frequency);
     Ok(())
 }

@@ -151,7 +151,7 @@ pub(crate) fn pexpiretime(call: &mut Call<'_>) -> Outcome {
 
 /// -2: no such key; -1: it does not expire.
 fn answer(call: &mut Call<'_>, show: impl Fn(u64) -> u64) -> Outcome {
-    let shown = match call.db.entry(call.args[1]) {
+    let shown = match call.db.untouched(call.args[1]) {
         None => -2,
         Some(entry) => entry.expire_at_ms().map_or(-1, |at_ms| show(at_ms) as i64),
     };

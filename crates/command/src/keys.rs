@@ -22,15 +22,20 @@ pub(crate) fn del(call: &mut Call<'_>) -> Outcome {
     Ok(())
 }
 
-/// Also `TOUCH`: nothing here depends on when a key was last used.
 pub(crate) fn exists(call: &mut Call<'_>) -> Outcome {
+    let found = call.args[1..].iter().filter(|key| call.db.untouched(key).is_some()).count();
+    call.reply.count(found);
+    Ok(())
+}
+
+pub(crate) fn touch(call: &mut Call<'_>) -> Outcome {
     let found = call.args[1..].iter().filter(|key| call.db.exists(key)).count();
     call.reply.count(found);
     Ok(())
 }
 
 pub(crate) fn type_(call: &mut Call<'_>) -> Outcome {
-    let name = call.db.entry(call.args[1]).map_or("none", |entry| entry.value().kind().name());
+    let name = call.db.untouched(call.args[1]).map_or("none", |entry| entry.value().kind().name());
     call.reply.simple(name);
     Ok(())
 }

@@ -22,6 +22,7 @@ mod bits;
 mod call;
 mod copy;
 mod dump;
+mod encoding;
 mod error;
 mod expire;
 mod extended;
@@ -58,6 +59,7 @@ mod zset;
 mod zstore;
 
 pub use call::{Context, Lookups, execute};
+pub use encoding::encoding;
 pub use error::{CommandError, WrongArity, unknown_command, unknown_subcommand, wrong_arity};
 pub use glob::glob_matches;
 pub use ironcache_keyspace::{Effects, Expiry};

@@ -74,6 +74,8 @@ pub enum MoreKeys {
     None,
     /// The argument at this position says how many keys follow it.
     Counted(usize),
+    /// The second argument is a key, if the first is one of these. Redis tells it of the subcommands.
+    Under(&'static [&'static str]),
     /// The last of these options that stands at `from` or later, with an argument after it, names a key. Options of
     /// `skipped` are passed over with so many arguments, which may be called as an option is.
     Option {
@@ -91,6 +93,10 @@ impl MoreKeys {
                 let count = args.get(at).and_then(|count| parse_integer(count));
                 let count = count.and_then(|count| usize::try_from(count).ok()).unwrap_or(0);
                 args.get(at + 1..).and_then(|rest| rest.get(..count)).unwrap_or(&[])
+            }
+            MoreKeys::Under(subcommands) => {
+                let is = |name: &&str| args[1].eq_ignore_ascii_case(name.as_bytes());
+                if args.len() > 2 && subcommands.iter().any(is) { &args[2..3] } else { &[] }
             }
             MoreKeys::Option { from, named, skipped } => {
                 let (mut at, mut key) = (from, &[][..]);

@@ -68,6 +68,8 @@ const OWN: Flags = CONTROL;
 /// The node, or other connections.
 const OTHERS: Flags = ADMIN.with(CONTROL);
 const STALE: Flags = Flags::STALE;
+/// What follows the subcommand is a key.
+const SECOND: (usize, i32, usize) = (2, 2, 1);
 
 // A row a line.
 #[rustfmt::skip]
@@ -118,6 +120,17 @@ const ROWS: &[Spec] = &[
     two(row("latency|history", 3, OTHERS, NO_KEYS, "server", "2.8.13", "Returns when an event was slow, and how slow.")),
     two(row("latency|latest", 2, OTHERS, NO_KEYS, "server", "2.8.13", "Returns the latest slow moment of each event.")),
     two(row("latency|reset", -2, OTHERS, NO_KEYS, "server", "2.8.13", "Forgets what was slow.")),
+    two(row("memory|doctor", 2, Flags::NONE, NO_KEYS, "server", "4.0.0", "Tells what is unusual about the memory in use.")),
+    two(row("memory|help", 2, ANY, NO_KEYS, "server", "4.0.0", "Lists the subcommands.")),
+    two(row("memory|malloc-stats", 2, Flags::NONE, NO_KEYS, "server", "4.0.0", "Returns what the allocator tells of itself.")),
+    two(row("memory|purge", 2, Flags::NONE, NO_KEYS, "server", "4.0.0", "Has the allocator give back what was freed.")),
+    two(row("memory|stats", 2, Flags::NONE, NO_KEYS, "server", "4.0.0", "Tells what memory is used for.")),
+    two(row("memory|usage", -3, Flags::READONLY, SECOND, "server", "4.0.0", "Returns the bytes that a key takes.")),
+    two(row("object|encoding", 3, Flags::READONLY, SECOND, "generic", "2.2.3", "Returns how Redis would hold the value of a key.")),
+    two(row("object|freq", 3, Flags::READONLY, SECOND, "generic", "4.0.0", "Returns how often a key is used.")),
+    two(row("object|help", 2, ANY, NO_KEYS, "generic", "6.2.0", "Lists the subcommands.")),
+    two(row("object|idletime", 3, Flags::READONLY, SECOND, "generic", "2.2.3", "Returns for how long a key was not used.")),
+    two(row("object|refcount", 3, Flags::READONLY, SECOND, "generic", "2.2.3", "Returns how many keys share a value.")),
     two(row("slowlog|get", -2, ADMIN.with(ANY), NO_KEYS, "server", "2.2.12", "Returns the commands that were slow.")),
     two(row("slowlog|help", 2, ANY, NO_KEYS, "server", "6.2.0", "Lists the subcommands.")),
     two(row("slowlog|len", 2, ADMIN.with(ANY), NO_KEYS, "server", "2.2.12", "Counts the commands that were slow.")),

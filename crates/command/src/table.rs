@@ -72,7 +72,7 @@ pub(crate) const ROWS: &[Spec] = &[
     data(keys::del, row("del", -2, WRITE, ALL_KEYS, "generic", "1.0.0", "Deletes keys.")),
     data(keys::del, row("unlink", -2, WRITE.with(FAST), ALL_KEYS, "generic", "4.0.0", "Deletes keys.")),
     data(keys::exists, row("exists", -2, READ.with(FAST), ALL_KEYS, "generic", "1.0.0", "Counts which of the keys exist.")),
-    data(keys::exists, row("touch", -2, READ.with(FAST), ALL_KEYS, "generic", "3.2.1", "Counts which of the keys exist.")),
+    data(keys::touch, row("touch", -2, READ.with(FAST), ALL_KEYS, "generic", "3.2.1", "Counts which of the keys exist, and uses them.")),
     data(keys::type_, row("type", 2, READ.with(FAST), ONE_KEY, "generic", "1.0.0", "Returns the type of the value of a key.")),
     data(keys::rename, row("rename", 3, WRITE, TWO_KEYS, "generic", "1.0.0", "Renames a key, overwriting the destination.")),
     data(keys::renamenx, row("renamenx", 3, WRITE.with(FAST), TWO_KEYS, "generic", "1.0.0", "Renames a key if the new name is free.")),
@@ -229,6 +229,8 @@ pub(crate) const ROWS: &[Spec] = &[
     two(data(geosearch::geosearchstore, row("geosearchstore", -8, GROW, TWO_KEYS, "geo", "6.2.0", "Stores the places in a circle or a box."))),
     two(data(dump::dump, row("dump", 2, READ, ONE_KEY, "generic", "2.6.0", "Returns the value of a key as bytes that RESTORE reads."))),
     two(data(dump::restore, row("restore", -4, GROW, ONE_KEY, "generic", "2.6.0", "Creates a key from what DUMP returned."))),
+    two(under(&["encoding", "freq", "idletime", "refcount"], row("object", -2, NONE, NO_KEYS, "generic", "2.2.3", "Tells how a key is held and used."))),
+    two(under(&["usage"], row("memory", -2, NONE, NO_KEYS, "server", "4.0.0", "Tells what memory is used for."))),
     #[cfg(feature = "next")]
     at(ironcache_types::NEXT, data(crate::next::touch, row("icnext.touch", 2, GROW.with(FAST), ONE_KEY, "generic", "7.0.0", "Counts how often a key was touched."))),
 ];
@@ -241,6 +243,11 @@ pub(crate) const fn two(spec: Spec) -> Spec {
 /// A command whose keys are counted by the argument at this position, and follow it.
 const fn counted(at: usize, spec: Spec) -> Spec {
     moving(MoreKeys::Counted(at), spec)
+}
+
+/// A command of which these subcommands take a key.
+const fn under(subcommands: &'static [&'static str], spec: Spec) -> Spec {
+    Spec { more_keys: MoreKeys::Under(subcommands), ..spec }
 }
 
 /// A command that takes one key more behind an option; see [`MoreKeys::Option`].

@@ -6,6 +6,7 @@
 //! ```
 //! *Invariant:* this is the one place that links both the daemon and the command line.
 
+mod allocator;
 mod check;
 pub mod cli;
 mod make_way;

@@ -3,6 +3,7 @@
 //! Both read the same sources with the same flags: a daemon of another release reads the
 //! configuration by its own rules.
 
+use crate::allocator;
 use crate::check;
 use crate::exit::Failure;
 use crate::settings::{self, ConfigFlags};
@@ -43,7 +44,7 @@ pub fn run(args: &ServerArgs, given: Vec<OsString>) -> Result<(), Failure> {
     let config = resolve(args, from)?;
     let filter = log_filter(&config)?;
     log_to_stderr(filter);
-    give_memory_back();
+    allocator::give_back();
     refuse_huge_pages();
     take_a_file_that_is_full_for_an_error();
     let mut launcher = LauncherConfig::new(&config.data_dir, LEVELS);
@@ -93,13 +94,6 @@ fn check(args: &ServerArgs, from: Sources) -> Result<(), Failure> {
     check::run(&config, &origins, &listeners(&config), format)
 }
 
-/// What parsing flags and filters took and freed is megabytes, which the allocator would keep; a launcher allocates next
-/// to nothing ever after.
-fn give_memory_back() {
-    // SAFETY: it takes no pointers, and may be called at any time from any thread.
-    unsafe { libmimalloc_sys::mi_collect(true) };
-}
-
 /// Inherited by the daemon. With transparent huge pages an idle node holds 60 MB more, and each first write to a
 /// page clears 2 MiB while clients wait; Redis turns them off for the same reasons.
 fn refuse_huge_pages() {
@@ -124,7 +118,8 @@ fn take_a_file_that_is_full_for_an_error() {
 pub fn run_daemon(args: &ServerArgs) -> Result<(), Failure> {
     let config = configuration(args)?;
     log_to_stderr(log_filter(&config)?);
-    give_memory_back();
+    allocator::give_back();
+    ironcache_node::tell_allocator(allocator::of_this_process());
     ironcache_node::run_daemon(config, version::own())
         .map_err(|error| ended(error.exit(), anyhow::Error::new(error).context("the daemon ended")))
 }

@@ -155,6 +155,7 @@ fn of_toml(name: &str, value: &toml::Value) -> Result<(Key, Value), BadSetting> 
     let text = match (setting.kind.is_number(), value) {
         (true, toml::Value::Integer(number)) => number.to_string(),
         (true, toml::Value::String(text)) if text == NEVER => text.clone(),
+        (true, toml::Value::String(text)) if setting.kind.takes_units() => text.clone(),
         // Its quotes, or point, show what is wrong.
         (true, other) => other.to_string(),
         (false, toml::Value::String(text)) => text.clone(),

@@ -155,6 +155,7 @@ impl Keyspace {
         let place = match self.find(key) {
             None => self.insert(key, Value::String(value.to_vec())),
             Some(place) => {
+                self.touch(place);
                 self.change(place, |old| match old {
                     // The buffer is used again unless most of it would lie idle.
                     Value::String(text) if text.capacity() / 2 <= value.len() => {
@@ -183,11 +184,12 @@ impl Keyspace {
         let Some(place) = self.find(key).filter(|_| key != to) else {
             return;
         };
-        let expire_at_ms = self.at(place).expire_at_ms();
+        let (expire_at_ms, access) = (self.at(place).expire_at_ms(), self.at(place).access());
         let value = self.remove(place);
         self.delete(to);
         let place = self.insert(to, value);
         self.set_expiry(place, expire_at_ms);
+        self.set_access(place, access);
     }
 
     fn hash_set(&mut self, key: &[u8], fields: Items<'_, [&[u8]; 2]>) -> Result<(), EffectError> {

@@ -11,6 +11,7 @@
 //! filling a gap). A scan from high to low positions therefore meets every element that is present
 //! from its start to its end; see [`Dict::scan`].
 
+use crate::block::block_bytes;
 use crate::hash::table_hash;
 use crate::index::Index;
 
@@ -71,6 +72,11 @@ impl<T: Keyed> Dict<T> {
         self.index.find(hash, |at| wanted(&self.elements[at]))
     }
 
+    /// What the table takes besides its elements' own blocks.
+    pub(crate) fn heap_bytes(&self) -> usize {
+        block_bytes(self.elements.capacity() * size_of::<T>()) + self.index.heap_bytes()
+    }
+
     pub(crate) fn at_mut(&mut self, at: usize) -> &mut T {
         &mut self.elements[at]
     }
@@ -115,7 +121,7 @@ impl<T: Keyed> Dict<T> {
             self.elements.shrink_to(len * 2);
         }
         if len == 0 {
-            self.index = Index::default();
+            *self = Dict::default();
         }
         removed
     }

@@ -6,6 +6,8 @@
 //! *Invariant:* a position is found from its hash's home cell without meeting an empty cell before it.
 //! *Invariant:* at most three quarters of the cells are full, so every probe ends.
 
+use crate::block::block_bytes;
+
 #[derive(Clone, Copy)]
 struct Cell {
     hash: u32,
@@ -27,6 +29,10 @@ pub(crate) struct Index {
 impl Index {
     pub(crate) fn is_empty(&self) -> bool {
         self.len == 0
+    }
+
+    pub(crate) fn heap_bytes(&self) -> usize {
+        block_bytes(self.cells.len() * size_of::<Cell>())
     }
 
     /// The first position with this hash that satisfies `wanted`.

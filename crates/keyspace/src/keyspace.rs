@@ -2,17 +2,21 @@
 //!
 //! Reading is public; changing goes through [`Keyspace::apply`] (see the module `apply`).
 //!
-//! *Invariant:* `len`, `used_bytes` and `deadlines` follow every change; none is ever recounted.
+//! *Invariant:* counts, `footprint` and `deadlines` follow every change; none is ever recounted.
 
+use crate::access::AccessClock;
+use crate::block::block_bytes;
+use crate::counts::Counts;
 use crate::dict::{Dict, Keyed};
 use crate::effect::Effect;
 use crate::effects::Effects;
 use crate::expiry::{Deadline, DeadlineQueue};
+use crate::footprint::{FIXED_BYTES, Footprint};
 use crate::hash::table_hash;
 use crate::progress;
-use crate::value::{ALLOC_BYTES, Value};
+use crate::value::Value;
 use ironcache_types::{SLOT_COUNT, Slot, key_slot};
-use std::mem::size_of;
+use std::cell::Cell;
 
 /// `Entry::expire_at_ms` of a key that does not expire; no effect carries it as a moment.
 const NEVER: u64 = u64::MAX;
@@ -22,6 +26,8 @@ pub struct Entry {
     key: Box<[u8]>,
     value: Value,
     expire_at_ms: u64,
+    /// When or how often it is used: see the module `access`.
+    access: Cell<u32>,
 }
 
 impl Entry {
@@ -43,10 +49,24 @@ impl Entry {
         self.expire_at_ms <= now_ms && self.expire_at_ms != NEVER
     }
 
-    /// Bytes for this key, with its share of the tables: an estimate, O(1).
+    /// As an [`AccessClock`] reads it.
+    pub fn access(&self) -> u32 {
+        self.access.get()
+    }
+
+    /// Bytes for this key, with its share of the tables. O(1), whatever it holds.
     pub fn used_bytes(&self) -> usize {
         const INDEX_SHARE: usize = 12;
-        size_of::<Entry>() + INDEX_SHARE + ALLOC_BYTES + self.key.len() + self.value.heap_bytes()
+        size_of::<Entry>() + INDEX_SHARE + self.heap_bytes()
+    }
+
+    /// Of its own blocks.
+    fn heap_bytes(&self) -> usize {
+        block_bytes(self.key.len()) + self.value.heap_bytes()
+    }
+
+    pub(crate) fn recount_bytes(&self) -> usize {
+        block_bytes(self.key.len()) + self.value.recount_bytes()
     }
 }
 
@@ -65,14 +85,20 @@ pub struct Place {
     at: usize,
 }
 
-/// All keys of a node. An empty one takes about 1 MB, a key an entry of 48 bytes, 12 of index, and
-/// its own bytes.
+/// All keys of a node. An empty one takes about 1 MB, a key an entry of 56 bytes, 12 of index, and
+/// its own blocks.
 pub struct Keyspace {
     slots: Box<[Dict<Entry>]>,
-    len: usize,
-    used_bytes: usize,
-    expiring: usize,
+    keys: Counts,
+    /// Of the keys that have an expiry.
+    expiring: Counts,
     deadlines: DeadlineQueue,
+    footprint: Footprint,
+    clock: AccessClock,
+    /// For counting use, which is a matter of chance: see the module `access`.
+    dice: Cell<u64>,
+    /// Whoever looks keys up now does not use them.
+    untouched: bool,
 }
 
 impl Default for Keyspace {
@@ -82,33 +108,94 @@ impl Default for Keyspace {
 }
 
 impl Keyspace {
+    /// What one without keys takes.
+    pub const EMPTY_BYTES: usize = FIXED_BYTES;
+
     pub fn new() -> Self {
         Keyspace {
             slots: (0..SLOT_COUNT).map(|_| Dict::default()).collect(),
-            len: 0,
-            used_bytes: 0,
-            expiring: 0,
+            keys: Counts::default(),
+            expiring: Counts::default(),
             deadlines: DeadlineQueue::new(),
+            footprint: Footprint::default(),
+            clock: AccessClock::default(),
+            dice: Cell::new(1),
+            untouched: false,
         }
     }
 
     /// Keys held, expired ones included while they are not deleted.
     pub fn len(&self) -> usize {
-        self.len
+        self.keys.total()
     }
 
     pub fn is_empty(&self) -> bool {
-        self.len == 0
+        self.keys.total() == 0
     }
 
     /// Keys that have an expiry.
     pub fn expiring(&self) -> usize {
-        self.expiring
+        self.expiring.total()
     }
 
-    /// Memory of keys and values, in bytes: an estimate.
+    /// Memory of keys, values and tables, in bytes.
+    #[inline]
     pub fn used_bytes(&self) -> usize {
-        self.used_bytes
+        self.footprint.used_bytes(self.deadlines.len())
+    }
+
+    /// The part of it that is tables, and not keys and values.
+    pub fn overhead_bytes(&self) -> usize {
+        self.footprint.overhead_bytes(self.deadlines.len())
+    }
+
+    /// [`Self::used_bytes`], counted from every element: what it is held against. It takes as long as the dataset is large.
+    pub fn recount_bytes(&self) -> usize {
+        let mut counted = Footprint::default();
+        for slot in &self.slots {
+            counted.table_changed(0, slot.heap_bytes());
+            slot.as_slice().iter().for_each(|entry| counted.entry_changed(0, entry.recount_bytes()));
+        }
+        counted.used_bytes(self.deadlines.len())
+    }
+
+    /// Tells the time by which use is noted from here on, and as what.
+    pub fn tell_time(&mut self, clock: AccessClock) {
+        self.clock = clock;
+    }
+
+    pub fn clock(&self) -> AccessClock {
+        self.clock
+    }
+
+    /// Does what `look` does without noting that a key is used.
+    pub fn without_use<R>(&mut self, look: impl FnOnce(&mut Self) -> R) -> R {
+        self.untouched = true;
+        let result = look(self);
+        self.untouched = false;
+        result
+    }
+
+    /// Notes that a key is used now.
+    #[inline]
+    pub fn touch(&self, place: Place) {
+        if self.untouched {
+            return;
+        }
+        let access = &self.at(place).access;
+        let (before, now) = (access.get(), self.clock.of_used(access.get(), || self.roll()));
+        // A line that was only read stays clean.
+        if now != before {
+            access.set(now);
+        }
+    }
+
+    /// splitmix64
+    fn roll(&self) -> u32 {
+        let state = self.dice.get().wrapping_add(0x9e37_79b9_7f4a_7c15);
+        self.dice.set(state);
+        let mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        ((mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb) >> 32) as u32
     }
 
     pub fn find(&self, key: &[u8]) -> Option<Place> {
@@ -147,26 +234,47 @@ impl Keyspace {
 
     /// A uniformly chosen entry, expired ones included. `random` is uniform over u64.
     pub fn random_entry(&self, random: u64) -> Option<&Entry> {
-        let mut left = random.checked_rem(self.len as u64)? as usize;
-        self.slots.iter().find_map(|slot| {
-            let found = slot.as_slice().get(left);
-            left = left.saturating_sub(slot.len());
-            found
+        let nth = random.checked_rem(self.len() as u64)? as usize;
+        let (slot, at) = self.keys.locate(nth)?;
+        Some(self.at(Place { slot, at }))
+    }
+
+    /// A chosen entry among those that have an expiry: about uniformly, and in bounded time. `random` is as above.
+    pub(crate) fn random_expiring(&self, random: u64) -> Option<&Entry> {
+        /// In a slot of a thousand such keys of a million, one is found at the first look as often as not; a slot of more
+        /// that has fewer goes by the queue of deadlines.
+        const LOOKED_AT_MAX: usize = 1024;
+        let nth = random.checked_rem(self.expiring() as u64)? as usize;
+        let (slot, _) = self.expiring.locate(nth)?;
+        let entries = self.slots[usize::from(slot)].as_slice();
+        let (before, from) = entries.split_at((random >> 32) as usize % entries.len());
+        let mut near = from.iter().chain(before).take(LOOKED_AT_MAX);
+        near.find(|entry| entry.expire_at_ms != NEVER).or_else(|| {
+            let (first, last) = (self.deadlines.first()?.at_ms, self.deadlines.last()?.at_ms);
+            let at_ms = first + (random >> 16) % (last - first + 1);
+            self.deadlines.range(Deadline { at_ms, hash: 0, slot: 0 }..).next().map(|due| self.due(due))
         })
+    }
+
+    /// The key that expires next.
+    pub(crate) fn next_expiring(&self) -> Option<&Entry> {
+        self.deadlines.first().map(|due| self.due(due))
+    }
+
+    fn due(&self, due: &Deadline) -> &Entry {
+        let slot = &self.slots[usize::from(due.slot)];
+        let at = slot.find_hashed(due.hash, |entry| entry.expire_at_ms == due.at_ms);
+        &slot.as_slice()[at.expect("every deadline has a key")]
     }
 
     /// Deletes up to `budget` keys that have expired at `now_ms`, by effects; answers how many.
     /// Costs O(log n) a key deleted, and next to nothing when none is due.
     pub fn expire_cycle(&mut self, now_ms: u64, budget: usize, effects: &mut Effects) -> usize {
         for deleted in 0..budget {
-            let Some(due) = self.deadlines.first().copied().filter(|d| d.at_ms <= now_ms) else {
+            let Some(due) = self.deadlines.first().filter(|due| due.at_ms <= now_ms) else {
                 return deleted;
             };
-            let slot = &self.slots[usize::from(due.slot)];
-            let at = slot
-                .find_hashed(due.hash, |entry| entry.expire_at_ms == due.at_ms)
-                .expect("every deadline has a key");
-            let key = slot.as_slice()[at].key.clone();
+            let key = self.due(due).key.clone();
             effects.record(self, &Effect::Delete { key: &key });
         }
         budget
@@ -184,7 +292,7 @@ impl Keyspace {
             *slot = Dict::default();
             progress::tick();
         }
-        *self = Self::new();
+        *self = Keyspace { clock: self.clock, dice: self.dice.clone(), ..Self::new() };
     }
 
     /// Deletes every key of a slot.
@@ -202,27 +310,41 @@ impl Keyspace {
     /// Adds a key that is absent.
     pub(crate) fn insert(&mut self, key: &[u8], value: Value) -> Place {
         let slot = key_slot(key).0;
-        let entry = Entry { key: key.into(), value, expire_at_ms: NEVER };
-        self.used_bytes += entry.used_bytes();
-        self.len += 1;
-        Place { slot, at: self.slots[usize::from(slot)].push(entry) }
+        let access = Cell::new(self.clock.of_new());
+        let entry = Entry { key: key.into(), value, expire_at_ms: NEVER, access };
+        self.footprint.entry_changed(0, entry.heap_bytes());
+        self.keys.add(slot);
+        let dict = &mut self.slots[usize::from(slot)];
+        let before = dict.heap_bytes();
+        let at = dict.push(entry);
+        self.footprint.table_changed(before, dict.heap_bytes());
+        Place { slot, at }
     }
 
     pub(crate) fn remove(&mut self, place: Place) -> Value {
         self.set_expiry(place, None);
-        let entry = self.slots[usize::from(place.slot)].remove_at(place.at);
-        self.used_bytes -= entry.used_bytes();
-        self.len -= 1;
+        let dict = &mut self.slots[usize::from(place.slot)];
+        let before = dict.heap_bytes();
+        let entry = dict.remove_at(place.at);
+        self.footprint.table_changed(before, dict.heap_bytes());
+        self.footprint.entry_changed(entry.heap_bytes(), 0);
+        self.keys.subtract(place.slot);
         entry.value
     }
 
     /// Changes a value in place, and keeps the books.
     pub(crate) fn change<R>(&mut self, place: Place, change: impl FnOnce(&mut Value) -> R) -> R {
         let entry = self.slots[usize::from(place.slot)].at_mut(place.at);
+        entry.access.set(self.clock.of_written(entry.access.get()));
         let before = entry.value.heap_bytes();
         let result = change(&mut entry.value);
-        self.used_bytes = self.used_bytes - before + entry.value.heap_bytes();
+        self.footprint.entry_changed(before, entry.value.heap_bytes());
         result
+    }
+
+    /// Notes of a key what was noted of another one, or of this one elsewhere.
+    pub fn set_access(&self, place: Place, access: u32) {
+        self.at(place).access.set(access);
     }
 
     pub(crate) fn set_expiry(&mut self, place: Place, expire_at_ms: Option<u64>) {
@@ -235,13 +357,13 @@ impl Keyspace {
         let hash = table_hash(&dict.as_slice()[place.at].key);
         let deadline = |at_ms| Deadline { at_ms, hash, slot: place.slot };
         if old != NEVER {
-            self.expiring -= 1;
+            self.expiring.subtract(place.slot);
             if dict.find_hashed(hash, |entry| entry.expire_at_ms == old).is_none() {
                 self.deadlines.remove(&deadline(old));
             }
         }
         if new != NEVER {
-            self.expiring += 1;
+            self.expiring.add(place.slot);
             self.deadlines.insert(deadline(new));
         }
     }

@@ -17,13 +17,18 @@
 //! means the same on a primary and on its replicas. (But for a slot that a full sync had to send in
 //! pieces: the replica has its keys in another order.)
 
+mod access;
 mod apply;
+mod block;
+mod counts;
 mod dict;
 mod dump;
 mod effect;
 mod effects;
+mod eviction;
 mod expiry;
 mod fingerprint;
+mod footprint;
 mod hash;
 mod index;
 mod items;
@@ -35,10 +40,13 @@ mod value;
 mod wire;
 mod zset;
 
+pub use access::{AccessClock, Tracking};
 pub use apply::apply_effects;
+pub use block::block_bytes;
 pub use dict::{Dict, Keyed};
 pub use effect::{AboveLevel, Content, Effect, EffectError, SetExpiry, Side};
 pub use effects::Effects;
+pub use eviction::{Evicted, EvictionPolicy, Evictor};
 pub use expiry::Expiry;
 pub use items::{Item, Items};
 pub use keyspace::{Entry, Keyspace, Place};

@@ -1,5 +1,6 @@
 //! What a key may hold.
 
+use crate::block::block_bytes;
 use crate::dict::{Dict, Keyed};
 use crate::progress::ticking;
 use crate::zset::Zset;
@@ -8,9 +9,6 @@ use std::mem::size_of;
 
 /// The longest string value, as Redis' `proto-max-bulk-len`: an effect that asks for more is corrupt.
 pub const MAX_STRING_BYTES: u64 = 512 * 1024 * 1024;
-
-/// What the allocator adds to one small block, roughly.
-pub(crate) const ALLOC_BYTES: usize = 8;
 
 /// The types of values, as `TYPE` names them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,6 +68,17 @@ impl Value {
         }
     }
 
+    /// Each has a block of its own, or more.
+    pub(crate) fn elements(&self) -> usize {
+        match self {
+            Value::String(_) => 1,
+            Value::Hash(hash) => hash.fields.len(),
+            Value::List(list) => list.items.len(),
+            Value::Set(set) => set.members.len(),
+            Value::Zset(zset) => zset.len(),
+        }
+    }
+
     /// Whether a key that holds this must go.
     pub(crate) fn is_empty_collection(&self) -> bool {
         match self {
@@ -81,14 +90,41 @@ impl Value {
         }
     }
 
-    /// Memory beyond the value itself, in bytes: an estimate, O(1).
+    /// Memory beyond the value itself, in bytes: what its blocks take, O(1).
     pub(crate) fn heap_bytes(&self) -> usize {
         match self {
-            Value::String(text) => text.capacity() + ALLOC_BYTES,
-            Value::Hash(hash) => size_of::<Hash>() + hash.bytes,
-            Value::List(list) => size_of::<List>() + list.bytes,
-            Value::Set(set) => size_of::<Set>() + set.bytes,
-            Value::Zset(zset) => size_of::<Zset>() + zset.heap_bytes(),
+            Value::String(text) => block_bytes(text.capacity()),
+            Value::Hash(hash) => {
+                block_bytes(size_of::<Hash>()) + hash.fields.heap_bytes() + hash.element_bytes
+            }
+            Value::List(list) => {
+                let items = list.items.capacity() * size_of::<Box<[u8]>>();
+                block_bytes(size_of::<List>()) + block_bytes(items) + list.element_bytes
+            }
+            Value::Set(set) => {
+                block_bytes(size_of::<Set>()) + set.members.heap_bytes() + set.element_bytes
+            }
+            Value::Zset(zset) => block_bytes(size_of::<Zset>()) + zset.heap_bytes(),
+        }
+    }
+
+    /// The same, counted from its elements: what the books are held against.
+    pub(crate) fn recount_bytes(&self) -> usize {
+        match self {
+            Value::String(_) => self.heap_bytes(),
+            Value::Hash(hash) => {
+                let elements: usize = hash.fields.as_slice().iter().map(Field::bytes).sum();
+                self.heap_bytes() - hash.element_bytes + elements
+            }
+            Value::List(list) => {
+                let elements: usize = list.items.iter().map(|item| block_bytes(item.len())).sum();
+                self.heap_bytes() - list.element_bytes + elements
+            }
+            Value::Set(set) => {
+                let elements: usize = set.members.as_slice().iter().map(Member::bytes).sum();
+                self.heap_bytes() - set.element_bytes + elements
+            }
+            Value::Zset(zset) => block_bytes(size_of::<Zset>()) + zset.recount_bytes(),
         }
     }
 }
@@ -101,7 +137,7 @@ pub struct Field {
 
 impl Field {
     fn bytes(&self) -> usize {
-        size_of::<Field>() + self.name.len() + self.value.len() + 2 * ALLOC_BYTES
+        block_bytes(self.name.len()) + block_bytes(self.value.len())
     }
 }
 
@@ -115,7 +151,8 @@ impl Keyed for Field {
 #[derive(Default)]
 pub struct Hash {
     fields: Dict<Field>,
-    bytes: usize,
+    /// Of the blocks that elements have for themselves.
+    element_bytes: usize,
 }
 
 impl Hash {
@@ -131,13 +168,13 @@ impl Hash {
         match self.fields.find(name) {
             Some(at) => {
                 let field = self.fields.at_mut(at);
-                self.bytes -= field.bytes();
+                self.element_bytes -= field.bytes();
                 field.value = value.into();
-                self.bytes += field.bytes();
+                self.element_bytes += field.bytes();
             }
             None => {
                 let field = Field { name: name.into(), value: value.into() };
-                self.bytes += field.bytes();
+                self.element_bytes += field.bytes();
                 self.fields.push(field);
             }
         }
@@ -145,7 +182,7 @@ impl Hash {
 
     pub(crate) fn remove(&mut self, name: &[u8]) {
         if let Some(field) = self.fields.remove(name) {
-            self.bytes -= field.bytes();
+            self.element_bytes -= field.bytes();
         }
     }
 }
@@ -155,7 +192,7 @@ pub struct Member(pub Box<[u8]>);
 
 impl Member {
     fn bytes(&self) -> usize {
-        size_of::<Member>() + self.0.len() + ALLOC_BYTES
+        block_bytes(self.0.len())
     }
 }
 
@@ -169,7 +206,8 @@ impl Keyed for Member {
 #[derive(Default)]
 pub struct Set {
     members: Dict<Member>,
-    bytes: usize,
+    /// Of the blocks that elements have for themselves.
+    element_bytes: usize,
 }
 
 impl Set {
@@ -180,14 +218,14 @@ impl Set {
     pub(crate) fn add(&mut self, member: &[u8]) {
         if !self.members.contains(member) {
             let member = Member(member.into());
-            self.bytes += member.bytes();
+            self.element_bytes += member.bytes();
             self.members.push(member);
         }
     }
 
     pub(crate) fn remove(&mut self, member: &[u8]) {
         if let Some(member) = self.members.remove(member) {
-            self.bytes -= member.bytes();
+            self.element_bytes -= member.bytes();
         }
     }
 }
@@ -195,7 +233,8 @@ impl Set {
 #[derive(Default)]
 pub struct List {
     items: VecDeque<Box<[u8]>>,
-    bytes: usize,
+    /// Of the blocks that elements have for themselves.
+    element_bytes: usize,
 }
 
 impl List {
@@ -204,36 +243,36 @@ impl List {
     }
 
     pub(crate) fn push_head(&mut self, item: &[u8]) {
-        self.bytes += item_bytes(item);
+        self.element_bytes += block_bytes(item.len());
         self.items.push_front(item.into());
     }
 
     pub(crate) fn push_tail(&mut self, item: &[u8]) {
-        self.bytes += item_bytes(item);
+        self.element_bytes += block_bytes(item.len());
         self.items.push_back(item.into());
     }
 
     pub(crate) fn pop_head(&mut self) -> Option<Box<[u8]>> {
         let item = self.items.pop_front()?;
-        self.bytes -= item_bytes(&item);
+        self.element_bytes -= block_bytes(item.len());
         Some(item)
     }
 
     pub(crate) fn pop_tail(&mut self) -> Option<Box<[u8]>> {
         let item = self.items.pop_back()?;
-        self.bytes -= item_bytes(&item);
+        self.element_bytes -= block_bytes(item.len());
         Some(item)
     }
 
     /// Replaces the item at `index`, which the caller knows to exist.
     pub(crate) fn set(&mut self, index: usize, item: &[u8]) {
-        self.bytes = self.bytes + item_bytes(item) - item_bytes(&self.items[index]);
+        self.element_bytes = self.element_bytes + block_bytes(item.len()) - block_bytes(self.items[index].len());
         self.items[index] = item.into();
     }
 
     /// Inserts before `index`, which is at most the length.
     pub(crate) fn insert(&mut self, index: usize, item: &[u8]) {
-        self.bytes += item_bytes(item);
+        self.element_bytes += block_bytes(item.len());
         self.items.insert(index, item.into());
     }
 
@@ -241,7 +280,7 @@ impl List {
     pub(crate) fn trim(&mut self, from: usize, len: usize) {
         self.items.truncate(from.saturating_add(len));
         self.items.drain(..from.min(self.items.len()));
-        self.bytes = ticking(&self.items).map(|item| item_bytes(item)).sum();
+        self.element_bytes = ticking(&self.items).map(|item| block_bytes(item.len())).sum();
         self.items.shrink_to(self.items.len() * 2);
     }
 
@@ -259,10 +298,7 @@ impl List {
             number += 1;
             !(skip < number && number <= skip + removed)
         });
-        self.bytes -= removed as usize * item_bytes(item);
+        self.element_bytes -= removed as usize * block_bytes(item.len());
     }
 }
 
-fn item_bytes(item: &[u8]) -> usize {
-    size_of::<Box<[u8]>>() + item.len() + ALLOC_BYTES
-}

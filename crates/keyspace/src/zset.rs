@@ -10,8 +10,8 @@
 //! *Invariant:* no score is NaN.
 //! *Invariant:* `members` and `order` hold the same pairs and share the members' bytes; no chunk is empty.
 
+use crate::block::block_bytes;
 use crate::dict::{Dict, Keyed};
-use crate::value::ALLOC_BYTES;
 use std::cmp::Ordering;
 use std::mem::size_of;
 use std::sync::Arc;
@@ -43,7 +43,10 @@ impl Keyed for Scored {
 pub struct Zset {
     members: Dict<Scored>,
     order: Vec<Vec<Scored>>,
+    /// Of the members' blocks.
     member_bytes: usize,
+    /// Of the runs' blocks.
+    chunk_bytes: usize,
 }
 
 impl Zset {
@@ -93,7 +96,38 @@ impl Zset {
     }
 
     pub(crate) fn heap_bytes(&self) -> usize {
-        self.member_bytes + self.len() * (2 * size_of::<Scored>() + ALLOC_BYTES)
+        self.table_bytes() + self.member_bytes + self.chunk_bytes
+    }
+
+    /// The same, counted from the members.
+    pub(crate) fn recount_bytes(&self) -> usize {
+        let members: usize = self.members.as_slice().iter().map(|scored| member_bytes(&scored.member)).sum();
+        let chunks: usize = self.order.iter().map(chunk_bytes).sum();
+        self.table_bytes() + members + chunks
+    }
+
+    fn table_bytes(&self) -> usize {
+        self.members.heap_bytes() + block_bytes(self.order.capacity() * size_of::<Vec<Scored>>())
+    }
+
+    /// Changes a run, and keeps the books.
+    fn change_chunk<R>(&mut self, at: usize, change: impl FnOnce(&mut Vec<Scored>) -> R) -> R {
+        let chunk = &mut self.order[at];
+        self.chunk_bytes -= chunk_bytes(chunk);
+        let result = change(chunk);
+        self.chunk_bytes += chunk_bytes(chunk);
+        result
+    }
+
+    fn insert_chunk(&mut self, at: usize, chunk: Vec<Scored>) {
+        self.chunk_bytes += chunk_bytes(&chunk);
+        self.order.insert(at, chunk);
+    }
+
+    fn remove_chunk(&mut self, at: usize) -> Vec<Scored> {
+        let chunk = self.order.remove(at);
+        self.chunk_bytes -= chunk_bytes(&chunk);
+        chunk
     }
 
     /// Adds a member or moves it to another score.
@@ -109,8 +143,7 @@ impl Zset {
             }
             None => {
                 let scored = Scored { member: member.into(), score };
-                // An Arc has two counters before its bytes.
-                self.member_bytes += member.len() + 2 * size_of::<usize>();
+                self.member_bytes += member_bytes(member);
                 self.order_insert(scored.clone());
                 self.members.push(scored);
             }
@@ -119,7 +152,7 @@ impl Zset {
 
     pub(crate) fn remove(&mut self, member: &[u8]) {
         if let Some(scored) = self.members.remove(member) {
-            self.member_bytes -= member.len() + 2 * size_of::<usize>();
+            self.member_bytes -= member_bytes(member);
             self.order_remove(scored.score, member);
         }
     }
@@ -148,35 +181,44 @@ impl Zset {
         if chunk == self.order.len() {
             match self.order.last() {
                 None => {
-                    self.order.push(vec![scored]);
+                    self.insert_chunk(0, vec![scored]);
                     return;
                 }
                 Some(last) => (chunk, at) = (chunk - 1, last.len()),
             }
         }
-        self.order[chunk].insert(at, scored);
+        self.change_chunk(chunk, |chunk| chunk.insert(at, scored));
         if self.order[chunk].len() > CHUNK_MAX {
             // Ascending insertion leaves full chunks behind it, not half empty ones.
             let split = if at >= CHUNK_MAX { CHUNK_MAX } else { CHUNK_MAX / 2 };
-            let upper = self.order[chunk].split_off(split);
-            self.order.insert(chunk + 1, upper);
+            let upper = self.change_chunk(chunk, |chunk| chunk.split_off(split));
+            self.insert_chunk(chunk + 1, upper);
         }
     }
 
     fn order_remove(&mut self, score: f64, member: &[u8]) {
         let (chunk, at) = self.seek(score, member);
-        let removed = self.order[chunk].remove(at);
+        let removed = self.change_chunk(chunk, |chunk| chunk.remove(at));
         debug_assert_eq!(&*removed.member, member);
         if self.order[chunk].is_empty() {
-            self.order.remove(chunk);
+            self.remove_chunk(chunk);
             return;
         }
         let next_len = self.order.get(chunk + 1).map_or(CHUNK_MAX, Vec::len);
         if self.order[chunk].len() + next_len <= CHUNK_MAX / 2 {
-            let next = self.order.remove(chunk + 1);
-            self.order[chunk].extend(next);
+            let next = self.remove_chunk(chunk + 1);
+            self.change_chunk(chunk, |chunk| chunk.extend(next));
         }
     }
+}
+
+/// An `Arc` has two counters before its bytes.
+fn member_bytes(member: &[u8]) -> usize {
+    block_bytes(2 * size_of::<usize>() + member.len())
+}
+
+fn chunk_bytes(chunk: &Vec<Scored>) -> usize {
+    block_bytes(chunk.capacity() * size_of::<Scored>())
 }
 
 #[cfg(test)]

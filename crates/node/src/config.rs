@@ -3,6 +3,7 @@
 
 use crate::tls::AuthClients;
 use ironcache_control::RaftTimers;
+use ironcache_keyspace::{EvictionPolicy, Tracking};
 use ironcache_raft::Timers;
 use ironcache_settings::{
     BadSetting, ClusterKey, Key, NodeKey, OutputLimit, Percentiles, TlsProtocols, Value, Why, cluster,
@@ -33,6 +34,13 @@ pub struct Config {
     pub insecure: bool,
     pub requirepass: String,
     pub maxclients: u32,
+    /// 0: none.
+    pub maxmemory: u64,
+    pub maxmemory_policy: EvictionPolicy,
+    pub maxmemory_samples: u32,
+    pub lfu_log_factor: u32,
+    /// Minutes; 0 is never.
+    pub lfu_decay_time: u32,
     pub maxmemory_clients: u64,
     pub client_output_buffer_limit: OutputLimit,
     /// Seconds; 0 is never.
@@ -108,6 +116,14 @@ impl Config {
             insecure: is_yes(&node(NodeKey::Insecure)),
             requirepass: node(NodeKey::Requirepass).to_string(),
             maxclients: number(&node(NodeKey::Maxclients)),
+            maxmemory: number(&node(NodeKey::Maxmemory)),
+            maxmemory_policy: node(NodeKey::MaxmemoryPolicy)
+                .word()
+                .and_then(EvictionPolicy::of)
+                .expect("a value of the table is one"),
+            maxmemory_samples: number(&node(NodeKey::MaxmemorySamples)),
+            lfu_log_factor: number(&node(NodeKey::LfuLogFactor)),
+            lfu_decay_time: number(&node(NodeKey::LfuDecayTime)),
             maxmemory_clients: number(&node(NodeKey::MaxmemoryClients)),
             client_output_buffer_limit: OutputLimit::parse(
                 &node(NodeKey::ClientOutputBufferLimit).to_string(),
@@ -160,6 +176,15 @@ impl Config {
         least.and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(usize::MAX)
     }
 
+    /// By what keys note their use.
+    pub(crate) fn tracking(&self) -> Tracking {
+        if self.maxmemory_policy.counts_use() {
+            Tracking::Frequency { log_factor: self.lfu_log_factor, decay_minutes: self.lfu_decay_time }
+        } else {
+            Tracking::Recency
+        }
+    }
+
     /// What this node runs raft by.
     pub(crate) fn timers(&self) -> Timers {
         let Config { heartbeat_ms, election_min_ms, election_max_ms, own_timers, .. } = *self;
@@ -185,6 +210,11 @@ impl Config {
             NodeKey::Insecure => yes_or_no(self.insecure),
             NodeKey::Requirepass => Value::Text(self.requirepass.clone()),
             NodeKey::Maxclients => Value::Number(self.maxclients.into()),
+            NodeKey::Maxmemory => Value::Number(self.maxmemory),
+            NodeKey::MaxmemoryPolicy => Value::Word(self.maxmemory_policy.word()),
+            NodeKey::MaxmemorySamples => Value::Number(self.maxmemory_samples.into()),
+            NodeKey::LfuLogFactor => Value::Number(self.lfu_log_factor.into()),
+            NodeKey::LfuDecayTime => Value::Number(self.lfu_decay_time.into()),
             NodeKey::MaxmemoryClients => Value::Number(self.maxmemory_clients),
             NodeKey::ClientOutputBufferLimit => Value::Text(self.client_output_buffer_limit.to_string()),
             NodeKey::Timeout => Value::Number(self.timeout),

@@ -16,6 +16,7 @@
 #![cfg_attr(turmoil, allow(dead_code, unused_imports))]
 
 mod agent;
+mod allocator;
 mod app;
 mod background;
 mod clock;
@@ -50,6 +51,7 @@ mod strangers;
 mod tasks;
 mod tls;
 
+pub use allocator::{Allocator, Figures, tell_allocator};
 pub use config::Config;
 pub use daemon::DaemonError;
 #[cfg(not(turmoil))]

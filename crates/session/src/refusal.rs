@@ -40,6 +40,12 @@ pub enum Refusal {
     #[error("NOREPLICAS Not enough good replicas to write.")]
     FewInSync,
 
+    #[error("OOM command not allowed when used memory > 'maxmemory'.")]
+    OutOfMemory,
+    /// Of an `EXEC`: it ends the transaction.
+    #[error("EXECABORT Transaction discarded because of: OOM command not allowed when used memory > 'maxmemory'.")]
+    ExecOutOfMemory,
+
     /// As Redis words it: a monitor is a kind of replica there.
     #[error("ERR Replica can't interact with the keyspace")]
     AtMonitor,

@@ -4,7 +4,7 @@ use crate::refusal::{Redirect, Refusal};
 use crate::session::Session;
 use crate::site::{Owner, Site};
 use crate::turn::{Job, Stop, Turn};
-use ironcache_command::Spec;
+use ironcache_command::{Flags, Spec};
 use ironcache_types::{ReadFrom, Slot, key_slot};
 
 /// Of a command on a slot that nobody redirects.
@@ -68,6 +68,9 @@ impl Session {
         };
         if admitted == Admitted::Undecided {
             return Ok(Turn::Stop(Stop::Park));
+        }
+        if writes && spec.flags.contains(Flags::DENYOOM) && site.is_out_of_memory() {
+            return Err(Refusal::OutOfMemory);
         }
         if writes && !site.has_enough_in_sync() {
             return Err(Refusal::FewInSync);

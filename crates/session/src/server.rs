@@ -4,6 +4,7 @@
 use crate::monitor::Listens;
 use crate::refusal::Refusal;
 use crate::replies::Replies;
+use crate::route::{self, Admitted};
 use crate::session::{Session, Touches, Trusted};
 use crate::site::{ShownAs, Site};
 use crate::turn::{Job, Query, Stop, Turn, Within};
@@ -61,6 +62,8 @@ impl Session {
             "lolwut" => self.lolwut(args, site, out),
             "latency" => query(Query::Latency),
             "slowlog" => query(Query::Slowlog),
+            "memory" => self.of_a_key(spec, args, Query::Memory, within, site),
+            "object" => self.of_a_key(spec, args, Query::Object, within, site),
             "role" => query(Query::Role),
             "time" => query(Query::Time),
             "shutdown" => Err(Refusal::Shutdown),
@@ -81,6 +84,24 @@ impl Session {
     ) -> Result<Turn, Refusal> {
         write(&mut Writer::new(out, self.protocol));
         Ok(Turn::Answered)
+    }
+
+    /// What may name a key is asked where that is.
+    fn of_a_key(
+        &self,
+        spec: &Spec,
+        args: &[&[u8]],
+        query: Query,
+        within: Within,
+        site: &impl Site,
+    ) -> Result<Turn, Refusal> {
+        if within == Within::Nothing
+            && let Some(slot) = route::slot_of(spec, args)?
+            && let Admitted::Undecided = route::admit(site, slot, self.reads(spec))?
+        {
+            return Ok(Turn::Stop(Stop::Park));
+        }
+        Ok(Turn::Run(Job::Query(query)))
     }
 
     fn ping(&self, args: &[&[u8]], out: &mut Vec<u8>) -> Result<Turn, Refusal> {

@@ -20,6 +20,9 @@ pub trait Site {
     /// May a write be acknowledged with the members that are in sync?
     fn has_enough_in_sync(&self) -> bool;
 
+    /// Is there no memory left, and no key that may go for more?
+    fn is_out_of_memory(&self) -> bool;
+
     /// Do writes wait until replicas have taken more of what was written?
     fn is_backed_up(&self) -> bool;
 

@@ -8,7 +8,7 @@ use crate::route::{self, Admitted};
 use crate::session::Session;
 use crate::site::{Owner, Site};
 use crate::turn::{Job, Stop, Turn};
-use ironcache_command::{Run, Spec};
+use ironcache_command::{Flags, Run, Spec};
 use ironcache_resp::Writer;
 use ironcache_types::{ReadFrom, Slot};
 
@@ -60,6 +60,11 @@ impl Transaction {
         self.commands.iter().any(|command| command.spec.is_write())
     }
 
+    /// May it take more memory than there is?
+    fn grows(&self) -> bool {
+        self.commands.iter().any(|command| command.spec.flags.contains(Flags::DENYOOM))
+    }
+
     /// The one slot of all keys.
     fn slot(&self) -> Result<Option<Slot>, Refusal> {
         route::one_slot(self.commands.iter().filter_map(|command| command.slot))
@@ -104,6 +109,10 @@ impl Session {
             && let Admitted::Undecided = route::admit(site, slot, self.reads(spec))?
         {
             return Ok(Turn::Stop(Stop::Park));
+        }
+        // Whatever it is: what is queued takes memory too.
+        if site.is_out_of_memory() {
+            return Err(Refusal::OutOfMemory);
         }
         if let Some(transaction) = &mut self.transaction {
             transaction.push(spec, args, slot)?;
@@ -163,6 +172,9 @@ impl Session {
         };
         if admitted == Admitted::Undecided {
             return Ok(Admission::Stop(Stop::Park));
+        }
+        if transaction.grows() && site.is_out_of_memory() {
+            return Err(Refusal::ExecOutOfMemory);
         }
         if writes && !site.has_enough_in_sync() {
             return Err(Refusal::FewInSync);

@@ -67,6 +67,8 @@ pub enum Query {
     Config,
     Info,
     Latency,
+    Memory,
+    Object,
     Role,
     Slowlog,
     Time,

@@ -1,6 +1,7 @@
 //! How a setting's text is read, and what it is bounded by.
 
 use crate::bad_setting::Why;
+use crate::memory;
 use crate::output_limit::OutputLimit;
 use crate::percentiles::Percentiles;
 use crate::tls_protocols::TlsProtocols;
@@ -32,6 +33,8 @@ pub enum Unit {
     Port,
     Bytes,
     Us,
+    /// Bytes, with Redis' units if one likes: `4gb`.
+    Memory,
     Ms,
     Seconds,
     /// Of things, which the setting's name tells.
@@ -77,11 +80,11 @@ impl Kind {
     pub(crate) fn parse(self, text: &str, default: &'static str) -> Result<Value, Why> {
         match self {
             Kind::Number { unit, range } => {
-                number(text, range, default)?.ok_or(Why::NotANumber { unit, or_never: false })
+                number(text, unit, range, default)?.ok_or(Why::NotANumber { unit, or_never: false })
             }
             Kind::NumberOrNever { unit: _, range: _ } if text == NEVER => Ok(Value::Never),
             Kind::NumberOrNever { unit, range } => {
-                number(text, range, default)?.ok_or(Why::NotANumber { unit, or_never: true })
+                number(text, unit, range, default)?.ok_or(Why::NotANumber { unit, or_never: true })
             }
             Kind::Word(words) => match words.iter().find(|word| **word == text) {
                 Some(word) => Ok(Value::Word(word)),
@@ -130,7 +133,7 @@ impl Kind {
         match self {
             Kind::Number { unit, .. } | Kind::NumberOrNever { unit, .. } => match unit {
                 Unit::Port => "PORT",
-                Unit::Bytes => "BYTES",
+                Unit::Bytes | Unit::Memory => "BYTES",
                 Unit::Us => "US",
                 Unit::Ms => "MS",
                 Unit::Seconds => "S",
@@ -147,6 +150,14 @@ impl Kind {
             Kind::Text(Form::File) => "FILE",
             Kind::Text(Form::TlsProtocols) => "VERSIONS",
             Kind::Text(Form::Percentiles) => "PERCENTILES",
+        }
+    }
+
+    /// May its number be text that ends in a unit?
+    pub fn takes_units(self) -> bool {
+        match self {
+            Kind::Number { unit, .. } | Kind::NumberOrNever { unit, .. } => unit == Unit::Memory,
+            Kind::Word(_) | Kind::Text(_) => false,
         }
     }
 
@@ -186,23 +197,31 @@ impl Unit {
             Unit::Port | Unit::Count => "",
             Unit::Bytes => " of bytes",
             Unit::Us => " of microseconds",
+            Unit::Memory => " of bytes, or of `kb`, `mb` or `gb`,",
             Unit::Ms => " of milliseconds",
             Unit::Seconds => " of seconds",
         }
     }
 }
 
-/// Digits alone, as every setting prints itself: no sign, no unit. `None` for anything else.
-fn number(text: &str, range: Range, default: &'static str) -> Result<Option<Value>, Why> {
-    if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
+/// Digits, as every setting prints itself: no sign, and a unit only where there are several. `None` for anything else.
+fn number(text: &str, unit: Unit, range: Range, default: &'static str) -> Result<Option<Value>, Why> {
+    let (digits, factor) = match unit {
+        Unit::Memory => match memory::split(text) {
+            Some(parts) => parts,
+            None => return Ok(None),
+        },
+        Unit::Port | Unit::Bytes | Unit::Us | Unit::Ms | Unit::Seconds | Unit::Count => (text, 1),
+    };
+    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
         return Ok(None);
     }
     // What overflows is above every bound.
-    match text.parse::<u64>() {
-        Ok(number) if number < range.least => {
+    match digits.parse::<u64>().ok().and_then(|number| number.checked_mul(factor)) {
+        Some(number) if number < range.least => {
             Err(Why::Below { least: range.least, lost: range.below, default })
         }
-        Ok(number) if number <= range.most => Ok(Some(Value::Number(number))),
-        Ok(_) | Err(_) => Err(Why::Above { most: range.most, lost: range.above, default }),
+        Some(number) if number <= range.most => Ok(Some(Value::Number(number))),
+        Some(_) | None => Err(Why::Above { most: range.most, lost: range.above, default }),
     }
 }

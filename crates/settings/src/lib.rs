@@ -16,6 +16,7 @@ mod bad_setting;
 pub mod cluster;
 pub mod document;
 mod kind;
+mod memory;
 mod nearest;
 pub mod node;
 mod output_limit;

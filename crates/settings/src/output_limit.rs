@@ -1,5 +1,6 @@
 //! What a client may leave unread, as Redis writes it: `normal 0 0 0`, in bytes, bytes and seconds.
 
+use crate::memory;
 use std::fmt;
 
 /// Replies that wait for one client. 0 is no limit.
@@ -40,21 +41,8 @@ fn digits(text: &str) -> Option<u64> {
     text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?
 }
 
-/// As Redis reads them: `k` is a thousand, `kb` 1024.
 fn bytes(text: &str) -> Option<u64> {
-    let text = text.to_ascii_lowercase();
-    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let (number, unit) = text.split_at(end);
-    let factor = match unit {
-        "" | "b" => 1,
-        "k" => 1_000,
-        "kb" => 1 << 10,
-        "m" => 1_000_000,
-        "mb" => 1 << 20,
-        "g" => 1_000_000_000,
-        "gb" => 1 << 30,
-        _ => return None,
-    };
+    let (number, factor) = memory::split(text)?;
     digits(number)?.checked_mul(factor)
 }
 

@@ -86,6 +86,18 @@ fn both_bounds_are_taken_and_one_past_them_is_not() {
 }
 
 #[test]
+fn memory_may_carry_the_units_of_redis() {
+    let maxmemory = find("maxmemory").unwrap();
+    for (text, bytes) in [("1", 1), ("64k", 64_000), ("64KB", 65_536), ("100mb", 100 << 20), ("4gb", 4 << 30)] {
+        assert_eq!(maxmemory.parse(text), Ok(Value::Number(bytes)), "{text}");
+    }
+    assert!(matches!(maxmemory.parse("99999999gb").unwrap_err().why, Why::Above { .. }));
+    for text in ["1tb", "mb", "1 gb", "50%", "-1", "1.5gb"] {
+        assert!(matches!(maxmemory.parse(text).unwrap_err().why, Why::NotANumber { .. }), "{text}");
+    }
+}
+
+#[test]
 fn never_is_for_who_says_so() {
     let takes_never = |setting: &&ironcache_settings::Setting| setting.parse("never") == Ok(Value::Never);
     let names: Vec<_> = all().filter(takes_never).map(|setting| setting.name).collect();
@@ -101,7 +113,7 @@ fn a_refusal_says_what_to_do() {
     let of_cluster = |result: Result<(ClusterKey, Value), BadSetting>| result.unwrap_err().to_string();
     let said = [
         refused(parse("isr-timeout", "5")),
-        refused(parse("maxmemory", "5")),
+        refused(parse("save", "5")),
         refused(parse("maxclients", "0")),
         refused(parse("maxclients", "many")),
         refused(parse("settle-ms", "3600001")),
@@ -113,7 +125,7 @@ fn a_refusal_says_what_to_do() {
     .join("\n");
     expect![[r#"
         isr-timeout = 5: there is no such setting; did you mean `isr-timeout-ms`?
-        maxmemory = 5: there is no such setting; docs/settings.md lists all
+        save = 5: there is no such setting; docs/settings.md lists all
         maxclients = 0: no client could connect; at least 1 is needed, and 10000 is the default
         maxclients = many: a whole number, in digits, is expected
         settle-ms = 3600001: each step would wait longer than an hour for a replica that is in sync; at most 3600000 is taken, and 100 is the default

@@ -18,6 +18,7 @@ mod leader_deaths;
 mod leases;
 mod majorities;
 mod members;
+mod memory;
 mod moves;
 mod node_deaths;
 mod odd_nodes;

@@ -1,8 +1,9 @@
-//! What goes on by itself: ticks for the engine, and keys that expire.
+//! What goes on by itself: ticks for the engine, keys that expire, and keys that go for want of memory.
 //!
-//! *Invariant:* what writes by itself (expiry) stops while a handover or `CLIENT PAUSE` holds commands back.
+//! *Invariant:* what writes by itself (expiry, eviction) stops while a handover or `CLIENT PAUSE` holds commands back.
 
 use super::DataNode;
+use super::memory::OF_A_TICK;
 use super::plane::TICK_MS;
 use super::statistics;
 use crate::clock::{unix_ms, wall_ms};
@@ -32,13 +33,28 @@ pub(super) async fn run(node: Rc<DataNode>) {
             plane.look_at_writes();
             statistics::tick(&mut plane);
             plane.pause.look(boottime_ms());
+            plane.look_at_memory();
+            plane.tell_time();
         }
         node.on(Event::Tick);
         expire(&node);
+        evict(&node);
         if node.plane.borrow().parked > 0 {
             // What held commands back may have been a link that stands still.
             node.acked.notify_waiters();
         }
+    }
+}
+
+/// What commands began goes on, also if no command comes.
+pub(super) fn evict(node: &Rc<DataNode>) {
+    let mut plane = node.plane.borrow_mut();
+    let before = plane.offset();
+    if plane.is_above_limit() {
+        plane.make_room(OF_A_TICK);
+    }
+    if plane.offset() != before {
+        node.feed.notify_waiters();
     }
 }
 

@@ -3,6 +3,7 @@
 //! *Invariant:* nothing is refused here: a command that gets here is executed.
 
 use super::client::{Client, Closing};
+use super::memory::OF_A_COMMAND;
 use super::output::Excess;
 use super::plane::Plane;
 use super::server_commands;
@@ -13,7 +14,7 @@ use crate::clock::wall_ms;
 use ironcache_command::{Context, Lookups, Run, Spec, execute, lookup};
 use ironcache_replication::Scope;
 use ironcache_resp::{Protocol, Writer};
-use ironcache_session::{Job, Queued, Refusal, Stop, Turn, Wake, Within, Woken, monitor_line};
+use ironcache_session::{Job, Queued, Refusal, Stop, Touches, Turn, Wake, Within, Woken, monitor_line};
 use ironcache_types::Slot;
 
 /// Runs one command, whose name is the first argument; `None` if it is answered.
@@ -43,6 +44,9 @@ fn drop_reply(client: &mut Client, stop: Option<Stop>, start: usize, out: &mut V
 #[inline]
 fn take(plane: &mut Plane, client: &mut Client, args: &[&[u8]], out: &mut Vec<u8>) -> Option<Stop> {
     let (start, since_ns) = (out.len(), plane.statistics.stopwatch.ns());
+    if plane.is_above_limit() {
+        plane.make_room(OF_A_COMMAND);
+    }
     let stop = match client.session.take(args, &Here { plane, door: client.door }, out) {
         Ok(Turn::Run(job)) => perform(plane, client, job, args, out),
         Ok(Turn::Answered) => None,
@@ -170,8 +174,13 @@ fn execute_one(plane: &mut Plane, client: &Client, spec: &'static Spec, args: &[
         expiry: plane.expiry(),
         protocol: client.session.protocol(),
     };
-    let Lookups { hits, misses } =
-        execute(spec, args, &mut plane.keyspace, &context, out, &mut plane.effects);
+    let Plane { keyspace, effects, .. } = plane;
+    // `CLIENT NO-TOUCH`, but for the command that does nothing else.
+    let Lookups { hits, misses } = if client.session.touches() == Touches::No && spec.name != "touch" {
+        keyspace.without_use(|keyspace| execute(spec, args, keyspace, &context, out, effects))
+    } else {
+        execute(spec, args, keyspace, &context, out, effects)
+    };
     plane.stats.hits += hits;
     plane.stats.misses += misses;
 }

@@ -23,6 +23,7 @@ mod inbox;
 mod leaving;
 mod link_io;
 mod link_stream;
+mod memory;
 mod output;
 mod pause;
 mod perform;
@@ -47,6 +48,7 @@ pub(crate) use link_io::{
     FrameReader, LinkError, Next, Opened, REPLICATION_PATH, REPLICATION_UPGRADE, SYNC_SILENCE_MAX, open, say,
     within,
 };
+pub(crate) use memory::Usage;
 pub(crate) use link_stream::{LinkStream, LinkWrite};
 pub(crate) use plane::ToControl;
 pub(crate) use refusal::Refusal as HelloRefusal;
@@ -156,6 +158,9 @@ pub(crate) struct DataSnapshot {
     pub status: DataStatus,
     pub stats: Stats,
     pub used_bytes: u64,
+    pub memory: Usage,
+    /// 0: none.
+    pub maxmemory: u64,
     pub parked: u32,
     /// On a replica that follows its primary: the log index that this one has applied, as it said last.
     pub primary_applied: Option<u64>,

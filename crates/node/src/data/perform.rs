@@ -109,6 +109,7 @@ impl Plane {
     /// The checkpoint is read, or there is none.
     pub(crate) fn loaded(&mut self, keyspace: Keyspace, held: Option<Held>) -> Vec<Errand> {
         self.keyspace = keyspace;
+        self.tell_time();
         if let Some(Held { offset, .. }) = &held {
             self.backlog.reset(*offset);
         }

@@ -16,6 +16,7 @@ use super::Door;
 use super::acks::AckWaiters;
 use super::checkpoint::Snapshots;
 use super::client::Clients;
+use super::memory::Memory;
 use super::pause::Pause;
 use super::statistics::Statistics;
 use super::stats::Stats;
@@ -81,6 +82,7 @@ pub(crate) struct Plane {
     pub stats: Stats,
     pub statistics: Statistics,
     pub pause: Pause,
+    pub memory: Memory,
     pub to_control: UnboundedSender<ToControl>,
     /// Connections whose next command is held back now.
     pub parked: u32,
@@ -152,6 +154,7 @@ impl Plane {
             stats: Stats::default(),
             statistics,
             pause: Pause::default(),
+            memory: Memory::new(random),
             to_control,
             parked: 0,
             random: random | 1,
@@ -175,6 +178,7 @@ impl Plane {
         self.requirepass.clone_from(&config.requirepass);
         self.statistics.obey(&config);
         self.config = Arc::new(config);
+        self.tell_time();
     }
 
     /// Where clients who came by this door are sent. The port is 0 if the node has no TLS, and that of TLS if it has no other.

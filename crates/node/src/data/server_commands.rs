@@ -5,17 +5,21 @@ mod cluster;
 mod config;
 mod info;
 mod latency;
+mod memory;
+mod object;
 mod slowlog;
 
 pub(super) use info::REDIS_VERSION;
 
 use super::client::Client;
 use super::plane::Plane;
+use crate::clock::wall_ms;
+use ironcache_keyspace::Entry;
 use ironcache_resp::Writer;
 use ironcache_session::{Endpoint, Query, ShownAs, Subcommand, help_or_refuse};
 use ironcache_shard::Role;
 use ironcache_spine::boottime_ms;
-use ironcache_types::Offset;
+use ironcache_types::{Offset, key_slot};
 use std::fmt::Display;
 
 /// Answers it. The session has taken the command.
@@ -37,6 +41,8 @@ pub(super) fn run(plane: &mut Plane, client: &mut Client, query: Query, args: &[
         Query::Info => info::run(plane, client, args, out),
         Query::Latency => latency::run(plane, client, args, out),
         Query::Slowlog => slowlog::run(plane, client, args, out),
+        Query::Memory => memory::run(plane, client, args, out),
+        Query::Object => object::run(plane, client, args, out),
         Query::Role => role(plane, client, out),
         Query::Time => time(client, out),
     }
@@ -53,6 +59,14 @@ fn ok(client: &Client, out: &mut Vec<u8>) {
 
 fn refuse(client: &mut Client, out: &mut Vec<u8>, why: &impl Display) {
     client.session.fail(why, out);
+}
+
+/// The entry of a key that has not expired; what is told of it waits as a read of it does.
+fn read_key<'p>(plane: &'p Plane, client: &mut Client, key: &[u8]) -> Option<&'p Entry> {
+    if plane.primary().is_some() {
+        client.owed.read = client.owed.read.max(plane.written(Some(key_slot(key))));
+    }
+    plane.keyspace.live(key, wall_ms())
 }
 
 /// Answers what no other arm of a container's `match` took.

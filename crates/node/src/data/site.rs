@@ -47,6 +47,11 @@ impl Site for Here<'_> {
     }
 
     #[inline]
+    fn is_out_of_memory(&self) -> bool {
+        self.plane.is_out_of_memory()
+    }
+
+    #[inline]
     fn is_backed_up(&self) -> bool {
         self.plane.is_backed_up()
     }

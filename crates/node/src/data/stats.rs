@@ -19,6 +19,8 @@ pub(crate) struct Stats {
     pub full_syncs: u64,
     pub partial_syncs: u64,
     pub expired: u64,
+    /// Keys that went for want of memory.
+    pub evicted: u64,
     pub handovers: u64,
     /// How long the last handover held commands back, in microseconds.
     pub handover_stall_us: u64,

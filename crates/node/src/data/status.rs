@@ -13,6 +13,8 @@ pub(super) fn snapshot(plane: &Plane) -> DataSnapshot {
         status: status(plane),
         stats: plane.stats,
         used_bytes: plane.keyspace.used_bytes() as u64,
+        memory: plane.usage(),
+        maxmemory: plane.config.maxmemory,
         parked: plane.parked,
         primary_applied: plane.engine.told_applied(),
         settled: plane.engine.is_settled(),

@@ -2,7 +2,8 @@
 
 use super::Scrape;
 use super::writer::{Writer, bytes, plain, seconds};
-use crate::data::{DataSnapshot, Stats};
+use crate::allocator::Figures;
+use crate::data::{DataSnapshot, Stats, Usage};
 use crate::ground::{Finding, Ground};
 use ironcache_api::ReplicaStatus;
 use ironcache_raft::RaftView;
@@ -93,6 +94,8 @@ fn write_data(data: &DataSnapshot, to: &mut Writer<'_>) -> fmt::Result {
         status,
         stats,
         used_bytes,
+        memory,
+        maxmemory,
         parked,
         primary_applied: _,
         index,
@@ -109,7 +112,8 @@ fn write_data(data: &DataSnapshot, to: &mut Writer<'_>) -> fmt::Result {
         status.role.as_str(),
     )?;
     to.gauge(&plain("data_keys", "Keys in the dataset"), status.keys)?;
-    to.gauge(&bytes("data_used", "Estimated size of the dataset in memory"), *used_bytes)?;
+    to.gauge(&bytes("data_used", "What the dataset takes in memory"), *used_bytes)?;
+    write_memory(memory, *maxmemory, to)?;
     to.gauge(&plain("data_applied_index", "The log index whose state the data plane acts on"), *index)?;
     to.gauge(&plain("clients", "Connected clients"), status.clients)?;
     to.gauge(&plain("parked_commands", "Commands held back by a handover now"), *parked)?;
@@ -144,6 +148,22 @@ fn write_data(data: &DataSnapshot, to: &mut Writer<'_>) -> fmt::Result {
     }
     write_replicas(&status.replicas, to)?;
     write_stats(stats, to)
+}
+
+fn write_memory(usage: &Usage, maxmemory: u64, to: &mut Writer<'_>) -> fmt::Result {
+    let Usage { used, peak, startup: _, overhead, clients, backlog, resident: _, allocator } = *usage;
+    to.gauges(
+        &bytes("memory_used", "Memory in use, by what for: keys and values, tables and buffers around them"),
+        [([("for", "dataset")], usage.dataset() as u64), ([("for", "overhead")], overhead as u64)],
+    )?;
+    to.gauge(&bytes("memory_used_peak", "The most memory that was in use"), peak.max(used) as u64)?;
+    to.gauge(&bytes("memory_clients", "Replies and commands kept for clients"), clients as u64)?;
+    to.gauge(&bytes("memory_backlog", "Frames kept for replicas"), backlog as u64)?;
+    to.gauge(&bytes("maxmemory", "Above it keys go, or what takes more is refused; 0: no bound"), maxmemory)?;
+    if let Some(Figures { active, resident: _ }) = allocator {
+        to.gauge(&bytes("memory_allocator_active", "What the allocator holds of the system"), active)?;
+    }
+    Ok(())
 }
 
 fn write_replicas(replicas: &[ReplicaStatus], to: &mut Writer<'_>) -> fmt::Result {
@@ -185,6 +205,7 @@ fn write_stats(stats: &Stats, to: &mut Writer<'_>) -> fmt::Result {
         full_syncs,
         partial_syncs,
         expired,
+        evicted,
         handovers,
         handover_stall_us,
     } = stats;
@@ -212,6 +233,7 @@ fn write_stats(stats: &Stats, to: &mut Writer<'_>) -> fmt::Result {
         [([("kind", "full")], *full_syncs), ([("kind", "partial")], *partial_syncs)],
     )?;
     to.counter(&plain("expired_keys", "Keys whose time to live ran out"), *expired)?;
+    to.counter(&plain("evicted_keys", "Keys that were deleted to make room"), *evicted)?;
     to.counter(&plain("handovers", "Handovers that this process began as the primary"), *handovers)?;
     to.gauge(
         &seconds("handover_last_stall", "How long the last of them held commands back"),

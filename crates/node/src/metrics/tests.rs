@@ -1,7 +1,7 @@
 //! The exposition, read back by a strict reader.
 
 use super::*;
-use crate::data::Stats;
+use crate::data::{Stats, Usage};
 use crate::ground::{Descriptors, Disk};
 use ironcache_api::{DataRole, DataStatus, ReplicaStatus};
 use ironcache_control::{
@@ -129,6 +129,8 @@ fn scrape() -> Scrape {
             status,
             stats: Stats { commands: 9, moved: 2, handover_stall_us: 800, ..Stats::default() },
             used_bytes: 1234,
+            memory: Usage { used: 3000, peak: 4000, overhead: 1000, ..Usage::default() },
+            maxmemory: 1 << 20,
             parked: 1,
             primary_applied: None,
             index: 6,

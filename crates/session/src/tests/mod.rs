@@ -2,6 +2,7 @@
 
 mod blocked;
 mod clients;
+mod memory;
 mod monitor;
 mod requests;
 mod routes;
@@ -19,6 +20,7 @@ struct Node {
     serves_reads: bool,
     enough_in_sync: bool,
     backed_up: bool,
+    out_of_memory: bool,
     epoch: Option<Epoch>,
     written: u64,
     holders: usize,
@@ -32,6 +34,7 @@ fn primary() -> Node {
         serves_reads: true,
         enough_in_sync: true,
         backed_up: false,
+        out_of_memory: false,
         epoch: Some(Epoch(1)),
         written: 0,
         holders: 0,
@@ -71,6 +74,10 @@ impl Site for Node {
 
     fn paused(&self) -> Option<Paused> {
         self.paused
+    }
+
+    fn is_out_of_memory(&self) -> bool {
+        self.out_of_memory
     }
 
     fn epoch(&self) -> Option<Epoch> {

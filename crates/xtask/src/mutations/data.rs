@@ -21,6 +21,14 @@ pub(super) const ROWS: &[Mutation] = &[
         tests: &["-p", "ironcache-keyspace", "--lib"],
     },
     Mutation {
+        name: "the-books-forget-a-table",
+        breaks: "a dataset takes more memory than its limit allows, and nobody sees it",
+        file: "crates/keyspace/src/keyspace.rs",
+        guard: "        self.footprint.table_changed(before, dict.heap_bytes());\n        Place { slot, at }",
+        instead: "        let _ = before;\n        Place { slot, at }",
+        tests: &["-p", "ironcache-keyspace"],
+    },
+    Mutation {
         name: "a-long-command-ticks-no-more",
         breaks: "a daemon is killed, or loses its lease, for a command that takes long",
         file: "crates/keyspace/src/progress.rs",

@@ -11,7 +11,7 @@ use crate::policy;
 use ironcache_command::glob_matches;
 use ironcache_session::{Refusal, Subcommand};
 use ironcache_settings::{
-    BadSetting, Change, ClusterKey, Key, Kind, NEVER, NodeKey, Setting, Value, Why, all,
+    BadSetting, Change, ClusterKey, Key, Kind, NEVER, NodeKey, Setting, Unit, Value, Why, all,
 };
 use ironcache_types::chain;
 use std::collections::BTreeMap;
@@ -160,15 +160,13 @@ fn from_redis_words<'a>(setting: &Setting, name: &str, text: &'a str) -> &'a str
 }
 
 /// What tools ask Redis for, and is no setting here.
-fn redis_only() -> [(&'static str, String); 14] {
+fn redis_only() -> [(&'static str, String); 12] {
     [
         ("activedefrag", "no".to_owned()),
         ("appendonly", "no".to_owned()),
         ("cluster-enabled", "yes".to_owned()),
         ("databases", "1".to_owned()),
         ("io-threads", "1".to_owned()),
-        ("maxmemory", "0".to_owned()),
-        ("maxmemory-policy", "noeviction".to_owned()),
         ("proto-max-bulk-len", ironcache_resp::Limits::default().bulk_bytes_max.to_string()),
         ("replica-read-only", "yes".to_owned()),
         ("replicaof", String::new()),
@@ -276,6 +274,9 @@ fn changeable(directive: Directive, name: &str, text: &str) -> Result<(Key, Valu
     }
     match setting.parse(from_redis_words(setting, name, text)) {
         Ok(value) => Ok((setting.key, value)),
+        Err(BadSetting { why: Why::NotANumber { unit: Unit::Memory, .. }, .. }) => {
+            Err("argument must be a memory value".to_owned())
+        }
         Err(BadSetting { why: Why::NotANumber { .. }, .. }) => {
             Err("argument couldn't be parsed into an integer".to_owned())
         }

@@ -4,9 +4,11 @@ mod counted;
 
 use super::super::Door;
 use super::super::client::Client;
+use super::super::memory::human;
 use super::super::plane::{Plane, TICK_MS};
 use super::super::status;
 use super::{answer, shown_as};
+use crate::allocator;
 use ironcache_session::{Endpoint, ShownAs};
 use ironcache_shard::Role;
 use ironcache_types::Offset;
@@ -76,13 +78,7 @@ fn lines(plane: &Plane, door: Door, section: &str) -> Vec<(String, String)> {
     match section {
         "server" => server(plane),
         "clients" => counted::clients(plane),
-        "memory" => vec![
-            line("used_memory", &plane.keyspace.used_bytes()),
-            line("used_memory_rss", &crate::process::resident_bytes()),
-            line("mem_clients_normal", &plane.clients.kept_bytes()),
-            line("maxmemory", &0),
-            line("maxmemory_policy", &"noeviction"),
-        ],
+        "memory" => memory(plane),
         "persistence" => {
             let mut lines = vec![
                 line("loading", &u8::from(matches!(plane.engine.role(), Role::Loading))),
@@ -162,6 +158,46 @@ fn server(plane: &Plane) -> Vec<(String, String)> {
         // One thread has the dataset and its clients.
         line("io_threads_active", &0),
     ]
+}
+
+fn memory(plane: &Plane) -> Vec<(String, String)> {
+    let line = |key: &str, value: &dyn std::fmt::Display| (key.to_owned(), value.to_string());
+    let usage = plane.usage();
+    let mut lines = Vec::new();
+    let mut both = |key: &str, bytes: usize| {
+        lines.push(line(key, &bytes));
+        lines.push(line(&format!("{key}_human"), &human(bytes as u64)));
+    };
+    both("used_memory", usage.used);
+    both("used_memory_rss", usage.resident);
+    both("used_memory_peak", usage.peak);
+    lines.extend([
+        line("used_memory_peak_perc", &format!("{:.2}%", usage.peak_percent())),
+        line("used_memory_overhead", &usage.overhead),
+        line("used_memory_startup", &usage.startup),
+        line("used_memory_dataset", &usage.dataset()),
+        line("used_memory_dataset_perc", &format!("{:.2}%", usage.dataset_percent())),
+    ]);
+    if let Some(figures) = usage.allocator {
+        lines.extend([
+            line("allocator_active", &figures.active),
+            line("allocator_resident", &figures.resident),
+        ]);
+    }
+    lines.extend([
+        line("maxmemory", &plane.config.maxmemory),
+        line("maxmemory_human", &human(plane.config.maxmemory)),
+        line("maxmemory_policy", &plane.config.maxmemory_policy.word()),
+        line("mem_fragmentation_ratio", &format!("{:.2}", usage.fragmentation())),
+        line("mem_fragmentation_bytes", &usage.fragmentation_bytes()),
+        line("mem_not_counted_for_evict", &usage.backlog),
+        line("mem_replication_backlog", &usage.backlog),
+        // Links send out of the backlog.
+        line("mem_clients_slaves", &0),
+        line("mem_clients_normal", &usage.clients),
+        line("mem_allocator", &allocator::name()),
+    ]);
+    lines
 }
 
 fn replication(plane: &Plane, door: Door) -> Vec<(String, String)> {

@@ -7,6 +7,7 @@ mod fuzz;
 mod handovers;
 mod leaving;
 mod links;
+mod memory;
 mod monitors;
 mod outputs;
 mod retention;

@@ -142,8 +142,8 @@ fn config_set_takes_what_the_file_would_take_and_all_or_none() {
         ),
         ("heartbeat-ms 1", "(possibly related to argument 'heartbeat-ms') - can't set immutable config"),
         (
-            "maxmemory 1",
-            "(possibly related to argument 'maxmemory') - can't set immutable config: it is shown",
+            "save 1",
+            "(possibly related to argument 'save') - can't set immutable config: it is shown",
         ),
         ("maxclients 5 park-commands-max 0", "(possibly related to argument 'park-commands-max')"),
         ("maxclients 5 park-ms-max 5", "(possibly related to argument 'park-ms-max')"),

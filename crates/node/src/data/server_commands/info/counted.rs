@@ -46,6 +46,7 @@ pub(super) fn stats(plane: &Plane) -> Lines {
         line("sync_full", &stats.full_syncs),
         line("sync_partial_ok", &stats.partial_syncs),
         line("expired_keys", &stats.expired),
+        line("evicted_keys", &stats.evicted),
         line("keyspace_hits", &stats.hits),
         line("keyspace_misses", &stats.misses),
         line("total_error_replies", &statistics.tally.errors()),
