@@ -24,7 +24,10 @@ impl Spec {
         [
             (
                 "@keyspace",
-                matches!(group, "generic" | "server") && (read || write) && !sorts && name != "lolwut",
+                matches!(group, "generic" | "server")
+                    && (read || write || name == "object|help")
+                    && !sorts
+                    && !matches!(name, "lolwut" | "memory|usage"),
             ),
             ("@read", read),
             ("@write", write),
@@ -77,6 +80,13 @@ impl Spec {
             "slowlog|get" => &["request_policy:all_nodes", "nondeterministic_output"],
             "slowlog|len" => {
                 &["request_policy:all_nodes", "response_policy:agg_sum", "nondeterministic_output"]
+            }
+            "memory|doctor" | "memory|malloc-stats" | "memory|stats" => {
+                &["nondeterministic_output", "request_policy:all_shards", "response_policy:special"]
+            }
+            "memory|purge" => &["request_policy:all_shards", "response_policy:all_succeeded"],
+            "object|encoding" | "object|freq" | "object|idletime" | "object|refcount" => {
+                &["nondeterministic_output"]
             }
             "client|info"
             | "client|list"

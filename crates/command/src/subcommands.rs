@@ -4,7 +4,7 @@
 
 use crate::lookup::lookup;
 use crate::spec::{Flags, Spec};
-use crate::table::{ADMIN, ANY, CHANNELS, CONTROL, NO_KEYS, NONE, READ, SECOND_KEY, TABLE_LEN, row, two};
+use crate::table::{ADMIN, ANY, CHANNELS, CONTROL, NO_KEYS, SECOND_KEY, TABLE_LEN, row, two};
 
 pub(crate) const SUBCOMMANDS_LEN: usize = ROWS.len();
 
@@ -119,6 +119,17 @@ const ROWS: &[Spec] = &[
     two(row("latency|history", 3, OTHERS, NO_KEYS, "server", "2.8.13", "Returns when an event was slow, and how slow.")),
     two(row("latency|latest", 2, OTHERS, NO_KEYS, "server", "2.8.13", "Returns the latest slow moment of each event.")),
     two(row("latency|reset", -2, OTHERS, NO_KEYS, "server", "2.8.13", "Forgets what was slow.")),
+    two(row("memory|doctor", 2, Flags::NONE, NO_KEYS, "server", "4.0.0", "Tells what is unusual about the memory in use.")),
+    two(row("memory|help", 2, ANY, NO_KEYS, "server", "4.0.0", "Lists the subcommands.")),
+    two(row("memory|malloc-stats", 2, Flags::NONE, NO_KEYS, "server", "4.0.0", "Returns what the allocator tells of itself.")),
+    two(row("memory|purge", 2, Flags::NONE, NO_KEYS, "server", "4.0.0", "Has the allocator give back what was freed.")),
+    two(row("memory|stats", 2, Flags::NONE, NO_KEYS, "server", "4.0.0", "Tells what memory is used for.")),
+    two(row("memory|usage", -3, Flags::READONLY, SECOND_KEY, "server", "4.0.0", "Returns the bytes that a key takes.")),
+    two(row("object|encoding", 3, Flags::READONLY, SECOND_KEY, "generic", "2.2.3", "Returns how Redis would hold the value of a key.")),
+    two(row("object|freq", 3, Flags::READONLY, SECOND_KEY, "generic", "4.0.0", "Returns how often a key is used.")),
+    two(row("object|help", 2, ANY, NO_KEYS, "generic", "6.2.0", "Lists the subcommands.")),
+    two(row("object|idletime", 3, Flags::READONLY, SECOND_KEY, "generic", "2.2.3", "Returns for how long a key was not used.")),
+    two(row("object|refcount", 3, Flags::READONLY, SECOND_KEY, "generic", "2.2.3", "Returns how many keys share a value.")),
     two(row("pubsub|channels", -2, CHANNELS, NO_KEYS, "pubsub", "2.8.0", "Returns the channels that clients listen to.")),
     two(row("pubsub|help", 2, ANY, NO_KEYS, "pubsub", "6.2.0", "Lists the subcommands.")),
     two(row("pubsub|numpat", 2, CHANNELS, NO_KEYS, "pubsub", "2.8.0", "Counts the patterns that clients listen to.")),
@@ -129,23 +140,6 @@ const ROWS: &[Spec] = &[
     two(row("slowlog|help", 2, ANY, NO_KEYS, "server", "6.2.0", "Lists the subcommands.")),
     two(row("slowlog|len", 2, ADMIN.with(ANY), NO_KEYS, "server", "2.2.12", "Counts the commands that were slow.")),
     two(row("slowlog|reset", 2, ADMIN.with(ANY), NO_KEYS, "server", "2.2.12", "Forgets the commands that were slow.")),
-    two(row("memory|doctor", 2, NONE, NO_KEYS, "server", "4.0.0", "Tells what is odd about the memory that is used.")),
-    two(row("memory|help", 2, ANY, NO_KEYS, "server", "4.0.0", "Lists the subcommands.")),
-    two(row("memory|malloc-stats", 2, NONE, NO_KEYS, "server", "4.0.0", "Returns the allocator's figures.")),
-    two(row("memory|purge", 2, NONE, NO_KEYS, "server", "4.0.0", "Has the allocator give back what it can.")),
-    two(row("memory|stats", 2, NONE, NO_KEYS, "server", "4.0.0", "Tells what memory is used for.")),
-    two(row("memory|usage", -3, READ, SECOND_KEY, "server", "4.0.0", "Tells how much memory a key takes.")),
-    two(row("object|encoding", 3, READ, SECOND_KEY, "generic", "2.2.3", "Tells how a value is held.")),
-    two(row("object|freq", 3, READ, SECOND_KEY, "generic", "4.0.0", "Tells how often a key is used.")),
-    two(row("object|help", 2, ANY, NO_KEYS, "generic", "6.2.0", "Lists the subcommands.")),
-    two(row("object|idletime", 3, READ, SECOND_KEY, "generic", "2.2.3", "Tells for how long a key was not used.")),
-    two(row("object|refcount", 3, READ, SECOND_KEY, "generic", "2.2.3", "Tells how often a value is referred to.")),
-    two(row("pubsub|channels", -2, CHANNELS, NO_KEYS, "pubsub", "2.8.0", "Returns the channels that somebody listens to.")),
-    two(row("pubsub|help", 2, ANY, NO_KEYS, "pubsub", "6.2.0", "Lists the subcommands.")),
-    two(row("pubsub|numpat", 2, CHANNELS, NO_KEYS, "pubsub", "2.8.0", "Counts the patterns.")),
-    two(row("pubsub|numsub", -2, CHANNELS, NO_KEYS, "pubsub", "2.8.0", "Counts who listens to channels.")),
-    two(row("pubsub|shardchannels", -2, CHANNELS, NO_KEYS, "pubsub", "7.0.0", "Returns the channels of the shard that somebody listens to.")),
-    two(row("pubsub|shardnumsub", -2, CHANNELS, NO_KEYS, "pubsub", "7.0.0", "Counts who listens to channels of the shard.")),
 ];
 
 #[cfg(test)]

@@ -8,11 +8,11 @@ use crate::{
 };
 use ironcache_types::Level;
 
-pub(crate) const NONE: Flags = Flags::NONE;
+const NONE: Flags = Flags::NONE;
 const WRITE: Flags = Flags::WRITE;
 /// A write that may make the data larger.
 const GROW: Flags = WRITE.with(Flags::DENYOOM);
-pub(crate) const READ: Flags = Flags::READONLY;
+const READ: Flags = Flags::READONLY;
 const FAST: Flags = Flags::FAST;
 pub(crate) const ADMIN: Flags = Flags::ADMIN;
 /// What a node answers in any state.

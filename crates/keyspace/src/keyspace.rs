@@ -97,6 +97,8 @@ pub struct Keyspace {
     clock: AccessClock,
     /// For counting use, which is a matter of chance: see the module `access`.
     dice: Cell<u64>,
+    /// Whoever looks keys up now does not use them.
+    untouched: bool,
 }
 
 impl Default for Keyspace {
@@ -118,6 +120,7 @@ impl Keyspace {
             footprint: Footprint::default(),
             clock: AccessClock::default(),
             dice: Cell::new(1),
+            untouched: false,
         }
     }
 
@@ -165,9 +168,20 @@ impl Keyspace {
         self.clock
     }
 
+    /// Does what `look` does without noting that a key is used.
+    pub fn without_use<R>(&mut self, look: impl FnOnce(&mut Self) -> R) -> R {
+        self.untouched = true;
+        let result = look(self);
+        self.untouched = false;
+        result
+    }
+
     /// Notes that a key is used now.
     #[inline]
     pub fn touch(&self, place: Place) {
+        if self.untouched {
+            return;
+        }
         let access = &self.at(place).access;
         let (before, now) = (access.get(), self.clock.of_used(access.get(), || self.roll()));
         // A line that was only read stays clean.

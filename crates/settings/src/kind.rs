@@ -35,6 +35,8 @@ pub enum Unit {
     /// Bytes, with Redis' units if one likes: `4gb`.
     Memory,
     Us,
+    /// Bytes, with Redis' units if one likes: `4gb`.
+    Memory,
     Ms,
     Seconds,
     /// Of things, which the setting's name tells.
@@ -200,6 +202,7 @@ impl Unit {
             Unit::Bytes => " of bytes",
             Unit::Memory => " of bytes, or of `kb`, `mb` or `gb`,",
             Unit::Us => " of microseconds",
+            Unit::Memory => " of bytes, or of `kb`, `mb` or `gb`,",
             Unit::Ms => " of milliseconds",
             Unit::Seconds => " of seconds",
         }

@@ -15,7 +15,7 @@ use crate::clock::wall_ms;
 use ironcache_command::{Context, Lookups, Run, Spec, attempt, execute, lookup};
 use ironcache_replication::Scope;
 use ironcache_resp::{Protocol, Writer};
-use ironcache_session::{Job, Queued, Refusal, Stop, Turn, Wake, Within, Woken, monitor_line};
+use ironcache_session::{Job, Queued, Refusal, Stop, Touches, Turn, Wake, Within, Woken, monitor_line};
 use ironcache_types::Slot;
 
 /// Runs one command, whose name is the first argument; `None` if it is answered.
@@ -231,8 +231,13 @@ fn context(plane: &mut Plane, client: &Client) -> Context {
 
 fn execute_one(plane: &mut Plane, client: &Client, spec: &'static Spec, args: &[&[u8]], out: &mut Vec<u8>) {
     let context = context(plane, client);
-    let Lookups { hits, misses } =
-        execute(spec, args, &mut plane.keyspace, &context, out, &mut plane.effects);
+    let Plane { keyspace, effects, .. } = plane;
+    // `CLIENT NO-TOUCH`, but for the command that does nothing else.
+    let Lookups { hits, misses } = if client.session.touches() == Touches::No && spec.name != "touch" {
+        keyspace.without_use(|keyspace| execute(spec, args, keyspace, &context, out, effects))
+    } else {
+        execute(spec, args, keyspace, &context, out, effects)
+    };
     plane.stats.hits += hits;
     plane.stats.misses += misses;
 }

@@ -11,7 +11,7 @@
 //!
 //! *Invariant:* every part is a book that is kept with each change: a look costs nothing, and is exact.
 //! *Invariant:* no key goes for want of memory but on a primary that serves: not on a replica, not beyond the fence of a
-//! handover, not without a lease, and not while replicas lag too far behind.
+//! handover, not without a lease, not while replicas lag too far behind, and not during `CLIENT PAUSE`.
 
 use super::plane::Plane;
 use crate::allocator::{self, Figures};
@@ -88,7 +88,7 @@ impl Plane {
         let mut elements_left = ELEMENTS_MAX;
         for _ in 0..keys_max {
             // Each time: what was written may have become too much for the replicas.
-            if !self.is_serving() || self.is_backed_up() {
+            if !self.is_serving() || self.is_backed_up() || self.pause.what().is_some() {
                 return;
             }
             if !self.is_above_limit() || elements_left == 0 {

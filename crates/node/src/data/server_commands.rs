@@ -52,11 +52,6 @@ pub(super) fn run(plane: &mut Plane, client: &mut Client, query: Query, args: &[
         Query::PubSub => pubsub(plane, client, args, out),
         Query::Latency => latency::run(plane, client, args, out),
         Query::Slowlog => slowlog::run(plane, client, args, out),
-        Query::Publish(audience) => {
-            let count = plane.publish(audience, args[1], args[2]);
-            answer(client, out, |reply| reply.count(count));
-        }
-        Query::PubSub => pubsub(plane, client, args, out),
         Query::Role => role(plane, client, out),
         Query::Time => time(client, out),
     }

@@ -35,7 +35,6 @@ pub(super) fn stats(plane: &Plane) -> Lines {
     let (stats, statistics) = (&plane.stats, &plane.statistics);
     let Counts { channels, patterns, shard } = plane.clients.channels().counts();
     let rates = statistics.rates.now();
-    let Counts { channels, patterns, shard } = plane.clients.channels().counts();
     let kib = |bytes: u64| format!("{:.2}", bytes as f64 / 1024.0);
     let mut lines = vec![
         line("total_connections_received", &plane.clients.total),
