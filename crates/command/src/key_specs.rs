@@ -105,8 +105,6 @@ pub fn key_specs(of_command: &Spec) -> &'static [KeySpec] {
         "georadius" => const { &[of("RO access", FIRST, ONE), of("OW update", Begin::After("STORE", 6), ONE), of("OW update", Begin::After("STOREDIST", 6), ONE)] },
         "georadiusbymember" => const { &[of("RO access", FIRST, ONE), of("OW update", Begin::After("STORE", 5), ONE), of("OW update", Begin::After("STOREDIST", 5), ONE)] },
         "object|encoding" | "object|freq" | "object|idletime" | "object|refcount" | "memory|usage" => const { &[of("RO", SECOND, ONE)] },
-        "spublish" => const { &[of("NOT_KEY", FIRST, ONE)] },
-        "ssubscribe" | "sunsubscribe" => const { &[of("NOT_KEY", FIRST, ALL)] },
         "xadd" | "xsetid" | "xack" | "xclaim" => const { &[of("RW update", FIRST, ONE)] },
         "xlen" => const { &[of("RO", FIRST, ONE)] },
         "xrange" | "xrevrange" | "xpending" => const { &[of("RO access", FIRST, ONE)] },

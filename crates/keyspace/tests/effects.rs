@@ -2,8 +2,8 @@
 
 use expect_test::expect_file;
 use ironcache_keyspace::{
-    AboveLevel, Content, Effect, EffectError, Effects, Items, Keyspace, Pending, SetExpiry, Side,
-    Stream, StreamChange, StreamHead, StreamId, Value, apply_effects,
+    AboveLevel, Content, Effect, EffectError, Effects, Items, Keyspace, Pending, SetExpiry, Side, Stream,
+    StreamChange, StreamHead, StreamId, Value, apply_effects,
 };
 use ironcache_types::{Level, SLOT_COUNT, Slot};
 use proptest::prelude::*;

@@ -41,10 +41,6 @@ pub struct Session {
     pub(crate) replies: Replies,
     pub(crate) evictable: Evictable,
     pub(crate) touches: Touches,
-    /// Channels.
-    pub(crate) subscriptions: Subscriptions,
-    /// Is it sent anything beside its replies?
-    pub(crate) attentive: bool,
     /// Where this client's last write ended: what `WAIT` waits for.
     pub(crate) last_write: Offset,
     /// What it asked for last, refused or not, unless it was refused before it was looked at.
@@ -90,8 +86,6 @@ impl Session {
             replies: Replies::Sent,
             evictable: Evictable::Yes,
             touches: Touches::Yes,
-            subscriptions: Subscriptions::default(),
-            attentive: false,
             last_write: Offset(0),
             last: None,
             profile: Rc::default(),
@@ -217,10 +211,6 @@ impl Session {
 
     pub fn touches(&self) -> Touches {
         self.touches
-    }
-
-    pub fn subscriptions(&self) -> &Subscriptions {
-        &self.subscriptions
     }
 
     pub fn is_readonly(&self) -> bool {

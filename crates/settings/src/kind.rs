@@ -35,8 +35,6 @@ pub enum Unit {
     /// Bytes, with Redis' units if one likes: `4gb`.
     Memory,
     Us,
-    /// Bytes, with Redis' units if one likes: `4gb`.
-    Memory,
     Ms,
     Seconds,
     /// Of things, which the setting's name tells.
@@ -202,7 +200,6 @@ impl Unit {
             Unit::Bytes => " of bytes",
             Unit::Memory => " of bytes, or of `kb`, `mb` or `gb`,",
             Unit::Us => " of microseconds",
-            Unit::Memory => " of bytes, or of `kb`, `mb` or `gb`,",
             Unit::Ms => " of milliseconds",
             Unit::Seconds => " of seconds",
         }

@@ -90,7 +90,6 @@ pub(crate) struct ClientInfo {
     /// Arguments of the command that was shown last, in bytes.
     pub args_bytes: usize,
     pub queued_bytes: usize,
-    pub subscribed: Counts,
     /// Commands queued since `MULTI`; `None` outside of a transaction.
     pub queued: Option<usize>,
     /// Does it wait for a reply that only comes when something happens?
@@ -268,7 +267,6 @@ impl Clients {
             descriptor: -1,
             args_bytes: 0,
             queued_bytes: 0,
-            subscribed: Counts::default(),
             queued: None,
             blocked: false,
             kept: Kept::default(),

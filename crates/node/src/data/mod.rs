@@ -51,7 +51,6 @@ pub(crate) use link_io::{
     FrameReader, LinkError, Next, Opened, REPLICATION_PATH, REPLICATION_UPGRADE, SYNC_SILENCE_MAX, open, say,
     within,
 };
-pub(crate) use memory::Usage;
 pub(crate) use link_stream::{LinkStream, LinkWrite};
 pub(crate) use memory::Usage;
 pub(crate) use plane::ToControl;

@@ -91,7 +91,6 @@ pub(crate) struct Plane {
     pub memory: Memory,
     pub statistics: Statistics,
     pub pause: Pause,
-    pub memory: Memory,
     pub to_control: UnboundedSender<ToControl>,
     /// Connections whose next command is held back now.
     pub parked: u32,
@@ -169,7 +168,6 @@ impl Plane {
             memory: Memory::new(random),
             statistics,
             pause: Pause::default(),
-            memory: Memory::new(random),
             to_control,
             parked: 0,
             random: random | 1,

@@ -84,10 +84,6 @@ impl Site for Node {
         self.paused
     }
 
-    fn is_out_of_memory(&self) -> bool {
-        self.out_of_memory
-    }
-
     fn epoch(&self) -> Option<Epoch> {
         self.epoch
     }

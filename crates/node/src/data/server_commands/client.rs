@@ -77,7 +77,6 @@ fn describe(info: &ClientInfo) -> String {
         descriptor,
         args_bytes,
         queued_bytes,
-        subscribed,
         queued,
         blocked,
         kept,

@@ -200,46 +200,6 @@ fn server(plane: &Plane) -> Vec<(String, String)> {
     ]
 }
 
-fn memory(plane: &Plane) -> Vec<(String, String)> {
-    let line = |key: &str, value: &dyn std::fmt::Display| (key.to_owned(), value.to_string());
-    let usage = plane.usage();
-    let mut lines = Vec::new();
-    let mut both = |key: &str, bytes: usize| {
-        lines.push(line(key, &bytes));
-        lines.push(line(&format!("{key}_human"), &human(bytes as u64)));
-    };
-    both("used_memory", usage.used);
-    both("used_memory_rss", usage.resident);
-    both("used_memory_peak", usage.peak);
-    lines.extend([
-        line("used_memory_peak_perc", &format!("{:.2}%", usage.peak_percent())),
-        line("used_memory_overhead", &usage.overhead),
-        line("used_memory_startup", &usage.startup),
-        line("used_memory_dataset", &usage.dataset()),
-        line("used_memory_dataset_perc", &format!("{:.2}%", usage.dataset_percent())),
-    ]);
-    if let Some(figures) = usage.allocator {
-        lines.extend([
-            line("allocator_active", &figures.active),
-            line("allocator_resident", &figures.resident),
-        ]);
-    }
-    lines.extend([
-        line("maxmemory", &plane.config.maxmemory),
-        line("maxmemory_human", &human(plane.config.maxmemory)),
-        line("maxmemory_policy", &plane.config.maxmemory_policy.word()),
-        line("mem_fragmentation_ratio", &format!("{:.2}", usage.fragmentation())),
-        line("mem_fragmentation_bytes", &usage.fragmentation_bytes()),
-        line("mem_not_counted_for_evict", &usage.backlog),
-        line("mem_replication_backlog", &usage.backlog),
-        // Links send out of the backlog.
-        line("mem_clients_slaves", &0),
-        line("mem_clients_normal", &usage.clients),
-        line("mem_allocator", &allocator::name()),
-    ]);
-    lines
-}
-
 fn replication(plane: &Plane, door: Door) -> Vec<(String, String)> {
     let line = |key: &str, value: &dyn std::fmt::Display| (key.to_owned(), value.to_string());
     let mut lines = Vec::new();

@@ -50,7 +50,9 @@ fn a_primary_stays_within_its_limit_by_every_policy_and_its_replica_is_its_equal
     for policy in EvictionPolicy::ALL.into_iter().filter(|policy| *policy != EvictionPolicy::NoEviction) {
         let mut plane = limited(A, &World::alone(AckMode::Primary), ROOM, policy);
         let word = policy.word();
-        assert!(fill(&mut plane, 0..3000).iter().all(|reply| reply == "+OK\r\n" || word.starts_with("volatile")));
+        assert!(
+            fill(&mut plane, 0..3000).iter().all(|reply| reply == "+OK\r\n" || word.starts_with("volatile"))
+        );
         let counted = plane.counted_bytes() as u64;
         assert!(counted <= ROOM + ROOM / 50, "{word}: {counted} bytes");
         assert!(plane.stats.evicted > 500 && plane.keyspace.len() > 300, "{word}: {}", plane.stats.evicted);
@@ -215,7 +217,8 @@ fn a_key_is_used_by_what_reads_or_writes_it_and_not_by_what_asks_about_it() {
     at(&mut plane, 1000);
     answer(&mut plane, &mut client, "SET k v");
     at(&mut plane, 1060);
-    for command in ["OBJECT ENCODING k", "TYPE k", "TTL k", "EXISTS k", "MEMORY USAGE k", "OBJECT IDLETIME k"] {
+    for command in ["OBJECT ENCODING k", "TYPE k", "TTL k", "EXISTS k", "MEMORY USAGE k", "OBJECT IDLETIME k"]
+    {
         answer(&mut plane, &mut client, command);
         assert_eq!(idle(&mut plane, &mut client), ":60\r\n", "{command}");
     }
@@ -229,18 +232,25 @@ fn a_key_is_used_by_what_reads_or_writes_it_and_not_by_what_asks_about_it() {
     at(&mut plane, 1060);
     answer(&mut plane, &mut client, "SET k v");
     at(&mut plane, 1070);
-    for (command, idle_s) in [("CLIENT NO-TOUCH on", 10), ("GET k", 10), ("TOUCH k", 0), ("CLIENT NO-TOUCH off", 0)] {
+    for (command, idle_s) in
+        [("CLIENT NO-TOUCH on", 10), ("GET k", 10), ("TOUCH k", 0), ("CLIENT NO-TOUCH off", 0)]
+    {
         answer(&mut plane, &mut client, command);
         assert_eq!(idle(&mut plane, &mut client), format!(":{idle_s}\r\n"), "{command}");
     }
-    assert!(answer(&mut plane, &mut client, "OBJECT FREQ k").starts_with("-ERR An LFU maxmemory policy is not"));
+    assert!(
+        answer(&mut plane, &mut client, "OBJECT FREQ k").starts_with("-ERR An LFU maxmemory policy is not")
+    );
     assert_eq!(answer(&mut plane, &mut client, "CONFIG SET maxmemory-policy allkeys-lfu"), "+OK\r\n");
     at(&mut plane, 2000);
     answer(&mut plane, &mut client, "SET n v");
     assert_eq!(answer(&mut plane, &mut client, "OBJECT FREQ n"), ":5\r\n");
     assert_eq!(answer(&mut plane, &mut client, "GET n"), "$1\r\nv\r\n");
     assert_eq!(answer(&mut plane, &mut client, "OBJECT FREQ n"), ":6\r\n", "the first use always counts");
-    assert!(answer(&mut plane, &mut client, "OBJECT IDLETIME n").starts_with("-ERR An LFU maxmemory policy is sel"));
+    assert!(
+        answer(&mut plane, &mut client, "OBJECT IDLETIME n")
+            .starts_with("-ERR An LFU maxmemory policy is sel")
+    );
 }
 
 #[test]
@@ -287,7 +297,10 @@ fn objects_and_memory_are_told_as_redis_tells_them() {
         ("MEMORY USAGE int SAMPLES -1", "-ERR syntax error\r\n"),
         ("MEMORY USAGE int FOO 1", "-ERR syntax error\r\n"),
         ("MEMORY PURGE", "+OK\r\n"),
-        ("CONFIG SET maxmemory foo", "-ERR CONFIG SET failed (possibly related to argument 'maxmemory') - argument must be a memory value\r\n"),
+        (
+            "CONFIG SET maxmemory foo",
+            "-ERR CONFIG SET failed (possibly related to argument 'maxmemory') - argument must be a memory value\r\n",
+        ),
         ("CONFIG SET maxmemory 1gb maxmemory-samples 10", "+OK\r\n"),
         ("CONFIG GET maxmemory", "*2\r\n$9\r\nmaxmemory\r\n$10\r\n1073741824\r\n"),
     ] {
