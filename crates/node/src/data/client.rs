@@ -51,10 +51,6 @@ impl Client {
         info.evictable = session.evictable();
         info.touches = session.touches();
         info.queued_bytes = session.queued_bytes();
-        info.subscribed = session.subscriptions().counts();
-        if let Some(inbox) = &self.inbox {
-            inbox.speak(session.protocol());
-        }
         info.is_known |= session.is_known();
         info.queued = session.queued();
         info.blocked = session.is_blocked();

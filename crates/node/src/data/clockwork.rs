@@ -35,8 +35,6 @@ pub(super) async fn run(node: Rc<DataNode>) {
             plane.tell_time();
             statistics::tick(&mut plane);
             plane.pause.look(boottime_ms());
-            plane.look_at_memory();
-            plane.tell_time();
         }
         node.on(Event::Tick);
         expire(&node);
