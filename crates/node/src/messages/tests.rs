@@ -114,3 +114,20 @@ fn a_batch_that_comes_late_or_twice_is_not_heard() {
         assert_eq!(heard.turn(sender, number), turn, "{sender:?} {number}");
     }
 }
+
+/// See crate `ironcache-fuzz`.
+#[test]
+fn fuzz_batches_of_messages_are_written_as_they_were_read() {
+    let of = |audience, channel: &[u8], payload: &[u8]| Message { audience, channel, payload }.encode();
+    let messages = [of(Audience::Cluster, b"news", b"hello"), of(Audience::Shard, b"", &[0; 70])];
+    let sender = Member { node: NodeId(3), incarnation: Incarnation(u64::MAX) };
+    let whole = encode(sender, 9, &messages);
+    ironcache_fuzz::Campaign::of("batches").from([whole]).words([[1u8, 0, 0, 0], [2, 255, 255, 255]]).run(
+        |bytes| {
+            let read = Batch::decode(bytes).map_err(|error| ironcache_fuzz::first_words(&error))?;
+            let again: Vec<_> = read.messages.iter().map(Message::encode).collect();
+            assert_eq!(encode(read.sender, read.number, &again), bytes);
+            Ok::<_, String>(read.messages.len().min(3))
+        },
+    );
+}

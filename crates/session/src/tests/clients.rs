@@ -23,7 +23,7 @@ fn kill_takes_an_address_or_pairs() {
             "client kill laddr h:2 type pubsub skipme no user default",
             Kill {
                 local_addr: Some("h:2".to_owned()),
-                which: Which::None,
+                which: Which::Of(Class::PubSub),
                 itself: Itself::Included,
                 ..kill(Told::Count)
             },
