@@ -129,7 +129,7 @@ impl MoreKeys {
                     let is = |name: &str| option.eq_ignore_ascii_case(name.as_bytes());
                     if is("streams") {
                         let rest = &args[at + 1..];
-                        return if rest.len() % 2 == 0 { &rest[..rest.len() / 2] } else { &[] };
+                        return if rest.len().is_multiple_of(2) { &rest[..rest.len() / 2] } else { &[] };
                     }
                     let Some((_, skip)) = skipped.iter().find(|(name, _)| is(name)) else { break };
                     at += 1 + skip;

@@ -65,7 +65,8 @@ const ODD_IDS: [&str; 20] = [
 fn id(dice: &mut Dice) -> &'static str {
     let odd = dice.percent(8);
     let ids: &[&'static str] = if odd { &ODD_IDS } else { &IDS };
-    *dice.pick(ids)
+    let id: &&str = dice.pick(ids);
+    id
 }
 
 /// What is drawn for an argument of a stream command.

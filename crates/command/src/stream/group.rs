@@ -106,7 +106,7 @@ pub(crate) fn xgroup(call: &mut Call<'_>) -> Outcome {
         _ => {
             let name = call.args[4];
             let consumer = found.ok_or_else(no_group)?.consumer(name);
-            let pending = consumer.map(|consumer| consumer.pending_len());
+            let pending = consumer.map(ironcache_keyspace::Consumer::pending_len);
             if pending.is_some() {
                 call.change(key, StreamChange::RemoveConsumer { group, name });
             }

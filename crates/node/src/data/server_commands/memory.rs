@@ -5,6 +5,7 @@ use super::super::memory::Usage;
 use super::super::plane::Plane;
 use super::{answer, help, ok, read_key};
 use crate::allocator;
+use ironcache_keyspace::Entry;
 use ironcache_resp::{Writer, parse_integer};
 use ironcache_session::{Refusal, Subcommand};
 
@@ -32,7 +33,7 @@ pub(super) fn run(plane: &mut Plane, client: &mut Client, args: &[&[u8]], out: &
     match (args[1].to_ascii_lowercase().as_slice(), &args[2..]) {
         (b"usage", [key, options @ ..]) => match check_samples(options) {
             Ok(()) => {
-                let bytes = read_key(plane, client, key).map(|entry| entry.used_bytes());
+                let bytes = read_key(plane, client, key).map(Entry::used_bytes);
                 answer(client, out, |reply| match bytes {
                     Some(bytes) => reply.count(bytes),
                     None => reply.null(),

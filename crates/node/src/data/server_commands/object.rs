@@ -76,7 +76,9 @@ pub(super) fn run(plane: &mut Plane, client: &mut Client, args: &[&[u8]], out: &
         Some(Ok(Told::Number(number))) => answer(client, out, |reply| reply.int(number)),
         // An error of execution: it spoils no transaction.
         Some(Err(why)) => answer(client, out, |reply| reply.error(&why.to_string())),
-        None => answer(client, out, |reply| reply.null()),
+        None => answer(client, out, |reply| {
+            reply.null();
+        }),
     }
 }
 
