@@ -2,7 +2,7 @@
 //! two requests.
 //!
 //! ```text
-//!            5 s           5 s for each 64 KiB                          60 s without progress
+//!            5 s           5 s for each 32 KiB                          60 s without progress
 //!  enter ─► Stranger ─head─► Receiving ─whole request─► Answering ─► Sending ─┬─► Idle ─head─► Receiving, …
 //!              └─ 101 ─► Stranger ─hello─► a link of a member: out of the book│    └ 90 s
 //!                                                                             └ (an upgrade: as on the left)
@@ -21,6 +21,7 @@ mod answer;
 mod body;
 mod book;
 mod entrance;
+mod kept;
 mod visit;
 
 pub(crate) use body::{NotTaken, Taken, receive, streams};
@@ -48,8 +49,8 @@ use tower::ServiceExt;
 use visit::{Stage, Turned};
 
 /// What is kept of a head, and of a body without asking for more. A head that is larger is an attack; of bodies almost all
-/// are smaller. Larger costs as much for each connection.
-pub(crate) const FREE_BYTES: usize = 64 << 10;
+/// are smaller. Larger costs as much for each connection, and twice as much for what is read from its socket.
+pub(crate) const FREE_BYTES: usize = 32 << 10;
 /// How long a connection may let the node wait.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Patience {

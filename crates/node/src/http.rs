@@ -116,7 +116,9 @@ pub(crate) fn not_taken(why: &NotTaken) -> Response {
         NotTaken::TooLong { max_bytes } => HttpError::TooLarge { max_bytes: *max_bytes as u64 },
         NotTaken::BrokeOff { .. } => HttpError::BadRequest(why.to_string()),
         NotTaken::NoLength => HttpError::NoLength(why.to_string()),
-        NotTaken::NoBudget | NotTaken::NoRoomToAnswer { .. } => HttpError::Unavailable(why.to_string()),
+        NotTaken::NoBudget | NotTaken::NoMemory { .. } | NotTaken::NoRoomToAnswer { .. } => {
+            HttpError::Unavailable(why.to_string())
+        }
     }
     .into_response()
 }

@@ -47,11 +47,11 @@ fn rows() -> Vec<(&'static str, String)> {
         ("larger bodies that come in at the HTTP port, together", mib((HTTP.large_kib as usize) << 10)),
         ("larger bodies that come in at the peer port, together", mib((PEER.large_kib as usize) << 10)),
         (
-            "answers of more than 64 KiB that are not taken yet at the HTTP port, together",
+            "answers of more than 32 KiB that are not taken yet at the HTTP port, together",
             mib((HTTP.large_kib as usize) << 10),
         ),
         ("the same at the peer port", mib((PEER.large_kib as usize) << 10)),
-        ("for a head, a hello, and each 64 KiB of a body", seconds(PEER.patience.stranger)),
+        ("for a head, a hello, and each 32 KiB of a body", seconds(PEER.patience.stranger)),
         ("between two requests", seconds(PEER.patience.idle)),
         ("for an answer that is not taken", seconds(PEER.patience.stuck)),
         ("descriptors that clients never get", RESERVED.to_string()),

@@ -55,7 +55,9 @@ pub(crate) fn not_taken(why: &NotTaken) -> Response {
         NotTaken::TooLong { .. } => StatusCode::PAYLOAD_TOO_LARGE,
         NotTaken::BrokeOff { .. } => StatusCode::BAD_REQUEST,
         NotTaken::NoLength => StatusCode::LENGTH_REQUIRED,
-        NotTaken::NoBudget | NotTaken::NoRoomToAnswer { .. } => StatusCode::SERVICE_UNAVAILABLE,
+        NotTaken::NoBudget | NotTaken::NoMemory { .. } | NotTaken::NoRoomToAnswer { .. } => {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
     };
     (status, format!("{why}\n")).into_response()
 }

@@ -48,6 +48,14 @@ fn at_peer(i: usize) -> Vec<u8> {
     }
 }
 
+/// With bodies as large as the port takes them.
+fn at_insecure_peer(i: usize) -> Vec<u8> {
+    match i % 4 {
+        2 => post("/raft/snapshot", 16 << 20, 3 << 20),
+        _ => at_peer(i),
+    }
+}
+
 /// The head of a ClientHello of TLS 1.3, and no more.
 const HALF_HELLO: &[u8] = &[0x16, 0x03, 0x01, 0x02, 0x00, 0x01, 0x00, 0x01, 0xfc, 0x03, 0x03];
 
@@ -153,8 +161,42 @@ fn goes_on(stream: &mut TcpStream, left: &mut Vec<u8>) -> bool {
     }
 }
 
+/// What a daemon's memory comes to at most, while this is there.
+struct Watch {
+    leave: Arc<AtomicBool>,
+    thread: JoinHandle<u64>,
+}
+
+impl Watch {
+    fn on(cluster: &Cluster, index: usize) -> Self {
+        let leave = Arc::new(AtomicBool::new(false));
+        let (told, daemon) = (Arc::clone(&leave), daemon(cluster, index));
+        let thread = std::thread::spawn(move || {
+            let mut most = 0;
+            while !told.load(Ordering::Relaxed) {
+                most = most.max(resident_bytes_of(daemon));
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            most
+        });
+        Watch { leave, thread }
+    }
+
+    fn end(self) -> u64 {
+        self.leave.store(true, Ordering::Relaxed);
+        self.thread.join().expect("the daemon goes on")
+    }
+}
+
+fn daemon(cluster: &Cluster, index: usize) -> i32 {
+    cluster.nodes[index].daemon_pid().expect("the daemon runs").as_raw_nonzero().get()
+}
+
 pub(crate) fn resident_bytes(cluster: &Cluster, index: usize) -> u64 {
-    let daemon = cluster.nodes[index].daemon_pid().expect("the daemon runs").as_raw_nonzero();
+    resident_bytes_of(daemon(cluster, index))
+}
+
+fn resident_bytes_of(daemon: i32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{daemon}/status")).expect("the daemon runs");
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("Linux says it");
     let kib: u64 = line.trim().trim_end_matches("kB").trim().parse().expect("a number of KiB");
@@ -173,6 +215,28 @@ async fn strangers_without_a_key_cost_little_and_keep_nobody_out_where_keys_are_
     crowds_at(trio().keyed(), doors).await;
 }
 
+/// The dearest that strangers can be: nobody asks them for a key, and each sends half of as much as the port takes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn halves_of_the_largest_bodies_at_every_door_cost_an_insecure_node_little() {
+    let cluster = Cluster::start(&Spec::new(PRODUCT, 1, 0)).await;
+    let (before, ports) = (resident_bytes(&cluster, 0), cluster.nodes[0].ports);
+    let watch = Watch::on(&cluster, 0);
+    let crowds = [
+        Crowd::at(ports.client, at_client),
+        Crowd::at(ports.http, at_http),
+        Crowd::at(ports.peer, at_insecure_peer),
+    ];
+    // At the HTTP and the peer port others have come in their place by then.
+    let most_came = [CROWD, 2 * CROWD, 2 * CROWD];
+    until("everybody has come", async || {
+        crowds.iter().zip(most_came).all(|(crowd, most)| crowd.came() >= most).then_some(())
+    })
+    .await;
+    let most = watch.end();
+    eprintln!("resident: {} KiB before, {} KiB at most", before >> 10, most >> 10);
+    assert!(most.saturating_sub(before) < GROWTH_MAX_BYTES, "{before} bytes became {most}");
+}
+
 fn trio() -> Spec {
     let mut spec = Spec::new(PRODUCT, 1, 1).with(&[("hang-timeout-ms", 60_000)]).in_sync();
     spec.witnesses = 1;
@@ -186,10 +250,10 @@ async fn crowds_at(spec: Spec, [client, http, peer]: [Said; 3]) {
     load.until_more(40).await;
     let (daemon, before) = (cluster.nodes[0].daemon_pid(), resident_bytes(&cluster, 0));
     let ports = cluster.nodes[0].ports;
+    let watch = Watch::on(&cluster, 0);
     let crowds = [Crowd::at(ports.client, client), Crowd::at(ports.http, http), Crowd::at(ports.peer, peer)];
     until("everybody has come", async || crowds.iter().all(|crowd| crowd.came() >= CROWD).then_some(()))
         .await;
-    let mut most = resident_bytes(&cluster, 0);
     // Clients: on connections that there were, and on new ones.
     load.until_more(100).await;
     let second = Load::start(&cluster).await;
@@ -203,13 +267,12 @@ async fn crowds_at(spec: Spec, [client, http, peer]: [Said; 3]) {
             .output()
             .expect("the binary can be started");
         assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
-        most = most.max(resident_bytes(&cluster, 0));
     }
     // Peers: one that comes back attaches through the crowd, and the log goes on.
     cluster.nodes[REPLICA].signal_daemon(Signal::KILL).expect("the replica's daemon runs");
     load.until_more(40).await;
     cluster.until_whole().await;
-    most = most.max(resident_bytes(&cluster, 0));
+    let most = watch.end();
     let came: Vec<usize> = crowds.iter().map(Crowd::came).collect();
     let open: Vec<usize> = crowds.iter().map(|crowd| crowd.open.load(Ordering::Relaxed)).collect();
     eprintln!(

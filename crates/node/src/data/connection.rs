@@ -37,6 +37,8 @@ use tokio::time::Instant;
 
 /// Read at a time. Sixteen pipelined commands of 100 bytes fit many times; more would cost idle memory.
 const READ_BYTES: usize = 16 << 10;
+/// What is read into before there was a command. Its first one fits; more is what a thousand who say nothing cost a node.
+const FIRST_BYTES: usize = 1 << 10;
 /// Replies are handed on when this much has come together, so that a buffer does not grow with a pipeline.
 const SEND_BYTES: usize = 256 << 10;
 /// Buffers above this are given back after use.
@@ -75,8 +77,8 @@ pub(super) async fn serve(
         from,
         to,
         client,
-        buf: BytesMut::with_capacity(READ_BYTES),
-        out: Vec::with_capacity(1024),
+        buf: BytesMut::with_capacity(FIRST_BYTES),
+        out: Vec::new(),
         output: Output::default(),
         replied: 0,
         parked_since: None,
@@ -152,7 +154,7 @@ impl Connection {
             self.account();
             match turn {
                 Batch::NeedMore(bytes) => {
-                    self.buf.reserve(bytes.clamp(READ_BYTES, 1 << 20));
+                    self.make_room(bytes);
                     if self.node.is_draining() {
                         // What has arrived is answered; what comes later is not.
                         match self.from.read_arrived(&mut self.buf) {
@@ -198,6 +200,16 @@ impl Connection {
                     return End::Closed;
                 }
             }
+        }
+    }
+
+    /// For what is read next, when `bytes` are missing at least. Whoever has sent no command yet has room for what is missing
+    /// now, and no more.
+    fn make_room(&mut self, bytes: usize) {
+        if self.client.session.is_known() {
+            self.buf.reserve(bytes.clamp(READ_BYTES, 1 << 20));
+        } else {
+            self.buf.reserve(bytes.min(READ_BYTES));
         }
     }
 
@@ -534,7 +546,8 @@ impl Connection {
         if !matches!(sent, Ok(Ok(()))) || self.to.shutdown().await.is_err() {
             return;
         }
-        let mut sink = [0u8; 4096];
+        // No part of what every connection takes.
+        let mut sink = vec![0; 4096];
         let read_out = async { while let Ok(1..) = self.from.read(&mut sink).await {} };
         // At the deadline the client has had its time; whatever it sends now was never executed.
         let _ = tokio::time::timeout_at(deadline, read_out).await;

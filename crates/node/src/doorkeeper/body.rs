@@ -5,8 +5,9 @@
 //! *Invariant:* a body is large only if it said how long it is.
 
 use super::FREE_BYTES;
+use super::kept::Kept;
 use super::visit::{Stage, Visit};
-use axum::body::{Body, HttpBody};
+use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
@@ -25,6 +26,8 @@ pub(crate) enum NotTaken {
     NoLength,
     #[error("other large requests are coming in; try again in a moment")]
     NoBudget,
+    #[error("the system has no memory for a body of {bytes} bytes: {why}")]
+    NoMemory { bytes: usize, why: String },
     #[error(
         "others have not taken their large answers yet, and this one has {bytes} bytes; try again in a moment"
     )]
@@ -62,7 +65,7 @@ async fn whole<'a>(
     body: Body,
     max_bytes: usize,
     granted: &mut Option<SemaphorePermit<'a>>,
-) -> Result<Vec<u8>, NotTaken> {
+) -> Result<Bytes, NotTaken> {
     let too_long = || NotTaken::TooLong { max_bytes };
     let hint = body.size_hint();
     let announced = usize::try_from(hint.lower()).map_err(|_| too_long())?;
@@ -70,7 +73,7 @@ async fn whole<'a>(
         return Err(too_long());
     }
     let is_announced = hint.exact().is_some();
-    let (mut kept, mut chunks) = (Vec::with_capacity(announced.min(FREE_BYTES)), body.into_data_stream());
+    let (mut kept, mut chunks) = (Kept::new(announced), body.into_data_stream());
     let mut mark = FREE_BYTES;
     loop {
         // Before it comes, the next piece has its place.
@@ -83,12 +86,12 @@ async fn whole<'a>(
                 None => {
                     *granted = Some(more);
                     visit.is_large();
-                    // Addresses, of which memory is only what was written to. Grown by doubling it would be more.
-                    kept.reserve_exact(announced - kept.len());
+                    kept.grow(announced)
+                        .map_err(|why| NotTaken::NoMemory { bytes: announced, why: why.to_string() })?;
                 }
             }
         }
-        let Some(chunk) = chunks.next().await else { return Ok(kept) };
+        let Some(chunk) = chunks.next().await else { return Ok(kept.into_bytes()) };
         let broke_off = |error| NotTaken::BrokeOff { bytes: kept.len(), why: ironcache_types::chain(&error) };
         let chunk = chunk.map_err(broke_off)?;
         let len = kept.len() + chunk.len();
@@ -98,7 +101,7 @@ async fn whole<'a>(
         if len > FREE_BYTES && !is_announced {
             return Err(NotTaken::NoLength);
         }
-        kept.extend_from_slice(&chunk);
+        kept.push(&chunk);
         if len >= mark {
             mark = len + FREE_BYTES;
             visit.goes_on();

@@ -202,7 +202,8 @@ async fn turn_away(from: &mut OwnedReadHalf, to: &mut OwnedWriteHalf) -> io::Res
 /// Closing with unread input would reset the connection under the reading of what it was told.
 async fn read_out(from: &mut OwnedReadHalf, to: &mut OwnedWriteHalf) -> io::Result<()> {
     to.shutdown().await?;
-    let (mut sink, mut received) = ([0; 4096], 0);
+    // No part of what every handshake takes.
+    let (mut sink, mut received) = (vec![0; 4096], 0);
     while received <= BYTES_MAX {
         match from.read(&mut sink).await? {
             0 => return Ok(()),
