@@ -35,8 +35,12 @@ fn drop_reply(client: &mut Client, stop: Option<Stop>, start: usize, out: &mut V
     match stop {
         // It is not answered yet.
         Some(Stop::Park | Stop::Hold | Stop::Pause | Stop::Blocked) => {}
+        // What confirms a subscription is a message, and no reply.
         Some(Stop::Close) | None => {
-            out.truncate(start);
+            let is_error = out.get(start) == Some(&b'-');
+            if is_error || !client.session.is_told_by_messages() {
+                out.truncate(start);
+            }
             client.session.dropped();
         }
     }

@@ -82,6 +82,11 @@ impl Session {
         self.subscriptions.counts().total() > 0
     }
 
+    /// Was its last command answered by messages, which no `CLIENT REPLY` keeps back?
+    pub fn is_told_by_messages(&self) -> bool {
+        self.last().is_some_and(|spec| spec.flags.contains(Flags::PUBSUB) && spec.name.ends_with("subscribe"))
+    }
+
     /// This node serves the shard no more, and the client was sent that it left its channels.
     pub fn end_shard(&mut self) {
         while let Some(topic) = self.subscriptions.first(Kind::Shard) {

@@ -311,3 +311,13 @@ async fn a_subscriber_is_told_what_came_before_the_node_stops() {
         })
         .await;
 }
+
+#[test]
+fn what_confirms_is_told_also_to_who_wants_no_replies() {
+    let (mut plane, _proposals) = plane(A, &World::alone(AckMode::Primary));
+    let mut client = client(&mut plane);
+    assert_eq!(answer(&mut plane, &mut client, "CLIENT REPLY OFF"), "");
+    assert_eq!(answer(&mut plane, &mut client, "SUBSCRIBE"), "");
+    assert_eq!(answer(&mut plane, &mut client, "SUBSCRIBE c"), "*3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:1\r\n");
+    assert_eq!(answer(&mut plane, &mut client, "PING"), "");
+}
