@@ -36,6 +36,7 @@ impl Spec {
             ("@bitmap", group == "bitmap"),
             ("@hyperloglog", group == "hyperloglog"),
             ("@geo", group == "geo"),
+            ("@pubsub", is(Flags::PUBSUB)),
             ("@admin", admin),
             ("@fast", is(Flags::FAST)),
             ("@slow", !is(Flags::FAST)),

@@ -91,6 +91,8 @@ pub fn key_specs(of_command: &Spec) -> &'static [KeySpec] {
         "copy" => const { &[of("RO access", FIRST, ONE), of("OW update", SECOND, ONE)] },
         "lcs" => const { &[of("RO access", FIRST, TWO)] },
         "sort" => const { &[of("RO access", FIRST, ONE), of("RO access", Begin::Unknown, Find::Unknown), of("OW update", Begin::Unknown, Find::Unknown)] },
+        "spublish" => const { &[of("not_key", FIRST, ONE)] },
+        "ssubscribe" | "sunsubscribe" => const { &[of("not_key", FIRST, ALL)] },
         "sort_ro" => const { &[of("RO access", FIRST, ONE), of("RO access", Begin::Unknown, Find::Unknown)] },
         "bitop" => const { &[of("OW update", SECOND, ONE), of("RO access", Begin::At(3), ALL)] },
         "pfcount" => const { &[of("RW access", FIRST, ALL)] },

@@ -39,8 +39,10 @@ impl Flags {
     pub const NO_AUTH: Flags = Flags(1 << 8);
     /// First key, last key and step do not tell all keys: [`Spec::more_keys`] does.
     pub const MOVABLE_KEYS: Flags = Flags(1 << 9);
+    /// It is about channels; what stands where keys do are names of channels.
+    pub const PUBSUB: Flags = Flags(1 << 10);
 
-    const NAMES: [&'static str; 10] = [
+    const NAMES: [&'static str; 11] = [
         "write",
         "readonly",
         "denyoom",
@@ -51,6 +53,7 @@ impl Flags {
         "fast",
         "no_auth",
         "movablekeys",
+        "pubsub",
     ];
 
     pub const fn with(self, other: Flags) -> Flags {

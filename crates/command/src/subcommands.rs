@@ -4,7 +4,7 @@
 
 use crate::lookup::lookup;
 use crate::spec::{Flags, Spec};
-use crate::table::{ADMIN, ANY, CONTROL, NO_KEYS, TABLE_LEN, row, two};
+use crate::table::{ADMIN, ANY, CHANNELS, CONTROL, NO_KEYS, TABLE_LEN, row, two};
 
 pub(crate) const SUBCOMMANDS_LEN: usize = ROWS.len();
 
@@ -118,6 +118,12 @@ const ROWS: &[Spec] = &[
     two(row("latency|history", 3, OTHERS, NO_KEYS, "server", "2.8.13", "Returns when an event was slow, and how slow.")),
     two(row("latency|latest", 2, OTHERS, NO_KEYS, "server", "2.8.13", "Returns the latest slow moment of each event.")),
     two(row("latency|reset", -2, OTHERS, NO_KEYS, "server", "2.8.13", "Forgets what was slow.")),
+    two(row("pubsub|channels", -2, CHANNELS, NO_KEYS, "pubsub", "2.8.0", "Returns the channels that clients listen to.")),
+    two(row("pubsub|help", 2, ANY, NO_KEYS, "pubsub", "6.2.0", "Lists the subcommands.")),
+    two(row("pubsub|numpat", 2, CHANNELS, NO_KEYS, "pubsub", "2.8.0", "Counts the patterns that clients listen to.")),
+    two(row("pubsub|numsub", -2, CHANNELS, NO_KEYS, "pubsub", "2.8.0", "Counts who listens to channels.")),
+    two(row("pubsub|shardchannels", -2, CHANNELS, NO_KEYS, "pubsub", "7.0.0", "Returns the channels of the shard that clients listen to.")),
+    two(row("pubsub|shardnumsub", -2, CHANNELS, NO_KEYS, "pubsub", "7.0.0", "Counts who listens to channels of the shard.")),
     two(row("slowlog|get", -2, ADMIN.with(ANY), NO_KEYS, "server", "2.2.12", "Returns the commands that were slow.")),
     two(row("slowlog|help", 2, ANY, NO_KEYS, "server", "6.2.0", "Lists the subcommands.")),
     two(row("slowlog|len", 2, ADMIN.with(ANY), NO_KEYS, "server", "2.2.12", "Counts the commands that were slow.")),

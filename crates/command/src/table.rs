@@ -19,6 +19,8 @@ pub(crate) const ADMIN: Flags = Flags::ADMIN;
 pub(crate) const ANY: Flags = Flags::LOADING.with(Flags::STALE);
 pub(crate) const CONTROL: Flags = ANY.with(Flags::NOSCRIPT);
 const NO_AUTH: Flags = Flags::NO_AUTH;
+pub(crate) const CHANNELS: Flags = ANY.with(Flags::PUBSUB);
+const LISTEN: Flags = CONTROL.with(Flags::PUBSUB);
 
 /// First key, last key, step.
 pub(crate) type Keys = (usize, i32, usize);
@@ -229,6 +231,15 @@ pub(crate) const ROWS: &[Spec] = &[
     two(data(geosearch::geosearchstore, row("geosearchstore", -8, GROW, TWO_KEYS, "geo", "6.2.0", "Stores the places in a circle or a box."))),
     two(data(dump::dump, row("dump", 2, READ, ONE_KEY, "generic", "2.6.0", "Returns the value of a key as bytes that RESTORE reads."))),
     two(data(dump::restore, row("restore", -4, GROW, ONE_KEY, "generic", "2.6.0", "Creates a key from what DUMP returned."))),
+    two(row("publish", 3, CHANNELS.with(FAST), NO_KEYS, "pubsub", "2.0.0", "Sends a message to who listens to a channel.")),
+    two(row("spublish", 3, CHANNELS.with(FAST), ONE_KEY, "pubsub", "7.0.0", "Sends a message to who listens to a channel of the shard.")),
+    two(row("subscribe", -2, LISTEN, NO_KEYS, "pubsub", "2.0.0", "Listens to channels.")),
+    two(row("psubscribe", -2, LISTEN, NO_KEYS, "pubsub", "2.0.0", "Listens to all channels that match patterns.")),
+    two(row("ssubscribe", -2, LISTEN, ALL_KEYS, "pubsub", "7.0.0", "Listens to channels of the shard.")),
+    two(row("unsubscribe", -1, LISTEN, NO_KEYS, "pubsub", "2.0.0", "Stops listening to channels.")),
+    two(row("punsubscribe", -1, LISTEN, NO_KEYS, "pubsub", "2.0.0", "Stops listening to patterns.")),
+    two(row("sunsubscribe", -1, LISTEN, ALL_KEYS, "pubsub", "7.0.0", "Stops listening to channels of the shard.")),
+    two(row("pubsub", -2, NONE, NO_KEYS, "pubsub", "2.8.0", "Tells what clients of this node listen to.")),
     #[cfg(feature = "next")]
     at(ironcache_types::NEXT, data(crate::next::touch, row("icnext.touch", 2, GROW.with(FAST), ONE_KEY, "generic", "7.0.0", "Counts how often a key was touched."))),
 ];

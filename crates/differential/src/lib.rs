@@ -24,6 +24,7 @@ mod remote;
 mod run;
 mod trial;
 
+pub use oracle::{Oracle, OracleError};
 pub use remote::Remote;
 pub use run::{Difference, Summary};
 pub use trial::Trial;

@@ -17,7 +17,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// Why there is no oracle.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum OracleError {
+pub enum OracleError {
     #[error(
         "redis-server {VERSION} is what commands are compared with, and it cannot be started: install it (apt-get install redis-server)"
     )]
@@ -33,7 +33,7 @@ pub(crate) enum OracleError {
 }
 
 /// A process that owns every slot of a cluster of one.
-pub(crate) struct Oracle {
+pub struct Oracle {
     process: Child,
     addr: String,
     /// Its `nodes.conf`; goes when the process went.
@@ -43,7 +43,7 @@ pub(crate) struct Oracle {
 impl Oracle {
     /// # Errors
     /// [`OracleError`].
-    pub(crate) fn start() -> Result<Self, OracleError> {
+    pub fn start() -> Result<Self, OracleError> {
         let dir = tempfile::tempdir().map_err(OracleError::Room)?;
         let port = free_port().map_err(OracleError::Room)?;
         let mut command = Command::new("redis-server");
@@ -62,6 +62,10 @@ impl Oracle {
         let oracle = Self { process, addr: format!("127.0.0.1:{port}"), _dir: dir };
         oracle.own_every_slot()?;
         Ok(oracle)
+    }
+
+    pub fn addr(&self) -> &str {
+        &self.addr
     }
 
     /// # Errors

@@ -4,8 +4,10 @@
 use crate::tls::AuthClients;
 use ironcache_control::RaftTimers;
 use ironcache_raft::Timers;
+use ironcache_session::Class;
 use ironcache_settings::{
-    BadSetting, ClusterKey, Key, NodeKey, OutputLimit, Percentiles, TlsProtocols, Value, Why, cluster,
+    BadSetting, ClusterKey, Key, NodeKey, OutputLimit, OutputLimits, Percentiles, TlsProtocols, Value, Why,
+    cluster,
 };
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -34,7 +36,7 @@ pub struct Config {
     pub requirepass: String,
     pub maxclients: u32,
     pub maxmemory_clients: u64,
-    pub client_output_buffer_limit: OutputLimit,
+    pub client_output_buffer_limit: OutputLimits,
     /// Seconds; 0 is never.
     pub timeout: u64,
     /// Seconds; 0 is never.
@@ -109,7 +111,7 @@ impl Config {
             requirepass: node(NodeKey::Requirepass).to_string(),
             maxclients: number(&node(NodeKey::Maxclients)),
             maxmemory_clients: number(&node(NodeKey::MaxmemoryClients)),
-            client_output_buffer_limit: OutputLimit::parse(
+            client_output_buffer_limit: OutputLimits::parse(
                 &node(NodeKey::ClientOutputBufferLimit).to_string(),
             )
             .expect("a value of the table is one"),
@@ -153,9 +155,17 @@ impl Config {
         }
     }
 
+    /// What may wait for a client of this kind.
+    pub(crate) fn output_limit(&self, class: Class) -> OutputLimit {
+        match class {
+            Class::Normal => self.client_output_buffer_limit.normal,
+            Class::PubSub => self.client_output_buffer_limit.pubsub,
+        }
+    }
+
     /// Most bytes of replies that one client may ever be owed: more are not even made.
     pub(crate) fn output_bytes_max(&self) -> usize {
-        let bounds = [self.client_output_buffer_limit.hard_bytes, self.maxmemory_clients];
+        let bounds = [self.client_output_buffer_limit.normal.hard_bytes, self.maxmemory_clients];
         let least = bounds.into_iter().filter(|bytes| *bytes > 0).min();
         least.and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(usize::MAX)
     }

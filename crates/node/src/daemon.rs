@@ -30,7 +30,7 @@ use crate::identity::{self, IdentityError};
 use crate::keeper::{self, KeeperOptions};
 use crate::launcher::{self, Stop};
 use crate::tasks::{Ends, How, TaskEnded, Tasks, share_panic};
-use crate::{doorkeeper, http, lead, lease, moved, odd, peer, removed};
+use crate::{doorkeeper, http, lead, lease, messages, moved, odd, peer, removed};
 use ironcache_control::Command;
 use ironcache_formats::levels;
 use ironcache_host::exec::spawn_blocking;
@@ -268,6 +268,7 @@ pub(crate) async fn serve(
     given.show(me, raft.applied());
     let (launcher_known, launcher) = watch::channel(launcher::view(&snapshot));
     let (to_control, proposals) = mpsc::unbounded_channel();
+    let (outbox, postman) = messages::pair();
     let (data, data_thread) = data::start(DataOptions {
         config: Arc::clone(&config),
         me,
@@ -283,6 +284,7 @@ pub(crate) async fn serve(
         views: raft.applied(),
         to_control,
         contact: raft.contact(),
+        outbox,
         doors: Arc::clone(&doors),
         random: identity::random()?,
     })
@@ -349,6 +351,7 @@ pub(crate) async fn serve(
     tasks.spawn("hangups", Ends::Never, reread_at_hangups(app.data.clone(), hangups()));
     tasks.spawn("unknown keys", Ends::Never, doors::follow(Arc::clone(&app)));
     tasks.spawn("lead", Ends::Never, lead::run(Arc::clone(&app)));
+    tasks.spawn("messages", Ends::Never, messages::run(Arc::clone(&app), postman));
     tasks.spawn("lease", Ends::Never, lease::keep(Arc::clone(&app)));
     tasks.spawn("removed", Ends::Done, removed::watch(Arc::clone(&app)));
     tasks.spawn("ready", Ends::Done, tell_ready(app.data.clone(), sender.clone()));

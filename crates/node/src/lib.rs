@@ -36,6 +36,7 @@ mod lead;
 mod lease;
 #[cfg(test)]
 mod limits;
+mod messages;
 mod metrics;
 mod moved;
 mod odd;

@@ -5,6 +5,7 @@ use crate::data::{HANDSHAKE_BYTES_MAX, HANDSHAKE_WITHIN, HANDSHAKES_MAX, HANDSHA
 use crate::descriptors::RESERVED;
 use crate::doorkeeper::{FREE_BYTES, HTTP, PEER};
 use crate::http::{JSON_BYTES_MAX, KEEP_FREE_BYTES, KEEP_FREE_SHARE};
+use crate::messages::{MESSAGE_BYTES_MAX, QUEUE_BYTES_MAX};
 use crate::tls::{CA_FILES_MAX, FILE_BYTES_MAX};
 use ironcache_control::ControlState;
 use ironcache_resp::Limits;
@@ -29,6 +30,8 @@ fn rows() -> Vec<(&'static str, String)> {
         ("what a client sends for a handshake", kib(HANDSHAKE_BYTES_MAX)),
         ("a file of certificates, or of a key", mib(FILE_BYTES_MAX as usize)),
         ("files of `tls-ca-cert-dir`", CA_FILES_MAX.to_string()),
+        ("a message of a channel that goes to other nodes", mib(MESSAGE_BYTES_MAX)),
+        ("messages that wait for one other node", mib(QUEUE_BYTES_MAX)),
         ("slots", SLOT_COUNT.to_string()),
         ("voters", ControlState::VOTERS_MAX.to_string()),
         ("releases that are known", ControlState::RELEASES_MAX.to_string()),

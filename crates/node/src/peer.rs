@@ -7,9 +7,10 @@ use crate::data::{HELLO_TIMEOUT, LinkSocket, REPLICATION_PATH, REPLICATION_UPGRA
 use crate::doorkeeper::{self, NotTaken, Visit, turned};
 use crate::doors::{self, Caller, Revocation, Wire};
 use crate::http::note_peers;
+use crate::messages::{self, MESSAGES_PATH};
 use crate::{lease, odd, strangers};
 use axum::body::Body;
-use axum::extract::{Path, Request, State};
+use axum::extract::{DefaultBodyLimit, Path, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
@@ -32,6 +33,7 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
         .route(odd::ODD_PATH, post(odd::said))
         .route(odd::SNAPSHOT_PATH, get(odd::snapshot))
         .route(lease::LEASE_PATH, post(lease::post))
+        .route(MESSAGES_PATH, post(messages::post).layer(DefaultBodyLimit::max(messages::BODY_BYTES_MAX)))
         .route(doors::PINS_PATH, get(doors::pins))
         .route("/artifacts/{digest}", get(artifact))
         .with_state(Arc::clone(app))

@@ -35,7 +35,7 @@ const SUBCOMMANDS: &[Subcommand] = &[
         arguments: "[TYPE (NORMAL|MASTER|REPLICA|PUBSUB) | ID <id> [<id> ...]]",
         about: &[
             "Return information about client connections: all, those of a type, or the named ones.",
-            "Links between nodes are none: every client connection is a normal one.",
+            "Links between nodes are none.",
         ],
     },
     Subcommand {
@@ -80,11 +80,21 @@ const SUBCOMMANDS: &[Subcommand] = &[
     },
 ];
 
+/// A kind of client: they have output limits of their own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    Normal,
+    /// It listens to channels.
+    PubSub,
+}
+
 /// Which connections `CLIENT LIST` is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Which {
     All,
-    /// A type that no connection has: links between nodes come in at another port, and nobody subscribes.
+    /// Those that listen to channels, or those that do not.
+    Of(Class),
+    /// A type that no connection has: links between nodes come in at another port.
     None,
     Ids(Vec<u64>),
 }
@@ -144,6 +154,10 @@ impl Session {
         }
     }
 
+    pub fn class(&self) -> Class {
+        if self.is_subscribed() { Class::PubSub } else { Class::Normal }
+    }
+
     pub(crate) fn set_name(&mut self, name: &[u8]) -> Result<(), Refusal> {
         self.name(printable(name).ok_or(Refusal::Name)?);
         Ok(())
@@ -194,15 +208,17 @@ impl Which {
 
     pub(crate) fn of_type(kind: &[u8]) -> Result<Which, Refusal> {
         match kind.to_ascii_lowercase().as_slice() {
-            b"normal" => Ok(Which::All),
-            b"master" | b"replica" | b"slave" | b"pubsub" => Ok(Which::None),
+            b"normal" => Ok(Which::Of(Class::Normal)),
+            b"pubsub" => Ok(Which::Of(Class::PubSub)),
+            b"master" | b"replica" | b"slave" => Ok(Which::None),
             _ => Err(Refusal::ClientType { kind: String::from_utf8_lossy(kind).into_owned() }),
         }
     }
 
-    pub fn takes(&self, id: u64) -> bool {
+    pub fn takes(&self, id: u64, class: Class) -> bool {
         match self {
             Which::All => true,
+            Which::Of(wanted) => *wanted == class,
             Which::None => false,
             Which::Ids(ids) => ids.contains(&id),
         }

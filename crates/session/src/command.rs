@@ -5,7 +5,8 @@ use crate::session::Session;
 use crate::subcommand::{Subcommand, help_or_refuse};
 use crate::turn::Turn;
 use ironcache_command::{
-    Begin, Find, KeySpec, Spec, find, glob_matches, key_specs, keys_and_flags, lookup, subcommands, table,
+    Begin, Find, Flags, KeySpec, Spec, find, glob_matches, key_specs, keys_and_flags, lookup, subcommands,
+    table,
 };
 use ironcache_resp::Writer;
 
@@ -108,7 +109,8 @@ impl Session {
 /// The command that `command` names, if it takes keys and so many arguments.
 fn with_keys(command: &[&[u8]]) -> Result<&'static Spec, Refusal> {
     let spec = lookup(command[0]).ok_or(Refusal::NoSuchCommand)?;
-    if !spec.takes_keys() {
+    // Names of channels are placed as keys are, and are none.
+    if !spec.takes_keys() || spec.flags.contains(Flags::PUBSUB) {
         return Err(Refusal::NoKeys);
     }
     spec.check_arity(command.len()).map_err(|_| Refusal::KeysArity)?;

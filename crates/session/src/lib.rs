@@ -22,10 +22,10 @@
 //!   in [`Session::blocked_ms_max`], and what ends it as a further [`Wake`] (a key is ready, another client unblocks it, the
 //!   shard is handed over). `WAIT` is the first. The command is executed when it is woken, not when it is taken: so it can be
 //!   answered `MOVED` then, as one that was parked. Inside a transaction nothing waits: it is woken at once, its time up.
-//! - *A message to a subscriber* answers no request and meets no `Turn`. [`Listens`] is what a session is sent beside its replies;
-//!   a turn that changes it writes its reply (of a subscription: the confirmation) and says so by [`Job::Listen`], and the shell
-//!   keeps who listens to what, since one message goes to many, and a queue of messages for each of them. `MONITOR` is the
-//!   first; channels are further variants, with the state that Redis asks of them.
+//! - *A message to a subscriber* answers no request and meets no `Turn`. A turn that changes what a session is sent beside its
+//!   replies writes its reply (of a subscription: the confirmation) and says so by [`Job::Listen`]; the shell keeps who listens
+//!   to what in a [`Registry`], since one message goes to many, and a queue of messages for each of them. `MONITOR` is one,
+//!   channels are the other.
 //!
 //! *Invariant:* pure: no clock, task, socket or file; a deadline is a number of ms that the shell waits for.
 //! *Invariant:* on the path of a command on the data nothing is allocated, and nothing about the session is written but the
@@ -38,6 +38,7 @@ mod kill;
 mod monitor;
 mod pause;
 mod profile;
+mod pubsub;
 mod refusal;
 mod replies;
 mod route;
@@ -52,14 +53,15 @@ mod turn;
 mod watch;
 
 pub use blocked::{Wake, Woken};
-pub use client::Which;
+pub use client::{Class, Which};
 pub use kill::{Itself, Kill, Told};
 pub use monitor::{Listens, monitor_line};
 pub use pause::Paused;
 pub use profile::Profile;
+pub use pubsub::{Audience, Change, Counts, Kind, Message, Registry, Subscriptions, Topic, introspect};
 pub use refusal::{Endpoint, Redirect, Refusal};
 pub use session::{Evictable, Session, Touches, Trusted};
 pub use site::{Introduction, Owner, ShownAs, Site};
 pub use subcommand::{Subcommand, help_or_refuse};
 pub use transaction::{COMMAND_BYTES_MAX, Queued};
-pub use turn::{Job, Query, Stop, Turn, Within};
+pub use turn::{Job, Listening, Query, Stop, Turn, Within};

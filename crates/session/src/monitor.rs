@@ -4,11 +4,11 @@
 
 use crate::refusal::Refusal;
 use crate::session::Session;
-use crate::turn::{Job, Turn, Within};
+use crate::turn::{Job, Listening, Turn, Within};
 use ironcache_command::{Flags, lookup};
 use std::fmt::{Display, Write};
 
-/// What a session is sent beside the replies to its own requests.
+/// Is a session shown what others execute?
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Listens {
     #[default]
@@ -21,16 +21,32 @@ impl Session {
         match within {
             Within::Nothing => {
                 self.ok(out)?;
-                Ok(self.listen(Listens::Monitor))
+                let before = std::mem::replace(&mut self.listens, Listens::Monitor);
+                self.look_up();
+                // The shell is told only of what changes.
+                Ok(match before {
+                    Listens::Monitor => Turn::Answered,
+                    Listens::Nothing => Turn::Run(Job::Listen(Listening::Monitor)),
+                })
             }
             Within::Transaction => Err(Refusal::MonitorInTransaction),
         }
     }
 
-    /// The shell is told only of what changes.
-    pub(crate) fn listen(&mut self, to: Listens) -> Turn {
-        let before = std::mem::replace(&mut self.listens, to);
-        if before == to { Turn::Answered } else { Turn::Run(Job::Listen(to)) }
+    /// It is sent nothing any more but replies.
+    pub(crate) fn listen_to_nothing(&mut self) -> Turn {
+        if !self.attentive {
+            return Turn::Answered;
+        }
+        let subscriptions = std::mem::take(&mut self.subscriptions);
+        self.listens = Listens::Nothing;
+        self.look_up();
+        Turn::Run(Job::Listen(Listening::Nothing(subscriptions)))
+    }
+
+    /// Notes whether its next request needs a closer look.
+    pub(crate) fn look_up(&mut self) {
+        self.attentive = self.listens != Listens::Nothing || self.is_subscribed();
     }
 }
 

@@ -14,6 +14,8 @@ pub enum Refusal {
     UnknownCommand { text: String },
     #[error("{text}")]
     Subcommand { text: String },
+    #[error("ERR unknown subcommand or wrong number of arguments for '{given}'. Try PUBSUB HELP.")]
+    SubcommandSyntax { given: String },
     #[error(transparent)]
     Arity(WrongArity),
     /// Of an `EXEC`: as in Redis, it ends the transaction.
@@ -44,6 +46,11 @@ pub enum Refusal {
     #[error("ERR Replica can't interact with the keyspace")]
     AtMonitor,
 
+    #[error(
+        "ERR Can't execute '{name}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context"
+    )]
+    WhileSubscribed { name: &'static str },
+
     // Transactions.
     #[error("ERR MULTI calls can not be nested")]
     NestedMulti,
@@ -53,6 +60,8 @@ pub enum Refusal {
     WatchWithoutKeys,
     #[error("ERR MONITOR isn't allowed for DENY BLOCKING client")]
     MonitorInTransaction,
+    #[error("ERR SSUBSCRIBE isn't allowed for a DENY BLOCKING client")]
+    ShardInTransaction,
     #[error("ERR EXEC without MULTI")]
     ExecWithoutMulti,
     #[error("ERR DISCARD without MULTI")]

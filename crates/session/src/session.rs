@@ -5,6 +5,7 @@
 use crate::blocked::Blocked;
 use crate::monitor::Listens;
 use crate::profile::Profile;
+use crate::pubsub::Subscriptions;
 use crate::refusal::Refusal;
 use crate::replies::Replies;
 use crate::site::Site;
@@ -31,11 +32,15 @@ pub struct Session {
     pub(crate) watch: Watch,
     /// What was taken and is not answered yet.
     pub(crate) blocked: Option<Blocked>,
-    /// What it is sent beside its replies.
+    /// Is it shown what others execute?
     pub(crate) listens: Listens,
     pub(crate) replies: Replies,
     pub(crate) evictable: Evictable,
     pub(crate) touches: Touches,
+    /// Channels.
+    pub(crate) subscriptions: Subscriptions,
+    /// Is it sent anything beside its replies?
+    pub(crate) attentive: bool,
     /// Where this client's last write ended: what `WAIT` waits for.
     pub(crate) last_write: Offset,
     /// What it asked for last, refused or not, unless it was refused before it was looked at.
@@ -79,6 +84,8 @@ impl Session {
             replies: Replies::Sent,
             evictable: Evictable::Yes,
             touches: Touches::Yes,
+            subscriptions: Subscriptions::default(),
+            attentive: false,
             last_write: Offset(0),
             last: None,
             profile: Rc::default(),
@@ -104,8 +111,8 @@ impl Session {
             named.check_level(site.level()).map_err(Refusal::NotYet)?;
         }
         self.last = Some(named);
-        if self.listens == Listens::Monitor && matches!(spec.run, Run::Data(_)) {
-            return Err(Refusal::AtMonitor);
+        if self.attentive {
+            self.refuse_while_it_listens(spec, args, site)?;
         }
         if let Some(paused) = site.paused()
             && self.is_held(spec, paused)
@@ -118,6 +125,20 @@ impl Session {
         match spec.run {
             Run::Data(_) => self.data(spec, args, site),
             Run::Server => self.server(spec, args, Within::Nothing, site, out),
+        }
+    }
+
+    #[cold]
+    fn refuse_while_it_listens(
+        &self,
+        spec: &'static Spec,
+        args: &[&[u8]],
+        site: &impl Site,
+    ) -> Result<(), Refusal> {
+        self.refuse_while_subscribed(spec, args, site)?;
+        match (self.listens, spec.run) {
+            (Listens::Monitor, Run::Data(_)) => Err(Refusal::AtMonitor),
+            (Listens::Monitor, Run::Server) | (Listens::Nothing, _) => Ok(()),
         }
     }
 
@@ -186,6 +207,10 @@ impl Session {
 
     pub fn touches(&self) -> Touches {
         self.touches
+    }
+
+    pub fn subscriptions(&self) -> &Subscriptions {
+        &self.subscriptions
     }
 
     pub fn is_readonly(&self) -> bool {

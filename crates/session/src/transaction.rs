@@ -3,6 +3,7 @@
 //! *Invariant:* what was queued is executed by one `EXEC`, whole and once, or never: whoever forgets a transaction, or refuses
 //! its `EXEC`, has forgotten all of it.
 
+use crate::pubsub::is_of_a_shard;
 use crate::refusal::Refusal;
 use crate::route::{self, Admitted};
 use crate::session::Session;
@@ -100,8 +101,9 @@ impl Session {
             return Err(Refusal::NotInTransaction);
         }
         let slot = route::slot_of(spec, args)?;
+        let read = if is_of_a_shard(spec) { ReadFrom::Replica } else { self.reads(spec) };
         if let Some(slot) = slot
-            && let Admitted::Undecided = route::admit(site, slot, self.reads(spec))?
+            && let Admitted::Undecided = route::admit(site, slot, read)?
         {
             return Ok(Turn::Stop(Stop::Park));
         }

@@ -12,8 +12,8 @@
 
 use crate::client::Which;
 use crate::kill::Kill;
-use crate::monitor::Listens;
 use crate::pause::Paused;
+use crate::pubsub::{Audience, Change, Subscriptions};
 use crate::transaction::Queued;
 use ironcache_command::Spec;
 use ironcache_types::Slot;
@@ -43,7 +43,18 @@ pub enum Job {
     /// What only the node can answer.
     Query(Query),
     /// What the client is sent beside its replies has changed; the reply is written.
-    Listen(Listens),
+    Listen(Listening),
+}
+
+/// What changes of that.
+#[derive(Debug)]
+pub enum Listening {
+    /// To what others execute, too.
+    Monitor,
+    /// To channels, in this order.
+    Topics(Vec<Change>),
+    /// To nothing: neither to what others execute nor to any of these.
+    Nothing(Subscriptions),
 }
 
 /// What a client asks about the node, its cluster or other clients. Where it says nothing of them, the arguments are the
@@ -67,6 +78,9 @@ pub enum Query {
     Config,
     Info,
     Latency,
+    /// `PUBLISH` and `SPUBLISH`: how many clients of this node it reached.
+    Publish(Audience),
+    PubSub,
     Role,
     Slowlog,
     Time,

@@ -1,7 +1,7 @@
 //! How a setting's text is read, and what it is bounded by.
 
 use crate::bad_setting::Why;
-use crate::output_limit::OutputLimit;
+use crate::output_limit::OutputLimits;
 use crate::percentiles::Percentiles;
 use crate::tls_protocols::TlsProtocols;
 use crate::value::Value;
@@ -58,8 +58,8 @@ pub enum Form {
     /// Never shown, except to a client that gave it.
     Password,
     LogFilter,
-    /// An [`OutputLimit`].
-    OutputLimit,
+    /// [`OutputLimits`].
+    OutputLimits,
     File,
     /// A [`TlsProtocols`].
     TlsProtocols,
@@ -87,9 +87,11 @@ impl Kind {
                 Some(word) => Ok(Value::Word(word)),
                 None => Err(Why::NotAWord { words }),
             },
-            Kind::Text(Form::OutputLimit) => match OutputLimit::parse(text) {
-                Some(limit) => Ok(Value::Text(limit.to_string())),
-                None => Err(Why::Unfit("`normal <hard bytes> <soft bytes> <soft seconds>` is expected")),
+            Kind::Text(Form::OutputLimits) => match OutputLimits::parse(text) {
+                Some(limits) => Ok(Value::Text(limits.to_string())),
+                None => Err(Why::Unfit(
+                    "`normal <hard bytes> <soft bytes> <soft seconds>` is expected, the same after `pubsub`, or both",
+                )),
             },
             Kind::Text(Form::Hosts) if text.contains([',', '/', ':']) => {
                 Err(Why::Unfit("names are expected, separated by spaces, without scheme and port"))
@@ -143,7 +145,7 @@ impl Kind {
             Kind::Text(Form::Hosts) => "HOSTS",
             Kind::Text(Form::Password) => "PASSWORD",
             Kind::Text(Form::LogFilter) => "FILTER",
-            Kind::Text(Form::OutputLimit) => "LIMIT",
+            Kind::Text(Form::OutputLimits) => "LIMITS",
             Kind::Text(Form::File) => "FILE",
             Kind::Text(Form::TlsProtocols) => "VERSIONS",
             Kind::Text(Form::Percentiles) => "PERCENTILES",
@@ -167,7 +169,7 @@ impl Kind {
                 | Form::Host
                 | Form::Hosts
                 | Form::LogFilter
-                | Form::OutputLimit
+                | Form::OutputLimits
                 | Form::File
                 | Form::TlsProtocols
                 | Form::Percentiles,

@@ -29,7 +29,7 @@ pub use bad_setting::{BadSetting, Why};
 pub use cluster::ClusterKey;
 pub use kind::{Form, Kind, NEVER, Range, Unit};
 pub use node::NodeKey;
-pub use output_limit::OutputLimit;
+pub use output_limit::{OutputLimit, OutputLimits};
 pub use percentiles::Percentiles;
 pub use rewrite::{Unwritable, rewrite};
 pub use setting::{Change, Key, Setting, VARIABLE_PREFIX, all, find, named, parse};

@@ -235,13 +235,15 @@ pub static TABLE: [Setting; COUNT] = [
     Setting {
         key: Key::Node(NodeKey::ClientOutputBufferLimit),
         name: "client-output-buffer-limit",
-        kind: Kind::Text(Form::OutputLimit),
-        default: "normal 0 0 0",
+        kind: Kind::Text(Form::OutputLimits),
+        default: "normal 0 0 0 pubsub 33554432 8388608 60",
         change: Change::Running,
         redis: None,
-        doc: "Replies that may wait for one client: `normal`, hard bytes, soft bytes, soft seconds; 0 sets no bound",
+        doc: "What may wait for one client, by kind: `normal` or `pubsub`, hard bytes, soft bytes, soft seconds; 0 sets no bound",
         more: "A client with more than the hard limit is closed, and so is one that is above the soft limit for longer \
-               than its seconds; the log says so. Bytes may carry Redis' units, as in `normal 256mb 64mb 60`.",
+               than its seconds; the log says so. `pubsub` are those that listen to channels, from 0.2.0 on: an older \
+               release does not start with it. Of a kind that is not named the default stands, and by `CONFIG SET` what \
+               is in force. Bytes may carry Redis' units, as in `normal 256mb 64mb 60`.",
     },
     Setting {
         key: Key::Node(NodeKey::Timeout),

@@ -1,7 +1,7 @@
 //! Fuzzing of settings: what a file, a variable, a flag or `CONFIG SET` gives; see crate `ironcache-fuzz`.
 
 use ironcache_fuzz::Campaign;
-use ironcache_settings::{OutputLimit, TlsProtocols, all, cluster, parse};
+use ironcache_settings::{OutputLimits, TlsProtocols, all, cluster, parse};
 
 /// `name=value` of every setting, as its default says it.
 fn defaults() -> Vec<String> {
@@ -14,7 +14,7 @@ fn fuzz_settings_read_as_what_they_are_shown_as() {
     Campaign::of("settings").from(defaults()).words(words).run(|bytes| {
         let text = String::from_utf8_lossy(bytes);
         let (name, value) = text.split_once('=').unwrap_or((&text, ""));
-        let _ = (OutputLimit::parse(value), TlsProtocols::parse(value));
+        let _ = (OutputLimits::parse(value), TlsProtocols::parse(value));
         drop((cluster::parse_change(name, value), cluster::parse(name, value)));
         let (key, read) = parse(name, value).map_err(|error| error.to_string().len() > 20)?;
         let again = parse(name, &read.to_string());

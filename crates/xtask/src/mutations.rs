@@ -9,6 +9,7 @@
 //! between.
 
 mod audit;
+mod channels;
 mod control;
 mod coordinator;
 mod data;
@@ -65,6 +66,7 @@ fn all() -> Vec<&'static Mutation> {
         releases::ROWS,
         shard::ROWS,
         audit::ROWS,
+        channels::ROWS,
     ]
     .into_iter()
     .flatten()

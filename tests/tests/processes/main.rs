@@ -7,6 +7,7 @@ mod auto_rollouts;
 mod bad_input;
 mod bad_releases;
 mod beside_redis;
+mod channels;
 mod crowds;
 mod ipv6;
 mod joins;

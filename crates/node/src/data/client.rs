@@ -4,7 +4,11 @@ use super::Door;
 use super::inbox::Inbox;
 use super::output::Excess;
 use ironcache_resp::Protocol;
-use ironcache_session::{Evictable, Listens, Profile, Session, Touches, Trusted};
+use ironcache_session::{
+    Audience, Class, Counts, Evictable, Listening, Listens, Message, Profile, Registry, Session, Touches,
+    Trusted,
+};
+use ironcache_settings::{OutputLimit, OutputLimits};
 use ironcache_shard::Owed;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -12,6 +16,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 /// One connection's state, outside of the sockets and buffers.
 pub(crate) struct Client {
@@ -39,6 +44,10 @@ impl Client {
         info.evictable = session.evictable();
         info.touches = session.touches();
         info.queued_bytes = session.queued_bytes();
+        info.subscribed = session.subscriptions().counts();
+        if let Some(inbox) = &self.inbox {
+            inbox.speak(session.protocol());
+        }
         info.is_known |= session.is_known();
         info.queued = session.queued();
         if !Rc::ptr_eq(&info.profile, session.profile()) {
@@ -72,10 +81,24 @@ pub(crate) struct ClientInfo {
     /// Arguments of the command that was shown last, in bytes.
     pub args_bytes: usize,
     pub queued_bytes: usize,
+    pub subscribed: Counts,
     /// Commands queued since `MULTI`; `None` outside of a transaction.
     pub queued: Option<usize>,
     pub kept: Kept,
     pub ending: Rc<Ending>,
+}
+
+impl ClientInfo {
+    pub(crate) fn class(&self) -> Class {
+        if self.subscribed.total() > 0 { Class::PubSub } else { Class::Normal }
+    }
+
+    fn limit(&self, limits: OutputLimits) -> OutputLimit {
+        match self.class() {
+            Class::Normal => limits.normal,
+            Class::PubSub => limits.pubsub,
+        }
+    }
 }
 
 /// What is kept for one client, beyond what every connection takes to begin with.
@@ -168,12 +191,21 @@ impl fmt::Display for Closing {
     }
 }
 
+/// A client was left a message, and so much waits for it now.
+struct Told {
+    client: u64,
+    bytes: usize,
+}
+
 /// All connections, by id.
 #[derive(Default)]
 pub(crate) struct Clients {
     next: u64,
     list: BTreeMap<u64, Rc<RefCell<ClientInfo>>>,
+    /// Of all that ever listened to anything.
+    inboxes: BTreeMap<u64, Rc<Inbox>>,
     monitors: BTreeMap<u64, Rc<Inbox>>,
+    channels: Registry<Rc<Inbox>>,
     pub total: u64,
     /// Of all that are not told to end.
     kept_bytes: usize,
@@ -208,6 +240,7 @@ impl Clients {
             descriptor: -1,
             args_bytes: 0,
             queued_bytes: 0,
+            subscribed: Counts::default(),
             queued: None,
             kept: Kept::default(),
             ending: Rc::default(),
@@ -216,18 +249,35 @@ impl Clients {
         Client { session, owed: Owed::default(), door, inbox: None, leaves: false, info }
     }
 
-    /// Has a client sent what it listens to from now on, and nothing else.
-    pub(crate) fn listen(&mut self, client: &mut Client, to: Listens) {
+    /// Has a client sent what it listens to from now on.
+    pub(crate) fn listen(&mut self, client: &mut Client, to: Listening) {
         let id = client.session.id();
         match to {
-            Listens::Nothing => {
+            Listening::Nothing(left) => {
                 self.monitors.remove(&id);
+                self.channels.forget(id, &left);
             }
-            Listens::Monitor => {
-                let inbox = client.inbox.get_or_insert_default();
-                self.monitors.insert(id, Rc::clone(inbox));
+            Listening::Monitor => {
+                let inbox = self.inbox(client);
+                self.monitors.insert(id, inbox);
+            }
+            Listening::Topics(changes) => {
+                let inbox = self.inbox(client);
+                changes.into_iter().for_each(|change| self.channels.change(id, &inbox, change));
             }
         }
+    }
+
+    fn inbox(&mut self, client: &mut Client) -> Rc<Inbox> {
+        let (id, protocol) = (client.session.id(), client.session.protocol());
+        let inbox = client.inbox.get_or_insert_with(|| Rc::new(Inbox::new(id, protocol)));
+        self.inboxes.entry(id).or_insert_with(|| Rc::clone(inbox));
+        Rc::clone(inbox)
+    }
+
+    /// Who listens to which channels.
+    pub(crate) fn channels(&self) -> &Registry<Rc<Inbox>> {
+        &self.channels
     }
 
     #[inline]
@@ -235,25 +285,90 @@ impl Clients {
         !self.monitors.is_empty()
     }
 
-    /// A message for each monitor; whoever leaves more than `most_bytes` of them (0: no bound) is ended.
-    pub(crate) fn tell_monitors(&mut self, message: &[u8], most_bytes: u64) {
-        let mut ended = Vec::new();
-        for (id, inbox) in &self.monitors {
-            let bytes = inbox.push(message);
-            if most_bytes > 0 && bytes as u64 > most_bytes {
-                ended.push((*id, bytes));
+    /// A message for each monitor.
+    pub(crate) fn tell_monitors(&mut self, message: &[u8], limits: OutputLimits, most_bytes: u64) {
+        let told: Vec<Told> = self
+            .monitors
+            .values()
+            .map(|inbox| Told { client: inbox.client(), bytes: inbox.push_bytes(message) })
+            .collect();
+        self.bound(told, limits, most_bytes);
+    }
+
+    /// A message for each that listens to the channel; answers how many those are.
+    pub(crate) fn publish(
+        &mut self,
+        audience: Audience,
+        channel: &[u8],
+        payload: &[u8],
+        limits: OutputLimits,
+        most_bytes: u64,
+    ) -> usize {
+        let mut told = Vec::new();
+        let count = self.channels.publish(audience, channel, payload, |inbox, message| {
+            told.push(Told { client: inbox.client(), bytes: inbox.push(message) });
+        });
+        self.bound(told, limits, most_bytes);
+        count
+    }
+
+    /// This node does not serve its shard any more: nobody listens to channels of it here.
+    pub(crate) fn end_shard(&mut self, limits: OutputLimits, most_bytes: u64) {
+        let mut told = Vec::new();
+        self.channels.end_shard(|inbox: &Rc<Inbox>, message: &Message| {
+            inbox.lose_shard();
+            told.push(Told { client: inbox.client(), bytes: inbox.push(message) });
+        });
+        for Told { client, .. } in &told {
+            if let Some(info) = self.list.get(client) {
+                info.borrow_mut().subscribed.shard = 0;
             }
         }
-        for (id, bytes) in ended {
-            self.monitors.remove(&id);
-            if let Some(info) = self.list.get(&id).map(Rc::clone) {
+        self.bound(told, limits, most_bytes);
+    }
+
+    /// Notes what waits for clients that were told something, and ends those for whom it is too much.
+    fn bound(&mut self, told: Vec<Told>, limits: OutputLimits, most_bytes: u64) {
+        for Told { client, bytes } in told {
+            let Some(info) = self.list.get(&client).map(Rc::clone) else { continue };
+            if info.borrow().ending.is_told() {
+                continue;
+            }
+            self.kept_bytes = self.kept_bytes + bytes - info.borrow().kept.output_bytes;
+            info.borrow_mut().kept.output_bytes = bytes;
+            let hard_bytes = info.borrow().limit(limits).hard_bytes;
+            if hard_bytes > 0 && bytes as u64 > hard_bytes {
                 self.end(&info.borrow(), Closing::Output(Excess::Hard { bytes }));
+            }
+        }
+        self.bound_all(most_bytes);
+    }
+
+    /// Ends whoever leaves more unread than it may for longer than it may: such a client does nothing by itself.
+    pub(crate) fn end_excess(&mut self, limits: OutputLimits, now: Instant) {
+        let inboxes: Vec<Rc<Inbox>> = self.inboxes.values().map(Rc::clone).collect();
+        for inbox in inboxes {
+            let Some(info) = self.list.get(&inbox.client()).map(Rc::clone) else { continue };
+            let limit = info.borrow().limit(limits);
+            if let Some(excess) = inbox.excess(limit, now)
+                && !info.borrow().ending.is_told()
+            {
+                self.end(&info.borrow(), Closing::Output(excess));
             }
         }
     }
 
+    /// A client that may have listened to something is gone.
+    pub(crate) fn leave(&mut self, client: &Client) {
+        let id = client.session.id();
+        self.channels.forget(id, client.session.subscriptions());
+        self.disconnect(id);
+    }
+
+    /// A client that has said nothing yet is gone.
     pub(crate) fn disconnect(&mut self, id: u64) {
         self.monitors.remove(&id);
+        self.inboxes.remove(&id);
         if let Some(info) = self.list.remove(&id) {
             self.forget(&info.borrow());
         }
@@ -274,6 +389,10 @@ impl Clients {
         }
         self.kept_bytes = self.kept_bytes + kept.bytes() - before.bytes();
         drop(info);
+        self.bound_all(most_bytes);
+    }
+
+    fn bound_all(&mut self, most_bytes: u64) {
         while most_bytes > 0 && self.kept_bytes as u64 > most_bytes {
             let may_end = |info: &ClientInfo| !info.ending.is_told() && info.evictable == Evictable::Yes;
             let open = self.list.values().filter(|info| may_end(&info.borrow()));
@@ -326,6 +445,9 @@ impl Clients {
     /// Its connection ends as soon as its task runs; what is kept for it does not count any more.
     pub(crate) fn end(&mut self, info: &ClientInfo, why: Closing) {
         self.forget(info);
+        if let Some(inbox) = self.inboxes.get(&info.id) {
+            inbox.close();
+        }
         info.ending.end(why);
     }
 

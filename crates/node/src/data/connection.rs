@@ -100,7 +100,7 @@ pub(super) async fn serve(node: Rc<DataNode>, stream: TcpStream, addr: SocketAdd
         why = ending.ends() => tracing::warn!(id, %addr, %why, "a client was closed"),
     }
     connection.to.farewell();
-    node.plane.borrow_mut().clients.disconnect(id);
+    node.plane.borrow_mut().clients.leave(&connection.client);
 }
 
 /// As `CLIENT LIST` tells it.
@@ -223,7 +223,7 @@ impl Connection {
     /// Reads, and sends meanwhile. Sending comes first: whoever takes replies is not given more of them than it takes.
     async fn read(&mut self, mut drained: Pin<&mut Notified<'_>>) -> Result<Read, Lost> {
         loop {
-            let limit = self.node.plane.borrow().config.client_output_buffer_limit;
+            let limit = self.node.plane.borrow().config.output_limit(self.client.session.class());
             let look_again = self.output.look_again_at(limit);
             let moved = tokio::select! {
                 biased;
@@ -281,6 +281,9 @@ impl Connection {
                 Writer::new(&mut self.out, self.client.session.protocol()).error(&text);
                 consumed_total += consumed;
                 continue;
+            }
+            if let Some(inbox) = &self.client.inbox {
+                inbox.catch_up(&mut self.client.session, &mut self.out);
             }
             match dispatch::run(&mut plane, &mut self.client, &args, &mut self.out) {
                 None => {}
@@ -398,7 +401,9 @@ impl Connection {
         let kept = Kept {
             output_bytes: self.output.bytes(),
             output_chunks: self.output.chunks(),
-            input_bytes: self.buf.capacity().saturating_sub(KEEP_BYTES) + self.client.session.queued_bytes(),
+            input_bytes: self.buf.capacity().saturating_sub(KEEP_BYTES)
+                + self.client.session.queued_bytes()
+                + self.client.session.subscriptions().bytes(),
             buffers: Buffers {
                 query: self.buf.len(),
                 query_free: self.buf.capacity() - self.buf.len(),
@@ -407,8 +412,9 @@ impl Connection {
             },
         };
         plane.clients.account(&self.client, kept, plane.config.maxmemory_clients);
-        if !self.output.is_empty()
-            && let Some(excess) = self.output.excess(plane.config.client_output_buffer_limit, Instant::now())
+        if !self.output.is_idle()
+            && let Some(excess) =
+                self.output.excess(plane.config.output_limit(self.client.session.class()), Instant::now())
         {
             plane.clients.end(&self.client.info.borrow(), Closing::Output(excess));
         }

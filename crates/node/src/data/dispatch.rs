@@ -33,8 +33,12 @@ fn drop_reply(client: &mut Client, stop: Option<Stop>, start: usize, out: &mut V
     match stop {
         // It is not answered yet.
         Some(Stop::Park | Stop::Hold | Stop::Pause | Stop::Blocked) => {}
+        // What confirms a subscription is a message, and no reply.
         Some(Stop::Close) | None => {
-            out.truncate(start);
+            let is_error = out.get(start) == Some(&b'-');
+            if is_error || !client.session.is_told_by_messages() {
+                out.truncate(start);
+            }
             client.session.dropped();
         }
     }
@@ -97,7 +101,11 @@ fn tell_monitors(plane: &mut Plane, client: &Client, args: &[&[u8]]) {
     let mut message = Vec::new();
     // The same bytes in either protocol.
     Writer::new(&mut message, Protocol::Resp2).simple(&line);
-    plane.clients.tell_monitors(&message, plane.config.client_output_buffer_limit.hard_bytes);
+    plane.clients.tell_monitors(
+        &message,
+        plane.config.client_output_buffer_limit,
+        plane.config.maxmemory_clients,
+    );
 }
 
 /// What was refused before it began was not executed; the rest failed.
@@ -238,12 +246,10 @@ fn serve_queued(
     match client.session.server(spec, args, Within::Transaction, &here, out) {
         Ok(Turn::Run(Job::Query(query))) => server_commands::run(plane, client, query, args, out),
         Ok(Turn::Answered) => {}
+        Ok(Turn::Run(Job::Listen(to))) => plane.clients.listen(client, to),
         // None of the commands that end in one of these is ever queued.
         Ok(
-            Turn::Run(Job::Data { .. } | Job::Transaction { .. } | Job::Listen(_))
-            | Turn::Queued
-            | Turn::Stop(_)
-            | Turn::Http,
+            Turn::Run(Job::Data { .. } | Job::Transaction { .. }) | Turn::Queued | Turn::Stop(_) | Turn::Http,
         ) => {}
         Err(refusal) => refuse(plane, client, &refusal, out),
     }

@@ -27,6 +27,7 @@ mod output;
 mod pause;
 mod perform;
 mod plane;
+mod pubsub;
 mod pulse;
 mod refusal;
 mod server_commands;
@@ -60,6 +61,8 @@ use crate::clock::unix_ms;
 use crate::config::Config;
 use crate::doors::Doors;
 use crate::launcher::LauncherView;
+use crate::messages::Outbox;
+use bytes::Bytes;
 use ironcache_api::DataStatus;
 use ironcache_host::exec::{self, Apart};
 use ironcache_host::net::{Bound, accepting};
@@ -144,6 +147,8 @@ pub(crate) struct DataOptions {
     pub to_control: mpsc::UnboundedSender<ToControl>,
     /// When a leader was last heard of.
     pub contact: Contact,
+    /// Takes messages to other nodes.
+    pub outbox: Outbox,
     /// How other nodes are reached.
     pub doors: Arc<Doors>,
     /// Seed for what need not be secret.
@@ -171,6 +176,8 @@ pub(crate) struct DataSnapshot {
     pub snapshot_taken_ms: Option<u64>,
     /// Was the last one given up?
     pub snapshot_failed: bool,
+    /// Messages of channels that were dropped on the way to another node.
+    pub messages_dropped: u64,
 }
 
 /// How a client came.
@@ -201,6 +208,11 @@ enum Request {
     Reread,
     Link(LinkSocket),
     Grant(Grant),
+    /// Messages that another node brings, as they came.
+    Hear {
+        body: Bytes,
+        done: oneshot::Sender<()>,
+    },
     Snapshot(oneshot::Sender<DataSnapshot>),
     /// It is received by a thread that does not hang: that is all it is for.
     Look,
@@ -253,6 +265,13 @@ impl DataHandle {
     pub(crate) fn grant(&self, grant: Grant) {
         // A data thread that has stopped answers nobody.
         let _ = self.requests.send(Request::Grant(grant));
+    }
+
+    /// Messages of channels, as another node sent them: to whoever listens here. Returns when they are heard.
+    pub(crate) async fn hear(&self, body: Bytes) -> Result<(), DataStopped> {
+        let (done, heard) = oneshot::channel();
+        self.requests.send(Request::Hear { body, done }).map_err(|_| DataStopped)?;
+        heard.await.map_err(|_| DataStopped)
     }
 
     /// For how long the data thread has not ticked, in ms. A slow command ticks. The heartbeat looks often: by so much at
@@ -353,12 +372,14 @@ async fn run(
         views,
         to_control,
         contact,
+        outbox,
         doors,
         random,
     } = options;
     let data_dir = config.data_dir.clone();
     let mut plane = Plane::new(config, me, version, levels, to_control, random);
     plane.contact = contact;
+    plane.outbox = outbox;
     let node = Rc::new(DataNode {
         plane: RefCell::new(plane),
         changed: Rc::new(Notify::new()),
@@ -398,6 +419,13 @@ async fn run(
                 spawn_local(source::serve(Rc::clone(&node), socket));
             }
             Request::Grant(grant) => node.on(Event::Granted(grant)),
+            Request::Hear { body, done } => {
+                if let Err(error) = node.plane.borrow_mut().hear(&body) {
+                    tracing::warn!(%error, "messages of another node are not heard");
+                }
+                // Whoever asked may have given up meanwhile.
+                let _ = done.send(());
+            }
             Request::Snapshot(answer) => {
                 // Whoever asked may have given up meanwhile.
                 let _ = answer.send(status::snapshot(&node.plane.borrow()));
@@ -477,6 +505,8 @@ async fn end_silent_clients(node: Rc<DataNode>) {
         let mut plane = node.plane.borrow_mut();
         let (now_ms, for_s) = (plane.coarse_ms, plane.config.timeout);
         plane.clients.end_silent(now_ms, for_s);
+        let limits = plane.config.client_output_buffer_limit;
+        plane.clients.end_excess(limits, Instant::now());
     }
 }
 

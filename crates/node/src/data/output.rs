@@ -1,5 +1,5 @@
 //! Replies on their way to one client, in order: those that wait for an acknowledgement, and those that the client does not
-//! take yet; and when all of them have gone, the messages that answer nothing. Meanwhile the connection goes on reading: a client
+//! take yet; and when all of them have gone, the messages that answer nothing, unless a request came meanwhile (`Inbox`). Meanwhile the connection goes on reading: a client
 //! may send all its commands before it reads a reply.
 //!
 //! ```text
@@ -76,6 +76,7 @@ impl Output {
         self.inbox.get_or_insert_with(|| Rc::clone(inbox));
     }
 
+    /// What waits for the client.
     pub(super) fn bytes(&self) -> usize {
         self.bytes + self.inbox.as_ref().map_or(0, |inbox| inbox.bytes())
     }
@@ -93,7 +94,7 @@ impl Output {
         {
             self.bytes += out.len();
             bytes.append(out);
-            return;
+            return self.tell_beside();
         }
         // A buffer grown for something else is not kept behind a few bytes.
         let bytes =
@@ -105,6 +106,14 @@ impl Output {
         self.bytes += bytes.len() + CHUNK_BYTES;
         let after = after.map(|ticket| Wait { ticket, since: Instant::now() });
         self.queue.push_back(Chunk { bytes, after });
+        self.tell_beside();
+    }
+
+    /// Whoever leaves a message sees what waits already.
+    fn tell_beside(&self) {
+        if let Some(inbox) = &self.inbox {
+            inbox.set_beside(self.bytes.saturating_sub(self.sent));
+        }
     }
 
     /// What is not taken waits in the inbox, where it is bounded.
@@ -149,6 +158,7 @@ impl Output {
             self.sent = 0;
             self.queue.pop_front();
         }
+        self.tell_beside();
         Ok(())
     }
 
@@ -172,7 +182,7 @@ impl Output {
         }
     }
 
-    /// Sends all of it.
+    /// Sends all of it, the messages that came until now included.
     ///
     /// # Errors
     /// As of [`Output::advance`].
@@ -181,6 +191,7 @@ impl Output {
         to: &mut (impl AsyncWrite + Unpin),
         node: &DataNode,
     ) -> Result<(), Lost> {
+        self.take_messages();
         while !self.is_empty() {
             self.advance(to, node).await?;
         }
@@ -190,7 +201,8 @@ impl Output {
     /// Is there more than a client may leave unread? Looked at whenever there is more, and at [`Output::look_again_at`].
     pub(super) fn excess(&mut self, limit: OutputLimit, now: Instant) -> Option<Excess> {
         let OutputLimit { hard_bytes, soft_bytes, soft_s } = limit;
-        let (bytes, is_above) = (self.bytes, |most: u64| most > 0 && self.bytes as u64 > most);
+        let bytes = self.bytes();
+        let is_above = |most: u64| most > 0 && bytes as u64 > most;
         if is_above(hard_bytes) {
             return Some(Excess::Hard { bytes });
         }

@@ -117,7 +117,12 @@ impl Plane {
 
     pub(crate) fn on(&mut self, event: Event) -> Vec<Errand> {
         let now = self.now();
+        let owned = self.primary_epoch().is_some();
         let actions = self.engine.on(event, now);
+        if owned && self.primary_epoch().is_none() {
+            // Its clients go to the new primary before this node restarts; see docs/adr/0038.
+            self.clients.end_shard(self.config.client_output_buffer_limit, self.config.maxmemory_clients);
+        }
         self.perform(actions)
     }
 

@@ -22,6 +22,7 @@ use super::stats::Stats;
 use super::tls::Tls;
 use super::trouble::HeldUp;
 use crate::config::Config;
+use crate::messages::{self, Heard, Outbox};
 use ironcache_control::{Command, Shard};
 use ironcache_keyspace::{Effects, Expiry, Keyspace};
 use ironcache_raft::{AppliedView, Contact, Refusal};
@@ -78,6 +79,9 @@ pub(crate) struct Plane {
     pub held_up: HeldUp,
     pub waiters: AckWaiters,
     pub clients: Clients,
+    /// Messages to other nodes, and which of theirs were heard.
+    pub outbox: Outbox,
+    pub heard: Heard,
     pub stats: Stats,
     pub statistics: Statistics,
     pub pause: Pause,
@@ -149,6 +153,9 @@ impl Plane {
             held_up: HeldUp::default(),
             waiters: AckWaiters::default(),
             clients: Clients::default(),
+            // Nobody carries what is left there, until it is given the node's.
+            outbox: messages::pair().0,
+            heard: Heard::default(),
             stats: Stats::default(),
             statistics,
             pause: Pause::default(),

@@ -12,7 +12,7 @@ pub(super) use info::REDIS_VERSION;
 use super::client::Client;
 use super::plane::Plane;
 use ironcache_resp::Writer;
-use ironcache_session::{Endpoint, Query, ShownAs, Subcommand, help_or_refuse};
+use ironcache_session::{Endpoint, Query, ShownAs, Subcommand, help_or_refuse, introspect};
 use ironcache_shard::Role;
 use ironcache_spine::boottime_ms;
 use ironcache_types::Offset;
@@ -37,6 +37,11 @@ pub(super) fn run(plane: &mut Plane, client: &mut Client, query: Query, args: &[
         Query::Info => info::run(plane, client, args, out),
         Query::Latency => latency::run(plane, client, args, out),
         Query::Slowlog => slowlog::run(plane, client, args, out),
+        Query::Publish(audience) => {
+            let count = plane.publish(audience, args[1], args[2]);
+            answer(client, out, |reply| reply.count(count));
+        }
+        Query::PubSub => pubsub(plane, client, args, out),
         Query::Role => role(plane, client, out),
         Query::Time => time(client, out),
     }
@@ -115,6 +120,12 @@ fn role(plane: &Plane, client: &Client, out: &mut Vec<u8>) {
             reply.bulk(state.as_bytes());
             reply.int(offset.0.cast_signed());
         }
+    }
+}
+
+fn pubsub(plane: &Plane, client: &mut Client, args: &[&[u8]], out: &mut Vec<u8>) {
+    if let Err(refusal) = introspect(plane.clients.channels(), args, client.session.protocol(), out) {
+        client.session.refuse(&refusal, out);
     }
 }
 

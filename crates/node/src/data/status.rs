@@ -21,6 +21,7 @@ pub(super) fn snapshot(plane: &Plane) -> DataSnapshot {
         trouble: plane.trouble(),
         snapshot_taken_ms: plane.snapshots.taken_ms,
         snapshot_failed: plane.snapshots.failed.is_some(),
+        messages_dropped: plane.outbox.dropped(),
     }
 }
 

@@ -101,6 +101,7 @@ fn write_data(data: &DataSnapshot, to: &mut Writer<'_>) -> fmt::Result {
         trouble: _,
         snapshot_taken_ms,
         snapshot_failed,
+        messages_dropped,
     } = data;
     to.states(
         &plain("data_role", "1 for the role of this node's dataset"),
@@ -142,6 +143,10 @@ fn write_data(data: &DataSnapshot, to: &mut Writer<'_>) -> fmt::Result {
             u64::from(tls.problem.is_some()),
         )?;
     }
+    to.counter(
+        &plain("messages_dropped", "Messages of channels that were dropped on the way to another node"),
+        *messages_dropped,
+    )?;
     write_replicas(&status.replicas, to)?;
     write_stats(stats, to)
 }

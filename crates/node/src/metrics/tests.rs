@@ -137,6 +137,7 @@ fn scrape() -> Scrape {
             trouble: None,
             snapshot_taken_ms: Some(1_700_000_000_900),
             snapshot_failed: false,
+            messages_dropped: 3,
         }),
         raft: RaftView {
             node: ME.node,
@@ -212,6 +213,7 @@ fn every_family_is_described_once_and_its_samples_fit_its_type() {
     assert_eq!(samples["ironcache_plan_phase{phase=\"rolling\"}"], 1.0);
     assert_eq!(samples["ironcache_plan_phase{phase=\"none\"}"], 0.0);
     assert_eq!(samples["ironcache_handover_last_stall_seconds"], 0.0008);
+    assert_eq!(samples["ironcache_messages_dropped_total"], 3.0);
     assert_eq!(samples["ironcache_member_info{node=\"0000000000000001\",address=\"127.0.0.1:1\"}"], 1.0);
 }
 

@@ -3,6 +3,7 @@
 mod blocked;
 mod clients;
 mod monitor;
+mod pubsub;
 mod requests;
 mod routes;
 mod transactions;
@@ -114,7 +115,11 @@ fn take(session: &mut Session, node: &Node, request: &str) -> String {
             slot.map_or(format!("run all of {names}"), |Slot(slot)| format!("run all of {names} on {slot}"))
         }
         Ok(Turn::Run(Job::Query(query))) => format!("answer {query:?}"),
-        Ok(Turn::Run(Job::Listen(to))) => format!("listen {to:?}"),
+        Ok(Turn::Run(Job::Listen(to))) => match to {
+            Listening::Monitor => "listen Monitor".to_owned(),
+            Listening::Topics(changes) => changes.iter().map(changed).collect::<Vec<_>>().join(", "),
+            Listening::Nothing(left) => format!("listen Nothing, not to {:?}", left.counts()),
+        },
         Ok(Turn::Stop(stop)) => format!("{stop:?}"),
         Ok(Turn::Http) => "Http".to_owned(),
         Err(refusal) => {
@@ -124,6 +129,14 @@ fn take(session: &mut Session, node: &Node, request: &str) -> String {
     };
     let reply = String::from_utf8(out).unwrap().replace("\r\n", " ");
     format!("{reply}{todo}").trim_end().to_owned()
+}
+
+fn changed(change: &Change) -> String {
+    let text = |topic: &Topic| String::from_utf8_lossy(topic).into_owned();
+    match change {
+        Change::Joins(kind, topic) => format!("joins {kind:?} {}", text(topic)),
+        Change::Leaves(kind, topic) => format!("leaves {kind:?} {}", text(topic)),
+    }
 }
 
 #[track_caller]

@@ -45,7 +45,7 @@ fn who_listens_reads_no_keys_until_a_reset() {
             ("GET k", refused),
             ("SET k 1", refused),
             ("PING", "+PONG"),
-            ("RESET", "+RESET listen Nothing"),
+            ("RESET", "+RESET listen Nothing, not to Counts { channels: 0, patterns: 0, shard: 0 }"),
             ("GET k", "run get on 7629"),
             ("RESET", "+RESET"),
         ],

@@ -63,7 +63,7 @@ fn what_is_about_the_node_is_handed_on() {
             ("CLIENT INFO", "answer Myself"),
             ("CLIENT LIST", "answer Clients(All)"),
             ("CLIENT LIST ID 3 4", "answer Clients(Ids([3, 4]))"),
-            ("CLIENT LIST TYPE pubsub", "answer Clients(None)"),
+            ("CLIENT LIST TYPE pubsub", "answer Clients(Of(PubSub))"),
             ("CLIENT LIST ID x", "-ERR Invalid client ID"),
         ],
     );

@@ -5,7 +5,7 @@ use super::super::plane::Plane;
 use super::{answer, ok, refuse};
 use crate::clock::unix_ms;
 use ironcache_resp::Protocol;
-use ironcache_session::{Evictable, Itself, Kill, Listens, Profile, Told, Touches, Which};
+use ironcache_session::{Class, Counts, Evictable, Itself, Kill, Listens, Profile, Told, Touches, Which};
 use std::cell::RefCell;
 use std::rc::Rc;
 
@@ -18,7 +18,8 @@ pub(super) fn myself(plane: &Plane, client: &Client, args: &[&[u8]], out: &mut V
 pub(super) fn list(plane: &Plane, client: &Client, which: &Which, args: &[&[u8]], out: &mut Vec<u8>) {
     show(plane, client, args);
     let infos = plane.clients.iter().map(|info| info.borrow());
-    let lines: String = infos.filter(|info| which.takes(info.id)).map(|info| describe(&info)).collect();
+    let lines: String =
+        infos.filter(|info| which.takes(info.id, info.class())).map(|info| describe(&info)).collect();
     answer(client, out, |reply| reply.verbatim("txt", lines.as_bytes()));
 }
 
@@ -35,7 +36,7 @@ pub(super) fn kill(plane: &mut Plane, client: &mut Client, kill: &Kill, out: &mu
         id.is_none_or(|id| id == info.id)
             && addr.as_ref().is_none_or(|addr| *addr == info.addr.to_string())
             && local_addr.as_ref().is_none_or(|addr| *addr == info.local_addr.to_string())
-            && which.takes(info.id)
+            && which.takes(info.id, info.class())
             && (*itself == Itself::Included || info.id != own)
             && !info.ending.is_told()
     };
@@ -75,6 +76,7 @@ fn describe(info: &ClientInfo) -> String {
         descriptor,
         args_bytes,
         queued_bytes,
+        subscribed,
         queued,
         kept,
         ending: _,
@@ -87,8 +89,10 @@ fn describe(info: &ClientInfo) -> String {
     let now_ms = unix_ms();
     let age = now_ms.saturating_sub(*connected_at_ms) / 1000;
     let idle = now_ms.saturating_sub(*last_active_ms) / 1000;
+    let Counts { channels, patterns, shard } = *subscribed;
     let all_flags = [
         (*listens == Listens::Monitor, 'O'),
+        (info.class() == Class::PubSub, 'P'),
         (queued.is_some(), 'x'),
         (*readonly, 'r'),
         (*evictable == Evictable::No, 'e'),
@@ -104,10 +108,10 @@ fn describe(info: &ClientInfo) -> String {
     let (output_chunks, output_bytes) = (kept.output_chunks, kept.output_bytes);
     let total = query + query_free + args_bytes + queued_bytes + reply + output_bytes;
     let events = if output_bytes > 0 { "rw" } else { "r" };
-    // Nobody subscribes and nobody is tracked; replies wait in chunks, and a buffer that is not sent at once is one.
+    // Nobody is tracked; replies wait in chunks, and a buffer that is not sent at once is one.
     format!(
         "id={id} addr={addr} laddr={local_addr} fd={descriptor} name={name} age={age} idle={idle} flags={flags} db=0 \
-         sub=0 psub=0 ssub=0 multi={multi} qbuf={query} qbuf-free={query_free} argv-mem={args_bytes} \
+         sub={channels} psub={patterns} ssub={shard} multi={multi} qbuf={query} qbuf-free={query_free} argv-mem={args_bytes} \
          multi-mem={queued_bytes} rbs={reply} rbp={replied} obl=0 oll={output_chunks} omem={output_bytes} \
          tot-mem={total} events={events} cmd={last_command} user=default redir=-1 resp={resp} lib-name={lib_name} \
          lib-ver={lib_version}\n"

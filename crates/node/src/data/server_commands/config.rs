@@ -206,6 +206,13 @@ fn changed(config: &Config, pairs: &[[&[u8]; 2]]) -> Result<Config, Refused> {
             continue;
         }
         let bad = |why| Refused::Bad { key: name.into_owned(), why };
+        // Of a kind of client that is not named what is in force stands.
+        let text = match directive {
+            Directive::Setting(setting) if setting.key == Key::Node(NodeKey::ClientOutputBufferLimit) => {
+                format!("{} {text}", config.client_output_buffer_limit)
+            }
+            Directive::Setting(_) | Directive::RedisOnly => text.into_owned(),
+        };
         let (key, value) = match changeable(directive, &spelled, &text) {
             Ok(change) => change,
             Err(why) => return Err(bad(why)),

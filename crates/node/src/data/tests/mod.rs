@@ -9,6 +9,7 @@ mod leaving;
 mod links;
 mod monitors;
 mod outputs;
+mod pubsub;
 mod retention;
 mod server_commands;
 mod serving;

@@ -78,7 +78,7 @@ async fn a_client_above_the_hard_limit_is_closed() {
         .run_until(async {
             let hard_bytes = 1 << 20;
             let limit = OutputLimit { hard_bytes, ..OutputLimit::default() };
-            let node = alone(|config| config.client_output_buffer_limit = limit);
+            let node = alone(|config| config.client_output_buffer_limit.normal = limit);
             let mut stream = connect(&node).await;
             stream.write_all(set(100_000).as_bytes()).await.unwrap();
             expect(&mut stream, "+OK\r\n").await;
@@ -101,7 +101,7 @@ async fn a_client_above_the_soft_limit_for_too_long_is_closed() {
     LocalSet::new()
         .run_until(async {
             let limit = OutputLimit { hard_bytes: 0, soft_bytes: 1 << 20, soft_s: 1 };
-            let node = alone(|config| config.client_output_buffer_limit = limit);
+            let node = alone(|config| config.client_output_buffer_limit.normal = limit);
             let mut stream = connect(&node).await;
             stream.write_all(set(100_000).as_bytes()).await.unwrap();
             expect(&mut stream, "+OK\r\n").await;

@@ -151,7 +151,7 @@ async fn a_client_by_tls_that_reads_nothing_is_closed_above_the_hard_limit() {
     LocalSet::new()
         .run_until(async {
             let limit = OutputLimit { hard_bytes: 1 << 20, ..OutputLimit::default() };
-            let door = Door::open(|config| config.client_output_buffer_limit = limit).await;
+            let door = Door::open(|config| config.client_output_buffer_limit.normal = limit).await;
             let mut client = door.connect().await.unwrap();
             let value = "v".repeat(50_000);
             client.write_all(format!("SET k {value}\r\n").as_bytes()).await.unwrap();

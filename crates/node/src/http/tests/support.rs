@@ -77,6 +77,7 @@ impl TestNode {
             views: raft.applied(),
             to_control,
             contact: raft.contact(),
+            outbox: crate::messages::pair().0,
             doors: Arc::clone(&doors),
             random: id,
         })

@@ -4,6 +4,7 @@
 
 use super::super::super::plane::Plane;
 use super::super::latency::every;
+use ironcache_session::Counts;
 use std::fmt::Display;
 
 type Lines = Vec<(String, String)>;
@@ -33,6 +34,7 @@ pub(super) fn clients(plane: &Plane) -> Lines {
 pub(super) fn stats(plane: &Plane) -> Lines {
     let (stats, statistics) = (&plane.stats, &plane.statistics);
     let rates = statistics.rates.now();
+    let Counts { channels, patterns, shard } = plane.clients.channels().counts();
     let kib = |bytes: u64| format!("{:.2}", bytes as f64 / 1024.0);
     let mut lines = vec![
         line("total_connections_received", &plane.clients.total),
@@ -48,6 +50,10 @@ pub(super) fn stats(plane: &Plane) -> Lines {
         line("expired_keys", &stats.expired),
         line("keyspace_hits", &stats.hits),
         line("keyspace_misses", &stats.misses),
+        line("pubsub_channels", &channels),
+        line("pubsub_patterns", &patterns),
+        line("pubsubshard_channels", &shard),
+        line("pubsub_messages_dropped", &plane.outbox.dropped()),
         line("total_error_replies", &statistics.tally.errors()),
         line("total_reads_processed", &stats.reads),
         line("total_writes_processed", &stats.writes),
