@@ -128,7 +128,8 @@ fn a_replica_that_is_no_member_holds_back_while_it_takes_something_and_not_once_
     let mut world = World::pair(AckMode::Primary);
     let (mut plane, _proposals, link) = small(&world);
     world.remove_in_sync(B);
-    world.set_policy(|policy| policy.isr_timeout_ms = 50);
+    // Longer than this thread may be kept from running.
+    world.set_policy(|policy| policy.isr_timeout_ms = 1_000);
     plane.apply_view(world.view());
     let mut client = client(&mut plane);
     let bound = plane.view.state.policy.max_lag_bytes as usize;
@@ -140,7 +141,7 @@ fn a_replica_that_is_no_member_holds_back_while_it_takes_something_and_not_once_
     moves(&mut plane);
     plane.retain();
     assert!(plane.is_backed_up());
-    let until_ms = plane.clock_ms() + 200;
+    let until_ms = plane.clock_ms() + 1_300;
     while plane.clock_ms() < until_ms {
         moves(&mut plane);
         plane.retain();
