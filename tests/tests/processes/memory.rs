@@ -12,6 +12,8 @@ const VALUE_BYTES: usize = 700;
 /// Three times what fits.
 const KEYS: u64 = 90_000;
 const BATCH: u64 = 200;
+/// Batches that the new primary takes at least.
+const AFTER: u64 = 50;
 const GIVE_UP: Duration = Duration::from_secs(120);
 
 /// Writes to whichever node takes it.
@@ -112,10 +114,11 @@ async fn a_shard_stays_within_its_limit_and_hands_over_while_keys_go() {
     assert!(number(&full, "evicted_keys") > 1_000, "{full:#?}");
     // Keys go while this node hands over, and when the other one has taken over.
     let going = tokio::task::spawn_blocking(move || {
-        let mut writer = writer;
+        let (mut writer, mut after) = (writer, 0);
         for batch in half.. {
             writer.write(batch);
-            if batch >= 2 * half && writer.at == 1 {
+            after += u64::from(writer.at == 1);
+            if batch >= 2 * half && after >= AFTER {
                 break;
             }
         }
