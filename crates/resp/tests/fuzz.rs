@@ -93,7 +93,8 @@ fn in_single_quotes(word: &[u8]) -> Option<Vec<u8>> {
 #[test]
 fn fuzz_inline_commands_are_the_words_that_were_quoted() {
     let lines = ["SET\nk\ntwo words", "GET\n\x00\x7f", "echo\nit's\n\"quoted\"\n\\x41", "a\n\nb"];
-    Campaign::of("inline commands").from(lines).words(WORDS).run(|bytes| {
+    // The words and what they are quoted as are kept beside what is read.
+    Campaign::of("inline commands").from(lines).words(WORDS).keeps(512 << 10).run(|bytes| {
         // As it is, whatever it may be.
         let raw = commands(&[bytes, b"\r\n"].concat(), 7 + bytes.len() / 50, Trust::Authenticated);
         let words: Vec<&[u8]> = bytes.split(|byte| *byte == b'\n').collect();

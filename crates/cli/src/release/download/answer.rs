@@ -265,7 +265,8 @@ mod tests {
                 Ok(Take::GoOn) => {
                     let same = validator(&headers).is_none_or(|now| Some(now) == broken_off().validator);
                     let range = text(&headers, &CONTENT_RANGE).expect("it says what it holds");
-                    assert!(same && range.starts_with("bytes 400-"), "{headers:?}");
+                    let first = range.strip_prefix("bytes ").and_then(|range| range.split('-').next());
+                    assert!(same && first.is_some_and(|first| first.parse() == Ok(400)), "{headers:?}");
                 }
                 Ok(Take::FromStart(whole)) => {
                     assert!(status == StatusCode::OK && whole.received_bytes == 0);
