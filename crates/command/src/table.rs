@@ -18,6 +18,7 @@ pub(crate) const ADMIN: Flags = Flags::ADMIN;
 /// What a node answers in any state.
 pub(crate) const ANY: Flags = Flags::LOADING.with(Flags::STALE);
 pub(crate) const CONTROL: Flags = ANY.with(Flags::NOSCRIPT);
+const SCRIPT: Flags = Flags::NOSCRIPT.with(Flags::STALE);
 const NO_AUTH: Flags = Flags::NO_AUTH;
 
 /// First key, last key, step.
@@ -229,6 +230,11 @@ pub(crate) const ROWS: &[Spec] = &[
     two(data(geosearch::geosearchstore, row("geosearchstore", -8, GROW, TWO_KEYS, "geo", "6.2.0", "Stores the places in a circle or a box."))),
     two(data(dump::dump, row("dump", 2, READ, ONE_KEY, "generic", "2.6.0", "Returns the value of a key as bytes that RESTORE reads."))),
     two(data(dump::restore, row("restore", -4, GROW, ONE_KEY, "generic", "2.6.0", "Creates a key from what DUMP returned."))),
+    two(counted(2, row("eval", -3, SCRIPT, NO_KEYS, "scripting", "2.6.0", "Runs a script."))),
+    two(counted(2, row("evalsha", -3, SCRIPT, NO_KEYS, "scripting", "2.6.0", "Runs a script that the node knows, by its digest."))),
+    two(counted(2, row("eval_ro", -3, SCRIPT.with(READ), NO_KEYS, "scripting", "7.0.0", "Runs a script that only reads."))),
+    two(counted(2, row("evalsha_ro", -3, SCRIPT.with(READ), NO_KEYS, "scripting", "7.0.0", "Runs a script that only reads, and that the node knows, by its digest."))),
+    two(row("script", -2, NONE, NO_KEYS, "scripting", "2.6.0", "Keeps, tells of and ends scripts.")),
     #[cfg(feature = "next")]
     at(ironcache_types::NEXT, data(crate::next::touch, row("icnext.touch", 2, GROW.with(FAST), ONE_KEY, "generic", "7.0.0", "Counts how often a key was touched."))),
 ];

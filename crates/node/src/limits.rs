@@ -8,6 +8,7 @@ use crate::http::{JSON_BYTES_MAX, KEEP_FREE_BYTES, KEEP_FREE_SHARE};
 use crate::tls::{CA_FILES_MAX, FILE_BYTES_MAX};
 use ironcache_control::ControlState;
 use ironcache_resp::Limits;
+use ironcache_script::{SCRIPT_BYTES_MAX, SCRIPTS_MAX};
 use ironcache_session::COMMAND_BYTES_MAX;
 use ironcache_types::{MAX_ARTIFACT_BYTES, SLOT_COUNT};
 
@@ -29,6 +30,7 @@ fn rows() -> Vec<(&'static str, String)> {
         ("what a client sends for a handshake", kib(HANDSHAKE_BYTES_MAX)),
         ("a file of certificates, or of a key", mib(FILE_BYTES_MAX as usize)),
         ("files of `tls-ca-cert-dir`", CA_FILES_MAX.to_string()),
+        ("scripts that a node knows", format!("{SCRIPTS_MAX}, of {} together", mib(SCRIPT_BYTES_MAX))),
         ("slots", SLOT_COUNT.to_string()),
         ("voters", ControlState::VOTERS_MAX.to_string()),
         ("releases that are known", ControlState::RELEASES_MAX.to_string()),

@@ -41,6 +41,7 @@ mod profile;
 mod refusal;
 mod replies;
 mod route;
+mod script;
 mod server;
 mod session;
 mod site;

@@ -40,6 +40,14 @@ pub enum Refusal {
     #[error("NOREPLICAS Not enough good replicas to write.")]
     FewInSync,
 
+    // Scripts.
+    #[error("BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.")]
+    Busy,
+    #[error("ERR Number of keys can't be negative")]
+    NegativeKeys,
+    #[error("ERR Number of keys can't be greater than number of args")]
+    MoreKeysThanArgs,
+
     /// As Redis words it: a monitor is a kind of replica there.
     #[error("ERR Replica can't interact with the keyspace")]
     AtMonitor,

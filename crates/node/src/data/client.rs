@@ -3,6 +3,7 @@
 use super::Door;
 use super::inbox::Inbox;
 use super::output::Excess;
+use super::scripts::Script;
 use ironcache_resp::Protocol;
 use ironcache_session::{Evictable, Listens, Profile, Session, Touches, Trusted};
 use ironcache_shard::Owed;
@@ -24,6 +25,8 @@ pub(crate) struct Client {
     pub inbox: Option<Rc<Inbox>>,
     /// It has ended itself (`CLIENT KILL`): its connection closes when that is answered.
     pub leaves: bool,
+    /// One of its own that is slow: it waits while others have their turn.
+    pub script: Option<Box<Script>>,
     pub info: Rc<RefCell<ClientInfo>>,
 }
 
@@ -213,7 +216,7 @@ impl Clients {
             ending: Rc::default(),
         }));
         self.list.insert(self.next, Rc::clone(&info));
-        Client { session, owed: Owed::default(), door, inbox: None, leaves: false, info }
+        Client { session, owed: Owed::default(), door, inbox: None, leaves: false, script: None, info }
     }
 
     /// Has a client sent what it listens to from now on, and nothing else.

@@ -29,6 +29,7 @@ mod perform;
 mod plane;
 mod pulse;
 mod refusal;
+mod scripts;
 mod server_commands;
 mod site;
 mod source;

@@ -17,6 +17,7 @@ use super::acks::AckWaiters;
 use super::checkpoint::Snapshots;
 use super::client::Clients;
 use super::pause::Pause;
+use super::scripts::Scripts;
 use super::statistics::Statistics;
 use super::stats::Stats;
 use super::tls::Tls;
@@ -78,6 +79,7 @@ pub(crate) struct Plane {
     pub held_up: HeldUp,
     pub waiters: AckWaiters,
     pub clients: Clients,
+    pub scripts: Scripts,
     pub stats: Stats,
     pub statistics: Statistics,
     pub pause: Pause,
@@ -149,6 +151,7 @@ impl Plane {
             held_up: HeldUp::default(),
             waiters: AckWaiters::default(),
             clients: Clients::default(),
+            scripts: Scripts::default(),
             stats: Stats::default(),
             statistics,
             pause: Pause::default(),

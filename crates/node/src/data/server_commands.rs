@@ -11,6 +11,7 @@ pub(super) use info::REDIS_VERSION;
 
 use super::client::Client;
 use super::plane::Plane;
+use super::scripts;
 use ironcache_resp::Writer;
 use ironcache_session::{Endpoint, Query, ShownAs, Subcommand, help_or_refuse};
 use ironcache_shard::Role;
@@ -38,6 +39,7 @@ pub(super) fn run(plane: &mut Plane, client: &mut Client, query: Query, args: &[
         Query::Latency => latency::run(plane, client, args, out),
         Query::Slowlog => slowlog::run(plane, client, args, out),
         Query::Role => role(plane, client, out),
+        Query::Scripts => scripts::command(plane, client, args, out),
         Query::Time => time(client, out),
     }
 }

@@ -5,6 +5,7 @@ mod clients;
 mod monitor;
 mod requests;
 mod routes;
+mod scripts;
 mod transactions;
 
 use crate::*;
@@ -19,6 +20,7 @@ struct Node {
     serves_reads: bool,
     enough_in_sync: bool,
     backed_up: bool,
+    busy: bool,
     epoch: Option<Epoch>,
     written: u64,
     holders: usize,
@@ -32,6 +34,7 @@ fn primary() -> Node {
         serves_reads: true,
         enough_in_sync: true,
         backed_up: false,
+        busy: false,
         epoch: Some(Epoch(1)),
         written: 0,
         holders: 0,
@@ -71,6 +74,10 @@ impl Site for Node {
 
     fn paused(&self) -> Option<Paused> {
         self.paused
+    }
+
+    fn is_busy(&self) -> bool {
+        self.busy
     }
 
     fn epoch(&self) -> Option<Epoch> {
@@ -113,6 +120,10 @@ fn take(session: &mut Session, node: &Node, request: &str) -> String {
             let names = names.join(", ");
             slot.map_or(format!("run all of {names}"), |Slot(slot)| format!("run all of {names} on {slot}"))
         }
+        Ok(Turn::Run(Job::Script { spec, slot, keys })) => match slot {
+            Some(Slot(slot)) => format!("script {} of {keys} on {slot}", spec.name),
+            None => format!("script {} of {keys}", spec.name),
+        },
         Ok(Turn::Run(Job::Query(query))) => format!("answer {query:?}"),
         Ok(Turn::Run(Job::Listen(to))) => format!("listen {to:?}"),
         Ok(Turn::Stop(stop)) => format!("{stop:?}"),

@@ -10,6 +10,7 @@ mod links;
 mod monitors;
 mod outputs;
 mod retention;
+mod scripts;
 mod server_commands;
 mod serving;
 mod snapshots;
