@@ -189,6 +189,9 @@ pub(super) fn go_on(plane: &mut Plane, client: &mut Client, out: &mut Vec<u8>) -
     if client.session.is_mute() {
         drop_reply(client, stop, start, out);
     }
+    if plane.blocked.has_ready() {
+        blocked::serve(plane);
+    }
     stop
 }
 

@@ -115,6 +115,9 @@ impl Calls {
         if spec.is_write() {
             self.may_write(plane)?;
         }
+        if spec.flags.contains(CommandFlags::DENYOOM) && !self.flags.allow_oom && plane.is_out_of_memory() {
+            return Err("OOM command not allowed when used memory > 'maxmemory'.".to_owned());
+        }
         let touched = self.admit(plane, client, spec, args)?;
         plane.stats.commands += 1;
         if !is_data {
