@@ -3,6 +3,7 @@
 //! *Invariant:* a refused request was not executed, and never will be.
 //! *Invariant:* text is made once, where the reply is written, and nobody reads anything out of it.
 
+use ironcache_acl::{Denied, RuleError};
 use ironcache_command::{CommandError, WrongArity};
 use ironcache_types::Slot;
 use std::fmt;
@@ -23,6 +24,8 @@ pub enum Refusal {
     ExecArity,
     #[error("NOAUTH Authentication required.")]
     NotAuthenticated,
+    #[error(transparent)]
+    Denied(Denied),
     #[error(transparent)]
     NotYet(CommandError),
     #[error("ERR '{name}' is not supported by ironcache")]
@@ -101,8 +104,9 @@ pub enum Refusal {
         "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH <user> <pass> option can be used to authenticate the client and select the RESP protocol version at the same time"
     )]
     HelloNotAuthenticated,
+    /// Of `user`, given to the command that is called so.
     #[error("WRONGPASS invalid username-password pair or user is disabled.")]
-    WrongPassword,
+    WrongPassword { command: Vec<u8>, user: Vec<u8> },
     #[error(
         "ERR AUTH <password> called without any password configured for the default user. Are you sure your configuration is correct?"
     )]
@@ -129,6 +133,27 @@ pub enum Refusal {
     NoSuchUser { user: String },
     #[error("ERR CLIENT PAUSE mode must be WRITE or ALL")]
     PauseMode,
+
+    // Users.
+    #[error("{0}")]
+    Rule(RuleError),
+    #[error("ERR Usernames can't contain spaces or null characters")]
+    UserName,
+    #[error("ERR The 'default' user cannot be removed")]
+    DefaultUserStays,
+    #[error("ERR User '{name}' not found")]
+    UnknownUser { name: String },
+    #[error("ERR Unknown category '{category}'")]
+    UnknownCategory { category: String },
+    #[error("ERR Command '{name}' not found")]
+    DryRunOfNothing { name: String },
+    #[error(
+        "ERR ACL GENPASS argument must be the number of bits for the output password, a positive number up to {most}"
+    )]
+    PasswordBits { most: i64 },
+    /// Redis runs it there; here the log of the cluster has to take it first.
+    #[error("ERR users are not changed, loaded or saved within a transaction")]
+    OrderInTransaction,
 
     // Arguments.
     #[error("ERR syntax error")]
@@ -162,6 +187,7 @@ impl Refusal {
                 | Refusal::ExecArity
                 | Refusal::NotAuthenticated
                 | Refusal::NotYet(_)
+                | Refusal::Denied(_)
                 | Refusal::NotSupported { .. }
                 | Refusal::Moved(_)
                 | Refusal::Unowned
@@ -170,6 +196,7 @@ impl Refusal {
                 | Refusal::FewInSync
                 | Refusal::AtMonitor
                 | Refusal::NotInTransaction
+                | Refusal::OrderInTransaction
                 | Refusal::TransactionTooLong { .. }
         )
     }

@@ -7,8 +7,8 @@ use super::output::Excess;
 use super::scripts::Script;
 use ironcache_resp::Protocol;
 use ironcache_session::{
-    Audience, Class, Counts, Evictable, Listening, Listens, Message, Profile, Registry, Session, Touches,
-    Trusted,
+    Account, Audience, Class, Counts, Evictable, Listening, Listens, Message, Order, Profile, Registry,
+    Session, Touches,
 };
 use ironcache_settings::{OutputLimit, OutputLimits};
 use ironcache_shard::Owed;
@@ -27,6 +27,8 @@ pub(crate) struct Client {
     pub owed: Owed,
     /// Which port of other nodes it is sent to.
     pub door: Door,
+    /// What it has ordered, and waits for.
+    pub order: Option<Order>,
     /// Messages that answer none of its commands, once it listens to something.
     pub inbox: Option<Rc<Inbox>>,
     /// While it is blocked.
@@ -57,6 +59,9 @@ impl Client {
         info.is_known |= session.is_known();
         info.queued = session.queued();
         info.blocked = session.is_blocked();
+        if !Rc::ptr_eq(&info.account, session.account()) {
+            info.account = Rc::clone(session.account());
+        }
         if !Rc::ptr_eq(&info.profile, session.profile()) {
             info.profile = Rc::clone(session.profile());
         }
@@ -72,6 +77,10 @@ pub(crate) struct ClientInfo {
     pub addr: SocketAddr,
     pub local_addr: SocketAddr,
     pub profile: Rc<Profile>,
+    /// Of the user that it acts for.
+    pub account: Rc<Account>,
+    /// Has it ordered something that is not answered yet?
+    pub is_ordering: bool,
     pub connected_at_ms: u64,
     pub last_command: &'static str,
     /// Has it sent a whole command, past the password if there is one?
@@ -178,6 +187,8 @@ pub(crate) enum Closing {
     Silent { for_s: u64 },
     /// `CLIENT KILL`, of another one.
     Killed { by: u64 },
+    /// `ACL DELUSER`, or an ACL file that does not name it.
+    UserGone,
     /// `maxclients`: others came, and it had said nothing.
     Stranger { for_ms: u64 },
 }
@@ -195,6 +206,7 @@ impl fmt::Display for Closing {
                 f,
                 "it has sent no command for {for_ms} ms since it came, and maxclients others are here or want to be"
             ),
+            Closing::UserGone => f.write_str("the user that it acted for was deleted"),
             Closing::Silent { for_s } => write!(f, "it has sent nothing for {for_s} s, longer than timeout"),
         }
     }
@@ -228,13 +240,13 @@ impl Clients {
         addr: SocketAddr,
         local_addr: SocketAddr,
         now_ms: u64,
-        trusted: Trusted,
+        everybody: &Rc<Account>,
         door: Door,
     ) -> Option<Client> {
         if self.list.len() >= most && self.make_room(now_ms) == Room::None {
             return None;
         }
-        Some(self.connect(addr, local_addr, now_ms, trusted, door))
+        Some(self.connect(addr, local_addr, now_ms, everybody, door))
     }
 
     pub(crate) fn connect(
@@ -242,17 +254,19 @@ impl Clients {
         addr: SocketAddr,
         local_addr: SocketAddr,
         now_ms: u64,
-        trusted: Trusted,
+        everybody: &Rc<Account>,
         door: Door,
     ) -> Client {
         self.next += 1;
         self.total += 1;
-        let session = Session::new(self.next, trusted);
+        let session = Session::new(self.next, everybody);
         let info = Rc::new(RefCell::new(ClientInfo {
             id: self.next,
             addr,
             local_addr,
             profile: Rc::clone(session.profile()),
+            account: Rc::clone(session.account()),
+            is_ordering: false,
             connected_at_ms: now_ms,
             last_command: session.last_command(),
             is_known: false,
@@ -272,7 +286,17 @@ impl Clients {
             ending: Rc::default(),
         }));
         self.list.insert(self.next, Rc::clone(&info));
-        Client { session, owed: Owed::default(), door, inbox: None, seat: None, leaves: false, script: None, info }
+        Client {
+            session,
+            owed: Owed::default(),
+            door,
+            order: None,
+            inbox: None,
+            seat: None,
+            leaves: false,
+            script: None,
+            info,
+        }
     }
 
     /// Has a client sent what it listens to from now on.
@@ -468,6 +492,15 @@ impl Clients {
         let info = stranger.borrow();
         self.end(&info, Closing::Stranger { for_ms: here_ms(&info) });
         Room::Made
+    }
+
+    /// Ends every client that acts for one of these, but for one that is about to be answered: it ends afterwards.
+    pub(crate) fn end_of_users(&mut self, gone: &[Rc<Account>]) {
+        let acts = |info: &ClientInfo| gone.iter().any(|account| Rc::ptr_eq(account, &info.account));
+        let theirs: Vec<_> = self.list.values().filter(|info| acts(&info.borrow())).map(Rc::clone).collect();
+        for info in theirs.iter().map(|info| info.borrow()).filter(|info| !info.is_ordering) {
+            self.end(&info, Closing::UserGone);
+        }
     }
 
     /// Its connection ends as soon as its task runs; what is kept for it does not count any more.

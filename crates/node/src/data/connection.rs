@@ -20,6 +20,7 @@ use super::client::{Buffers, Client, Closing, Kept};
 use super::dispatch::{self, Waiting};
 use super::output::{Lost, Output};
 use super::tls::{Incoming, NotMade, Outgoing, shake_hands};
+use super::users;
 use super::{DataNode, Entrance};
 use bytes::{Buf, BytesMut};
 use ironcache_host::net::TcpStream;
@@ -203,6 +204,11 @@ impl Connection {
                         return End::Closed;
                     }
                 }
+                Batch::Stopped(Stop::Order) => {
+                    if self.carry_out().await.is_err() {
+                        return End::Closed;
+                    }
+                }
                 Batch::Stopped(Stop::Close) => {
                     self.send_the_last().await;
                     return End::Closed;
@@ -253,6 +259,7 @@ impl Connection {
         plane.look_at_lease();
         plane.statistics.stopwatch.begin();
         let leased = plane.is_leased();
+        let knows_no_users = plane.knows_no_users();
         let batch = loop {
             if plane.engine.is_sealed() && plane.primary().is_some() {
                 // The checkpoint would lack what is executed now. A replica only says where to go.
@@ -277,6 +284,9 @@ impl Connection {
                 consumed_total += consumed;
                 continue;
             }
+            if knows_no_users {
+                break Batch::Stopped(Stop::Park);
+            }
             if consumed > COMMAND_BYTES_MAX {
                 let text = format!("ERR a command of {consumed} bytes; {COMMAND_BYTES_MAX} are the most");
                 Writer::new(&mut self.out, self.client.session.protocol()).error(&text);
@@ -296,7 +306,7 @@ impl Connection {
                     dispatch::try_again(&mut plane, &mut self.client, args[0], &mut self.out, why);
                 }
                 Some(stop @ (Stop::Hold | Stop::Pause)) => break Batch::Stopped(stop),
-                Some(stop @ (Stop::Blocked | Stop::Slow | Stop::Close)) => {
+                Some(stop @ (Stop::Blocked | Stop::Order | Stop::Slow | Stop::Close)) => {
                     consumed_total += consumed;
                     break Batch::Stopped(stop);
                 }
@@ -651,6 +661,39 @@ impl Connection {
         }
         self.doubt = epoch;
         self.out_of_doubt().await
+    }
+
+    /// Until what the client has ordered is carried out, or is known to be refused. Its user may be gone by then: it ends, and
+    /// has had its answer.
+    async fn carry_out(&mut self) -> Result<(), Lost> {
+        let Some(order) = self.client.order.take() else { return Ok(()) };
+        let (account, addr) = {
+            let mut info = self.client.info.borrow_mut();
+            info.is_ordering = true;
+            (Rc::clone(self.client.session.account()), info.addr)
+        };
+        let node = Rc::clone(&self.node);
+        let happened = async {
+            tokio::select! {
+                biased;
+                outcome = users::carry_out(&node, order, &account, addr) => Ok(outcome),
+                () = self.from.gone() => Err(Lost),
+            }
+        };
+        let outcome = self.output.until(&mut self.to, &self.node, happened).await??;
+        self.client.info.borrow_mut().is_ordering = false;
+        let start = self.out.len();
+        users::answer(&outcome, self.client.session.protocol(), &mut self.out);
+        if self.client.session.is_mute() {
+            self.out.truncate(start);
+            self.client.session.dropped();
+        }
+        if self.client.session.account().is_gone() {
+            self.hand_on()?;
+            self.send_the_last().await;
+            return Err(Lost);
+        }
+        Ok(())
     }
 
     /// The node stops: everything received was answered. Closing with unread input would reset the
