@@ -71,6 +71,12 @@ impl<T: Keyed> Dict<T> {
         self.index.find(hash, |at| wanted(&self.elements[at]))
     }
 
+    /// Where an element with this hash probably is: of those that share its home, the first is looked at.
+    #[inline]
+    pub(crate) fn guess(&self, hash: u32) -> Option<usize> {
+        if self.index.is_empty() { Some(0) } else { self.index.find(hash, |_| true) }
+    }
+
     pub(crate) fn at_mut(&mut self, at: usize) -> &mut T {
         &mut self.elements[at]
     }

@@ -81,6 +81,18 @@ impl Value {
         }
     }
 
+    /// Reads something of what lies beyond the value itself: see the module `fetch`.
+    #[inline]
+    pub(crate) fn touch(&self) -> usize {
+        match self {
+            Value::String(text) => text.first().map_or(0, |&byte| usize::from(byte)),
+            Value::Hash(hash) => hash.bytes,
+            Value::List(list) => list.bytes,
+            Value::Set(set) => set.bytes,
+            Value::Zset(zset) => zset.len(),
+        }
+    }
+
     /// Memory beyond the value itself, in bytes: an estimate, O(1).
     pub(crate) fn heap_bytes(&self) -> usize {
         match self {

@@ -23,7 +23,8 @@ use super::{DataNode, Entrance};
 use crate::clock::unix_ms;
 use bytes::{Buf, BytesMut};
 use ironcache_host::net::{TcpStream, prepare};
-use ironcache_resp::{CommandParser, Limits, Parsed, Trust, Writer};
+use ironcache_keyspace::FETCHED_KEYS;
+use ironcache_resp::{CommandParser, FirstArguments, Limits, Parsed, Trust, Writer};
 use ironcache_session::{COMMAND_BYTES_MAX, Stop, Trusted, Wake, Woken};
 use ironcache_shard::Reply;
 use ironcache_types::{Epoch, chain};
@@ -225,6 +226,7 @@ impl Connection {
         let end_before = plane.offset();
         plane.look_at_lease();
         let leased = plane.is_leased();
+        let mut fetched: usize = 0;
         let batch = loop {
             if plane.engine.is_sealed() && plane.primary().is_some() {
                 // The checkpoint would lack what is executed now. A replica only says where to go.
@@ -255,6 +257,14 @@ impl Connection {
                 consumed_total += consumed;
                 continue;
             }
+            if fetched == 0 && consumed < input.len() {
+                // Another whole batch if nothing can be told of the next: to look again at each would cost.
+                fetched = match plane.keyspace.fetch(FirstArguments::of(input)) {
+                    0 => FETCHED_KEYS,
+                    keys => keys,
+                };
+            }
+            fetched = fetched.saturating_sub(1);
             match dispatch::run(&mut plane, &mut self.client, &args, &mut self.out) {
                 None => {}
                 Some(Stop::Park) => {
