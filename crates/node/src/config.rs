@@ -64,6 +64,7 @@ pub struct Config {
     pub latency_monitor_threshold_ms: u64,
     pub latency_tracking: bool,
     pub latency_percentiles: Percentiles,
+    pub debug_command: DebugCommand,
     pub log: String,
     #[cfg(feature = "next")]
     pub next_zone: String,
@@ -77,6 +78,31 @@ pub struct Config {
 
     /// The file that it was read from, if there is one.
     pub file: Option<PathBuf>,
+}
+
+/// Who may use `DEBUG`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DebugCommand {
+    Nobody,
+    Everybody,
+    /// Who connects from this machine.
+    Local,
+}
+
+impl DebugCommand {
+    const ALL: [DebugCommand; 3] = [DebugCommand::Nobody, DebugCommand::Everybody, DebugCommand::Local];
+
+    fn of(word: &str) -> Option<DebugCommand> {
+        DebugCommand::ALL.into_iter().find(|who| who.word() == word)
+    }
+
+    fn word(self) -> &'static str {
+        match self {
+            DebugCommand::Nobody => "no",
+            DebugCommand::Everybody => "yes",
+            DebugCommand::Local => "local",
+        }
+    }
 }
 
 impl Default for Config {
@@ -142,6 +168,10 @@ impl Config {
                 &node(NodeKey::LatencyTrackingInfoPercentiles).to_string(),
             )
             .expect("a value of the table is one"),
+            debug_command: node(NodeKey::EnableDebugCommand)
+                .word()
+                .and_then(DebugCommand::of)
+                .expect("a value of the table is one"),
             log: node(NodeKey::Log).to_string(),
             #[cfg(feature = "next")]
             next_zone: node(NodeKey::NextZone).to_string(),
@@ -209,6 +239,7 @@ impl Config {
             NodeKey::LatencyMonitorThresholdMs => Value::Number(self.latency_monitor_threshold_ms),
             NodeKey::LatencyTracking => yes_or_no(self.latency_tracking),
             NodeKey::LatencyTrackingInfoPercentiles => Value::Text(self.latency_percentiles.to_string()),
+            NodeKey::EnableDebugCommand => Value::Word(self.debug_command.word()),
             NodeKey::Log => Value::Text(self.log.clone()),
             #[cfg(feature = "next")]
             NodeKey::NextZone => Value::Text(self.next_zone.clone()),

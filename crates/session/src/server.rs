@@ -57,6 +57,7 @@ impl Session {
             "command" => self.command(args, out),
             "cluster" => query(Query::Cluster),
             "config" => query(Query::Config),
+            "debug" => query(Query::Debug),
             "info" => query(Query::Info),
             "lolwut" => self.lolwut(args, site, out),
             "latency" => query(Query::Latency),

@@ -65,6 +65,7 @@ pub enum Query {
     Unpause,
     Cluster,
     Config,
+    Debug,
     Info,
     Latency,
     Role,

@@ -43,6 +43,7 @@ pub enum NodeKey {
     LatencyMonitorThresholdMs,
     LatencyTracking,
     LatencyTrackingInfoPercentiles,
+    EnableDebugCommand,
     Log,
     #[cfg(feature = "next")]
     NextZone,
@@ -557,6 +558,17 @@ pub static TABLE: [Setting; COUNT] = [
         redis: None,
         doc: "The percentiles that `INFO latencystats` shows, separated by spaces; empty shows none",
         more: "",
+    },
+    Setting {
+        key: Key::Node(NodeKey::EnableDebugCommand),
+        name: "enable-debug-command",
+        kind: Kind::Word(&["no", "yes", "local"]),
+        default: "no",
+        change: Change::AtStart,
+        redis: None,
+        doc: "Who may have the node stand still with `DEBUG SLEEP`: nobody, everybody, or who connects from this machine",
+        more: "For tests. A node that stands still for longer than its lease is no primary any more, and one that does for \
+               longer than `hang-timeout-ms` is started anew.",
     },
     Setting {
         key: Key::Node(NodeKey::Log),

@@ -3,6 +3,7 @@
 mod client;
 mod cluster;
 mod config;
+mod debug;
 mod info;
 mod latency;
 mod slowlog;
@@ -34,6 +35,7 @@ pub(super) fn run(plane: &mut Plane, client: &mut Client, query: Query, args: &[
         }
         Query::Cluster => cluster::run(plane, client, args, out),
         Query::Config => config::run(plane, client, args, out),
+        Query::Debug => debug::run(plane, client, args, out),
         Query::Info => info::run(plane, client, args, out),
         Query::Latency => latency::run(plane, client, args, out),
         Query::Slowlog => slowlog::run(plane, client, args, out),
