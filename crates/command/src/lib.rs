@@ -70,6 +70,6 @@ pub use ironcache_keyspace::{Effects, Expiry};
 pub use key_specs::{Begin, Find, KeySpec, key_specs, keys_and_flags};
 pub use lookup::lookup;
 pub use spec::{Flags, Handler, MoreKeys, Run, Spec};
-pub use stream::StreamError;
+pub use stream::{StreamError, check_subcommand};
 pub use subcommands::{find, subcommand, subcommands};
 pub use table::table;

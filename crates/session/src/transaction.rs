@@ -10,7 +10,7 @@ use crate::session::Session;
 use crate::site::{Owner, Site};
 use crate::turn::{Job, Stop, Turn};
 use crate::watch::{TooMuch, WATCHED_BYTES_MAX, Watch};
-use ironcache_command::{Flags, Run, Spec};
+use ironcache_command::{Flags, Run, Spec, check_subcommand};
 use ironcache_resp::Writer;
 use ironcache_types::{ReadFrom, Slot};
 
@@ -106,6 +106,7 @@ impl Session {
         if is_never_in_one(spec) {
             return Err(Refusal::NotInTransaction);
         }
+        check_subcommand(spec, args).map_err(|why| Refusal::Subcommand { text: why.to_string() })?;
         let slot = route::slot_of(spec, args)?;
         let read = if is_of_a_shard(spec) { ReadFrom::Replica } else { self.reads(spec) };
         if let Some(slot) = slot

@@ -36,6 +36,10 @@ const ARITY: &[(&str, &str, i32)] = &[
     ("help", "xgroup|help", 2),
 ];
 
+pub(super) fn check_subcommand(args: &[&[u8]]) -> Outcome {
+    info::subcommand(args, COMMAND, ARITY).map(drop)
+}
+
 /// What stands behind an id.
 struct Options {
     creates: bool,

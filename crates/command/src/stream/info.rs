@@ -40,6 +40,10 @@ pub(super) fn subcommand(
     if fits { Ok(name) } else { Err(CommandError::WrongArity { command: whole }) }
 }
 
+pub(super) fn check_subcommand(args: &[&[u8]]) -> Outcome {
+    subcommand(args, COMMAND, ARITY).map(drop)
+}
+
 /// Options that a subcommand does not have.
 pub(super) fn syntax_error(args: &[&[u8]], command: &'static str) -> StreamError {
     StreamError::SubcommandSyntax { command, subcommand: cut(args[1]) }

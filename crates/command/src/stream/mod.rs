@@ -28,9 +28,22 @@ pub(crate) use trim::xtrim;
 
 use crate::call::Call;
 use crate::error::CommandError;
+use crate::spec::Spec;
 use ironcache_keyspace::{Effect, Stream, StreamChange, StreamId};
 
 type Outcome = Result<(), CommandError>;
+
+/// What Redis asks before it queues a command with subcommands: is this one of them, with as many arguments as it takes?
+///
+/// # Errors
+/// It is not.
+pub fn check_subcommand(spec: &Spec, args: &[&[u8]]) -> Outcome {
+    match spec.name {
+        "xgroup" => group::check_subcommand(args),
+        "xinfo" => info::check_subcommand(args),
+        _ => Ok(()),
+    }
+}
 
 impl Call<'_> {
     /// Changes the stream at a key.

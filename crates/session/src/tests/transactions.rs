@@ -76,3 +76,13 @@ fn a_transaction_has_a_longest_size() {
     check(&mut client, &primary(), &[("GET k", too_long)]);
     assert!(take(&mut client, &primary(), "EXEC").starts_with("-EXECABORT"));
 }
+
+#[test]
+fn an_unknown_subcommand_is_not_queued() {
+    let requests = [
+        ("MULTI", "+OK"),
+        ("XGROUP nosuch", "-ERR unknown subcommand 'nosuch'. Try XGROUP HELP."),
+        ("EXEC", "-EXECABORT Transaction discarded because of previous errors."),
+    ];
+    check(&mut session(), &primary(), &requests);
+}
