@@ -229,11 +229,11 @@ fn is_meant(args: &Args, _ours: &Value, theirs: &Value) -> bool {
     overflows || sorts || ranks && args.len() > 3 && matches!(theirs, Value::Error(_))
 }
 
-/// Did redis-server refuse a transaction that is executed here, for a count of keys that is no number? What follows has other
-/// data from there on.
-pub(crate) fn have_parted(commands: &[Args], theirs: &[Vec<u8>]) -> bool {
+/// Which transaction did redis-server refuse that is executed here, for a count of keys that is no number? What follows it has
+/// other data.
+pub(crate) fn parted_at(commands: &[Args], theirs: &[Vec<u8>]) -> Option<usize> {
     let mut odd = false;
-    commands.iter().zip(theirs).any(|(args, theirs)| {
+    commands.iter().zip(theirs).position(|(args, theirs)| {
         let is = |name: &[u8]| args[0].eq_ignore_ascii_case(name);
         odd = !is(b"multi") && (odd || counts_oddly(args));
         odd && is(b"exec") && theirs.starts_with(b"-CROSSSLOT")

@@ -1,6 +1,6 @@
 //! Running sequences on both sides, and making short what differs.
 
-use crate::compare::{first_difference, have_parted};
+use crate::compare::{first_difference, parted_at};
 use crate::generate::{Generator, Sequence};
 use crate::{Args, Side, pool, show};
 use ironcache_resp::{Protocol, Value, parse_value};
@@ -120,9 +120,6 @@ fn differs(
     all.push(vec![b"DBSIZE".to_vec()]);
     let a = ours.run(*protocol, &all).map_err(|e| told("ironcache", e))?;
     let b = theirs.run(*protocol, &all).map_err(|e| told("redis-server", e))?;
-    if have_parted(&all, &b) {
-        return Ok(None);
-    }
     let difference = |all: &[Args], a: &[Vec<u8>], b: &[Vec<u8>]| {
         first_difference(all, a, b).map(|at| Difference {
             protocol: *protocol,
@@ -132,6 +129,10 @@ fn differs(
             theirs: b[at].clone(),
         })
     };
+    if let Some(at) = parted_at(&all, &b) {
+        // What was before it is compared all the same.
+        return Ok(difference(&all[..at], &a[..at], &b[..at]));
+    }
     if let Some(found) = difference(&all, &a, &b) {
         return Ok(Some(found));
     }

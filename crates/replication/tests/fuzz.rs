@@ -46,8 +46,11 @@ fn fuzz_frames_are_written_as_they_were_read() {
         if encode(message, version, &mut written).is_ok() {
             let (again, _) =
                 decode(&written, version).expect("what is written can be read").expect("it is whole");
-            if !matches!(message, Message::Refuse(_)) {
-                assert_eq!(again, *message);
+            match (&again, message) {
+                (Message::Refuse(again), Message::Refuse(read)) => {
+                    assert!(read.code.starts_with(&*again.code) && read.text.starts_with(&*again.text));
+                }
+                (again, read) => assert_eq!(again, read),
             }
             let mut twice = Vec::new();
             encode(&again, version, &mut twice).expect("it was written before");
