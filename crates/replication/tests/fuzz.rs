@@ -48,7 +48,7 @@ fn fuzz_frames_are_written_as_they_were_read() {
                 decode(&written, version).expect("what is written can be read").expect("it is whole");
             match (&again, message) {
                 (Message::Refuse(again), Message::Refuse(read)) => {
-                    assert!(read.code.starts_with(&*again.code) && read.text.starts_with(&*again.text));
+                    assert!(read.code.starts_with(again.code) && read.text.starts_with(again.text));
                 }
                 (again, read) => assert_eq!(again, read),
             }
