@@ -191,8 +191,8 @@ pub(super) const ROWS: &[Mutation] = &[
         name: "a-watch-sees-no-write",
         breaks: "a transaction is executed although a key that it depends on was written in between",
         file: "crates/session/src/watch.rs",
-        guard: "            if !(was_expired && change == Change::Deleted) {",
-        instead: "            if !(was_expired && change == Change::Deleted) && key.is_empty() {",
+        guard: "            if !(was_expired && change == KeyChange::Deleted) {",
+        instead: "            if !(was_expired && change == KeyChange::Deleted) && key.is_empty() {",
         tests: &["-p", "ironcache-node", "--lib", "data::"],
     },
     Mutation {
@@ -223,8 +223,8 @@ pub(super) const ROWS: &[Mutation] = &[
         name: "popped-for-a-client-that-left",
         breaks: "an element is taken from a list for a client that nobody can tell any more",
         file: "crates/node/src/data/connection.rs",
-        guard: "    plane.blocked.leave(id);\n    plane.clients.disconnect(id);",
-        instead: "    plane.clients.disconnect(id);",
+        guard: "    plane.blocked.leave(id);\n    plane.clients.leave(&connection.client);",
+        instead: "    plane.clients.leave(&connection.client);",
         tests: &["-p", "ironcache-node", "--lib", "data::"],
     },
     Mutation {
