@@ -77,6 +77,12 @@ impl<T: Keyed> Dict<T> {
         block_bytes(self.elements.capacity() * size_of::<T>()) + self.index.heap_bytes()
     }
 
+    /// Where an element with this hash probably is: of those that share its home, the first is looked at.
+    #[inline]
+    pub(crate) fn guess(&self, hash: u32) -> Option<usize> {
+        if self.index.is_empty() { Some(0) } else { self.index.find(hash, |_| true) }
+    }
+
     pub(crate) fn at_mut(&mut self, at: usize) -> &mut T {
         &mut self.elements[at]
     }

@@ -97,6 +97,19 @@ impl Value {
         }
     }
 
+    /// Reads something of what lies beyond the value itself: see the module `fetch`.
+    #[inline]
+    pub(crate) fn touch(&self) -> usize {
+        match self {
+            Value::String(text) => text.first().map_or(0, |&byte| usize::from(byte)),
+            Value::Hash(hash) => hash.element_bytes,
+            Value::List(list) => list.element_bytes,
+            Value::Set(set) => set.element_bytes,
+            Value::Zset(zset) => zset.len(),
+            Value::Stream(stream) => stream.heap_bytes(),
+        }
+    }
+
     /// Memory beyond the value itself, in bytes: what its blocks take, O(1).
     pub(crate) fn heap_bytes(&self) -> usize {
         match self {

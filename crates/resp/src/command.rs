@@ -345,7 +345,7 @@ impl Default for CommandParser {
 /// The whole argument at `at`, if its length has at most three digits: nearly every one, and no question of limits,
 /// signs or missing bytes. `None` says nothing.
 #[inline]
-fn short_bulk(buf: &[u8], at: usize) -> Option<Range<usize>> {
+pub(crate) fn short_bulk(buf: &[u8], at: usize) -> Option<Range<usize>> {
     let value = |digit: u8| usize::from(digit - b'0');
     let (length, start) = match *buf.get(at..)? {
         [b'$', a @ b'0'..=b'9', b'\r', b'\n', ..] => (value(a), at + 4),

@@ -11,6 +11,7 @@
 //! *Invariant:* a command that arrives in pieces costs time linear in its bytes, however small the pieces are.
 //! *Invariant:* absent here are sockets, clocks and the meaning of commands.
 
+mod ahead;
 mod args;
 mod command;
 mod double;
@@ -21,6 +22,7 @@ mod protocol;
 mod value;
 mod write;
 
+pub use ahead::FirstArguments;
 pub use args::{Args, ArgsIter, OwnedArgs};
 pub use command::{CommandParser, Limits, Parsed, Trust};
 pub use double::{DoubleText, format_double};

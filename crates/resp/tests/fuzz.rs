@@ -2,7 +2,8 @@
 
 use ironcache_fuzz::Campaign;
 use ironcache_resp::{
-    CommandParser, Parsed, Protocol, ProtocolError, Trust, Value, Writer, encode_command, parse_value,
+    CommandParser, FirstArguments, Parsed, Protocol, ProtocolError, Trust, Value, Writer, encode_command,
+    parse_value,
 };
 
 type Commands = (Vec<Vec<Vec<u8>>>, Result<(), ProtocolError>);
@@ -57,13 +58,22 @@ fn fuzz_commands_in_pieces_are_the_commands() {
     encode_command(&["MGET", "a", "b", "", "c"], &mut many);
     let inline = "SET k \"a\\x00\\n b\"\r\nget 'it\\'s'\nPING\r\n".as_bytes().to_vec();
     let one = b"*1\r\n$4\r\nPING\r\n".to_vec();
+    // What is read as a whole, and in pieces, is kept, and a command may be a byte and a line end.
     Campaign::of("RESP commands")
+        .keeps(2 << 20)
         .from([many, inline, one, b"*0\r\n*-1\r\n\r\nPING\r\n".to_vec()])
         .words(WORDS)
         .run(|bytes| {
             let whole = commands(bytes, bytes.len().max(1), Trust::Authenticated);
             let piece = 1 + bytes.len() / 97 + bytes.first().map_or(0, |byte| usize::from(byte % 7));
             assert_eq!(commands(bytes, piece, Trust::Authenticated), whole, "in pieces of {piece}");
+            for (guessed, args) in FirstArguments::of(bytes).zip(&whole.0) {
+                assert_eq!(
+                    args.get(1).map(Vec::as_slice),
+                    Some(guessed),
+                    "what is guessed of a whole command is true"
+                );
+            }
             let stranger = commands(bytes, piece, Trust::Unauthenticated);
             assert!(stranger.0.iter().all(|args| args.iter().all(|arg| arg.len() <= 64 << 10)));
             (whole.0.len().min(4), whole.1)

@@ -23,7 +23,8 @@ use super::tls::{Incoming, NotMade, Outgoing, shake_hands};
 use super::{DataNode, Entrance};
 use bytes::{Buf, BytesMut};
 use ironcache_host::net::TcpStream;
-use ironcache_resp::{CommandParser, Limits, Parsed, Trust, Writer};
+use ironcache_keyspace::FETCHED_KEYS;
+use ironcache_resp::{CommandParser, FirstArguments, Limits, Parsed, Trust, Writer};
 use ironcache_session::{COMMAND_BYTES_MAX, Stop, Trusted, Wake};
 use ironcache_shard::Reply;
 use ironcache_types::{Epoch, Offset, chain};
@@ -248,6 +249,7 @@ impl Connection {
         plane.look_at_lease();
         plane.statistics.stopwatch.begin();
         let leased = plane.is_leased();
+        let mut fetched: usize = 0;
         let batch = loop {
             if plane.engine.is_sealed() && plane.primary().is_some() {
                 // The checkpoint would lack what is executed now. A replica only says where to go.
@@ -281,6 +283,14 @@ impl Connection {
             if let Some(inbox) = &self.client.inbox {
                 inbox.catch_up(&mut self.client.session, &mut self.out);
             }
+            if fetched == 0 && consumed < input.len() {
+                // Another whole batch if nothing can be told of the next: to look again at each would cost.
+                fetched = match plane.keyspace.fetch(FirstArguments::of(input)) {
+                    0 => FETCHED_KEYS,
+                    keys => keys,
+                };
+            }
+            fetched = fetched.saturating_sub(1);
             match dispatch::run(&mut plane, &mut self.client, &args, &mut self.out) {
                 None => {}
                 Some(Stop::Park) => {
