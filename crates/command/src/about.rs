@@ -29,7 +29,8 @@ impl Spec {
                     && !sorts
                     && !matches!(name, "lolwut" | "memory|usage"),
             ),
-            ("@read", read),
+            // A script does whatever it does.
+            ("@read", read && group != "scripting"),
             ("@write", write),
             ("@set", group == "set" || sorts),
             ("@sortedset", group == "sorted-set" || sorts),
@@ -48,6 +49,8 @@ impl Spec {
             ("@dangerous", dangerous),
             ("@connection", connection),
             ("@transaction", group == "transactions"),
+            // Of the commands that have subcommands, each of those is.
+            ("@scripting", group == "scripting" && name != "script"),
         ]
         .into_iter()
         .filter_map(|(category, holds)| holds.then_some(category))
@@ -70,13 +73,15 @@ impl Spec {
                 &["request_policy:all_shards", "response_policy:all_succeeded"]
             }
             "wait" => &["request_policy:all_shards", "response_policy:agg_min"],
-            "config|set" | "latency|reset" | "slowlog|reset" => {
+            "config|set" | "latency|reset" | "slowlog|reset" | "script|load" | "script|flush" => {
                 &["request_policy:all_nodes", "response_policy:all_succeeded"]
             }
             "latency|doctor" | "latency|graph" | "latency|histogram" | "latency|history"
             | "latency|latest" => {
                 &["nondeterministic_output", "request_policy:all_nodes", "response_policy:special"]
             }
+            "script|exists" => &["request_policy:all_shards", "response_policy:agg_logical_and"],
+            "script|kill" => &["request_policy:all_shards", "response_policy:one_succeeded"],
             "slowlog|get" => &["request_policy:all_nodes", "nondeterministic_output"],
             "slowlog|len" => {
                 &["request_policy:all_nodes", "response_policy:agg_sum", "nondeterministic_output"]

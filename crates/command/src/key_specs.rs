@@ -91,6 +91,8 @@ pub fn key_specs(of_command: &Spec) -> &'static [KeySpec] {
         "sintercard" | "zunion" | "zinter" | "zdiff" | "zintercard" => const { &[of("RO access", FIRST, COUNTED)] },
         "sunionstore" | "sdiffstore" => const { &[of("OW update", FIRST, ONE), of("RO access", SECOND, ALL)] },
         "sinterstore" => const { &[of("RW update", FIRST, ONE), of("RO access", SECOND, ALL)] },
+        "eval" | "evalsha" => const { &[of("RW access update", SECOND, COUNTED)] },
+        "eval_ro" | "evalsha_ro" => const { &[of("RO access", SECOND, COUNTED)] },
         "zunionstore" | "zinterstore" | "zdiffstore" => const { &[of("OW update", FIRST, ONE), of("RO access", SECOND, COUNTED)] },
         "zrangestore" | "geosearchstore" => const { &[of("OW update", FIRST, ONE), of("RO access", SECOND, ONE)] },
         "copy" => const { &[of("RO access", FIRST, ONE), of("OW update", SECOND, ONE)] },

@@ -18,6 +18,7 @@ pub(crate) const ADMIN: Flags = Flags::ADMIN;
 /// What a node answers in any state.
 pub(crate) const ANY: Flags = Flags::LOADING.with(Flags::STALE);
 pub(crate) const CONTROL: Flags = ANY.with(Flags::NOSCRIPT);
+const SCRIPT: Flags = Flags::NOSCRIPT.with(Flags::STALE);
 const NO_AUTH: Flags = Flags::NO_AUTH;
 pub(crate) const CHANNELS: Flags = ANY.with(Flags::PUBSUB);
 const LISTEN: Flags = CONTROL.with(Flags::PUBSUB);
@@ -267,6 +268,11 @@ pub(crate) const ROWS: &[Spec] = &[
     two(data(stream::xclaim, row("xclaim", -6, WRITE.with(FAST), ONE_KEY, "stream", "5.0.0", "Makes pending entries those of another consumer."))),
     two(data(stream::xautoclaim, row("xautoclaim", -6, WRITE.with(FAST), ONE_KEY, "stream", "6.2.0", "Makes entries that are pending for long those of another consumer."))),
     two(data(stream::xinfo, row("xinfo", -2, READ, SECOND_KEY, "stream", "5.0.0", "Tells of a stream, its groups or their consumers."))),
+    two(counted(2, row("eval", -3, SCRIPT, NO_KEYS, "scripting", "2.6.0", "Runs a script."))),
+    two(counted(2, row("evalsha", -3, SCRIPT, NO_KEYS, "scripting", "2.6.0", "Runs a script that the node knows, by its digest."))),
+    two(counted(2, row("eval_ro", -3, SCRIPT.with(READ), NO_KEYS, "scripting", "7.0.0", "Runs a script that only reads."))),
+    two(counted(2, row("evalsha_ro", -3, SCRIPT.with(READ), NO_KEYS, "scripting", "7.0.0", "Runs a script that only reads, and that the node knows, by its digest."))),
+    two(row("script", -2, NONE, NO_KEYS, "scripting", "2.6.0", "Keeps, tells of and ends scripts.")),
     #[cfg(feature = "next")]
     at(ironcache_types::NEXT, data(crate::next::touch, row("icnext.touch", 2, GROW.with(FAST), ONE_KEY, "generic", "7.0.0", "Counts how often a key was touched."))),
 ];

@@ -74,6 +74,9 @@ pub struct Config {
     pub latency_monitor_threshold_ms: u64,
     pub latency_tracking: bool,
     pub latency_percentiles: Percentiles,
+    pub busy_reply_threshold: u64,
+    pub script_ms_max: u64,
+    pub script_memory_bytes: u64,
     pub log: String,
     #[cfg(feature = "next")]
     pub next_zone: String,
@@ -160,6 +163,9 @@ impl Config {
                 &node(NodeKey::LatencyTrackingInfoPercentiles).to_string(),
             )
             .expect("a value of the table is one"),
+            busy_reply_threshold: number(&node(NodeKey::BusyReplyThreshold)),
+            script_ms_max: number(&node(NodeKey::ScriptMsMax)),
+            script_memory_bytes: number(&node(NodeKey::ScriptMemoryBytes)),
             log: node(NodeKey::Log).to_string(),
             #[cfg(feature = "next")]
             next_zone: node(NodeKey::NextZone).to_string(),
@@ -249,6 +255,9 @@ impl Config {
             NodeKey::LatencyMonitorThresholdMs => Value::Number(self.latency_monitor_threshold_ms),
             NodeKey::LatencyTracking => yes_or_no(self.latency_tracking),
             NodeKey::LatencyTrackingInfoPercentiles => Value::Text(self.latency_percentiles.to_string()),
+            NodeKey::BusyReplyThreshold => Value::Number(self.busy_reply_threshold),
+            NodeKey::ScriptMsMax => Value::Number(self.script_ms_max),
+            NodeKey::ScriptMemoryBytes => Value::Number(self.script_memory_bytes),
             NodeKey::Log => Value::Text(self.log.clone()),
             #[cfg(feature = "next")]
             NodeKey::NextZone => Value::Text(self.next_zone.clone()),

@@ -9,6 +9,7 @@ use crate::messages::{MESSAGE_BYTES_MAX, QUEUE_BYTES_MAX};
 use crate::tls::{CA_FILES_MAX, FILE_BYTES_MAX};
 use ironcache_control::ControlState;
 use ironcache_resp::Limits;
+use ironcache_script::{SCRIPT_BYTES_MAX, SCRIPTS_MAX};
 use ironcache_session::{COMMAND_BYTES_MAX, WATCHED_BYTES_MAX};
 use ironcache_types::{MAX_ARTIFACT_BYTES, SLOT_COUNT};
 
@@ -33,6 +34,7 @@ fn rows() -> Vec<(&'static str, String)> {
         ("files of `tls-ca-cert-dir`", CA_FILES_MAX.to_string()),
         ("a message of a channel that goes to other nodes", mib(MESSAGE_BYTES_MAX)),
         ("messages that wait for one other node", mib(QUEUE_BYTES_MAX)),
+        ("scripts that a node knows", format!("{SCRIPTS_MAX}, of {} together", mib(SCRIPT_BYTES_MAX))),
         ("slots", SLOT_COUNT.to_string()),
         ("voters", ControlState::VOTERS_MAX.to_string()),
         ("releases that are known", ControlState::RELEASES_MAX.to_string()),

@@ -43,6 +43,7 @@ mod pubsub;
 mod refusal;
 mod replies;
 mod route;
+mod script;
 mod server;
 mod session;
 mod site;

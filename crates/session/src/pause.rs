@@ -3,6 +3,7 @@
 //! *Invariant:* nothing of a request that is held back has happened: it is taken again.
 
 use crate::refusal::Refusal;
+use crate::script::may_write;
 use crate::session::Session;
 use crate::transaction::Transaction;
 use ironcache_command::Spec;
@@ -40,8 +41,8 @@ impl Session {
             Paused::All => true,
             Paused::Writes => {
                 let by_exec =
-                    spec.name == "exec" && self.transaction.as_ref().is_some_and(Transaction::writes);
-                spec.is_write() || by_exec
+                    spec.name == "exec" && self.transaction.as_ref().is_some_and(Transaction::may_write);
+                spec.is_write() || by_exec || may_write(spec)
             }
         }
     }

@@ -49,6 +49,13 @@ pub enum Refusal {
         "EXECABORT Transaction discarded because of: OOM command not allowed when used memory > 'maxmemory'."
     )]
     ExecOutOfMemory,
+    // Scripts.
+    #[error("BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.")]
+    Busy,
+    #[error("ERR Number of keys can't be negative")]
+    NegativeKeys,
+    #[error("ERR Number of keys can't be greater than number of args")]
+    MoreKeysThanArgs,
 
     /// As Redis words it: a monitor is a kind of replica there.
     #[error("ERR Replica can't interact with the keyspace")]

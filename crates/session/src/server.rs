@@ -66,6 +66,8 @@ impl Session {
             "latency" => query(Query::Latency),
             "slowlog" => query(Query::Slowlog),
             "role" => query(Query::Role),
+            "eval" | "evalsha" | "eval_ro" | "evalsha_ro" => self.script(spec, args, within, site),
+            "script" => query(Query::Scripts),
             "time" => query(Query::Time),
             "shutdown" => Err(Refusal::Shutdown),
             name => Err(Refusal::NotSupported { name }),

@@ -8,6 +8,7 @@ use crate::profile::Profile;
 use crate::pubsub::Subscriptions;
 use crate::refusal::Refusal;
 use crate::replies::Replies;
+use crate::script::is_answered_while_busy;
 use crate::site::Site;
 use crate::transaction::Transaction;
 use crate::turn::{Stop, Turn, Within};
@@ -109,6 +110,9 @@ impl Session {
         // Most commands are of the first level, and need no look at the log.
         if named.level > Level::FIRST {
             named.check_level(site.level()).map_err(Refusal::NotYet)?;
+        }
+        if site.is_busy() && !is_answered_while_busy(spec, args) {
+            return Err(Refusal::Busy);
         }
         self.last = Some(named);
         if self.attentive {
@@ -232,6 +236,11 @@ impl Session {
     #[inline]
     pub fn last(&self) -> Option<&'static Spec> {
         self.last
+    }
+
+    /// What it answers in from here on; the protocol before. For what a script calls, which chooses its own.
+    pub fn speak(&mut self, protocol: Protocol) -> Protocol {
+        std::mem::replace(&mut self.protocol, protocol)
     }
 
     pub fn last_command(&self) -> &'static str {

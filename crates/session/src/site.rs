@@ -30,6 +30,9 @@ pub trait Site {
     /// What is held back on every connection; `None` as a rule.
     fn paused(&self) -> Option<Paused>;
 
+    /// Does a script run that keeps everybody else waiting?
+    fn is_busy(&self) -> bool;
+
     /// In which this node is the primary of its shard; `None` if it is not.
     fn epoch(&self) -> Option<Epoch>;
 

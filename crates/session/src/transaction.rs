@@ -6,6 +6,7 @@
 use crate::pubsub::is_of_a_shard;
 use crate::refusal::Refusal;
 use crate::route::{self, Admitted};
+use crate::script;
 use crate::session::Session;
 use crate::site::{Owner, Site};
 use crate::turn::{Job, Stop, Turn};
@@ -58,8 +59,13 @@ impl Transaction {
         Ok(())
     }
 
-    pub(crate) fn writes(&self) -> bool {
+    fn writes(&self) -> bool {
         self.commands.iter().any(|command| command.spec.is_write())
+    }
+
+    /// Is there a command that writes, or a script that may? Where that is none of a primary's it is told so when it does.
+    pub(crate) fn may_write(&self) -> bool {
+        self.commands.iter().any(|command| command.spec.is_write() || script::may_write(command.spec))
     }
 
     /// May it take more memory than there is?
@@ -182,7 +188,8 @@ impl Session {
         if writes && !site.has_enough_in_sync() {
             return Err(Refusal::FewInSync);
         }
-        if writes && site.is_backed_up() {
+        let may_write = writes || transaction.may_write() && site.epoch().is_some();
+        if may_write && site.is_backed_up() {
             return Ok(Admission::Stop(Stop::Hold));
         }
         Ok(Admission::Execute { slot: slot.filter(|_| !transaction.touches_all()) })

@@ -43,6 +43,8 @@ pub enum Job {
     /// `EXEC`: all of them, indivisibly, in one array of replies. `slot` is the only one that they touch; `None` if they may
     /// touch others.
     Transaction { commands: Vec<Queued>, slot: Option<Slot> },
+    /// A script, whose `keys` words after their number are keys; `slot` is theirs.
+    Script { spec: &'static Spec, slot: Option<Slot>, keys: usize },
     /// What only the node can answer.
     Query(Query),
     /// What the client is sent beside its replies has changed; the reply is written.
@@ -92,6 +94,8 @@ pub enum Query {
     Publish(Audience),
     PubSub,
     Role,
+    /// `SCRIPT`.
+    Scripts,
     Slowlog,
     Time,
 }
@@ -107,6 +111,8 @@ pub enum Stop {
     Pause,
     /// Taken, and not answered yet: [`Session::wake`](crate::Session::wake) does when it can be.
     Blocked,
+    /// Of a script: taken, and it has run for so long that others are seen to. The shell goes on with it.
+    Slow,
     /// Answered; then the connection closes.
     Close,
 }

@@ -48,6 +48,9 @@ pub enum NodeKey {
     LatencyMonitorThresholdMs,
     LatencyTracking,
     LatencyTrackingInfoPercentiles,
+    BusyReplyThreshold,
+    ScriptMsMax,
+    ScriptMemoryBytes,
     Log,
     #[cfg(feature = "next")]
     NextZone,
@@ -648,6 +651,64 @@ pub static TABLE: [Setting; COUNT] = [
         redis: None,
         doc: "The percentiles that `INFO latencystats` shows, separated by spaces; empty shows none",
         more: "",
+    },
+    Setting {
+        key: Key::Node(NodeKey::BusyReplyThreshold),
+        name: "busy-reply-threshold",
+        kind: Kind::number(
+            Unit::Ms,
+            Range {
+                least: 0,
+                below: "",
+                most: DAY_MS,
+                above: "clients would wait a day before they are told why",
+            },
+        ),
+        default: "5000",
+        change: Change::Running,
+        redis: Some("lua-time-limit"),
+        doc: "How long a script runs before other clients are answered BUSY, in ms; 0 lets them wait",
+        more: "From then on SCRIPT KILL ends it. A script that has written something is not interrupted: others wait until it ends, \
+               `script-ms-max` at the latest.",
+    },
+    Setting {
+        key: Key::Node(NodeKey::ScriptMsMax),
+        name: "script-ms-max",
+        kind: Kind::number(
+            Unit::Ms,
+            Range {
+                least: 0,
+                below: "",
+                most: DAY_MS,
+                above: "a script that never ends would hold its shard for a day",
+            },
+        ),
+        // Twice `busy-reply-threshold`: a script that is no mistake has ended long before. Longer, and one that has written
+        // and never ends holds its shard so long.
+        default: "10000",
+        change: Change::Running,
+        redis: None,
+        doc: "How long a script may run, in ms; 0 sets no bound",
+        more: "Beyond it the script ends with an error. What it had written stays, as after any other error of a script.",
+    },
+    Setting {
+        key: Key::Node(NodeKey::ScriptMemoryBytes),
+        name: "script-memory-bytes",
+        kind: Kind::number(
+            Unit::Bytes,
+            Range {
+                least: 2 << 20,
+                below: "the interpreter and a few scripts take that much",
+                most: 1 << 40,
+                above: "one script could take a terabyte",
+            },
+        ),
+        // The garbage of a script counts, so it is about twice what a script may hold. Larger, and one script can end a small node.
+        default: "268435456",
+        change: Change::Running,
+        redis: None,
+        doc: "What the interpreter of scripts may take, in bytes: all scripts that are kept, and the one that runs",
+        more: "A script that needs more ends with an error.",
     },
     Setting {
         key: Key::Node(NodeKey::Log),

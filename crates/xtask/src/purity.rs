@@ -5,7 +5,9 @@
 //! *Invariant:* looks at `src` only, and there not at tests: a pure crate's tests may use a clock.
 
 use crate::formats;
-use crate::rules::{BANNED_IN_DETERMINISTIC, BANNED_IN_PURE, CONFINED, DETERMINISTIC, Purity, rule_of};
+use crate::rules::{
+    BANNED_IN_DETERMINISTIC, BANNED_IN_PURE, CONFINED, DETERMINISTIC, PURE_IN_SOURCE, Purity, rule_of,
+};
 use crate::source::{Token, product_tokens, test_modules};
 use crate::workspace::{Package, Workspace};
 use anyhow::{Context, Result};
@@ -63,7 +65,8 @@ fn check_file(package: &Package, inside: &Path, source: &str) -> Vec<Violation> 
         }
     };
     for path in std::iter::once(&tokens).chain(&imports) {
-        if rule_of(&package.name).is_some_and(|rule| rule.purity == Purity::Pure) {
+        let is_pure = rule_of(&package.name).is_some_and(|rule| rule.purity == Purity::Pure);
+        if is_pure || PURE_IN_SOURCE.contains(&package.name.as_str()) {
             for banned in BANNED_IN_PURE {
                 for at in occurrences(path, banned.tokens) {
                     report(

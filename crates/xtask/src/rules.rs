@@ -47,6 +47,7 @@ const NODE_MAY_USE: &[&str] = &[
     "ironcache-keyspace",
     "ironcache-command",
     "ironcache-session",
+    "ironcache-script",
     "ironcache-replication",
     "ironcache-control",
     "ironcache-formats",
@@ -81,6 +82,7 @@ const EVERYTHING: &[&str] = &[
     "ironcache-keyspace",
     "ironcache-command",
     "ironcache-session",
+    "ironcache-script",
     "ironcache-replication",
     "ironcache-control",
     "ironcache-formats",
@@ -129,6 +131,12 @@ pub(crate) const CRATES: &[CrateRule] = &[
         name: "ironcache-session",
         may_use: &["ironcache-types", "ironcache-resp", "ironcache-command"],
         purity: Purity::Pure,
+    },
+    // The interpreter is C, and libc comes with it (docs/adr/0041); its own sources are pure: `PURE_IN_SOURCE`.
+    CrateRule {
+        name: "ironcache-script",
+        may_use: &["ironcache-fuzz", "ironcache-differential", "ironcache-resp"],
+        purity: Purity::Shell,
     },
     CrateRule {
         name: "ironcache-replication",
@@ -294,6 +302,9 @@ pub(crate) const BANNED_IN_PURE: &[Banned] = &[
     Banned { tokens: &["eprintln", "!"], instead: "return the text" },
     Banned { tokens: &["dbg", "!"], instead: "remove it" },
 ];
+
+/// Crates that link what no pure crate does, and whose own sources obey the same table.
+pub(crate) const PURE_IN_SOURCE: &[&str] = &["ironcache-script"];
 
 /// The crates whose results every node and every leader has to reproduce (I17).
 pub(crate) const DETERMINISTIC: &[&str] = &[

@@ -4,6 +4,7 @@ use super::Door;
 use super::blocked::Seat;
 use super::inbox::Inbox;
 use super::output::Excess;
+use super::scripts::Script;
 use ironcache_resp::Protocol;
 use ironcache_session::{
     Audience, Class, Counts, Evictable, Listening, Listens, Message, Profile, Registry, Session, Touches,
@@ -32,6 +33,8 @@ pub(crate) struct Client {
     pub seat: Option<Rc<Seat>>,
     /// It has ended itself (`CLIENT KILL`): its connection closes when that is answered.
     pub leaves: bool,
+    /// One of its own that is slow: it waits while others have their turn.
+    pub script: Option<Box<Script>>,
     pub info: Rc<RefCell<ClientInfo>>,
 }
 
@@ -269,7 +272,16 @@ impl Clients {
             ending: Rc::default(),
         }));
         self.list.insert(self.next, Rc::clone(&info));
-        Client { session, owed: Owed::default(), door, inbox: None, seat: None, leaves: false, info }
+        Client {
+            session,
+            owed: Owed::default(),
+            door,
+            inbox: None,
+            seat: None,
+            leaves: false,
+            script: None,
+            info,
+        }
     }
 
     /// Has a client sent what it listens to from now on.

@@ -60,7 +60,9 @@ pub(super) fn evict(node: &Rc<DataNode>) {
 
 pub(super) fn expire(node: &Rc<DataNode>) {
     let mut plane = node.plane.borrow_mut();
-    if !plane.is_serving() || plane.is_backed_up() || plane.pause.what().is_some() {
+    // A script that waits has read keys that it may read again.
+    let is_held = plane.pause.what().is_some() || plane.scripts.is_busy();
+    if !plane.is_serving() || plane.is_backed_up() || is_held {
         return;
     }
     let now_ms = wall_ms();

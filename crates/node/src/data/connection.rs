@@ -199,6 +199,11 @@ impl Connection {
                         return End::Closed;
                     }
                 }
+                Batch::Stopped(Stop::Slow) => {
+                    if self.go_on_with_the_script().await.is_err() {
+                        return End::Closed;
+                    }
+                }
                 Batch::Stopped(Stop::Close) => {
                     self.send_the_last().await;
                     return End::Closed;
@@ -301,7 +306,7 @@ impl Connection {
                     dispatch::try_again(&mut plane, &mut self.client, args[0], &mut self.out, why);
                 }
                 Some(stop @ (Stop::Hold | Stop::Pause)) => break Batch::Stopped(stop),
-                Some(stop @ (Stop::Blocked | Stop::Close)) => {
+                Some(stop @ (Stop::Blocked | Stop::Slow | Stop::Close)) => {
                     consumed_total += consumed;
                     break Batch::Stopped(stop);
                 }
@@ -571,6 +576,50 @@ impl Connection {
             wake = self.output.until(&mut self.to, &self.node, happened).await??;
         }
         Ok(())
+    }
+
+    /// Until the script of this client has ended. Between its turns others have theirs.
+    async fn go_on_with_the_script(&mut self) -> Result<(), Lost> {
+        loop {
+            let turn = async {
+                tokio::select! {
+                    biased;
+                    () = self.from.gone() => Err(Lost),
+                    () = tokio::task::yield_now() => Ok(()),
+                }
+            };
+            let happened = self.output.until(&mut self.to, &self.node, turn).await.and_then(|turn| turn);
+            if happened.is_err() {
+                // Nobody is there to be told; it has written nothing.
+                self.client.script = None;
+                return Err(Lost);
+            }
+            let stop = self.give_the_script_a_turn();
+            self.out_of_doubt().await?;
+            if stop.is_none() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// As [`Connection::execute_buffered`] does for commands: with the lease looked at before and after.
+    fn give_the_script_a_turn(&mut self) -> Option<Stop> {
+        let node = Rc::clone(&self.node);
+        let mut plane = node.plane.borrow_mut();
+        let end_before = plane.offset();
+        plane.look_at_lease();
+        let leased = plane.is_leased();
+        let stop = dispatch::go_on(&mut plane, &mut self.client, &mut self.out);
+        let wrote = plane.offset() != end_before;
+        if leased {
+            plane.look_at_lease();
+            self.doubt = plane.primary_epoch().filter(|_| !plane.is_leased());
+        }
+        drop(plane);
+        if wrote {
+            self.node.feed.notify_waiters();
+        }
+        stop
     }
 
     fn wake(&mut self, wake: Wake) -> Waiting {

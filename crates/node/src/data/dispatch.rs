@@ -7,6 +7,7 @@ use super::client::{Client, Closing};
 use super::memory::OF_A_COMMAND;
 use super::output::Excess;
 use super::plane::Plane;
+use super::scripts::{self, Began, Touched};
 use super::server_commands;
 use super::site::Here;
 use super::statistics;
@@ -34,7 +35,7 @@ pub(super) fn run(plane: &mut Plane, client: &mut Client, args: &[&[u8]], out: &
 fn drop_reply(client: &mut Client, stop: Option<Stop>, start: usize, out: &mut Vec<u8>) {
     match stop {
         // It is not answered yet.
-        Some(Stop::Park | Stop::Hold | Stop::Pause | Stop::Blocked) => {}
+        Some(Stop::Park | Stop::Hold | Stop::Pause | Stop::Blocked | Stop::Slow) => {}
         // What confirms a subscription is a message, and no reply.
         Some(Stop::Close) | None => {
             let is_error = out.get(start) == Some(&b'-');
@@ -57,7 +58,7 @@ fn take(plane: &mut Plane, client: &mut Client, args: &[&[u8]], out: &mut Vec<u8
         Ok(Turn::Answered) => None,
         Ok(Turn::Queued) => return None,
         Ok(Turn::Stop(stop @ (Stop::Park | Stop::Hold | Stop::Pause))) => return Some(stop),
-        Ok(Turn::Stop(stop @ (Stop::Blocked | Stop::Close))) => Some(stop),
+        Ok(Turn::Stop(stop @ (Stop::Blocked | Stop::Slow | Stop::Close))) => Some(stop),
         Ok(Turn::Http) => {
             plane.warn_of_http(client.info.borrow().addr);
             return Some(Stop::Close);
@@ -97,6 +98,14 @@ fn perform(
             finish(plane, client, slot);
         }
         Job::Blocking { spec, slot } => return attempt_one(plane, client, spec, slot, args, out),
+        Job::Script { spec, slot, keys } => {
+            let of = (spec, slot, keys);
+            let Began { stop, touched } = scripts::begin(plane, client, of, args, Within::Nothing, out);
+            if touched != Touched::Nothing {
+                finish(plane, client, touched.slot());
+            }
+            return stop;
+        }
         Job::Transaction { commands, slot } => return transact(plane, client, &commands, slot, out),
         Job::Query(query) => {
             server_commands::run(plane, client, query, args, out);
@@ -173,6 +182,19 @@ pub(super) fn cluster_down(
     note_given_up(plane, name, &out[start..]);
 }
 
+/// Lets the slow script of a client run for a turn; `None` once it is answered.
+pub(super) fn go_on(plane: &mut Plane, client: &mut Client, out: &mut Vec<u8>) -> Option<Stop> {
+    let start = out.len();
+    let stop = scripts::go_on(plane, client, out);
+    if client.session.is_mute() {
+        drop_reply(client, stop, start, out);
+    }
+    if plane.blocked.has_ready() {
+        blocked::serve(plane);
+    }
+    stop
+}
+
 /// Something happened that may answer what a client waits for. Answers whether it waits on.
 pub(super) fn wake(plane: &mut Plane, client: &mut Client, wake: Wake, out: &mut Vec<u8>) -> Waiting {
     let start = out.len();
@@ -247,7 +269,7 @@ fn execute_one(plane: &mut Plane, client: &Client, spec: &'static Spec, args: &[
 }
 
 /// Puts what was executed into the stream, and notes what the reply depends on.
-fn finish(plane: &mut Plane, client: &mut Client, slot: Option<Slot>) {
+pub(super) fn finish(plane: &mut Plane, client: &mut Client, slot: Option<Slot>) {
     if !plane.effects.is_empty() {
         let end = plane.commit(slot.map_or(Scope::All, Scope::Slot));
         client.owed.write = end.0;
@@ -262,7 +284,7 @@ fn transact(
     plane: &mut Plane,
     client: &mut Client,
     commands: &[Queued],
-    slot: Option<Slot>,
+    mut slot: Option<Slot>,
     out: &mut Vec<u8>,
 ) -> Option<Stop> {
     Writer::new(out, client.session.protocol()).array(commands.len());
@@ -273,7 +295,12 @@ fn transact(
         let (start, since_ns) = (out.len(), plane.statistics.stopwatch.ns());
         match command.spec.run {
             Run::Data(_) => execute_one(plane, client, command.spec, &args, out),
-            Run::Server => serve_queued(plane, client, command.spec, &args, out),
+            Run::Server => match serve_queued(plane, client, command.spec, &args, out) {
+                // A script may have gone beyond the keys that the transaction named.
+                Touched::One(touched) => slot = slot.filter(|slot| *slot == touched),
+                Touched::Any => slot = None,
+                Touched::Nothing => {}
+            },
         }
         let spec = command.spec.named(&args);
         statistics::executed(plane, client, spec, &args, since_ns, out.get(start..));
@@ -303,9 +330,13 @@ fn serve_queued(
     spec: &'static Spec,
     args: &[&[u8]],
     out: &mut Vec<u8>,
-) {
+) -> Touched {
     let here = Here { plane, door: client.door };
     match client.session.server(spec, args, Within::Transaction, &here, out) {
+        Ok(Turn::Run(Job::Script { spec, slot, keys })) => {
+            let of = (spec, slot, keys);
+            return scripts::begin(plane, client, of, args, Within::Transaction, out).touched;
+        }
         Ok(Turn::Run(Job::Query(query))) => server_commands::run(plane, client, query, args, out),
         Ok(Turn::Answered) => {}
         Ok(Turn::Run(Job::Listen(to))) => plane.clients.listen(client, to),
@@ -318,4 +349,5 @@ fn serve_queued(
         ) => {}
         Err(refusal) => refuse(plane, client, &refusal, out),
     }
+    Touched::Nothing
 }

@@ -33,6 +33,7 @@ mod plane;
 mod pubsub;
 mod pulse;
 mod refusal;
+mod scripts;
 mod server_commands;
 mod site;
 mod source;

@@ -19,6 +19,7 @@ use super::checkpoint::Snapshots;
 use super::client::Clients;
 use super::memory::Memory;
 use super::pause::Pause;
+use super::scripts::Scripts;
 use super::statistics::Statistics;
 use super::stats::Stats;
 use super::tls::Tls;
@@ -87,6 +88,7 @@ pub(crate) struct Plane {
     /// Messages to other nodes, and which of theirs were heard.
     pub outbox: Outbox,
     pub heard: Heard,
+    pub scripts: Scripts,
     pub stats: Stats,
     pub memory: Memory,
     pub statistics: Statistics,
@@ -164,6 +166,7 @@ impl Plane {
             // Nobody carries what is left there, until it is given the node's.
             outbox: messages::pair().0,
             heard: Heard::default(),
+            scripts: Scripts::default(),
             stats: Stats::default(),
             memory: Memory::new(random),
             statistics,

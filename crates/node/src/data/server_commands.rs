@@ -13,6 +13,7 @@ pub(super) use info::REDIS_VERSION;
 
 use super::client::Client;
 use super::plane::Plane;
+use super::scripts;
 use crate::clock::wall_ms;
 use ironcache_keyspace::Entry;
 use ironcache_resp::Writer;
@@ -53,6 +54,7 @@ pub(super) fn run(plane: &mut Plane, client: &mut Client, query: Query, args: &[
         Query::Latency => latency::run(plane, client, args, out),
         Query::Slowlog => slowlog::run(plane, client, args, out),
         Query::Role => role(plane, client, out),
+        Query::Scripts => scripts::command(plane, client, args, out),
         Query::Time => time(client, out),
     }
 }

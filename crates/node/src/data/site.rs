@@ -62,6 +62,11 @@ impl Site for Here<'_> {
         self.plane.pause.what()
     }
 
+    #[inline]
+    fn is_busy(&self) -> bool {
+        self.plane.scripts.is_busy()
+    }
+
     fn epoch(&self) -> Option<Epoch> {
         self.plane.primary_epoch()
     }

@@ -7,6 +7,7 @@ mod monitor;
 mod pubsub;
 mod requests;
 mod routes;
+mod scripts;
 mod transactions;
 mod watches;
 
@@ -23,6 +24,7 @@ struct Node {
     enough_in_sync: bool,
     backed_up: bool,
     out_of_memory: bool,
+    busy: bool,
     epoch: Option<Epoch>,
     looked: Looked,
     watches: Watches,
@@ -38,6 +40,7 @@ fn primary() -> Node {
         enough_in_sync: true,
         backed_up: false,
         out_of_memory: false,
+        busy: false,
         epoch: Some(Epoch(1)),
         looked: Looked::Present,
         watches: Watches::default(),
@@ -82,6 +85,10 @@ impl Site for Node {
 
     fn paused(&self) -> Option<Paused> {
         self.paused
+    }
+
+    fn is_busy(&self) -> bool {
+        self.busy
     }
 
     fn epoch(&self) -> Option<Epoch> {
@@ -132,6 +139,10 @@ fn take(session: &mut Session, node: &Node, request: &str) -> String {
             let names = names.join(", ");
             slot.map_or(format!("run all of {names}"), |Slot(slot)| format!("run all of {names} on {slot}"))
         }
+        Ok(Turn::Run(Job::Script { spec, slot, keys })) => match slot {
+            Some(Slot(slot)) => format!("script {} of {keys} on {slot}", spec.name),
+            None => format!("script {} of {keys}", spec.name),
+        },
         Ok(Turn::Run(Job::Query(query))) => format!("answer {query:?}"),
         Ok(Turn::Run(Job::Listen(to))) => match to {
             Listening::Monitor => "listen Monitor".to_owned(),

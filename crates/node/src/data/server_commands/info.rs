@@ -143,6 +143,9 @@ fn memory(plane: &Plane) -> Vec<(String, String)> {
         line("used_memory_overhead", &usage.overhead),
         line("used_memory_startup", &usage.startup),
         line("used_memory_dataset", &usage.dataset()),
+        line("used_memory_vm_eval", &plane.scripts.kept().interpreter_bytes),
+        line("used_memory_scripts_eval", &plane.scripts.kept().text_bytes),
+        line("number_of_cached_scripts", &plane.scripts.kept().scripts),
         line("used_memory_dataset_perc", &format!("{:.2}%", usage.dataset_percent())),
     ]);
     if let Some(figures) = usage.allocator {

@@ -114,6 +114,8 @@ fn fuzz_every_command_is_answered_once_and_whole() {
                     }
                     // Answered later, or tried again.
                     Some(Stop::Park | Stop::Hold | Stop::Pause) => assert!(out.is_empty(), "{args:?}"),
+                    // Only after seconds.
+                    Some(Stop::Slow) => panic!("{args:?} is slow"),
                     Some(Stop::Blocked) => {
                         assert!(out.is_empty(), "{args:?}");
                         let waiting = dispatch::wake(&mut plane, &mut client, Wake::TimeIsUp, &mut out);

@@ -1,0 +1,238 @@
+//! One script: from its first instruction to its reply.
+
+use super::calls::{Calls, Touched};
+use super::{Busy, Slow};
+use crate::clock::wall_ms;
+use crate::data::client::Client;
+use crate::data::plane::Plane;
+use ironcache_command::{Flags, Spec};
+use ironcache_keyspace::progress;
+use ironcache_replication::Scope;
+use ironcache_script::{Answer, Ending, LogLevel, Progress, Running, Step};
+use ironcache_session::{Stop, Within};
+use ironcache_shard::Route;
+use ironcache_types::{Epoch, Slot};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// How long a slow script runs between two turns of the others: longer, and they wait for their BUSY; shorter, and it gets
+/// less done.
+const TURN: Duration = Duration::from_millis(5);
+
+/// A script that has begun.
+pub(crate) struct Script {
+    running: Running,
+    calls: Calls,
+    began: Instant,
+    /// In which this node was the primary when it began.
+    epoch: Option<Epoch>,
+    /// Of its keys.
+    slot: Option<Slot>,
+    /// Once others are seen to beside it.
+    busy: Option<Busy>,
+}
+
+/// What came of it for now.
+enum Outcome {
+    Done(Vec<u8>),
+    /// Others have their turn.
+    Wait,
+}
+
+/// What it reads and writes belongs to these: for whoever puts its effects into the stream.
+pub(in crate::data) struct Began {
+    pub stop: Option<Stop>,
+    pub touched: Touched,
+}
+
+/// Runs a script until it ends, or others have to be seen to.
+pub(in crate::data) fn begin(
+    plane: &mut Plane,
+    client: &mut Client,
+    (spec, slot, keys): (&'static Spec, Option<Slot>, usize),
+    args: &[&[u8]],
+    within: Within,
+    out: &mut Vec<u8>,
+) -> Began {
+    let nothing = Began { stop: None, touched: Touched::Nothing };
+    let mut script = match prepare(plane, client, (spec, slot, keys), args) {
+        Ok(script) => script,
+        Err(why) => {
+            client.session.fail(&why, out);
+            return nothing;
+        }
+    };
+    match script.advance(plane, client, Answer::GoOn, within) {
+        Outcome::Done(reply) => {
+            out.extend_from_slice(&reply);
+            Began { stop: None, touched: script.calls.touched() }
+        }
+        Outcome::Wait => {
+            script.give_way(plane, client);
+            client.script = Some(Box::new(script));
+            Began { stop: Some(Stop::Slow), touched: Touched::Nothing }
+        }
+    }
+}
+
+fn prepare(
+    plane: &mut Plane,
+    client: &Client,
+    (spec, slot, keys): (&'static Spec, Option<Slot>, usize),
+    args: &[&[u8]],
+) -> Result<Script, String> {
+    let by_digest = matches!(spec.name, "evalsha" | "evalsha_ro");
+    let (config, seed) = (Arc::clone(&plane.config), plane.random());
+    let engine = plane.scripts.engine(&config, seed).map_err(|why| why.to_string())?;
+    let script = if by_digest {
+        engine.get(args[1]).ok_or("NOSCRIPT No matching script. Please use EVAL.")?
+    } else {
+        engine.load(args[1]).map_err(|why| why.to_string())?
+    };
+    let flags = script.flags;
+    let read_only = spec.flags.contains(Flags::READONLY);
+    if flags.no_cluster {
+        return Err("ERR Can not run script on cluster, 'no-cluster' flag is set.".to_owned());
+    }
+    if !flags.undeclared && !flags.no_writes {
+        if plane.primary().is_none() {
+            return Err("READONLY Can not run script with write flag on readonly replica.".to_owned());
+        }
+        if read_only {
+            return Err("ERR Can not execute a script with write flag using *_ro command.".to_owned());
+        }
+        if !plane.has_enough_in_sync() {
+            return Err("NOREPLICAS Not enough good replicas to write.".to_owned());
+        }
+    }
+    let words = &args[3..];
+    let most = config.output_bytes_max();
+    let protocol = client.session.protocol();
+    let engine = plane.scripts.engine(&config, seed).map_err(|why| why.to_string())?;
+    let running = engine
+        .start(&script, &words[..keys], &words[keys..], protocol, most)
+        .map_err(|why| why.to_string())?;
+    let calls = Calls::new(flags, read_only, slot, wall_ms());
+    let epoch = plane.primary_epoch();
+    Ok(Script { running, calls, began: Instant::now(), epoch, slot, busy: None })
+}
+
+/// Lets the script of a client run for a turn; `None` once it is answered.
+pub(in crate::data) fn go_on(plane: &mut Plane, client: &mut Client, out: &mut Vec<u8>) -> Option<Stop> {
+    let mut script = client.script.take()?;
+    if !script.may_go_on(plane, client) {
+        // It has written nothing, and nobody has seen anything of it: whoever asks again loses nothing.
+        drop(script);
+        let why = "TRYAGAIN the node is no longer the one that the script began on; it had written nothing";
+        plane.stats.tryagain += 1;
+        client.session.fail(&why, out);
+        return None;
+    }
+    let answer = if script.busy.as_ref().is_some_and(Busy::is_killed) {
+        Answer::End(Ending::Killed)
+    } else {
+        Answer::GoOn
+    };
+    match script.advance(plane, client, answer, Within::Nothing) {
+        Outcome::Done(reply) => {
+            out.extend_from_slice(&reply);
+            finish(plane, client, script.calls.touched());
+            None
+        }
+        Outcome::Wait => {
+            script.give_way(plane, client);
+            client.script = Some(script);
+            Some(Stop::Slow)
+        }
+    }
+}
+
+/// As after any other command.
+fn finish(plane: &mut Plane, client: &mut Client, touched: Touched) {
+    crate::data::dispatch::finish(plane, client, touched.slot());
+}
+
+impl Script {
+    /// Is it still where it began? While it waited the shard may have got another primary, or the node may be stopping.
+    fn may_go_on(&self, plane: &Plane, client: &Client) -> bool {
+        let here = match self.slot {
+            Some(slot) => plane.route(slot, self.calls.read_from(client)) == Route::Execute,
+            None => plane.route_without_keys() != Route::Park,
+        };
+        here && plane.primary_epoch() == self.epoch && !plane.engine.is_sealed()
+    }
+
+    fn advance(&mut self, plane: &mut Plane, client: &mut Client, first: Answer, within: Within) -> Outcome {
+        let turn = Instant::now();
+        let mut answer = first;
+        loop {
+            answer = match self.running.resume(answer) {
+                Progress::Done(reply) => return Outcome::Done(reply),
+                Progress::Asks(Step::Call { args, protocol }) => match self.look(plane, turn, within) {
+                    // What it called is executed first: it is not asked for again.
+                    Look::GoOn | Look::Wait => Answer::Reply(self.calls.call(plane, client, &args, protocol)),
+                    Look::End(ending) => Answer::End(ending),
+                },
+                Progress::Asks(Step::Log { level, text }) => {
+                    log(level, &text);
+                    Answer::GoOn
+                }
+                Progress::Asks(Step::Tick) => {
+                    progress::tick();
+                    match self.look(plane, turn, within) {
+                        Look::GoOn => Answer::GoOn,
+                        Look::Wait => return Outcome::Wait,
+                        Look::End(ending) => Answer::End(ending),
+                    }
+                }
+            };
+        }
+    }
+
+    /// Looks at the clock.
+    fn look(&self, plane: &Plane, turn: Instant, within: Within) -> Look {
+        let (config, now) = (&plane.config, Instant::now());
+        let ran_ms = u64::try_from((now - self.began).as_millis()).unwrap_or(u64::MAX);
+        if config.script_ms_max > 0 && ran_ms >= config.script_ms_max {
+            return Look::End(Ending::TooLong { ms_max: config.script_ms_max });
+        }
+        let is_up = match &self.busy {
+            Some(_) => now - turn >= TURN,
+            None => config.busy_reply_threshold > 0 && ran_ms >= config.busy_reply_threshold,
+        };
+        if is_up && within == Within::Nothing && !self.calls.wrote() { Look::Wait } else { Look::GoOn }
+    }
+
+    /// Others have their turn. Keys that it read and that had expired were deleted, and that is whole by itself.
+    fn give_way(&mut self, plane: &mut Plane, client: &mut Client) {
+        if !plane.effects.is_empty() {
+            let end = plane.commit(Scope::All);
+            client.session.wrote(end);
+            client.owed.write = end.0;
+        }
+        if self.busy.is_none() {
+            self.busy = Some(Busy::new(&plane.scripts.slow));
+            tracing::warn!(
+                ms = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX),
+                "a script is slow: other clients are answered BUSY, and SCRIPT KILL ends it"
+            );
+        }
+        debug_assert!(plane.scripts.slow.get() != Slow::None, "whoever gives way is busy");
+    }
+}
+
+enum Look {
+    GoOn,
+    Wait,
+    End(Ending),
+}
+
+fn log(level: LogLevel, text: &str) {
+    match level {
+        LogLevel::Debug => tracing::debug!(script = true, "{text}"),
+        LogLevel::Verbose => tracing::debug!(script = true, "{text}"),
+        LogLevel::Notice => tracing::info!(script = true, "{text}"),
+        LogLevel::Warning => tracing::warn!(script = true, "{text}"),
+    }
+}
