@@ -6,7 +6,8 @@
 //! ```
 //! *Invariant:* a deadline runs only while nothing advances.
 //! *Invariant:* within a turn messages are read before timers are looked at, and time in which the
-//! launcher itself did not run is not held against the daemon: only ticks that really stand still are a hang.
+//! launcher itself did not run is held against nobody: perhaps the whole machine stood still, and the daemon with it. It is
+//! judged by the time at which the launcher woke, and every deadline is moved by what the launcher overslept.
 //! *Invariant:* what a daemon said before it died is acted on.
 
 use super::LauncherError;
@@ -48,12 +49,14 @@ pub(super) struct Watch {
     /// The version of the protocol that was agreed on, once the daemon has greeted.
     greeted: Option<u16>,
     ready_since: Option<Instant>,
-    /// When the work last advanced: at first the start of the daemon. Moved on by what the launcher overslept.
+    /// When the work last advanced: at first the start of the daemon.
     advanced: Instant,
     work_bytes: u64,
-    /// When the ticks last grew, or something else proved that the daemon runs; moved on in the same way.
+    /// When the ticks last grew, or something else proved that the daemon runs.
     ticked: Instant,
     ticks: Option<u64>,
+    /// When the launcher last woke.
+    woke: Instant,
     stopping: Option<Stopping>,
     /// Set when SIGKILL was sent: why.
     condemned: Option<Why>,
@@ -67,6 +70,9 @@ struct Stopping {
 
 /// A daemon ends by itself when its time is over, and says what that cost; only one that does not even do that is killed.
 const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// The launcher wakes at least so many times in the time of a hang: of a pause no more than one of these parts counts.
+const LOOKS: u32 = 8;
 
 /// What a timer asks for.
 #[derive(Clone, Copy)]
@@ -106,21 +112,22 @@ impl Supervisor {
                 let served = watch.ready_since.map_or(Duration::ZERO, |since| since.elapsed());
                 return Ok((watch.why(status), served));
             }
-            let now = Instant::now();
+            let woke = watch.woke;
             for (at, due) in self.timers(&watch) {
-                if at <= now {
-                    self.act(&mut watch, due, now);
+                if at <= woke {
+                    self.act(&mut watch, due, woke);
                 }
             }
             self.hand_over_if_due(&watch);
         }
     }
 
-    fn wait(&self, watch: &mut Watch) {
+    fn wait(&mut self, watch: &mut Watch) {
         let began = Instant::now();
         let timers = self.timers(watch);
         let due = timers.iter().map(|(at, _)| *at).chain(self.notify.next_beat()).min();
-        let timeout = due.map(|at| at.saturating_duration_since(began));
+        let look = self.config.limits.hang_timeout() / LOOKS;
+        let timeout = due.map_or(look, |at| at.saturating_duration_since(began).min(look));
         let mut fds = vec![
             PollFd::from_borrowed_fd(std::os::fd::AsFd::as_fd(&self.signals), PollFlags::IN),
             PollFd::from_borrowed_fd(watch.daemon.pidfd(), PollFlags::IN),
@@ -128,12 +135,12 @@ impl Supervisor {
         if let Some(stream) = watch.daemon.stream() {
             fds.push(PollFd::from_borrowed_fd(stream, PollFlags::IN));
         }
-        poll(&mut fds, timeout);
-        if let Some(timeout) = timeout {
-            let overslept = began.elapsed().saturating_sub(timeout);
-            watch.advanced += overslept;
-            watch.ticked += overslept;
-        }
+        poll(&mut fds, Some(timeout));
+        // With the turn before: whatever that waited for, no daemon was looked at meanwhile.
+        let slept = Instant::now().duration_since(std::mem::replace(&mut watch.woke, Instant::now()));
+        let overslept = slept.saturating_sub(timeout);
+        watch.postpone(overslept);
+        self.trial_ends = self.trial_ends.and_then(|at| at.checked_add(overslept));
     }
 
     fn timers(&self, watch: &Watch) -> Vec<(Instant, Due)> {
@@ -176,8 +183,10 @@ impl Supervisor {
                     stopping.kill_at = None;
                 }
             }
-            Due::NotReady => watch.condemn(Failure::NotReady { waited_ms: ms(now - watch.daemon.started) }),
-            Due::Hung => watch.condemn(Failure::Hung { silent_ms: ms(now - watch.ticked) }),
+            Due::NotReady => {
+                watch.condemn(Failure::NotReady { waited_ms: ms(now.duration_since(watch.daemon.started)) })
+            }
+            Due::Hung => watch.condemn(Failure::Hung { silent_ms: ms(now.duration_since(watch.ticked)) }),
             Due::TrialOver => match self.try_record(&Event::DeadlineMissed) {
                 Ok(()) => self.stop(watch, StopReason::RollBack),
                 Err(refusal) => {
@@ -395,6 +404,7 @@ impl Watch {
             work_bytes: 0,
             ticked: started,
             ticks: None,
+            woke: Instant::now(),
             stopping: None,
             condemned: None,
         }
@@ -418,6 +428,17 @@ impl Watch {
 
     pub(super) fn is_ready(&self) -> bool {
         self.ready_since.is_some()
+    }
+
+    /// Whatever is waited for has so much longer.
+    fn postpone(&mut self, by: Duration) {
+        self.advanced += by;
+        self.ticked += by;
+        if let Some(Stopping { reason: _, terminate_at, kill_at }) = &mut self.stopping {
+            for at in [terminate_at, kill_at].into_iter().flatten() {
+                *at += by;
+            }
+        }
     }
 
     fn refuse(&mut self, request: Request, reason: Refusal) {

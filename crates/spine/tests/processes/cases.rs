@@ -1,6 +1,6 @@
 //! The facts.
 
-use crate::node::{Node, ask_over, eventually, is_alive, signal, step};
+use crate::node::{Node, ask_over, eventually, is_alive, signal, step, voluntary_switches};
 use ironcache_spine::{
     Cause, Event, Failure, IllegalTransition, LevelFile, Outcome, Phase, Refusal, Request, State, ToDaemon,
     ToLauncher, Verdict,
@@ -36,6 +36,8 @@ pub(crate) const ALL: &[Case] = cases! {
     a_daemon_killed_on_trial_gets_its_next_attempt
     a_daemon_killed_while_idle_is_restarted
     a_hung_daemon_is_restarted
+    a_pause_of_the_whole_node_is_no_hang
+    a_pause_takes_no_time_from_a_stop
     a_daemon_that_heartbeats_and_does_nothing_is_hung
     a_release_that_loads_for_longer_than_its_time_is_not_blamed
     a_node_that_cannot_start_refuses_its_clients_and_serves_when_it_can
@@ -333,6 +335,45 @@ fn a_hung_daemon_is_restarted() {
     signal(pid, libc::SIGSTOP);
     eventually("another daemon", || node.who().filter(|(_, other)| *other != pid));
     assert!(!is_alive(pid));
+}
+
+/// The whole node stands still for so long, as on a machine that is suspended, frozen, or moved to another host. The launcher
+/// comes back first, and has looked at its timers before the daemon runs.
+fn pause(node: &Node, daemon: u32, time: Duration) {
+    let launcher = node.launcher_id();
+    signal(daemon, libc::SIGSTOP);
+    signal(launcher, libc::SIGSTOP);
+    let began = Instant::now();
+    eventually("the pause is over", || (began.elapsed() > time).then_some(()));
+    let slept = || voluntary_switches(launcher);
+    let before = slept();
+    signal(launcher, libc::SIGCONT);
+    eventually("the launcher has looked, and sleeps again", || (slept() > before).then_some(()));
+    signal(daemon, libc::SIGCONT);
+}
+
+fn a_pause_of_the_whole_node_is_no_hang() {
+    let mut node = Node::new();
+    node.hang_ms = 2_000;
+    node.start();
+    let pid = node.serving("0.1.0");
+    for _ in 0..2 {
+        pause(&node, pid, Duration::from_millis(4_000));
+        assert_eq!(node.serving("0.1.0"), pid);
+    }
+}
+
+fn a_pause_takes_no_time_from_a_stop() {
+    let mut node = Node::new();
+    (node.hang_ms, node.stop_ms) = (2_000, 6_000);
+    node.write_state(&State::new(node.stage("0.1.0-stays")));
+    node.start();
+    let pid = node.serving("0.1.0-stays");
+    signal(node.launcher_id(), libc::SIGTERM);
+    until_it_stops(&node);
+    pause(&node, pid, Duration::from_millis(8_000));
+    signal(node.launcher_id(), libc::SIGTERM);
+    assert_eq!(node.launcher_exit_code(), Some(23), "it ended by itself");
 }
 
 fn a_daemon_that_heartbeats_and_does_nothing_is_hung() {
@@ -754,10 +795,8 @@ fn a_dataset_that_is_lost_has_an_exit_code_of_its_own() {
     assert_eq!(node.launcher_exit_code(), Some(23));
 }
 
-fn asked_a_second_time_a_daemon_stays_no_longer() {
-    let mut node = running("0.1.0-stays", 600_000);
-    signal(node.launcher_id(), libc::SIGTERM);
-    eventually("the launcher has taken the first signal", || {
+fn until_it_stops(node: &Node) {
+    eventually("the launcher has taken the signal", || {
         let answer = node.tell_launcher(&ToLauncher::Activate {
             digest: Digest([9; 32]),
             step: step(7),
@@ -765,6 +804,12 @@ fn asked_a_second_time_a_daemon_stays_no_longer() {
         });
         matches!(answer, ToDaemon::Refused { reason: Refusal::Stopping {}, .. }).then_some(())
     });
+}
+
+fn asked_a_second_time_a_daemon_stays_no_longer() {
+    let mut node = running("0.1.0-stays", 600_000);
+    signal(node.launcher_id(), libc::SIGTERM);
+    until_it_stops(&node);
     signal(node.launcher_id(), libc::SIGTERM);
     assert_eq!(node.launcher_exit_code(), Some(23));
 }

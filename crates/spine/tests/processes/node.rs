@@ -355,6 +355,13 @@ pub(crate) fn signal(pid: u32, signal: libc::c_int) {
     assert_eq!(unsafe { libc::kill(pid as libc::pid_t, signal) }, 0, "kill {pid}");
 }
 
+/// How often a process has gone to sleep by itself.
+pub(crate) fn voluntary_switches(pid: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let switches = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+    switches.unwrap().trim().parse().unwrap()
+}
+
 pub(crate) fn is_alive(pid: u32) -> bool {
     // A zombie is dead: it holds nothing any more.
     fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| {
