@@ -1,7 +1,7 @@
 //! Measures everything that `docs/benchmarks.md` tells, and writes it there.
 //!
 //! ```text
-//!  sections::{micro, commit, throughput, memory, full_sync, roll, tls} ─► Section { rows } ─► document ─► docs/benchmarks.md
+//!  sections::{throughput, commands, roll, tls, full_sync, micro, commit, memory} ─► Section { rows } ─► document ─► docs/benchmarks.md
 //!       └─ process: redis-server, `ironcache playground`, `ironcache demo`
 //! ```
 //!

@@ -91,6 +91,23 @@ pub(crate) fn resident_mib(pid: u32) -> Result<f64> {
     Ok(kib / 1024.0)
 }
 
+/// For how long the threads of a process, and of those that it started, had a processor, in ns.
+pub(crate) fn cpu_ns(pid: u32) -> Result<u64> {
+    let mut sum = 0;
+    let tasks = format!("/proc/{pid}/task");
+    for task in std::fs::read_dir(&tasks).with_context(|| format!("could not read {tasks}"))? {
+        let task = task?.path();
+        // A thread may end meanwhile: what it took is little, or is not of the load.
+        let Ok(stat) = std::fs::read_to_string(task.join("schedstat")) else { continue };
+        sum += stat.split(' ').next().and_then(|ran| ran.parse().ok()).unwrap_or(0);
+        let children = std::fs::read_to_string(task.join("children")).unwrap_or_default();
+        for child in children.split_whitespace() {
+            sum += cpu_ns(child.parse()?)?;
+        }
+    }
+    Ok(sum)
+}
+
 /// Asks again until there is an answer: `what` names what is waited for.
 pub(crate) fn wait_for<T>(
     what: &str,

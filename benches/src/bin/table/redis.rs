@@ -129,6 +129,15 @@ pub(crate) struct Load {
     pub via: Via,
 }
 
+/// One run of redis-benchmark with a command of ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Benchmark {
+    pub requests: usize,
+    pub pipeline: usize,
+    pub keys: usize,
+    pub words: &'static [&'static str],
+}
+
 /// What redis-benchmark speaks below RESP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Via {
@@ -162,22 +171,50 @@ impl Load {
 
     /// SETs, then GETs of the same random keys; their outcomes in that order.
     pub(crate) fn run(self, addr: &str) -> Result<[Outcome; 2]> {
-        let (host, port) = addr.split_once(':').context("an address has a port")?;
-        let output = Command::new("redis-benchmark")
-            .args(["-h", host, "-p", port, "--csv"])
-            .args(self.args())
-            .output()
-            .context("could not start redis-benchmark; is it installed?")?;
-        ensure!(output.status.success(), "redis-benchmark: {}", String::from_utf8_lossy(&output.stderr));
-        let csv = String::from_utf8_lossy(&output.stdout);
+        let csv = redis_benchmark(addr, &self.args())?;
         Ok([outcome(&csv, "SET")?, outcome(&csv, "GET")?])
     }
 }
 
+impl Benchmark {
+    /// The command for people, without the port.
+    pub(crate) fn command(self) -> String {
+        let quoted =
+            |word: &&str| if word.contains(' ') { format!("\"{word}\"") } else { (*word).to_owned() };
+        let words: Vec<String> = self.words.iter().map(quoted).collect();
+        format!("redis-benchmark {} {}", self.options().join(" "), words.join(" "))
+    }
+
+    fn options(self) -> Vec<String> {
+        let Self { requests, pipeline, keys, words: _ } = self;
+        let text = format!("-c 50 -P {pipeline} -n {requests} -r {keys}");
+        text.split(' ').map(str::to_owned).collect()
+    }
+
+    pub(crate) fn run(self, addr: &str) -> Result<Outcome> {
+        let words = self.words.iter().map(|word| (*word).to_owned());
+        let csv = redis_benchmark(addr, &self.options().into_iter().chain(words).collect::<Vec<_>>())?;
+        outcome(&csv, &self.words.join(" "))
+    }
+}
+
+/// What it prints of each test, by columns. An error, too, if a command was answered with one.
+fn redis_benchmark(addr: &str, args: &[String]) -> Result<String> {
+    let (host, port) = addr.split_once(':').context("an address has a port")?;
+    let output = Command::new("redis-benchmark")
+        .args(["-h", host, "-p", port, "--csv"])
+        .args(args)
+        .output()
+        .context("could not start redis-benchmark; is it installed?")?;
+    let (csv, said) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    ensure!(output.status.success(), "redis-benchmark: {said}{csv}");
+    Ok(csv.into_owned())
+}
+
 /// The line of `test`, by the names in the first line.
 fn outcome(csv: &str, test: &str) -> Result<Outcome> {
-    let cells =
-        |line: &str| line.split(',').map(|cell| cell.trim_matches('"').to_owned()).collect::<Vec<_>>();
+    // A command may have commas of its own.
+    let cells = |line: &str| line.trim_matches('"').split("\",\"").map(str::to_owned).collect::<Vec<_>>();
     let mut lines = csv.lines().map(cells);
     let names = lines.next().unwrap_or_default();
     let line = lines.find(|line| line.first().is_some_and(|name| name == test));
@@ -202,6 +239,11 @@ mod tests {
                    \"SET\",\"93283.58\",\"0.3\",\"0.527\",\"2.1\"\n\
                    \"GET\",\"78003.12\",\"0.3\",\"0.711\",\"2.1\"\n";
         assert_eq!(outcome(csv, "GET").unwrap(), Outcome { per_second: 78_003.12, p99_ms: 0.711 });
+        let csv = "\"test\",\"rps\",\"p99_latency_ms\"\n\"EVAL return f(1, 2) 0\",\"12500.00\",\"39.5\"\n";
+        assert_eq!(
+            outcome(csv, "EVAL return f(1, 2) 0").unwrap(),
+            Outcome { per_second: 12_500.0, p99_ms: 39.5 }
+        );
         assert!(outcome(csv, "INCR").unwrap_err().to_string().contains("nothing of INCR"));
         assert!(outcome("", "SET").is_err());
     }

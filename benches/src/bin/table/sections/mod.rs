@@ -1,5 +1,6 @@
 //! What is measured, in the document's order.
 
+mod commands;
 mod commit;
 mod full_sync;
 mod memory;
@@ -17,6 +18,7 @@ use std::fmt;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Name {
     Throughput,
+    Commands,
     Roll,
     Tls,
     FullSync,
@@ -27,12 +29,21 @@ pub(crate) enum Name {
 
 impl Name {
     /// In the order of the document: what an operator feels first.
-    pub(crate) const ALL: [Name; 7] =
-        [Name::Throughput, Name::Roll, Name::Tls, Name::FullSync, Name::Micro, Name::Commit, Name::Memory];
+    pub(crate) const ALL: [Name; 8] = [
+        Name::Throughput,
+        Name::Commands,
+        Name::Roll,
+        Name::Tls,
+        Name::FullSync,
+        Name::Micro,
+        Name::Commit,
+        Name::Memory,
+    ];
 
     pub(crate) fn measure(self, bench: &Bench) -> Result<Section> {
         match self {
             Name::Throughput => throughput::measure(bench),
+            Name::Commands => commands::measure(bench),
             Name::Roll => roll::measure(bench),
             Name::Tls => tls::measure(bench),
             Name::FullSync => full_sync::measure(bench),
@@ -52,6 +63,7 @@ impl fmt::Display for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Name::Throughput => "throughput",
+            Name::Commands => "commands",
             Name::Roll => "roll",
             Name::Tls => "tls",
             Name::FullSync => "full-sync",
