@@ -1,8 +1,8 @@
-//! Commands that wait until a key holds what they want: of lists and of sorted sets.
+//! Commands that wait until a key holds what they want: of lists and of sorted sets; and what any command waits for.
 //!
 //! A handler does what it does when there is something; when there is nothing it answers that, and says what it waits for. Inside
 //! a transaction the answer stands ([`execute`](crate::execute)); else the caller keeps the command, and has the key that became
-//! ready serve it ([`attempt`](crate::attempt) of [`Waits::narrowed`]).
+//! ready serve it ([`serve`](crate::serve)).
 //!
 //! *Invariant:* nobody waits here, and no clock is read: the time is a number of ms that the caller counts.
 
@@ -12,7 +12,7 @@ use crate::error::CommandError;
 use crate::listmove::{self, Taken};
 use crate::spec::{MoreKeys, Spec};
 use crate::zpick;
-use ironcache_keyspace::{Effect, Items, Kind, List, Side, Zset};
+use ironcache_keyspace::{Effect, Items, Kind, List, Side, StreamId, Zset};
 use std::ops::Range;
 
 type Outcome = Result<(), CommandError>;
@@ -24,13 +24,33 @@ pub struct Waits {
     pub timeout_ms: u64,
     /// Which of the arguments are the keys: any of them will do.
     pub keys: Range<usize>,
-    /// What a key has to hold; one that holds something else serves nobody.
-    pub kind: Kind,
+    pub for_what: Wanted,
+}
+
+/// What a key has to hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// Something of this kind; a key that holds something else serves nobody.
+    Kind(Kind),
+    /// A stream with entries after this id: one for each of the keys.
+    After(Vec<StreamId>),
+    /// A stream with entries that its group has not been given. If there is no such stream or group any more, that is what the
+    /// command is told.
+    OfGroup,
 }
 
 impl Waits {
+    /// Is a key that holds this, or nothing, of any use?
+    pub fn fits(&self, held: Option<Kind>) -> bool {
+        match &self.for_what {
+            Wanted::Kind(kind) => held == Some(*kind),
+            Wanted::After(_) => held == Some(Kind::Stream),
+            Wanted::OfGroup => true,
+        }
+    }
+
     /// The command, of one of its keys alone: so it is served by the one that became ready, whatever the others hold by then.
-    pub fn narrowed<'a>(&self, spec: &Spec, args: &[&'a [u8]], key: &'a [u8]) -> Vec<&'a [u8]> {
+    pub(crate) fn narrowed<'a>(&self, spec: &Spec, args: &[&'a [u8]], key: &'a [u8]) -> Vec<&'a [u8]> {
         let (before, after) = (&args[..self.keys.start], &args[self.keys.end..]);
         let mut narrowed = before.to_vec();
         if let MoreKeys::Counted(at) = spec.more_keys {
@@ -53,7 +73,7 @@ fn timeout(arg: &[u8]) -> Result<u64, CommandError> {
 /// It has answered that there is nothing; unless it may not, it waits.
 fn or_wait(call: &mut Call<'_>, taken: Taken, timeout_ms: u64, keys: Range<usize>, kind: Kind) -> Outcome {
     if taken == Taken::Nothing {
-        *call.waits = Some(Waits { timeout_ms, keys, kind });
+        *call.waits = Some(Waits { timeout_ms, keys, for_what: Wanted::Kind(kind) });
     }
     Ok(())
 }
@@ -195,7 +215,8 @@ mod tests {
         let narrowed = |line: &str, keys: Range<usize>| {
             let args: Vec<&[u8]> = line.split(' ').map(str::as_bytes).collect();
             let spec = lookup(args[0]).expect("it exists");
-            let narrowed = Waits { timeout_ms: 0, keys, kind: Kind::List }.narrowed(spec, &args, b"b");
+            let waits = Waits { timeout_ms: 0, keys, for_what: Wanted::Kind(Kind::List) };
+            let narrowed = waits.narrowed(spec, &args, b"b");
             String::from_utf8(narrowed.join(&b' ')).expect("it was text")
         };
         assert_eq!(narrowed("blpop a b c 0", 1..4), "blpop b 0");

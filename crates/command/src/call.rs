@@ -1,8 +1,9 @@
 //! One execution of a command: what a handler has in its hands.
 
-use crate::blocking::Waits;
+use crate::blocking::{Waits, Wanted};
 use crate::error::CommandError;
 use crate::spec::{Run, Spec};
+use crate::stream;
 use ironcache_keyspace::{
     Effect, Effects, Entry, Expiry, Hash, Keyspace, List, Place, Set, Stream, Value, Zset, progress,
 };
@@ -43,10 +44,15 @@ pub fn execute(
     call(spec, args, keyspace, context, out, effects, &mut waits)
 }
 
+/// What came of a command that may wait.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attempt {
+    pub lookups: Lookups,
+    /// It has to wait: nothing is answered, and nothing is changed but for the deletion of keys that had expired.
+    pub waits: Option<Waits>,
+}
+
 /// The same for a blocking command that may wait.
-///
-/// # Errors
-/// It has to wait: nothing is answered, and nothing is changed but for the deletion of keys that had expired.
 pub fn attempt(
     spec: &'static Spec,
     args: &[&[u8]],
@@ -54,16 +60,67 @@ pub fn attempt(
     context: &Context,
     out: &mut Vec<u8>,
     effects: &mut Effects,
-) -> Result<Lookups, Waits> {
+) -> Attempt {
     let (start, mut waits) = (out.len(), None);
     let lookups = call(spec, args, keyspace, context, out, effects, &mut waits);
-    match waits {
-        None => Ok(lookups),
-        Some(waits) => {
-            out.truncate(start);
-            Err(waits)
-        }
+    if waits.is_some() {
+        out.truncate(start);
     }
+    Attempt { lookups, waits }
+}
+
+/// A command that has waited, and the key that became ready.
+#[derive(Clone, Copy)]
+pub struct Ready<'a> {
+    pub spec: &'static Spec,
+    pub args: &'a [&'a [u8]],
+    pub waits: &'a Waits,
+    pub key: &'a [u8],
+}
+
+/// Has it got what it waited for?
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Served {
+    /// It is answered.
+    Yes,
+    /// It waits on: nothing is answered, and nothing is changed but for the deletion of a key that had expired.
+    No,
+}
+
+/// Executes a command that has waited, of the key that became ready alone.
+pub fn serve(
+    ready: Ready<'_>,
+    keyspace: &mut Keyspace,
+    context: &Context,
+    out: &mut Vec<u8>,
+    effects: &mut Effects,
+) -> Served {
+    let Ready { spec, args, waits, key } = ready;
+    let after = match &waits.for_what {
+        Wanted::Kind(_) => {
+            let args = waits.narrowed(spec, args, key);
+            let attempt = attempt(spec, &args, keyspace, context, out, effects);
+            return if attempt.waits.is_none() { Served::Yes } else { Served::No };
+        }
+        Wanted::After(ids) => {
+            // As in Redis, the first counts of a key that is named twice.
+            let at = args[waits.keys.clone()].iter().position(|named| *named == key);
+            at.and_then(|at| ids.get(at)).copied()
+        }
+        Wanted::OfGroup => None,
+    };
+    let (start, mut served) = (out.len(), Served::No);
+    let handler = |call: &mut Call<'_>| {
+        // An error is an answer, too.
+        served = Served::Yes;
+        served = stream::serve(call, key, after)?;
+        Ok(())
+    };
+    run(handler, (spec, args), keyspace, context, out, effects, &mut None);
+    if served == Served::No {
+        out.truncate(start);
+    }
+    served
 }
 
 #[inline]
@@ -76,20 +133,35 @@ fn call(
     effects: &mut Effects,
     waits: &mut Option<Waits>,
 ) -> Lookups {
+    match spec.run {
+        Run::Server => {
+            let error = CommandError::NotADataCommand { command: spec.name };
+            Writer::new(out, context.protocol).error(&error.to_string());
+            Lookups::default()
+        }
+        Run::Data(handler) => run(handler, (spec, args), keyspace, context, out, effects, waits),
+    }
+}
+
+#[inline]
+fn run(
+    handler: impl FnOnce(&mut Call<'_>) -> Result<(), CommandError>,
+    (spec, args): (&'static Spec, &[&[u8]]),
+    keyspace: &mut Keyspace,
+    context: &Context,
+    out: &mut Vec<u8>,
+    effects: &mut Effects,
+    waits: &mut Option<Waits>,
+) -> Lookups {
     progress::tick();
     let start = out.len();
     let expiry = if spec.is_write() { Expiry::Delete } else { context.expiry };
-    let (result, lookups) = match spec.run {
-        Run::Server => (Err(CommandError::NotADataCommand { command: spec.name }), Lookups::default()),
-        Run::Data(handler) => {
-            let (lookups, reads) = (Cell::default(), Lookups::default());
-            let db = Db { keyspace, effects, now_ms: context.now_ms, expiry, lookups, reads };
-            let reply = Writer::new(out, context.protocol);
-            let mut call = Call { args, db, reply, command: spec.name, random: context.random, waits };
-            let result = handler(&mut call);
-            (result, if spec.is_write() { call.db.reads } else { call.db.lookups.get() })
-        }
-    };
+    let (lookups, reads) = (Cell::default(), Lookups::default());
+    let db = Db { keyspace, effects, now_ms: context.now_ms, expiry, lookups, reads };
+    let reply = Writer::new(out, context.protocol);
+    let mut call = Call { args, db, reply, command: spec.name, random: context.random, waits };
+    let result = handler(&mut call);
+    let lookups = if spec.is_write() { call.db.reads } else { call.db.lookups.get() };
     if let Err(error) = result {
         out.truncate(start);
         Writer::new(out, context.protocol).error(&error.to_string());

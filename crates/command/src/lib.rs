@@ -5,6 +5,7 @@
 //!                           │
 //!                        execute(spec, args, keyspace, context) ──▶ reply bytes + Effects
 //!                        attempt(…) ──▶ the same, or Waits: for which keys, and how long
+//!                        serve(…) ──▶ the same for who has waited, by the key that became ready
 //! ```
 //!
 //! A handler reads the keyspace, decides, and records effects; it changes nothing in any other way.
@@ -61,8 +62,8 @@ mod zrange;
 mod zset;
 mod zstore;
 
-pub use blocking::Waits;
-pub use call::{Context, Lookups, attempt, execute};
+pub use blocking::{Waits, Wanted};
+pub use call::{Attempt, Context, Lookups, Ready, Served, attempt, execute, serve};
 pub use encoding::encoding;
 pub use error::{CommandError, WrongArity, unknown_command, unknown_subcommand, wrong_arity};
 pub use glob::glob_matches;

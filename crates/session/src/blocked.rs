@@ -8,6 +8,7 @@ use crate::route;
 use crate::session::Session;
 use crate::site::Site;
 use crate::turn::{Stop, Turn, Within};
+use ironcache_command::Spec;
 use ironcache_resp::{Writer, parse_integer};
 use ironcache_types::{Epoch, Offset, ReadFrom, Slot};
 
@@ -16,8 +17,8 @@ pub(crate) enum Blocked {
     /// `WAIT`: until so many replicas hold everything below `offset`. Nobody tells any more once the role of `epoch` is lost:
     /// then it answers how many were known to, as at a timeout.
     OnReplicas { replicas: usize, offset: Offset, epoch: Option<Epoch>, holders: usize, timeout_ms: u64 },
-    /// `BLPOP` and its like: until one of its keys, which are of this slot, has something for it.
-    OnKeys { slot: Slot, timeout_ms: u64 },
+    /// `BLPOP` and its like: until one of its keys, which are of this slot, has something for it. A read may wait at a replica.
+    OnKeys { slot: Slot, read: ReadFrom, timeout_ms: u64 },
 }
 
 /// What may end it.
@@ -71,9 +72,12 @@ impl Session {
         matches!(self.blocked, Some(Blocked::OnReplicas { .. }))
     }
 
-    /// It waits for keys of this slot; 0 ms: for ever. Whoever executes the command has found nothing there.
-    pub fn block_on(&mut self, slot: Slot, timeout_ms: u64) {
-        self.blocked = Some(Blocked::OnKeys { slot, timeout_ms });
+    /// A command waits for keys of this slot; 0 ms: for ever. Whoever executes it has found nothing there. Answers where it may
+    /// be served.
+    pub fn block_on(&mut self, spec: &Spec, slot: Slot, timeout_ms: u64) -> ReadFrom {
+        let read = self.reads(spec);
+        self.blocked = Some(Blocked::OnKeys { slot, read, timeout_ms });
+        read
     }
 
     /// Somebody else has executed what it waited to do, and has the reply.
@@ -97,8 +101,8 @@ impl Session {
                 Writer::new(out, self.protocol).count(*holders);
                 Woken::Answered
             }
-            (Some(Blocked::OnKeys { slot, .. }), Wake::Look) => {
-                match route::admit(site, *slot, ReadFrom::Primary) {
+            (Some(Blocked::OnKeys { slot, read, .. }), Wake::Look) => {
+                match route::admit(site, *slot, *read) {
                     // Undecided: who serves the slot then says where to go, or serves it here.
                     Ok(route::Admitted::Here | route::Admitted::Undecided) => return Woken::Still,
                     Err(refusal) => Woken::Refused(refusal),

@@ -55,6 +55,10 @@ pub enum StreamError {
     TimeoutNegative,
     #[error("NOGROUP No such key '{key}' or consumer group '{group}' in XREADGROUP with GROUP option")]
     NoGroupToRead { key: String, group: String },
+    #[error("NOGROUP the consumer group this client was blocked on no longer exists")]
+    GroupGone,
+    #[error("UNBLOCKED the stream key no longer exists")]
+    KeyGone,
     #[error("NOGROUP No such key '{key}' or consumer group '{group}'")]
     NoKeyOrGroup { key: String, group: String },
     #[error("NOGROUP No such consumer group '{group}' for key name '{key}'")]

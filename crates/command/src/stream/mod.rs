@@ -2,7 +2,8 @@
 //!
 //! *Invariant:* an effect says what happened, with the id that was drawn and the time that it was: a replica, or whoever
 //! takes over, holds the same to the byte.
-//! *Invariant:* nothing waits here. A read that would block answers what it answers when its time is up.
+//! *Invariant:* nothing waits here. A read that would block answers what it answers when its time is up, and says what it would
+//! wait for.
 
 mod add;
 mod claim;
@@ -22,7 +23,7 @@ pub use error::StreamError;
 pub(crate) use group::{xack, xgroup};
 pub(crate) use info::xinfo;
 pub(crate) use pending::xpending;
-pub(crate) use read::{xread, xreadgroup};
+pub(crate) use read::{serve, xread, xreadgroup};
 pub(crate) use show::{xlen, xrange, xrevrange};
 pub(crate) use trim::xtrim;
 

@@ -1,14 +1,19 @@
-//! `XREAD` and `XREADGROUP`.
+//! `XREAD` and `XREADGROUP`: at once, or of a key that became ready ([`serve`]).
 
 use super::error::{StreamError, shown};
 use super::lag::Counted;
 use super::{Outcome, id, now_ms, show};
 use crate::arg;
-use crate::call::Call;
+use crate::blocking::{Waits, Wanted};
+use crate::call::{Call, Served};
 use crate::error::CommandError;
 use ironcache_keyspace::progress::ticking;
 use ironcache_keyspace::{Items, Pending, Stream, StreamChange, StreamEntry, StreamId};
 use ironcache_resp::{Protocol, Writer, parse_integer};
+use std::ops::Range;
+
+/// As many entries who has waited is given at most, unless it said: an id that is far back is not to have it take everything.
+const WAITED_COUNT: usize = 1_000;
 
 /// A consumer that asks in the name of a group.
 #[derive(Clone, Copy)]
@@ -22,6 +27,10 @@ struct Options<'a> {
     count: usize,
     reader: Option<Reader<'a>>,
     no_ack: bool,
+    /// Without the option it does not block.
+    block_ms: Option<u64>,
+    /// Where the keys are.
+    keys_at: Range<usize>,
     keys: &'a [&'a [u8]],
     ids: &'a [&'a [u8]],
 }
@@ -54,24 +63,62 @@ pub(crate) fn xread(call: &mut Call<'_>) -> Outcome {
     }
     // Looked up once more, as in Redis: that is counted.
     let mut wanted = Vec::new();
-    for (key, after) in asked {
+    for &(key, after) in &asked {
         let last = call.db.read::<Stream>(key)?.and_then(Stream::last_entry);
         if last.is_some_and(|last| last.id() > after) {
             wanted.push((key, after));
         }
     }
     if wanted.is_empty() {
-        call.reply.null_array();
+        options.nothing(call, Wanted::After(asked.into_iter().map(|(_, after)| after).collect()));
         return Ok(());
     }
     begin(&mut call.reply, wanted.len());
     for (key, after) in wanted {
-        let Some(stream) = call.db.again::<Stream>(key) else { continue };
-        let found: Vec<StreamEntry<'_>> = ticking(beyond(stream, after)).take(options.count).collect();
-        name(&mut call.reply, key);
-        show::entries(&mut call.reply, &found);
+        show_beyond(call, key, after, options.count);
     }
     Ok(())
+}
+
+fn show_beyond(call: &mut Call<'_>, key: &[u8], after: StreamId, count: usize) {
+    let Some(stream) = call.db.again::<Stream>(key) else { return };
+    let found: Vec<StreamEntry<'_>> = ticking(beyond(stream, after)).take(count).collect();
+    name(&mut call.reply, key);
+    show::entries(&mut call.reply, &found);
+}
+
+/// Reads from a key that became ready: after an id, or else for a group. As in Redis, it is enough that entries were added since:
+/// whatever is there of them by now is what is told.
+pub(crate) fn serve(
+    call: &mut Call<'_>,
+    key: &[u8],
+    after: Option<StreamId>,
+) -> Result<Served, CommandError> {
+    let who = if after.is_some() { Who::Anybody } else { Who::Group };
+    let mut options = Options::parse(call.args, who)?;
+    if options.count == usize::MAX {
+        options.count = WAITED_COUNT;
+    }
+    let stream = call.db.read::<Stream>(key).ok().flatten();
+    let last_id = stream.map(|stream| stream.head().last_id);
+    let Some(reader) = options.reader else {
+        let after = after.unwrap_or(StreamId::MAX);
+        if last_id.is_none_or(|last_id| last_id <= after) {
+            return Ok(Served::No);
+        }
+        begin(&mut call.reply, 1);
+        show_beyond(call, key, after, options.count);
+        return Ok(Served::Yes);
+    };
+    let group = stream.ok_or(StreamError::KeyGone)?.group(reader.group).ok_or(StreamError::GroupGone)?;
+    if last_id.is_none_or(|last_id| last_id <= group.last_id()) {
+        return Ok(Served::No);
+    }
+    let (mut body, protocol) = (Vec::new(), call.reply.protocol());
+    give(call, key, reader, &options, &mut Writer::new(&mut body, protocol));
+    begin(&mut call.reply, 1);
+    call.reply.raw(&body);
+    Ok(Served::Yes)
 }
 
 pub(crate) fn xreadgroup(call: &mut Call<'_>) -> Outcome {
@@ -109,7 +156,7 @@ pub(crate) fn xreadgroup(call: &mut Call<'_>) -> Outcome {
     }
     call.db.was_read();
     if served == 0 {
-        call.reply.null_array();
+        options.nothing(call, Wanted::OfGroup);
     } else {
         begin(&mut call.reply, served);
         call.reply.raw(&body);
@@ -125,13 +172,21 @@ fn give_new(
     options: &Options<'_>,
     reply: &mut Writer<'_>,
 ) -> bool {
-    let now_ms = now_ms(call);
     let Some(stream) = call.db.again::<Stream>(key) else { return false };
     let Some(group) = stream.group(reader.group) else { return false };
-    let after = group.last_id();
-    if stream.last_entry().is_none_or(|last| last.id() <= after) {
+    if stream.last_entry().is_none_or(|last| last.id() <= group.last_id()) {
         return false;
     }
+    give(call, key, reader, options, reply);
+    true
+}
+
+/// The same, be there any or not.
+fn give(call: &mut Call<'_>, key: &[u8], reader: Reader<'_>, options: &Options<'_>, reply: &mut Writer<'_>) {
+    let now_ms = now_ms(call);
+    let Some(stream) = call.db.again::<Stream>(key) else { return };
+    let Some(group) = stream.group(reader.group) else { return };
+    let after = group.last_id();
     let found: Vec<StreamEntry<'_>> = ticking(beyond(stream, after)).take(options.count).collect();
     name(reply, key);
     show::entries(reply, &found);
@@ -141,13 +196,15 @@ fn give_new(
     let last_id = ids.last().copied().unwrap_or(after);
     let Reader { group, consumer } = reader;
     call.change(key, StreamChange::Consumer { group, name: consumer, seen_ms: now_ms });
+    if ids.is_empty() {
+        return;
+    }
     call.change(key, StreamChange::Group { name: group, last_id, entries_read });
     if !options.no_ack {
         let pend = |id: &StreamId| Pending { id: *id, delivered_ms: now_ms, deliveries: 1 };
         let pending: Vec<Pending> = ids.iter().map(pend).collect();
         call.change(key, StreamChange::Pend { group, consumer, pending: Items::new(&pending) });
     }
-    true
 }
 
 /// Gives the consumer once more what is pending for it; what is deleted meanwhile is told by its id alone.
@@ -209,7 +266,16 @@ fn name(reply: &mut Writer<'_>, key: &[u8]) {
 
 impl<'a> Options<'a> {
     fn parse(args: &'a [&'a [u8]], who: Who) -> Result<Self, CommandError> {
-        let mut options = Options { count: usize::MAX, reader: None, no_ack: false, keys: &[], ids: &[] };
+        let mut options = Options {
+            count: usize::MAX,
+            reader: None,
+            no_ack: false,
+            block_ms: None,
+            keys_at: 0..0,
+            keys: &[],
+            ids: &[],
+        };
+        let args_len = args.len();
         let only_of_groups = |option| match who {
             Who::Group => Ok(()),
             Who::Anybody => Err(StreamError::OnlyOfGroups { option }),
@@ -218,7 +284,7 @@ impl<'a> Options<'a> {
         while let [option, rest @ ..] = args {
             args = match rest {
                 [ms, rest @ ..] if arg::is(option, "block") => {
-                    check_timeout(ms)?;
+                    options.block_ms = Some(timeout(ms)?);
                     rest
                 }
                 [count, rest @ ..] if arg::is(option, "count") => {
@@ -231,6 +297,8 @@ impl<'a> Options<'a> {
                         return Err(StreamError::Unbalanced.into());
                     }
                     (options.keys, options.ids) = rest.split_at(rest.len() / 2);
+                    let first = args_len - rest.len();
+                    options.keys_at = first..first + options.keys.len();
                     break;
                 }
                 [group, consumer, rest @ ..] if arg::is(option, "group") => {
@@ -248,10 +316,18 @@ impl<'a> Options<'a> {
         }
         if options.keys.is_empty() { Err(CommandError::Syntax) } else { Ok(options) }
     }
+
+    /// There is nothing to read. If it blocks it waits for this, where it may.
+    fn nothing(&self, call: &mut Call<'_>, for_what: Wanted) {
+        call.reply.null_array();
+        if let Some(timeout_ms) = self.block_ms {
+            *call.waits = Some(Waits { timeout_ms, keys: self.keys_at.clone(), for_what });
+        }
+    }
 }
 
-/// How long it may block, in ms: it never does.
-fn check_timeout(ms: &[u8]) -> Result<(), StreamError> {
+/// How long it may block, in ms.
+fn timeout(ms: &[u8]) -> Result<u64, StreamError> {
     let ms = parse_integer(ms).ok_or(StreamError::TimeoutNotAnInteger)?;
-    if ms < 0 { Err(StreamError::TimeoutNegative) } else { Ok(()) }
+    u64::try_from(ms).map_err(|_| StreamError::TimeoutNegative)
 }

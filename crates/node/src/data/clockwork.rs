@@ -3,6 +3,7 @@
 //! *Invariant:* what writes by itself (expiry, eviction) stops while a handover or `CLIENT PAUSE` holds commands back.
 
 use super::DataNode;
+use super::blocked;
 use super::memory::OF_A_TICK;
 use super::plane::TICK_MS;
 use super::statistics;
@@ -53,6 +54,9 @@ pub(super) fn evict(node: &Rc<DataNode>) {
     if plane.is_above_limit() {
         plane.make_room(OF_A_TICK);
     }
+    if plane.blocked.has_ready() {
+        blocked::serve(&mut plane);
+    }
     if plane.offset() != before {
         node.feed.notify_waiters();
     }
@@ -84,6 +88,9 @@ pub(super) fn expire(node: &Rc<DataNode>) {
         let scope = effect.key().map_or(Scope::All, |key| Scope::Slot(key_slot(key)));
         plane.effects.append(&effect);
         plane.commit(scope);
+    }
+    if plane.blocked.has_ready() {
+        blocked::serve(plane);
     }
     statistics::note_event(plane, statistics::Event::ExpireCycle, began_ns);
     node.feed.notify_waiters();

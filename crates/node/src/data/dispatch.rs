@@ -13,7 +13,7 @@ use super::site::Here;
 use super::statistics;
 use super::trouble::Trouble;
 use crate::clock::wall_ms;
-use ironcache_command::{Context, Lookups, Run, Spec, attempt, execute, lookup};
+use ironcache_command::{Attempt, Context, Lookups, Run, Spec, attempt, execute, lookup};
 use ironcache_replication::Scope;
 use ironcache_resp::{Protocol, Writer};
 use ironcache_session::{Job, Queued, Refusal, Stop, Touches, Turn, Wake, Within, Woken, monitor_line};
@@ -228,22 +228,20 @@ fn attempt_one(
     out: &mut Vec<u8>,
 ) -> Option<Stop> {
     let context = context(plane, client);
-    let attempted = attempt(spec, args, &mut plane.keyspace, &context, out, &mut plane.effects);
+    let Plane { keyspace, effects, .. } = plane;
+    let Attempt { lookups, waits } = if client.session.touches() == Touches::No {
+        keyspace.without_use(|keyspace| attempt(spec, args, keyspace, &context, out, effects))
+    } else {
+        attempt(spec, args, keyspace, &context, out, effects)
+    };
+    plane.stats.hits += lookups.hits;
+    plane.stats.misses += lookups.misses;
     // Keys that had expired may be gone, also if it waits.
     finish(plane, client, slot);
-    match (attempted, slot) {
-        (Err(waits), Some(slot)) => {
-            blocked::wait(plane, client, spec, args, waits, slot);
-            Some(Stop::Blocked)
-        }
-        (Ok(Lookups { hits, misses }), _) => {
-            plane.stats.hits += hits;
-            plane.stats.misses += misses;
-            None
-        }
-        // Without a key it has found a mistake, and nothing to wait for.
-        (Err(_), None) => None,
-    }
+    // Without a key it has found a mistake, and nothing to wait for.
+    let (waits, slot) = waits.zip(slot)?;
+    blocked::wait(plane, client, spec, args, waits, slot);
+    Some(Stop::Blocked)
 }
 
 fn context(plane: &mut Plane, client: &Client) -> Context {

@@ -17,6 +17,7 @@
 //! *Invariant:* whom this node follows, and what it tells whom, the engine says.
 
 use super::DataNode;
+use super::blocked;
 use super::link_io::{
     FrameReader, LinkError, Next, Opened, SILENCE_MAX, SYNC_SILENCE_MAX, Silence, open, say,
 };
@@ -295,6 +296,9 @@ pub(super) fn process(
                     return Err(error.into());
                 }
                 cursor.applied(admitted)?;
+                if plane.blocked.waits_for_keys() {
+                    plane.blocked.note_bytes(bytes, effects.level);
+                }
                 match (syncing, group.is_open()) {
                     (true, _) => {}
                     (false, true) => group.into_frames(|frame| {
@@ -330,6 +334,7 @@ pub(super) fn process(
                 let (cursor, source) = following(&mut plane.engine, link)?;
                 cursor.on_sync_end(source, &end)?;
                 plane.backlog.reset(end.offset);
+                plane.blocked.note_all();
                 heard.pinged = true;
                 tracing::info!(offset = %end.offset, keys = plane.keyspace.len(), "full sync done");
             }
@@ -343,6 +348,9 @@ pub(super) fn process(
         }
         Ok(Next::Go)
     })?;
+    if plane.blocked.has_ready() {
+        blocked::serve(plane);
+    }
     let advanced = plane.offset() != before;
     let errands = plane.perform(std::mem::take(&mut heard.actions));
     drop(guard);

@@ -97,7 +97,7 @@ fn a_command_that_may_wait_is_run_first_and_refused_as_any_write() {
 
 fn on_keys(timeout_ms: u64) -> Session {
     let mut client = session();
-    client.block_on(Slot(7629), timeout_ms);
+    client.block_on(ironcache_command::lookup(b"blpop").unwrap(), Slot(7629), timeout_ms);
     client
 }
 
@@ -111,6 +111,21 @@ fn who_waits_for_keys_waits_until_the_slot_is_served_elsewhere() {
     let (how, written) = woken(&mut client, Wake::Look, &replica());
     assert!(matches!(how, Woken::Refused(Refusal::Moved(_))), "{how:?}");
     assert_eq!((written.as_str(), client.is_blocked()), ("", false));
+}
+
+#[test]
+fn a_read_waits_at_a_replica_if_its_client_reads_there() {
+    for (readonly, command, stays) in
+        [(true, "xread", true), (true, "xreadgroup", false), (false, "xread", false)]
+    {
+        let mut client = session();
+        if readonly {
+            check(&mut client, &replica(), &[("READONLY", "+OK")]);
+        }
+        client.block_on(ironcache_command::lookup(command.as_bytes()).unwrap(), Slot(7629), 0);
+        let (how, _) = woken(&mut client, Wake::Look, &replica());
+        assert_eq!(how == Woken::Still, stays, "{command}, {readonly}: {how:?}");
+    }
 }
 
 #[test]

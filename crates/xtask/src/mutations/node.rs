@@ -228,6 +228,14 @@ pub(super) const ROWS: &[Mutation] = &[
         tests: &["-p", "ironcache-node", "--lib", "data::"],
     },
     Mutation {
+        name: "a-replica-writes-for-who-waited",
+        breaks: "a node that is primary no more takes elements for clients that it has not sent away yet",
+        file: "crates/node/src/data/blocked/mod.rs",
+        guard: "            let fits = |waiter: &Waiter| waiter.waits.fits(held) && is_served_here(plane, waiter);",
+        instead: "            let fits = |waiter: &Waiter| waiter.waits.fits(held);",
+        tests: &["-p", "ironcache-node", "--lib", "data::"],
+    },
+    Mutation {
         name: "served-before-exec-ends",
         breaks: "a client that waits is served in the middle of another one's transaction",
         file: "crates/node/src/data/dispatch.rs",

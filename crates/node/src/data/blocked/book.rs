@@ -89,6 +89,12 @@ impl<W> Book<W> {
         }
     }
 
+    /// The same of every key that anybody waits for.
+    pub(crate) fn all_written(&mut self) {
+        let keys: Vec<Rc<[u8]>> = self.by_key.keys().map(Rc::clone).collect();
+        keys.iter().for_each(|key| self.written(key));
+    }
+
     /// The same of all that it waits for, in the order in which it named them.
     pub(crate) fn look_at_all(&mut self, ticket: Ticket) {
         let keys = self.waiting.get(&ticket).map(|waiting| waiting.keys.clone());

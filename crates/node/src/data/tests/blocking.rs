@@ -8,26 +8,26 @@ use tokio::net::TcpStream;
 use tokio::task::LocalSet;
 
 /// A primary on its own, or with a replica that acknowledges only what it is told to.
-struct Bench {
-    node: Rc<DataNode>,
-    world: World,
+pub(super) struct Bench {
+    pub node: Rc<DataNode>,
+    pub world: World,
     link: Option<Link>,
     _proposals: mpsc::UnboundedReceiver<ToControl>,
 }
 
 impl Bench {
-    fn new(world: World, replica: bool) -> Bench {
+    pub(super) fn new(world: World, replica: bool) -> Bench {
         let (mut plane, _proposals) = plane(A, &world);
         let link = replica.then(|| attach(&mut plane, B));
         Bench { node: node(plane), world, link, _proposals }
     }
 
-    fn alone() -> Bench {
+    pub(super) fn alone() -> Bench {
         Bench::new(World::alone(AckMode::Primary), false)
     }
 
     /// A client that sends this, and whoever was blocked before it and after it.
-    async fn blocked(&self, command: &str) -> TcpStream {
+    pub(super) async fn blocked(&self, command: &str) -> TcpStream {
         let before = self.node.plane.borrow().blocked.len();
         let mut client = self.client(command).await;
         until(&self.node, |plane| plane.blocked.len() == before + 1).await;
@@ -35,23 +35,23 @@ impl Bench {
         client
     }
 
-    async fn client(&self, commands: &str) -> TcpStream {
+    pub(super) async fn client(&self, commands: &str) -> TcpStream {
         let mut client = connect(&self.node).await;
         client.write_all(commands.as_bytes()).await.unwrap();
         client
     }
 
     /// One client's commands, and the replies to them.
-    async fn run(&self, commands: &str, replies: &str) {
+    pub(super) async fn run(&self, commands: &str, replies: &str) {
         expect(&mut self.client(commands).await, replies).await;
     }
 
-    async fn until_blocked(&self, count: usize) {
+    pub(super) async fn until_blocked(&self, count: usize) {
         until(&self.node, |plane| plane.blocked.len() == count).await;
     }
 }
 
-fn assert_nothing(client: &mut TcpStream) {
+pub(super) fn assert_nothing(client: &mut TcpStream) {
     let mut byte = [0];
     let read = client.try_read(&mut byte);
     assert!(
@@ -60,7 +60,7 @@ fn assert_nothing(client: &mut TcpStream) {
     );
 }
 
-async fn with(mut bench: Bench, test: impl AsyncFnOnce(&mut Bench)) {
+pub(super) async fn with(mut bench: Bench, test: impl AsyncFnOnce(&mut Bench)) {
     LocalSet::new().run_until(test(&mut bench)).await;
 }
 

@@ -1,13 +1,15 @@
 //! Both ends of a link, against a peer of another release.
 
 use super::*;
+use crate::data::blocked::{self, Word};
 use crate::data::follower::{Heard, Receiving, process};
 use crate::data::link_io::{FrameReader, LinkError, SILENCE_MAX, SYNC_SILENCE_MAX};
 use crate::data::link_stream::LinkStream;
 use crate::data::pulse::Voice;
 use crate::data::refusal::Refusal;
 use crate::data::source::{self, LinkSocket};
-use ironcache_keyspace::{Effect, SetExpiry};
+use ironcache_command::{Waits, Wanted};
+use ironcache_keyspace::{Effect, Kind, SetExpiry};
 use ironcache_replication::{
     Accept, Effects, Hello, LINK_VERSIONS, LinkVersion, LinkVersions, Message, Purpose, Refuse, Scope,
     SyncChunk, decode, encode,
@@ -330,6 +332,54 @@ async fn a_command_that_was_cut_is_applied_whole_and_kept_as_it_came() {
     assert_eq!(cursor(&mut plane).applied_offset(), Some(source.offset()));
     let (head, tail) = plane.backlog.read_from(Offset(0), usize::MAX).expect("it is kept here as well");
     assert!([head, tail].concat() == stream, "verbatim");
+}
+
+#[tokio::test]
+async fn who_reads_at_a_replica_and_waits_is_given_what_its_primary_adds() {
+    let world = World::pair(AckMode::InSync);
+    let (mut source, _proposals) = plane(A, &world);
+    let mut writer = client(&mut source);
+    answer(&mut source, &mut writer, "XADD k 1-1 f v");
+    let stream = {
+        let (head, tail) = source.backlog.read_from(Offset(0), usize::MAX).expect("it is kept");
+        [head, tail].concat()
+    };
+    let (node, mut reader, mut link, mut peer) = linked(&world, LEVELS).await;
+    let mut waiting = client(&mut node.plane.borrow_mut());
+    {
+        let mut plane = node.plane.borrow_mut();
+        assert_eq!(answer(&mut plane, &mut waiting, "READONLY"), "+OK\r\n");
+        let read = run(&mut plane, &mut waiting, "XREAD BLOCK 0 STREAMS k $");
+        assert_eq!(read, (Some(Stop::Blocked), String::new()));
+    }
+    hear(&node, &mut reader, &mut link, &mut peer, &stream).await.unwrap();
+    let seat = waiting.seat.clone().expect("it is blocked");
+    let Some(Word::Served(served)) = seat.take() else { panic!("it is not served") };
+    let entry = "*1\r\n*2\r\n$1\r\nk\r\n*1\r\n*2\r\n$3\r\n1-1\r\n*2\r\n$1\r\nf\r\n$1\r\nv\r\n";
+    assert_eq!(String::from_utf8(served.reply).unwrap(), entry);
+    assert!(served.owed.is_nothing());
+}
+
+/// It was primary when this client came, and the client is not told yet where to go.
+#[tokio::test]
+async fn a_replica_executes_no_write_for_who_waited_here() {
+    let world = World::pair(AckMode::InSync);
+    let (mut source, _proposals) = plane(A, &world);
+    let mut writer = client(&mut source);
+    answer(&mut source, &mut writer, "RPUSH k a");
+    let stream = {
+        let (head, tail) = source.backlog.read_from(Offset(0), usize::MAX).expect("it is kept");
+        [head, tail].concat()
+    };
+    let (node, mut reader, mut link, mut peer) = linked(&world, LEVELS).await;
+    let mut waiting = client(&mut node.plane.borrow_mut());
+    let spec = ironcache_command::lookup(b"blpop").expect("it is a command");
+    let waits = Waits { timeout_ms: 0, keys: 1..2, for_what: Wanted::Kind(Kind::List) };
+    let args: [&[u8]; 3] = [b"BLPOP", b"k", b"0"];
+    blocked::wait(&mut node.plane.borrow_mut(), &mut waiting, spec, &args, waits, key_slot(b"k"));
+    hear(&node, &mut reader, &mut link, &mut peer, &stream).await.unwrap();
+    assert!(waiting.seat.clone().expect("it is blocked").take().is_none());
+    assert_eq!(node.plane.borrow().keyspace.fingerprint(), source.keyspace.fingerprint());
 }
 
 /// The far end of a link, which says only what it is told to.

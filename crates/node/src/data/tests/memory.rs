@@ -31,7 +31,7 @@ fn fill(plane: &mut Plane, keys: std::ops::Range<usize>) -> Vec<String> {
 }
 
 /// What whoever applies the whole stream holds.
-fn replica_of(plane: &Plane) -> Keyspace {
+pub(super) fn replica_of(plane: &Plane) -> Keyspace {
     let (head, tail) = plane.backlog.read_from(plane.backlog.start(), usize::MAX).expect("all of it");
     let (frames, mut at, mut replica) = ([head, tail].concat(), 0, Keyspace::new());
     while let Some((message, len)) = decode(&frames[at..], LINK_VERSIONS.max).expect("frames") {

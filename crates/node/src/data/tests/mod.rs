@@ -23,6 +23,7 @@ mod tls;
 mod total_loss;
 mod transactions;
 mod trouble;
+mod waiting_reads;
 
 use super::checkpoint::{Begun, Copy};
 use super::client::Client;
