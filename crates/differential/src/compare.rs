@@ -5,6 +5,7 @@
 //! meant, in [`is_meant`], with its reason in `docs/redis-differences.md`.
 
 use crate::Args;
+use crate::scripted::{self, Form};
 use ironcache_resp::{Value, parse_value};
 
 /// Moments that the two sides tell of the same key lie this close, in ms: one is asked after the other, on a busy machine.
@@ -96,6 +97,14 @@ fn value(reply: &[u8]) -> Value {
 }
 
 fn agree(args: &Args, ours: &Value, theirs: &Value) -> bool {
+    if let Some((form, command)) = scripted::inner(args) {
+        return match (form, ours, theirs) {
+            (Form::Caught, Value::Array(a), Value::Array(b)) if a.len() == 2 && b.len() == 2 => {
+                a[1] == b[1] && agree(&command, &a[0], &b[0])
+            }
+            (Form::Whole | Form::Caught, a, b) => agree(&command, a, b),
+        };
+    }
     if equal(ours, theirs) || is_meant(args, ours, theirs) {
         return true;
     }

@@ -4,8 +4,9 @@ use crate::Args;
 use crate::grammar::{Arg, Command, Grammar, Kind, container};
 use crate::pool;
 use crate::random::Dice;
+use crate::scripted;
 use crate::stream;
-use crate::trial::Transactions;
+use crate::trial::Around;
 use ironcache_resp::Protocol;
 
 /// Commands on an empty dataset, and the protocol in which they are asked.
@@ -21,25 +22,23 @@ const COMMANDS: usize = 25;
 /// Of a hundred commands that a grammar allows, so many are then made wrong.
 const SPOILT_PERCENT: usize = 7;
 
+/// Of a hundred sequences so many have scripts call every second command.
+const SCRIPTED_PERCENT: usize = 25;
+
 /// A grammar with dice.
 pub(crate) struct Generator<'g> {
     grammar: &'g Grammar,
     names: Vec<&'g str>,
     dice: Dice,
-    transactions: Transactions,
+    around: Around,
 }
 
 impl<'g> Generator<'g> {
-    /// Draws from `names`, those of the grammar if there are none. `transactions`: whether `MULTI` is drawn too.
-    pub(crate) fn new(
-        grammar: &'g Grammar,
-        names: &'g [String],
-        seed: u64,
-        transactions: Transactions,
-    ) -> Self {
+    /// Draws from `names`, those of the grammar if there are none.
+    pub(crate) fn new(grammar: &'g Grammar, names: &'g [String], seed: u64, around: Around) -> Self {
         let is_wanted = |name: &str| names.iter().any(|it| it == name || it == container(name));
         let all = grammar.names().filter(|name| names.is_empty() || is_wanted(name));
-        Self { grammar, names: all.collect(), dice: Dice::new(seed), transactions }
+        Self { grammar, names: all.collect(), dice: Dice::new(seed), around }
     }
 
     /// The next sequence.
@@ -51,9 +50,10 @@ impl<'g> Generator<'g> {
         let protocol = if self.dice.percent(50) { Protocol::Resp2 } else { Protocol::Resp3 };
         let mut commands = vec![words("FLUSHALL")];
         self.fill(&mut commands);
+        let scripts = self.around == Around::TransactionsAndScripts && self.dice.percent(SCRIPTED_PERCENT);
         let mut queued = 0;
         for _ in 0..COMMANDS {
-            if self.transactions == Transactions::Tried && queued == 0 && self.dice.percent(5) {
+            if self.around != Around::Nothing && queued == 0 && self.dice.percent(5) {
                 commands.push(words("MULTI"));
                 queued = 1 + self.dice.below(4);
             }
@@ -69,7 +69,8 @@ impl<'g> Generator<'g> {
             // What was drawn at random is not the same on both sides, so it goes; a transaction cannot be looked into.
             if !(drawn && queued > 0) {
                 let key = command.get(1).cloned();
-                commands.push(command);
+                let is_called = scripts && self.dice.percent(50);
+                commands.push(if is_called { scripted::wrap(command, &mut self.dice) } else { command });
                 if let (true, Some(key)) = (drawn, key) {
                     commands.push(vec![b"DEL".to_vec(), key]);
                 }

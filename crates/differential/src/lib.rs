@@ -6,7 +6,7 @@
 //! ```
 //!
 //! A sequence empties the dataset, fills a few keys of every type, and then runs commands that collide on them, some in
-//! transactions, in RESP2 or RESP3. Compared are all replies, and afterwards of each key the type, the expiry and the
+//! transactions, some called by scripts, in RESP2 or RESP3. Compared are all replies, and afterwards of each key the type, the expiry and the
 //! value. A sequence that differs is made as short as it can be and still differ.
 //!
 //! For tests and tools alone. The oracle runs in cluster mode, owning every slot, as a node of ours does.
@@ -22,6 +22,7 @@ mod pool;
 mod random;
 mod remote;
 mod run;
+mod scripted;
 mod stream;
 mod trial;
 

@@ -2,7 +2,7 @@
 
 use crate::compare::{first_difference, parted_at};
 use crate::generate::{Generator, Sequence};
-use crate::{Args, Side, pool, show};
+use crate::{Args, Side, pool, scripted, show};
 use ironcache_resp::{Protocol, Value, parse_value};
 use std::collections::BTreeSet;
 use std::fmt;
@@ -96,10 +96,13 @@ fn sort_of(difference: &Difference) -> String {
         let told = if line.first() == Some(&b'-') { line } else { &line[..line.len().min(1)] };
         String::from_utf8_lossy(told).into_owned()
     };
-    let name = String::from_utf8_lossy(&difference.what[0]).to_lowercase();
+    let called = scripted::inner(&difference.what);
+    let what = called.as_ref().map_or(&difference.what, |(_, command)| command);
+    let name = String::from_utf8_lossy(&what[0]).to_lowercase();
     let last = difference.commands.last().map(|args| String::from_utf8_lossy(&args[0]).to_lowercase());
     let cause = if name == "exec" { None } else { last.filter(|_| difference.what.len() == 2) };
-    format!("{name} {cause:?} {} {}", first_line(&difference.ours), first_line(&difference.theirs))
+    let how = called.as_ref().map(|(form, _)| form);
+    format!("{name} {how:?} {cause:?} {} {}", first_line(&difference.ours), first_line(&difference.theirs))
 }
 
 fn differs(

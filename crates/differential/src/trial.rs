@@ -32,21 +32,23 @@ impl Trial {
             }
             other => return Err(format!("COMMAND LIST: {other:?}")),
         };
-        self.run(&mut node, Transactions::Tried, |name| known.contains(name))
+        let around =
+            if known.contains("eval") { Around::TransactionsAndScripts } else { Around::Transactions };
+        self.run(&mut node, around, |name| known.contains(name))
     }
 
-    /// Compares what has these commands and knows no transactions.
+    /// Compares what has these commands and knows no transactions and no scripts.
     ///
     /// # Errors
     /// As [`Self::of_node`].
     pub fn of_commands(&self, side: &mut dyn Side, known: impl Fn(&str) -> bool) -> Result<Summary, String> {
-        self.run(side, Transactions::Unknown, known)
+        self.run(side, Around::Nothing, known)
     }
 
     fn run(
         &self,
         side: &mut dyn Side,
-        transactions: Transactions,
+        around: Around,
         known: impl Fn(&str) -> bool,
     ) -> Result<Summary, String> {
         let oracle = Oracle::start().map_err(|error| error.to_string())?;
@@ -54,16 +56,17 @@ impl Trial {
         let mut grammar = oracle.grammar().map_err(|error| error.to_string())?;
         grammar.keep(known);
         let dumps = grammar.names().any(|name| name == "restore");
-        let mut generator = Generator::new(&grammar, &self.names, self.seed, transactions);
+        let mut generator = Generator::new(&grammar, &self.names, self.seed, around);
         let plan =
             Plan { seed: self.seed, commands: self.commands, differences_max: self.differences_max, dumps };
         check(&mut generator, side, &mut theirs, plan)
     }
 }
 
-/// Whether `MULTI` is among what is drawn.
+/// What commands are drawn within, beside none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Transactions {
-    Tried,
-    Unknown,
+pub(crate) enum Around {
+    Nothing,
+    Transactions,
+    TransactionsAndScripts,
 }

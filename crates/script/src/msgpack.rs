@@ -55,7 +55,10 @@ fn write(value: &Value, depth: u32, bytes_max: usize, out: &mut Vec<u8>, pace: &
         Value::Boolean(is) => out.push(0xc2 + u8::from(*is)),
         Value::Integer(number) => write_integer(*number, out),
         Value::Number(number) => write_number(*number, out),
-        Value::String(text) => write_string(&text.as_bytes(), out),
+        Value::String(text) => {
+            pace.worked(text.as_bytes().len())?;
+            write_string(&text.as_bytes(), out);
+        }
         Value::Table(table) if depth < DEPTH_MAX + 1 => match list_len(table)? {
             Some(len) => {
                 write_header(len, 0x90, 0xdc, out);
@@ -64,11 +67,18 @@ fn write(value: &Value, depth: u32, bytes_max: usize, out: &mut Vec<u8>, pace: &
                 }
             }
             None => {
-                let pairs = table.pairs::<Value, Value>().collect::<Result<Vec<_>>>()?;
-                write_header(pairs.len(), 0x80, 0xde, out);
-                for (key, value) in &pairs {
-                    write(key, depth + 1, bytes_max, out, pace)?;
-                    write(value, depth + 1, bytes_max, out, pace)?;
+                // One pair at a time: the interpreter has no room for all of them.
+                let mut len = 0;
+                for pair in table.pairs::<Value, Value>() {
+                    pair?;
+                    pace.step()?;
+                    len += 1;
+                }
+                write_header(len, 0x80, 0xde, out);
+                for pair in table.pairs::<Value, Value>() {
+                    let (key, value) = pair?;
+                    write(&key, depth + 1, bytes_max, out, pace)?;
+                    write(&value, depth + 1, bytes_max, out, pace)?;
                 }
             }
         },

@@ -42,15 +42,16 @@ fn value(lua: &Lua, reply: Resp, protocol: Protocol) -> Result<Value> {
             }
             Ok(Value::Table(table))
         }
+        // These grow as Redis' do: scripts meet their pairs in the same order.
         Resp::Map(pairs) => {
-            let table = lua.create_table_with_capacity(0, pairs.len())?;
+            let table = lua.create_table()?;
             for (key, element) in pairs {
                 table.raw_set(value(lua, key, protocol)?, value(lua, element, protocol)?)?;
             }
             named("map", Value::Table(table))
         }
         Resp::Set(elements) => {
-            let table = lua.create_table_with_capacity(0, elements.len())?;
+            let table = lua.create_table()?;
             for element in elements {
                 table.raw_set(value(lua, element, protocol)?, true)?;
             }
@@ -113,10 +114,17 @@ impl ReplyWriter<'_> {
     fn value(&mut self, value: &Value, depth: usize) -> Result<Written> {
         self.pace.step()?;
         match value {
-            Value::String(text) => self.writer.bulk(&text.as_bytes()),
+            Value::String(text) => {
+                self.pace.worked(text.as_bytes().len())?;
+                self.writer.bulk(&text.as_bytes());
+            }
             Value::Integer(number) => self.writer.int(*number),
-            // What follows the point is dropped.
-            Value::Number(number) => self.writer.int(*number as i64),
+            // What follows the point is dropped; what is no integer of 64 bits is the least one, as where Redis' transcripts are
+            // from.
+            Value::Number(number) => self.writer.int(match number {
+                -9_223_372_036_854_775_808.0..9_223_372_036_854_775_808.0 => *number as i64,
+                _ => i64::MIN,
+            }),
             Value::Boolean(is) if self.chosen == Protocol::Resp3 => self.writer.boolean(*is),
             Value::Boolean(true) => self.writer.int(1),
             Value::Table(table) => return self.table(table, depth),
@@ -176,38 +184,58 @@ impl ReplyWriter<'_> {
         self.list(table, depth)
     }
 
-    /// Up to the first hole.
+    /// Up to the first hole. Elements are counted, and then written one at a time: the interpreter has room for a few thousand
+    /// that are held at a time, and lists are longer.
     fn list(&mut self, table: &Table, depth: usize) -> Result<Written> {
-        let mut elements = Vec::new();
-        loop {
-            match table.raw_get::<Value>(elements.len() + 1)? {
-                Value::Nil => break,
-                element => elements.push(element),
-            }
+        let mut len = 0;
+        while !table.raw_get::<Value>(len + 1)?.is_nil() {
+            self.pace.step()?;
+            len += 1;
         }
-        self.writer.array(elements.len());
-        self.all(elements.iter(), depth)
-    }
-
-    fn map(&mut self, map: &Table, depth: usize) -> Result<Written> {
-        let pairs = map.pairs::<Value, Value>().collect::<Result<Vec<_>>>()?;
-        self.writer.map(pairs.len());
-        self.all(pairs.iter().flat_map(|(key, value)| [key, value]), depth)
-    }
-
-    fn set(&mut self, set: &Table, depth: usize) -> Result<Written> {
-        let members = set.pairs::<Value, Value>().collect::<Result<Vec<_>>>()?;
-        self.writer.set(members.len());
-        self.all(members.iter().map(|(member, _)| member), depth)
-    }
-
-    fn all<'v>(&mut self, values: impl Iterator<Item = &'v Value>, depth: usize) -> Result<Written> {
-        for value in values {
-            match self.value(value, depth + 1)? {
+        self.writer.array(len);
+        for at in 1..=len {
+            match self.value(&table.raw_get::<Value>(at)?, depth + 1)? {
                 Written::All => {}
                 stopped => return Ok(stopped),
             }
         }
         Ok(self.room())
+    }
+
+    fn map(&mut self, map: &Table, depth: usize) -> Result<Written> {
+        let len = self.count(map)?;
+        self.writer.map(len);
+        for pair in map.pairs::<Value, Value>() {
+            let (key, value) = pair?;
+            for part in [&key, &value] {
+                match self.value(part, depth + 1)? {
+                    Written::All => {}
+                    stopped => return Ok(stopped),
+                }
+            }
+        }
+        Ok(self.room())
+    }
+
+    fn set(&mut self, set: &Table, depth: usize) -> Result<Written> {
+        let len = self.count(set)?;
+        self.writer.set(len);
+        for pair in set.pairs::<Value, Value>() {
+            match self.value(&pair?.0, depth + 1)? {
+                Written::All => {}
+                stopped => return Ok(stopped),
+            }
+        }
+        Ok(self.room())
+    }
+
+    fn count(&mut self, table: &Table) -> Result<usize> {
+        let mut len = 0;
+        for pair in table.pairs::<Value, Value>() {
+            pair?;
+            self.pace.step()?;
+            len += 1;
+        }
+        Ok(len)
     }
 }

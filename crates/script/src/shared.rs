@@ -145,6 +145,11 @@ impl Pace<'_> {
         self.steps = 0;
         self.shared.tick(self.lua)
     }
+
+    /// As [`Shared::worked`].
+    pub(crate) fn worked(&mut self, bytes: usize) -> Result<()> {
+        self.shared.worked(self.lua, bytes)
+    }
 }
 
 /// What is executed: the name of the text, and the line in it. What the library calls is the script's line.

@@ -57,7 +57,7 @@ pub(crate) fn read(body: &[u8]) -> Result<(Flags, &[u8]), BadShebang> {
         let Some(list) = option.strip_prefix("flags=") else {
             return Err(BadShebang::Option { option: option.to_owned() });
         };
-        for flag in list.split(',').filter(|flag| !flag.is_empty()) {
+        for flag in list.split(',').filter(|_| !list.is_empty()) {
             match flag {
                 "no-writes" => flags.no_writes = true,
                 "allow-oom" => flags.allow_oom = true,
@@ -82,6 +82,11 @@ mod tests {
         assert_eq!(flags, Flags { no_writes: true, allow_oom: true, ..Flags::default() });
         assert_eq!(rest, b"\nreturn 1");
         assert_eq!(read(b"#!lua\n").unwrap().0, Flags::default());
+        assert_eq!(read(b"#!lua flags=\n").unwrap().0, Flags::default());
+        assert_eq!(
+            read(b"#!lua flags=no-writes,\n").unwrap_err().to_string(),
+            "ERR Unexpected flag in script shebang: "
+        );
         assert_eq!(read(b"#!lua").unwrap_err(), BadShebang::NoEnd);
         assert_eq!(
             read(b"#!luax\n").unwrap_err().to_string(),

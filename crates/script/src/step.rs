@@ -26,7 +26,7 @@ pub enum Answer {
 /// Why a script is ended that would have gone on. `Display` is what its client is told.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Ending {
-    #[error("ERR Error running script: Script killed by user with SCRIPT KILL.")]
+    #[error("ERR Script killed by user with SCRIPT KILL...")]
     Killed,
     /// Of what it wrote nothing is undone.
     #[error("ERR Script was ended after {ms_max} ms (script-ms-max); what it had written stays")]

@@ -64,9 +64,11 @@ pub(crate) fn functions(lua: &Lua, host: &Table, shared: &Rc<Shared>) -> Result<
         let text = text.as_bytes();
         let times = if times > 0.0 { times as usize } else { 0 };
         match text.len().checked_mul(times) {
-            Some(bytes) if bytes <= mine.bytes_max.get() => Ok(MultiValue::from_vec(vec![Value::String(
-                lua.create_string(text.repeat(if text.is_empty() { 0 } else { times }))?,
-            )])),
+            Some(bytes) if bytes <= mine.bytes_max.get() => {
+                mine.worked(lua, bytes)?;
+                let times = if text.is_empty() { 0 } else { times };
+                Ok(MultiValue::from_vec(vec![Value::String(lua.create_string(text.repeat(times))?)]))
+            }
             _ => refuse(lua, "not enough memory"),
         }
     };

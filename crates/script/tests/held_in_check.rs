@@ -55,7 +55,7 @@ fn a_script_that_is_ended_catches_nothing_that_lets_it_go_on() {
             let mut running = start(&mut engine, script);
             let (reply, asked) = drive(&mut running, questions_max);
             assert!(
-                reply.starts_with("-ERR Error running script: Script killed by user"),
+                reply.starts_with("-ERR Script killed by user with SCRIPT KILL... script: "),
                 "{script}: {reply}"
             );
             assert_eq!(asked, questions_max, "{script}: nothing is asked after the end");
@@ -83,6 +83,67 @@ fn a_script_that_is_dropped_ends_and_the_next_one_begins() {
         "$4\r\nnext\r\n",
         "one that never began leaves nothing either"
     );
+}
+
+#[test]
+fn as_many_results_as_the_interpreter_allows_are_returned() {
+    let mut engine = engine();
+    for (script, expected) in [
+        ("return 7, unpack({}, 1, 7000)", ":7\r\n"),
+        ("return select('#', pcall(unpack, {}, 1, 5000))", ":5001\r\n"),
+        ("return select('#', xpcall(function() return unpack({}, 1, 5000) end, error))", ":5001\r\n"),
+        ("return select('#', coroutine.wrap(function() return unpack({}, 1, 5000) end)())", ":5000\r\n"),
+        ("return select('#', redis.call('x', unpack({}, 1, 3)))", "-ERR Lua redis lib command arguments"),
+    ] {
+        let reply = run(&mut engine, script);
+        assert!(reply.starts_with(expected), "{script}: {reply}");
+    }
+}
+
+#[test]
+fn tables_of_any_length_are_returned_and_packed() {
+    let mut engine = engine();
+    let many = "local t = {} for i = 1, 30000 do t[i] = 'x' .. i % 10 end ";
+    let reply = run(&mut engine, &format!("{many}return t"));
+    assert!(reply.starts_with("*30000\r\n$2\r\nx1\r\n") && reply.ends_with("$2\r\nx0\r\n"));
+    assert_eq!(reply.len(), "*30000\r\n".len() + 30_000 * "$2\r\nx1\r\n".len());
+    let named = "local t = {} for i = 1, 30000 do t['k' .. i] = {} end ";
+    let reply = run(&mut engine, &format!("{named}return {{map = t}}"));
+    assert!(reply.starts_with("*60000\r\n"), "{:.60}", reply);
+    let reply = run(&mut engine, &format!("{named}return {{set = t}}"));
+    assert!(reply.starts_with("*30000\r\n"), "{:.60}", reply);
+    let packed = "local n = 0 for k in pairs(cmsgpack.unpack(cmsgpack.pack(t))) do n = n + 1 end return n";
+    assert_eq!(run(&mut engine, &format!("{named}{packed}")), ":30000\r\n");
+}
+
+#[test]
+fn long_strings_count_as_work() {
+    let mut engine = engine();
+    let long = "local s = string.rep('x', 1000000) ";
+    for script in [
+        "return {s, s, s, s, s, s, s, s, s, s}",
+        "return #cjson.encode({s, s, s, s, s})",
+        "return #cmsgpack.pack({s, s, s, s, s})",
+        "for i = 1, 3 do redis.sha1hex(s) end",
+        "for i = 1, 5 do string.rep('x', 1000000) end",
+    ] {
+        let script = engine.load(format!("{long}{script}").as_bytes()).unwrap();
+        let mut running = engine.start(&script, &[], &[], Protocol::Resp2, 64 << 20).unwrap();
+        let (_, asked) = drive(&mut running, usize::MAX);
+        assert!(asked >= 3, "{}: {asked} questions whether to go on", script.sha);
+    }
+}
+
+#[test]
+fn what_writes_past_metatables_leaves_nothing_either() {
+    let mut engine = engine();
+    for table in ["_G", "string", "redis", "cjson"] {
+        let reply = run(&mut engine, &format!("table.insert({table}, 'x')"));
+        assert!(reply.starts_with("-ERR Attempt to modify a readonly table"), "{table}: {reply}");
+        let reply =
+            run(&mut engine, &format!("return tostring(select(2, pcall(function() return {table}[1] end)))"));
+        assert!(!reply.contains("\r\nx\r\n"), "{table}: {reply}");
+    }
 }
 
 #[test]

@@ -62,6 +62,7 @@ pub use pause::Paused;
 pub use profile::Profile;
 pub use pubsub::{Audience, Change, Counts, Kind, Message, Registry, Subscriptions, Topic, introspect};
 pub use refusal::{Endpoint, Redirect, Refusal};
+pub use script::is_script;
 pub use session::{Evictable, Session, Touches, Trusted};
 pub use site::{Introduction, Looked, Owner, ShownAs, Site};
 pub use subcommand::{Subcommand, help_or_refuse};

@@ -52,6 +52,10 @@ pub enum Refusal {
     // Scripts.
     #[error("BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.")]
     Busy,
+    #[error(
+        "EXECABORT Transaction discarded because of: BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE."
+    )]
+    ExecBusy,
     #[error("ERR Number of keys can't be negative")]
     NegativeKeys,
     #[error("ERR Number of keys can't be greater than number of args")]
@@ -161,6 +165,8 @@ impl Refusal {
                 | Refusal::Arity(_)
                 | Refusal::ExecArity
                 | Refusal::NotAuthenticated
+                | Refusal::Busy
+                | Refusal::ExecBusy
                 | Refusal::NotYet(_)
                 | Refusal::NotSupported { .. }
                 | Refusal::Moved(_)

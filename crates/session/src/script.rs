@@ -47,7 +47,7 @@ impl Session {
 }
 
 /// Is it one of these?
-pub(crate) fn is_script(spec: &Spec) -> bool {
+pub fn is_script(spec: &Spec) -> bool {
     matches!(spec.name, "eval" | "evalsha" | "eval_ro" | "evalsha_ro")
 }
 

@@ -112,7 +112,7 @@ impl Session {
             named.check_level(site.level()).map_err(Refusal::NotYet)?;
         }
         if site.is_busy() && !is_answered_while_busy(spec, args) {
-            return Err(Refusal::Busy);
+            return Err(self.busy(spec));
         }
         self.last = Some(named);
         if self.attentive {
@@ -144,6 +144,16 @@ impl Session {
             (Listens::Monitor, Run::Data(_)) => Err(Refusal::AtMonitor),
             (Listens::Monitor, Run::Server) | (Listens::Nothing, _) => Ok(()),
         }
+    }
+
+    /// Somebody's script keeps it waiting. As in Redis, an `EXEC` that is refused ends the transaction.
+    #[cold]
+    fn busy(&mut self, spec: &Spec) -> Refusal {
+        if spec.name != "exec" {
+            return Refusal::Busy;
+        }
+        self.forget_transaction();
+        Refusal::ExecBusy
     }
 
     /// A wrong number of arguments. As in Redis, an `EXEC` that is refused ends the transaction.

@@ -16,8 +16,11 @@ use crate::clock::wall_ms;
 use ironcache_command::{Attempt, Context, Lookups, Run, Spec, attempt, execute, lookup};
 use ironcache_replication::Scope;
 use ironcache_resp::{Protocol, Writer};
-use ironcache_session::{Job, Queued, Refusal, Stop, Touches, Turn, Wake, Within, Woken, monitor_line};
+use ironcache_session::{
+    Job, Queued, Refusal, Stop, Touches, Turn, Wake, Within, Woken, is_script, monitor_line,
+};
 use ironcache_types::Slot;
+use std::fmt::Display;
 
 /// Runs one command, whose name is the first argument; `None` if it is answered.
 #[inline]
@@ -54,7 +57,11 @@ fn take(plane: &mut Plane, client: &mut Client, args: &[&[u8]], out: &mut Vec<u8
         plane.make_room(OF_A_COMMAND);
     }
     let stop = match client.session.take(args, &Here { plane, door: client.door }, out) {
-        Ok(Turn::Run(job)) => perform(plane, client, job, args, out),
+        Ok(Turn::Run(job)) => match perform(plane, client, job, args, out) {
+            // What it comes to is noted when it has.
+            stop @ Some(Stop::Slow) => return stop,
+            stop => stop,
+        },
         Ok(Turn::Answered) => None,
         Ok(Turn::Queued) => return None,
         Ok(Turn::Stop(stop @ (Stop::Park | Stop::Hold | Stop::Pause))) => return Some(stop),
@@ -118,7 +125,17 @@ fn perform(
 
 #[cold]
 fn tell_monitors(plane: &mut Plane, client: &Client, args: &[&[u8]]) {
-    let Some(line) = monitor_line(wall_ms(), &client.info.borrow().addr, args) else { return };
+    // Of a script they were told when it began: what it calls comes after it.
+    if !lookup(args[0]).is_some_and(is_script) {
+        let addr = client.info.borrow().addr;
+        show_monitors(plane, &addr, args);
+    }
+}
+
+/// Shows monitors a command, and whose it is.
+#[cold]
+pub(super) fn show_monitors(plane: &mut Plane, whose: &impl Display, args: &[&[u8]]) {
+    let Some(line) = monitor_line(wall_ms(), whose, args) else { return };
     let mut message = Vec::new();
     // The same bytes in either protocol.
     Writer::new(&mut message, Protocol::Resp2).simple(&line);

@@ -11,7 +11,8 @@
 //!
 //! *Invariant:* every part is a book that is kept with each change: a look costs nothing, and is exact.
 //! *Invariant:* no key goes for want of memory but on a primary that serves: not on a replica, not beyond the fence of a
-//! handover, not without a lease, not while replicas lag too far behind, and not during `CLIENT PAUSE`.
+//! handover, not without a lease, not while replicas lag too far behind, and not during `CLIENT PAUSE` or while a slow script
+//! waits for its turn.
 
 use super::plane::Plane;
 use crate::allocator::{self, Figures};
@@ -83,6 +84,10 @@ impl Plane {
         self.memory.exhausted = false;
         if policy == EvictionPolicy::NoEviction {
             self.memory.exhausted = self.primary().is_some();
+            return;
+        }
+        // A script that waits has read keys that it may read again.
+        if self.scripts.is_busy() {
             return;
         }
         let mut elements_left = ELEMENTS_MAX;

@@ -13,6 +13,8 @@
 //! as after any error of a script. Nothing of it is undone, and nothing of it is told in two parts.
 //! *Invariant:* one that has written nothing ends without a trace, whenever somebody wishes: its shard has another primary, the
 //! node stops, its client has gone, `SCRIPT KILL`.
+//! *Invariant:* a script reads one dataset: while it waits no key expires or is evicted, and a replica's, whose dataset goes on,
+//! ends.
 
 mod calls;
 mod commands;

@@ -52,7 +52,10 @@ impl JsonWriter<'_> {
             Value::Boolean(false) => self.out.extend_from_slice(b"false"),
             Value::Integer(number) => self.number(*number as f64)?,
             Value::Number(number) => self.number(*number)?,
-            Value::String(text) => self.string(&text.as_bytes()),
+            Value::String(text) => {
+                self.pace.worked(text.as_bytes().len())?;
+                self.string(&text.as_bytes());
+            }
             Value::Table(table) => {
                 let depth = depth + 1;
                 if depth > self.choices.encode_depth_max {

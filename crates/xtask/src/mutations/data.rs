@@ -61,6 +61,22 @@ pub(super) const ROWS: &[Mutation] = &[
         tests: &["-p", "ironcache-node", "--lib", "data::tests::scripts"],
     },
     Mutation {
+        name: "a-key-goes-while-a-script-waits",
+        breaks: "a script that was slow finds a key gone that it has read",
+        file: "crates/node/src/data/memory.rs",
+        guard: "        if self.scripts.is_busy() {",
+        instead: "        if self.scripts.is_busy() && keys_max == 0 {",
+        tests: &["-p", "ironcache-node", "--lib", "data::tests::script_calls"],
+    },
+    Mutation {
+        name: "a-script-reads-parts-of-two-datasets",
+        breaks: "a slow script at a replica goes on in a dataset that its primary has changed",
+        file: "crates/node/src/data/scripts/running.rs",
+        guard: " && plane.offset() == end",
+        instead: " && plane.offset() >= end",
+        tests: &["-p", "ironcache-node", "--lib", "data::tests::script_calls"],
+    },
+    Mutation {
         name: "a-script-catches-its-end",
         breaks: "a script that is ended goes on for ever, and with it every client waits",
         file: "crates/script/src/shared.rs",

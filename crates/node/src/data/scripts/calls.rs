@@ -1,18 +1,30 @@
 //! `redis.call`: what a script may execute, and on which keys.
 
 use crate::data::client::Client;
+use crate::data::dispatch;
 use crate::data::plane::Plane;
 use crate::data::server_commands;
 use crate::data::site::Here;
-use ironcache_command::{Context, Flags as CommandFlags, Lookups, Run, Spec, execute, lookup};
+use crate::data::statistics;
+use ironcache_command::{
+    CommandError, Context, Flags as CommandFlags, Lookups, Run, Spec, check_subcommand, execute, lookup,
+};
 use ironcache_resp::{Protocol, Writer};
 use ironcache_script::Flags;
 use ironcache_session::{Job, Turn, Within};
 use ironcache_shard::Route;
 use ironcache_types::{ReadFrom, Slot, key_slot};
 
-/// Commands about the server that a script may ask: those that change nothing of its client's connection.
-const OF_THE_SERVER: [&str; 8] = ["ping", "echo", "time", "info", "command", "cluster", "select", "publish"];
+/// Commands about the server that a script may ask: those that change nothing of its client's connection, as far as Redis lets
+/// scripts have them.
+const OF_THE_SERVER: [&str; 15] = [
+    "ping", "echo", "time", "info", "command", "cluster", "select", "publish", "spublish", "pubsub",
+    "object", "memory", "latency", "slowlog", "lolwut",
+];
+
+pub(super) const OUT_OF_MEMORY: &str = "OOM command not allowed when used memory > 'maxmemory'.";
+const UNKNOWN: &str = "ERR Unknown Redis command called from script";
+const MISCOUNTED: &str = "ERR Wrong number of args calling Redis command from script";
 
 /// The calls of one script.
 pub(super) struct Calls {
@@ -23,8 +35,19 @@ pub(super) struct Calls {
     slot: Option<Slot>,
     touched: Touched,
     wrote: bool,
+    /// Is a command refused that may take more memory? Only until one that writes was executed: a script that is half done
+    /// is not stopped for want of memory.
+    grows: Growth,
     /// When it began: for a script time stands still.
     now_ms: u64,
+}
+
+/// May a script's commands take more memory?
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Growth {
+    Allowed,
+    /// There was none left when it began.
+    Refused,
 }
 
 /// The slots that were read or written.
@@ -53,10 +76,21 @@ impl Touched {
     }
 }
 
+/// Is this node one that takes writes now?
+pub(super) fn may_write(plane: &Plane) -> Result<(), String> {
+    if plane.primary().is_none() {
+        return Err("READONLY You can't write against a read only replica.".to_owned());
+    }
+    if !plane.has_enough_in_sync() {
+        return Err("NOREPLICAS Not enough good replicas to write.".to_owned());
+    }
+    Ok(())
+}
+
 impl Calls {
-    pub(super) fn new(flags: Flags, read_only: bool, slot: Option<Slot>, now_ms: u64) -> Self {
+    pub(super) fn new(flags: Flags, read_only: bool, slot: Option<Slot>, grows: Growth, now_ms: u64) -> Self {
         let read_only = read_only || flags.no_writes;
-        Self { flags, read_only, slot, touched: Touched::Nothing, wrote: false, now_ms }
+        Self { flags, read_only, slot, touched: Touched::Nothing, wrote: false, grows, now_ms }
     }
 
     pub(super) fn touched(&self) -> Touched {
@@ -98,31 +132,80 @@ impl Calls {
         protocol: Protocol,
         out: &mut Vec<u8>,
     ) -> Result<(), String> {
-        let spec = lookup(args[0]).ok_or("ERR Unknown Redis command called from script")?;
-        if spec.check_arity(args.len()).is_err() {
-            return Err("ERR Wrong number of args calling Redis command from script".to_owned());
+        let spec = lookup(args[0]).ok_or(UNKNOWN)?;
+        let named = spec.named(args);
+        if spec.is_container && args.len() > 1 && std::ptr::eq(named, spec) {
+            return Err(UNKNOWN.to_owned());
         }
-        spec.check_level(plane.level()).map_err(|why| why.to_string())?;
-        let is_data = matches!(spec.run, Run::Data(_));
-        let refused = if is_data {
-            spec.flags.contains(CommandFlags::NOSCRIPT)
-        } else {
-            !OF_THE_SERVER.contains(&spec.name)
+        let touched = match self.check(plane, client, (spec, named), args) {
+            Ok(touched) => touched,
+            Err(why) => {
+                plane.statistics.tally.rejected_within(named);
+                return Err(why);
+            }
         };
-        if refused {
+        plane.statistics.stopwatch.begin();
+        let since_ns = plane.statistics.stopwatch.ns();
+        if matches!(spec.run, Run::Data(_)) {
+            self.run(plane, spec, args, protocol, out);
+            self.touched = self.touched.and(touched);
+        } else {
+            self.serve(plane, client, spec, args, protocol, out);
+        }
+        statistics::called(plane, client, named, args, since_ns, out);
+        if plane.clients.is_monitored() {
+            dispatch::show_monitors(plane, &"lua", args);
+        }
+        Ok(())
+    }
+
+    /// May it be executed? What it touches then.
+    fn check(
+        &mut self,
+        plane: &Plane,
+        client: &Client,
+        (spec, named): (&'static Spec, &'static Spec),
+        args: &[&[u8]],
+    ) -> Result<Touched, String> {
+        if spec.check_arity(args.len()).is_err() || named.check_arity(args.len()).is_err() {
+            return Err(MISCOUNTED.to_owned());
+        }
+        match check_subcommand(spec, args) {
+            Ok(()) => {}
+            Err(CommandError::WrongArity { .. }) => return Err(MISCOUNTED.to_owned()),
+            Err(_) => return Err(UNKNOWN.to_owned()),
+        }
+        named.check_level(plane.level()).map_err(|why| why.to_string())?;
+        let is_others = matches!(spec.run, Run::Server) && !OF_THE_SERVER.contains(&spec.name);
+        if is_others || named.flags.contains(CommandFlags::NOSCRIPT) {
             return Err("ERR This Redis command is not allowed from script".to_owned());
         }
         if spec.is_write() {
             self.may_write(plane)?;
         }
-        if spec.flags.contains(CommandFlags::DENYOOM) && !self.flags.allow_oom && plane.is_out_of_memory() {
-            return Err("OOM command not allowed when used memory > 'maxmemory'.".to_owned());
+        if named.flags.contains(CommandFlags::DENYOOM) && self.grows == Growth::Refused {
+            return Err(OUT_OF_MEMORY.to_owned());
         }
         let touched = self.admit(plane, client, spec, args)?;
-        plane.stats.commands += 1;
-        if !is_data {
-            self.serve(plane, client, spec, args, protocol, out);
-            return Ok(());
+        if spec.is_write() {
+            self.grows = Growth::Allowed;
+        }
+        Ok(touched)
+    }
+
+    fn run(
+        &mut self,
+        plane: &mut Plane,
+        spec: &'static Spec,
+        args: &[&[u8]],
+        protocol: Protocol,
+        out: &mut Vec<u8>,
+    ) {
+        if waits(spec, args) {
+            let name = String::from_utf8_lossy(args[0]);
+            let why = format!("ERR {name} command is not allowed with BLOCK option from scripts");
+            Writer::new(out, protocol).error(&why);
+            return;
         }
         let before = plane.effects.count;
         let context =
@@ -131,22 +214,14 @@ impl Calls {
             execute(spec, args, &mut plane.keyspace, &context, out, &mut plane.effects);
         plane.stats.hits += hits;
         plane.stats.misses += misses;
-        self.touched = self.touched.and(touched);
         self.wrote |= spec.is_write() && plane.effects.count != before;
-        Ok(())
     }
 
     fn may_write(&self, plane: &Plane) -> Result<(), String> {
         if self.read_only {
             return Err("ERR Write commands are not allowed from read-only scripts.".to_owned());
         }
-        if plane.primary().is_none() {
-            return Err("READONLY You can't write against a read only replica.".to_owned());
-        }
-        if !plane.has_enough_in_sync() {
-            return Err("NOREPLICAS Not enough good replicas to write.".to_owned());
-        }
-        Ok(())
+        may_write(plane)
     }
 
     /// Are the keys of a call here, and may the script use them? What it touches then.
@@ -158,10 +233,12 @@ impl Calls {
         args: &[&[u8]],
     ) -> Result<Touched, String> {
         const CROSS: &str = "ERR Script attempted to access keys that do not hash to the same slot";
+        const ELSEWHERE: &str = "ERR Script attempted to access a non local key in a cluster node";
         let mut slot = None;
         for this in spec.keys(args).map(key_slot) {
             if *slot.get_or_insert(this) != this {
-                return Err(CROSS.to_owned());
+                // No node has keys of two slots, as Redis sees it.
+                return Err(ELSEWHERE.to_owned());
             }
         }
         let Some(slot) = slot else {
@@ -173,7 +250,7 @@ impl Calls {
         };
         let read = if spec.is_write() { ReadFrom::Primary } else { self.read_from(client) };
         if plane.route(slot, read) != Route::Execute {
-            return Err("ERR Script attempted to access a non local key in a cluster node".to_owned());
+            return Err(ELSEWHERE.to_owned());
         }
         if !self.flags.allow_cross_slot_keys && *self.slot.get_or_insert(slot) != slot {
             return Err(CROSS.to_owned());
@@ -199,4 +276,26 @@ impl Calls {
         }
         client.session.speak(own);
     }
+}
+
+/// Does it ask to wait for a stream? What else waits finds nothing at once, as within `MULTI`; of this Redis says that it is
+/// wrong.
+fn waits(spec: &Spec, args: &[&[u8]]) -> bool {
+    if !matches!(spec.name, "xread" | "xreadgroup") {
+        return false;
+    }
+    let mut words = args[1..].iter();
+    while let Some(word) = words.next() {
+        let more = match word.to_ascii_lowercase().as_slice() {
+            b"block" => return words.len() > 0,
+            b"group" => 2,
+            b"count" => 1,
+            b"noack" => 0,
+            _ => return false,
+        };
+        for _ in 0..more {
+            words.next();
+        }
+    }
+    false
 }

@@ -1,17 +1,19 @@
 //! One script: from its first instruction to its reply.
 
-use super::calls::{Calls, Touched};
-use super::{Busy, Slow};
+use super::Busy;
+use super::calls::{Calls, Growth, OUT_OF_MEMORY, Touched, may_write};
 use crate::clock::wall_ms;
 use crate::data::client::Client;
+use crate::data::dispatch;
 use crate::data::plane::Plane;
+use crate::data::statistics;
 use ironcache_command::{Flags, Spec};
 use ironcache_keyspace::progress;
 use ironcache_replication::Scope;
 use ironcache_script::{Answer, Ending, LogLevel, Progress, Running, Step};
 use ironcache_session::{Stop, Within};
 use ironcache_shard::Route;
-use ironcache_types::{Epoch, Slot};
+use ironcache_types::{Epoch, Offset, Slot};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -30,7 +32,18 @@ pub(crate) struct Script {
     /// Of its keys.
     slot: Option<Slot>,
     /// Once others are seen to beside it.
-    busy: Option<Busy>,
+    waiting: Option<Waiting>,
+}
+
+/// What is remembered of a script that lets others have their turn.
+struct Waiting {
+    busy: Busy,
+    /// Where the stream ended: a replica's dataset is another one when it goes on.
+    end: Offset,
+    /// What its client asked for, and when, by the stopwatch: it is noted when it is answered.
+    spec: &'static Spec,
+    args: Vec<Vec<u8>>,
+    since_ns: u64,
 }
 
 /// What came of it for now.
@@ -56,6 +69,11 @@ pub(in crate::data) fn begin(
     out: &mut Vec<u8>,
 ) -> Began {
     let nothing = Began { stop: None, touched: Touched::Nothing };
+    let since_ns = plane.statistics.stopwatch.ns();
+    if plane.clients.is_monitored() {
+        let addr = client.info.borrow().addr;
+        dispatch::show_monitors(plane, &addr, args);
+    }
     let mut script = match prepare(plane, client, (spec, slot, keys), args) {
         Ok(script) => script,
         Err(why) => {
@@ -69,7 +87,14 @@ pub(in crate::data) fn begin(
             Began { stop: None, touched: script.calls.touched() }
         }
         Outcome::Wait => {
-            script.give_way(plane, client);
+            let end = script.give_way(plane, client);
+            tracing::warn!(
+                ms = u64::try_from(script.began.elapsed().as_millis()).unwrap_or(u64::MAX),
+                "a script is slow: other clients are answered BUSY, and SCRIPT KILL ends it"
+            );
+            let args = args.iter().map(|arg| arg.to_vec()).collect();
+            let busy = Busy::new(&plane.scripts.slow);
+            script.waiting = Some(Waiting { busy, end, spec, args, since_ns });
             client.script = Some(Box::new(script));
             Began { stop: Some(Stop::Slow), touched: Touched::Nothing }
         }
@@ -92,20 +117,22 @@ fn prepare(
     };
     let flags = script.flags;
     let read_only = spec.flags.contains(Flags::READONLY);
+    // In Redis' order.
+    let declares_writes = !flags.undeclared && !flags.no_writes;
+    if declares_writes && !flags.allow_oom && plane.is_out_of_memory() {
+        return Err(OUT_OF_MEMORY.to_owned());
+    }
+    if declares_writes {
+        may_write(plane)?;
+    }
     if flags.no_cluster {
         return Err("ERR Can not run script on cluster, 'no-cluster' flag is set.".to_owned());
     }
-    if !flags.undeclared && !flags.no_writes {
-        if plane.primary().is_none() {
-            return Err("READONLY Can not run script with write flag on readonly replica.".to_owned());
-        }
-        if read_only {
-            return Err("ERR Can not execute a script with write flag using *_ro command.".to_owned());
-        }
-        if !plane.has_enough_in_sync() {
-            return Err("NOREPLICAS Not enough good replicas to write.".to_owned());
-        }
+    if declares_writes && read_only {
+        return Err("ERR Can not execute a script with write flag using *_ro command.".to_owned());
     }
+    let is_short = plane.is_out_of_memory() && !flags.allow_oom;
+    let grows = if is_short { Growth::Refused } else { Growth::Allowed };
     let words = &args[3..];
     let most = config.output_bytes_max();
     let protocol = client.session.protocol();
@@ -113,54 +140,52 @@ fn prepare(
     let running = engine
         .start(&script, &words[..keys], &words[keys..], protocol, most)
         .map_err(|why| why.to_string())?;
-    let calls = Calls::new(flags, read_only, slot, wall_ms());
+    let calls = Calls::new(flags, read_only, slot, grows, wall_ms());
     let epoch = plane.primary_epoch();
-    Ok(Script { running, calls, began: Instant::now(), epoch, slot, busy: None })
+    Ok(Script { running, calls, began: Instant::now(), epoch, slot, waiting: None })
 }
 
 /// Lets the script of a client run for a turn; `None` once it is answered.
 pub(in crate::data) fn go_on(plane: &mut Plane, client: &mut Client, out: &mut Vec<u8>) -> Option<Stop> {
     let mut script = client.script.take()?;
-    if !script.may_go_on(plane, client) {
+    let start = out.len();
+    let (end, is_killed) = script.waiting.as_ref().map(|waiting| (waiting.end, waiting.busy.is_killed()))?;
+    if script.may_go_on(plane, client, end) {
+        let answer = if is_killed { Answer::End(Ending::Killed) } else { Answer::GoOn };
+        match script.advance(plane, client, answer, Within::Nothing) {
+            Outcome::Done(reply) => {
+                out.extend_from_slice(&reply);
+                dispatch::finish(plane, client, script.calls.touched().slot());
+            }
+            Outcome::Wait => {
+                let end = script.give_way(plane, client);
+                script.waiting.as_mut()?.end = end;
+                client.script = Some(script);
+                return Some(Stop::Slow);
+            }
+        }
+    } else {
         // It has written nothing, and nobody has seen anything of it: whoever asks again loses nothing.
-        drop(script);
-        let why = "TRYAGAIN the node is no longer the one that the script began on; it had written nothing";
+        let why = "TRYAGAIN the data is no longer what the script began on; it had written nothing";
         plane.stats.tryagain += 1;
         client.session.fail(&why, out);
-        return None;
     }
-    let answer = if script.busy.as_ref().is_some_and(Busy::is_killed) {
-        Answer::End(Ending::Killed)
-    } else {
-        Answer::GoOn
-    };
-    match script.advance(plane, client, answer, Within::Nothing) {
-        Outcome::Done(reply) => {
-            out.extend_from_slice(&reply);
-            finish(plane, client, script.calls.touched());
-            None
-        }
-        Outcome::Wait => {
-            script.give_way(plane, client);
-            client.script = Some(script);
-            Some(Stop::Slow)
-        }
-    }
-}
-
-/// As after any other command.
-fn finish(plane: &mut Plane, client: &mut Client, touched: Touched) {
-    crate::data::dispatch::finish(plane, client, touched.slot());
+    let Waiting { busy: _busy, end: _, spec, args, since_ns } = script.waiting.take()?;
+    drop(script);
+    let args: Vec<&[u8]> = args.iter().map(Vec::as_slice).collect();
+    statistics::executed(plane, client, spec, &args, since_ns, out.get(start..));
+    None
 }
 
 impl Script {
-    /// Is it still where it began? While it waited the shard may have got another primary, or the node may be stopping.
-    fn may_go_on(&self, plane: &Plane, client: &Client) -> bool {
+    /// Is it still where it began? While it waited the shard may have got another primary, the node may be stopping, and a
+    /// replica may have applied what its primary wrote: a script reads one dataset, not parts of two.
+    fn may_go_on(&self, plane: &Plane, client: &Client, end: Offset) -> bool {
         let here = match self.slot {
             Some(slot) => plane.route(slot, self.calls.read_from(client)) == Route::Execute,
             None => plane.route_without_keys() != Route::Park,
         };
-        here && plane.primary_epoch() == self.epoch && !plane.engine.is_sealed()
+        here && plane.primary_epoch() == self.epoch && !plane.engine.is_sealed() && plane.offset() == end
     }
 
     fn advance(&mut self, plane: &mut Plane, client: &mut Client, first: Answer, within: Within) -> Outcome {
@@ -197,7 +222,7 @@ impl Script {
         if config.script_ms_max > 0 && ran_ms >= config.script_ms_max {
             return Look::End(Ending::TooLong { ms_max: config.script_ms_max });
         }
-        let is_up = match &self.busy {
+        let is_up = match &self.waiting {
             Some(_) => now - turn >= TURN,
             None => config.busy_reply_threshold > 0 && ran_ms >= config.busy_reply_threshold,
         };
@@ -205,20 +230,14 @@ impl Script {
     }
 
     /// Others have their turn. Keys that it read and that had expired were deleted, and that is whole by itself.
-    fn give_way(&mut self, plane: &mut Plane, client: &mut Client) {
+    /// Answers where the stream ends.
+    fn give_way(&mut self, plane: &mut Plane, client: &mut Client) -> Offset {
         if !plane.effects.is_empty() {
             let end = plane.commit(Scope::All);
             client.session.wrote(end);
             client.owed.write = end.0;
         }
-        if self.busy.is_none() {
-            self.busy = Some(Busy::new(&plane.scripts.slow));
-            tracing::warn!(
-                ms = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX),
-                "a script is slow: other clients are answered BUSY, and SCRIPT KILL ends it"
-            );
-        }
-        debug_assert!(plane.scripts.slow.get() != Slow::None, "whoever gives way is busy");
+        plane.offset()
     }
 }
 

@@ -97,6 +97,21 @@ pub(super) fn executed(
     }
 }
 
+/// The same of what a script called. Its error is no reply yet: the script's may be one, and is counted then.
+pub(super) fn called(
+    plane: &mut Plane,
+    client: &Client,
+    spec: &'static Spec,
+    args: &[&[u8]],
+    since_ns: u64,
+    reply: &[u8],
+) {
+    if reply.first() == Some(&b'-') {
+        plane.statistics.tally.failed_within(spec);
+    }
+    executed(plane, client, spec, args, since_ns, None);
+}
+
 #[cold]
 fn note_slow(plane: &mut Plane, client: &Client, spec: &Spec, args: &[&[u8]], ns: u64) {
     let (config, at_s) = (&plane.config, plane.statistics.stopwatch.wall_ms() / 1000);

@@ -99,6 +99,18 @@ impl Tally {
         self.error(reply);
     }
 
+    /// The same of what a script called: what its client is answered is another error, or none.
+    #[cold]
+    pub(in crate::data) fn failed_within(&mut self, spec: &Spec) {
+        self.by_command[spec.number].failed += 1;
+    }
+
+    /// The same of what a script wanted to call.
+    #[cold]
+    pub(in crate::data) fn rejected_within(&mut self, spec: &Spec) {
+        self.by_command[spec.number].rejected += 1;
+    }
+
     /// `-CODE text`.
     fn error(&mut self, reply: &[u8]) {
         self.errors += 1;

@@ -14,6 +14,7 @@ mod monitors;
 mod outputs;
 mod pubsub;
 mod retention;
+mod script_calls;
 mod scripts;
 mod server_commands;
 mod serving;
