@@ -180,6 +180,13 @@ impl Spec {
         args.get(1).and_then(|name| subcommand(self, name)).unwrap_or(self)
     }
 
+    /// As [`Spec::named`]; `None` of a command whose subcommand does not exist. Redis looks commands up by both.
+    pub fn found(&'static self, args: &[&[u8]]) -> Option<&'static Spec> {
+        let named = self.named(args);
+        let lacks = self.is_container && args.len() > 1 && named.number == self.number;
+        (!lacks).then_some(named)
+    }
+
     /// Whether it may change data.
     pub fn is_write(&self) -> bool {
         self.flags.contains(Flags::WRITE)

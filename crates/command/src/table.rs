@@ -183,6 +183,7 @@ pub(crate) const ROWS: &[Spec] = &[
     row("cluster", -2, NONE, NO_KEYS, "cluster", "3.0.0", "Tells about the cluster."),
     row("wait", 3, NONE, NO_KEYS, "generic", "3.0.0", "Waits until replicas have applied what this connection wrote."),
     // Since level 2.
+    two(row("acl", -2, NONE, NO_KEYS, "server", "6.0.0", "Tells and changes who may do what.")),
     two(row("monitor", 1, ADMIN.with(CONTROL), NO_KEYS, "server", "1.0.0", "Shows every command that is executed.")),
     two(row("lolwut", -1, READ.with(FAST), NO_KEYS, "server", "5.0.0", "Tells the version of Redis that is offered.")),
     two(row("slowlog", -2, NONE, NO_KEYS, "server", "2.2.12", "Tells which commands were slow.")),

@@ -10,7 +10,7 @@ use ironcache_types::{
     ClusterId, Digest, Epoch, Incarnation, KeyHash, Level, LevelRange, MachineId, Member, NodeId, Offset,
     PlanId, Release, ShardId, SlotSet, WireRange,
 };
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NodeSpec {
@@ -347,6 +347,15 @@ pub enum Command {
     RevokeOperator {
         by: AskedBy,
         key: KeyHash,
+    },
+    /// Users of the access control list, by name, each with all of its rules, and who is no user any more. Its proposer saw
+    /// the users of epoch `seen`.
+    ChangeUsers {
+        seen: Epoch,
+        /// The user who asked.
+        by: Vec<u8>,
+        set: BTreeMap<Vec<u8>, Vec<u8>>,
+        deleted: BTreeSet<Vec<u8>>,
     },
     /// The node stands in this zone.
     #[cfg(feature = "next")]

@@ -29,6 +29,7 @@ mod security;
 mod shard;
 mod speaks_for;
 mod state;
+mod users;
 
 pub use audit::{Act, Audit, Audited, Unaudited};
 pub use command::{Command, InitCluster, NodeSpec, Recover, ShardSpec};
@@ -54,3 +55,4 @@ pub use state::{
     ControlState, Declined, Node, NodeRole, OutStep, Preflight, Quarantine, ReleaseInfo, StageHold,
     TrialPhase, Unfinished,
 };
+pub use users::Users;

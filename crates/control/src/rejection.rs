@@ -337,6 +337,8 @@ pub enum Rejection {
     BadName { name: String, bytes_max: usize },
     #[error("{max} operators are known, and no more may be; revoke one first")]
     TooManyOperators { max: usize },
+    #[error("there would be more than {users_max} users, or they would take more than {bytes_max} bytes")]
+    TooManyUsers { users_max: usize, bytes_max: usize },
     #[error(
         "{name:?} is the last admin: without one nobody could change who operates the cluster; add another one first \
          (`ironcache cluster operator add`)"
@@ -474,6 +476,7 @@ impl Rejection {
             Rejection::NameTaken { .. } => "name_taken",
             Rejection::BadName { .. } => "bad_name",
             Rejection::TooManyOperators { .. } => "too_many_operators",
+            Rejection::TooManyUsers { .. } => "too_many_users",
             Rejection::LastAdmin { .. } => "last_admin",
             Rejection::NotAllowed { .. } => "not_allowed",
             Rejection::Invariant(_) => "invariant",

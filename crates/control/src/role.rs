@@ -27,6 +27,7 @@ impl Command {
             | Command::RemoveNode { .. }
             | Command::AddOperator { .. }
             | Command::RevokeOperator { .. }
+            | Command::ChangeUsers { .. }
             | Command::RegisterNode { .. }
             | Command::Reclaim { .. }
             | Command::Rejoin { .. }

@@ -56,7 +56,8 @@ impl Command {
             | Command::AddNode { .. }
             | Command::RemoveNode { .. }
             | Command::NodeLeft { .. }
-            | Command::MembershipDone { .. } => None,
+            | Command::MembershipDone { .. }
+            | Command::ChangeUsers { .. } => None,
             #[cfg(feature = "next")]
             Command::SetZone { .. } => None,
         }

@@ -7,6 +7,7 @@ use crate::policy::Policy;
 use crate::reason::Reason;
 use crate::security::Security;
 use crate::shard::Shard;
+use crate::users::Users;
 use ironcache_types::{
     ClusterId, Digest, Epoch, Incarnation, Level, LevelRange, MachineId, Member, NodeId, Offset, PlanId,
     Release, ShardId, Slot, Version, WireRange,
@@ -44,6 +45,8 @@ pub struct ControlState {
     pub security: Security,
     /// Who had the cluster do what.
     pub audit: Audit,
+    /// None below [`Users::SINCE`].
+    pub users: Users,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -70,7 +70,7 @@ impl Oracle {
 
     /// # Errors
     /// It is not reached.
-    pub(crate) fn connect(&self) -> Result<Remote, OracleError> {
+    pub fn connect(&self) -> Result<Remote, OracleError> {
         Remote::connect(&self.addr).map_err(|error| OracleError::Talk(error.to_string()))
     }
 

@@ -146,6 +146,7 @@ const TABLE: &[(Format, &[Since])] = &[
     (Format::Entry(EntryKind::AddOperator), &[since(1, 1)]),
     (Format::Entry(EntryKind::RevokeOperator), &[since(1, 1)]),
     (Format::Entry(EntryKind::Soaked), &[since(1, 1)]),
+    (Format::Entry(EntryKind::ChangeUsers), &[since(2, 1)]),
     #[cfg(feature = "next")]
     (Format::Entry(EntryKind::SetZone), &[since(NEXT.0, 1)]),
     (Format::Origin, &[since(1, 1)]),
@@ -153,8 +154,9 @@ const TABLE: &[(Format, &[Since])] = &[
         Format::State,
         &[
             since(1, 1),
+            since(2, 2),
             #[cfg(feature = "next")]
-            since(NEXT.0, 2),
+            since(NEXT.0, 3),
         ],
     ),
     (Format::Snapshot, &[since(1, 1)]),

@@ -35,6 +35,9 @@ pub struct Config {
     /// May this node belong to an insecure cluster?
     pub insecure: bool,
     pub requirepass: String,
+    /// Empty: none.
+    pub aclfile: String,
+    pub acllog_max_len: u32,
     pub maxclients: u32,
     /// 0: none.
     pub maxmemory: u64,
@@ -120,6 +123,8 @@ impl Config {
             open_reads: is_yes(&node(NodeKey::OpenReads)),
             insecure: is_yes(&node(NodeKey::Insecure)),
             requirepass: node(NodeKey::Requirepass).to_string(),
+            aclfile: node(NodeKey::Aclfile).to_string(),
+            acllog_max_len: number(&node(NodeKey::AcllogMaxLen)),
             maxclients: number(&node(NodeKey::Maxclients)),
             maxmemory: number(&node(NodeKey::Maxmemory)),
             maxmemory_policy: node(NodeKey::MaxmemoryPolicy)
@@ -225,6 +230,8 @@ impl Config {
             NodeKey::OpenReads => yes_or_no(self.open_reads),
             NodeKey::Insecure => yes_or_no(self.insecure),
             NodeKey::Requirepass => Value::Text(self.requirepass.clone()),
+            NodeKey::Aclfile => Value::Text(self.aclfile.clone()),
+            NodeKey::AcllogMaxLen => Value::Number(self.acllog_max_len.into()),
             NodeKey::Maxclients => Value::Number(self.maxclients.into()),
             NodeKey::Maxmemory => Value::Number(self.maxmemory),
             NodeKey::MaxmemoryPolicy => Value::Word(self.maxmemory_policy.word()),

@@ -21,7 +21,7 @@
 use crate::agent::Agent;
 use crate::app::{App, Parts};
 use crate::config::Config;
-use crate::data::{self, DataHandle, DataOptions, Door, Drained, Keep, ToControl};
+use crate::data::{self, Asked, DataHandle, DataOptions, Door, Drained, Keep, ToControl};
 use crate::descriptors;
 use crate::doorkeeper::Port;
 use crate::doors::{self, Doors};
@@ -35,7 +35,7 @@ use ironcache_control::Command;
 use ironcache_formats::levels;
 use ironcache_host::exec::spawn_blocking;
 use ironcache_host::net::Bound;
-use ironcache_raft::{Admission, Ended, OpenError, RaftNode, RaftOptions, TakenOver};
+use ironcache_raft::{Admission, Ended, OpenError, Proposed, RaftNode, RaftOptions, TakenOver};
 use ironcache_spine::{
     DaemonExit, DataDir, DiskError, Inherited, LauncherLink, LevelError, LevelFile, LinkError, LinkSender,
     SlotStore, Snapshot, StopReason, ToLauncher,
@@ -487,7 +487,16 @@ async fn propose_all(raft: RaftNode, mut proposals: mpsc::UnboundedReceiver<ToCo
     }
 }
 
-async fn propose(raft: RaftNode, ToControl { command, rejected }: ToControl) {
+async fn propose(raft: RaftNode, ToControl { command, rejected, asked }: ToControl) {
+    if let Some(Asked { origin, outcome }) = asked {
+        let answer = match raft.propose(origin.asks(command)).await {
+            Ok(Proposed { index, outcome }) => Ok((index, outcome.map(drop))),
+            Err(error) => Err(chain(&error)),
+        };
+        // Whoever asked may have gone meanwhile.
+        let _ = outcome.send(answer);
+        return;
+    }
     match raft.propose(command.clone()).await {
         Ok(proposed) => {
             if let (Err(rejection), Some(rejected)) = (proposed.outcome, rejected) {

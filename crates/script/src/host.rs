@@ -27,6 +27,8 @@ pub(crate) fn table(
     let mine = Rc::clone(shared);
     host.raw_set("call", lua.create_function(move |lua, args: MultiValue| call(lua, &mine, &args))?)?;
     let mine = Rc::clone(shared);
+    host.raw_set("may_call", lua.create_function(move |lua, args: MultiValue| may_call(lua, &mine, &args))?)?;
+    let mine = Rc::clone(shared);
     let log = move |lua: &Lua, (level, text): (i64, mlua::LuaString)| {
         let level = match level {
             0 => LogLevel::Debug,
@@ -119,11 +121,49 @@ fn error_text(value: &Value) -> String {
     }
 }
 
-/// `redis.call`: its value, or `nil` and the text of an error.
-fn call(lua: &Lua, shared: &Rc<Shared>, args: &MultiValue) -> Result<(Value, Option<mlua::LuaString>)> {
-    let refused = |text: &str| Ok((Value::Nil, Some(lua.create_string(text)?)));
+/// A value, or `nil` and the text of an error.
+type OrError = (Value, Option<mlua::LuaString>);
+
+fn refused(lua: &Lua, text: &str) -> Result<OrError> {
+    Ok((Value::Nil, Some(lua.create_string(text)?)))
+}
+
+/// `redis.call`.
+fn call(lua: &Lua, shared: &Rc<Shared>, args: &MultiValue) -> Result<OrError> {
+    let args = match words(shared, args) {
+        Ok(args) => args,
+        Err(why) => return refused(lua, why),
+    };
+    let protocol = shared.protocol.get();
+    let Some(reply) = shared.ask(lua, Step::Call { args, protocol })? else {
+        return refused(lua, "ERR redis.call is for scripts that run");
+    };
+    match parse_value(&reply) {
+        Ok(Some((reply, _))) => match to_lua(lua, reply, protocol)? {
+            Ok(value) => Ok((value, None)),
+            Err(text) => refused(lua, &text),
+        },
+        Ok(None) | Err(_) => refused(lua, "ERR the reply is none that a script can read"),
+    }
+}
+
+/// `redis.acl_check_cmd`.
+fn may_call(lua: &Lua, shared: &Rc<Shared>, args: &MultiValue) -> Result<OrError> {
+    let args = match words(shared, args) {
+        Ok(args) => args,
+        Err(why) => return refused(lua, why),
+    };
+    match shared.ask(lua, Step::MayCall { args })?.as_deref() {
+        Some(b":1\r\n") => Ok((Value::Boolean(true), None)),
+        Some(b":0\r\n") => Ok((Value::Boolean(false), None)),
+        Some(_) | None => refused(lua, "ERR Invalid command passed to redis.acl_check_cmd()"),
+    }
+}
+
+/// A command as its caller is given it.
+fn words(shared: &Shared, args: &MultiValue) -> std::result::Result<Vec<Vec<u8>>, &'static str> {
     if args.is_empty() {
-        return refused("ERR Please specify at least one argument for this redis lib call");
+        return Err("ERR Please specify at least one argument for this redis lib call");
     }
     let mut bytes = 0_usize;
     let mut words = Vec::with_capacity(args.len());
@@ -133,23 +173,13 @@ fn call(lua: &Lua, shared: &Rc<Shared>, args: &MultiValue) -> Result<(Value, Opt
             Value::Integer(number) if number.unsigned_abs() < 1 << 53 => number.to_string().into_bytes(),
             Value::Integer(number) => general(*number as f64, 17).into_bytes(),
             Value::Number(number) => general(*number, 17).into_bytes(),
-            _ => return refused("ERR Lua redis lib command arguments must be strings or integers"),
+            _ => return Err("ERR Lua redis lib command arguments must be strings or integers"),
         };
         bytes = bytes.saturating_add(word.len());
         if bytes > shared.bytes_max.get() {
-            return refused("ERR not enough memory for the arguments of a command");
+            return Err("ERR not enough memory for the arguments of a command");
         }
         words.push(word);
     }
-    let protocol = shared.protocol.get();
-    let Some(reply) = shared.ask(lua, Step::Call { args: words, protocol })? else {
-        return refused("ERR redis.call is for scripts that run");
-    };
-    match parse_value(&reply) {
-        Ok(Some((reply, _))) => match to_lua(lua, reply, protocol)? {
-            Ok(value) => Ok((value, None)),
-            Err(text) => refused(&text),
-        },
-        Ok(None) | Err(_) => refused("ERR the reply is none that a script can read"),
-    }
+    Ok(words)
 }

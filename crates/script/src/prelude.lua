@@ -383,6 +383,12 @@ function redis.pcall(...)
   return value
 end
 
+function redis.acl_check_cmd(...)
+  local may, wrong = host.may_call(...)
+  if wrong then error({ err = wrong }, 0) end
+  return may
+end
+
 local function fail(text)
   error({ err = "ERR " .. text }, 0)
 end

@@ -7,6 +7,9 @@ use ironcache_resp::Protocol;
 pub enum Step {
     /// `redis.call`: to be executed, and answered by [`Answer::Reply`] in `protocol`.
     Call { args: Vec<Vec<u8>>, protocol: Protocol },
+    /// `redis.acl_check_cmd`: may it call that? Answered by [`Answer::Reply`], `:1` or `:0`, or an error if there is no such
+    /// command.
+    MayCall { args: Vec<Vec<u8>> },
     /// It has run for a while: is it to go on?
     Tick,
     /// `redis.log`.
@@ -17,7 +20,7 @@ pub enum Step {
 #[derive(Debug, PartialEq, Eq)]
 pub enum Answer {
     GoOn,
-    /// To a [`Step::Call`]: one reply. An error is one that begins with `-`.
+    /// To a [`Step::Call`] or [`Step::MayCall`]: one reply. An error is one that begins with `-`.
     Reply(Vec<u8>),
     /// Nothing more of it is executed, whatever it catches.
     End(Ending),

@@ -18,7 +18,9 @@ fn run(engine: &mut Engine, script: &[u8], argument: &[u8]) -> Option<Vec<u8>> {
         answer = match step {
             _ if asked >= 100 => Answer::End(Ending::Killed),
             // In Redis' protocols a number is a number.
-            Step::Call { args, .. } => Answer::Reply(format!(":{}\r\n", args.len()).into_bytes()),
+            Step::Call { args, .. } | Step::MayCall { args } => {
+                Answer::Reply(format!(":{}\r\n", args.len()).into_bytes())
+            }
             Step::Tick | Step::Log { .. } => Answer::GoOn,
         };
     }

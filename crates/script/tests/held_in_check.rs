@@ -24,7 +24,7 @@ fn drive(running: &mut Running, questions_max: usize) -> (String, usize) {
                 asked += 1;
                 answer = match step {
                     _ if asked >= questions_max => Answer::End(Ending::Killed),
-                    Step::Call { .. } => Answer::Reply(b"+OK\r\n".to_vec()),
+                    Step::Call { .. } | Step::MayCall { .. } => Answer::Reply(b"+OK\r\n".to_vec()),
                     Step::Tick | Step::Log { .. } => Answer::GoOn,
                 };
             }

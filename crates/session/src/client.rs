@@ -6,6 +6,7 @@ use crate::pause::Paused;
 use crate::profile::{Profile, printable};
 use crate::refusal::Refusal;
 use crate::session::{Evictable, Session, Touches};
+use crate::site::Site;
 use crate::subcommand::{Subcommand, help_or_refuse};
 use crate::turn::{Job, Query, Turn};
 use ironcache_resp::parse_integer;
@@ -106,7 +107,12 @@ pub enum Which {
 }
 
 impl Session {
-    pub(crate) fn client(&mut self, args: &[&[u8]], out: &mut Vec<u8>) -> Result<Turn, Refusal> {
+    pub(crate) fn client(
+        &mut self,
+        args: &[&[u8]],
+        site: &impl Site,
+        out: &mut Vec<u8>,
+    ) -> Result<Turn, Refusal> {
         let query = |query| Ok(Turn::Run(Job::Query(query)));
         match (args[1].to_ascii_lowercase().as_slice(), &args[2..]) {
             (b"id", []) => self.answer(out, |reply| reply.int(self.id.cast_signed())),
@@ -134,7 +140,7 @@ impl Session {
                 query(Query::Unblock { id, by })
             }
             (b"list", which) => query(Query::Clients(Which::parse(which)?)),
-            (b"kill", filters @ [_, ..]) => query(Query::Kill(Kill::parse(filters)?)),
+            (b"kill", filters @ [_, ..]) => query(Query::Kill(Kill::parse(filters, site.accounts())?)),
             (b"pause", how @ ([_] | [_, _])) => {
                 let (what, for_ms) = Paused::parse(how)?;
                 query(Query::Pause { what, for_ms })

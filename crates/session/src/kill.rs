@@ -1,5 +1,6 @@
 //! `CLIENT KILL`: which connections are to end.
 
+use crate::account::Accounts;
 use crate::client::Which;
 use crate::refusal::Refusal;
 use ironcache_resp::parse_integer;
@@ -12,6 +13,8 @@ pub struct Kill {
     pub addr: Option<String>,
     pub local_addr: Option<String>,
     pub which: Which,
+    /// Of whom it acts for.
+    pub user: Option<Vec<u8>>,
     /// May it be the connection that asks?
     pub itself: Itself,
     pub told: Told,
@@ -32,16 +35,14 @@ pub enum Told {
     Whether,
 }
 
-/// The only user.
-const USER: &[u8] = b"default";
-
 impl Kill {
-    pub(crate) fn parse(args: &[&[u8]]) -> Result<Kill, Refusal> {
+    pub(crate) fn parse(args: &[&[u8]], accounts: &Accounts) -> Result<Kill, Refusal> {
         let mut kill = Kill {
             id: None,
             addr: None,
             local_addr: None,
             which: Which::All,
+            user: None,
             itself: Itself::Spared,
             told: Told::Count,
         };
@@ -64,7 +65,7 @@ impl Kill {
                 b"addr" => kill.addr = Some(text(value)),
                 b"laddr" => kill.local_addr = Some(text(value)),
                 b"type" => kill.which = Which::of_type(value)?,
-                b"user" if *value == USER => {}
+                b"user" if accounts.find(value).is_some() => kill.user = Some(value.to_vec()),
                 b"user" => return Err(Refusal::NoSuchUser { user: text(value) }),
                 b"skipme" => match value.to_ascii_lowercase().as_slice() {
                     b"yes" => kill.itself = Itself::Spared,

@@ -16,6 +16,9 @@
 //! - [`Site`] is the node as the session sees it: read only, of one moment, and in the words of a client (an [`Endpoint`], not
 //!   a node's number). A test is one: a struct of plain values.
 //! - [`Watches`] is the one thing that sessions share: who watches which keys. The shell tells it of what is written.
+//! - Who a session acts for is an [`Account`], which it holds and the node keeps up with the log: what its user may do is asked of it
+//!   before each command, and whoever may do everything is asked with one comparison. What is ordered about users ([`Order`]) is
+//!   answered when the log has taken it.
 //! - [`Refusal`] is every reason for which a request is not executed; a [`Redirect`] is one of them, and never read again.
 //!
 //! How replies that do not answer the request before them fit:
@@ -32,6 +35,8 @@
 //! *Invariant:* on the path of a command on the data nothing is allocated, and nothing about the session is written but the
 //! name of the command.
 
+mod account;
+mod acl;
 mod blocked;
 mod client;
 mod command;
@@ -54,6 +59,8 @@ mod transaction;
 mod turn;
 mod watch;
 
+pub use account::{Account, Accounts, Changed};
+pub use acl::{AclLogQuery, Order};
 pub use blocked::{Unblock, Wake, Woken};
 pub use client::{Class, Which};
 pub use kill::{Itself, Kill, Told};

@@ -3,7 +3,8 @@
 //! *Invariant:* a refused request was not executed, and never will be.
 //! *Invariant:* text is made once, where the reply is written, and nobody reads anything out of it.
 
-use ironcache_command::{CommandError, WrongArity};
+use ironcache_acl::{Denied, RuleError};
+use ironcache_command::{CommandError, Spec, WrongArity};
 use ironcache_types::Slot;
 use std::fmt;
 
@@ -23,6 +24,11 @@ pub enum Refusal {
     ExecArity,
     #[error("NOAUTH Authentication required.")]
     NotAuthenticated,
+    #[error(transparent)]
+    Denied(Denied),
+    /// Of an `EXEC`: it ends the transaction.
+    #[error("EXECABORT Transaction discarded because of: {0}")]
+    ExecDenied(Denied),
     #[error(transparent)]
     NotYet(CommandError),
     #[error("ERR '{name}' is not supported by ironcache")]
@@ -102,11 +108,12 @@ pub enum Refusal {
     #[error("ERR Syntax error in HELLO option '{option}'")]
     HelloOption { option: String },
     #[error(
-        "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH <user> <pass> option can be used to authenticate the client and select the RESP protocol version at the same time"
+        "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO AUTH <user> <pass> option can be used to authenticate the client and select the RESP protocol version at the same time"
     )]
     HelloNotAuthenticated,
+    /// Of `user`, given to the command that is called so.
     #[error("WRONGPASS invalid username-password pair or user is disabled.")]
-    WrongPassword,
+    WrongPassword { command: Vec<u8>, user: Vec<u8> },
     #[error(
         "ERR AUTH <password> called without any password configured for the default user. Are you sure your configuration is correct?"
     )]
@@ -133,6 +140,27 @@ pub enum Refusal {
     NoSuchUser { user: String },
     #[error("ERR CLIENT PAUSE mode must be WRITE or ALL")]
     PauseMode,
+
+    // Users.
+    #[error("{0}")]
+    Rule(RuleError),
+    #[error("ERR Usernames can't contain spaces or null characters")]
+    UserName,
+    #[error("ERR The 'default' user cannot be removed")]
+    DefaultUserStays,
+    #[error("ERR User '{name}' not found")]
+    UnknownUser { name: String },
+    #[error("ERR Unknown category '{category}'")]
+    UnknownCategory { category: String },
+    #[error("ERR Command '{name}' not found")]
+    DryRunOfNothing { name: String },
+    #[error(
+        "ERR ACL GENPASS argument must be the number of bits for the output password, a positive number up to {most}"
+    )]
+    PasswordBits { most: i64 },
+    /// Redis runs it there; here the log of the cluster has to take it first.
+    #[error("ERR users are not changed, loaded or saved within a transaction")]
+    OrderInTransaction,
 
     // Arguments.
     #[error("ERR syntax error")]
@@ -168,6 +196,8 @@ impl Refusal {
                 | Refusal::Busy
                 | Refusal::ExecBusy
                 | Refusal::NotYet(_)
+                | Refusal::Denied(_)
+                | Refusal::ExecDenied(_)
                 | Refusal::NotSupported { .. }
                 | Refusal::Moved(_)
                 | Refusal::Unowned
@@ -176,8 +206,13 @@ impl Refusal {
                 | Refusal::FewInSync
                 | Refusal::AtMonitor
                 | Refusal::NotInTransaction
+                | Refusal::OrderInTransaction
                 | Refusal::TransactionTooLong { .. }
         )
+    }
+
+    pub(crate) fn denied(command: &Spec, denied: Denied) -> Self {
+        if command.name == "exec" { Refusal::ExecDenied(denied) } else { Refusal::Denied(denied) }
     }
 
     /// Does it spoil the transaction that it falls into? As in Redis, not if it is about no command of it: `EXEC` then runs

@@ -1,17 +1,17 @@
 //! The commands that are about the connection, the node or the cluster, not about keys: what the session answers itself, and
 //! what it hands on as a [`Query`].
 
+use crate::profile::printable;
 use crate::refusal::Refusal;
 use crate::replies::Replies;
 use crate::route::{self, Admitted};
 use crate::session::{Session, Touches, Trusted};
 use crate::site::{ShownAs, Site};
 use crate::turn::{Job, Query, Stop, Turn, Within};
+use ironcache_acl::DEFAULT_USER;
 use ironcache_command::{Spec, WrongArity};
 use ironcache_resp::{Protocol, Writer, parse_integer};
-
-/// The only user.
-const USER: &[u8] = b"default";
+use std::rc::Rc;
 
 impl Session {
     /// Runs a command that is none of the data, or says who does. [`Session::take`] has checked its arity, and that it may be
@@ -30,6 +30,7 @@ impl Session {
             "echo" => self.answer(out, |reply| reply.bulk(args[1])),
             "hello" => self.hello(args, site, out),
             "auth" => self.auth(args, site, out),
+            "acl" => self.acl(args, within, site, out),
             "select" => self.select(args, out),
             "quit" => {
                 Writer::new(out, self.protocol).ok();
@@ -55,7 +56,7 @@ impl Session {
             "discard" => self.discard(out),
             "watch" => self.watch(spec, args, site, out),
             "unwatch" => self.unwatch(out),
-            "client" => self.client(args, out),
+            "client" => self.client(args, site, out),
             "command" => self.command(args, out),
             "cluster" => query(Query::Cluster),
             "config" => query(Query::Config),
@@ -137,11 +138,11 @@ impl Session {
         while let [option, after @ ..] = rest {
             match (option.to_ascii_lowercase().as_slice(), after) {
                 (b"auth", [user, password, after @ ..]) => {
-                    self.authenticate(user, password, site)?;
+                    self.authenticate(args[0], user, password, site)?;
                     rest = after;
                 }
                 (b"setname", [text, after @ ..]) => {
-                    name = Some(*text);
+                    name = Some(printable(text).ok_or(Refusal::Name)?);
                     rest = after;
                 }
                 _ => {
@@ -151,10 +152,13 @@ impl Session {
             }
         }
         if self.trusted == Trusted::No {
+            self.trusted = Trusted::of_everybody(site.accounts().everybody());
+        }
+        if self.trusted == Trusted::No {
             return Err(Refusal::HelloNotAuthenticated);
         }
         if let Some(name) = name {
-            self.set_name(name)?;
+            self.name(name);
         }
         self.protocol = protocol;
         let introduction = site.introduction();
@@ -183,22 +187,26 @@ impl Session {
 
     fn auth(&mut self, args: &[&[u8]], site: &impl Site, out: &mut Vec<u8>) -> Result<Turn, Refusal> {
         match args {
-            [_, _] if site.password().is_empty() => return Err(Refusal::NoPassword),
-            [_, password] => self.authenticate(USER, password, site)?,
-            [_, user, password] => self.authenticate(user, password, site)?,
+            [_, _] if site.accounts().everybody().takes_any_password() => return Err(Refusal::NoPassword),
+            [command, password] => self.authenticate(command, DEFAULT_USER, password, site)?,
+            [command, user, password] => self.authenticate(command, user, password, site)?,
             _ => return Err(Refusal::Syntax),
         }
         self.ok(out)
     }
 
-    fn authenticate(&mut self, user: &[u8], password: &[u8], site: &impl Site) -> Result<(), Refusal> {
-        let wanted = site.password().as_bytes();
-        // Compared to the end in any case, so that the time says nothing about where they differ.
-        let same = wanted.len() == password.len()
-            && wanted.iter().zip(password).fold(0, |differs, (a, b)| differs | (a ^ b)) == 0;
-        if user != USER || !(wanted.is_empty() || same) {
-            return Err(Refusal::WrongPassword);
-        }
+    fn authenticate(
+        &mut self,
+        command: &[u8],
+        user: &[u8],
+        password: &[u8],
+        site: &impl Site,
+    ) -> Result<(), Refusal> {
+        let known = site.accounts().find(user).filter(|account| account.authenticates(password));
+        let Some(account) = known else {
+            return Err(Refusal::WrongPassword { command: command.to_vec(), user: user.to_vec() });
+        };
+        self.account = Rc::clone(account);
         self.trusted = Trusted::Yes;
         Ok(())
     }
@@ -228,7 +236,8 @@ impl Session {
         self.readonly = false;
         self.replies = Replies::Sent;
         self.touches = Touches::Yes;
-        self.trusted = if site.password().is_empty() { Trusted::Yes } else { Trusted::No };
+        self.account = Rc::clone(site.accounts().everybody());
+        self.trusted = Trusted::of_everybody(&self.account);
         self.name(String::new());
         Writer::new(out, self.protocol).simple("RESET");
         Ok(self.listen_to_nothing())

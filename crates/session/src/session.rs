@@ -1,7 +1,8 @@
 //! One connection's state, and what it makes of a request.
 //!
-//! *Invariant:* the order of the checks is Redis': known, arity, authentication, level, queueing, slots, role.
+//! *Invariant:* the order of the checks is Redis': known, arity, authentication, level, permission, queueing, slots, role.
 
+use crate::account::Account;
 use crate::blocked::Blocked;
 use crate::monitor::Listens;
 use crate::profile::Profile;
@@ -13,6 +14,7 @@ use crate::site::Site;
 use crate::transaction::Transaction;
 use crate::turn::{Stop, Turn, Within};
 use crate::watch::Watch;
+use ironcache_acl::Denied;
 use ironcache_command::{Flags, Run, Spec, WrongArity, lookup, unknown_command};
 use ironcache_resp::{Protocol, Writer};
 use ironcache_types::{Level, Offset};
@@ -26,6 +28,8 @@ pub struct Session {
     pub(crate) id: u64,
     pub(crate) protocol: Protocol,
     pub(crate) trusted: Trusted,
+    /// Of the user that it acts for.
+    pub(crate) account: Rc<Account>,
     /// `READONLY`: reads on a replica are answered there.
     pub(crate) readonly: bool,
     /// Since `MULTI`.
@@ -53,7 +57,7 @@ pub struct Session {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Trusted {
     Yes,
-    /// A password is set: `AUTH` comes first.
+    /// The user `default` has a password, or is off: `AUTH` comes first.
     No,
 }
 
@@ -71,12 +75,21 @@ pub enum Touches {
     No,
 }
 
+impl Trusted {
+    /// Of somebody who has said nothing yet.
+    pub(crate) fn of_everybody(account: &Account) -> Self {
+        if account.is_open() { Trusted::Yes } else { Trusted::No }
+    }
+}
+
 impl Session {
-    pub fn new(id: u64, trusted: Trusted) -> Self {
+    /// One that everybody may begin: `account` is that of `default`.
+    pub fn new(id: u64, account: &Rc<Account>) -> Self {
         Self {
             id,
             protocol: Protocol::Resp2,
-            trusted,
+            trusted: Trusted::of_everybody(account),
+            account: Rc::clone(account),
             readonly: false,
             transaction: None,
             watch: None,
@@ -104,7 +117,10 @@ impl Session {
             return Err(self.wrong_arity(spec, error));
         }
         if self.trusted == Trusted::No && !spec.flags.contains(Flags::NO_AUTH) {
-            return Err(Refusal::NotAuthenticated);
+            self.trusted = Trusted::of_everybody(site.accounts().everybody());
+            if self.trusted == Trusted::No {
+                return Err(Refusal::NotAuthenticated);
+            }
         }
         let named = spec.named(args);
         // Most commands are of the first level, and need no look at the log.
@@ -115,6 +131,7 @@ impl Session {
             return Err(self.busy(spec));
         }
         self.last = Some(named);
+        self.check(spec, args).map_err(|denied| Refusal::denied(spec, denied))?;
         if self.attentive {
             self.refuse_while_it_listens(spec, args, site)?;
         }
@@ -156,6 +173,15 @@ impl Session {
         Refusal::ExecBusy
     }
 
+    /// May the user do that? It is asked again at `EXEC`.
+    ///
+    /// # Errors
+    /// It may not.
+    #[inline]
+    pub fn check(&self, spec: &Spec, args: &[&[u8]]) -> Result<(), Denied> {
+        if self.account.may_everything() { Ok(()) } else { self.account.check(spec, args) }
+    }
+
     /// A wrong number of arguments. As in Redis, an `EXEC` that is refused ends the transaction.
     #[cold]
     fn wrong_arity(&mut self, spec: &Spec, error: WrongArity) -> Refusal {
@@ -168,6 +194,9 @@ impl Session {
 
     /// Answers with an error. Inside `MULTI` that spoils the transaction.
     pub fn refuse(&mut self, refusal: &Refusal, out: &mut Vec<u8>) {
+        if let Refusal::ExecDenied(_) = refusal {
+            self.forget_transaction();
+        }
         if refusal.spoils() {
             self.fail(refusal, out);
         } else {
@@ -205,6 +234,11 @@ impl Session {
     #[inline]
     pub fn protocol(&self) -> Protocol {
         self.protocol
+    }
+
+    /// Of whom it acts for.
+    pub fn account(&self) -> &Rc<Account> {
+        &self.account
     }
 
     pub fn trusted(&self) -> Trusted {

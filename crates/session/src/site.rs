@@ -3,6 +3,7 @@
 //! *Invariant:* a view of one moment that is read only: nothing that a session asks changes anything, so no answer contradicts
 //! the one before it.
 
+use crate::account::Accounts;
 use crate::pause::Paused;
 use crate::refusal::Endpoint;
 use crate::watch::Watches;
@@ -45,8 +46,8 @@ pub trait Site {
     /// How many replicas have applied everything below `offset`.
     fn holders(&self, offset: Offset) -> usize;
 
-    /// Of the user `default`; empty if none is asked for.
-    fn password(&self) -> &str;
+    /// The users that it knows.
+    fn accounts(&self) -> &Accounts;
 
     /// As whom the node shows itself.
     fn introduction(&self) -> Introduction;

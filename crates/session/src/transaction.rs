@@ -3,6 +3,7 @@
 //! *Invariant:* what was queued is executed by one `EXEC`, whole and once, or never: whoever forgets a transaction, or refuses
 //! its `EXEC`, has forgotten all of it.
 
+use crate::acl::is_order;
 use crate::pubsub::is_of_a_shard;
 use crate::refusal::Refusal;
 use crate::route::{self, Admitted};
@@ -113,6 +114,9 @@ impl Session {
             return Err(Refusal::NotInTransaction);
         }
         check_subcommand(spec, args).map_err(|why| Refusal::Subcommand { text: why.to_string() })?;
+        if is_order(spec.name, args) {
+            return Err(Refusal::OrderInTransaction);
+        }
         let slot = route::slot_of(spec, args)?;
         let read = if is_of_a_shard(spec) { ReadFrom::Replica } else { self.reads(spec) };
         if let Some(slot) = slot

@@ -10,6 +10,7 @@
 //!                          └─► Err(Refusal)        Session::refuse writes it
 //! ```
 
+use crate::acl::{AclLogQuery, Order};
 use crate::blocked::Unblock;
 use crate::client::Which;
 use crate::kill::Kill;
@@ -49,6 +50,8 @@ pub enum Job {
     Query(Query),
     /// What the client is sent beside its replies has changed; the reply is written.
     Listen(Listening),
+    /// The log of the cluster is to take it, or a file; the reply comes with the outcome.
+    Order(Order),
 }
 
 /// What changes of that.
@@ -84,6 +87,12 @@ pub enum Query {
         id: u64,
         by: Unblock,
     },
+    /// `ACL LOG`.
+    AclLog(AclLogQuery),
+    /// `ACL GENPASS`.
+    GeneratePassword {
+        bits: usize,
+    },
     Cluster,
     Config,
     Info,
@@ -113,6 +122,8 @@ pub enum Stop {
     Blocked,
     /// Of a script: taken, and it has run for so long that others are seen to. The shell goes on with it.
     Slow,
+    /// Taken, and not answered yet: what it orders is carried out ([`Job::Order`]).
+    Order,
     /// Answered; then the connection closes.
     Close,
 }

@@ -199,6 +199,7 @@ impl World {
             | Command::RemoveNode { .. }
             | Command::AddOperator { .. }
             | Command::RevokeOperator { .. }
+            | Command::ChangeUsers { .. }
             | Command::NodeLeft { .. }
             | Command::MembershipDone { .. }
             | Command::Rejoin { .. } => None,

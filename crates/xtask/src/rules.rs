@@ -28,6 +28,7 @@ const PURE_CRATES: &[&str] = &[
     "ironcache-resp",
     "ironcache-keyspace",
     "ironcache-command",
+    "ironcache-acl",
     "ironcache-session",
     "ironcache-replication",
     "ironcache-control",
@@ -46,6 +47,7 @@ const NODE_MAY_USE: &[&str] = &[
     "ironcache-resp",
     "ironcache-keyspace",
     "ironcache-command",
+    "ironcache-acl",
     "ironcache-session",
     "ironcache-script",
     "ironcache-replication",
@@ -81,6 +83,7 @@ const EVERYTHING: &[&str] = &[
     "ironcache-differential",
     "ironcache-keyspace",
     "ironcache-command",
+    "ironcache-acl",
     "ironcache-session",
     "ironcache-script",
     "ironcache-replication",
@@ -128,8 +131,13 @@ pub(crate) const CRATES: &[CrateRule] = &[
         purity: Purity::Pure,
     },
     CrateRule {
+        name: "ironcache-acl",
+        may_use: &["ironcache-fuzz", "ironcache-differential", "ironcache-resp", "ironcache-command"],
+        purity: Purity::Pure,
+    },
+    CrateRule {
         name: "ironcache-session",
-        may_use: &["ironcache-types", "ironcache-resp", "ironcache-command"],
+        may_use: &["ironcache-types", "ironcache-resp", "ironcache-command", "ironcache-acl"],
         purity: Purity::Pure,
     },
     // The interpreter is C, and libc comes with it (docs/adr/0041); its own sources are pure: `PURE_IN_SOURCE`.

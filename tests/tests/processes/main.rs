@@ -34,6 +34,7 @@ mod storms;
 mod tls;
 mod total_losses;
 mod uploads;
+mod users;
 mod went_back;
 
 /// The product, built with this package.

@@ -21,6 +21,7 @@ mod rollback;
 mod security;
 mod start;
 mod step;
+mod users;
 
 use crate::command::Command;
 use crate::invariants;
@@ -158,6 +159,7 @@ impl ControlState {
             Command::MembershipDone { change } => self.membership_done(*change),
             Command::AddOperator { by, key, name, role } => self.add_operator(*by, *key, name, *role),
             Command::RevokeOperator { by, key } => self.revoke_operator(*by, *key),
+            Command::ChangeUsers { seen, by: _, set, deleted } => self.change_users(*seen, set, deleted),
             #[cfg(feature = "next")]
             Command::SetZone { node, zone } => self.set_zone(*node, zone),
             Command::Rejoin { step, member } => self.rejoin(*step, *member),

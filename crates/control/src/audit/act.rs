@@ -82,6 +82,12 @@ pub enum Act {
         key: KeyHash,
         name: Option<String>,
     },
+    /// Names alone: rules hold hashes of passwords.
+    UsersChanged {
+        by: Vec<u8>,
+        set: Vec<Vec<u8>>,
+        deleted: Vec<Vec<u8>>,
+    },
     #[cfg(feature = "next")]
     ZoneSet {
         node: NodeId,
@@ -178,6 +184,11 @@ pub(super) fn audited(command: &Command, before: &ControlState, after: &ControlS
             let name = before.security.operator_name(*key).map(str::to_owned);
             Act::OperatorRevoked { key: *key, name }
         }
+        Command::ChangeUsers { seen: _, by, set, deleted } => Act::UsersChanged {
+            by: by.clone(),
+            set: set.keys().cloned().collect(),
+            deleted: deleted.iter().cloned().collect(),
+        },
         #[cfg(feature = "next")]
         Command::SetZone { node, zone } => Act::ZoneSet { node: *node, zone: zone.clone() },
         Command::RegisterNode { .. }
@@ -232,6 +243,7 @@ impl Act {
             Act::PolicyChanged { .. } => "policy-changed",
             Act::OperatorAdded { .. } => "operator-added",
             Act::OperatorRevoked { .. } => "operator-revoked",
+            Act::UsersChanged { .. } => "users-changed",
             #[cfg(feature = "next")]
             Act::ZoneSet { .. } => "zone-set",
         }
@@ -320,6 +332,16 @@ impl Act {
                 let mut details = vec![("key", key.to_string())];
                 details.extend(name.iter().map(|name| ("name", name.clone())));
                 details
+            }
+            Act::UsersChanged { by, set, deleted } => {
+                let text = |name: &Vec<u8>| String::from_utf8_lossy(name).into_owned();
+                let all = |names: &[Vec<u8>]| names.iter().map(text).collect::<Vec<_>>().join(" ");
+                let lists = [("set", set), ("deleted", deleted)];
+                let lists = lists.into_iter().filter(|(_, names)| !names.is_empty());
+                [("user", text(by))]
+                    .into_iter()
+                    .chain(lists.map(|(word, names)| (word, all(names))))
+                    .collect()
             }
             #[cfg(feature = "next")]
             Act::ZoneSet { node, zone } => vec![("node", node.to_string()), ("zone", zone.clone())],

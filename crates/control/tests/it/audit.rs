@@ -249,5 +249,6 @@ fn is_audited(command: &Command) -> bool {
             | Command::SetPolicy { .. }
             | Command::AddOperator { .. }
             | Command::RevokeOperator { .. }
+            | Command::ChangeUsers { .. }
     )
 }

@@ -87,6 +87,7 @@ fn epoch_of(command: &mut Command) -> Option<&mut Epoch> {
         | Command::NodeLeft { change: epoch, .. }
         | Command::MembershipDone { change: epoch }
         | Command::SetPolicy { seen: epoch, .. }
+        | Command::ChangeUsers { seen: epoch, .. }
         | Command::Finalize { plan_epoch: epoch, .. } => Some(epoch),
         Command::InitCluster(_)
         | Command::RegisterNode { .. }

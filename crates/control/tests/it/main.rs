@@ -12,3 +12,4 @@ mod releases;
 mod rollback;
 mod security;
 mod setup;
+mod users;

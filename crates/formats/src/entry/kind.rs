@@ -51,6 +51,7 @@ pub enum EntryKind {
     AddOperator = 42,
     RevokeOperator = 43,
     Soaked = 44,
+    ChangeUsers = 45,
     /// One above the newest kind, whichever that is: no release has it.
     #[cfg(feature = "next")]
     SetZone,
@@ -103,6 +104,7 @@ impl EntryKind {
         EntryKind::AddOperator,
         EntryKind::RevokeOperator,
         EntryKind::Soaked,
+        EntryKind::ChangeUsers,
         #[cfg(feature = "next")]
         EntryKind::SetZone,
     ];
@@ -146,6 +148,7 @@ impl EntryKind {
             Command::Rejoin { .. } => EntryKind::Rejoin,
             Command::BeginSoaking { .. } => EntryKind::BeginSoaking,
             Command::Soaked { .. } => EntryKind::Soaked,
+            Command::ChangeUsers { .. } => EntryKind::ChangeUsers,
             Command::Rollback { .. } => EntryKind::Rollback,
             Command::TurnBack { .. } => EntryKind::TurnBack,
             Command::ReportPreflight { .. } => EntryKind::ReportPreflight,

@@ -16,6 +16,7 @@ mod live;
 #[cfg(feature = "next")]
 mod next;
 mod v1;
+mod v2;
 
 pub use header::{EntryBytes, FLAG_ORIGIN, HEADER_BYTES, Header, HeaderError, peek};
 pub use kind::EntryKind;

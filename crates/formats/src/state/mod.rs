@@ -12,11 +12,12 @@ mod live;
 #[cfg(feature = "next")]
 mod next;
 mod v1;
+mod v2;
 
 #[cfg(feature = "next")]
 use next as newest;
 #[cfg(not(feature = "next"))]
-use v1 as newest;
+use v2 as newest;
 
 use crate::levels::{self, Format};
 use crate::wire::{self, WireError};
@@ -34,6 +35,9 @@ pub struct Answer {
     /// The code of its refusal, if it was refused.
     pub refused: Option<String>,
 }
+
+/// From here on a state is of version 2 or above.
+const WITH_USERS: Level = Level(2);
 
 #[derive(Debug, thiserror::Error)]
 pub enum WriteError {
@@ -75,7 +79,13 @@ pub fn write<'a>(
         .ok_or_else(|| AboveLevel { what: "the control state".to_owned(), level })?;
     let state = newest::State::new(state, answers);
     #[cfg(feature = "next")]
-    if level < ironcache_types::NEXT {
+    let state = {
+        if level >= ironcache_types::NEXT {
+            return Ok(wire::encode(&state)?);
+        }
+        state.older(level)?
+    };
+    if level < WITH_USERS {
         return Ok(wire::encode(&state.older(level)?)?);
     }
     Ok(wire::encode(&state)?)
@@ -88,10 +98,16 @@ pub fn write<'a>(
 pub fn read(bytes: &[u8], level: Level) -> Result<(ControlState, Vec<Answer>), ReadError> {
     levels::version_at(Format::State, level).ok_or(ReadError::Level { level })?;
     #[cfg(feature = "next")]
-    if level < ironcache_types::NEXT {
-        return Ok(newest::State::from(wire::decode::<v1::State>(bytes)?).into_live()?);
+    if level >= ironcache_types::NEXT {
+        return Ok(wire::decode::<newest::State>(bytes)?.into_live()?);
     }
-    Ok(wire::decode::<newest::State>(bytes)?.into_live()?)
+    let state = match level < WITH_USERS {
+        true => v2::State::from(wire::decode::<v1::State>(bytes)?),
+        false => wire::decode::<v2::State>(bytes)?,
+    };
+    #[cfg(feature = "next")]
+    let state = newest::State::from(state);
+    Ok(state.into_live()?)
 }
 
 /// The hash of a state: of what [`write()`] makes of it at its own level.

@@ -1,4 +1,4 @@
-//! The state of the feature `next`: a node stands in a zone. All else is as version 1 has it.
+//! The state of the feature `next`: a node stands in a zone. All else is as version 2 has it.
 
 use super::v1;
 use super::v1::audit::Audit;
@@ -7,6 +7,7 @@ use super::v1::node::{OutStep, Preflight};
 use super::v1::plan::{Ended, Plan};
 use super::v1::release::{Declined, Quarantine, Unfinished};
 use super::v1::shard::Shard;
+use super::v2::{self, Users};
 use crate::AboveLevel;
 use crate::parts::v1::security::Security;
 use crate::parts::v1::{LevelRange, NodeRole, Policy, ProtocolRange, Release, ReleaseInfo};
@@ -39,6 +40,7 @@ pub(crate) struct State {
     pub audit: Audit,
     /// Oldest first.
     pub answers: Vec<Answer>,
+    pub users: Users,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,9 +66,9 @@ pub(crate) struct Node {
     pub zone: Option<String>,
 }
 
-impl From<v1::State> for State {
-    fn from(older: v1::State) -> Self {
-        let v1::State {
+impl From<v2::State> for State {
+    fn from(older: v2::State) -> Self {
+        let v2::State {
             cluster_id,
             epoch,
             cluster_level,
@@ -86,6 +88,7 @@ impl From<v1::State> for State {
             security,
             audit,
             answers,
+            users,
         } = older;
         let nodes = nodes.into_iter().map(|(id, node)| (id, node.into())).collect();
         State {
@@ -108,13 +111,14 @@ impl From<v1::State> for State {
             security,
             audit,
             answers,
+            users,
         }
     }
 }
 
 impl State {
     /// As `level`, which is below [`ironcache_types::NEXT`], has it.
-    pub(super) fn older(self, level: Level) -> Result<v1::State, AboveLevel> {
+    pub(super) fn older(self, level: Level) -> Result<v2::State, AboveLevel> {
         let State {
             cluster_id,
             epoch,
@@ -135,10 +139,11 @@ impl State {
             security,
             audit,
             answers,
+            users,
         } = self;
         let nodes =
             nodes.into_iter().map(|(id, node)| Ok((id, node.older(level)?))).collect::<Result<_, _>>()?;
-        Ok(v1::State {
+        Ok(v2::State {
             cluster_id,
             epoch,
             cluster_level,
@@ -158,6 +163,7 @@ impl State {
             security,
             audit,
             answers,
+            users,
         })
     }
 }

@@ -7,7 +7,7 @@ use ironcache_control::{
     Losses, MembershipChange, MembershipStage, NewKeeper, OnFailure, OnTotalLoss, Operator, OperatorRole,
     OutStep, Outcome, Ownership, Phase, PlanOptions, Policy, Preflight, Quarantine, RaftTimers, Reason,
     Recover, RecoveredBy, Recovery, ReleaseInfo, Security, StageHold, StartedBy, StepRecord, StepRole,
-    StepState, TrialPhase, Unfinished,
+    StepState, TrialPhase, Unfinished, Users,
 };
 use ironcache_formats::entry::EntryKind;
 use ironcache_formats::state::Answer;
@@ -233,6 +233,14 @@ pub(crate) fn commands(kind: EntryKind) -> Vec<Command> {
         EntryKind::BeginRecovery => {
             vec![Command::BeginRecovery { shard, shard_epoch, isr_epoch, to, term: 7 }]
         }
+        EntryKind::ChangeUsers => {
+            let set = users().by_name.as_ref().clone();
+            let deleted = [b"bob".to_vec(), vec![0xff]].into();
+            vec![
+                Command::ChangeUsers { seen: Epoch(BIG), by: b"default".to_vec(), set, deleted },
+                Command::ChangeUsers { seen: Epoch(0), by: vec![], set: [].into(), deleted: [].into() },
+            ]
+        }
         #[cfg(feature = "next")]
         EntryKind::SetZone => vec![Command::SetZone { node: NodeId(2), zone: "east".to_owned() }],
     }
@@ -250,14 +258,24 @@ pub(crate) fn since(command: &Command) -> Level {
     match command {
         #[cfg(feature = "next")]
         Command::RegisterNode { zone: Some(_), .. } | Command::SetZone { .. } => ironcache_types::NEXT,
+        Command::ChangeUsers { .. } => Users::SINCE,
         _ => Level::FIRST,
     }
+}
+
+/// One of them is called as no text is.
+fn users() -> Users {
+    let user = |name: &[u8], rules: &[u8]| (name.to_vec(), rules.to_vec());
+    let by_name = [user(b"ada", b"on nopass ~* &* +@all"), user(&[0xff, b'x'], b"off resetchannels -@all")];
+    Users { epoch: Epoch(BIG), by_name: Arc::new(by_name.into()) }
 }
 
 /// A state as its cluster would hold it at `level`.
 pub(crate) fn raised(mut state: ControlState, level: Level) -> ControlState {
     if state.cluster_id.is_some() {
         state.cluster_level = level;
+        let is_full = state.policy_epoch != Epoch(0);
+        state.users = if is_full && level >= Users::SINCE { users() } else { Users::default() };
     }
     #[cfg(feature = "next")]
     for node in state.nodes.values_mut() {

@@ -13,7 +13,6 @@ use super::connection;
 use super::{DataNode, Door, Entrance};
 use crate::clock::unix_ms;
 use ironcache_host::net::{TcpStream, accepting, prepare, write_at_once};
-use ironcache_session::Trusted;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -77,9 +76,9 @@ pub(super) fn admit(node: &Rc<DataNode>, stream: TcpStream, addr: SocketAddr, en
         tracing::debug!(%addr, %error, "a client left before it was served");
         return;
     }
-    let trusted = if plane.requirepass.is_empty() { Trusted::Yes } else { Trusted::No };
+    let everybody = Rc::clone(plane.accounts.everybody());
     let most = plane.config.maxclients as usize;
-    let Some(client) = plane.clients.admit(most, addr, local, unix_ms(), trusted, entrance.door()) else {
+    let Some(client) = plane.clients.admit(most, addr, local, unix_ms(), &everybody, entrance.door()) else {
         plane.stats.rejected_connections += 1;
         let (_from, mut to) = stream.into_split();
         // It is told why, if it still listens: so little fits into a socket that has just been opened.

@@ -7,8 +7,8 @@ use super::output::Excess;
 use super::scripts::Script;
 use ironcache_resp::Protocol;
 use ironcache_session::{
-    Audience, Class, Counts, Evictable, Listening, Listens, Message, Profile, Registry, Session, Touches,
-    Trusted,
+    Account, Audience, Class, Counts, Evictable, Listening, Listens, Message, Order, Profile, Registry,
+    Session, Touches,
 };
 use ironcache_settings::{OutputLimit, OutputLimits};
 use ironcache_shard::Owed;
@@ -27,6 +27,8 @@ pub(crate) struct Client {
     pub owed: Owed,
     /// Which port of other nodes it is sent to.
     pub door: Door,
+    /// What it has ordered, and waits for.
+    pub order: Option<Order>,
     /// Messages that answer none of its commands, once it listens to something.
     pub inbox: Option<Rc<Inbox>>,
     /// While it is blocked.
@@ -57,6 +59,9 @@ impl Client {
         info.is_known |= session.is_known();
         info.queued = session.queued();
         info.blocked = session.is_blocked();
+        if !Rc::ptr_eq(&info.account, session.account()) {
+            info.account = Rc::clone(session.account());
+        }
         if !Rc::ptr_eq(&info.profile, session.profile()) {
             info.profile = Rc::clone(session.profile());
         }
@@ -72,6 +77,9 @@ pub(crate) struct ClientInfo {
     pub addr: SocketAddr,
     pub local_addr: SocketAddr,
     pub profile: Rc<Profile>,
+    /// Of the user that it acts for.
+    pub account: Rc<Account>,
+    pub ordering: Ordering,
     pub connected_at_ms: u64,
     pub last_command: &'static str,
     /// Has it sent a whole command, past the password if there is one?
@@ -95,6 +103,15 @@ pub(crate) struct ClientInfo {
     pub blocked: bool,
     pub kept: Kept,
     pub ending: Rc<Ending>,
+}
+
+/// Does it wait for what it has ordered (`ACL SETUSER` and the like)?
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ordering {
+    Nothing,
+    Waits,
+    /// What it has ordered ends its own connection too, once that is answered.
+    EndsOnceAnswered,
 }
 
 impl ClientInfo {
@@ -178,6 +195,10 @@ pub(crate) enum Closing {
     Silent { for_s: u64 },
     /// `CLIENT KILL`, of another one.
     Killed { by: u64 },
+    /// `ACL DELUSER`, or an ACL file that does not name it.
+    UserGone,
+    /// `ACL SETUSER`, or an ACL file: it listens to what its user may not listen to any more.
+    ChannelsGone,
     /// `maxclients`: others came, and it had said nothing.
     Stranger { for_ms: u64 },
 }
@@ -195,6 +216,10 @@ impl fmt::Display for Closing {
                 f,
                 "it has sent no command for {for_ms} ms since it came, and maxclients others are here or want to be"
             ),
+            Closing::UserGone => f.write_str("the user that it acted for was deleted"),
+            Closing::ChannelsGone => {
+                f.write_str("the user that it acts for may not listen to its channels any more")
+            }
             Closing::Silent { for_s } => write!(f, "it has sent nothing for {for_s} s, longer than timeout"),
         }
     }
@@ -228,13 +253,13 @@ impl Clients {
         addr: SocketAddr,
         local_addr: SocketAddr,
         now_ms: u64,
-        trusted: Trusted,
+        everybody: &Rc<Account>,
         door: Door,
     ) -> Option<Client> {
         if self.list.len() >= most && self.make_room(now_ms) == Room::None {
             return None;
         }
-        Some(self.connect(addr, local_addr, now_ms, trusted, door))
+        Some(self.connect(addr, local_addr, now_ms, everybody, door))
     }
 
     pub(crate) fn connect(
@@ -242,17 +267,19 @@ impl Clients {
         addr: SocketAddr,
         local_addr: SocketAddr,
         now_ms: u64,
-        trusted: Trusted,
+        everybody: &Rc<Account>,
         door: Door,
     ) -> Client {
         self.next += 1;
         self.total += 1;
-        let session = Session::new(self.next, trusted);
+        let session = Session::new(self.next, everybody);
         let info = Rc::new(RefCell::new(ClientInfo {
             id: self.next,
             addr,
             local_addr,
             profile: Rc::clone(session.profile()),
+            account: Rc::clone(session.account()),
+            ordering: Ordering::Nothing,
             connected_at_ms: now_ms,
             last_command: session.last_command(),
             is_known: false,
@@ -276,6 +303,7 @@ impl Clients {
             session,
             owed: Owed::default(),
             door,
+            order: None,
             inbox: None,
             seat: None,
             leaves: false,
@@ -477,6 +505,36 @@ impl Clients {
         let info = stranger.borrow();
         self.end(&info, Closing::Stranger { for_ms: here_ms(&info) });
         Room::Made
+    }
+
+    /// Ends every client that acts for one of these.
+    pub(crate) fn end_of_users(&mut self, gone: &[Rc<Account>]) {
+        let acts = |info: &ClientInfo| gone.iter().any(|account| Rc::ptr_eq(account, &info.account));
+        let theirs: Vec<_> = self.list.values().filter(|info| acts(&info.borrow())).map(Rc::clone).collect();
+        theirs.iter().for_each(|info| self.end_once_answered(info, Closing::UserGone));
+    }
+
+    /// Of those who act for one of these, ends every client that listens to what it may not.
+    pub(crate) fn end_of_listeners(&mut self, narrowed: &[Rc<Account>]) {
+        if narrowed.is_empty() {
+            return;
+        }
+        let beyond = self.channels.beyond(|id, kind, topic| {
+            let account = self.list.get(&id).map(|info| Rc::clone(&info.borrow().account));
+            let is_theirs = |one: &Rc<Account>| narrowed.iter().any(|account| Rc::ptr_eq(account, one));
+            account.filter(is_theirs).is_none_or(|account| account.may_listen_to(kind, topic))
+        });
+        let theirs: Vec<_> = beyond.iter().filter_map(|id| self.list.get(id)).map(Rc::clone).collect();
+        theirs.iter().for_each(|info| self.end_once_answered(info, Closing::ChannelsGone));
+    }
+
+    /// Ends a client; one that ordered what ends it hears what became of that first.
+    fn end_once_answered(&mut self, info: &RefCell<ClientInfo>, why: Closing) {
+        if info.borrow().ordering == Ordering::Nothing {
+            self.end(&info.borrow(), why);
+        } else {
+            info.borrow_mut().ordering = Ordering::EndsOnceAnswered;
+        }
     }
 
     /// Its connection ends as soon as its task runs; what is kept for it does not count any more.

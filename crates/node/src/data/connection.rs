@@ -16,10 +16,11 @@
 //! *Invariant:* a command that was answered `MOVED`, `TRYAGAIN` or `CLUSTERDOWN` was not executed, and never will be.
 
 use super::blocked::{self, Served, Word};
-use super::client::{Buffers, Client, Closing, Kept};
+use super::client::{Buffers, Client, Closing, Kept, Ordering};
 use super::dispatch::{self, Waiting};
 use super::output::{Lost, Output};
 use super::tls::{Incoming, NotMade, Outgoing, shake_hands};
+use super::users;
 use super::{DataNode, Entrance};
 use bytes::{Buf, BytesMut};
 use ironcache_host::net::TcpStream;
@@ -204,6 +205,11 @@ impl Connection {
                         return End::Closed;
                     }
                 }
+                Batch::Stopped(Stop::Order) => {
+                    if self.carry_out().await.is_err() {
+                        return End::Closed;
+                    }
+                }
                 Batch::Stopped(Stop::Close) => {
                     self.send_the_last().await;
                     return End::Closed;
@@ -255,6 +261,7 @@ impl Connection {
         plane.statistics.stopwatch.begin();
         let leased = plane.is_leased();
         let mut fetched: usize = 0;
+        let knows_no_users = plane.knows_no_users();
         let batch = loop {
             if plane.engine.is_sealed() && plane.primary().is_some() {
                 // The checkpoint would lack what is executed now. A replica only says where to go.
@@ -278,6 +285,9 @@ impl Connection {
             if args.is_empty() {
                 consumed_total += consumed;
                 continue;
+            }
+            if knows_no_users {
+                break Batch::Stopped(Stop::Park);
             }
             if consumed > COMMAND_BYTES_MAX {
                 let text = format!("ERR a command of {consumed} bytes; {COMMAND_BYTES_MAX} are the most");
@@ -306,7 +316,7 @@ impl Connection {
                     dispatch::try_again(&mut plane, &mut self.client, args[0], &mut self.out, why);
                 }
                 Some(stop @ (Stop::Hold | Stop::Pause)) => break Batch::Stopped(stop),
-                Some(stop @ (Stop::Blocked | Stop::Slow | Stop::Close)) => {
+                Some(stop @ (Stop::Blocked | Stop::Order | Stop::Slow | Stop::Close)) => {
                     consumed_total += consumed;
                     break Batch::Stopped(stop);
                 }
@@ -661,6 +671,39 @@ impl Connection {
         }
         self.doubt = epoch;
         self.out_of_doubt().await
+    }
+
+    /// Until what the client has ordered is carried out, or is known to be refused. If that ends its own connection too, it has
+    /// had its answer.
+    async fn carry_out(&mut self) -> Result<(), Lost> {
+        let Some(order) = self.client.order.take() else { return Ok(()) };
+        let (account, addr) = {
+            let mut info = self.client.info.borrow_mut();
+            info.ordering = Ordering::Waits;
+            (Rc::clone(self.client.session.account()), info.addr)
+        };
+        let node = Rc::clone(&self.node);
+        let happened = async {
+            tokio::select! {
+                biased;
+                outcome = users::carry_out(&node, order, &account, addr) => Ok(outcome),
+                () = self.from.gone() => Err(Lost),
+            }
+        };
+        let outcome = self.output.until(&mut self.to, &self.node, happened).await??;
+        let ordering = std::mem::replace(&mut self.client.info.borrow_mut().ordering, Ordering::Nothing);
+        let start = self.out.len();
+        users::answer(&outcome, self.client.session.protocol(), &mut self.out);
+        if self.client.session.is_mute() {
+            self.out.truncate(start);
+            self.client.session.dropped();
+        }
+        if ordering == Ordering::EndsOnceAnswered {
+            self.hand_on()?;
+            self.send_the_last().await;
+            return Err(Lost);
+        }
+        Ok(())
     }
 
     /// The node stops: everything received was answered. Closing with unread input would reset the

@@ -13,7 +13,8 @@ use super::site::Here;
 use super::statistics;
 use super::trouble::Trouble;
 use crate::clock::wall_ms;
-use ironcache_command::{Attempt, Context, Lookups, Run, Spec, attempt, execute, lookup};
+use ironcache_acl::Context;
+use ironcache_command::{Attempt, Context as CallContext, Lookups, Run, Spec, attempt, execute, lookup};
 use ironcache_replication::Scope;
 use ironcache_resp::{Protocol, Writer};
 use ironcache_session::{
@@ -38,7 +39,7 @@ pub(super) fn run(plane: &mut Plane, client: &mut Client, args: &[&[u8]], out: &
 fn drop_reply(client: &mut Client, stop: Option<Stop>, start: usize, out: &mut Vec<u8>) {
     match stop {
         // It is not answered yet.
-        Some(Stop::Park | Stop::Hold | Stop::Pause | Stop::Blocked | Stop::Slow) => {}
+        Some(Stop::Park | Stop::Hold | Stop::Pause | Stop::Blocked | Stop::Order | Stop::Slow) => {}
         // What confirms a subscription is a message, and no reply.
         Some(Stop::Close) | None => {
             let is_error = out.get(start) == Some(&b'-');
@@ -65,7 +66,7 @@ fn take(plane: &mut Plane, client: &mut Client, args: &[&[u8]], out: &mut Vec<u8
         Ok(Turn::Answered) => None,
         Ok(Turn::Queued) => return None,
         Ok(Turn::Stop(stop @ (Stop::Park | Stop::Hold | Stop::Pause))) => return Some(stop),
-        Ok(Turn::Stop(stop @ (Stop::Blocked | Stop::Slow | Stop::Close))) => Some(stop),
+        Ok(Turn::Stop(stop @ (Stop::Blocked | Stop::Order | Stop::Slow | Stop::Close))) => Some(stop),
         Ok(Turn::Http) => {
             plane.warn_of_http(client.info.borrow().addr);
             return Some(Stop::Close);
@@ -119,6 +120,10 @@ fn perform(
             return client.leaves.then_some(Stop::Close);
         }
         Job::Listen(to) => plane.clients.listen(client, to),
+        Job::Order(order) => {
+            client.order = Some(order);
+            return Some(Stop::Order);
+        }
     }
     None
 }
@@ -171,8 +176,12 @@ fn note_given_up(plane: &mut Plane, name: &[u8], reply: &[u8]) {
 }
 
 fn refuse(plane: &mut Plane, client: &mut Client, refusal: &Refusal, out: &mut Vec<u8>) {
-    if let Refusal::Moved(_) = refusal {
-        plane.stats.moved += 1;
+    match refusal {
+        Refusal::Moved(_) => plane.stats.moved += 1,
+        Refusal::Denied(_) | Refusal::ExecDenied(_) | Refusal::WrongPassword { .. } => {
+            plane.remember_refused(client, refusal)
+        }
+        _ => {}
     }
     client.session.refuse(refusal, out);
 }
@@ -261,8 +270,8 @@ fn attempt_one(
     Some(Stop::Blocked)
 }
 
-fn context(plane: &mut Plane, client: &Client) -> Context {
-    Context {
+fn context(plane: &mut Plane, client: &Client) -> CallContext {
+    CallContext {
         now_ms: plane.statistics.stopwatch.wall_ms(),
         random: plane.random(),
         expiry: plane.expiry(),
@@ -308,14 +317,21 @@ fn transact(
     for command in commands {
         let args = command.args();
         let (start, since_ns) = (out.len(), plane.statistics.stopwatch.ns());
-        match command.spec.run {
-            Run::Data(_) => execute_one(plane, client, command.spec, &args, out),
-            Run::Server => match serve_queued(plane, client, command.spec, &args, out) {
+        // Its rules may have changed since it was queued.
+        match (client.session.check(command.spec, &args), command.spec.run) {
+            (Ok(()), Run::Data(_)) => execute_one(plane, client, command.spec, &args, out),
+            (Ok(()), Run::Server) => match serve_queued(plane, client, command.spec, &args, out) {
                 // A script may have gone beyond the keys that the transaction named.
                 Touched::One(touched) => slot = slot.filter(|slot| *slot == touched),
                 Touched::Any => slot = None,
                 Touched::Nothing => {}
             },
+            (Err(denied), _) => {
+                Writer::new(out, client.session.protocol()).error(&denied.at_exec());
+                plane.remember_denied(client, &denied, Context::Transaction);
+                plane.statistics.tally.rejected(Some(command.spec.named(&args)), &out[start..]);
+                continue;
+            }
         }
         let spec = command.spec.named(&args);
         statistics::executed(plane, client, spec, &args, since_ns, out.get(start..));
@@ -357,7 +373,7 @@ fn serve_queued(
         Ok(Turn::Run(Job::Listen(to))) => plane.clients.listen(client, to),
         // None of the commands that end in one of these is ever queued.
         Ok(
-            Turn::Run(Job::Data { .. } | Job::Blocking { .. } | Job::Transaction { .. })
+            Turn::Run(Job::Data { .. } | Job::Blocking { .. } | Job::Transaction { .. } | Job::Order(_))
             | Turn::Queued
             | Turn::Stop(_)
             | Turn::Http,

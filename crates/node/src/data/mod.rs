@@ -44,6 +44,7 @@ mod status;
 mod tests;
 mod tls;
 mod trouble;
+mod users;
 mod walk;
 mod work;
 
@@ -54,7 +55,9 @@ pub(crate) use link_io::{
 };
 pub(crate) use link_stream::{LinkStream, LinkWrite};
 pub(crate) use memory::Usage;
-pub(crate) use plane::ToControl;
+#[cfg(test)]
+pub(crate) use plane::Ordered;
+pub(crate) use plane::{Asked, ToControl};
 pub(crate) use refusal::Refusal as HelloRefusal;
 pub(crate) use source::{HELLO_TIMEOUT, LinkSocket, PING_EVERY, SEND_BYTES, VIEW_TIMEOUT, only_as_itself};
 pub(crate) use stats::Stats;
@@ -387,6 +390,7 @@ async fn run(
     let mut plane = Plane::new(config, me, version, levels, to_control, random);
     plane.contact = contact;
     plane.outbox = outbox;
+    plane.is_member = cluster.is_some();
     let node = Rc::new(DataNode {
         plane: RefCell::new(plane),
         changed: Rc::new(Notify::new()),
@@ -470,6 +474,8 @@ async fn watch_views(node: Rc<DataNode>, mut views: watch::Receiver<Arc<AppliedV
         let view = Arc::clone(&views.borrow_and_update());
         let errands = node.plane.borrow_mut().apply_view(view);
         node.run(errands);
+        // Whoever has ordered something waits for it to be applied here.
+        node.changed.notify_waiters();
         if views.changed().await.is_err() {
             return;
         }

@@ -102,6 +102,7 @@ impl Plane {
             // No command is under way between two views.
             self.effects.restart_at(self.level());
         }
+        self.take_users();
         let (index, state) = (self.view.index, Arc::clone(&self.view.state));
         self.on(Event::Applied { index, state })
     }
@@ -203,7 +204,7 @@ impl Plane {
 
     pub(crate) fn propose(&self, command: Command, rejected: Option<oneshot::Sender<Refusal>>) {
         // The receiver lives as long as the process does; while it stops, nothing needs proposing.
-        let _ = self.to_control.send(ToControl { command, rejected });
+        let _ = self.to_control.send(ToControl { command, rejected, asked: None });
     }
 }
 

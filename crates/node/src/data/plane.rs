@@ -26,11 +26,12 @@ use super::tls::Tls;
 use super::trouble::HeldUp;
 use crate::config::Config;
 use crate::messages::{self, Heard, Outbox};
-use ironcache_control::{Command, Shard};
+use ironcache_acl::AclLog;
+use ironcache_control::{Command, Origin, Shard};
 use ironcache_keyspace::{Effect, Effects, Expiry, Keyspace};
 use ironcache_raft::{AppliedView, Contact, Refusal};
 use ironcache_replication::{Backlog, FollowerView, Hello, Look, RunningClock, Scope, encode_group};
-use ironcache_session::{Endpoint, KeyChange, Watches};
+use ironcache_session::{Accounts, Endpoint, KeyChange, Watches};
 use ironcache_shard::{Engine, Leased, Note, Now, Objection, Owed, Primary, Reply, Retention, Route};
 use ironcache_spine::boottime_ms;
 use ironcache_types::{
@@ -96,8 +97,11 @@ pub(crate) struct Plane {
     pub to_control: UnboundedSender<ToControl>,
     /// Connections whose next command is held back now.
     pub parked: u32,
-    /// `CONFIG SET requirepass`; empty asks for none.
-    pub requirepass: String,
+    /// The users that this node has applied, and `requirepass`.
+    pub accounts: Accounts,
+    pub acl_log: AclLog,
+    /// A node of a cluster: until it has applied anything of that, it does not know who may do what.
+    pub is_member: bool,
     pub tls: Tls,
     random: u64,
     started: Instant,
@@ -121,7 +125,18 @@ const WARN_OF_HTTP_AGAIN: Duration = Duration::from_secs(60);
 pub(crate) struct ToControl {
     pub command: Command,
     pub rejected: Option<oneshot::Sender<Refusal>>,
+    /// A client asked for it, and waits.
+    pub asked: Option<Asked>,
 }
+
+/// What a client has ordered.
+pub(crate) struct Asked {
+    pub origin: Origin,
+    pub outcome: oneshot::Sender<Ordered>,
+}
+
+/// What came of it: where in the log it stands, accepted or not, or why that is not known.
+pub(crate) type Ordered = Result<(u64, Result<(), Refusal>), String>;
 
 impl Plane {
     pub(crate) fn new(
@@ -135,7 +150,9 @@ impl Plane {
         let backlog = Backlog::new(usize::try_from(config.backlog_bytes).unwrap_or(usize::MAX), Offset(0));
         let statistics = Statistics::new(&config);
         Self {
-            requirepass: config.requirepass.clone(),
+            accounts: Accounts::new(&config.requirepass),
+            acl_log: AclLog::default(),
+            is_member: false,
             tls: Tls::default(),
             written_config: Arc::clone(&config),
             config,
@@ -191,10 +208,16 @@ impl Plane {
 
     /// A changed configuration is in force from here on.
     pub(crate) fn reconfigure(&mut self, config: Config) {
-        self.requirepass.clone_from(&config.requirepass);
+        self.accounts.set_requirepass(&config.requirepass);
         self.statistics.obey(&config);
         self.config = Arc::new(config);
         self.tell_time();
+    }
+
+    /// Does it not know yet who may do what? For a moment, as the process starts.
+    #[inline]
+    pub(crate) fn knows_no_users(&self) -> bool {
+        self.is_member && self.view.state.cluster_id.is_none()
     }
 
     /// Where clients who came by this door are sent. The port is 0 if the node has no TLS, and that of TLS if it has no other.

@@ -1,5 +1,6 @@
 //! What the session cannot answer: the commands that are about the node, the cluster, or other clients.
 
+mod acl;
 mod client;
 mod cluster;
 mod config;
@@ -9,6 +10,7 @@ mod memory;
 mod object;
 mod slowlog;
 
+pub(super) use client::describe;
 pub(super) use info::REDIS_VERSION;
 
 use super::client::Client;
@@ -41,6 +43,8 @@ pub(super) fn run(plane: &mut Plane, client: &mut Client, query: Query, args: &[
             let unblocked = plane.blocked.unblock(id, by);
             answer(client, out, |reply| reply.int(unblocked.into()));
         }
+        Query::AclLog(query) => acl::log(plane, client, query, out),
+        Query::GeneratePassword { bits } => acl::password(client, bits, out),
         Query::Cluster => cluster::run(plane, client, args, out),
         Query::Config => config::run(plane, client, args, out),
         Query::Info => info::run(plane, client, args, out),

@@ -6,7 +6,7 @@ use super::Door;
 use super::plane::Plane;
 use super::server_commands::{REDIS_VERSION, shown_as};
 use crate::clock::wall_ms;
-use ironcache_session::{Introduction, Looked, Owner, Paused, Site, Watches};
+use ironcache_session::{Accounts, Introduction, Looked, Owner, Paused, Site, Watches};
 use ironcache_shard::Route;
 use ironcache_types::{Epoch, Level, Offset, ReadFrom, Slot};
 
@@ -87,8 +87,9 @@ impl Site for Here<'_> {
         self.plane.replicas_that_hold(offset)
     }
 
-    fn password(&self) -> &str {
-        &self.plane.requirepass
+    #[inline]
+    fn accounts(&self) -> &Accounts {
+        &self.plane.accounts
     }
 
     fn introduction(&self) -> Introduction {

@@ -31,6 +31,7 @@ pub(super) fn write(state: &ControlState, to: &mut Writer<'_>) -> fmt::Result {
         removed: _,
         security,
         audit,
+        users,
     } = state;
     to.gauge(&plain("cluster_epoch", "The cluster's one counter"), epoch.0)?;
     to.gauge(
@@ -41,6 +42,10 @@ pub(super) fn write(state: &ControlState, to: &mut Writer<'_>) -> fmt::Result {
     to.gauge(
         &plain("cluster_audit_records", "The number of the newest record of the audit chain"),
         audit.head.seq,
+    )?;
+    to.gauge(
+        &plain("cluster_acl_users", "Users of the access control list that somebody has set"),
+        users.by_name.len() as u64,
     )?;
     // A label `node` or `replica` elsewhere is an id: this is who that is.
     to.info(

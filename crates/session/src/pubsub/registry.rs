@@ -4,7 +4,7 @@
 
 use super::{Audience, Change, Counts, Kind, Message, Subscriptions, Topic};
 use ironcache_command::glob_matches;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// `T` is how a client is reached; a number names it.
 #[derive(Debug)]
@@ -77,6 +77,16 @@ impl<T: Clone> Registry<T> {
             }
         }
         count
+    }
+
+    /// Who listens to something that they may not.
+    pub fn beyond(&self, may: impl Fn(u64, Kind, &Topic) -> bool) -> BTreeSet<u64> {
+        let kinds = [Kind::Channel, Kind::Pattern, Kind::Shard];
+        let all = kinds.into_iter().flat_map(|kind| {
+            let topics = self.of(kind).iter();
+            topics.flat_map(move |(topic, listening)| listening.keys().map(move |id| (*id, kind, topic)))
+        });
+        all.filter(|(id, kind, topic)| !may(*id, *kind, topic)).map(|(id, ..)| id).collect()
     }
 
     /// Nobody listens to channels of the shard at this node any more: each client is sent what it lost, in the order of the

@@ -10,6 +10,7 @@ fn kill_takes_an_address_or_pairs() {
         addr: None,
         local_addr: None,
         which: Which::All,
+        user: None,
         itself: Itself::Spared,
         told,
     };
@@ -24,6 +25,7 @@ fn kill_takes_an_address_or_pairs() {
             Kill {
                 local_addr: Some("h:2".to_owned()),
                 which: Which::Of(Class::PubSub),
+                user: Some(b"default".to_vec()),
                 itself: Itself::Included,
                 ..kill(Told::Count)
             },

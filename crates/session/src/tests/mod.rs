@@ -1,5 +1,6 @@
 //! A session at a node that is a struct of plain values: requests in, turns and replies out.
 
+mod acl;
 mod blocked;
 mod clients;
 mod memory;
@@ -14,6 +15,7 @@ mod watches;
 use crate::*;
 use ironcache_resp::Protocol;
 use ironcache_types::{Epoch, LEVELS, Level, Offset, ReadFrom, Slot};
+use std::rc::Rc;
 
 /// What a node could be at one moment.
 #[derive(Clone)]
@@ -29,7 +31,7 @@ struct Node {
     looked: Looked,
     watches: Watches,
     holders: usize,
-    password: &'static str,
+    accounts: Rc<Accounts>,
     paused: Option<Paused>,
 }
 
@@ -45,7 +47,7 @@ fn primary() -> Node {
         looked: Looked::Present,
         watches: Watches::default(),
         holders: 0,
-        password: "",
+        accounts: Rc::new(Accounts::new("")),
         paused: None,
     }
 }
@@ -107,8 +109,8 @@ impl Site for Node {
         self.holders
     }
 
-    fn password(&self) -> &str {
-        self.password
+    fn accounts(&self) -> &Accounts {
+        &self.accounts
     }
 
     fn introduction(&self) -> Introduction {
@@ -117,7 +119,7 @@ impl Site for Node {
 }
 
 fn session() -> Session {
-    Session::new(7, Trusted::Yes)
+    Session::new(7, Accounts::new("").everybody())
 }
 
 /// What came of one request, as text: the reply, or what the shell is to do.
@@ -149,6 +151,7 @@ fn take(session: &mut Session, node: &Node, request: &str) -> String {
             Listening::Topics(changes) => changes.iter().map(changed).collect::<Vec<_>>().join(", "),
             Listening::Nothing(left) => format!("listen Nothing, not to {:?}", left.counts()),
         },
+        Ok(Turn::Run(Job::Order(order))) => format!("order {order:?}"),
         Ok(Turn::Stop(stop)) => format!("{stop:?}"),
         Ok(Turn::Http) => "Http".to_owned(),
         Err(refusal) => {

@@ -2,10 +2,14 @@
 
 use super::*;
 
+fn with_password() -> std::rc::Rc<Accounts> {
+    std::rc::Rc::new(Accounts::new("secret"))
+}
+
 #[test]
 fn checks_come_in_the_order_of_redis() {
-    let mut stranger = Session::new(1, Trusted::No);
-    let node = Node { password: "secret", ..replica() };
+    let node = Node { accounts: with_password(), ..replica() };
+    let mut stranger = Session::new(1, node.accounts.everybody());
     check(
         &mut stranger,
         &node,
@@ -37,7 +41,7 @@ fn hello_changes_the_protocol_only_if_all_of_it_is_right() {
 #[test]
 fn reset_forgets_all_but_what_the_client_is() {
     let mut client = session();
-    let node = Node { password: "secret", ..primary() };
+    let node = Node { accounts: with_password(), ..primary() };
     for request in ["HELLO 3 SETNAME me", "CLIENT SETINFO lib-name x", "READONLY", "WATCH k", "MULTI", "PING"]
     {
         assert!(!take(&mut client, &node, request).starts_with('-'), "{request}");
@@ -71,7 +75,7 @@ fn what_is_about_the_node_is_handed_on() {
 
 #[test]
 fn http_is_neither_executed_nor_answered() {
-    let mut client = Session::new(1, Trusted::No);
+    let mut client = Session::new(1, with_password().everybody());
     check(&mut client, &primary(), &[("POST / HTTP/1.1", "Http"), ("host: localhost", "Http")]);
 }
 

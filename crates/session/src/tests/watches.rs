@@ -60,7 +60,7 @@ fn to_clear_all_disturbs_who_watches_what_existed() {
 #[test]
 fn a_key_that_was_made_meanwhile_is_one_that_exists() {
     let node = Node { looked: Looked::Absent, ..primary() };
-    let (mut early, mut late) = (session(), Session::new(8, Trusted::Yes));
+    let (mut early, mut late) = (session(), Session::new(8, Accounts::new("").everybody()));
     take(&mut early, &node, "WATCH k");
     node.watches.changed(b"k", KeyChange::Written, || true);
     take(&mut late, &node, "WATCH k");
@@ -88,7 +88,7 @@ fn a_key_is_watched_once_and_as_it_was_at_first() {
 fn who_stops_watching_is_forgotten_and_others_are_not() {
     let node = primary();
     for forget in [&["UNWATCH"][..], &["MULTI", "DISCARD"], &["MULTI", "EXEC x"], &["RESET"], &[]] {
-        let (mut client, mut other) = (session(), Session::new(8, Trusted::Yes));
+        let (mut client, mut other) = (session(), Session::new(8, Accounts::new("").everybody()));
         take(&mut client, &node, "WATCH k");
         take(&mut other, &node, "WATCH k");
         for request in forget {

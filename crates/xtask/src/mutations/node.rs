@@ -239,8 +239,8 @@ pub(super) const ROWS: &[Mutation] = &[
         name: "served-before-exec-ends",
         breaks: "a client that waits is served in the middle of another one's transaction",
         file: "crates/node/src/data/dispatch.rs",
-        guard: "            Run::Data(_) => execute_one(plane, client, command.spec, &args, out),",
-        instead: "            Run::Data(_) => {\n                execute_one(plane, client, command.spec, &args, out);\n                \
+        guard: "            (Ok(()), Run::Data(_)) => execute_one(plane, client, command.spec, &args, out),",
+        instead: "            (Ok(()), Run::Data(_)) => {\n                execute_one(plane, client, command.spec, &args, out);\n                \
                   finish(plane, client, slot);\n                blocked::serve(plane);\n            }",
         tests: &["-p", "ironcache-node", "--lib", "data::"],
     },

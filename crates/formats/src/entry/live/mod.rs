@@ -13,6 +13,7 @@ mod plan;
 mod policy;
 mod release;
 mod step;
+mod users;
 
 #[cfg(feature = "next")]
 use super::next::{RegisterNode, SetZone};
@@ -31,6 +32,7 @@ use super::v1::plan::{
 use super::v1::policy::{LevelReached, SetPolicy};
 use super::v1::release::{AllowRelease, RegisterRelease, ReportStaged};
 use super::v1::step::{Confirm, Confirmed, Rejoin, ReportPreflight, StepFailed, UpgradeSelf};
+use super::v2::ChangeUsers;
 use super::{EntryKind, SealError};
 use crate::BadField;
 use crate::wire::{self, WireError};
@@ -242,6 +244,12 @@ pub(super) fn encode(command: &Command, level: Level) -> Result<Vec<u8>, SealErr
         Command::NodeLeft { change, node } => wire::encode(&NodeLeft { change: change.0, node: node.0 }),
         Command::MembershipDone { change } => wire::encode(&MembershipDone { change: change.0 }),
         Command::Rejoin { step, member } => wire::encode(&Rejoin { step: step.0, member: (*member).into() }),
+        Command::ChangeUsers { seen, by, set, deleted } => wire::encode(&ChangeUsers {
+            seen: seen.0,
+            by: by.clone(),
+            set: set.clone(),
+            deleted: deleted.clone(),
+        }),
         #[cfg(feature = "next")]
         Command::SetZone { node, zone } => wire::encode(&SetZone { node: node.0, zone: zone.clone() }),
     };
@@ -306,6 +314,7 @@ pub(super) fn decode(kind: EntryKind, level: Level, body: &[u8]) -> Result<Comma
         EntryKind::BeginRecovery => plain::<BeginRecovery>(body),
         EntryKind::AddOperator => plain::<AddOperator>(body),
         EntryKind::RevokeOperator => plain::<RevokeOperator>(body),
+        EntryKind::ChangeUsers => plain::<ChangeUsers>(body),
         #[cfg(feature = "next")]
         EntryKind::SetZone => plain::<SetZone>(body),
     }

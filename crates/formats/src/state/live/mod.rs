@@ -8,13 +8,14 @@ mod node;
 mod plan;
 mod release;
 mod shard;
+mod users;
 
 use super::Answer as LiveAnswer;
 #[cfg(feature = "next")]
 use super::next::State;
 use super::v1::Answer;
 #[cfg(not(feature = "next"))]
-use super::v1::State;
+use super::v2::State;
 use crate::BadField;
 use crate::parts::{all, each};
 use ironcache_control::ControlState;
@@ -54,6 +55,7 @@ impl State {
             removed,
             security,
             audit,
+            users,
         } = state;
         State {
             cluster_id: cluster_id.map(|id| id.0),
@@ -75,6 +77,7 @@ impl State {
             security: security.into(),
             audit: audit.into(),
             answers: each(answers),
+            users: users.into(),
         }
     }
 
@@ -99,6 +102,7 @@ impl State {
             security,
             audit,
             answers,
+            users,
         } = self;
         let state = ControlState {
             cluster_id: cluster_id.map(ClusterId),
@@ -119,6 +123,7 @@ impl State {
             removed: removed.into_iter().map(NodeId).collect(),
             security: security.into(),
             audit: audit.into(),
+            users: users.into(),
         };
         Ok((state, each(answers)))
     }

@@ -6,6 +6,7 @@ use crate::data::plane::Plane;
 use crate::data::server_commands;
 use crate::data::site::Here;
 use crate::data::statistics;
+use ironcache_acl::Context as AclContext;
 use ironcache_command::{
     CommandError, Context, Flags as CommandFlags, Lookups, Run, Spec, check_subcommand, execute, lookup,
 };
@@ -124,6 +125,19 @@ impl Calls {
         out
     }
 
+    /// Does the user who runs the script have the right to call that? Nothing is executed, and nothing remembered. As in Redis
+    /// the number of arguments may be wrong.
+    pub(super) fn may_call(client: &Client, args: &[Vec<u8>]) -> Vec<u8> {
+        let args: Vec<&[u8]> = args.iter().map(Vec::as_slice).collect();
+        let mut out = Vec::new();
+        let mut reply = Writer::new(&mut out, Protocol::Resp2);
+        match lookup(args[0]).filter(|spec| spec.found(&args).is_some()) {
+            Some(spec) => reply.int(i64::from(client.session.check(spec, &args).is_ok())),
+            None => reply.error("ERR there is no such command"),
+        }
+        out
+    }
+
     fn execute(
         &mut self,
         plane: &mut Plane,
@@ -162,7 +176,7 @@ impl Calls {
     /// May it be executed? What it touches then.
     fn check(
         &mut self,
-        plane: &Plane,
+        plane: &mut Plane,
         client: &Client,
         (spec, named): (&'static Spec, &'static Spec),
         args: &[&[u8]],
@@ -179,6 +193,10 @@ impl Calls {
         let is_others = matches!(spec.run, Run::Server) && !OF_THE_SERVER.contains(&spec.name);
         if is_others || named.flags.contains(CommandFlags::NOSCRIPT) {
             return Err("ERR This Redis command is not allowed from script".to_owned());
+        }
+        if let Err(denied) = client.session.check(spec, args) {
+            plane.remember_denied(client, &denied, AclContext::Script);
+            return Err(denied.in_script());
         }
         if spec.is_write() {
             self.may_write(plane)?;

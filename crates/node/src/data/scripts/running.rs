@@ -199,6 +199,7 @@ impl Script {
                     Look::GoOn | Look::Wait => Answer::Reply(self.calls.call(plane, client, &args, protocol)),
                     Look::End(ending) => Answer::End(ending),
                 },
+                Progress::Asks(Step::MayCall { args }) => Answer::Reply(Calls::may_call(client, &args)),
                 Progress::Asks(Step::Log { level, text }) => {
                     log(level, &text);
                     Answer::GoOn

@@ -30,13 +30,14 @@ fn show(plane: &Plane, client: &Client, args: &[&[u8]]) {
 }
 
 pub(super) fn kill(plane: &mut Plane, client: &mut Client, kill: &Kill, out: &mut Vec<u8>) {
-    let Kill { id, addr, local_addr, which, itself, told } = kill;
+    let Kill { id, addr, local_addr, which, user, itself, told } = kill;
     let own = client.session.id();
     let fits = |info: &ClientInfo| {
         id.is_none_or(|id| id == info.id)
             && addr.as_ref().is_none_or(|addr| *addr == info.addr.to_string())
             && local_addr.as_ref().is_none_or(|addr| *addr == info.local_addr.to_string())
             && which.takes(info.id, info.class())
+            && user.as_ref().is_none_or(|user| user == info.account.name())
             && (*itself == Itself::Included || info.id != own)
             && !info.ending.is_told()
     };
@@ -58,12 +59,14 @@ pub(super) fn kill(plane: &mut Plane, client: &mut Client, kill: &Kill, out: &mu
     }
 }
 
-fn describe(info: &ClientInfo) -> String {
+pub(in super::super) fn describe(info: &ClientInfo) -> String {
     let ClientInfo {
         id,
         addr,
         local_addr,
         profile,
+        account,
+        ordering: _,
         connected_at_ms,
         last_command,
         is_known: _,
@@ -105,6 +108,7 @@ fn describe(info: &ClientInfo) -> String {
     if flags.is_empty() {
         flags.push('N');
     }
+    let user = String::from_utf8_lossy(account.name());
     let multi = queued.map_or("-1".to_owned(), |queued| queued.to_string());
     let Buffers { query, query_free, reply, replied } = kept.buffers;
     let (output_chunks, output_bytes) = (kept.output_chunks, kept.output_bytes);
@@ -115,7 +119,7 @@ fn describe(info: &ClientInfo) -> String {
         "id={id} addr={addr} laddr={local_addr} fd={descriptor} name={name} age={age} idle={idle} flags={flags} db=0 \
          sub={channels} psub={patterns} ssub={shard} multi={multi} qbuf={query} qbuf-free={query_free} argv-mem={args_bytes} \
          multi-mem={queued_bytes} rbs={reply} rbp={replied} obl=0 oll={output_chunks} omem={output_bytes} \
-         tot-mem={total} events={events} cmd={last_command} user=default redir=-1 resp={resp} lib-name={lib_name} \
+         tot-mem={total} events={events} cmd={last_command} user={user} redir=-1 resp={resp} lib-name={lib_name} \
          lib-ver={lib_version}\n"
     )
 }

@@ -82,6 +82,10 @@ pub(super) fn run(plane: &mut Plane, client: &mut Client, args: &[&[u8]], out: &
 
 fn set(plane: &mut Plane, pairs: &[[&[u8]; 2]]) -> Result<(), Refused> {
     let config = changed(&plane.config, pairs)?;
+    if plane.accounts.is_default_set() && config.requirepass != plane.config.requirepass {
+        let why = "the user default is set in the cluster: `ACL SETUSER default` gives it passwords";
+        return Err(Refused::Bad { key: "requirepass".to_owned(), why: why.to_owned() });
+    }
     if let Some(read) = certified(&config, pairs)? {
         tls::put_in_force(&mut plane.tls, read);
     }
@@ -160,8 +164,9 @@ fn from_redis_words<'a>(setting: &Setting, name: &str, text: &'a str) -> &'a str
 }
 
 /// What tools ask Redis for, and is no setting here.
-fn redis_only() -> [(&'static str, String); 12] {
+fn redis_only() -> [(&'static str, String); 13] {
     [
+        ("acl-pubsub-default", "resetchannels".to_owned()),
         ("activedefrag", "no".to_owned()),
         ("appendonly", "no".to_owned()),
         ("cluster-enabled", "yes".to_owned()),

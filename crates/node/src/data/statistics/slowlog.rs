@@ -90,6 +90,10 @@ enum Secrets {
     AfterName {
         is_next: bool,
     },
+    /// Of `ACL SETUSER`: all that it sets.
+    OfUsers {
+        sets: bool,
+    },
 }
 
 impl Secrets {
@@ -97,6 +101,7 @@ impl Secrets {
         match command.to_ascii_lowercase().as_slice() {
             b"auth" => Secrets::All,
             b"hello" => Secrets::AfterAuth { left: 0 },
+            b"acl" => Secrets::OfUsers { sets: false },
             b"config" => Secrets::AfterName { is_next: false },
             _ => Secrets::None,
         }
@@ -114,6 +119,10 @@ impl Secrets {
             Secrets::AfterAuth { left } => {
                 *left = if at > 1 && arg.eq_ignore_ascii_case(b"auth") { 2 } else { 0 };
                 false
+            }
+            Secrets::OfUsers { sets } => {
+                *sets |= at == 1 && arg.eq_ignore_ascii_case(b"setuser");
+                *sets && at > 1
             }
             Secrets::AfterName { is_next } => {
                 let is_secret = *is_next;
@@ -176,6 +185,8 @@ mod tests {
                 "CONFIG SET maxclients 5 requirepass secret timeout 1",
                 "CONFIG SET maxclients 5 requirepass (redacted) timeout 1",
             ),
+            ("acl SETUSER ada >secret", "acl SETUSER (redacted) (redacted)"),
+            ("ACL GETUSER ada", "ACL GETUSER ada"),
             ("GET auth", "GET auth"),
         ] {
             assert_eq!(shown(command), expected);

@@ -113,7 +113,9 @@ fn fuzz_every_command_is_answered_once_and_whole() {
                         assert!(is_one || out.is_empty(), "{:?}", out.escape_ascii().to_string())
                     }
                     // Answered later, or tried again.
-                    Some(Stop::Park | Stop::Hold | Stop::Pause) => assert!(out.is_empty(), "{args:?}"),
+                    Some(Stop::Park | Stop::Hold | Stop::Pause | Stop::Order) => {
+                        assert!(out.is_empty(), "{args:?}")
+                    }
                     // Only after seconds.
                     Some(Stop::Slow) => panic!("{args:?} is slow"),
                     Some(Stop::Blocked) => {

@@ -24,6 +24,7 @@ mod tls;
 mod total_loss;
 mod transactions;
 mod trouble;
+mod users;
 mod waiting_reads;
 
 use super::checkpoint::{Begun, Copy};
@@ -39,7 +40,7 @@ use ironcache_control::{
 use ironcache_keyspace::{Effect, Keyspace};
 use ironcache_raft::AppliedView;
 use ironcache_replication::{Ack, LINK_VERSIONS, Lineage, ReplicaCursor, Source, SyncBegin, SyncMode};
-use ironcache_session::{Stop, Trusted};
+use ironcache_session::Stop;
 use ironcache_shard::{Event, Follow, Grant, Held, Primary};
 use ironcache_types::{
     ClusterId, Digest, Epoch, Incarnation, LEVELS, Level, LevelRange, Member, NodeId, Offset, Release,
@@ -270,7 +271,8 @@ pub(super) fn sent(plane: &mut Plane, (member, serial): Link, cursor: Offset) {
 
 pub(super) fn client(plane: &mut Plane) -> Client {
     let addr: SocketAddr = "127.0.0.1:1".parse().unwrap();
-    plane.clients.connect(addr, addr, 0, Trusted::Yes, Door::Plain)
+    let everybody = Rc::clone(plane.accounts.everybody());
+    plane.clients.connect(addr, addr, 0, &everybody, Door::Plain)
 }
 
 /// Runs one command, given as words; the reply is text.

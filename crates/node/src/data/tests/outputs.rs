@@ -4,6 +4,7 @@ use super::connections::{connect, expect, expect_end, until};
 use super::*;
 use crate::data::client::{Client, Closing, Room};
 use crate::data::output::Excess;
+use ironcache_session::Accounts;
 use ironcache_settings::OutputLimit;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -189,11 +190,13 @@ async fn a_silent_client_is_closed_after_the_timeout() {
 fn the_client_that_has_been_here_longest_without_a_command_makes_room() {
     let (mut plane, _proposals) = plane(A, &World::alone(AckMode::Primary));
     let addr = "127.0.0.1:1".parse().unwrap();
-    let mut connect = |now_ms, trusted| plane.clients.connect(addr, addr, now_ms, trusted, Door::Plain);
-    let mut known = connect(0, Trusted::Yes);
-    let silent = connect(1_000, Trusted::Yes);
-    let mut without_password = connect(2_000, Trusted::No);
-    let young = connect(7_000, Trusted::Yes);
+    let (open, closed) = (Accounts::new(""), Accounts::new("p"));
+    let mut connect =
+        |now_ms, users: &Accounts| plane.clients.connect(addr, addr, now_ms, users.everybody(), Door::Plain);
+    let mut known = connect(0, &open);
+    let silent = connect(1_000, &open);
+    let mut without_password = connect(2_000, &closed);
+    let young = connect(7_000, &open);
     for client in [&mut known, &mut without_password] {
         run(&mut plane, client, "AUTH x");
         client.show(7_000);

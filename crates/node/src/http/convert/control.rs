@@ -30,6 +30,8 @@ pub(in super::super) fn control(state: &ControlState) -> api::ControlView {
         security,
         // Has an answer of its own: `GET /v1/audit`.
         audit: _,
+        // Whoever may read them asks as a client: `ACL LIST`.
+        users: _,
     } = state;
     api::ControlView {
         cluster_id: *cluster_id,
