@@ -1,6 +1,6 @@
 //! The first line of a script, if it is `#!lua flags=…`: what it says of itself.
 
-/// What a script may do. Redis' defaults of a script without a first line are [`Flags::COMPAT`].
+/// What a script may do. Redis' defaults of a script without a first line are `Flags::COMPAT`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Flags {
     pub no_writes: bool,
