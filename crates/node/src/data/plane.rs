@@ -134,6 +134,8 @@ impl Plane {
     ) -> Self {
         let backlog = Backlog::new(usize::try_from(config.backlog_bytes).unwrap_or(usize::MAX), Offset(0));
         let statistics = Statistics::new(&config);
+        let mut effects = Effects::at(Level::FIRST);
+        effects.events.want(config.notify_keyspace_events.is_on());
         Self {
             requirepass: config.requirepass.clone(),
             tls: Tls::default(),
@@ -146,7 +148,7 @@ impl Plane {
             keyspace: Keyspace::new(),
             replaced: 0,
             snapshots: Snapshots::default(),
-            effects: Effects::at(Level::FIRST),
+            effects,
             frame: Vec::new(),
             view: Arc::new(AppliedView::default()),
             engine: Engine::new(me),
@@ -192,6 +194,7 @@ impl Plane {
     /// A changed configuration is in force from here on.
     pub(crate) fn reconfigure(&mut self, config: Config) {
         self.requirepass.clone_from(&config.requirepass);
+        self.effects.events.want(config.notify_keyspace_events.is_on());
         self.statistics.obey(&config);
         self.config = Arc::new(config);
         self.tell_time();

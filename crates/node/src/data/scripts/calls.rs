@@ -4,7 +4,7 @@ use crate::data::client::Client;
 use crate::data::plane::Plane;
 use crate::data::server_commands;
 use crate::data::site::Here;
-use ironcache_command::{Context, Flags as CommandFlags, Lookups, Run, Spec, execute, lookup};
+use ironcache_command::{Context, Flags as CommandFlags, Lookups, Run, Spec, asks_to_block, execute, lookup};
 use ironcache_resp::{Protocol, Writer};
 use ironcache_script::Flags;
 use ironcache_session::{Job, Turn, Within};
@@ -112,6 +112,10 @@ impl Calls {
         if refused {
             return Err("ERR This Redis command is not allowed from script".to_owned());
         }
+        if asks_to_block(spec, args) {
+            let name = String::from_utf8_lossy(args[0]);
+            return Err(format!("ERR {name} command is not allowed with BLOCK option from scripts"));
+        }
         if spec.is_write() {
             self.may_write(plane)?;
         }
@@ -131,6 +135,7 @@ impl Calls {
             execute(spec, args, &mut plane.keyspace, &context, out, &mut plane.effects);
         plane.stats.hits += hits;
         plane.stats.misses += misses;
+        plane.tell_of_keys();
         self.touched = self.touched.and(touched);
         self.wrote |= spec.is_write() && plane.effects.count != before;
         Ok(())
