@@ -136,9 +136,12 @@ impl Supervisor {
             fds.push(PollFd::from_borrowed_fd(stream, PollFlags::IN));
         }
         poll(&mut fds, Some(timeout));
-        // With the turn before: whatever that waited for, no daemon was looked at meanwhile.
-        let slept = Instant::now().duration_since(std::mem::replace(&mut watch.woke, Instant::now()));
-        let overslept = slept.saturating_sub(timeout);
+        let woke = Instant::now();
+        // Exactly what lies beyond the timer: a deadline that is due is so still. And of a turn what is longer than a look, for the
+        // machine may stand still in the middle of one.
+        let turn = began.duration_since(watch.woke);
+        let overslept = woke.duration_since(began).saturating_sub(timeout) + turn.saturating_sub(look);
+        watch.woke = woke;
         watch.postpone(overslept);
         self.trial_ends = self.trial_ends.and_then(|at| at.checked_add(overslept));
     }

@@ -44,6 +44,14 @@ pub(super) const ROWS: &[Mutation] = &[
         tests: &["-p", "ironcache-spine", "--test", "processes"],
     },
     Mutation {
+        name: "a-deadline-flees-from-its-launcher",
+        breaks: "whatever a daemon is waited for, the time never ends: a turn moves the deadline by as much as it took",
+        file: "crates/spine/src/launcher/watch.rs",
+        guard: " + turn.saturating_sub(look);",
+        instead: " + turn;",
+        tests: &["-p", "ironcache-spine", "--test", "processes", "a_hung_daemon_is_restarted"],
+    },
+    Mutation {
         name: "a-look-after-a-hang",
         breaks: "the first look after a pause comes when a hang is due",
         file: "crates/spine/src/launcher/watch.rs",
