@@ -7,10 +7,6 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-macro_rules! cases {
-    ($($name:ident)*) => { &[$((stringify!($name), $name)),*] };
-}
-
 pub(crate) const ALL: &[(&str, fn())] = cases! {
     the_launcher_follows_a_confirmed_release_and_nobody_notices
     the_launcher_goes_back_with_an_older_release

@@ -4,8 +4,14 @@
 //! (`server-daemon`). It carries a version stamp of its own; a "release" is a copy with another
 //! version written into it, and the version says how that release behaves (see [`daemon`]).
 
+/// Tests by name.
+macro_rules! cases {
+    ($($name:ident)*) => { &[$((stringify!($name), $name)),*] };
+}
+
 mod cases;
 mod daemon;
+mod deadlines;
 mod handover;
 mod node;
 mod preflight;
@@ -37,8 +43,8 @@ fn main() {
     }
 }
 
-fn all_cases() -> impl Iterator<Item = &'static cases::Case> {
-    cases::ALL.iter().chain(handover::ALL).chain(preflight::ALL)
+fn all_cases() -> impl Iterator<Item = &'static (&'static str, fn())> {
+    cases::ALL.iter().chain(deadlines::ALL).chain(handover::ALL).chain(preflight::ALL)
 }
 
 /// As `cargo test` does it: names that contain one of the arguments, all without any.

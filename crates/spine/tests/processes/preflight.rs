@@ -11,14 +11,11 @@ use std::ffi::OsString;
 use std::io::Write;
 use std::time::{Duration, Instant};
 
-pub(crate) const ALL: &[(&str, fn())] = &[
-    ("a_preflight_says_what_it_was_asked_with", a_preflight_says_what_it_was_asked_with),
-    ("a_preflight_that_hangs_is_ended_by_its_id", a_preflight_that_hangs_is_ended_by_its_id),
-    (
-        "a_preflight_without_an_end_or_an_answer_is_an_error",
-        a_preflight_without_an_end_or_an_answer_is_an_error,
-    ),
-];
+pub(crate) const ALL: &[(&str, fn())] = cases! {
+    a_preflight_says_what_it_was_asked_with
+    a_preflight_that_hangs_is_ended_by_its_id
+    a_preflight_without_an_end_or_an_answer_is_an_error
+};
 
 /// `server-preflight --launcher-protocol 1-1 ARGS…`: tells what it was given, as problems.
 pub(crate) fn main(args: &[String]) -> ! {
