@@ -255,7 +255,7 @@ pub(super) const ROWS: &[Mutation] = &[
     Mutation {
         name: "a-popped-element-is-told-too-early",
         breaks: "a client is told of an element that it popped before the replica that may be promoted has popped it",
-        file: "crates/node/src/data/connection.rs",
+        file: "crates/node/src/data/connection/waits.rs",
         guard: "        self.client.owed.write = self.client.owed.write.max(owed.write);",
         instead: "        self.client.owed.write = self.client.owed.write.max(owed.write.min(0));",
         tests: &["-p", "ironcache-node", "--lib", "data::"],
