@@ -99,8 +99,16 @@ pub(crate) fn cpu_ns(pid: u32) -> Result<u64> {
         let task = task?.path();
         // A thread may end meanwhile: what it took is little, or is not of the load.
         let Ok(stat) = std::fs::read_to_string(task.join("schedstat")) else { continue };
-        sum += stat.split(' ').next().and_then(|ran| ran.parse().ok()).unwrap_or(0);
-        let children = std::fs::read_to_string(task.join("children")).unwrap_or_default();
+        let ran = stat.split(' ').next().and_then(|ran| ran.parse::<u64>().ok());
+        sum += ran.with_context(|| format!("{} is no schedstat", task.display()))?;
+        let children = match std::fs::read_to_string(task.join("children")) {
+            Ok(children) => children,
+            Err(_) if !task.exists() => continue,
+            Err(error) => {
+                return Err(error)
+                    .with_context(|| format!("could not read the children of {}", task.display()));
+            }
+        };
         for child in children.split_whitespace() {
             sum += cpu_ns(child.parse()?)?;
         }

@@ -89,7 +89,7 @@ pub(super) const ROWS: &[Mutation] = &[
         file: "crates/coordinator/src/view.rs",
         guard: "if data.is_some_and(|data| data.duty == duty) {",
         instead: "if data.is_some() || duty == Duty::Neither {",
-        tests: SIMULATED,
+        tests: &["-p", "ironcache-coordinator", "--test", "it"],
     },
     Mutation {
         name: "compared-by-what-they-held-before",
