@@ -1,7 +1,9 @@
 //! What a person reads in `docs/limits.md`, held against the constants: a bound that moves takes its line along.
 
 use crate::app::UPLOADS_MAX;
-use crate::data::{HANDSHAKE_BYTES_MAX, HANDSHAKE_WITHIN, HANDSHAKES_MAX, HANDSHAKES_SIGNED_MAX};
+use crate::data::{
+    ACL_FILE_BYTES_MAX, HANDSHAKE_BYTES_MAX, HANDSHAKE_WITHIN, HANDSHAKES_MAX, HANDSHAKES_SIGNED_MAX,
+};
 use crate::descriptors::RESERVED;
 use crate::doorkeeper::{FREE_BYTES, HTTP, PEER};
 use crate::http::{JSON_BYTES_MAX, KEEP_FREE_BYTES, KEEP_FREE_SHARE};
@@ -31,6 +33,7 @@ fn rows() -> Vec<(&'static str, String)> {
         ("for a handshake", seconds(HANDSHAKE_WITHIN)),
         ("what a client sends for a handshake", kib(HANDSHAKE_BYTES_MAX)),
         ("a file of certificates, or of a key", mib(FILE_BYTES_MAX as usize)),
+        ("an `aclfile`", mib(ACL_FILE_BYTES_MAX as usize)),
         ("files of `tls-ca-cert-dir`", CA_FILES_MAX.to_string()),
         ("a message of a channel that goes to other nodes", mib(MESSAGE_BYTES_MAX)),
         ("messages that wait for one other node", mib(QUEUE_BYTES_MAX)),

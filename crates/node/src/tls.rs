@@ -6,6 +6,7 @@
 
 use crate::config::Config;
 use ironcache_settings::{NodeKey, TlsProtocols};
+use ironcache_store::disk;
 use rustls::RootCertStore;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -197,13 +198,7 @@ fn certificates(key: NodeKey, path: &Path) -> Result<Vec<CertificateDer<'static>
 
 fn read(key: NodeKey, path: &Path) -> Result<Vec<u8>, TlsError> {
     let failed = |source| TlsError::Read { key, path: path.to_owned(), source };
-    // A pipe would be waited for, and a device never ends.
-    let metadata = std::fs::metadata(path).map_err(failed)?;
-    if !metadata.is_file() || metadata.len() > FILE_BYTES_MAX {
-        let why = format!("a file of at most {FILE_BYTES_MAX} bytes is expected");
-        return Err(failed(io::Error::other(why)));
-    }
-    std::fs::read(path).map_err(failed)
+    disk::read_given(path, FILE_BYTES_MAX).map_err(failed)
 }
 
 /// In the order of their names, so that two looks see the same.

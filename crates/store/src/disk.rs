@@ -28,6 +28,18 @@ pub fn exists(path: &Path) -> io::Result<bool> {
     Ok(turmoil::fs::shim::std::fs::exists(path))
 }
 
+/// A file that a person named, whole: one that ends, of at most `bytes_max`. A pipe would be waited for, and a device never ends.
+///
+/// # Errors
+/// It cannot be read, is no plain file, or a larger one.
+pub fn read_given(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
+    let metadata = metadata(path)?;
+    if !metadata.is_file() || metadata.len() > bytes_max {
+        return Err(io::Error::other(format!("a file of at most {bytes_max} bytes is expected")));
+    }
+    read(path)
+}
+
 /// Reserves room for a file's first `bytes`. A file system that reserves nothing, as a simulated one, is believed to have
 /// the room.
 ///

@@ -64,6 +64,8 @@ pub(crate) use stats::Stats;
 #[cfg(test)]
 pub(crate) use tls::{HANDSHAKE_BYTES_MAX, HANDSHAKE_WITHIN, HANDSHAKES_MAX, HANDSHAKES_SIGNED_MAX};
 pub(crate) use trouble::Trouble;
+#[cfg(test)]
+pub(crate) use users::FILE_BYTES_MAX as ACL_FILE_BYTES_MAX;
 
 use crate::config::Config;
 use crate::doors::Doors;

@@ -68,6 +68,9 @@ pub(super) enum OrderError {
     Contended,
 }
 
+/// Of an `aclfile`. All users together take a quarter of it in the log; the rest is for how they are written.
+pub(crate) const FILE_BYTES_MAX: u64 = 4 << 20;
+
 /// What the log is asked for.
 #[derive(Default)]
 struct Change {
@@ -269,7 +272,8 @@ fn file_of(node: &DataNode) -> Result<PathBuf, OrderError> {
 
 async fn read(path: PathBuf) -> Result<file::Users, OrderError> {
     let shown = path.display().to_string();
-    let bytes = spawn_blocking(move || disk::read(&path)).await.map_err(std::io::Error::other);
+    let bytes =
+        spawn_blocking(move || disk::read_given(&path, FILE_BYTES_MAX)).await.map_err(std::io::Error::other);
     let bytes =
         bytes.flatten().map_err(|error| OrderError::Read { path: shown.clone(), why: error.to_string() })?;
     Ok(file::read(&shown, &bytes)?)

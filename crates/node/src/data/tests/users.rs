@@ -203,6 +203,14 @@ async fn users_are_saved_to_a_file_and_those_of_a_file_replace_all_others() {
             tokio::time::timeout(LONG, admin.read_exact(&mut start)).await.expect("in time").unwrap();
             assert_eq!(&start, b"-ERR ");
             let mut admin = connect(&log.node).await;
+            std::fs::remove_file(&path).unwrap();
+            std::os::unix::fs::symlink("/dev/zero", &path).unwrap();
+            let endless = format!(
+                "-ERR Error loading ACLs, opening file '{}': a file of at most 4194304 bytes is expected\r\n",
+                path.display()
+            );
+            said(&mut admin, "ACL LOAD", &endless).await;
+            std::fs::remove_file(&path).unwrap();
             std::fs::write(&path, "user bob on nopass ~b +get\n").unwrap();
             log.order(&mut admin, "ACL LOAD\r\n", "+OK\r\n").await;
             expect_end(&mut user).await;
