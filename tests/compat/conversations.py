@@ -7,8 +7,8 @@ HOST:PORT is a primary that owns every slot; its data is erased. A redis-server 
 compared by ironcache-differential, one client at a time; here is what takes two: WATCH, and commands that wait.
 
 A conversation is a line a command: the client's name, and what it says. `a! BLPOP k 0` waits: the next line is played once
-the server counts one blocked client more. `a<` reads what client a was told since; at the end everybody's is read. `a-` leaves,
-and is played on once the server has seen it. Each is played in RESP2 and in RESP3. Exit code 1: something differs.
+the server counts one blocked client more. `a<` reads what client a was told since; at the end everybody's is read. `a+ 3` reads
+three messages of channels. `a-` leaves, and is played on once the server has seen it. Each is played in RESP2 and in RESP3. Exit code 1: something differs.
 """
 
 import argparse
@@ -94,7 +94,7 @@ def play(addr, lines, protocol):
     until(lambda: blocked(probe) == 0, "clients of the conversation before are blocked still")
     ids = {}
     for line in lines:
-        match = re.fullmatch(r"(\w+)([!<-]?)\s*(.*)", line)
+        match = re.fullmatch(r"(\w+)([!<+-]?)\s*(.*)", line)
         name, mark, text = match.groups()
         if name not in clients:
             clients[name] = Conn(addr)
@@ -106,6 +106,9 @@ def play(addr, lines, protocol):
             client.sock.close()
             del clients[name]
             until(lambda: blocked(probe) == before - 1, f"{line}: it is blocked still")
+            continue
+        if mark == "+":
+            told.extend((name, client.value()) for _ in range(int(text)))
             continue
         before = blocked(probe) if mark == "!" else 0
         if text:

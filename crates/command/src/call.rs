@@ -157,7 +157,7 @@ fn run(
     let start = out.len();
     let expiry = if spec.is_write() { Expiry::Delete } else { context.expiry };
     let (lookups, reads) = (Cell::default(), Lookups::default());
-    let db = Db { keyspace, effects, now_ms: context.now_ms, expiry, lookups, reads };
+    let db = Db { spec, args, keyspace, effects, now_ms: context.now_ms, expiry, lookups, reads };
     let reply = Writer::new(out, context.protocol);
     let mut call = Call { args, db, reply, command: spec.name, random: context.random, waits };
     let result = handler(&mut call);
@@ -182,8 +182,11 @@ pub struct Call<'a> {
 
 /// The keyspace at one moment: expired keys are absent.
 pub(crate) struct Db<'a> {
-    keyspace: &'a mut Keyspace,
-    effects: &'a mut Effects,
+    /// What is executed, for what is told of it.
+    pub(crate) spec: &'static Spec,
+    pub(crate) args: &'a [&'a [u8]],
+    pub(crate) keyspace: &'a mut Keyspace,
+    pub(crate) effects: &'a mut Effects,
     pub now_ms: u64,
     expiry: Expiry,
     lookups: Cell<Lookups>,
@@ -203,14 +206,20 @@ impl Db<'_> {
     fn find(&mut self, key: &[u8]) -> Option<Place> {
         let found = self.keyspace.find(key);
         let live = found.filter(|place| !self.keyspace.at(*place).is_expired(self.now_ms));
-        self.count(live.is_some());
         if live.is_none() && found.is_some() && self.expiry == Expiry::Delete {
-            self.record(Effect::Delete { key });
+            self.expire(key);
         }
+        self.count(key, live.is_some());
         live
     }
 
-    fn count(&self, found: bool) {
+    fn count(&self, key: &[u8], found: bool) {
+        if !found && self.effects.events.are_wanted() {
+            self.effects.events.missed(key);
+            if !self.spec.is_write() {
+                self.effects.events.were_read();
+            }
+        }
         let Lookups { hits, misses } = self.lookups.get();
         self.lookups.set(Lookups { hits: hits + u64::from(found), misses: misses + u64::from(!found) });
     }
@@ -218,6 +227,9 @@ impl Db<'_> {
     /// What a writing command has looked up so far was read, and what follows is not.
     pub(crate) fn was_read(&mut self) {
         self.reads = self.lookups.get();
+        if self.effects.events.are_wanted() {
+            self.effects.events.were_read();
+        }
     }
 
     pub(crate) fn entry(&mut self, key: &[u8]) -> Option<&Entry> {
@@ -255,7 +267,7 @@ impl Db<'_> {
     pub(crate) fn peek<V: View + ?Sized>(&self, key: &[u8]) -> Result<Option<&V>, CommandError> {
         let found = self.keyspace.find(key);
         let live = found.filter(|place| !self.keyspace.at(*place).is_expired(self.now_ms));
-        self.count(live.is_some());
+        self.count(key, live.is_some());
         let Some(place) = live else { return Ok(None) };
         self.keyspace.touch(place);
         V::view(self.keyspace.at(place).value()).map(Some).ok_or(CommandError::WrongType)
@@ -272,6 +284,9 @@ impl Db<'_> {
     }
 
     pub(crate) fn record(&mut self, effect: Effect<'_>) {
+        if self.effects.events.are_wanted() {
+            return self.record_and_note(&effect);
+        }
         self.effects.record(self.keyspace, &effect);
     }
 }

@@ -43,6 +43,7 @@ mod listmove;
 mod lookup;
 #[cfg(feature = "next")]
 mod next;
+mod notice;
 mod pf;
 mod random;
 mod rdb;
@@ -71,6 +72,6 @@ pub use ironcache_keyspace::{Effects, Expiry};
 pub use key_specs::{Begin, Find, KeySpec, key_specs, keys_and_flags};
 pub use lookup::lookup;
 pub use spec::{Flags, Handler, MoreKeys, Run, Spec};
-pub use stream::{StreamError, check_subcommand};
+pub use stream::{StreamError, asks_to_block, check_subcommand};
 pub use subcommands::{find, subcommand, subcommands};
 pub use table::table;

@@ -4,7 +4,7 @@ use crate::arg;
 use crate::call::Call;
 use crate::error::CommandError;
 use ironcache_keyspace::progress::ticking;
-use ironcache_keyspace::{Effect, Items, List, Side};
+use ironcache_keyspace::{Effect, EventClass, Items, List, Side};
 
 type Outcome = Result<(), CommandError>;
 
@@ -139,6 +139,8 @@ pub(crate) fn ltrim(call: &mut Call<'_>) -> Outcome {
     let kept = arg::range(start, stop, len);
     if kept.len() < len {
         call.db.record(Effect::ListTrim { key, from: kept.start as u64, len: kept.len() as u64 });
+    } else if len > 0 {
+        call.did(EventClass::List, "ltrim", key);
     }
     call.reply.ok();
     Ok(())

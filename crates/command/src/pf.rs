@@ -5,7 +5,7 @@
 use crate::call::Call;
 use crate::error::CommandError;
 use crate::hll::{Corrupt, Hll, Registers};
-use ironcache_keyspace::{Effect, SetExpiry};
+use ironcache_keyspace::{Effect, EventClass, SetExpiry};
 
 type Outcome = Result<(), CommandError>;
 
@@ -97,6 +97,7 @@ pub(crate) fn pfmerge(call: &mut Call<'_>) -> Outcome {
     }
     hll.invalidate();
     record_change(call, key, old.as_ref().map_or(&[][..], Hll::bytes), hll.bytes());
+    call.did(EventClass::String, "pfadd", key);
     call.reply.ok();
     Ok(())
 }

@@ -231,6 +231,7 @@ fn combine(call: &mut Call<'_>, count_at: usize, operation: Operation, purpose: 
         }
         Purpose::Store => {
             let found = sorted(of(operation, &inputs, options.aggregate));
+            call.db.was_read();
             replace(call, call.args[1], &found);
         }
     }

@@ -1,6 +1,7 @@
 //! The effects of one command, encoded as they are applied.
 
 use crate::effect::Effect;
+use crate::events::Events;
 use crate::keyspace::Keyspace;
 use ironcache_types::Level;
 
@@ -14,12 +15,14 @@ pub struct Effects {
     /// How many effects `bytes` holds.
     pub count: usize,
     level: Level,
+    /// What clients are told of it.
+    pub events: Events,
 }
 
 impl Effects {
     /// A buffer of effects that are written at `level`.
     pub fn at(level: Level) -> Self {
-        Effects { bytes: Vec::new(), count: 0, level }
+        Effects { bytes: Vec::new(), count: 0, level, events: Events::default() }
     }
 
     /// At which the effects are written.

@@ -7,8 +7,8 @@ use ironcache_keyspace::{EvictionPolicy, Tracking};
 use ironcache_raft::Timers;
 use ironcache_session::Class;
 use ironcache_settings::{
-    BadSetting, ClusterKey, Key, NodeKey, OutputLimit, OutputLimits, Percentiles, TlsProtocols, Value, Why,
-    cluster,
+    BadSetting, ClusterKey, Key, KeyspaceEvents, NodeKey, OutputLimit, OutputLimits, Percentiles,
+    TlsProtocols, Value, Why, cluster,
 };
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -48,6 +48,7 @@ pub struct Config {
     pub lfu_decay_time: u32,
     pub maxmemory_clients: u64,
     pub client_output_buffer_limit: OutputLimits,
+    pub notify_keyspace_events: KeyspaceEvents,
     /// Seconds; 0 is never.
     pub timeout: u64,
     /// Seconds; 0 is never.
@@ -139,6 +140,8 @@ impl Config {
                 &node(NodeKey::ClientOutputBufferLimit).to_string(),
             )
             .expect("a value of the table is one"),
+            notify_keyspace_events: KeyspaceEvents::parse(&node(NodeKey::NotifyKeyspaceEvents).to_string())
+                .expect("a value of the table is one"),
             timeout: number(&node(NodeKey::Timeout)),
             tcp_keepalive: number(&node(NodeKey::TcpKeepalive)),
             tls_port: number(&node(NodeKey::TlsPort)),
@@ -240,6 +243,7 @@ impl Config {
             NodeKey::LfuDecayTime => Value::Number(self.lfu_decay_time.into()),
             NodeKey::MaxmemoryClients => Value::Number(self.maxmemory_clients),
             NodeKey::ClientOutputBufferLimit => Value::Text(self.client_output_buffer_limit.to_string()),
+            NodeKey::NotifyKeyspaceEvents => Value::Text(self.notify_keyspace_events.to_string()),
             NodeKey::Timeout => Value::Number(self.timeout),
             NodeKey::TcpKeepalive => Value::Number(self.tcp_keepalive),
             NodeKey::TlsPort => Value::Number(self.tls_port.into()),

@@ -1,6 +1,7 @@
 //! How a setting's text is read, and what it is bounded by.
 
 use crate::bad_setting::Why;
+use crate::keyspace_events::KeyspaceEvents;
 use crate::memory;
 use crate::output_limit::OutputLimits;
 use crate::percentiles::Percentiles;
@@ -63,6 +64,8 @@ pub enum Form {
     LogFilter,
     /// [`OutputLimits`].
     OutputLimits,
+    /// [`KeyspaceEvents`].
+    KeyspaceEvents,
     File,
     /// A [`TlsProtocols`].
     TlsProtocols,
@@ -95,6 +98,10 @@ impl Kind {
                 None => Err(Why::Unfit(
                     "`normal <hard bytes> <soft bytes> <soft seconds>` is expected, the same after `pubsub`, or both",
                 )),
+            },
+            Kind::Text(Form::KeyspaceEvents) => match KeyspaceEvents::parse(text) {
+                Some(events) => Ok(Value::Text(events.to_string())),
+                None => Err(Why::Unfit("Invalid event class character. Use 'Ag$lshzxeKEtmdn'.")),
             },
             Kind::Text(Form::Hosts) if text.contains([',', '/', ':']) => {
                 Err(Why::Unfit("names are expected, separated by spaces, without scheme and port"))
@@ -149,6 +156,7 @@ impl Kind {
             Kind::Text(Form::Password) => "PASSWORD",
             Kind::Text(Form::LogFilter) => "FILTER",
             Kind::Text(Form::OutputLimits) => "LIMITS",
+            Kind::Text(Form::KeyspaceEvents) => "LETTERS",
             Kind::Text(Form::File) => "FILE",
             Kind::Text(Form::TlsProtocols) => "VERSIONS",
             Kind::Text(Form::Percentiles) => "PERCENTILES",
@@ -181,6 +189,7 @@ impl Kind {
                 | Form::Hosts
                 | Form::LogFilter
                 | Form::OutputLimits
+                | Form::KeyspaceEvents
                 | Form::File
                 | Form::TlsProtocols
                 | Form::Percentiles,

@@ -15,6 +15,7 @@
 mod bad_setting;
 pub mod cluster;
 pub mod document;
+mod keyspace_events;
 mod kind;
 mod memory;
 mod nearest;
@@ -28,6 +29,7 @@ mod value;
 
 pub use bad_setting::{BadSetting, Why};
 pub use cluster::ClusterKey;
+pub use keyspace_events::KeyspaceEvents;
 pub use kind::{Form, Kind, NEVER, Range, Unit};
 pub use node::NodeKey;
 pub use output_limit::{OutputLimit, OutputLimits};

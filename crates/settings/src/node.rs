@@ -28,6 +28,7 @@ pub enum NodeKey {
     LfuDecayTime,
     MaxmemoryClients,
     ClientOutputBufferLimit,
+    NotifyKeyspaceEvents,
     Timeout,
     TcpKeepalive,
     TlsPort,
@@ -366,6 +367,20 @@ pub static TABLE: [Setting; COUNT] = [
                than its seconds; the log says so. `pubsub` are those that listen to channels, from 0.2.0 on: an older \
                release does not start with it. Of a kind that is not named the default stands, and by `CONFIG SET` what \
                is in force. Bytes may carry Redis' units, as in `normal 256mb 64mb 60`.",
+    },
+    Setting {
+        key: Key::Node(NodeKey::NotifyKeyspaceEvents),
+        name: "notify-keyspace-events",
+        kind: Kind::Text(Form::KeyspaceEvents),
+        default: "",
+        change: Change::Running,
+        redis: None,
+        doc: "What clients are told of what happens to keys, by Redis' letters, as `KEA`; empty is nothing",
+        more: "From 0.2.0 on: an older release does not start with it. `K` and `E` say to which channels \
+               (`__keyspace@0__:KEY`, `__keyevent@0__:EVENT`), the others of what: `g` any key, `$` strings, `l` lists, `s` sets, \
+               `h` hashes, `z` sorted sets, `t` streams, `x` expired, `e` evicted, `A` all of these; `n` new keys, `m` keys \
+               that were not found. A node tells its own clients, and of its own keys alone, as their primary: so \
+               set it on every node, and listen at every primary.",
     },
     Setting {
         key: Key::Node(NodeKey::Timeout),

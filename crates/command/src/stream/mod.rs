@@ -23,6 +23,7 @@ pub use error::StreamError;
 pub(crate) use group::{xack, xgroup};
 pub(crate) use info::xinfo;
 pub(crate) use pending::xpending;
+pub use read::asks_to_block;
 pub(crate) use read::{serve, xread, xreadgroup};
 pub(crate) use show::{xlen, xrange, xrevrange};
 pub(crate) use trim::xtrim;

@@ -7,6 +7,7 @@ use crate::arg;
 use crate::blocking::{Waits, Wanted};
 use crate::call::{Call, Served};
 use crate::error::CommandError;
+use crate::spec::Spec;
 use ironcache_keyspace::progress::ticking;
 use ironcache_keyspace::{Items, Pending, Stream, StreamChange, StreamEntry, StreamId};
 use ironcache_resp::{Protocol, Writer, parse_integer};
@@ -128,6 +129,7 @@ pub(crate) fn xreadgroup(call: &mut Call<'_>) -> Outcome {
     for (key, from) in options.keys.iter().zip(options.ids) {
         let group = call.db.read::<Stream>(key)?.and_then(|stream| stream.group(reader.group));
         if group.is_none() {
+            call.db.was_read();
             let (key, group) = (shown(key), shown(reader.group));
             return Err(StreamError::NoGroupToRead { key, group }.into());
         }
@@ -264,8 +266,25 @@ fn name(reply: &mut Writer<'_>, key: &[u8]) {
     reply.bulk(key);
 }
 
+/// Has a command the option to block? It counts up to the first mistake.
+pub fn asks_to_block(spec: &Spec, args: &[&[u8]]) -> bool {
+    let who = match spec.name {
+        "xread" => Who::Anybody,
+        "xreadgroup" => Who::Group,
+        _ => return false,
+    };
+    let mut asks = false;
+    // A mistake is told by whoever executes it.
+    let _ = Options::read(args, who, &mut asks);
+    asks
+}
+
 impl<'a> Options<'a> {
     fn parse(args: &'a [&'a [u8]], who: Who) -> Result<Self, CommandError> {
+        Self::read(args, who, &mut false)
+    }
+
+    fn read(args: &'a [&'a [u8]], who: Who, blocks: &mut bool) -> Result<Self, CommandError> {
         let mut options = Options {
             count: usize::MAX,
             reader: None,
@@ -284,6 +303,7 @@ impl<'a> Options<'a> {
         while let [option, rest @ ..] = args {
             args = match rest {
                 [ms, rest @ ..] if arg::is(option, "block") => {
+                    *blocks = true;
                     options.block_ms = Some(timeout(ms)?);
                     rest
                 }

@@ -62,7 +62,7 @@ fn the_newer_families_are_counted_likewise() {
         ("SINTERCARD 2 s no", 1, 1),
         ("SUNIONSTORE d s no", 1, 1),
         ("ZUNION 2 z no", 1, 1),
-        ("ZUNIONSTORE d z no", 0, 0),
+        ("ZUNIONSTORE d 2 z no", 1, 1),
         ("ZRANGESTORE d z 0 -1", 1, 0),
         ("ZMPOP 2 no z MIN", 0, 0),
         ("ZRANDMEMBER z", 1, 0),

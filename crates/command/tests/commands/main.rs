@@ -6,4 +6,5 @@ mod effects;
 mod lookups;
 #[cfg(feature = "next")]
 mod next;
+mod notices;
 mod transcripts;

@@ -8,7 +8,7 @@ use super::memory::OF_A_TICK;
 use super::plane::TICK_MS;
 use super::statistics;
 use crate::clock::{unix_ms, wall_ms};
-use ironcache_keyspace::{Effects, progress};
+use ironcache_keyspace::{Effects, EventClass, progress};
 use ironcache_replication::Scope;
 use ironcache_shard::Event;
 use ironcache_spine::boottime_ms;
@@ -76,18 +76,19 @@ pub(super) fn expire(node: &Rc<DataNode>) {
     let plane = &mut *plane;
     plane.statistics.stopwatch.begin();
     let began_ns = plane.statistics.stopwatch.ns();
-    let expired = plane.keyspace.expire_cycle(now_ms, EXPIRE_MAX, &mut plane.effects);
-    if plane.effects.is_empty() {
+    let mut effects = Effects::at(plane.effects.level());
+    let expired = plane.keyspace.expire_cycle(now_ms, EXPIRE_MAX, &mut effects);
+    if effects.is_empty() {
         return;
     }
     plane.stats.expired += expired as u64;
     // One frame a key: each touches its own slot.
-    let level = plane.effects.level();
-    let effects = std::mem::replace(&mut plane.effects, Effects::at(level));
     for effect in effects.iter() {
         let scope = effect.key().map_or(Scope::All, |key| Scope::Slot(key_slot(key)));
         plane.effects.append(&effect);
+        plane.note_keys(EventClass::Expired, "expired");
         plane.commit(scope);
+        plane.tell_of_keys();
     }
     if plane.blocked.has_ready() {
         blocked::serve(plane);

@@ -262,6 +262,7 @@ fn attempt_one(
     };
     plane.stats.hits += lookups.hits;
     plane.stats.misses += lookups.misses;
+    plane.tell_of_keys();
     // Keys that had expired may be gone, also if it waits.
     finish(plane, client, slot);
     // Without a key it has found a mistake, and nothing to wait for.
@@ -290,6 +291,7 @@ fn execute_one(plane: &mut Plane, client: &Client, spec: &'static Spec, args: &[
     };
     plane.stats.hits += hits;
     plane.stats.misses += misses;
+    plane.tell_of_keys();
 }
 
 /// Puts what was executed into the stream, and notes what the reply depends on.

@@ -16,7 +16,7 @@
 
 use super::plane::Plane;
 use crate::allocator::{self, Figures};
-use ironcache_keyspace::{AccessClock, Evicted, EvictionPolicy, Evictor, Keyspace};
+use ironcache_keyspace::{AccessClock, EventClass, Evicted, EvictionPolicy, Evictor, Keyspace};
 use ironcache_replication::Scope;
 
 /// What is remembered between two looks.
@@ -104,8 +104,10 @@ impl Plane {
                 Evicted::Key { slot, elements } => {
                     elements_left = elements_left.saturating_sub(elements);
                     self.stats.evicted += 1;
+                    self.note_keys(EventClass::Evicted, "evicted");
                     // One frame a key: each touches its own slot.
                     self.commit(Scope::Slot(slot));
+                    self.tell_of_keys();
                 }
                 Evicted::None => {
                     self.memory.exhausted = true;

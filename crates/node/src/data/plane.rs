@@ -149,6 +149,8 @@ impl Plane {
     ) -> Self {
         let backlog = Backlog::new(usize::try_from(config.backlog_bytes).unwrap_or(usize::MAX), Offset(0));
         let statistics = Statistics::new(&config);
+        let mut effects = Effects::at(Level::FIRST);
+        effects.events.want(config.notify_keyspace_events.is_on());
         Self {
             accounts: Accounts::new(&config.requirepass),
             acl_log: AclLog::default(),
@@ -163,7 +165,7 @@ impl Plane {
             keyspace: Keyspace::new(),
             replaced: 0,
             snapshots: Snapshots::default(),
-            effects: Effects::at(Level::FIRST),
+            effects,
             frame: Vec::new(),
             view: Arc::new(AppliedView::default()),
             engine: Engine::new(me),
@@ -209,6 +211,7 @@ impl Plane {
     /// A changed configuration is in force from here on.
     pub(crate) fn reconfigure(&mut self, config: Config) {
         self.accounts.set_requirepass(&config.requirepass);
+        self.effects.events.want(config.notify_keyspace_events.is_on());
         self.statistics.obey(&config);
         self.config = Arc::new(config);
         self.tell_time();

@@ -1,10 +1,13 @@
 //! Messages of channels: from a client of this node to all that listen, here and at other nodes, and from other nodes to
 //! the clients here.
 //!
+//! What becomes of keys goes the same way, and to the clients here alone, as in Redis.
+//!
 //! *Invariant:* what another node brought goes no further.
 
 use super::plane::Plane;
 use crate::messages::{self, Batch, BatchError, Message, Turn};
+use ironcache_keyspace::{Event, EventClass};
 use ironcache_session::Audience;
 use ironcache_types::NodeId;
 
@@ -40,6 +43,44 @@ impl Plane {
             }
         }
         Ok(())
+    }
+
+    /// What a command has made of its keys, to whoever listens here. At once, and before the command's reply.
+    #[inline]
+    pub(super) fn tell_of_keys(&mut self) {
+        if self.effects.events.are_wanted() {
+            let events = self.effects.events.take();
+            self.tell_events(&events);
+        }
+    }
+
+    /// The keys that this node itself has deleted, by the effects that are not in the stream yet.
+    pub(super) fn note_keys(&self, class: EventClass, name: &'static str) {
+        let events = &self.effects.events;
+        if events.are_wanted() {
+            self.effects
+                .iter()
+                .filter_map(|effect| effect.key())
+                .for_each(|key| events.push(class, name, key));
+        }
+    }
+
+    #[cold]
+    fn tell_events(&mut self, events: &[Event]) {
+        let wanted = self.config.notify_keyspace_events;
+        for Event { class, name, key } in events {
+            if !wanted.has(class.letter()) {
+                continue;
+            }
+            if wanted.has(b'K') {
+                let channel = [b"__keyspace@0__:", &key[..]].concat();
+                self.tell_listeners(Audience::Cluster, &channel, name.as_bytes());
+            }
+            if wanted.has(b'E') {
+                let channel = [b"__keyevent@0__:", name.as_bytes()].concat();
+                self.tell_listeners(Audience::Cluster, &channel, key);
+            }
+        }
     }
 
     fn tell_listeners(&mut self, audience: Audience, channel: &[u8], payload: &[u8]) -> usize {

@@ -290,6 +290,7 @@ fn serve_one(plane: &mut Plane, ticket: Ticket, key: &[u8]) {
     let ready = Ready { spec: waiter.spec, args: &args, waits: &waiter.waits, key };
     let mut reply = Vec::new();
     let got = serve_of(ready, keyspace, &context, &mut reply, effects);
+    plane.tell_of_keys();
     let write = if plane.effects.is_empty() { 0 } else { plane.commit(Scope::Slot(slot)).0 };
     if got == Got::No {
         // It waits on, in its place.

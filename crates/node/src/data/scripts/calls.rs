@@ -8,7 +8,8 @@ use crate::data::site::Here;
 use crate::data::statistics;
 use ironcache_acl::Context as AclContext;
 use ironcache_command::{
-    CommandError, Context, Flags as CommandFlags, Lookups, Run, Spec, check_subcommand, execute, lookup,
+    CommandError, Context, Flags as CommandFlags, Lookups, Run, Spec, asks_to_block, check_subcommand,
+    execute, lookup,
 };
 use ironcache_resp::{Protocol, Writer};
 use ironcache_script::Flags;
@@ -219,7 +220,7 @@ impl Calls {
         protocol: Protocol,
         out: &mut Vec<u8>,
     ) {
-        if waits(spec, args) {
+        if asks_to_block(spec, args) {
             let name = String::from_utf8_lossy(args[0]);
             let why = format!("ERR {name} command is not allowed with BLOCK option from scripts");
             Writer::new(out, protocol).error(&why);
@@ -232,6 +233,7 @@ impl Calls {
             execute(spec, args, &mut plane.keyspace, &context, out, &mut plane.effects);
         plane.stats.hits += hits;
         plane.stats.misses += misses;
+        plane.tell_of_keys();
         self.wrote |= spec.is_write() && plane.effects.count != before;
     }
 
@@ -294,26 +296,4 @@ impl Calls {
         }
         client.session.speak(own);
     }
-}
-
-/// Does it ask to wait for a stream? What else waits finds nothing at once, as within `MULTI`; of this Redis says that it is
-/// wrong.
-fn waits(spec: &Spec, args: &[&[u8]]) -> bool {
-    if !matches!(spec.name, "xread" | "xreadgroup") {
-        return false;
-    }
-    let mut words = args[1..].iter();
-    while let Some(word) = words.next() {
-        let more = match word.to_ascii_lowercase().as_slice() {
-            b"block" => return words.len() > 0,
-            b"group" => 2,
-            b"count" => 1,
-            b"noack" => 0,
-            _ => return false,
-        };
-        for _ in 0..more {
-            words.next();
-        }
-    }
-    false
 }

@@ -321,3 +321,82 @@ fn what_confirms_is_told_also_to_who_wants_no_replies() {
     assert_eq!(answer(&mut plane, &mut client, "SUBSCRIBE c"), "*3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:1\r\n");
     assert_eq!(answer(&mut plane, &mut client, "PING"), "");
 }
+
+/// The channels and payloads that a client was left since the last look.
+fn heard(listener: &Client) -> Vec<String> {
+    let text = String::from_utf8(listener.inbox.as_ref().unwrap().take()).unwrap();
+    let messages = text.split("*4\r\n$8\r\npmessage\r\n").skip(1);
+    messages
+        .map(|message| message.split("\r\n").skip(3).step_by(2).take(2).collect::<Vec<_>>().join(" "))
+        .collect()
+}
+
+#[test]
+fn what_becomes_of_keys_is_told_as_far_as_it_is_wanted() {
+    let (mut plane, _proposals) = plane(A, &World::alone(AckMode::Primary));
+    let (mut listener, mut other) = (client(&mut plane), client(&mut plane));
+    answer(&mut plane, &mut listener, "PSUBSCRIBE __key*__:*");
+    answer(&mut plane, &mut other, "SET k 1");
+    assert_eq!(heard(&listener), [""; 0]);
+    answer(&mut plane, &mut other, "CONFIG SET notify-keyspace-events KEA");
+    assert!(answer(&mut plane, &mut other, "CONFIG GET notify-keyspace-events").contains("AKE"));
+    answer(&mut plane, &mut other, "SET k 1 EX 100");
+    assert_eq!(
+        heard(&listener),
+        [
+            "__keyspace@0__:k set",
+            "__keyevent@0__:set k",
+            "__keyspace@0__:k expire",
+            "__keyevent@0__:expire k"
+        ]
+    );
+    for request in ["MULTI", "LPUSH l a", "LPOP l", "EXEC"] {
+        answer(&mut plane, &mut other, request);
+    }
+    let expected = ["lpush", "lpop", "del"];
+    let of_keys: Vec<String> =
+        heard(&listener).into_iter().filter(|told| told.starts_with("__keyspace")).collect();
+    assert_eq!(of_keys, expected.map(|event| format!("__keyspace@0__:l {event}")));
+    // Who waited is served by another one's command, and what it takes is told after that.
+    let mut waiting = client(&mut plane);
+    assert_eq!(run(&mut plane, &mut waiting, "BLPOP l 0").0, Some(Stop::Blocked));
+    answer(&mut plane, &mut other, "CONFIG SET notify-keyspace-events El");
+    answer(&mut plane, &mut other, "RPUSH l a b");
+    assert_eq!(heard(&listener), ["__keyevent@0__:rpush l", "__keyevent@0__:lpop l"]);
+    answer(&mut plane, &mut other, "CONFIG SET notify-keyspace-events Ex");
+    answer(&mut plane, &mut other, "SET k 1 PX 1");
+    let node = node(plane);
+    let began = std::time::Instant::now();
+    while heard(&listener) != ["__keyevent@0__:expired k"] {
+        assert!(began.elapsed() < std::time::Duration::from_secs(20), "it expires in time");
+        crate::data::clockwork::expire(&node);
+    }
+    let mut plane = node.plane.borrow_mut();
+    assert_eq!(plane.outbox.waiting(), [], "nothing of it goes to other nodes");
+    answer(&mut plane, &mut other, "CONFIG SET notify-keyspace-events Am");
+    answer(&mut plane, &mut other, "SET k 1");
+    assert_eq!(heard(&listener), [""; 0]);
+    let refused = answer(&mut plane, &mut other, "CONFIG SET notify-keyspace-events Kq");
+    assert!(refused.contains("Invalid event class character. Use 'Ag$lshzxeKEtmdn'."), "{refused}");
+}
+
+#[test]
+fn keys_that_go_for_want_of_memory_are_told_of() {
+    let (mut plane, _proposals) = plane(A, &World::alone(AckMode::Primary));
+    let (mut listener, mut other) = (client(&mut plane), client(&mut plane));
+    answer(&mut plane, &mut listener, "PSUBSCRIBE *");
+    let room = plane.counted_bytes() + 100_000;
+    for setting in [
+        &format!("maxmemory {room}"),
+        "maxmemory-policy allkeys-lru",
+        "notify-keyspace-events Ee",
+    ] {
+        assert_eq!(answer(&mut plane, &mut other, &format!("CONFIG SET {setting}")), "+OK\r\n");
+    }
+    for number in 0..2_000 {
+        answer(&mut plane, &mut other, &format!("SET k{number} {}", "x".repeat(200)));
+    }
+    let told = heard(&listener);
+    assert!(told.iter().all(|told| told.starts_with("__keyevent@0__:evicted k")), "{told:?}");
+    assert_eq!((told.len() as u64, told.is_empty()), (plane.stats.evicted, false));
+}

@@ -407,6 +407,10 @@ fn a_script_goes_where_its_keys_are_and_calls_what_it_may() {
         ("return redis.call('monitor')", "-ERR This Redis command is not allowed from script script: "),
         ("return redis.call('client', 'id')", "-ERR This Redis command is not allowed from script script: "),
         (
+            "return redis.call('XREAD', 'COUNT', 1, 'BLOCK', 0, 'STREAMS', 'a', '$')",
+            "-ERR XREAD command is not allowed with BLOCK option from scripts script: ",
+        ),
+        (
             "return redis.call('script', 'flush')",
             "-ERR This Redis command is not allowed from script script: ",
         ),
