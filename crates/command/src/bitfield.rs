@@ -4,7 +4,7 @@ use crate::arg;
 use crate::bits;
 use crate::call::Call;
 use crate::error::CommandError;
-use ironcache_keyspace::Effect;
+use ironcache_keyspace::{Effect, EventClass};
 use ironcache_resp::parse_integer;
 
 type Outcome = Result<(), CommandError>;
@@ -196,11 +196,14 @@ fn run(call: &mut Call<'_>, operations: &[Operation]) -> Outcome {
     }
     // A write makes room for the furthest one first, whether or not it then fails.
     let writes = operations.iter().filter(|operation| operation.is_write());
+    let mut differs = false;
     if let Some(last) = writes.map(Operation::last_byte).max()
         && len.is_none_or(|len| len <= last)
     {
+        differs = true;
         call.db.record(Effect::SetRange { key, offset: last as u64, value: &[0] });
     }
+    let mut writes = false;
     call.reply.array(operations.len());
     for operation in operations {
         let text = call.db.again::<[u8]>(key).unwrap_or_default();
@@ -223,12 +226,18 @@ fn run(call: &mut Call<'_>, operations: &[Operation]) -> Outcome {
         };
         if let Some(new) = new.filter(|new| *new != old) {
             let value = operation.written(text, new);
+            differs = true;
             call.db.record(Effect::SetRange { key, offset: operation.offset as u64 / 8, value: &value });
         }
+        writes |= operation.is_write() && answer.is_some();
         match answer {
             Some(number) => call.reply.int(number as i64),
             None => call.reply.null(),
         }
+    }
+    // Of room alone, where every write failed, nobody is told.
+    if differs && writes {
+        call.did(EventClass::String, "setbit", key);
     }
     Ok(())
 }

@@ -161,12 +161,46 @@ fn run(
     let reply = Writer::new(out, context.protocol);
     let mut call = Call { args, db, reply, command: spec.name, random: context.random, waits };
     let result = handler(&mut call);
+    if result.is_err() && reads_first(spec) {
+        call.db.was_read();
+    }
     let lookups = if spec.is_write() { call.db.reads } else { call.db.lookups.get() };
     if let Err(error) = result {
         out.truncate(start);
         Writer::new(out, context.protocol).error(&error.to_string());
     }
     lookups
+}
+
+/// Does a command that writes look up what it reads before it looks up what it writes? If it ends by an error, it has only read.
+#[cold]
+fn reads_first(spec: &Spec) -> bool {
+    matches!(
+        spec.name,
+        "bitfield"
+            | "bitop"
+            | "copy"
+            | "georadius"
+            | "georadiusbymember"
+            | "geosearchstore"
+            | "getdel"
+            | "getex"
+            | "getset"
+            | "pfmerge"
+            | "sdiffstore"
+            | "set"
+            | "sinterstore"
+            | "sort"
+            | "sunionstore"
+            | "xack"
+            | "xautoclaim"
+            | "xclaim"
+            | "xreadgroup"
+            | "zdiffstore"
+            | "zinterstore"
+            | "zrangestore"
+            | "zunionstore"
+    )
 }
 
 /// The arguments (name first), the data, and the reply to write.

@@ -109,7 +109,9 @@ pub(crate) fn lcs(call: &mut Call<'_>) -> Outcome {
         Ok(value) => Ok(value.unwrap_or_default()),
         Err(_) => Err(CommandError::LcsNotStrings),
     };
-    let (a, b) = (read(call.args[1])?, read(call.args[2])?);
+    // Both are looked up, whatever the first one is.
+    let (a, b) = (read(call.args[1]), read(call.args[2]));
+    let (a, b) = (a?, b?);
     let options = Options::parse(&call.args[3..])?;
     let lengths = Lengths::of(a, b)?;
     let length = lengths.at(a.len(), b.len());

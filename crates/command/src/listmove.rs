@@ -4,7 +4,7 @@ use crate::arg;
 use crate::call::Call;
 use crate::error::CommandError;
 use ironcache_keyspace::progress::ticking;
-use ironcache_keyspace::{Effect, Items, List, Side};
+use ironcache_keyspace::{Effect, EventClass, Items, List, Side};
 
 type Outcome = Result<(), CommandError>;
 
@@ -50,8 +50,15 @@ pub(crate) fn move_one(call: &mut Call<'_>, from_side: Side, to_side: Side) -> R
         return Ok(Taken::Nothing);
     };
     call.db.read::<List>(to)?;
-    // From an end to the same end of the same list nothing moves.
-    if !(from == to && from_side == to_side) {
+    if from == to && from_side == to_side {
+        // Nothing moves.
+        let (pushed, popped) = match from_side {
+            Side::Head => ("lpush", "lpop"),
+            Side::Tail => ("rpush", "rpop"),
+        };
+        call.did(EventClass::List, pushed, to);
+        call.did(EventClass::List, popped, from);
+    } else {
         // Pushed first: a list that rotates its only element would otherwise be gone in between, and its expiry with it.
         call.db.record(Effect::ListPush { key: to, side: to_side, values: Items::new(&[&*element]) });
         call.db.record(Effect::ListPop { key: from, side: from_side, count: 1 });

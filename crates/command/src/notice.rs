@@ -199,7 +199,9 @@ fn called(spec: &Spec, args: &[&[u8]]) -> Option<Told> {
     use EventClass::{Generic, Hash, List, Set, String, Zset};
     let name = spec.name;
     let (class, name) = match name {
-        "setbit" | "bitfield" => (String, "setbit"),
+        "setbit" => (String, "setbit"),
+        // It tells itself.
+        "bitfield" => return Some(Told::Nothing),
         "bitop" => (String, "set"),
         "pfadd" | "pfmerge" => (String, "pfadd"),
         "hincrby" | "hincrbyfloat" => (Hash, name),

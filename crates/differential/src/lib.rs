@@ -7,7 +7,7 @@
 //!
 //! A sequence empties the dataset, fills a few keys of every type, and then runs commands that collide on them, some in
 //! transactions, some called by scripts, in RESP2 or RESP3. Compared are all replies, and afterwards of each key the type, the expiry and the
-//! value. A sequence that differs is made as short as it can be and still differ.
+//! value; on demand also what clients are told of keys, a command. A sequence that differs is made as short as it can be and still differ.
 //!
 //! For tests and tools alone. The oracle runs in cluster mode, owning every slot, as a node of ours does.
 //!
@@ -17,6 +17,7 @@
 mod compare;
 mod generate;
 mod grammar;
+mod listening;
 mod oracle;
 mod pool;
 mod random;
@@ -29,7 +30,7 @@ mod trial;
 pub use oracle::{Oracle, OracleError};
 pub use remote::Remote;
 pub use run::{Difference, Summary};
-pub use trial::Trial;
+pub use trial::{Listen, Trial};
 
 use ironcache_resp::Protocol;
 
@@ -43,6 +44,11 @@ pub trait Side {
     /// # Errors
     /// What went wrong, in words: the comparison ends there.
     fn run(&mut self, protocol: Protocol, commands: &[Args]) -> Result<Vec<Vec<u8>>, String>;
+
+    /// What clients were told of keys by each command of the last run, `channel payload, …`; nothing at all if nobody listens.
+    fn told(&mut self) -> Vec<String> {
+        Vec::new()
+    }
 }
 
 /// A command as people write it.

@@ -1,9 +1,9 @@
-//! `ironcache-differential --node HOST:PORT [--commands N] [--seed S] [--differences N] [NAME…]`
+//! `ironcache-differential --node HOST:PORT [--commands N] [--seed S] [--differences N] [--events] [NAME…]`
 //!
-//! Compares a node, which is a primary and owns every slot, with a redis-server that this starts. The dataset of the
-//! node is emptied. Exit code 1: they differ, or something is missing.
+//! Compares a node, which is a primary and owns every slot, with a redis-server that this starts. With `--events` also by what
+//! their clients are told of keys. The dataset of the node is emptied. Exit code 1: they differ, or something is missing.
 
-use ironcache_differential::Trial;
+use ironcache_differential::{Listen, Trial};
 use std::process::ExitCode;
 
 struct Options {
@@ -12,11 +12,18 @@ struct Options {
     differences: usize,
     seed: u64,
     names: Vec<String>,
+    listen: Listen,
 }
 
 fn options() -> Result<Options, String> {
-    let mut options =
-        Options { node: String::new(), commands: 100_000, differences: 20, seed: 1, names: Vec::new() };
+    let mut options = Options {
+        node: String::new(),
+        commands: 100_000,
+        differences: 20,
+        seed: 1,
+        names: Vec::new(),
+        listen: Listen::No,
+    };
     let mut args = std::env::args().skip(1);
     while let Some(arg) = args.next() {
         let mut value = || args.next().ok_or_else(|| format!("{arg} needs a value"));
@@ -27,6 +34,7 @@ fn options() -> Result<Options, String> {
             "--commands" => options.commands = number(value()?)? as usize,
             "--differences" => options.differences = number(value()?)? as usize,
             "--seed" => options.seed = number(value()?)?,
+            "--events" => options.listen = Listen::ToKeys,
             name if !name.starts_with('-') => options.names.push(name.to_lowercase()),
             other => return Err(format!("{other} is no option")),
         }
@@ -45,6 +53,7 @@ fn run() -> Result<bool, String> {
         names: options.names,
         commands: options.commands,
         differences_max: options.differences,
+        listen: options.listen,
     };
     let summary = trial.of_node(&options.node)?;
     println!("{summary}");

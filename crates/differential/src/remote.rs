@@ -37,6 +37,16 @@ impl Remote {
         Ok(value)
     }
 
+    /// What it says by itself.
+    ///
+    /// # Errors
+    /// As [`Self::ask`].
+    pub(crate) fn message(&mut self) -> Result<Value, String> {
+        let reply = self.reply()?;
+        let (value, _) = parse_value(&reply).map_err(|e| e.to_string())?.ok_or("half a message")?;
+        Ok(value)
+    }
+
     fn reply(&mut self) -> Result<Vec<u8>, String> {
         loop {
             if let Some((_, used)) = parse_value(&self.received).map_err(|e| e.to_string())? {

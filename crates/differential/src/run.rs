@@ -132,12 +132,25 @@ fn differs(
             theirs: b[at].clone(),
         })
     };
+    let (told_a, told_b) = (ours.told(), theirs.told());
     if let Some(at) = parted_at(&all, &b) {
         // What was before it is compared all the same.
         return Ok(difference(&all[..at], &a[..at], &b[..at]));
     }
     if let Some(found) = difference(&all, &a, &b) {
         return Ok(Some(found));
+    }
+    let is_error = |reply: &Vec<u8>| reply.first() == Some(&b'-');
+    // Where a departure is meant, what is told departs as well.
+    let departs = |at: &usize| told_a[*at] != told_b[*at] && is_error(&a[*at]) == is_error(&b[*at]);
+    if let Some(at) = (0..told_a.len().min(told_b.len())).find(departs) {
+        return Ok(Some(Difference {
+            protocol: *protocol,
+            commands: commands[..at.min(commands.len())].to_vec(),
+            what: all[at].clone(),
+            ours: told_a[at].clone().into_bytes(),
+            theirs: told_b[at].clone().into_bytes(),
+        }));
     }
     let types = &b[commands.len()..][..pool::KEYS.len()];
     let contents: Vec<Args> =

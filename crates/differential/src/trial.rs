@@ -2,6 +2,7 @@
 
 use crate::Side;
 use crate::generate::Generator;
+use crate::listening::Listening;
 use crate::oracle::Oracle;
 use crate::remote::Remote;
 use crate::run::{Plan, Summary, check};
@@ -16,6 +17,14 @@ pub struct Trial {
     pub names: Vec<String>,
     pub commands: usize,
     pub differences_max: usize,
+    pub listen: Listen,
+}
+
+/// Is it compared what clients are told of keys?
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Listen {
+    No,
+    ToKeys,
 }
 
 impl Trial {
@@ -34,7 +43,14 @@ impl Trial {
         };
         let around =
             if known.contains("eval") { Around::TransactionsAndScripts } else { Around::Transactions };
-        self.run(&mut node, around, |name| known.contains(name))
+        let known = |name: &str| known.contains(name);
+        match self.listen {
+            Listen::No => self.run(&mut node, around, known),
+            Listen::ToKeys => {
+                let listens = Remote::connect(addr).map_err(|error| format!("{addr}: {error}"))?;
+                self.run(&mut Listening::to(node, listens)?, around, known)
+            }
+        }
     }
 
     /// Compares what has these commands and knows no transactions and no scripts.
@@ -52,14 +68,18 @@ impl Trial {
         known: impl Fn(&str) -> bool,
     ) -> Result<Summary, String> {
         let oracle = Oracle::start().map_err(|error| error.to_string())?;
-        let mut theirs = oracle.connect().map_err(|error| error.to_string())?;
+        let connect = || oracle.connect().map_err(|error| error.to_string());
+        let mut theirs: Box<dyn Side> = match self.listen {
+            Listen::No => Box::new(connect()?),
+            Listen::ToKeys => Box::new(Listening::to(connect()?, connect()?)?),
+        };
         let mut grammar = oracle.grammar().map_err(|error| error.to_string())?;
         grammar.keep(known);
         let dumps = grammar.names().any(|name| name == "restore");
         let mut generator = Generator::new(&grammar, &self.names, self.seed, around);
         let plan =
             Plan { seed: self.seed, commands: self.commands, differences_max: self.differences_max, dumps };
-        check(&mut generator, side, &mut theirs, plan)
+        check(&mut generator, side, &mut *theirs, plan)
     }
 }
 

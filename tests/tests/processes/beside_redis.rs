@@ -1,7 +1,7 @@
 //! Commands through a whole node, beside redis-server; see crate `ironcache-differential`.
 
 use crate::PRODUCT;
-use ironcache_differential::{Remote, Trial};
+use ironcache_differential::{Listen, Remote, Trial};
 use ironcache_tests::{Cluster, Spec};
 
 /// Some seconds: that commands answer right is proven without a node, and here what is around them.
@@ -9,7 +9,7 @@ const COMMANDS: usize = 10_000;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs redis-server 7.0.15: make beside-redis"]
-async fn a_node_answers_as_redis_does_also_in_transactions() {
+async fn a_node_answers_and_tells_of_keys_as_redis_does_also_in_transactions() {
     let cluster = Cluster::start(&Spec::new(PRODUCT, 1, 1)).await;
     cluster.until_whole().await;
     let addrs: Vec<String> = cluster.nodes.iter().map(ironcache_tests::Node::client_addr).collect();
@@ -19,10 +19,14 @@ async fn a_node_answers_as_redis_does_also_in_transactions() {
             format!("{role:?}").contains(&format!("{:?}", b"master"))
         };
         let primary = addrs.iter().find(is_primary).ok_or("no node is the primary")?;
-        let trial = Trial { seed: 1, names: Vec::new(), commands: COMMANDS, differences_max: 10 };
-        trial.of_node(primary)
+        let trial =
+            |listen, commands| Trial { seed: 1, names: Vec::new(), commands, differences_max: 10, listen };
+        let replies = trial(Listen::No, COMMANDS).of_node(primary)?;
+        Ok::<_, String>([replies, trial(Listen::ToKeys, COMMANDS).of_node(primary)?])
     });
-    let summary =
+    let summaries =
         compared.await.expect("the comparison does not panic").unwrap_or_else(|error| panic!("{error}"));
-    assert!(summary.differences.is_empty(), "{summary}");
+    for summary in summaries {
+        assert!(summary.differences.is_empty(), "{summary}");
+    }
 }

@@ -196,6 +196,7 @@ pub(crate) fn xautoclaim(call: &mut Call<'_>) -> Outcome {
     /// Pending entries that are looked at for each that may be answered.
     const LOOKS: usize = 10;
     let (key, now_ms) = (call.args[1], now_ms(call));
+    let stream = call.db.read::<Stream>(key);
     let idle_ms_min = idle_ms_min(call.args[4], "XAUTOCLAIM")?;
     let first = id::interval_start(call.args[5])?;
     let (mut count, just_ids) = auto_options(&call.args[6..])?;
@@ -208,7 +209,7 @@ pub(crate) fn xautoclaim(call: &mut Call<'_>) -> Outcome {
         force: false,
         just_ids,
     };
-    let (stream, group) = group_of(call.db.read::<Stream>(key)?, key, claim.group)?;
+    let (stream, group) = group_of(stream?, key, claim.group)?;
     let (mut claimed, mut looked_at) = (Claimed::default(), None);
     for (id, _) in group.pending(first).take(count.saturating_mul(LOOKS)) {
         tick();

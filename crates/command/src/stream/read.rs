@@ -129,7 +129,6 @@ pub(crate) fn xreadgroup(call: &mut Call<'_>) -> Outcome {
     for (key, from) in options.keys.iter().zip(options.ids) {
         let group = call.db.read::<Stream>(key)?.and_then(|stream| stream.group(reader.group));
         if group.is_none() {
-            call.db.was_read();
             let (key, group) = (shown(key), shown(reader.group));
             return Err(StreamError::NoGroupToRead { key, group }.into());
         }

@@ -386,11 +386,8 @@ fn keys_that_go_for_want_of_memory_are_told_of() {
     let (mut listener, mut other) = (client(&mut plane), client(&mut plane));
     answer(&mut plane, &mut listener, "PSUBSCRIBE *");
     let room = plane.counted_bytes() + 100_000;
-    for setting in [
-        &format!("maxmemory {room}"),
-        "maxmemory-policy allkeys-lru",
-        "notify-keyspace-events Ee",
-    ] {
+    for setting in [&format!("maxmemory {room}"), "maxmemory-policy allkeys-lru", "notify-keyspace-events Ee"]
+    {
         assert_eq!(answer(&mut plane, &mut other, &format!("CONFIG SET {setting}")), "+OK\r\n");
     }
     for number in 0..2_000 {

@@ -1,0 +1,87 @@
+//! A server that is asked on one connection, and on another tells what becomes of its keys.
+//!
+//! ```text
+//!   asking:     SET k v      PUBLISH mark 0      DEL k       PUBLISH mark 1
+//!   listening:    set k ──▶ mark 0 ends what the first has told ──▶ del k ──▶ mark 1
+//! ```
+//!
+//! *Invariant:* a transaction is not parted by a mark: what it tells is told by its `EXEC`.
+
+use crate::{Args, Remote, Side};
+use ironcache_resp::{Protocol, Value};
+
+/// Everything that there is to be told.
+const ALL: &str = "KEAnm";
+/// No channel of the keyspace, and of the pattern that is listened to.
+const MARK: &str = "__keyed__:mark";
+const PATTERN: &str = "__key*__:*";
+
+pub(crate) struct Listening {
+    asks: Remote,
+    listens: Remote,
+    told: Vec<String>,
+}
+
+impl Listening {
+    /// # Errors
+    /// It cannot be asked to tell.
+    pub(crate) fn to(mut asks: Remote, mut listens: Remote) -> Result<Self, String> {
+        match asks.ask(&["CONFIG", "SET", "notify-keyspace-events", ALL])? {
+            Value::Simple(_) => {}
+            other => return Err(format!("CONFIG SET notify-keyspace-events: {other:?}")),
+        }
+        listens.ask(&["PSUBSCRIBE", PATTERN])?;
+        Ok(Self { asks, listens, told: Vec::new() })
+    }
+
+    /// What was told until a mark came.
+    fn until_marked(&mut self) -> Result<String, String> {
+        let mut told = Vec::new();
+        loop {
+            let message = self.listens.message()?;
+            let Value::Push(parts) = &message else { return Err(format!("no message: {message:?}")) };
+            let words = parts.iter().skip(2).map(|part| part.as_bytes().unwrap_or_default());
+            match words.collect::<Vec<_>>()[..] {
+                [channel, _] if channel == MARK.as_bytes() => return Ok(told.join(", ")),
+                [channel, payload] => {
+                    told.push(format!("{} {}", channel.escape_ascii(), payload.escape_ascii()));
+                }
+                _ => return Err(format!("no message of a channel: {message:?}")),
+            }
+        }
+    }
+}
+
+impl Side for Listening {
+    fn run(&mut self, protocol: Protocol, commands: &[Args]) -> Result<Vec<Vec<u8>>, String> {
+        let mark = ["PUBLISH", MARK, ""].map(|word| word.as_bytes().to_vec()).to_vec();
+        let is = |args: &Args, name: &[u8]| args[0].eq_ignore_ascii_case(name);
+        let (mut marked, mut is_own, mut queues) = (Vec::new(), Vec::new(), false);
+        for args in commands {
+            queues = is(args, b"multi") || queues && !is(args, b"exec");
+            marked.push(args.clone());
+            is_own.push(false);
+            if !queues {
+                marked.push(mark.clone());
+                is_own.push(true);
+            }
+        }
+        let replies = self.asks.run(protocol, &marked)?;
+        let (mut others, mut told) = (Vec::new(), Vec::new());
+        for (reply, is_own) in replies.into_iter().zip(is_own) {
+            if is_own {
+                told.pop();
+                told.push(self.until_marked()?);
+            } else {
+                others.push(reply);
+                told.push(String::new());
+            }
+        }
+        self.told = told;
+        Ok(others)
+    }
+
+    fn told(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.told)
+    }
+}
