@@ -1,7 +1,7 @@
 # The commands a contributor needs. `make verify` only reads; `make fix` mends what a tool can mend.
 CARGO ?= cargo
 
-.PHONY: both-releases build release verify arrows doc fix test demo compat bench table roll-compare deny ci full clean-compat beside-redis check-deploy differential mutations turmoil turmoil-build loss-window dead-primaries kill-matrix endurance speed-ab sim model train train-released fuzz fuzz-parsers fuzz-ports
+.PHONY: both-releases build release verify arrows doc fix test demo compat bench table roll-compare deny ci full clean-compat beside-redis check-deploy differential redis-suite mutations turmoil turmoil-build loss-window dead-primaries kill-matrix endurance speed-ab sim model train train-released fuzz fuzz-parsers fuzz-ports
 
 build:
 	$(CARGO) build --workspace --all-targets
@@ -61,6 +61,8 @@ compat: ## real clients against a playground: redis-cli, redis-benchmark, redis-
 # The tests that ask for redis-server, and that the toolchain alone cannot run.
 beside-redis: ## commands without a node, and a node, beside redis-server: some ten thousand of each
 	$(CARGO) test --workspace --test differential --test processes beside_redis -- --ignored
+redis-suite: release ## Redis' own tests on a node, beside redis-server: `make redis-suite SUITE=../redis-7.0.15 [UNITS="unit/type/list"]`
+	tests/compat/redis_suite.py target/release/ironcache --suite "$(SUITE)" --peer $(UNITS)
 differential: ## random commands on a node and on redis-server, compared: `make differential COUNT=1000000 SEED=1 NAMES="zadd zrange"`
 	$(CARGO) build --release -p ironcache -p ironcache-differential
 	tests/compat/differential target/release/ironcache --commands $(or $(COUNT),100000) --seed $(or $(SEED),1) $(NAMES)
