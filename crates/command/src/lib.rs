@@ -65,7 +65,7 @@ mod zstore;
 
 pub use blocking::{Waits, Wanted};
 pub use call::{Attempt, Context, Lookups, Ready, Served, attempt, execute, serve};
-pub use encoding::encoding;
+pub use encoding::{Compact, encoding};
 pub use error::{CommandError, WrongArity, unknown_command, unknown_subcommand, wrong_arity};
 pub use glob::glob_matches;
 pub use ironcache_keyspace::{Effects, Expiry};

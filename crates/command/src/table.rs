@@ -185,6 +185,7 @@ pub(crate) const ROWS: &[Spec] = &[
     // Since level 2.
     two(row("acl", -2, NONE, NO_KEYS, "server", "6.0.0", "Tells and changes who may do what.")),
     two(row("monitor", 1, ADMIN.with(CONTROL), NO_KEYS, "server", "1.0.0", "Shows every command that is executed.")),
+    two(row("debug", -2, ADMIN.with(CONTROL), NO_KEYS, "server", "1.0.0", "Has the node do what tests want of it.")),
     two(row("lolwut", -1, READ.with(FAST), NO_KEYS, "server", "5.0.0", "Tells the version of Redis that is offered.")),
     two(row("slowlog", -2, NONE, NO_KEYS, "server", "2.2.12", "Tells which commands were slow.")),
     two(row("latency", -2, NONE, NO_KEYS, "server", "2.8.13", "Tells what was slow, and how slow it was.")),

@@ -12,7 +12,18 @@ impl Keyspace {
     }
 }
 
+impl Entry {
+    /// Equal for equal values and expiries under whatever key; the same on every release. O(bytes of the value).
+    pub fn value_fingerprint(&self) -> u64 {
+        stable_hash(0, &value_hash(self))
+    }
+}
+
 fn entry_hash(entry: &Entry) -> u64 {
+    stable_hash(stable_hash(0, entry.key()), &value_hash(entry))
+}
+
+fn value_hash(entry: &Entry) -> [u8; 17] {
     let pair = |a: &[u8], b: &[u8]| stable_hash(stable_hash(0, a), b);
     let (kind, content) = match entry.value() {
         Value::String(text) => (1, stable_hash(0, text)),
@@ -28,7 +39,7 @@ fn entry_hash(entry: &Entry) -> u64 {
     tail[0] = kind;
     tail[1..9].copy_from_slice(&content.to_le_bytes());
     tail[9..].copy_from_slice(&entry.expire_at_ms().unwrap_or(u64::MAX).to_le_bytes());
-    stable_hash(stable_hash(0, entry.key()), &tail)
+    tail
 }
 
 /// Order-independent.

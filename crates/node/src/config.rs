@@ -2,6 +2,7 @@
 //! variables and flags.
 
 use crate::tls::AuthClients;
+use ironcache_command::Compact;
 use ironcache_control::RaftTimers;
 use ironcache_keyspace::{EvictionPolicy, Tracking};
 use ironcache_raft::Timers;
@@ -81,6 +82,10 @@ pub struct Config {
     pub busy_reply_threshold: u64,
     pub script_ms_max: u64,
     pub script_memory_bytes: u64,
+    pub compact: Compact,
+    pub list_max_listpack_size: String,
+    pub list_compress_depth: u64,
+    pub debug_command: DebugCommand,
     pub log: String,
     #[cfg(feature = "next")]
     pub next_zone: String,
@@ -94,6 +99,31 @@ pub struct Config {
 
     /// The file that it was read from, if there is one.
     pub file: Option<PathBuf>,
+}
+
+/// Who may use `DEBUG`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DebugCommand {
+    Nobody,
+    Everybody,
+    /// Who connects from this machine.
+    Local,
+}
+
+impl DebugCommand {
+    const ALL: [DebugCommand; 3] = [DebugCommand::Nobody, DebugCommand::Everybody, DebugCommand::Local];
+
+    fn of(word: &str) -> Option<DebugCommand> {
+        DebugCommand::ALL.into_iter().find(|who| who.word() == word)
+    }
+
+    fn word(self) -> &'static str {
+        match self {
+            DebugCommand::Nobody => "no",
+            DebugCommand::Everybody => "yes",
+            DebugCommand::Local => "local",
+        }
+    }
 }
 
 impl Default for Config {
@@ -174,6 +204,19 @@ impl Config {
             busy_reply_threshold: number(&node(NodeKey::BusyReplyThreshold)),
             script_ms_max: number(&node(NodeKey::ScriptMsMax)),
             script_memory_bytes: number(&node(NodeKey::ScriptMemoryBytes)),
+            compact: Compact {
+                hash_fields: number(&node(NodeKey::HashMaxListpackEntries)),
+                hash_bytes: number(&node(NodeKey::HashMaxListpackValue)),
+                set_integers: number(&node(NodeKey::SetMaxIntsetEntries)),
+                zset_members: number(&node(NodeKey::ZsetMaxListpackEntries)),
+                zset_bytes: number(&node(NodeKey::ZsetMaxListpackValue)),
+            },
+            list_max_listpack_size: node(NodeKey::ListMaxListpackSize).to_string(),
+            list_compress_depth: number(&node(NodeKey::ListCompressDepth)),
+            debug_command: node(NodeKey::EnableDebugCommand)
+                .word()
+                .and_then(DebugCommand::of)
+                .expect("a value of the table is one"),
             log: node(NodeKey::Log).to_string(),
             #[cfg(feature = "next")]
             next_zone: node(NodeKey::NextZone).to_string(),
@@ -269,6 +312,14 @@ impl Config {
             NodeKey::BusyReplyThreshold => Value::Number(self.busy_reply_threshold),
             NodeKey::ScriptMsMax => Value::Number(self.script_ms_max),
             NodeKey::ScriptMemoryBytes => Value::Number(self.script_memory_bytes),
+            NodeKey::HashMaxListpackEntries => Value::Number(self.compact.hash_fields as u64),
+            NodeKey::HashMaxListpackValue => Value::Number(self.compact.hash_bytes as u64),
+            NodeKey::SetMaxIntsetEntries => Value::Number(self.compact.set_integers as u64),
+            NodeKey::ZsetMaxListpackEntries => Value::Number(self.compact.zset_members as u64),
+            NodeKey::ZsetMaxListpackValue => Value::Number(self.compact.zset_bytes as u64),
+            NodeKey::ListMaxListpackSize => Value::Text(self.list_max_listpack_size.clone()),
+            NodeKey::ListCompressDepth => Value::Number(self.list_compress_depth),
+            NodeKey::EnableDebugCommand => Value::Word(self.debug_command.word()),
             NodeKey::Log => Value::Text(self.log.clone()),
             #[cfg(feature = "next")]
             NodeKey::NextZone => Value::Text(self.next_zone.clone()),

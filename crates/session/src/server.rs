@@ -60,6 +60,7 @@ impl Session {
             "command" => self.command(args, out),
             "cluster" => query(Query::Cluster),
             "config" => query(Query::Config),
+            "debug" => query(Query::Debug),
             "info" => query(Query::Info),
             "memory" => self.of_a_key(spec, args, Query::Memory, within, site),
             "object" => self.of_a_key(spec, args, Query::Object, within, site),

@@ -95,6 +95,7 @@ pub enum Query {
     },
     Cluster,
     Config,
+    Debug,
     Info,
     Latency,
     Memory,

@@ -71,6 +71,8 @@ pub enum Form {
     TlsProtocols,
     /// A [`Percentiles`].
     Percentiles,
+    /// Elements, or -1 to -5 for bytes: 4 KiB, and twice as many each.
+    ListpackSize,
 }
 
 impl Kind {
@@ -119,6 +121,10 @@ impl Kind {
                 Some(percentiles) => Ok(Value::Text(percentiles.to_string())),
                 None => Err(Why::Unfit("numbers from 0 to 100 are expected, separated by spaces")),
             },
+            Kind::Text(Form::ListpackSize) => match text.parse::<i32>() {
+                Ok(size) if size > 0 || (-5..0).contains(&size) => Ok(Value::Text(size.to_string())),
+                Ok(_) | Err(_) => Err(Why::Unfit("a number above 0 is expected, or one of -5 to -1")),
+            },
             Kind::Text(
                 Form::Directory
                 | Form::IpAddress
@@ -160,6 +166,7 @@ impl Kind {
             Kind::Text(Form::File) => "FILE",
             Kind::Text(Form::TlsProtocols) => "VERSIONS",
             Kind::Text(Form::Percentiles) => "PERCENTILES",
+            Kind::Text(Form::ListpackSize) => "N",
         }
     }
 
@@ -192,7 +199,8 @@ impl Kind {
                 | Form::KeyspaceEvents
                 | Form::File
                 | Form::TlsProtocols
-                | Form::Percentiles,
+                | Form::Percentiles
+                | Form::ListpackSize,
             )
             | Kind::Number { .. }
             | Kind::NumberOrNever { .. }

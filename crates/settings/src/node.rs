@@ -54,6 +54,14 @@ pub enum NodeKey {
     BusyReplyThreshold,
     ScriptMsMax,
     ScriptMemoryBytes,
+    HashMaxListpackEntries,
+    HashMaxListpackValue,
+    SetMaxIntsetEntries,
+    ZsetMaxListpackEntries,
+    ZsetMaxListpackValue,
+    ListMaxListpackSize,
+    ListCompressDepth,
+    EnableDebugCommand,
     Log,
     #[cfg(feature = "next")]
     NextZone,
@@ -70,6 +78,29 @@ const PORT_MOST: &str = "no port is above 65535";
 /// Zero stands for one derived from `port`.
 const DERIVED_PORT: Kind =
     Kind::number(Unit::Port, Range { least: 0, below: "", most: 65_535, above: PORT_MOST });
+
+/// Up to where `OBJECT ENCODING` calls a value compact, as Redis would: by Redis' names, of which the older one is known, too.
+const fn compact(
+    key: NodeKey,
+    name: &'static str,
+    older: Option<&'static str>,
+    default: &'static str,
+    doc: &'static str,
+) -> Setting {
+    Setting {
+        key: Key::Node(key),
+        name,
+        kind: Kind::number(
+            Unit::Count,
+            Range { least: 0, below: "", most: 1 << 32, above: "no value has that many elements" },
+        ),
+        default,
+        change: Change::Running,
+        redis: older,
+        doc,
+        more: "How a value is held here does not follow from it.",
+    }
+}
 
 /// How many there are.
 const COUNT: usize = NodeKey::Log as usize + 1 + cfg!(feature = "next") as usize;
@@ -754,6 +785,75 @@ pub static TABLE: [Setting; COUNT] = [
         redis: None,
         doc: "What the interpreter of scripts may take, in bytes: all scripts that are kept, and the one that runs",
         more: "A script that needs more ends with an error.",
+    },
+    compact(
+        NodeKey::HashMaxListpackEntries,
+        "hash-max-listpack-entries",
+        Some("hash-max-ziplist-entries"),
+        "512",
+        "Fields that a hash has at most that `OBJECT ENCODING` calls a listpack",
+    ),
+    compact(
+        NodeKey::HashMaxListpackValue,
+        "hash-max-listpack-value",
+        Some("hash-max-ziplist-value"),
+        "64",
+        "Bytes that each field and value of such a hash has at most",
+    ),
+    compact(
+        NodeKey::SetMaxIntsetEntries,
+        "set-max-intset-entries",
+        None,
+        "512",
+        "Integers that a set has at most that `OBJECT ENCODING` calls an intset",
+    ),
+    compact(
+        NodeKey::ZsetMaxListpackEntries,
+        "zset-max-listpack-entries",
+        Some("zset-max-ziplist-entries"),
+        "128",
+        "Members that a sorted set has at most that `OBJECT ENCODING` calls a listpack",
+    ),
+    compact(
+        NodeKey::ZsetMaxListpackValue,
+        "zset-max-listpack-value",
+        Some("zset-max-ziplist-value"),
+        "64",
+        "Bytes that each member of such a sorted set has at most",
+    ),
+    Setting {
+        key: Key::Node(NodeKey::ListMaxListpackSize),
+        name: "list-max-listpack-size",
+        kind: Kind::Text(Form::ListpackSize),
+        default: "-2",
+        change: Change::Running,
+        redis: Some("list-max-ziplist-size"),
+        doc: "How large the parts of a list are in Redis",
+        more: "Lists are held otherwise here: it is taken for what sets it everywhere, and nothing follows from it.",
+    },
+    Setting {
+        key: Key::Node(NodeKey::ListCompressDepth),
+        name: "list-compress-depth",
+        kind: Kind::number(
+            Unit::Count,
+            Range { least: 0, below: "", most: 1 << 31, above: "Redis takes no more" },
+        ),
+        default: "0",
+        change: Change::Running,
+        redis: None,
+        doc: "How many parts at each end of a list are not compressed in Redis",
+        more: "Nothing is compressed here: it is taken for what sets it everywhere, and nothing follows from it.",
+    },
+    Setting {
+        key: Key::Node(NodeKey::EnableDebugCommand),
+        name: "enable-debug-command",
+        kind: Kind::Word(&["no", "yes", "local"]),
+        default: "no",
+        change: Change::AtStart,
+        redis: None,
+        doc: "Who may use `DEBUG`: nobody, everybody, or who connects from this machine",
+        more: "For tests. A node that stands still by `DEBUG SLEEP` for longer than its lease is no primary any more, and one that \
+               does for longer than `hang-timeout-ms` is started anew.",
     },
     Setting {
         key: Key::Node(NodeKey::Log),

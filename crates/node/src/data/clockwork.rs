@@ -65,7 +65,7 @@ pub(super) fn evict(node: &Rc<DataNode>) {
 pub(super) fn expire(node: &Rc<DataNode>) {
     let mut plane = node.plane.borrow_mut();
     // A script that waits has read keys that it may read again.
-    let is_held = plane.pause.what().is_some() || plane.scripts.is_busy();
+    let is_held = plane.pause.what().is_some() || plane.scripts.is_busy() || !plane.expires_by_itself;
     if !plane.is_serving() || plane.is_backed_up() || is_held {
         return;
     }

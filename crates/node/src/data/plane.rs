@@ -94,6 +94,8 @@ pub(crate) struct Plane {
     pub memory: Memory,
     pub statistics: Statistics,
     pub pause: Pause,
+    /// Keys go when their time is over, also if nobody asks for them. Only tests want it otherwise.
+    pub expires_by_itself: bool,
     pub to_control: UnboundedSender<ToControl>,
     /// Connections whose next command is held back now.
     pub parked: u32,
@@ -190,6 +192,7 @@ impl Plane {
             memory: Memory::new(random),
             statistics,
             pause: Pause::default(),
+            expires_by_itself: true,
             to_control,
             parked: 0,
             random: random | 1,

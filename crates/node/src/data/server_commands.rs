@@ -4,6 +4,7 @@ mod acl;
 mod client;
 mod cluster;
 mod config;
+mod debug;
 mod info;
 mod latency;
 mod memory;
@@ -47,6 +48,7 @@ pub(super) fn run(plane: &mut Plane, client: &mut Client, query: Query, args: &[
         Query::GeneratePassword { bits } => acl::password(client, bits, out),
         Query::Cluster => cluster::run(plane, client, args, out),
         Query::Config => config::run(plane, client, args, out),
+        Query::Debug => debug::run(plane, client, args, out),
         Query::Info => info::run(plane, client, args, out),
         Query::Memory => memory::run(plane, client, args, out),
         Query::Object => object::run(plane, client, args, out),

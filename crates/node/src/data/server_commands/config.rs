@@ -292,6 +292,10 @@ fn changeable(directive: Directive, name: &str, text: &str) -> Result<(Key, Valu
         Err(BadSetting { why: Why::NotANumber { .. }, .. }) => {
             Err("argument couldn't be parsed into an integer".to_owned())
         }
+        Err(BadSetting { why: Why::NotAWord { words }, .. }) => Err(match words {
+            ["yes", "no"] => "argument must be 'yes' or 'no'".to_owned(),
+            words => format!("argument(s) must be one of the following: {}", words.join(", ")),
+        }),
         Err(BadSetting { why, .. }) => Err(why.to_string()),
     }
 }

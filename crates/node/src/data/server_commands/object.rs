@@ -60,9 +60,9 @@ pub(super) fn run(plane: &mut Plane, client: &mut Client, args: &[&[u8]], out: &
         (b"refcount", [key]) => (Asked::References, key),
         _ => return help(client, args, SUBCOMMANDS, out),
     };
-    let clock = plane.keyspace.clock();
+    let (clock, compact) = (plane.keyspace.clock(), plane.config.compact);
     let found = read_key(plane, client, key).map(|entry| match (asked, clock.tracking()) {
-        (Asked::Encoding, _) => Ok(Told::Word(encoding(entry.value()))),
+        (Asked::Encoding, _) => Ok(Told::Word(encoding(entry.value(), compact))),
         (Asked::References, _) => Ok(Told::Number(1)),
         (Asked::IdleTime, Tracking::Recency) => Ok(Told::Number(clock.idle_s(entry.access()).into())),
         (Asked::IdleTime, Tracking::Frequency { .. }) => Err(NotTracked::IdleTime),

@@ -145,6 +145,14 @@ fn config_set_takes_what_the_file_would_take_and_all_or_none() {
             "maxclients 1000001",
             "(possibly related to argument 'maxclients') - a process has descriptors for about a million",
         ),
+        (
+            "latency-tracking foo",
+            "(possibly related to argument 'latency-tracking') - argument must be 'yes' or 'no'",
+        ),
+        (
+            "tls-auth-clients foo",
+            "(possibly related to argument 'tls-auth-clients') - argument(s) must be one of the following: yes, no, optional",
+        ),
         ("maxclients x", "(possibly related to argument 'maxclients') - argument couldn't be parsed"),
         (
             "port 1",
@@ -388,6 +396,63 @@ fn what_redis_has_and_a_node_has_not_can_be_set_to_what_it_is() {
         let reply = answer(&mut plane, &mut client, &format!("CONFIG SET {pairs}"));
         assert!(reply.contains("can't set immutable config"), "{reply}");
     }
+}
+
+#[test]
+fn debug_is_for_whom_the_configuration_names() {
+    use crate::config::DebugCommand;
+    let (mut plane, mut client) = served();
+    let not_allowed = "-ERR DEBUG command not allowed.";
+    assert!(answer(&mut plane, &mut client, "DEBUG SLEEP 0").starts_with(not_allowed));
+    let may = |plane: &mut Plane, who| {
+        plane.config = Arc::new(Config { debug_command: who, ..Config::clone(&plane.config) });
+    };
+    for who in [DebugCommand::Everybody, DebugCommand::Local] {
+        may(&mut plane, who);
+        assert_eq!(answer(&mut plane, &mut client, "DEBUG SLEEP 0.001"), "+OK\r\n");
+    }
+    for seconds in ["x", "-1", "nan", "1e300"] {
+        let refused = answer(&mut plane, &mut client, &format!("DEBUG SLEEP {seconds}"));
+        assert_eq!(refused, "-ERR value is not a valid float\r\n", "{seconds}");
+    }
+    let unknown = "-ERR unknown subcommand 'foo'. Try DEBUG HELP.\r\n";
+    assert_eq!(answer(&mut plane, &mut client, "DEBUG foo"), unknown);
+    let from_elsewhere = "10.0.0.1:1".parse().unwrap();
+    client.info.borrow_mut().addr = from_elsewhere;
+    assert!(answer(&mut plane, &mut client, "DEBUG SLEEP 0").starts_with(not_allowed));
+    may(&mut plane, DebugCommand::Everybody);
+    assert_eq!(answer(&mut plane, &mut client, "DEBUG SLEEP 0"), "+OK\r\n");
+}
+
+#[test]
+fn debug_reads_back_what_replicas_get_and_every_value_is_what_it_was() {
+    use crate::config::DebugCommand;
+    let (mut plane, mut client) = served();
+    plane.config =
+        Arc::new(Config { debug_command: DebugCommand::Everybody, ..Config::clone(&plane.config) });
+    for command in [
+        "SET s x",
+        "RPUSH l a b",
+        "HSET h f v",
+        "SADD set a b",
+        "ZADD z 1 a 2 b",
+        "XADD x 1-1 f v",
+        "EXPIRE s 100",
+    ] {
+        assert!(!answer(&mut plane, &mut client, command).starts_with('-'), "{command}");
+    }
+    let digest = answer(&mut plane, &mut client, "DEBUG DIGEST");
+    for command in ["DEBUG RELOAD", "DEBUG RELOAD NOSAVE", "DEBUG LOADAOF"] {
+        assert_eq!(answer(&mut plane, &mut client, command), "+OK\r\n");
+        assert_eq!(answer(&mut plane, &mut client, "DEBUG DIGEST"), digest, "{command}");
+    }
+    assert_eq!(answer(&mut plane, &mut client, "COPY l {l}2"), ":1\r\n");
+    let digests = answer(&mut plane, &mut client, "DEBUG DIGEST-VALUE l {l}2 h none");
+    let lines: Vec<&str> = digests.split("\r\n").collect();
+    assert_eq!((lines[0], lines[4]), ("*4", format!("+{:040}", 0).as_str()), "{digests}");
+    assert!(lines[1] == lines[2] && lines[2] != lines[3], "{digests}");
+    assert!(answer(&mut plane, &mut client, "DEBUG OBJECT h").contains(" refcount:1 encoding:listpack "));
+    assert_eq!(answer(&mut plane, &mut client, "DEBUG OBJECT none"), "-ERR no such key\r\n");
 }
 
 #[test]
