@@ -294,7 +294,6 @@ pub(crate) async fn serve(
         cluster: raft.cluster(),
         data_dir: config.data_dir.clone(),
         levels: levels::RANGE,
-        keepalive_s: config.tcp_keepalive,
         reserve_bytes: keeper::RESERVE_BYTES,
         views: raft.applied(),
         doors: Arc::clone(&doors),
@@ -337,8 +336,7 @@ pub(crate) async fn serve(
     }));
     let port = |name, bound, limits, refuse, refused: &Arc<http::Refusals>| {
         let (doors, refused) = (Arc::clone(&doors), Arc::clone(refused));
-        let options =
-            doorkeeper::Options { name, limits, refuse, keepalive_s: config.tcp_keepalive, doors, refused };
+        let options = doorkeeper::Options { name, limits, refuse, doors, refused };
         Port::open(bound, &options)
             .map_err(|source| DaemonError::Io { what: "the thread of a port cannot start", source })
     };

@@ -35,6 +35,7 @@ pub use start::StartError;
 pub(crate) use wire::{Opened, Wire, open};
 
 use crate::config::Config;
+use crate::keepalive::Keepalive;
 use ironcache_control::{Holder, OperatorRole, Security};
 use ironcache_identity::{JoinCode, Tls};
 use ironcache_raft::{AppliedView, MayJoin};
@@ -51,6 +52,8 @@ use tokio::task::JoinHandle;
 #[derive(Debug)]
 pub(crate) struct Doors {
     pub tls: Tls,
+    /// Of every connection that goes out or comes in here.
+    pub keepalive: Keepalive,
     config: Arc<Config>,
     dir: PathBuf,
     /// What a new node obeys before it belongs to a cluster, if it obeys anything.

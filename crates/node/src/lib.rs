@@ -31,6 +31,7 @@ mod fetch;
 pub mod ground;
 mod http;
 mod identity;
+mod keepalive;
 mod keeper;
 mod launcher;
 mod lead;

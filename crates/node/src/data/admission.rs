@@ -3,7 +3,7 @@
 //! ```text
 //!  accepted ─► a place? ─┬─ yes: it is in the list of clients from here on ─► handshake, commands
 //!                        ├─ of one that has said nothing for long: that one ends, and gives its place
-//!                        └─ no: told so, and closed before anybody else is accepted
+//!                        └─ no: told so (by TLS just closed), and closed before anybody else is accepted
 //! ```
 //! *Invariant:* nothing awaits between the look at the count and its increase: however many come at the same moment,
 //! `maxclients` is the most that are here. A handshake of TLS that is under way counts, for it has its descriptor.
@@ -80,9 +80,15 @@ pub(super) fn admit(node: &Rc<DataNode>, stream: TcpStream, addr: SocketAddr, en
     let most = plane.config.maxclients as usize;
     let Some(client) = plane.clients.admit(most, addr, local, unix_ms(), &everybody, entrance.door()) else {
         plane.stats.rejected_connections += 1;
-        let (_from, mut to) = stream.into_split();
-        // It is told why, if it still listens: so little fits into a socket that has just been opened.
-        let _ = write_at_once(&mut to, FULL);
+        match entrance.door() {
+            // It is told why, if it still listens: so little fits into a socket that has just been opened.
+            Door::Plain => {
+                let (_from, mut to) = stream.into_split();
+                let _ = write_at_once(&mut to, FULL);
+            }
+            // As in Redis: what is not TLS would be an error of its own there, and nobody waits for a handshake to refuse.
+            Door::Tls => {}
+        }
         return;
     };
     client.info.borrow_mut().descriptor = descriptor(&stream);

@@ -392,6 +392,7 @@ async fn run(
     let mut plane = Plane::new(config, me, version, levels, to_control, random);
     plane.contact = contact;
     plane.outbox = outbox;
+    plane.keepalive = doors.keepalive.clone();
     plane.is_member = cluster.is_some();
     let node = Rc::new(DataNode {
         plane: RefCell::new(plane),

@@ -25,6 +25,7 @@ use super::stats::Stats;
 use super::tls::Tls;
 use super::trouble::HeldUp;
 use crate::config::Config;
+use crate::keepalive::Keepalive;
 use crate::messages::{self, Heard, Outbox};
 use ironcache_acl::AclLog;
 use ironcache_control::{Command, Origin, Shard};
@@ -94,6 +95,8 @@ pub(crate) struct Plane {
     pub memory: Memory,
     pub statistics: Statistics,
     pub pause: Pause,
+    /// Of sockets that begin after it was set, in every thread.
+    pub keepalive: Keepalive,
     /// Keys go when their time is over, also if nobody asks for them. Only tests want it otherwise.
     pub expires_by_itself: bool,
     pub to_control: UnboundedSender<ToControl>,
@@ -151,6 +154,7 @@ impl Plane {
     ) -> Self {
         let backlog = Backlog::new(usize::try_from(config.backlog_bytes).unwrap_or(usize::MAX), Offset(0));
         let statistics = Statistics::new(&config);
+        let keepalive = Keepalive::new(config.tcp_keepalive);
         let mut effects = Effects::at(Level::FIRST);
         effects.events.want(config.notify_keyspace_events.is_on());
         Self {
@@ -192,6 +196,7 @@ impl Plane {
             memory: Memory::new(random),
             statistics,
             pause: Pause::default(),
+            keepalive,
             expires_by_itself: true,
             to_control,
             parked: 0,
@@ -216,6 +221,7 @@ impl Plane {
         self.accounts.set_requirepass(&config.requirepass);
         self.effects.events.want(config.notify_keyspace_events.is_on());
         self.statistics.obey(&config);
+        self.keepalive.set(config.tcp_keepalive);
         self.config = Arc::new(config);
         self.tell_time();
     }

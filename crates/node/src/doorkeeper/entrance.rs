@@ -37,8 +37,6 @@ pub(crate) struct Options {
     pub limits: Limits,
     /// How it says that there is no room for an answer.
     pub refuse: Refuse,
-    /// `tcp-keepalive`.
-    pub keepalive_s: u64,
     pub doors: Arc<Doors>,
     /// Connections that come to nothing.
     pub refused: Arc<Refusals>,
@@ -58,14 +56,14 @@ pub(super) fn open(
     door: &Arc<Doorkeeper>,
     options: &Options,
 ) -> io::Result<mpsc::UnboundedReceiver<Arrived>> {
-    let Options { name, limits: _, refuse: _, keepalive_s, doors, refused: _ } = options;
+    let Options { name, limits: _, refuse: _, doors, refused: _ } = options;
     // Each of those in it has a place in the book.
     let (to, arrived) = mpsc::unbounded_channel();
-    let (name, keepalive_s) = (*name, *keepalive_s);
+    let name = *name;
     let (door, doors) = (Arc::clone(door), Arc::clone(doors));
     exec::apart(name, move || async move {
         tokio::select! {
-            () = accept_all(&bound, &door, &doors, keepalive_s, &to) => {}
+            () = accept_all(&bound, &door, &doors, &to) => {}
             () = to.closed() => {}
         }
     })?;
@@ -77,7 +75,6 @@ async fn accept_all(
     bound: &Bound,
     door: &Arc<Doorkeeper>,
     doors: &Arc<Doors>,
-    keepalive_s: u64,
     to: &mpsc::UnboundedSender<Arrived>,
 ) {
     let listener = match accepting(bound).await {
@@ -93,7 +90,7 @@ async fn accept_all(
                 continue;
             }
         };
-        if ironcache_host::net::prepare(&stream, keepalive_s).is_err() {
+        if ironcache_host::net::prepare(&stream, doors.keepalive.seconds()).is_err() {
             continue;
         }
         // Nobody who has just come is pushed out: the others wait in the kernel's queue.

@@ -54,7 +54,7 @@ async fn door(limits: Limits) -> (Arc<Doorkeeper>, SocketAddr) {
         .merge(Router::new().route("/streamed", post(async || "taken")).layer(from_fn(streams)))
         .layer(DefaultBodyLimit::max(MOST));
     let doors = crate::doors::Doors::of_tests();
-    let options = Options { name: "door", limits, refuse, keepalive_s: 0, doors, refused: Arc::default() };
+    let options = Options { name: "door", limits, refuse, doors, refused: Arc::default() };
     let port = Port::open(listener.into_std().unwrap(), &options).unwrap();
     let door = Arc::clone(&port.door);
     tokio::spawn(port.serve(router));

@@ -1,6 +1,7 @@
 //! Connections to other nodes, on which nobody answers but who is meant.
 
 use super::{Doors, Mode, Wire};
+use crate::keepalive::Keepalive;
 use ironcache_host::http::{Connection, Dial, Dialling};
 use ironcache_host::net::{TcpStream, prepare};
 use ironcache_identity::{Expect, Tls};
@@ -40,11 +41,11 @@ impl Doors {
         match self.way(to)? {
             Way::Plain => {
                 let stream = TcpStream::connect(addr).await?;
-                prepare(&stream, self.config.tcp_keepalive)?;
+                prepare(&stream, self.keepalive.seconds())?;
                 Ok((Wire::Plain(stream), None))
             }
             Way::Tls(expect) => {
-                let (wire, key) = secure(&self.tls, addr, expect, self.config.tcp_keepalive).await?;
+                let (wire, key) = secure(&self.tls, addr, expect, self.keepalive.seconds()).await?;
                 Ok((wire, Some(key)))
             }
         }
@@ -77,14 +78,13 @@ impl Dial for Doors {
 pub(crate) struct KeyDial {
     pub tls: Tls,
     pub key: KeyHash,
-    /// `tcp-keepalive`.
-    pub keepalive_s: u64,
+    pub keepalive: Keepalive,
 }
 
 impl Dial for KeyDial {
     fn dial<'a>(&'a self, addr: &'a str, _to: Option<NodeId>) -> Dialling<'a> {
         Box::pin(async move {
-            let (wire, _) = secure(&self.tls, addr, Expect::Key(self.key), self.keepalive_s).await?;
+            let (wire, _) = secure(&self.tls, addr, Expect::Key(self.key), self.keepalive.seconds()).await?;
             Ok(Box::new(wire) as Box<dyn Connection>)
         })
     }

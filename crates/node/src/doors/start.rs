@@ -2,6 +2,7 @@
 
 use super::{Binding, BindingError, Code, CodeBy, Doors, Known};
 use crate::config::Config;
+use crate::keepalive::Keepalive;
 use ironcache_control::Security;
 use ironcache_host::exec::spawn_blocking;
 use ironcache_identity::{
@@ -86,6 +87,7 @@ impl Doors {
         let code = if is_member { forget_code(&dir) } else { code(config, &dir)? };
         Ok(Doors {
             tls,
+            keepalive: Keepalive::new(config.tcp_keepalive),
             config: Arc::clone(config),
             dir,
             code,
@@ -104,6 +106,7 @@ impl Doors {
         let config = Arc::new(Config { insecure: true, ..Config::default() });
         Arc::new(Doors {
             tls: Tls::new(&PrivateKey::generate().unwrap()).unwrap(),
+            keepalive: Keepalive::new(config.tcp_keepalive),
             dir: PathBuf::new(),
             config,
             code: None,

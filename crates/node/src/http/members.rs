@@ -116,8 +116,8 @@ fn dial(
         // One that is a member already is asked as one.
         (Security::Keys(keys), _) if keys.nodes.contains_key(&node) => Ok(app.doors.clone()),
         (Security::Keys(_), Some(Admitted { key, code: _ })) => {
-            let keepalive_s = app.config.tcp_keepalive;
-            Ok(Arc::new(KeyDial { tls: app.doors.tls.clone(), key, keepalive_s }))
+            let keepalive = app.doors.keepalive.clone();
+            Ok(Arc::new(KeyDial { tls: app.doors.tls.clone(), key, keepalive }))
         }
         (Security::Keys(_), None) => Err(Rejection::NotAdmitted { node }.into()),
         (Security::Insecure, _) => Ok(app.doors.clone()),

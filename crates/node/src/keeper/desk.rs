@@ -24,7 +24,6 @@ use tokio::task::{AbortHandle, spawn_local};
 pub(super) struct Desk {
     pub me: Member,
     pub levels: LevelRange,
-    pub keepalive_s: u64,
     pub doors: Arc<Doors>,
     cluster: Option<ClusterId>,
     pub dir: PathBuf,
@@ -51,13 +50,11 @@ pub(super) struct Shared {
 
 impl Desk {
     pub(super) fn new(options: KeeperOptions, told: watch::Sender<Option<CannotKeep>>) -> Self {
-        let KeeperOptions { me, cluster, data_dir, levels, keepalive_s, reserve_bytes, views, doors } =
-            options;
+        let KeeperOptions { me, cluster, data_dir, levels, reserve_bytes, views, doors } = options;
         let dir = dir_of(&data_dir);
         Self {
             me,
             levels,
-            keepalive_s,
             doors,
             cluster,
             room: RefCell::new(Room::new(&data_dir, &dir, reserve_bytes, told)),

@@ -162,7 +162,8 @@ impl Session<'_> {
     async fn attach(&mut self) -> Result<FrameReader, Ended> {
         let addr = self.desk.state.borrow().view.nodes.get(&self.primary.node).map(|n| n.peer_addr.clone());
         let addr = addr.ok_or(Ended::NotAsked)?;
-        let opened = open(&self.desk.doors, &addr, self.primary.node, self.desk.keepalive_s).await?;
+        let opened =
+            open(&self.desk.doors, &addr, self.primary.node, self.desk.doors.keepalive.seconds()).await?;
         let Opened { stream, already, revocation } = opened;
         self.revocation = Some(revocation);
         let (read, writer) = stream.into_split();

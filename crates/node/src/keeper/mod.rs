@@ -49,8 +49,6 @@ pub(crate) struct KeeperOptions {
     pub data_dir: PathBuf,
     /// What this release reads and writes.
     pub levels: LevelRange,
-    /// Of sockets, in seconds; 0: none.
-    pub keepalive_s: u64,
     /// Free space that is left to others.
     pub reserve_bytes: u64,
     pub views: watch::Receiver<Arc<AppliedView>>,

@@ -195,7 +195,6 @@ fn options(dir: &TempDir, views: watch::Receiver<Arc<AppliedView>>) -> KeeperOpt
         cluster: Some(ClusterId(7)),
         data_dir,
         levels: LEVELS,
-        keepalive_s: 0,
         reserve_bytes: 0,
         views,
         doors: crate::doors::Doors::of_tests(),

@@ -59,6 +59,27 @@ async fn every_connection_of_a_node_without_keys_is_kept_alive_whoever_made_it()
     until_all_are_kept_alive(&nodes, operator.local_addr().unwrap().port()).await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_time_that_is_set_holds_for_every_connection_that_begins_after_it() {
+    let nodes = support::founded(1).await;
+    let mut client = TcpStream::connect(("127.0.0.1", nodes[0].app.config.port)).await.unwrap();
+    client.write_all(b"CONFIG SET tcp-keepalive 77\r\n").await.unwrap();
+    client.read_exact(&mut [0; 5]).await.unwrap();
+    for port in [nodes[0].app.config.http_port, nodes[0].app.config.peer_port] {
+        let stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+        let own = stream.local_addr().unwrap().port();
+        let give_up = Instant::now() + BOUND;
+        loop {
+            let accepted = sockets().into_iter().find(|socket| (socket.local, socket.remote) == (port, own));
+            if accepted.and_then(|socket| socket.probe_in).is_some_and(|probe_in| probe_in.as_secs() <= 77) {
+                break;
+            }
+            assert!(Instant::now() < give_up, "a connection to {port} is asked after as before");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+}
+
 fn follower(nodes: &[TestNode]) -> &TestNode {
     let leader = nodes[0].app.raft.view_changes().borrow().leader.expect("somebody leads");
     nodes.iter().find(|node| node.id() != leader).expect("there are two")

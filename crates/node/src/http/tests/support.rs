@@ -98,7 +98,6 @@ impl TestNode {
             me,
             cluster: raft.cluster(),
             data_dir: dir.path().to_owned(),
-            keepalive_s: config.tcp_keepalive,
             reserve_bytes: 0,
             levels: LEVELS,
             views: raft.applied(),
@@ -129,8 +128,7 @@ impl TestNode {
         tokio::spawn(crate::doors::follow(Arc::clone(&app)));
         let port = |name, bound: tokio::net::TcpListener, limits, refuse, refused: &Arc<http::Refusals>| {
             let (doors, refused) = (Arc::clone(&doors), Arc::clone(refused));
-            let keepalive_s = app.config.tcp_keepalive;
-            let options = doorkeeper::Options { name, limits, refuse, keepalive_s, doors, refused };
+            let options = doorkeeper::Options { name, limits, refuse, doors, refused };
             doorkeeper::Port::open(bound.into_std().unwrap(), &options).unwrap()
         };
         let peers = port(
