@@ -304,8 +304,8 @@ pub(super) const ROWS: &[Mutation] = &[
         name: "strangers-are-signed-for-beside-raft",
         breaks: "hellos without end take the time of the thread on which raft and operators wait",
         file: "crates/node/src/doorkeeper/entrance.rs",
-        guard: "    exec::apart(name, move || async move {\n        tokio::select! {\n            () = accept_all(&bound, &door, &doors, keepalive_s, &to) => {}\n            () = to.closed() => {}\n        }\n    })?;",
-        instead: "    let _ = name;\n    tokio::spawn(async move {\n        tokio::select! {\n            () = accept_all(&bound, &door, &doors, keepalive_s, &to) => {}\n            () = to.closed() => {}\n        }\n    });",
+        guard: "    exec::apart(name, move || async move {\n        tokio::select! {\n            () = accept_all(&bound, &door, &doors, &to) => {}\n            () = to.closed() => {}\n        }\n    })?;",
+        instead: "    let _ = name;\n    tokio::spawn(async move {\n        tokio::select! {\n            () = accept_all(&bound, &door, &doors, &to) => {}\n            () = to.closed() => {}\n        }\n    });",
         tests: &["-p", "ironcache-node", "--lib", "doorkeeper::tests::a_hello_is_answered"],
     },
     Mutation {
