@@ -290,7 +290,7 @@ impl Db<'_> {
     }
 
     /// The value of a key that must hold a `V` or nothing.
-    pub(crate) fn read<V: View + ?Sized>(&mut self, key: &[u8]) -> Result<Option<&V>, CommandError> {
+    pub(crate) fn read<V: View + ?Sized>(&mut self, key: &[u8]) -> Result<Option<V::Seen<'_>>, CommandError> {
         match self.place(key) {
             None => Ok(None),
             Some(place) => V::view(self.keyspace.at(place).value()).map(Some).ok_or(CommandError::WrongType),
@@ -298,7 +298,7 @@ impl Db<'_> {
     }
 
     /// Reads without deleting: several values at once. Expired keys are absent all the same.
-    pub(crate) fn peek<V: View + ?Sized>(&self, key: &[u8]) -> Result<Option<&V>, CommandError> {
+    pub(crate) fn peek<V: View + ?Sized>(&self, key: &[u8]) -> Result<Option<V::Seen<'_>>, CommandError> {
         let found = self.keyspace.find(key);
         let live = found.filter(|place| !self.keyspace.at(*place).is_expired(self.now_ms));
         self.count(key, live.is_some());
@@ -308,7 +308,7 @@ impl Db<'_> {
     }
 
     /// What a key that was read, and holds a `V` or nothing, holds by now: it is not counted once more.
-    pub(crate) fn again<V: View + ?Sized>(&self, key: &[u8]) -> Option<&V> {
+    pub(crate) fn again<V: View + ?Sized>(&self, key: &[u8]) -> Option<V::Seen<'_>> {
         self.keyspace.live(key, self.now_ms).and_then(|entry| V::view(entry.value()))
     }
 
@@ -327,22 +327,48 @@ impl Db<'_> {
 
 /// A type that a value may be seen as.
 pub(crate) trait View {
-    fn view(value: &Value) -> Option<&Self>;
+    /// What is seen.
+    type Seen<'a>;
+    fn view(value: Value<'_>) -> Option<Self::Seen<'_>>;
 }
 
 impl View for [u8] {
-    fn view(value: &Value) -> Option<&Self> {
+    type Seen<'a> = &'a [u8];
+    fn view(value: Value<'_>) -> Option<&[u8]> {
         if let Value::String(text) = value { Some(text) } else { None }
+    }
+}
+
+/// Whatever it is.
+impl View for Value<'_> {
+    type Seen<'a> = Value<'a>;
+    fn view(value: Value<'_>) -> Option<Value<'_>> {
+        Some(value)
+    }
+}
+
+impl View for Hash<'_> {
+    type Seen<'a> = Hash<'a>;
+    fn view(value: Value<'_>) -> Option<Hash<'_>> {
+        if let Value::Hash(hash) = value { Some(hash) } else { None }
+    }
+}
+
+impl View for Set<'_> {
+    type Seen<'a> = Set<'a>;
+    fn view(value: Value<'_>) -> Option<Set<'_>> {
+        if let Value::Set(set) = value { Some(set) } else { None }
     }
 }
 
 macro_rules! view {
     ($($kind:ident),*) => {$(
         impl View for $kind {
-            fn view(value: &Value) -> Option<&Self> {
+            type Seen<'a> = &'a $kind;
+            fn view(value: Value<'_>) -> Option<&Self> {
                 if let Value::$kind(it) = value { Some(it) } else { None }
             }
         }
     )*};
 }
-view!(Hash, List, Set, Zset, Stream);
+view!(List, Zset, Stream);

@@ -24,7 +24,7 @@ pub struct Compact {
 }
 
 /// What Redis calls it. Looks at no more elements than are compact.
-pub fn encoding(value: &Value, compact: Compact) -> &'static str {
+pub fn encoding(value: Value<'_>, compact: Compact) -> &'static str {
     match value {
         Value::String(text) if parse_integer(text).is_some() => "int",
         Value::String(text) if text.len() <= EMBEDDED_BYTES_MAX => "embstr",
@@ -32,15 +32,13 @@ pub fn encoding(value: &Value, compact: Compact) -> &'static str {
         Value::List(_) => "quicklist",
         Value::Stream(_) => "stream",
         Value::Hash(hash) => {
-            let fields = hash.fields().as_slice();
-            let is_compact = fields.len() <= compact.hash_fields
-                && fields.iter().all(|field| field.name.len().max(field.value.len()) <= compact.hash_bytes);
+            let is_compact = hash.len() <= compact.hash_fields
+                && hash.iter().all(|(name, value)| name.len().max(value.len()) <= compact.hash_bytes);
             if is_compact { "listpack" } else { "hashtable" }
         }
         Value::Set(set) => {
-            let members = set.members().as_slice();
-            let is_compact = members.len() <= compact.set_integers
-                && members.iter().all(|member| parse_integer(&member.0).is_some());
+            let is_compact =
+                set.len() <= compact.set_integers && set.iter().all(|member| parse_integer(member).is_some());
             if is_compact { "intset" } else { "hashtable" }
         }
         Value::Zset(zset) => {

@@ -12,7 +12,7 @@ use ironcache_resp::{Protocol, parse_integer};
 type Outcome = Result<(), CommandError>;
 
 fn len(call: &mut Call<'_>) -> Result<usize, CommandError> {
-    Ok(call.db.read::<Hash>(call.args[1])?.map_or(0, |hash| hash.fields().len()))
+    Ok(call.db.read::<Hash>(call.args[1])?.map_or(0, Hash::len))
 }
 
 /// Sets the fields given after the key; answers how many are new.
@@ -39,7 +39,7 @@ pub(crate) fn hmset(call: &mut Call<'_>) -> Outcome {
 
 pub(crate) fn hsetnx(call: &mut Call<'_>) -> Outcome {
     let [key, field, value] = [call.args[1], call.args[2], call.args[3]];
-    let absent = !call.db.read::<Hash>(key)?.is_some_and(|hash| hash.fields().contains(field));
+    let absent = !call.db.read::<Hash>(key)?.is_some_and(|hash| hash.contains(field));
     if absent {
         call.db.record(Effect::HashSet { key, fields: Items::new(&[[field, value]]) });
     }
@@ -68,26 +68,26 @@ pub(crate) fn hmget(call: &mut Call<'_>) -> Outcome {
 }
 
 pub(crate) fn hgetall(call: &mut Call<'_>) -> Outcome {
-    let fields = call.db.read::<Hash>(call.args[1])?.map_or(&[][..], |hash| hash.fields().as_slice());
-    call.reply.map(fields.len());
-    for field in ticking(fields) {
-        call.reply.bulk(&field.name);
-        call.reply.bulk(&field.value);
+    let hash = call.db.read::<Hash>(call.args[1])?;
+    call.reply.map(hash.map_or(0, Hash::len));
+    for (name, value) in ticking(hash.into_iter().flatten()) {
+        call.reply.bulk(name);
+        call.reply.bulk(value);
     }
     Ok(())
 }
 
 pub(crate) fn hkeys(call: &mut Call<'_>) -> Outcome {
-    let fields = call.db.read::<Hash>(call.args[1])?.map_or(&[][..], |hash| hash.fields().as_slice());
-    call.reply.array(fields.len());
-    ticking(fields).for_each(|field| call.reply.bulk(&field.name));
+    let hash = call.db.read::<Hash>(call.args[1])?;
+    call.reply.array(hash.map_or(0, Hash::len));
+    ticking(hash.into_iter().flatten()).for_each(|(name, _)| call.reply.bulk(name));
     Ok(())
 }
 
 pub(crate) fn hvals(call: &mut Call<'_>) -> Outcome {
-    let fields = call.db.read::<Hash>(call.args[1])?.map_or(&[][..], |hash| hash.fields().as_slice());
-    call.reply.array(fields.len());
-    ticking(fields).for_each(|field| call.reply.bulk(&field.value));
+    let hash = call.db.read::<Hash>(call.args[1])?;
+    call.reply.array(hash.map_or(0, Hash::len));
+    ticking(hash.into_iter().flatten()).for_each(|(_, value)| call.reply.bulk(value));
     Ok(())
 }
 
@@ -97,9 +97,8 @@ pub(crate) fn hdel(call: &mut Call<'_>) -> Outcome {
         call.reply.int(0);
         return Ok(());
     };
-    let fields: Vec<&[u8]> =
-        call.args[2..].iter().copied().filter(|field| hash.fields().contains(field)).collect();
-    let before = hash.fields().len();
+    let fields: Vec<&[u8]> = call.args[2..].iter().copied().filter(|field| hash.contains(field)).collect();
+    let before = hash.len();
     if !fields.is_empty() {
         call.db.record(Effect::HashRemove { key, fields: Items::new(&fields) });
     }
@@ -115,7 +114,7 @@ pub(crate) fn hlen(call: &mut Call<'_>) -> Outcome {
 }
 
 pub(crate) fn hexists(call: &mut Call<'_>) -> Outcome {
-    let found = call.db.read::<Hash>(call.args[1])?.is_some_and(|hash| hash.fields().contains(call.args[2]));
+    let found = call.db.read::<Hash>(call.args[1])?.is_some_and(|hash| hash.contains(call.args[2]));
     call.reply.int(found.into());
     Ok(())
 }
@@ -160,9 +159,9 @@ pub(crate) fn hincrbyfloat(call: &mut Call<'_>) -> Outcome {
 pub(crate) fn hrandfield(call: &mut Call<'_>) -> Outcome {
     let mut dice = Dice::new(call.random);
     let Some((count, options)) = call.args[2..].split_first() else {
-        match call.db.read::<Hash>(call.args[1])? {
+        match call.db.read::<Hash>(call.args[1])?.and_then(|hash| hash.nth(dice.below(hash.len()))) {
             None => call.reply.null(),
-            Some(hash) => call.reply.bulk(&hash.fields().as_slice()[dice.below(hash.fields().len())].name),
+            Some((name, _)) => call.reply.bulk(name),
         }
         return Ok(());
     };
@@ -175,20 +174,20 @@ pub(crate) fn hrandfield(call: &mut Call<'_>) -> Outcome {
     if with_values && count.unsigned_abs() > (i64::MAX / 2) as u64 {
         return Err(CommandError::OutOfRange);
     }
-    let fields = call.db.read::<Hash>(call.args[1])?.map_or(&[][..], |hash| hash.fields().as_slice());
+    let hash = call.db.read::<Hash>(call.args[1])?;
     if count < 0 && count.unsigned_abs() > REPEATED_MAX {
         return Err(CommandError::OutOfRange);
     }
-    let chosen = dice.choose(count, fields.len());
+    let chosen = dice.choose(count, hash.map_or(0, Hash::len));
     let nested = with_values && call.reply.protocol() == Protocol::Resp3;
     call.reply.array(if with_values && !nested { chosen.len() * 2 } else { chosen.len() });
-    for field in ticking(chosen).map(|at| &fields[at]) {
+    for (name, value) in ticking(chosen).filter_map(|at| hash?.nth(at)) {
         if nested {
             call.reply.array(2);
         }
-        call.reply.bulk(&field.name);
+        call.reply.bulk(name);
         if with_values {
-            call.reply.bulk(&field.value);
+            call.reply.bulk(value);
         }
     }
     Ok(())

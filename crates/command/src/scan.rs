@@ -4,7 +4,7 @@ use crate::arg;
 use crate::call::Call;
 use crate::error::CommandError;
 use crate::glob::glob_matches;
-use ironcache_keyspace::{Dict, Hash, Keyed, ScanCursor, Set, Zset};
+use ironcache_keyspace::{Kind, ScanCursor, Value};
 use ironcache_resp::format_double;
 
 type Outcome = Result<(), CommandError>;
@@ -90,60 +90,64 @@ pub(crate) fn scan(call: &mut Call<'_>) -> Outcome {
 }
 
 pub(crate) fn hscan(call: &mut Call<'_>) -> Outcome {
-    step(
-        call,
-        2,
-        |hash: &Hash| hash.fields(),
-        |field, emit| {
-            emit(&field.name);
-            emit(&field.value);
-        },
-    )
+    step(call, Kind::Hash)
 }
 
 pub(crate) fn sscan(call: &mut Call<'_>) -> Outcome {
-    step(call, 1, |set: &Set| set.members(), |member, emit| emit(&member.0))
+    step(call, Kind::Set)
 }
 
 pub(crate) fn zscan(call: &mut Call<'_>) -> Outcome {
-    step(
-        call,
-        2,
-        |zset: &Zset| zset.members(),
-        |scored, emit| {
-            emit(&scored.member);
-            emit(format_double(scored.score).as_bytes());
-        },
-    )
+    step(call, Kind::Zset)
 }
 
-/// Hands the strings that an element is shown as to a function.
-type Show<E> = fn(&E, &mut dyn FnMut(&[u8]));
+/// What an element is shown with.
+enum With<'a> {
+    Nothing,
+    Value(&'a [u8]),
+    Score(f64),
+}
 
-/// One step through the elements of a key, of which each is shown as `width` strings.
-fn step<V: crate::call::View, E: Keyed>(
-    call: &mut Call<'_>,
-    width: usize,
-    elements: fn(&V) -> &Dict<E>,
-    show: Show<E>,
-) -> Outcome {
+/// One step through the elements of a key, which holds a collection of this kind or nothing.
+fn step(call: &mut Call<'_>, kind: Kind) -> Outcome {
     let cursor = cursor(call.args[2])?;
     let mut found = Vec::new();
     let mut next = 0;
-    if let Some(value) = call.db.read::<V>(call.args[1])? {
+    if let Some(value) = call.db.read::<Value>(call.args[1])? {
+        let len = match value {
+            Value::Hash(hash) if kind == Kind::Hash => hash.len(),
+            Value::Set(set) if kind == Kind::Set => set.len(),
+            Value::Zset(zset) if kind == Kind::Zset => zset.len(),
+            _ => return Err(CommandError::WrongType),
+        };
         let options = Options::parse(&call.args[3..], Kinds::Refused)?;
-        let elements = elements(value);
-        let whole = elements.len() <= WHOLE_ELEMENTS_MAX;
+        let whole = len <= WHOLE_ELEMENTS_MAX;
         let (from, count) = if whole { (0, WHOLE_ELEMENTS_MAX) } else { (cursor as usize, options.count) };
-        next = elements.scan(from, count, |element| {
-            if options.matches(element.key()) {
-                found.push(element);
+        let mut meet = |name, with| {
+            if options.matches(name) {
+                found.push((name, with));
             }
-        });
+        };
+        next = match value {
+            Value::Hash(hash) => hash.scan(from, count, |(name, value)| meet(name, With::Value(value))),
+            Value::Set(set) => set.scan(from, count, |member| meet(member, With::Nothing)),
+            Value::Zset(zset) => {
+                zset.members().scan(from, count, |scored| meet(&*scored.member, With::Score(scored.score)))
+            }
+            Value::String(_) | Value::List(_) | Value::Stream(_) => return Err(CommandError::WrongType),
+        };
     }
+    let width = if kind == Kind::Set { 1 } else { 2 };
     call.reply.array(2);
     call.reply.bulk(next.to_string().as_bytes());
     call.reply.array(found.len() * width);
-    found.into_iter().for_each(|element| show(element, &mut |text| call.reply.bulk(text)));
+    for (name, with) in found {
+        call.reply.bulk(name);
+        match with {
+            With::Nothing => {}
+            With::Value(value) => call.reply.bulk(value),
+            With::Score(score) => call.reply.bulk(format_double(score).as_bytes()),
+        }
+    }
     Ok(())
 }

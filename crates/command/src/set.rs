@@ -10,14 +10,14 @@ use ironcache_keyspace::{Effect, Items, Set};
 type Outcome = Result<(), CommandError>;
 
 fn len(call: &mut Call<'_>) -> Result<usize, CommandError> {
-    Ok(call.db.read::<Set>(call.args[1])?.map_or(0, |set| set.members().len()))
+    Ok(call.db.read::<Set>(call.args[1])?.map_or(0, Set::len))
 }
 
 pub(crate) fn sadd(call: &mut Call<'_>) -> Outcome {
     let key = call.args[1];
     let set = call.db.read::<Set>(key)?;
-    let before = set.map_or(0, |set| set.members().len());
-    let is_new = |member: &&[u8]| !set.is_some_and(|set| set.members().contains(member));
+    let before = set.map_or(0, Set::len);
+    let is_new = |member: &&[u8]| !set.is_some_and(|set| set.contains(member));
     let new: Vec<&[u8]> = call.args[2..].iter().copied().filter(is_new).collect();
     if !new.is_empty() {
         call.db.record(Effect::SetAdd { key, members: Items::new(&new) });
@@ -33,8 +33,8 @@ pub(crate) fn srem(call: &mut Call<'_>) -> Outcome {
         call.reply.int(0);
         return Ok(());
     };
-    let before = set.members().len();
-    let held: Vec<&[u8]> = call.args[2..].iter().copied().filter(|m| set.members().contains(m)).collect();
+    let before = set.len();
+    let held: Vec<&[u8]> = call.args[2..].iter().copied().filter(|m| set.contains(m)).collect();
     if !held.is_empty() {
         call.db.record(Effect::SetRemove { key, members: Items::new(&held) });
     }
@@ -51,14 +51,13 @@ pub(crate) fn scard(call: &mut Call<'_>) -> Outcome {
 
 pub(crate) fn smembers(call: &mut Call<'_>) -> Outcome {
     let set = call.db.read::<Set>(call.args[1])?;
-    let members = set.map_or(&[][..], |set| set.members().as_slice());
-    call.reply.set(members.len());
-    ticking(members).for_each(|member| call.reply.bulk(&member.0));
+    call.reply.set(set.map_or(0, Set::len));
+    ticking(set.into_iter().flatten()).for_each(|member| call.reply.bulk(member));
     Ok(())
 }
 
 pub(crate) fn sismember(call: &mut Call<'_>) -> Outcome {
-    let found = call.db.read::<Set>(call.args[1])?.is_some_and(|set| set.members().contains(call.args[2]));
+    let found = call.db.read::<Set>(call.args[1])?.is_some_and(|set| set.contains(call.args[2]));
     call.reply.int(found.into());
     Ok(())
 }
@@ -67,7 +66,7 @@ pub(crate) fn smismember(call: &mut Call<'_>) -> Outcome {
     let set = call.db.read::<Set>(call.args[1])?;
     call.reply.array(call.args.len() - 2);
     for member in &call.args[2..] {
-        call.reply.int(set.is_some_and(|set| set.members().contains(member)).into());
+        call.reply.int(set.is_some_and(|set| set.contains(member)).into());
     }
     Ok(())
 }
@@ -81,10 +80,11 @@ pub(crate) fn spop(call: &mut Call<'_>) -> Outcome {
     };
     let mut dice = Dice::new(call.random);
     let set = call.db.read::<Set>(key)?;
-    let members = set.map_or(&[][..], |set| set.members().as_slice());
-    let chosen = dice.distinct(wanted.unwrap_or(1), members.len());
-    let popped: Vec<Box<[u8]>> = ticking(chosen).map(|at| members[at].0.clone()).collect();
-    let all = popped.len() == members.len();
+    let len = set.map_or(0, Set::len);
+    let chosen = dice.distinct(wanted.unwrap_or(1), len);
+    let popped: Vec<Box<[u8]>> =
+        ticking(chosen).filter_map(|at| set?.nth(at)).map(Box::<[u8]>::from).collect();
+    let all = popped.len() == len;
     if all && !popped.is_empty() {
         call.db.record(Effect::Delete { key });
     } else if !popped.is_empty() {
@@ -110,19 +110,18 @@ pub(crate) fn srandmember(call: &mut Call<'_>) -> Outcome {
     };
     let mut dice = Dice::new(call.random);
     let set = call.db.read::<Set>(call.args[1])?;
-    let members = set.map_or(&[][..], |set| set.members().as_slice());
     let Some(count) = wanted else {
-        match members {
-            [] => call.reply.null(),
-            _ => call.reply.bulk(&members[dice.below(members.len())].0),
+        match set.and_then(|set| set.nth(dice.below(set.len()))) {
+            None => call.reply.null(),
+            Some(member) => call.reply.bulk(member),
         }
         return Ok(());
     };
     if count < 0 && count.unsigned_abs() > REPEATED_MAX {
         return Err(CommandError::OutOfRange);
     }
-    let chosen = dice.choose(count, members.len());
+    let chosen = dice.choose(count, set.map_or(0, Set::len));
     call.reply.array(chosen.len());
-    ticking(chosen).for_each(|at| call.reply.bulk(&members[at].0));
+    ticking(chosen).filter_map(|at| set?.nth(at)).for_each(|member| call.reply.bulk(member));
     Ok(())
 }

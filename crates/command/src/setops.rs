@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 type Outcome = Result<(), CommandError>;
 
 /// What is done with the sets, some of which may be absent.
-type Operation = for<'s> fn(&[Option<&'s Set>]) -> Vec<&'s [u8]>;
+type Operation = for<'s> fn(&[Option<Set<'s>>]) -> Vec<&'s [u8]>;
 
 pub(crate) fn sinter(call: &mut Call<'_>) -> Outcome {
     answer(call, intersection)
@@ -63,7 +63,7 @@ pub(crate) fn smove(call: &mut Call<'_>) -> Outcome {
         call.reply.int(0);
         return Ok(());
     }
-    let has = |set: Option<&Set>| set.is_some_and(|set| set.members().contains(member));
+    let has = |set: Option<Set<'_>>| set.is_some_and(|set| set.contains(member));
     let held = has(call.db.read::<Set>(from)?);
     let known = has(call.db.read::<Set>(to)?);
     if held && from != to {
@@ -76,34 +76,32 @@ pub(crate) fn smove(call: &mut Call<'_>) -> Outcome {
     Ok(())
 }
 
-fn all(set: Option<&Set>) -> impl Iterator<Item = &[u8]> {
-    ticking(set.map_or(&[][..], |set| set.members().as_slice())).map(|member| &*member.0)
+fn all(set: Option<Set<'_>>) -> impl Iterator<Item = &[u8]> {
+    ticking(set.into_iter().flatten())
 }
 
 /// The members that all sets have, of which there is at least one.
-fn common<'i, 's>(sets: &'i [Option<&'s Set>]) -> impl Iterator<Item = &'s [u8]> + use<'i, 's> {
-    let smallest = sets.iter().copied().min_by_key(|set| set.map_or(0, |set| set.members().len())).flatten();
-    all(smallest)
-        .filter(|member| sets.iter().all(|set| set.is_some_and(|set| set.members().contains(member))))
+fn common<'i, 's>(sets: &'i [Option<Set<'s>>]) -> impl Iterator<Item = &'s [u8]> + use<'i, 's> {
+    let smallest = sets.iter().copied().min_by_key(|set| set.map_or(0, Set::len)).flatten();
+    all(smallest).filter(|member| sets.iter().all(|set| set.is_some_and(|set| set.contains(member))))
 }
 
-fn intersection<'s>(sets: &[Option<&'s Set>]) -> Vec<&'s [u8]> {
+fn intersection<'s>(sets: &[Option<Set<'s>>]) -> Vec<&'s [u8]> {
     common(sets).collect()
 }
 
-fn union<'s>(sets: &[Option<&'s Set>]) -> Vec<&'s [u8]> {
+fn union<'s>(sets: &[Option<Set<'s>>]) -> Vec<&'s [u8]> {
     let mut seen = BTreeSet::new();
     sets.iter().flat_map(|set| all(*set)).filter(|member| seen.insert(*member)).collect()
 }
 
-fn difference<'s>(sets: &[Option<&'s Set>]) -> Vec<&'s [u8]> {
+fn difference<'s>(sets: &[Option<Set<'s>>]) -> Vec<&'s [u8]> {
     let others = &sets[1..];
-    let in_none =
-        |member: &&[u8]| !others.iter().any(|set| set.is_some_and(|set| set.members().contains(member)));
+    let in_none = |member: &&[u8]| !others.iter().any(|set| set.is_some_and(|set| set.contains(member)));
     all(sets[0]).filter(in_none).collect()
 }
 
-fn sets<'c>(call: &'c Call<'_>, keys: &[&[u8]]) -> Result<Vec<Option<&'c Set>>, CommandError> {
+fn sets<'c>(call: &'c Call<'_>, keys: &[&[u8]]) -> Result<Vec<Option<Set<'c>>>, CommandError> {
     keys.iter().map(|key| call.db.peek::<Set>(key)).collect()
 }
 

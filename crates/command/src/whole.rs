@@ -15,22 +15,19 @@ pub(crate) enum Whole {
 }
 
 impl Whole {
-    pub(crate) fn of(value: &Value) -> Self {
+    pub(crate) fn of(value: Value<'_>) -> Self {
         match value {
-            Value::String(text) => Whole::String(text.as_slice().into()),
+            Value::String(text) => Whole::String(text.into()),
             Value::Hash(hash) => {
-                let fields = ticking(hash.fields().as_slice());
-                Whole::Hash(fields.map(|field| [field.name.clone(), field.value.clone()]).collect())
+                Whole::Hash(ticking(hash).map(|(name, value)| [name.into(), value.into()]).collect())
             }
             Value::List(list) => Whole::List(ticking(list.items()).cloned().collect()),
-            Value::Set(set) => {
-                Whole::Set(ticking(set.members().as_slice()).map(|member| member.0.clone()).collect())
-            }
+            Value::Set(set) => Whole::Set(ticking(set).map(Box::from).collect()),
             Value::Zset(zset) => {
                 let members = ticking(zset.members().as_slice());
                 Whole::Zset(members.map(|scored| (scored.score, Box::from(&*scored.member))).collect())
             }
-            Value::Stream(stream) => Whole::Stream(stream.clone()),
+            Value::Stream(stream) => Whole::Stream(Box::new(stream.clone())),
         }
     }
 

@@ -3,7 +3,7 @@
 //! *Invariant:* a score is what Redis' order of additions makes of it: inputs from the smallest to the largest.
 
 use crate::arg;
-use crate::call::{Call, View};
+use crate::call::Call;
 use crate::error::CommandError;
 use crate::zrange::{self, Show};
 use ironcache_keyspace::progress::ticking;
@@ -72,18 +72,12 @@ enum Purpose {
 #[derive(Clone, Copy)]
 enum Source<'a> {
     Zset(&'a Zset),
-    Set(&'a Set),
+    Set(Set<'a>),
     Absent,
 }
 
-impl View for Value {
-    fn view(value: &Value) -> Option<&Self> {
-        Some(value)
-    }
-}
-
 impl<'a> Source<'a> {
-    fn of(value: Option<&'a Value>) -> Result<Self, CommandError> {
+    fn of(value: Option<Value<'a>>) -> Result<Self, CommandError> {
         match value {
             None => Ok(Source::Absent),
             Some(Value::Zset(zset)) => Ok(Source::Zset(zset)),
@@ -97,7 +91,7 @@ impl<'a> Source<'a> {
     fn len(self) -> usize {
         match self {
             Source::Zset(zset) => zset.len(),
-            Source::Set(set) => set.members().len(),
+            Source::Set(set) => set.len(),
             Source::Absent => 0,
         }
     }
@@ -105,7 +99,7 @@ impl<'a> Source<'a> {
     fn score(self, member: &[u8]) -> Option<f64> {
         match self {
             Source::Zset(zset) => zset.score(member),
-            Source::Set(set) => set.members().contains(member).then_some(1.0),
+            Source::Set(set) => set.contains(member).then_some(1.0),
             Source::Absent => None,
         }
     }
@@ -113,7 +107,7 @@ impl<'a> Source<'a> {
     fn members(self) -> Box<dyn Iterator<Item = (&'a [u8], f64)> + 'a> {
         match self {
             Source::Zset(zset) => Box::new(ticking(zset.ascending(0)).map(|s| (&*s.member, s.score))),
-            Source::Set(set) => Box::new(ticking(set.members().as_slice()).map(|m| (&*m.0, 1.0))),
+            Source::Set(set) => Box::new(ticking(set).map(|member| (member, 1.0))),
             Source::Absent => Box::new(std::iter::empty()),
         }
     }

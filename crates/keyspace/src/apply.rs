@@ -1,11 +1,14 @@
 //! Applying effects: the only way in which a keyspace changes, on primaries and replicas alike.
 
 use crate::effect::{Content, Effect, EffectError, SetExpiry, Side};
+use crate::entry::{Entry, HashMut, SetMut};
+use crate::fields::HashTable;
 use crate::items::Items;
 use crate::keyspace::{Keyspace, Place};
+use crate::members::SetTable;
 use crate::progress::{self, ticking};
 use crate::stream::{Stream, StreamChange, StreamId};
-use crate::value::{Hash, Kind, List, Set, Value};
+use crate::value::{Held, Kind, List};
 use crate::zset::Zset;
 use ironcache_types::Level;
 
@@ -43,15 +46,9 @@ impl Keyspace {
         match *effect {
             Effect::SetString { key, value, expiry } => self.set_string(key, value, expiry),
             Effect::SetRange { key, offset, value } => {
-                return self.edit(key, Absent::Create, |text: &mut Vec<u8>| {
-                    let start = offset as usize;
-                    let end = start + value.len();
-                    if text.len() < end {
-                        text.resize(end, 0);
-                    }
-                    text[start..end].copy_from_slice(value);
-                    Ok(())
-                });
+                let place = self.find(key).unwrap_or_else(|| self.insert_string(key, b""));
+                let changed = self.change(place, |entry| entry.set_range(offset as usize, value));
+                return changed.map_err(|found| wrong_kind(key, Kind::String, found));
             }
             Effect::Delete { key } => self.delete(key),
             Effect::Rename { key, to } => self.rename(key, to),
@@ -67,14 +64,14 @@ impl Keyspace {
             }
             Effect::HashSet { key, fields } => return self.hash_set(key, fields),
             Effect::HashRemove { key, fields } => {
-                return self.edit(key, Absent::Ignore, |hash: &mut Hash| {
+                return self.edit::<HashTable>(key, Absent::Ignore, |mut hash| {
                     ticking(fields.iter()).for_each(|field| hash.remove(field));
                     Ok(())
                 });
             }
             Effect::ListPush { key, side, values } => return self.list_push(key, side, values),
             Effect::ListPop { key, side, count } => {
-                return self.edit(key, Absent::Ignore, |list: &mut List| {
+                return self.edit::<List>(key, Absent::Ignore, |list| {
                     for _ in ticking(0..count.min(list.items().len() as u64)) {
                         match side {
                             Side::Head => list.pop_head(),
@@ -85,7 +82,7 @@ impl Keyspace {
                 });
             }
             Effect::ListSet { key, index, value } => {
-                return self.edit(key, Absent::Ignore, |list: &mut List| {
+                return self.edit::<List>(key, Absent::Ignore, |list| {
                     let len = list.items().len() as u64;
                     if index >= len {
                         return Err(EffectError::IndexOutside { index, len });
@@ -95,7 +92,7 @@ impl Keyspace {
                 });
             }
             Effect::ListInsert { key, index, value } => {
-                return self.edit(key, Absent::Ignore, |list: &mut List| {
+                return self.edit::<List>(key, Absent::Ignore, |list| {
                     let len = list.items().len() as u64;
                     if index > len {
                         return Err(EffectError::IndexOutside { index, len });
@@ -105,28 +102,28 @@ impl Keyspace {
                 });
             }
             Effect::ListTrim { key, from, len } => {
-                return self.edit(key, Absent::Ignore, |list: &mut List| {
+                return self.edit::<List>(key, Absent::Ignore, |list| {
                     let held = list.items().len() as u64;
                     list.trim(from.min(held) as usize, len.min(held) as usize);
                     Ok(())
                 });
             }
             Effect::ListRemove { key, count, value } => {
-                return self.edit(key, Absent::Ignore, |list: &mut List| {
+                return self.edit::<List>(key, Absent::Ignore, |list| {
                     list.remove(count, value);
                     Ok(())
                 });
             }
             Effect::SetAdd { key, members } => return self.set_add(key, members),
             Effect::SetRemove { key, members } => {
-                return self.edit(key, Absent::Ignore, |set: &mut Set| {
+                return self.edit::<SetTable>(key, Absent::Ignore, |mut set| {
                     ticking(members.iter()).for_each(|member| set.remove(member));
                     Ok(())
                 });
             }
             Effect::ZsetAdd { key, members } => return self.zset_add(key, members),
             Effect::ZsetRemove { key, members } => {
-                return self.edit(key, Absent::Ignore, |zset: &mut Zset| {
+                return self.edit::<Zset>(key, Absent::Ignore, |zset| {
                     ticking(members.iter()).for_each(|member| zset.remove(member));
                     Ok(())
                 });
@@ -143,7 +140,7 @@ impl Keyspace {
                     Content::Set(members) => self.set_add(key, members)?,
                     Content::Zset(members) => self.zset_add(key, members)?,
                     Content::Stream(head) => {
-                        self.insert(key, Value::Stream(Box::new(Stream::of(head))));
+                        self.insert_held(key, Held::Stream(Box::new(Stream::of(head))));
                     }
                 }
                 if let Some(place) = self.find(key) {
@@ -159,7 +156,7 @@ impl Keyspace {
                     StreamChange::Add { .. } => Absent::Create,
                     _ => Absent::Ignore,
                 };
-                return self.edit(key, absent, |stream: &mut Stream| stream.apply(&change));
+                return self.edit::<Stream>(key, absent, |stream| stream.apply(&change));
             }
             Effect::Clear => self.clear(),
         }
@@ -168,17 +165,10 @@ impl Keyspace {
 
     fn set_string(&mut self, key: &[u8], value: &[u8], expiry: SetExpiry) {
         let place = match self.find(key) {
-            None => self.insert(key, Value::String(value.to_vec())),
+            None => self.insert_string(key, value),
             Some(place) => {
                 self.touch(place);
-                self.change(place, |old| match old {
-                    // The buffer is used again unless most of it would lie idle.
-                    Value::String(text) if text.capacity() / 2 <= value.len() => {
-                        text.clear();
-                        text.extend_from_slice(value);
-                    }
-                    other => *other = Value::String(value.to_vec()),
-                });
+                self.change(place, |entry| entry.set_string(value));
                 place
             }
         };
@@ -199,23 +189,22 @@ impl Keyspace {
         let Some(place) = self.find(key).filter(|_| key != to) else {
             return;
         };
-        let (expire_at_ms, access) = (self.at(place).expire_at_ms(), self.at(place).access());
-        let value = self.remove(place);
+        let expire_at_ms = self.at(place).expire_at_ms();
+        let entry = self.remove(place);
         self.delete(to);
-        let place = self.insert(to, value);
+        let place = self.insert(entry.renamed(to));
         self.set_expiry(place, expire_at_ms);
-        self.set_access(place, access);
     }
 
     fn hash_set(&mut self, key: &[u8], fields: Items<'_, [&[u8]; 2]>) -> Result<(), EffectError> {
-        self.edit(key, Absent::Create, |hash: &mut Hash| {
+        self.edit::<HashTable>(key, Absent::Create, |mut hash| {
             ticking(fields.iter()).for_each(|[field, value]| hash.set(field, value));
             Ok(())
         })
     }
 
     fn list_push(&mut self, key: &[u8], side: Side, values: Items<'_, &[u8]>) -> Result<(), EffectError> {
-        self.edit(key, Absent::Create, |list: &mut List| {
+        self.edit::<List>(key, Absent::Create, |list| {
             match side {
                 Side::Head => ticking(values.iter()).for_each(|value| list.push_head(value)),
                 Side::Tail => ticking(values.iter()).for_each(|value| list.push_tail(value)),
@@ -225,14 +214,14 @@ impl Keyspace {
     }
 
     fn set_add(&mut self, key: &[u8], members: Items<'_, &[u8]>) -> Result<(), EffectError> {
-        self.edit(key, Absent::Create, |set: &mut Set| {
+        self.edit::<SetTable>(key, Absent::Create, |mut set| {
             ticking(members.iter()).for_each(|member| set.add(member));
             Ok(())
         })
     }
 
     fn zset_add(&mut self, key: &[u8], members: Items<'_, (f64, &[u8])>) -> Result<(), EffectError> {
-        self.edit(key, Absent::Create, |zset: &mut Zset| {
+        self.edit::<Zset>(key, Absent::Create, |zset| {
             ticking(members.iter()).for_each(|(score, member)| zset.set(score, member));
             Ok(())
         })
@@ -243,19 +232,16 @@ impl Keyspace {
         &mut self,
         key: &[u8],
         absent: Absent,
-        change: impl FnOnce(&mut V) -> Result<(), EffectError>,
+        change: impl FnOnce(V::Mut<'_>) -> Result<(), EffectError>,
     ) -> Result<(), EffectError> {
         let place = match self.find(key) {
             Some(place) => place,
             None if absent == Absent::Ignore => return Ok(()),
-            None => self.insert(key, Value::empty(V::KIND)),
+            None => self.insert_empty(key, V::KIND),
         };
-        self.change(place, |value| match V::of(value) {
+        self.change(place, |entry| match V::of(entry) {
             Ok(typed) => change(typed),
-            Err(found) => {
-                let key = String::from_utf8_lossy(key).into_owned();
-                Err(EffectError::WrongKind { key, expected: V::KIND, found })
-            }
+            Err(found) => Err(wrong_kind(key, V::KIND, found)),
         })?;
         self.remove_if_empty(place);
         Ok(())
@@ -268,23 +254,48 @@ impl Keyspace {
     }
 }
 
-/// The Rust types of the kinds of values.
-trait Typed: Sized {
+fn wrong_kind(key: &[u8], expected: Kind, found: Kind) -> EffectError {
+    EffectError::WrongKind { key: String::from_utf8_lossy(key).into_owned(), expected, found }
+}
+
+/// The Rust types of the kinds of collections.
+trait Typed {
     const KIND: Kind;
-    fn of(value: &mut Value) -> Result<&mut Self, Kind>;
+    /// What changes it.
+    type Mut<'a>;
+    /// # Errors
+    /// It is of this kind.
+    fn of(entry: &mut Entry) -> Result<Self::Mut<'_>, Kind>;
+}
+
+impl Typed for HashTable {
+    const KIND: Kind = Kind::Hash;
+    type Mut<'a> = HashMut<'a>;
+    fn of(entry: &mut Entry) -> Result<HashMut<'_>, Kind> {
+        entry.hash_mut()
+    }
+}
+
+impl Typed for SetTable {
+    const KIND: Kind = Kind::Set;
+    type Mut<'a> = SetMut<'a>;
+    fn of(entry: &mut Entry) -> Result<SetMut<'_>, Kind> {
+        entry.set_mut()
+    }
 }
 
 macro_rules! typed {
-    ($($kind:ident: $type:ty),*) => {$(
-        impl Typed for $type {
+    ($($kind:ident),*) => {$(
+        impl Typed for $kind {
             const KIND: Kind = Kind::$kind;
-            fn of(value: &mut Value) -> Result<&mut Self, Kind> {
-                match value {
-                    Value::$kind(typed) => Ok(typed),
-                    other => Err(other.kind()),
+            type Mut<'a> = &'a mut $kind;
+            fn of(entry: &mut Entry) -> Result<&mut Self, Kind> {
+                match entry.held_mut()? {
+                    Held::$kind(typed) => Ok(typed),
+                    other => Err(other.view().kind()),
                 }
             }
         }
     )*};
 }
-typed!(String: Vec<u8>, Hash: Hash, List: List, Set: Set, Zset: Zset, Stream: Stream);
+typed!(List, Zset, Stream);

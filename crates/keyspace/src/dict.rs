@@ -69,7 +69,8 @@ impl<T: Keyed> Dict<T> {
         if self.index.is_empty() {
             return self.elements.iter().position(|e| wanted(e) && table_hash(e.key()) == hash);
         }
-        self.index.find(hash, |at| wanted(&self.elements[at]))
+        let is_it = |at: usize| wanted(&self.elements[at]) && table_hash(self.elements[at].key()) == hash;
+        self.index.find(hash, is_it)
     }
 
     /// What the table takes besides its elements' own blocks.
@@ -91,19 +92,30 @@ impl<T: Keyed> Dict<T> {
     pub(crate) fn push(&mut self, element: T) -> usize {
         let at = self.elements.len();
         if at == self.elements.capacity() {
-            // By half, not by double: most of a node's memory is in these vectors.
-            self.elements.reserve_exact((at / 2).max(2));
+            self.elements.reserve_exact(Self::room_above(at));
         }
+        let hash_of = |at: usize| table_hash(self.elements[at].key());
         if !self.index.is_empty() {
-            self.index.insert(table_hash(element.key()), at);
+            self.index.insert(table_hash(element.key()), at, hash_of);
         }
         self.elements.push(element);
         if self.index.is_empty() && self.elements.len() > T::INDEX_ABOVE {
+            let hash_of = |at: usize| table_hash(self.elements[at].key());
             for at in 0..self.elements.len() {
-                self.index.insert(table_hash(self.elements[at].key()), at);
+                self.index.insert(hash_of(at), at, hash_of);
             }
         }
         at
+    }
+
+    /// For how many more elements a full vector of `len` gets room: an eighth, and what the allocator gives with it. Not for
+    /// as many again: most of a node's tables are in small vectors. In a large one, whose blocks are pages that are new to the
+    /// process each time, it is a quarter.
+    fn room_above(len: usize) -> usize {
+        const LARGE: usize = 4096;
+        let share = if len < LARGE { len / 8 } else { len / 4 };
+        let bytes = block_bytes((len + share.max(2)) * size_of::<T>());
+        bytes / size_of::<T>() - len
     }
 
     pub(crate) fn remove(&mut self, key: &[u8]) -> Option<T> {
@@ -116,7 +128,7 @@ impl<T: Keyed> Dict<T> {
         } else {
             let last = self.elements.len() - 1;
             let hash_of = |at: usize| table_hash(self.elements[at].key());
-            self.index.remove(hash_of(at), at);
+            self.index.remove(hash_of(at), at, hash_of);
             if at != last {
                 self.index.relocate(hash_of(last), last, at);
             }

@@ -1,8 +1,9 @@
 //! A slot as effects: what full syncs and checkpoints are made of.
 
 use crate::effect::{Content, Effect, SetExpiry, Side};
+use crate::entry::Entry;
 use crate::items::Items;
-use crate::keyspace::{Entry, Keyspace};
+use crate::keyspace::Keyspace;
 use crate::progress;
 use crate::stream::StreamAt;
 use crate::value::Value;
@@ -93,24 +94,24 @@ pub(crate) fn dump_part(
             (end, value.len())
         }
         Value::Hash(hash) => {
-            let all = hash.fields().as_slice();
-            let end = reach(all, done, bytes_max, |field| field.name.len() + field.value.len());
-            let part: Vec<_> = all[done..end].iter().map(|field| [&*field.name, &*field.value]).collect();
+            let rest = hash.iter_from(done);
+            let end = done + reach(rest.clone(), bytes_max, |(name, value)| name.len() + value.len());
+            let part: Vec<_> = rest.take(end - done).map(|(name, value)| [name, value]).collect();
             let fields = Items::new(&part);
             write(if first { put(entry, Content::Hash(fields)) } else { Effect::HashSet { key, fields } });
-            (end, all.len())
+            (end, hash.len())
         }
         Value::Set(set) => {
-            let all = set.members().as_slice();
-            let end = reach(all, done, bytes_max, |member| member.0.len());
-            let part: Vec<_> = all[done..end].iter().map(|member| &*member.0).collect();
+            let rest = set.iter_from(done);
+            let end = done + reach(rest.clone(), bytes_max, <[u8]>::len);
+            let part: Vec<_> = rest.take(end - done).collect();
             let members = Items::new(&part);
             write(if first { put(entry, Content::Set(members)) } else { Effect::SetAdd { key, members } });
-            (end, all.len())
+            (end, set.len())
         }
         Value::Zset(zset) => {
             let all = zset.members().as_slice();
-            let end = reach(all, done, bytes_max, |scored| scored.member.len());
+            let end = done + reach(&all[done..], bytes_max, |scored| scored.member.len());
             let part: Vec<_> = all[done..end].iter().map(|scored| (scored.score, &*scored.member)).collect();
             let members = Items::new(&part);
             write(if first { put(entry, Content::Zset(members)) } else { Effect::ZsetAdd { key, members } });
@@ -118,7 +119,7 @@ pub(crate) fn dump_part(
         }
         Value::List(list) => {
             let all = list.items();
-            let end = reach(all.range(done..), 0, bytes_max, |item| item.len()) + done;
+            let end = done + reach(all.range(done..), bytes_max, |item| item.len());
             let part: Vec<_> = all.range(done..end).map(|item| &**item).collect();
             let values = Items::new(&part);
             let push = Effect::ListPush { key, side: Side::Tail, values };
@@ -141,21 +142,15 @@ fn put<'a>(entry: &'a Entry, content: Content<'a>) -> Effect<'a> {
     Effect::Put { key: entry.key(), expire_at_ms: entry.expire_at_ms(), content }
 }
 
-/// Where a part ends that begins with element `done`: it has one at least, and [`CHUNK`] at most.
-fn reach<T>(
-    all: impl IntoIterator<Item = T>,
-    done: usize,
-    bytes_max: usize,
-    bytes: impl Fn(T) -> usize,
-) -> usize {
-    let mut total = 0usize;
-    let mut end = done;
-    for element in all.into_iter().skip(done).take(CHUNK) {
+/// How many elements of the rest are a part: one at least, and [`CHUNK`] at most.
+fn reach<T>(rest: impl IntoIterator<Item = T>, bytes_max: usize, bytes: impl Fn(T) -> usize) -> usize {
+    let (mut total, mut count) = (0usize, 0);
+    for element in rest.into_iter().take(CHUNK) {
         total = total.saturating_add(bytes(element));
-        if end > done && total > bytes_max {
+        if count > 0 && total > bytes_max {
             break;
         }
-        end += 1;
+        count += 1;
     }
-    end
+    count
 }

@@ -10,7 +10,8 @@
 
 use crate::effect::Effect;
 use crate::effects::Effects;
-use crate::keyspace::{Entry, Keyspace};
+use crate::entry::Entry;
+use crate::keyspace::Keyspace;
 use ironcache_types::{Slot, key_slot};
 
 /// Which keys may go, and which of them goes first.
@@ -206,7 +207,7 @@ impl Keyspace {
         effects: &mut Effects,
     ) -> Evicted {
         let Some(key) = evictor.choose(self, policy, samples) else { return Evicted::None };
-        let elements = self.get(&key).map_or(0, |entry| entry.value().elements());
+        let elements = self.get(&key).map_or(0, Entry::elements);
         effects.record(self, &Effect::Delete { key: &key });
         Evicted::Key { slot: key_slot(&key), elements }
     }

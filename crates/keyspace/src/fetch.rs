@@ -80,6 +80,7 @@ mod tests {
             slot.guess(table_hash(key)).is_some_and(|at| slot.as_slice()[at].key() == key)
         };
         let hits = (0..1000).filter(|i| guessed(format!("{{tag}}{i}").as_bytes())).count();
-        assert!(hits > 990, "{hits} of 1000");
+        // One in a hundred and thirty is behind another that shares its 16 bits of hash.
+        assert!(hits > 970, "{hits} of 1000");
     }
 }

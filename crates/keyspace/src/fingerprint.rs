@@ -1,7 +1,8 @@
 //! A hash of the whole content, for tests and for comparing a replica with its primary.
 
+use crate::entry::Entry;
 use crate::hash::stable_hash;
-use crate::keyspace::{Entry, Keyspace};
+use crate::keyspace::Keyspace;
 use crate::value::Value;
 
 impl Keyspace {
@@ -28,10 +29,10 @@ fn value_hash(entry: &Entry) -> [u8; 17] {
     let (kind, content) = match entry.value() {
         Value::String(text) => (1, stable_hash(0, text)),
         Value::List(list) => (2, list.items().iter().fold(0, |hash, item| stable_hash(hash, item))),
-        Value::Hash(hash) => (3, sum(hash.fields().as_slice(), |f| pair(&f.name, &f.value))),
-        Value::Set(set) => (4, sum(set.members().as_slice(), |m| stable_hash(0, &m.0))),
+        Value::Hash(hash) => (3, sum(hash.iter(), |(name, value)| pair(name, value))),
+        Value::Set(set) => (4, sum(set.iter(), |member| stable_hash(0, member))),
         Value::Zset(zset) => {
-            (5, sum(zset.members().as_slice(), |s| pair(&s.member, &s.score.to_bits().to_le_bytes())))
+            (5, sum(zset.members().as_slice().iter(), |s| pair(&s.member, &s.score.to_bits().to_le_bytes())))
         }
         Value::Stream(stream) => (6, stream.fingerprint()),
     };
@@ -43,6 +44,6 @@ fn value_hash(entry: &Entry) -> [u8; 17] {
 }
 
 /// Order-independent.
-fn sum<T>(elements: &[T], hash: impl Fn(&T) -> u64) -> u64 {
-    elements.iter().map(hash).fold(elements.len() as u64, u64::wrapping_add)
+fn sum<T>(elements: impl Iterator<Item = T>, hash: impl Fn(T) -> u64) -> u64 {
+    elements.map(|element| hash(element).wrapping_add(1)).fold(0, u64::wrapping_add)
 }

@@ -12,7 +12,7 @@
 use crate::block::block_bytes;
 use crate::counts::Counts;
 use crate::dict::Dict;
-use crate::keyspace::Entry;
+use crate::entry::Entry;
 use ironcache_types::SLOT_COUNT;
 
 /// What a deadline takes in its tree, whose nodes are between half full (filled in order) and full: 30 to 41 bytes.

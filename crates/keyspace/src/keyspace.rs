@@ -5,78 +5,18 @@
 //! *Invariant:* counts, `footprint` and `deadlines` follow every change; none is ever recounted.
 
 use crate::access::AccessClock;
-use crate::block::block_bytes;
 use crate::counts::Counts;
-use crate::dict::{Dict, Keyed};
+use crate::dict::Dict;
 use crate::effect::Effect;
 use crate::effects::Effects;
+use crate::entry::Entry;
 use crate::expiry::{Deadline, DeadlineQueue};
 use crate::footprint::{FIXED_BYTES, Footprint};
 use crate::hash::table_hash;
 use crate::progress;
-use crate::value::Value;
+use crate::value::{Held, Kind};
 use ironcache_types::{SLOT_COUNT, Slot, key_slot};
 use std::cell::Cell;
-
-/// `Entry::expire_at_ms` of a key that does not expire; no effect carries it as a moment.
-const NEVER: u64 = u64::MAX;
-
-/// A key and what it holds.
-pub struct Entry {
-    key: Box<[u8]>,
-    value: Value,
-    expire_at_ms: u64,
-    /// When or how often it is used: see the module `access`.
-    access: Cell<u32>,
-}
-
-impl Entry {
-    pub fn key(&self) -> &[u8] {
-        &self.key
-    }
-
-    pub fn value(&self) -> &Value {
-        &self.value
-    }
-
-    /// Unix time in ms.
-    pub fn expire_at_ms(&self) -> Option<u64> {
-        (self.expire_at_ms != NEVER).then_some(self.expire_at_ms)
-    }
-
-    /// Whether the key reads as absent at `now_ms`.
-    pub fn is_expired(&self, now_ms: u64) -> bool {
-        self.expire_at_ms <= now_ms && self.expire_at_ms != NEVER
-    }
-
-    /// As an [`AccessClock`] reads it.
-    pub fn access(&self) -> u32 {
-        self.access.get()
-    }
-
-    /// Bytes for this key, with its share of the tables. O(1), whatever it holds.
-    pub fn used_bytes(&self) -> usize {
-        const INDEX_SHARE: usize = 12;
-        size_of::<Entry>() + INDEX_SHARE + self.heap_bytes()
-    }
-
-    /// Of its own blocks.
-    fn heap_bytes(&self) -> usize {
-        block_bytes(self.key.len()) + self.value.heap_bytes()
-    }
-
-    pub(crate) fn recount_bytes(&self) -> usize {
-        block_bytes(self.key.len()) + self.value.recount_bytes()
-    }
-}
-
-impl Keyed for Entry {
-    /// A slot's keys are indexed from the second on: comparing keys costs a cache miss each.
-    const INDEX_ABOVE: usize = 1;
-    fn key(&self) -> &[u8] {
-        &self.key
-    }
-}
 
 /// Where a key is; valid until the next change of the keyspace.
 #[derive(Clone, Copy)]
@@ -85,8 +25,8 @@ pub struct Place {
     at: usize,
 }
 
-/// All keys of a node. An empty one takes about 1 MB, a key an entry of 56 bytes, 12 of index, and
-/// its own blocks.
+/// All keys of a node. An empty one takes about 1 MB, a key 16 of its slot's
+/// table, about 6 of index, and its own block or blocks.
 pub struct Keyspace {
     slots: Box<[Dict<Entry>]>,
     keys: Counts,
@@ -182,11 +122,12 @@ impl Keyspace {
         if self.untouched {
             return;
         }
-        let access = &self.at(place).access;
-        let (before, now) = (access.get(), self.clock.of_used(access.get(), || self.roll()));
+        let entry = self.at(place);
+        let before = entry.access();
+        let now = self.clock.of_used(before, || self.roll());
         // A line that was only read stays clean.
         if now != before {
-            access.set(now);
+            entry.set_access(now);
         }
     }
 
@@ -249,7 +190,7 @@ impl Keyspace {
         let entries = self.slots[usize::from(slot)].as_slice();
         let (before, from) = entries.split_at((random >> 32) as usize % entries.len());
         let mut near = from.iter().chain(before).take(LOOKED_AT_MAX);
-        near.find(|entry| entry.expire_at_ms != NEVER).or_else(|| {
+        near.find(|entry| entry.expire_at_ms().is_some()).or_else(|| {
             let (first, last) = (self.deadlines.first()?.at_ms, self.deadlines.last()?.at_ms);
             let at_ms = first + (random >> 16) % (last - first + 1);
             self.deadlines.range(Deadline { at_ms, hash: 0, slot: 0 }..).next().map(|due| self.due(due))
@@ -263,7 +204,7 @@ impl Keyspace {
 
     fn due(&self, due: &Deadline) -> &Entry {
         let slot = &self.slots[usize::from(due.slot)];
-        let at = slot.find_hashed(due.hash, |entry| entry.expire_at_ms == due.at_ms);
+        let at = slot.find_hashed(due.hash, |entry| entry.expire_at_ms() == Some(due.at_ms));
         &slot.as_slice()[at.expect("every deadline has a key")]
     }
 
@@ -274,7 +215,7 @@ impl Keyspace {
             let Some(due) = self.deadlines.first().filter(|due| due.at_ms <= now_ms) else {
                 return deleted;
             };
-            let key = self.due(due).key.clone();
+            let key: Box<[u8]> = self.due(due).key().into();
             effects.record(self, &Effect::Delete { key: &key });
         }
         budget
@@ -307,11 +248,24 @@ impl Keyspace {
         &self.slots[usize::from(slot)]
     }
 
-    /// Adds a key that is absent.
-    pub(crate) fn insert(&mut self, key: &[u8], value: Value) -> Place {
-        let slot = key_slot(key).0;
-        let access = Cell::new(self.clock.of_new());
-        let entry = Entry { key: key.into(), value, expire_at_ms: NEVER, access };
+    /// Adds a string under a key that is absent.
+    pub(crate) fn insert_string(&mut self, key: &[u8], value: &[u8]) -> Place {
+        self.insert(Entry::string(key, value, self.clock.of_new()))
+    }
+
+    /// Adds a value that has nothing in it yet, under a key that is absent.
+    pub(crate) fn insert_empty(&mut self, key: &[u8], kind: Kind) -> Place {
+        self.insert(Entry::empty(key, kind, self.clock.of_new()))
+    }
+
+    /// Adds a value under a key that is absent.
+    pub(crate) fn insert_held(&mut self, key: &[u8], held: Held) -> Place {
+        self.insert(Entry::apart(key, held, self.clock.of_new()))
+    }
+
+    /// Adds an entry whose key is absent, and that does not expire.
+    pub(crate) fn insert(&mut self, entry: Entry) -> Place {
+        let slot = key_slot(entry.key()).0;
         self.footprint.entry_changed(0, entry.heap_bytes());
         self.keys.add(slot);
         let dict = &mut self.slots[usize::from(slot)];
@@ -321,7 +275,8 @@ impl Keyspace {
         Place { slot, at }
     }
 
-    pub(crate) fn remove(&mut self, place: Place) -> Value {
+    /// Takes an entry out, which then does not expire.
+    pub(crate) fn remove(&mut self, place: Place) -> Entry {
         self.set_expiry(place, None);
         let dict = &mut self.slots[usize::from(place.slot)];
         let before = dict.heap_bytes();
@@ -329,42 +284,45 @@ impl Keyspace {
         self.footprint.table_changed(before, dict.heap_bytes());
         self.footprint.entry_changed(entry.heap_bytes(), 0);
         self.keys.subtract(place.slot);
-        entry.value
+        entry
     }
 
-    /// Changes a value in place, and keeps the books.
-    pub(crate) fn change<R>(&mut self, place: Place, change: impl FnOnce(&mut Value) -> R) -> R {
+    /// Changes a value in place, and keeps the books. Key and expiry stay what they are.
+    pub(crate) fn change<R>(&mut self, place: Place, change: impl FnOnce(&mut Entry) -> R) -> R {
         let entry = self.slots[usize::from(place.slot)].at_mut(place.at);
-        entry.access.set(self.clock.of_written(entry.access.get()));
-        let before = entry.value.heap_bytes();
-        let result = change(&mut entry.value);
-        self.footprint.entry_changed(before, entry.value.heap_bytes());
+        entry.set_access(self.clock.of_written(entry.access()));
+        let before = entry.heap_bytes();
+        let result = change(entry);
+        self.footprint.entry_changed(before, entry.heap_bytes());
         result
     }
 
     /// Notes of a key what was noted of another one, or of this one elsewhere.
     pub fn set_access(&self, place: Place, access: u32) {
-        self.at(place).access.set(access);
+        self.at(place).set_access(access);
     }
 
-    pub(crate) fn set_expiry(&mut self, place: Place, expire_at_ms: Option<u64>) {
-        let new = expire_at_ms.unwrap_or(NEVER);
+    pub(crate) fn set_expiry(&mut self, place: Place, new: Option<u64>) {
         let dict = &mut self.slots[usize::from(place.slot)];
-        let old = std::mem::replace(&mut dict.at_mut(place.at).expire_at_ms, new);
+        let entry = dict.at_mut(place.at);
+        let old = entry.expire_at_ms();
         if old == new {
             return;
         }
-        let hash = table_hash(&dict.as_slice()[place.at].key);
+        let before = entry.heap_bytes();
+        entry.set_expire_at_ms(new);
+        self.footprint.entry_changed(before, entry.heap_bytes());
+        let hash = table_hash(entry.key());
         let deadline = |at_ms| Deadline { at_ms, hash, slot: place.slot };
-        if old != NEVER {
+        if let Some(at_ms) = old {
             self.expiring.subtract(place.slot);
-            if dict.find_hashed(hash, |entry| entry.expire_at_ms == old).is_none() {
-                self.deadlines.remove(&deadline(old));
+            if dict.find_hashed(hash, |entry| entry.expire_at_ms() == old).is_none() {
+                self.deadlines.remove(&deadline(at_ms));
             }
         }
-        if new != NEVER {
+        if let Some(at_ms) = new {
             self.expiring.add(place.slot);
-            self.deadlines.insert(deadline(new));
+            self.deadlines.insert(deadline(at_ms));
         }
     }
 }

@@ -4,7 +4,8 @@
 //! there from the first step to the last is met, some perhaps twice. The order does not depend on
 //! the process, so a cursor survives a handover to a replica.
 
-use crate::keyspace::{Entry, Keyspace};
+use crate::entry::Entry;
+use crate::keyspace::Keyspace;
 use ironcache_types::SLOT_COUNT;
 
 const SLOT_BITS: u32 = SLOT_COUNT.trailing_zeros();

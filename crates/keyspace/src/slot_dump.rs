@@ -18,7 +18,8 @@
 
 use crate::dump::{Done, dump_part};
 use crate::effect::{Effect, EffectError};
-use crate::keyspace::{Entry, Keyspace};
+use crate::entry::Entry;
+use crate::keyspace::Keyspace;
 use ironcache_types::{Level, Slot, key_slot};
 use std::collections::BTreeSet;
 

@@ -1,7 +1,8 @@
 //! What a key may hold.
 
 use crate::block::block_bytes;
-use crate::dict::{Dict, Keyed};
+use crate::fields::{Hash, HashTable};
+use crate::members::{Set, SetTable};
 use crate::progress::ticking;
 use crate::stream::Stream;
 use crate::zset::Zset;
@@ -41,18 +42,19 @@ impl std::fmt::Display for Kind {
     }
 }
 
-/// A key's value. Collections are boxed, so that a string's entry stays small.
-pub enum Value {
-    String(Vec<u8>),
-    Hash(Box<Hash>),
-    List(Box<List>),
-    Set(Box<Set>),
-    Zset(Box<Zset>),
-    Stream(Box<Stream>),
+/// A key's value, as whoever reads sees it.
+#[derive(Clone, Copy)]
+pub enum Value<'a> {
+    String(&'a [u8]),
+    Hash(Hash<'a>),
+    List(&'a List),
+    Set(Set<'a>),
+    Zset(&'a Zset),
+    Stream(&'a Stream),
 }
 
-impl Value {
-    pub fn kind(&self) -> Kind {
+impl Value<'_> {
+    pub fn kind(self) -> Kind {
         match self {
             Value::String(_) => Kind::String,
             Value::Hash(_) => Kind::Hash,
@@ -63,189 +65,107 @@ impl Value {
         }
     }
 
-    pub(crate) fn empty(kind: Kind) -> Self {
-        match kind {
-            Kind::String => Value::String(Vec::new()),
-            Kind::Hash => Value::Hash(Box::default()),
-            Kind::List => Value::List(Box::default()),
-            Kind::Set => Value::Set(Box::default()),
-            Kind::Zset => Value::Zset(Box::default()),
-            Kind::Stream => Value::Stream(Box::default()),
-        }
-    }
-
     /// Each has a block of its own, or more. A stream's share theirs.
-    pub(crate) fn elements(&self) -> usize {
+    pub(crate) fn elements(self) -> usize {
         match self {
             Value::String(_) => 1,
-            Value::Hash(hash) => hash.fields.len(),
+            Value::Hash(hash) => hash.len(),
             Value::List(list) => list.items.len(),
-            Value::Set(set) => set.members.len(),
+            Value::Set(set) => set.len(),
             Value::Zset(zset) => zset.len(),
             Value::Stream(stream) => stream.len() as usize,
         }
     }
 
     /// Whether a key that holds this must go. A stream may be empty.
-    pub(crate) fn is_empty_collection(&self) -> bool {
+    pub(crate) fn is_empty_collection(self) -> bool {
         match self {
             Value::String(_) | Value::Stream(_) => false,
-            Value::Hash(hash) => hash.fields.is_empty(),
+            Value::Hash(hash) => hash.is_empty(),
             Value::List(list) => list.items.is_empty(),
-            Value::Set(set) => set.members.is_empty(),
+            Value::Set(set) => set.is_empty(),
             Value::Zset(zset) => zset.is_empty(),
         }
     }
 
     /// Reads something of what lies beyond the value itself: see the module `fetch`.
     #[inline]
-    pub(crate) fn touch(&self) -> usize {
+    pub(crate) fn touch(self) -> usize {
         match self {
-            Value::String(text) => text.first().map_or(0, |&byte| usize::from(byte)),
-            Value::Hash(hash) => hash.element_bytes,
+            Value::String(text) => {
+                let ends = [text.first(), text.last()];
+                ends.into_iter().flatten().map(|&byte| usize::from(byte)).sum()
+            }
+            Value::Hash(hash) => hash.touch(),
             Value::List(list) => list.element_bytes,
-            Value::Set(set) => set.element_bytes,
+            Value::Set(set) => set.touch(),
             Value::Zset(zset) => zset.len(),
             Value::Stream(stream) => stream.heap_bytes(),
+        }
+    }
+}
+
+/// A value that has its own blocks. Collections are boxed, so that it stays small.
+pub(crate) enum Held {
+    String(Vec<u8>),
+    Hash(Box<HashTable>),
+    List(Box<List>),
+    Set(Box<SetTable>),
+    Zset(Box<Zset>),
+    Stream(Box<Stream>),
+}
+
+impl Held {
+    #[inline]
+    pub(crate) fn view(&self) -> Value<'_> {
+        match self {
+            Held::String(text) => Value::String(text),
+            Held::Hash(table) => Value::Hash(table.view()),
+            Held::List(list) => Value::List(list),
+            Held::Set(table) => Value::Set(table.view()),
+            Held::Zset(zset) => Value::Zset(zset),
+            Held::Stream(stream) => Value::Stream(stream),
+        }
+    }
+
+    pub(crate) fn empty(kind: Kind) -> Self {
+        match kind {
+            Kind::String => Held::String(Vec::new()),
+            Kind::Hash => Held::Hash(Box::default()),
+            Kind::List => Held::List(Box::default()),
+            Kind::Set => Held::Set(Box::default()),
+            Kind::Zset => Held::Zset(Box::default()),
+            Kind::Stream => Held::Stream(Box::default()),
         }
     }
 
     /// Memory beyond the value itself, in bytes: what its blocks take, O(1).
     pub(crate) fn heap_bytes(&self) -> usize {
         match self {
-            Value::String(text) => block_bytes(text.capacity()),
-            Value::Hash(hash) => {
-                block_bytes(size_of::<Hash>()) + hash.fields.heap_bytes() + hash.element_bytes
-            }
-            Value::List(list) => {
+            Held::String(text) => block_bytes(text.capacity()),
+            Held::Hash(table) => block_bytes(size_of::<HashTable>()) + table.heap_bytes(),
+            Held::List(list) => {
                 let items = list.items.capacity() * size_of::<Box<[u8]>>();
                 block_bytes(size_of::<List>()) + block_bytes(items) + list.element_bytes
             }
-            Value::Set(set) => block_bytes(size_of::<Set>()) + set.members.heap_bytes() + set.element_bytes,
-            Value::Zset(zset) => block_bytes(size_of::<Zset>()) + zset.heap_bytes(),
-            Value::Stream(stream) => block_bytes(size_of::<Stream>()) + stream.heap_bytes(),
+            Held::Set(table) => block_bytes(size_of::<SetTable>()) + table.heap_bytes(),
+            Held::Zset(zset) => block_bytes(size_of::<Zset>()) + zset.heap_bytes(),
+            Held::Stream(stream) => block_bytes(size_of::<Stream>()) + stream.heap_bytes(),
         }
     }
 
     /// The same, counted from its elements: what the books are held against.
     pub(crate) fn recount_bytes(&self) -> usize {
         match self {
-            Value::String(_) => self.heap_bytes(),
-            Value::Hash(hash) => {
-                let elements: usize = hash.fields.as_slice().iter().map(Field::bytes).sum();
-                self.heap_bytes() - hash.element_bytes + elements
-            }
-            Value::List(list) => {
+            Held::String(_) => self.heap_bytes(),
+            Held::Hash(table) => block_bytes(size_of::<HashTable>()) + table.recount_bytes(),
+            Held::List(list) => {
                 let elements: usize = list.items.iter().map(|item| block_bytes(item.len())).sum();
                 self.heap_bytes() - list.element_bytes + elements
             }
-            Value::Set(set) => {
-                let elements: usize = set.members.as_slice().iter().map(Member::bytes).sum();
-                self.heap_bytes() - set.element_bytes + elements
-            }
-            Value::Zset(zset) => block_bytes(size_of::<Zset>()) + zset.recount_bytes(),
-            Value::Stream(stream) => block_bytes(size_of::<Stream>()) + stream.recount_bytes(),
-        }
-    }
-}
-
-/// A field of a hash.
-pub struct Field {
-    pub name: Box<[u8]>,
-    pub value: Box<[u8]>,
-}
-
-impl Field {
-    fn bytes(&self) -> usize {
-        block_bytes(self.name.len()) + block_bytes(self.value.len())
-    }
-}
-
-impl Keyed for Field {
-    const INDEX_ABOVE: usize = 16;
-    fn key(&self) -> &[u8] {
-        &self.name
-    }
-}
-
-#[derive(Default)]
-pub struct Hash {
-    fields: Dict<Field>,
-    /// Of the blocks that elements have for themselves.
-    element_bytes: usize,
-}
-
-impl Hash {
-    pub fn fields(&self) -> &Dict<Field> {
-        &self.fields
-    }
-
-    pub fn get(&self, name: &[u8]) -> Option<&[u8]> {
-        self.fields.get(name).map(|field| &*field.value)
-    }
-
-    pub(crate) fn set(&mut self, name: &[u8], value: &[u8]) {
-        match self.fields.find(name) {
-            Some(at) => {
-                let field = self.fields.at_mut(at);
-                self.element_bytes -= field.bytes();
-                field.value = value.into();
-                self.element_bytes += field.bytes();
-            }
-            None => {
-                let field = Field { name: name.into(), value: value.into() };
-                self.element_bytes += field.bytes();
-                self.fields.push(field);
-            }
-        }
-    }
-
-    pub(crate) fn remove(&mut self, name: &[u8]) {
-        if let Some(field) = self.fields.remove(name) {
-            self.element_bytes -= field.bytes();
-        }
-    }
-}
-
-/// A member of a set.
-pub struct Member(pub Box<[u8]>);
-
-impl Member {
-    fn bytes(&self) -> usize {
-        block_bytes(self.0.len())
-    }
-}
-
-impl Keyed for Member {
-    const INDEX_ABOVE: usize = 16;
-    fn key(&self) -> &[u8] {
-        &self.0
-    }
-}
-
-#[derive(Default)]
-pub struct Set {
-    members: Dict<Member>,
-    /// Of the blocks that elements have for themselves.
-    element_bytes: usize,
-}
-
-impl Set {
-    pub fn members(&self) -> &Dict<Member> {
-        &self.members
-    }
-
-    pub(crate) fn add(&mut self, member: &[u8]) {
-        if !self.members.contains(member) {
-            let member = Member(member.into());
-            self.element_bytes += member.bytes();
-            self.members.push(member);
-        }
-    }
-
-    pub(crate) fn remove(&mut self, member: &[u8]) {
-        if let Some(member) = self.members.remove(member) {
-            self.element_bytes -= member.bytes();
+            Held::Set(table) => block_bytes(size_of::<SetTable>()) + table.recount_bytes(),
+            Held::Zset(zset) => block_bytes(size_of::<Zset>()) + zset.recount_bytes(),
+            Held::Stream(stream) => block_bytes(size_of::<Stream>()) + stream.recount_bytes(),
         }
     }
 }

@@ -6,7 +6,7 @@ use ironcache_keyspace::progress::ticking;
 use ironcache_resp::parse_integer;
 
 /// The whole payload of `DUMP`.
-pub(crate) fn write(value: &Value) -> Vec<u8> {
+pub(crate) fn write(value: Value<'_>) -> Vec<u8> {
     let mut out = Vec::new();
     match value {
         Value::String(text) => {
@@ -20,15 +20,15 @@ pub(crate) fn write(value: &Value) -> Vec<u8> {
         }
         Value::Set(set) => {
             out.push(kind::SET);
-            put_length(&mut out, set.members().len());
-            ticking(set.members().as_slice()).for_each(|member| put_string(&mut out, &member.0));
+            put_length(&mut out, set.len());
+            ticking(set).for_each(|member| put_string(&mut out, member));
         }
         Value::Hash(hash) => {
             out.push(kind::HASH);
-            put_length(&mut out, hash.fields().len());
-            for field in ticking(hash.fields().as_slice()) {
-                put_string(&mut out, &field.name);
-                put_string(&mut out, &field.value);
+            put_length(&mut out, hash.len());
+            for (name, value) in ticking(hash) {
+                put_string(&mut out, name);
+                put_string(&mut out, value);
             }
         }
         Value::Zset(zset) => {
