@@ -115,7 +115,7 @@ impl Index {
     #[inline]
     fn home(&self, hash: u32) -> usize {
         let bits = u32::BITS - self.dropped_bits();
-        (u64::from(hash) * self.cells() as u64 >> bits) as usize
+        ((u64::from(hash) * self.cells() as u64) >> bits) as usize
     }
 
     #[inline]

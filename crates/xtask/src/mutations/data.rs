@@ -29,6 +29,14 @@ pub(super) const ROWS: &[Mutation] = &[
         tests: &["-p", "ironcache-keyspace"],
     },
     Mutation {
+        name: "a-wide-cell-has-half-a-hash",
+        breaks: "keys of a slot of more than a few thousand are there, and are not found",
+        file: "crates/keyspace/src/index.rs",
+        guard: "            if wide != before.wide {",
+        instead: "            if wide && !wide {",
+        tests: &["-p", "ironcache-keyspace", "--lib", "index::"],
+    },
+    Mutation {
         name: "a-long-command-ticks-no-more",
         breaks: "a daemon is killed, or loses its lease, for a command that takes long",
         file: "crates/keyspace/src/progress.rs",
