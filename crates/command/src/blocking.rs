@@ -12,7 +12,7 @@ use crate::error::CommandError;
 use crate::listmove::{self, Taken};
 use crate::spec::{MoreKeys, Spec};
 use crate::zpick;
-use ironcache_keyspace::{Effect, Items, Kind, List, Side, StreamId, Zset};
+use ironcache_keyspace::{Effect, Items, Kind, List, Ranked, Side, StreamId, Zset};
 use std::ops::Range;
 
 type Outcome = Result<(), CommandError>;
@@ -162,8 +162,8 @@ fn zpop(call: &mut Call<'_>, end: End) -> Outcome {
     for key in &call.args[keys.clone()] {
         let popped = match call.db.read::<Zset>(key)? {
             None => None,
-            Some(zset) if end == End::Lowest => zset.ascending(0).next().cloned(),
-            Some(zset) => zset.descending(zset.len()).next().cloned(),
+            Some(zset) if end == End::Lowest => zset.ascending(0).next().map(Ranked::to_scored),
+            Some(zset) => zset.descending(zset.len()).next().map(Ranked::to_scored),
         };
         let Some(popped) = popped else {
             continue;

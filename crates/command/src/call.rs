@@ -361,6 +361,13 @@ impl View for Set<'_> {
     }
 }
 
+impl View for Zset<'_> {
+    type Seen<'a> = Zset<'a>;
+    fn view(value: Value<'_>) -> Option<Zset<'_>> {
+        if let Value::Zset(zset) = value { Some(zset) } else { None }
+    }
+}
+
 macro_rules! view {
     ($($kind:ident),*) => {$(
         impl View for $kind {
@@ -371,4 +378,4 @@ macro_rules! view {
         }
     )*};
 }
-view!(List, Zset, Stream);
+view!(List, Stream);

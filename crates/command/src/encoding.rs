@@ -42,9 +42,8 @@ pub fn encoding(value: Value<'_>, compact: Compact) -> &'static str {
             if is_compact { "intset" } else { "hashtable" }
         }
         Value::Zset(zset) => {
-            let members = zset.members().as_slice();
-            let is_compact = members.len() <= compact.zset_members
-                && members.iter().all(|scored| scored.member.len() <= compact.zset_bytes);
+            let is_compact = zset.len() <= compact.zset_members
+                && zset.iter().all(|ranked| ranked.member.len() <= compact.zset_bytes);
             if is_compact { "listpack" } else { "skiplist" }
         }
     }

@@ -81,14 +81,14 @@ fn rectangle(width: &[u8], height: &[u8], name: &[u8]) -> Result<(Shape, f64), C
     Ok((Shape::Box { width: width * meters, height: height * meters }, meters))
 }
 
-fn member(zset: &Zset, member: &[u8]) -> Result<Place, CommandError> {
+fn member(zset: Zset<'_>, member: &[u8]) -> Result<Place, CommandError> {
     zset.score(member).map(Place::of_score).ok_or(CommandError::NoSuchMember)
 }
 
 impl<'a> Query<'a> {
     fn parse(
         args: &'a [&'a [u8]],
-        zset: Option<&Zset>,
+        zset: Option<Zset<'_>>,
         form: Form,
         storing: Storing,
     ) -> Result<Self, CommandError> {
@@ -137,7 +137,7 @@ impl<'a> Query<'a> {
     fn options(
         &mut self,
         mut options: &'a [&'a [u8]],
-        zset: Option<&Zset>,
+        zset: Option<Zset<'_>>,
         form: Form,
         storing: Storing,
     ) -> Outcome {
@@ -225,7 +225,7 @@ impl<'a> Query<'a> {
     }
 
     /// What is found, in the order that is asked for, its distances in the unit that is asked for.
-    fn find(&self, zset: &Zset) -> Vec<Found> {
+    fn find(&self, zset: Zset<'_>) -> Vec<Found> {
         let (Some(middle), Some(shape)) = (self.middle, self.shape) else {
             return Vec::new();
         };
@@ -239,7 +239,7 @@ impl<'a> Query<'a> {
             let reached = within.filter_map(|scored| {
                 let place = Place::of_score(scored.score);
                 let distance = shape.reaches(middle, place)? / self.meters;
-                Some(Found { member: Arc::clone(&scored.member), score: scored.score, place, distance })
+                Some(Found { member: scored.member.into(), score: scored.score, place, distance })
             });
             let wanted = if self.any { self.count - found.len() } else { usize::MAX };
             found.extend(reached.take(wanted));

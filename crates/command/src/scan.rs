@@ -132,7 +132,7 @@ fn step(call: &mut Call<'_>, kind: Kind) -> Outcome {
             Value::Hash(hash) => hash.scan(from, count, |(name, value)| meet(name, With::Value(value))),
             Value::Set(set) => set.scan(from, count, |member| meet(member, With::Nothing)),
             Value::Zset(zset) => {
-                zset.members().scan(from, count, |scored| meet(&*scored.member, With::Score(scored.score)))
+                zset.scan(from, count, |scored| meet(scored.member, With::Score(scored.score)))
             }
             Value::String(_) | Value::List(_) | Value::Stream(_) => return Err(CommandError::WrongType),
         };

@@ -118,7 +118,7 @@ fn run(call: &mut Call<'_>, storing: Storing) -> Outcome {
         None => Vec::new(),
         Some(Value::List(list)) => ticking(list.items()).map(|item| &**item).collect(),
         Some(Value::Set(set)) => ticking(set).collect(),
-        Some(Value::Zset(zset)) => ticking(zset.ascending(0)).map(|scored| &*scored.member).collect(),
+        Some(Value::Zset(zset)) => ticking(zset.ascending(0)).map(|scored| scored.member).collect(),
         Some(Value::String(_) | Value::Hash(_) | Value::Stream(_)) => return Err(CommandError::WrongType),
     };
     if options.unsorted && !(is_set && options.store.is_some()) {

@@ -24,8 +24,7 @@ impl Whole {
             Value::List(list) => Whole::List(ticking(list.items()).cloned().collect()),
             Value::Set(set) => Whole::Set(ticking(set).map(Box::from).collect()),
             Value::Zset(zset) => {
-                let members = ticking(zset.members().as_slice());
-                Whole::Zset(members.map(|scored| (scored.score, Box::from(&*scored.member))).collect())
+                Whole::Zset(ticking(zset.iter()).map(|one| (one.score, Box::from(one.member))).collect())
             }
             Value::Stream(stream) => Whole::Stream(Box::new(stream.clone())),
         }

@@ -46,7 +46,7 @@ impl<'a> Bounds<'a> {
     }
 
     /// The range of ascending ranks.
-    pub(crate) fn ranks(&self, zset: &Zset, direction: Direction) -> Range<usize> {
+    pub(crate) fn ranks(&self, zset: Zset<'_>, direction: Direction) -> Range<usize> {
         let ranks = match self {
             Bounds::Ranks(start, stop) => {
                 let range = arg::range(*start, *stop, zset.len());
@@ -60,8 +60,7 @@ impl<'a> Bounds<'a> {
             }
             Bounds::Members(low, high) if has_scores(zset) => walked(zset, direction, low, high),
             Bounds::Members(low, high) => {
-                zset.count_before(|s| low.is_above(&s.member))
-                    ..zset.count_before(|s| !high.is_below(&s.member))
+                zset.count_before(|s| low.is_above(s.member))..zset.count_before(|s| !high.is_below(s.member))
             }
         };
         if ranks.start < ranks.end { ranks } else { 0..0 }
@@ -70,15 +69,15 @@ impl<'a> Bounds<'a> {
 
 /// Whether a range by members has no meaning: that needs members of one score. Whoever asks for it gets what Redis'
 /// usual encoding of a small set answers; of a large one there is no such answer.
-fn has_scores(zset: &Zset) -> bool {
+fn has_scores(zset: Zset<'_>) -> bool {
     const WALKED_MAX: usize = 128;
     let (first, last) = (zset.ascending(0).next(), zset.descending(zset.len()).next());
     zset.len() <= WALKED_MAX && first.map(|scored| scored.score) != last.map(|scored| scored.score)
 }
 
 /// The members met from the first that is within one end up to the first that is not within the other.
-fn walked(zset: &Zset, direction: Direction, low: &Lex<'_>, high: &Lex<'_>) -> Range<usize> {
-    let members: Vec<&[u8]> = zset.ascending(0).map(|scored| &*scored.member).collect();
+fn walked(zset: Zset<'_>, direction: Direction, low: &Lex<'_>, high: &Lex<'_>) -> Range<usize> {
+    let members: Vec<&[u8]> = zset.ascending(0).map(|scored| scored.member).collect();
     let outside = members.last().is_none_or(|last| low.is_above(last))
         || members.first().is_none_or(|first| high.is_below(first));
     if outside || !low.may_meet(high) {

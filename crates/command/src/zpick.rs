@@ -7,7 +7,7 @@ use crate::listmove::Taken;
 use crate::random::{Dice, REPEATED_MAX};
 use crate::zrange::{self, Show};
 use ironcache_keyspace::progress::ticking;
-use ironcache_keyspace::{Effect, Items, Scored, Zset};
+use ironcache_keyspace::{Effect, Items, Ranked, Scored, Zset};
 
 type Outcome = Result<(), CommandError>;
 
@@ -33,8 +33,8 @@ pub(crate) fn pop_first(call: &mut Call<'_>, count_at: usize) -> Result<Taken, C
     for key in keys {
         let popped: Vec<Scored> = match call.db.read::<Zset>(key)? {
             None => continue,
-            Some(zset) if lowest => zset.ascending(0).take(count).cloned().collect(),
-            Some(zset) => zset.descending(zset.len()).take(count).cloned().collect(),
+            Some(zset) if lowest => zset.ascending(0).take(count).map(Ranked::to_scored).collect(),
+            Some(zset) => zset.descending(zset.len()).take(count).map(Ranked::to_scored).collect(),
         };
         let members: Vec<&[u8]> = popped.iter().map(|scored| &*scored.member).collect();
         call.db.record(Effect::ZsetRemove { key, members: Items::new(&members) });
@@ -55,9 +55,9 @@ pub(crate) fn pop_first(call: &mut Call<'_>, count_at: usize) -> Result<Taken, C
 pub(crate) fn zrandmember(call: &mut Call<'_>) -> Outcome {
     let mut dice = Dice::new(call.random);
     let Some((count, options)) = call.args[2..].split_first() else {
-        match call.db.read::<Zset>(call.args[1])? {
+        match call.db.read::<Zset>(call.args[1])?.and_then(|zset| zset.nth(dice.below(zset.len()))) {
             None => call.reply.null(),
-            Some(zset) => call.reply.bulk(&zset.members().as_slice()[dice.below(zset.len())].member),
+            Some(ranked) => call.reply.bulk(ranked.member),
         }
         return Ok(());
     };
@@ -70,11 +70,11 @@ pub(crate) fn zrandmember(call: &mut Call<'_>) -> Outcome {
     if shown == Show::WithScores && count.unsigned_abs() > (i64::MAX / 2) as u64 {
         return Err(CommandError::OutOfRange);
     }
-    let members = call.db.read::<Zset>(call.args[1])?.map_or(&[][..], |zset| zset.members().as_slice());
+    let zset = call.db.read::<Zset>(call.args[1])?.unwrap_or_default();
     if count < 0 && count.unsigned_abs() > REPEATED_MAX {
         return Err(CommandError::OutOfRange);
     }
-    let chosen = dice.choose(count, members.len());
-    zrange::show(&mut call.reply, shown, chosen.len(), chosen.iter().map(|at| &members[*at]));
+    let chosen = dice.choose(count, zset.len());
+    zrange::show(&mut call.reply, shown, chosen.len(), chosen.iter().filter_map(|at| zset.nth(*at)));
     Ok(())
 }

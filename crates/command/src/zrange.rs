@@ -6,7 +6,7 @@ use crate::error::CommandError;
 use crate::zbounds::{Bounds, By, Direction};
 use crate::zstore;
 use ironcache_keyspace::progress::ticking;
-use ironcache_keyspace::{Effect, Items, Scored, Zset};
+use ironcache_keyspace::{Effect, Items, Ranked, Scored, Zset};
 use ironcache_resp::Protocol;
 use std::ops::Range;
 
@@ -80,7 +80,7 @@ impl<'a> Query<'a> {
     }
 
     /// The ascending ranks of what is found.
-    fn ranks(&self, zset: &Zset) -> Range<usize> {
+    fn ranks(&self, zset: Zset<'_>) -> Range<usize> {
         let ranks = self.bounds.ranks(zset, self.direction);
         let (offset, count) = self.limit;
         let offset = usize::try_from(offset).unwrap_or(usize::MAX).min(ranks.len());
@@ -118,8 +118,7 @@ pub(crate) fn zrevrangebylex(call: &mut Call<'_>) -> Outcome {
 
 fn answer(call: &mut Call<'_>, fixed: Fixed) -> Outcome {
     let query = Query::parse(&call.args[2..], fixed, true)?;
-    let empty = Zset::default();
-    let zset = call.db.read::<Zset>(call.args[1])?.unwrap_or(&empty);
+    let zset = call.db.read::<Zset>(call.args[1])?.unwrap_or_default();
     let ranks = query.ranks(zset);
     match query.direction {
         Direction::Ascending => {
@@ -138,7 +137,7 @@ pub(crate) fn zrangestore(call: &mut Call<'_>) -> Outcome {
         None => Vec::new(),
         Some(zset) => {
             let ranks = query.ranks(zset);
-            ticking(zset.ascending(ranks.start).take(ranks.len())).cloned().collect()
+            ticking(zset.ascending(ranks.start).take(ranks.len())).map(Ranked::to_scored).collect()
         }
     };
     call.db.was_read();
@@ -151,7 +150,7 @@ pub(crate) fn show<'z>(
     reply: &mut ironcache_resp::Writer<'_>,
     show: Show,
     count: usize,
-    found: impl Iterator<Item = &'z Scored>,
+    found: impl Iterator<Item = Ranked<'z>>,
 ) {
     let nested = show == Show::WithScores && reply.protocol() == Protocol::Resp3;
     let flat_pairs = show == Show::WithScores && !nested;
@@ -160,7 +159,7 @@ pub(crate) fn show<'z>(
         if nested {
             reply.array(2);
         }
-        reply.bulk(&scored.member);
+        reply.bulk(scored.member);
         if show == Show::WithScores {
             reply.double(scored.score);
         }
@@ -207,7 +206,7 @@ fn remove(call: &mut Call<'_>, by: By) -> Outcome {
         None => Vec::new(),
         Some(zset) => {
             let ranks = bounds.ranks(zset, Direction::Ascending);
-            zset.ascending(ranks.start).take(ranks.len()).cloned().collect()
+            zset.ascending(ranks.start).take(ranks.len()).map(Ranked::to_scored).collect()
         }
     };
     if !found.is_empty() {

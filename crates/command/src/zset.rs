@@ -4,7 +4,7 @@ use crate::arg;
 use crate::call::Call;
 use crate::error::CommandError;
 use ironcache_keyspace::progress::ticking;
-use ironcache_keyspace::{Effect, Items, Scored, Zset};
+use ironcache_keyspace::{Effect, Items, Ranked, Scored, Zset};
 use ironcache_resp::Protocol;
 
 type Outcome = Result<(), CommandError>;
@@ -133,7 +133,7 @@ pub(crate) fn zrem(call: &mut Call<'_>) -> Outcome {
         return Ok(());
     };
     let before = zset.len();
-    let held: Vec<&[u8]> = call.args[2..].iter().copied().filter(|m| zset.members().contains(m)).collect();
+    let held: Vec<&[u8]> = call.args[2..].iter().copied().filter(|m| zset.contains(m)).collect();
     if !held.is_empty() {
         call.db.record(Effect::ZsetRemove { key, members: Items::new(&held) });
     }
@@ -199,14 +199,14 @@ fn rank(call: &mut Call<'_>, count: fn(usize, usize) -> usize) -> Outcome {
 }
 
 pub(crate) fn zpopmin(call: &mut Call<'_>) -> Outcome {
-    pop(call, |zset, count| zset.ascending(0).take(count).cloned().collect())
+    pop(call, |zset, count| zset.ascending(0).take(count).map(Ranked::to_scored).collect())
 }
 
 pub(crate) fn zpopmax(call: &mut Call<'_>) -> Outcome {
-    pop(call, |zset, count| zset.descending(zset.len()).take(count).cloned().collect())
+    pop(call, |zset, count| zset.descending(zset.len()).take(count).map(Ranked::to_scored).collect())
 }
 
-fn pop(call: &mut Call<'_>, choose: fn(&Zset, usize) -> Vec<Scored>) -> Outcome {
+fn pop(call: &mut Call<'_>, choose: fn(Zset<'_>, usize) -> Vec<Scored>) -> Outcome {
     let key = call.args[1];
     let wanted = match call.args[2..] {
         [] => None,

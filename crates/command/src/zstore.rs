@@ -71,7 +71,7 @@ enum Purpose {
 /// An input: a sorted set, a set whose members score 1, or nothing.
 #[derive(Clone, Copy)]
 enum Source<'a> {
-    Zset(&'a Zset),
+    Zset(Zset<'a>),
     Set(Set<'a>),
     Absent,
 }
@@ -106,7 +106,7 @@ impl<'a> Source<'a> {
 
     fn members(self) -> Box<dyn Iterator<Item = (&'a [u8], f64)> + 'a> {
         match self {
-            Source::Zset(zset) => Box::new(ticking(zset.ascending(0)).map(|s| (&*s.member, s.score))),
+            Source::Zset(zset) => Box::new(ticking(zset.ascending(0)).map(|s| (s.member, s.score))),
             Source::Set(set) => Box::new(ticking(set).map(|member| (member, 1.0))),
             Source::Absent => Box::new(std::iter::empty()),
         }
@@ -221,7 +221,7 @@ fn combine(call: &mut Call<'_>, count_at: usize, operation: Operation, purpose: 
         }
         Purpose::Answer => {
             let found = sorted(of(operation, &inputs, options.aggregate));
-            zrange::show(&mut call.reply, options.show, found.len(), found.iter());
+            zrange::show(&mut call.reply, options.show, found.len(), found.iter().map(Scored::ranked));
         }
         Purpose::Store => {
             let found = sorted(of(operation, &inputs, options.aggregate));

@@ -1,7 +1,7 @@
 //! Applying effects: the only way in which a keyspace changes, on primaries and replicas alike.
 
 use crate::effect::{Content, Effect, EffectError, SetExpiry, Side};
-use crate::entry::{Entry, HashMut, SetMut};
+use crate::entry::{Entry, HashMut, SetMut, ZsetMut};
 use crate::fields::HashTable;
 use crate::items::Items;
 use crate::keyspace::{Keyspace, Place};
@@ -9,7 +9,7 @@ use crate::members::SetTable;
 use crate::progress::{self, ticking};
 use crate::stream::{Stream, StreamChange, StreamId};
 use crate::value::{Held, Kind, List};
-use crate::zset::Zset;
+use crate::zset::ZsetTable;
 use ironcache_types::Level;
 
 /// Applies effects that were written at `level`, in order; answers how many.
@@ -123,7 +123,7 @@ impl Keyspace {
             }
             Effect::ZsetAdd { key, members } => return self.zset_add(key, members),
             Effect::ZsetRemove { key, members } => {
-                return self.edit::<Zset>(key, Absent::Ignore, |zset| {
+                return self.edit::<ZsetTable>(key, Absent::Ignore, |mut zset| {
                     ticking(members.iter()).for_each(|member| zset.remove(member));
                     Ok(())
                 });
@@ -221,7 +221,7 @@ impl Keyspace {
     }
 
     fn zset_add(&mut self, key: &[u8], members: Items<'_, (f64, &[u8])>) -> Result<(), EffectError> {
-        self.edit::<Zset>(key, Absent::Create, |zset| {
+        self.edit::<ZsetTable>(key, Absent::Create, |mut zset| {
             ticking(members.iter()).for_each(|(score, member)| zset.set(score, member));
             Ok(())
         })
@@ -284,6 +284,14 @@ impl Typed for SetTable {
     }
 }
 
+impl Typed for ZsetTable {
+    const KIND: Kind = Kind::Zset;
+    type Mut<'a> = ZsetMut<'a>;
+    fn of(entry: &mut Entry) -> Result<ZsetMut<'_>, Kind> {
+        entry.zset_mut()
+    }
+}
+
 macro_rules! typed {
     ($($kind:ident),*) => {$(
         impl Typed for $kind {
@@ -298,4 +306,4 @@ macro_rules! typed {
         }
     )*};
 }
-typed!(List, Zset, Stream);
+typed!(List, Stream);

@@ -110,12 +110,12 @@ pub(crate) fn dump_part(
             (end, set.len())
         }
         Value::Zset(zset) => {
-            let all = zset.members().as_slice();
-            let end = done + reach(&all[done..], bytes_max, |scored| scored.member.len());
-            let part: Vec<_> = all[done..end].iter().map(|scored| (scored.score, &*scored.member)).collect();
+            let rest = zset.iter_from(done);
+            let end = done + reach(rest.clone(), bytes_max, |ranked| ranked.member.len());
+            let part: Vec<_> = rest.take(end - done).map(|ranked| (ranked.score, ranked.member)).collect();
             let members = Items::new(&part);
             write(if first { put(entry, Content::Zset(members)) } else { Effect::ZsetAdd { key, members } });
-            (end, all.len())
+            (end, zset.len())
         }
         Value::List(list) => {
             let all = list.items();

@@ -1,7 +1,7 @@
 //! A key and what it holds.
 //!
 //! ```text
-//!   packed   ──► [ head | key | content ]                     a short string, a small hash or set: see the module `packed`
+//!   packed   ──► [ head | key | content ]                     a short string, a small hash, set or sorted set
 //!   apart    ──► [ key, value, deadline, access ] ──► …       anything else
 //! ```
 //! *Invariant:* 16 bytes, whichever it is: a slot's table holds one for each of its keys.
@@ -16,6 +16,7 @@ use crate::packed::{Kept, Packed};
 use crate::run::{self, Run};
 use crate::small;
 use crate::value::{Held, Kind, Value};
+use crate::zset::{Zset, ZsetTable};
 use std::cell::Cell;
 
 /// `Apart::expire_at_ms` of a key that does not expire; no effect carries it as a moment.
@@ -57,6 +58,7 @@ impl Entry {
                 Kept::String => Value::String(packed.content()),
                 Kept::Hash => Value::Hash(Hash::packed(Run(packed.content()))),
                 Kept::Set => Value::Set(Set::packed(Run(packed.content()))),
+                Kept::Zset => Value::Zset(Zset::packed(Run(packed.content()))),
             },
             Form::Apart(apart) => apart.held.view(),
         }
@@ -138,7 +140,8 @@ impl Entry {
         let packed = match kind {
             Kind::Hash => Packed::new(key, Kept::Hash, run::EMPTY, access),
             Kind::Set => Packed::new(key, Kept::Set, run::EMPTY, access),
-            Kind::String | Kind::List | Kind::Zset | Kind::Stream => None,
+            Kind::Zset => Packed::new(key, Kept::Zset, run::EMPTY, access),
+            Kind::String | Kind::List | Kind::Stream => None,
         };
         match packed {
             Some(packed) => Entry(Form::Packed(packed)),
@@ -183,6 +186,7 @@ impl Entry {
             let held = match self.value() {
                 Value::Hash(hash) => Held::Hash(Box::new(hash.to_table())),
                 Value::Set(set) => Held::Set(Box::new(set.to_table())),
+                Value::Zset(zset) => Held::Zset(Box::new(zset.to_table())),
                 _ => Held::String(packed.content().to_vec()),
             };
             let expire_at_ms = packed.expire_at_ms().unwrap_or(NEVER);
@@ -262,6 +266,17 @@ impl Entry {
         }
     }
 
+    /// Its sorted set, to be changed.
+    ///
+    /// # Errors
+    /// It is of this kind.
+    pub(crate) fn zset_mut(&mut self) -> Result<ZsetMut<'_>, Kind> {
+        match self.value() {
+            Value::Zset(_) => Ok(ZsetMut(self)),
+            other => Err(other.kind()),
+        }
+    }
+
     /// What is never packed, to be changed.
     ///
     /// # Errors
@@ -330,6 +345,34 @@ impl SetMut<'_> {
     }
 }
 
+/// A sorted set that changes, in the same way.
+pub(crate) struct ZsetMut<'a>(&'a mut Entry);
+
+impl ZsetMut<'_> {
+    pub(crate) fn set(&mut self, score: f64, member: &[u8]) {
+        if let Form::Packed(packed) = &mut self.0.0
+            && small::set_score(packed, score, member)
+        {
+            return;
+        }
+        self.table().set(score, member);
+    }
+
+    pub(crate) fn remove(&mut self, member: &[u8]) {
+        match &mut self.0.0 {
+            Form::Packed(packed) => small::remove_scored(packed, member),
+            Form::Apart(_) => self.table().remove(member),
+        }
+    }
+
+    fn table(&mut self) -> &mut ZsetTable {
+        match &mut self.0.unpack().held {
+            Held::Zset(table) => table,
+            _ => unreachable!("it is a sorted set"),
+        }
+    }
+}
+
 impl Keyed for Entry {
     /// A slot's keys are indexed from the second on: comparing keys costs a cache miss each.
     const INDEX_ABOVE: usize = 1;
@@ -349,6 +392,7 @@ impl Apart {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::zset::Ranked;
     use proptest::prelude::*;
     use std::collections::BTreeSet;
 
@@ -442,6 +486,43 @@ mod tests {
                     prop_assert_eq!((entry.key(), entry.access()), (&key[..], 3));
                     prop_assert_eq!(entry.heap_bytes(), entry.recount_bytes());
                 }
+            }
+        }
+    }
+
+    proptest! {
+        /// Against a table, whose order is held against a sorted list.
+        #[test]
+        fn sorted_sets_are_what_was_put_into_them_whatever_their_form(
+            key in prop::collection::vec(any::<u8>(), 0..260),
+            steps in prop::collection::vec((0u16..150, -3i16..9, 0u8..5), 1..400),
+            long in prop::bool::weighted(0.3),
+        ) {
+            let (mut entry, mut table) = (Entry::empty(&key, Kind::Zset, 3), ZsetTable::default());
+            for (name, score, kind) in steps {
+                let member = if long { format!("a rather long name of {name}") } else { name.to_string() };
+                let member = member.as_bytes();
+                let score = f64::from(score) * [1.0, 1.0, 0.3, 1e4, 1e9][usize::from(kind)];
+                if kind == 0 {
+                    entry.zset_mut().expect("a sorted set").remove(member);
+                    table.remove(member);
+                } else {
+                    entry.zset_mut().expect("a sorted set").set(score, member);
+                    table.set(score, member);
+                }
+                let (Value::Zset(zset), model) = (entry.value(), table.view()) else { panic!("a sorted set") };
+                let plain = |ranked: Ranked<'_>| (ranked.score.to_bits(), ranked.member.to_vec());
+                prop_assert_eq!((zset.len(), zset.is_empty()), (model.len(), model.is_empty()));
+                prop_assert!(zset.ascending(0).map(plain).eq(model.ascending(0).map(plain)));
+                let half = zset.len() / 2;
+                prop_assert!(zset.ascending(half).map(plain).eq(model.ascending(half).map(plain)));
+                prop_assert!(zset.descending(half).map(plain).eq(model.descending(half).map(plain)));
+                prop_assert_eq!((zset.rank(member), zset.score(member)), (model.rank(member), model.score(member)));
+                prop_assert_eq!(zset.count_before(|s| s.score < 2.0), model.count_before(|s| s.score < 2.0));
+                let all: BTreeSet<_> = zset.iter_from(half).chain(zset.iter().take(half)).map(plain).collect();
+                prop_assert_eq!(all.len(), zset.len());
+                prop_assert_eq!((entry.key(), entry.access()), (&key[..], 3));
+                prop_assert_eq!(entry.heap_bytes(), entry.recount_bytes());
             }
         }
     }

@@ -31,9 +31,7 @@ fn value_hash(entry: &Entry) -> [u8; 17] {
         Value::List(list) => (2, list.items().iter().fold(0, |hash, item| stable_hash(hash, item))),
         Value::Hash(hash) => (3, sum(hash.iter(), |(name, value)| pair(name, value))),
         Value::Set(set) => (4, sum(set.iter(), |member| stable_hash(0, member))),
-        Value::Zset(zset) => {
-            (5, sum(zset.members().as_slice().iter(), |s| pair(&s.member, &s.score.to_bits().to_le_bytes())))
-        }
+        Value::Zset(zset) => (5, sum(zset.iter(), |s| pair(s.member, &s.score.to_bits().to_le_bytes()))),
         Value::Stream(stream) => (6, stream.fingerprint()),
     };
     let mut tail = [0; 17];

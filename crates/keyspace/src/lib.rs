@@ -71,4 +71,4 @@ pub use stream::{
     StreamEntry, StreamHead, StreamId, TrimBy, TrimTo, Trimmed,
 };
 pub use value::{Kind, List, MAX_STRING_BYTES, Value};
-pub use zset::{Scored, Zset};
+pub use zset::{Ranked, Scored, Zset};

@@ -1,4 +1,5 @@
-//! A key and what it holds in one block, if that is short: a string, or the run of strings of a small hash or set.
+//! A key and what it holds in one block, if that is short: a string, or the run of strings of a small hash, set or
+//! sorted set.
 //!
 //! ```text
 //!   [ access | deadline | kind | key length | slack | key … | content … | slack ]     16 to 1024 bytes: as many as the
@@ -29,6 +30,8 @@ pub(crate) enum Kept {
     Hash,
     /// A run of members.
     Set,
+    /// A run of members with their scores, in order.
+    Zset,
 }
 
 /// `T` is always `[u8]`: an array is what one is made as.

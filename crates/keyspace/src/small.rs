@@ -1,9 +1,9 @@
-//! Changes of a small hash or set within its block: see the modules `packed` and `run`.
+//! Changes of a small hash, set or sorted set within its block: see the modules `packed` and `run`.
 //!
 //! *Invariant:* what answers `false` has changed nothing: it does not fit, and the collection has to become a table first.
 
 use crate::packed::Packed;
-use crate::run::{ELEMENTS_MAX, Length, Run};
+use crate::run::{self, ELEMENTS_MAX, Length, Run, Score};
 use std::ops::Range;
 
 /// Where a field and its value stand, and of it the value.
@@ -44,6 +44,44 @@ pub(crate) fn add_member(packed: &mut Box<Packed>, name: &[u8]) -> bool {
 
 pub(crate) fn remove_member(packed: &mut Box<Packed>, name: &[u8]) {
     if let Some(range) = member(packed, name) {
+        remove(packed, range);
+    }
+}
+
+fn scored(packed: &Packed, member: &[u8]) -> Option<(Range<usize>, f64)> {
+    let mut pieces = Run(packed.content()).pieces();
+    let piece = pieces.find(|piece| run::ranked(piece.text).member == member)?;
+    Some((piece.range(), run::ranked(piece.text).score))
+}
+
+/// Adds a member where it belongs, or moves it there.
+#[must_use]
+pub(crate) fn set_score(packed: &mut Box<Packed>, score: f64, member: &[u8]) -> bool {
+    let old = scored(packed, member);
+    if old.as_ref().is_some_and(|(_, known)| known.to_bits() == score.to_bits()) {
+        return true;
+    }
+    let run = Run(packed.content());
+    if old.is_none() && run.elements() == ELEMENTS_MAX {
+        return false;
+    }
+    let behind = run.pieces().find(|piece| run::ranked(piece.text).cmp(score, member).is_gt());
+    let at = behind.map_or(packed.content().len(), |piece| piece.range().start);
+    let (encoded, before) = (Score::of(score), packed.content().len());
+    let Some(len) = Length::of_bytes(member.len() + encoded.as_slice().len()) else { return false };
+    if !Packed::splice(packed, at..at, &[len.as_slice(), member, encoded.as_slice()]) {
+        return false;
+    }
+    packed.content_mut()[0] += 1;
+    if let Some((range, _)) = old {
+        let moved = if range.start >= at { packed.content().len() - before } else { 0 };
+        remove(packed, range.start + moved..range.end + moved);
+    }
+    true
+}
+
+pub(crate) fn remove_scored(packed: &mut Box<Packed>, member: &[u8]) {
+    if let Some((range, _)) = scored(packed, member) {
         remove(packed, range);
     }
 }

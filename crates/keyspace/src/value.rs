@@ -5,7 +5,7 @@ use crate::fields::{Hash, HashTable};
 use crate::members::{Set, SetTable};
 use crate::progress::ticking;
 use crate::stream::Stream;
-use crate::zset::Zset;
+use crate::zset::{Zset, ZsetTable};
 use std::collections::VecDeque;
 use std::mem::size_of;
 
@@ -49,7 +49,7 @@ pub enum Value<'a> {
     Hash(Hash<'a>),
     List(&'a List),
     Set(Set<'a>),
-    Zset(&'a Zset),
+    Zset(Zset<'a>),
     Stream(&'a Stream),
 }
 
@@ -99,7 +99,7 @@ impl Value<'_> {
             Value::Hash(hash) => hash.touch(),
             Value::List(list) => list.element_bytes,
             Value::Set(set) => set.touch(),
-            Value::Zset(zset) => zset.len(),
+            Value::Zset(zset) => zset.touch(),
             Value::Stream(stream) => stream.heap_bytes(),
         }
     }
@@ -111,7 +111,7 @@ pub(crate) enum Held {
     Hash(Box<HashTable>),
     List(Box<List>),
     Set(Box<SetTable>),
-    Zset(Box<Zset>),
+    Zset(Box<ZsetTable>),
     Stream(Box<Stream>),
 }
 
@@ -123,7 +123,7 @@ impl Held {
             Held::Hash(table) => Value::Hash(table.view()),
             Held::List(list) => Value::List(list),
             Held::Set(table) => Value::Set(table.view()),
-            Held::Zset(zset) => Value::Zset(zset),
+            Held::Zset(table) => Value::Zset(table.view()),
             Held::Stream(stream) => Value::Stream(stream),
         }
     }
@@ -149,7 +149,7 @@ impl Held {
                 block_bytes(size_of::<List>()) + block_bytes(items) + list.element_bytes
             }
             Held::Set(table) => block_bytes(size_of::<SetTable>()) + table.heap_bytes(),
-            Held::Zset(zset) => block_bytes(size_of::<Zset>()) + zset.heap_bytes(),
+            Held::Zset(zset) => block_bytes(size_of::<ZsetTable>()) + zset.heap_bytes(),
             Held::Stream(stream) => block_bytes(size_of::<Stream>()) + stream.heap_bytes(),
         }
     }
@@ -164,7 +164,7 @@ impl Held {
                 self.heap_bytes() - list.element_bytes + elements
             }
             Held::Set(table) => block_bytes(size_of::<SetTable>()) + table.recount_bytes(),
-            Held::Zset(zset) => block_bytes(size_of::<Zset>()) + zset.recount_bytes(),
+            Held::Zset(zset) => block_bytes(size_of::<ZsetTable>()) + zset.recount_bytes(),
             Held::Stream(stream) => block_bytes(size_of::<Stream>()) + stream.recount_bytes(),
         }
     }

@@ -1,17 +1,20 @@
 //! A sorted set: members by name, and an order by (score, member) with ranks.
 //!
 //! ```text
-//!   members: Dict<Scored>     name → score
-//!   order:   [[…], […], […]]  sorted runs of at most CHUNK_MAX; rank = lengths before + position
+//!   packed   [ member | score ][ member | score ] …   in order, beside the key: see the modules `packed` and `run`
+//!   table    members: Dict<Scored>     name → score
+//!            order:   [[…], […], […]]  sorted runs of at most CHUNK_MAX; rank = lengths before + position
 //! ```
 //!
 //! Any range, by rank, score or member, is a range of ranks: see [`Zset::count_before`].
 //!
 //! *Invariant:* no score is NaN.
 //! *Invariant:* `members` and `order` hold the same pairs and share the members' bytes; no chunk is empty.
+//! *Invariant:* a set that has become a table stays one.
 
 use crate::block::block_bytes;
 use crate::dict::{Dict, Keyed};
+use crate::run::{self, Run};
 use std::cmp::Ordering;
 use std::mem::size_of;
 use std::sync::Arc;
@@ -19,6 +22,152 @@ use std::sync::Arc;
 /// Larger moves more bytes an insertion, smaller adds more lengths a rank; both are flat around here.
 const CHUNK_MAX: usize = 256;
 
+/// A sorted set, as whoever reads sees it.
+#[derive(Clone, Copy)]
+pub struct Zset<'a>(Form<'a>);
+
+#[derive(Clone, Copy)]
+enum Form<'a> {
+    Packed(Run<'a>),
+    Table(&'a ZsetTable),
+}
+
+/// A member and its score.
+#[derive(Clone, Copy)]
+pub struct Ranked<'a> {
+    pub member: &'a [u8],
+    pub score: f64,
+}
+
+impl Ranked<'_> {
+    pub(crate) fn cmp(&self, score: f64, member: &[u8]) -> Ordering {
+        let scores = self.score.partial_cmp(&score).expect("no score is NaN");
+        scores.then_with(|| self.member.cmp(member))
+    }
+
+    /// One of its own.
+    pub fn to_scored(self) -> Scored {
+        Scored { member: self.member.into(), score: self.score }
+    }
+}
+
+/// Without members.
+impl Default for Zset<'_> {
+    fn default() -> Self {
+        Zset(Form::Packed(Run(run::EMPTY)))
+    }
+}
+
+impl<'a> Zset<'a> {
+    #[inline]
+    pub(crate) fn packed(run: Run<'a>) -> Self {
+        Zset(Form::Packed(run))
+    }
+
+    pub fn len(self) -> usize {
+        match self.0 {
+            Form::Packed(run) => run.elements(),
+            Form::Table(table) => table.members.len(),
+        }
+    }
+
+    pub fn is_empty(self) -> bool {
+        self.len() == 0
+    }
+
+    #[inline]
+    pub fn score(self, member: &[u8]) -> Option<f64> {
+        match self.0 {
+            Form::Packed(_) => {
+                self.ascending(0).find(|known| known.member == member).map(|known| known.score)
+            }
+            Form::Table(table) => table.members.get(member).map(|scored| scored.score),
+        }
+    }
+
+    pub fn contains(self, member: &[u8]) -> bool {
+        self.score(member).is_some()
+    }
+
+    /// The number of members with a lower (score, member).
+    pub fn rank(self, member: &[u8]) -> Option<usize> {
+        let score = self.score(member)?;
+        Some(self.count_before(|ranked| ranked.cmp(score, member).is_lt()))
+    }
+
+    /// How many of the first members in order satisfy `before`, which must hold for a prefix of them:
+    /// the rank at which a range begins or ends.
+    pub fn count_before(self, before: impl Fn(Ranked<'_>) -> bool) -> usize {
+        match self.0 {
+            Form::Packed(_) => self.ascending(0).take_while(|ranked| before(*ranked)).count(),
+            Form::Table(table) => table.count_before(|scored| before(scored.ranked())),
+        }
+    }
+
+    /// Members in ascending order from the one with rank `from` on.
+    pub fn ascending(self, from: usize) -> impl Iterator<Item = Ranked<'a>> + use<'a> {
+        let (packed, table) = match self.0 {
+            Form::Packed(run) => (Some(run.pieces().skip(from).map(|piece| run::ranked(piece.text))), None),
+            Form::Table(table) => (None, Some(table.ascending(from).map(Scored::ranked))),
+        };
+        packed.into_iter().flatten().chain(table.into_iter().flatten())
+    }
+
+    /// Members in descending order, beginning with the one whose rank is `below - 1`.
+    pub fn descending(self, below: usize) -> impl Iterator<Item = Ranked<'a>> + use<'a> {
+        let (packed, table) = match self.0 {
+            Form::Packed(_) => (self.ascending(0).take(below).collect(), None),
+            Form::Table(table) => (Vec::new(), Some(table.descending(below).map(Scored::ranked))),
+        };
+        packed.into_iter().rev().chain(table.into_iter().flatten())
+    }
+
+    /// All members from one on, in an order that ranks have no part in.
+    pub(crate) fn iter_from(self, at: usize) -> impl Iterator<Item = Ranked<'a>> + use<'a> + Clone {
+        let (run, scored) = match self.0 {
+            Form::Packed(run) => (run, &[][..]),
+            Form::Table(table) => (Run(run::EMPTY), &table.members.as_slice()[at..]),
+        };
+        run.pieces().skip(at).map(|piece| run::ranked(piece.text)).chain(scored.iter().map(Scored::ranked))
+    }
+
+    /// The same, all of them.
+    pub fn iter(self) -> impl Iterator<Item = Ranked<'a>> + use<'a> + Clone {
+        self.iter_from(0)
+    }
+
+    /// The member at a position below the length, in that order.
+    pub fn nth(self, at: usize) -> Option<Ranked<'a>> {
+        self.iter_from(at).next()
+    }
+
+    /// As [`Dict::scan`]; a packed one is met in one step.
+    pub fn scan(self, cursor: usize, count: usize, mut visit: impl FnMut(Ranked<'a>)) -> usize {
+        match self.0 {
+            Form::Packed(_) => {
+                self.iter().for_each(visit);
+                0
+            }
+            Form::Table(table) => table.members.scan(cursor, count, |scored| visit(scored.ranked())),
+        }
+    }
+
+    pub(crate) fn touch(self) -> usize {
+        match self.0 {
+            Form::Packed(Run(bytes)) => bytes.last().map_or(0, |&byte| usize::from(byte)),
+            Form::Table(table) => table.members.len(),
+        }
+    }
+
+    /// The same as a table of its own.
+    pub(crate) fn to_table(self) -> ZsetTable {
+        let mut table = ZsetTable::default();
+        self.iter().for_each(|ranked| table.set(ranked.score, ranked.member));
+        table
+    }
+}
+
+/// A member of its own, and its score.
 #[derive(Clone)]
 pub struct Scored {
     pub member: Arc<[u8]>,
@@ -26,9 +175,12 @@ pub struct Scored {
 }
 
 impl Scored {
+    pub fn ranked(&self) -> Ranked<'_> {
+        Ranked { member: &self.member, score: self.score }
+    }
+
     fn cmp(&self, score: f64, member: &[u8]) -> Ordering {
-        let scores = self.score.partial_cmp(&score).expect("no score is NaN");
-        scores.then_with(|| (*self.member).cmp(member))
+        self.ranked().cmp(score, member)
     }
 }
 
@@ -40,7 +192,7 @@ impl Keyed for Scored {
 }
 
 #[derive(Default)]
-pub struct Zset {
+pub(crate) struct ZsetTable {
     members: Dict<Scored>,
     order: Vec<Vec<Scored>>,
     /// Of the members' blocks.
@@ -49,47 +201,29 @@ pub struct Zset {
     chunk_bytes: usize,
 }
 
-impl Zset {
-    pub fn len(&self) -> usize {
-        self.members.len()
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.members.is_empty()
-    }
-
-    /// The members in no particular order, for scans.
-    pub fn members(&self) -> &Dict<Scored> {
-        &self.members
-    }
-
-    pub fn score(&self, member: &[u8]) -> Option<f64> {
-        self.members.get(member).map(|scored| scored.score)
-    }
-
-    /// The number of members with a lower (score, member).
-    pub fn rank(&self, member: &[u8]) -> Option<usize> {
-        let score = self.score(member)?;
-        Some(self.count_before(|scored| scored.cmp(score, member).is_lt()))
+impl ZsetTable {
+    #[inline]
+    pub(crate) fn view(&self) -> Zset<'_> {
+        Zset(Form::Table(self))
     }
 
     /// How many of the first members in order satisfy `before`, which must hold for a prefix of them:
     /// the rank at which a range begins or ends.
-    pub fn count_before(&self, before: impl Fn(&Scored) -> bool) -> usize {
+    fn count_before(&self, before: impl Fn(&Scored) -> bool) -> usize {
         let chunk = self.order.partition_point(|chunk| chunk.last().is_some_and(&before));
         let full: usize = self.order[..chunk].iter().map(Vec::len).sum();
         full + self.order.get(chunk).map_or(0, |chunk| chunk.partition_point(&before))
     }
 
     /// Members in ascending order from the one with rank `from` on.
-    pub fn ascending(&self, from: usize) -> impl Iterator<Item = &Scored> {
+    fn ascending(&self, from: usize) -> impl Iterator<Item = &Scored> {
         let (chunk, at) = self.locate(from);
         let first = self.order.get(chunk).map_or(&[][..], |chunk| &chunk[at..]);
         first.iter().chain(self.order.iter().skip(chunk + 1).flatten())
     }
 
     /// Members in descending order, beginning with the one whose rank is `below - 1`.
-    pub fn descending(&self, below: usize) -> impl Iterator<Item = &Scored> {
+    fn descending(&self, below: usize) -> impl Iterator<Item = &Scored> {
         let (chunk, at) = self.locate(below);
         let first = self.order.get(chunk).map_or(&[][..], |chunk| &chunk[..at]);
         first.iter().rev().chain(self.order[..chunk].iter().rev().flat_map(|chunk| chunk.iter().rev()))
@@ -233,20 +367,21 @@ mod tests {
             steps in prop::collection::vec((0u16..600, -4i8..4, prop::bool::weighted(0.3)), 0..1500),
             from in 0usize..700,
         ) {
-            let (mut zset, mut model) = (Zset::default(), BTreeMap::new());
+            let (mut table, mut model) = (ZsetTable::default(), BTreeMap::new());
             for (name, score, remove) in steps {
                 let member = name.to_be_bytes();
                 if remove {
-                    zset.remove(&member);
+                    table.remove(&member);
                     model.remove(&member[..]);
                 } else {
-                    zset.set(f64::from(score), &member);
+                    table.set(f64::from(score), &member);
                     model.insert(member.to_vec(), score);
                 }
             }
             let mut sorted: Vec<_> = model.iter().map(|(m, s)| (*s, m.clone())).collect();
             sorted.sort();
-            let plain = |s: &Scored| (s.score as i8, s.member.to_vec());
+            let plain = |s: Ranked<'_>| (s.score as i8, s.member.to_vec());
+            let zset = table.view();
             prop_assert_eq!(zset.len(), sorted.len());
             prop_assert!(zset.ascending(from).map(plain).eq(sorted.iter().skip(from).cloned()));
             let below = from.min(sorted.len());
@@ -260,7 +395,7 @@ mod tests {
 
     #[test]
     fn many_members_come_and_go_without_quadratic_work() {
-        let mut zset = Zset::default();
+        let mut zset = ZsetTable::default();
         for i in 0..100_000u32 {
             zset.set(f64::from(i.wrapping_mul(2_654_435_761) >> 8), &i.to_be_bytes());
         }
@@ -268,7 +403,7 @@ mod tests {
         for i in 0..99_990u32 {
             zset.remove(&i.to_be_bytes());
         }
-        assert_eq!(zset.len(), 10);
+        assert_eq!(zset.view().len(), 10);
         assert!(zset.order.len() < 10);
     }
 }

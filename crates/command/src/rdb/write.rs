@@ -36,7 +36,7 @@ pub(crate) fn write(value: Value<'_>) -> Vec<u8> {
             put_length(&mut out, zset.len());
             // From the highest, so that whoever reads inserts at the front.
             for scored in ticking(zset.descending(zset.len())) {
-                put_string(&mut out, &scored.member);
+                put_string(&mut out, scored.member);
                 out.extend(scored.score.to_le_bytes());
             }
         }
