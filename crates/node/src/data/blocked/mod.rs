@@ -285,7 +285,7 @@ fn serve_one(plane: &mut Plane, ticket: Ticket, key: &[u8]) {
     let Plane { blocked, keyspace, effects, .. } = plane;
     let Some(waiter) = blocked.book.get(ticket) else { return };
     let context = Context { now_ms: wall_ms(), random, expiry, protocol: waiter.protocol };
-    let (slot, client) = (waiter.slot, waiter.client);
+    let (slot, client, spec) = (waiter.slot, waiter.client, waiter.spec);
     let args: Vec<&[u8]> = waiter.args.iter().map(|arg| &**arg).collect();
     let ready = Ready { spec: waiter.spec, args: &args, waits: &waiter.waits, key };
     let mut reply = Vec::new();
@@ -300,6 +300,9 @@ fn serve_one(plane: &mut Plane, ticket: Ticket, key: &[u8]) {
     let read = if is_read_of_a_primary { plane.written(Some(slot)) } else { 0 };
     let epoch = plane.primary_epoch();
     plane.blocked.forget(ticket);
+    if reply.first() == Some(&b'-') {
+        plane.statistics.tally.failed(spec, &reply);
+    }
     if let Some(seat) = plane.blocked.seats.get(&client) {
         seat.tell(Word::Served(Served { reply, owed: Owed { write, read }, epoch }));
     }

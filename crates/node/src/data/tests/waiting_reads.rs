@@ -103,7 +103,11 @@ async fn who_reads_for_a_group_is_told_that_there_is_none_any_more() {
             bench.run("FLUSHALL\r\nXADD k 2-1 f v\r\nFLUSHALL\r\n", "+OK\r\n$3\r\n2-1\r\n+OK\r\n").await;
             expect(&mut alone, &one("2-1")).await;
         }
-        assert_eq!(bench.node.plane.borrow().blocked.len(), 0);
+        let plane = bench.node.plane.borrow();
+        assert_eq!(plane.blocked.len(), 0);
+        // What they are told is an error of theirs, as if they had come now.
+        let codes = plane.statistics.tally.codes();
+        assert_eq!((codes.get("UNBLOCKED"), codes.get("NOGROUP")), (Some(&5), Some(&2)));
     })
     .await;
 }
