@@ -1,7 +1,7 @@
 # The commands a contributor needs. `make verify` only reads; `make fix` mends what a tool can mend.
 CARGO ?= cargo
 
-.PHONY: both-releases build release verify arrows doc fix test demo compat bench table roll-compare deny ci full clean-compat beside-redis check-deploy differential redis-suite mutations turmoil turmoil-build loss-window dead-primaries kill-matrix endurance speed-ab sim model train train-released fuzz fuzz-parsers fuzz-ports
+.PHONY: both-releases build release verify arrows doc fix test demo compat compat-programs bench table roll-compare deny ci full clean-compat beside-redis check-deploy differential redis-suite mutations turmoil turmoil-build loss-window dead-primaries kill-matrix endurance speed-ab sim model train train-released fuzz fuzz-parsers fuzz-ports
 
 build:
 	$(CARGO) build --workspace --all-targets
@@ -52,11 +52,17 @@ train-released: ## the second half of `make train` alone: an error where nothing
 demo: ## a cluster of real processes rolls itself to a new release under load
 	$(CARGO) run --release -- demo
 
-compat: ## real clients against a playground: redis-cli, redis-benchmark, redis-py, ioredis
+compat: ## real clients against a playground: redis-cli, redis-benchmark, redis-py, ioredis; and real programs over a roll
 	$(CARGO) build --release
 	tests/compat/install
 	tests/compat/run target/release/ironcache
 	tests/compat/run --tls target/release/ironcache
+	tests/compat/programs/run target/release/ironcache
+
+compat-programs: ## the last of them alone: BullMQ, redlock, express-session, node-redis, valkey-glide, a reader of INFO, RQ
+	$(CARGO) build --release
+	tests/compat/install
+	tests/compat/programs/run target/release/ironcache $(if $(ONLY),--only $(ONLY))
 
 # The tests that ask for redis-server, and that the toolchain alone cannot run.
 beside-redis: ## commands without a node, and a node, beside redis-server: some ten thousand of each
