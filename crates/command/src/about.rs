@@ -50,7 +50,7 @@ impl Spec {
             ("@connection", connection),
             ("@transaction", group == "transactions"),
             // Of the commands that have subcommands, each of those is.
-            ("@scripting", group == "scripting" && name != "script"),
+            ("@scripting", group == "scripting" && !matches!(name, "script" | "function")),
         ]
         .into_iter()
         .filter_map(|(category, holds)| holds.then_some(category))
@@ -79,6 +79,14 @@ impl Spec {
             "latency|doctor" | "latency|graph" | "latency|histogram" | "latency|history"
             | "latency|latest" => {
                 &["nondeterministic_output", "request_policy:all_nodes", "response_policy:special"]
+            }
+            "function|delete" | "function|flush" | "function|load" | "function|restore" => {
+                &["request_policy:all_shards", "response_policy:all_succeeded"]
+            }
+            "function|kill" => &["request_policy:all_shards", "response_policy:one_succeeded"],
+            "function|list" => &["nondeterministic_output_order"],
+            "function|stats" => {
+                &["nondeterministic_output", "request_policy:all_shards", "response_policy:special"]
             }
             "script|exists" => &["request_policy:all_shards", "response_policy:agg_logical_and"],
             "script|kill" => &["request_policy:all_shards", "response_policy:one_succeeded"],

@@ -71,6 +71,7 @@ pub use glob::glob_matches;
 pub use ironcache_keyspace::{Effects, Expiry};
 pub use key_specs::{Begin, Find, KeySpec, key_specs, keys_and_flags};
 pub use lookup::lookup;
+pub use rdb::{LibrariesError, read_libraries, write_libraries};
 pub use spec::{Flags, Handler, MoreKeys, Run, Spec};
 pub use stream::{StreamError, asks_to_block, check_subcommand};
 pub use subcommands::{find, subcommand, subcommands};

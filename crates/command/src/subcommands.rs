@@ -68,6 +68,8 @@ const OWN: Flags = CONTROL;
 /// The node, or other connections.
 const OTHERS: Flags = ADMIN.with(CONTROL);
 const STALE: Flags = Flags::STALE;
+/// What the cluster has for all of its nodes.
+const CHANGES: Flags = Flags::WRITE.with(Flags::NOSCRIPT);
 
 // A row a line.
 #[rustfmt::skip]
@@ -149,6 +151,15 @@ const ROWS: &[Spec] = &[
     two(row("pubsub|numsub", -2, CHANNELS, NO_KEYS, "pubsub", "2.8.0", "Counts who listens to channels.")),
     two(row("pubsub|shardchannels", -2, CHANNELS, NO_KEYS, "pubsub", "7.0.0", "Returns the channels of the shard that clients listen to.")),
     two(row("pubsub|shardnumsub", -2, CHANNELS, NO_KEYS, "pubsub", "7.0.0", "Counts who listens to channels of the shard.")),
+    two(row("function|delete", 3, CHANGES, NO_KEYS, "scripting", "7.0.0", "Deletes a library.")),
+    two(row("function|dump", 2, Flags::NOSCRIPT, NO_KEYS, "scripting", "7.0.0", "Returns all libraries as bytes that FUNCTION RESTORE reads.")),
+    two(row("function|flush", -2, CHANGES, NO_KEYS, "scripting", "7.0.0", "Deletes all libraries.")),
+    two(row("function|help", 2, ANY, NO_KEYS, "scripting", "7.0.0", "Lists the subcommands.")),
+    two(row("function|kill", 2, Flags::NOSCRIPT, NO_KEYS, "scripting", "7.0.0", "Ends the function that is executed.")),
+    two(row("function|list", -2, Flags::NOSCRIPT, NO_KEYS, "scripting", "7.0.0", "Tells of the libraries.")),
+    two(row("function|load", -3, CHANGES.with(Flags::DENYOOM), NO_KEYS, "scripting", "7.0.0", "Creates a library.")),
+    two(row("function|restore", -3, CHANGES.with(Flags::DENYOOM), NO_KEYS, "scripting", "7.0.0", "Creates libraries from what FUNCTION DUMP returned.")),
+    two(row("function|stats", 2, Flags::NOSCRIPT, NO_KEYS, "scripting", "7.0.0", "Tells what function is executed, and how many there are.")),
     two(row("script|exists", -3, Flags::NOSCRIPT, NO_KEYS, "scripting", "2.6.0", "Tells which scripts the node knows.")),
     two(row("script|flush", -2, Flags::NOSCRIPT, NO_KEYS, "scripting", "2.6.0", "Forgets all scripts.")),
     two(row("script|help", 2, ANY, NO_KEYS, "scripting", "5.0.0", "Lists the subcommands.")),

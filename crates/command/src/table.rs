@@ -275,6 +275,9 @@ pub(crate) const ROWS: &[Spec] = &[
     two(counted(2, row("eval_ro", -3, SCRIPT.with(READ), NO_KEYS, "scripting", "7.0.0", "Runs a script that only reads."))),
     two(counted(2, row("evalsha_ro", -3, SCRIPT.with(READ), NO_KEYS, "scripting", "7.0.0", "Runs a script that only reads, and that the node knows, by its digest."))),
     two(row("script", -2, NONE, NO_KEYS, "scripting", "2.6.0", "Keeps, tells of and ends scripts.")),
+    two(counted(2, row("fcall", -3, SCRIPT, NO_KEYS, "scripting", "7.0.0", "Calls a function of a library."))),
+    two(counted(2, row("fcall_ro", -3, SCRIPT.with(READ), NO_KEYS, "scripting", "7.0.0", "Calls a function of a library that only reads."))),
+    two(row("function", -2, NONE, NO_KEYS, "scripting", "7.0.0", "Loads, tells of and deletes libraries of functions.")),
     #[cfg(feature = "next")]
     at(ironcache_types::NEXT, data(crate::next::touch, row("icnext.touch", 2, GROW.with(FAST), ONE_KEY, "generic", "7.0.0", "Counts how often a key was touched."))),
 ];

@@ -357,6 +357,15 @@ pub enum Command {
         set: BTreeMap<Vec<u8>, Vec<u8>>,
         deleted: BTreeSet<Vec<u8>>,
     },
+    /// Libraries of functions, by name, each with its code, and which are there no more. Its proposer saw the libraries of
+    /// epoch `seen`.
+    ChangeLibraries {
+        seen: Epoch,
+        /// The user who asked.
+        by: Vec<u8>,
+        set: BTreeMap<Vec<u8>, Vec<u8>>,
+        deleted: BTreeSet<Vec<u8>>,
+    },
     /// The node stands in this zone.
     #[cfg(feature = "next")]
     SetZone {

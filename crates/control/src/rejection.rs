@@ -340,6 +340,10 @@ pub enum Rejection {
     #[error("there would be more than {users_max} users, or they would take more than {bytes_max} bytes")]
     TooManyUsers { users_max: usize, bytes_max: usize },
     #[error(
+        "there would be more than {libraries_max} libraries, or they would take more than {bytes_max} bytes"
+    )]
+    TooManyLibraries { libraries_max: usize, bytes_max: usize },
+    #[error(
         "{name:?} is the last admin: without one nobody could change who operates the cluster; add another one first \
          (`ironcache cluster operator add`)"
     )]
@@ -477,6 +481,7 @@ impl Rejection {
             Rejection::BadName { .. } => "bad_name",
             Rejection::TooManyOperators { .. } => "too_many_operators",
             Rejection::TooManyUsers { .. } => "too_many_users",
+            Rejection::TooManyLibraries { .. } => "too_many_libraries",
             Rejection::LastAdmin { .. } => "last_admin",
             Rejection::NotAllowed { .. } => "not_allowed",
             Rejection::Invariant(_) => "invariant",

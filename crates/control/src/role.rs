@@ -28,6 +28,7 @@ impl Command {
             | Command::AddOperator { .. }
             | Command::RevokeOperator { .. }
             | Command::ChangeUsers { .. }
+            | Command::ChangeLibraries { .. }
             | Command::RegisterNode { .. }
             | Command::Reclaim { .. }
             | Command::Rejoin { .. }

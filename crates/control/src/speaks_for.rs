@@ -57,7 +57,8 @@ impl Command {
             | Command::RemoveNode { .. }
             | Command::NodeLeft { .. }
             | Command::MembershipDone { .. }
-            | Command::ChangeUsers { .. } => None,
+            | Command::ChangeUsers { .. }
+            | Command::ChangeLibraries { .. } => None,
             #[cfg(feature = "next")]
             Command::SetZone { .. } => None,
         }

@@ -1,6 +1,7 @@
 //! The state as a whole, and the views that readers want of it.
 
 use crate::audit::Audit;
+use crate::libraries::Libraries;
 use crate::membership::MembershipChange;
 use crate::plan::{HistoryEntry, Plan};
 use crate::policy::Policy;
@@ -47,6 +48,8 @@ pub struct ControlState {
     pub audit: Audit,
     /// None below [`Users::SINCE`].
     pub users: Users,
+    /// None below [`Libraries::SINCE`].
+    pub libraries: Libraries,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -147,6 +147,7 @@ const TABLE: &[(Format, &[Since])] = &[
     (Format::Entry(EntryKind::RevokeOperator), &[since(1, 1)]),
     (Format::Entry(EntryKind::Soaked), &[since(1, 1)]),
     (Format::Entry(EntryKind::ChangeUsers), &[since(2, 1)]),
+    (Format::Entry(EntryKind::ChangeLibraries), &[since(2, 1)]),
     #[cfg(feature = "next")]
     (Format::Entry(EntryKind::SetZone), &[since(NEXT.0, 1)]),
     (Format::Origin, &[since(1, 1)]),

@@ -21,6 +21,13 @@ pub(crate) fn split_line(line: &[u8], out: &mut OwnedArgs) -> Result<(), Protoco
     }
 }
 
+/// The words of a line; `None` if a quote is not closed.
+pub fn split_words(line: &[u8]) -> Option<Vec<Vec<u8>>> {
+    let mut words = OwnedArgs::default();
+    split_line(line, &mut words).ok()?;
+    Some(words.args().iter().map(<[u8]>::to_vec).collect())
+}
+
 /// Moves one word from the start of `rest` into `out`; returns what follows it.
 fn take_word<'a>(mut rest: &'a [u8], out: &mut OwnedArgs) -> Result<&'a [u8], ProtocolError> {
     let start = out.open();

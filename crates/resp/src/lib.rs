@@ -27,6 +27,7 @@ pub use args::{Args, ArgsIter, OwnedArgs};
 pub use command::{CommandParser, Limits, Parsed, Trust};
 pub use double::{DoubleText, format_double};
 pub use error::{ProtocolError, ReplyError};
+pub use inline::split_words;
 pub use integer::parse_integer;
 pub use protocol::Protocol;
 pub use value::{Value, parse_value};

@@ -6,7 +6,7 @@ use crate::reply::to_lua;
 use crate::sha1::sha1_hex;
 use crate::shared::{Shared, place};
 use crate::step::{LogLevel, Step};
-use crate::{bit, json, msgpack, pack, relay, text};
+use crate::{bit, json, msgpack, pack, registry, relay, text};
 use ironcache_resp::{Protocol, parse_value};
 use mlua::chunk::ChunkMode;
 use mlua::{Function, Lua, MultiValue, Result, Table, Value};
@@ -89,6 +89,7 @@ pub(crate) fn table(
     host.raw_set("bit", bit::library(lua)?)?;
     host.raw_set("c", lua.create_function(|lua, inner: Function| relay::of(lua, inner))?)?;
     text::functions(lua, &host, shared)?;
+    registry::functions(lua, &host, shared)?;
     Ok(host)
 }
 

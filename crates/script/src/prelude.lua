@@ -5,6 +5,7 @@ local host = ...
 local error, getmetatable, rawget, select, tostring, type = error, getmetatable, rawget, select, tostring, type
 local raw_next, raw_pairs, raw_pcall, raw_rawset, raw_setmetatable, raw_xpcall = next, pairs, pcall, rawset, setmetatable, xpcall
 local ceil, concat, floor, sub, tonumber = math.ceil, table.concat, math.floor, string.sub, tonumber
+local in_lower_case = string.lower
 
 local READONLY = "Attempt to modify a readonly table"
 local real_of = raw_setmetatable({}, { __mode = "k" })
@@ -14,9 +15,10 @@ local function refuse_write()
 end
 
 local function shield(real)
-  local seen = raw_setmetatable({}, { __index = real, __newindex = refuse_write, __metatable = false })
+  local shown = { __index = real, __newindex = refuse_write, __metatable = false }
+  local seen = raw_setmetatable({}, shown)
   real_of[seen] = real
-  return seen
+  return seen, shown
 end
 
 -- Scripts see each function of this text through a function of C: as with those of the interpreter, whoever returns what one
@@ -468,8 +470,71 @@ local function handler(wrong)
   return { err = tostring(text), source = source, line = line }
 end
 
-local function run(f)
-  return raw_xpcall(f, handler)
+-- A function is called with its keys and its other arguments.
+local function run(f, keys, args)
+  if keys == nil then return raw_xpcall(f, handler) end
+  return raw_xpcall(function() return f(keys, args) end, handler)
+end
+
+-- What a library may do while it is loaded: register functions, and log.
+local on_load = {
+  LOG_DEBUG = 0, LOG_VERBOSE = 1, LOG_NOTICE = 2, LOG_WARNING = 3,
+  REDIS_VERSION = host.redis_version, REDIS_VERSION_NUM = host.redis_version_num,
+  log = redis.log,
+}
+
+local function is_text(value)
+  return type(value) == "string" or type(value) == "number"
+end
+
+-- The arguments of `redis.register_function`, as one table that names them.
+local function named(given)
+  local name, callback, description, flags
+  for key, value in raw_next, given do
+    if not is_text(key) then fail("named argument key given to redis.register_function is not a string") end
+    key = in_lower_case(tostring(key))
+    if key == "function_name" then
+      if not is_text(value) then fail("function_name argument given to redis.register_function must be a string") end
+      name = tostring(value)
+    elseif key == "description" then
+      if not is_text(value) then fail("description argument given to redis.register_function must be a string") end
+      description = tostring(value)
+    elseif key == "callback" then
+      if type(value) ~= "function" then fail("callback argument given to redis.register_function must be a function") end
+      callback = value
+    elseif key == "flags" then
+      if type(value) ~= "table" then fail("flags argument to redis.register_function must be a table representing function flags") end
+      flags = value
+    else
+      fail("unknown argument given to redis.register_function")
+    end
+  end
+  if name == nil then fail("redis.register_function must get a function name argument") end
+  if callback == nil then fail("redis.register_function must get a callback argument") end
+  return name, callback, description, flags
+end
+
+function on_load.register_function(...)
+  if not host.is_loading() then fail("redis.register_function can only be called on FUNCTION LOAD command") end
+  local given, name, callback, description, flags = select("#", ...), ...
+  if given == 1 then
+    if type(name) ~= "table" then
+      fail("calling redis.register_function with a single argument is only applicable to Lua table (representing named arguments).")
+    end
+    name, callback, description, flags = named(name)
+  elseif given == 2 then
+    if not is_text(name) then fail("first argument to redis.register_function must be a string") end
+    if type(callback) ~= "function" then fail("second argument to redis.register_function must be a function") end
+    name = tostring(name)
+  else
+    fail("wrong number of arguments to redis.register_function")
+  end
+  local wrong = host.register(name, callback, description, flags)
+  if wrong then fail(wrong) end
+end
+
+if host.of_functions then
+  redis.replicate_commands, redis.breakpoint, redis.debug = nil, nil, nil
 end
 
 getmetatable("").__index = relayed(strings, string)
@@ -481,11 +546,18 @@ globals.cjson, globals.cmsgpack = shield(new_json()), shield(relayed(packed))
 relayed(globals, _G)
 getmetatable("").__metatable = false
 
-raw_setmetatable(globals, {
+local missing = {
   __index = function(_, name)
     error("Script attempted to access nonexistent global variable '" .. tostring(name) .. "'", 2)
   end,
-})
-local seen = shield(globals)
+}
+raw_setmetatable(globals, missing)
+local seen, shown = shield(globals)
 globals._G = seen
-return seen, globals, run
+
+-- A library that is loaded sees this in place of the globals.
+local library = raw_setmetatable({ redis = shield(raw_setmetatable(relayed(on_load), missing)) }, missing)
+local function show(is_loading)
+  shown.__index = is_loading and library or globals
+end
+return seen, globals, run, show

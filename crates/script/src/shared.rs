@@ -1,6 +1,7 @@
 //! What the functions that scripts call share: where they ask, and what is so of the script that runs.
 
 use crate::fiber::Port;
+use crate::registry::Registering;
 use crate::step::{Answer, Ending, Step};
 use ironcache_resp::Protocol;
 use mlua::{HookTriggers, Lua, Result, VmState};
@@ -14,6 +15,7 @@ const TICK_INSTRUCTIONS: u32 = 1_000;
 const TICK_BYTES: usize = 1 << 20;
 /// As the name of a script stands in errors.
 pub(crate) const CHUNK: &str = "@user_script";
+pub(crate) const FUNCTION_CHUNK: &str = "@user_function";
 /// As the name of what is ours in Lua.
 pub(crate) const LIBRARY: &str = "=library";
 /// Levels of calls that are searched for the script's own line.
@@ -34,6 +36,8 @@ pub(crate) struct Shared {
     /// Nothing more is executed of the script that runs, and this is why; with where it was.
     pub ending: RefCell<Option<(Ending, Option<Place>)>>,
     pub running: Cell<bool>,
+    /// While a library is loaded.
+    pub registering: RefCell<Option<Registering>>,
     worked_bytes: Cell<usize>,
 }
 
@@ -47,6 +51,7 @@ impl Shared {
             seeded: Cell::new(None),
             ending: RefCell::default(),
             running: Cell::new(false),
+            registering: RefCell::default(),
             worked_bytes: Cell::new(0),
         })
     }

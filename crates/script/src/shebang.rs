@@ -21,6 +21,35 @@ impl Flags {
         allow_cross_slot_keys: true,
         undeclared: true,
     };
+
+    /// Sets the one of this name, if there is one.
+    pub(crate) fn set(&mut self, name: &[u8]) -> bool {
+        let flag = match name {
+            b"no-writes" => &mut self.no_writes,
+            b"allow-oom" => &mut self.allow_oom,
+            b"allow-stale" => &mut self.allow_stale,
+            b"no-cluster" => &mut self.no_cluster,
+            b"allow-cross-slot-keys" => &mut self.allow_cross_slot_keys,
+            _ => return false,
+        };
+        *flag = true;
+        true
+    }
+
+    /// The names of those that are set, in the order of `FUNCTION LIST`.
+    pub fn names(self) -> impl Iterator<Item = &'static str> {
+        let Self { no_writes, allow_oom, allow_stale, no_cluster, allow_cross_slot_keys, undeclared: _ } =
+            self;
+        [
+            ("no-writes", no_writes),
+            ("allow-oom", allow_oom),
+            ("allow-stale", allow_stale),
+            ("no-cluster", no_cluster),
+            ("allow-cross-slot-keys", allow_cross_slot_keys),
+        ]
+        .into_iter()
+        .filter_map(|(name, is_set)| is_set.then_some(name))
+    }
 }
 
 /// Why a first line is refused; `Display` is the reply.
@@ -58,13 +87,8 @@ pub(crate) fn read(body: &[u8]) -> Result<(Flags, &[u8]), BadShebang> {
             return Err(BadShebang::Option { option: option.to_owned() });
         };
         for flag in list.split(',').filter(|_| !list.is_empty()) {
-            match flag {
-                "no-writes" => flags.no_writes = true,
-                "allow-oom" => flags.allow_oom = true,
-                "allow-stale" => flags.allow_stale = true,
-                "no-cluster" => flags.no_cluster = true,
-                "allow-cross-slot-keys" => flags.allow_cross_slot_keys = true,
-                other => return Err(BadShebang::Flag { flag: other.to_owned() }),
+            if !flags.set(flag.as_bytes()) {
+                return Err(BadShebang::Flag { flag: flag.to_owned() });
             }
         }
     }

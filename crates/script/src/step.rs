@@ -34,6 +34,9 @@ pub enum Ending {
     /// Of what it wrote nothing is undone.
     #[error("ERR Script was ended after {ms_max} ms (script-ms-max); what it had written stays")]
     TooLong { ms_max: u64 },
+    /// Of a library.
+    #[error("ERR FUNCTION LOAD timeout")]
+    LoadTimeout,
     /// Nobody is there to be told.
     #[error("ERR Script was ended")]
     Dropped,

@@ -2,7 +2,7 @@
 
 use ironcache_fuzz::Campaign;
 use ironcache_resp::{Protocol, parse_value};
-use ironcache_script::{Answer, Ending, Engine, Progress, Setup, Step};
+use ironcache_script::{Answer, Ending, Engine, Functions, Progress, Setup, Step};
 
 /// Answers every call, and ends the script at its hundredth question.
 fn run(engine: &mut Engine, script: &[u8], argument: &[u8]) -> Option<Vec<u8>> {
@@ -115,5 +115,52 @@ fn fuzz_scripts_are_answered_once_and_the_next_one_runs() {
         let reply = told(run(&mut engine, bytes, b"argument"));
         assert_eq!(run(&mut engine, b"return 'next'", b"").as_deref(), Some(&b"$4\r\nnext\r\n"[..]));
         reply
+    });
+}
+
+#[test]
+fn fuzz_libraries_are_loaded_or_refused_and_the_next_one_is_loaded() {
+    const SOUND: &[u8] = b"#!lua name=sound\nredis.register_function('f', function() return 1 end)";
+    let inputs = [
+        SOUND,
+        b"#!lua name=a\nlocal n = 0\nredis.register_function{function_name='f', callback=function(keys, args) n = n + 1 return args[1] end, description='d', flags={'no-writes', 'allow-oom'}}",
+        b"#!LUA \"NAME=b\"\nredis.log(redis.LOG_NOTICE, 'x') for i = 1, 3 do redis.register_function('f' .. i, function() return ('x'):rep(i) end) end",
+    ];
+    let words = [
+        "#!lua",
+        "name=",
+        "redis.",
+        "register_function",
+        "flags=",
+        "{",
+        "}",
+        "while true do",
+        "end",
+        "('x'):rep(1e7)",
+        "\0",
+    ];
+    let mut functions =
+        Functions::new(Setup { memory_bytes_max: 16 << 20, redis_version: "7.0.15", seed: 1 }).unwrap();
+    Campaign::of("libraries of functions").from(inputs).words(words).keeps(64 << 20).costly().run(|bytes| {
+        let mut load = |code: &[u8]| {
+            let mut asked = 0;
+            functions.load(code, |_| {
+                asked += 1;
+                if asked < 100 { Answer::GoOn } else { Answer::End(Ending::LoadTimeout) }
+            })
+        };
+        let told = match load(bytes) {
+            Ok(library) => {
+                assert!(!library.functions.is_empty() && !library.name.is_empty());
+                format!("{} functions", library.functions.len())
+            }
+            Err(error) => {
+                let error = error.to_string();
+                assert!(error.starts_with("ERR "), "{error}");
+                error.split_ascii_whitespace().take(4).collect::<Vec<_>>().join(" ")
+            }
+        };
+        load(SOUND).expect("whatever came before");
+        Some(told)
     });
 }

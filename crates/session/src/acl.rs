@@ -1,6 +1,7 @@
 //! `ACL`: what a client asks and orders about users. What the session can tell from the users that the node knows it answers
 //! itself; an order goes through the log of the cluster, and is answered once that has taken it.
 
+use crate::functions::LibraryOrder;
 use crate::refusal::Refusal;
 use crate::session::Session;
 use crate::site::Site;
@@ -84,6 +85,7 @@ pub enum Order {
     LoadUsers,
     /// To it.
     SaveUsers,
+    Libraries(LibraryOrder),
 }
 
 /// About what was refused to users of this node.
@@ -95,11 +97,12 @@ pub enum AclLogQuery {
 
 /// Is it an order? Then it is waited for, which nothing within a transaction is.
 pub(crate) fn is_order(name: &str, args: &[&[u8]]) -> bool {
-    let orders = ["setuser", "deluser", "load", "save"];
-    name == "acl"
-        && args
-            .get(1)
-            .is_some_and(|sub| orders.iter().any(|order| sub.eq_ignore_ascii_case(order.as_bytes())))
+    let orders: &[&str] = match name {
+        "acl" => &["setuser", "deluser", "load", "save"],
+        "function" => &["load", "delete", "flush", "restore"],
+        _ => &[],
+    };
+    args.get(1).is_some_and(|sub| orders.iter().any(|order| sub.eq_ignore_ascii_case(order.as_bytes())))
 }
 
 impl Session {

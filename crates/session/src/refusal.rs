@@ -3,8 +3,9 @@
 //! *Invariant:* a refused request was not executed, and never will be.
 //! *Invariant:* text is made once, where the reply is written, and nobody reads anything out of it.
 
+use crate::site::Busy;
 use ironcache_acl::{Denied, RuleError};
-use ironcache_command::{CommandError, Spec, WrongArity};
+use ironcache_command::{CommandError, LibrariesError, Spec, WrongArity};
 use ironcache_types::Slot;
 use std::fmt;
 
@@ -56,16 +57,32 @@ pub enum Refusal {
     )]
     ExecOutOfMemory,
     // Scripts.
-    #[error("BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.")]
-    Busy,
-    #[error(
-        "EXECABORT Transaction discarded because of: BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE."
-    )]
-    ExecBusy,
+    #[error("{0}")]
+    Busy(Busy),
+    #[error("EXECABORT Transaction discarded because of: {0}")]
+    ExecBusy(Busy),
     #[error("ERR Number of keys can't be negative")]
     NegativeKeys,
     #[error("ERR Number of keys can't be greater than number of args")]
     MoreKeysThanArgs,
+
+    // Functions.
+    #[error("ERR Bad number of keys provided")]
+    NumberOfKeys,
+    #[error("ERR Unknown option given: {option}")]
+    LoadOption { option: String },
+    #[error("ERR FUNCTION FLUSH only supports SYNC|ASYNC option")]
+    FlushMode,
+    #[error("ERR Wrong restore policy given, value should be either FLUSH, APPEND or REPLACE.")]
+    RestorePolicy,
+    #[error("ERR library name argument was not given")]
+    NoPattern,
+    #[error("ERR Unknown argument {option}")]
+    ListOption { option: String },
+    #[error("ERR {0}")]
+    Libraries(LibrariesError),
+    #[error("ERR unknown subcommand or wrong number of arguments for '{given}'. Try {container} HELP.")]
+    Miscounted { container: &'static str, given: String },
 
     /// As Redis words it: a monitor is a kind of replica there.
     #[error("ERR Replica can't interact with the keyspace")]
@@ -159,7 +176,7 @@ pub enum Refusal {
     )]
     PasswordBits { most: i64 },
     /// Redis runs it there; here the log of the cluster has to take it first.
-    #[error("ERR users are not changed, loaded or saved within a transaction")]
+    #[error("ERR users and libraries are not changed, loaded or saved within a transaction")]
     OrderInTransaction,
 
     // Arguments.
@@ -193,8 +210,8 @@ impl Refusal {
                 | Refusal::Arity(_)
                 | Refusal::ExecArity
                 | Refusal::NotAuthenticated
-                | Refusal::Busy
-                | Refusal::ExecBusy
+                | Refusal::Busy(_)
+                | Refusal::ExecBusy(_)
                 | Refusal::NotYet(_)
                 | Refusal::Denied(_)
                 | Refusal::ExecDenied(_)

@@ -1,4 +1,4 @@
-//! `EVAL` and its kin: where a script runs, and whether it may begin now. What it calls is looked at when it is called.
+//! `EVAL`, `FCALL` and their kin: where a script runs, and whether it may begin now. What it calls is looked at when it is called.
 //!
 //! *Invariant:* a script is sent to whoever serves its keys; without keys it runs where it arrives.
 
@@ -21,11 +21,13 @@ impl Session {
         within: Within,
         site: &impl Site,
     ) -> Result<Turn, Refusal> {
-        let keys = parse_integer(args[NUMKEYS]).ok_or(Refusal::NotAnInteger)?;
-        let Ok(keys) = usize::try_from(keys) else { return Err(Refusal::NegativeKeys) };
-        if keys > args.len() - NUMKEYS - 1 {
-            return Err(Refusal::MoreKeysThanArgs);
-        }
+        let is_function = is_function(spec);
+        let keys = match count_keys(spec, args) {
+            Ok(keys) => keys,
+            // As in Redis, that is told first.
+            Err(_) if is_function && !site.is_loading_libraries() && !site.has_function(args[1]) => 0,
+            Err(refusal) => return Err(refusal),
+        };
         let slot = route::slot_of(spec, args)?;
         // Within a transaction `EXEC` has seen to it.
         if within == Within::Nothing {
@@ -37,6 +39,9 @@ impl Session {
             if admitted == Admitted::Undecided {
                 return Ok(Turn::Stop(Stop::Park));
             }
+            if is_function && site.is_loading_libraries() {
+                return Ok(Turn::Stop(Stop::Park));
+            }
             // It cannot wait once it has begun to write.
             if may_write(spec) && site.epoch().is_some() && site.is_backed_up() {
                 return Ok(Turn::Stop(Stop::Hold));
@@ -46,9 +51,24 @@ impl Session {
     }
 }
 
+fn count_keys(spec: &Spec, args: &[&[u8]]) -> Result<usize, Refusal> {
+    let wrong = if is_function(spec) { Refusal::NumberOfKeys } else { Refusal::NotAnInteger };
+    let keys = parse_integer(args[NUMKEYS]).ok_or(wrong)?;
+    let Ok(keys) = usize::try_from(keys) else { return Err(Refusal::NegativeKeys) };
+    if keys > args.len() - NUMKEYS - 1 {
+        return Err(Refusal::MoreKeysThanArgs);
+    }
+    Ok(keys)
+}
+
 /// Is it one of these?
 pub fn is_script(spec: &Spec) -> bool {
-    matches!(spec.name, "eval" | "evalsha" | "eval_ro" | "evalsha_ro")
+    matches!(spec.name, "eval" | "evalsha" | "eval_ro" | "evalsha_ro") || is_function(spec)
+}
+
+/// Does it call a function of a library?
+pub fn is_function(spec: &Spec) -> bool {
+    matches!(spec.name, "fcall" | "fcall_ro")
 }
 
 /// May a script that is run so write?
@@ -60,6 +80,9 @@ pub(crate) fn may_write(spec: &Spec) -> bool {
 pub(crate) fn is_answered_while_busy(spec: &Spec, args: &[&[u8]]) -> bool {
     match spec.name {
         "script" => args.get(1).is_some_and(|sub| sub.eq_ignore_ascii_case(b"kill")),
+        "function" => args
+            .get(1)
+            .is_some_and(|sub| sub.eq_ignore_ascii_case(b"kill") || sub.eq_ignore_ascii_case(b"stats")),
         name => matches!(
             name,
             "auth" | "hello" | "quit" | "reset" | "multi" | "discard" | "watch" | "unwatch" | "shutdown"

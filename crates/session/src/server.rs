@@ -68,8 +68,11 @@ impl Session {
             "latency" => query(Query::Latency),
             "slowlog" => query(Query::Slowlog),
             "role" => query(Query::Role),
-            "eval" | "evalsha" | "eval_ro" | "evalsha_ro" => self.script(spec, args, within, site),
+            "eval" | "evalsha" | "eval_ro" | "evalsha_ro" | "fcall" | "fcall_ro" => {
+                self.script(spec, args, within, site)
+            }
             "script" => query(Query::Scripts),
+            "function" => self.function(args, within, site, out),
             "time" => query(Query::Time),
             "shutdown" => Err(Refusal::Shutdown),
             name => Err(Refusal::NotSupported { name }),

@@ -10,7 +10,7 @@ use crate::pubsub::Subscriptions;
 use crate::refusal::Refusal;
 use crate::replies::Replies;
 use crate::script::is_answered_while_busy;
-use crate::site::Site;
+use crate::site::{Busy, Site};
 use crate::transaction::Transaction;
 use crate::turn::{Stop, Turn, Within};
 use crate::watch::Watch;
@@ -127,8 +127,10 @@ impl Session {
         if named.level > Level::FIRST {
             named.check_level(site.level()).map_err(Refusal::NotYet)?;
         }
-        if site.is_busy() && !is_answered_while_busy(spec, args) {
-            return Err(self.busy(spec));
+        if let Some(busy) = site.busy()
+            && !is_answered_while_busy(spec, args)
+        {
+            return Err(self.refuse_while_busy(spec, busy));
         }
         self.last = Some(named);
         self.check(spec, args).map_err(|denied| Refusal::denied(spec, denied))?;
@@ -165,12 +167,12 @@ impl Session {
 
     /// Somebody's script keeps it waiting. As in Redis, an `EXEC` that is refused ends the transaction.
     #[cold]
-    fn busy(&mut self, spec: &Spec) -> Refusal {
+    fn refuse_while_busy(&mut self, spec: &Spec, busy: Busy) -> Refusal {
         if spec.name != "exec" {
-            return Refusal::Busy;
+            return Refusal::Busy(busy);
         }
         self.forget_transaction();
-        Refusal::ExecBusy
+        Refusal::ExecBusy(busy)
     }
 
     /// May the user do that? It is asked again at `EXEC`.

@@ -31,8 +31,14 @@ pub trait Site {
     /// What is held back on every connection; `None` as a rule.
     fn paused(&self) -> Option<Paused>;
 
-    /// Does a script run that keeps everybody else waiting?
-    fn is_busy(&self) -> bool;
+    /// What runs that keeps everybody else waiting; `None` as a rule.
+    fn busy(&self) -> Option<Busy>;
+
+    /// Are there libraries of the cluster that this node has not executed yet? For a moment, after they have changed.
+    fn is_loading_libraries(&self) -> bool;
+
+    /// Is there a function of this name?
+    fn has_function(&self, name: &[u8]) -> bool;
 
     /// In which this node is the primary of its shard; `None` if it is not.
     fn epoch(&self) -> Option<Epoch>;
@@ -51,6 +57,15 @@ pub trait Site {
 
     /// As whom the node shows itself.
     fn introduction(&self) -> Introduction;
+}
+
+/// What keeps everybody else waiting. `Display` is what they are told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Busy {
+    #[error("BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.")]
+    Script,
+    #[error("BUSY Redis is busy running a script. You can only call FUNCTION KILL or SHUTDOWN NOSAVE.")]
+    Function,
 }
 
 /// What is there of a key.

@@ -69,6 +69,10 @@ impl Transaction {
         self.commands.iter().any(|command| command.spec.is_write() || script::may_write(command.spec))
     }
 
+    fn calls_functions(&self) -> bool {
+        self.commands.iter().any(|command| script::is_function(command.spec))
+    }
+
     /// May it take more memory than there is?
     fn grows(&self) -> bool {
         self.commands.iter().any(|command| command.spec.flags.contains(Flags::DENYOOM))
@@ -184,6 +188,9 @@ impl Session {
             None => Admitted::Here,
         };
         if admitted == Admitted::Undecided {
+            return Ok(Admission::Stop(Stop::Park));
+        }
+        if transaction.calls_functions() && site.is_loading_libraries() {
             return Ok(Admission::Stop(Stop::Park));
         }
         if transaction.grows() && site.is_out_of_memory() {

@@ -13,6 +13,7 @@
 use crate::acl::{AclLogQuery, Order};
 use crate::blocked::Unblock;
 use crate::client::Which;
+use crate::functions::FunctionQuery;
 use crate::kill::Kill;
 use crate::pause::Paused;
 use crate::pubsub::{Audience, Change, Subscriptions};
@@ -106,6 +107,7 @@ pub enum Query {
     Role,
     /// `SCRIPT`.
     Scripts,
+    Functions(FunctionQuery),
     Slowlog,
     Time,
 }

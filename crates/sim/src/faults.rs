@@ -200,6 +200,7 @@ impl World {
             | Command::AddOperator { .. }
             | Command::RevokeOperator { .. }
             | Command::ChangeUsers { .. }
+            | Command::ChangeLibraries { .. }
             | Command::NodeLeft { .. }
             | Command::MembershipDone { .. }
             | Command::Rejoin { .. } => None,

@@ -10,6 +10,7 @@ mod beside_redis;
 mod channels;
 mod crowds;
 mod descriptors;
+mod functions;
 mod ipv6;
 mod joins;
 mod keepers;

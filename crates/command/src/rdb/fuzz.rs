@@ -1,6 +1,7 @@
 //! Fuzzing of payloads behind their checksum; see crate `ironcache-fuzz`.
 
-use super::{FOOTER_BYTES, crc64, read, write};
+use super::libraries::tests::OF_REDIS;
+use super::{FOOTER_BYTES, crc64, read, read_libraries, write, write_libraries};
 use crate::whole::Whole;
 use ironcache_fuzz::Campaign;
 use ironcache_keyspace::{Items, Pending, Stream, StreamChange, StreamHead, StreamId, Value};
@@ -48,6 +49,26 @@ fn seal(payload: &mut [u8]) {
         let checksum = crc64(&payload[..at + 2]).to_le_bytes();
         payload[at + 2..].copy_from_slice(&checksum);
     }
+}
+
+#[test]
+fn fuzz_payloads_of_libraries_are_code_that_is_written_as_it_was_read() {
+    let code = [
+        &b"#!lua name=a\nredis.register_function('f', function() return 1 end)"[..],
+        b"#!lua name=b\n",
+        b"-300",
+    ];
+    let inputs = [write_libraries(code.into_iter()), write_libraries([].into_iter()), OF_REDIS.to_vec()];
+    Campaign::of("payloads of libraries").from(inputs).resealed(seal).keeps(8 << 20).run(|bytes| {
+        match read_libraries(bytes) {
+            Ok(libraries) => {
+                let again = write_libraries(libraries.iter().map(Vec::as_slice));
+                assert_eq!(read_libraries(&again).as_ref(), Ok(&libraries));
+                Ok(libraries.len())
+            }
+            Err(error) => Err(error),
+        }
+    });
 }
 
 #[test]

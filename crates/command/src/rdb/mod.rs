@@ -10,11 +10,13 @@
 
 #[cfg(test)]
 mod fuzz;
+mod libraries;
 mod packed;
 mod read;
 mod stream;
 mod write;
 
+pub use libraries::{LibrariesError, read_libraries, write_libraries};
 pub(crate) use read::read;
 pub(crate) use write::write;
 
@@ -41,6 +43,7 @@ mod kind {
     pub(super) const STREAM_2: u8 = 19;
     pub(super) const SET_LISTPACK: u8 = 20;
     pub(super) const STREAM_3: u8 = 21;
+    pub(super) const FUNCTION: u8 = 245;
 }
 
 /// Why bytes are no value.

@@ -13,6 +13,17 @@ use std::collections::HashSet;
 /// # Errors
 /// [`RestoreError`].
 pub(crate) fn read(payload: &[u8]) -> Result<Whole, RestoreError> {
+    let body = sound(payload)?;
+    let mut reader = Reader(Bytes(body));
+    let whole = reader.whole()?;
+    if !reader.0.0.is_empty() || whole.is_empty_collection() {
+        return Err(RestoreError::Value);
+    }
+    Ok(whole)
+}
+
+/// What stands before the footer, if that is in order.
+pub(super) fn sound(payload: &[u8]) -> Result<&[u8], RestoreError> {
     let (body, footer) =
         payload.len().checked_sub(FOOTER_BYTES).map(|at| payload.split_at(at)).ok_or(RestoreError::Footer)?;
     let (version, checksum) = footer.split_at(2);
@@ -20,12 +31,7 @@ pub(crate) fn read(payload: &[u8]) -> Result<Whole, RestoreError> {
     if u16::from_le_bytes([version[0], version[1]]) > VERSION || !sound {
         return Err(RestoreError::Footer);
     }
-    let mut reader = Reader(Bytes(body));
-    let whole = reader.whole()?;
-    if !reader.0.0.is_empty() || whole.is_empty_collection() {
-        return Err(RestoreError::Value);
-    }
-    Ok(whole)
+    Ok(body)
 }
 
 pub(super) struct Reader<'a>(pub Bytes<'a>);

@@ -45,6 +45,11 @@ pub(crate) fn write(value: Value<'_>) -> Vec<u8> {
             stream::write(stream, &mut out);
         }
     }
+    seal(out)
+}
+
+/// With its footer.
+pub(super) fn seal(mut out: Vec<u8>) -> Vec<u8> {
     out.extend(VERSION.to_le_bytes());
     let checksum = crc64(&out);
     out.extend(checksum.to_le_bytes());

@@ -7,6 +7,7 @@ mod handover;
 mod in_sync;
 mod keeper;
 mod layout;
+mod libraries;
 mod members;
 mod membership;
 #[cfg(feature = "next")]
@@ -160,6 +161,9 @@ impl ControlState {
             Command::AddOperator { by, key, name, role } => self.add_operator(*by, *key, name, *role),
             Command::RevokeOperator { by, key } => self.revoke_operator(*by, *key),
             Command::ChangeUsers { seen, by: _, set, deleted } => self.change_users(*seen, set, deleted),
+            Command::ChangeLibraries { seen, by: _, set, deleted } => {
+                self.change_libraries(*seen, set, deleted)
+            }
             #[cfg(feature = "next")]
             Command::SetZone { node, zone } => self.set_zone(*node, zone),
             Command::Rejoin { step, member } => self.rejoin(*step, *member),

@@ -88,6 +88,12 @@ pub enum Act {
         set: Vec<Vec<u8>>,
         deleted: Vec<Vec<u8>>,
     },
+    /// Names alone: code is long, and the log has it.
+    LibrariesChanged {
+        by: Vec<u8>,
+        set: Vec<Vec<u8>>,
+        deleted: Vec<Vec<u8>>,
+    },
     #[cfg(feature = "next")]
     ZoneSet {
         node: NodeId,
@@ -189,6 +195,11 @@ pub(super) fn audited(command: &Command, before: &ControlState, after: &ControlS
             set: set.keys().cloned().collect(),
             deleted: deleted.iter().cloned().collect(),
         },
+        Command::ChangeLibraries { seen: _, by, set, deleted } => Act::LibrariesChanged {
+            by: by.clone(),
+            set: set.keys().cloned().collect(),
+            deleted: deleted.iter().cloned().collect(),
+        },
         #[cfg(feature = "next")]
         Command::SetZone { node, zone } => Act::ZoneSet { node: *node, zone: zone.clone() },
         Command::RegisterNode { .. }
@@ -244,6 +255,7 @@ impl Act {
             Act::OperatorAdded { .. } => "operator-added",
             Act::OperatorRevoked { .. } => "operator-revoked",
             Act::UsersChanged { .. } => "users-changed",
+            Act::LibrariesChanged { .. } => "libraries-changed",
             #[cfg(feature = "next")]
             Act::ZoneSet { .. } => "zone-set",
         }
@@ -333,7 +345,7 @@ impl Act {
                 details.extend(name.iter().map(|name| ("name", name.clone())));
                 details
             }
-            Act::UsersChanged { by, set, deleted } => {
+            Act::UsersChanged { by, set, deleted } | Act::LibrariesChanged { by, set, deleted } => {
                 let text = |name: &Vec<u8>| String::from_utf8_lossy(name).into_owned();
                 let all = |names: &[Vec<u8>]| names.iter().map(text).collect::<Vec<_>>().join(" ");
                 let lists = [("set", set), ("deleted", deleted)];

@@ -250,5 +250,6 @@ fn is_audited(command: &Command) -> bool {
             | Command::AddOperator { .. }
             | Command::RevokeOperator { .. }
             | Command::ChangeUsers { .. }
+            | Command::ChangeLibraries { .. }
     )
 }

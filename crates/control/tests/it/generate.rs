@@ -88,6 +88,7 @@ fn epoch_of(command: &mut Command) -> Option<&mut Epoch> {
         | Command::MembershipDone { change: epoch }
         | Command::SetPolicy { seen: epoch, .. }
         | Command::ChangeUsers { seen: epoch, .. }
+        | Command::ChangeLibraries { seen: epoch, .. }
         | Command::Finalize { plan_epoch: epoch, .. } => Some(epoch),
         Command::InitCluster(_)
         | Command::RegisterNode { .. }

@@ -2,6 +2,7 @@ mod accepted;
 mod audit;
 mod generate;
 mod keeper;
+mod libraries;
 mod members;
 mod never;
 #[cfg(feature = "next")]

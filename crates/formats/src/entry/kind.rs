@@ -52,6 +52,7 @@ pub enum EntryKind {
     RevokeOperator = 43,
     Soaked = 44,
     ChangeUsers = 45,
+    ChangeLibraries = 46,
     /// One above the newest kind, whichever that is: no release has it.
     #[cfg(feature = "next")]
     SetZone,
@@ -105,6 +106,7 @@ impl EntryKind {
         EntryKind::RevokeOperator,
         EntryKind::Soaked,
         EntryKind::ChangeUsers,
+        EntryKind::ChangeLibraries,
         #[cfg(feature = "next")]
         EntryKind::SetZone,
     ];
@@ -149,6 +151,7 @@ impl EntryKind {
             Command::BeginSoaking { .. } => EntryKind::BeginSoaking,
             Command::Soaked { .. } => EntryKind::Soaked,
             Command::ChangeUsers { .. } => EntryKind::ChangeUsers,
+            Command::ChangeLibraries { .. } => EntryKind::ChangeLibraries,
             Command::Rollback { .. } => EntryKind::Rollback,
             Command::TurnBack { .. } => EntryKind::TurnBack,
             Command::ReportPreflight { .. } => EntryKind::ReportPreflight,

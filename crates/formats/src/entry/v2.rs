@@ -11,3 +11,12 @@ pub(crate) struct ChangeUsers {
     pub set: BTreeMap<Vec<u8>, Vec<u8>>,
     pub deleted: BTreeSet<Vec<u8>>,
 }
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ChangeLibraries {
+    pub seen: u64,
+    pub by: Vec<u8>,
+    /// Code, by name.
+    pub set: BTreeMap<Vec<u8>, Vec<u8>>,
+    pub deleted: BTreeSet<Vec<u8>>,
+}

@@ -7,7 +7,7 @@ use super::v1::node::{OutStep, Preflight};
 use super::v1::plan::{Ended, Plan};
 use super::v1::release::{Declined, Quarantine, Unfinished};
 use super::v1::shard::Shard;
-use super::v2::{self, Users};
+use super::v2::{self, Libraries, Users};
 use crate::AboveLevel;
 use crate::parts::v1::security::Security;
 use crate::parts::v1::{LevelRange, NodeRole, Policy, ProtocolRange, Release, ReleaseInfo};
@@ -41,6 +41,7 @@ pub(crate) struct State {
     /// Oldest first.
     pub answers: Vec<Answer>,
     pub users: Users,
+    pub libraries: Libraries,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -89,6 +90,7 @@ impl From<v2::State> for State {
             audit,
             answers,
             users,
+            libraries,
         } = older;
         let nodes = nodes.into_iter().map(|(id, node)| (id, node.into())).collect();
         State {
@@ -112,6 +114,7 @@ impl From<v2::State> for State {
             audit,
             answers,
             users,
+            libraries,
         }
     }
 }
@@ -140,6 +143,7 @@ impl State {
             audit,
             answers,
             users,
+            libraries,
         } = self;
         let nodes =
             nodes.into_iter().map(|(id, node)| Ok((id, node.older(level)?))).collect::<Result<_, _>>()?;
@@ -164,6 +168,7 @@ impl State {
             audit,
             answers,
             users,
+            libraries,
         })
     }
 }

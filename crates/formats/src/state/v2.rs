@@ -1,4 +1,4 @@
-//! Version 2 of the state: users. All else is as version 1 has it.
+//! Version 2 of the state: users, and libraries of functions. All else is as version 1 has it.
 
 use super::v1::audit::Audit;
 use super::v1::members::MembershipChange;
@@ -39,12 +39,20 @@ pub(crate) struct State {
     /// Oldest first.
     pub answers: Vec<Answer>,
     pub users: Users,
+    pub libraries: Libraries,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Users {
     pub epoch: u64,
     /// Rules, by name.
+    pub by_name: BTreeMap<Vec<u8>, Vec<u8>>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Libraries {
+    pub epoch: u64,
+    /// Code, by name.
     pub by_name: BTreeMap<Vec<u8>, Vec<u8>>,
 }
 
@@ -92,6 +100,7 @@ impl From<v1::State> for State {
             audit,
             answers,
             users: Users::default(),
+            libraries: Libraries::default(),
         }
     }
 }
@@ -120,9 +129,13 @@ impl State {
             audit,
             answers,
             users,
+            libraries,
         } = self;
         if users != Users::default() {
             return Err(AboveLevel { what: "users".to_owned(), level });
+        }
+        if libraries != Libraries::default() {
+            return Err(AboveLevel { what: "libraries".to_owned(), level });
         }
         Ok(v1::State {
             cluster_id,

@@ -4,10 +4,10 @@ use crate::setup::{Cluster, S0, S1, admin, admitted, info, key, layout, layout_w
 use ironcache_control::{
     AckMode, AskedBy, Audit, AutoRollout, Command, ControlState, Declined, Direction, FinalizeAfter,
     Handover, HandoverRecord, HandoverVia, HistoryEntry, HoldReason, Keeper, KeeperBase, Keys, LastLease,
-    Losses, MembershipChange, MembershipStage, NewKeeper, OnFailure, OnTotalLoss, Operator, OperatorRole,
-    OutStep, Outcome, Ownership, Phase, PlanOptions, Policy, Preflight, Quarantine, RaftTimers, Reason,
-    Recover, RecoveredBy, Recovery, ReleaseInfo, Security, StageHold, StartedBy, StepRecord, StepRole,
-    StepState, TrialPhase, Unfinished, Users,
+    Libraries, Losses, MembershipChange, MembershipStage, NewKeeper, OnFailure, OnTotalLoss, Operator,
+    OperatorRole, OutStep, Outcome, Ownership, Phase, PlanOptions, Policy, Preflight, Quarantine, RaftTimers,
+    Reason, Recover, RecoveredBy, Recovery, ReleaseInfo, Security, StageHold, StartedBy, StepRecord,
+    StepRole, StepState, TrialPhase, Unfinished, Users,
 };
 use ironcache_formats::entry::EntryKind;
 use ironcache_formats::state::Answer;
@@ -241,6 +241,14 @@ pub(crate) fn commands(kind: EntryKind) -> Vec<Command> {
                 Command::ChangeUsers { seen: Epoch(0), by: vec![], set: [].into(), deleted: [].into() },
             ]
         }
+        EntryKind::ChangeLibraries => {
+            let set = libraries().by_name.as_ref().clone();
+            let deleted = [b"bob".to_vec(), vec![0xff]].into();
+            vec![
+                Command::ChangeLibraries { seen: Epoch(BIG), by: b"default".to_vec(), set, deleted },
+                Command::ChangeLibraries { seen: Epoch(0), by: vec![], set: [].into(), deleted: [].into() },
+            ]
+        }
         #[cfg(feature = "next")]
         EntryKind::SetZone => vec![Command::SetZone { node: NodeId(2), zone: "east".to_owned() }],
     }
@@ -259,6 +267,7 @@ pub(crate) fn since(command: &Command) -> Level {
         #[cfg(feature = "next")]
         Command::RegisterNode { zone: Some(_), .. } | Command::SetZone { .. } => ironcache_types::NEXT,
         Command::ChangeUsers { .. } => Users::SINCE,
+        Command::ChangeLibraries { .. } => Libraries::SINCE,
         _ => Level::FIRST,
     }
 }
@@ -270,12 +279,22 @@ fn users() -> Users {
     Users { epoch: Epoch(BIG), by_name: Arc::new(by_name.into()) }
 }
 
+/// One of them has code that is no text.
+fn libraries() -> Libraries {
+    let library = |name: &[u8], code: &[u8]| (name.to_vec(), code.to_vec());
+    let by_name =
+        [library(b"a", b"#!lua name=a\nredis.register_function('f', print)"), library(b"b", &[0xff, 0])];
+    Libraries { epoch: Epoch(BIG), by_name: Arc::new(by_name.into()) }
+}
+
 /// A state as its cluster would hold it at `level`.
 pub(crate) fn raised(mut state: ControlState, level: Level) -> ControlState {
     if state.cluster_id.is_some() {
         state.cluster_level = level;
         let is_full = state.policy_epoch != Epoch(0);
         state.users = if is_full && level >= Users::SINCE { users() } else { Users::default() };
+        state.libraries =
+            if is_full && level >= Libraries::SINCE { libraries() } else { Libraries::default() };
     }
     #[cfg(feature = "next")]
     for node in state.nodes.values_mut() {

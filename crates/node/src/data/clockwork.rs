@@ -38,6 +38,10 @@ pub(super) async fn run(node: Rc<DataNode>) {
             plane.pause.look(boottime_ms());
         }
         node.on(Event::Tick);
+        let loaded = node.plane.borrow_mut().load_libraries();
+        if loaded {
+            node.changed.notify_waiters();
+        }
         expire(&node);
         evict(&node);
         if node.plane.borrow().parked > 0 {

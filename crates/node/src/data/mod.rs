@@ -26,6 +26,7 @@ mod leaving;
 mod link_io;
 mod link_stream;
 mod memory;
+mod orders;
 mod output;
 mod pause;
 mod perform;

@@ -103,6 +103,7 @@ impl Plane {
             self.effects.restart_at(self.level());
         }
         self.take_users();
+        self.take_libraries();
         let (index, state) = (self.view.index, Arc::clone(&self.view.state));
         self.on(Event::Applied { index, state })
     }

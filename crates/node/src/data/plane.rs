@@ -222,6 +222,9 @@ impl Plane {
         self.effects.events.want(config.notify_keyspace_events.is_on());
         self.statistics.obey(&config);
         self.keepalive.set(config.tcp_keepalive);
+        if config.script_memory_bytes > self.config.script_memory_bytes {
+            self.scripts.libraries.try_again();
+        }
         self.config = Arc::new(config);
         self.tell_time();
     }

@@ -61,6 +61,7 @@ pub(super) fn run(plane: &mut Plane, client: &mut Client, query: Query, args: &[
         Query::Slowlog => slowlog::run(plane, client, args, out),
         Query::Role => role(plane, client, out),
         Query::Scripts => scripts::command(plane, client, args, out),
+        Query::Functions(query) => scripts::functions(plane, client, &query, out),
         Query::Time => time(client, out),
     }
 }

@@ -6,7 +6,7 @@ use super::Door;
 use super::plane::Plane;
 use super::server_commands::{REDIS_VERSION, shown_as};
 use crate::clock::wall_ms;
-use ironcache_session::{Accounts, Introduction, Looked, Owner, Paused, Site, Watches};
+use ironcache_session::{Accounts, Busy, Introduction, Looked, Owner, Paused, Site, Watches};
 use ironcache_shard::Route;
 use ironcache_types::{Epoch, Level, Offset, ReadFrom, Slot};
 
@@ -63,8 +63,16 @@ impl Site for Here<'_> {
     }
 
     #[inline]
-    fn is_busy(&self) -> bool {
-        self.plane.scripts.is_busy()
+    fn busy(&self) -> Option<Busy> {
+        self.plane.scripts.busy()
+    }
+
+    fn is_loading_libraries(&self) -> bool {
+        self.plane.scripts.libraries.is_loading()
+    }
+
+    fn has_function(&self, name: &[u8]) -> bool {
+        self.plane.scripts.libraries.has(name)
     }
 
     fn epoch(&self) -> Option<Epoch> {

@@ -1,49 +1,29 @@
 //! Users at this node: those that the log has, what is ordered about them, and what was refused to them.
 //!
 //! ```text
-//!  ACL SETUSER ─► Order ─► worked out on the users applied here ─► entry ─► applied everywhere ─► +OK
-//!                               ▲                                    │ somebody was quicker
-//!                               └────────────────────────────────────┘
 //!  applied users ─► Accounts, which every session of a user holds ─► connections of users that are gone end
 //! ```
-//! *Invariant:* an order is answered `+OK` once this node has applied it: whoever asks here next is judged by it.
 //! *Invariant:* nothing on the data thread waits for the file: it is read and written beside.
 
 use super::DataNode;
 use super::client::Client;
-use super::plane::{Asked, Plane, ToControl};
+use super::orders::{OrderError, Orderer, Outcome};
+use super::plane::Plane;
 use super::server_commands::describe;
 use crate::clock::unix_ms;
 use ironcache_acl::file::{self, BadFile};
 use ironcache_acl::{Attempt, Context, DEFAULT_USER, Denied, RuleError, User};
-use ironcache_control::{Command, Credential, Origin};
+use ironcache_control::Command;
 use ironcache_host::exec::spawn_blocking;
-use ironcache_raft::Refusal as LogRefusal;
-use ironcache_resp::{Protocol, Writer};
-use ironcache_session::{Account, Changed, Order, Refusal};
+use ironcache_session::{Changed, Refusal};
 use ironcache_store::{disk, replace_durably};
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
-use tokio::sync::oneshot;
 
-/// A leader is found, and an entry applied, in far less. A client that waits longer is better told.
-const PATIENCE: Duration = Duration::from_secs(10);
-/// Each time somebody else's order was quicker: more of them than that have something wrong with them.
-const ATTEMPTS_MAX: usize = 20;
-
-/// What an order came to.
-pub(super) enum Outcome {
-    Done,
-    Deleted(usize),
-    Failed(OrderError),
-}
-
-/// Why an order was not carried out. `Display` is the reply, without its leading `-`.
+/// Why an order about users was not carried out. `Display` is the reply, without its leading `-`.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum OrderError {
+pub(super) enum UserError {
     #[error(
         "ERR This Redis instance is not configured to use an ACL file. The setting aclfile names one; the users are in the log of the cluster in any case"
     )]
@@ -60,12 +40,6 @@ pub(super) enum OrderError {
         "ERR the rules of '{name}' name what this release does not know: change them at a node that runs the newer one"
     )]
     InPart { name: String },
-    #[error("ERR {0}")]
-    Log(LogRefusal),
-    #[error("ERR whether the users were changed is not known ({why}): ACL LIST tells")]
-    Unknown { why: String },
-    #[error("ERR the users were changed by others {ATTEMPTS_MAX} times meanwhile: try again")]
-    Contended,
 }
 
 /// Of an `aclfile`. All users together take a quarter of it in the log; the rest is for how they are written.
@@ -76,6 +50,20 @@ pub(crate) const FILE_BYTES_MAX: u64 = 4 << 20;
 struct Change {
     set: BTreeMap<Vec<u8>, Vec<u8>>,
     deleted: BTreeSet<Vec<u8>>,
+}
+
+impl Change {
+    /// `None` if there is nothing to be changed.
+    fn command(self, plane: &Plane, by: &[u8]) -> Option<Command> {
+        let Self { set, deleted } = self;
+        let seen = plane.accounts.epoch();
+        (!set.is_empty() || !deleted.is_empty()).then(|| Command::ChangeUsers {
+            seen,
+            by: by.to_vec(),
+            set,
+            deleted,
+        })
+    }
 }
 
 impl Plane {
@@ -124,73 +112,54 @@ impl Plane {
     }
 }
 
-/// Writes the reply.
-pub(super) fn answer(outcome: &Outcome, protocol: Protocol, out: &mut Vec<u8>) {
-    let mut reply = Writer::new(out, protocol);
-    match outcome {
-        Outcome::Done => reply.ok(),
-        Outcome::Deleted(count) => reply.count(*count),
-        Outcome::Failed(error) => reply.error(&error.to_string()),
-    }
+/// `ACL SETUSER`.
+pub(super) async fn set(order: Orderer<'_>, name: &[u8], rules: &[Vec<u8>]) -> Result<Outcome, OrderError> {
+    let by = order.by;
+    order
+        .change(|plane| Ok::<_, UserError>(with_rules(plane, name, rules)?.command(plane, by)))
+        .await
+        .map(|()| Outcome::Done)
 }
 
-/// Has it done, for a client that acts for `by`.
-pub(super) async fn carry_out(node: &DataNode, order: Order, by: &Account, from: SocketAddr) -> Outcome {
-    match tokio::time::timeout(PATIENCE, attempt(node, order, by, from)).await {
-        Ok(Ok(outcome)) => outcome,
-        Ok(Err(error)) => Outcome::Failed(error),
-        Err(_) => {
-            let why = format!("the log has not answered within {} s", PATIENCE.as_secs());
-            Outcome::Failed(OrderError::Unknown { why })
-        }
-    }
+/// `ACL DELUSER`: how many of these there were.
+pub(super) async fn delete(order: Orderer<'_>, names: &[Vec<u8>]) -> Result<Outcome, OrderError> {
+    let (by, mut count) = (order.by, 0);
+    let work_out = |plane: &Plane| {
+        let known = names.iter().filter(|name| plane.accounts.find(name).is_some());
+        let deleted: BTreeSet<_> = known.cloned().collect();
+        count = deleted.len();
+        Ok::<_, UserError>(Change { deleted, ..Change::default() }.command(plane, by))
+    };
+    order.change(work_out).await?;
+    Ok(Outcome::Deleted(count))
 }
 
-async fn attempt(
-    node: &DataNode,
-    order: Order,
-    by: &Account,
-    from: SocketAddr,
-) -> Result<Outcome, OrderError> {
-    match order {
-        Order::SetUser { name, rules } => {
-            change(node, by, from, |plane| set(plane, &name, &rules)).await?;
-            Ok(Outcome::Done)
-        }
-        Order::DeleteUsers { names } => {
-            let mut count = 0;
-            change(node, by, from, |plane| {
-                let known = names.iter().filter(|name| plane.accounts.find(name).is_some());
-                let deleted: BTreeSet<_> = known.cloned().collect();
-                count = deleted.len();
-                Ok(Change { deleted, ..Change::default() })
-            })
-            .await?;
-            Ok(Outcome::Deleted(count))
-        }
-        Order::LoadUsers => {
-            let users = read(file_of(node)?).await?;
-            change(node, by, from, |plane| Ok(replace(plane, &users))).await?;
-            Ok(Outcome::Done)
-        }
-        Order::SaveUsers => {
-            let path = file_of(node)?;
-            let users: Vec<_> = {
-                let plane = node.plane.borrow();
-                plane.accounts.iter().map(|account| (account.name().to_vec(), account.user())).collect()
-            };
-            let bytes = file::write(users.iter().map(|(name, user)| (&name[..], user)));
-            write(path, bytes).await?;
-            Ok(Outcome::Done)
-        }
-    }
+/// `ACL LOAD`.
+pub(super) async fn load(order: Orderer<'_>) -> Result<Outcome, OrderError> {
+    let (by, users) = (order.by, read(file_of(order.node)?).await?);
+    order
+        .change(|plane| Ok::<_, UserError>(replace(plane, &users).command(plane, by)))
+        .await
+        .map(|()| Outcome::Done)
+}
+
+/// `ACL SAVE`.
+pub(super) async fn save(order: Orderer<'_>) -> Result<Outcome, OrderError> {
+    let path = file_of(order.node)?;
+    let users: Vec<_> = {
+        let plane = order.node.plane.borrow();
+        plane.accounts.iter().map(|account| (account.name().to_vec(), account.user())).collect()
+    };
+    let bytes = file::write(users.iter().map(|(name, user)| (&name[..], user)));
+    write(path, bytes).await?;
+    Ok(Outcome::Done)
 }
 
 /// The user as its rules make it.
-fn set(plane: &Plane, name: &[u8], rules: &[Vec<u8>]) -> Result<Change, OrderError> {
+fn with_rules(plane: &Plane, name: &[u8], rules: &[Vec<u8>]) -> Result<Change, UserError> {
     let known = plane.accounts.find(name);
     if known.is_some_and(|account| !account.is_whole()) {
-        return Err(OrderError::InPart { name: String::from_utf8_lossy(name).into_owned() });
+        return Err(UserError::InPart { name: String::from_utf8_lossy(name).into_owned() });
     }
     let rules: Vec<&[u8]> = rules.iter().map(Vec::as_slice).collect();
     let user = known.map_or_else(User::default, |account| account.user()).with(&rules)?;
@@ -210,78 +179,26 @@ fn replace(plane: &Plane, users: &file::Users) -> Change {
     }
 }
 
-/// Has the log take what `work_out` makes of the users as they are here, again and again until nobody was quicker.
-async fn change(
-    node: &DataNode,
-    by: &Account,
-    from: SocketAddr,
-    mut work_out: impl FnMut(&Plane) -> Result<Change, OrderError>,
-) -> Result<(), OrderError> {
-    for _ in 0..ATTEMPTS_MAX {
-        let (seen, outcome) = {
-            let plane = node.plane.borrow();
-            let Change { set, deleted } = work_out(&plane)?;
-            if set.is_empty() && deleted.is_empty() {
-                return Ok(());
-            }
-            let seen = plane.accounts.epoch();
-            let command = Command::ChangeUsers { seen, by: by.name().to_vec(), set, deleted };
-            let credential = Credential::Node(plane.me.node);
-            let origin = Origin { by: credential, from: Some(from.to_string()), at_ms: unix_ms() };
-            let (tell, outcome) = oneshot::channel();
-            let asked = Some(Asked { origin, outcome: tell });
-            // The receiver lives as long as the process does.
-            let _ = plane.to_control.send(ToControl { command, rejected: None, asked });
-            (seen, outcome)
-        };
-        match outcome.await {
-            Ok(Ok((index, Ok(())))) => {
-                applied(node, |plane| plane.view.index >= index).await;
-                return Ok(());
-            }
-            Ok(Ok((_, Err(refusal)))) if refusal.code == "stale_epoch" => {
-                applied(node, |plane| plane.accounts.epoch() != seen).await;
-            }
-            Ok(Ok((_, Err(refusal)))) => return Err(OrderError::Log(refusal)),
-            Ok(Err(why)) => return Err(OrderError::Unknown { why }),
-            Err(_) => return Err(OrderError::Unknown { why: "the node stops".to_owned() }),
-        }
-    }
-    Err(OrderError::Contended)
-}
-
-/// Until the applied state is so.
-async fn applied(node: &DataNode, is_so: impl Fn(&Plane) -> bool) {
-    loop {
-        // Before it looks: what happens from here on is not missed.
-        let changed = node.changed.notified();
-        if is_so(&node.plane.borrow()) {
-            return;
-        }
-        changed.await;
-    }
-}
-
-fn file_of(node: &DataNode) -> Result<PathBuf, OrderError> {
+fn file_of(node: &DataNode) -> Result<PathBuf, UserError> {
     let plane = node.plane.borrow();
     match plane.config.aclfile.as_str() {
-        "" => Err(OrderError::NoFile),
+        "" => Err(UserError::NoFile),
         path => Ok(PathBuf::from(path)),
     }
 }
 
-async fn read(path: PathBuf) -> Result<file::Users, OrderError> {
+async fn read(path: PathBuf) -> Result<file::Users, UserError> {
     let shown = path.display().to_string();
     let bytes =
         spawn_blocking(move || disk::read_given(&path, FILE_BYTES_MAX)).await.map_err(std::io::Error::other);
     let bytes =
-        bytes.flatten().map_err(|error| OrderError::Read { path: shown.clone(), why: error.to_string() })?;
+        bytes.flatten().map_err(|error| UserError::Read { path: shown.clone(), why: error.to_string() })?;
     Ok(file::read(&shown, &bytes)?)
 }
 
-async fn write(path: PathBuf, bytes: Vec<u8>) -> Result<(), OrderError> {
+async fn write(path: PathBuf, bytes: Vec<u8>) -> Result<(), UserError> {
     let shown = path.display().to_string();
-    let failed = |why: String| OrderError::Write { path: shown.clone(), why };
+    let failed = |why: String| UserError::Write { path: shown.clone(), why };
     let written = spawn_blocking(move || replace_durably(&path, &bytes)).await;
     written
         .map_err(|error| failed(error.to_string()))?

@@ -32,6 +32,7 @@ pub(super) fn write(state: &ControlState, to: &mut Writer<'_>) -> fmt::Result {
         security,
         audit,
         users,
+        libraries,
     } = state;
     to.gauge(&plain("cluster_epoch", "The cluster's one counter"), epoch.0)?;
     to.gauge(
@@ -46,6 +47,10 @@ pub(super) fn write(state: &ControlState, to: &mut Writer<'_>) -> fmt::Result {
     to.gauge(
         &plain("cluster_acl_users", "Users of the access control list that somebody has set"),
         users.by_name.len() as u64,
+    )?;
+    to.gauge(
+        &plain("cluster_libraries", "Libraries of functions that somebody has loaded"),
+        libraries.by_name.len() as u64,
     )?;
     // A label `node` or `replica` elsewhere is an id: this is who that is.
     to.info(

@@ -249,7 +249,10 @@ fn an_order_is_looked_at_before_the_log_is_asked_and_none_is_given_in_a_transact
             ("ACL SAVE", "order SaveUsers"),
             ("MULTI", "+OK"),
             ("ACL WHOAMI", "+QUEUED"),
-            ("acl setUser ada on", "-ERR users are not changed, loaded or saved within a transaction"),
+            (
+                "acl setUser ada on",
+                "-ERR users and libraries are not changed, loaded or saved within a transaction",
+            ),
             ("EXEC", "-EXECABORT Transaction discarded because of previous errors."),
         ],
     );

@@ -3,6 +3,7 @@
 mod acl;
 mod blocked;
 mod clients;
+mod functions;
 mod memory;
 mod monitor;
 mod pubsub;
@@ -26,7 +27,8 @@ struct Node {
     enough_in_sync: bool,
     backed_up: bool,
     out_of_memory: bool,
-    busy: bool,
+    busy: Option<Busy>,
+    loading_libraries: bool,
     epoch: Option<Epoch>,
     looked: Looked,
     watches: Watches,
@@ -42,7 +44,8 @@ fn primary() -> Node {
         enough_in_sync: true,
         backed_up: false,
         out_of_memory: false,
-        busy: false,
+        busy: None,
+        loading_libraries: false,
         epoch: Some(Epoch(1)),
         looked: Looked::Present,
         watches: Watches::default(),
@@ -89,8 +92,16 @@ impl Site for Node {
         self.paused
     }
 
-    fn is_busy(&self) -> bool {
+    fn busy(&self) -> Option<Busy> {
         self.busy
+    }
+
+    fn is_loading_libraries(&self) -> bool {
+        self.loading_libraries
+    }
+
+    fn has_function(&self, name: &[u8]) -> bool {
+        name.eq_ignore_ascii_case(b"f")
     }
 
     fn epoch(&self) -> Option<Epoch> {

@@ -57,7 +57,7 @@ fn a_script_at_a_replica_goes_to_the_primary_unless_it_may_read_there() {
 
 #[test]
 fn beside_a_slow_script_only_what_ends_it_or_is_of_the_connection_is_answered() {
-    let busy = Node { busy: true, ..primary() };
+    let busy = Node { busy: Some(Busy::Script), ..primary() };
     let told = "-BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.";
     let ended = told.replace("-BUSY", "-EXECABORT Transaction discarded because of: BUSY");
     check(

@@ -149,6 +149,22 @@ pub(super) const ROWS: &[Mutation] = &[
         tests: &["-p", "ironcache-control"],
     },
     Mutation {
+        name: "libraries-are-changed-unseen",
+        breaks: "two libraries that were loaded at once have a function of one name",
+        file: "crates/control/src/apply/libraries.rs",
+        guard: "        if seen != self.libraries.epoch {",
+        instead: "        if seen > self.libraries.epoch {",
+        tests: &["-p", "ironcache-control"],
+    },
+    Mutation {
+        name: "a-library-is-proposed-unseen",
+        breaks: "one order has the data thread of every node execute what never ends",
+        file: "crates/node/src/data/scripts/orders.rs",
+        guard: "executed.push(libraries.execute(&config, seed, code, TRIAL).map_err(LibraryError::from)?);",
+        instead: "executed.extend(libraries.execute(&config, seed, code, TRIAL));",
+        tests: &["-p", "ironcache-node", "--lib", "data::tests::functions"],
+    },
+    Mutation {
         name: "effects-above-their-level-are-read",
         breaks: "effects are read by rules that their level does not have",
         file: "crates/keyspace/src/effect.rs",

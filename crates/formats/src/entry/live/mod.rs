@@ -5,6 +5,7 @@
 mod handover;
 mod in_sync;
 mod keeper;
+mod libraries;
 mod members;
 mod membership;
 mod operators;
@@ -32,7 +33,7 @@ use super::v1::plan::{
 use super::v1::policy::{LevelReached, SetPolicy};
 use super::v1::release::{AllowRelease, RegisterRelease, ReportStaged};
 use super::v1::step::{Confirm, Confirmed, Rejoin, ReportPreflight, StepFailed, UpgradeSelf};
-use super::v2::ChangeUsers;
+use super::v2::{ChangeLibraries, ChangeUsers};
 use super::{EntryKind, SealError};
 use crate::BadField;
 use crate::wire::{self, WireError};
@@ -250,6 +251,12 @@ pub(super) fn encode(command: &Command, level: Level) -> Result<Vec<u8>, SealErr
             set: set.clone(),
             deleted: deleted.clone(),
         }),
+        Command::ChangeLibraries { seen, by, set, deleted } => wire::encode(&ChangeLibraries {
+            seen: seen.0,
+            by: by.clone(),
+            set: set.clone(),
+            deleted: deleted.clone(),
+        }),
         #[cfg(feature = "next")]
         Command::SetZone { node, zone } => wire::encode(&SetZone { node: node.0, zone: zone.clone() }),
     };
@@ -315,6 +322,7 @@ pub(super) fn decode(kind: EntryKind, level: Level, body: &[u8]) -> Result<Comma
         EntryKind::AddOperator => plain::<AddOperator>(body),
         EntryKind::RevokeOperator => plain::<RevokeOperator>(body),
         EntryKind::ChangeUsers => plain::<ChangeUsers>(body),
+        EntryKind::ChangeLibraries => plain::<ChangeLibraries>(body),
         #[cfg(feature = "next")]
         EntryKind::SetZone => plain::<SetZone>(body),
     }

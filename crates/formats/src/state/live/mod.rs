@@ -3,6 +3,7 @@
 //! *Invariant:* what a live type becomes is said here and never in `vN`, which stays what a release made of it.
 
 mod audit;
+mod libraries;
 mod members;
 mod node;
 mod plan;
@@ -56,6 +57,7 @@ impl State {
             security,
             audit,
             users,
+            libraries,
         } = state;
         State {
             cluster_id: cluster_id.map(|id| id.0),
@@ -78,6 +80,7 @@ impl State {
             audit: audit.into(),
             answers: each(answers),
             users: users.into(),
+            libraries: libraries.into(),
         }
     }
 
@@ -103,6 +106,7 @@ impl State {
             audit,
             answers,
             users,
+            libraries,
         } = self;
         let state = ControlState {
             cluster_id: cluster_id.map(ClusterId),
@@ -124,6 +128,7 @@ impl State {
             security: security.into(),
             audit: audit.into(),
             users: users.into(),
+            libraries: libraries.into(),
         };
         Ok((state, each(answers)))
     }

@@ -6,8 +6,8 @@
 use super::super::blocked::{self, Served, Word};
 use super::super::client::Ordering;
 use super::super::dispatch::{self, Waiting};
+use super::super::orders;
 use super::super::output::Lost;
-use super::super::users;
 use super::{Before, Connection};
 use bytes::Buf;
 use ironcache_resp::Parsed;
@@ -103,7 +103,11 @@ impl Connection {
                     dispatch::cluster_down(&mut plane, &mut self.client, name, &mut self.out, why);
                 }
                 None => {
-                    let why = "the shard has no primary at the moment";
+                    let why = if plane.scripts.libraries.is_loading() {
+                        "the libraries of functions are being loaded"
+                    } else {
+                        "the shard has no primary at the moment"
+                    };
                     dispatch::try_again(&mut plane, &mut self.client, name, &mut self.out, why);
                 }
             }
@@ -256,14 +260,14 @@ impl Connection {
         let happened = async {
             tokio::select! {
                 biased;
-                outcome = users::carry_out(&node, order, &account, addr) => Ok(outcome),
+                outcome = orders::carry_out(&node, order, &account, addr) => Ok(outcome),
                 () = self.from.gone() => Err(Lost),
             }
         };
         let outcome = self.output.until(&mut self.to, &self.node, happened).await??;
         let ordering = std::mem::replace(&mut self.client.info.borrow_mut().ordering, Ordering::Nothing);
         let start = self.out.len();
-        users::answer(&outcome, self.client.session.protocol(), &mut self.out);
+        orders::answer(&outcome, self.client.session.protocol(), &mut self.out);
         if self.client.session.is_mute() {
             self.out.truncate(start);
             self.client.session.dropped();

@@ -1,10 +1,10 @@
 //! `SCRIPT`.
 
-use super::Slow;
+use super::kill;
 use crate::data::client::Client;
 use crate::data::plane::Plane;
 use ironcache_resp::Writer;
-use ironcache_session::{Subcommand, help_or_refuse};
+use ironcache_session::{Busy, Subcommand, help_or_refuse};
 
 const SUBCOMMANDS: &[Subcommand] = &[
     Subcommand {
@@ -53,13 +53,7 @@ pub(in crate::data) fn run(plane: &mut Plane, client: &mut Client, args: &[&[u8]
             }
             _ => client.session.fail(&"ERR SCRIPT FLUSH only support SYNC|ASYNC option", out),
         },
-        (b"kill", []) => match plane.scripts.slow.get() {
-            Slow::None => client.session.fail(&"NOTBUSY No scripts in execution right now.", out),
-            Slow::Running | Slow::Killed => {
-                plane.scripts.slow.set(Slow::Killed);
-                Writer::new(out, protocol).ok();
-            }
-        },
+        (b"kill", []) => kill(plane, client, Busy::Script, out),
         _ => {
             if let Err(refusal) = help_or_refuse(protocol, args, SUBCOMMANDS, out) {
                 client.session.refuse(&refusal, out);

@@ -1,8 +1,9 @@
 //! One script: from its first instruction to its reply.
 
-use super::Busy;
 use super::calls::{Calls, Growth, OUT_OF_MEMORY, Touched, may_write};
+use super::{About, Hold};
 use crate::clock::wall_ms;
+use crate::config::Config;
 use crate::data::client::Client;
 use crate::data::dispatch;
 use crate::data::plane::Plane;
@@ -10,10 +11,11 @@ use crate::data::statistics;
 use ironcache_command::{Flags, Spec};
 use ironcache_keyspace::progress;
 use ironcache_replication::Scope;
-use ironcache_script::{Answer, Ending, LogLevel, Progress, Running, Step};
-use ironcache_session::{Stop, Within};
+use ironcache_script::{Answer, Ending, Flags as ScriptFlags, Library, LogLevel, Progress, Running, Step};
+use ironcache_session::{Busy, Stop, Within, is_function};
 use ironcache_shard::Route;
 use ironcache_types::{Epoch, Offset, Slot};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -37,7 +39,7 @@ pub(crate) struct Script {
 
 /// What is remembered of a script that lets others have their turn.
 struct Waiting {
-    busy: Busy,
+    hold: Hold,
     /// Where the stream ended: a replica's dataset is another one when it goes on.
     end: Offset,
     /// What its client asked for, and when, by the stopwatch: it is noted when it is answered.
@@ -90,15 +92,56 @@ pub(in crate::data) fn begin(
             let end = script.give_way(plane, client);
             tracing::warn!(
                 ms = u64::try_from(script.began.elapsed().as_millis()).unwrap_or(u64::MAX),
-                "a script is slow: other clients are answered BUSY, and SCRIPT KILL ends it"
+                "a script or function is slow: other clients are answered BUSY, and SCRIPT KILL or FUNCTION KILL ends it"
             );
-            let args = args.iter().map(|arg| arg.to_vec()).collect();
-            let busy = Busy::new(&plane.scripts.slow);
-            script.waiting = Some(Waiting { busy, end, spec, args, since_ns });
+            let args: Vec<Vec<u8>> = args.iter().map(|arg| arg.to_vec()).collect();
+            let about = About { name: args[1].clone(), args: args.clone(), began: script.began };
+            let what = if is_function(spec) { Busy::Function } else { Busy::Script };
+            let hold = Hold::new(&plane.scripts.slow, what, about);
+            script.waiting = Some(Waiting { hold, end, spec, args, since_ns });
             client.script = Some(Box::new(script));
             Began { stop: Some(Stop::Slow), touched: Touched::Nothing }
         }
     }
+}
+
+/// What is to run.
+enum Subject {
+    Script(Rc<ironcache_script::Script>),
+    /// Of its library the one that stands there.
+    Function(Rc<Library>, usize),
+}
+
+impl Subject {
+    fn flags(&self) -> ScriptFlags {
+        match self {
+            Subject::Script(script) => script.flags,
+            Subject::Function(library, which) => {
+                library.functions.get(*which).map_or(ScriptFlags::default(), |declared| declared.flags)
+            }
+        }
+    }
+}
+
+/// The script of this text or digest, or the function of this name.
+fn subject(
+    plane: &mut Plane,
+    (config, seed): (&Config, u64),
+    spec: &Spec,
+    named: &[u8],
+) -> Result<Subject, String> {
+    if is_function(spec) {
+        let found = plane.scripts.libraries.find(named);
+        let (library, which) = found.map_err(|why| why.to_string())?;
+        return Ok(Subject::Function(library, which));
+    }
+    let engine = plane.scripts.engine(config, seed).map_err(|why| why.to_string())?;
+    let script = if matches!(spec.name, "evalsha" | "evalsha_ro") {
+        engine.get(named).ok_or("NOSCRIPT No matching script. Please use EVAL.")?
+    } else {
+        engine.load(named).map_err(|why| why.to_string())?
+    };
+    Ok(Subject::Script(script))
 }
 
 fn prepare(
@@ -107,15 +150,9 @@ fn prepare(
     (spec, slot, keys): (&'static Spec, Option<Slot>, usize),
     args: &[&[u8]],
 ) -> Result<Script, String> {
-    let by_digest = matches!(spec.name, "evalsha" | "evalsha_ro");
     let (config, seed) = (Arc::clone(&plane.config), plane.random());
-    let engine = plane.scripts.engine(&config, seed).map_err(|why| why.to_string())?;
-    let script = if by_digest {
-        engine.get(args[1]).ok_or("NOSCRIPT No matching script. Please use EVAL.")?
-    } else {
-        engine.load(args[1]).map_err(|why| why.to_string())?
-    };
-    let flags = script.flags;
+    let subject = subject(plane, (&config, seed), spec, args[1])?;
+    let flags = subject.flags();
     let read_only = spec.flags.contains(Flags::READONLY);
     // In Redis' order.
     let declares_writes = !flags.undeclared && !flags.no_writes;
@@ -136,10 +173,18 @@ fn prepare(
     let words = &args[3..];
     let most = config.output_bytes_max();
     let protocol = client.session.protocol();
-    let engine = plane.scripts.engine(&config, seed).map_err(|why| why.to_string())?;
-    let running = engine
-        .start(&script, &words[..keys], &words[keys..], protocol, most)
-        .map_err(|why| why.to_string())?;
+    let (keys, words) = words.split_at(keys);
+    let running = match &subject {
+        Subject::Script(script) => {
+            let engine = plane.scripts.engine(&config, seed);
+            engine.and_then(|engine| engine.start(script, keys, words, protocol, most))
+        }
+        Subject::Function(library, which) => {
+            let interpreter = plane.scripts.libraries.interpreter(&config, seed);
+            interpreter.and_then(|own| own.start(library, *which, keys, words, protocol, most))
+        }
+    };
+    let running = running.map_err(|why| why.to_string())?;
     let calls = Calls::new(flags, read_only, slot, grows, wall_ms());
     let epoch = plane.primary_epoch();
     Ok(Script { running, calls, began: Instant::now(), epoch, slot, waiting: None })
@@ -149,7 +194,7 @@ fn prepare(
 pub(in crate::data) fn go_on(plane: &mut Plane, client: &mut Client, out: &mut Vec<u8>) -> Option<Stop> {
     let mut script = client.script.take()?;
     let start = out.len();
-    let (end, is_killed) = script.waiting.as_ref().map(|waiting| (waiting.end, waiting.busy.is_killed()))?;
+    let (end, is_killed) = script.waiting.as_ref().map(|waiting| (waiting.end, waiting.hold.is_killed()))?;
     if script.may_go_on(plane, client, end) {
         let answer = if is_killed { Answer::End(Ending::Killed) } else { Answer::GoOn };
         match script.advance(plane, client, answer, Within::Nothing) {
@@ -170,7 +215,7 @@ pub(in crate::data) fn go_on(plane: &mut Plane, client: &mut Client, out: &mut V
         plane.stats.tryagain += 1;
         client.session.fail(&why, out);
     }
-    let Waiting { busy: _busy, end: _, spec, args, since_ns } = script.waiting.take()?;
+    let Waiting { hold: _hold, end: _, spec, args, since_ns } = script.waiting.take()?;
     drop(script);
     let args: Vec<&[u8]> = args.iter().map(Vec::as_slice).collect();
     statistics::executed(plane, client, spec, &args, since_ns, out.get(start..));
@@ -248,7 +293,7 @@ enum Look {
     End(Ending),
 }
 
-fn log(level: LogLevel, text: &str) {
+pub(super) fn log(level: LogLevel, text: &str) {
     match level {
         LogLevel::Debug => tracing::debug!(script = true, "{text}"),
         LogLevel::Verbose => tracing::debug!(script = true, "{text}"),

@@ -128,6 +128,7 @@ fn lines(plane: &Plane, door: Door, section: &str) -> Vec<(String, String)> {
 }
 
 fn memory(plane: &Plane) -> Vec<(String, String)> {
+    let functions = plane.scripts.kept_functions();
     let line = |key: &str, value: &dyn std::fmt::Display| (key.to_owned(), value.to_string());
     let usage = plane.usage();
     let mut lines = Vec::new();
@@ -146,6 +147,10 @@ fn memory(plane: &Plane) -> Vec<(String, String)> {
         line("used_memory_vm_eval", &plane.scripts.kept().interpreter_bytes),
         line("used_memory_scripts_eval", &plane.scripts.kept().text_bytes),
         line("number_of_cached_scripts", &plane.scripts.kept().scripts),
+        line("number_of_functions", &functions.functions),
+        line("number_of_libraries", &functions.libraries),
+        line("used_memory_vm_functions", &functions.interpreter_bytes),
+        line("used_memory_functions", &functions.code_bytes),
         line("used_memory_dataset_perc", &format!("{:.2}%", usage.dataset_percent())),
     ]);
     if let Some(figures) = usage.allocator {

@@ -5,6 +5,7 @@ mod blocking;
 mod checkpoints;
 mod clients;
 mod connections;
+mod functions;
 mod fuzz;
 mod handovers;
 mod leaving;

@@ -11,14 +11,14 @@ use tokio::task::LocalSet;
 const LONG: Duration = Duration::from_secs(20);
 
 /// A node, the log that it proposes to, and the world that is applied of it.
-struct Log {
-    node: Rc<DataNode>,
-    world: World,
+pub(super) struct Log {
+    pub node: Rc<DataNode>,
+    pub world: World,
     proposals: mpsc::UnboundedReceiver<ToControl>,
 }
 
 impl Log {
-    fn new(set: impl Fn(&mut Config)) -> Self {
+    pub(super) fn new(set: impl Fn(&mut Config)) -> Self {
         let world = World::alone(AckMode::Primary);
         let (mut plane, proposals) = plane(A, &world);
         let mut config = Config::clone(&plane.config);
@@ -28,7 +28,7 @@ impl Log {
     }
 
     /// The next order.
-    async fn asked(&mut self) -> (Command, Asked) {
+    pub(super) async fn asked(&mut self) -> (Command, Asked) {
         loop {
             let next =
                 tokio::time::timeout(LONG, self.proposals.recv()).await.expect("in time").expect("it runs");
@@ -39,7 +39,7 @@ impl Log {
     }
 
     /// The log takes it, or refuses it, and the node applies what it is.
-    fn take(&mut self, (command, Asked { origin, outcome }): (Command, Asked)) {
+    pub(super) fn take(&mut self, (command, Asked { origin, outcome }): (Command, Asked)) {
         self.world.index += 1;
         let applied = self.world.state.apply_of(self.world.index, &command, Some(&origin));
         let refused = |why: ironcache_control::Rejection| ironcache_raft::Refusal::from(&why);

@@ -32,6 +32,8 @@ pub(in super::super) fn control(state: &ControlState) -> api::ControlView {
         audit: _,
         // Whoever may read them asks as a client: `ACL LIST`.
         users: _,
+        // The same: `FUNCTION LIST`.
+        libraries: _,
     } = state;
     api::ControlView {
         cluster_id: *cluster_id,
