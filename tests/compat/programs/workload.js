@@ -32,9 +32,11 @@ async function workload(program, call) {
       await call.set(key("string"), String(number));
       const got = await call.get(key("string"));
       if (got !== String(number)) program.violation(`${key("string")}: ${got} after ${number} was set`);
-      await call.push(key("list"), String(number));
-      const popped = await call.pop(key("list"));
-      if (popped !== String(number)) program.violation(`${key("list")}: ${popped} after ${number} was pushed`);
+      // After an error another list: the old one may hold what was pushed and not popped.
+      const list = key(`list:${program.errors.length + program.cutOff}`);
+      await call.push(list, String(number));
+      const popped = await call.pop(list);
+      if (popped !== String(number)) program.violation(`${list}: ${popped} after ${number} was pushed`);
       program.operations += 5;
     });
   };
