@@ -206,6 +206,12 @@ pub fn unknown_subcommand(command: &str, subcommand: &[u8]) -> String {
     format!("ERR unknown subcommand '{subcommand}'. Try {command} HELP.")
 }
 
+/// The text for arguments of a subcommand, in a number that it may have, of which it can make nothing.
+pub fn unfit_subcommand(command: &str, subcommand: &[u8]) -> String {
+    let subcommand = String::from_utf8_lossy(&subcommand[..subcommand.len().min(128)]);
+    format!("ERR unknown subcommand or wrong number of arguments for '{subcommand}'. Try {command} HELP.")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

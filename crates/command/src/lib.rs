@@ -66,7 +66,9 @@ mod zstore;
 pub use blocking::{Waits, Wanted};
 pub use call::{Attempt, Context, Lookups, Ready, Served, attempt, execute, serve};
 pub use encoding::{Compact, encoding};
-pub use error::{CommandError, WrongArity, unknown_command, unknown_subcommand, wrong_arity};
+pub use error::{
+    CommandError, WrongArity, unfit_subcommand, unknown_command, unknown_subcommand, wrong_arity,
+};
 pub use glob::glob_matches;
 pub use ironcache_keyspace::{Effects, Expiry};
 pub use key_specs::{Begin, Find, KeySpec, key_specs, keys_and_flags};

@@ -5,7 +5,7 @@
 
 use crate::refusal::Refusal;
 use crate::turn::Turn;
-use ironcache_command::{unknown_subcommand, wrong_arity};
+use ironcache_command::{find, unfit_subcommand, unknown_subcommand, wrong_arity};
 use ironcache_resp::{Protocol, Writer};
 
 /// One subcommand, as HELP shows it.
@@ -38,7 +38,14 @@ pub fn help_or_refuse(
     }
     let known = |sub: &&Subcommand| sub.name.as_bytes().eq_ignore_ascii_case(given);
     let text = match table.iter().chain([&HELP]).find(known) {
-        Some(sub) => wrong_arity(&format!("{container}|{}", sub.name).to_lowercase()),
+        Some(sub) => {
+            let name = format!("{container}|{}", sub.name).to_lowercase();
+            match find(name.as_bytes()).map(|spec| spec.check_arity(args.len())) {
+                // So many may be right, as far as the table tells: what they are is not.
+                Some(Ok(())) => unfit_subcommand(&container, given),
+                Some(Err(_)) | None => wrong_arity(&name),
+            }
+        }
         None => unknown_subcommand(&container, given),
     };
     Err(Refusal::Subcommand { text })

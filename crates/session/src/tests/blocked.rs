@@ -157,7 +157,10 @@ fn client_unblock_names_a_client_and_perhaps_how() {
             ("CLIENT UNBLOCK 9 x", "-ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR"),
             ("CLIENT UNBLOCK x", "-ERR value is not an integer or out of range"),
             ("CLIENT UNBLOCK", "-ERR wrong number of arguments for 'client|unblock' command"),
-            ("CLIENT UNBLOCK 9 ERROR x", "-ERR wrong number of arguments for 'client|unblock' command"),
+            (
+                "CLIENT UNBLOCK 9 ERROR x",
+                "-ERR unknown subcommand or wrong number of arguments for 'UNBLOCK'. Try CLIENT HELP.",
+            ),
         ],
     );
 }
