@@ -44,8 +44,6 @@ total_forks sync_full sync_partial_ok used_cpu_sys used_cpu_user used_cpu_sys_ch
 
 OF_A_REPLICA = "slave_repl_offset slave_read_only".split()
 TEXTS = "redis_version redis_mode os maxmemory_policy tcp_port run_id role".split()
-# Of the section of replication, and, which is to be mended, of the section `Ironcache`.
-TWICE = {"role"}
 SECTIONS = "Server Clients Memory Persistence Stats Replication CPU Cluster Keyspace".split()
 
 
@@ -102,9 +100,9 @@ def metrics(text):
         name, colon, value = line.partition(":")
         if not colon or not name:
             raise Malformed(f"the line {line!r} is no field")
-        if name in texts and name not in TWICE:
+        if name in texts:
             raise Malformed(f"{name} is there twice")
-        texts.setdefault(name, value)
+        texts[name] = value
         several = compound(name, value)
         for part, each in (several or {}).items():
             found[f"{name}.{part}"] = each

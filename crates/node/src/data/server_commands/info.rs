@@ -282,7 +282,8 @@ fn ironcache(plane: &Plane) -> Vec<(String, String)> {
         line("node", &plane.me.node),
         line("incarnation", &plane.me.incarnation),
         line("applied_index", &plane.view.index),
-        line("role", &status::role(plane, plane.my_shard())),
+        // Not `role`: clients read all of INFO into one table, where the name is that of the section of replication.
+        line("shard_role", &status::role(plane, plane.my_shard())),
         line("in_sync", &u8::from(plane.my_shard().is_some() && plane.engine.in_sync())),
         line("handovers", &plane.stats.handovers),
         line("last_handover_stall_us", &plane.stats.handover_stall_us),

@@ -476,7 +476,7 @@ fn a_witness_is_a_master_without_slots_wherever_it_is_asked() {
     let mut client = client(&mut plane);
     assert_eq!(answer(&mut plane, &mut client, "ROLE"), "*3\r\n$6\r\nmaster\r\n:0\r\n*0\r\n");
     assert_eq!(info(&mut plane, &mut client, "replication", "role").as_deref(), Some("master"));
-    assert_eq!(info(&mut plane, &mut client, "ironcache", "role").as_deref(), Some("none"));
+    assert_eq!(info(&mut plane, &mut client, "ironcache", "shard_role").as_deref(), Some("none"));
     assert!(answer(&mut plane, &mut client, "HELLO").contains("$4\r\nrole\r\n$6\r\nmaster\r\n"));
     let nodes = answer(&mut plane, &mut client, "CLUSTER NODES");
     let own = nodes.lines().find(|line| line.contains("myself")).unwrap();
@@ -491,6 +491,21 @@ fn a_replica_is_a_slave_wherever_it_is_asked() {
     assert_eq!(info(&mut plane, &mut client, "replication", "role").as_deref(), Some("slave"));
     assert!(answer(&mut plane, &mut client, "HELLO").contains("$4\r\nrole\r\n$7\r\nreplica\r\n"));
     assert!(answer(&mut plane, &mut client, "CLUSTER NODES").contains(" myself,slave "));
+}
+
+#[test]
+fn a_field_of_info_is_there_once() {
+    let (mut plane, mut client) = served();
+    // So that calls, errors and databases are told, too.
+    for command in ["SET k v", "GET k", "INCR k"] {
+        answer(&mut plane, &mut client, command);
+    }
+    let text = answer(&mut plane, &mut client, "INFO everything");
+    let mut names: Vec<&str> = text.lines().filter_map(|line| Some(line.split_once(':')?.0)).collect();
+    assert!(names.contains(&"role") && names.contains(&"db0"), "all of it: {names:?}");
+    names.sort_unstable();
+    let twice: Vec<_> = names.windows(2).filter(|pair| pair[0] == pair[1]).map(|pair| pair[0]).collect();
+    assert_eq!(twice, [""; 0], "who reads INFO into a table loses one of the two");
 }
 
 #[test]
