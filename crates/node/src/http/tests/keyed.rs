@@ -30,6 +30,7 @@ pub(super) struct Talk {
     sender: hyper::client::conn::http1::SendRequest<String>,
     session: Session,
     pub(super) local: std::net::SocketAddr,
+    connection: tokio::task::JoinHandle<hyper::Result<()>>,
 }
 
 impl Talk {
@@ -39,8 +40,8 @@ impl Talk {
         let secured = tls.connect(stream, Expect::Anybody).await.unwrap();
         let (sender, connection) =
             hyper::client::conn::http1::handshake(TokioIo::new(secured.stream)).await.unwrap();
-        tokio::spawn(connection);
-        Talk { sender, session: secured.session, local }
+        let connection = tokio::spawn(connection);
+        Talk { sender, session: secured.session, local, connection }
     }
 
     async fn say(&mut self, method: Method, path: &str, body: String) -> Answer {
@@ -74,11 +75,20 @@ impl Talk {
     /// `None`: the connection was closed.
     async fn try_get(&mut self, path: &str) -> Option<Answer> {
         let request = hyper::Request::builder().uri(path).header(HOST, "127.0.0.1");
-        self.sender.ready().await.ok()?;
-        let answer = self.sender.send_request(request.body(String::new()).unwrap()).await.ok()?;
-        let status = StatusCode::from_u16(answer.status().as_u16()).unwrap();
-        let body = axum::body::to_bytes(axum::body::Body::new(answer.into_body()), 1 << 20).await.ok()?;
-        Some(Answer { status, text: String::from_utf8_lossy(&body).into_owned() })
+        let sender = &mut self.sender;
+        let answered = async {
+            sender.ready().await.ok()?;
+            let answer = sender.send_request(request.body(String::new()).unwrap()).await.ok()?;
+            let status = StatusCode::from_u16(answer.status().as_u16()).unwrap();
+            let body = axum::body::to_bytes(axum::body::Body::new(answer.into_body()), 1 << 20).await.ok()?;
+            Some(Answer { status, text: String::from_utf8_lossy(&body).into_owned() })
+        };
+        match tokio::time::timeout(BOUND, answered).await {
+            Ok(answered) => answered,
+            // Seen once: no socket was left, and whoever waited was not told.
+            Err(_) if self.connection.is_finished() => None,
+            Err(_) => panic!("no answer to {path}, and the connection stands"),
+        }
     }
 
     async fn prove(&mut self, code: &JoinCode) -> Answer {
