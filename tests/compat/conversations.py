@@ -127,7 +127,10 @@ def play(addr, lines, protocol):
             told.append((name, client.reply()))
     for client in clients.values():
         client.sock.close()
-    return told
+    # The ids of clients are the server's own affair.
+    shown = {b":%s" % number.encode(): b":@%s" % name.encode() for name, number in ids.items()}
+    mask = re.compile(b"(?<![^ ])(%s)(?![^ ])" % b"|".join(re.escape(number) for number in shown))
+    return [(name, mask.sub(lambda it: shown[it.group(1)], value)) for name, value in told]
 
 
 def conversations():

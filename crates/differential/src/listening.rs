@@ -1,4 +1,4 @@
-//! A server that is asked on one connection, and on another tells what becomes of its keys.
+//! A server that is asked on one connection, and on another tells what becomes of its keys, or of those that the first has read.
 //!
 //! ```text
 //!   asking:     SET k v      PUBLISH mark 0      DEL k       PUBLISH mark 1
@@ -19,19 +19,44 @@ const PATTERN: &str = "__key*__:*";
 pub(crate) struct Listening {
     asks: Remote,
     listens: Remote,
+    what: What,
     told: Vec<String>,
+}
+
+/// What it tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum What {
+    /// Whatever becomes of any key.
+    Changes,
+    /// Which of the keys that were read are no longer as they were.
+    Invalidations,
+}
+
+/// Of everything nothing is told here: an empty dataset that is emptied is no change to us.
+fn invalidated(what: &Value) -> Vec<String> {
+    let Value::Array(keys) = what else { return Vec::new() };
+    keys.iter().map(|key| key.as_bytes().unwrap_or_default().escape_ascii().to_string()).collect()
 }
 
 impl Listening {
     /// # Errors
     /// It cannot be asked to tell.
-    pub(crate) fn to(mut asks: Remote, mut listens: Remote) -> Result<Self, String> {
-        match asks.ask(&["CONFIG", "SET", "notify-keyspace-events", ALL])? {
-            Value::Simple(_) => {}
-            other => return Err(format!("CONFIG SET notify-keyspace-events: {other:?}")),
+    pub(crate) fn to(mut asks: Remote, mut listens: Remote, what: What) -> Result<Self, String> {
+        let set = match what {
+            What::Changes => {
+                listens.ask(&["PSUBSCRIBE", PATTERN])?;
+                asks.ask(&["CONFIG", "SET", "notify-keyspace-events", ALL])?
+            }
+            What::Invalidations => {
+                let Value::Int(id) = listens.ask(&["CLIENT", "ID"])? else { return Err("no id".to_owned()) };
+                listens.ask(&["SUBSCRIBE", MARK])?;
+                asks.ask(&["CLIENT", "TRACKING", "ON", "REDIRECT", &id.to_string()])?
+            }
+        };
+        match set {
+            Value::Simple(_) => Ok(Self { asks, listens, what, told: Vec::new() }),
+            other => Err(format!("it does not tell: {other:?}")),
         }
-        listens.ask(&["PSUBSCRIBE", PATTERN])?;
-        Ok(Self { asks, listens, told: Vec::new() })
     }
 
     /// What was told until a mark came.
@@ -40,9 +65,25 @@ impl Listening {
         loop {
             let message = self.listens.message()?;
             let Value::Push(parts) = &message else { return Err(format!("no message: {message:?}")) };
-            let words = parts.iter().skip(2).map(|part| part.as_bytes().unwrap_or_default());
+            if let [Value::Bulk(kind), what] = &parts[..]
+                && kind == b"invalidate"
+            {
+                told.extend(invalidated(what));
+                continue;
+            }
+            // A message names its pattern, if it came by one.
+            let words = parts
+                .iter()
+                .skip(parts.len().saturating_sub(2))
+                .map(|part| part.as_bytes().unwrap_or_default());
             match words.collect::<Vec<_>>()[..] {
-                [channel, _] if channel == MARK.as_bytes() => return Ok(told.join(", ")),
+                [channel, _] if channel == MARK.as_bytes() => {
+                    if self.what == What::Invalidations {
+                        // Of one command their order says nothing.
+                        told.sort();
+                    }
+                    return Ok(told.join(", "));
+                }
                 [channel, payload] => {
                     told.push(format!("{} {}", channel.escape_ascii(), payload.escape_ascii()));
                 }

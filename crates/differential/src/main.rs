@@ -1,7 +1,7 @@
-//! `ironcache-differential --node HOST:PORT [--commands N] [--seed S] [--differences N] [--events] [NAME…]`
+//! `ironcache-differential --node HOST:PORT [--commands N] [--seed S] [--differences N] [--events | --invalidations] [NAME…]`
 //!
 //! Compares a node, which is a primary and owns every slot, with a redis-server that this starts. With `--events` also by what
-//! their clients are told of keys. The dataset of the node is emptied. Exit code 1: they differ, or something is missing.
+//! their clients are told of keys, with `--invalidations` by what they are told of keys that they have read. The dataset of the node is emptied. Exit code 1: they differ, or something is missing.
 
 use ironcache_differential::{Listen, Trial};
 use std::process::ExitCode;
@@ -35,6 +35,7 @@ fn options() -> Result<Options, String> {
             "--differences" => options.differences = number(value()?)? as usize,
             "--seed" => options.seed = number(value()?)?,
             "--events" => options.listen = Listen::ToKeys,
+            "--invalidations" => options.listen = Listen::ToReadKeys,
             name if !name.starts_with('-') => options.names.push(name.to_lowercase()),
             other => return Err(format!("{other} is no option")),
         }

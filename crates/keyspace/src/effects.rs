@@ -15,6 +15,8 @@ pub struct Effects {
     /// How many effects `bytes` holds.
     pub count: usize,
     level: Level,
+    /// How many of `bytes` those who keep keys were told of.
+    told: usize,
     /// What clients are told of it.
     pub events: Events,
 }
@@ -22,7 +24,7 @@ pub struct Effects {
 impl Effects {
     /// A buffer of effects that are written at `level`.
     pub fn at(level: Level) -> Self {
-        Effects { bytes: Vec::new(), count: 0, level, events: Events::default() }
+        Effects { bytes: Vec::new(), count: 0, level, told: 0, events: Events::default() }
     }
 
     /// At which the effects are written.
@@ -41,6 +43,7 @@ impl Effects {
         }
         self.bytes.clear();
         self.count = 0;
+        self.told = 0;
     }
 
     /// Forgets the effects, and writes those that follow at `level`: one frame is of one level.
@@ -74,7 +77,21 @@ impl Effects {
 
     /// The effects, in the order in which they happened.
     pub fn iter(&self) -> impl Iterator<Item = Effect<'_>> {
-        let mut rest = &self.bytes[..];
+        self.from(0)
+    }
+
+    /// Those that came after the last call of [`Effects::all_told`].
+    pub fn untold(&self) -> impl Iterator<Item = Effect<'_>> {
+        self.from(self.told)
+    }
+
+    /// Those who keep keys were told of all.
+    pub fn all_told(&mut self) {
+        self.told = self.bytes.len();
+    }
+
+    fn from(&self, at: usize) -> impl Iterator<Item = Effect<'_>> {
+        let mut rest = self.bytes.get(at..).unwrap_or_default();
         std::iter::from_fn(move || {
             let (effect, after) = (!rest.is_empty())
                 .then(|| Effect::decode(rest, self.level).expect("only encoded effects were appended"))?;

@@ -50,6 +50,8 @@ pub struct Config {
     pub maxmemory_clients: u64,
     pub client_output_buffer_limit: OutputLimits,
     pub notify_keyspace_events: KeyspaceEvents,
+    /// 0 is no bound.
+    pub tracking_table_max_keys: u64,
     /// Seconds; 0 is never.
     pub timeout: u64,
     /// Seconds; 0 is never.
@@ -172,6 +174,7 @@ impl Config {
             .expect("a value of the table is one"),
             notify_keyspace_events: KeyspaceEvents::parse(&node(NodeKey::NotifyKeyspaceEvents).to_string())
                 .expect("a value of the table is one"),
+            tracking_table_max_keys: number(&node(NodeKey::TrackingTableMaxKeys)),
             timeout: number(&node(NodeKey::Timeout)),
             tcp_keepalive: number(&node(NodeKey::TcpKeepalive)),
             tls_port: number(&node(NodeKey::TlsPort)),
@@ -287,6 +290,7 @@ impl Config {
             NodeKey::MaxmemoryClients => Value::Number(self.maxmemory_clients),
             NodeKey::ClientOutputBufferLimit => Value::Text(self.client_output_buffer_limit.to_string()),
             NodeKey::NotifyKeyspaceEvents => Value::Text(self.notify_keyspace_events.to_string()),
+            NodeKey::TrackingTableMaxKeys => Value::Number(self.tracking_table_max_keys),
             NodeKey::Timeout => Value::Number(self.timeout),
             NodeKey::TcpKeepalive => Value::Number(self.tcp_keepalive),
             NodeKey::TlsPort => Value::Number(self.tls_port.into()),

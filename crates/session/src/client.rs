@@ -14,6 +14,11 @@ use std::rc::Rc;
 
 const SUBCOMMANDS: &[Subcommand] = &[
     Subcommand {
+        name: "CACHING",
+        arguments: "(YES|NO)",
+        about: &["Enable/disable tracking of the keys for next command in OPTIN/OPTOUT modes."],
+    },
+    Subcommand {
         name: "GETREDIR",
         arguments: "",
         about: &["Return the client ID we are redirecting to when tracking is enabled."],
@@ -69,6 +74,11 @@ const SUBCOMMANDS: &[Subcommand] = &[
         name: "SETNAME",
         arguments: "<name>",
         about: &["Assign the name <name> to the current connection."],
+    },
+    Subcommand {
+        name: "TRACKING",
+        arguments: "(ON|OFF) [REDIRECT <id>] [BCAST] [PREFIX <prefix> [...]] [OPTIN] [OPTOUT] [NOLOOP]",
+        about: &["Control server assisted client side caching."],
     },
     Subcommand {
         name: "TRACKINGINFO",
@@ -155,18 +165,10 @@ impl Session {
                 self.touches = if is_on(switch)? { Touches::No } else { Touches::Yes };
                 self.ok(out)
             }
-            // Nothing is tracked, so nobody is redirected to.
-            (b"getredir", []) => self.answer(out, |reply| reply.int(-1)),
-            (b"trackinginfo", []) => self.answer(out, |reply| {
-                reply.map(3);
-                reply.bulk(b"flags");
-                reply.set(1);
-                reply.bulk(b"off");
-                reply.bulk(b"redirect");
-                reply.int(-1);
-                reply.bulk(b"prefixes");
-                reply.array(0);
-            }),
+            (b"tracking", [switch, options @ ..]) => self.set_tracking(switch, options, site, out),
+            (b"caching", [what]) => self.set_caching(what, out),
+            (b"getredir", []) => self.answer(out, |reply| reply.int(self.redirects_to())),
+            (b"trackinginfo", []) => self.tracking_info(out),
             _ => help_or_refuse(self.protocol, args, SUBCOMMANDS, out),
         }
     }

@@ -29,7 +29,7 @@
 //! - *A message to a subscriber* answers no request and meets no `Turn`. A turn that changes what a session is sent beside its
 //!   replies writes its reply (of a subscription: the confirmation) and says so by [`Job::Listen`]; the shell keeps who listens
 //!   to what in a [`Registry`], since one message goes to many, and a queue of messages for each of them. `MONITOR` is one,
-//!   channels are the other.
+//!   channels are another, and the third is what becomes of keys that a client keeps ([`TrackingTable`]).
 //!
 //! *Invariant:* pure: no clock, task, socket or file; a deadline is a number of ms that the shell waits for.
 //! *Invariant:* on the path of a command on the data nothing is allocated, and nothing about the session is written but the
@@ -56,6 +56,7 @@ mod site;
 mod subcommand;
 #[cfg(test)]
 mod tests;
+mod tracking;
 mod transaction;
 mod turn;
 mod watch;
@@ -75,6 +76,9 @@ pub use script::{is_function, is_script};
 pub use session::{Evictable, Session, Touches, Trusted};
 pub use site::{Busy, Introduction, Looked, Owner, ShownAs, Site};
 pub use subcommand::{Subcommand, help_or_refuse};
+pub use tracking::{
+    Form, Keys, Notice, ShownTracking, Tracking, TrackingCounts, TrackingTable, broken_redirect, form,
+};
 pub use transaction::{COMMAND_BYTES_MAX, Queued};
 pub use turn::{Job, Listening, Query, Stop, Turn, Within};
 pub use watch::{KeyChange, WATCHED_BYTES_MAX, Watches};

@@ -35,9 +35,10 @@ impl Session {
 
     /// It is sent nothing any more but replies.
     pub(crate) fn listen_to_nothing(&mut self) -> Turn {
-        if !self.attentive {
+        if !self.attentive && self.tracking.is_none() {
             return Turn::Answered;
         }
+        self.track_nothing();
         let subscriptions = std::mem::take(&mut self.subscriptions);
         self.listens = Listens::Nothing;
         self.look_up();

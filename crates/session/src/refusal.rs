@@ -158,6 +158,42 @@ pub enum Refusal {
     #[error("ERR CLIENT PAUSE mode must be WRITE or ALL")]
     PauseMode,
 
+    // What clients keep.
+    #[error("ERR A client can only redirect to a single other client")]
+    RedirectedTwice,
+    #[error("ERR The client ID you want redirect to does not exist")]
+    NobodyToRedirectTo,
+    #[error("ERR PREFIX option requires BCAST mode to be enabled")]
+    PrefixWithoutBroadcast,
+    #[error(
+        "ERR You can't switch BCAST mode on/off before disabling tracking for this client, and then re-enabling it with a different mode."
+    )]
+    BroadcastSwitched,
+    #[error("ERR OPTIN and OPTOUT are not compatible with BCAST")]
+    BroadcastAndOptions,
+    #[error("ERR You can't specify both OPTIN mode and OPTOUT mode")]
+    OptInAndOut,
+    #[error(
+        "ERR You can't switch OPTIN/OPTOUT mode before disabling tracking for this client, and then re-enabling it with a different mode."
+    )]
+    OptionsSwitched,
+    #[error(
+        "ERR Prefix '{prefix}' overlaps with an existing prefix '{other}'. Prefixes for a single client must not overlap."
+    )]
+    PrefixExists { prefix: String, other: String },
+    #[error(
+        "ERR Prefix '{prefix}' overlaps with another provided prefix '{other}'. Prefixes for a single client must not overlap."
+    )]
+    PrefixesOverlap { prefix: String, other: String },
+    #[error(
+        "ERR CLIENT CACHING can be called only when the client is in tracking mode with OPTIN or OPTOUT mode enabled"
+    )]
+    CachingWithoutTracking,
+    #[error("ERR CLIENT CACHING YES is only valid when tracking is enabled in OPTIN mode.")]
+    CachingYes,
+    #[error("ERR CLIENT CACHING NO is only valid when tracking is enabled in OPTOUT mode.")]
+    CachingNo,
+
     // Users.
     #[error("{0}")]
     Rule(RuleError),

@@ -11,6 +11,7 @@ use crate::refusal::Refusal;
 use crate::replies::Replies;
 use crate::script::is_answered_while_busy;
 use crate::site::{Busy, Site};
+use crate::tracking::{Caching, Tracking};
 use crate::transaction::Transaction;
 use crate::turn::{Stop, Turn, Within};
 use crate::watch::Watch;
@@ -44,6 +45,9 @@ pub struct Session {
     /// Is it sent anything beside its replies?
     pub(crate) attentive: bool,
     pub(crate) replies: Replies,
+    /// What it keeps.
+    pub(crate) tracking: Option<Box<Tracking>>,
+    pub(crate) caching: Caching,
     pub(crate) evictable: Evictable,
     pub(crate) touches: Touches,
     /// Where this client's last write ended: what `WAIT` waits for.
@@ -98,6 +102,8 @@ impl Session {
             subscriptions: Subscriptions::default(),
             attentive: false,
             replies: Replies::Sent,
+            tracking: None,
+            caching: Caching::NotSaid,
             evictable: Evictable::Yes,
             touches: Touches::Yes,
             last_write: Offset(0),

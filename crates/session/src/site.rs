@@ -49,6 +49,9 @@ pub trait Site {
     /// Who watches which keys, of all sessions of this node: the sessions keep it, and the node tells it of what is written.
     fn watches(&self) -> &Watches;
 
+    /// Is a client of this number here?
+    fn has_client(&self, id: u64) -> bool;
+
     /// How many replicas have applied everything below `offset`.
     fn holders(&self, offset: Offset) -> usize;
 

@@ -62,6 +62,8 @@ pub enum Listening {
     Monitor,
     /// To channels, in this order.
     Topics(Vec<Change>),
+    /// To what becomes of the keys that it has tracked ([`Session::tracking`](crate::Session::tracking)).
+    Tracked,
     /// To nothing: neither to what others execute nor to any of these.
     Nothing(Subscriptions),
 }

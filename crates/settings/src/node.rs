@@ -29,6 +29,7 @@ pub enum NodeKey {
     MaxmemoryClients,
     ClientOutputBufferLimit,
     NotifyKeyspaceEvents,
+    TrackingTableMaxKeys,
     Timeout,
     TcpKeepalive,
     TlsPort,
@@ -412,6 +413,25 @@ pub static TABLE: [Setting; COUNT] = [
                `h` hashes, `z` sorted sets, `t` streams, `x` expired, `e` evicted, `A` all of these; `n` new keys, `m` keys \
                that were not found. A node tells its own clients, and of its own keys alone, as their primary: so \
                set it on every node, and listen at every primary.",
+    },
+    Setting {
+        key: Key::Node(NodeKey::TrackingTableMaxKeys),
+        name: "tracking-table-max-keys",
+        kind: Kind::number(
+            Unit::Count,
+            Range {
+                least: 0,
+                below: "",
+                most: 1 << 30,
+                above: "the table would take a quarter of a terabyte",
+            },
+        ),
+        default: "1000000",
+        change: Change::Running,
+        redis: None,
+        doc: "Keys that are remembered for clients which keep what they read (`CLIENT TRACKING`); 0 sets no bound",
+        more: "From 0.2.0 on: an older release does not start with it. Beyond it keys are forgotten, and those who have read them are \
+               told to do the same. So they are if the table takes more than 256 bytes a key that it may hold.",
     },
     Setting {
         key: Key::Node(NodeKey::Timeout),

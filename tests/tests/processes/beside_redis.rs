@@ -22,7 +22,8 @@ async fn a_node_answers_and_tells_of_keys_as_redis_does_also_in_transactions() {
         let trial =
             |listen, commands| Trial { seed: 1, names: Vec::new(), commands, differences_max: 10, listen };
         let replies = trial(Listen::No, COMMANDS).of_node(primary)?;
-        Ok::<_, String>([replies, trial(Listen::ToKeys, COMMANDS).of_node(primary)?])
+        let invalidations = trial(Listen::ToReadKeys, COMMANDS).of_node(primary)?;
+        Ok::<_, String>([replies, invalidations, trial(Listen::ToKeys, COMMANDS).of_node(primary)?])
     });
     let summaries =
         compared.await.expect("the comparison does not panic").unwrap_or_else(|error| panic!("{error}"));

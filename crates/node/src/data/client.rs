@@ -5,10 +5,11 @@ use super::blocked::Seat;
 use super::inbox::Inbox;
 use super::output::Excess;
 use super::scripts::Script;
+use super::tracking::Changed;
 use ironcache_resp::Protocol;
 use ironcache_session::{
-    Account, Audience, Class, Counts, Evictable, Listening, Listens, Message, Order, Profile, Registry,
-    Session, Touches,
+    Account, Audience, Class, Counts, Evictable, Listening, Listens, Message, Notice, Order, Profile,
+    Registry, Session, ShownTracking, Touches, Tracking, TrackingTable, broken_redirect, form,
 };
 use ironcache_settings::{OutputLimit, OutputLimits};
 use ironcache_shard::Owed;
@@ -92,6 +93,9 @@ pub(crate) struct ClientInfo {
     pub subscribed: Counts,
     pub evictable: Evictable,
     pub touches: Touches,
+    pub tracking: Option<ShownTracking>,
+    /// It is to be told something, and does not know by which inbox yet.
+    pub summons: Rc<Summons>,
     /// Of the socket; -1 where there is none.
     pub descriptor: i32,
     /// Arguments of the command that was shown last, in bytes.
@@ -225,6 +229,34 @@ impl fmt::Display for Closing {
     }
 }
 
+/// Gives an idle connection an inbox that somebody else made for it.
+#[derive(Default)]
+pub(crate) struct Summons {
+    inbox: RefCell<Option<Rc<Inbox>>>,
+    told: Notify,
+}
+
+impl Summons {
+    fn call(&self, inbox: &Rc<Inbox>) {
+        *self.inbox.borrow_mut() = Some(Rc::clone(inbox));
+        self.told.notify_one();
+    }
+
+    pub(super) fn take(&self) -> Option<Rc<Inbox>> {
+        self.inbox.take()
+    }
+
+    /// Until there is one.
+    pub(super) async fn called(&self) -> Rc<Inbox> {
+        loop {
+            if let Some(inbox) = self.take() {
+                return inbox;
+            }
+            self.told.notified().await;
+        }
+    }
+}
+
 /// A client was left a message, and so much waits for it now.
 struct Told {
     client: u64,
@@ -240,6 +272,7 @@ pub(crate) struct Clients {
     inboxes: BTreeMap<u64, Rc<Inbox>>,
     monitors: BTreeMap<u64, Rc<Inbox>>,
     channels: Registry<Rc<Inbox>>,
+    tracking: TrackingTable,
     pub total: u64,
     /// Of all that are not told to end.
     kept_bytes: usize,
@@ -290,6 +323,8 @@ impl Clients {
             subscribed: Counts::default(),
             evictable: session.evictable(),
             touches: session.touches(),
+            tracking: None,
+            summons: Rc::default(),
             descriptor: -1,
             args_bytes: 0,
             queued_bytes: 0,
@@ -319,7 +354,9 @@ impl Clients {
             Listening::Nothing(left) => {
                 self.monitors.remove(&id);
                 self.channels.forget(id, &left);
+                self.track(client);
             }
+            Listening::Tracked => self.track(client),
             Listening::Monitor => {
                 let inbox = self.inbox(client);
                 self.monitors.insert(id, inbox);
@@ -327,15 +364,112 @@ impl Clients {
             Listening::Topics(changes) => {
                 let inbox = self.inbox(client);
                 changes.into_iter().for_each(|change| self.channels.change(id, &inbox, change));
+                client.info.borrow_mut().subscribed = client.session.subscriptions().counts();
             }
         }
     }
 
     fn inbox(&mut self, client: &mut Client) -> Rc<Inbox> {
         let (id, protocol) = (client.session.id(), client.session.protocol());
-        let inbox = client.inbox.get_or_insert_with(|| Rc::new(Inbox::new(id, protocol)));
-        self.inboxes.entry(id).or_insert_with(|| Rc::clone(inbox));
+        let inbox = self.inboxes.entry(id).or_insert_with(|| Rc::new(Inbox::new(id, protocol)));
+        Rc::clone(client.inbox.get_or_insert_with(|| Rc::clone(inbox)))
+    }
+
+    /// What a client has tracked may have changed.
+    fn track(&mut self, client: &mut Client) {
+        let tracking = client.session.tracking();
+        self.tracking.set(client.session.id(), tracking);
+        client.info.borrow_mut().tracking = tracking.map(Tracking::shown);
+        if tracking.is_some() {
+            self.inbox(client);
+        }
+    }
+
+    /// Is there a client that keeps what it has read?
+    #[inline]
+    pub(crate) fn is_tracked(&self) -> bool {
+        self.tracking.is_in_use()
+    }
+
+    pub(crate) fn tracking(&self) -> &TrackingTable {
+        &self.tracking
+    }
+
+    pub(super) fn remember<'k>(
+        &mut self,
+        client: u64,
+        keys: impl Iterator<Item = &'k [u8]>,
+        most: usize,
+        limits: OutputLimits,
+        most_bytes: u64,
+    ) {
+        let notices = self.tracking.remember(client, keys, most);
+        self.notify(&notices, limits, most_bytes);
+    }
+
+    pub(super) fn tell_of_changed(
+        &mut self,
+        changed: &Changed,
+        by: Option<u64>,
+        limits: OutputLimits,
+        most_bytes: u64,
+    ) {
+        if changed.all {
+            self.tell_of_all(limits, most_bytes);
+        }
+        let notices = self.tracking.changed(changed.keys.iter().map(|key| &**key), by);
+        self.notify(&notices, limits, most_bytes);
+    }
+
+    /// Nothing that anybody keeps may be so any longer.
+    pub(super) fn tell_of_all(&mut self, limits: OutputLimits, most_bytes: u64) {
+        let notices = self.tracking.all_changed();
+        self.notify(&notices, limits, most_bytes);
+    }
+
+    fn notify(&mut self, notices: &[Notice], limits: OutputLimits, most_bytes: u64) {
+        let mut told = Vec::new();
+        for notice in notices {
+            let Notice { client, redirect, broken, keys: _ } = notice;
+            let is_redirected = *redirect != 0;
+            let reader = if is_redirected { *redirect } else { *client };
+            if let Some(info) = self.list.get(&reader).map(Rc::clone) {
+                let is_subscribed = info.borrow().subscribed.total() > 0;
+                if let Some(form) = form(self.protocol_of(&info), is_redirected, is_subscribed) {
+                    let bytes = self.inbox_of(&info).push_bytes(&notice.bytes(form));
+                    told.push(Told { client: reader, bytes });
+                }
+                continue;
+            }
+            broken.set(true);
+            let Some(info) = self.list.get(client).map(Rc::clone) else { continue };
+            if self.protocol_of(&info) == Protocol::Resp3 {
+                let bytes = self.inbox_of(&info).push_bytes(&broken_redirect(*redirect));
+                told.push(Told { client: *client, bytes });
+            }
+        }
+        self.bound(told, limits, most_bytes);
+    }
+
+    /// In which it is told now.
+    fn protocol_of(&self, info: &RefCell<ClientInfo>) -> Protocol {
+        let info = info.borrow();
+        self.inboxes.get(&info.id).map_or(info.protocol, |inbox| inbox.protocol())
+    }
+
+    /// Of a client that may have none yet.
+    fn inbox_of(&mut self, info: &RefCell<ClientInfo>) -> Rc<Inbox> {
+        let info = info.borrow();
+        let inbox = self.inboxes.entry(info.id).or_insert_with(|| {
+            let inbox = Rc::new(Inbox::new(info.id, info.protocol));
+            info.summons.call(&inbox);
+            inbox
+        });
         Rc::clone(inbox)
+    }
+
+    pub(crate) fn has(&self, id: u64) -> bool {
+        self.list.contains_key(&id)
     }
 
     /// Who listens to which channels.
@@ -431,6 +565,7 @@ impl Clients {
     /// A client that has said nothing yet is gone.
     pub(crate) fn disconnect(&mut self, id: u64) {
         self.monitors.remove(&id);
+        self.tracking.set(id, None);
         self.inboxes.remove(&id);
         if let Some(info) = self.list.remove(&id) {
             self.forget(&info.borrow());

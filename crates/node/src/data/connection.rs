@@ -18,8 +18,9 @@
 mod waits;
 
 use self::waits::{Held, Parked};
-use super::client::{Buffers, Client, Closing, Kept};
+use super::client::{Buffers, Client, Closing, Kept, Summons};
 use super::dispatch;
+use super::inbox::Inbox;
 use super::output::{Lost, Output};
 use super::plane::Plane;
 use super::tls::{Incoming, NotMade, Outgoing, shake_hands};
@@ -27,7 +28,7 @@ use super::{DataNode, Entrance};
 use bytes::{Buf, BytesMut};
 use ironcache_host::net::TcpStream;
 use ironcache_keyspace::FETCHED_KEYS;
-use ironcache_resp::{CommandParser, FirstArguments, Limits, Parsed, Trust, Writer};
+use ironcache_resp::{CommandParser, FirstArguments, Limits, Parsed, Protocol, Trust, Writer};
 use ironcache_session::{COMMAND_BYTES_MAX, Stop, Trusted};
 use ironcache_shard::Reply;
 use ironcache_types::{Epoch, Offset, chain};
@@ -250,6 +251,10 @@ impl Connection {
         loop {
             let limit = self.node.plane.borrow().config.output_limit(self.client.session.class());
             let look_again = self.output.look_again_at(limit);
+            // Only such a client can be told of keys that another one keeps without having listened before.
+            let may_be_called =
+                self.client.inbox.is_none() && self.client.session.protocol() == Protocol::Resp3;
+            let summons = may_be_called.then(|| Rc::clone(&self.client.info.borrow().summons));
             let moved = tokio::select! {
                 biased;
                 moved = self.output.advance(&mut self.to, &self.node), if !self.output.is_idle() => moved,
@@ -261,6 +266,11 @@ impl Connection {
                     Ok(0) | Err(_) => Read::End,
                 }),
                 () = drained.as_mut() => return Ok(Read::Draining),
+                inbox = called(summons.as_deref()), if summons.is_some() => {
+                    self.output.listen(&inbox);
+                    self.client.inbox = Some(inbox);
+                    Ok(())
+                }
                 () = tokio::time::sleep_until(look_again.unwrap_or_else(Instant::now)), if look_again.is_some() => Ok(()),
             };
             moved?;
@@ -400,6 +410,9 @@ impl Connection {
 
     /// Sends the replies if they may go and nothing is before them; else they are sent when they can be.
     fn hand_on(&mut self) -> Result<(), Lost> {
+        if self.client.inbox.is_none() {
+            self.client.inbox = self.client.info.borrow().summons.take();
+        }
         if let Some(inbox) = &self.client.inbox {
             self.output.listen(inbox);
         }
@@ -487,6 +500,14 @@ impl Connection {
         let read_out = async { while let Ok(1..) = self.from.read(&mut sink).await {} };
         // At the deadline the client has had its time; whatever it sends now was never executed.
         let _ = tokio::time::timeout_at(deadline, read_out).await;
+    }
+}
+
+/// Until somebody calls; for ever, if nobody can.
+async fn called(summons: Option<&Summons>) -> Rc<Inbox> {
+    match summons {
+        Some(summons) => summons.called().await,
+        None => std::future::pending().await,
     }
 }
 

@@ -28,10 +28,22 @@ use std::fmt::Display;
 pub(super) fn run(plane: &mut Plane, client: &mut Client, args: &[&[u8]], out: &mut Vec<u8>) -> Option<Stop> {
     let start = out.len();
     let stop = take(plane, client, args, out);
+    if client.session.needs_care() {
+        take_care(client, args[0], stop, start, out);
+    }
+    stop
+}
+
+#[cold]
+fn take_care(client: &mut Client, name: &[u8], stop: Option<Stop>, start: usize, out: &mut Vec<u8>) {
+    match stop {
+        // It is taken again, or goes on.
+        Some(Stop::Park | Stop::Hold | Stop::Pause | Stop::Slow) => {}
+        Some(Stop::Blocked | Stop::Order | Stop::Close) | None => client.session.caching_is_over(name),
+    }
     if client.session.is_mute() {
         drop_reply(client, stop, start, out);
     }
-    stop
 }
 
 /// `CLIENT REPLY`: nobody is told what it came to.
@@ -212,8 +224,8 @@ pub(super) fn cluster_down(
 pub(super) fn go_on(plane: &mut Plane, client: &mut Client, out: &mut Vec<u8>) -> Option<Stop> {
     let start = out.len();
     let stop = scripts::go_on(plane, client, out);
-    if client.session.is_mute() {
-        drop_reply(client, stop, start, out);
+    if client.session.needs_care() {
+        take_care(client, b"eval", stop, start, out);
     }
     if plane.blocked.has_ready() {
         blocked::serve(plane);
@@ -262,7 +274,7 @@ fn attempt_one(
     };
     plane.stats.hits += lookups.hits;
     plane.stats.misses += lookups.misses;
-    plane.tell_of_keys();
+    plane.executed(client, spec, args);
     // Keys that had expired may be gone, also if it waits.
     finish(plane, client, slot);
     // Without a key it has found a mistake, and nothing to wait for.
@@ -291,7 +303,7 @@ fn execute_one(plane: &mut Plane, client: &Client, spec: &'static Spec, args: &[
     };
     plane.stats.hits += hits;
     plane.stats.misses += misses;
-    plane.tell_of_keys();
+    plane.executed(client, spec, args);
 }
 
 /// Puts what was executed into the stream, and notes what the reply depends on.

@@ -98,7 +98,12 @@ async fn keep_link(node: Rc<DataNode>, member: Member) {
 
 /// The link to `member` is gone: if it was the source, nothing comes from it any more.
 fn lost(node: &Rc<DataNode>, member: Member) {
-    let unfollowed = node.plane.borrow_mut().engine.unfollow(member);
+    let unfollowed = {
+        let mut plane = node.plane.borrow_mut();
+        let unfollowed = plane.engine.unfollow(member);
+        plane.look_at_standing();
+        unfollowed
+    };
     if unfollowed {
         node.changed.notify_waiters();
     }
@@ -293,11 +298,15 @@ pub(super) fn process(
                 if let Err(error) = apply_effects(&mut plane.keyspace, bytes, effects.level) {
                     // Half a frame may be applied: this dataset is none any more.
                     *cursor = ReplicaCursor::empty();
+                    plane.nothing_is_kept();
                     return Err(error.into());
                 }
                 cursor.applied(admitted)?;
                 if plane.blocked.waits_for_keys() {
                     plane.blocked.note_bytes(bytes, effects.level);
+                }
+                if plane.clients.is_tracked() {
+                    plane.tell_of_applied(bytes, effects.level);
                 }
                 match (syncing, group.is_open()) {
                     (true, _) => {}
@@ -335,6 +344,7 @@ pub(super) fn process(
                 cursor.on_sync_end(source, &end)?;
                 plane.backlog.reset(end.offset);
                 plane.blocked.note_all();
+                plane.nothing_is_kept();
                 heard.pinged = true;
                 tracing::info!(offset = %end.offset, keys = plane.keyspace.len(), "full sync done");
             }
@@ -351,6 +361,7 @@ pub(super) fn process(
     if plane.blocked.has_ready() {
         blocked::serve(plane);
     }
+    plane.look_at_standing();
     let advanced = plane.offset() != before;
     let errands = plane.perform(std::mem::take(&mut heard.actions));
     drop(guard);
@@ -425,6 +436,7 @@ async fn begin(node: &Rc<DataNode>, link: &mut Receiving, message: &SyncBegin) -
                     tracing::info!(peer = %link.member, "following after a full sync");
                     plane.keyspace.clear();
                     plane.replaced += 1;
+                    plane.nothing_is_kept();
                     Some(source)
                 }
             };

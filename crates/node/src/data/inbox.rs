@@ -83,6 +83,10 @@ impl Inbox {
         }
     }
 
+    pub(super) fn protocol(&self) -> Protocol {
+        self.protocol.get()
+    }
+
     /// The client goes on in this one.
     pub(super) fn speak(&self, protocol: Protocol) {
         self.protocol.set(protocol);

@@ -62,7 +62,7 @@ impl Plane {
     /// What counts against the limit.
     #[inline]
     pub(super) fn counted_bytes(&self) -> usize {
-        self.keyspace.used_bytes() + self.clients.kept_bytes()
+        self.keyspace.used_bytes() + self.clients.kept_bytes() + self.clients.tracking().bytes()
     }
 
     #[inline]
@@ -135,7 +135,8 @@ impl Plane {
     }
 
     pub(super) fn usage(&self) -> Usage {
-        let (clients, backlog) = (self.clients.kept_bytes(), self.backlog_bytes());
+        let clients = self.clients.kept_bytes() + self.clients.tracking().bytes();
+        let backlog = self.backlog_bytes();
         let used = self.keyspace.used_bytes() + clients + backlog;
         Usage {
             used,

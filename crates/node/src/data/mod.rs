@@ -44,6 +44,7 @@ mod status;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod tracking;
 mod trouble;
 mod users;
 mod walk;

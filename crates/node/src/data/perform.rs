@@ -111,6 +111,7 @@ impl Plane {
     /// The checkpoint is read, or there is none.
     pub(crate) fn loaded(&mut self, keyspace: Keyspace, held: Option<Held>) -> Vec<Errand> {
         self.keyspace = keyspace;
+        self.nothing_is_kept();
         self.tell_time();
         if let Some(Held { offset, .. }) = &held {
             self.backlog.reset(*offset);
@@ -126,7 +127,9 @@ impl Plane {
             // Its clients go to the new primary before this node restarts; see docs/adr/0038.
             self.clients.end_shard(self.config.client_output_buffer_limit, self.config.maxmemory_clients);
         }
-        self.perform(actions)
+        let errands = self.perform(actions);
+        self.look_at_standing();
+        errands
     }
 
     /// Does what the engine asks for.
@@ -140,7 +143,10 @@ impl Plane {
                     self.propose(*command, Some(rejected));
                     errands.push(Errand::Watch { ask, rejection });
                 }
-                Action::ClearKeyspace => self.keyspace.clear(),
+                Action::ClearKeyspace => {
+                    self.keyspace.clear();
+                    self.nothing_is_kept();
+                }
                 Action::BeginStream { at } => {
                     if self.backlog.end() != at {
                         self.backlog.reset(at);

@@ -23,6 +23,7 @@ use super::scripts::Scripts;
 use super::statistics::Statistics;
 use super::stats::Stats;
 use super::tls::Tls;
+use super::tracking::Standing;
 use super::trouble::HeldUp;
 use crate::config::Config;
 use crate::keepalive::Keepalive;
@@ -58,6 +59,8 @@ pub(crate) struct Plane {
     pub keyspace: Keyspace,
     /// How often the dataset was given up for another one.
     pub replaced: u64,
+    /// At the last look.
+    pub standing: Standing,
     /// What is written of it beside the running node.
     pub snapshots: Snapshots,
     /// Scratch: the effects of the command or transaction under way.
@@ -170,6 +173,7 @@ impl Plane {
             began_at: Level(0),
             keyspace: Keyspace::new(),
             replaced: 0,
+            standing: Standing::default(),
             snapshots: Snapshots::default(),
             effects,
             frame: Vec::new(),
@@ -351,6 +355,9 @@ impl Plane {
         if let (Leased::Changed, false, Some(primary)) = (leased, self.is_leased(), self.primary()) {
             super::perform::tell(Note::LeaseOver { shard: primary.shard() });
         }
+        if leased == Leased::Changed {
+            self.look_at_standing();
+        }
         leased
     }
 
@@ -367,7 +374,7 @@ impl Plane {
     /// wrote, and it may be more than it was sent, it is one frame or one group of them.
     /// Answers the stream's new end.
     pub(crate) fn commit(&mut self, scope: Scope) -> Offset {
-        if !self.watches.is_empty() || self.blocked.waits_for_keys() {
+        if !self.watches.is_empty() | self.blocked.waits_for_keys() | self.clients.is_tracked() {
             self.tell_of_changes();
         }
         let now_ms = self.clock_ms();
@@ -391,6 +398,9 @@ impl Plane {
     /// Tells those who watch keys, or wait for them, which have changed.
     #[cold]
     fn tell_of_changes(&mut self) {
+        if self.clients.is_tracked() {
+            self.tell_of_untold(None);
+        }
         let Self { keyspace, effects, watches, blocked, .. } = self;
         let exists = |key: &[u8]| keyspace.get(key).is_some();
         for effect in effects.iter() {

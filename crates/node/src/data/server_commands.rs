@@ -18,6 +18,7 @@ use super::client::Client;
 use super::plane::Plane;
 use super::scripts;
 use crate::clock::wall_ms;
+use ironcache_command::lookup;
 use ironcache_keyspace::Entry;
 use ironcache_resp::Writer;
 use ironcache_session::{Endpoint, Query, ShownAs, Subcommand, help_or_refuse, introspect};
@@ -50,8 +51,14 @@ pub(super) fn run(plane: &mut Plane, client: &mut Client, query: Query, args: &[
         Query::Config => config::run(plane, client, args, out),
         Query::Debug => debug::run(plane, client, args, out),
         Query::Info => info::run(plane, client, args, out),
-        Query::Memory => memory::run(plane, client, args, out),
-        Query::Object => object::run(plane, client, args, out),
+        Query::Memory => {
+            memory::run(plane, client, args, out);
+            looked_at(plane, client, args);
+        }
+        Query::Object => {
+            object::run(plane, client, args, out);
+            looked_at(plane, client, args);
+        }
         Query::Publish(audience) => {
             let count = plane.publish(audience, args[1], args[2]);
             answer(client, out, |reply| reply.count(count));
@@ -63,6 +70,13 @@ pub(super) fn run(plane: &mut Plane, client: &mut Client, query: Query, args: &[
         Query::Scripts => scripts::command(plane, client, args, out),
         Query::Functions(query) => scripts::functions(plane, client, &query, out),
         Query::Time => time(client, out),
+    }
+}
+
+/// It may have named a key.
+fn looked_at(plane: &mut Plane, client: &Client, args: &[&[u8]]) {
+    if let Some(spec) = lookup(args[0]) {
+        plane.executed(client, spec.named(args), args);
     }
 }
 

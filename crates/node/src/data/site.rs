@@ -91,6 +91,10 @@ impl Site for Here<'_> {
         &self.plane.watches
     }
 
+    fn has_client(&self, id: u64) -> bool {
+        self.plane.clients.has(id)
+    }
+
     fn holders(&self, offset: Offset) -> usize {
         self.plane.replicas_that_hold(offset)
     }

@@ -116,6 +116,10 @@ impl Site for Node {
         &self.watches
     }
 
+    fn has_client(&self, id: u64) -> bool {
+        id < 10
+    }
+
     fn holders(&self, _: Offset) -> usize {
         self.holders
     }
@@ -160,6 +164,7 @@ fn take(session: &mut Session, node: &Node, request: &str) -> String {
         Ok(Turn::Run(Job::Listen(to))) => match to {
             Listening::Monitor => "listen Monitor".to_owned(),
             Listening::Topics(changes) => changes.iter().map(changed).collect::<Vec<_>>().join(", "),
+            Listening::Tracked => "listen Tracked".to_owned(),
             Listening::Nothing(left) => format!("listen Nothing, not to {:?}", left.counts()),
         },
         Ok(Turn::Run(Job::Order(order))) => format!("order {order:?}"),

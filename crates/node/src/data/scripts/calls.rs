@@ -162,7 +162,7 @@ impl Calls {
         plane.statistics.stopwatch.begin();
         let since_ns = plane.statistics.stopwatch.ns();
         if matches!(spec.run, Run::Data(_)) {
-            self.run(plane, spec, args, protocol, out);
+            self.run(plane, client, spec, args, protocol, out);
             self.touched = self.touched.and(touched);
         } else {
             self.serve(plane, client, spec, args, protocol, out);
@@ -215,6 +215,7 @@ impl Calls {
     fn run(
         &mut self,
         plane: &mut Plane,
+        client: &Client,
         spec: &'static Spec,
         args: &[&[u8]],
         protocol: Protocol,
@@ -233,7 +234,7 @@ impl Calls {
             execute(spec, args, &mut plane.keyspace, &context, out, &mut plane.effects);
         plane.stats.hits += hits;
         plane.stats.misses += misses;
-        plane.tell_of_keys();
+        plane.executed(client, spec, args);
         self.wrote |= spec.is_write() && plane.effects.count != before;
     }
 

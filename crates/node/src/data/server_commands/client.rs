@@ -5,7 +5,9 @@ use super::super::plane::Plane;
 use super::{answer, ok, refuse};
 use crate::clock::unix_ms;
 use ironcache_resp::Protocol;
-use ironcache_session::{Class, Counts, Evictable, Itself, Kill, Listens, Profile, Told, Touches, Which};
+use ironcache_session::{
+    Class, Counts, Evictable, Itself, Kill, Listens, Profile, ShownTracking, Told, Touches, Which,
+};
 use std::cell::RefCell;
 use std::rc::Rc;
 
@@ -77,6 +79,8 @@ pub(in super::super) fn describe(info: &ClientInfo) -> String {
         subscribed,
         evictable,
         touches,
+        tracking,
+        summons: _,
         descriptor,
         args_bytes,
         queued_bytes,
@@ -99,6 +103,9 @@ pub(in super::super) fn describe(info: &ClientInfo) -> String {
         (info.class() == Class::PubSub, 'P'),
         (queued.is_some(), 'x'),
         (*blocked, 'b'),
+        (tracking.is_some(), 't'),
+        (tracking.as_ref().is_some_and(ShownTracking::is_broken), 'R'),
+        (tracking.as_ref().is_some_and(|tracking| tracking.is_broadcast), 'B'),
         (*readonly, 'r'),
         (*evictable == Evictable::No, 'e'),
         (*touches == Touches::No, 'T'),
@@ -114,12 +121,13 @@ pub(in super::super) fn describe(info: &ClientInfo) -> String {
     let (output_chunks, output_bytes) = (kept.output_chunks, kept.output_bytes);
     let total = query + query_free + args_bytes + queued_bytes + reply + output_bytes;
     let events = if output_bytes > 0 { "rw" } else { "r" };
-    // Nobody is tracked; replies wait in chunks, and a buffer that is not sent at once is one.
+    let redirect = tracking.as_ref().map_or(-1, |tracking| tracking.redirect.cast_signed());
+    // Replies wait in chunks, and a buffer that is not sent at once is one.
     format!(
         "id={id} addr={addr} laddr={local_addr} fd={descriptor} name={name} age={age} idle={idle} flags={flags} db=0 \
          sub={channels} psub={patterns} ssub={shard} multi={multi} qbuf={query} qbuf-free={query_free} argv-mem={args_bytes} \
          multi-mem={queued_bytes} rbs={reply} rbp={replied} obl=0 oll={output_chunks} omem={output_bytes} \
-         tot-mem={total} events={events} cmd={last_command} user={user} redir=-1 resp={resp} lib-name={lib_name} \
+         tot-mem={total} events={events} cmd={last_command} user={user} redir={redirect} resp={resp} lib-name={lib_name} \
          lib-ver={lib_version}\n"
     )
 }

@@ -272,6 +272,29 @@ async fn a_frame_of_a_level_above_the_release_ends_the_link_and_touches_nothing(
 }
 
 #[tokio::test]
+async fn a_client_of_a_replica_is_told_of_what_its_primary_writes_for_as_long_as_it_is_in_sync() {
+    let mut world = World::pair(AckMode::InSync);
+    let (node, mut reader, mut link, mut peer) = linked(&world, LEVELS).await;
+    show(&node, &world);
+    let mut keeper = {
+        let mut plane = node.plane.borrow_mut();
+        let mut keeper = client(&mut plane);
+        for command in ["HELLO 3", "READONLY", "CLIENT TRACKING ON"] {
+            answer(&mut plane, &mut keeper, command);
+        }
+        assert_eq!(answer(&mut plane, &mut keeper, "GET k"), "_\r\n");
+        keeper
+    };
+    let frame = set_at(LEVELS.max, &world);
+    hear(&node, &mut reader, &mut link, &mut peer, &frame).await.unwrap();
+    assert_eq!(tracking::told(&keeper), ["k"]);
+    assert_eq!(answer(&mut node.plane.borrow_mut(), &mut keeper, "GET k"), "$1\r\nv\r\n");
+    world.remove_in_sync(B);
+    show(&node, &world);
+    assert_eq!(tracking::told(&keeper), ["all"], "it may miss what is written from here on");
+}
+
+#[tokio::test]
 async fn a_frame_of_a_level_that_the_log_has_not_reached_here_waits_for_it() {
     let mut world = World::pair(AckMode::InSync);
     let raised = LEVELS.max.next();

@@ -23,6 +23,7 @@ mod snapshots;
 mod statistics;
 mod tls;
 mod total_loss;
+mod tracking;
 mod transactions;
 mod trouble;
 mod users;

@@ -28,10 +28,12 @@ pub(super) fn clients(plane: &Plane) -> Lines {
         line("client_recent_max_input_buffer", &input_bytes),
         line("client_recent_max_output_buffer", &output_bytes),
         line("blocked_clients", &plane.blocked.len()),
+        line("tracking_clients", &plane.clients.tracking().counts().clients),
     ]
 }
 
 pub(super) fn stats(plane: &Plane) -> Lines {
+    let tracking = plane.clients.tracking().counts();
     let (stats, statistics) = (&plane.stats, &plane.statistics);
     let Counts { channels, patterns, shard } = plane.clients.channels().counts();
     let rates = statistics.rates.now();
@@ -51,6 +53,9 @@ pub(super) fn stats(plane: &Plane) -> Lines {
         line("evicted_keys", &stats.evicted),
         line("keyspace_hits", &stats.hits),
         line("keyspace_misses", &stats.misses),
+        line("tracking_total_keys", &tracking.keys),
+        line("tracking_total_items", &tracking.items),
+        line("tracking_total_prefixes", &tracking.prefixes),
         line("pubsub_channels", &channels),
         line("pubsub_patterns", &patterns),
         line("pubsubshard_channels", &shard),
