@@ -4,6 +4,14 @@ use super::Mutation;
 
 pub(super) const ROWS: &[Mutation] = &[
     Mutation {
+        name: "a-client-keeps-what-another-node-changes",
+        breaks: "a client goes on with a value that the next primary has changed",
+        file: "crates/node/src/data/tracking.rs",
+        guard: "        if std::mem::replace(&mut self.standing, now) != now {",
+        instead: "        if std::mem::replace(&mut self.standing, now) != now && false {",
+        tests: &["-p", "ironcache-node", "--lib", "nothing_is_to_be_kept"],
+    },
+    Mutation {
         name: "changed-while-it-was-sent",
         breaks: "a key that is renamed while its slot is half sent is missing on the replica",
         file: "crates/keyspace/src/slot_dump.rs",
