@@ -43,6 +43,12 @@ struct Mutation {
 /// The simulated world, which is another build (docs/adr/0030).
 const TURMOIL: &str = "turmoil";
 
+/// The tests of a row take a minute or two. Longer, and a run of CI ends before it says which one did not.
+const ENDS_WITHIN_S: u32 = 600;
+/// What `timeout` exits with when the time was up, and when it had to kill.
+const TIMED_OUT: i32 = 124;
+const KILLED: i32 = 137;
+
 /// A guard that only a whole cluster in trouble misses.
 const SIMULATED: &[&str] = &["-p", "ironcache-sim", "--test", "seeds"];
 
@@ -139,6 +145,14 @@ fn try_one(root: &Path, mutation: &Mutation) -> Result<String> {
         bail!("`cargo test {}` passes all the same", mutation.tests.join(" "));
     }
     let said = String::from_utf8_lossy(&tests.stdout).into_owned();
+    if matches!(tests.status.code(), Some(TIMED_OUT | KILLED)) {
+        let goes_on = said.lines().find_map(|line| {
+            line.strip_prefix("test ")?.strip_suffix(" has been running for over 60 seconds")
+        });
+        return goes_on
+            .map(|test| format!("{test}, which does not end"))
+            .with_context(|| format!("the tests did not end within {ENDS_WITHIN_S} s, and none says why"));
+    }
     let failed = said.lines().find_map(|line| line.strip_prefix("test ")?.strip_suffix(" ... FAILED"));
     failed.map(str::to_owned).context("the tests ended badly, and none of them failed")
 }
@@ -178,15 +192,22 @@ fn cargo_test(root: &Path, mutation: &Mutation, more: &[&str]) -> Result<std::pr
         }
         options => (options, None),
     };
-    cargo()
-        .arg("test")
-        .args(before)
-        .args(more)
-        .args(filter)
-        .current_dir(root)
-        .stdin(Stdio::null())
-        .output()
-        .context("cannot run cargo test")
+    let mut test = cargo();
+    test.arg("test").args(before).args(more).args(filter);
+    // A guard may be all that ends a test: with its group, so that what the test began ends as well.
+    let mut bounded = Command::new("timeout");
+    bounded
+        .arg("--kill-after=20")
+        .arg(ENDS_WITHIN_S.to_string())
+        .arg(test.get_program())
+        .args(test.get_args());
+    for (name, value) in test.get_envs() {
+        match value {
+            Some(value) => bounded.env(name, value),
+            None => bounded.env_remove(name),
+        };
+    }
+    bounded.current_dir(root).stdin(Stdio::null()).output().context("cannot run cargo test")
 }
 
 /// A file that is written back as it was when this is dropped.

@@ -85,6 +85,14 @@ pub(super) const ROWS: &[Mutation] = &[
         tests: &["-p", "ironcache-node", "--lib", "data::tests::script_calls"],
     },
     Mutation {
+        name: "a-script-catches-its-end",
+        breaks: "a script that is ended goes on for ever, and with it every client waits",
+        file: "crates/script/src/shared.rs",
+        guard: "        self.hook(lua, 1)?;\n        Err(",
+        instead: "        Err(",
+        tests: &["-p", "ironcache-script"],
+    },
+    Mutation {
         name: "exec-asks-nobody",
         breaks: "a user does by EXEC what was forbidden since it was queued",
         file: "crates/node/src/data/dispatch.rs",
