@@ -36,7 +36,7 @@ const SUBCOMMANDS: &[Subcommand] = &[
         arguments: "<type>",
         about: &[
             "Reply with a test value of the specified type. <type> can be: string, integer,",
-            "double, null, array, set, map, attrib, push, verbatim, true, false.",
+            "double, null, array, set, map, attrib, push, verbatim, bignum, true, false.",
         ],
     },
     Subcommand {
@@ -52,9 +52,7 @@ const SUBCOMMANDS: &[Subcommand] = &[
     Subcommand {
         name: "SET-ACTIVE-EXPIRE",
         arguments: "<0|1>",
-        about: &[
-            "Setting it to 0 disables expiring keys (and hash fields) in background when they are not accessed.",
-        ],
+        about: &["Setting it to 0 disables expiring keys in background when they are not accessed."],
     },
     Subcommand {
         name: "SLEEP",
